@@ -1,0 +1,48 @@
+"""The engine's own error tree; the pipeline translates it to the service's failure codes at one seam.
+
+EngineError
+├── ModelRejectedError        the file is not a model we accept (entry and reason named)
+│   └── UnsupportedOpError    a well-formed graph that calls an operator outside the vocabulary
+├── NothingPrunableError      every channel group is frozen or already at its minimum
+├── PlanError                 a plan does not fit the program, or a selection cannot be met
+├── EquivalenceError          the compacted program differs from its masked twin
+├── ExportError               an exported file does not compute what the program computes
+├── DataError                 samples or labels do not fit the program or the objective
+└── DivergenceError           the loss became NaN or infinite while training
+"""
+
+
+class EngineError(Exception):
+    """Base of everything the engine raises on purpose; the message is safe to show to a user."""
+
+
+class ModelRejectedError(EngineError):
+    """The uploaded file is refused."""
+
+
+class UnsupportedOpError(ModelRejectedError):
+    """The graph calls an operator that is not in the vocabulary."""
+
+
+class NothingPrunableError(EngineError):
+    """No channel group of the program can lose a channel."""
+
+
+class PlanError(EngineError):
+    """A plan or a selection does not fit the program it is meant for."""
+
+
+class EquivalenceError(EngineError):
+    """Compacted program and masked twin disagree beyond the tolerance."""
+
+
+class ExportError(EngineError):
+    """An exported file disagrees with the program it was made from."""
+
+
+class DataError(EngineError):
+    """Samples or labels do not fit the program or the objective."""
+
+
+class DivergenceError(EngineError):
+    """Training produced a loss that is not finite."""

@@ -1,0 +1,123 @@
+"""Run a program: an `nn.Module` that executes the graph node by node over registered tensors.
+
+Training from an inference-mode export needs no second graph: the literal ``training`` flags of
+``aten.batch_norm`` and ``aten.dropout`` are flipped, which is bit-exact against the eager module,
+running statistics included (docs/architecture). Called by saliency, retraining, export and checks.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from worker.engine.program.program import Program, Role
+
+# Position of the literal that says "training" in each operator that behaves differently.
+TRAINING_ARGUMENT: dict[object, int] = {
+    torch.ops.aten.batch_norm.default: 5,
+    torch.ops.aten.dropout.default: 2,
+    torch.ops.aten.dropout_.default: 2,
+    torch.ops.aten.feature_dropout.default: 2,
+}
+
+Step = tuple[fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any], tuple[fx.Node, ...]]
+
+
+class ProgramModule(nn.Module):
+    """An executable program whose tensors are the module's parameters and buffers.
+
+    The tensors are registered under their fully qualified names in nested modules, so
+    ``state_dict()`` has the user's own names. The module shares storage with the program it is
+    built from unless ``copy`` is set; `program()` reads the current tensors back.
+    """
+
+    def __init__(self, program: Program, *, copy: bool = True) -> None:
+        super().__init__()
+        self._program = program
+        for name, tensor in program.tensors.items():
+            value = tensor.detach().clone() if copy else tensor.detach()
+            self._register(name, value, program.roles[name])
+        self._steps = _compile_steps(program.graph)
+        self._placeholders = [n for n in program.graph.nodes if n.op == "placeholder"]
+        self._output: Any = program.graph.output_node().args[0]
+
+    def forward(self, *inputs: Tensor) -> Any:  # noqa: ANN401  # whatever the user's model returns
+        """Return what the user's model returns for ``inputs``."""
+        return self._program.unflatten(self.run(inputs))
+
+    def run(self, inputs: tuple[Tensor, ...]) -> list[Any]:
+        """Return the flat outputs for ``inputs``."""
+        return self.run_steps(dict(zip(self._placeholders, inputs, strict=True)), self._steps)
+
+    def run_steps(self, values: dict[fx.Node, Any], steps: list[Step]) -> list[Any]:
+        """Execute ``steps`` over ``values`` (consumed) and return the flat outputs."""
+        training = self.training
+        for node, target, args, kwargs, dead in steps:
+            if node.op == "get_attr":
+                values[node] = self.tensor(str(node.target))
+                continue
+            actual = [_resolve(a, values) for a in args]
+            if training and target in TRAINING_ARGUMENT:
+                actual[TRAINING_ARGUMENT[target]] = True
+            values[node] = target(*actual, **{k: _resolve(v, values) for k, v in kwargs.items()})
+            for gone in dead:
+                del values[gone]
+        return [_resolve(item, values) for item in self._output]
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the registered tensor with the fully qualified ``name``."""
+        owner, leaf = self._owner(name)
+        value = owner._parameters.get(leaf)  # noqa: SLF001  # getattr would walk three dicts a call
+        return value if value is not None else owner._buffers[leaf]  # type: ignore[return-value]  # noqa: SLF001
+
+    def program(self) -> Program:
+        """Return the program over detached copies of the current tensors."""
+        current = {name: self.tensor(name).detach().clone() for name in self._program.tensors}
+        return self._program.with_tensors(current)
+
+    def _owner(self, name: str) -> tuple[nn.Module, str]:
+        owner: nn.Module = self
+        *path, leaf = name.split(".")
+        for part in path:
+            owner = owner._modules[part]  # type: ignore[assignment]  # noqa: SLF001
+        return owner, leaf
+
+    def _register(self, name: str, value: Tensor, role: Role) -> None:
+        owner: nn.Module = self
+        *path, leaf = name.split(".")
+        for part in path:
+            if part not in owner._modules:  # noqa: SLF001
+                owner.add_module(part, nn.Module())
+            owner = owner._modules[part]  # type: ignore[assignment]  # noqa: SLF001
+        if role is Role.PARAMETER:
+            owner.register_parameter(leaf, nn.Parameter(value, requires_grad=value.is_floating_point()))
+        else:
+            owner.register_buffer(leaf, value)
+
+
+def _compile_steps(graph: fx.Graph) -> list[Step]:
+    last_use: dict[fx.Node, fx.Node] = {}
+    for node in graph.nodes:
+        for used in node.all_input_nodes:
+            last_use[used] = node
+    steps: list[Step] = []
+    for node in graph.nodes:
+        if node.op in {"placeholder", "output"}:
+            continue
+        dead = tuple(n for n in node.all_input_nodes if last_use[n] is node)
+        target = node.target if callable(node.target) else _no_call
+        steps.append((node, target, node.args, dict(node.kwargs), dead))
+    return steps
+
+
+def _resolve(argument: Any, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  # any literal
+    if isinstance(argument, fx.Node):
+        return values[argument]
+    if isinstance(argument, (list, tuple)):
+        return [_resolve(item, values) for item in argument]
+    return argument
+
+
+def _no_call() -> None:
+    raise AssertionError("a get_attr node is read, not called")

@@ -1,0 +1,85 @@
+"""The canonical form of a model: an ATen graph and its tensors, and no code.
+
+Everything else in the engine reads or returns a `Program`. It is made by `reader` (from an uploaded
+file) or `exported` (from a live ``ExportedProgram``), executed by `module`, and written by `writer`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+
+class Role(StrEnum):
+    """What a tensor of a program is: trained, tracked, or fixed."""
+
+    PARAMETER = "parameter"
+    BUFFER = "buffer"
+    CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a program; a dimension of ``None`` is the dynamic batch."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: torch.dtype
+
+    def example(self, batch_size: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return a random standard-normal (or zero, for integer types) batch of this input."""
+        shape = [batch_size if size is None else size for size in self.shape]
+        if self.dtype.is_floating_point:
+            return torch.randn(shape, generator=generator).to(self.dtype)
+        return torch.zeros(shape, dtype=self.dtype)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model as data. Treat graph and tensors as immutable: surgery builds new ones.
+
+    Attributes:
+        graph: ``placeholder`` nodes for the inputs in order, ``get_attr`` nodes whose target is a
+            key of ``tensors``, ``call_function`` nodes whose targets are allow-listed ATen overloads
+            or `operator` functions, and one ``output`` node with a flat tuple. Node names are ours.
+            ``node.meta["source"]`` holds the user's source line where the export recorded it.
+        tensors: Every parameter, buffer and constant by its fully qualified name.
+        roles: The role of each tensor.
+        inputs: One spec for each placeholder.
+        output_tree: How the flat outputs nest (tuple, list, dict) in what the user's model returns.
+    """
+
+    graph: fx.Graph
+    tensors: Mapping[str, Tensor]
+    roles: Mapping[str, Role]
+    inputs: tuple[InputSpec, ...]
+    output_tree: pytree.TreeSpec
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return the trained tensors by name."""
+        return {k: t for k, t in self.tensors.items() if self.roles[k] is Role.PARAMETER}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "Program":
+        """Return the same graph over other tensors (same names)."""
+        return replace(self, tensors=dict(tensors))
+
+    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Program":
+        """Return the same graph with ``function`` applied to every tensor."""
+        return self.with_tensors({name: function(t) for name, t in self.tensors.items()})
+
+    def to(self, device: torch.device | str) -> "Program":
+        """Return the program with every tensor on ``device``."""
+        return self.map_tensors(lambda t: t.to(device))
+
+    def example_inputs(self, batch_size: int, seed: int = 0) -> tuple[Tensor, ...]:
+        """Return one random batch for every input, the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        return tuple(spec.example(batch_size, generator) for spec in self.inputs)
+
+    def unflatten(self, outputs: list[Any]) -> Any:  # noqa: ANN401  # whatever the user's model returns
+        """Nest flat outputs as the user's model returned them."""
+        return pytree.tree_unflatten(outputs, self.output_tree)
