@@ -1,0 +1,1 @@
+"""The service: HTTP in front, rows and objects behind. Needs no torch."""

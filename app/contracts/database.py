@@ -1,0 +1,64 @@
+"""Engines, sessions and the database's clock, the same on SQLite and PostgreSQL.
+
+A session is one transaction: ``with sessions.begin() as session``. No session stays open while
+tensors or files move. SQLite runs in WAL mode and takes its write lock when a transaction starts,
+so that two writers queue up instead of failing in the middle.
+"""
+
+from typing import Any
+
+from sqlalchemy import Double, Engine, create_engine, event
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+Sessions = sessionmaker[Session]
+
+BUSY_TIMEOUT_SECONDS = 30
+
+
+class database_now(FunctionElement[float]):  # noqa: N801  # reads as a SQL function
+    """The database's clock: seconds since the epoch, with fractions."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(database_now, "sqlite")
+def _sqlite_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: ANN401
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(database_now, "postgresql")
+def _postgresql_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: ANN401
+    return "(EXTRACT(EPOCH FROM clock_timestamp())::double precision)"
+
+
+def create_database(url: str, *, pool_size: int = 10) -> Engine:
+    """Return an engine for ``url`` (``sqlite:///…`` or ``postgresql+psycopg://…``)."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if url.startswith("postgresql://"):
+        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    return create_engine(url, pool_size=pool_size, pool_pre_ping=True)
+
+
+def create_sessions(engine: Engine) -> Sessions:
+    """Return the maker of sessions; rows stay readable after commit."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  # DBAPI
+    # The driver's own BEGIN is switched off, or it would start transactions late (SQLAlchemy docs).
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Any) -> None:  # noqa: ANN401  # SQLAlchemy event
+    read_only = connection.get_execution_options().get("is_read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,174 @@
+"""The life of a job as pure code: states, legal moves, stages and the closed list of failures.
+
+No row and no clock here; `repositories` enforces these moves by guarded updates, and the API and
+the worker both read them.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job is."""
+
+    VALIDATING = "validating"  # waits for the intake of its model and data set
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can happen to the job any more."""
+        return not MOVES[self]
+
+
+MOVES: dict[JobState, frozenset[JobState]] = {
+    JobState.VALIDATING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.RUNNING: frozenset(
+        {
+            JobState.SUCCEEDED,
+            JobState.FAILED,
+            JobState.QUEUED,  # lease lost, or handed back at shutdown
+            JobState.CANCELLING,
+            JobState.PAUSING,
+        }
+    ),
+    JobState.PAUSING: frozenset({JobState.PAUSED, JobState.CANCELLING, JobState.QUEUED}),
+    JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
+    JobState.CANCELLING: frozenset({JobState.CANCELLED}),
+    JobState.SUCCEEDED: frozenset(),
+    JobState.FAILED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+    JobState.EXPIRED: frozenset(),
+}
+
+# States in which a worker holds (or held) a lease on the job.
+LEASED = frozenset({JobState.RUNNING, JobState.CANCELLING, JobState.PAUSING})
+
+
+class JobKind(StrEnum):
+    """What a job row asks for; users see only ``prune``."""
+
+    PRUNE = "prune"
+    INTAKE_MODEL = "intake_model"
+    INTAKE_DATASET = "intake_dataset"
+
+
+class Stage(StrEnum):
+    """The steps of a pruning job, in order."""
+
+    INTAKE = "intake"
+    SALIENCY = "saliency"
+    SELECT = "select"
+    PRUNE = "prune"
+    RETRAIN = "retrain"
+    VERIFY = "verify"
+    EXPORT = "export"
+    PACKAGE = "package"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a failure code promises."""
+
+    is_retryable: bool
+    message: str
+    hint: str
+
+
+class FailureCode(StrEnum):
+    """Why a job failed: a closed list, public API."""
+
+    MODEL_REJECTED = "model_rejected"
+    UNSUPPORTED_OP = "unsupported_op"
+    NOTHING_PRUNABLE = "nothing_prunable"
+    PLAN_IMPOSSIBLE = "plan_impossible"
+    EQUIVALENCE_FAILED = "equivalence_failed"
+    EXPORT_FAILED = "export_failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    DATA_ERROR = "data_error"
+    NAN_LOSS = "nan_loss"
+    TIME_LIMIT = "time_limit"
+    WORKER_LOST = "worker_lost"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+    CANCELLED = "cancelled"
+    INTERNAL = "internal"
+
+
+FAILURES: dict[FailureCode, Failure] = {
+    FailureCode.MODEL_REJECTED: Failure(
+        is_retryable=False,
+        message="The model file was refused.",
+        hint="Export it with torch.export.export and torch.export.save, with a dynamic batch.",
+    ),
+    FailureCode.UNSUPPORTED_OP: Failure(
+        is_retryable=False,
+        message="The model calls an operator that is not supported.",
+        hint="The message names the operator and the line of your model that calls it.",
+    ),
+    FailureCode.NOTHING_PRUNABLE: Failure(
+        is_retryable=False,
+        message="No channel of the model can be removed under this config.",
+        hint="See the model's report for what is frozen and why; relax min_channels or round_to.",
+    ),
+    FailureCode.PLAN_IMPOSSIBLE: Failure(
+        is_retryable=False,
+        message="The selection cannot be met.",
+        hint="The message gives the nearest point that can be reached.",
+    ),
+    FailureCode.EQUIVALENCE_FAILED: Failure(
+        is_retryable=False,
+        message="The smaller network does not compute what the masked network computes.",
+        hint="Nothing was stored. This is a defect of Secateur: please report it with the model.",
+    ),
+    FailureCode.EXPORT_FAILED: Failure(
+        is_retryable=False,
+        message="The exported ONNX file does not compute what the network computes.",
+        hint="Nothing was stored. The message gives the error that was measured.",
+    ),
+    FailureCode.OUT_OF_MEMORY: Failure(
+        is_retryable=True,
+        message="The job ran out of memory.",
+        hint="Use a smaller retrain.batch_size, or a worker with more memory.",
+    ),
+    FailureCode.DATA_ERROR: Failure(
+        is_retryable=False,
+        message="The data set does not fit the model or the objective.",
+        hint="Compare the sample shape and the labels with the model's report.",
+    ),
+    FailureCode.NAN_LOSS: Failure(
+        is_retryable=False,
+        message="The training loss became NaN or infinite.",
+        hint="Use a smaller retrain.optimizer.learning_rate.",
+    ),
+    FailureCode.TIME_LIMIT: Failure(
+        is_retryable=False,
+        message="The job ran past its time limit.",
+        hint="Ask for fewer epochs or samples, or have the limit raised.",
+    ),
+    FailureCode.WORKER_LOST: Failure(
+        is_retryable=True,
+        message="The worker that ran the job disappeared, as often as the job may be tried.",
+        hint="Post the job again; tell the operator if it happens again.",
+    ),
+    FailureCode.STORAGE_UNAVAILABLE: Failure(
+        is_retryable=True,
+        message="The object store could not be reached.",
+        hint="Post the job again later.",
+    ),
+    FailureCode.CANCELLED: Failure(
+        is_retryable=False, message="The job was cancelled.", hint="Post the job again."
+    ),
+    FailureCode.INTERNAL: Failure(
+        is_retryable=True,
+        message="Something broke inside Secateur.",
+        hint="Post the job again; report it with the job's id if it happens again.",
+    ),
+}

@@ -1,0 +1,164 @@
+"""The rows: the one truth about models, data sets, jobs, events, artifacts and keys.
+
+Times are seconds since the epoch by the *database's* clock (`database.database_now`), so that
+workers on machines with different clocks agree about leases. JSON columns hold public values only.
+"""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+Json = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """The metadata that migrations are compared with."""
+
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's own protocol
+        Json: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
+        float: Double(),
+        str: String(255),
+    }
+
+
+class ApiKeyRow(Base):
+    """A bearer key ``sec_<id>_<secret>``; only the SHA-256 of the secret is kept."""
+
+    __tablename__ = "api_key"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(index=True)
+    name: Mapped[str]
+    secret_sha256: Mapped[str]
+    scopes: Mapped[list[str]]
+    created_at: Mapped[float]
+    expires_at: Mapped[float | None]
+    revoked_at: Mapped[float | None]
+
+
+class ModelRow(Base):
+    """A network: uploaded, or made by a job. Servable when ``ready`` (``onnx_sha256`` is set)."""
+
+    __tablename__ = "model"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(index=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    status: Mapped[str]  # validating | ready | rejected
+    format: Mapped[str]  # pt2
+    filename: Mapped[str | None]
+    sha256: Mapped[str]
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    onnx_sha256: Mapped[str | None]
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"))
+    job_id: Mapped[str | None] = mapped_column(index=True)
+    preprocess: Mapped[Json | None]
+    class_names: Mapped[list[str] | None]
+    report: Mapped[Json | None]  # the intake verdict
+    error: Mapped[Json | None]
+    meta: Mapped[Json] = mapped_column("metadata")
+    created_at: Mapped[float]
+    deleted_at: Mapped[float | None]
+
+
+class DatasetRow(Base):
+    """Samples and labels, with the preprocessing that belongs to them."""
+
+    __tablename__ = "dataset"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(index=True)
+    name: Mapped[str]
+    status: Mapped[str]  # validating | ready | rejected
+    format: Mapped[str]  # npz | zip
+    filename: Mapped[str | None]
+    sha256: Mapped[str]
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    preprocess: Mapped[Json]
+    summary: Mapped[Json | None]  # num_samples, sample_shape, num_classes, class_names, splits
+    error: Mapped[Json | None]
+    meta: Mapped[Json] = mapped_column("metadata")
+    created_at: Mapped[float]
+    deleted_at: Mapped[float | None]
+
+
+class JobRow(Base):
+    """A request and its state. Every move is a guarded update (`repositories.jobs`)."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        Index("ix_job_tenant_created", "tenant", "kind", "created_at", "id"),
+        Index("ix_job_state_queue", "state", "queue", "created_at"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str]
+    kind: Mapped[str]
+    queue: Mapped[str]
+    state: Mapped[str]
+    stage: Mapped[str | None]
+    progress: Mapped[Json | None]  # fraction, step, num_steps, message, eta_seconds
+    model_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"), index=True)
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
+    config: Mapped[Json]  # as sent
+    resolved: Mapped[Json | None]  # with every default filled in
+    result: Mapped[Json | None]
+    error: Mapped[Json | None]  # code, message, stage, is_retryable, hint
+    warnings: Mapped[list[str]]
+    meta: Mapped[Json] = mapped_column("metadata")
+    attempt: Mapped[int] = mapped_column(Integer)
+    max_attempts: Mapped[int] = mapped_column(Integer)
+    lease_owner: Mapped[str | None]
+    lease_token: Mapped[int] = mapped_column(BigInteger)  # fencing: grows with every claim
+    lease_expires_at: Mapped[float | None] = mapped_column(index=True)
+    num_events: Mapped[int] = mapped_column(Integer)
+    not_before: Mapped[float | None]  # back-off
+    rung_at: Mapped[float | None]  # when the doorbell was last rung
+    created_at: Mapped[float]
+    queued_at: Mapped[float | None]
+    started_at: Mapped[float | None]
+    cancel_requested_at: Mapped[float | None]
+    finished_at: Mapped[float | None]
+
+
+class EventRow(Base):
+    """What happened to a job, numbered from 1, written with the state change it reports."""
+
+    __tablename__ = "event"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    type: Mapped[str]  # job.queued, job.running, stage.started, progress, metric, warning, …
+    data: Mapped[Json]
+    created_at: Mapped[float]
+
+
+class ArtifactRow(Base):
+    """One immutable file that a job made."""
+
+    __tablename__ = "artifact"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str]
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
+    name: Mapped[str]
+    media_type: Mapped[str]
+    sha256: Mapped[str]
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[float]
+
+
+class IdempotencyRow(Base):
+    """The answer to a creating request, kept under the key the client sent."""
+
+    __tablename__ = "idempotency"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[str]  # SHA-256 of method, path and body
+    object_id: Mapped[str | None]  # None while in flight
+    response: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float]
