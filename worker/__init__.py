@@ -1,0 +1,1 @@
+"""The workers: Celery shells, the supervisor of job processes, the pipeline, the engine."""
