@@ -1,0 +1,35 @@
+"""Small networks and data that every retrain test shares."""
+
+import torch
+from torch import Tensor, nn
+
+from worker.engine.program.exported import export, from_exported
+from worker.engine.program.program import Program
+from worker.engine.retrain import TensorSource, TrainingData
+
+
+def small_program(*, dropout: float = 0.0) -> Program:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1, bias=False),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3, stride=2, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(dropout),
+        nn.Linear(8, 3),
+    )
+    return from_exported(export(net, (torch.randn(2, 1, 8, 8),)))
+
+
+def small_data(num_samples: int = 96) -> TrainingData:
+    """Three classes of noise that differ in how loud they are; the last quarter validates."""
+    generator = torch.Generator().manual_seed(1)
+    y = torch.randint(0, 3, (num_samples,), generator=generator)
+    x = torch.randn(num_samples, 1, 8, 8, generator=generator) * (1 + y[:, None, None, None])
+    order: Tensor = torch.arange(num_samples)
+    cut = num_samples * 3 // 4
+    return TrainingData(TensorSource(x, y), order[:cut], order[cut:])

@@ -1,0 +1,36 @@
+"""Training after pruning: the loop, its data protocol, its saved states, BatchNorm, and scores.
+
+Called by the pipeline's retrain stage. Nothing here knows of plans or groups: masks are tensors.
+"""
+
+from worker.engine.retrain.batch_norm import recalibrate
+from worker.engine.retrain.data import SampleSource, TensorSource, TrainingData, iterate
+from worker.engine.retrain.evaluate import Metrics, evaluate
+from worker.engine.retrain.loop import RetrainResult, retrain
+from worker.engine.retrain.options import (
+    AugmentOptions,
+    Hooks,
+    OptimizerOptions,
+    RetrainOptions,
+)
+from worker.engine.retrain.state import EpochRecord, RetrainState, load_state, save_state
+
+__all__ = [
+    "AugmentOptions",
+    "EpochRecord",
+    "Hooks",
+    "Metrics",
+    "OptimizerOptions",
+    "RetrainOptions",
+    "RetrainResult",
+    "RetrainState",
+    "SampleSource",
+    "TensorSource",
+    "TrainingData",
+    "evaluate",
+    "iterate",
+    "load_state",
+    "recalibrate",
+    "retrain",
+    "save_state",
+]

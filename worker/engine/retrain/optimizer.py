@@ -1,0 +1,60 @@
+"""Make the optimiser of a run, and carry its tensors in and out of a saved state by name.
+
+Called by the loop alone. A new optimiser is a branch here and a literal in `options`.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from worker.engine.errors import DataError
+from worker.engine.program.module import ProgramModule
+from worker.engine.retrain.options import OptimizerOptions
+
+
+def make_optimizer(module: ProgramModule, options: OptimizerOptions) -> torch.optim.Optimizer:
+    """Return the optimiser over every parameter; fused kernels: one call, not five a tensor."""
+    parameters = list(module.parameters())
+    if options.kind == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            options.learning_rate,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+            nesterov=options.momentum > 0,
+            fused=True,
+        )
+    return torch.optim.AdamW(
+        parameters, options.learning_rate, weight_decay=options.weight_decay, fused=True
+    )
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, module: ProgramModule) -> dict[str, Tensor]:
+    """Return copies of the optimiser's tensors by ``<parameter>/<slot>``."""
+    found: dict[str, Tensor] = {}
+    for name, parameter in module.named_parameters():
+        for slot, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                found[f"{name}/{slot}"] = value.detach().clone()
+    return found
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, module: ProgramModule, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put saved tensors back into a fresh optimiser over the same parameters.
+
+    Raises:
+        DataError: A saved tensor fits no parameter.
+    """
+    parameters = dict(module.named_parameters())
+    for key, tensor in tensors.items():
+        name, _, slot = key.rpartition("/")
+        parameter = parameters.get(name)
+        if parameter is None:
+            raise DataError(f"the training state has an optimiser tensor for {name}, unknown here")
+        # The fused kernels walk memory, so a slot must lie in memory as its parameter does.
+        is_shaped = tensor.shape == parameter.shape
+        value = torch.empty_like(parameter).copy_(tensor) if is_shaped else tensor.clone()
+        optimizer.state[parameter][slot] = value.detach()

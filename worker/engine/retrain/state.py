@@ -1,0 +1,107 @@
+"""A training run at the end of an epoch: enough to go on as if it had never stopped.
+
+One safetensors file, written beside its name and renamed, so a reader sees a whole state or none.
+Weights and optimiser tensors are tensors; everything else is JSON in the file's header.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from worker.engine.errors import DataError
+
+FILE_NAME = "retrain_state.safetensors"
+_WEIGHT, _OPTIMIZER = "weight/", "optimizer/"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch did; the validation numbers are None without validation samples."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float | None
+    val_accuracy: float | None
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RetrainState:
+    """A training run after ``epoch`` finished epochs.
+
+    Randomness needs no field: every epoch draws from generators seeded with (seed, epoch), and the
+    learning rate is a function of the step.
+
+    Attributes:
+        epoch: Finished epochs.
+        step: Finished optimiser steps.
+        weights: Every tensor of the program.
+        optimizer: The optimiser's tensors, by ``<parameter>/<slot>``.
+        settings: What must be the same when training goes on, as JSON values.
+        history: The finished epochs.
+    """
+
+    epoch: int
+    step: int
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    settings: Mapping[str, object]
+    history: tuple[EpochRecord, ...]
+
+
+def save_state(state: RetrainState, directory: Path) -> Path:
+    """Write ``state`` into ``directory``, replacing an earlier one at once; return the file."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {_WEIGHT + name: _plain(tensor) for name, tensor in state.weights.items()}
+    tensors |= {_OPTIMIZER + name: _plain(tensor) for name, tensor in state.optimizer.items()}
+    header = {
+        "epoch": state.epoch,
+        "step": state.step,
+        "settings": dict(state.settings),
+        "history": [asdict(record) for record in state.history],
+    }
+    path = directory / FILE_NAME
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"state": json.dumps(header, sort_keys=True)})
+    partial.replace(path)
+    return path
+
+
+def load_state(directory: Path) -> RetrainState | None:
+    """Return the state saved in ``directory``, or None if there is none.
+
+    Raises:
+        DataError: The file is there and cannot be read.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise DataError(f"the training state {path.name} cannot be read: {error}") from error
+    return RetrainState(
+        epoch=header["epoch"],
+        step=header["step"],
+        weights=_under(_WEIGHT, tensors),
+        optimizer=_under(_OPTIMIZER, tensors),
+        settings=header["settings"],
+        history=tuple(EpochRecord(**record) for record in header["history"]),
+    )
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    # safetensors refuses shared and strided storage; a clone of a contiguous view has neither.
+    return tensor.detach().contiguous().clone()
