@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
+from worker.engine.program.functional import make_functional
 from worker.engine.program.program import InputSpec, Program, Role
 
 _ROLES = {
@@ -46,6 +47,7 @@ def from_exported(exported: ExportedProgram) -> Program:
         else:
             values[node] = graph.node_copy(node, values.__getitem__)
             values[node].meta = {"source": source_line(node.meta.get("stack_trace") or "")}
+    make_functional(graph)
     out_spec = exported.call_spec.out_spec
     if out_spec is None:
         raise ValueError("the exported program has no output structure")

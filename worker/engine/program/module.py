@@ -17,7 +17,6 @@ from worker.engine.program.program import Program, Role
 TRAINING_ARGUMENT: dict[object, int] = {
     torch.ops.aten.batch_norm.default: 5,
     torch.ops.aten.dropout.default: 2,
-    torch.ops.aten.dropout_.default: 2,
     torch.ops.aten.feature_dropout.default: 2,
 }
 
@@ -57,13 +56,13 @@ class ProgramModule(nn.Module):
             if node.op == "get_attr":
                 values[node] = self.tensor(str(node.target))
                 continue
-            actual = [_resolve(a, values) for a in args]
+            actual = [resolve(a, values) for a in args]
             if training and target in TRAINING_ARGUMENT:
                 actual[TRAINING_ARGUMENT[target]] = True
-            values[node] = target(*actual, **{k: _resolve(v, values) for k, v in kwargs.items()})
+            values[node] = target(*actual, **{k: resolve(v, values) for k, v in kwargs.items()})
             for gone in dead:
                 del values[gone]
-        return [_resolve(item, values) for item in self._output]
+        return [resolve(item, values) for item in self._output]
 
     def tensor(self, name: str) -> Tensor:
         """Return the registered tensor with the fully qualified ``name``."""
@@ -91,9 +90,20 @@ class ProgramModule(nn.Module):
                 owner.add_module(part, nn.Module())
             owner = owner._modules[part]  # type: ignore[assignment]  # noqa: SLF001
         if role is Role.PARAMETER:
-            owner.register_parameter(leaf, nn.Parameter(value, requires_grad=value.is_floating_point()))
+            owner.register_parameter(
+                leaf, nn.Parameter(value, requires_grad=value.is_floating_point())
+            )
         else:
             owner.register_buffer(leaf, value)
+
+
+def resolve(argument: Any, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  # any literal
+    """Replace the nodes in an argument, however nested, by their values."""
+    if isinstance(argument, fx.Node):
+        return values[argument]
+    if isinstance(argument, (list, tuple)):
+        return [resolve(item, values) for item in argument]
+    return argument
 
 
 def _compile_steps(graph: fx.Graph) -> list[Step]:
@@ -109,14 +119,6 @@ def _compile_steps(graph: fx.Graph) -> list[Step]:
         target = node.target if callable(node.target) else _no_call
         steps.append((node, target, node.args, dict(node.kwargs), dead))
     return steps
-
-
-def _resolve(argument: Any, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  # any literal
-    if isinstance(argument, fx.Node):
-        return values[argument]
-    if isinstance(argument, (list, tuple)):
-        return [_resolve(item, values) for item in argument]
-    return argument
 
 
 def _no_call() -> None:

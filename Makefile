@@ -1,0 +1,42 @@
+# Everything runs in .venv of this checkout; `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve demo test check format clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+# pip, not uv or poetry: it takes the torch and torchvision that match each other and this machine.
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[worker,dev]'
+	touch $(STAMP)
+
+install: $(STAMP) ## Make .venv and install everything into it
+
+serve: install ## Start the service on this machine, until Ctrl-C
+	$(BIN)/secateur serve
+
+demo: install ## Prune a real network through the real service and print the table
+	$(BIN)/python -m examples.demo
+
+check: install ## Format, lint, types, import rules, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy app worker examples
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/unit tests/property
+
+test: check ## Everything: `make check`, then the tests that start real parts
+	$(BIN)/pytest -q tests --ignore tests/unit --ignore tests/property
+
+format: install ## Rewrite the sources in house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what building and running left behind
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .secateur demo-output

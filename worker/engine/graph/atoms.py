@@ -1,0 +1,127 @@
+"""Atoms: every index of every dimension of every tensor of a program, as one integer each.
+
+The record that label propagation writes: which atoms must go together (edges), which may not go
+(pins, with the reason), and which change a value when they go (inexact). Everything is an array of
+indices; nothing loops over channels in Python.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx
+
+from worker.engine.program.functional import op_name
+
+Ints = NDArray[np.int64]
+
+
+class MemberRole(IntEnum):
+    """What the slices of a tensor do in a group; the largest that applies."""
+
+    OTHER = 0
+    AFFINE = 1  # scale, shift, running statistic, bias
+    CONSUMER = 2  # input channels of a contraction
+    PRODUCER = 3  # filters: output channels of a contraction
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Why a channel may not go."""
+
+    reason: str
+    op: str
+    node: str
+    source: str
+
+
+class Atoms:
+    """The atoms of a program and what has been found out about them.
+
+    Attributes:
+        axes: ``(tensor name, dimension)`` of every axis that has atoms.
+        starts: First atom of each axis; one more entry than axes.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.axes: list[tuple[str, int]] = []
+        starts = [0]
+        self._first: dict[tuple[str, int], int] = {}
+        for name, tensor in tensors.items():
+            for dim, size in enumerate(tensor.shape):
+                if size > 1 and tensor.is_floating_point():
+                    self._first[name, dim] = starts[-1]
+                    self.axes.append((name, dim))
+                    starts.append(starts[-1] + size)
+        self.starts: Ints = np.array(starts, dtype=np.int64)
+        self.num_atoms = starts[-1]
+        self.pins: list[Pin] = []
+        self.roles: Ints = np.zeros(self.num_atoms, dtype=np.int64)
+        self._edges: list[tuple[Tensor, Tensor]] = []
+        self._pinned: list[tuple[int, Tensor]] = []
+        self._inexact: list[tuple[str, Tensor]] = []
+
+    def of(self, tensor: str, shape: torch.Size) -> dict[int, Tensor]:
+        """Return the labels of a stored tensor: for each of its dimensions, its atoms."""
+        return {
+            dim: torch.arange(first, first + size)
+            for dim, size in enumerate(shape)
+            if (first := self._first.get((tensor, dim))) is not None
+        }
+
+    def unite(self, a: Tensor, b: Tensor) -> None:
+        """Say that ``a`` and ``b`` go together element by element; -1 cannot go, so it pins."""
+        a, b = (t.reshape(-1) for t in torch.broadcast_tensors(a, b))
+        is_real = (a >= 0) & (b >= 0)
+        if bool(is_real.all()):
+            self._edges.append((a, b))
+            return
+        self._edges.append((a[is_real], b[is_real]))
+        lonely = torch.cat([a[~is_real], b[~is_real]])
+        self._pin(lonely, Pin("meets a channel that no parameter produces", "", "", ""))
+
+    def pin(self, ids: Tensor, reason: str, node: fx.Node) -> None:
+        """Say that ``ids`` may not go, and why."""
+        source = str(node.meta.get("source", ""))
+        self._pin(ids, Pin(reason, op_name(node.target), node.name, source))
+
+    def mark_inexact(self, ids: Tensor, node: fx.Node) -> None:
+        """Say that the values of ``node`` change when ``ids`` go."""
+        self._inexact.append((op_name(node.target), ids.reshape(-1)))
+
+    def set_role(self, ids: Tensor | None, role: MemberRole) -> None:
+        """Say what the slices at ``ids`` do."""
+        if ids is not None:
+            index = ids[ids >= 0].numpy()
+            self.roles[index] = np.maximum(self.roles[index], int(role))
+
+    def edges(self) -> tuple[Ints, Ints]:
+        """Return all pairs of atoms that go together."""
+        if not self._edges:
+            empty = np.zeros(0, dtype=np.int64)
+            return empty, empty
+        first, second = zip(*self._edges, strict=True)
+        return torch.cat(first).numpy(), torch.cat(second).numpy()
+
+    def pinned(self) -> Ints:
+        """Return for every atom the number of its first pin, or -1."""
+        found = np.full(self.num_atoms, -1, dtype=np.int64)
+        for number, ids in reversed(self._pinned):
+            found[ids.numpy()] = number
+        return found
+
+    def inexact_ops(self) -> dict[str, Ints]:
+        """Return by operator the atoms whose removal changes that operator's values."""
+        by_op: dict[str, list[Any]] = {}
+        for op, ids in self._inexact:
+            by_op.setdefault(op, []).append(ids[ids >= 0].numpy())
+        return {op: np.concatenate(parts) for op, parts in by_op.items()}
+
+    def _pin(self, ids: Tensor, pin: Pin) -> None:
+        ids = ids.reshape(-1)
+        self._pinned.append((len(self.pins), ids[ids >= 0]))
+        self.pins.append(pin)

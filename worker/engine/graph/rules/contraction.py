@@ -1,0 +1,251 @@
+"""Operators that sum over a dimension of two values: convolution, linear, matrix products.
+
+The contracted dimensions are united, the output's come from the operands. Weights are ordinary
+values with labels, so one that passes through other operators first (weight standardisation,
+reparametrisation) needs nothing special.
+"""
+
+from torch import Tensor, fx
+
+from worker.engine.graph.atoms import MemberRole
+from worker.engine.graph.propagate import Labels, Output, Rule, Site
+from worker.engine.program.functional import op_name
+
+
+def convolution(site: Site) -> Output:
+    """Rule of conv1d, conv2d, conv3d and ``convolution``: x (N, C, …), weight (O, C / groups, …)."""
+    x, weight, bias = site.node.args[0], site.argument(1, "weight"), site.argument(2, "bias")
+    is_general = op_name(site.node.target) == "convolution"
+    groups = site.literal(8 if is_general else 6, "groups", 1)
+    is_transposed = is_general and bool(site.literal(6, "transposed", default=False))
+    return _convolve(site, x, weight, bias, groups, is_transposed=is_transposed)
+
+
+def transposed_convolution(site: Site) -> Output:
+    """Rule of conv_transpose1d to 3d: weight (C, O / groups, …)."""
+    x, weight, bias = site.node.args[0], site.argument(1, "weight"), site.argument(2, "bias")
+    return _convolve(site, x, weight, bias, site.literal(6, "groups", 1), is_transposed=True)
+
+
+def linear(site: Site) -> Output:
+    """Rule of ``linear``: x (…, C), weight (O, C), bias (O)."""
+    x, weight, bias = site.node.args[0], site.argument(1, "weight"), site.argument(2, "bias")
+    labels, w = site.labels_of(x), site.labels_of(weight)
+    last = len(site.shape_of(x)) - 1
+    contract(site, labels.pop(last, None), w.get(1), is_weight=True)
+    output = w.get(0)
+    if output is not None:
+        site.atoms.set_role(output, MemberRole.PRODUCER)
+        labels[last] = output
+    _add_bias(site, labels, last, bias)
+    return labels
+
+
+def matrix_product(site: Site) -> Output:
+    """Rule of ``matmul``, ``mm`` and ``bmm``: a (…, M, K) times b (…, K, N)."""
+    a, b = site.node.args[0], site.argument(1, "other")
+    return _product(site, a, b)
+
+
+def add_matrix_product(site: Site) -> Output:
+    """Rule of ``addmm`` and ``baddbmm``: bias + a b."""
+    bias, a, b = site.node.args[0], site.argument(1, "mat1"), site.argument(2, "mat2")
+    output = _product(site, a, b)
+    _add_bias(site, output, len(site.output_shape) - 1, bias)
+    return output
+
+
+def einsum(site: Site) -> Output:
+    """Rule of ``einsum``: letters that occur in several operands are united, output ones stay."""
+    equation = str(site.argument(0, "equation")).replace(" ", "")
+    operands: list[fx.Node] = list(site.argument(1, "tensors"))
+    if "." in equation or "->" not in equation:
+        site.pin_inputs("einsum with an ellipsis or an implicit output")
+        return {}
+    left, right = equation.split("->")
+    by_letter: dict[str, Tensor] = {}
+    unlabelled: set[str] = set()
+    for letters, operand in zip(left.split(","), operands, strict=True):
+        labels = site.labels_of(operand)
+        for dim, letter in enumerate(letters):
+            ids = labels.get(dim)
+            if ids is None and site.shape_of(operand)[dim] > 1:
+                unlabelled.add(letter)
+            elif ids is not None and letter in by_letter:
+                site.atoms.unite(by_letter[letter], ids)
+            elif ids is not None:
+                by_letter[letter] = ids
+    for letter in unlabelled & by_letter.keys():
+        site.atoms.pin(by_letter.pop(letter), "meets values that no parameter produces", site.node)
+    for letter, ids in by_letter.items():
+        if letter not in right:
+            site.atoms.set_role(ids, MemberRole.CONSUMER)
+    return {dim: by_letter[letter] for dim, letter in enumerate(right) if letter in by_letter}
+
+
+def attention(site: Site) -> Output:
+    """Rule of scaled_dot_product_attention: q (…, L, E), k (…, S, E), v (…, S, V) → (…, L, V).
+
+    The scale is 1 / sqrt(E), so the width of queries and keys may not change.
+    """
+    q, k, v = site.node.args[0], site.argument(1, "key"), site.argument(2, "value")
+    rank = len(site.output_shape)
+    labels = [site.labels_of(value) for value in (q, k, v)]
+    for found in labels[:2]:
+        site.pin_label(found, rank - 1, "sets the scale of attention")
+    for found in labels:
+        site.pin_label(found, rank - 2, "is a position of attention")
+    value_width = labels[2].pop(rank - 1, None)
+    output: Labels = {}
+    for dim in range(rank - 2):
+        _merge(site, output, dim, [found.get(dim) for found in labels])
+    if value_width is not None:
+        output[rank - 1] = value_width
+    return output
+
+
+def contract(site: Site, x: Tensor | None, w: Tensor | None, *, is_weight: bool) -> None:
+    """Unite the two sides of a contraction; a side without label pins the other."""
+    if is_weight:
+        site.atoms.set_role(w, MemberRole.CONSUMER)
+    if x is not None and w is not None:
+        site.atoms.unite(x, w)
+    elif x is not None:
+        site.atoms.pin(x, "is contracted with values that no parameter produces", site.node)
+    elif w is not None:
+        site.atoms.pin(w, "reads the network's input, or values that nothing prunes", site.node)
+
+
+def _convolve(  # noqa: PLR0913  # the operator's own arguments
+    site: Site, x: object, weight: object, bias: object, groups: int, *, is_transposed: bool
+) -> Labels:
+    labels, w = site.labels_of(x), site.labels_of(weight)
+    shape = site.shape_of(weight)
+    for dim in range(2, len(shape)):
+        site.pin_label(w, dim, "is a position in the kernel")
+    inputs, outputs = (w.get(0), w.get(1)) if is_transposed else (w.get(1), w.get(0))
+    channels = labels.pop(1, None)
+    _keep_spatial(site, labels, x, weight)
+    if groups == 1:
+        contract(site, channels, inputs, is_weight=True)
+        ids = outputs
+    else:
+        ids = _grouped(site, channels, w, groups, is_transposed=is_transposed)
+    if ids is not None:
+        site.atoms.set_role(ids, MemberRole.PRODUCER)
+        labels[1] = ids
+    _add_bias(site, labels, 1, bias)
+    return labels
+
+
+def _grouped(
+    site: Site, channels: Tensor | None, w: Labels, groups: int, *, is_transposed: bool
+) -> Tensor | None:
+    """Unite the j-th channel of every group; depthwise couples input and output one by one."""
+    first, second = w.get(0), w.get(1)
+    if is_transposed:  # weight (C, O / groups): rows belong to groups, columns repeat in each
+        columns = None if second is None else second.repeat(groups)
+        rows, inputs, outputs = first, first, columns
+    else:  # weight (O, C / groups)
+        columns = None if second is None else second.repeat(groups)
+        rows, inputs, outputs = first, columns, first
+    is_depthwise = (second is None and not is_transposed) or (
+        is_transposed and rows is not None and len(rows) == groups
+    )
+    if not is_depthwise:
+        contract(site, channels, inputs, is_weight=True)
+        for ids in (channels, inputs, outputs):
+            if ids is not None:
+                site.atoms.unite(ids.view(groups, -1), ids.view(groups, -1)[:1])
+        return outputs
+    if is_transposed:
+        contract(site, channels, first, is_weight=True)
+        if second is not None:
+            site.atoms.pin(
+                second, "is shared by every group of a transposed convolution", site.node
+            )
+        return first if second is None else None
+    if channels is None:
+        if first is not None:
+            site.atoms.pin(first, "filters single channels that nothing prunes", site.node)
+        return None
+    if first is None:
+        site.atoms.pin(channels, "is contracted with values that no parameter produces", site.node)
+        return None
+    site.atoms.unite(channels.view(groups, 1), first.view(groups, -1))
+    return first
+
+
+def _keep_spatial(site: Site, labels: Labels, x: object, weight: object) -> None:
+    """Deal with labels along batch or space: a same-size window over them is allowed, inexactly."""
+    before, after = site.shape_of(x), site.output_shape
+    kernel = site.shape_of(weight)
+    for dim in list(labels):
+        if dim > 1 and kernel[dim] > 1 and before[dim] == after[dim]:
+            site.atoms.mark_inexact(labels[dim], site.node)  # efficient channel attention
+        elif dim > 1 and kernel[dim] == 1 and before[dim] == after[dim]:
+            continue
+        else:
+            site.pin_label(labels, dim, "is a position of a convolution")
+
+
+def _product(site: Site, a: object, b: object) -> Labels:
+    rank = len(site.output_shape)
+    shape_a, shape_b = site.shape_of(a), site.shape_of(b)
+    if len(shape_a) < 2 or len(shape_b) < 2:  # noqa: PLR2004  # a matrix has two dimensions
+        site.pin_inputs("is a product with a vector")
+        return {}
+    x, w = site.labels_of(a), site.labels_of(b)
+    k_a, k_b = x.pop(len(shape_a) - 1, None), w.pop(len(shape_b) - 2, None)
+    contract(site, k_a, k_b, is_weight=False)
+    for ids in (k_a, k_b):
+        site.atoms.set_role(ids, MemberRole.CONSUMER)
+    rows, columns = x.pop(len(shape_a) - 2, None), w.pop(len(shape_b) - 1, None)
+    output: Labels = {}
+    for dim in range(rank - 2):
+        own_a, own_b = dim - rank + len(shape_a), dim - rank + len(shape_b)
+        sides = [(x, own_a, shape_a), (w, own_b, shape_b)]
+        full = [found.get(own) for found, own, shape in sides if own >= 0 and shape[own] > 1]
+        _merge(site, output, dim, full)
+    for dim, ids in ((rank - 2, rows), (rank - 1, columns)):
+        if ids is not None:
+            site.atoms.set_role(ids, MemberRole.PRODUCER)
+            output[dim] = ids
+    return output
+
+
+def _merge(site: Site, output: Labels, dim: int, found: list[Tensor | None]) -> None:
+    present = [ids for ids in found if ids is not None]
+    for ids in present[1:]:
+        site.atoms.unite(present[0], ids)
+    if present and len(present) == len(found):
+        output[dim] = present[0]
+    elif present:
+        site.atoms.pin(present[0], "meets values that no parameter produces", site.node)
+
+
+def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
+    if not isinstance(bias, fx.Node):
+        return
+    found = site.labels_of(bias)
+    ids = found.get(len(site.shape_of(bias)) - 1)
+    if ids is None:
+        return
+    site.atoms.set_role(ids, MemberRole.AFFINE)
+    if dim in labels:
+        site.atoms.unite(labels[dim], ids)
+    else:
+        site.atoms.pin(ids, "shifts channels that nothing prunes", site.node)
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(["conv1d", "conv2d", "conv3d", "convolution"], convolution),
+    **dict.fromkeys(
+        ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"], transposed_convolution
+    ),
+    "linear": linear,
+    **dict.fromkeys(["matmul", "mm", "bmm"], matrix_product),
+    **dict.fromkeys(["addmm", "baddbmm"], add_matrix_product),
+    "einsum": einsum,
+    "scaled_dot_product_attention": attention,
+}

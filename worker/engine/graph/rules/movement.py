@@ -1,0 +1,193 @@
+"""Operators that only move values: run the operator on the labels themselves.
+
+No index arithmetic per operator: the label of a dimension is expanded to the value's shape (without
+memory, by strides of 0), the real operator runs on it, and what comes out says where each atom went.
+Right by construction for concat, split, shuffle, NHWC permutes and flatten.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.engine.graph.propagate import Labels, Output, Rule, Site
+from worker.engine.program.functional import op_name
+from worker.engine.program.module import resolve
+
+SINGLE = """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze unsqueeze
+    slice narrow expand expand_as view_as repeat tile repeat_interleave movedim swapaxes flip
+    pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d
+    reflection_pad2d replication_pad1d replication_pad2d unfold select roll
+    """.split()
+SEVERAL = ["split", "split_with_sizes", "chunk", "unbind", "tensor_split"]
+
+
+def move(site: Site) -> Output:
+    """Rule of every operator with one moved input."""
+    source = site.node.args[0]
+    labels = site.labels_of(source)
+    name = op_name(site.node.target)
+    results: list[Labels] | None = None
+    for dim, ids in labels.items():
+        moved = _run(site, source, _along(ids, dim, site.shape_of(source)))
+        parts = moved if isinstance(moved, (list, tuple)) else [moved]
+        if results is None:
+            results = [{} for _ in parts]
+        for result, part in zip(results, parts, strict=True):
+            _collect(site, result, part, kept_dim=1 if name in _CHANNELS_FIRST else None)
+        if _is_by_position(site, name) and dim in _moved_dims(site):
+            site.atoms.pin(ids, f"{name} works by position", site.node)
+        if name == "channel_shuffle" and dim == 1:
+            _align(site, ids, site.literal(1, "groups"))
+    if results is None:
+        return {}
+    return results if isinstance(site.shapes[site.node], (list, tuple)) else results[0]
+
+
+def get_item(site: Site) -> Output:
+    """Rule of ``operator.getitem``: one of several outputs."""
+    found = site.labels.get(site.node.args[0], {})  # type: ignore[arg-type]
+    return found[site.node.args[1]] if isinstance(found, list) else {}  # type: ignore[index]
+
+
+def concatenate(site: Site) -> Output:
+    """Rule of ``cat``: labels along its dimension follow each other, others are united."""
+    items: list[Any] = list(site.argument(0, "tensors"))
+    items = [item for item in items if site.shape_of(item) != torch.Size([0])]
+    rank = len(site.output_shape)
+    along = site.literal(1, "dim", 0) % rank
+    parts, output = [], {}
+    for item in items:
+        labels = site.labels_of(item)
+        size = site.shape_of(item)[along]
+        parts.append(labels.pop(along, torch.full((size,), -1)))
+    joined = torch.cat(parts)
+    if bool((joined >= 0).any()):
+        output[along] = joined
+    output |= unite_along(site, items, [d for d in range(rank) if d != along])
+    return output
+
+
+def stack(site: Site) -> Output:
+    """Rule of ``stack``: a new dimension in front of ``dim``; the others are united."""
+    items: list[Any] = list(site.argument(0, "tensors"))
+    rank = len(site.output_shape)
+    new = site.literal(1, "dim", 0) % rank
+    united = unite_along(site, items, list(range(rank - 1)))
+    return {dim + (dim >= new): ids for dim, ids in united.items()}
+
+
+def unite_along(site: Site, items: list[Any], dims: list[int]) -> Labels:
+    """Unite the labels of equal-rank ``items`` along each of ``dims``."""
+    output: Labels = {}
+    for dim in dims:
+        found = [site.labels_of(item).get(dim) for item in items]
+        present = [ids for ids in found if ids is not None]
+        for ids in present[1:]:
+            site.atoms.unite(present[0], ids)
+        if len(present) == len(found) and present:
+            output[dim] = present[0]
+        elif present:
+            site.atoms.pin(present[0], "meets values that no parameter produces", site.node)
+    return output
+
+
+# Where a channel lands in several dimensions at once, this one keeps it.
+_CHANNELS_FIRST = frozenset({"pixel_shuffle"})
+# What stays after pruning would not be in the places these operators name.
+_BY_POSITION = frozenset({"roll", "select", "unfold"})
+
+
+def _along(ids: Tensor, dim: int, shape: torch.Size) -> Tensor:
+    view = [1] * len(shape)
+    view[dim] = -1
+    return ids.view(view).expand(shape)
+
+
+def _is_by_position(site: Site, name: str) -> bool:
+    return name in _BY_POSITION or (name == "slice" and site.literal(4, "step", 1) != 1)
+
+
+def _moved_dims(site: Site) -> set[int]:
+    name = op_name(site.node.target)
+    rank = len(site.shape_of(site.node.args[0]))
+    dims = site.literal(2, "dims", ()) if name == "roll" else site.literal(1, "dim", 0)
+    return {d % rank for d in ([dims] if isinstance(dims, int) else dims)} or set(range(rank))
+
+
+def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401  # one tensor or several
+    """Call the node's own operator with ``labels`` in place of its first argument."""
+    values = site.shapes
+    name = op_name(site.node.target)
+    args = [labels if a is source else resolve(a, values) for a in site.node.args]
+    kwargs = {key: resolve(value, values) for key, value in site.node.kwargs.items()}
+    if name == "view":  # expanded labels have strides that view refuses and reshape does not
+        return labels.reshape(args[1])
+    if name in {"expand_as", "view_as"}:
+        return (
+            labels.expand(args[1].shape) if name == "expand_as" else labels.reshape(args[1].shape)
+        )
+    if name == "constant_pad_nd":
+        return torch.nn.functional.pad(labels, args[1], value=-1)
+    if name == "pad":
+        mode = site.literal(2, "mode", "constant")
+        if mode == "constant":
+            return torch.nn.functional.pad(labels, args[1], value=-1)
+        return torch.nn.functional.pad(labels.double(), args[1], mode=mode).long()
+    if name.startswith(("reflection", "replication")):
+        return site.node.target(labels.double(), *args[1:]).long()  # type: ignore[operator]
+    return site.node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def _collect(site: Site, result: Labels, moved: Tensor, kept_dim: int | None) -> None:
+    """Read the label off a moved label tensor and add it to ``result``."""
+    varying = [d for d in range(moved.dim()) if _varies(moved, d)]
+    for dim in set(range(moved.dim())) - set(varying):
+        moved = moved.narrow(dim, 0, 1)
+    if not varying:
+        if moved.numel() and not _is_constant_input(moved):
+            site.atoms.pin(moved, "one channel is read by its position", site.node)
+        return
+    # The atoms form a box over several dimensions: align them over all but the longest.
+    keep = kept_dim if kept_dim in varying else max(varying, key=lambda d: (moved.shape[d], d))
+    first = moved
+    for dim in varying:
+        if dim != keep:
+            first = first.narrow(dim, 0, 1)
+    if len(varying) > 1:
+        site.atoms.unite(moved, first)
+    _add(site, result, keep, first.reshape(-1))
+
+
+def _add(site: Site, result: Labels, dim: int, ids: Tensor) -> None:
+    """Add a label; where two land on one dimension the finer one stays, the other is pinned."""
+    other = result.get(dim)
+    if other is not None:
+        if len(torch.unique(ids)) < len(torch.unique(other)):
+            ids, other = other, ids
+        site.atoms.pin(other, "is flattened together with another prunable dimension", site.node)
+    result[dim] = ids
+
+
+def _varies(t: Tensor, dim: int) -> bool:
+    if t.shape[dim] == 1 or t.stride(dim) == 0 or t.numel() == 0:
+        return False
+    return not bool((t == t.narrow(dim, 0, 1)).all())
+
+
+def _is_constant_input(moved: Tensor) -> bool:
+    return bool((moved < 0).all())
+
+
+def _align(site: Site, ids: Tensor, num_groups: int) -> None:
+    rows = ids.view(num_groups, -1)
+    site.atoms.unite(rows, rows[:1])
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys([*SINGLE, *SEVERAL], move),
+    "getitem": get_item,
+    "cat": concatenate,
+    "concat": concatenate,
+    "stack": stack,
+}

@@ -1,0 +1,57 @@
+"""Operators that reduce, pool or resample: other dimensions drop out, channels pass through."""
+
+from worker.engine.graph.propagate import Labels, Output, Rule, Site
+
+POOLS = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
+    adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d lp_pool2d
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d
+    upsample_linear1d upsample_trilinear3d _upsample_nearest_exact2d grid_sampler
+    _adaptive_avg_pool2d max_pool2d_with_indices _upsample_bilinear2d_aa upsample_nearest_exact2d
+    """.split()
+REDUCTIONS = """mean sum amax amin var std norm linalg_vector_norm prod logsumexp var_mean std_mean
+    any all argmax argmin max min
+    """.split()
+
+
+def pool(site: Site) -> Output:
+    """Rule of pooling and interpolation: they work on space, and channels pass through."""
+    labels = site.labels_of(site.node.args[0])
+    for dim in [d for d in labels if d > 1]:
+        site.pin_label(labels, dim, "is a position that is pooled or resampled")
+    if isinstance(site.shapes[site.node], (list, tuple)):
+        return [dict(labels) for _ in site.shapes[site.node]]
+    return labels
+
+
+def reduce(site: Site) -> Output:
+    """Rule of reductions: dimensions they run over lose their label, inexactly."""
+    x = site.node.args[0]
+    labels = site.labels_of(x)
+    rank = len(site.shape_of(x))
+    reduced = _dims(site, rank)
+    for dim in reduced & labels.keys():
+        site.atoms.mark_inexact(labels.pop(dim), site.node)
+    left = [dim for dim in range(rank) if dim not in reduced]
+    is_kept = len(site.output_shape) == rank
+    output: Labels = {(dim if is_kept else left.index(dim)): ids for dim, ids in labels.items()}
+    if isinstance(site.shapes[site.node], (list, tuple)):
+        return [dict(output) for _ in site.shapes[site.node]]
+    return output
+
+
+def _dims(site: Site, rank: int) -> set[int]:
+    schema = site.node.target._schema  # type: ignore[union-attr]  # noqa: SLF001
+    names = [argument.name for argument in schema.arguments]
+    for name in ("dim", "dims"):
+        if name in names:
+            dims = site.literal(names.index(name), name)
+            if dims is None or dims == []:
+                break
+            return {d % rank for d in ([dims] if isinstance(dims, int) else dims)}
+    return set(range(rank))
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(REDUCTIONS, reduce),
+    **dict.fromkeys(POOLS, pool),
+}

@@ -1,0 +1,15 @@
+"""Surgery: from a program and a plan to the masked twin and the smaller program."""
+
+from worker.engine.surgery.certificate import Certificate, Deviation, certify, deviation
+from worker.engine.surgery.compact import compact
+from worker.engine.surgery.mask import keep_masks, mask_program
+
+__all__ = [
+    "Certificate",
+    "Deviation",
+    "certify",
+    "compact",
+    "deviation",
+    "keep_masks",
+    "mask_program",
+]

@@ -1,0 +1,89 @@
+"""Compaction: apply a plan physically. Tensors get smaller, and so do the literal sizes in the graph.
+
+Every value's new shape is known beforehand from its labels, so shape propagation over the new
+program either confirms every node or names the first one that is wrong.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from worker.engine.errors import PlanError
+from worker.engine.graph.analysis import Analysis
+from worker.engine.graph.cost import kept_atoms
+from worker.engine.graph.propagate import Labels
+from worker.engine.plan import Plan, check_fits
+from worker.engine.program.functional import op_name
+from worker.engine.program.program import Program
+from worker.engine.program.shapes import propagate, where
+from worker.engine.surgery.literals import REWRITES, Resized
+
+
+def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
+    """Return the smaller program that computes what the masked twin computes.
+
+    Args:
+        program: The original program, or one with the same graph and other tensors.
+        analysis: Of the same graph.
+        plan: What stays.
+
+    Raises:
+        PlanError: The plan is for another graph, or a value does not get the shape it should.
+    """
+    check_fits(plan, program)
+    is_kept = kept_atoms(analysis, plan.keeps())
+    tensors = dict(program.tensors)
+    for axis in plan.axes:
+        tensor = tensors[axis.tensor]
+        index = torch.tensor(axis.kept, device=tensor.device)
+        tensors[axis.tensor] = tensor.index_select(axis.dim, index).contiguous()
+    graph = _rewrite(program, analysis, is_kept)
+    smaller = Program(graph, tensors, program.roles, program.inputs, program.output_tree)
+    _confirm(program, smaller, analysis, is_kept)
+    return smaller
+
+
+def _rewrite(program: Program, analysis: Analysis, is_kept: np.ndarray) -> fx.Graph:
+    graph = fx.Graph()
+    values: dict[fx.Node, fx.Node] = {}
+    for node in program.graph.nodes:
+        copied = graph.node_copy(node, values.__getitem__)
+        values[node] = copied
+        rewrite = REWRITES.get(op_name(node.target)) if node.op == "call_function" else None
+        if rewrite is not None:
+            rewrite(Resized(node, copied, analysis, is_kept))
+    return graph
+
+
+def _confirm(program: Program, smaller: Program, analysis: Analysis, is_kept: np.ndarray) -> None:
+    actual = propagate(smaller)
+    for node, copied in zip(program.graph.nodes, smaller.graph.nodes, strict=True):
+        if node.op == "output":
+            continue
+        labels = analysis.labels.get(node, {})
+        expected = _expected(analysis.shapes[node], labels, is_kept)
+        found = _shapes(actual[copied])
+        if expected != found:
+            raise PlanError(f"{where(node)} came out as {found}, expected {expected}")
+
+
+def _expected(value: Any, labels: Labels | list[Labels], is_kept: np.ndarray) -> Any:  # noqa: ANN401
+    if isinstance(value, Tensor):
+        shape = list(value.shape)
+        for dim, ids in labels.items() if isinstance(labels, dict) else ():
+            shape[dim] = int((is_kept[ids.numpy()] | (ids.numpy() < 0)).sum())
+        return tuple(shape)
+    if isinstance(value, (list, tuple)):
+        each = labels if isinstance(labels, list) else [{}] * len(value)
+        return [_expected(v, found, is_kept) for v, found in zip(value, each, strict=True)]
+    return None
+
+
+def _shapes(value: Any) -> Any:  # noqa: ANN401  # a tensor, several, or a number
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, (list, tuple)):
+        return [_shapes(item) for item in value]
+    return None

@@ -1,0 +1,43 @@
+"""The masked twin: the original program with every removed slice set to zero.
+
+Claims 6 and 7 of CN113361702A: the pruned filters of layer i are zero, and so are the matching
+input channels of the kernels of layer i+1. The mask covers the whole channel group.
+"""
+
+import torch
+from torch import Tensor
+
+from worker.engine.plan import Plan, check_fits
+from worker.engine.program.program import Program
+
+
+def keep_masks(program: Program, plan: Plan) -> dict[str, Tensor]:
+    """Return for each touched tensor a boolean of its own shape, True = keep.
+
+    Raises:
+        PlanError: The plan is for another graph.
+    """
+    check_fits(plan, program)
+    masks: dict[str, Tensor] = {}
+    for axis in plan.axes:
+        tensor = program.tensors[axis.tensor]
+        along = torch.zeros(axis.size, dtype=torch.bool)
+        along[list(axis.kept)] = True
+        shape = [1] * tensor.dim()
+        shape[axis.dim] = axis.size
+        mask = masks.setdefault(axis.tensor, torch.ones(tensor.shape, dtype=torch.bool))
+        mask &= along.view(shape)
+    return {name: mask.to(program.tensors[name].device) for name, mask in masks.items()}
+
+
+def mask_program(program: Program, plan: Plan) -> Program:
+    """Return the masked twin of ``program`` under ``plan``."""
+    masks = keep_masks(program, plan)
+    return program.with_tensors(
+        {
+            name: torch.where(masks[name], tensor, torch.zeros_like(tensor))
+            if name in masks
+            else tensor
+            for name, tensor in program.tensors.items()
+        }
+    )
