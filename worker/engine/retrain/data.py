@@ -11,8 +11,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from worker.engine.errors import DataError
-
 
 class SampleSource(Protocol):
     """Preprocessed samples by index."""
@@ -65,24 +63,3 @@ def iterate(
     """Yield the samples ``indices`` in order, in batches."""
     for chunk in torch.split(indices, batch_size):
         yield source.batch(chunk)
-
-
-def check_labels(labels: Tensor | None, logits: Tensor) -> Tensor:
-    """Return ``labels`` if they name classes of ``logits``.
-
-    Raises:
-        DataError: There are no labels, the output is not (N, classes), or a label is no class.
-    """
-    if labels is None:
-        raise DataError("cross_entropy needs labels, and the data set has none")
-    if logits.ndim != 2 or not logits.is_floating_point():  # noqa: PLR2004  # samples by classes
-        shape = tuple(logits.shape)
-        raise DataError(f"cross_entropy needs an output of shape (batch, classes), not {shape}")
-    if labels.shape != logits.shape[:1] or labels.is_floating_point():
-        shape = tuple(labels.shape)
-        raise DataError(f"labels must be one integer for each sample, not {labels.dtype} {shape}")
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= logits.shape[1]:
-        wrong = low if low < 0 else high
-        raise DataError(f"label {wrong} is outside the network's {logits.shape[1]} classes")
-    return labels.long()

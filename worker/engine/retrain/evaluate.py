@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
-from worker.engine.retrain.data import SampleSource, check_labels, iterate
+from worker.engine.retrain.data import SampleSource, iterate
+from worker.engine.retrain.objectives import cross_entropy
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,8 @@ def evaluate_module(
     with torch.inference_mode():
         for x, y in iterate(source, indices, batch_size):
             logits = module.run((x,))[0].float()
-            labels = check_labels(y, logits)
-            num_hits += int((logits.argmax(1) == labels).sum())
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            loss += float(cross_entropy(logits, y, reduction="sum"))
+            num_hits += int((logits.argmax(1) == y).sum())
     module.train(was_training)
     num_samples = len(indices)
     return Metrics(num_hits / max(1, num_samples), loss / max(1, num_samples), num_samples)

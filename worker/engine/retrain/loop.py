@@ -12,16 +12,16 @@ from dataclasses import asdict, dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from worker.engine.errors import DataError, DivergenceError
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
 from worker.engine.retrain.augment import augment
-from worker.engine.retrain.data import TrainingData, check_labels
+from worker.engine.retrain.data import TrainingData
 from worker.engine.retrain.evaluate import evaluate_module
 from worker.engine.retrain.masks import Masks
+from worker.engine.retrain.objectives import cross_entropy
 from worker.engine.retrain.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
 from worker.engine.retrain.options import Hooks, RetrainOptions
 from worker.engine.retrain.schedule import one_cycle
@@ -150,8 +150,8 @@ class _Run:
             x = x.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             logits = self.module.run((x,))[0]
-        labels = check_labels(y, logits)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.options.label_smoothing)
+        smoothing = self.options.label_smoothing
+        loss = cross_entropy(logits.float(), y, label_smoothing=smoothing)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise DivergenceError(
