@@ -172,7 +172,8 @@ def fingerprint(program: Program) -> str:
         digest.update(f"{node.op} {node.target} {arguments}\n".encode())
     for name, tensor in sorted(program.tensors.items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-    digest.update(repr(program.inputs).encode())
+    for spec in program.inputs:
+        digest.update(f"{spec.shape} {spec.dtype}\n".encode())
     return digest.hexdigest()
 
 

@@ -1,0 +1,1 @@
+"""Files that others read: ONNX, and safetensors with the user's own names."""

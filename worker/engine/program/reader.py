@@ -1,0 +1,164 @@
+"""The strict reader: an uploaded ``.pt2`` file becomes a program without running any of it.
+
+``torch.export.load`` reaches pickle by several roads, loads native code, evaluates expression
+strings and imports dotted names (docs/architecture/02-model-as-data.md). Here tensors are raw bytes,
+the graph is JSON checked member by member, call targets are looked up in a fixed table, symbolic
+sizes are only ever results of calls in the graph, and sample inputs are not opened.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx
+
+from worker.engine.errors import ModelRejectedError, UnsupportedOpError
+from worker.engine.program.archive import EXPORT_HINT, Archive, ReaderLimits
+from worker.engine.program.calls import GraphBuilder
+from worker.engine.program.document import Document
+from worker.engine.program.functional import make_functional
+from worker.engine.program.program import InputSpec, Program, Role
+from worker.engine.program.shapes import propagate, where
+from worker.engine.program.stored import StoredTensors, read_dtype, read_tensors
+from worker.engine.program.structure import read_structure
+
+OLDEST_SCHEMA = (8, 0)
+NEWEST_SCHEMA = (8, 99)
+_SYMBOL = re.compile(r"Symbol\('[a-z]\d{1,6}'(, (positive|integer)=True){0,2}\)|[a-z]\d{1,6}")
+_TENSOR_KINDS = {
+    "parameter": ("parameter_name", Role.PARAMETER),
+    "buffer": ("buffer_name", Role.BUFFER),
+    "tensor_constant": ("tensor_constant_name", Role.CONSTANT),
+}
+
+
+def read_program(path: Path, limits: ReaderLimits | None = None) -> Program:
+    """Return the program in the file at ``path``, as ``torch.export.save`` of torch 2.9+ wrote it.
+
+    Raises:
+        ModelRejectedError: The file is refused; the message names the entry and the reason.
+        UnsupportedOpError: The graph calls an operator that is not in the vocabulary.
+    """
+    limits = limits or ReaderLimits()
+    with Archive(path, limits) as archive:
+        if "byteorder" in archive and archive.read("byteorder") != b"little":
+            raise ModelRejectedError("byteorder: only little-endian files are accepted")
+        stored = read_tensors(archive, limits)
+        model = Document.parse(archive.read("models/model.json"), "models/model.json")
+    _check_version(model)
+    program = _program(model["graph_module"], stored, limits)
+    _check_values(program, limits)
+    return program
+
+
+def _check_version(model: Document) -> None:
+    version = model["schema_version"]
+    found = (version["major"].integer(), version["minor"].integer())
+    if not OLDEST_SCHEMA <= found <= NEWEST_SCHEMA:
+        version.refuse(f"schema version {found[0]}.{found[1]} is not of torch 2.9 or newer")
+    if [kind.value for kind in model["verifiers"].list()] not in (["TRAINING"], ["ATEN"]):
+        model["verifiers"].refuse("is not an inference-mode export of training IR")
+
+
+def _program(module: Document, stored: StoredTensors, limits: ReaderLimits) -> Program:
+    graph = module["graph"]
+    if graph.get("custom_obj_values") and graph["custom_obj_values"].value:
+        graph["custom_obj_values"].refuse("custom objects are not accepted")
+    nodes = graph["nodes"].list()
+    if len(nodes) > limits.max_nodes:
+        graph["nodes"].refuse(f"{len(nodes)} calls, at most {limits.max_nodes}")
+    builder = GraphBuilder()
+    roles, inputs = _read_inputs(module, stored, builder)
+    for node in nodes:
+        builder.add_call(node)
+    outputs = _read_outputs(module, builder)
+    builder.graph.output(tuple(outputs))
+    make_functional(builder.graph)
+    tree = read_structure(_root_signature(module)["out_spec"])
+    if tree.num_leaves != len(outputs):
+        module["signature"].refuse(f"{len(outputs)} outputs for {tree.num_leaves} places")
+    tensors = {name: stored.tensors[name] for name in roles}
+    return Program(builder.graph, tensors, roles, inputs, tree)
+
+
+def _read_inputs(
+    module: Document, stored: StoredTensors, builder: GraphBuilder
+) -> tuple[dict[str, Role], tuple[InputSpec, ...]]:
+    roles: dict[str, Role] = {}
+    inputs: list[InputSpec] = []
+    values = module["graph"]["tensor_values"]
+    for spec in module["signature"]["input_specs"].list():
+        kind, body = spec.only()
+        if kind == "user_input":
+            name = body["arg"]["as_tensor"]["name"].string()
+            inputs.append(_input_spec(name, values[name]))
+            builder.add_input(name)
+            continue
+        if kind not in _TENSOR_KINDS:
+            spec.refuse(f"inputs of kind {kind!r} are not accepted")
+        member, role = _TENSOR_KINDS[kind]
+        target = body[member]
+        canonical = stored.canonical.get(target.string())
+        if canonical is None:
+            target.refuse(f"{target.value!r} has no stored tensor")
+        roles.setdefault(canonical, role)
+        builder.add_tensor(body["arg"]["name"].string(), canonical)
+    if not inputs:
+        module["signature"].refuse("the model takes no tensor")
+    return roles, tuple(inputs)
+
+
+def _input_spec(name: str, meta: Document) -> InputSpec:
+    sizes = meta["sizes"].list()
+    dtype = read_dtype(meta["dtype"])
+    if not sizes or not dtype.is_floating_point:
+        meta.refuse("inputs must be floating-point tensors with a batch dimension")
+    kind, batch = sizes[0].only()
+    if kind != "as_expr":
+        meta.refuse(f"the batch dimension of input {name!r} is fixed. {EXPORT_HINT}")
+    if not _SYMBOL.fullmatch(batch["expr_str"].string()):
+        batch.refuse("the batch dimension must be a plain symbol")
+    shape = [None, *(_fixed_size(name, size) for size in sizes[1:])]
+    return InputSpec(name, tuple(shape), dtype)
+
+
+def _fixed_size(name: str, size: Document) -> int:
+    kind, value = size.only()
+    if kind != "as_int":
+        size.refuse(f"only the batch dimension of input {name!r} may be dynamic")
+    return value.integer(1, 2**31)
+
+
+def _read_outputs(module: Document, builder: GraphBuilder) -> list[Any]:
+    outputs: list[Any] = []
+    for spec in module["signature"]["output_specs"].list():
+        kind, body = spec.only()
+        if kind != "user_output":
+            spec.refuse(f"outputs of kind {kind!r} are not accepted (the model changes its state)")
+        outputs.append(builder.argument(body["arg"]))
+    if not any(isinstance(output, fx.Node) for output in outputs):
+        module["signature"].refuse("the model returns no tensor")
+    return outputs
+
+
+def _root_signature(module: Document) -> Document:
+    for entry in module["module_call_graph"].list():
+        if entry["fqn"].value == "":
+            return entry["signature"]
+    return module.refuse("has no signature of the whole model")
+
+
+def _check_values(program: Program, limits: ReaderLimits) -> None:
+    """Type-check the graph on meta tensors, and refuse values too large to compute."""
+    largest_rank = limits.max_tensor_rank
+    for node, value in propagate(program).items():
+        for tensor in value if isinstance(value, (list, tuple)) else [value]:
+            if not isinstance(tensor, torch.Tensor):
+                continue
+            if tensor.dim() > largest_rank or math.prod(tensor.shape) > limits.max_value_elements:
+                raise UnsupportedOpError(
+                    f"{where(node)} makes a value of shape {tuple(tensor.shape)}: at most "
+                    f"{limits.max_value_elements} elements and rank {largest_rank}"
+                )

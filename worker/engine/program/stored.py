@@ -1,0 +1,129 @@
+"""The tensors of a ``.pt2`` file: raw little-endian bytes under declared shapes and strides."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from worker.engine.program.archive import Archive, ReaderLimits
+from worker.engine.program.document import Document
+
+# torch._export.serde.schema.ScalarType
+DTYPES = {
+    1: torch.uint8,
+    2: torch.int8,
+    3: torch.int16,
+    4: torch.int32,
+    5: torch.int64,
+    6: torch.float16,
+    7: torch.float32,
+    8: torch.float64,
+    12: torch.bool,
+    13: torch.bfloat16,
+}
+_STRIDED = 7
+_TENSOR_NAME = r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+){0,63}"
+_MAX_NAME_LENGTH = 512
+
+
+@dataclass
+class StoredTensors:
+    """Tensors by name; names that share their bytes share one canonical name."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    canonical: dict[str, str] = field(default_factory=dict)
+
+
+def read_tensors(archive: Archive, limits: ReaderLimits) -> StoredTensors:
+    """Return every weight and constant.
+
+    Raises:
+        ModelRejectedError: A payload is pickled or opaque, or its shape does not fit its bytes.
+    """
+    stored = StoredTensors()
+    seen: dict[tuple[object, ...], str] = {}
+    for kind, stem in (("weights", "weight"), ("constants", "tensor")):
+        entry = f"data/{kind}/model_{kind}_config.json"
+        if entry not in archive and kind == "constants":
+            continue
+        config = Document.parse(archive.read(entry), entry)["config"]
+        for name, payload in config.items():
+            check_name(name, payload)
+            if name in stored.canonical:
+                payload.refuse("the name occurs twice")
+            if payload["use_pickle"].value is not False:
+                payload.refuse("is pickled; only raw tensors are accepted")
+            path = payload["path_name"].string(rf"{stem}_\d{{1,7}}")
+            meta = payload["tensor_meta"]
+            shape, stride, offset, dtype = _layout(meta, limits)
+            identity = (kind, path, tuple(shape), tuple(stride), offset, dtype)
+            stored.canonical[name] = seen.setdefault(identity, name)
+            if seen[identity] == name:
+                data = archive.read(f"data/{kind}/{path}")
+                stored.tensors[name] = _tensor(meta, data, shape, stride, offset, dtype)
+    _check_prefixes(stored)
+    return stored
+
+
+def check_name(name: str, where: Document) -> None:
+    """Refuse a tensor name that is not a plain dotted path."""
+    Document(name, where.path).string(_TENSOR_NAME)
+    if len(name) > _MAX_NAME_LENGTH:
+        where.refuse(f"a name of {len(name)} characters, at most {_MAX_NAME_LENGTH}")
+
+
+def read_dtype(meta: Document) -> torch.dtype:
+    """Return a serialised scalar type."""
+    dtype = DTYPES.get(meta.integer())
+    if dtype is None:
+        meta.refuse(f"scalar type {meta.value} is not accepted")
+    return dtype
+
+
+def _layout(meta: Document, limits: ReaderLimits) -> tuple[list[int], list[int], int, torch.dtype]:
+    if meta["layout"].integer() != _STRIDED:
+        meta.refuse("only strided tensors are accepted")
+    sizes, strides = meta["sizes"].list(), meta["strides"].list()
+    if len(sizes) > limits.max_tensor_rank or len(sizes) != len(strides):
+        meta.refuse(f"rank {len(sizes)} with {len(strides)} strides")
+    high = limits.max_value_elements
+    shape = [size["as_int"].integer(0, high) for size in sizes]
+    stride = [step["as_int"].integer(0, high) for step in strides]
+    offset = meta["storage_offset"]["as_int"].integer(0, high)
+    return shape, stride, offset, read_dtype(meta["dtype"])
+
+
+def _tensor(  # noqa: PLR0913  # a tensor's own parts
+    meta: Document,
+    data: bytes,
+    shape: list[int],
+    stride: list[int],
+    offset: int,
+    dtype: torch.dtype,
+) -> Tensor:
+    if len(data) % dtype.itemsize:
+        meta.refuse(f"{len(data)} bytes are not a whole number of {dtype}")
+    num_stored = len(data) // dtype.itemsize
+    num_elements = math.prod(shape)
+    if num_elements == 0:
+        return torch.empty(shape, dtype=dtype)
+    last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+    # Fewer stored than shown means overlapping elements (a stride of 0): a bomb, not a weight.
+    if last >= num_stored or num_elements > num_stored:
+        meta.refuse(f"shape {shape} needs more than the {num_stored} elements that are stored")
+    flat = torch.frombuffer(bytearray(data), dtype=dtype)
+    tensor = flat.as_strided(shape, stride, offset).contiguous().clone()
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        meta.refuse("has values that are NaN or infinite")
+    return tensor
+
+
+def _check_prefixes(stored: StoredTensors) -> None:
+    """``a`` and ``a.b`` cannot both be tensors: a name is a leaf or a folder."""
+    for name in stored.canonical:
+        parts = name.split(".")
+        for length in range(1, len(parts)):
+            prefix = ".".join(parts[:length])
+            if prefix in stored.canonical:
+                Document(None, "weights").refuse(f"{prefix!r} is a tensor and holds {name!r}")

@@ -1,0 +1,113 @@
+"""Walk all ladders down together until a target is met, giving up the least saliency for it.
+
+Greedy by saliency lost per unit saved, with exact costs: one more step is always the one that pays
+most. Used by `budget` (units are MACs or parameters) and by `ratio` over the network (groups).
+"""
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+
+from worker.engine.selection.ladder import Ladder
+
+Widths = dict[str, int]
+Cost = Callable[[Mapping[str, int]], int]
+
+
+def descend(ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float) -> Widths:
+    """Return widths whose cost is at most ``target``, or the narrowest if none is.
+
+    No single step of the result can be taken back without missing the target.
+
+    Args:
+        ladders: The families that may narrow.
+        widths: Where every family stands; families without a ladder here stay so.
+        cost: The cost of given widths; it falls when a width falls, and a step saves less the
+            narrower its neighbours are (both hold for MACs, parameters and groups).
+        target: The cost to reach.
+    """
+    return _give_back(ladders, _narrow(ladders, dict(widths), cost, target), cost, target)
+
+
+def _narrow(ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float) -> Widths:
+    current = cost(widths)
+    heap: list[tuple[float, int, int]] = []
+    for index, ladder in enumerate(ladders):
+        _push(heap, index, _price(ladder, widths, cost, current))
+    # Savings only shrink as neighbours narrow, so a price in the heap is at most the true one: the
+    # cheapest needs a fresh price, and is the best step if it still is the cheapest.
+    while current > target and heap:
+        _, _, index = heapq.heappop(heap)
+        price = _price(ladders[index], widths, cost, current)
+        if price is None:
+            continue
+        if heap and (*price, index) > heap[0]:
+            _push(heap, index, price)
+            continue
+        if current + price[1] <= target:
+            index = _cheapest_last_step(ladders, widths, cost, target)
+        widths = _stepped(ladders[index], widths)
+        current = cost(widths)
+        _push(heap, index, _price(ladders[index], widths, cost, current))
+    return widths
+
+
+def _give_back(ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float) -> Widths:
+    """Return widths with every step taken back that the target does not need, dearest first."""
+    candidates: list[tuple[float, int]] = []
+    for index, ladder in enumerate(ladders):
+        _push_wider(candidates, index, ladder, widths)
+    while candidates:
+        _, index = heapq.heappop(candidates)
+        ladder = ladders[index]
+        wider = ladder.next_above(widths[ladder.name])
+        if wider is None:
+            continue
+        trial = {**widths, ladder.name: wider}
+        if cost(trial) <= target:  # if not, it never will: giving back only costs more
+            widths = trial
+            _push_wider(candidates, index, ladder, widths)
+    return widths
+
+
+def _price(ladder: Ladder, widths: Widths, cost: Cost, current: int) -> tuple[float, int] | None:
+    """Return (saliency lost per unit saved, minus the saving) of the next step down."""
+    narrow = ladder.next_below(widths[ladder.name])
+    if narrow is None:
+        return None
+    saving = current - cost({**widths, ladder.name: narrow})
+    if saving <= 0:
+        return None
+    lost = ladder.saliency_between(narrow, widths[ladder.name])
+    return max(0.0, lost) / saving, -saving
+
+
+def _cheapest_last_step(
+    ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float
+) -> int:
+    """Return the ladder whose next step reaches the target with the least saliency lost."""
+    found: list[tuple[float, int]] = []
+    for index, ladder in enumerate(ladders):
+        stepped = _stepped(ladder, widths)
+        if stepped != widths and cost(stepped) <= target:
+            lost = ladder.saliency_between(stepped[ladder.name], widths[ladder.name])
+            found.append((lost, index))
+    return min(found)[1]
+
+
+def _stepped(ladder: Ladder, widths: Widths) -> Widths:
+    narrow = ladder.next_below(widths[ladder.name])
+    return widths if narrow is None else {**widths, ladder.name: narrow}
+
+
+def _push(heap: list[tuple[float, int, int]], index: int, price: tuple[float, int] | None) -> None:
+    if price is not None:
+        heapq.heappush(heap, (*price, index))
+
+
+def _push_wider(
+    candidates: list[tuple[float, int]], index: int, ladder: Ladder, widths: Widths
+) -> None:
+    wider = ladder.next_above(widths[ladder.name])
+    if wider is not None:
+        regained = ladder.saliency_between(widths[ladder.name], wider)
+        heapq.heappush(candidates, (-regained, index))

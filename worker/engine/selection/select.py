@@ -1,0 +1,185 @@
+"""Selection: from saliencies to the groups each family keeps, with the numbers that led there.
+
+Reads scores and writes masks; it touches no tensor of the network. The pipeline hands the result
+to `plan.make_plan`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from worker.engine.errors import NothingPrunableError, PlanError
+from worker.engine.graph import Analysis
+from worker.engine.selection.descent import Cost, Widths, descend
+from worker.engine.selection.ladder import Ladder, make_ladder, unmatched
+from worker.engine.selection.options import Budget, Ratio, SelectionOptions, Steepness
+from worker.engine.selection.steepness import cut
+
+
+class CostModel(Protocol):
+    """What a program costs when only some groups are kept; `graph.cost.CostModel` is one."""
+
+    def macs(self, keeps: Mapping[str, Tensor]) -> int:
+        """Return the multiply-accumulates of one sample."""
+        ...
+
+    def params(self, keeps: Mapping[str, Tensor]) -> int:
+        """Return the number of parameters."""
+        ...
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What stays.
+
+    Attributes:
+        keeps: For every family a boolean (num_groups,), True = keep.
+        details: For every family, as JSON values: ``curve`` (saliencies, ascending), ``num_wanted``
+            (what the rule would remove), ``num_removed`` (what the limits and multiples made of
+            it: the position of the cut), ``threshold`` (the least saliency kept, None when
+            nothing goes) and ``reason``.
+        unmatched: Globs of the options that match no tensor.
+    """
+
+    keeps: dict[str, Tensor]
+    details: dict[str, dict[str, Any]]
+    unmatched: tuple[str, ...]
+
+    @property
+    def num_removed(self) -> int:
+        """How many groups go in all."""
+        return sum(int((~keep).sum()) for keep in self.keeps.values())
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A width, what the rule wanted before rounding, and why."""
+
+    width: int
+    num_wanted: int
+    reason: str
+
+
+def select(
+    analysis: Analysis,
+    saliency: Mapping[str, Tensor],
+    options: SelectionOptions,
+    cost: CostModel,
+) -> Selection:
+    """Choose which groups stay. Same arguments, same result: ties fall in the order of groups.
+
+    Args:
+        analysis: The families.
+        saliency: For each family its scores (num_groups,), comparable between families.
+        options: The rule and its limits.
+        cost: What the program costs under given masks.
+
+    Raises:
+        NothingPrunableError: No family can lose a group under these options.
+        PlanError: The saliency does not fit, or the budget cannot be met.
+    """
+    ladders = [make_ladder(f, saliency[f.name], options) for f in analysis.families]
+    if all(len(ladder.widths) == 1 for ladder in ladders):
+        raise NothingPrunableError(
+            "no filter can be removed: every channel is frozen, excluded or within the limits "
+            f"(max_ratio {options.max_ratio:g}, min_channels {options.min_channels}, "
+            f"round_to {options.round_to})"
+        )
+    choices = _choose(ladders, options, cost)
+    names = {m.tensor for f in analysis.families for m in f.members}
+    names |= {frozen.tensor for frozen in analysis.frozen}
+    return Selection(
+        keeps={ladder.name: ladder.keep(choices[ladder.name].width) for ladder in ladders},
+        details={ladder.name: _detail(ladder, choices[ladder.name]) for ladder in ladders},
+        unmatched=unmatched((*options.exclude, *options.layers), names),
+    )
+
+
+def _choose(
+    ladders: Sequence[Ladder], options: SelectionOptions, cost: CostModel
+) -> dict[str, _Choice]:
+    chosen: dict[str, _Choice] = {}
+    for ladder in ladders:
+        if ladder.is_excluded:
+            chosen[ladder.name] = _Choice(ladder.num_groups, 0, "excluded")
+        elif ladder.ratio is not None:
+            chosen[ladder.name] = _by_ratio(ladder, ladder.ratio, "this layer's own ratio")
+    free = [ladder for ladder in ladders if ladder.name not in chosen]
+    mode = options.mode
+    if isinstance(mode, Steepness):
+        return chosen | {ladder.name: _by_steepness(ladder, mode) for ladder in free}
+    if isinstance(mode, Budget):
+        return chosen | _by_budget(ladders, free, chosen, mode, cost)
+    if mode.scope == "layer":
+        return chosen | {ladder.name: _by_ratio(ladder, mode.ratio, "ratio") for ladder in free}
+    return chosen | _by_global_ratio(free, mode)
+
+
+def _by_steepness(ladder: Ladder, mode: Steepness) -> _Choice:
+    found = cut(ladder.curve, mode.steepness)
+    width = ladder.nearest(ladder.num_groups - found.num_removed)
+    return _Choice(width, found.num_removed, found.reason)
+
+
+def _by_ratio(ladder: Ladder, ratio: float, name: str) -> _Choice:
+    wanted = ratio * ladder.num_groups
+    width = ladder.nearest(ladder.num_groups - wanted)
+    return _Choice(width, round(wanted), f"{name} {ratio:g}")
+
+
+def _by_global_ratio(free: Sequence[Ladder], mode: Ratio) -> dict[str, _Choice]:
+    whole = {ladder.name: ladder.num_groups for ladder in free}
+    target = (1 - mode.ratio) * sum(whole.values())
+    widths = descend(free, whole, lambda w: sum(w.values()), target)
+    return _choices(free, widths, f"among the least salient {mode.ratio:g} of the network")
+
+
+def _by_budget(
+    ladders: Sequence[Ladder],
+    free: Sequence[Ladder],
+    chosen: Mapping[str, _Choice],
+    mode: Budget,
+    cost: CostModel,
+) -> dict[str, _Choice]:
+    measure = _width_cost(ladders, mode, cost)
+    whole = {ladder.name: ladder.num_groups for ladder in ladders}
+    target = mode.share * measure(whole)
+    start = whole | {name: choice.width for name, choice in chosen.items()}
+    widths = descend(free, start, measure, target)
+    if (reached := measure(widths)) > target:
+        nearest = reached / max(1, measure(whole))
+        raise PlanError(
+            f"a budget of {mode.share:g} of the {mode.unit} cannot be met: with every layer at its "
+            f"narrowest {nearest:.4f} is left; lower min_channels or round_to, raise max_ratio, "
+            "or exclude less"
+        )
+    return _choices(free, widths, f"least saliency for the {mode.unit} saved")
+
+
+def _width_cost(ladders: Sequence[Ladder], mode: Budget, cost: CostModel) -> Cost:
+    measure = cost.macs if mode.unit == "macs" else cost.params
+    by_name = {ladder.name: ladder for ladder in ladders}
+    return lambda widths: measure({name: by_name[name].keep(w) for name, w in widths.items()})
+
+
+def _choices(free: Sequence[Ladder], widths: Widths, reason: str) -> dict[str, _Choice]:
+    return {
+        ladder.name: _Choice(widths[ladder.name], ladder.num_groups - widths[ladder.name], reason)
+        for ladder in free
+    }
+
+
+def _detail(ladder: Ladder, choice: _Choice) -> dict[str, Any]:
+    num_removed = ladder.num_groups - choice.width
+    reason = choice.reason
+    if num_removed != choice.num_wanted:
+        reason += f"; {num_removed} instead of {choice.num_wanted} by the limits and multiples"
+    return {
+        "curve": list(ladder.curve),
+        "num_wanted": choice.num_wanted,
+        "num_removed": num_removed,
+        "threshold": ladder.curve[num_removed] if num_removed else None,
+        "reason": reason,
+    }

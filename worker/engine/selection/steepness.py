@@ -1,0 +1,40 @@
+"""Where a saliency curve turns steep (claim 3 of CN113361702A)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How many of the least salient filters go, and why, in words for the report."""
+
+    num_removed: int
+    reason: str
+
+
+def cut(curve: Sequence[float], steepness: float = 1.0) -> Cut:
+    """Return where ``curve``, ascending, turns steeper than ``steepness``.
+
+    Both axes are scaled to [0, 1]: filter k of n stands at x = k / (n - 1), and its saliency at
+    y = (s - min) / (max - min). The turn is the first point that minimises ``y - steepness * x``:
+    the farthest below the line of that slope, so before it the curve rises more slowly than the
+    line and after it faster, noise notwithstanding. The filters before the turn go. Filters as
+    salient as the last that goes are interchangeable with it and go too.
+
+    A straight line has no turn, and a constant curve says nothing: then nothing goes.
+    """
+    lowest, span = curve[0], curve[-1] - curve[0]
+    # A span within rounding error of the values is no difference between filters.
+    if span <= 1e-12 * max(abs(curve[0]), abs(curve[-1])):
+        return Cut(0, "the curve is constant: it does not tell the filters apart")
+    last = len(curve) - 1
+    depths = [(s - lowest) / span - steepness * k / last for k, s in enumerate(curve)]
+    deepest = min(depths)
+    # Points of a straight line differ by rounding errors only; the first of them is the turn.
+    turn = next(k for k, depth in enumerate(depths) if depth <= deepest + 1e-9)
+    if turn == 0:
+        return Cut(0, f"the curve never rises more slowly than slope {steepness:g}")
+    num_removed = turn
+    while num_removed < last and curve[num_removed] == curve[turn - 1]:
+        num_removed += 1
+    return Cut(num_removed, f"from filter {num_removed} on the curve is steeper than {steepness:g}")
