@@ -37,7 +37,7 @@ class ProgramModule(nn.Module):
         for name, tensor in program.tensors.items():
             value = tensor.detach().clone() if copy else tensor.detach()
             self._register(name, value, program.roles[name])
-        self._steps = _compile_steps(program.graph)
+        self.steps = _compile_steps(program.graph)
         self._placeholders = [n for n in program.graph.nodes if n.op == "placeholder"]
         self._output: Any = program.graph.output_node().args[0]
 
@@ -47,10 +47,16 @@ class ProgramModule(nn.Module):
 
     def run(self, inputs: tuple[Tensor, ...]) -> list[Any]:
         """Return the flat outputs for ``inputs``."""
-        return self.run_steps(dict(zip(self._placeholders, inputs, strict=True)), self._steps)
+        values = self.start(inputs)
+        self.run_steps(values, self.steps)
+        return self.outputs(values)
 
-    def run_steps(self, values: dict[fx.Node, Any], steps: list[Step]) -> list[Any]:
-        """Execute ``steps`` over ``values`` (consumed) and return the flat outputs."""
+    def start(self, inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
+        """Return the values that exist before the first step."""
+        return dict(zip(self._placeholders, inputs, strict=True))
+
+    def run_steps(self, values: dict[fx.Node, Any], steps: list[Step]) -> None:
+        """Execute ``steps``; ``values`` gains their results and loses what nothing reads again."""
         training = self.training
         for node, target, args, kwargs, dead in steps:
             if node.op == "get_attr":
@@ -62,6 +68,9 @@ class ProgramModule(nn.Module):
             values[node] = target(*actual, **{k: resolve(v, values) for k, v in kwargs.items()})
             for gone in dead:
                 del values[gone]
+
+    def outputs(self, values: dict[fx.Node, Any]) -> list[Any]:
+        """Return the flat outputs once every step has run."""
         return [resolve(item, values) for item in self._output]
 
     def tensor(self, name: str) -> Tensor:

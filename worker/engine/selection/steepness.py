@@ -1,5 +1,6 @@
 """Where a saliency curve turns steep (claim 3 of CN113361702A)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ def cut(curve: Sequence[float], steepness: float = 1.0) -> Cut:
     """Return where ``curve``, ascending, turns steeper than ``steepness``.
 
     Both axes are scaled to [0, 1]: filter k of n stands at x = k / (n - 1), and its saliency at
-    y = (s - min) / (max - min). The turn is the first point that minimises ``y - steepness * x``:
+    y = (s - min) / (d - min), where d is the ninth decile and y is at most 1. (Scaled by the
+    maximum, one exceptional filter flattens the rest of the curve, and nearly all of it looks
+    interchangeable: ResNet-20 on Fashion-MNIST was left with 12 % of its MACs.) The turn is the first point that minimises ``y - steepness * x``:
     the farthest below the line of that slope, so before it the curve rises more slowly than the
     line and after it faster, noise notwithstanding. The filters before the turn go. Filters as
     salient as the last that goes are interchangeable with it and go too.
@@ -28,7 +31,11 @@ def cut(curve: Sequence[float], steepness: float = 1.0) -> Cut:
     if span <= 1e-12 * max(abs(curve[0]), abs(curve[-1])):
         return Cut(0, "the curve is constant: it does not tell the filters apart")
     last = len(curve) - 1
-    depths = [(s - lowest) / span - steepness * k / last for k, s in enumerate(curve)]
+    decile = curve[math.ceil(0.9 * last)] - lowest
+    scale = decile if decile > 1e-12 * span else span
+    depths = [
+        min(1.0, (s - lowest) / scale) - steepness * k / last for k, s in enumerate(curve)
+    ]
     deepest = min(depths)
     # Points of a straight line differ by rounding errors only; the first of them is the turn.
     turn = next(k for k, depth in enumerate(depths) if depth <= deepest + 1e-9)
