@@ -29,8 +29,10 @@ class CriterionSpec(_Spec):
     reduction: Literal["sum", "mean", "max"] = Field(
         default="sum", description="How the slices of one channel group make one score."
     )
-    normalization: Literal["none", "mean", "max"] = Field(
-        default="mean", description="How scores are made comparable between layers."
+    normalization: Literal["auto", "none", "mean", "max"] = Field(
+        default="auto",
+        description="How scores are made comparable between layers; auto: by the layer's mean "
+        "for norms, not at all for the loss.",
     )
     num_samples: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=256, description="Calibration samples for criteria that look at data."
@@ -192,7 +194,9 @@ class PreprocessSpec(_Spec):
     channels: Literal["grey", "rgb"] | None = Field(
         default=None, description="None: as many as the network takes."
     )
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 255
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="None: 1/255 for bytes and image files, 1 for floats."
+    )
     mean: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = (0.0,)
     std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (1.0,)
 

@@ -51,8 +51,12 @@ def export_onnx(program: Program, path: Path) -> None:
     for node in model.graph.node:
         del node.metadata_props[:]
         node.ClearField("doc_string")
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]:
         del value.metadata_props[:]
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param == batch:
+                dim.dim_param = "batch"
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

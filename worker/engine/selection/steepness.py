@@ -33,9 +33,7 @@ def cut(curve: Sequence[float], steepness: float = 1.0) -> Cut:
     last = len(curve) - 1
     decile = curve[math.ceil(0.9 * last)] - lowest
     scale = decile if decile > 1e-12 * span else span
-    depths = [
-        min(1.0, (s - lowest) / scale) - steepness * k / last for k, s in enumerate(curve)
-    ]
+    depths = [min(1.0, (s - lowest) / scale) - steepness * k / last for k, s in enumerate(curve)]
     deepest = min(depths)
     # Points of a straight line differ by rounding errors only; the first of them is the turn.
     turn = next(k for k, depth in enumerate(depths) if depth <= deepest + 1e-9)

@@ -2,7 +2,7 @@
 
 from worker.engine.surgery.certificate import Certificate, Deviation, certify, deviation
 from worker.engine.surgery.compact import compact
-from worker.engine.surgery.mask import keep_masks, mask_program
+from worker.engine.surgery.mask import expand_program, keep_masks, mask_program
 
 __all__ = [
     "Certificate",
@@ -10,6 +10,7 @@ __all__ = [
     "certify",
     "compact",
     "deviation",
+    "expand_program",
     "keep_masks",
     "mask_program",
 ]

@@ -11,6 +11,25 @@ from worker.engine.plan import Plan, check_fits
 from worker.engine.program.program import Program
 
 
+def expand_program(program: Program, plan: Plan, compacted: Program) -> Program:
+    """Return the masked twin whose kept slices are those of ``compacted``, such as after training.
+
+    The inverse of compaction: what `compact` gathers, this puts back between zeros.
+    """
+    check_fits(plan, program)
+    kept: dict[str, dict[int, Tensor]] = {}
+    for axis in plan.axes:
+        kept.setdefault(axis.tensor, {})[axis.dim] = torch.tensor(axis.kept)
+    tensors = dict(compacted.tensors)
+    for name, by_dim in kept.items():
+        small = compacted.tensors[name]
+        full = torch.zeros(program.tensors[name].shape, dtype=small.dtype, device=small.device)
+        places = [by_dim.get(dim, torch.arange(size)) for dim, size in enumerate(full.shape)]
+        grid = torch.meshgrid(*places, indexing="ij")
+        tensors[name] = full.index_put(tuple(index.to(small.device) for index in grid), small)
+    return program.with_tensors(tensors)
+
+
 def keep_masks(program: Program, plan: Plan) -> dict[str, Tensor]:
     """Return for each touched tensor a boolean of its own shape, True = keep.
 

@@ -1,0 +1,49 @@
+"""Intake: is this a model, is this a data set, and what can be done with it?"""
+
+from app.contracts.job import Stage
+from app.contracts.spec import PreprocessSpec
+from worker.engine.export.onnx import compare_onnx, export_onnx
+from worker.engine.graph import analyse
+from worker.engine.program.reader import read_program
+from worker.pipeline.data import open_dataset
+from worker.pipeline.describe import verdict
+from worker.pipeline.reporter import Reporter
+from worker.protocol import JobRequest, OutputFile, Succeeded
+
+ONNX = OutputFile(name="model.onnx", media_type="application/octet-stream")
+
+
+def intake_model(request: JobRequest, reporter: Reporter) -> Succeeded:
+    """Read a model strictly, say what can be pruned, and make the file that serves it.
+
+    Raises:
+        EngineError: The model is refused, or its ONNX file does not compute what it computes.
+    """
+    assert request.model_path is not None  # noqa: S101  # the supervisor always gives one
+    reporter.begin(Stage.INTAKE)
+    program = read_program(request.model_path)
+    report = verdict(program, analyse(program))
+    path = request.output_dir / ONNX.name
+    export_onnx(program, path)
+    batches = [program.example_inputs(size, seed=size) for size in (1, 3)]
+    report["onnx_max_absolute_error"] = compare_onnx(program, path, batches)
+    return Succeeded(result={}, report=report, files=(ONNX,), onnx=ONNX.name)
+
+
+def intake_dataset(request: JobRequest, reporter: Reporter) -> Succeeded:
+    """Open a data set whole and summarise it.
+
+    Raises:
+        DataError: It is not one.
+    """
+    assert request.dataset_path is not None  # noqa: S101  # the supervisor always gives these
+    assert request.dataset_format is not None  # noqa: S101
+    reporter.begin(Stage.INTAKE)
+    dataset = open_dataset(
+        request.dataset_path,
+        request.dataset_format,
+        request.preprocess or PreprocessSpec(),
+        request.output_dir,
+        image_pixels=request.image_pixels,
+    )
+    return Succeeded(result={}, report=dataset.summary())

@@ -1,0 +1,89 @@
+"""The child's side of the pipe: messages as JSON lines, progress at most a few times a second."""
+
+import os
+import time
+from dataclasses import dataclass, field
+
+from app.contracts.job import Stage
+from worker.protocol import Failed, Json, Metric, Progress, StageStarted, Succeeded, Warned
+
+_PROGRESS_SECONDS = 0.5
+
+# Where each stage begins and ends on the way from 0 to 1, by what a short job spends.
+_SPANS: dict[Stage, tuple[float, float]] = {
+    Stage.INTAKE: (0.0, 0.05),
+    Stage.SALIENCY: (0.05, 0.1),
+    Stage.SELECT: (0.1, 0.11),
+    Stage.PRUNE: (0.11, 0.2),
+    Stage.RETRAIN: (0.2, 0.85),
+    Stage.VERIFY: (0.85, 0.88),
+    Stage.EXPORT: (0.88, 0.98),
+    Stage.PACKAGE: (0.98, 1.0),
+}
+
+_AnyMessage = StageStarted | Progress | Metric | Warned | Succeeded | Failed
+
+
+@dataclass
+class Reporter:
+    """Writes messages to a file descriptor and remembers how long each stage took."""
+
+    descriptor: int
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    stage: Stage | None = None
+    _stage_started: float = 0.0
+    _last_progress: float = 0.0
+
+    def begin(self, stage: Stage) -> None:
+        """Say that ``stage`` begins, and that the one before it is over."""
+        self._end_stage()
+        self.stage, self._stage_started = stage, time.monotonic()
+        self.send(StageStarted(stage=stage))
+        self.progress(0, 1, stage.value, is_forced=True)
+
+    def progress(self, step: int, num_steps: int, message: str, *, is_forced: bool = False) -> None:
+        """Say how far the stage is; too frequent calls are dropped."""
+        now = time.monotonic()
+        if self.stage is None or (now - self._last_progress < _PROGRESS_SECONDS and not is_forced):
+            return
+        self._last_progress = now
+        start, end = _SPANS[self.stage]
+        share = min(1.0, step / max(1, num_steps))
+        elapsed = now - self._stage_started
+        eta = elapsed / share - elapsed if share > 0 else None
+        self.send(
+            Progress(
+                fraction=start + share * (end - start),
+                step=step,
+                num_steps=num_steps,
+                message=message,
+                eta_seconds=None if eta is None else round(eta, 1),
+            )
+        )
+
+    def metric(self, data: Json) -> None:
+        """Keep numbers worth keeping."""
+        self.send(Metric(data=data))
+
+    def warn(self, message: str) -> None:
+        """Tell the user something that does not end the job."""
+        self.warnings.append(message)
+        self.send(Warned(message=message))
+
+    def succeed(self, message: Succeeded) -> None:
+        """Say that the job is done."""
+        self._end_stage()
+        self.send(message)
+
+    def send(self, message: _AnyMessage) -> None:
+        """Write one message whole; a pipe may take it in pieces."""
+        data = message.model_dump_json().encode() + b"\n"
+        while data:
+            data = data[os.write(self.descriptor, data) :]
+
+    def _end_stage(self) -> None:
+        if self.stage is not None:
+            taken = time.monotonic() - self._stage_started
+            self.stage_seconds[self.stage.value] = round(taken, 3)
+            self.stage = None
