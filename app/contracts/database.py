@@ -7,7 +7,7 @@ so that two writers queue up instead of failing in the middle.
 
 from typing import Any
 
-from sqlalchemy import Double, Engine, create_engine, event
+from sqlalchemy import Double, Engine, create_engine, event, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -33,6 +33,13 @@ def _sqlite_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str
 @compiles(database_now, "postgresql")
 def _postgresql_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: ANN401
     return "(EXTRACT(EPOCH FROM clock_timestamp())::double precision)"
+
+
+def current_time(session: Session) -> float:
+    """Return the database's time: seconds since the epoch."""
+    now = session.scalar(select(database_now()))
+    assert now is not None  # noqa: S101  # the clock always answers
+    return float(now)
 
 
 def create_database(url: str, *, pool_size: int = 10) -> Engine:

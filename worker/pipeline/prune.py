@@ -200,9 +200,7 @@ def _recalibrated(job: _Job, program: Program) -> Program:
     dataset = job.dataset
     chosen = dataset.indices(Split.TRAIN)[:_NUM_RECALIBRATION_SAMPLES]
     parts = torch.split(chosen, _RECALIBRATION_BATCH)
-    return recalibrate(
-        program, [CalibrationBatch((dataset.batch(part)[0],)).inputs for part in parts]
-    )
+    return recalibrate(program, [dataset.batch(part)[0] for part in parts])
 
 
 def _retrain(

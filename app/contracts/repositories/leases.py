@@ -1,0 +1,328 @@
+"""The worker side of a job: claim, renew, report, finish, all guarded by the fencing token.
+
+A claim that is no longer the newest changes nothing: its updates match zero rows, and the worker is
+told so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.contracts.database import current_time
+from app.contracts.ids import new_id
+from app.contracts.job import LEASED, FailureCode, JobKind, JobState, Stage
+from app.contracts.repositories.events import add_events
+from app.contracts.repositories.jobs import (
+    READY,
+    fail_locked,
+    get_job,
+    move,
+    release_waiting,
+)
+from app.contracts.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
+
+BACK_OFF_SECONDS = 2.0
+_MAX_BACK_OFF_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to run a job, for as long as its token is the newest."""
+
+    job_id: str
+    token: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class LeaseStatus:
+    """What a worker hears when it renews."""
+
+    is_held: bool
+    is_cancel_requested: bool
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One output that is in the object store."""
+
+    name: str
+    media_type: str
+    sha256: str
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job's process made.
+
+    Attributes:
+        result: For the job object.
+        report: For the model or data set.
+        files: In the object store already.
+        onnx: Name of the file that is served.
+        program: Name of the new model's ``.pt2``.
+    """
+
+    result: dict[str, Any]
+    report: dict[str, Any]
+    files: tuple[StoredFile, ...]
+    onnx: str | None
+    program: str | None
+
+    def sha256(self, name: str | None) -> str | None:
+        """Return the hash of a file by name."""
+        return next((file.sha256 for file in self.files if file.name == name), None)
+
+
+def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
+    """Take a queued job: attempt + 1, a new token, a lease. None if somebody else has it."""
+    job = session.scalars(
+        select(JobRow)
+        .where(JobRow.id == job_id, JobRow.state == JobState.QUEUED)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    now = current_time(session)
+    if job is None or (job.not_before is not None and job.not_before > now):
+        return None
+    job.attempt += 1
+    job.lease_token += 1
+    job.stage, job.progress, job.not_before = None, None, None
+    move(session, job, JobState.RUNNING, {"attempt": job.attempt})
+    job.lease_owner, job.lease_expires_at = owner, now + lease_seconds
+    return Claim(job.id, job.lease_token, job.attempt)
+
+
+def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseStatus:
+    """Extend the lease; tells whether it is still held and whether to stop."""
+    job = _held(session, held)
+    if job is None:
+        return LeaseStatus(is_held=False, is_cancel_requested=False)
+    job.lease_expires_at = current_time(session) + lease_seconds
+    return LeaseStatus(is_held=True, is_cancel_requested=job.state == JobState.CANCELLING)
+
+
+def record(
+    session: Session,
+    held: Claim,
+    events: Sequence[tuple[str, dict[str, Any]]],
+    *,
+    stage: Stage | None = None,
+    progress: dict[str, Any] | None = None,
+    warnings: Sequence[str] = (),
+) -> bool:
+    """Write what the process reported; False if the claim is stale."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    if stage is not None:
+        job.stage = stage
+    if progress is not None:
+        job.progress = progress
+    if warnings:
+        job.warnings = [*job.warnings, *warnings]
+    add_events(session, job, events)
+    return True
+
+
+def finish(
+    session: Session, held: Claim, outcome: Outcome
+) -> tuple[bool, Sequence[tuple[str, str]]]:
+    """Make the job ``succeeded`` with everything it made, in this one transaction.
+
+    Returns:
+        Whether the claim was good, and (id, queue) of jobs that waited for this one.
+    """
+    job = _held(session, held)
+    if job is None:
+        return False, ()
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+        return True, ()
+    released: Sequence[tuple[str, str]] = ()
+    if job.kind == JobKind.PRUNE:
+        job.result = _store_pruned(session, job, outcome)
+    else:
+        job.result = outcome.result
+        released = _store_intake(session, job, outcome)
+    job.progress = {"fraction": 1.0}
+    move(session, job, JobState.SUCCEEDED)
+    return True, released
+
+
+def fail(
+    session: Session, held: Claim, code: FailureCode, message: str, stage: Stage | None
+) -> bool:
+    """Make the job ``failed`` (or ``cancelled``, if that was asked for meanwhile)."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+    else:
+        fail_locked(session, job, code, message, stage)
+    return True
+
+
+def retry_or_fail(
+    session: Session, held: Claim, code: FailureCode, message: str, stage: Stage | None
+) -> bool:
+    """Queue the job again with back-off, or fail it when its attempts are spent."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    _retry_or_fail(session, job, code, message, stage)
+    return True
+
+
+def mark_cancelled(session: Session, held: Claim) -> bool:
+    """Make a job whose process was stopped ``cancelled``."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    if job.state != JobState.CANCELLING:
+        move(session, job, JobState.CANCELLING)
+    move(session, job, JobState.CANCELLED)
+    return True
+
+
+def hand_back(session: Session, held: Claim) -> bool:
+    """Queue the job again without counting the attempt: the worker shuts down."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+        return True
+    job.attempt -= 1
+    job.rung_at = None  # rung at once by whoever is left
+    move(session, job, JobState.QUEUED, {"reason": "the worker shuts down"})
+    return True
+
+
+def reap_expired(session: Session) -> list[str]:
+    """Take back every lease that ran out; return the jobs that changed."""
+    expired = session.scalars(
+        select(JobRow)
+        .where(JobRow.state.in_(LEASED), JobRow.lease_expires_at < current_time(session))
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job in expired:
+        if job.state == JobState.CANCELLING:
+            move(session, job, JobState.CANCELLED)
+        else:
+            message = f"its worker stopped answering in attempt {job.attempt}"
+            stage = Stage(job.stage) if job.stage else None
+            _retry_or_fail(session, job, FailureCode.WORKER_LOST, message, stage)
+    return [job.id for job in expired]
+
+
+def _held(session: Session, held: Claim) -> JobRow | None:
+    """Return the job, locked, if the claim is the newest and its lease was not taken back."""
+    job = get_job(session, held.job_id)
+    is_good = job.lease_token == held.token and job.state in LEASED
+    return job if is_good else None
+
+
+def _retry_or_fail(
+    session: Session, job: JobRow, code: FailureCode, message: str, stage: Stage | None
+) -> None:
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+        return
+    if job.attempt >= job.max_attempts:
+        fail_locked(session, job, code, message, stage)
+        return
+    wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * 2 ** (job.attempt - 1))
+    job.not_before = current_time(session) + wait
+    job.rung_at = None
+    move(session, job, JobState.QUEUED, {"reason": message, "wait_seconds": wait})
+
+
+def _store_intake(session: Session, job: JobRow, outcome: Outcome) -> Sequence[tuple[str, str]]:
+    row: ModelRow | DatasetRow | None
+    if job.kind == JobKind.INTAKE_MODEL:
+        row = model = session.get(ModelRow, job.model_id)
+        if model is not None:
+            model.report = outcome.report
+            model.onnx_sha256 = outcome.sha256(outcome.onnx)
+    else:
+        row = dataset = session.get(DatasetRow, job.dataset_id)
+        if dataset is not None:
+            dataset.summary = outcome.report
+    if row is None:
+        return ()
+    row.status = READY
+    return release_waiting(session, row)
+
+
+def _store_pruned(session: Session, job: JobRow, outcome: Outcome) -> dict[str, Any]:
+    """Insert the artifacts and the new version of the model; return the job's result."""
+    now = current_time(session)
+    artifacts = []
+    for file in outcome.files:
+        artifact = ArtifactRow(
+            id=new_id("art"),
+            tenant=job.tenant,
+            job_id=job.id,
+            name=file.name,
+            media_type=file.media_type,
+            sha256=file.sha256,
+            num_bytes=file.num_bytes,
+            created_at=now,
+        )
+        session.add(artifact)
+        artifacts.append({"id": artifact.id, **vars(file)})
+    parent = session.get_one(ModelRow, job.model_id)
+    dataset = session.get(DatasetRow, job.dataset_id) if job.dataset_id is not None else None
+    model = _pruned_model(session, job, parent, dataset, outcome, now)
+    session.add(model)
+    return {
+        **outcome.result,
+        "model": model.id,
+        "version": model.version,
+        "infer_url": f"/v1/models/{model.id}/infer",
+        "artifacts": artifacts,
+    }
+
+
+def _pruned_model(  # the parts of a row
+    session: Session,
+    job: JobRow,
+    parent: ModelRow,
+    dataset: DatasetRow | None,
+    outcome: Outcome,
+    now: float,
+) -> ModelRow:
+    taken = session.scalars(
+        select(ModelRow.version).where(ModelRow.tenant == job.tenant, ModelRow.name == parent.name)
+    ).all()
+    number = 1 + max((int(v) for v in taken if v.isdigit()), default=0)
+    program = outcome.sha256(outcome.program) or outcome.sha256(outcome.onnx)
+    assert program is not None  # noqa: S101  # the served file always exists
+    stored = next(file for file in outcome.files if file.sha256 == program)
+    names = list((dataset.summary or {}).get("class_names", [])) if dataset is not None else None
+    return ModelRow(
+        id=new_id("mdl"),
+        tenant=job.tenant,
+        name=parent.name,
+        version=str(number),
+        status=READY,
+        format=stored.name.rpartition(".")[2],
+        filename=stored.name,
+        sha256=program,
+        num_bytes=stored.num_bytes,
+        onnx_sha256=outcome.sha256(outcome.onnx),
+        parent_id=parent.id,
+        job_id=job.id,
+        preprocess=dataset.preprocess if dataset is not None else parent.preprocess,
+        class_names=names if names is not None else parent.class_names,
+        report=outcome.report,
+        error=None,
+        meta={},
+        created_at=now,
+        deleted_at=None,
+    )
