@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812  # torch's own habit
 from safetensors.torch import save_file
 from torch import nn
 
-from examples.data import TEST, TRAIN, VALIDATION, Images, load_mnist_5k, load_images
+from examples.data import TEST, TRAIN, VALIDATION, Images, load_images, load_mnist_5k
 from examples.resnet20 import ResNet20
 
 BATCH_SIZE = 128

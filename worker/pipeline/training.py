@@ -24,7 +24,7 @@ from worker.pipeline.reporter import Reporter
 from worker.protocol import JobRequest
 
 
-def train(  # noqa: PLR0913  # a stage's inputs
+def train(  # a stage's inputs
     request: JobRequest,
     reporter: Reporter,
     program: Program,

@@ -8,7 +8,7 @@ from torch import Tensor
 from worker.engine.graph.analysis import Analysis
 from worker.engine.graph.atoms import Atoms, Ints
 from worker.engine.program.macs import mac_terms
-from worker.engine.program.program import Program, Role
+from worker.engine.program.program import Program
 
 Keeps = Mapping[str, Tensor]
 _BATCH_SIZE = 2  # of the analysis

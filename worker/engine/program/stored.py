@@ -94,7 +94,7 @@ def _layout(meta: Document, limits: ReaderLimits) -> tuple[list[int], list[int],
     return shape, stride, offset, read_dtype(meta["dtype"])
 
 
-def _tensor(  # noqa: PLR0913  # a tensor's own parts
+def _tensor(  # a tensor's own parts
     meta: Document,
     data: bytes,
     shape: list[int],

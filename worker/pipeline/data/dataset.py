@@ -101,7 +101,7 @@ class Dataset:
         }
 
 
-def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
+def open_dataset(  # a file and everything it is read with
     path: Path,
     kind: str,
     preprocess: PreprocessSpec,

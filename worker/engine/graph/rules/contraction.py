@@ -116,7 +116,7 @@ def contract(site: Site, x: Tensor | None, w: Tensor | None, *, is_weight: bool)
         site.atoms.pin(w, "reads the network's input, or values that nothing prunes", site.node)
 
 
-def _convolve(  # noqa: PLR0913  # the operator's own arguments
+def _convolve(  # the operator's own arguments
     site: Site, x: object, weight: object, bias: object, groups: int, *, is_transposed: bool
 ) -> Labels:
     labels, w = site.labels_of(x), site.labels_of(weight)

@@ -1,0 +1,1 @@
+"""Artifacts: immutable files that jobs made."""

@@ -1,0 +1,84 @@
+"""``/v1/artifacts``: metadata, and content with ranges and strong validators."""
+
+import re
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import StreamingResponse
+
+from app.contracts.errors import NotFoundError
+from app.contracts.tables import ArtifactRow
+from app.dependencies import Context, ContextDep, PrincipalDep
+from app.errors import RESPONSES
+from app.jobs.schemas import Artifact, to_artifact
+
+router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], responses=RESPONSES)
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+@router.get("/{artifact_id}")
+def read(artifact_id: str, context: ContextDep, principal: PrincipalDep) -> Artifact:
+    """Read what an artifact is."""
+    principal.require("jobs:read")
+    return to_artifact(_find(context, principal.tenant, artifact_id))
+
+
+@router.api_route("/{artifact_id}/content", methods=["GET", "HEAD"])
+def content(  # noqa: PLR0913  # headers
+    request: Request,
+    artifact_id: str,
+    context: ContextDep,
+    principal: PrincipalDep,
+    range_header: Annotated[str | None, Header(alias="Range")] = None,
+    if_range: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Download a file, whole or one range of it."""
+    principal.require("jobs:read")
+    row = _find(context, principal.tenant, artifact_id)
+    etag = f'"sha256-{row.sha256}"'
+    headers = {
+        "ETag": etag,
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(row.name)}",
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }
+    if if_none_match == etag:
+        return Response(status_code=304, headers=headers)
+    wanted = range_header if if_range in {None, etag} else None
+    span = _parse_range(wanted, row.num_bytes)
+    if span == ():
+        headers["Content-Range"] = f"bytes */{row.num_bytes}"
+        return Response(status_code=416, headers=headers)
+    start, end = span or (0, row.num_bytes)
+    headers["Content-Length"] = str(end - start)
+    if span:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{row.num_bytes}"
+    status = 206 if span else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=row.media_type)
+    chunks = context.store.stream(row.sha256, start, end if span else None)
+    return StreamingResponse(chunks, status, headers, media_type=row.media_type)
+
+
+def _find(context: Context, tenant: str, artifact_id: str) -> ArtifactRow:
+    with context.sessions() as session:
+        row = session.get(ArtifactRow, artifact_id)
+    if row is None or row.tenant != tenant:
+        raise NotFoundError(f"there is no artifact {artifact_id[:64]!r}")
+    return row
+
+
+def _parse_range(header: str | None, size: int) -> tuple[int, int] | tuple[()] | None:
+    """Return (start, end) of one range, () if it cannot be met, None to send everything."""
+    match = _RANGE.fullmatch(header or "")
+    if match is None or match[0] == "bytes=-":
+        return None  # several ranges, or another unit: RFC 9110 lets us ignore them
+    first, last = match.groups()
+    if not first:
+        start, end = max(0, size - int(last)), size
+    else:
+        start, end = int(first), min(size, int(last) + 1) if last else size
+    return (start, end) if start < end else ()

@@ -1,0 +1,1 @@
+"""Data sets: samples and labels, with the preprocessing that belongs to them."""

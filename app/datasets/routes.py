@@ -1,0 +1,97 @@
+"""``/v1/datasets``."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.datasets import service
+from app.datasets.schemas import Dataset, DatasetPatch, parse_preprocess, to_dataset
+from app.dependencies import ContextDep, PrincipalDep
+from app.errors import RESPONSES
+from app.idempotency import idempotency_key
+from app.models.routes import UPLOAD_BODY, Filename, Name
+from app.paging import After, Limit, Order, Page
+from app.uploads import file_of, is_multipart, receive_body, receive_part
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=RESPONSES)
+
+Preprocess = Annotated[
+    str | None,
+    Query(
+        max_length=4096,
+        description="JSON: how raw pixels become inputs; see /v1/schemas/preprocess.",
+        examples=['{"mean": [0.286], "std": [0.353]}'],
+    ),
+]
+
+
+@router.post("", status_code=201, response_model=Dataset, openapi_extra=UPLOAD_BODY)
+async def create(  # query parameters
+    request: Request,
+    context: ContextDep,
+    principal: PrincipalDep,
+    name: Name = None,
+    filename: Filename = None,
+    preprocess: Preprocess = None,
+) -> Response:
+    """Upload a ``.npz`` with x and y, or a ``.zip`` of class folders; raw body or field ``file``."""
+    principal.require("datasets:write")
+    spec = parse_preprocess(preprocess)
+    folder = context.settings.scratch_dir / "uploads"
+    limit = context.settings.limits.dataset_bytes
+    if is_multipart(request):
+        async with request.form(max_files=1, max_fields=10) as form:
+            received = receive_part(file_of(form, "file", "dataset"), folder, limit)
+            async with received as upload:
+                key = idempotency_key(request, principal.tenant, upload.sha256)
+                created = await run_in_threadpool(service.upload, context, key, upload, name, spec)
+    else:
+        async with receive_body(request, folder, limit, filename) as upload:
+            key = idempotency_key(request, principal.tenant, upload.sha256)
+            created = await run_in_threadpool(service.upload, context, key, upload, name, spec)
+    dataset_id, body = created
+    headers = {"Location": f"/v1/datasets/{dataset_id}"}
+    return Response(body, 201, headers, media_type="application/json")
+
+
+@router.get("")
+def list_datasets(  # paging
+    context: ContextDep,
+    principal: PrincipalDep,
+    limit: Limit = 20,
+    after: After = None,
+    order: Order = "desc",
+) -> Page:
+    """List data sets, newest first."""
+    principal.require("datasets:read")
+    with context.sessions() as session:
+        rows, has_more = service.page(
+            session, principal.tenant, limit=limit, after=after, order=order
+        )
+    last = rows[-1].id if has_more else None
+    return Page(data=[to_dataset(row) for row in rows], has_more=has_more, next_after=last)
+
+
+@router.get("/{dataset_id}")
+def read(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> Dataset:
+    """Read a data set."""
+    principal.require("datasets:read")
+    with context.sessions() as session:
+        return to_dataset(service.find(session, principal.tenant, dataset_id))
+
+
+@router.patch("/{dataset_id}")
+def change(
+    dataset_id: str, patch: DatasetPatch, context: ContextDep, principal: PrincipalDep
+) -> Dataset:
+    """Rename a data set or replace its metadata."""
+    principal.require("datasets:write")
+    return to_dataset(service.change(context, principal.tenant, dataset_id, patch))
+
+
+@router.delete("/{dataset_id}", status_code=204)
+def delete(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> None:
+    """Delete a data set that no live job uses."""
+    principal.require("datasets:write")
+    service.delete(context, principal.tenant, dataset_id)

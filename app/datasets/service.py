@@ -1,0 +1,134 @@
+"""Data sets in the database and the store; every query names the tenant."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.contracts.database import current_time
+from app.contracts.errors import NotFoundError
+from app.contracts.ids import new_id
+from app.contracts.job import JobKind
+from app.contracts.repositories.jobs import NewJob, create_job
+from app.contracts.spec import PreprocessSpec
+from app.contracts.tables import DatasetRow, JobRow
+from app.datasets.schemas import DatasetPatch, to_dataset
+from app.dependencies import Context
+from app.idempotency import IdempotencyKey, create_once
+from app.models.service import refuse_while_used
+from app.paging import fetch_page
+from app.uploads import Upload, check_dataset
+
+_MAX_NAME = 200
+
+
+def upload(
+    context: Context,
+    key: IdempotencyKey,
+    file: Upload,
+    name: str | None,
+    preprocess: PreprocessSpec,
+) -> tuple[str, str]:
+    """Store a data set and start its intake; return the id and the answer's JSON.
+
+    Raises:
+        UnsupportedMediaError: It is not a file we accept.
+    """
+    kind = check_dataset(file)
+    context.store.put_file(file.path, file.sha256)
+    jobs: list[tuple[str, str]] = []
+
+    def create(session: Session) -> tuple[str, str]:
+        row, job = insert(context, session, key.tenant, file, kind, name, preprocess)
+        jobs.append((job.id, job.queue))
+        return row.id, to_dataset(row).model_dump_json()
+
+    dataset_id, response, _ = create_once(context.sessions, key, create)
+    for job_id, queue in jobs:
+        context.queue.ring(job_id, queue)
+    return dataset_id, response
+
+
+def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
+    context: Context,
+    session: Session,
+    tenant: str,
+    file: Upload,
+    kind: str,
+    name: str | None,
+    preprocess: PreprocessSpec,
+) -> tuple[DatasetRow, JobRow]:
+    """Insert a data set and the job that judges it, in the caller's transaction."""
+    stem = (file.filename or "dataset").rpartition("/")[2].rpartition(".")[0]
+    row = DatasetRow(
+        id=new_id("ds"),
+        tenant=tenant,
+        name=(name or stem or "dataset")[:_MAX_NAME],
+        status="validating",
+        format=kind,
+        filename=file.filename,
+        sha256=file.sha256,
+        num_bytes=file.num_bytes,
+        preprocess=preprocess.model_dump(mode="json"),
+        summary=None,
+        error=None,
+        meta={},
+        created_at=current_time(session),
+        deleted_at=None,
+    )
+    session.add(row)
+    session.flush()
+    worker = context.settings.worker
+    new = NewJob(
+        tenant,
+        JobKind.INTAKE_DATASET,
+        {},
+        {},
+        worker.device,
+        worker.max_attempts,
+        dataset_id=row.id,
+    )
+    return row, create_job(session, new)
+
+
+def find(session: Session, tenant: str, dataset_id: str) -> DatasetRow:
+    """Return a tenant's data set.
+
+    Raises:
+        NotFoundError: There is none, or it is somebody else's.
+    """
+    row = session.get(DatasetRow, dataset_id)
+    if row is None or row.tenant != tenant or row.deleted_at is not None:
+        raise NotFoundError(f"there is no data set {dataset_id[:64]!r}")
+    return row
+
+
+def page(
+    session: Session, tenant: str, *, limit: int, after: str | None, order: str
+) -> tuple[Sequence[DatasetRow], bool]:
+    """Return one page of a tenant's data sets."""
+    query = select(DatasetRow).where(DatasetRow.tenant == tenant, DatasetRow.deleted_at.is_(None))
+    return fetch_page(session, query, DatasetRow, limit=limit, after=after, order=order)
+
+
+def change(context: Context, tenant: str, dataset_id: str, patch: DatasetPatch) -> DatasetRow:
+    """Change a data set's name or metadata."""
+    with context.sessions.begin() as session:
+        row = find(session, tenant, dataset_id)
+        if patch.name is not None:
+            row.name = patch.name
+        if patch.metadata is not None:
+            row.meta = patch.metadata
+    return row
+
+
+def delete(context: Context, tenant: str, dataset_id: str) -> None:
+    """Take a data set out of sight.
+
+    Raises:
+        ConflictError: A job that has not ended needs it.
+    """
+    with context.sessions.begin() as session:
+        row = find(session, tenant, dataset_id)
+        refuse_while_used(session, JobRow.dataset_id == row.id, row.id)
+        row.deleted_at = current_time(session)

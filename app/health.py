@@ -1,0 +1,43 @@
+"""Is the process alive, and can it reach what it needs?"""
+
+import structlog
+from fastapi import APIRouter
+from sqlalchemy import text
+
+from app.contracts.errors import UnavailableError
+from app.dependencies import ContextDep
+
+log = structlog.get_logger(__name__)
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+def alive() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+def ready(context: ContextDep) -> dict[str, str]:
+    """Say that row, message and object can be reached."""
+    checks = {"database": _check_database, "queue": _check_queue, "storage": _check_storage}
+    for name, check in checks.items():
+        try:
+            check(context)
+        except Exception as error:
+            log.exception("readiness.failed", part=name)
+            raise UnavailableError(f"the {name} cannot be reached") from error
+    return {"status": "ok", **dict.fromkeys(checks, "ok")}
+
+
+def _check_database(context: ContextDep) -> None:
+    with context.sessions() as session:
+        session.execute(text("SELECT 1"))
+
+
+def _check_queue(context: ContextDep) -> None:
+    context.queue.check()
+
+
+def _check_storage(context: ContextDep) -> None:
+    context.store.check()

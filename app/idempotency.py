@@ -1,0 +1,99 @@
+"""``Idempotency-Key``: the same creating request, sent twice, creates once.
+
+The key is a row written in the transaction that creates the thing, so both exist or neither. Two
+requests at once: the second waits for the first's transaction and then replays its answer.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.contracts.database import Sessions, current_time
+from app.contracts.errors import InvalidInputError
+from app.contracts.tables import IdempotencyRow
+
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """A key, and what it was sent with."""
+
+    tenant: str
+    key: str | None
+    fingerprint: str
+
+
+def idempotency_key(request: Request, tenant: str, *content: str) -> IdempotencyKey:
+    """Return the key of a request whose body is described by ``content`` (hashes, JSON).
+
+    Raises:
+        InvalidInputError: The key is not 1 to 255 printable characters.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidInputError("Idempotency-Key must be 1 to 255 printable ASCII characters")
+    parts = [request.method, request.url.path, request.url.query, *content]
+    return IdempotencyKey(tenant, key, hashlib.sha256("\n".join(parts).encode()).hexdigest())
+
+
+def create_once(
+    sessions: Sessions, key: IdempotencyKey, create: Callable[[Session], tuple[str, str]]
+) -> tuple[str, str, bool]:
+    """Run ``create`` in a transaction unless it ran before under the same key.
+
+    Args:
+        sessions: Makes the transaction, which is committed when this returns.
+        key: The request's.
+        create: Returns the new object's id and the answer's JSON.
+
+    Returns:
+        The id, the answer's JSON, and whether it was created just now.
+
+    Raises:
+        InvalidInputError: The key was used for another request.
+    """
+    try:
+        with sessions.begin() as session:
+            earlier = _find(session, key)
+            if earlier is not None:
+                return earlier
+            object_id, response = create(session)
+            if key.key is not None:
+                session.add(
+                    IdempotencyRow(
+                        tenant=key.tenant,
+                        key=key.key,
+                        fingerprint=key.fingerprint,
+                        object_id=object_id,
+                        response=response,
+                        created_at=current_time(session),
+                    )
+                )
+    except IntegrityError:
+        with sessions() as session:
+            earlier = _find(session, key)
+        if earlier is None:
+            raise
+        return earlier
+    return object_id, response, True
+
+
+def _find(session: Session, key: IdempotencyKey) -> tuple[str, str, bool] | None:
+    if key.key is None:
+        return None
+    row = session.get(IdempotencyRow, (key.tenant, key.key))
+    if row is None:
+        return None
+    if row.fingerprint != key.fingerprint:
+        raise InvalidInputError(
+            "this Idempotency-Key was used for another request", code="idempotency_key_reused"
+        )
+    assert row.object_id is not None  # noqa: S101  # written with the object
+    assert row.response is not None  # noqa: S101
+    return row.object_id, row.response, False

@@ -1,0 +1,1 @@
+"""Inference: ONNX Runtime behind ``/infer``. The event loop never computes."""

@@ -1,0 +1,62 @@
+"""Image files to arrays: size checked before decoding, the model's own preprocessing applied."""
+
+import io
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.contracts.errors import InvalidInputError, TooLargeError
+from app.contracts.spec import PreprocessSpec
+from app.inference.sessions import TensorSpec
+
+_FORMATS = ("PNG", "JPEG", "WEBP")
+_IMAGE_RANK = 4
+_MODES = {1: "L", 3: "RGB"}
+_BYTE_SCALE = 1 / 255
+
+
+def decode_images(
+    files: Sequence[bytes], spec: TensorSpec, preprocess: PreprocessSpec, max_pixels: int
+) -> NDArray[np.float32]:
+    """Return (N, C, H, W) network inputs for encoded images.
+
+    Raises:
+        TooLargeError: An image has more than ``max_pixels``.
+        InvalidInputError: A file is no image, or the model takes no images.
+    """
+    if len(spec.shape) != _IMAGE_RANK or spec.shape[1] not in _MODES:
+        shape = ["batch" if size is None else size for size in spec.shape]
+        raise InvalidInputError(f"the model takes {shape}, which is no grey or RGB image")
+    channels, height, width = spec.shape[1:]
+    pixels = np.stack([_decode(f, _MODES[channels], height, width, max_pixels) for f in files])
+    scale = np.float32(_BYTE_SCALE if preprocess.scale is None else preprocess.scale)
+    mean = np.array(preprocess.mean, np.float32).reshape(1, -1, 1, 1)
+    std = np.array(preprocess.std, np.float32).reshape(1, -1, 1, 1)
+    if mean.shape[1] not in {1, channels}:
+        raise InvalidInputError(f"preprocess has {mean.shape[1]} means for {channels} channels")
+    scaled: NDArray[np.float32] = (pixels.astype(np.float32) * scale - mean) / std
+    return scaled
+
+
+def _decode(
+    data: bytes, mode: str, height: int | None, width: int | None, max_pixels: int
+) -> NDArray[np.uint8]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # large images are refused below, by our own limit
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        if image.width * image.height > max_pixels:
+            raise TooLargeError(
+                f"the image has {image.width}x{image.height} pixels, at most {max_pixels}"
+            )
+        image = image.convert(mode)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidInputError("the file is not a PNG, JPEG or WebP image") from error
+    size = (width or image.width, height or image.height)
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    pixels = np.asarray(image)
+    return pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)

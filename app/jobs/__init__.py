@@ -1,0 +1,1 @@
+"""Jobs: posted, watched, cancelled."""

@@ -1,0 +1,229 @@
+"""``/v1/jobs``."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from app.contracts.errors import InvalidInputError, TooLargeError
+from app.contracts.job import JobState
+from app.contracts.spec import PruneConfig
+from app.contracts.tables import JobRow
+from app.datasets.schemas import details_of, parse_preprocess
+from app.dependencies import Context, ContextDep, PrincipalDep
+from app.errors import RESPONSES
+from app.idempotency import idempotency_key
+from app.jobs import service
+from app.jobs.schemas import Artifact, Event, Job, JobCreate, to_artifact, to_event, to_job
+from app.keys.service import Principal
+from app.paging import After, Limit, Order, Page
+from app.uploads import Upload, file_of, is_multipart, receive_part
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=RESPONSES)
+
+_POLL_SECONDS = 0.5
+_EVENTS_AT_ONCE = 500
+_RETRY_AFTER_SECONDS = "2"
+_EVENT_STREAM = "text/event-stream"
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": JobCreate.model_json_schema(ref_template="#/x/{model}")},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "model": {"type": "string", "format": "binary"},
+                        "dataset": {"type": "string", "format": "binary"},
+                        "config": {"type": "string", "description": "The config as JSON."},
+                        "preprocess": {"type": "string", "description": "As JSON."},
+                    },
+                    "required": ["model"],
+                }
+            },
+        },
+    }
+}
+
+
+@router.post("", status_code=202, response_model=Job, openapi_extra=_BODY)
+async def create(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
+    """Post a job: ids and a config as JSON, or model, data set and config in one form."""
+    principal.require("jobs:write")
+    if is_multipart(request):
+        async with request.form(max_files=2, max_fields=10) as form:
+            job_id, body = await _create_from_form(request, context, principal, form)
+    else:
+        job_id, body = await _create_from_json(request, context, principal)
+    headers = {"Location": f"/v1/jobs/{job_id}", "Retry-After": _RETRY_AFTER_SECONDS}
+    return Response(body, 202, headers, media_type="application/json")
+
+
+@router.get("")
+def list_jobs(  # paging
+    context: ContextDep,
+    principal: PrincipalDep,
+    limit: Limit = 20,
+    after: After = None,
+    order: Order = "desc",
+) -> Page:
+    """List jobs, newest first."""
+    principal.require("jobs:read")
+    with context.sessions() as session:
+        rows, has_more = service.page(
+            session, principal.tenant, limit=limit, after=after, order=order
+        )
+    last = rows[-1].id if has_more else None
+    return Page(data=[to_job(row) for row in rows], has_more=has_more, next_after=last)
+
+
+@router.get("/{job_id}", response_model=Job)
+async def read(  # query parameters and headers
+    job_id: str,
+    context: ContextDep,
+    principal: PrincipalDep,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for news.")] = 0,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Read a job; with ``wait``, answer when it changes state or stage, or after so many seconds."""
+    principal.require("jobs:read")
+    row, position = await run_in_threadpool(service.read, context, principal.tenant, job_id)
+    seen = (row.state, row.stage)
+    end = asyncio.get_running_loop().time() + wait
+    while (
+        not JobState(row.state).is_final
+        and (row.state, row.stage) == seen
+        and asyncio.get_running_loop().time() < end
+    ):
+        await asyncio.sleep(_POLL_SECONDS)
+        row, position = await run_in_threadpool(service.read, context, principal.tenant, job_id)
+    return _job_response(row, position, if_none_match)
+
+
+@router.get("/{job_id}/events", response_model=list[Event])
+async def events(  # noqa: PLR0913  # query parameters and headers
+    request: Request,
+    job_id: str,
+    context: ContextDep,
+    principal: PrincipalDep,
+    after: Annotated[int, Query(ge=0, description="The number to go on after.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=_EVENTS_AT_ONCE)] = 100,
+    last_event_id: Annotated[int | None, Header(ge=0)] = None,
+) -> Any:  # noqa: ANN401  # JSON, or a stream when the client asks for one
+    """Read what happened: JSON, or server-sent events with ``Accept: text/event-stream``."""
+    principal.require("jobs:read")
+    start = last_event_id if last_event_id is not None else after
+    found, _ = await run_in_threadpool(
+        service.events, context, principal.tenant, job_id, after=start, limit=limit
+    )
+    if _EVENT_STREAM not in request.headers.get("accept", ""):
+        return [to_event(row) for row in found]
+    stream = _stream(request, context, principal.tenant, job_id, start)
+    return StreamingResponse(stream, media_type=_EVENT_STREAM)
+
+
+@router.post("/{job_id}/cancel")
+def cancel(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
+    """Cancel a job that has not ended."""
+    principal.require("jobs:write")
+    return to_job(service.cancel(context, principal.tenant, job_id))
+
+
+@router.get("/{job_id}/artifacts")
+def artifacts(job_id: str, context: ContextDep, principal: PrincipalDep) -> list[Artifact]:
+    """List the files that a job made."""
+    principal.require("jobs:read")
+    return [to_artifact(row) for row in service.artifacts(context, principal.tenant, job_id)]
+
+
+async def _create_from_json(
+    request: Request, context: Context, principal: Principal
+) -> tuple[str, str]:
+    limit = context.settings.limits.json_bytes
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise TooLargeError(f"the body has more than the {limit} bytes accepted for JSON")
+    try:
+        body = JobCreate.model_validate_json(bytes(data))
+    except ValidationError as error:
+        details = details_of(error)
+        raise InvalidInputError(
+            f"{details[0].pointer}: {details[0].detail}", details=details
+        ) from error
+    sent = json.loads(data)
+    key = idempotency_key(request, principal.tenant, json.dumps(sent, sort_keys=True))
+    return await run_in_threadpool(service.create, context, key, body, sent)
+
+
+async def _create_from_form(
+    request: Request, context: Context, principal: Principal, form: FormData
+) -> tuple[str, str]:
+    text = _text(form, "config") or "{}"
+    try:
+        config = PruneConfig.model_validate_json(text)
+    except ValidationError as error:
+        details = details_of(error, "/config")
+        raise InvalidInputError(
+            f"{details[0].pointer}: {details[0].detail}", details=details
+        ) from error
+    preprocess = parse_preprocess(_text(form, "preprocess"))
+    folder, limits = context.settings.scratch_dir / "uploads", context.settings.limits
+    async with AsyncExitStack() as stack:
+        part = receive_part(file_of(form, "model"), folder, limits.model_bytes)
+        model = await stack.enter_async_context(part)
+        dataset: Upload | None = None
+        if isinstance(form.get("dataset"), UploadFile):
+            part = receive_part(file_of(form, "dataset"), folder, limits.dataset_bytes)
+            dataset = await stack.enter_async_context(part)
+        hashes = [upload.sha256 for upload in (model, dataset) if upload is not None]
+        key = idempotency_key(
+            request, principal.tenant, *hashes, text, preprocess.model_dump_json()
+        )
+        sent = json.loads(text)
+        return await run_in_threadpool(
+            service.create_from_files, context, key, model, dataset, config, sent, preprocess
+        )
+
+
+def _text(form: FormData, name: str) -> str | None:
+    value = form.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _job_response(row: JobRow, position: int | None, if_none_match: str | None) -> Response:
+    body = to_job(row, position).model_dump_json()
+    headers = {"ETag": f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'}
+    if not JobState(row.state).is_final:
+        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(body, 200, headers, media_type="application/json")
+
+
+async def _stream(
+    request: Request, context: Context, tenant: str, job_id: str, after: int
+) -> AsyncIterator[str]:
+    """Yield server-sent events from the rows until the job has ended and all are sent."""
+    while not await request.is_disconnected():
+        found, is_over = await run_in_threadpool(
+            service.events, context, tenant, job_id, after=after, limit=_EVENTS_AT_ONCE
+        )
+        for row in found:
+            after = row.number
+            event = to_event(row)
+            yield f"id: {event.number}\nevent: {event.type}\ndata: {event.model_dump_json()}\n\n"
+        if is_over:
+            return
+        if not found:
+            await asyncio.sleep(_POLL_SECONDS)

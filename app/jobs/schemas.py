@@ -1,0 +1,137 @@
+"""What a job looks like over HTTP, and what may be posted."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.contracts.spec import PruneConfig
+from app.contracts.tables import ArtifactRow, EventRow, JobRow
+from app.models.schemas import Metadata
+from app.paging import to_time
+
+
+class JobCreate(BaseModel):
+    """A pruning job. Only ``model`` is needed; an empty config is a good config."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "mdl_01JD0000000000000000000000",
+                    "dataset": "ds_01JD0000000000000000000000",
+                    "config": {"selection": {"mode": "budget", "macs": 0.5, "round_to": 16}},
+                }
+            ]
+        },
+    )
+
+    model: str = Field(max_length=64, description="A model's id.")
+    dataset: str | None = Field(
+        default=None, max_length=64, description="A data set's id; without one, no retraining."
+    )
+    config: PruneConfig = PruneConfig()
+    metadata: Metadata = Field(default_factory=dict, max_length=50)
+
+
+class Artifact(BaseModel):
+    """One file that a job made."""
+
+    id: str
+    object: Literal["artifact"] = "artifact"
+    job: str
+    name: str
+    media_type: str
+    sha256: str
+    num_bytes: int
+    created_at: datetime | None
+    urls: dict[str, str]
+
+
+class Event(BaseModel):
+    """Something that happened to a job; numbers have no gaps."""
+
+    object: Literal["event"] = "event"
+    number: int
+    type: str
+    data: dict[str, Any]
+    created_at: datetime | None
+
+
+class Job(BaseModel):
+    """A request to prune, and what became of it."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: str
+    stage: str | None
+    progress: dict[str, Any] | None = Field(description="fraction, step, num_steps, eta_seconds.")
+    attempt: int
+    queue_position: int | None = Field(description="Jobs ahead of this one while it is queued.")
+    model: str | None
+    dataset: str | None
+    config: dict[str, Any] = Field(description="As it was sent.")
+    resolved: dict[str, Any] | None = Field(description="With every default filled in.")
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None = Field(description="code, message, stage, retryable, hint.")
+    warnings: list[str]
+    metadata: Metadata
+    created_at: datetime | None
+    queued_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    urls: dict[str, str]
+
+
+def to_job(row: JobRow, queue_position: int | None = None) -> Job:
+    """Return a row as the API shows it."""
+    base = f"/v1/jobs/{row.id}"
+    return Job(
+        id=row.id,
+        status=row.state,
+        stage=row.stage,
+        progress=row.progress,
+        attempt=row.attempt,
+        queue_position=queue_position,
+        model=row.model_id,
+        dataset=row.dataset_id,
+        config=row.config,
+        resolved=row.resolved,
+        result=row.result,
+        error=row.error,
+        warnings=row.warnings,
+        metadata=row.meta,
+        created_at=to_time(row.created_at),
+        queued_at=to_time(row.queued_at),
+        started_at=to_time(row.started_at),
+        finished_at=to_time(row.finished_at),
+        urls={
+            "self": base,
+            "events": f"{base}/events",
+            "artifacts": f"{base}/artifacts",
+            "cancel": f"{base}/cancel",
+        },
+    )
+
+
+def to_event(row: EventRow) -> Event:
+    """Return a row as the API shows it."""
+    return Event(
+        number=row.number, type=row.type, data=row.data, created_at=to_time(row.created_at)
+    )
+
+
+def to_artifact(row: ArtifactRow) -> Artifact:
+    """Return a row as the API shows it."""
+    base = f"/v1/artifacts/{row.id}"
+    return Artifact(
+        id=row.id,
+        job=row.job_id,
+        name=row.name,
+        media_type=row.media_type,
+        sha256=row.sha256,
+        num_bytes=row.num_bytes,
+        created_at=to_time(row.created_at),
+        urls={"self": base, "content": f"{base}/content"},
+    )

@@ -1,0 +1,215 @@
+"""Jobs in the database; moves go through `app.contracts.repositories`, every query names the tenant."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.contracts.errors import ConflictError, ErrorDetail, InvalidInputError, NotFoundError
+from app.contracts.job import JobKind, JobState
+from app.contracts.repositories import jobs
+from app.contracts.repositories.events import list_events
+from app.contracts.repositories.jobs import REJECTED, NewJob
+from app.contracts.spec import PreprocessSpec, PruneConfig
+from app.contracts.tables import ArtifactRow, EventRow, JobRow
+from app.datasets import service as datasets
+from app.dependencies import Context
+from app.idempotency import IdempotencyKey, create_once
+from app.jobs.schemas import JobCreate, to_job
+from app.models import service as models
+from app.paging import fetch_page
+from app.uploads import Upload, check_dataset, check_model
+
+_NO_DATA = "no data set was given: the pruned network is not retrained"
+
+
+def create(
+    context: Context, key: IdempotencyKey, body: JobCreate, sent: dict[str, Any]
+) -> tuple[str, str]:
+    """Create a job from ids; return its id and the answer's JSON.
+
+    Raises:
+        NotFoundError: The model or the data set is not there.
+        ConflictError: Intake has rejected one of them.
+        InvalidInputError: The criterion needs data and there is none.
+    """
+    rings: list[tuple[str, str]] = []
+
+    def insert(session: Session) -> tuple[str, str]:
+        model = models.find(session, key.tenant, body.model)
+        dataset = (
+            datasets.find(session, key.tenant, body.dataset) if body.dataset is not None else None
+        )
+        for row in (model, dataset):
+            if row is not None and row.status == REJECTED:
+                message = (row.error or {}).get("message", "")
+                raise ConflictError(f"{row.id} was rejected: {message}")
+        config = sent.get("config", {})
+        job = _insert(context, session, key.tenant, body, config, rings)
+        return job.id, to_job(job, _position(session, job)).model_dump_json()
+
+    return _create(context, key, insert, rings)
+
+
+def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries everything
+    context: Context,
+    key: IdempotencyKey,
+    model: Upload,
+    dataset: Upload | None,
+    config: PruneConfig,
+    sent: dict[str, Any],
+    preprocess: PreprocessSpec,
+) -> tuple[str, str]:
+    """Create model, data set and job in one transaction; return the job's id and answer.
+
+    Raises:
+        UnsupportedMediaError: A file is not one we accept.
+        InvalidInputError: The criterion needs data and there is none.
+    """
+    model_kind = check_model(model)
+    dataset_kind = check_dataset(dataset) if dataset is not None else None
+    rings: list[tuple[str, str]] = []
+    for file in (model, dataset):
+        if file is not None:
+            context.store.put_file(file.path, file.sha256)
+
+    def insert(session: Session) -> tuple[str, str]:
+        row, intake = models.insert(context, session, key.tenant, model, model_kind, None, {})
+        rings.append((intake.id, intake.queue))
+        body = JobCreate(model=row.id, config=config)
+        if dataset is not None and dataset_kind is not None:
+            data, intake = datasets.insert(
+                context, session, key.tenant, dataset, dataset_kind, None, preprocess
+            )
+            rings.append((intake.id, intake.queue))
+            body = body.model_copy(update={"dataset": data.id})
+        job = _insert(context, session, key.tenant, body, sent, rings)
+        return job.id, to_job(job).model_dump_json()
+
+    return _create(context, key, insert, rings)
+
+
+def find(session: Session, tenant: str, job_id: str) -> JobRow:
+    """Return a tenant's pruning job.
+
+    Raises:
+        NotFoundError: There is none, or it is somebody else's.
+    """
+    row = session.get(JobRow, job_id)
+    if row is None or row.tenant != tenant or row.kind != JobKind.PRUNE:
+        raise NotFoundError(f"there is no job {job_id[:64]!r}")
+    return row
+
+
+def read(context: Context, tenant: str, job_id: str) -> tuple[JobRow, int | None]:
+    """Return a job and its place in the queue."""
+    with context.sessions() as session:
+        row = find(session, tenant, job_id)
+        return row, _position(session, row)
+
+
+def page(
+    session: Session, tenant: str, *, limit: int, after: str | None, order: str
+) -> tuple[Sequence[JobRow], bool]:
+    """Return one page of a tenant's pruning jobs."""
+    query = select(JobRow).where(JobRow.tenant == tenant, JobRow.kind == JobKind.PRUNE)
+    return fetch_page(session, query, JobRow, limit=limit, after=after, order=order)
+
+
+def cancel(context: Context, tenant: str, job_id: str) -> JobRow:
+    """Cancel a job.
+
+    Raises:
+        ConflictError: It has ended already.
+    """
+    with context.sessions.begin() as session:
+        find(session, tenant, job_id)
+        return jobs.request_cancel(session, job_id)
+
+
+def events(
+    context: Context, tenant: str, job_id: str, *, after: int, limit: int
+) -> tuple[Sequence[EventRow], bool]:
+    """Return events after a number, and whether the job has ended."""
+    with context.sessions() as session:
+        row = find(session, tenant, job_id)
+        is_over = JobState(row.state).is_final
+        found = list_events(session, job_id=row.id, after=after, limit=limit)
+        return found, is_over and row.num_events <= (found[-1].number if found else after)
+
+
+def artifacts(context: Context, tenant: str, job_id: str) -> Sequence[ArtifactRow]:
+    """Return what a job made."""
+    with context.sessions() as session:
+        row = find(session, tenant, job_id)
+        query = select(ArtifactRow).where(ArtifactRow.job_id == row.id).order_by(ArtifactRow.name)
+        return session.scalars(query).all()
+
+
+def _create(
+    context: Context,
+    key: IdempotencyKey,
+    insert: Any,
+    rings: list[tuple[str, str]],
+) -> tuple[str, str]:
+    job_id, response, is_new = create_once(context.sessions, key, insert)
+    if is_new:  # committed: now, and only now, the workers may hear of it
+        for ring_id, queue in rings:
+            context.queue.ring(ring_id, queue)
+    return job_id, response
+
+
+def _insert(  # what a row is made of
+    context: Context,
+    session: Session,
+    tenant: str,
+    body: JobCreate,
+    sent: dict[str, Any],
+    rings: list[tuple[str, str]],
+) -> JobRow:
+    config, warnings = _resolve(body)
+    worker = context.settings.worker
+    new = NewJob(
+        tenant=tenant,
+        kind=JobKind.PRUNE,
+        config=json.loads(json.dumps(sent)),
+        resolved=config.model_dump(mode="json"),
+        device=worker.device,
+        max_attempts=worker.max_attempts,
+        model_id=body.model,
+        dataset_id=body.dataset,
+        metadata=dict(body.metadata),
+        warnings=warnings,
+    )
+    job = jobs.create_job(session, new)
+    if job.state == JobState.QUEUED:
+        rings.append((job.id, job.queue))
+    return job
+
+
+def _resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
+    config = body.config
+    if body.dataset is not None:
+        return config, ()
+    if config.criterion.kind == "loss":
+        raise InvalidInputError(
+            "criterion 'loss' needs a data set",
+            details=[ErrorDetail("/config/criterion/kind", "needs 'dataset'")],
+        )
+    if config.retrain.epochs == 0:
+        return config, ()
+    retrain = config.retrain.model_copy(update={"epochs": 0})
+    return config.model_copy(update={"retrain": retrain}), (_NO_DATA,)
+
+
+def _position(session: Session, job: JobRow) -> int | None:
+    if job.state != JobState.QUEUED:
+        return None
+    ahead = select(func.count()).where(
+        JobRow.state == JobState.QUEUED,
+        JobRow.queue == job.queue,
+        JobRow.queued_at < job.queued_at,
+    )
+    return session.scalar(ahead)

@@ -1,0 +1,1 @@
+"""Models: uploaded, judged by intake, made by jobs."""

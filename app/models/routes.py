@@ -1,0 +1,113 @@
+"""``/v1/models``."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.contracts.errors import ConflictError
+from app.dependencies import ContextDep, PrincipalDep
+from app.errors import RESPONSES
+from app.idempotency import idempotency_key
+from app.models import service
+from app.models.schemas import Model, ModelPatch, to_model
+from app.paging import After, Limit, Order, Page
+from app.uploads import file_of, is_multipart, receive_body, receive_part
+
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=RESPONSES)
+
+UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                    "required": ["file"],
+                }
+            },
+        },
+    }
+}
+Name = Annotated[str | None, Query(min_length=1, max_length=200, examples=["resnet20"])]
+Filename = Annotated[str | None, Query(max_length=200, examples=["model.pt2"])]
+
+
+@router.post("", status_code=201, response_model=Model, openapi_extra=UPLOAD_BODY)
+async def create(
+    request: Request,
+    context: ContextDep,
+    principal: PrincipalDep,
+    name: Name = None,
+    filename: Filename = None,
+) -> Response:
+    """Upload a ``.pt2`` file, as the raw body or as the form field ``file``."""
+    principal.require("models:write")
+    folder = context.settings.scratch_dir / "uploads"
+    limit = context.settings.limits.model_bytes
+    if is_multipart(request):
+        async with request.form(max_files=1, max_fields=10) as form:
+            received = receive_part(file_of(form, "file", "model"), folder, limit)
+            async with received as upload:
+                key = idempotency_key(request, principal.tenant, upload.sha256)
+                created = await run_in_threadpool(service.upload, context, key, upload, name, {})
+    else:
+        async with receive_body(request, folder, limit, filename) as upload:
+            key = idempotency_key(request, principal.tenant, upload.sha256)
+            created = await run_in_threadpool(service.upload, context, key, upload, name, {})
+    model_id, body = created
+    headers = {"Location": f"/v1/models/{model_id}"}
+    return Response(body, 201, headers, media_type="application/json")
+
+
+@router.get("")
+def list_models(  # paging
+    context: ContextDep,
+    principal: PrincipalDep,
+    limit: Limit = 20,
+    after: After = None,
+    order: Order = "desc",
+) -> Page:
+    """List models, newest first."""
+    principal.require("models:read")
+    with context.sessions() as session:
+        rows, has_more = service.page(
+            session, principal.tenant, limit=limit, after=after, order=order
+        )
+    last = rows[-1].id if has_more else None
+    return Page(data=[to_model(row) for row in rows], has_more=has_more, next_after=last)
+
+
+@router.get("/{model_id}")
+def read(model_id: str, context: ContextDep, principal: PrincipalDep) -> Model:
+    """Read a model."""
+    principal.require("models:read")
+    with context.sessions() as session:
+        return to_model(service.find(session, principal.tenant, model_id))
+
+
+@router.get("/{model_id}/report")
+def report(model_id: str, context: ContextDep, principal: PrincipalDep) -> dict[str, Any]:
+    """Read the intake verdict: operators, channel groups, what is frozen and why."""
+    principal.require("models:read")
+    with context.sessions() as session:
+        row = service.find(session, principal.tenant, model_id)
+    if row.report is None:
+        raise ConflictError(f"model {row.id} is {row.status}: there is no report")
+    return row.report
+
+
+@router.patch("/{model_id}")
+def change(model_id: str, patch: ModelPatch, context: ContextDep, principal: PrincipalDep) -> Model:
+    """Rename a model or replace its metadata."""
+    principal.require("models:write")
+    return to_model(service.change(context, principal.tenant, model_id, patch))
+
+
+@router.delete("/{model_id}", status_code=204)
+def delete(model_id: str, context: ContextDep, principal: PrincipalDep) -> None:
+    """Delete a model that no live job uses."""
+    principal.require("models:write")
+    service.delete(context, principal.tenant, model_id)

@@ -1,0 +1,70 @@
+"""What a model looks like over HTTP."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.contracts.tables import ModelRow
+from app.paging import to_time
+
+Metadata = dict[str, str]
+
+
+class Model(BaseModel):
+    """A network; servable when its status is ``ready``."""
+
+    id: str
+    object: Literal["model"] = "model"
+    name: str
+    version: str
+    status: Literal["validating", "ready", "rejected"]
+    format: str
+    filename: str | None
+    sha256: str
+    num_bytes: int
+    parent: str | None = Field(description="The model this one was pruned from.")
+    job: str | None = Field(description="The job that made it.")
+    num_parameters: int | None
+    macs: int | None
+    preprocess: dict[str, Any] | None
+    class_names: list[str] | None
+    error: dict[str, Any] | None
+    metadata: Metadata
+    created_at: datetime | None
+    urls: dict[str, str]
+
+
+class ModelPatch(BaseModel):
+    """What may be changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    metadata: Metadata | None = Field(default=None, max_length=50)
+
+
+def to_model(row: ModelRow) -> Model:
+    """Return a row as the API shows it."""
+    report = row.report or {}
+    base = f"/v1/models/{row.id}"
+    return Model(
+        id=row.id,
+        name=row.name,
+        version=row.version,
+        status=row.status,  # type: ignore[arg-type]  # the column holds nothing else
+        format=row.format,
+        filename=row.filename,
+        sha256=row.sha256,
+        num_bytes=row.num_bytes,
+        parent=row.parent_id,
+        job=row.job_id,
+        num_parameters=report.get("num_parameters"),
+        macs=report.get("macs"),
+        preprocess=row.preprocess,
+        class_names=row.class_names,
+        error=row.error,
+        metadata=row.meta,
+        created_at=to_time(row.created_at),
+        urls={"self": base, "report": f"{base}/report", "infer": f"{base}/infer"},
+    )

@@ -1,0 +1,145 @@
+"""Models in the database and the store; every query names the tenant."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.contracts.database import current_time
+from app.contracts.errors import ConflictError, NotFoundError
+from app.contracts.ids import new_id
+from app.contracts.job import JobKind, JobState
+from app.contracts.repositories.jobs import NewJob, create_job
+from app.contracts.tables import JobRow, ModelRow
+from app.dependencies import Context
+from app.idempotency import IdempotencyKey, create_once
+from app.models.schemas import Metadata, ModelPatch, to_model
+from app.paging import fetch_page
+from app.uploads import Upload, check_model
+
+_MAX_NAME = 200
+
+
+def upload(
+    context: Context, key: IdempotencyKey, file: Upload, name: str | None, metadata: Metadata
+) -> tuple[str, str]:
+    """Store a model file and start its intake; return the id and the answer's JSON.
+
+    Raises:
+        UnsupportedMediaError: It is not a file we accept.
+    """
+    kind = check_model(file)
+    context.store.put_file(file.path, file.sha256)
+    jobs: list[tuple[str, str]] = []
+
+    def create(session: Session) -> tuple[str, str]:
+        row, job = insert(context, session, key.tenant, file, kind, name, metadata)
+        jobs.append((job.id, job.queue))
+        return row.id, to_model(row).model_dump_json()
+
+    model_id, response, _ = create_once(context.sessions, key, create)
+    for job_id, queue in jobs:
+        context.queue.ring(job_id, queue)
+    return model_id, response
+
+
+def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
+    context: Context,
+    session: Session,
+    tenant: str,
+    file: Upload,
+    kind: str,
+    name: str | None,
+    metadata: Metadata,
+) -> tuple[ModelRow, JobRow]:
+    """Insert a model and the job that judges it, in the caller's transaction."""
+    stem = (file.filename or "model").rpartition("/")[2].removesuffix(".pt2")
+    row = ModelRow(
+        id=new_id("mdl"),
+        tenant=tenant,
+        name=(name or stem or "model")[:_MAX_NAME],
+        version="1",
+        status="validating",
+        format=kind,
+        filename=file.filename,
+        sha256=file.sha256,
+        num_bytes=file.num_bytes,
+        onnx_sha256=None,
+        parent_id=None,
+        job_id=None,
+        preprocess=None,
+        class_names=None,
+        report=None,
+        error=None,
+        meta=metadata,
+        created_at=current_time(session),
+        deleted_at=None,
+    )
+    row.version = _next_version(session, tenant, row.name)
+    session.add(row)
+    session.flush()
+    worker = context.settings.worker
+    new = NewJob(
+        tenant, JobKind.INTAKE_MODEL, {}, {}, worker.device, worker.max_attempts, model_id=row.id
+    )
+    return row, create_job(session, new)
+
+
+def find(session: Session, tenant: str, model_id: str) -> ModelRow:
+    """Return a tenant's model.
+
+    Raises:
+        NotFoundError: There is none, or it is somebody else's.
+    """
+    row = session.get(ModelRow, model_id)
+    if row is None or row.tenant != tenant or row.deleted_at is not None:
+        raise NotFoundError(f"there is no model {model_id[:64]!r}")
+    return row
+
+
+def page(
+    session: Session, tenant: str, *, limit: int, after: str | None, order: str
+) -> tuple[Sequence[ModelRow], bool]:
+    """Return one page of a tenant's models."""
+    query = select(ModelRow).where(ModelRow.tenant == tenant, ModelRow.deleted_at.is_(None))
+    return fetch_page(session, query, ModelRow, limit=limit, after=after, order=order)
+
+
+def change(context: Context, tenant: str, model_id: str, patch: ModelPatch) -> ModelRow:
+    """Change a model's name or metadata."""
+    with context.sessions.begin() as session:
+        row = find(session, tenant, model_id)
+        if patch.name is not None:
+            row.version = _next_version(session, tenant, patch.name)
+            row.name = patch.name
+        if patch.metadata is not None:
+            row.meta = patch.metadata
+    return row
+
+
+def delete(context: Context, tenant: str, model_id: str) -> None:
+    """Take a model out of sight.
+
+    Raises:
+        ConflictError: A job that has not ended needs it.
+    """
+    with context.sessions.begin() as session:
+        row = find(session, tenant, model_id)
+        refuse_while_used(session, JobRow.model_id == row.id, row.id)
+        row.deleted_at = current_time(session)
+
+
+def refuse_while_used(session: Session, condition: Any, object_id: str) -> None:  # noqa: ANN401  # SQL
+    """Raise `ConflictError` while a job that has not ended meets ``condition``."""
+    live = [state for state in JobState if not state.is_final]
+    job = session.scalars(select(JobRow).where(condition, JobRow.state.in_(live))).first()
+    if job is not None:
+        raise ConflictError(f"{object_id} is used by job {job.id}, which is {job.state}")
+
+
+def _next_version(session: Session, tenant: str, name: str) -> str:
+    taken = session.scalars(
+        select(ModelRow.version).where(ModelRow.tenant == tenant, ModelRow.name == name)
+    )
+    return str(1 + max((int(v) for v in taken if v.isdigit()), default=0))

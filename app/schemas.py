@@ -1,0 +1,26 @@
+"""``/v1/schemas``: the JSON Schemas of what users write and read."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from app.contracts.errors import NotFoundError
+from app.contracts.report import Report
+from app.contracts.spec import PreprocessSpec, PruneConfig
+
+router = APIRouter(prefix="/v1/schemas", tags=["schemas"])
+
+_SCHEMAS: dict[str, type[BaseModel]] = {
+    "config": PruneConfig,
+    "preprocess": PreprocessSpec,
+    "report": Report,
+}
+
+
+@router.get("/{name}")
+def read(name: str) -> dict[str, Any]:
+    """Read one of ``config``, ``preprocess`` and ``report``."""
+    if name not in _SCHEMAS:
+        raise NotFoundError(f"there is no schema {name[:64]!r}; there are {sorted(_SCHEMAS)}")
+    return _SCHEMAS[name].model_json_schema()

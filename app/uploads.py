@@ -1,0 +1,163 @@
+"""Files on their way in: streamed to disk under a running SHA-256, visible only when whole."""
+
+import base64
+import hashlib
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+
+from app.contracts.errors import InvalidInputError, TooLargeError, UnsupportedMediaError
+
+_CHUNK_BYTES = 1024 * 1024
+_DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]{44}):")
+_HINT = (
+    "Export the model with: ep = torch.export.export(model.eval(), (x,), "
+    'dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)); torch.export.save(ep, "model.pt2")'
+)
+_PICKLE_MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_ZIP_MAGIC = b"PK\x03\x04"
+_MAX_FILENAME = 200
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that arrived whole.
+
+    Attributes:
+        path: Where it lies, until the block that received it ends.
+        sha256: In hexadecimal.
+        num_bytes: Its size.
+        filename: What the user called it, for display alone.
+    """
+
+    path: Path
+    sha256: str
+    num_bytes: int
+    filename: str | None
+
+
+@asynccontextmanager
+async def receive_body(
+    request: Request, folder: Path, limit: int, filename: str | None
+) -> AsyncIterator[Upload]:
+    """Receive a raw body as a file.
+
+    Raises:
+        TooLargeError: It is larger than ``limit``.
+        InvalidInputError: It is empty, or not what ``Content-Digest`` says.
+    """
+    async with _receive(request.stream(), folder, limit, filename) as upload:
+        _check_digest(request, upload)
+        yield upload
+
+
+@asynccontextmanager
+async def receive_part(part: UploadFile, folder: Path, limit: int) -> AsyncIterator[Upload]:
+    """Receive one file of a multipart body.
+
+    Raises:
+        TooLargeError: It is larger than ``limit``.
+        InvalidInputError: It is empty.
+    """
+
+    async def chunks() -> AsyncIterator[bytes]:
+        while chunk := await part.read(_CHUNK_BYTES):
+            yield chunk
+
+    async with _receive(chunks(), folder, limit, part.filename) as upload:
+        yield upload
+
+
+def file_of(form: FormData, *names: str) -> UploadFile:
+    """Return the first file part with one of ``names``.
+
+    Raises:
+        InvalidInputError: There is none.
+    """
+    for name in names:
+        part = form.get(name)
+        if isinstance(part, UploadFile):
+            return part
+    raise InvalidInputError(f"the form has no file part {names[0]!r}")
+
+
+def is_multipart(request: Request) -> bool:
+    """Return whether the body is a form."""
+    return request.headers.get("content-type", "").startswith("multipart/form-data")
+
+
+def check_model(upload: Upload) -> str:
+    """Return the format of a model file by its first bytes; parsing is the worker's.
+
+    Raises:
+        UnsupportedMediaError: It is a pickle, or nothing we know.
+    """
+    head = _head(upload)
+    if head.startswith(_PICKLE_MAGIC):
+        raise UnsupportedMediaError(f"pickled models are not accepted. {_HINT}")
+    if not head.startswith(_ZIP_MAGIC):
+        raise UnsupportedMediaError(f"this is not a .pt2 file. {_HINT}")
+    return "pt2"
+
+
+def check_dataset(upload: Upload) -> str:
+    """Return ``npz`` or ``zip``.
+
+    Raises:
+        UnsupportedMediaError: It is neither.
+    """
+    head = _head(upload)
+    if not head.startswith(_ZIP_MAGIC):
+        raise UnsupportedMediaError(
+            "a data set is a .npz file with x and y, or a .zip of class folders of images"
+        )
+    # Both are zip archives; an array's member name ends in .npy, and comes first in the file.
+    name_length = int.from_bytes(head[26:28], "little")
+    return "npz" if head[30 : 30 + name_length].endswith(b".npy") else "zip"
+
+
+@asynccontextmanager
+async def _receive(
+    chunks: AsyncIterator[bytes], folder: Path, limit: int, filename: str | None
+) -> AsyncIterator[Upload]:
+    await run_in_threadpool(folder.mkdir, parents=True, exist_ok=True)
+    path = folder / f"{secrets.token_hex(16)}.partial"
+    digest, num_bytes = hashlib.sha256(), 0
+    try:
+        with path.open("wb") as file:  # written in the thread pool below
+            async for chunk in chunks:
+                num_bytes += len(chunk)
+                if num_bytes > limit:
+                    raise TooLargeError(f"the file has more than the {limit} bytes accepted")
+                digest.update(chunk)
+                await run_in_threadpool(file.write, chunk)
+        if num_bytes == 0:
+            raise InvalidInputError("the file is empty")
+        name = filename[:_MAX_FILENAME] if filename else None
+        yield Upload(path, digest.hexdigest(), num_bytes, name)
+    finally:
+        path.unlink(missing_ok=True)  # one system call
+
+
+def _check_digest(request: Request, upload: Upload) -> None:
+    sent = request.headers.get("content-digest")
+    if sent is None:
+        return
+    match = _DIGEST.search(sent)
+    if match is None:
+        raise InvalidInputError("Content-Digest must be sha-256=:<base64>:")
+    actual = base64.b64encode(bytes.fromhex(upload.sha256)).decode()
+    if match[1] != actual:
+        raise InvalidInputError(f"the body has SHA-256 {actual}, Content-Digest says {match[1]}")
+
+
+def _head(upload: Upload) -> bytes:
+    with upload.path.open("rb") as file:
+        return file.read(512)

@@ -1,0 +1,85 @@
+"""The worker's composition root: settings, database, store and queue, made once a process.
+
+``celery --app worker.celery_app`` needs a module attribute, so this is the one module that does work
+when it is imported; nothing but the Celery command and `secateur serve` imports it. It imports no
+torch: computing happens in each job's own process.
+"""
+
+import threading
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_shutting_down
+from kombu import Exchange, Queue
+
+from app.contracts.database import create_database, create_sessions
+from app.contracts.settings import Settings, load_settings
+from app.contracts.storage import open_store
+from app.contracts.tasks import QUEUE_MAINTENANCE, QUEUES, REAP, RING, RUN_JOB
+from app.contracts.telemetry import configure_logging
+from worker.runner import Runner
+from worker.tasks import register_tasks
+
+_SOCKET_TIMEOUT_SECONDS = 30
+
+
+def create_celery(settings: Settings) -> Celery:
+    """Return a Celery app that carries ids and remembers nothing (docs/architecture/05-jobs.md)."""
+    app = Celery("secateur", broker=settings.queue_url)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_backend=None,
+        task_ignore_result=True,
+        # The row is the truth: a lost message is rung again, a second one finds the job claimed.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        task_create_missing_queues=False,
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
+        task_default_queue=QUEUE_MAINTENANCE,
+        task_routes={RING: {"queue": QUEUE_MAINTENANCE}, REAP: {"queue": QUEUE_MAINTENANCE}},
+        worker_soft_shutdown_timeout=settings.worker.cancel_grace_seconds + 5,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "socket_timeout": _SOCKET_TIMEOUT_SECONDS,
+            "socket_connect_timeout": _SOCKET_TIMEOUT_SECONDS,
+            "socket_keepalive": True,
+        },
+        beat_scheduler="celery.beat:Scheduler",  # in memory: nothing to remember between starts
+        beat_schedule={
+            name: {"task": name, "schedule": seconds, "options": {"expires": seconds}}
+            for name, seconds in (
+                (RING, settings.queue.ring_seconds),
+                (REAP, settings.worker.reap_seconds),
+            )
+        },
+    )
+    return app
+
+
+def _configure(settings: Settings) -> Celery:
+    celery = create_celery(settings)
+    sessions = create_sessions(
+        create_database(settings.database_url, pool_size=settings.database.pool_size)
+    )
+    store = open_store(settings.storage_url, settings.storage)
+    stopping = threading.Event()
+
+    def ring(job_id: str, queue: str) -> None:
+        celery.send_task(RUN_JOB, args=[job_id], queue=queue)
+
+    def on_shutdown(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
+        stopping.set()
+
+    def on_logging(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
+        configure_logging(settings)
+
+    worker_shutting_down.connect(on_shutdown, weak=False)
+    setup_logging.connect(on_logging, weak=False)
+    register_tasks(celery, Runner(settings, sessions, store, ring, stopping))
+    return celery
+
+
+app = _configure(load_settings())

@@ -1,0 +1,35 @@
+"""``python -m worker.launch [--memory BYTES] -- COMMAND``: limit this process, then become COMMAND.
+
+A job's process dies with the worker that started it, and may be limited in memory. Done here and not
+between fork and exec of the worker, whose threads make that unsafe.
+"""
+
+import argparse
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Set the limits and replace this process."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--memory", type=int, default=None)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != options.parent:  # it died before the call above
+            sys.exit(1)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if options.memory is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (options.memory, options.memory))
+    os.execvp(options.command[0], options.command)  # noqa: S606  # our own command line
+
+
+if __name__ == "__main__":
+    main()

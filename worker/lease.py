@@ -1,0 +1,61 @@
+"""A lease that renews itself in the background for as long as a job runs."""
+
+import threading
+from types import TracebackType
+from typing import Self
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.contracts.database import Sessions
+from app.contracts.repositories import leases
+from app.contracts.repositories.leases import Claim
+
+log = structlog.get_logger(__name__)
+
+
+class Lease:
+    """Renews a claim every ``heartbeat_seconds`` until the block ends.
+
+    Attributes:
+        is_lost: Set when another claim took over; whatever was computed must be thrown away.
+        is_cancel_requested: Set when the user cancelled the job.
+    """
+
+    def __init__(
+        self, sessions: Sessions, claim: Claim, lease_seconds: float, heartbeat_seconds: float
+    ) -> None:
+        self.is_lost = threading.Event()
+        self.is_cancel_requested = threading.Event()
+        self._sessions, self._claim = sessions, claim
+        self._lease_seconds, self._heartbeat_seconds = lease_seconds, heartbeat_seconds
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._renew_until_over, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _renew_until_over(self) -> None:
+        while not self._is_over.wait(self._heartbeat_seconds):
+            try:
+                with self._sessions.begin() as session:
+                    status = leases.renew(session, self._claim, lease_seconds=self._lease_seconds)
+            except SQLAlchemyError:
+                # The database may be away for a moment; the lease outlives several heartbeats.
+                log.warning("lease.renewal_failed", job_id=self._claim.job_id, exc_info=True)
+                continue
+            if not status.is_held:
+                self.is_lost.set()
+                return
+            if status.is_cancel_requested:
+                self.is_cancel_requested.set()
