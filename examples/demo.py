@@ -202,7 +202,9 @@ def _milliseconds(latency: dict[str, Any]) -> str:
 
 def _checked(response: httpx.Response) -> dict[str, Any]:
     if response.is_error:
-        raise DemoError(f"{response.request.url.path}: {response.status_code} {response.text[:500]}")
+        raise DemoError(
+            f"{response.request.url.path}: {response.status_code} {response.text[:500]}"
+        )
     body: dict[str, Any] = response.json()
     return body
 

@@ -1,4 +1,4 @@
-"""ResNet-20 for small images (He et al. 2016, arXiv:1512.03385, section 4.2), as a user writes it."""
+"""ResNet-20 for small images, as a user writes it (He et al. 2016, arXiv:1512.03385, 4.2)."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own habit

@@ -56,10 +56,10 @@ def weights_path(data_name: str) -> Path:
 def train(
     model: nn.Module, images: Images, epochs: int, learning_rate: float, seed: int = 0
 ) -> None:
-    """SGD with Nesterov momentum and a one-cycle schedule, random crops and flips, bf16 autocast."""
+    """Train with Nesterov SGD, a one-cycle schedule, random crops and flips, bf16 autocast."""
     pixels, labels = images.part(TRAIN)
     x, y = torch.from_numpy(images.normalise(pixels)), torch.from_numpy(labels)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)
     model.train()
     optimizer = torch.optim.SGD(
         model.parameters(), learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=True

@@ -1,8 +1,8 @@
 """The worker's composition root: settings, database, store and queue, made once a process.
 
-``celery --app worker.celery_app`` needs a module attribute, so this is the one module that does work
-when it is imported; nothing but the Celery command and `secateur serve` imports it. It imports no
-torch: computing happens in each job's own process.
+``celery --app worker.celery_app`` needs a module attribute, so this is the one module that does
+work when it is imported; only the Celery command imports it. It imports no torch: computing
+happens in each job's own process.
 """
 
 import threading
@@ -10,7 +10,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, worker_shutting_down
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 from app.contracts.database import create_database, create_sessions
 from app.contracts.settings import Settings, load_settings

@@ -1,7 +1,7 @@
 """``python -m worker.launch [--memory BYTES] -- COMMAND``: limit this process, then become COMMAND.
 
-A job's process dies with the worker that started it, and may be limited in memory. Done here and not
-between fork and exec of the worker, whose threads make that unsafe.
+A job's process dies with the worker that started it, and may be limited in memory. Done here and
+not between fork and exec of the worker, whose threads make that unsafe.
 """
 
 import argparse

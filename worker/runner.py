@@ -1,4 +1,4 @@
-"""Run one job: claim → fetch → process → store → finish, with no session open while tensors move."""
+"""Run one job: claim, fetch, process, store, finish; no session is open while tensors move."""
 
 import os
 import shutil
@@ -150,7 +150,7 @@ class Runner:
             dataset_path=dataset_path if dataset is not None else None,
             dataset_id=dataset.id if dataset is not None else None,
             dataset_sha256=dataset.sha256 if dataset is not None else None,
-            dataset_format=dataset.format if dataset is not None else None,  # type: ignore[arg-type]
+            dataset_format=dataset.format if dataset is not None else None,
             preprocess=(
                 PreprocessSpec.model_validate(dataset.preprocess) if dataset is not None else None
             ),

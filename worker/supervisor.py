@@ -25,8 +25,8 @@ _POLL_SECONDS = 0.2
 _CHUNK_BYTES = 65_536
 # What a job's process gets of our environment: no secrets, no settings.
 _ENVIRONMENT = (
-    "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "CUDA_VISIBLE_DEVICES",
-    "CUDA_DEVICE_ORDER",
+    "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV",
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER",
 )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def run_process(  # noqa: PLR0913  # everything a process depends on
     return Finished(ending, process.returncode)
 
 
-def _listen(
+def _listen(  # noqa: PLR0911  # each way to end
     reader: int,
     limits: Limits,
     on_messages: Callable[[Sequence[Message]], None],

@@ -26,7 +26,7 @@ def read(artifact_id: str, context: ContextDep, principal: PrincipalDep) -> Arti
 
 
 @router.api_route("/{artifact_id}/content", methods=["GET", "HEAD"])
-def content(  # noqa: PLR0913  # headers
+def content(  # noqa: PLR0913, PLR0917  # headers
     request: Request,
     artifact_id: str,
     context: ContextDep,

@@ -35,7 +35,7 @@ async def create(  # query parameters
     filename: Filename = None,
     preprocess: Preprocess = None,
 ) -> Response:
-    """Upload a ``.npz`` with x and y, or a ``.zip`` of class folders; raw body or field ``file``."""
+    """Upload a ``.npz`` with x and y or a ``.zip`` of class folders: body, or field ``file``."""
     principal.require("datasets:write")
     spec = parse_preprocess(preprocess)
     folder = context.settings.scratch_dir / "uploads"

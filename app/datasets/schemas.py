@@ -44,8 +44,8 @@ def to_dataset(row: DatasetRow) -> Dataset:
     return Dataset(
         id=row.id,
         name=row.name,
-        status=row.status,  # type: ignore[arg-type]  # the column holds nothing else
-        format=row.format,  # type: ignore[arg-type]  # likewise
+        status=row.status,
+        format=row.format,
         filename=row.filename,
         sha256=row.sha256,
         num_bytes=row.num_bytes,

@@ -31,7 +31,8 @@ def decode_images(
         shape = ["batch" if size is None else size for size in spec.shape]
         raise InvalidInputError(f"the model takes {shape}, which is no grey or RGB image")
     channels, height, width = spec.shape[1:]
-    pixels = np.stack([_decode(f, _MODES[channels], height, width, max_pixels) for f in files])
+    mode = _MODES[spec.shape[1] or 0]
+    pixels = np.stack([_decode(f, mode, height, width, max_pixels) for f in files])
     scale = np.float32(_BYTE_SCALE if preprocess.scale is None else preprocess.scale)
     mean = np.array(preprocess.mean, np.float32).reshape(1, -1, 1, 1)
     std = np.array(preprocess.std, np.float32).reshape(1, -1, 1, 1)
@@ -47,7 +48,7 @@ def _decode(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # large images are refused below, by our own limit
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
         if image.width * image.height > max_pixels:
             raise TooLargeError(
                 f"the image has {image.width}x{image.height} pixels, at most {max_pixels}"

@@ -21,7 +21,7 @@ from app.inference.sessions import LoadedModel, SessionCache
 from app.inference.tensors import Arrays, parse_inputs
 from app.models.service import find
 
-# A ready model never changes but for its name and its deletion, which may take this long to be seen.
+# A ready model changes in nothing but its name; its deletion may take this long to be seen.
 _KNOWN_SECONDS = 5.0
 _MAX_KNOWN = 10_000
 

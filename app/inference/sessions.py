@@ -76,7 +76,7 @@ class SessionCache:
     def _load(self, sha256: str, future: "Future[LoadedModel]") -> None:
         try:
             loaded = self._open(b"".join(self._store.stream(sha256)))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # handed to everyone who waits
             with self._lock:
                 del self._loading[sha256]
             is_missing = isinstance(error, FileNotFoundError)

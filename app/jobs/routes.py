@@ -94,7 +94,7 @@ async def read(  # query parameters and headers
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for news.")] = 0,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Read a job; with ``wait``, answer when it changes state or stage, or after so many seconds."""
+    """Read a job; with ``wait``, answer when its state or stage changes, or when time is up."""
     principal.require("jobs:read")
     row, position = await run_in_threadpool(service.read, context, principal.tenant, job_id)
     seen = (row.state, row.stage)
@@ -110,7 +110,7 @@ async def read(  # query parameters and headers
 
 
 @router.get("/{job_id}/events", response_model=list[Event])
-async def events(  # noqa: PLR0913  # query parameters and headers
+async def events(  # noqa: PLR0913, PLR0917  # query parameters and headers
     request: Request,
     job_id: str,
     context: ContextDep,

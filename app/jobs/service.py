@@ -1,7 +1,7 @@
-"""Jobs in the database; moves go through `app.contracts.repositories`, every query names the tenant."""
+"""Jobs in the database. Moves go through `app.contracts.repositories`; queries name the tenant."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -151,7 +151,7 @@ def artifacts(context: Context, tenant: str, job_id: str) -> Sequence[ArtifactRo
 def _create(
     context: Context,
     key: IdempotencyKey,
-    insert: Any,
+    insert: Callable[[Session], tuple[str, str]],
     rings: list[tuple[str, str]],
 ) -> tuple[str, str]:
     job_id, response, is_new = create_once(context.sessions, key, insert)

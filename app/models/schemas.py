@@ -52,7 +52,7 @@ def to_model(row: ModelRow) -> Model:
         id=row.id,
         name=row.name,
         version=row.version,
-        status=row.status,  # type: ignore[arg-type]  # the column holds nothing else
+        status=row.status,
         format=row.format,
         filename=row.filename,
         sha256=row.sha256,

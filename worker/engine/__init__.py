@@ -1,0 +1,1 @@
+"""A PyTorch library that prunes exported networks. It knows nothing of the service around it."""

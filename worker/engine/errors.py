@@ -1,4 +1,4 @@
-"""The engine's own error tree; the pipeline translates it to the service's failure codes at one seam.
+"""The engine's own error tree; the pipeline translates it to failure codes at one seam.
 
 EngineError
 ├── ModelRejectedError        the file is not a model we accept (entry and reason named)

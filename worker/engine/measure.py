@@ -1,7 +1,7 @@
 """What a network costs: parameters, multiply-accumulates, and measured latency.
 
-Latency is measured on the exported file with ONNX Runtime, because that is what serves it; dense and
-pruned files take turns, so that a machine that slows down slows both.
+Latency is measured on the exported file with ONNX Runtime, because that is what serves it; dense
+and pruned files take turns, so that a machine that slows down slows both.
 """
 
 import time

@@ -1,1 +1,1 @@
-"""What a job's own process does: stages in order, data loading, reports. Reaches no row or bucket."""
+"""What a job's own process does: stages, data loading, reports. Reaches no row or bucket."""

@@ -26,7 +26,7 @@ class Member:
 
     tensor: str
     dim: int
-    index_GK: Tensor
+    index_GK: Tensor  # noqa: N815  # shape suffix
     role: MemberRole
 
 

@@ -1,8 +1,9 @@
 """Label propagation: walk a program once and find out which channels belong together.
 
-A *label* of a value says, for one of its dimensions, which atom each index along it stands for (-1:
-none). A value has at most one label a dimension. Each operator has a rule (`rules`) that unites the
-labels that meet and returns those of its output; an operator without a rule pins what flows into it.
+A *label* of a value says, for one of its dimensions, which atom each index along it stands for
+(-1: none). A value has at most one label a dimension. Each operator has a rule (`rules`) that
+unites the labels that meet and returns those of its output; an operator without a rule pins what
+flows into it.
 """
 
 from collections.abc import Callable

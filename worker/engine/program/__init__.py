@@ -1,0 +1,1 @@
+"""A model as data: read, executed, written."""

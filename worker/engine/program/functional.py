@@ -12,8 +12,8 @@ from worker.engine.program.shapes import where
 
 # Operators whose result may share memory with their first argument.
 VIEWS = frozenset(
-    "view reshape _unsafe_view flatten unflatten permute transpose t squeeze unsqueeze select slice "
-    "narrow split split_with_sizes chunk unbind expand alias detach getitem contiguous to "
+    "view reshape _unsafe_view flatten unflatten permute transpose t squeeze unsqueeze select "
+    "slice narrow split split_with_sizes chunk unbind expand alias detach getitem contiguous to "
     "view_as expand_as movedim diagonal unfold swapaxes".split()
 )
 
@@ -21,7 +21,7 @@ VIEWS = frozenset(
 def op_name(target: object) -> str:
     """Return the bare name of a call target, such as ``conv2d``, without its overload."""
     if isinstance(target, torch._ops.OpOverload):  # noqa: SLF001  # torch has no public name for it
-        return target.name().split("::")[-1].split(".")[0]
+        return str(target.name()).split("::")[-1].split(".")[0]
     return str(getattr(target, "__name__", target))
 
 

@@ -1,7 +1,7 @@
 """Multiply-accumulates as products of dimensions: which sizes of which values make up the cost.
 
-`measure` multiplies the sizes a program has; the cost model of `graph` multiplies the sizes it would
-have after pruning. One table for both, so they cannot disagree. Additions, activations and
+`measure` multiplies the sizes a program has; the cost model of `graph` multiplies the sizes it
+would have after pruning. One table for both, so they cannot disagree. Additions, activations and
 normalisations are not counted, as is the habit of the field.
 """
 

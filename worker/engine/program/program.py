@@ -1,7 +1,8 @@
 """The canonical form of a model: an ATen graph and its tensors, and no code.
 
-Everything else in the engine reads or returns a `Program`. It is made by `reader` (from an uploaded
-file) or `exported` (from a live ``ExportedProgram``), executed by `module`, and written by `writer`.
+Everything else in the engine reads or returns a `Program`. It is made by `reader` (from an
+uploaded file) or `exported` (from a live ``ExportedProgram``), executed by `module`, and written by
+`writer`.
 """
 
 from collections.abc import Callable, Mapping
@@ -44,9 +45,9 @@ class Program:
 
     Attributes:
         graph: ``placeholder`` nodes for the inputs in order, ``get_attr`` nodes whose target is a
-            key of ``tensors``, ``call_function`` nodes whose targets are allow-listed ATen overloads
-            or `operator` functions, and one ``output`` node with a flat tuple. Node names are ours.
-            ``node.meta["source"]`` holds the user's source line where the export recorded it.
+            key of ``tensors``, ``call_function`` nodes whose targets are allow-listed ATen
+            overloads or `operator` functions, and one ``output`` node with a flat tuple. Node
+            names are ours; ``node.meta["source"]`` holds the user's source line where known.
         tensors: Every parameter, buffer and constant by its fully qualified name.
         roles: The role of each tensor.
         inputs: One spec for each placeholder.

@@ -1,9 +1,9 @@
 """The strict reader: an uploaded ``.pt2`` file becomes a program without running any of it.
 
 ``torch.export.load`` reaches pickle by several roads, loads native code, evaluates expression
-strings and imports dotted names (docs/architecture/02-model-as-data.md). Here tensors are raw bytes,
-the graph is JSON checked member by member, call targets are looked up in a fixed table, symbolic
-sizes are only ever results of calls in the graph, and sample inputs are not opened.
+strings and imports dotted names (docs/architecture/02-model-as-data.md). Here tensors are raw
+bytes, the graph is JSON checked member by member, call targets are looked up in a fixed table,
+symbolic sizes are only ever results of calls in the graph, and sample inputs are not opened.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The operators a program may call: a lookup by name in fixed tables, never a dotted path to import.
+"""The operators a program may call: a lookup by name in fixed tables, never an import.
 
 Everything here is a pure function of tensors and numbers. Operators that read files, run code, draw
 random numbers at inference or depend on data for their shapes are left out.

@@ -161,7 +161,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(self.step)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        loss.backward()
         self.masks.hold_gradients()
         self.optimizer.step()
         self.masks.hold_statistics()

@@ -19,10 +19,11 @@ def cut(curve: Sequence[float], steepness: float = 1.0) -> Cut:
     Both axes are scaled to [0, 1]: filter k of n stands at x = k / (n - 1), and its saliency at
     y = (s - min) / (d - min), where d is the ninth decile and y is at most 1. (Scaled by the
     maximum, one exceptional filter flattens the rest of the curve, and nearly all of it looks
-    interchangeable: ResNet-20 on Fashion-MNIST was left with 12 % of its MACs.) The turn is the first point that minimises ``y - steepness * x``:
-    the farthest below the line of that slope, so before it the curve rises more slowly than the
-    line and after it faster, noise notwithstanding. The filters before the turn go. Filters as
-    salient as the last that goes are interchangeable with it and go too.
+    interchangeable: ResNet-20 on Fashion-MNIST was left with 12 % of its MACs.) The turn is the
+    first point that minimises ``y - steepness * x``: the farthest below the line of that slope, so
+    before it the curve rises more slowly than the line and after it faster, noise notwithstanding.
+    The filters before the turn go. Filters as salient as the last that goes are interchangeable
+    with it and go too.
 
     A straight line has no turn, and a constant curve says nothing: then nothing goes.
     """

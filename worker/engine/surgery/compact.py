@@ -1,4 +1,4 @@
-"""Compaction: apply a plan physically. Tensors get smaller, and so do the literal sizes in the graph.
+"""Compaction: apply a plan physically. Tensors and the literal sizes in the graph get smaller.
 
 Every value's new shape is known beforehand from its labels, so shape propagation over the new
 program either confirms every node or names the first one that is wrong.

@@ -5,6 +5,7 @@ Images are checked and decoded one by one into a memory-mapped array, so memory 
 
 import io
 import re
+import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -70,10 +71,7 @@ def _members(archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, str, int |
     for info in infos:
         parts = PurePosixPath(info.filename).parts
         shown = repr(info.filename[:80])
-        if info.filename.startswith("/") or ".." in parts or not all(map(_PART.fullmatch, parts)):
-            raise DataError(f"entry {shown} has a name that is not accepted")
-        if (info.external_attr >> 16) & 0o170000 == 0o120000:
-            raise DataError(f"entry {shown} is a link")
+        _check_name(info, parts)
         if parts[0] == "__MACOSX" or parts[-1].startswith("."):
             continue
         if PurePosixPath(info.filename).suffix.lower() not in _SUFFIXES:
@@ -91,6 +89,14 @@ def _members(archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo, str, int |
     if len({split is None for *_, split in members}) > 1:
         raise DataError("some images lie under train/, val/ or test/ and some do not")
     return sorted(members, key=lambda member: member[0].filename)
+
+
+def _check_name(info: zipfile.ZipInfo, parts: tuple[str, ...]) -> None:
+    shown = repr(info.filename[:80])
+    if info.filename.startswith("/") or ".." in parts or not all(map(_PART.fullmatch, parts)):
+        raise DataError(f"entry {shown} has a name that is not accepted")
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise DataError(f"entry {shown} is a link")
 
 
 def _target_shape(

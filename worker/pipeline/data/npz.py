@@ -28,7 +28,7 @@ def read_npz(path: Path, scratch: Path) -> Parts:
 
     Arrays: ``x`` and ``y`` (or ``images`` and ``labels``), optionally ``split`` (0 train,
     1 validation, 2 test) or ``x_val``, ``y_val``, ``x_test``, ``y_test``, and ``class_names``.
-    Images are (N, H, W), (N, C, H, W) or (N, H, W, C); where both readings fit, channels come first.
+    Images are (N, H, W), (N, C, H, W) or (N, H, W, C); where both fit, channels come first.
 
     Raises:
         DataError: It is not such a file.

@@ -13,7 +13,7 @@ from worker.engine.program.functional import op_name
 
 
 def convolution(site: Site) -> Output:
-    """Rule of conv1d, conv2d, conv3d and ``convolution``: x (N, C, …), weight (O, C / groups, …)."""
+    """Rule of conv1d to conv3d and ``convolution``: x (N, C, …), weight (O, C / groups, …)."""
     x, weight, bias = site.node.args[0], site.argument(1, "weight"), site.argument(2, "bias")
     is_general = op_name(site.node.target) == "convolution"
     groups = site.literal(8 if is_general else 6, "groups", 1)

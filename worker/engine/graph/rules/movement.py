@@ -1,7 +1,8 @@
 """Operators that only move values: run the operator on the labels themselves.
 
-No index arithmetic per operator: the label of a dimension is expanded to the value's shape (without
-memory, by strides of 0), the real operator runs on it, and what comes out says where each atom went.
+No index arithmetic per operator: the label of a dimension is expanded to the value's shape
+(without memory, by strides of 0), the real operator runs on it, and what comes out says where each
+atom went.
 Right by construction for concat, split, shuffle, NHWC permutes and flatten.
 """
 
@@ -14,9 +15,9 @@ from worker.engine.graph.propagate import Labels, Output, Rule, Site
 from worker.engine.program.functional import op_name
 from worker.engine.program.module import resolve
 
-SINGLE = """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze unsqueeze
-    slice narrow expand expand_as view_as repeat tile repeat_interleave movedim swapaxes flip
-    pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d
+SINGLE = """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze
+    unsqueeze slice narrow expand expand_as view_as repeat tile repeat_interleave movedim swapaxes
+    flip pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d
     reflection_pad2d replication_pad1d replication_pad2d unfold select roll
     """.split()
 SEVERAL = ["split", "split_with_sizes", "chunk", "unbind", "tensor_split"]
@@ -115,11 +116,11 @@ def _moved_dims(site: Site) -> set[int]:
     return {d % rank for d in ([dims] if isinstance(dims, int) else dims)} or set(range(rank))
 
 
-def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401  # one tensor or several
+def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401, PLR0911  # tensors
     """Call the node's own operator with ``labels`` in place of its first argument."""
     values = site.shapes
     name = op_name(site.node.target)
-    args = [labels if a is source else resolve(a, values) for a in site.node.args]
+    args: list[Any] = [labels if a is source else resolve(a, values) for a in site.node.args]
     kwargs = {key: resolve(value, values) for key, value in site.node.kwargs.items()}
     if name == "view":  # expanded labels have strides that view refuses and reshape does not
         return labels.reshape(args[1])

@@ -7,7 +7,7 @@ from worker.engine.graph.propagate import Labels, Output, Rule, Site
 
 
 def batch_norm(site: Site) -> Output:
-    """Rule of ``batch_norm`` and ``instance_norm``: x dimension 1, γ, β and statistics together."""
+    """Rule of ``batch_norm``, ``instance_norm``: x by channel, affine and statistics."""
     labels = site.labels_of(site.node.args[0])
     parameters = [site.argument(index, "") for index in range(1, 5)]
     _unite_affine(site, labels, 1, parameters)
