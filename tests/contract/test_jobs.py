@@ -1,0 +1,233 @@
+"""One suite over SQLite and PostgreSQL: the moves of a job, and who may make them."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from app.contracts.database import Sessions, create_database, create_sessions, current_time
+from app.contracts.errors import ConflictError
+from app.contracts.ids import new_id
+from app.contracts.job import FailureCode, JobKind, JobState, Stage
+from app.contracts.migrations import downgrade, upgrade
+from app.contracts.repositories import jobs, leases
+from app.contracts.repositories.events import list_events
+from app.contracts.repositories.jobs import NewJob
+from app.contracts.repositories.leases import Claim, Outcome, StoredFile
+from app.contracts.tables import ArtifactRow, Base, DatasetRow, JobRow, ModelRow
+
+
+@pytest.fixture
+def sessions(database_url: str) -> Iterator[Sessions]:
+    engine = create_database(database_url)
+    upgrade(engine)
+    yield create_sessions(engine)
+    engine.dispose()
+
+
+def add_model(sessions: Sessions, status: str = "ready") -> str:
+    with sessions.begin() as session:
+        row = ModelRow(
+            id=new_id("mdl"), tenant="t", name="net", version="1", status=status, format="pt2",
+            filename=None, sha256="0" * 64, num_bytes=1, onnx_sha256=None, parent_id=None,
+            job_id=None, preprocess=None, class_names=None, report=None, error=None, meta={},
+            created_at=current_time(session), deleted_at=None,
+        )  # fmt: skip
+        session.add(row)
+    return row.id
+
+
+def add_dataset(sessions: Sessions, status: str = "ready") -> str:
+    with sessions.begin() as session:
+        row = DatasetRow(
+            id=new_id("ds"), tenant="t", name="d", status=status, format="npz", filename=None,
+            sha256="1" * 64, num_bytes=1, preprocess={"mean": [0.5]}, error=None, meta={},
+            summary={"class_names": ["cat", "dog"]}, created_at=current_time(session),
+            deleted_at=None,
+        )  # fmt: skip
+        session.add(row)
+    return row.id
+
+
+def add_job(sessions: Sessions, kind: JobKind = JobKind.PRUNE, **changes: object) -> str:
+    values = {"model_id": None, "dataset_id": None, "max_attempts": 3, **changes}
+    with sessions.begin() as session:
+        new = NewJob("t", kind, {}, {}, "cpu", **values)  # type: ignore[arg-type]
+        return jobs.create_job(session, new).id
+
+
+def claim(sessions: Sessions, job_id: str, seconds: float = 30) -> Claim | None:
+    with sessions.begin() as session:
+        return leases.claim(session, job_id=job_id, owner="w", lease_seconds=seconds)
+
+
+def claimed(sessions: Sessions, job_id: str, seconds: float = 30) -> Claim:
+    found = claim(sessions, job_id, seconds)
+    assert found is not None
+    return found
+
+
+def state_of(sessions: Sessions, job_id: str) -> str:
+    with sessions() as session:
+        return session.get_one(JobRow, job_id).state
+
+
+def test_tables_and_migrations_agree(database_url: str) -> None:
+    engine = create_database(database_url)
+    upgrade(engine)
+    upgrade(engine)  # twice is harmless
+    with engine.connect() as connection:
+        difference = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+    assert difference == []
+    downgrade(engine)
+    upgrade(engine)
+    engine.dispose()
+
+
+def test_a_job_is_claimed_once(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    assert claimed(sessions, job_id).attempt == 1
+    assert claim(sessions, job_id) is None
+
+
+def test_of_many_who_race_for_a_job_one_wins(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: claim(sessions, job_id), range(8)))
+    assert sum(held is not None for held in found) == 1
+
+
+def test_a_stale_worker_changes_nothing(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    stale = claimed(sessions, job_id, seconds=-1)
+    with sessions.begin() as session:
+        assert leases.reap_expired(session) == [job_id]
+    with sessions.begin() as session:
+        session.get_one(JobRow, job_id).not_before = None
+    newer = claimed(sessions, job_id)
+    outcome = Outcome({}, {}, (), None, None)
+    with sessions.begin() as session:
+        assert not leases.renew(session, stale, lease_seconds=30).is_held
+        assert not leases.record(session, stale, [("progress", {})])
+        assert leases.finish(session, stale, outcome) == (False, ())
+        assert not leases.fail(session, stale, FailureCode.INTERNAL, "", None)
+        assert not leases.hand_back(session, stale)
+        assert leases.renew(session, newer, lease_seconds=30).is_held
+    assert state_of(sessions, job_id) == JobState.RUNNING
+
+
+def test_a_lost_worker_is_retried_with_back_off_until_attempts_are_spent(
+    sessions: Sessions,
+) -> None:
+    job_id = add_job(sessions, max_attempts=2)
+    claimed(sessions, job_id, seconds=-1)
+    with sessions.begin() as session:
+        leases.reap_expired(session)
+    assert claim(sessions, job_id) is None  # it backs off
+    with sessions.begin() as session:
+        session.get_one(JobRow, job_id).not_before = None
+    claimed(sessions, job_id, seconds=-1)
+    with sessions.begin() as session:
+        leases.reap_expired(session)
+    with sessions() as session:
+        job = session.get_one(JobRow, job_id)
+    assert job.state == JobState.FAILED
+    assert job.error is not None
+    assert job.error["code"] == FailureCode.WORKER_LOST
+
+
+def test_handing_back_does_not_count_the_attempt(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    held = claimed(sessions, job_id)
+    with sessions.begin() as session:
+        assert leases.hand_back(session, held)
+    assert claimed(sessions, job_id).attempt == 1
+
+
+def test_a_queued_job_is_cancelled_at_once_and_a_running_one_through_its_worker(
+    sessions: Sessions,
+) -> None:
+    queued, running = add_job(sessions), add_job(sessions)
+    held = claimed(sessions, running)
+    with sessions.begin() as session:
+        assert jobs.request_cancel(session, queued).state == JobState.CANCELLED
+        assert jobs.request_cancel(session, running).state == JobState.CANCELLING
+        assert leases.renew(session, held, lease_seconds=30).is_cancel_requested
+        assert leases.mark_cancelled(session, held)
+    assert state_of(sessions, running) == JobState.CANCELLED
+    with pytest.raises(ConflictError, match="has ended"), sessions.begin() as session:
+        jobs.request_cancel(session, running)
+
+
+def test_a_job_waits_for_intake_and_is_released_by_it(sessions: Sessions) -> None:
+    model_id, dataset_id = add_model(sessions, "validating"), add_dataset(sessions)
+    job_id = add_job(sessions, model_id=model_id, dataset_id=dataset_id)
+    assert state_of(sessions, job_id) == JobState.VALIDATING
+    intake = add_job(sessions, JobKind.INTAKE_MODEL, model_id=model_id)
+    onnx = StoredFile("model.onnx", "application/octet-stream", "2" * 64, 10)
+    outcome = Outcome({}, {"macs": 1}, (onnx,), "model.onnx", None)
+    with sessions.begin() as session:
+        held = leases.claim(session, job_id=intake, owner="w", lease_seconds=30)
+        assert held is not None
+        assert leases.finish(session, held, outcome) == (True, [(job_id, "cpu")])
+    assert state_of(sessions, job_id) == JobState.QUEUED
+
+
+def test_a_rejected_model_fails_the_jobs_that_wait_for_it(sessions: Sessions) -> None:
+    model_id = add_model(sessions, "validating")
+    job_id = add_job(sessions, model_id=model_id)
+    held = claimed(sessions, add_job(sessions, JobKind.INTAKE_MODEL, model_id=model_id))
+    with sessions.begin() as session:
+        leases.fail(session, held, FailureCode.MODEL_REJECTED, "a pickle", Stage.INTAKE)
+    with sessions() as session:
+        job, model = session.get_one(JobRow, job_id), session.get_one(ModelRow, model_id)
+    assert (job.state, model.status) == (JobState.FAILED, "rejected")
+    assert job.error is not None
+    assert job.error["message"] == "a pickle"
+
+
+def test_finishing_makes_artifacts_and_the_next_version_in_one_transaction(
+    sessions: Sessions,
+) -> None:
+    model_id, dataset_id = add_model(sessions), add_dataset(sessions)
+    job_id = add_job(sessions, model_id=model_id, dataset_id=dataset_id)
+    held = claimed(sessions, job_id)
+    files = tuple(
+        StoredFile(name, "application/octet-stream", str(n) * 64, n)
+        for n, name in enumerate(("model.onnx", "pruned.pt2"), start=3)
+    )
+    outcome = Outcome({"summary": {}}, {"macs": 5}, files, "model.onnx", "pruned.pt2")
+    with sessions.begin() as session:
+        assert leases.finish(session, held, outcome)[0]
+    with sessions() as session:
+        result = session.get_one(JobRow, job_id).result
+        assert result is not None
+        model = session.get_one(ModelRow, result["model"])
+        artifacts = session.query(ArtifactRow).filter_by(job_id=job_id).count()
+    assert (model.version, model.parent_id, model.status) == ("2", model_id, "ready")
+    assert (model.class_names, model.preprocess) == (["cat", "dog"], {"mean": [0.5]})
+    assert (model.onnx_sha256, model.sha256, artifacts) == ("3" * 64, "4" * 64, 2)
+
+
+def test_events_are_numbered_without_gaps_and_written_with_the_change(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    held = claimed(sessions, job_id)
+    with sessions.begin() as session:
+        leases.record(session, held, [("progress", {"step": 1}), ("metric", {})])
+    with pytest.raises(RuntimeError), sessions.begin() as session:
+        leases.record(session, held, [("progress", {"step": 2})])
+        raise RuntimeError
+    with sessions() as session:
+        events = list_events(session, job_id=job_id, after=0, limit=100)
+    assert [event.number for event in events] == [1, 2, 3, 4]
+    assert [event.type for event in events][:2] == ["job.queued", "job.running"]
+
+
+def test_lost_doorbells_are_rung_again_but_not_all_the_time(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    with sessions.begin() as session:
+        assert jobs.take_unrung(session, 60) == []  # it was rung when it was created
+        assert jobs.take_unrung(session, -1) == [(job_id, "cpu")]
+        assert jobs.take_unrung(session, 60) == []
