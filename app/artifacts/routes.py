@@ -25,7 +25,8 @@ def read(artifact_id: str, context: ContextDep, principal: PrincipalDep) -> Arti
     return to_artifact(_find(context, principal.tenant, artifact_id))
 
 
-@router.api_route("/{artifact_id}/content", methods=["GET", "HEAD"])
+@router.head("/{artifact_id}/content", include_in_schema=False)
+@router.get("/{artifact_id}/content")
 def content(  # noqa: PLR0913, PLR0917  # headers
     request: Request,
     artifact_id: str,

@@ -47,7 +47,8 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...], pointer: str) -> None:
 
 def _parse(spec: TensorSpec, value: Any, pointer: str) -> NDArray[np.float32]:  # noqa: ANN401  # JSON
     try:
-        array = np.asarray(value, dtype=np.float32)
+        with np.errstate(over="ignore"):  # becomes infinite, and is refused below
+            array = np.asarray(value, dtype=np.float32)
     except (ValueError, TypeError, OverflowError) as error:
         raise _invalid(pointer, "must be nested lists of numbers, all of one shape") from error
     check_shape(spec, array.shape, pointer)

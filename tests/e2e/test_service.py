@@ -1,0 +1,386 @@
+"""The whole service as a user starts it: ``secateur serve``, real processes, real HTTP."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import load_file
+
+from tests.fixtures.networks import SmallNet
+from worker.engine.program.exported import export
+
+FINAL = {"succeeded", "failed", "cancelled", "expired"}
+DEADLINE_SECONDS = 240
+
+
+class Service:
+    """A running service and a client that holds its key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._log = folder.with_suffix(".log")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [str(Path(sys.executable).with_name("secateur")), "serve", "--port", "0"]
+        environment = {**os.environ, "SECATEUR_QUEUE__RING_SECONDS": "1"}
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, "--data-dir", str(self.folder)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
+        end = time.monotonic() + 90
+        while not (found := re.search(r"ready at (\S+)\s+API key: (\S+)", self._log.read_text())):
+            assert self.process.poll() is None, self._log.read_text()
+            assert time.monotonic() < end, self._log.read_text()
+            time.sleep(0.2)
+        self.url, self.key = found[1], found[2]
+        headers = {"Authorization": f"Bearer {self.key}"}
+        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        assert self.process is not None
+        self.client.close()
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def upload(self, kind: str, data: bytes, **params: str) -> dict[str, Any]:
+        """Upload and wait for the intake's verdict."""
+        response = self.client.post(f"/v1/{kind}", content=data, params=params)
+        assert response.status_code == 201, response.text
+        return self.wait(
+            lambda: self.get(f"/v1/{kind}/{response.json()['id']}"),
+            lambda item: item["status"] != "validating",
+        )
+
+    def post_job(self, **body: Any) -> str:
+        response = self.client.post("/v1/jobs", json=body)
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
+
+    def wait_for_job(self, job_id: str) -> dict[str, Any]:
+        return self.wait(lambda: self.get(f"/v1/jobs/{job_id}"), lambda job: job["status"] in FINAL)
+
+    def get(self, path: str) -> Any:
+        response = self.client.get(path)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def wait(
+        self, read: Callable[[], dict[str, Any]], is_done: Callable[[dict[str, Any]], bool]
+    ) -> dict[str, Any]:
+        end = time.monotonic() + DEADLINE_SECONDS
+        while not is_done(found := read()):
+            assert time.monotonic() < end, found
+            time.sleep(0.2)
+        return found
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Service]:
+    service = Service(folder)
+    service.start()
+    try:
+        yield service
+    finally:
+        if service.process is not None and service.process.poll() is None:
+            service.stop()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(tmp_path_factory.mktemp("service") / "data") as found:
+        yield found
+
+
+def model_bytes() -> bytes:
+    torch.manual_seed(0)
+    buffer = io.BytesIO()
+    torch.export.save(export(SmallNet(16), (torch.randn(2, 1, 8, 8),)), buffer)
+    return buffer.getvalue()
+
+
+def images(num_samples: int = 800) -> tuple[np.ndarray, np.ndarray]:
+    """Four classes, told apart by which quadrant is bright."""
+    random = np.random.default_rng(0)
+    y = random.integers(0, 4, num_samples)
+    x = random.integers(0, 120, (num_samples, 8, 8))
+    for sample, label in zip(x, y, strict=True):
+        row, column = divmod(int(label), 2)
+        sample[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 100
+    return x.astype(np.uint8), y
+
+
+def npz_bytes(**arrays: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def folder_zip_bytes() -> bytes:
+    x, y = images(40)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for number, (pixels, label) in enumerate(zip(x, y, strict=True)):
+            png = io.BytesIO()
+            Image.fromarray(pixels).save(png, "PNG")
+            archive.writestr(f"class_{label}/{number}.png", png.getvalue())
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def model(service: Service) -> str:
+    found = service.upload("models", model_bytes(), name="small")
+    assert found["status"] == "ready", found
+    return str(found["id"])
+
+
+@pytest.fixture(scope="module")
+def dataset(service: Service) -> str:
+    x, y = images()
+    found = service.upload("datasets", npz_bytes(x=x, y=y), filename="d.npz")
+    assert found["status"] == "ready", found
+    assert found["summary"]["splits"] == {"train": 640, "validation": 80, "test": 80}
+    return str(found["id"])
+
+
+@pytest.fixture(scope="module")
+def job(service: Service, model: str, dataset: str) -> dict[str, Any]:
+    """The main job: an ordinary config, run once for the tests below."""
+    config = {
+        "selection": {"mode": "budget", "macs": 0.5, "round_to": 4},
+        "retrain": {"epochs": 4, "batch_size": 32},
+    }
+    found = service.wait_for_job(service.post_job(model=model, dataset=dataset, config=config))
+    assert found["status"] == "succeeded", found
+    return found
+
+
+def artifact(service: Service, job: dict[str, Any], name: str) -> bytes:
+    ids = {item["name"]: item["id"] for item in job["result"]["artifacts"]}
+    response = service.client.get(f"/v1/artifacts/{ids[name]}/content")
+    assert response.status_code == 200
+    return response.content
+
+
+def test_the_report_follows_its_schema_and_keeps_its_promises(
+    service: Service, job: dict[str, Any]
+) -> None:
+    report = json.loads(artifact(service, job, "report.json"))
+    jsonschema.validate(report, service.get("/v1/schemas/report"))
+    assert report["retrained"]["macs"] <= 0.5 * report["dense"]["macs"]
+    assert report["equivalence"]["is_exact"]
+    assert report["equivalence"]["float64_max_relative_error"] <= 1e-9
+    assert report["onnx_max_absolute_error"] < 1e-3
+    metrics = {m["runtime"]: m["top1"] for m in report["retrained"]["metrics"][-4:]}
+    assert metrics["onnxruntime"] > 0.9  # random guessing gives 0.25
+    assert [epoch["epoch"] for epoch in report["history"]] == [1, 2, 3, 4]
+    assert report["frozen"][0]["reason"] == "reaches the network's output"
+    assert all(len(g["saliency"]) == g["num_groups"] for g in report["groups"])
+
+
+def test_every_artifact_is_what_the_manifest_signed(service: Service, job: dict[str, Any]) -> None:
+    manifest = json.loads(artifact(service, job, "manifest.json"))
+    names = {item["name"] for item in job["result"]["artifacts"]}
+    assert names == {*manifest["files"], "manifest.json"}
+    assert {"pruned.pt2", "model.onnx", "weights.safetensors", "plan.json"} <= names
+    for item in job["result"]["artifacts"]:
+        if item["name"] != "manifest.json":
+            assert manifest["files"][item["name"]]["sha256"] == item["sha256"]
+    assert b"<svg" in artifact(service, job, "saliency_curves.svg")
+
+
+def test_the_pruned_network_answers_as_its_files_do(
+    service: Service, job: dict[str, Any], tmp_path: Path
+) -> None:
+    x = (images(20)[0][:, None] / 255).astype(np.float32)
+    body = {"model": job["result"]["model"], "inputs": x.tolist()}
+    outputs = service.client.post("/infer", json=body).json()["outputs"]
+    (tmp_path / "model.onnx").write_bytes(artifact(service, job, "model.onnx"))
+    session = ort.InferenceSession(tmp_path / "model.onnx")
+    assert np.allclose(session.run(None, {"input": x})[0], outputs, atol=1e-5)
+    (tmp_path / "pruned.pt2").write_bytes(artifact(service, job, "pruned.pt2"))
+    program = torch.export.load(tmp_path / "pruned.pt2").module()
+    with torch.no_grad():
+        assert np.allclose(program(torch.from_numpy(x)).numpy(), outputs, atol=1e-4)
+    (tmp_path / "weights.safetensors").write_bytes(artifact(service, job, "weights.safetensors"))
+    weights = load_file(tmp_path / "weights.safetensors")
+    assert weights.keys() == SmallNet(16).state_dict().keys()
+    assert weights["fc.weight"].shape[1] < 32
+
+
+def test_an_image_file_gives_labels_and_the_dense_network_is_served_too(
+    service: Service, job: dict[str, Any], model: str
+) -> None:
+    x, y = images(30)
+    hits = 0
+    for pixels, label in zip(x, y, strict=True):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        files = {"file": ("a.png", buffer.getvalue())}
+        answer = service.client.post(job["result"]["infer_url"], files=files).json()
+        hits += answer["labels"][0][0]["label"] == str(label)
+    assert hits > 25
+    body = {"model": model, "inputs": np.zeros((2, 1, 8, 8)).tolist()}
+    assert np.array(service.client.post("/infer", json=body).json()["outputs"]).shape == (2, 4)
+
+
+def test_events_tell_the_stages_in_order(service: Service, job: dict[str, Any]) -> None:
+    events = service.get(f"/v1/jobs/{job['id']}/events?limit=500")
+    stages = [e["data"]["stage"] for e in events if e["type"] == "stage.started"]
+    expected = "intake saliency select prune retrain verify export package".split()
+    assert stages == expected
+    assert [e["number"] for e in events] == list(range(1, len(events) + 1))
+    epochs = [e for e in events if e["type"] == "metric"]
+    assert len(epochs) == 4
+    assert events[-1]["type"] == "job.succeeded"
+
+
+def test_the_same_job_gives_the_same_plan_and_weights(
+    service: Service, job: dict[str, Any]
+) -> None:
+    body = {"model": job["model"], "dataset": job["dataset"], "config": job["config"]}
+    again = service.wait_for_job(service.post_job(**body))
+    assert again["result"]["version"] == str(int(job["result"]["version"]) + 1)
+    for name in ("plan.json", "weights.safetensors", "model.onnx", "pruned.pt2"):
+        assert artifact(service, again, name) == artifact(service, job, name), name
+
+
+def test_masked_and_compact_retraining_agree(service: Service, model: str, dataset: str) -> None:
+    reports = []
+    for mode in ("compact", "masked"):
+        config = {
+            "selection": {"mode": "ratio", "ratio": 0.5, "round_to": 1},
+            "retrain": {"mode": mode, "epochs": 1, "batch_size": 32, "precision": "float32"},
+        }
+        found = service.wait_for_job(service.post_job(model=model, dataset=dataset, config=config))
+        assert found["status"] == "succeeded", found
+        reports.append(json.loads(artifact(service, found, "report.json")))
+    compact, masked = reports
+    assert masked["equivalence"]["float64_max_relative_error"] <= 1e-9
+    assert masked["retrained"]["macs"] == compact["retrained"]["macs"]
+    losses = [r["history"][0]["train_loss"] for r in reports]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
+def test_an_empty_config_works_and_so_does_the_loss_criterion(
+    service: Service, model: str, dataset: str
+) -> None:
+    for config in (
+        {},
+        {"criterion": {"kind": "loss", "num_samples": 64}, "retrain": {"epochs": 0}},
+    ):
+        selection = {"min_channels": 2, "round_to": 2}
+        body = {**config, "selection": selection} if config else config
+        found = service.wait_for_job(service.post_job(model=model, dataset=dataset, config=body))
+        assert found["status"] == "succeeded", found["error"]
+
+
+def test_one_request_carries_model_data_and_config(service: Service) -> None:
+    files = {
+        "model": ("net.pt2", model_bytes()),
+        "dataset": ("classes.zip", folder_zip_bytes()),
+    }
+    config = {
+        "selection": {"mode": "ratio", "ratio": 0.5},
+        "retrain": {"epochs": 1, "batch_size": 8},
+    }
+    response = service.client.post("/v1/jobs", data={"config": json.dumps(config)}, files=files)
+    assert response.status_code == 202, response.text
+    found = service.wait_for_job(response.json()["id"])
+    assert found["status"] == "succeeded", found
+    assert service.get(f"/v1/models/{found['result']['model']}")["class_names"] == [
+        "class_0", "class_1", "class_2", "class_3",
+    ]  # fmt: skip
+
+
+def test_garbage_is_refused_clearly_and_the_service_goes_on(service: Service, model: str) -> None:
+    good = model_bytes()
+    assert service.client.post("/v1/models", content=b"\x80\x04pickle").status_code == 415
+    rejected = service.upload("models", good[: len(good) // 2])
+    assert (rejected["status"], rejected["error"]["code"]) == ("rejected", "model_rejected")
+    assert "torch.export" in rejected["error"]["message"]
+    x, y = images(50)
+    bad = {
+        "labels have shape": npz_bytes(x=x, y=y[:40]),
+        "whole numbers": npz_bytes(x=x, y=y.astype(float)),
+        "no array 'x'": npz_bytes(a=x),
+        "objects are not accepted": npz_bytes(x=np.array([{}, []], dtype=object), y=y[:2]),
+    }
+    for words, data in bad.items():
+        found = service.upload("datasets", data)
+        assert found["status"] == "rejected", words
+        assert words in found["error"]["message"]
+    wrong = {
+        "the network takes [1, 8, 8]": npz_bytes(x=np.zeros((50, 9, 9), np.uint8), y=y),
+        "the network scores 4 classes": npz_bytes(x=x, y=y + 3),
+    }
+    for words, data in wrong.items():
+        dataset = service.upload("datasets", data)
+        found = service.wait_for_job(service.post_job(model=model, dataset=dataset["id"]))
+        assert (found["status"], found["error"]["code"]) == ("failed", "data_error")
+        assert words in found["error"]["message"]
+    response = service.client.post("/v1/jobs", json={"model": rejected["id"]})
+    assert response.status_code == 409
+    assert service.get("/readyz")["status"] == "ok"
+
+
+def test_intake_does_not_wait_behind_a_long_job_which_can_be_cancelled(
+    service: Service, model: str, dataset: str
+) -> None:
+    config = {"retrain": {"epochs": 1000, "batch_size": 4}, "selection": {"round_to": 2}}
+    job_id = service.post_job(model=model, dataset=dataset, config=config)
+    service.wait(
+        lambda: service.get(f"/v1/jobs/{job_id}"), lambda found: found["stage"] == "retrain"
+    )
+    assert service.upload("models", model_bytes())["status"] == "ready"
+    assert service.get(f"/v1/jobs/{job_id}")["status"] == "running"
+    started = time.monotonic()
+    assert service.client.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelling"
+    assert service.wait_for_job(job_id)["status"] == "cancelled"
+    assert time.monotonic() - started < 30
+
+
+def test_a_service_stopped_in_the_middle_goes_on_where_it_was(
+    tmp_path: Path, service: Service, job: dict[str, Any]
+) -> None:
+    """Once in good order, once with kill -9; both runs end with the undisturbed run's bytes."""
+    x, y = images()
+    config = {**job["config"], "retrain": {**job["config"]["retrain"], "epochs": 4}}
+    with serving(tmp_path / "data") as ours:
+        model = ours.upload("models", model_bytes(), name="small")["id"]
+        dataset = ours.upload("datasets", npz_bytes(x=x, y=y), filename="d.npz")["id"]
+        for number in (signal.SIGINT, signal.SIGKILL):
+            job_id = ours.post_job(model=model, dataset=dataset, config=config)
+            ours.wait(
+                lambda job_id=job_id: ours.get(f"/v1/jobs/{job_id}"),  # type: ignore[misc]
+                lambda found: found["stage"] == "retrain",
+            )
+            key = ours.key
+            code = ours.stop(number)
+            assert code == (0 if number is signal.SIGINT else -signal.SIGKILL)
+            ours.start()
+            assert ours.key == key
+            found = ours.wait_for_job(job_id)
+            assert found["status"] == "succeeded", found
+            for name in ("plan.json", "weights.safetensors", "model.onnx"):
+                assert artifact(ours, found, name) == artifact(service, job, name), name

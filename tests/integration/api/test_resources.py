@@ -1,0 +1,342 @@
+"""Models, data sets, jobs and artifacts over HTTP, on the real app."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from app.contracts.ids import new_id
+from app.contracts.tables import ArtifactRow, JobRow
+from app.contracts.tasks import QUEUE_CPU, QUEUE_INTAKE
+from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
+
+NPZ = zip_bytes(b"x.npy")
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running_api(tmp_path / "data") as found:
+        yield found
+
+
+def problem(response: object) -> dict[str, object]:
+    assert response.headers["content-type"] == "application/problem+json"  # type: ignore[attr-defined]
+    body: dict[str, object] = response.json()  # type: ignore[attr-defined]
+    assert {"type", "title", "status", "detail", "instance", "code", "request_id"} <= body.keys()
+    assert body["status"] == response.status_code  # type: ignore[attr-defined]
+    return body
+
+
+def post_job(api: Api, **body: object) -> dict[str, object]:
+    model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
+    response = api.client.post("/v1/jobs", json={"model": model, **body})
+    assert response.status_code == 202, response.text
+    found: dict[str, object] = response.json()
+    return found
+
+
+def test_a_model_is_uploaded_stored_and_sent_to_intake(api: Api) -> None:
+    data = zip_bytes()
+    response = api.client.post("/v1/models?filename=net.pt2", content=data)
+    assert response.status_code == 201
+    body = response.json()
+    assert (body["status"], body["name"], body["version"]) == ("validating", "net", "1")
+    assert body["sha256"] == hashlib.sha256(data).hexdigest()
+    assert b"".join(api.store.stream(body["sha256"])) == data
+    assert [queue for _, queue in api.queue.rings] == [QUEUE_INTAKE]
+    assert response.headers["location"] == f"/v1/models/{body['id']}"
+    assert api.client.get(response.headers["location"]).json() == body
+    assert api.client.get("/v1/jobs").json()["data"] == []  # intake is not a user's job
+    assert list((api.context.settings.scratch_dir / "uploads").iterdir()) == []
+
+
+def test_a_form_works_as_well_as_a_raw_body(api: Api) -> None:
+    files = {"file": ("net.pt2", zip_bytes())}
+    assert api.client.post("/v1/models", files=files).json()["name"] == "net"
+    files = {"file": ("data.npz", NPZ)}
+    assert api.client.post("/v1/datasets", files=files).json()["format"] == "npz"
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "status", "words"),
+    [
+        ("/v1/models", b"", 422, "empty"),
+        ("/v1/models", b"\x80\x04pickle", 415, "torch.export.export"),
+        ("/v1/models", b"garbage", 415, "torch.export.export"),
+        ("/v1/datasets", b"garbage", 415, "npz"),
+        ("/v1/datasets?preprocess={bad", NPZ, 422, "preprocess"),
+        ('/v1/datasets?preprocess={"std":[0]}', NPZ, 422, "greater than 0"),
+    ],
+)
+def test_a_bad_upload_is_refused_with_a_reason(
+    path: str, data: bytes, status: int, words: str, api: Api
+) -> None:
+    response = api.client.post(path, content=data)
+    assert response.status_code == status
+    assert words in str(problem(response)["detail"])
+    assert api.queue.rings == []
+    assert api.client.get(path.partition("?")[0]).json()["data"] == []
+
+
+def test_an_upload_past_its_limit_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with running_api(tmp_path / "small", limits={"model_bytes": 1000}) as api:
+        assert api.client.post("/v1/models", content=zip_bytes()).status_code == 201
+        response = api.client.post("/v1/models", content=zip_bytes() + bytes(1001))
+        assert response.status_code == 413
+        assert "1000" in str(problem(response)["detail"])
+        chunks = (bytes(1000) for _ in range(100))  # no Content-Length: counted on the way
+        assert api.client.post("/v1/models", content=chunks).status_code == 413
+        assert list((api.context.settings.scratch_dir / "uploads").iterdir()) == []
+
+
+def test_content_digest_is_checked(api: Api) -> None:
+    data = zip_bytes()
+    right = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    wrong = base64.b64encode(hashlib.sha256(b"").digest()).decode()
+    for digest, status in ((right, 201), (wrong, 422)):
+        headers = {"Content-Digest": f"sha-256=:{digest}:"}
+        response = api.client.post("/v1/models", content=data, headers=headers)
+        assert response.status_code == status
+
+
+def test_an_empty_config_is_a_good_config(api: Api) -> None:
+    job = post_job(api)
+    assert job["status"] == "validating"  # its model is
+    assert job["config"] == {}
+    assert job["resolved"]["selection"]["mode"] == "steepness"  # type: ignore[index]
+    assert "not retrained" in job["warnings"][0]  # type: ignore[index]
+
+
+def test_a_job_is_queued_when_intake_is_done(api: Api, tmp_path: Path) -> None:
+    write_linear_onnx(tmp_path / "m.onnx", __import__("numpy").eye(2), ["batch", 2])
+    model = api.ready_model(tmp_path / "m.onnx")
+    dataset = api.client.post("/v1/datasets", content=NPZ).json()["id"]
+    job = api.client.post("/v1/jobs", json={"model": model, "dataset": dataset}).json()
+    assert job["status"] == "validating"
+    api.finish_intake(api.queue.rings[-1][0], {"num_samples": 3}, None)
+    job = api.client.get(f"/v1/jobs/{job['id']}").json()
+    assert (job["status"], job["queue_position"]) == ("queued", 0)
+    response = api.client.post("/v1/jobs", json={"model": model, "dataset": dataset})
+    assert response.json()["queue_position"] == 1
+    assert api.queue.rings[-1] == (response.json()["id"], QUEUE_CPU)
+
+
+def test_model_data_and_config_in_one_request(api: Api) -> None:
+    form = {"config": '{"seed": 7}', "preprocess": '{"mean": [0.5]}'}
+    files = {"model": ("net.pt2", zip_bytes()), "dataset": ("d.npz", NPZ)}
+    response = api.client.post("/v1/jobs", data=form, files=files)
+    assert response.status_code == 202
+    job = response.json()
+    assert (job["status"], job["resolved"]["seed"]) == ("validating", 7)
+    assert [queue for _, queue in api.queue.rings] == [QUEUE_INTAKE, QUEUE_INTAKE]
+    dataset = api.client.get(f"/v1/datasets/{job['dataset']}").json()
+    assert dataset["preprocess"]["mean"] == [0.5]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        ({"config": {"selection": {"mode": "ratio", "ratio": 2}}}, 422, "/config/selection/ratio"),
+        ({"config": {"unknown": 1}}, 422, "/config/unknown"),
+        ({"config": {"selection": {"mode": "budget"}}}, 422, "/config/selection/budget"),
+        ({"config": {"criterion": {"kind": "loss"}}}, 422, "/config/criterion/kind"),
+        ({"dataset": "ds_nope"}, 404, None),
+        ({"model": "mdl_nope"}, 404, None),
+    ],
+)
+def test_a_bad_job_is_refused_and_says_where(
+    body: dict[str, object], status: int, pointer: str | None, api: Api
+) -> None:
+    model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
+    num_rings = len(api.queue.rings)
+    response = api.client.post("/v1/jobs", json={"model": model, **body})
+    assert response.status_code == status
+    pointers = [item["pointer"] for item in problem(response)["errors"]]  # type: ignore[attr-defined]
+    assert pointer is None or any(
+        found.startswith(pointer) or pointer.startswith(found) for found in pointers
+    ), pointers
+    assert len(api.queue.rings) == num_rings
+
+
+def test_the_commit_comes_before_the_answer_and_the_message_after_it(api: Api) -> None:
+    model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
+    num_rings = len(api.queue.rings)
+
+    def fail(_connection: object) -> None:
+        raise OperationalError("COMMIT", {}, Exception("disk full"))
+
+    engine = api.sessions.kw["bind"]
+    event.listen(engine, "commit", fail)
+    response = api.client.post("/v1/jobs", json={"model": model})
+    event.remove(engine, "commit", fail)
+    assert response.status_code == 503
+    problem(response)
+    assert len(api.queue.rings) == num_rings
+    assert api.client.get("/v1/jobs").json()["data"] == []
+
+
+def test_the_same_idempotency_key_creates_once(api: Api) -> None:
+    headers = {"Idempotency-Key": "abc"}
+    first = api.client.post("/v1/models", content=zip_bytes(), headers=headers)
+    second = api.client.post("/v1/models", content=zip_bytes(), headers=headers)
+    other = api.client.post("/v1/models", content=zip_bytes() + b"x", headers=headers)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert problem(other)["code"] == "idempotency_key_reused"
+    assert len(api.client.get("/v1/models").json()["data"]) == 1
+    assert len(api.queue.rings) == 1
+
+
+def test_lists_are_paged_by_cursor(api: Api) -> None:
+    ids = [api.client.post("/v1/models", content=zip_bytes()).json()["id"] for _ in range(5)]
+    found, after = [], None
+    while True:
+        params = {"limit": 2} | ({"after": after} if after else {})
+        page = api.client.get("/v1/models", params=params).json()
+        found += [item["id"] for item in page["data"]]
+        after = page["next_after"]
+        if not page["has_more"]:
+            break
+    assert found == sorted(ids, reverse=True)
+
+
+def test_a_job_has_an_etag_and_waits_for_news(api: Api) -> None:
+    job = post_job(api)
+    first = api.client.get(f"/v1/jobs/{job['id']}")
+    again = api.client.get(
+        f"/v1/jobs/{job['id']}", headers={"If-None-Match": first.headers["etag"]}
+    )
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert "retry-after" in first.headers
+    assert api.client.get(f"/v1/jobs/{job['id']}?wait=0.1").status_code == 200
+
+
+def test_a_job_is_cancelled_once(api: Api) -> None:
+    job = post_job(api)
+    cancelled = api.client.post(f"/v1/jobs/{job['id']}/cancel")
+    assert cancelled.json()["status"] == "cancelled"
+    assert api.client.post(f"/v1/jobs/{job['id']}/cancel").status_code == 409
+
+
+def test_events_are_json_or_a_stream_that_resumes(api: Api) -> None:
+    job = post_job(api)
+    api.client.post(f"/v1/jobs/{job['id']}/cancel")
+    url = f"/v1/jobs/{job['id']}/events"
+    events = api.client.get(url).json()
+    assert [e["type"] for e in events] == ["job.validating", "job.cancelled"]
+    stream = api.client.get(url, headers={"Accept": "text/event-stream"}).text
+    assert [line for line in stream.splitlines() if line.startswith("id: ")] == ["id: 1", "id: 2"]
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": "1"}
+    resumed = api.client.get(url, headers=headers).text
+    assert "id: 1" not in resumed
+    assert json.loads(resumed.split("data: ")[1])["type"] == "job.cancelled"
+
+
+def test_an_artifact_is_downloaded_whole_in_ranges_and_not_twice(api: Api, tmp_path: Path) -> None:
+    job = post_job(api)
+    path = tmp_path / "plan.json"
+    path.write_bytes(b"0123456789")
+    sha256 = api.store.put_file(path)
+    artifact_id = new_id("art")
+    with api.sessions.begin() as session:
+        session.add(
+            ArtifactRow(
+                id=artifact_id,
+                tenant="default",
+                job_id=job["id"],
+                name="plan.json",
+                media_type="application/json",
+                sha256=sha256,
+                num_bytes=10,
+                created_at=0.0,
+            )  # fmt: skip
+        )
+    url = f"/v1/artifacts/{artifact_id}/content"
+    whole = api.client.get(url)
+    assert whole.content == b"0123456789"
+    assert whole.headers["etag"] == f'"sha256-{sha256}"'
+    assert whole.headers["x-content-type-options"] == "nosniff"
+    part = api.client.get(url, headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content) == (206, b"234")
+    assert part.headers["content-range"] == "bytes 2-4/10"
+    assert api.client.get(url, headers={"Range": "bytes=-3"}).content == b"789"
+    assert api.client.get(url, headers={"Range": "bytes=50-"}).status_code == 416
+    stale = {"Range": "bytes=2-4", "If-Range": '"sha256-other"'}
+    assert api.client.get(url, headers=stale).content == b"0123456789"
+    fresh = {"If-None-Match": whole.headers["etag"]}
+    assert api.client.get(url, headers=fresh).status_code == 304
+    assert api.client.head(url).headers["content-length"] == "10"
+    listed = api.client.get(f"/v1/jobs/{job['id']}/artifacts").json()
+    assert [item["id"] for item in listed] == [artifact_id]
+    assert api.client.get(url, headers=api.other_tenant()).status_code == 404
+
+
+def test_nobody_gets_in_without_a_key(api: Api) -> None:
+    for headers in ({}, {"Authorization": "Bearer nope"}, {"Authorization": f"Bearer {api.key}x"}):
+        request = api.client.build_request("GET", "/v1/models")
+        request.headers.pop("authorization")
+        request.headers.update(headers)
+        response = api.client.send(request)
+        assert response.status_code == 401
+        assert problem(response)["code"] == "unauthenticated"
+
+
+def test_other_tenants_see_nothing(api: Api) -> None:
+    job = post_job(api)
+    headers = api.other_tenant()
+    for path in (f"/v1/models/{job['model']}", f"/v1/jobs/{job['id']}"):
+        assert api.client.get(path, headers=headers).status_code == 404
+    assert api.client.get("/v1/jobs", headers=headers).json()["data"] == []
+    assert api.client.post(f"/v1/jobs/{job['id']}/cancel", headers=headers).status_code == 404
+    response = api.client.post("/v1/jobs", json={"model": job["model"]}, headers=headers)
+    assert response.status_code == 404
+
+
+def test_a_model_in_use_is_not_deleted(api: Api) -> None:
+    job = post_job(api)
+    assert api.client.delete(f"/v1/models/{job['model']}").status_code == 409
+    api.client.post(f"/v1/jobs/{job['id']}/cancel")
+    with api.sessions.begin() as session:  # its intake job is live too
+        for row in session.query(JobRow).filter_by(model_id=job["model"]):
+            row.state = "succeeded"
+    assert api.client.delete(f"/v1/models/{job['model']}").status_code == 204
+    assert api.client.get(f"/v1/models/{job['model']}").status_code == 404
+
+
+def test_metadata_and_name_can_be_changed(api: Api) -> None:
+    model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
+    patch = {"name": "better", "metadata": {"team": "vision"}}
+    body = api.client.patch(f"/v1/models/{model}", json=patch).json()
+    assert (body["name"], body["metadata"]) == ("better", {"team": "vision"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nope", 404), ("PUT", "/v1/models", 405), ("GET", "/v1/models?limit=0", 422)],
+)
+def test_the_frameworks_own_errors_are_problems_too(
+    method: str, path: str, status: int, api: Api
+) -> None:
+    response = api.client.request(method, path)
+    assert response.status_code == status
+    problem(response)
+
+
+def test_health_schemas_and_openapi_are_open(api: Api) -> None:
+    for path in ("/healthz", "/readyz", "/openapi.json", "/v1/schemas/config"):
+        request = api.client.build_request("GET", path)
+        request.headers.pop("authorization")
+        assert api.client.send(request).status_code == 200, path
+
+
+def test_an_open_service_on_a_public_address_refuses_to_start(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="without authentication"),
+        running_api(tmp_path, api={"host": "0.0.0.0", "is_auth_required": False}),  # noqa: S104
+    ):
+        pass

@@ -1,0 +1,54 @@
+"""A job's process that does what the config's seed tells it: speaks the real protocol, no torch."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+SUCCEED, HANG, GARBLE, FAIL, DIE_ONCE, STUBBORN, DIE, MANY = range(8)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--request", type=Path, required=True)
+    parser.add_argument("--events-fd", type=int, required=True)
+    options = parser.parse_args()
+    request = json.loads(options.request.read_text())
+
+    def send(**message: object) -> None:
+        os.write(options.events_fd, json.dumps(message).encode() + b"\n")
+
+    script = request["config"]["seed"]
+    send(type="stage", stage="saliency")
+    if script == STUBBORN:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if script in {HANG, STUBBORN}:
+        time.sleep(60)
+    elif script == GARBLE:
+        os.write(options.events_fd, b"this is not a message\n")
+    elif script == FAIL:
+        send(type="failed", code="data_error", message="labels go up to 9", stage="retrain")
+        return
+    elif script == DIE or (script == DIE_ONCE and request["attempt"] == 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif script == MANY:
+        for step in range(2000):
+            send(type="progress", fraction=0.5, step=step, num_steps=2000, message="x")
+    out = Path(request["output_dir"])
+    (out / "model.onnx").write_bytes(b"onnx")
+    (out / "plan.json").write_bytes(b"{}")
+    # What the child gets of our environment is a short list.
+    leaked = [name for name in os.environ if name.startswith(("SECATEUR_", "AWS_"))]
+    files = [
+        {"name": "model.onnx", "media_type": "application/octet-stream"},
+        {"name": "plan.json", "media_type": "application/json"},
+    ]
+    result = {"summary": {"leaked": leaked, "argv": sys.argv[0][-17:]}}
+    send(type="succeeded", result=result, report={"macs": 1}, files=files, onnx="model.onnx")
+
+
+if __name__ == "__main__":
+    main()

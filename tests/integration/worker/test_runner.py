@@ -1,0 +1,231 @@
+"""The worker's road from a claim to an ending, with real processes, rows and objects."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.contracts.database import Sessions, create_database, create_sessions, current_time
+from app.contracts.ids import new_id
+from app.contracts.job import JobKind
+from app.contracts.migrations import upgrade
+from app.contracts.repositories import jobs
+from app.contracts.repositories.events import list_events
+from app.contracts.repositories.jobs import NewJob
+from app.contracts.settings import Settings
+from app.contracts.storage import ObjectStore, open_store
+from app.contracts.tables import ArtifactRow, JobRow, ModelRow
+from tests.integration.worker import scripted_child
+from worker.runner import Runner
+
+CHILD = (sys.executable, str(Path(scripted_child.__file__)))
+
+
+class World:
+    """A runner and what it works on."""
+
+    def __init__(self, folder: Path, **worker: object) -> None:
+        chosen = {"heartbeat_seconds": 0.1, "cancel_grace_seconds": 0.5, **worker}
+        self.settings = Settings(data_dir=folder, worker=chosen)  # type: ignore[arg-type]
+        engine = create_database(self.settings.database_url)
+        upgrade(engine)
+        self.sessions: Sessions = create_sessions(engine)
+        self.store: ObjectStore = open_store(self.settings.storage_url, self.settings.storage)
+        self.rings: list[tuple[str, str]] = []
+        self.stopping = threading.Event()
+        self.runner = Runner(
+            self.settings,
+            self.sessions,
+            self.store,
+            lambda job_id, queue: self.rings.append((job_id, queue)),
+            self.stopping,
+            CHILD,
+        )
+        path = folder / "model"
+        path.write_bytes(b"a model")
+        self.sha256 = self.store.put_file(path)
+
+    def post(self, script: int) -> str:
+        with self.sessions.begin() as session:
+            model = ModelRow(
+                id=new_id("mdl"), tenant="t", name="net", version="1", status="ready",
+                format="pt2", filename=None, sha256=self.sha256, num_bytes=7, onnx_sha256=None,
+                parent_id=None, job_id=None, preprocess=None, class_names=None, report=None,
+                error=None, meta={}, created_at=current_time(session), deleted_at=None,
+            )  # fmt: skip
+            session.add(model)
+            session.flush()
+            config = {"seed": script}
+            new = NewJob("t", JobKind.PRUNE, config, config, "cpu", 2, model_id=model.id)
+            return jobs.create_job(session, new).id
+
+    def job(self, job_id: str) -> JobRow:
+        with self.sessions() as session:
+            return session.get_one(JobRow, job_id)
+
+    def events(self, job_id: str) -> list[str]:
+        with self.sessions() as session:
+            return [e.type for e in list_events(session, job_id=job_id, after=0, limit=1000)]
+
+    def make_due(self, job_id: str) -> None:
+        with self.sessions.begin() as session:
+            session.get_one(JobRow, job_id).not_before = None
+
+    def run_in_thread(self, job_id: str) -> threading.Thread:
+        thread = threading.Thread(target=self.runner.run_job, args=(job_id,))
+        thread.start()
+        end = time.monotonic() + 20
+        while self.job(job_id).stage != "saliency":
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return thread
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    yield World(tmp_path)
+
+
+def test_a_job_succeeds_with_its_files_and_a_new_model(world: World) -> None:
+    job_id = world.post(scripted_child.SUCCEED)
+    world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert (job.state, job.stage) == ("succeeded", "saliency")
+    assert job.result is not None
+    assert job.result["version"] == "2"
+    assert job.result["summary"]["leaked"] == []
+    with world.sessions() as session:
+        rows = session.query(ArtifactRow).filter_by(job_id=job_id).all()
+        contents = {row.name: b"".join(world.store.stream(row.sha256)) for row in rows}
+    assert contents == {"model.onnx": b"onnx", "plan.json": b"{}"}
+    assert world.events(job_id) == ["job.queued", "job.running", "stage.started", "job.succeeded"]
+    assert not (world.settings.scratch_dir / "jobs" / job_id).exists()
+
+
+def test_running_a_job_twice_has_one_effect(world: World) -> None:
+    job_id = world.post(scripted_child.SUCCEED)
+    world.runner.run_job(job_id)
+    world.runner.run_job(job_id)
+    with world.sessions() as session:
+        assert session.query(ModelRow).filter_by(job_id=job_id).count() == 1
+
+
+def test_a_failed_child_fails_the_job_with_its_reason(world: World) -> None:
+    job_id = world.post(scripted_child.FAIL)
+    world.runner.run_job(job_id)
+    error = world.job(job_id).error
+    assert error is not None
+    assert (error["code"], error["message"]) == ("data_error", "labels go up to 9")
+    assert (error["stage"], error["retryable"]) == ("retrain", False)
+    assert error["hint"]
+
+
+def test_a_killed_child_is_tried_again_and_then_succeeds(world: World) -> None:
+    job_id = world.post(scripted_child.DIE_ONCE)
+    world.runner.run_job(job_id)
+    assert world.job(job_id).state == "queued"
+    world.make_due(job_id)
+    world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert (job.state, job.attempt) == ("succeeded", 2)
+
+
+def test_a_child_that_is_always_killed_fails_when_attempts_are_spent(world: World) -> None:
+    job_id = world.post(scripted_child.DIE)
+    for _ in range(2):
+        world.make_due(job_id)
+        world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert job.error is not None
+    assert (job.state, job.error["code"]) == ("failed", "out_of_memory")
+
+
+def test_garbage_on_the_pipe_is_an_internal_failure(world: World) -> None:
+    job_id = world.post(scripted_child.GARBLE)
+    world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert job.error is not None
+    assert job.error["code"] == "internal"
+    assert "message" not in job.error["message"].lower() or "not a message" not in str(job.error)
+
+
+@pytest.mark.parametrize("script", [scripted_child.HANG, scripted_child.STUBBORN])
+def test_a_cancelled_job_stops_its_child_even_one_that_ignores_it(
+    script: int, world: World
+) -> None:
+    job_id = world.post(script)
+    thread = world.run_in_thread(job_id)
+    with world.sessions.begin() as session:
+        jobs.request_cancel(session, job_id)
+    thread.join(15)
+    assert not thread.is_alive()
+    assert world.job(job_id).state == "cancelled"
+
+
+def test_a_worker_that_shuts_down_hands_the_job_back(world: World) -> None:
+    job_id = world.post(scripted_child.HANG)
+    thread = world.run_in_thread(job_id)
+    world.stopping.set()
+    thread.join(15)
+    job = world.job(job_id)
+    assert (job.state, job.attempt) == ("queued", 0)
+
+
+def test_a_lost_lease_stops_the_child_and_changes_nothing(world: World) -> None:
+    job_id = world.post(scripted_child.HANG)
+    thread = world.run_in_thread(job_id)
+    with world.sessions.begin() as session:
+        job = session.get_one(JobRow, job_id)
+        job.lease_token += 1  # somebody else claimed it
+    events = world.events(job_id)
+    thread.join(15)
+    assert not thread.is_alive()
+    assert world.job(job_id).state == "running"
+    assert world.events(job_id) == events
+
+
+def test_a_job_past_its_time_limit_is_stopped(tmp_path: Path) -> None:
+    world = World(tmp_path, time_limit_seconds=1.0)
+    job_id = world.post(scripted_child.HANG)
+    world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert job.error is not None
+    assert job.error["code"] == "time_limit"
+
+
+def test_a_child_that_says_nothing_for_too_long_is_stopped(tmp_path: Path) -> None:
+    world = World(tmp_path, progress_timeout_seconds=1.0)
+    job_id = world.post(scripted_child.HANG)
+    world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert job.error is not None
+    assert "no progress" in job.error["message"]
+
+
+def test_progress_is_written_about_once_a_second(world: World) -> None:
+    job_id = world.post(scripted_child.MANY)
+    world.runner.run_job(job_id)
+    assert world.job(job_id).state == "succeeded"
+    assert world.events(job_id).count("progress") < 20
+
+
+def test_a_missing_object_is_retried_and_then_said(world: World) -> None:
+    job_id = world.post(scripted_child.SUCCEED)
+    world.store.delete(world.sha256)
+    for _ in range(2):
+        world.make_due(job_id)
+        world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert job.error is not None
+    assert (job.state, job.error["code"]) == ("failed", "storage_unavailable")
+
+
+def test_lost_doorbells_are_rung_again(world: World) -> None:
+    job_id = world.post(scripted_child.SUCCEED)
+    with world.sessions.begin() as session:
+        session.get_one(JobRow, job_id).rung_at = None
+    world.runner.ring_again()
+    assert world.rings == [(job_id, "cpu")]
