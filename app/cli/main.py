@@ -6,18 +6,16 @@ from typing import Annotated
 import typer
 
 from app.cli.serve import ServeError, serve
+from app.contracts.database import create_database, create_sessions
+from app.contracts.migrations import upgrade
 from app.contracts.settings import Settings, load_settings
+from app.keys.service import ADMIN, create_key
 
 app = typer.Typer(
     help="Prune convolutional networks behind a REST API.",
     no_args_is_help=True,
     add_completion=True,
 )
-
-
-@app.callback()
-def _root() -> None:
-    """Keep ``serve`` a subcommand even while it is the only one."""
 
 
 @app.command("serve")
@@ -34,6 +32,28 @@ def serve_command(
     except (ServeError, ValueError) as error:
         typer.secho(f"secateur: {error}", fg="red", err=True)
         raise typer.Exit(1) from error
+
+
+@app.command("migrate")
+def migrate_command() -> None:
+    """Bring the tables of the database in the settings up to date."""
+    engine = create_database(load_settings().database_url)
+    upgrade(engine)
+    engine.dispose()
+    typer.echo("The database is up to date.")
+
+
+@app.command("create-key")
+def create_key_command(
+    tenant: Annotated[str, typer.Argument(help="Whose things the key sees.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "cli",
+    scope: Annotated[list[str] | None, typer.Option(help="What it may do.")] = None,
+) -> None:
+    """Make an API key and print it; it is shown this once."""
+    engine = create_database(load_settings().database_url)
+    _row, plaintext = create_key(create_sessions(engine), tenant, name, scope or [ADMIN])
+    engine.dispose()
+    typer.echo(plaintext)
 
 
 def main() -> None:

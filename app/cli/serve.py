@@ -174,7 +174,9 @@ def _commands(settings: Settings, listener: socket.socket) -> Sequence[Command]:
     python = [sys.executable, "-m"]
     celery = [*python, "celery", "--app", "worker.celery_app", "--quiet"]
     prune_queue = queue_of(JobKind.PRUNE, settings.worker.device)
-    worker = [*celery, "worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
+    # Threads: the task only waits for its job's process (docs/decisions/0004-threads-pool.md).
+    worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip"]
+    worker += ["--loglevel", "INFO"]
     file_number = str(listener.fileno())
     api = [*python, "uvicorn", "--factory", "app.main:app_factory", "--fd", file_number]
     quick_queues = f"{QUEUE_INTAKE},{QUEUE_MAINTENANCE}"

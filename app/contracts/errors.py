@@ -3,13 +3,11 @@
 ServiceError
 ├── NotFoundError             no such thing, or not yours
 ├── ConflictError             the thing is not in a state that allows it
-│   └── InFlightError         the same idempotency key is being worked on
 ├── InvalidInputError         well-formed, but it cannot be done; carries pointers
 │   └── UnsupportedMediaError a kind of file that is not accepted
 ├── TooLargeError             past a limit; the message names value and limit
 ├── UnauthenticatedError      no key, or not a valid one
 ├── ForbiddenError            a valid key without the scope
-├── QuotaExceededError        too much at once
 └── UnavailableError          a part the service needs cannot be reached; try again
 """
 
@@ -57,12 +55,6 @@ class ConflictError(ServiceError):
     code = "conflict"
 
 
-class InFlightError(ConflictError):
-    """The same idempotency key is being worked on right now."""
-
-    code = "idempotency_in_flight"
-
-
 class InvalidInputError(ServiceError):
     """Well-formed input that cannot be accepted."""
 
@@ -91,12 +83,6 @@ class ForbiddenError(ServiceError):
     """A valid key that may not do this."""
 
     code = "forbidden"
-
-
-class QuotaExceededError(ServiceError):
-    """Too much at once."""
-
-    code = "quota_exceeded"
 
 
 class UnavailableError(ServiceError):

@@ -224,8 +224,12 @@ def test_the_pruned_network_answers_as_its_files_do(
         assert np.allclose(program(torch.from_numpy(x)).numpy(), outputs, atol=1e-4)
     (tmp_path / "weights.safetensors").write_bytes(artifact(service, job, "weights.safetensors"))
     weights = load_file(tmp_path / "weights.safetensors")
-    assert weights.keys() == SmallNet(16).state_dict().keys()
-    assert weights["fc.weight"].shape[1] < 32
+    dense = SmallNet(16).state_dict()
+    assert weights.keys() == dense.keys()
+    plan = json.loads(artifact(service, job, "plan.json"))
+    assert plan["axes"]
+    for axis in plan["axes"]:
+        assert weights[axis["tensor"]].shape[axis["dim"]] == len(axis["kept"])
 
 
 def test_an_image_file_gives_labels_and_the_dense_network_is_served_too(

@@ -12,15 +12,19 @@ import pytest
         ("app.main", ["torch", "worker"]),
         ("app.cli.main", ["torch", "worker"]),
         (
-            "app.contracts.repositories.leases, app.contracts.spec, app.contracts.storage, "
-            "app.contracts.tasks, app.contracts.report, app.contracts.migrations",
+            (
+                "app.contracts.repositories.leases, app.contracts.spec, app.contracts.storage, "
+                "app.contracts.tasks, app.contracts.report, app.contracts.migrations"
+            ),
             ["torch", "celery", "fastapi"],
         ),
         ("worker.runner", ["torch"]),
         (
-            "worker.engine.graph, worker.engine.surgery, worker.engine.retrain, "
-            "worker.engine.selection, worker.engine.saliency, worker.engine.program.reader, "
-            "worker.engine.export.onnx, worker.engine.measure, worker.engine.curves",
+            (
+                "worker.engine.graph, worker.engine.surgery, worker.engine.retrain, "
+                "worker.engine.selection, worker.engine.saliency, worker.engine.program.reader, "
+                "worker.engine.export.onnx, worker.engine.measure, worker.engine.curves"
+            ),
             ["fastapi", "sqlalchemy", "celery", "pydantic", "app"],
         ),
         ("worker.pipeline.__main__", ["sqlalchemy", "celery", "fastapi", "obstore"]),

@@ -254,7 +254,7 @@ def test_an_artifact_is_downloaded_whole_in_ranges_and_not_twice(api: Api, tmp_p
                 sha256=sha256,
                 num_bytes=10,
                 created_at=0.0,
-            )  # fmt: skip
+            )
         )
     url = f"/v1/artifacts/{artifact_id}/content"
     whole = api.client.get(url)

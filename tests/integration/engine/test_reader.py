@@ -231,7 +231,7 @@ def test_an_operator_outside_the_vocabulary_is_named_with_its_source_line(tmp_pa
 def test_a_damaged_file_is_refused_or_read_as_it_says(
     data: st.DataObject, good: Path, tmp_path: Path
 ) -> None:
-    """Flip bytes anywhere: no crash, and never other weights than the file's checksums vouch for."""
+    """Flip bytes anywhere: no crash, and never other weights than the checksums vouch for."""
     original = good.read_bytes()
     damaged = bytearray(original)
     for _ in range(data.draw(st.integers(1, 4))):

@@ -94,10 +94,9 @@ def test_the_masked_twin_equals_the_compacted_network(model: RandomNet, seed: in
 def test_what_label_propagation_calls_a_group_is_what_probing_finds(
     model: RandomNet, seed: int
 ) -> None:
-    """Zero a group's filters and affine slices: no consumer slice outside the group may matter less.
+    """Zero a group's filters and affine slices, then its consumers' input slices as well.
 
-    If the producers and affine parameters of a group are zero, then zeroing the rest of the group
-    (the consumers' input slices) must change nothing: those slices read this group and nothing else.
+    The second must change nothing: those slices read this group and nothing else.
     """
     program = from_exported(export(randomise(model, seed), (torch.randn(2, 1, 8, 8),)))
     analysis = analyse(program)

@@ -129,7 +129,7 @@ def cross_entropy(program: Program, calibration: CalibrationBatch) -> float:
     return float(torch.nn.functional.cross_entropy(logits, calibration.labels))
 
 
-def train_masked(program: Program, plan: Plan, mode: str = "sgd") -> Program:
+def train_masked(program: Program, plan: Plan) -> Program:
     calibration = batch()
     source = TensorSource(calibration.inputs[0], calibration.labels)
     data = TrainingData(source, torch.arange(16), torch.arange(0))

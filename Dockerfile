@@ -1,0 +1,31 @@
+# Targets: app (no torch), worker (CPU), worker-gpu. Build: docker build --target app -t secateur-app .
+FROM python:3.12-slim AS base
+ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN useradd --create-home --uid 10001 secateur && mkdir /data && chown secateur /data
+WORKDIR /srv/secateur
+COPY pyproject.toml README.md LICENSE ./
+COPY app app
+COPY worker worker
+ENV SECATEUR_DATA_DIR=/data SECATEUR_LOG_FORMAT=json
+
+FROM base AS app
+RUN pip install .
+USER secateur
+EXPOSE 8000
+ENV SECATEUR_API__HOST=0.0.0.0 SECATEUR_API__PORT=8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+CMD ["python", "-m", "uvicorn", "--factory", "app.main:app_factory", "--host", "0.0.0.0", "--port", "8000", "--no-access-log"]
+
+FROM base AS worker
+# The CPU builds of torch are a tenth of the size of the CUDA ones.
+RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[worker]'
+USER secateur
+CMD ["python", "-m", "celery", "--app", "worker.celery_app", "worker", "--pool", "threads", "-Q", "cpu", "-c", "1", "--without-mingle", "--without-gossip"]
+
+# Never run on a GPU by this project's own tests.
+FROM base AS worker-gpu
+RUN pip install '.[worker]'
+USER secateur
+ENV SECATEUR_WORKER__DEVICE=cuda
+CMD ["python", "-m", "celery", "--app", "worker.celery_app", "worker", "--pool", "threads", "-Q", "gpu", "-c", "1", "--without-mingle", "--without-gossip"]

@@ -1,0 +1,136 @@
+"""Selection: every mode, within every limit."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.fixtures.networks import small_program
+from worker.engine.errors import NothingPrunableError, PlanError
+from worker.engine.graph import Analysis, analyse
+from worker.engine.graph.cost import CostModel
+from worker.engine.selection import (
+    Budget,
+    LayerOverride,
+    Ratio,
+    Selection,
+    SelectionOptions,
+    Steepness,
+    select,
+)
+from worker.engine.selection.steepness import cut
+
+PROGRAM = small_program(width=16)
+ANALYSIS: Analysis = analyse(PROGRAM)
+COST = CostModel(PROGRAM, ANALYSIS)
+
+
+def ramp(offset: float = 0.0) -> dict[str, Tensor]:
+    """Scores that rise with the index, so the lowest indices go first."""
+    return {
+        f.name: torch.arange(f.num_groups, dtype=torch.float64) / f.num_groups + offset
+        for f in ANALYSIS.families
+    }
+
+
+def chosen(scores: dict[str, Tensor] | None = None, **options: object) -> Selection:
+    values = {"min_channels": 1, "round_to": 1, **options}
+    return select(ANALYSIS, scores or ramp(), SelectionOptions(**values), COST)  # type: ignore[arg-type]
+
+
+def widths(selection: Selection) -> dict[str, int]:
+    return {name: int(keep.sum()) for name, keep in selection.keeps.items()}
+
+
+def test_a_ratio_removes_that_share_of_every_layer_lowest_first() -> None:
+    found = chosen(mode=Ratio(0.25))
+    assert widths(found) == {"conv1.weight": 12, "conv3.weight": 24}
+    assert found.keeps["conv1.weight"].tolist() == [False] * 4 + [True] * 12
+
+
+def test_a_global_ratio_takes_the_least_salient_wherever_they_are() -> None:
+    scores = ramp()
+    scores["conv3.weight"] += 10
+    found = widths(chosen(scores, mode=Ratio(0.25, "global")))
+    assert found == {"conv1.weight": 4, "conv3.weight": 32}
+
+
+@pytest.mark.parametrize("unit", ["macs", "params"])
+@pytest.mark.parametrize("share", [0.7, 0.5, 0.3])
+@pytest.mark.parametrize("round_to", [1, 4])
+def test_a_budget_is_met_and_not_missed_by_more_than_a_step(
+    unit: str, share: float, round_to: int
+) -> None:
+    found = chosen(mode=Budget(unit, share), round_to=round_to)  # type: ignore[arg-type]
+    cost = COST.macs if unit == "macs" else COST.params
+    assert cost(found.keeps) <= share * cost({})
+    for name, keep in found.keeps.items():  # giving back one step anywhere would miss it
+        wider = keep.clone()
+        removed = (~keep).nonzero().flatten()[-round_to:]
+        wider[removed] = True
+        if len(removed):
+            assert cost({**found.keeps, name: wider}) > share * cost({})
+
+
+def test_a_budget_that_cannot_be_met_says_what_can() -> None:
+    with pytest.raises(PlanError, match=r"0\.\d+"):
+        chosen(mode=Budget("macs", 0.01), max_ratio=0.5)
+
+
+@pytest.mark.parametrize("round_to", [2, 4, 8, 16])
+def test_widths_are_multiples(round_to: int) -> None:
+    for mode in (Ratio(0.4), Steepness(2.0), Budget("macs", 0.9)):
+        for width in widths(chosen(mode=mode, round_to=round_to)).values():
+            assert width % round_to == 0
+
+
+def test_limits_hold() -> None:
+    assert min(widths(chosen(mode=Ratio(0.9), min_channels=7)).values()) >= 7
+    found = widths(chosen(mode=Ratio(0.9), max_ratio=0.5))
+    assert found == {"conv1.weight": 8, "conv3.weight": 16}
+
+
+def test_excluded_layers_keep_everything_and_overrides_their_own_ratio() -> None:
+    found = widths(chosen(mode=Ratio(0.5), exclude=("conv3*",)))
+    assert found["conv3.weight"] == 32
+    layers = {"conv3*": LayerOverride(ratio=0.75)}
+    assert widths(chosen(mode=Ratio(0.5), layers=layers))["conv3.weight"] == 8
+    assert chosen(mode=Ratio(0.5), exclude=("typo*",)).unmatched == ("typo*",)
+
+
+def test_nothing_to_prune_is_a_clear_answer() -> None:
+    with pytest.raises(NothingPrunableError, match="min_channels 32"):
+        chosen(mode=Ratio(0.5), min_channels=32)
+
+
+def test_constant_saliency_prunes_nothing_by_steepness_and_says_so() -> None:
+    scores = {name: torch.ones_like(s) for name, s in ramp().items()}
+    found = chosen(scores, mode=Steepness())
+    assert found.num_removed == 0
+    assert all("constant" in detail["reason"] for detail in found.details.values())
+
+
+def test_selection_is_deterministic_under_ties() -> None:
+    scores = {name: torch.zeros_like(s) for name, s in ramp().items()}
+    first, second = (chosen(scores, mode=Ratio(0.5)).keeps for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("curve", "num_removed"),
+    [
+        ([0, 0, 0, 0, 1, 1, 1, 1], 4),
+        ([1, 1, 1, 1], 0),
+        ([0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 0),
+        ([0.5], 0),
+        ([0.1] * 19 + [1.0], 19),
+    ],
+)
+def test_the_cut_of_plain_curves(curve: list[float], num_removed: int) -> None:
+    assert cut([float(s) for s in curve]).num_removed == num_removed
+
+
+def test_a_larger_steepness_prunes_more() -> None:
+    curve = [(k / 31) ** 3 for k in range(32)]
+    removed = [cut(curve, steepness).num_removed for steepness in (0.3, 0.6, 1.0, 1.5, 2.5)]
+    assert removed == sorted(removed)
+    assert removed[0] < removed[-1]
