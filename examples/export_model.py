@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("path", nargs="?", type=Path, default=Path("model.pt2"))
     parser.add_argument("--fallback", action="store_true", help="the network of MNIST-5k")
     options = parser.parse_args()
-    export_resnet20("MNIST-5k" if options.fallback else "Fashion-MNIST", options.path)
+    export_resnet20("MNIST, 5,000 images" if options.fallback else "Fashion-MNIST", options.path)
     print(f"wrote {options.path} ({options.path.stat().st_size:,} bytes)")
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -263,9 +264,11 @@ class _Recorder:
         self._written_at = 0.0
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Take messages; write them if a second has passed."""
+        """Take messages; write them if a second has passed, or a stage."""
         self._pending += messages
-        if self._pending and time.monotonic() - self._written_at >= _RECORD_SECONDS:
+        is_due = time.monotonic() - self._written_at >= _RECORD_SECONDS
+        is_new_stage = any(isinstance(message, StageStarted) for message in messages)
+        if self._pending and (is_due or is_new_stage):
             self.flush()
 
     def flush(self) -> None:
@@ -276,7 +279,7 @@ class _Recorder:
         self._written_at = time.monotonic()
         progress = [m for m in pending if isinstance(m, Progress)]
         events = [
-            (_EVENT_TYPES[type(m)], m.model_dump(mode="json", exclude={"type"}))
+            (_EVENT_TYPES[type(m)], _event_data(m))
             for m in pending
             if not isinstance(m, Progress) or m is progress[-1]
         ]
@@ -292,6 +295,12 @@ class _Recorder:
                 progress=progress[-1].model_dump(exclude={"type"}) if progress else None,
                 warnings=[m.message for m in pending if isinstance(m, Warned)],
             )
+
+
+def _event_data(message: Message) -> dict[str, Any]:
+    if isinstance(message, Metric):
+        return message.data
+    return message.model_dump(mode="json", exclude={"type"})
 
 
 _EVENT_TYPES: dict[type[object], str] = {

@@ -45,12 +45,13 @@ def where(node: fx.Node) -> str:
     return f"{node.target} ({source})" if source else str(node.target)
 
 
+def _on_meta(value: Any) -> Any:  # noqa: ANN401  # any literal
+    return torch.device("meta") if isinstance(value, torch.device) else value
+
+
 def _call(node: fx.Node, values: Shapes) -> Any:  # noqa: ANN401  # whatever the operator returns
-    args = resolve(node.args, values)
-    kwargs = {name: resolve(value, values) for name, value in node.kwargs.items()}
-    device = kwargs.get("device")
-    if device is not None:
-        kwargs["device"] = torch.device("meta")
+    args = [_on_meta(value) for value in resolve(node.args, values)]
+    kwargs = {name: _on_meta(resolve(v, values)) for name, v in node.kwargs.items()}
     try:
         with torch.no_grad():
             value = node.target(*args, **kwargs)  # type: ignore[operator]

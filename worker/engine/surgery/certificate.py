@@ -1,10 +1,12 @@
 """The equivalence certificate: the compacted program against its masked twin, on every job."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from worker.engine.errors import EquivalenceError
 from worker.engine.program.module import ProgramModule
@@ -84,7 +86,8 @@ def deviation(a: Program, b: Program, batches: Sequence[Batch], dtype: torch.dty
     absolute = relative = 0.0
     for batch in batches:
         inputs = tuple(x.to(dtype) if x.is_floating_point() else x for x in batch)
-        outputs = [module.run(inputs) for module in modules]
+        with _default_dtype(dtype):
+            outputs = [module.run(inputs) for module in modules]
         for x, y in zip(*outputs, strict=True):
             if not isinstance(x, Tensor) or not x.is_floating_point():
                 continue
@@ -97,5 +100,31 @@ def deviation(a: Program, b: Program, batches: Sequence[Batch], dtype: torch.dty
     return Deviation(absolute, relative)
 
 
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Let operators that make tensors from nothing, such as ``arange``, use ``dtype`` too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def _cast(program: Program, dtype: torch.dtype) -> Program:
-    return program.map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t)
+    """Return the program computing in ``dtype``, casts that the graph spells out included."""
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(program.graph, {}))
+    for node in graph.nodes:
+        node.args = _cast_literals(node.args, dtype)
+        node.kwargs = {name: _cast_literals(v, dtype) for name, v in node.kwargs.items()}
+    cast = program.map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t)
+    return replace(cast, graph=graph)
+
+
+def _cast_literals(value: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401  # any literal
+    if isinstance(value, torch.dtype) and value.is_floating_point:
+        return dtype
+    if isinstance(value, (list, tuple)):
+        return type(value)(_cast_literals(item, dtype) for item in value)
+    return value

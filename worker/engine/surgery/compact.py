@@ -17,7 +17,7 @@ from worker.engine.graph.propagate import Labels
 from worker.engine.plan import Plan, check_fits
 from worker.engine.program.functional import op_name
 from worker.engine.program.program import Program
-from worker.engine.program.shapes import propagate, where
+from worker.engine.program.shapes import Shapes, propagate, where
 from worker.engine.surgery.literals import REWRITES, Resized
 
 
@@ -39,13 +39,16 @@ def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
         tensor = tensors[axis.tensor]
         index = torch.tensor(axis.kept, device=tensor.device)
         tensors[axis.tensor] = tensor.index_select(axis.dim, index).contiguous()
-    graph = _rewrite(program, analysis, is_kept)
+    graph, copies = _rewrite(program, analysis, is_kept)
     smaller = Program(graph, tensors, program.roles, program.inputs, program.output_tree)
-    _confirm(program, smaller, analysis, is_kept)
+    _confirm(copies, propagate(smaller), analysis, is_kept)
     return smaller
 
 
-def _rewrite(program: Program, analysis: Analysis, is_kept: np.ndarray) -> fx.Graph:
+def _rewrite(
+    program: Program, analysis: Analysis, is_kept: np.ndarray
+) -> tuple[fx.Graph, dict[fx.Node, fx.Node]]:
+    """Return the new graph, and for every node of the old one its copy."""
     graph = fx.Graph()
     values: dict[fx.Node, fx.Node] = {}
     for node in program.graph.nodes:
@@ -54,12 +57,13 @@ def _rewrite(program: Program, analysis: Analysis, is_kept: np.ndarray) -> fx.Gr
         rewrite = REWRITES.get(op_name(node.target)) if node.op == "call_function" else None
         if rewrite is not None:
             rewrite(Resized(node, copied, analysis, is_kept))
-    return graph
+    return graph, values
 
 
-def _confirm(program: Program, smaller: Program, analysis: Analysis, is_kept: np.ndarray) -> None:
-    actual = propagate(smaller)
-    for node, copied in zip(program.graph.nodes, smaller.graph.nodes, strict=True):
+def _confirm(
+    copies: dict[fx.Node, fx.Node], actual: Shapes, analysis: Analysis, is_kept: np.ndarray
+) -> None:
+    for node, copied in copies.items():
         if node.op == "output":
             continue
         labels = analysis.labels.get(node, {})

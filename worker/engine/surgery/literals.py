@@ -1,5 +1,6 @@
 """The sizes that ``torch.export`` burned into a graph, and how each changes when channels go."""
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -53,9 +54,21 @@ def _sizes(call: Resized) -> None:
     sizes = list(call.copied.args[1])  # type: ignore[arg-type]
     for dim, size in enumerate(sizes):
         kept = call.kept(call.node, dim)
-        if isinstance(size, int) and size > 0 and kept is not None:
+        if kept is None or kept.all():
+            continue
+        if isinstance(size, fx.Node):
+            sizes[dim] = _scaled(call, size, int(kept.sum()), len(kept))
+        elif size > 0:
             sizes[dim] = int(kept.sum())
     call.set_argument(1, sizes)
+
+
+def _scaled(call: Resized, size: fx.Node, num_kept: int, num_all: int) -> fx.Node:
+    """Return ``size * num_kept / num_all``: batch times channels, after pruning."""
+    graph = call.copied.graph
+    with graph.inserting_before(call.copied):
+        product = graph.call_function(operator.mul, (size, num_kept))
+        return graph.call_function(operator.floordiv, (product, num_all))
 
 
 def _unflatten(call: Resized) -> None:

@@ -1,0 +1,81 @@
+"""The demo's data and network: formats, splits, sizes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from examples.data import (
+    DEBIAN_FOLDER,
+    FASHION_SHA256,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    DataUnavailableError,
+    Images,
+    _check,
+    load_images,
+    read_idx,
+)
+from examples.resnet20 import ResNet20
+from examples.train_resnet20 import weights_path
+
+
+def small() -> Images:
+    x = np.arange(6 * 784, dtype=np.int64).reshape(6, 1, 28, 28).astype(np.uint8)
+    split = np.array([0, 0, 0, 1, 2, 2], np.uint8)
+    return Images("test", x, np.arange(6), split, ("a", "b", "c", "d", "e", "f"), 0.5, 0.25)
+
+
+def test_an_idx_file_is_read_and_another_refused() -> None:
+    data = b"\x00\x00\x08\x02" + (2).to_bytes(4, "big") + (3).to_bytes(4, "big") + bytes(range(6))
+    assert read_idx(data).tolist() == [[0, 1, 2], [3, 4, 5]]
+    with pytest.raises(ValueError, match="not an idx file"):
+        read_idx(b"\x00\x00\x0d\x01" + data)
+
+
+def test_the_npz_is_what_the_service_takes(tmp_path: Path) -> None:
+    images = small()
+    images.write_npz(tmp_path / "d.npz")
+    with np.load(tmp_path / "d.npz", allow_pickle=False) as found:
+        assert set(found) == {"x", "y", "split", "class_names"}
+        assert np.array_equal(found["x"], images.x)
+    pixels, labels = images.part(TEST)
+    assert labels.tolist() == [4, 5]
+    assert np.allclose(images.normalise(pixels), (pixels / 255 - 0.5) / 0.25, atol=1e-5)
+
+
+def test_other_bytes_than_were_pinned_are_refused() -> None:
+    with pytest.raises(DataUnavailableError, match="SHA-256"):
+        _check("train", b"other", "0" * 64)
+
+
+def test_fashion_mnist_is_split_55_5_10() -> None:
+    assert all((DEBIAN_FOLDER / name).exists() for name in FASHION_SHA256) or not _is_ci(), (
+        "CI installs dataset-fashion-mnist"
+    )
+    images = load_images()
+    if images.name == "Fashion-MNIST":
+        sizes = [int((images.split == s).sum()) for s in (TRAIN, VALIDATION, TEST)]
+        assert sizes == [55_000, 5_000, 10_000]
+    assert set(np.unique(images.y)) == set(range(10))
+
+
+def _is_ci() -> bool:
+    import os  # noqa: PLC0415
+
+    return "CI" in os.environ
+
+
+@pytest.mark.parametrize("name", ["Fashion-MNIST", "MNIST, 5,000 images"])
+def test_the_dense_network_fits_its_weights_and_says_what_they_reach(name: str) -> None:
+    model = ResNet20()
+    assert sum(p.numel() for p in model.parameters()) == 272_186
+    with safe_open(weights_path(name), framework="pt") as file:
+        metadata = file.metadata()
+        model.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    assert float(metadata["test_accuracy"]) > 0.92
+    with torch.no_grad():
+        assert model.eval()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
