@@ -65,8 +65,8 @@ class Program:
         return {k: t for k, t in self.tensors.items() if self.roles[k] is Role.PARAMETER}
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> "Program":
-        """Return the same graph over other tensors (same names)."""
-        return replace(self, tensors=dict(tensors))
+        """Return the same graph over other tensors (same names), in this program's order."""
+        return replace(self, tensors={name: tensors[name] for name in self.tensors})
 
     def map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Program":
         """Return the same graph with ``function`` applied to every tensor."""
