@@ -24,6 +24,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tests.fixtures.networks import SmallNet
+from tests.fixtures.services import S3Server, fresh_postgresql_url
 from worker.engine.program.exported import export
 
 FINAL = {"succeeded", "failed", "cancelled", "expired"}
@@ -33,14 +34,14 @@ DEADLINE_SECONDS = 240
 class Service:
     """A running service and a client that holds its key."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder, self._settings = folder, settings
         self._log = folder.with_suffix(".log")
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [str(Path(sys.executable).with_name("secateur")), "serve", "--port", "0"]
-        environment = {**os.environ, "SECATEUR_QUEUE__RING_SECONDS": "1"}
+        environment = {**os.environ, "SECATEUR_QUEUE__RING_SECONDS": "1", **self._settings}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--data-dir", str(self.folder)],
@@ -96,8 +97,8 @@ class Service:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Service]:
-    service = Service(folder)
+def serving(folder: Path, **settings: str) -> Iterator[Service]:
+    service = Service(folder, **settings)
     service.start()
     try:
         yield service
@@ -362,6 +363,31 @@ def test_intake_does_not_wait_behind_a_long_job_which_can_be_cancelled(
     assert service.client.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelling"
     assert service.wait_for_job(job_id)["status"] == "cancelled"
     assert time.monotonic() - started < 30
+
+
+def test_settings_alone_move_it_to_postgresql_a_redis_url_and_a_bucket(
+    tmp_path: Path, postgresql_server: str, redis_url: str, s3_server: S3Server
+) -> None:
+    settings = {
+        "SECATEUR_DATABASE__URL": fresh_postgresql_url(postgresql_server),
+        "SECATEUR_QUEUE__URL": redis_url,
+        "SECATEUR_STORAGE__URL": f"s3://{s3_server.bucket}/e2e",
+        "SECATEUR_STORAGE__ENDPOINT": s3_server.endpoint,
+        "SECATEUR_STORAGE__REGION": "us-east-1",
+        "SECATEUR_STORAGE__ACCESS_KEY_ID": "test",
+        "SECATEUR_STORAGE__SECRET_ACCESS_KEY": "test",
+    }
+    with serving(tmp_path / "data", **settings) as ours:
+        model = ours.upload("models", model_bytes())
+        assert model["status"] == "ready", model
+        config = {"selection": {"mode": "ratio", "ratio": 0.5}}
+        found = ours.wait_for_job(ours.post_job(model=model["id"], config=config))
+        assert found["status"] == "succeeded", found
+        assert json.loads(artifact(ours, found, "report.json"))["equivalence"]["is_exact"]
+        body = {"inputs": np.zeros((1, 1, 8, 8)).tolist()}
+        assert ours.client.post(found["result"]["infer_url"], json=body).is_success
+        for name in ("secateur.db", "redis", "objects"):
+            assert not (tmp_path / "data" / name).exists()
 
 
 def test_a_service_stopped_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
