@@ -44,15 +44,30 @@ class Upload:
 
 
 @asynccontextmanager
-async def receive_body(
-    request: Request, folder: Path, limit: int, filename: str | None
+async def receive_upload(
+    request: Request, folder: Path, limit: int, filename: str | None, *names: str
 ) -> AsyncIterator[Upload]:
-    """Receive a raw body as a file.
+    """Receive a file that is the raw body, or the form field with one of ``names``.
 
     Raises:
         TooLargeError: It is larger than ``limit``.
-        InvalidInputError: It is empty, or not what ``Content-Digest`` says.
+        InvalidInputError: It is missing, empty, or not what ``Content-Digest`` says.
     """
+    if is_multipart(request):
+        async with (
+            request.form(max_files=1, max_fields=10) as form,
+            receive_part(file_of(form, *names), folder, limit) as upload,
+        ):
+            yield upload
+    else:
+        async with _receive_body(request, folder, limit, filename) as upload:
+            yield upload
+
+
+@asynccontextmanager
+async def _receive_body(
+    request: Request, folder: Path, limit: int, filename: str | None
+) -> AsyncIterator[Upload]:
     async with _receive(request.stream(), folder, limit, filename) as upload:
         _check_digest(request, upload)
         yield upload

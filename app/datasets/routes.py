@@ -12,7 +12,7 @@ from app.errors import RESPONSES
 from app.idempotency import idempotency_key
 from app.models.routes import UPLOAD_BODY, Filename, Name
 from app.paging import After, Limit, Order, Page
-from app.uploads import file_of, is_multipart, receive_body, receive_part
+from app.uploads import receive_upload
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=RESPONSES)
 
@@ -40,16 +40,9 @@ async def create(  # query parameters
     spec = parse_preprocess(preprocess)
     folder = context.settings.scratch_dir / "uploads"
     limit = context.settings.limits.dataset_bytes
-    if is_multipart(request):
-        async with request.form(max_files=1, max_fields=10) as form:
-            received = receive_part(file_of(form, "file", "dataset"), folder, limit)
-            async with received as upload:
-                key = idempotency_key(request, principal.tenant, upload.sha256)
-                created = await run_in_threadpool(service.upload, context, key, upload, name, spec)
-    else:
-        async with receive_body(request, folder, limit, filename) as upload:
-            key = idempotency_key(request, principal.tenant, upload.sha256)
-            created = await run_in_threadpool(service.upload, context, key, upload, name, spec)
+    async with receive_upload(request, folder, limit, filename, "file", "dataset") as upload:
+        key = idempotency_key(request, principal.tenant, upload.sha256)
+        created = await run_in_threadpool(service.upload, context, key, upload, name, spec)
     dataset_id, body = created
     headers = {"Location": f"/v1/datasets/{dataset_id}"}
     return Response(body, 201, headers, media_type="application/json")

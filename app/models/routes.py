@@ -12,7 +12,7 @@ from app.idempotency import idempotency_key
 from app.models import service
 from app.models.schemas import Model, ModelPatch, to_model
 from app.paging import After, Limit, Order, Page
-from app.uploads import file_of, is_multipart, receive_body, receive_part
+from app.uploads import receive_upload
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=RESPONSES)
 
@@ -47,16 +47,9 @@ async def create(
     principal.require("models:write")
     folder = context.settings.scratch_dir / "uploads"
     limit = context.settings.limits.model_bytes
-    if is_multipart(request):
-        async with request.form(max_files=1, max_fields=10) as form:
-            received = receive_part(file_of(form, "file", "model"), folder, limit)
-            async with received as upload:
-                key = idempotency_key(request, principal.tenant, upload.sha256)
-                created = await run_in_threadpool(service.upload, context, key, upload, name, {})
-    else:
-        async with receive_body(request, folder, limit, filename) as upload:
-            key = idempotency_key(request, principal.tenant, upload.sha256)
-            created = await run_in_threadpool(service.upload, context, key, upload, name, {})
+    async with receive_upload(request, folder, limit, filename, "file", "model") as upload:
+        key = idempotency_key(request, principal.tenant, upload.sha256)
+        created = await run_in_threadpool(service.upload, context, key, upload, name, {})
     model_id, body = created
     headers = {"Location": f"/v1/models/{model_id}"}
     return Response(body, 201, headers, media_type="application/json")
