@@ -18,8 +18,10 @@ from app.errors import install_error_handlers
 from app.inference.routes import router as inference
 from app.inference.service import InferenceService
 from app.jobs.routes import router as jobs
+from app.jobs.schemas import JobCreate
 from app.middleware import BodyLimitMiddleware, RequestMiddleware
 from app.models.routes import router as models
+from app.openapi import install_openapi
 from app.queue import CeleryJobQueue, JobQueue
 
 _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → infer."
@@ -58,6 +60,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         health.router,
     ):
         app.include_router(router)
+    install_openapi(app, JobCreate)
     app.add_middleware(BodyLimitMiddleware, limits=settings.limits)
     app.add_middleware(RequestMiddleware)  # outermost: refusals are logged too
     return app

@@ -24,6 +24,7 @@ from app.idempotency import idempotency_key
 from app.jobs import service
 from app.jobs.schemas import Artifact, Event, Job, JobCreate, to_artifact, to_event, to_job
 from app.keys.service import Principal
+from app.openapi import reference
 from app.paging import After, Limit, Order, Page
 from app.uploads import Upload, file_of, is_multipart, receive_part
 
@@ -37,7 +38,7 @@ _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": JobCreate.model_json_schema(ref_template="#/x/{model}")},
+            "application/json": {"schema": reference(JobCreate)},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",

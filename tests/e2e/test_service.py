@@ -318,6 +318,25 @@ def test_one_request_carries_model_data_and_config(service: Service) -> None:
     ]  # fmt: skip
 
 
+def test_the_example_client_does_the_three_steps(service: Service, tmp_path: Path) -> None:
+    x, y = images()
+    (tmp_path / "model.pt2").write_bytes(model_bytes())
+    (tmp_path / "data.npz").write_bytes(npz_bytes(x=x, y=y))
+    Image.fromarray(x[0]).save(tmp_path / "image.png")
+    paths = [str(tmp_path / name) for name in ("model.pt2", "data.npz", "image.png")]
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.client", *paths, "--url", service.url],
+        env={**os.environ, "SECATEUR_KEY": service.key},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "succeeded" in done.stdout
+    assert "'label'" in done.stdout.splitlines()[-1]
+
+
 def test_garbage_is_refused_clearly_and_the_service_goes_on(service: Service, model: str) -> None:
     good = model_bytes()
     assert service.client.post("/v1/models", content=b"\x80\x04pickle").status_code == 415

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -332,6 +333,17 @@ def test_health_schemas_and_openapi_are_open(api: Api) -> None:
         request = api.client.build_request("GET", path)
         request.headers.pop("authorization")
         assert api.client.send(request).status_code == 200, path
+
+
+def test_every_reference_in_the_openapi_document_leads_somewhere(api: Api) -> None:
+    document = api.client.get("/openapi.json").json()
+    references = set(re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(document)))
+    assert "JobCreate" in references
+    assert references <= document["components"]["schemas"].keys()
+    body = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
+    assert set(body) == {"application/json", "multipart/form-data"}
+    assert document["components"]["schemas"]["JobCreate"]["examples"]
+    assert {"/infer", "/v1/models", "/v1/datasets", "/v1/jobs"} <= set(document["paths"])
 
 
 def test_an_open_service_on_a_public_address_refuses_to_start(tmp_path: Path) -> None:
