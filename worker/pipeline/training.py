@@ -1,8 +1,15 @@
-"""The retrain stage: checkpoints, resuming, and the two modes."""
+"""The retrain stage: checkpoints, resuming, the two modes, and the device it runs on.
+
+Training is what costs; everything else of a job runs on the CPU.
+"""
 
 import hashlib
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from worker.engine.errors import DataError
 from worker.engine.plan import Plan
@@ -13,6 +20,7 @@ from worker.engine.retrain import (
     RetrainOptions,
     RetrainResult,
     RetrainState,
+    SampleSource,
     TrainingData,
     load_state,
     retrain,
@@ -37,13 +45,16 @@ def train(  # a stage's inputs
     ``program`` is the compacted network, or the masked twin when the config says ``masked``.
     """
     is_masked = request.config.retrain.mode == "masked"
+    program = program.to(request.device)
+    if request.device != "cpu":
+        data = replace(data, source=_OnDevice(data.source, torch.device(request.device)))
     folder = request.checkpoint_dir / _key(request, plan)
     hooks = Hooks(
         on_step=lambda step, total: reporter.progress(step, total, f"step {step} of {total}"),
         on_epoch=lambda record: _tell(reporter, record, options.epochs),
         checkpoint=lambda state: _save(state, folder),
     )
-    return retrain(
+    found = retrain(
         program,
         data,
         options,
@@ -51,6 +62,24 @@ def train(  # a stage's inputs
         hooks=hooks,
         resume=_resume(folder),
     )
+    return RetrainResult(found.program.to("cpu"), found.history)
+
+
+@dataclass(frozen=True)
+class _OnDevice:
+    """Samples on an accelerator; copied from pinned memory, while it computes. Never run on one."""
+
+    source: SampleSource
+    device: torch.device
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return a batch of the source on the device."""
+        x, y = self.source.batch(indices)
+        moved = x.pin_memory().to(self.device, non_blocking=True)
+        return moved, None if y is None else y.to(self.device, non_blocking=True)
 
 
 def _key(request: JobRequest, plan: Plan) -> str:

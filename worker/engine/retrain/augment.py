@@ -24,7 +24,8 @@ def augment(x_NCHW: Tensor, options: AugmentOptions, generator: torch.Generator)
         x_NCHW = _crop(x_NCHW, options.crop, generator)
     if options.flip:
         is_mirrored = torch.rand(len(x_NCHW), generator=generator) < 0.5  # noqa: PLR2004  # half
-        x_NCHW = torch.where(is_mirrored[:, None, None, None], x_NCHW.flip(3), x_NCHW)
+        mask = is_mirrored.to(x_NCHW.device)[:, None, None, None]
+        x_NCHW = torch.where(mask, x_NCHW.flip(3), x_NCHW)
     return x_NCHW
 
 
@@ -33,10 +34,11 @@ def _crop(x_NCHW: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
     # normalisation, while the edge of a picture is always a likely colour.
     num, _, height, width = x_NCHW.shape
     padded = F.pad(x_NCHW, (pixels,) * 4, mode="replicate")
-    top, left = torch.randint(0, 2 * pixels + 1, (2, num), generator=generator)
-    rows = top[:, None] + torch.arange(height)
-    columns = left[:, None] + torch.arange(width)
-    sample = torch.arange(num)[:, None, None]
+    device = x_NCHW.device  # the draw is the CPU's, so that every device trains on the same crops
+    offsets = torch.randint(0, 2 * pixels + 1, (2, num), generator=generator).to(device)
+    rows = offsets[0][:, None] + torch.arange(height, device=device)
+    columns = offsets[1][:, None] + torch.arange(width, device=device)
+    sample = torch.arange(num, device=device)[:, None, None]
     # The advanced indices frame a slice, so their dimensions come first: (N, H, W, C). Seen as
     # (N, C, H, W) that is channels_last, which is what the convolutions want.
     cropped_NHWC = padded[sample, :, rows[:, :, None], columns[:, None, :]]

@@ -94,6 +94,7 @@ class _Run:
             "is_masked": bool(masks),
         }
         self.step, self.history = 0, tuple[EpochRecord, ...]()
+        self.device = next(iter(program.parameters().values())).device
         if resume is not None:
             program = self._continue_from(resume)
         self.module = _lay_out(program)
@@ -173,7 +174,8 @@ class _Run:
         return one_cycle(step, self.num_steps, optimizer.learning_rate, optimizer.warmup)
 
     def _autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bfloat16")
+        is_enabled = self.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_enabled)
 
     def _current(self) -> Program:
         # channels_last is this loop's business; everyone else gets ordinary tensors.
@@ -200,7 +202,7 @@ class _Run:
         if {name: tensor.shape for name, tensor in state.weights.items()} != shapes:
             raise DataError("the training state belongs to another network")
         self.step, self.history = state.step, state.history
-        return self.program.with_tensors(state.weights)
+        return self.program.with_tensors(state.weights).to(self.device)
 
 
 def _lay_out(program: Program) -> ProgramModule:
@@ -226,7 +228,8 @@ def _resolve_precision(
         return str(resume.settings.get("resolved_precision"))
     if any(tensor.dtype is torch.float64 for tensor in program.parameters().values()):
         return "float32"
-    return "bfloat16" if _is_bfloat16_native() else "float32"
+    is_on_cpu = all(tensor.device.type == "cpu" for tensor in program.tensors.values())
+    return "bfloat16" if not is_on_cpu or _is_bfloat16_native() else "float32"
 
 
 def _is_bfloat16_native() -> bool:
