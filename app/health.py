@@ -4,6 +4,7 @@ import structlog
 from fastapi import APIRouter
 from sqlalchemy import text
 
+from app.contracts.database import reading
 from app.contracts.errors import UnavailableError
 from app.dependencies import ContextDep
 
@@ -31,7 +32,7 @@ def ready(context: ContextDep) -> dict[str, str]:
 
 
 def _check_database(context: ContextDep) -> None:
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         session.execute(text("SELECT 1"))
 
 

@@ -13,7 +13,7 @@ from fastapi import Request
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.contracts.database import Sessions, current_time
+from app.contracts.database import Sessions, current_time, reading
 from app.contracts.errors import InvalidInputError
 from app.contracts.tables import IdempotencyRow
 
@@ -76,7 +76,7 @@ def create_once(
                     )
                 )
     except IntegrityError:
-        with sessions() as session:
+        with reading(sessions) as session:
             earlier = _find(session, key)
         if earlier is None:
             raise

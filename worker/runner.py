@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from app.contracts.database import Sessions
+from app.contracts.database import Sessions, reading
 from app.contracts.errors import UnavailableError
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState, Stage
 from app.contracts.repositories import jobs, leases
@@ -130,7 +130,7 @@ class Runner:
 
     def _prepare(self, claim: Claim, folder: Path, checkpoints: Path) -> JobRequest:
         """Fetch the inputs and say what to do with them."""
-        with self._sessions() as session:
+        with reading(self._sessions) as session:
             job = session.get_one(JobRow, claim.job_id)
             model = session.get(ModelRow, job.model_id) if job.model_id else None
             dataset = session.get(DatasetRow, job.dataset_id) if job.dataset_id else None
@@ -247,7 +247,7 @@ class Runner:
         log.error("job.process_failed", job_id=claim.job_id, return_code=return_code, tail=tail)
 
     def _forget_if_ended(self, job_id: str, home: Path) -> None:
-        with self._sessions() as session:
+        with reading(self._sessions) as session:
             job = session.get(JobRow, job_id)
             is_over = job is None or JobState(job.state).is_final
         if is_over:

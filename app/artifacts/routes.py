@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
+from app.contracts.database import reading
 from app.contracts.errors import NotFoundError
 from app.contracts.tables import ArtifactRow
 from app.dependencies import Context, ContextDep, PrincipalDep
@@ -65,7 +66,7 @@ def content(  # noqa: PLR0913, PLR0917  # headers
 
 
 def _find(context: Context, tenant: str, artifact_id: str) -> ArtifactRow:
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         row = session.get(ArtifactRow, artifact_id)
     if row is None or row.tenant != tenant:
         raise NotFoundError(f"there is no artifact {artifact_id[:64]!r}")

@@ -5,6 +5,8 @@ tensors or files move. SQLite runs in WAL mode and takes its write lock when a t
 so that two writers queue up instead of failing in the middle.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Double, Engine, create_engine, event, select
@@ -33,6 +35,14 @@ def _sqlite_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str
 @compiles(database_now, "postgresql")
 def _postgresql_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str:  # noqa: ANN401
     return "(EXTRACT(EPOCH FROM clock_timestamp())::double precision)"
+
+
+@contextmanager
+def reading(sessions: Sessions) -> Iterator[Session]:
+    """Open a transaction that only reads: on SQLite it waits for no writer, and none for it."""
+    with sessions() as session:
+        session.connection(execution_options={"is_read_only": True})
+        yield session
 
 
 def current_time(session: Session) -> float:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from app.contracts.database import reading
 from app.datasets import service
 from app.datasets.schemas import Dataset, DatasetPatch, parse_preprocess, to_dataset
 from app.dependencies import ContextDep, PrincipalDep
@@ -58,7 +59,7 @@ def list_datasets(  # paging
 ) -> Page:
     """List data sets, newest first."""
     principal.require("datasets:read")
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         rows, has_more = service.page(
             session, principal.tenant, limit=limit, after=after, order=order
         )
@@ -70,7 +71,7 @@ def list_datasets(  # paging
 def read(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> Dataset:
     """Read a data set."""
     principal.require("datasets:read")
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         return to_dataset(service.find(session, principal.tenant, dataset_id))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contracts.database import Sessions
+from app.contracts.database import Sessions, reading
 from app.contracts.errors import ConflictError
 from app.contracts.settings import Settings
 from app.contracts.spec import PreprocessSpec
@@ -104,7 +104,7 @@ class InferenceService:
             known = self._known.get((tenant, model_id))
         if known is not None and now - known[0] < _KNOWN_SECONDS:
             return known[1]
-        with self._sessions() as session:
+        with reading(self._sessions) as session:
             row = find(session, tenant, model_id)
         if row.status != "ready" or row.onnx_sha256 is None:
             raise ConflictError(f"model {row.id} is {row.status}: it cannot be served")

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
+from app.contracts.database import reading
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.job import JobState
 from app.contracts.spec import PruneConfig
@@ -79,7 +80,7 @@ def list_jobs(  # paging
 ) -> Page:
     """List jobs, newest first."""
     principal.require("jobs:read")
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         rows, has_more = service.page(
             session, principal.tenant, limit=limit, after=after, order=order
         )

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.contracts.database import reading
 from app.contracts.errors import ConflictError, ErrorDetail, InvalidInputError, NotFoundError
 from app.contracts.job import JobKind, JobState
 from app.contracts.repositories import jobs
@@ -105,7 +106,7 @@ def find(session: Session, tenant: str, job_id: str) -> JobRow:
 
 def read(context: Context, tenant: str, job_id: str) -> tuple[JobRow, int | None]:
     """Return a job and its place in the queue."""
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         row = find(session, tenant, job_id)
         return row, _position(session, row)
 
@@ -133,7 +134,7 @@ def events(
     context: Context, tenant: str, job_id: str, *, after: int, limit: int
 ) -> tuple[Sequence[EventRow], bool]:
     """Return events after a number, and whether the job has ended."""
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         row = find(session, tenant, job_id)
         is_over = JobState(row.state).is_final
         found = list_events(session, job_id=row.id, after=after, limit=limit)
@@ -142,7 +143,7 @@ def events(
 
 def artifacts(context: Context, tenant: str, job_id: str) -> Sequence[ArtifactRow]:
     """Return what a job made."""
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         row = find(session, tenant, job_id)
         query = select(ArtifactRow).where(ArtifactRow.job_id == row.id).order_by(ArtifactRow.name)
         return session.scalars(query).all()

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.contracts.database import Sessions, current_time
+from app.contracts.database import Sessions, current_time, reading
 from app.contracts.errors import ForbiddenError, UnauthenticatedError
 from app.contracts.ids import new_id
 from app.contracts.tables import ApiKeyRow
@@ -65,7 +65,7 @@ def authenticate(sessions: Sessions, plaintext: str) -> Principal:
     match = _KEY.fullmatch(plaintext)
     if match is None:
         raise UnauthenticatedError("the API key is not valid")
-    with sessions() as session:
+    with reading(sessions) as session:
         row = session.get(ApiKeyRow, f"key_{match[1]}")
         now = current_time(session)
     # Compared even when there is no such key, so that timing does not tell.

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from app.contracts.database import reading
 from app.contracts.errors import ConflictError
 from app.dependencies import ContextDep, PrincipalDep
 from app.errors import RESPONSES
@@ -65,7 +66,7 @@ def list_models(  # paging
 ) -> Page:
     """List models, newest first."""
     principal.require("models:read")
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         rows, has_more = service.page(
             session, principal.tenant, limit=limit, after=after, order=order
         )
@@ -77,7 +78,7 @@ def list_models(  # paging
 def read(model_id: str, context: ContextDep, principal: PrincipalDep) -> Model:
     """Read a model."""
     principal.require("models:read")
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         return to_model(service.find(session, principal.tenant, model_id))
 
 
@@ -85,7 +86,7 @@ def read(model_id: str, context: ContextDep, principal: PrincipalDep) -> Model:
 def report(model_id: str, context: ContextDep, principal: PrincipalDep) -> dict[str, Any]:
     """Read the intake verdict: operators, channel groups, what is frozen and why."""
     principal.require("models:read")
-    with context.sessions() as session:
+    with reading(context.sessions) as session:
         row = service.find(session, principal.tenant, model_id)
     if row.report is None:
         raise ConflictError(f"model {row.id} is {row.status}: there is no report")
