@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-CONFIG = {"selection": {"mode": "budget", "macs": 0.5, "round_to": 16}}
+CONFIG = {"selection": {"mode": "budget", "macs": 0.5}}
 
 
 def main() -> None:
