@@ -14,7 +14,7 @@ from worker.engine.program.shapes import where
 VIEWS = frozenset(
     "view reshape _unsafe_view flatten unflatten permute transpose t squeeze unsqueeze select "
     "slice narrow split split_with_sizes chunk unbind expand alias detach getitem contiguous to "
-    "view_as expand_as movedim diagonal unfold swapaxes".split()
+    "view_as reshape_as expand_as movedim diagonal unfold swapaxes".split()
 )
 
 

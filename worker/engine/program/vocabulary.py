@@ -35,7 +35,8 @@ ATEN = frozenset(
     upsample_linear1d upsample_trilinear3d _upsample_nearest_exact2d _upsample_bilinear2d_aa
     grid_sampler affine_grid_generator
     view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze squeeze_
-    unsqueeze unsqueeze_ select slice narrow expand expand_as view_as repeat tile repeat_interleave
+    unsqueeze unsqueeze_ select slice narrow expand expand_as view_as reshape_as
+    repeat tile repeat_interleave
     movedim swapaxes flip roll pixel_shuffle pixel_unshuffle channel_shuffle cat concat stack split
     split_with_sizes chunk unbind tensor_split constant_pad_nd pad reflection_pad1d
     reflection_pad2d replication_pad1d replication_pad2d unfold im2col index index_select gather

@@ -16,8 +16,8 @@ from worker.engine.program.functional import op_name
 from worker.engine.program.module import resolve
 
 SINGLE = """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze
-    unsqueeze slice narrow expand expand_as view_as repeat tile repeat_interleave movedim swapaxes
-    flip pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d
+    unsqueeze slice narrow expand expand_as view_as reshape_as repeat tile repeat_interleave movedim
+    swapaxes flip pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d
     reflection_pad2d replication_pad1d replication_pad2d unfold select roll
     """.split()
 SEVERAL = ["split", "split_with_sizes", "chunk", "unbind", "tensor_split"]
@@ -124,7 +124,7 @@ def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401, PL
     kwargs = {key: resolve(value, values) for key, value in site.node.kwargs.items()}
     if name == "view":  # expanded labels have strides that view refuses and reshape does not
         return labels.reshape(args[1])
-    if name in {"expand_as", "view_as"}:
+    if name in {"expand_as", "view_as", "reshape_as"}:
         return (
             labels.expand(args[1].shape) if name == "expand_as" else labels.reshape(args[1].shape)
         )
@@ -161,10 +161,10 @@ def _collect(site: Site, result: Labels, moved: Tensor, kept_dim: int | None) ->
 
 
 def _add(site: Site, result: Labels, dim: int, ids: Tensor) -> None:
-    """Add a label; where two land on one dimension the finer one stays, the other is pinned."""
+    """Add a label; of two on one dimension the finer (or first) stays, the other is pinned."""
     other = result.get(dim)
     if other is not None:
-        if len(torch.unique(ids)) < len(torch.unique(other)):
+        if len(torch.unique(ids)) <= len(torch.unique(other)):
             ids, other = other, ids
         site.atoms.pin(other, "is flattened together with another prunable dimension", site.node)
     result[dim] = ids
