@@ -23,6 +23,7 @@ from worker.engine.program.writer import write_program
 
 GRAPH = "models/model.json"
 WEIGHTS = "data/weights/model_weights_config.json"
+_SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 @pytest.fixture(scope="module")
@@ -224,9 +225,7 @@ def test_an_operator_outside_the_vocabulary_is_named_with_its_source_line(tmp_pa
         read_program(path)
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300, deadline=None, suppress_health_check=_SLOW)
 @given(data=st.data())
 def test_a_damaged_file_is_refused_or_read_as_it_says(
     data: st.DataObject, good: Path, tmp_path: Path
@@ -249,9 +248,7 @@ def test_a_damaged_file_is_refused_or_read_as_it_says(
         assert torch.equal(found.tensors[name], tensor)
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, deadline=None, suppress_health_check=_SLOW)
 @given(data=st.data())
 def test_a_graph_with_any_value_replaced_is_refused_or_type_checks(
     data: st.DataObject, good: Path, tmp_path: Path

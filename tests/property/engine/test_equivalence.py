@@ -1,7 +1,7 @@
 """Random small networks: masked twin ≡ compacted, and label propagation against probing."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -72,7 +72,7 @@ networks = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(networks, st.integers(0, 2**31))
 def test_the_masked_twin_equals_the_compacted_network(model: RandomNet, seed: int) -> None:
     program = from_exported(export(randomise(model, seed), (torch.randn(2, 1, 8, 8),)))
@@ -89,7 +89,7 @@ def test_the_masked_twin_equals_the_compacted_network(model: RandomNet, seed: in
     certify(mask_program(program, plan), smaller, [program.example_inputs(3, seed % 1000)])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(networks, st.integers(0, 2**31))
 def test_what_label_propagation_calls_a_group_is_what_probing_finds(
     model: RandomNet, seed: int
