@@ -18,13 +18,22 @@ class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# Criteria that look at samples.
+NEED_DATA = frozenset({"loss", "taylor"})
+
+
 class CriterionSpec(_Spec):
     """How the saliency of a filter is measured (claims 1, 4 and 5 of CN113361702A)."""
 
-    kind: Literal["l1", "l2", "loss", "random"] = Field(
+    kind: Literal[
+        "l1", "l2", "loss", "taylor", "bn_scale", "geometric_median", "lamp", "random"
+    ] = Field(
         default="l1",
         description="l1, l2: norm of the filter's weights (Li et al. 2017, arXiv:1608.08710). "
-        "loss: the exact change of the loss without the filter. random: the baseline.",
+        "loss: the exact change of the loss without the filter. taylor: its first-order estimate "
+        "(arXiv:1906.10771). bn_scale: BatchNorm's scale (arXiv:1708.06519). geometric_median: "
+        "distance to the other filters (arXiv:1811.00250). lamp: share of the layer's norm "
+        "(arXiv:2010.07611). random: the baseline.",
     )
     reduction: Literal["sum", "mean", "max"] = Field(
         default="sum", description="How the slices of one channel group make one score."

@@ -13,7 +13,7 @@ from app.contracts.job import JobKind, JobState
 from app.contracts.repositories import jobs
 from app.contracts.repositories.events import list_events
 from app.contracts.repositories.jobs import REJECTED, NewJob
-from app.contracts.spec import PreprocessSpec, PruneConfig
+from app.contracts.spec import NEED_DATA, PreprocessSpec, PruneConfig
 from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.datasets import service as datasets
 from app.dependencies import Context
@@ -194,9 +194,9 @@ def _resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
     config = body.config
     if body.dataset is not None:
         return config, ()
-    if config.criterion.kind == "loss":
+    if config.criterion.kind in NEED_DATA:
         raise InvalidInputError(
-            "criterion 'loss' needs a data set",
+            f"criterion {config.criterion.kind!r} needs a data set",
             details=[ErrorDetail("/config/criterion/kind", "needs 'dataset'")],
         )
     if config.retrain.epochs == 0:

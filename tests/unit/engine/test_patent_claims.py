@@ -191,5 +191,5 @@ def test_claim_10_the_device_has_a_saliency_module_and_a_pruning_module() -> Non
     import worker.engine.saliency  # noqa: PLC0415
     import worker.engine.surgery  # noqa: PLC0415
 
-    assert set(worker.engine.saliency.CRITERIA) == {"l1", "l2", "loss", "random"}
+    assert {"l1", "l2", "loss"} <= set(worker.engine.saliency.CRITERIA)
     assert callable(worker.engine.surgery.compact)

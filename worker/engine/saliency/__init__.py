@@ -7,6 +7,9 @@ criterion: a file with a function of the type `Criterion`, and a line in `CRITER
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from worker.engine.saliency.batch_norm_scale import bn_scale
+from worker.engine.saliency.geometric_median import geometric_median
+from worker.engine.saliency.lamp import lamp
 from worker.engine.saliency.loss import loss
 from worker.engine.saliency.norms import l1, l2
 from worker.engine.saliency.options import (
@@ -16,9 +19,19 @@ from worker.engine.saliency.options import (
     SaliencyOptions,
 )
 from worker.engine.saliency.random_scores import random
+from worker.engine.saliency.taylor import taylor
 
 CRITERIA: Mapping[str, Criterion] = MappingProxyType(
-    {"l1": l1, "l2": l2, "loss": loss, "random": random}
+    {
+        "l1": l1,
+        "l2": l2,
+        "loss": loss,
+        "taylor": taylor,
+        "bn_scale": bn_scale,
+        "geometric_median": geometric_median,
+        "lamp": lamp,
+        "random": random,
+    }
 )
 
 __all__ = [
