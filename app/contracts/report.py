@@ -29,7 +29,7 @@ class MetricsReport(_Part):
 
     split: Literal["validation", "test"]
     top1: float
-    loss: float | None
+    loss: float | None = Field(description="Mean cross-entropy; null if it is not finite.")
     num_samples: int
     runtime: Literal["torch", "onnxruntime"]
 

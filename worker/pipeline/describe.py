@@ -1,5 +1,6 @@
 """What the engine found, in the words of the report and of the intake verdict."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -102,12 +103,17 @@ def latency_reports(latencies: Sequence[Latency]) -> tuple[LatencyReport, ...]:
     )
 
 
+def finite(value: float | None) -> float | None:
+    """Return a number that JSON can hold: None for NaN and infinities."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def epoch_report(record: EpochRecord) -> EpochReport:
     """Return the numbers of one epoch."""
     return EpochReport(
         epoch=record.epoch,
         train_loss=record.train_loss,
-        validation_loss=record.val_loss,
+        validation_loss=finite(record.val_loss),
         validation_top1=record.val_accuracy,
         learning_rate=record.learning_rate,
         seconds=round(record.seconds, 3),

@@ -22,6 +22,7 @@ from worker.engine.selection import select
 from worker.engine.surgery import Certificate, certify, compact, expand_program, mask_program
 from worker.pipeline.checks import check_fit
 from worker.pipeline.data import Dataset, Split, open_dataset
+from worker.pipeline.describe import finite
 from worker.pipeline.options import retrain_options, saliency_options, selection_options
 from worker.pipeline.package import Results, export_and_package
 from worker.pipeline.reporter import Reporter
@@ -186,7 +187,7 @@ def _metrics(job: _Job, program: Program) -> tuple[MetricsReport, ...]:
             MetricsReport(
                 split="test" if split is Split.TEST else "validation",
                 top1=found.top1,
-                loss=found.loss,
+                loss=finite(found.loss),
                 num_samples=found.num_samples,
                 runtime="torch",
             )
