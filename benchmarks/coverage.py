@@ -1,32 +1,39 @@
-"""What the engine can prune, and how long it takes: every network at 50 % of every width, L1.
+"""What the engine can prune, and how fast, beside Torch-Pruning: 50 % of every width, L1.
 
-Usage: pip install timm; python -m benchmarks.coverage [NAME …] [--output FILE]
-One thread, one network after the other, each time the median of three analyses. Writes JSON.
+Usage: pip install timm torch-pruning==1.6.1; python -m benchmarks.coverage [NAME …] [--output FILE]
+One thread; for each network first ours, then the peer in a process of its own, each time the median
+of several runs. Graph export is counted on neither side. Writes JSON.
 """
 
 import argparse
 import json
 import platform
 import statistics
+import subprocess
+import sys
 import time
 import warnings
+from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.networks import NETWORKS, SIZES, build
+from benchmarks.networks import NETWORKS, build, image_size
 from worker.engine.errors import EngineError
-from worker.engine.graph import analyse
+from worker.engine.graph import Analysis, analyse
 from worker.engine.graph.cost import CostModel
-from worker.engine.plan import make_plan
+from worker.engine.plan import Plan, make_plan
 from worker.engine.program.exported import export, from_exported
+from worker.engine.program.program import Program
 from worker.engine.saliency import CRITERIA, SaliencyOptions
 from worker.engine.selection import Ratio, SelectionOptions, select
 from worker.engine.surgery import certify, compact, mask_program
 
-RUNS = 3
-DEFAULT_SIZE = 96
+RUNS = 5
+PEER_TIMEOUT_SECONDS = 240
+LIMITS = SelectionOptions(Ratio(0.5), min_channels=1, round_to=1)
 
 
 def main() -> None:
@@ -41,7 +48,12 @@ def main() -> None:
     for source, name in NETWORKS:
         if options.names and name not in options.names:
             continue
-        row = {"source": source, "name": name, **_try(source, name)}
+        row = {
+            "source": source,
+            "name": name,
+            **_try(source, name),
+            "peer": _peer(source, name),
+        }
         rows.append(row)
         print(json.dumps(row), flush=True)
     body = {"machine": _machine(), "seed": 0, "summary": _summary(rows), "networks": rows}
@@ -51,29 +63,23 @@ def main() -> None:
 
 def measure(source: str, name: str) -> dict[str, Any]:
     """Return what pruning one network gives."""
-    size = SIZES.get(name, DEFAULT_SIZE)
+    size = image_size(source, name)
     started = time.perf_counter()
     program = from_exported(export(build(source, name), (torch.randn(2, 3, size, size),)))
-    exported = time.perf_counter()
-    analysis = analyse(program)
-    times = []
-    for _ in range(RUNS):
-        before = time.perf_counter()
-        analysis = analyse(program)
-        times.append(time.perf_counter() - before)
-    before = time.perf_counter()
+    exported = time.perf_counter() - started
+    analysis, analysis_seconds = _median(lambda: analyse(program))
+    (plan, smaller), cut_seconds = _median(lambda: _prune(program, analyse(program)))
     cost = CostModel(program, analysis)
-    saliency = CRITERIA["l1"](program, analysis, None, SaliencyOptions())
-    limits = SelectionOptions(Ratio(0.5), min_channels=1, round_to=1)
-    keeps = select(analysis, saliency, limits, cost).keeps
-    plan = make_plan(program, analysis, keeps, saliency=saliency)
-    smaller = compact(program, analysis, plan)
-    cut = time.perf_counter()
+    keeps = plan.keeps()
     inexact = tuple(sorted({op for f in analysis.families for op in f.inexact_ops}))
-    batches = [program.example_inputs(2)]
-    certificate = certify(mask_program(program, plan), smaller, batches, inexact)
+    before = time.perf_counter()
+    certificate = certify(
+        mask_program(program, plan), smaller, [program.example_inputs(2)], inexact
+    )
+    certified = time.perf_counter() - before
     return {
         "is_pruned": True,
+        "image_size": size,
         "macs_left": round(cost.macs(keeps) / cost.macs({}), 4),
         "params_left": round(cost.params(keeps) / cost.params({}), 4),
         "num_families": len(analysis.families),
@@ -81,11 +87,29 @@ def measure(source: str, name: str) -> dict[str, Any]:
         "inexact_ops": inexact,
         "float64_max_relative_error": certificate.float64.max_relative_error,
         "float32_max_relative_error": certificate.float32.max_relative_error,
-        "export_seconds": round(exported - started, 3),
-        "analysis_seconds": round(statistics.median(times), 4),
-        "saliency_to_compaction_seconds": round(cut - before, 4),
-        "certificate_seconds": round(time.perf_counter() - cut, 3),
+        "export_seconds": round(exported, 3),
+        "analysis_seconds": round(analysis_seconds, 4),
+        "analysis_to_compaction_seconds": round(cut_seconds, 4),
+        "certificate_seconds": round(certified, 3),
+        "total_seconds": round(exported + cut_seconds + certified, 3),
     }
+
+
+def _prune(program: Program, analysis: Analysis) -> tuple[Plan, Program]:
+    saliency = CRITERIA["l1"](program, analysis, None, SaliencyOptions())
+    keeps = select(analysis, saliency, LIMITS, CostModel(program, analysis)).keeps
+    plan = make_plan(program, analysis, keeps, saliency=saliency)
+    return plan, compact(program, analysis, plan)
+
+
+def _median(function: Callable[[], Any]) -> tuple[Any, float]:
+    times = []
+    result = None
+    for _ in range(RUNS):
+        before = time.perf_counter()
+        result = function()
+        times.append(time.perf_counter() - before)
+    return result, statistics.median(times)
 
 
 def _try(source: str, name: str) -> dict[str, Any]:
@@ -95,29 +119,73 @@ def _try(source: str, name: str) -> dict[str, Any]:
         return {"is_pruned": False, "error": f"{type(error).__name__}: {error}"}
 
 
+def _peer(source: str, name: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.peer_torch_pruning", source, name]
+    try:
+        found = subprocess.run(  # noqa: S603  # our own module
+            command, capture_output=True, text=True, timeout=PEER_TIMEOUT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"is_pruned": False, "error": f"more than {PEER_TIMEOUT_SECONDS} s"}
+    if found.returncode:
+        lines = found.stderr.strip().splitlines()
+        return {"is_pruned": False, "error": lines[-1][:200] if lines else "no message"}
+    return {"is_pruned": True, **json.loads(found.stdout.strip().splitlines()[-1])}
+
+
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     pruned = [row for row in rows if row["is_pruned"]]
     exact = [row for row in pruned if not row["inexact_ops"]]
+    both = [row for row in pruned if row["peer"]["is_pruned"]]
     return {
         "num_networks": len(rows),
         "num_pruned": len(pruned),
+        "num_pruned_by_peer": sum(row["peer"]["is_pruned"] for row in rows),
         "num_exact": len(exact),
-        "worst_exact_float64_error": max(row["float64_max_relative_error"] for row in exact),
+        "worst_exact_float64_error": max(
+            (row["float64_max_relative_error"] for row in exact), default=None
+        ),
         "num_macs_at_most_045": sum(row["macs_left"] <= 0.45 for row in pruned),  # noqa: PLR2004
         "slowest_analysis_seconds": max(row["analysis_seconds"] for row in pruned),
-        "geometric_mean_analysis_seconds": round(
-            statistics.geometric_mean(row["analysis_seconds"] for row in pruned), 4
-        ),
+        "slowest_total_seconds": sorted(
+            ((row["total_seconds"], row["name"]) for row in pruned), reverse=True
+        )[:6],
+        "geometric_means_where_both_succeed": {
+            "num_networks": len(both),
+            "analysis_seconds": _mean(row["analysis_seconds"] for row in both),
+            "analysis_to_compaction_seconds": _mean(
+                row["analysis_to_compaction_seconds"] for row in both
+            ),
+            "analysis_speedup": _mean(
+                row["peer"]["build_seconds"] / row["analysis_seconds"] for row in both
+            ),
+            "analysis_to_compaction_speedup": _mean(
+                (row["peer"]["build_seconds"] + row["peer"]["step_seconds"])
+                / row["analysis_to_compaction_seconds"]
+                for row in both
+            ),
+        },
     }
+
+
+def _mean(values: Any) -> float | None:  # noqa: ANN401  # numbers
+    found = list(values)
+    return round(statistics.geometric_mean(found), 4) if found else None
 
 
 def _machine() -> dict[str, Any]:
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "python": platform.python_version(),
-        "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+        **{name: version(name) for name in ("torch", "torchvision", "timm", "torch-pruning")},
     }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    found = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(found)} x {found[0]}" if found else platform.machine()
 
 
 if __name__ == "__main__":

@@ -25,13 +25,17 @@ NETWORKS = (
     + [("seg", name) for name in _SEG]
     + [("timm", name) for name in _TIMM]
 )
-# Images of 96 pixels keep the convolutions short; these need more.
-SIZES = {
-    "xcit_nano_12_p16_224": 224,
-    "inception_v4": 139,
-    "nasnetalarge": 139,
-    "mobilevit_xxs": 128,
-}
+_INCEPTION_SIZE = 299
+_DEFAULT_SIZE = 224
+
+
+def image_size(source: str, name: str) -> int:
+    """Return the side of the images that a network is made for, in pixels."""
+    if source != "timm":
+        return _INCEPTION_SIZE if "inception" in name else _DEFAULT_SIZE
+    import timm  # noqa: PLC0415  # optional: only these networks need it
+
+    return int(timm.get_pretrained_cfg(name).input_size[-1])
 
 
 def build(source: str, name: str) -> nn.Module:

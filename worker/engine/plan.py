@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx
@@ -18,6 +19,7 @@ from worker.engine.graph import Analysis
 from worker.engine.program.program import Program
 
 VERSION = 1
+_FINGERPRINTS: WeakKeyDictionary[Program, str] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,13 @@ def make_plan(
 
 def fingerprint(program: Program) -> str:
     """Return the SHA-256 of the graph and of its tensors' names, shapes and types, not values."""
+    found = _FINGERPRINTS.get(program)
+    if found is None:
+        found = _FINGERPRINTS[program] = _fingerprint(program)
+    return found
+
+
+def _fingerprint(program: Program) -> str:
     digest = hashlib.sha256()
     numbers: dict[fx.Node, int] = {}
     for node in program.graph.nodes:
@@ -189,16 +198,7 @@ def check_fits(plan: Plan, program: Program) -> None:
 def _axes(
     program: Program, analysis: Analysis, keeps: Mapping[str, Tensor]
 ) -> tuple[AxisPlan, ...]:
-    masks: dict[tuple[str, int], Tensor] = {}
-    for family in analysis.families:
-        keep = keeps.get(family.name)
-        if keep is None or bool(keep.all()):
-            continue
-        for member in family.members:
-            size = program.tensors[member.tensor].shape[member.dim]
-            mask = masks.setdefault((member.tensor, member.dim), torch.ones(size, dtype=torch.bool))
-            mask[member.index_GK[~keep].flatten()] = False
     return tuple(
-        AxisPlan(tensor, dim, len(mask), tuple(mask.nonzero().flatten().tolist()))
-        for (tensor, dim), mask in sorted(masks.items())
+        AxisPlan(tensor, dim, program.tensors[tensor].shape[dim], tuple(index.tolist()))
+        for (tensor, dim), index in sorted(analysis.kept_indices(keeps).items())
     )

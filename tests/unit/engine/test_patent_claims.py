@@ -105,7 +105,7 @@ def test_claim_4_saliency_is_the_norm_of_the_filter(
     found = saliency(kind, program, analysis)["conv3.weight"]
     weight = program.tensors["conv3.weight"].double()
     expected = torch.stack([filter_.flatten().norm(p=order) for filter_ in weight])
-    assert torch.allclose(found, expected, rtol=1e-12)
+    assert torch.allclose(found, expected, rtol=1e-6)  # float32 sums
 
 
 def test_claim_5_saliency_is_what_the_loss_becomes_without_the_filter(

@@ -1,8 +1,11 @@
 """The dependency analysis of a program: its channel groups, and where every channel goes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import fx
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, fx
 
 from worker.engine.graph.atoms import Ints
 from worker.engine.graph.groups import Family, FrozenChannels, find_groups
@@ -21,20 +24,42 @@ class Analysis:
         frozen: Filters that may not, with reasons.
         shapes: Meta tensors of every value, for batches of 2.
         labels: For every value, which atom stands behind each index of a dimension.
-        family_of_atom: For every atom the number of its family, or -1.
-        group_of_atom: For every atom its group within the family, or -1.
+        axes: Tensor name and dimension of every axis that has atoms.
+        starts: The first atom of each axis, and the number of atoms.
+        group_of_atom: For every atom the number of its group through all families, or -1.
     """
 
     families: tuple[Family, ...]
     frozen: tuple[FrozenChannels, ...]
     shapes: Shapes
     labels: dict[fx.Node, Labels | list[Labels]]
-    family_of_atom: Ints
+    axes: tuple[tuple[str, int], ...]
+    starts: Ints
     group_of_atom: Ints
 
     def family(self, name: str) -> Family:
         """Return a family by name."""
         return next(family for family in self.families if family.name == name)
+
+    def kept_atoms(self, keeps: Mapping[str, Tensor]) -> NDArray[np.bool_]:
+        """Return for every atom whether it stays; families that are not named keep everything."""
+        parts = [
+            np.ones(family.num_groups, dtype=bool) if keep is None else keep.numpy()
+            for family in self.families
+            for keep in [keeps.get(family.name)]
+        ]
+        # One more at the end: what is in no group is looked up at -1, and stays.
+        return np.concatenate([*parts, np.ones(1, dtype=bool)])[self.group_of_atom]
+
+    def kept_indices(self, keeps: Mapping[str, Tensor]) -> dict[tuple[str, int], Ints]:
+        """Return the indices that stay along every tensor and dimension that loses some."""
+        is_kept = self.kept_atoms(keeps)
+        num_kept = np.add.reduceat(is_kept, self.starts[:-1], dtype=np.int64)
+        shrunk = np.flatnonzero(num_kept < np.diff(self.starts))
+        return {
+            self.axes[axis]: np.flatnonzero(is_kept[self.starts[axis] : self.starts[axis + 1]])
+            for axis in shrunk.tolist()
+        }
 
 
 def analyse(program: Program) -> Analysis:
@@ -51,6 +76,7 @@ def analyse(program: Program) -> Analysis:
         groups.frozen,
         shapes,
         labels,
-        groups.family_of_atom,
+        tuple(atoms.axes),
+        atoms.starts,
         groups.group_of_atom,
     )

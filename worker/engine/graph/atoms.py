@@ -60,8 +60,8 @@ class Atoms:
         self.starts: Ints = np.array(starts, dtype=np.int64)
         self.num_atoms = starts[-1]
         self.pins: list[Pin] = []
-        self.roles: Ints = np.zeros(self.num_atoms, dtype=np.int64)
-        self._edges: list[tuple[Tensor, Tensor]] = []
+        self._united: list[tuple[Tensor, Tensor]] = []
+        self._roles: dict[MemberRole, list[Tensor]] = {role: [] for role in MemberRole}
         self._pinned: list[tuple[int, Tensor]] = []
         self._inexact: list[tuple[str, Tensor]] = []
 
@@ -75,14 +75,11 @@ class Atoms:
 
     def unite(self, a: Tensor, b: Tensor) -> None:
         """Say that ``a`` and ``b`` go together element by element; -1 cannot go, so it pins."""
-        a, b = (t.reshape(-1) for t in torch.broadcast_tensors(a, b))
-        is_real = (a >= 0) & (b >= 0)
-        if bool(is_real.all()):
-            self._edges.append((a, b))
+        if a is b:
             return
-        self._edges.append((a[is_real], b[is_real]))
-        lonely = torch.cat([a[~is_real], b[~is_real]])
-        self._pin(lonely, Pin("meets a channel that no parameter produces", "", "", ""))
+        if a.shape != b.shape:
+            a, b = torch.broadcast_tensors(a, b)
+        self._united.append((a, b) if a.dim() == 1 else (a.reshape(-1), b.reshape(-1)))
 
     def pin(self, ids: Tensor, reason: str, node: fx.Node) -> None:
         """Say that ``ids`` may not go, and why."""
@@ -94,18 +91,31 @@ class Atoms:
         self._inexact.append((op_name(node.target), ids.reshape(-1)))
 
     def set_role(self, ids: Tensor | None, role: MemberRole) -> None:
-        """Say what the slices at ``ids`` do."""
+        """Say what the slices at ``ids`` do; of several roles the largest counts."""
         if ids is not None:
-            index = ids[ids >= 0].numpy()
-            self.roles[index] = np.maximum(self.roles[index], int(role))
+            self._roles[role].append(ids)
+
+    def roles(self) -> Ints:
+        """Return the role of every atom."""
+        roles = np.zeros(self.num_atoms + 1, dtype=np.int64)  # one more: -1 is written there
+        for role in sorted(self._roles):
+            if self._roles[role]:
+                roles[torch.cat(self._roles[role]).numpy()] = int(role)
+        return roles[:-1]
 
     def edges(self) -> tuple[Ints, Ints]:
-        """Return all pairs of atoms that go together."""
-        if not self._edges:
+        """Return all pairs of atoms that go together; what meets a -1 is pinned."""
+        if not self._united:
             empty = np.zeros(0, dtype=np.int64)
             return empty, empty
-        first, second = zip(*self._edges, strict=True)
-        return torch.cat(first).numpy(), torch.cat(second).numpy()
+        first, second = zip(*self._united, strict=True)
+        a, b = torch.cat(first), torch.cat(second)
+        is_real = torch.minimum(a, b) >= 0
+        if bool(is_real.all()):
+            return a.numpy(), b.numpy()
+        lonely = torch.maximum(a, b)[~is_real]
+        self._pin(lonely, Pin("meets a channel that no parameter produces", "", "", ""))
+        return a[is_real].numpy(), b[is_real].numpy()
 
     def pinned(self) -> Ints:
         """Return for every atom the number of its first pin, or -1."""

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from worker.engine.graph.atoms import Atoms, Ints, MemberRole, Pin
 
+_ROLES = tuple(MemberRole)
+
 
 @dataclass(frozen=True)
 class Member:
@@ -68,11 +70,17 @@ class FrozenChannels:
 
 @dataclass(frozen=True)
 class Groups:
-    """All families, what is frozen, and for each atom its family and group (-1: none)."""
+    """All families, what is frozen, and where each atom belongs.
+
+    Attributes:
+        families: Channel groups that may go, by family.
+        frozen: Filters that may not.
+        group_of_atom: For every atom the number of its group, counted through all families; -1 for
+            an atom that is in none.
+    """
 
     families: tuple[Family, ...]
     frozen: tuple[FrozenChannels, ...]
-    family_of_atom: Ints
     group_of_atom: Ints
 
 
@@ -80,16 +88,17 @@ def find_groups(atoms: Atoms) -> Groups:
     """Gather connected atoms into groups and groups into families."""
     component = connected_components(atoms.num_atoms, *atoms.edges())
     axis = np.repeat(np.arange(len(atoms.axes)), np.diff(atoms.starts))
+    roles = atoms.roles()
     is_producer = np.zeros(atoms.num_atoms, dtype=bool)
-    is_producer[component[atoms.roles == MemberRole.PRODUCER]] = True
+    is_producer[component[roles == MemberRole.PRODUCER]] = True
     pin_of = np.full(atoms.num_atoms, np.iinfo(np.int64).max)
     pinned = atoms.pinned()
     np.minimum.at(pin_of, component[pinned >= 0], pinned[pinned >= 0])
     is_pinned = pin_of < np.iinfo(np.int64).max
     is_free = is_producer[component] & ~is_pinned[component]
-    families, family_of_atom, group_of_atom = _families(atoms, component, axis, is_free)
-    frozen = _frozen(atoms, component, axis, pin_of)
-    return Groups(families, frozen, family_of_atom, group_of_atom)
+    families, group_of_atom = _families(atoms, component, axis, roles, is_free)
+    frozen = _frozen(atoms, axis, pin_of[component], roles)
+    return Groups(families, frozen, group_of_atom)
 
 
 def connected_components(num_nodes: int, a: Ints, b: Ints) -> Ints:
@@ -106,38 +115,67 @@ def connected_components(num_nodes: int, a: Ints, b: Ints) -> Ints:
 
 
 def _families(
-    atoms: Atoms, component: Ints, axis: Ints, is_free: np.ndarray
-) -> tuple[tuple[Family, ...], Ints, Ints]:
-    family_of_atom = np.full(atoms.num_atoms, -1, dtype=np.int64)
+    atoms: Atoms, component: Ints, axis: Ints, roles: Ints, is_free: np.ndarray
+) -> tuple[tuple[Family, ...], Ints]:
     group_of_atom = np.full(atoms.num_atoms, -1, dtype=np.int64)
-    free = np.flatnonzero(is_free)
-    free = free[np.lexsort((free, component[free]))]
-    starts = np.flatnonzero(np.r_[True, component[free][1:] != component[free][:-1]])
-    by_axes: dict[bytes, list[Ints]] = {}
-    for group in np.split(free, starts[1:]) if len(free) else []:
-        by_axes.setdefault(axis[group].tobytes(), []).append(group)
     inexact = _inexact_by_component(atoms, component)
     families: list[Family] = []
     taken: dict[str, int] = {}
-    for groups in sorted(by_axes.values(), key=lambda g: int(g[0][0])):
-        table = np.stack(groups)  # (num_groups, atoms of a group), each row sorted by atom
-        family_of_atom[table] = len(families)
-        group_of_atom[table] = np.arange(len(groups))[:, None]
+    num_groups = 0
+    for table in _tables(component, axis, is_free):
+        group_of_atom[table] = np.arange(num_groups, num_groups + len(table))[:, None]
+        num_groups += len(table)
         ops = sorted(op for op, found in inexact.items() if found[component[table[:, 0]]].any())
-        families.append(_family(atoms, axis, table, tuple(ops), taken))
-    return tuple(families), family_of_atom, group_of_atom
+        families.append(_family(atoms, axis[table[0]], table, roles, tuple(ops), taken))
+    return tuple(families), group_of_atom
 
 
-def _family(
-    atoms: Atoms, axis: Ints, table: Ints, ops: tuple[str, ...], taken: dict[str, int]
+def _tables(component: Ints, axis: Ints, is_free: np.ndarray) -> list[Ints]:
+    """Return for each family its atoms, (num_groups, atoms of a group), each row ascending."""
+    free = np.flatnonzero(is_free)
+    if len(free) == 0:
+        return []
+    free = free[np.argsort(component[free], kind="stable")]
+    group_of = component[free]
+    starts = _run_starts(group_of)
+    # Groups that touch the same axes have the same sum of random 64-bit numbers, one for each axis.
+    numbers = np.random.default_rng(0).integers(2**63, size=int(axis[-1]) + 1, dtype=np.uint64)
+    sums = np.add.reduceat(numbers[axis[free]], starts)
+    sizes = np.diff(starts, append=len(free))
+    _, first, family = np.unique(sums, return_index=True, return_inverse=True)
+    order = np.argsort(first[family], kind="stable")  # families by their first atom
+    cuts = np.flatnonzero(np.diff(first[family][order])) + 1
+    tables = []
+    for groups in np.split(order, cuts):
+        table = free[starts[groups][:, None] + np.arange(sizes[groups[0]])]
+        if (axis[table] != axis[table[0]]).any():
+            raise AssertionError("two different sets of axes have the same 64-bit sum")
+        tables.append(table)
+    return tables
+
+
+def _run_starts(values: Ints) -> Ints:
+    """Return where in ``values`` a run of equal ones begins."""
+    is_start = np.empty(len(values), dtype=bool)
+    is_start[0] = True
+    np.not_equal(values[1:], values[:-1], out=is_start[1:])
+    return np.flatnonzero(is_start)
+
+
+def _family(  # what a family is made of
+    atoms: Atoms, axes: Ints, table: Ints, roles: Ints, ops: tuple[str, ...], taken: dict[str, int]
 ) -> Family:
-    members = []
-    for number in np.unique(axis[table[0]]):
-        columns = table[:, axis[table[0]] == number]
-        tensor, dim = atoms.axes[number]
-        index = torch.from_numpy(columns - atoms.starts[number])
-        role = MemberRole(int(atoms.roles[columns].max()))
-        members.append(Member(tensor, dim, index, role))
+    starts = _run_starts(axes)
+    index = torch.from_numpy(table - atoms.starts[axes])
+    role_of = np.maximum.reduceat(roles[table].max(0), starts)
+    sizes = np.diff(starts, append=len(axes)).tolist()
+    columns = index.split(sizes, dim=1)
+    members = [
+        Member(atoms.axes[number][0], atoms.axes[number][1], index_GK, _ROLES[role])
+        for number, index_GK, role in zip(
+            axes[starts].tolist(), columns, role_of.tolist(), strict=True
+        )
+    ]
     first = next(m.tensor for m in members if m.role is MemberRole.PRODUCER)
     taken[first] = taken.get(first, 0) + 1
     name = first if taken[first] == 1 else f"{first}#{taken[first]}"
@@ -152,13 +190,14 @@ def _inexact_by_component(atoms: Atoms, component: Ints) -> dict[str, np.ndarray
     return found
 
 
-def _frozen(atoms: Atoms, component: Ints, axis: Ints, pin_of: Ints) -> tuple[FrozenChannels, ...]:
-    pins = pin_of[component]
-    is_frozen = (pins < np.iinfo(np.int64).max) & (atoms.roles == MemberRole.PRODUCER)
+def _frozen(atoms: Atoms, axis: Ints, pins: Ints, roles: Ints) -> tuple[FrozenChannels, ...]:
+    """Return the pinned filters by axis; ``pins`` says for each atom its first pin."""
+    chosen = np.flatnonzero((pins < np.iinfo(np.int64).max) & (roles == MemberRole.PRODUCER))
+    if len(chosen) == 0:
+        return ()
+    cuts = np.flatnonzero(np.diff(axis[chosen])) + 1
     frozen = []
-    for number in np.unique(axis[is_frozen]):
-        chosen = is_frozen & (axis == number)
-        tensor, dim = atoms.axes[number]
-        pin = atoms.pins[int(pins[chosen].min())]
-        frozen.append(FrozenChannels(tensor, dim, int(chosen.sum()), pin))
+    for ids in np.split(chosen, cuts):
+        tensor, dim = atoms.axes[axis[ids[0]]]
+        frozen.append(FrozenChannels(tensor, dim, len(ids), atoms.pins[int(pins[ids].min())]))
     return tuple(frozen)

@@ -4,10 +4,12 @@
 values that never change, so both roads into a `Program` end here.
 """
 
+import functools
+
 import torch
 from torch import fx
 
-from worker.engine.errors import UnsupportedOpError
+from worker.engine.errors import ModelRejectedError, UnsupportedOpError
 from worker.engine.program.shapes import where
 
 # Operators whose result may share memory with their first argument.
@@ -18,6 +20,7 @@ VIEWS = frozenset(
 )
 
 
+@functools.cache
 def op_name(target: object) -> str:
     """Return the bare name of a call target, such as ``conv2d``, without its overload."""
     if isinstance(target, torch._ops.OpOverload):  # noqa: SLF001  # torch has no public name for it
@@ -35,7 +38,9 @@ def make_functional(graph: fx.Graph) -> None:
     for node in list(graph.nodes):
         if node.op != "call_function" or not is_in_place(node.target):
             continue
-        written = node.args[0]
+        written = node.args[0] if node.args else None
+        if not isinstance(written, fx.Node):
+            raise ModelRejectedError(f"{where(node)} has no tensor to write into")
         for alias in _aliases(written):
             if any(order[user] > order[node] for user in alias.users if user is not node):
                 raise UnsupportedOpError(

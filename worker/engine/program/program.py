@@ -39,9 +39,11 @@ class InputSpec:
         return torch.zeros(shape, dtype=self.dtype)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """A model as data. Treat graph and tensors as immutable: surgery builds new ones.
+
+    A program equals only itself, so that what is found out about it can be remembered.
 
     Attributes:
         graph: ``placeholder`` nodes for the inputs in order, ``get_attr`` nodes whose target is a

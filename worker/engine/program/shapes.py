@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from worker.engine.errors import ModelRejectedError
+from worker.engine.program.known_shapes import known_shape
 from worker.engine.program.module import resolve
 from worker.engine.program.program import Program
 
@@ -52,6 +53,9 @@ def _on_meta(value: Any) -> Any:  # noqa: ANN401  # any literal
 def _call(node: fx.Node, values: Shapes) -> Any:  # noqa: ANN401  # whatever the operator returns
     args = [_on_meta(value) for value in resolve(node.args, values)]
     kwargs = {name: _on_meta(resolve(v, values)) for name, v in node.kwargs.items()}
+    known = known_shape(node.target, args, kwargs)
+    if known is not None:
+        return known
     try:
         with torch.no_grad():
             value = node.target(*args, **kwargs)  # type: ignore[operator]

@@ -59,6 +59,8 @@ def _scored(program: Program, family: Family, scope: Scope) -> list[Member]:
 
 def _slice_norms(tensor: Tensor, member: Member, order: int) -> Tensor:
     """Return the norm of every slice along ``member.dim``, (num_groups, K)."""
-    rows = tensor.detach().double().movedim(member.dim, 0).reshape(tensor.shape[member.dim], -1)
+    rows = tensor.detach().movedim(member.dim, 0).reshape(tensor.shape[member.dim], -1)
+    if rows.dtype not in (torch.float32, torch.float64):  # halves overflow
+        rows = rows.float()
     norms: Tensor = torch.linalg.vector_norm(rows, ord=order, dim=1)
-    return norms[member.index_GK]
+    return norms.double()[member.index_GK]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from worker.engine.selection.ladder import Ladder
 
 Widths = dict[str, int]
-Cost = Callable[[Mapping[str, int]], int]
+Cost = Callable[[Mapping[str, int]], float]
 
 
 def descend(ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float) -> Widths:
@@ -21,8 +21,9 @@ def descend(ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float
     Args:
         ladders: The families that may narrow.
         widths: Where every family stands; families without a ladder here stay so.
-        cost: The cost of given widths; it falls when a width falls, and a step saves less the
-            narrower its neighbours are (both hold for MACs, parameters and groups).
+        cost: The cost of given widths. MACs, parameters and groups fall with every step, and a
+            step saves less the narrower its neighbours are; of a staircase such as latency, steps
+            that save nothing are taken together with the next one that does.
         target: The cost to reach.
     """
     return _give_back(ladders, _narrow(ladders, dict(widths), cost, target), cost, target)
@@ -30,7 +31,7 @@ def descend(ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float
 
 def _narrow(ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float) -> Widths:
     current = cost(widths)
-    heap: list[tuple[float, int, int]] = []
+    heap: list[tuple[float, float, int]] = []
     for index, ladder in enumerate(ladders):
         _push(heap, index, _price(ladder, widths, cost, current))
     # Savings only shrink as neighbours narrow, so a price in the heap is at most the true one: the
@@ -44,8 +45,8 @@ def _narrow(ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float
             _push(heap, index, price)
             continue
         if current + price[1] <= target:
-            index = _cheapest_last_step(ladders, widths, cost, target)
-        widths = _stepped(ladders[index], widths)
+            index = _cheapest_last_step(ladders, widths, cost, current, target)
+        widths = _stepped(ladders[index], widths, cost, current)
         current = cost(widths)
         _push(heap, index, _price(ladders[index], widths, cost, current))
     return widths
@@ -69,37 +70,50 @@ def _give_back(ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: fl
     return widths
 
 
-def _price(ladder: Ladder, widths: Widths, cost: Cost, current: int) -> tuple[float, int] | None:
-    """Return (saliency lost per unit saved, minus the saving) of the next step down."""
+def _step(ladder: Ladder, widths: Widths, cost: Cost, current: float) -> tuple[int, float] | None:
+    """Return the first width below that saves anything, and what it saves."""
     narrow = ladder.next_below(widths[ladder.name])
-    if narrow is None:
+    while narrow is not None:
+        saving = current - cost({**widths, ladder.name: narrow})
+        if saving > 0:
+            return narrow, saving
+        narrow = ladder.next_below(narrow)
+    return None
+
+
+def _price(
+    ladder: Ladder, widths: Widths, cost: Cost, current: float
+) -> tuple[float, float] | None:
+    """Return (saliency lost per unit saved, minus the saving) of the next step down."""
+    step = _step(ladder, widths, cost, current)
+    if step is None:
         return None
-    saving = current - cost({**widths, ladder.name: narrow})
-    if saving <= 0:
-        return None
+    narrow, saving = step
     lost = ladder.saliency_between(narrow, widths[ladder.name])
     return max(0.0, lost) / saving, -saving
 
 
 def _cheapest_last_step(
-    ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float
+    ladders: Sequence[Ladder], widths: Widths, cost: Cost, current: float, target: float
 ) -> int:
     """Return the ladder whose next step reaches the target with the least saliency lost."""
     found: list[tuple[float, int]] = []
     for index, ladder in enumerate(ladders):
-        stepped = _stepped(ladder, widths)
+        stepped = _stepped(ladder, widths, cost, current)
         if stepped != widths and cost(stepped) <= target:
             lost = ladder.saliency_between(stepped[ladder.name], widths[ladder.name])
             found.append((lost, index))
     return min(found)[1]
 
 
-def _stepped(ladder: Ladder, widths: Widths) -> Widths:
-    narrow = ladder.next_below(widths[ladder.name])
-    return widths if narrow is None else {**widths, ladder.name: narrow}
+def _stepped(ladder: Ladder, widths: Widths, cost: Cost, current: float) -> Widths:
+    step = _step(ladder, widths, cost, current)
+    return widths if step is None else {**widths, ladder.name: step[0]}
 
 
-def _push(heap: list[tuple[float, int, int]], index: int, price: tuple[float, int] | None) -> None:
+def _push(
+    heap: list[tuple[float, float, int]], index: int, price: tuple[float, float] | None
+) -> None:
     if price is not None:
         heapq.heappush(heap, (*price, index))
 

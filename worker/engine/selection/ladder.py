@@ -4,8 +4,10 @@ Widths go down in steps of ``round_to`` channels, so a block of filters leaves t
 of this package walks these ladders; limits, exclusions and overrides live here alone.
 """
 
+import bisect
 import math
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -44,7 +46,9 @@ class Ladder:
 
     def nearest(self, width: float) -> int:
         """Return the allowed width nearest to ``width``, the larger of two."""
-        return min(self.widths, key=lambda allowed: (abs(allowed - width), -allowed))
+        above = bisect.bisect_right(self.widths, -width, key=operator.neg)
+        around = self.widths[max(0, above - 1) : above + 1]  # the last not below it, and the next
+        return min(around, key=lambda allowed: (abs(allowed - width), -allowed))
 
     def next_below(self, width: int) -> int | None:
         """Return the next allowed width below ``width``."""
@@ -65,8 +69,19 @@ class Ladder:
         return mask
 
 
-def make_ladder(family: Family, saliency_G: Tensor, options: SelectionOptions) -> Ladder:
+def make_ladder(
+    family: Family,
+    saliency_G: Tensor,
+    options: SelectionOptions,
+    efficient: Sequence[int] | None = None,
+) -> Ladder:
     """Return the ladder of a family.
+
+    Args:
+        family: Whose ladder.
+        saliency_G: Its scores.
+        options: Limits, overrides, exclusions.
+        efficient: The widths worth having, descending; needed for ``round_to: auto``.
 
     Raises:
         PlanError: The saliency does not fit the family or is not finite.
@@ -82,7 +97,9 @@ def make_ladder(family: Family, saliency_G: Tensor, options: SelectionOptions) -
         name=family.name,
         order=tuple(order.tolist()),
         curve=tuple(saliency_G[order].tolist()),
-        widths=(family.num_groups,) if is_excluded else _widths(family, options, override),
+        widths=(family.num_groups,)
+        if is_excluded
+        else _widths(family, options, override, efficient),
         ratio=override.ratio,
         is_excluded=is_excluded,
     )
@@ -94,7 +111,12 @@ def unmatched(globs: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
     return tuple(g for g in globs if not any(fnmatchcase(name, g) for name in known))
 
 
-def _widths(family: Family, options: SelectionOptions, override: LayerOverride) -> tuple[int, ...]:
+def _widths(
+    family: Family,
+    options: SelectionOptions,
+    override: LayerOverride,
+    efficient: Sequence[int] | None,
+) -> tuple[int, ...]:
     num_groups = family.num_groups
     max_ratio = options.max_ratio if override.max_ratio is None else override.max_ratio
     if override.ratio is not None and override.max_ratio is None:
@@ -103,6 +125,10 @@ def _widths(family: Family, options: SelectionOptions, override: LayerOverride) 
     per_group = family.producers()[0].index_GK.shape[1]
     # An epsilon: 10 * (1 - 0.9) is 0.9999999999999998.
     lowest = max(1, math.ceil(num_groups * (1 - max_ratio) - 1e-9), math.ceil(channels / per_group))
+    if options.round_to == "auto":
+        if efficient is None:
+            raise PlanError("round_to: auto needs measured latencies")
+        return (num_groups, *(w for w in efficient if lowest <= w < num_groups))
     step = options.round_to // math.gcd(options.round_to, per_group)
     if num_groups < step:
         step = 1  # narrower than one block: there is no multiple to keep

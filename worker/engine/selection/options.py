@@ -25,7 +25,7 @@ class Ratio:
 class Budget:
     """Remove the groups that matter least for what they cost until a share of the cost is left."""
 
-    unit: Literal["macs", "params"]
+    unit: Literal["macs", "params", "latency"]
     share: float
 
 
@@ -47,7 +47,8 @@ class SelectionOptions:
         max_ratio: No family loses more than this share of its groups.
         min_channels: No family keeps fewer channels than this, or than it has.
         round_to: Kept widths are multiples of this, where a layer is at least as wide; kernels
-            compute in blocks, and a width of 11 is slower than one of 16.
+            compute in blocks, and a width of 11 is slower than one of 16. ``auto``: only widths
+            that the measured staircase of the layer finds worth having.
         exclude: Globs on the names of filters (`conv1.weight`); what matches keeps everything.
         layers: Overrides by glob on the same names; of several that match, the later one counts.
     """
@@ -55,6 +56,6 @@ class SelectionOptions:
     mode: Steepness | Ratio | Budget = field(default_factory=Steepness)
     max_ratio: float = 0.9
     min_channels: int = 4
-    round_to: int = 1
+    round_to: int | Literal["auto"] = 1
     exclude: tuple[str, ...] = ()
     layers: Mapping[str, LayerOverride] = field(default_factory=lambda: MappingProxyType({}))

@@ -19,14 +19,29 @@ from worker.engine.selection.steepness import cut
 
 
 class CostModel(Protocol):
-    """What a program costs when only some groups are kept; `graph.cost.CostModel` is one."""
+    """What a program costs as a function of widths; `graph.cost.CostModel` is one.
 
-    def macs(self, keeps: Mapping[str, Tensor]) -> int:
+    ``orders`` has for each family its groups, the first to go first.
+    """
+
+    def macs_by_width(self, orders: Mapping[str, Sequence[int]]) -> Cost:
         """Return the multiply-accumulates of one sample."""
         ...
 
-    def params(self, keeps: Mapping[str, Tensor]) -> int:
+    def params_by_width(self, orders: Mapping[str, Sequence[int]]) -> Cost:
         """Return the number of parameters."""
+        ...
+
+
+class Latency(Protocol):
+    """How long a program takes on the target; `latency.LatencyModel` is one."""
+
+    def seconds_by_width(self, orders: Mapping[str, Sequence[int]]) -> Cost:
+        """Return the seconds of one call."""
+        ...
+
+    def efficient_widths(self, name: str) -> Sequence[int]:
+        """Return the widths of a family that are worth having, descending."""
         ...
 
 
@@ -67,6 +82,7 @@ def select(
     saliency: Mapping[str, Tensor],
     options: SelectionOptions,
     cost: CostModel,
+    latency: Latency | None = None,
 ) -> Selection:
     """Choose which groups stay. Same arguments, same result: ties fall in the order of groups.
 
@@ -74,20 +90,25 @@ def select(
         analysis: The families.
         saliency: For each family its scores (num_groups,), comparable between families.
         options: The rule and its limits.
-        cost: What the program costs under given masks.
+        cost: What the program costs under given widths.
+        latency: How long it takes; needed for a latency budget and for ``round_to: auto``.
 
     Raises:
         NothingPrunableError: No family can lose a group under these options.
         PlanError: The saliency does not fit, or the budget cannot be met.
     """
-    ladders = [make_ladder(f, saliency[f.name], options) for f in analysis.families]
+    ladders = []
+    for family in analysis.families:
+        is_auto = options.round_to == "auto" and latency is not None
+        efficient = latency.efficient_widths(family.name) if latency and is_auto else None
+        ladders.append(make_ladder(family, saliency[family.name], options, efficient))
     if all(len(ladder.widths) == 1 for ladder in ladders):
         raise NothingPrunableError(
             "no filter can be removed: every channel is frozen, excluded or within the limits "
             f"(max_ratio {options.max_ratio:g}, min_channels {options.min_channels}, "
             f"round_to {options.round_to})"
         )
-    choices = _choose(ladders, options, cost)
+    choices = _choose(ladders, options, cost, latency)
     names = {m.tensor for f in analysis.families for m in f.members}
     names |= {frozen.tensor for frozen in analysis.frozen}
     return Selection(
@@ -98,7 +119,10 @@ def select(
 
 
 def _choose(
-    ladders: Sequence[Ladder], options: SelectionOptions, cost: CostModel
+    ladders: Sequence[Ladder],
+    options: SelectionOptions,
+    cost: CostModel,
+    latency: Latency | None,
 ) -> dict[str, _Choice]:
     chosen: dict[str, _Choice] = {}
     for ladder in ladders:
@@ -111,7 +135,8 @@ def _choose(
     if isinstance(mode, Steepness):
         return chosen | {ladder.name: _by_steepness(ladder, mode) for ladder in free}
     if isinstance(mode, Budget):
-        return chosen | _by_budget(ladders, free, chosen, mode, cost)
+        orders = {ladder.name: ladder.order for ladder in ladders}
+        return chosen | _by_budget(free, chosen, mode, _measure(mode, orders, cost, latency))
     if mode.scope == "layer":
         return chosen | {ladder.name: _by_ratio(ladder, mode.ratio, "ratio") for ladder in free}
     return chosen | _by_global_ratio(free, mode)
@@ -137,19 +162,15 @@ def _by_global_ratio(free: Sequence[Ladder], mode: Ratio) -> dict[str, _Choice]:
 
 
 def _by_budget(
-    ladders: Sequence[Ladder],
-    free: Sequence[Ladder],
-    chosen: Mapping[str, _Choice],
-    mode: Budget,
-    cost: CostModel,
+    free: Sequence[Ladder], chosen: Mapping[str, _Choice], mode: Budget, measure: Cost
 ) -> dict[str, _Choice]:
-    measure = _width_cost(ladders, mode, cost)
-    whole = {ladder.name: ladder.num_groups for ladder in ladders}
-    target = mode.share * measure(whole)
-    start = whole | {name: choice.width for name, choice in chosen.items()}
+    dense = measure({})
+    target = mode.share * dense
+    start = {ladder.name: ladder.num_groups for ladder in free}
+    start |= {name: choice.width for name, choice in chosen.items()}
     widths = descend(free, start, measure, target)
     if (reached := measure(widths)) > target:
-        nearest = reached / max(1, measure(whole))
+        nearest = reached / dense if dense > 0 else 1.0
         raise PlanError(
             f"a budget of {mode.share:g} of the {mode.unit} cannot be met: with every layer at its "
             f"narrowest {nearest:.4f} is left; lower min_channels or round_to, raise max_ratio, "
@@ -158,10 +179,18 @@ def _by_budget(
     return _choices(free, widths, f"least saliency for the {mode.unit} saved")
 
 
-def _width_cost(ladders: Sequence[Ladder], mode: Budget, cost: CostModel) -> Cost:
-    measure = cost.macs if mode.unit == "macs" else cost.params
-    by_name = {ladder.name: ladder for ladder in ladders}
-    return lambda widths: measure({name: by_name[name].keep(w) for name, w in widths.items()})
+def _measure(
+    mode: Budget,
+    orders: Mapping[str, Sequence[int]],
+    cost: CostModel,
+    latency: Latency | None,
+) -> Cost:
+    if mode.unit != "latency":
+        by_width = cost.macs_by_width if mode.unit == "macs" else cost.params_by_width
+        return by_width(orders)
+    if latency is None:
+        raise PlanError("a latency budget needs measured latencies")
+    return latency.seconds_by_width(orders)
 
 
 def _choices(free: Sequence[Ladder], widths: Widths, reason: str) -> dict[str, _Choice]:

@@ -4,6 +4,7 @@ Every value's new shape is known beforehand from its labels, so shape propagatio
 program either confirms every node or names the first one that is wrong.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from torch import Tensor, fx
 
 from worker.engine.errors import PlanError
 from worker.engine.graph.analysis import Analysis
-from worker.engine.graph.cost import kept_atoms
 from worker.engine.graph.propagate import Labels
 from worker.engine.plan import Plan, check_fits
 from worker.engine.program.functional import op_name
@@ -33,12 +33,12 @@ def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
         PlanError: The plan is for another graph, or a value does not get the shape it should.
     """
     check_fits(plan, program)
-    is_kept = kept_atoms(analysis, plan.keeps())
+    keeps = plan.keeps()
+    is_kept = analysis.kept_atoms(keeps)
     tensors = dict(program.tensors)
-    for axis in plan.axes:
-        tensor = tensors[axis.tensor]
-        index = torch.tensor(axis.kept, device=tensor.device)
-        tensors[axis.tensor] = tensor.index_select(axis.dim, index).contiguous()
+    for (name, dim), kept in analysis.kept_indices(keeps).items():
+        index = torch.from_numpy(kept).to(tensors[name].device)
+        tensors[name] = tensors[name].index_select(dim, index)
     graph, copies = _rewrite(program, analysis, is_kept)
     smaller = Program(graph, tensors, program.roles, program.inputs, program.output_tree)
     _confirm(copies, propagate(smaller), analysis, is_kept)
@@ -63,25 +63,38 @@ def _rewrite(
 def _confirm(
     copies: dict[fx.Node, fx.Node], actual: Shapes, analysis: Analysis, is_kept: np.ndarray
 ) -> None:
+    counts: dict[int, int] = {}  # by the identity of a label: neighbours share theirs
+
+    def count(ids: Tensor) -> int:
+        found = counts.get(id(ids))
+        if found is None:
+            index = ids.numpy()
+            found = int(np.count_nonzero(is_kept[index] | (index < 0)))
+            counts[id(ids)] = found
+        return found
+
     for node, copied in copies.items():
         if node.op == "output":
             continue
-        labels = analysis.labels.get(node, {})
-        expected = _expected(analysis.shapes[node], labels, is_kept)
+        expected = _expected(analysis.shapes[node], analysis.labels.get(node, {}), count)
         found = _shapes(actual[copied])
         if expected != found:
             raise PlanError(f"{where(node)} came out as {found}, expected {expected}")
 
 
-def _expected(value: Any, labels: Labels | list[Labels], is_kept: np.ndarray) -> Any:  # noqa: ANN401
+def _expected(
+    value: Any,  # noqa: ANN401  # a tensor, several, or a number
+    labels: Labels | list[Labels],
+    count: Callable[[Tensor], int],
+) -> Any:  # noqa: ANN401
     if isinstance(value, Tensor):
         shape = list(value.shape)
         for dim, ids in labels.items() if isinstance(labels, dict) else ():
-            shape[dim] = int((is_kept[ids.numpy()] | (ids.numpy() < 0)).sum())
+            shape[dim] = count(ids)
         return tuple(shape)
     if isinstance(value, (list, tuple)):
         each = labels if isinstance(labels, list) else [{}] * len(value)
-        return [_expected(v, found, is_kept) for v, found in zip(value, each, strict=True)]
+        return [_expected(v, found, count) for v, found in zip(value, each, strict=True)]
     return None
 
 

@@ -1,0 +1,315 @@
+"""The dependency analysis against brute-force probing: write garbage into slices, see what moves.
+
+Every nonlinearity keeps zero at zero and has no dead zone, so a channel that is silenced stays
+silent, and one that is read moves the outputs.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from tests.fixtures.networks import randomise
+from worker.engine.graph import Analysis, analyse
+from worker.engine.graph.atoms import MemberRole
+from worker.engine.graph.groups import Family, Member
+from worker.engine.program.exported import export, from_exported
+from worker.engine.program.module import ProgramModule
+from worker.engine.program.program import Program
+
+# Only the flow of data ties these channels; the others also tie some to keep sizes divisible.
+FLOWING = (
+    "conv depthwise residual cat split uneven_split squeeze_excite gate pool branches scale"
+).split()
+KINDS = [*FLOWING, "grouped", "shuffle"]
+SIZE = 4
+_SLOW = [HealthCheck.too_slow]
+
+Tensors = dict[str, Tensor]
+Atom = tuple[str, int, int]
+
+
+@dataclass(frozen=True)
+class Spec:
+    kinds: tuple[str, ...]
+    width: int
+    is_flattened: bool
+    has_tap: bool
+    seed: int
+
+
+class Probed(nn.Module):
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.stem = nn.Conv2d(1, spec.width, 3, padding=1)
+        self.blocks = nn.ModuleList()
+        channels, size = spec.width, SIZE
+        for kind in spec.kinds:
+            self.blocks.append(_block(kind, channels))
+            channels *= 2 if kind in {"cat", "branches"} else 1
+            size = max(1, size // 2) if kind == "pool" else size
+        self.fc = nn.Linear(channels * size**2 if spec.is_flattened else channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = F.leaky_relu(self.stem(x), 0.3)
+        tap = x
+        for number, (kind, block) in enumerate(zip(self.spec.kinds, self.blocks, strict=True)):
+            x = _apply(kind, block, x)
+            tap = x if number == len(self.blocks) // 2 else tap
+        logits: Tensor = self.fc(x.flatten(1) if self.spec.is_flattened else x.mean((2, 3)))
+        return (logits, tap) if self.spec.has_tap else logits
+
+
+def _layer(inputs: int, outputs: int, groups: int = 1) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1, groups=groups),
+        nn.BatchNorm2d(outputs),
+        nn.LeakyReLU(0.3),
+    )
+
+
+def _block(kind: str, channels: int) -> nn.Module:
+    half, quarter = channels // 2, channels // 4
+    by_kind: dict[str, Callable[[], nn.Module]] = {
+        "depthwise": lambda: _layer(channels, channels, channels),
+        "grouped": lambda: _layer(channels, channels, 2),
+        "split": lambda: _layer(half, half),
+        "uneven_split": lambda: _layer(quarter, channels),
+        "squeeze_excite": lambda: nn.Sequential(
+            nn.Linear(channels, half), nn.LeakyReLU(0.3), nn.Linear(half, channels), nn.Sigmoid()
+        ),
+        "branches": lambda: nn.ModuleList(_layer(channels, channels) for _ in range(2)),
+        "scale": lambda: nn.ParameterList([torch.rand(channels, 1, 1) + 0.5]),
+        "pool": nn.Identity,
+    }
+    return by_kind.get(kind, lambda: _layer(channels, channels))()
+
+
+def _apply(kind: str, block: nn.Module, x: Tensor) -> Tensor:
+    steps: dict[str, Callable[[], Tensor]] = {
+        "residual": lambda: x + block(x),
+        "cat": lambda: torch.cat([x, block(x)], dim=1),
+        "split": lambda: _split(block, x),
+        "uneven_split": lambda: _uneven_split(block, x),
+        "squeeze_excite": lambda: x * block(x.mean((2, 3)))[:, :, None, None],
+        "gate": lambda: x * torch.sigmoid(block(x).mean((2, 3), keepdim=True)),
+        "shuffle": lambda: _shuffle(block(x)),
+        "pool": lambda: F.max_pool2d(x, 2) if x.shape[2] > 1 else x,
+        "branches": lambda: torch.cat([b(x) for b in block.children()], dim=1),
+        "scale": lambda: x * next(block.parameters()),
+    }
+    return steps.get(kind, lambda: block(x))()
+
+
+def _split(block: nn.Module, x: Tensor) -> Tensor:
+    left, right = x.chunk(2, dim=1)
+    return torch.cat([right, block(left)], dim=1)
+
+
+def _uneven_split(block: nn.Module, x: Tensor) -> Tensor:
+    quarter = x.shape[1] // 4
+    left, right = x.split([quarter, x.shape[1] - quarter], dim=1)
+    return block(left) + torch.cat([right, left], dim=1)
+
+
+def _shuffle(x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    return x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+def specs(kinds: list[str]) -> st.SearchStrategy[Spec]:
+    return st.builds(
+        Spec,
+        st.lists(st.sampled_from(kinds), min_size=1, max_size=4).map(tuple),
+        st.sampled_from([4, 8]),
+        st.booleans(),
+        st.booleans(),
+        st.integers(0, 2**20),
+    )
+
+
+class Probe:
+    def __init__(self, spec: Spec) -> None:
+        torch.manual_seed(spec.seed)
+        model = randomise(Probed(spec), spec.seed)
+        program = from_exported(export(model, (torch.randn(2, 1, SIZE, SIZE),)))
+        self.spec = spec
+        self.program: Program = program.map_tensors(
+            lambda t: t.double() if t.is_floating_point() else t
+        )
+        self.analysis: Analysis = analyse(program)
+        self.inputs = tuple(x.double() for x in program.example_inputs(2, spec.seed % 1000))
+        self.generator = torch.Generator().manual_seed(spec.seed)
+
+    def tensors(self) -> Tensors:
+        return {name: t.clone() for name, t in self.program.tensors.items()}
+
+    def outputs(self, tensors: Tensors) -> Tensor:
+        module = ProgramModule(self.program.with_tensors(tensors), copy=False).eval()
+        with torch.no_grad():
+            return torch.cat([out.flatten() for out in module.run(self.inputs)])
+
+    def garble(self, tensors: Tensors, name: str, dim: int, index: Tensor) -> None:
+        shape = list(tensors[name].shape)
+        shape[dim] = len(index)
+        noise = torch.rand(shape, generator=self.generator, dtype=torch.float64)
+        tensors[name].index_copy_(dim, index, 2 * noise + 0.5)
+
+    def groups(self) -> Iterator[tuple[Family, int]]:
+        for family in self.analysis.families:
+            if family.is_exact:
+                last = family.num_groups - 1
+                for group in sorted({0, last, self.spec.seed % family.num_groups}):
+                    yield family, group
+
+
+def readers(family: Family) -> list[Member]:
+    return [m for m in family.members if m.role is MemberRole.CONSUMER]
+
+
+def writers(family: Family) -> list[Member]:
+    return [m for m in family.members if m.role is not MemberRole.CONSUMER]
+
+
+def silence(tensors: Tensors, members: list[Member], group: int) -> None:
+    for member in members:
+        tensors[member.tensor].index_fill_(member.dim, member.index_GK[group], 0)
+
+
+def is_unmoved(before: Tensor, after: Tensor) -> bool:
+    return bool(((before - after).abs() <= 1e-12 * (1 + before.abs().max())).all())
+
+
+def has_moved(before: Tensor, after: Tensor) -> bool:
+    return bool((before - after).abs().max() > 1e-9 * before.abs().max())
+
+
+def probed(max_examples: int, kinds: list[str]) -> Callable[[Callable[[Spec], None]], object]:
+    def decorate(test: Callable[[Spec], None]) -> object:
+        decorated = given(specs(kinds))(test)
+        for is_flattened in (False, True):
+            for start in range(0, len(kinds), 3):
+                chosen = tuple(kinds[start : start + 3])
+                decorated = example(Spec(chosen, 8, is_flattened, not is_flattened, start))(
+                    decorated
+                )
+        return settings(max_examples=max_examples, deadline=None, suppress_health_check=_SLOW)(
+            decorated
+        )
+
+    return decorate
+
+
+@probed(25, KINDS)
+def test_only_the_group_writes_what_its_readers_read(spec: Spec) -> None:
+    probe = Probe(spec)
+    for family, group in probe.groups():
+        silent = probe.tensors()
+        silence(silent, writers(family), group)
+        before = probe.outputs(silent)
+        for member in readers(family):
+            probe.garble(silent, member.tensor, member.dim, member.index_GK[group])
+        silence(silent, writers(family), group)
+        assert is_unmoved(before, probe.outputs(silent)), (family.name, group)
+
+
+@probed(25, KINDS)
+def test_only_the_readers_of_a_group_read_what_it_writes(spec: Spec) -> None:
+    probe = Probe(spec)
+    for family, group in probe.groups():
+        deaf = probe.tensors()
+        silence(deaf, readers(family), group)
+        before = probe.outputs(deaf)
+        for member in writers(family):
+            probe.garble(deaf, member.tensor, member.dim, member.index_GK[group])
+        silence(deaf, readers(family), group)
+        assert is_unmoved(before, probe.outputs(deaf)), (family.name, group)
+
+
+@probed(15, FLOWING)
+def test_data_flows_between_all_members_of_a_group(spec: Spec) -> None:
+    """A reader hears a writer if the outputs move when all other readers are deaf.
+
+    Over these pairs a group must be connected: no part of it would do alone.
+    """
+    probe = Probe(spec)
+    for family, group in probe.groups():
+        if family.num_groups > 1:
+            flows = _flows(probe, family, group)
+            atoms = set(_atoms(family.members, group))
+            assert _reach(next(iter(atoms)), flows) == atoms, (family.name, group)
+
+
+@probed(15, KINDS)
+def test_what_is_frozen_for_reaching_the_output_moves_it(spec: Spec) -> None:
+    probe = Probe(spec)
+    before = probe.outputs(probe.tensors())
+    reaching = [f for f in probe.analysis.frozen if "reaches the network's output" in f.pin.reason]
+    assert spec.has_tap or [frozen.tensor for frozen in reaching] == ["fc.weight"]
+    for frozen in reaching:
+        free = {
+            int(index)
+            for family in probe.analysis.families
+            for member in family.members
+            if (member.tensor, member.dim) == (frozen.tensor, frozen.dim)
+            for index in member.index_GK.flatten()
+        }
+        indices = set(range(probe.program.tensors[frozen.tensor].shape[frozen.dim])) - free
+        assert len(indices) == frozen.num_channels
+        for index in sorted(indices):
+            changed = probe.tensors()
+            probe.garble(changed, frozen.tensor, frozen.dim, torch.tensor([index]))
+            assert has_moved(before, probe.outputs(changed)), (frozen, index)
+    assert "fc.weight" in {frozen.tensor for frozen in reaching}
+
+
+@pytest.mark.parametrize("is_flattened", [False, True])
+def test_every_channel_of_a_plain_chain_is_free(is_flattened: bool) -> None:
+    probe = Probe(Spec(("conv", "conv"), 4, is_flattened, has_tap=False, seed=0))
+    sizes = {family.name: family.num_groups for family in probe.analysis.families}
+    assert sizes == {"stem.weight": 4, "blocks.0.0.weight": 4, "blocks.1.0.weight": 4}
+
+
+def _atoms(members: list[Member] | tuple[Member, ...], group: int) -> Iterator[Atom]:
+    for member in members:
+        for index in member.index_GK[group].tolist():
+            yield member.tensor, member.dim, index
+
+
+def _flows(probe: Probe, family: Family, group: int) -> list[tuple[Atom, Atom]]:
+    found = []
+    heard = list(_atoms(readers(family), group))
+    for reader in heard:
+        alone = probe.tensors()
+        for name, dim, index in heard:
+            if (name, dim, index) != reader:
+                alone[name].select(dim, index).zero_()
+        before = probe.outputs(alone)
+        for writer in _atoms(writers(family), group):
+            name, dim, index = writer
+            changed = {key: t.clone() if key == name else t for key, t in alone.items()}
+            probe.garble(changed, name, dim, torch.tensor([index]))
+            for other in heard:
+                if other[0] == name and other != reader:
+                    changed[name].select(other[1], other[2]).zero_()
+            if has_moved(before, probe.outputs(changed)):
+                found.append((writer, reader))
+    return found
+
+
+def _reach(start: Atom, flows: list[tuple[Atom, Atom]]) -> set[Atom]:
+    reached, frontier = {start}, [start]
+    while frontier:
+        here = frontier.pop()
+        for pair in flows:
+            if here in pair:
+                new = set(pair) - reached
+                reached |= new
+                frontier += new
+    return reached
