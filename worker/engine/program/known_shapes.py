@@ -6,7 +6,7 @@ of one type that obviously fit) and returns None otherwise, and then `shapes` as
 alone refuses. A test holds the answers against torch's over the networks of the corpus.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
 import torch
@@ -61,7 +61,7 @@ def _binary(args: Arguments) -> Tensor | None:
     return b if _covers(b.shape, a.shape) else None
 
 
-def _covers(shape: torch.Size, other: torch.Size) -> bool:
+def _covers(shape: Sequence[int], other: Sequence[int]) -> bool:
     return all(m in (n, 1) for n, m in zip(shape, other, strict=True))
 
 
