@@ -17,6 +17,7 @@ from app.dependencies import Context
 from app.errors import install_error_handlers
 from app.inference.routes import router as inference
 from app.inference.service import InferenceService
+from app.jobs.plans import router as plans
 from app.jobs.routes import router as jobs
 from app.jobs.schemas import JobCreate
 from app.middleware import BodyLimitMiddleware, RequestMiddleware
@@ -54,6 +55,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         models,
         datasets,
         jobs,
+        plans,
         artifacts,
         inference,
         schemas.router,

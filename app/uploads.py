@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from app.contracts.errors import InvalidInputError, TooLargeError, UnsupportedMediaError
+from app.contracts.spec import ArchitectureSpec
 
 _CHUNK_BYTES = 1024 * 1024
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]{44}):")
@@ -108,15 +109,24 @@ def is_multipart(request: Request) -> bool:
     return request.headers.get("content-type", "").startswith("multipart/form-data")
 
 
-def check_model(upload: Upload) -> str:
+def check_model(upload: Upload, architecture: ArchitectureSpec | None) -> str:
     """Return the format of a model file by its first bytes; parsing is the worker's.
 
     Raises:
         UnsupportedMediaError: It is a pickle, or nothing we know.
+        InvalidInputError: Weights without an architecture, or an architecture without weights.
     """
     head = _head(upload)
     if head.startswith(_PICKLE_MAGIC):
         raise UnsupportedMediaError(f"pickled models are not accepted. {_HINT}")
+    if head[8:9] == b"{":  # safetensors: the length of a header, and the header, which is JSON
+        if architecture is None:
+            raise InvalidInputError(
+                "a safetensors file needs 'architecture', such as torchvision/resnet18"
+            )
+        return "safetensors"
+    if architecture is not None:
+        raise InvalidInputError("'architecture' belongs to a safetensors file, and this is none")
     if not head.startswith(_ZIP_MAGIC):
         raise UnsupportedMediaError(f"this is not a .pt2 file. {_HINT}")
     return "pt2"

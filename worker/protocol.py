@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from app.contracts.job import FailureCode, JobKind, Stage
-from app.contracts.spec import PreprocessSpec, PruneConfig
+from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 
 Json = dict[str, Any]
 
@@ -28,6 +28,9 @@ class JobRequest(_Message):
     attempt: int
     config: PruneConfig = PruneConfig()
     model_path: Path | None = None
+    architecture: ArchitectureSpec | None = Field(
+        default=None, description="Of a model that came as safetensors."
+    )
     model_id: str | None = None
     model_sha256: str | None = None
     dataset_path: Path | None = None

@@ -17,7 +17,7 @@ from app.contracts.job import FAILURES, FailureCode, JobKind, JobState, Stage
 from app.contracts.repositories import jobs, leases
 from app.contracts.repositories.leases import Claim, Outcome, StoredFile
 from app.contracts.settings import Settings
-from app.contracts.spec import PreprocessSpec, PruneConfig
+from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from app.contracts.storage import ObjectStore
 from app.contracts.tables import DatasetRow, JobRow, ModelRow
 from worker.lease import Lease
@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 _RECORD_SECONDS = 1.0
 _RING_AGAIN_TICKS = 3  # a doorbell is lost if nobody came for this many ticks
 _KILLED = -9
+_PLAN_SECONDS = 3600.0  # a plan that nobody fetched is forgotten
 _LOG_TAIL_CHARACTERS = 4000
 
 
@@ -96,6 +97,7 @@ class Runner:
         """Take back leases that ran out."""
         with self._sessions.begin() as session:
             reaped = leases.reap_expired(session)
+            jobs.forget_plans(session, older_than_seconds=_PLAN_SECONDS)
         for job_id in reaped:
             log.warning("job.lease_expired", job_id=job_id)
 
@@ -146,6 +148,11 @@ class Runner:
             attempt=claim.attempt,
             config=PruneConfig.model_validate(job.resolved or {}),
             model_path=model_path if model is not None else None,
+            architecture=(
+                ArchitectureSpec.model_validate(model.architecture)
+                if model is not None and model.architecture is not None
+                else None
+            ),
             model_id=model.id if model is not None else None,
             model_sha256=model.sha256 if model is not None else None,
             dataset_path=dataset_path if dataset is not None else None,

@@ -57,6 +57,7 @@ class JobKind(StrEnum):
     """What a job row asks for; users see only ``prune``."""
 
     PRUNE = "prune"
+    PLAN = "plan"  # what a pruning job would do; forgotten once it is answered
     INTAKE_MODEL = "intake_model"
     INTAKE_DATASET = "intake_dataset"
 

@@ -44,11 +44,24 @@ class NetworkReport(_Part):
     metrics: tuple[MetricsReport, ...] = Field(description="Empty without labelled data.")
 
 
-class EquivalenceReport(_Part):
-    """The compacted network against its masked twin."""
+class InexactReport(_Part):
+    """The layers that one operator makes inexact, pruned without the others."""
 
-    is_exact: bool = Field(description="Whether the two must agree; if not, see inexact_ops.")
+    op: str
+    groups: tuple[str, ...]
+    float64_max_absolute_error: float
+    float64_max_relative_error: float
+
+
+class EquivalenceReport(_Part):
+    """The compacted network against its masked twin, after retraining."""
+
+    is_exact: bool = Field(description="Whether the two must agree; if not, see inexact.")
     inexact_ops: tuple[str, ...]
+    exact_groups_float64_max_relative_error: float | None = Field(
+        description="Of the layers that must agree, pruned by themselves, before retraining."
+    )
+    inexact: tuple[InexactReport, ...] = Field(description="The others, operator by operator.")
     float64_max_absolute_error: float
     float64_max_relative_error: float
     float32_max_absolute_error: float
@@ -79,7 +92,8 @@ class FrozenReport(_Part):
     num_channels: int
     reason: str
     op: str
-    source: str
+    node: str = Field(description="The call, as named in the analysed graph.")
+    source: str = Field(description="The line of the user's model that made the call.")
 
 
 class EpochReport(_Part):
@@ -91,6 +105,13 @@ class EpochReport(_Part):
     validation_top1: float | None
     learning_rate: float
     seconds: float
+
+
+class LatencyTrial(_Part):
+    """One step on the way to a latency budget; shares of the dense network's latency."""
+
+    asked: float = Field(description="What the model of measured layers was asked for.")
+    measured: float = Field(description="What the whole network took.")
 
 
 class Report(_Part):
@@ -108,6 +129,12 @@ class Report(_Part):
     onnx_max_absolute_error: float = Field(description="model.onnx against torch, real batches.")
     groups: tuple[GroupReport, ...]
     frozen: tuple[FrozenReport, ...]
+    criteria_agreement: dict[str, float] = Field(
+        default_factory=dict,
+        description="Spearman's rho of each criterion with the exact loss of removing a filter, "
+        "averaged over layers; empty unless criterion.compare was asked for.",
+    )
+    latency_trials: tuple[LatencyTrial, ...] = ()
     history: tuple[EpochReport, ...]
     notes: tuple[str, ...]
     stage_seconds: dict[str, float]

@@ -46,6 +46,11 @@ class CriterionSpec(_Spec):
     num_samples: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=256, description="Calibration samples for criteria that look at data."
     )
+    compare: bool = Field(
+        default=False,
+        description="Also measure the exact loss of removing each filter, and report the rank "
+        "correlation (Spearman's rho) of every criterion with it. Needs data.",
+    )
 
 
 class LayerOverride(_Spec):
@@ -65,10 +70,11 @@ class _SelectionSpec(_Spec):
     min_channels: Annotated[int, Field(ge=1)] = Field(
         default=4, description="No layer is left with fewer channels (or what it has, if less)."
     )
-    round_to: Annotated[int, Field(ge=1, le=1024)] = Field(
+    round_to: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         default=8,
         description="Kept widths are multiples of this: kernels compute in blocks of 8 or 16, "
-        "and a width of 11 is slower than one of 16.",
+        "and a width of 11 is slower than one of 16. auto: measure each layer's latency at "
+        "several widths on the worker, and keep only widths that are worth having.",
     )
     exclude: tuple[Glob, ...] = Field(
         default=(), description="Globs on parameter names whose layers keep every filter."
@@ -101,11 +107,19 @@ class BudgetSelection(_SelectionSpec):
     mode: Literal["budget"]
     macs: Share | None = Field(default=None, description="Share of multiply-accumulates to keep.")
     params: Share | None = Field(default=None, description="Share of parameters to keep.")
+    latency: Share | None = Field(
+        default=None,
+        description="Share of the dense network's latency, measured with ONNX Runtime on the "
+        "worker. Best with round_to auto.",
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=1, description="Samples in a call, for latency."
+    )
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
-        if (self.macs is None) == (self.params is None):
-            raise ValueError("a budget names exactly one of 'macs' and 'params'")
+        if sum(share is not None for share in (self.macs, self.params, self.latency)) != 1:
+            raise ValueError("a budget names exactly one of 'macs', 'params' and 'latency'")
         return self
 
 
@@ -188,6 +202,21 @@ class PruneConfig(_Spec):
             if "mode" not in selection:
                 return {**data, "selection": {"mode": "steepness", **selection}}
         return data
+
+
+class ArchitectureSpec(_Spec):
+    """What a ``.safetensors`` file is the weights of."""
+
+    name: Annotated[str, Field(pattern=r"^(torchvision|timm)/[A-Za-z0-9_.]{1,100}$")] = Field(
+        description="torchvision/NAME or timm/NAME, from the library's own list."
+    )
+    num_classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        default=None, description="None: the library's default."
+    )
+    in_channels: Annotated[int, Field(ge=1, le=1024)] = 3
+    image_size: Annotated[int, Field(ge=8, le=4096)] = Field(
+        default=224, description="Side of the square images, in pixels."
+    )
 
 
 class PreprocessSpec(_Spec):

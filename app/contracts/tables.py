@@ -48,7 +48,8 @@ class ModelRow(Base):
     name: Mapped[str]
     version: Mapped[str]
     status: Mapped[str]  # validating | ready | rejected
-    format: Mapped[str]  # pt2
+    format: Mapped[str]  # pt2 | safetensors
+    architecture: Mapped[Json | None]  # of safetensors: what they are the weights of
     filename: Mapped[str | None]
     sha256: Mapped[str]
     num_bytes: Mapped[int] = mapped_column(BigInteger)

@@ -150,6 +150,18 @@ def artifacts(job_id: str, context: ContextDep, principal: PrincipalDep) -> list
 async def _create_from_json(
     request: Request, context: Context, principal: Principal
 ) -> tuple[str, str]:
+    body, sent = await parse_job(request, context)
+    key = idempotency_key(request, principal.tenant, json.dumps(sent, sort_keys=True))
+    return await run_in_threadpool(service.create, context, key, body, sent)
+
+
+async def parse_job(request: Request, context: Context) -> tuple[JobCreate, dict[str, Any]]:
+    """Return the job that a request's JSON asks for, and the JSON itself.
+
+    Raises:
+        TooLargeError: The body is past its limit.
+        InvalidInputError: It is not a job.
+    """
     limit = context.settings.limits.json_bytes
     data = bytearray()
     async for chunk in request.stream():
@@ -163,9 +175,7 @@ async def _create_from_json(
         raise InvalidInputError(
             f"{details[0].pointer}: {details[0].detail}", details=details
         ) from error
-    sent = json.loads(data)
-    key = idempotency_key(request, principal.tenant, json.dumps(sent, sort_keys=True))
-    return await run_in_threadpool(service.create, context, key, body, sent)
+    return body, json.loads(data)
 
 
 async def _create_from_form(

@@ -39,14 +39,7 @@ def create(
     rings: list[tuple[str, str]] = []
 
     def insert(session: Session) -> tuple[str, str]:
-        model = models.find(session, key.tenant, body.model)
-        dataset = (
-            datasets.find(session, key.tenant, body.dataset) if body.dataset is not None else None
-        )
-        for row in (model, dataset):
-            if row is not None and row.status == REJECTED:
-                message = (row.error or {}).get("message", "")
-                raise ConflictError(f"{row.id} was rejected: {message}")
+        refuse_bad_inputs(session, key.tenant, body)
         config = sent.get("config", {})
         job = _insert(context, session, key.tenant, body, config, rings)
         return job.id, to_job(job, _position(session, job)).model_dump_json()
@@ -69,7 +62,7 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
         UnsupportedMediaError: A file is not one we accept.
         InvalidInputError: The criterion needs data and there is none.
     """
-    model_kind = check_model(model)
+    check_model(model, None)
     dataset_kind = check_dataset(dataset) if dataset is not None else None
     rings: list[tuple[str, str]] = []
     for file in (model, dataset):
@@ -77,7 +70,7 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
             context.store.put_file(file.path, file.sha256)
 
     def insert(session: Session) -> tuple[str, str]:
-        row, intake = models.insert(context, session, key.tenant, model, model_kind, None, {})
+        row, intake = models.insert(context, session, key.tenant, model, None, None)
         rings.append((intake.id, intake.queue))
         body = JobCreate(model=row.id, config=config)
         if dataset is not None and dataset_kind is not None:
@@ -90,6 +83,21 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
         return job.id, to_job(job).model_dump_json()
 
     return _create(context, key, insert, rings)
+
+
+def refuse_bad_inputs(session: Session, tenant: str, body: JobCreate) -> None:
+    """Look at the model and the data set of a job before it is made.
+
+    Raises:
+        NotFoundError: One of them is not there.
+        ConflictError: Intake has rejected one of them.
+    """
+    model = models.find(session, tenant, body.model)
+    dataset = datasets.find(session, tenant, body.dataset) if body.dataset is not None else None
+    for row in (model, dataset):
+        if row is not None and row.status == REJECTED:
+            message = (row.error or {}).get("message", "")
+            raise ConflictError(f"{row.id} was rejected: {message}")
 
 
 def find(session: Session, tenant: str, job_id: str) -> JobRow:
@@ -170,7 +178,7 @@ def _insert(  # what a row is made of
     sent: dict[str, Any],
     rings: list[tuple[str, str]],
 ) -> JobRow:
-    config, warnings = _resolve(body)
+    config, warnings = resolve(body)
     worker = context.settings.worker
     new = NewJob(
         tenant=tenant,
@@ -190,14 +198,20 @@ def _insert(  # what a row is made of
     return job
 
 
-def _resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
+def resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
+    """Return the config as it will run, and what the user should know about it.
+
+    Raises:
+        InvalidInputError: The criterion needs data and there is none.
+    """
     config = body.config
     if body.dataset is not None:
         return config, ()
-    if config.criterion.kind in NEED_DATA:
+    if config.criterion.kind in NEED_DATA or config.criterion.compare:
+        name = "kind" if config.criterion.kind in NEED_DATA else "compare"
         raise InvalidInputError(
-            f"criterion {config.criterion.kind!r} needs a data set",
-            details=[ErrorDetail("/config/criterion/kind", "needs 'dataset'")],
+            f"criterion.{name} {getattr(config.criterion, name)!r} needs a data set",
+            details=[ErrorDetail(f"/config/criterion/{name}", "needs 'dataset'")],
         )
     if config.retrain.epochs == 0:
         return config, ()

@@ -7,6 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.contracts.database import reading
 from app.contracts.errors import ConflictError
+from app.contracts.spec import ArchitectureSpec
 from app.dependencies import ContextDep, PrincipalDep
 from app.errors import RESPONSES
 from app.idempotency import idempotency_key
@@ -33,24 +34,47 @@ UPLOAD_BODY = {
     }
 }
 Name = Annotated[str | None, Query(min_length=1, max_length=200, examples=["resnet20"])]
+Architecture = Annotated[
+    str | None,
+    Query(
+        pattern=r"^(torchvision|timm)/[A-Za-z0-9_.]{1,100}$",
+        description="Of a safetensors file: torchvision/NAME or timm/NAME.",
+        examples=["torchvision/resnet18"],
+    ),
+]
 Filename = Annotated[str | None, Query(max_length=200, examples=["model.pt2"])]
 
 
 @router.post("", status_code=201, response_model=Model, openapi_extra=UPLOAD_BODY)
-async def create(
+async def create(  # noqa: PLR0913, PLR0917  # query parameters
     request: Request,
     context: ContextDep,
     principal: PrincipalDep,
     name: Name = None,
     filename: Filename = None,
+    architecture: Architecture = None,
+    num_classes: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
+    in_channels: Annotated[int, Query(ge=1, le=1024)] = 3,
+    image_size: Annotated[int, Query(ge=8, le=4096)] = 224,
 ) -> Response:
-    """Upload a ``.pt2`` file, as the raw body or as the form field ``file``."""
+    """Upload a model as the raw body or as the form field ``file``.
+
+    A ``.pt2`` file, or a ``.safetensors`` file with the ``architecture`` whose weights it holds.
+    """
     principal.require("models:write")
     folder = context.settings.scratch_dir / "uploads"
     limit = context.settings.limits.model_bytes
     async with receive_upload(request, folder, limit, filename, "file", "model") as upload:
         key = idempotency_key(request, principal.tenant, upload.sha256)
-        created = await run_in_threadpool(service.upload, context, key, upload, name, {})
+        spec = None
+        if architecture is not None:
+            spec = ArchitectureSpec(
+                name=architecture,
+                num_classes=num_classes,
+                in_channels=in_channels,
+                image_size=image_size,
+            )
+        created = await run_in_threadpool(service.upload, context, key, upload, name, spec)
     model_id, body = created
     headers = {"Location": f"/v1/models/{model_id}"}
     return Response(body, 201, headers, media_type="application/json")

@@ -19,7 +19,8 @@ class Model(BaseModel):
     name: str
     version: str
     status: Literal["validating", "ready", "rejected"]
-    format: str
+    format: Literal["pt2", "safetensors", "onnx"]
+    architecture: dict[str, Any] | None = Field(description="Of a model that came as weights.")
     filename: str | None
     sha256: str
     num_bytes: int
@@ -54,6 +55,7 @@ def to_model(row: ModelRow) -> Model:
         version=row.version,
         status=row.status,
         format=row.format,
+        architecture=row.architecture,
         filename=row.filename,
         sha256=row.sha256,
         num_bytes=row.num_bytes,

@@ -11,10 +11,11 @@ from app.contracts.errors import ConflictError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind, JobState
 from app.contracts.repositories.jobs import NewJob, create_job
+from app.contracts.spec import ArchitectureSpec
 from app.contracts.tables import JobRow, ModelRow
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once
-from app.models.schemas import Metadata, ModelPatch, to_model
+from app.models.schemas import ModelPatch, to_model
 from app.paging import fetch_page
 from app.uploads import Upload, check_model
 
@@ -22,19 +23,24 @@ _MAX_NAME = 200
 
 
 def upload(
-    context: Context, key: IdempotencyKey, file: Upload, name: str | None, metadata: Metadata
+    context: Context,
+    key: IdempotencyKey,
+    file: Upload,
+    name: str | None,
+    architecture: ArchitectureSpec | None,
 ) -> tuple[str, str]:
     """Store a model file and start its intake; return the id and the answer's JSON.
 
     Raises:
         UnsupportedMediaError: It is not a file we accept.
+        InvalidInputError: It does not go with ``architecture``.
     """
-    kind = check_model(file)
+    check_model(file, architecture)
     context.store.put_file(file.path, file.sha256)
     jobs: list[tuple[str, str]] = []
 
     def create(session: Session) -> tuple[str, str]:
-        row, job = insert(context, session, key.tenant, file, kind, name, metadata)
+        row, job = insert(context, session, key.tenant, file, name, architecture)
         jobs.append((job.id, job.queue))
         return row.id, to_model(row).model_dump_json()
 
@@ -44,24 +50,25 @@ def upload(
     return model_id, response
 
 
-def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
+def insert(  # what a row is made of
     context: Context,
     session: Session,
     tenant: str,
     file: Upload,
-    kind: str,
     name: str | None,
-    metadata: Metadata,
+    architecture: ArchitectureSpec | None,
 ) -> tuple[ModelRow, JobRow]:
     """Insert a model and the job that judges it, in the caller's transaction."""
     stem = (file.filename or "model").rpartition("/")[2].removesuffix(".pt2")
+    stem = stem.removesuffix(".safetensors")
     row = ModelRow(
         id=new_id("mdl"),
         tenant=tenant,
         name=(name or stem or "model")[:_MAX_NAME],
         version="1",
         status="validating",
-        format=kind,
+        format="pt2" if architecture is None else "safetensors",
+        architecture=None if architecture is None else architecture.model_dump(mode="json"),
         filename=file.filename,
         sha256=file.sha256,
         num_bytes=file.num_bytes,
@@ -72,7 +79,7 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
         class_names=None,
         report=None,
         error=None,
-        meta=metadata,
+        meta={},
         created_at=current_time(session),
         deleted_at=None,
     )

@@ -5,6 +5,7 @@ the same graph, and the same inputs and seed give the same bytes.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -116,9 +117,16 @@ class Plan:
                 AxisPlan(str(a["tensor"]), int(a["dim"]), int(a["size"]), tuple(a["kept"]))
                 for a in body["axes"]
             )
+            for family in families:
+                if not _is_ascending(family.kept, family.num_groups):
+                    raise PlanError(f"not a plan: {family.name} keeps what it does not have")
             return cls(str(body["fingerprint"]), families, axes, dict(body["settings"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise PlanError(f"not a plan: {error}") from error
+
+
+def _is_ascending(kept: tuple[int, ...], size: int) -> bool:
+    return all(0 <= k < size for k in kept) and all(a < b for a, b in itertools.pairwise(kept))
 
 
 def make_plan(
@@ -193,6 +201,21 @@ def check_fits(plan: Plan, program: Program) -> None:
         raise PlanError(
             f"the plan is for graph {plan.fingerprint[:12]}…, the program is {actual[:12]}…"
         )
+
+
+def check_consistent(plan: Plan, program: Program, analysis: Analysis) -> None:
+    """Raise `PlanError` unless a plan that came from outside says one thing about one graph.
+
+    Its families must be those of the analysis, and its axes must follow from them.
+    """
+    check_fits(plan, program)
+    found = {family.name: family.num_groups for family in plan.families}
+    if found != {family.name: family.num_groups for family in analysis.families}:
+        raise PlanError("the plan's families are not those of the program")
+    if any(not family.kept for family in plan.families):
+        raise PlanError("the plan leaves a family without channels")
+    if plan.axes != _axes(program, analysis, plan.keeps()):
+        raise PlanError("the plan's axes do not follow from its families")
 
 
 def _axes(

@@ -13,12 +13,14 @@ import torch
 from app.contracts.job import JobKind
 from worker.pipeline.failures import to_failed
 from worker.pipeline.intake import intake_dataset, intake_model
+from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
 from worker.pipeline.reporter import Reporter
 from worker.protocol import JobRequest
 
 _STAGES = {
     JobKind.PRUNE: prune,
+    JobKind.PLAN: preview,
     JobKind.INTAKE_MODEL: intake_model,
     JobKind.INTAKE_DATASET: intake_dataset,
 }

@@ -5,20 +5,25 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from torch import fx
+
 from app.contracts.report import (
     EpochReport,
     EquivalenceReport,
     FrozenReport,
     GroupReport,
+    InexactReport,
     LatencyReport,
 )
 from worker.engine.graph import Analysis, Family, FrozenChannels
+from worker.engine.graph.cost import ANALYSIS_BATCH, CostModel
 from worker.engine.measure import Latency, count_macs, count_parameters
 from worker.engine.plan import Plan
 from worker.engine.program.functional import op_name
+from worker.engine.program.macs import mac_terms, num_macs
 from worker.engine.program.program import Program
 from worker.engine.retrain import EpochRecord
-from worker.engine.surgery import Certificate
+from worker.engine.surgery import Audit, Certificate
 
 
 def verdict(program: Program, analysis: Analysis) -> dict[str, Any]:
@@ -26,8 +31,9 @@ def verdict(program: Program, analysis: Analysis) -> dict[str, Any]:
     ops = Counter(op_name(n.target) for n in program.graph.nodes if n.op == "call_function")
     num_prunable = sum(m.index_GK.numel() for f in analysis.families for m in f.producers())
     num_frozen = sum(frozen.num_channels for frozen in analysis.frozen)
+    cost = CostModel(program, analysis)
+    narrowest = {family.name: 1 for family in analysis.families}
     return {
-        "format": "pt2",
         "num_parameters": count_parameters(program),
         "macs": count_macs(program),
         "inputs": [
@@ -38,6 +44,11 @@ def verdict(program: Program, analysis: Analysis) -> dict[str, Any]:
         "ops": dict(sorted(ops.items())),
         "num_prunable_filters": num_prunable,
         "num_frozen_filters": num_frozen,
+        "least": {  # with one channel group left in every family
+            "num_parameters": int(cost.params_by_width({})(narrowest)),
+            "macs": int(cost.macs_by_width({})(narrowest)),
+        },
+        "layers": _layers(program, analysis),
         "groups": [_family(family) for family in analysis.families],
         "frozen": [frozen_report(frozen).model_dump() for frozen in analysis.frozen],
     }
@@ -71,15 +82,28 @@ def frozen_report(frozen: FrozenChannels) -> FrozenReport:
         num_channels=frozen.num_channels,
         reason=frozen.pin.reason,
         op=frozen.pin.op,
+        node=frozen.pin.node,
         source=frozen.pin.source,
     )
 
 
-def equivalence_report(certificate: Certificate) -> EquivalenceReport:
-    """Return the certificate."""
+def equivalence_report(certificate: Certificate, parts: Audit) -> EquivalenceReport:
+    """Return the certificate of the whole plan, and what its parts are like."""
     return EquivalenceReport(
         is_exact=certificate.is_exact,
         inexact_ops=certificate.inexact_ops,
+        exact_groups_float64_max_relative_error=(
+            None if parts.exact is None else parts.exact.max_relative_error
+        ),
+        inexact=tuple(
+            InexactReport(
+                op=part.op,
+                groups=part.families,
+                float64_max_absolute_error=part.float64.max_absolute_error,
+                float64_max_relative_error=part.float64.max_relative_error,
+            )
+            for part in parts.inexact
+        ),
         float64_max_absolute_error=certificate.float64.max_absolute_error,
         float64_max_relative_error=certificate.float64.max_relative_error,
         float32_max_absolute_error=certificate.float32.max_absolute_error,
@@ -118,6 +142,25 @@ def epoch_report(record: EpochRecord) -> EpochReport:
         learning_rate=record.learning_rate,
         seconds=round(record.seconds, 3),
     )
+
+
+def _layers(program: Program, analysis: Analysis) -> list[dict[str, Any]]:
+    """Return every contraction with what it costs."""
+    layers = []
+    for term in mac_terms(program, analysis.shapes):
+        node = term[0]
+        weight = node.args[1] if len(node.args) > 1 else None
+        is_stored = isinstance(weight, fx.Node) and weight.op == "get_attr"
+        layers.append(
+            {
+                "weight": str(weight.target) if is_stored else None,  # type: ignore[union-attr]
+                "op": op_name(node.target),
+                "shape": list(analysis.shapes[weight].shape) if is_stored else None,  # type: ignore[index]
+                "macs": num_macs(term, analysis.shapes) // ANALYSIS_BATCH,
+                "source": str(node.meta.get("source", "")),
+            }
+        )
+    return layers
 
 
 def _family(family: Family) -> dict[str, Any]:

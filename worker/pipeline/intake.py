@@ -4,9 +4,9 @@ from app.contracts.job import Stage
 from app.contracts.spec import PreprocessSpec
 from worker.engine.export.onnx import compare_onnx, export_onnx
 from worker.engine.graph import analyse
-from worker.engine.program.reader import read_program
 from worker.pipeline.data import open_dataset
 from worker.pipeline.describe import verdict
+from worker.pipeline.inputs import read_model
 from worker.pipeline.reporter import Reporter
 from worker.protocol import JobRequest, OutputFile, Succeeded
 
@@ -19,9 +19,8 @@ def intake_model(request: JobRequest, reporter: Reporter) -> Succeeded:
     Raises:
         EngineError: The model is refused, or its ONNX file does not compute what it computes.
     """
-    assert request.model_path is not None  # noqa: S101  # the supervisor always gives one
     reporter.begin(Stage.INTAKE)
-    program = read_program(request.model_path)
+    program = read_model(request)
     report = verdict(program, analyse(program))
     path = request.output_dir / ONNX.name
     export_onnx(program, path)

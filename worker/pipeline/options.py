@@ -1,11 +1,11 @@
 """From the job's config to the engine's plain options: config never intrudes into the engine."""
 
 from app.contracts.spec import (
-    BudgetSelection,
     PruneConfig,
     RatioSelection,
     RetrainSpec,
     SelectionSpec,
+    SteepnessSelection,
 )
 from worker.engine.retrain import AugmentOptions, OptimizerOptions, RetrainOptions
 from worker.engine.saliency import SaliencyOptions
@@ -63,9 +63,11 @@ def retrain_options(spec: RetrainSpec, seed: int) -> RetrainOptions:
 def _mode(spec: SelectionSpec) -> Steepness | Ratio | Budget:
     if isinstance(spec, RatioSelection):
         return Ratio(spec.ratio, spec.scope)
-    if isinstance(spec, BudgetSelection):
-        if spec.macs is not None:
-            return Budget("macs", spec.macs)
-        assert spec.params is not None  # noqa: S101  # the spec names exactly one
+    if isinstance(spec, SteepnessSelection):
+        return Steepness(spec.steepness)
+    if spec.macs is not None:
+        return Budget("macs", spec.macs)
+    if spec.params is not None:
         return Budget("params", spec.params)
-    return Steepness(spec.steepness)
+    assert spec.latency is not None  # noqa: S101  # the spec names exactly one
+    return Budget("latency", spec.latency)

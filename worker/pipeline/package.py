@@ -15,16 +15,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from app.contracts.job import Stage
-from app.contracts.report import LatencyReport, MetricsReport, NetworkReport, Report
+from app.contracts.report import LatencyReport, LatencyTrial, MetricsReport, NetworkReport, Report
 from worker.engine.curves import draw_saliency_curves
 from worker.engine.export.onnx import compare_onnx, export_onnx
 from worker.engine.graph import Analysis, analyse
 from worker.engine.measure import compare_latency, count_macs, count_parameters
-from worker.engine.plan import Plan
 from worker.engine.program.program import Program
 from worker.engine.program.writer import write_program
 from worker.engine.retrain import EpochRecord, iterate
-from worker.engine.surgery import Certificate
+from worker.engine.surgery import Audit, Certificate
+from worker.pipeline.choose import DENSE_ONNX, Choice
 from worker.pipeline.data import Dataset, Split
 from worker.pipeline.describe import (
     epoch_report,
@@ -58,10 +58,11 @@ class Results:
 
     program: Program
     analysis: Analysis
-    plan: Plan
+    choice: Choice
     pruned: Program
     retrained: Program
     certificate: Certificate
+    audit: Audit
     history: tuple[EpochRecord, ...]
     dense_metrics: tuple[MetricsReport, ...]
     pruned_metrics: tuple[MetricsReport, ...]
@@ -79,8 +80,9 @@ def export_and_package(request: JobRequest, reporter: Reporter, results: Results
     """
     reporter.begin(Stage.EXPORT)
     folder = request.output_dir
-    served, dense = folder / "model.onnx", folder.parent / "dense.onnx"
-    export_onnx(results.program, dense)
+    served, dense = folder / "model.onnx", folder.parent / DENSE_ONNX
+    if not dense.exists():  # a latency budget has needed it before
+        export_onnx(results.program, dense)
     reporter.progress(1, 4, "exported the dense network", is_forced=True)
     export_onnx(results.retrained, served)
     batches = [*results.real_batches, results.retrained.example_inputs(3)]
@@ -108,17 +110,22 @@ def export_and_package(request: JobRequest, reporter: Reporter, results: Results
         config=request.config.model_dump(mode="json"),
         **networks,
         recalibrated_metrics=results.recalibrated_metrics,
-        equivalence=equivalence_report(results.certificate),
+        equivalence=equivalence_report(results.certificate, results.audit),
         onnx_max_absolute_error=onnx_error,
-        groups=group_reports(results.analysis, results.plan),
+        groups=group_reports(results.analysis, results.choice.plan),
         frozen=tuple(frozen_report(frozen) for frozen in results.analysis.frozen),
+        criteria_agreement=results.choice.agreement,
+        latency_trials=tuple(
+            LatencyTrial(asked=asked, measured=measured)
+            for asked, measured in results.choice.latency_trials
+        ),
         history=tuple(epoch_report(record) for record in results.history),
         notes=(*reporter.warnings, *_notes(dense_latency, pruned_latency)),
         stage_seconds=dict(reporter.stage_seconds),
         device=request.device,
         versions=_versions(),
     )
-    (folder / "plan.json").write_text(results.plan.to_json())
+    (folder / "plan.json").write_text(results.choice.plan.to_json())
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n")
     curves = [(g.name, g.saliency, g.num_groups - g.num_kept) for g in report.groups]
     draw_saliency_curves(curves, folder / "saliency_curves.svg")

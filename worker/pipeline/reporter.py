@@ -21,7 +21,7 @@ _SPANS: dict[Stage, tuple[float, float]] = {
     Stage.PACKAGE: (0.98, 1.0),
 }
 
-_AnyMessage = StageStarted | Progress | Metric | Warned | Succeeded | Failed
+AnyMessage = StageStarted | Progress | Metric | Warned | Succeeded | Failed
 
 
 @dataclass
@@ -76,7 +76,7 @@ class Reporter:
         self._end_stage()
         self.send(message)
 
-    def send(self, message: _AnyMessage) -> None:
+    def send(self, message: AnyMessage) -> None:
         """Write one message whole; a pipe may take it in pieces."""
         data = message.model_dump_json().encode() + b"\n"
         while data:

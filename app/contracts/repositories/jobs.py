@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.contracts.database import current_time
@@ -16,7 +16,7 @@ from app.contracts.errors import ConflictError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import FAILURES, MOVES, FailureCode, JobKind, JobState, Stage
 from app.contracts.repositories.events import add_events
-from app.contracts.tables import DatasetRow, JobRow, ModelRow
+from app.contracts.tables import DatasetRow, EventRow, JobRow, ModelRow
 from app.contracts.tasks import queue_of
 
 READY, REJECTED = "ready", "rejected"
@@ -54,7 +54,7 @@ class NewJob:
 def create_job(session: Session, new: NewJob) -> JobRow:
     """Insert a job: ``queued``, or ``validating`` while its model or data set is."""
     now = current_time(session)
-    is_waiting = new.kind is JobKind.PRUNE and not _are_inputs_ready(
+    is_waiting = new.kind in {JobKind.PRUNE, JobKind.PLAN} and not _are_inputs_ready(
         session, new.model_id, new.dataset_id
     )
     state = JobState.VALIDATING if is_waiting else JobState.QUEUED
@@ -128,6 +128,19 @@ def move(
     if state in {JobState.QUEUED, JobState.PAUSED} or state.is_final:
         job.lease_owner, job.lease_expires_at = None, None
     add_events(session, job, [(f"job.{state}", data or {})])
+
+
+def forget_plans(session: Session, ids: Sequence[str] = (), older_than_seconds: float = 0) -> None:
+    """Delete plan jobs that have ended, with their events: those named, or all that are old."""
+    final = [state for state in JobState if state.is_final]
+    query = select(JobRow.id).where(JobRow.kind == JobKind.PLAN, JobRow.state.in_(final))
+    if ids:
+        query = query.where(JobRow.id.in_(ids))
+    else:
+        query = query.where(JobRow.finished_at < current_time(session) - older_than_seconds)
+    found = session.scalars(query).all()
+    session.execute(delete(EventRow).where(EventRow.job_id.in_(found)))
+    session.execute(delete(JobRow).where(JobRow.id.in_(found)))
 
 
 def request_cancel(session: Session, job_id: str) -> JobRow:

@@ -145,6 +145,8 @@ def finish(
     released: Sequence[tuple[str, str]] = ()
     if job.kind == JobKind.PRUNE:
         job.result = _store_pruned(session, job, outcome)
+    elif job.kind == JobKind.PLAN:
+        job.result = outcome.result
     else:
         job.result = outcome.result
         released = _store_intake(session, job, outcome)
@@ -312,6 +314,7 @@ def _pruned_model(  # the parts of a row
         version=str(number),
         status=READY,
         format=stored.name.rpartition(".")[2],
+        architecture=None,
         filename=stored.name,
         sha256=program,
         num_bytes=stored.num_bytes,

@@ -21,7 +21,7 @@ from worker.engine.program.program import Program
 Keeps = Mapping[str, Tensor]
 Widths = Mapping[str, int]
 Orders = Mapping[str, Sequence[int]]  # for each family its groups, the first to go first
-_BATCH_SIZE = 2  # of the analysis
+ANALYSIS_BATCH = 2  # of the analysis
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class CostModel:
             [counts.of_value(node, dim) for node, dim in factors]
             for _, factors in mac_terms(self._program, self._analysis.shapes)
         ]
-        return self._sum(products, _BATCH_SIZE)
+        return self._sum(products, ANALYSIS_BATCH)
 
     def params_by_width(self, orders: Orders) -> WidthSum:
         """Return the number of parameters as a function of widths."""

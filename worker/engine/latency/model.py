@@ -13,7 +13,16 @@ import torch
 from torch import fx
 
 from worker.engine.graph.analysis import Analysis
-from worker.engine.graph.cost import Count, Counts, Orders, Term, Widths, WidthSum, product_term
+from worker.engine.graph.cost import (
+    ANALYSIS_BATCH,
+    Count,
+    Counts,
+    Orders,
+    Term,
+    Widths,
+    WidthSum,
+    product_term,
+)
 from worker.engine.latency.timer import LayerShape, LayerTimer
 from worker.engine.program.functional import op_name
 from worker.engine.program.module import resolve
@@ -23,7 +32,6 @@ _CONVOLUTIONS = {
     **{f"conv{d}d": "conv" for d in (1, 2, 3)},
     **{f"conv_transpose{d}d": "conv_transpose" for d in (1, 2, 3)},
 }
-_ANALYSIS_BATCH = 2
 _MAX_CANDIDATES = 16  # widths of one family that are measured for its staircase
 _FINEST_STEP = 4
 _TOLERANCE = 0.03  # of the time: what measurements of the same layer differ by
@@ -129,7 +137,7 @@ class LatencyModel:
         x = node.args[0]
         assert isinstance(x, fx.Node)  # noqa: S101
         sizes = self._analysis.shapes[x].shape
-        rows = max(1, prod(sizes[:-1]) // _ANALYSIS_BATCH)
+        rows = max(1, prod(sizes[:-1]) // ANALYSIS_BATCH)
         last = len(sizes) - 1
         in_channels, out_channels = counts.of_value(x, last), counts.of_value(node, last)
 

@@ -62,7 +62,7 @@ def _binary(args: Arguments) -> Tensor | None:
 
 
 def _covers(shape: Sequence[int], other: Sequence[int]) -> bool:
-    return all(m in (n, 1) for n, m in zip(shape, other, strict=True))
+    return all(m in {n, 1} for n, m in zip(shape, other, strict=True))
 
 
 def _convolution(args: Arguments) -> Tensor | None:
@@ -140,7 +140,7 @@ def _concatenate(args: Arguments) -> Tensor | None:
     return torch.empty(sizes, dtype=first.dtype, device="meta")
 
 
-_CONVOLUTION = [None, None, None, [1], [0], [1], 1]
+_CONVOLUTION: Arguments = [None, None, None, [1], [0], [1], 1]
 _RULES: dict[object, Callable[[Arguments], Tensor | None]] = {
     **{
         getattr(_aten, name).default: _same

@@ -7,6 +7,7 @@ criterion: a file with a function of the type `Criterion`, and a line in `CRITER
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from worker.engine.saliency.agreement import agreement_with_loss, spearman
 from worker.engine.saliency.batch_norm_scale import bn_scale
 from worker.engine.saliency.geometric_median import geometric_median
 from worker.engine.saliency.lamp import lamp
@@ -40,4 +41,6 @@ __all__ = [
     "CalibrationBatches",
     "Criterion",
     "SaliencyOptions",
+    "agreement_with_loss",
+    "spearman",
 ]

@@ -1,0 +1,125 @@
+"""``POST /v1/jobs:plan``: what a job would do, computed by a worker and then forgotten."""
+
+import asyncio
+import contextlib
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from app.contracts.database import reading
+from app.contracts.errors import ConflictError, InvalidInputError, ServiceError, UnavailableError
+from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
+from app.contracts.repositories import jobs
+from app.contracts.repositories.jobs import NewJob
+from app.contracts.tables import JobRow
+from app.dependencies import Context, ContextDep, PrincipalDep
+from app.errors import RESPONSES
+from app.jobs import service
+from app.jobs.routes import parse_job
+from app.jobs.schemas import JobCreate
+from app.openapi import reference
+
+router = APIRouter(prefix="/v1", tags=["jobs"], responses=RESPONSES)
+
+_POLL_SECONDS = 0.1
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": reference(JobCreate)}},
+    }
+}
+
+
+class Plan(BaseModel):
+    """What a pruning job would leave."""
+
+    object: str = "plan"
+    config: dict[str, Any] = Field(description="With every default filled in.")
+    fingerprint: str = Field(description="SHA-256 of the graph that the plan is for.")
+    dense: dict[str, int] = Field(description="macs and num_parameters.")
+    pruned: dict[str, int]
+    left: dict[str, float] = Field(description="pruned over dense.")
+    groups: list[dict[str, Any]] = Field(
+        description="As in the report, and ``kept``: the indices of the channel groups that stay."
+    )
+    criteria_agreement: dict[str, float]
+    latency_trials: list[dict[str, float]]
+    warnings: list[str]
+
+
+@router.post("/jobs:plan", openapi_extra=_BODY)
+async def plan(
+    request: Request,
+    context: ContextDep,
+    principal: PrincipalDep,
+    wait: Annotated[float, Query(gt=0, le=600, description="Seconds to wait at most.")] = 60,
+) -> Plan:
+    """Preview a job: the same body, nothing pruned, nothing stored."""
+    principal.require("jobs:write")
+    body, sent = await parse_job(request, context)
+    job_id = await run_in_threadpool(_start, context, principal.tenant, body, sent)
+    end = asyncio.get_running_loop().time() + wait
+    row = await run_in_threadpool(_read, context, job_id)
+    while not JobState(row.state).is_final:
+        if asyncio.get_running_loop().time() > end or await request.is_disconnected():
+            await run_in_threadpool(_cancel, context, job_id)
+            raise UnavailableError(
+                f"the plan was not ready within {wait:g} s; wait longer, or post the job itself"
+            )
+        await asyncio.sleep(_POLL_SECONDS)
+        row = await run_in_threadpool(_read, context, job_id)
+    await run_in_threadpool(_forget, context, job_id)
+    if row.state != JobState.SUCCEEDED or row.result is None:
+        raise _failure(row)
+    return Plan(**row.result)
+
+
+def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any]) -> str:
+    config, warnings = service.resolve(body)
+    worker = context.settings.worker
+    with context.sessions.begin() as session:
+        service.refuse_bad_inputs(session, tenant, body)
+        new = NewJob(
+            tenant=tenant,
+            kind=JobKind.PLAN,
+            config=json.loads(json.dumps(sent.get("config", {}))),
+            resolved=config.model_dump(mode="json"),
+            device=worker.device,
+            max_attempts=worker.max_attempts,
+            model_id=body.model,
+            dataset_id=body.dataset,
+            warnings=warnings,
+        )
+        job = jobs.create_job(session, new)
+        job_id, queue, is_queued = job.id, job.queue, job.state == JobState.QUEUED
+    if is_queued:
+        context.queue.ring(job_id, queue)
+    return job_id
+
+
+def _read(context: Context, job_id: str) -> JobRow:
+    with reading(context.sessions) as session:
+        return session.get_one(JobRow, job_id)
+
+
+def _cancel(context: Context, job_id: str) -> None:
+    with contextlib.suppress(ConflictError), context.sessions.begin() as session:
+        jobs.request_cancel(session, job_id)  # it may have ended just now
+
+
+def _forget(context: Context, job_id: str) -> None:
+    with context.sessions.begin() as session:
+        jobs.forget_plans(session, [job_id])
+
+
+def _failure(row: JobRow) -> ServiceError:
+    error = row.error or {"code": FailureCode.INTERNAL, "message": "the plan failed"}
+    code = FailureCode(error["code"])
+    if code is FailureCode.INTERNAL:
+        return ServiceError(str(error["message"]))
+    if FAILURES[code].is_retryable:
+        return UnavailableError(str(error["message"]), code=code)
+    return InvalidInputError(str(error["message"]), code=code)

@@ -1,0 +1,1 @@
+"""The ``secateur-engine`` command: the engine on one machine, without a service."""

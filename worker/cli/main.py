@@ -1,0 +1,189 @@
+"""The entry point of ``secateur-engine``: one function a command; the pipeline does the work."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from app.contracts.spec import ArchitectureSpec, PruneConfig
+from worker.cli.local import LocalError, local_request, open_model
+from worker.cli.progress import ConsoleReporter
+from worker.cli.tables import print_applied, print_inspection, print_report
+from worker.engine.errors import EngineError
+from worker.engine.graph import analyse
+from worker.engine.plan import Plan
+from worker.pipeline.describe import verdict
+from worker.pipeline.prune import prune
+from worker.pipeline.replay import apply_plan
+
+app = typer.Typer(
+    help="Inspect and prune convolutional networks on this machine, without a server.",
+    no_args_is_help=True,
+    add_completion=True,
+)
+ModelPath = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, help="A .pt2 or .safetensors file.")
+]
+ArchitectureName = Annotated[
+    str | None,
+    typer.Option("--architecture", help="Of a .safetensors file: torchvision/NAME or timm/NAME."),
+]
+NumClasses = Annotated[int | None, typer.Option(help="Of that architecture.")]
+ImageSize = Annotated[int, typer.Option(help="Of that architecture's images, in pixels.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("inspect")
+def inspect_command(
+    model: ModelPath,
+    architecture: ArchitectureName = None,
+    num_classes: NumClasses = None,
+    image_size: ImageSize = 224,
+    as_json: AsJson = False,  # noqa: FBT002  # a flag
+) -> None:
+    """Show layers, channel groups, what is frozen and why, and what pruning can reach."""
+    try:
+        program = open_model(model, _architecture(architecture, num_classes, image_size))
+        found = verdict(program, analyse(program))
+    except (EngineError, LocalError) as error:
+        _fail(error)
+    if as_json:
+        print(json.dumps(found, indent=1))  # noqa: T201  # the command's output
+    else:
+        print_inspection(Console(), found)
+
+
+@app.command("prune")
+def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
+    model: ModelPath,
+    out: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
+    criterion: Annotated[str, typer.Option(help="l1, l2, loss, taylor, bn_scale, …")] = "l1",
+    ratio: Annotated[float | None, typer.Option(help="Share of filters to remove.")] = None,
+    scope: Annotated[str, typer.Option(help="Of the ratio: layer or global.")] = "layer",
+    macs: Annotated[float | None, typer.Option(help="Share of MACs to keep.")] = None,
+    params: Annotated[float | None, typer.Option(help="Share of parameters to keep.")] = None,
+    latency: Annotated[float | None, typer.Option(help="Share of latency to keep.")] = None,
+    steepness: Annotated[float | None, typer.Option(help="Where curves are cut.")] = None,
+    round_to: Annotated[str, typer.Option(help="A number, or auto (measured).")] = "8",
+    min_channels: Annotated[int, typer.Option(help="No layer keeps fewer.")] = 4,
+    max_ratio: Annotated[float, typer.Option(help="No layer loses more.")] = 0.9,
+    exclude: Annotated[list[str] | None, typer.Option(help="Globs on weight names.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help=".npz or .zip.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of retraining.")] = None,
+    compare: Annotated[  # noqa: FBT002  # a flag
+        bool, typer.Option(help="Correlate all criteria with the exact loss.")
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="The service's config as JSON, instead."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda[:N], for retraining.")] = "cpu",
+    num_threads: Annotated[int, typer.Option(help="0: as many as cores.")] = 0,
+    architecture: ArchitectureName = None,
+    num_classes: NumClasses = None,
+    image_size: ImageSize = 224,
+    as_json: AsJson = False,  # noqa: FBT002  # a flag
+) -> None:
+    """Prune, retrain, prove and export: the service's job in this process."""
+    modes = {"ratio": ratio, "macs": macs, "params": params, "latency": latency}
+    selection: dict[str, Any] = {
+        "round_to": "auto" if round_to == "auto" else _number("--round-to", round_to),
+        "min_channels": min_channels,
+        "max_ratio": max_ratio,
+        "exclude": exclude or [],
+    }
+    given = {name: value for name, value in modes.items() if value is not None}
+    if len(given) + (steepness is not None) > 1:
+        _fail(LocalError("give one of --ratio, --macs, --params, --latency and --steepness"))
+    if ratio is not None:
+        selection |= {"mode": "ratio", "ratio": ratio, "scope": scope}
+    elif given:
+        selection |= {"mode": "budget", **given}
+    elif steepness is not None:
+        selection |= {"mode": "steepness", "steepness": steepness}
+    body: dict[str, Any] = {
+        "criterion": {"kind": criterion, "compare": compare},
+        "selection": selection,
+        "retrain": {} if epochs is None else {"epochs": epochs},
+        "seed": seed,
+    }
+    console = Console(stderr=True)
+    try:
+        spec = (
+            PruneConfig.model_validate(body)
+            if config is None
+            else PruneConfig.model_validate_json(config.read_bytes())
+        )
+        chosen = _architecture(architecture, num_classes, image_size)
+        with (
+            local_request(model, chosen, spec, data, out, device, num_threads) as request,
+            ConsoleReporter(console) as reporter,
+        ):
+            done = prune(request, reporter)
+    except (EngineError, LocalError, ValidationError) as error:
+        _fail(error)
+    if as_json:
+        print(json.dumps(done.result, indent=1))  # noqa: T201  # the command's output
+    else:
+        print_report(Console(), json.loads((out / "report.json").read_text()), out)
+
+
+@app.command("apply")
+def apply_command(  # noqa: PLR0913, PLR0917  # the command's options
+    plan: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A plan.json.")],
+    model: ModelPath,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    architecture: ArchitectureName = None,
+    num_classes: NumClasses = None,
+    image_size: ImageSize = 224,
+    as_json: AsJson = False,  # noqa: FBT002  # a flag
+) -> None:
+    """Apply a plan to the model it was made for, or to other weights of the same graph."""
+    try:
+        program = open_model(model, _architecture(architecture, num_classes, image_size))
+        found = apply_plan(program, Plan.from_json(plan.read_text()), out)
+    except (EngineError, LocalError, UnicodeDecodeError) as error:
+        _fail(error)
+    if as_json:
+        print(json.dumps(found, indent=1))  # noqa: T201  # the command's output
+    else:
+        print_applied(Console(), found, out)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _architecture(
+    name: str | None, num_classes: int | None, image_size: int
+) -> ArchitectureSpec | None:
+    if name is None:
+        return None
+    try:
+        return ArchitectureSpec(name=name, num_classes=num_classes, image_size=image_size)
+    except ValidationError as error:
+        _fail(error)
+
+
+def _number(option: str, text: str) -> int:
+    if not text.isdecimal():
+        _fail(LocalError(f"{option} {text!r} is neither a whole number nor auto"))
+    return int(text)
+
+
+def _fail(error: Exception) -> NoReturn:
+    if isinstance(error, ValidationError):
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        message = "; ".join(lines)
+    else:
+        message = str(error)
+    typer.secho(f"secateur-engine: {message}", fg="red", err=True)
+    sys.exit(1)

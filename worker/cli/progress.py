@@ -1,0 +1,56 @@
+"""What a job says, on a terminal: a progress bar, warnings, and the numbers of every epoch."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from worker.pipeline.reporter import AnyMessage, Reporter
+from worker.protocol import Metric, StageStarted, Warned
+from worker.protocol import Progress as ProgressMessage
+
+
+class ConsoleReporter(Reporter):
+    """A reporter whose messages go to a console instead of a pipe."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(descriptor=-1)
+        columns = (
+            TextColumn("{task.fields[stage]:9}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+        )
+        self._bar = Progress(*columns, console=console, transient=True)
+        self._task = self._bar.add_task("", total=1.0, stage="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def send(self, message: AnyMessage) -> None:
+        """Show one message."""
+        if isinstance(message, StageStarted):
+            self._bar.update(self._task, stage=message.stage.value)
+        elif isinstance(message, ProgressMessage):
+            self._bar.update(self._task, completed=message.fraction, description=message.message)
+        elif isinstance(message, Warned):
+            self._bar.console.print(f"[yellow]warning[/yellow] {message.message}")
+        elif isinstance(message, Metric) and message.data.get("kind") == "epoch":
+            self._bar.console.print(_epoch(message.data))
+
+
+def _epoch(data: dict[str, object]) -> str:
+    text = f"epoch {data['epoch']} of {data['num_epochs']}: train loss {data['train_loss']:.4f}"
+    accuracy = data.get("validation_top1")
+    return text if accuracy is None else f"{text}, validation accuracy {accuracy:.2%}"

@@ -1,0 +1,48 @@
+"""What a config would do to a model, without doing it: the answer of ``POST /v1/jobs:plan``."""
+
+from typing import Any
+
+from app.contracts.job import Stage
+from worker.engine.graph.cost import CostModel
+from worker.pipeline.choose import choose, measure_saliency
+from worker.pipeline.describe import group_reports, verdict
+from worker.pipeline.inputs import open_inputs
+from worker.pipeline.reporter import Reporter
+from worker.protocol import JobRequest, Succeeded
+
+
+def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
+    """Return the plan of a pruning job with what it would leave; nothing is pruned or stored.
+
+    Raises:
+        EngineError: What the job itself would fail with up to its selection.
+    """
+    reporter.begin(Stage.INTAKE)
+    inputs = open_inputs(request, reporter)
+    reporter.begin(Stage.SALIENCY)
+    saliency, agreement = measure_saliency(inputs)
+    reporter.begin(Stage.SELECT)
+    choice = choose(inputs, saliency, agreement)
+    cost = CostModel(inputs.program, inputs.analysis)
+    keeps = choice.plan.keeps()
+    dense = {"macs": cost.macs({}), "num_parameters": cost.params({})}
+    pruned = {"macs": cost.macs(keeps), "num_parameters": cost.params(keeps)}
+    result: dict[str, Any] = {
+        "config": request.config.model_dump(mode="json"),
+        "fingerprint": choice.plan.fingerprint,
+        "dense": dense,
+        "pruned": pruned,
+        "left": {name: pruned[name] / max(1, dense[name]) for name in dense},
+        "groups": [
+            {**group.model_dump(mode="json"), "kept": family.kept}
+            for group, family in zip(
+                group_reports(inputs.analysis, choice.plan), choice.plan.families, strict=True
+            )
+        ],
+        "criteria_agreement": choice.agreement,
+        "latency_trials": [
+            {"asked": asked, "measured": measured} for asked, measured in choice.latency_trials
+        ],
+        "warnings": reporter.warnings,
+    }
+    return Succeeded(result=result, report=verdict(inputs.program, inputs.analysis))

@@ -1,0 +1,58 @@
+"""Apply a plan to a model: the same graph, perhaps with other weights; no data, no training."""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from worker.engine.export.onnx import compare_onnx, export_onnx
+from worker.engine.graph import analyse
+from worker.engine.measure import count_macs, count_parameters
+from worker.engine.plan import Plan, check_consistent
+from worker.engine.program.program import Program
+from worker.engine.program.writer import write_program
+from worker.engine.surgery import audit, compact
+
+_NUM_CHECKED = 8
+
+
+def apply_plan(program: Program, plan: Plan, folder: Path) -> dict[str, Any]:
+    """Write ``pruned.pt2``, ``model.onnx``, ``weights.safetensors`` and ``plan.json`` to a folder.
+
+    Returns:
+        Costs before and after, and the certificate.
+
+    Raises:
+        PlanError: The plan is for another graph, or contradicts itself.
+        EquivalenceError: The smaller network does not compute what the masked one computes.
+        ExportError: The ONNX file does not compute what the network computes.
+    """
+    analysis = analyse(program)
+    check_consistent(plan, program, analysis)
+    parts = audit(program, analysis, plan, [program.example_inputs(_NUM_CHECKED)])
+    pruned = compact(program, analysis, plan)
+    folder.mkdir(parents=True, exist_ok=True)
+    export_onnx(pruned, folder / "model.onnx")
+    error = compare_onnx(pruned, folder / "model.onnx", [pruned.example_inputs(3)])
+    write_program(pruned, folder / "pruned.pt2")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in pruned.tensors.items()},
+        folder / "weights.safetensors",
+    )
+    (folder / "plan.json").write_text(plan.to_json())
+    return {
+        "dense": {"macs": count_macs(program), "num_parameters": count_parameters(program)},
+        "pruned": {"macs": count_macs(pruned), "num_parameters": count_parameters(pruned)},
+        "exact_groups_float64_max_relative_error": (
+            None if parts.exact is None else parts.exact.max_relative_error
+        ),
+        "inexact": [
+            {
+                "op": part.op,
+                "groups": part.families,
+                "float64_max_relative_error": part.float64.max_relative_error,
+            }
+            for part in parts.inexact
+        ],
+        "onnx_max_absolute_error": error,
+    }
