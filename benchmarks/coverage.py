@@ -56,7 +56,7 @@ def main() -> None:
         }
         rows.append(row)
         print(json.dumps(row), flush=True)
-    body = {"machine": _machine(), "seed": 0, "summary": _summary(rows), "networks": rows}
+    body = {"machine": machine(), "seed": 0, "summary": _summary(rows), "networks": rows}
     options.output.write_text(json.dumps(body, indent=1) + "\n")
     print(json.dumps(body["summary"], indent=1))
 
@@ -173,7 +173,8 @@ def _mean(values: Any) -> float | None:  # noqa: ANN401  # numbers
     return round(statistics.geometric_mean(found), 4) if found else None
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Return what the numbers were measured on."""
     return {
         "processor": _processor(),
         "python": platform.python_version(),

@@ -119,10 +119,10 @@ class Atoms:
 
     def pinned(self) -> Ints:
         """Return for every atom the number of its first pin, or -1."""
-        found = np.full(self.num_atoms, -1, dtype=np.int64)
+        found = np.full(self.num_atoms + 1, -1, dtype=np.int64)  # one more: -1 is written there
         for number, ids in reversed(self._pinned):
             found[ids.numpy()] = number
-        return found
+        return found[:-1]
 
     def inexact_ops(self) -> dict[str, Ints]:
         """Return by operator the atoms whose removal changes that operator's values."""
@@ -132,6 +132,5 @@ class Atoms:
         return {op: np.concatenate(parts) for op, parts in by_op.items()}
 
     def _pin(self, ids: Tensor, pin: Pin) -> None:
-        ids = ids.reshape(-1)
-        self._pinned.append((len(self.pins), ids[ids >= 0]))
+        self._pinned.append((len(self.pins), ids))
         self.pins.append(pin)

@@ -110,7 +110,7 @@ def connected_components(num_nodes: int, a: Ints, b: Ints) -> Ints:
             return label
         np.minimum.at(label, label[a], lowest)
         np.minimum.at(label, label[b], lowest)
-        while (jumped := label[label]).tobytes() != label.tobytes():
+        while not np.array_equal(jumped := label[label], label):
             label = jumped
 
 

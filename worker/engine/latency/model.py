@@ -73,8 +73,9 @@ class LatencyModel:
         """Return the widths of a family that are worth having, descending from all of them.
 
         The staircase of the layers that the family touches is measured with everything else at
-        full width. A width is worth having if it lies on the lower convex hull of the staircase,
-        give or take the noise: no mixture of a wider and a narrower one is as fast.
+        full width. A width is worth having if it is faster than every wider one and lies on the
+        lower convex hull of the staircase, give or take the noise: no mixture of a wider and a
+        narrower one is as fast.
         """
         family = self._analysis.family(name)
         layers = [term for term in self._layers({}) if name in term.families]
@@ -211,10 +212,13 @@ def _on_hull(widths: list[int], seconds: list[float]) -> list[int]:
         while len(hull) > 1 and _turns_down(hull[-2], hull[-1], point):
             hull.pop()
         hull.append(point)
-    kept = []
-    for width, taken in zip(widths, seconds, strict=True):
-        if width == widths[0] or taken <= (1 + _TOLERANCE) * _height(hull, width):
+    kept = [widths[0]]
+    fastest = seconds[0]
+    for width, taken in zip(widths[1:], seconds[1:], strict=True):
+        is_faster = taken < (1 - _TOLERANCE) * fastest  # than every wider one
+        if is_faster and taken <= (1 + _TOLERANCE) * _height(hull, width):
             kept.append(width)
+        fastest = min(fastest, taken)
     return kept
 
 

@@ -17,8 +17,7 @@ from worker.engine.program.module import resolve
 
 SINGLE = """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze
     unsqueeze slice narrow expand expand_as view_as reshape_as repeat tile repeat_interleave movedim
-    swapaxes flip pixel_shuffle pixel_unshuffle channel_shuffle constant_pad_nd pad reflection_pad1d
-    reflection_pad2d replication_pad1d replication_pad2d unfold select roll
+    swapaxes flip pixel_shuffle pixel_unshuffle channel_shuffle unfold select roll
     """.split()
 SEVERAL = ["split", "split_with_sizes", "chunk", "unbind", "tensor_split"]
 
@@ -43,6 +42,26 @@ def move(site: Site) -> Output:
     if results is None:
         return {}
     return results if isinstance(site.shapes[site.node], (list, tuple)) else results[0]
+
+
+def pad(site: Site) -> Output:
+    """Rule of padding: a label is padded along its own dimension and does not notice others."""
+    x = site.node.args[0]
+    rank = len(site.shape_of(x))
+    amounts = list(site.literal(1, "pad"))
+    name = op_name(site.node.target)
+    mode = site.literal(2, "mode", "constant") if name == "pad" else _PADDING[name]
+    output = site.labels_of(x)
+    for dim, ids in output.items():
+        own = amounts[2 * (rank - 1 - dim) :][:2]  # amounts begin with the last dimension
+        if not any(own):
+            continue
+        if mode == "constant":
+            output[dim] = torch.nn.functional.pad(ids, own, value=-1)
+        else:
+            rows = ids.double().view(1, 1, -1)
+            output[dim] = torch.nn.functional.pad(rows, own, mode=mode).long().view(-1)
+    return output
 
 
 def get_item(site: Site) -> Output:
@@ -93,6 +112,11 @@ def unite_along(site: Site, items: list[Any], dims: list[int]) -> Labels:
     return output
 
 
+_PADDING = {
+    "constant_pad_nd": "constant",
+    **{f"reflection_pad{d}d": "reflect" for d in (1, 2, 3)},
+    **{f"replication_pad{d}d": "replicate" for d in (1, 2, 3)},
+}
 # Where a channel lands in several dimensions at once, this one keeps it.
 _CHANNELS_FIRST = frozenset({"pixel_shuffle"})
 # What stays after pruning would not be in the places these operators name.
@@ -116,7 +140,7 @@ def _moved_dims(site: Site) -> set[int]:
     return {d % rank for d in ([dims] if isinstance(dims, int) else dims)} or set(range(rank))
 
 
-def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401, PLR0911  # tensors
+def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401  # tensors
     """Call the node's own operator with ``labels`` in place of its first argument."""
     values = site.shapes
     name = op_name(site.node.target)
@@ -128,23 +152,19 @@ def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401, PL
         return (
             labels.expand(args[1].shape) if name == "expand_as" else labels.reshape(args[1].shape)
         )
-    if name == "constant_pad_nd":
-        return torch.nn.functional.pad(labels, args[1], value=-1)
-    if name == "pad":
-        mode = site.literal(2, "mode", "constant")
-        if mode == "constant":
-            return torch.nn.functional.pad(labels, args[1], value=-1)
-        return torch.nn.functional.pad(labels.double(), args[1], mode=mode).long()
-    if name.startswith(("reflection", "replication")):
-        return site.node.target(labels.double(), *args[1:]).long()  # type: ignore[operator]
     return site.node.target(*args, **kwargs)  # type: ignore[operator]
 
 
 def _collect(site: Site, result: Labels, moved: Tensor, kept_dim: int | None) -> None:
     """Read the label off a moved label tensor and add it to ``result``."""
-    varying = [d for d in range(moved.dim()) if _varies(moved, d)]
-    for dim in set(range(moved.dim())) - set(varying):
-        moved = moved.narrow(dim, 0, 1)
+    varying = []
+    # The largest first: what is found not to vary makes the next comparison smaller.
+    for dim in sorted(range(moved.dim()), key=lambda d: -moved.shape[d]):
+        if _varies(moved, dim):
+            varying.append(dim)
+        else:
+            moved = moved.narrow(dim, 0, 1)
+    varying.sort()
     if not varying:
         if moved.numel() and not _is_constant_input(moved):
             site.atoms.pin(moved, "one channel is read by its position", site.node)
@@ -187,6 +207,7 @@ def _align(site: Site, ids: Tensor, num_groups: int) -> None:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys([*SINGLE, *SEVERAL], move),
+    **dict.fromkeys([*_PADDING, "pad"], pad),
     "getitem": get_item,
     "cat": concatenate,
     "concat": concatenate,

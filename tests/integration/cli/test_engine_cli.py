@@ -1,0 +1,186 @@
+"""``secateur-engine`` as a person types it: a real process, real files."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from examples.load_pruned import load_pruned
+from tests.fixtures.jobs import save_model
+from tests.fixtures.networks import SmallNet, randomise
+from worker.engine.program.module import ProgramModule
+from worker.engine.program.reader import read_program
+
+COMMAND = Path(sys.executable).parent / "secateur-engine"
+
+
+def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    found = subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "COLUMNS": "160"},
+    )
+    assert found.returncode == code, found.stderr + found.stdout
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("engine")
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        net = randomise(SmallNet(16), seed)
+        save_model(net, (torch.randn(2, 1, 8, 8),), folder / f"model{seed}.pt2")
+    random = np.random.default_rng(0)
+    y = np.arange(240) % 4
+    x = random.integers(0, 64, (240, 8, 8), dtype=np.uint8)
+    x[np.arange(240), 2 * y] += 128
+    np.savez(folder / "data.npz", x=x, y=y)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pruned(folder: Path) -> dict[str, Any]:
+    found = run(
+        "prune", folder / "model0.pt2", "--macs", 0.5, "--round-to", 4, "--data",
+        folder / "data.npz", "--epochs", 1, "--criterion", "taylor", "--compare",
+        "--out", folder / "pruned", "--json",
+    )  # fmt: skip
+    result: dict[str, Any] = json.loads(found.stdout)
+    return result
+
+
+def test_inspect_tells_layers_groups_frozen_and_reachable(folder: Path) -> None:
+    text = run("inspect", folder / "model0.pt2").stdout
+    for expected in ("conv1.weight", "fc.weight[0]", "reaches the network's output", "Reachable"):
+        assert expected in text
+    body = json.loads(run("inspect", folder / "model0.pt2", "--json").stdout)
+    assert [layer["weight"] for layer in body["layers"]] == [
+        "conv1.weight", "conv2.weight", "conv3.weight", "fc.weight",
+    ]  # fmt: skip
+    assert sum(layer["macs"] for layer in body["layers"]) == body["macs"]
+    assert body["least"]["macs"] < body["macs"]
+    assert "networks.py" in body["layers"][0]["source"]
+    assert [frozen["tensor"] for frozen in body["frozen"]] == ["fc.weight"]
+
+
+def test_prune_runs_the_whole_job(folder: Path, pruned: dict[str, Any]) -> None:
+    summary = pruned["summary"]
+    assert summary["retrained"]["macs"] <= 0.5 * summary["dense"]["macs"]
+    report = json.loads((folder / "pruned" / "report.json").read_text())
+    assert len(report["history"]) == 1
+    assert set(report["criteria_agreement"]) >= {"l1", "taylor", "random"}
+    names = {path.name for path in (folder / "pruned").iterdir()}
+    assert names == {
+        "manifest.json", "model.onnx", "plan.json", "pruned.pt2", "report.json",
+        "saliency_curves.svg", "weights.safetensors",
+    }  # fmt: skip
+
+
+def test_apply_replays_the_plan_on_other_weights(folder: Path, pruned: dict[str, Any]) -> None:
+    out = folder / "applied"
+    plan = folder / "pruned" / "plan.json"
+    body = json.loads(run("apply", plan, folder / "model1.pt2", "--out", out, "--json").stdout)
+    assert body["pruned"]["macs"] == pruned["summary"]["retrained"]["macs"]
+    assert body["exact_groups_float64_max_relative_error"] < 1e-9
+    assert (out / "plan.json").read_bytes() == plan.read_bytes()
+    axes = {
+        (axis["tensor"], axis["dim"]): axis["kept"] for axis in json.loads(plan.read_text())["axes"]
+    }
+    dense = read_program(folder / "model1.pt2").tensors["conv1.weight"]
+    kept = axes["conv1.weight", 0]
+    assert torch.equal(load_file(out / "weights.safetensors")["conv1.weight"], dense[kept])
+
+
+def test_the_users_own_class_takes_the_pruned_weights(folder: Path, pruned: dict[str, Any]) -> None:
+    del pruned
+    net = load_pruned(SmallNet(16), folder / "pruned" / "weights.safetensors").eval()
+    x = torch.randn(5, 1, 8, 8)
+    with torch.no_grad():
+        expected = ProgramModule(read_program(folder / "pruned" / "pruned.pt2")).eval()(x)
+        assert torch.allclose(net(x), expected, atol=1e-6)
+    assert net.conv1.out_channels == net.conv1.weight.shape[0] < 16
+
+
+def test_weights_by_architecture(folder: Path) -> None:
+    torch.manual_seed(0)
+    import torchvision  # noqa: PLC0415  # only this test needs it
+
+    net = torchvision.models.squeezenet1_1(num_classes=3)
+    path = folder / "squeeze.safetensors"
+    save_file({k: t.contiguous() for k, t in net.state_dict().items()}, path)
+    options = ("--architecture", "torchvision/squeezenet1_1", "--num-classes", 3)
+    body = json.loads(run("inspect", path, *options, "--image-size", 64, "--json").stdout)
+    assert body["num_parameters"] == sum(p.numel() for p in net.parameters())
+    assert "needs --architecture" in run("inspect", path, code=1).stderr
+
+
+class Depthwise(nn.Module):
+    """Depthwise convolution, GroupNorm and LayerNorm: every attribute that follows a width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.dw = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(16, 16, 3, groups=16)
+        self.up, self.norm = nn.ConvTranspose2d(16, 12, 2, 2), nn.GroupNorm(4, 12)
+        self.fc1, self.ln, self.fc2 = nn.Linear(12, 10), nn.LayerNorm(10), nn.Linear(10, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.up(torch.relu(self.dw(torch.relu(self.a(x)))))))
+        y: torch.Tensor = self.fc2(torch.relu(self.ln(self.fc1(x.mean((2, 3))))))
+        return y
+
+
+def test_a_class_with_every_kind_of_width(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    save_model(randomise(Depthwise()), (torch.randn(2, 1, 8, 8),), tmp_path / "m.pt2")
+    run(
+        "prune", tmp_path / "m.pt2", "--ratio", 0.5, "--round-to", 1, "--min-channels", 1,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert {part["op"] for part in report["equivalence"]["inexact"]} == {"group_norm", "layer_norm"}
+    assert report["equivalence"]["exact_groups_float64_max_relative_error"] < 1e-9
+    net = load_pruned(Depthwise(), tmp_path / "out" / "weights.safetensors").eval()
+    x = torch.randn(4, 1, 8, 8)
+    with torch.no_grad():
+        expected = ProgramModule(read_program(tmp_path / "out" / "pruned.pt2")).eval()(x)
+        assert torch.allclose(net(x), expected, atol=1e-5)
+    assert net.dw.groups == net.dw.in_channels == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prune", "{model}", "--out", "{out}", "--macs", "1.5"), "less than 1"),
+        (("prune", "{model}", "--out", "{out}", "--macs", "0.5", "--ratio", "0.5"), "one of"),
+        (("prune", "{model}", "--out", "{out}", "--criterion", "loss"), "needs --data"),
+        (("prune", "{model}", "--out", "{out}", "--round-to", "x"), "neither a whole number"),
+        (("prune", "{model}", "--out", "{folder}", "--ratio", "0.5"), "not an empty folder"),
+        (("prune", "{model}", "--out", "{out}", "--macs", "0.001"), "cannot be met"),
+        (("prune", "{model}", "--out", "{out}", "--data", "{model}"), "neither a .npz nor a .zip"),
+        (("inspect", "{data}"), "secateur-engine: "),
+        (("apply", "{data}", "{model}", "--out", "{out}"), "secateur-engine: "),
+    ],
+    ids=range(9),
+)
+def test_mistakes_are_said_in_one_line(
+    arguments: tuple[str, ...], message: str, folder: Path, tmp_path: Path
+) -> None:
+    names = {
+        "model": folder / "model0.pt2", "data": folder / "data.npz", "out": tmp_path / "out",
+        "folder": folder,
+    }  # fmt: skip
+    found = run(*(argument.format(**names) for argument in arguments), code=1)
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr

@@ -1,0 +1,104 @@
+"""From inputs to a plan: a clear answer where nothing can be pruned, and no measuring twice."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from app.contracts.job import Stage
+from tests.fixtures.jobs import Recorder, request_for, save_model
+from tests.fixtures.networks import SmallNet, randomise
+from worker.engine.errors import DataError, NothingPrunableError, PlanError
+from worker.pipeline.choose import Choice, choose, measure_saliency
+from worker.pipeline.inputs import open_inputs
+
+
+class Pinned(nn.Module):
+    """One convolution, whose output is the network's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.conv(x)
+        return y
+
+
+class NoLayers(nn.Module):
+    """Nothing to prune: no convolution, no linear layer."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x).mean((2, 3))
+
+
+def constant_net() -> nn.Module:
+    """Every filter of a layer has the same norm."""
+    net = SmallNet()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(0.1)
+    return net
+
+
+def chosen(model: nn.Module, folder: Path, **config: Any) -> tuple[Choice, Recorder]:
+    path = save_model(model, (torch.randn(2, 1, 8, 8),), folder / "model.pt2")
+    reporter = Recorder()
+    reporter.begin(Stage.SELECT)  # progress belongs to a stage
+    inputs = open_inputs(request_for(path, folder, config), reporter)
+    saliency, _ = measure_saliency(inputs)
+    return choose(inputs, saliency), reporter
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (Pinned, r"every layer .* is frozen \(conv.weight: reaches the network's output\)"),
+        (NoLayers, "no convolution or linear layer"),
+    ],
+    ids=["frozen", "no-layers"],
+)
+def test_a_network_without_prunable_channels_is_answered(
+    build: Callable[[], nn.Module], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(NothingPrunableError, match=message):
+        chosen(build(), tmp_path)
+
+
+def test_a_network_at_its_minimum_width_is_answered(tmp_path: Path) -> None:
+    with pytest.raises(NothingPrunableError, match=r"within the limits .*min_channels 16"):
+        chosen(randomise(SmallNet(8)), tmp_path, selection={"min_channels": 16})
+
+
+def test_constant_saliencies_prune_nothing_and_say_so(tmp_path: Path) -> None:
+    found, reporter = chosen(constant_net(), tmp_path, selection={"round_to": 1})
+    assert found.plan.num_removed == 0
+    assert "removes nothing" in reporter.warnings[-1]
+    assert "constant" in reporter.warnings[-1]
+
+
+def test_a_budget_out_of_reach_names_the_nearest_point(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"budget of 0.01 of the macs .* narrowest 0\.\d+ is left"):
+        chosen(randomise(SmallNet()), tmp_path, selection={"mode": "budget", "macs": 0.01})
+
+
+def test_comparing_criteria_needs_data(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="compare needs a data set"):
+        chosen(randomise(SmallNet()), tmp_path, criterion={"compare": True})
+
+
+def test_a_measured_plan_is_met_and_found_again_by_the_next_attempt(tmp_path: Path) -> None:
+    """Measurements differ from run to run: an attempt after a crash must not choose anew."""
+    selection = {"mode": "budget", "latency": 0.8, "round_to": "auto", "batch_size": 4}
+    net = randomise(SmallNet(64))
+    first, reporter = chosen(net, tmp_path, selection=selection)
+    assert min(measured for _, measured in first.latency_trials) <= 0.8
+    assert any("of the dense latency" in getattr(m, "message", "") for m in reporter.messages)
+    second, _ = chosen(net, tmp_path, selection=selection)
+    assert second.latency_trials == ()
+    assert second.plan.to_json() == first.plan.to_json()
+    third, _ = chosen(net, tmp_path, selection={**selection, "latency": 0.79})
+    assert third.latency_trials != ()
