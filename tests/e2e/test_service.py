@@ -20,8 +20,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+import torchvision
 from PIL import Image
 from safetensors.numpy import load_file
+from safetensors.torch import save
 
 from tests.fixtures.networks import SmallNet
 from tests.fixtures.services import S3Server, fresh_postgresql_url
@@ -298,6 +300,69 @@ def test_an_empty_config_works_and_so_does_the_loss_criterion(
         body = {**config, "selection": selection} if config else config
         found = service.wait_for_job(service.post_job(model=model, dataset=dataset, config=body))
         assert found["status"] == "succeeded", found["error"]
+
+
+def test_a_plan_says_what_the_job_does_and_leaves_nothing(
+    service: Service, model: str, dataset: str, job: dict[str, Any]
+) -> None:
+    before = service.get("/v1/jobs")["data"]
+    response = service.client.post(
+        "/v1/jobs:plan",
+        json={"model": model, "dataset": dataset, "config": job["config"]},
+        timeout=DEADLINE_SECONDS,
+    )
+    assert response.status_code == 200, response.text
+    found = response.json()
+    summary = job["result"]["summary"]
+    for network, name in (("dense", "dense"), ("pruned", "retrained")):
+        assert found[network]["macs"] == summary[name]["macs"]
+        assert found[network]["num_parameters"] == summary[name]["num_parameters"]
+    plan = json.loads(artifact(service, job, "plan.json"))
+    assert found["fingerprint"] == plan["fingerprint"]
+    kept = {family["name"]: family["kept"] for family in plan["families"]}
+    assert {group["name"]: group["kept"] for group in found["groups"]} == kept
+    assert found["config"] == job["resolved"]
+    assert service.get("/v1/jobs")["data"] == before
+
+
+@pytest.mark.parametrize(
+    ("config", "code", "text"),
+    [
+        ({"selection": {"mode": "budget", "macs": 0.001}}, "plan_impossible", "narrowest"),
+        ({"selection": {"min_channels": 4096}}, "nothing_prunable", "min_channels 4096"),
+        ({"selection": {"mode": "budget"}}, "invalid_input", "exactly one of"),
+        ({"criterion": {"compare": True}}, "invalid_input", "needs a data set"),
+    ],
+    ids=["budget", "nothing", "no-budget", "no-data"],
+)
+def test_a_plan_that_cannot_be_made_is_a_problem(
+    config: dict[str, Any], code: str, text: str, service: Service, model: str
+) -> None:
+    response = service.client.post(
+        "/v1/jobs:plan", json={"model": model, "config": config}, timeout=DEADLINE_SECONDS
+    )
+    assert response.status_code == 422
+    assert response.json()["code"] == code
+    assert text in response.json()["detail"]
+
+
+def test_weights_and_an_architectures_name_are_a_model(service: Service) -> None:
+    torch.manual_seed(0)
+    net = torchvision.models.squeezenet1_1(num_classes=4)
+    data = save({name: tensor.contiguous() for name, tensor in net.state_dict().items()})
+    options = {"architecture": "torchvision/squeezenet1_1", "image_size": "64"}
+    wrong = service.upload("models", data, **options, num_classes="5")
+    assert wrong["status"] == "rejected"
+    assert "classifier.1.weight is (4, 512, 1, 1), not (5, 512, 1, 1)" in wrong["error"]["message"]
+    found = service.upload("models", data, **options, num_classes="4")
+    assert found["status"] == "ready", found
+    assert (found["format"], found["architecture"]["num_classes"]) == ("safetensors", 4)
+    config = {"selection": {"mode": "ratio", "ratio": 0.5}}
+    job = service.wait_for_job(service.post_job(model=found["id"], config=config))
+    assert job["status"] == "succeeded", job
+    x = np.zeros((1, 3, 64, 64)).tolist()
+    response = service.client.post(f"/v1/models/{found['id']}/infer", json={"inputs": x})
+    assert response.status_code == 200, response.text
 
 
 def test_one_request_carries_model_data_and_config(service: Service) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from app.contracts.ids import new_id
+from app.contracts.repositories import jobs
 from app.contracts.tables import ArtifactRow, JobRow
 from app.contracts.tasks import QUEUE_CPU, QUEUE_INTAKE
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
@@ -93,6 +94,37 @@ def test_an_upload_past_its_limit_is_refused_and_leaves_nothing(tmp_path: Path) 
         chunks = (bytes(1000) for _ in range(100))  # no Content-Length: counted on the way
         assert api.client.post("/v1/models", content=chunks).status_code == 413
         assert list((api.context.settings.scratch_dir / "uploads").iterdir()) == []
+
+
+def test_weights_and_an_architecture_belong_together(api: Api) -> None:
+    weights = (16).to_bytes(8, "little") + b'{"a": {}}       '
+    response = api.client.post("/v1/models", content=weights)
+    assert (response.status_code, problem(response)["code"]) == (422, "invalid_input")
+    params = {"architecture": "torchvision/resnet18", "num_classes": 7}
+    response = api.client.post("/v1/models", content=zip_bytes(), params=params)
+    assert response.status_code == 422
+    response = api.client.post("/v1/models", content=weights, params=params)
+    assert response.status_code == 201
+    assert response.json()["architecture"] == {
+        "name": "torchvision/resnet18", "num_classes": 7, "in_channels": 3, "image_size": 224,
+    }  # fmt: skip
+    for name in ("os/system", "timm/hf-hub:a", "timm/../a", "resnet18"):
+        response = api.client.post("/v1/models", content=weights, params={"architecture": name})
+        assert response.status_code == 422
+
+
+def test_a_plan_that_no_worker_takes_is_given_up_and_forgotten(api: Api, tmp_path: Path) -> None:
+    write_linear_onnx(tmp_path / "m.onnx", __import__("numpy").eye(2), ["batch", 2])
+    model = api.ready_model(tmp_path / "m.onnx")
+    response = api.client.post("/v1/jobs:plan?wait=0.3", json={"model": model})
+    assert (response.status_code, problem(response)["code"]) == (503, "unavailable")
+    job_id, queue = api.queue.rings[-1]
+    assert queue == QUEUE_INTAKE
+    with api.sessions.begin() as session:
+        assert session.get_one(JobRow, job_id).state == "cancelled"
+        jobs.forget_plans(session)
+        assert session.get(JobRow, job_id) is None
+    assert api.client.get(f"/v1/jobs/{job_id}").status_code == 404
 
 
 def test_content_digest_is_checked(api: Api) -> None:
@@ -294,8 +326,9 @@ def test_other_tenants_see_nothing(api: Api) -> None:
         assert api.client.get(path, headers=headers).status_code == 404
     assert api.client.get("/v1/jobs", headers=headers).json()["data"] == []
     assert api.client.post(f"/v1/jobs/{job['id']}/cancel", headers=headers).status_code == 404
-    response = api.client.post("/v1/jobs", json={"model": job["model"]}, headers=headers)
-    assert response.status_code == 404
+    for path in ("/v1/jobs", "/v1/jobs:plan"):
+        response = api.client.post(path, json={"model": job["model"]}, headers=headers)
+        assert response.status_code == 404
 
 
 def test_a_model_in_use_is_not_deleted(api: Api) -> None:
