@@ -29,10 +29,10 @@ check: install ## Format, lint, types, import rules, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy app worker examples
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/unit tests/property
+	$(BIN)/pytest -q tests/unit
 
-test: check ## Everything: `make check`, then the tests that start real parts
-	$(BIN)/pytest -q tests --ignore tests/unit --ignore tests/property
+test: check ## Everything: `make check`, then properties and the tests that start real parts
+	$(BIN)/pytest -q tests --ignore tests/unit
 
 format: install ## Rewrite the sources in house format
 	$(BIN)/ruff check --fix .
