@@ -12,6 +12,7 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
+from worker.engine.errors import UnsupportedOpError
 from worker.engine.program.functional import make_functional
 from worker.engine.program.program import InputSpec, Program, Role
 
@@ -24,7 +25,11 @@ _SOURCE_LINE = re.compile(r'File "([^"]+)", line (\d+), in ([^\n]+)')
 
 
 def from_exported(exported: ExportedProgram) -> Program:
-    """Return the program of an inference-mode, training-IR ``ExportedProgram``."""
+    """Return the program of an inference-mode, training-IR ``ExportedProgram``.
+
+    Raises:
+        UnsupportedOpError: A part of the graph is a submodule, or writes in place into a view.
+    """
     graph = fx.Graph()
     values: dict[fx.Node, fx.Node] = {}
     inputs: list[InputSpec] = []
@@ -44,6 +49,11 @@ def from_exported(exported: ExportedProgram) -> Program:
             values[node] = graph.create_node("get_attr", name, name=f"t{len(tensors)}")
         elif node.op == "output":
             graph.output(tuple(fx.map_arg(node.args[0], values.__getitem__)))
+        elif node.op == "get_attr":
+            raise UnsupportedOpError(
+                "the model runs a part of itself under autocast or another context; "
+                "export it without"
+            )
         else:
             values[node] = graph.node_copy(node, values.__getitem__)
             values[node].meta = {"source": source_line(node.meta.get("stack_trace") or "")}

@@ -5,6 +5,7 @@ would have after pruning. One table for both, so they cannot disagree. Additions
 normalisations are not counted, as is the habit of the field.
 """
 
+import string
 from collections.abc import Callable
 from math import prod
 
@@ -34,6 +35,26 @@ def num_macs(term: Term, shapes: Shapes) -> int:
     return prod(shapes[node].shape[dim] for node, dim in term[1])
 
 
+def einsum_letters(equation: str, ranks: list[int]) -> tuple[list[str], str] | None:
+    """Return a letter for each dimension of operands and output, None for an implicit output."""
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    if not arrow:
+        return None
+    operands = left.split(",")
+    hidden = [
+        rank - len(letters.replace("...", "")) if "..." in letters else 0
+        for letters, rank in zip(operands, ranks, strict=True)
+    ]
+    # Dimensions behind an ellipsis are aligned from the last one.
+    spare = [letter for letter in string.ascii_letters if letter not in equation]
+    dots = "".join(spare[: max(hidden)])
+    filled = [
+        letters.replace("...", dots[len(dots) - count :])
+        for letters, count in zip(operands, hidden, strict=True)
+    ]
+    return filled, right.replace("...", dots)
+
+
 def _convolution(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
     weight = node.args[1]
     return [[*_all(weight, shapes), (node, 0), *_all(node, shapes)[2:]]]
@@ -54,12 +75,13 @@ def _product(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
 
 
 def _einsum(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
-    equation, operands = str(node.args[0]).replace(" ", ""), node.args[1]
+    factors = [_all(operand, shapes) for operand in node.args[1]]  # type: ignore[union-attr]
+    spelled = einsum_letters(str(node.args[0]), [len(each) for each in factors])
+    if spelled is None:
+        return []
     by_letter: dict[str, Factor] = {}
-    for letters, operand in zip(equation.split("->")[0].split(","), operands, strict=True):  # type: ignore[arg-type]
-        if "." in letters:
-            return []
-        by_letter |= dict(zip(letters, _all(operand, shapes), strict=True))
+    for letters, each in zip(spelled[0], factors, strict=True):
+        by_letter |= dict(zip(letters, each, strict=True))
     return [list(by_letter.values())]
 
 

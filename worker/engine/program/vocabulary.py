@@ -40,7 +40,7 @@ ATEN = frozenset(
     movedim swapaxes flip roll pixel_shuffle pixel_unshuffle channel_shuffle cat concat stack split
     split_with_sizes chunk unbind tensor_split constant_pad_nd pad reflection_pad1d
     reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d unfold
-    im2col index index_select gather
+    im2col col2im index index_select gather
     contiguous clone detach detach_ alias to _to_copy type_as lift_fresh_copy copy
     dropout dropout_ feature_dropout feature_dropout_ alpha_dropout
     zeros ones full arange linspace eye scalar_tensor empty zeros_like ones_like full_like new_zeros

@@ -101,12 +101,53 @@ def _slice(call: Resized) -> None:
     size = call.analysis.shapes[x].shape  # type: ignore[index]
     dim = call.literal(1, "dim", 0) % len(size)
     kept = call.kept(x, dim)
-    if kept is None:
+    if kept is None or kept.all():
         return
     start, end = call.literal(2, "start"), call.literal(3, "end")
+    step = call.literal(4, "step", 1)
     first, last, _ = slice(start, end).indices(size[dim])
-    call.copied.args = (call.copied.args[0], dim, int(kept[:first].sum()), int(kept[:last].sum()))
+    # Whole steps go or stay, so a place within a step that stays is what it was.
+    ends = [int(kept[: at - at % step].sum()) + at % step for at in (first, last)]
+    if last % step and not kept[last]:
+        ends[1] -= last % step
+    call.copied.args = (call.copied.args[0], dim, *ends, step)
     call.copied.kwargs = {}
+
+
+def _select(call: Resized) -> None:
+    x = call.node.args[0]
+    size = call.analysis.shapes[x].shape  # type: ignore[index]
+    dim = call.literal(1, "dim") % len(size)
+    kept = call.kept(x, dim)
+    if kept is not None:
+        call.set_argument(2, int(kept[: call.literal(2, "index") % size[dim]].sum()))
+
+
+def _pad(call: Resized) -> None:
+    """A negative amount cuts channels off, of which some may be gone already."""
+    amounts = list(call.literal(1, "pad"))
+    rank = call.analysis.shapes[call.node].dim()
+    is_changed = False
+    for dim in range(rank - len(amounts) // 2, rank):
+        kept = call.kept(call.node.args[0], dim)
+        place = 2 * (rank - 1 - dim)
+        before, after = amounts[place : place + 2]
+        if kept is None or min(before, after) >= 0:
+            continue
+        is_changed = True
+        amounts[place] = -int(kept[:-before].sum()) if before < 0 else before
+        amounts[place + 1] = -int(kept[after:].sum()) if after < 0 else after
+    if is_changed:
+        call.set_argument(1, amounts)
+
+
+def _scale(call: Resized) -> None:
+    """Attention divides by the root of its width; narrower, it still divides by the same."""
+    q = call.node.args[0]
+    rank = call.analysis.shapes[q].dim()  # type: ignore[index]
+    kept = call.kept(q, rank - 1)
+    if kept is not None and not kept.all() and call.literal(6, "scale") is None:
+        call.copied.kwargs = {**call.copied.kwargs, "scale": len(kept) ** -0.5}
 
 
 def _narrow(call: Resized) -> None:
@@ -157,6 +198,9 @@ REWRITES: dict[str, Callable[[Resized], None]] = {
     **dict.fromkeys(["split", "split_with_sizes", "chunk", "tensor_split"], _split),
     "slice": _slice,
     "narrow": _narrow,
+    "select": _select,
+    **dict.fromkeys(["pad", "constant_pad_nd"], _pad),
+    "scaled_dot_product_attention": _scale,
     **dict.fromkeys(
         ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"],
         _groups,

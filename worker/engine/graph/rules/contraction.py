@@ -5,11 +5,14 @@ values with labels, so one that passes through other operators first (weight sta
 reparametrisation) needs nothing special.
 """
 
+from collections.abc import Sequence
+
 from torch import Tensor, fx
 
 from worker.engine.graph.atoms import MemberRole
 from worker.engine.graph.propagate import Labels, Output, Rule, Site
 from worker.engine.program.functional import op_name
+from worker.engine.program.macs import einsum_letters
 
 
 def convolution(site: Site) -> Output:
@@ -32,7 +35,7 @@ def linear(site: Site) -> Output:
     x, weight, bias = site.node.args[0], site.argument(1, "weight"), site.argument(2, "bias")
     labels, w = site.labels_of(x), site.labels_of(weight)
     last = len(site.shape_of(x)) - 1
-    contract(site, labels.pop(last, None), w.get(1), is_weight=True)
+    contract(site, labels.pop(last, None), w.get(1), [weight, x], is_weight=True)
     output = w.get(0)
     if output is not None:
         site.atoms.set_role(output, MemberRole.PRODUCER)
@@ -57,15 +60,16 @@ def add_matrix_product(site: Site) -> Output:
 
 def einsum(site: Site) -> Output:
     """Rule of ``einsum``: letters that occur in several operands are united, output ones stay."""
-    equation = str(site.argument(0, "equation")).replace(" ", "")
     operands: list[fx.Node] = list(site.argument(1, "tensors"))
-    if "." in equation or "->" not in equation:
-        site.pin_inputs("einsum with an ellipsis or an implicit output")
+    ranks = [len(site.shape_of(operand)) for operand in operands]
+    spelled = einsum_letters(str(site.argument(0, "equation")), ranks)
+    if spelled is None:
+        site.pin_inputs("einsum with an implicit output")
         return {}
-    left, right = equation.split("->")
+    left, right = spelled
     by_letter: dict[str, Tensor] = {}
     unlabelled: set[str] = set()
-    for letters, operand in zip(left.split(","), operands, strict=True):
+    for letters, operand in zip(left, operands, strict=True):
         labels = site.labels_of(operand)
         for dim, letter in enumerate(letters):
             ids = labels.get(dim)
@@ -80,40 +84,69 @@ def einsum(site: Site) -> Output:
     for letter, ids in by_letter.items():
         if letter not in right:
             site.atoms.set_role(ids, MemberRole.CONSUMER)
+            sides = [o for letters, o in zip(left, operands, strict=True) if letter in letters]
+            _check_zeros(site, ids, sides)
     return {dim: by_letter[letter] for dim, letter in enumerate(right) if letter in by_letter}
 
 
 def attention(site: Site) -> Output:
     """Rule of scaled_dot_product_attention: q (…, L, E), k (…, S, E), v (…, S, V) → (…, L, V).
 
-    The scale is 1 / sqrt(E), so the width of queries and keys may not change.
+    The scale is 1 / sqrt(E) of the original width: compaction writes it down as a number.
     """
     q, k, v = site.node.args[0], site.argument(1, "key"), site.argument(2, "value")
     rank = len(site.output_shape)
     labels = [site.labels_of(value) for value in (q, k, v)]
-    for found in labels[:2]:
-        site.pin_label(found, rank - 1, "sets the scale of attention")
+    widths = [found.pop(rank - 1, None) for found in labels]
+    contract(site, widths[0], widths[1], [q, k], is_weight=False)
     for found in labels:
         site.pin_label(found, rank - 2, "is a position of attention")
-    value_width = labels[2].pop(rank - 1, None)
     output: Labels = {}
     for dim in range(rank - 2):
+        if len({site.shape_of(value)[dim] for value in (q, k, v)}) > 1:
+            for found in labels:
+                site.pin_label(found, dim, "is shared by several heads of attention")
         _merge(site, output, dim, [found.get(dim) for found in labels])
-    if value_width is not None:
-        output[rank - 1] = value_width
+    if widths[2] is not None:
+        output[rank - 1] = widths[2]
     return output
 
 
-def contract(site: Site, x: Tensor | None, w: Tensor | None, *, is_weight: bool) -> None:
-    """Unite the two sides of a contraction; a side without label pins the other."""
+def contract(
+    site: Site, x: Tensor | None, w: Tensor | None, factors: Sequence[object], *, is_weight: bool
+) -> None:
+    """Unite the two sides of a contraction of ``factors``; one without label pins the other."""
     if is_weight:
         site.atoms.set_role(w, MemberRole.CONSUMER)
     if x is not None and w is not None:
         site.atoms.unite(x, w)
+        _check_zeros(site, x, factors)
     elif x is not None:
         site.atoms.pin(x, "is contracted with values that no parameter produces", site.node)
     elif w is not None:
         site.atoms.pin(w, "reads the network's input, or values that nothing prunes", site.node)
+
+
+def _check_zeros(site: Site, ids: Tensor, factors: Sequence[object]) -> None:
+    """Mark a sum inexact if removed channels add to it: no factor is zero where they were.
+
+    Softmax or sigmoid of queries and keys (linear attention) leave a number in place of a zero.
+    """
+    if not any(_is_zero_where_removed(value) for value in factors):
+        site.atoms.mark_inexact(ids, site.node)
+
+
+def _is_zero_where_removed(value: object) -> bool:
+    """Follow a value back to what made it, through operators of one value."""
+    while isinstance(value, fx.Node) and value.op == "call_function":
+        name = op_name(value.target)
+        shifts = [v for v in value.args[:2] if isinstance(v, (int, float)) and v]
+        if name in _NOT_ZERO_AT_ZERO or (name in {"add", "sub", "rsub"} and shifts):
+            return False
+        if name not in _ZERO_AT_ZERO:
+            return True
+        value = value.args[0]
+    return True
 
 
 def _convolve(  # the operator's own arguments
@@ -127,7 +160,7 @@ def _convolve(  # the operator's own arguments
     channels = labels.pop(1, None)
     _keep_spatial(site, labels, x, weight)
     if groups == 1:
-        contract(site, channels, inputs, is_weight=True)
+        contract(site, channels, inputs, [weight, x], is_weight=True)
         ids = outputs
     else:
         ids = _grouped(site, channels, w, groups, is_transposed=is_transposed)
@@ -145,26 +178,26 @@ def _grouped(
     first, second = w.get(0), w.get(1)
     if is_transposed:  # weight (C, O / groups): rows belong to groups, columns repeat in each
         columns = None if second is None else second.repeat(groups)
-        rows, inputs, outputs = first, first, columns
+        inputs, outputs = first, columns
     else:  # weight (O, C / groups)
         columns = None if second is None else second.repeat(groups)
-        rows, inputs, outputs = first, columns, first
-    is_depthwise = (second is None and not is_transposed) or (
-        is_transposed and rows is not None and len(rows) == groups
-    )
+        inputs, outputs = columns, first
+    weight = site.argument(1, "weight")
+    shape = site.shape_of(weight)
+    is_depthwise = shape[0] == groups if is_transposed else shape[1] == 1
     if not is_depthwise:
-        contract(site, channels, inputs, is_weight=True)
+        contract(site, channels, inputs, [weight, site.node.args[0]], is_weight=True)
         for ids in (channels, inputs, outputs):
             if ids is not None:
                 site.atoms.unite(ids.view(groups, -1), ids.view(groups, -1)[:1])
         return outputs
     if is_transposed:
-        contract(site, channels, first, is_weight=True)
+        contract(site, channels, first, [weight, site.node.args[0]], is_weight=True)
         if second is not None:
             site.atoms.pin(
                 second, "is shared by every group of a transposed convolution", site.node
             )
-        return first if second is None else None
+        return None if first is None else first.repeat_interleave(shape[1])
     if channels is None:
         if first is not None:
             site.atoms.pin(first, "filters single channels that nothing prunes", site.node)
@@ -197,7 +230,7 @@ def _product(site: Site, a: object, b: object) -> Labels:
         return {}
     x, w = site.labels_of(a), site.labels_of(b)
     k_a, k_b = x.pop(len(shape_a) - 1, None), w.pop(len(shape_b) - 2, None)
-    contract(site, k_a, k_b, is_weight=False)
+    contract(site, k_a, k_b, [a, b], is_weight=False)
     for ids in (k_a, k_b):
         site.atoms.set_role(ids, MemberRole.CONSUMER)
     rows, columns = x.pop(len(shape_a) - 2, None), w.pop(len(shape_b) - 1, None)
@@ -238,6 +271,20 @@ def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
         site.atoms.pin(ids, "shifts channels that nothing prunes", site.node)
 
 
+# At a channel of zeros the first are not zero; the second are where their first argument is.
+_NOT_ZERO_AT_ZERO = frozenset(
+    """sigmoid hardsigmoid softmax _softmax log_softmax _log_softmax exp softplus logsigmoid
+    log_sigmoid cos log log2 reciprocal rsqrt erfc ones_like full_like expand_as logical_not eq ge
+    le
+    """.split()
+)
+_ZERO_AT_ZERO = frozenset(
+    """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze unsqueeze
+    slice narrow expand view_as reshape_as movedim swapaxes flip contiguous clone detach alias to
+    _to_copy relu relu6 elu silu gelu tanh leaky_relu abs neg square sqrt dropout getitem split
+    chunk unbind split_with_sizes select
+    """.split()
+)
 RULES: dict[str, Rule] = {
     **dict.fromkeys(["conv1d", "conv2d", "conv3d", "convolution"], convolution),
     **dict.fromkeys(

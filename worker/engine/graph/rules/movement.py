@@ -6,17 +6,19 @@ atom went.
 Right by construction for concat, split, shuffle, NHWC permutes and flatten.
 """
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from worker.engine.graph.propagate import Labels, Output, Rule, Site
+from worker.engine.graph.rules.pointwise import unite_broadcast
 from worker.engine.program.functional import op_name
 from worker.engine.program.module import resolve
 
 SINGLE = """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze
-    unsqueeze slice narrow expand expand_as view_as reshape_as repeat tile repeat_interleave movedim
+    unsqueeze slice narrow expand view_as reshape_as repeat tile repeat_interleave movedim
     swapaxes flip pixel_shuffle pixel_unshuffle channel_shuffle unfold select roll
     """.split()
 SEVERAL = ["split", "split_with_sizes", "chunk", "unbind", "tensor_split"]
@@ -29,14 +31,19 @@ def move(site: Site) -> Output:
     name = op_name(site.node.target)
     results: list[Labels] | None = None
     for dim, ids in labels.items():
+        whole = _unmoved(site, name, dim)
+        if whole is not None:
+            results = results or [{}]
+            _add(site, results[0], whole, ids)
+            continue
         moved = _run(site, source, _along(ids, dim, site.shape_of(source)))
         parts = moved if isinstance(moved, (list, tuple)) else [moved]
         if results is None:
             results = [{} for _ in parts]
         for result, part in zip(results, parts, strict=True):
             _collect(site, result, part, kept_dim=1 if name in _CHANNELS_FIRST else None)
-        if _is_by_position(site, name) and dim in _moved_dims(site):
-            site.atoms.pin(ids, f"{name} works by position", site.node)
+        if name in _BY_POSITION and dim in _moved_dims(site):
+            _fix_positions(site, ids, name)
         if name == "channel_shuffle" and dim == 1:
             _align(site, ids, site.literal(1, "groups"))
     if results is None:
@@ -52,15 +59,14 @@ def pad(site: Site) -> Output:
     name = op_name(site.node.target)
     mode = site.literal(2, "mode", "constant") if name == "pad" else _PADDING[name]
     output = site.labels_of(x)
-    for dim, ids in output.items():
+    for dim, ids in list(output.items()):
         own = amounts[2 * (rank - 1 - dim) :][:2]  # amounts begin with the last dimension
         if not any(own):
             continue
         if mode == "constant":
             output[dim] = torch.nn.functional.pad(ids, own, value=-1)
-        else:
-            rows = ids.double().view(1, 1, -1)
-            output[dim] = torch.nn.functional.pad(rows, own, mode=mode).long().view(-1)
+        else:  # other channels would be copied once some are gone
+            site.pin_label(output, dim, "is padded with copies of its neighbours")
     return output
 
 
@@ -97,6 +103,64 @@ def stack(site: Site) -> Output:
     return {dim + (dim >= new): ids for dim, ids in united.items()}
 
 
+def index(site: Site) -> Output:
+    """Rule of ``index``, ``x[:, i, j]``: indexed dimensions pin, the others keep their labels."""
+    labels = site.labels_of(site.node.args[0])
+    indices = list(site.argument(1, "indices"))
+    chosen = [dim for dim, used in enumerate(indices) if used is not None]
+    if any(site.shapes[indices[dim]].dtype in {torch.bool, torch.uint8} for dim in chosen):
+        site.pin_inputs("is indexed by a mask")
+        return {}
+    for dim in chosen:
+        site.pin_label(labels, dim, "is indexed by position")
+    num_new = len(torch.broadcast_shapes(*[site.shape_of(indices[dim]) for dim in chosen]))
+    # Where the indices are not next to each other, their dimensions come first.
+    is_adjacent = chosen == list(range(chosen[0], chosen[-1] + 1))
+    first = chosen[0] if is_adjacent else 0
+    output: Labels = {}
+    for dim, ids in labels.items():
+        own = dim - sum(d < dim for d in chosen)
+        output[own + num_new * (own >= first)] = ids
+    return output
+
+
+def index_select(site: Site) -> Output:
+    """Rule of ``index_select``: its dimension pins, the others keep their labels."""
+    labels = site.labels_of(site.node.args[0])
+    dim = site.literal(1, "dim") % len(site.output_shape)
+    site.pin_label(labels, dim, "is indexed by position")
+    return labels
+
+
+def expand_as(site: Site) -> Output:
+    """Rule of ``expand_as``: what is repeated along a channel dimension follows its size."""
+    return unite_broadcast(site, [site.node.args[0], site.argument(1, "other")], site.output_shape)
+
+
+def windows_to_columns(site: Site) -> Output:
+    """Rule of ``im2col`` (N, C, H, W) → (N, C k, L): a channel becomes k in a row."""
+    labels = site.labels_of(site.node.args[0])
+    own = len(site.output_shape) - 2
+    for dim in [d for d in labels if d > own]:
+        site.pin_label(labels, dim, "is a position of a window")
+    if own in labels:
+        labels[own] = labels[own].repeat_interleave(site.output_shape[own] // len(labels[own]))
+    return labels
+
+
+def columns_to_windows(site: Site) -> Output:
+    """Rule of ``col2im`` (N, C k, L) → (N, C, H, W): the k in a row go together."""
+    labels = site.labels_of(site.node.args[0])
+    own = len(site.output_shape) - 3
+    for dim in [d for d in labels if d > own]:
+        site.pin_label(labels, dim, "is a position of a window")
+    if own in labels:
+        rows = labels[own].view(site.output_shape[own], -1)
+        site.atoms.unite(rows, rows[:, :1])
+        labels[own] = rows[:, 0]
+    return labels
+
+
 def unite_along(site: Site, items: list[Any], dims: list[int]) -> Labels:
     """Unite the labels of equal-rank ``items`` along each of ``dims``."""
     output: Labels = {}
@@ -120,7 +184,11 @@ _PADDING = {
 # Where a channel lands in several dimensions at once, this one keeps it.
 _CHANNELS_FIRST = frozenset({"pixel_shuffle"})
 # What stays after pruning would not be in the places these operators name.
-_BY_POSITION = frozenset({"roll", "select", "unfold"})
+_BY_POSITION = frozenset({"roll", "slice", "unfold"})
+# Operators that leave the order of elements in memory alone.
+_RESHAPES = frozenset(
+    "view reshape _unsafe_view flatten unflatten squeeze unsqueeze view_as reshape_as".split()
+)
 
 
 def _along(ids: Tensor, dim: int, shape: torch.Size) -> Tensor:
@@ -129,8 +197,27 @@ def _along(ids: Tensor, dim: int, shape: torch.Size) -> Tensor:
     return ids.view(view).expand(shape)
 
 
-def _is_by_position(site: Site, name: str) -> bool:
-    return name in _BY_POSITION or (name == "slice" and site.literal(4, "step", 1) != 1)
+def _unmoved(site: Site, name: str, dim: int) -> int | None:
+    """Return which output dimension a whole dimension becomes under a reshape, if one does."""
+    if name not in _RESHAPES:
+        return None
+    shape = site.shape_of(site.node.args[0])
+    before, reached = math.prod(shape[:dim]), 1
+    for own, length in enumerate(site.output_shape):
+        if reached == before and length == shape[dim]:
+            return own
+        reached *= length
+    return None
+
+
+def _fix_positions(site: Site, ids: Tensor, name: str) -> None:
+    """Pin what is read by position; of a slice with a step, whole steps may go."""
+    step = site.literal(4, "step", 1) if name == "slice" else len(ids) + 1
+    if len(ids) % step:
+        site.atoms.pin(ids, f"{name} works by position", site.node)
+    elif step > 1:
+        rows = ids.view(-1, step)
+        site.atoms.unite(rows, rows[:, :1])
 
 
 def _moved_dims(site: Site) -> set[int]:
@@ -148,10 +235,8 @@ def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401  # 
     kwargs = {key: resolve(value, values) for key, value in site.node.kwargs.items()}
     if name == "view":  # expanded labels have strides that view refuses and reshape does not
         return labels.reshape(args[1])
-    if name in {"expand_as", "view_as", "reshape_as"}:
-        return (
-            labels.expand(args[1].shape) if name == "expand_as" else labels.reshape(args[1].shape)
-        )
+    if name in {"view_as", "reshape_as"}:
+        return labels.reshape(args[1].shape)
     return site.node.target(*args, **kwargs)  # type: ignore[operator]
 
 
@@ -208,6 +293,11 @@ def _align(site: Site, ids: Tensor, num_groups: int) -> None:
 RULES: dict[str, Rule] = {
     **dict.fromkeys([*SINGLE, *SEVERAL], move),
     **dict.fromkeys([*_PADDING, "pad"], pad),
+    "index": index,
+    "index_select": index_select,
+    "expand_as": expand_as,
+    "im2col": windows_to_columns,
+    "col2im": columns_to_windows,
     "getitem": get_item,
     "cat": concatenate,
     "concat": concatenate,

@@ -16,6 +16,7 @@ UNARY = """relu relu6 hardtanh hardswish hardsigmoid sigmoid silu gelu elu selu 
     """.split()
 BINARY = """add sub mul div rsub pow maximum minimum fmod remainder where lerp addcmul addcdiv
     eq ne lt le gt ge logical_and logical_or logical_xor max min atan2 floor_divide clamp
+    masked_fill bitwise_and bitwise_or
     """.split()
 
 
@@ -72,9 +73,21 @@ def prelu(site: Site) -> Output:
     return labels
 
 
+def gated_linear_unit(site: Site) -> Output:
+    """Rule of ``glu``: the halves of a dimension meet, and their product has the first's label."""
+    labels = site.labels_of(site.node.args[0])
+    dim = site.literal(1, "dim", -1) % len(site.output_shape)
+    if dim in labels:
+        values, gates = labels[dim].chunk(2)
+        site.atoms.unite(values, gates)
+        labels[dim] = values
+    return labels
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(UNARY, unary),
     **dict.fromkeys(BINARY, combine),
     "prelu": prelu,
+    "glu": gated_linear_unit,
     "_prelu_kernel": combine,
 }

@@ -1,6 +1,7 @@
 """Operators that reduce, pool or resample: other dimensions drop out, channels pass through."""
 
 from worker.engine.graph.propagate import Labels, Output, Rule, Site
+from worker.engine.program.functional import op_name
 
 POOLS = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
     adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d lp_pool2d
@@ -17,10 +18,38 @@ def pool(site: Site) -> Output:
     """Rule of pooling and interpolation: they work on space, and channels pass through."""
     labels = site.labels_of(site.node.args[0])
     for dim in [d for d in labels if d > 1]:
-        site.pin_label(labels, dim, "is a position that is pooled or resampled")
+        _pool_along(site, labels, dim)
     if isinstance(site.shapes[site.node], (list, tuple)):
         return [dict(labels) for _ in site.shapes[site.node]]
     return labels
+
+
+def _pool_along(site: Site, labels: Labels, dim: int) -> None:
+    """Deal with channels among the positions: a window of stride 1 may run over them, inexactly.
+
+    Local response normalisation is an average over neighbouring channels.
+    """
+    ids = labels[dim]
+    is_channel = ids >= 0  # the others pad
+    size, stride, padding = _window(site, dim)
+    if stride == 1 and int(is_channel.sum()) == site.output_shape[dim]:
+        labels[dim] = ids[is_channel]
+        if size > 1:
+            site.atoms.mark_inexact(labels[dim], site.node)
+    elif (size, stride, padding) != (1, 1, 0):
+        site.pin_label(labels, dim, "is a position that is pooled or resampled")
+
+
+def _window(site: Site, dim: int) -> tuple[int, int, int]:
+    """Return size, stride and padding of a pooling window along ``dim``; zeros if it has none."""
+    if not op_name(site.node.target).startswith(("avg_pool", "max_pool")):
+        return 0, 0, 0
+    sizes = site.literal(1, "kernel_size")
+    given = (sizes, site.literal(2, "stride") or sizes, site.literal(3, "padding", 0))
+    size, stride, padding = (
+        value if isinstance(value, int) else value[(dim - 2) % len(value)] for value in given
+    )
+    return size, stride, padding
 
 
 def reduce(site: Site) -> Output:
