@@ -24,6 +24,7 @@ from app.middleware import BodyLimitMiddleware, RequestMiddleware
 from app.models.routes import router as models
 from app.openapi import install_openapi
 from app.queue import CeleryJobQueue, JobQueue
+from app.sweeps.routes import router as sweeps
 
 _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → infer."
 
@@ -56,6 +57,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         datasets,
         jobs,
         plans,
+        sweeps,
         artifacts,
         inference,
         schemas.router,

@@ -24,6 +24,10 @@ _HINT = (
 )
 _PICKLE_MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _ZIP_MAGIC = b"PK\x03\x04"
+_PARQUET_MAGIC = b"PAR1"
+_GZIP_MAGIC = b"\x1f\x8b"
+_TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
+_REFUSED_COMPRESSIONS = (b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")  # bzip2, xz, zstandard
 _MAX_FILENAME = 200
 
 
@@ -133,19 +137,27 @@ def check_model(upload: Upload, architecture: ArchitectureSpec | None) -> str:
 
 
 def check_dataset(upload: Upload) -> str:
-    """Return ``npz`` or ``zip``.
+    """Return ``npz``, ``zip``, ``tar`` (plain or gzipped) or ``parquet``, by the first bytes.
 
     Raises:
-        UnsupportedMediaError: It is neither.
+        UnsupportedMediaError: It is none of them.
     """
     head = _head(upload)
-    if not head.startswith(_ZIP_MAGIC):
-        raise UnsupportedMediaError(
-            "a data set is a .npz file with x and y, or a .zip of class folders of images"
-        )
-    # Both are zip archives; an array's member name ends in .npy, and comes first in the file.
-    name_length = int.from_bytes(head[26:28], "little")
-    return "npz" if head[30 : 30 + name_length].endswith(b".npy") else "zip"
+    if head.startswith(_ZIP_MAGIC):
+        # Both are zip archives; an array's member name ends in .npy, and comes first in the file.
+        name_length = int.from_bytes(head[26:28], "little")
+        return "npz" if head[30 : 30 + name_length].endswith(b".npy") else "zip"
+    if head.startswith(_PARQUET_MAGIC):
+        return "parquet"
+    # Whether a tar is inside the gzip is the worker's to say.
+    if head.startswith(_GZIP_MAGIC) or head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
+        return "tar"
+    if head.startswith(_REFUSED_COMPRESSIONS):
+        raise UnsupportedMediaError("a compressed tar must be a .tar.gz")
+    raise UnsupportedMediaError(
+        "a data set is a .npz file with x and y, a .zip, .tar or .tar.gz of class folders of "
+        "images, or a .parquet file with image bytes"
+    )
 
 
 @asynccontextmanager

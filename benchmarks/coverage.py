@@ -7,19 +7,18 @@ of several runs. Graph export is counted on neither side. Writes JSON.
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.machine import machine
 from benchmarks.networks import NETWORKS, build, image_size
 from worker.engine.errors import EngineError
 from worker.engine.graph import Analysis, analyse
@@ -171,22 +170,6 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _mean(values: Any) -> float | None:  # noqa: ANN401  # numbers
     found = list(values)
     return round(statistics.geometric_mean(found), 4) if found else None
-
-
-def machine() -> dict[str, Any]:
-    """Return what the numbers were measured on."""
-    return {
-        "processor": _processor(),
-        "python": platform.python_version(),
-        "threads": torch.get_num_threads(),
-        **{name: version(name) for name in ("torch", "torchvision", "timm", "torch-pruning")},
-    }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    found = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(found)} x {found[0]}" if found else platform.machine()
 
 
 if __name__ == "__main__":

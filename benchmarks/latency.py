@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.coverage import machine
+from benchmarks.machine import machine
 from benchmarks.networks import build
 from examples.resnet20 import ResNet20
 from worker.engine.export.onnx import export_onnx

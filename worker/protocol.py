@@ -36,11 +36,14 @@ class JobRequest(_Message):
     dataset_path: Path | None = None
     dataset_id: str | None = None
     dataset_sha256: str | None = None
-    dataset_format: Literal["npz", "zip"] | None = None
+    dataset_format: Literal["npz", "zip", "tar", "parquet"] | None = None
     preprocess: PreprocessSpec | None = None
     class_names: tuple[str, ...] | None = None
     output_dir: Path
     checkpoint_dir: Path
+    cache_dir: Path | None = Field(
+        default=None, description="What jobs of one worker share, such as saliencies."
+    )
     device: str = "cpu"
     num_threads: int = Field(default=0, description="0: as many as cores.")
     serving_num_threads: int = Field(

@@ -164,6 +164,7 @@ class Runner:
             ),
             output_dir=folder / "out",
             checkpoint_dir=checkpoints,
+            cache_dir=self._settings.scratch_dir / "cache",
             device=worker.device,
             num_threads=worker.num_threads,
             serving_num_threads=self._settings.inference.num_threads,

@@ -28,10 +28,31 @@ class MetricsReport(_Part):
     """How good a network is on the samples of one split."""
 
     split: Literal["validation", "test"]
-    top1: float
-    loss: float | None = Field(description="Mean cross-entropy; null if it is not finite.")
-    num_samples: int
     runtime: Literal["torch", "onnxruntime"]
+    num_samples: int
+    loss: float | None = Field(
+        description="Mean cross-entropy (classes), binary cross-entropy (several classes a sample) "
+        "or squared error (numbers); without labels the squared output_error. Null if it is not "
+        "finite."
+    )
+    top1: float | None = Field(default=None, description="Share of right answers.")
+    top5: float | None = Field(
+        default=None, description="Share with the right class among the best five, of more than 5."
+    )
+    macro_f1: float | None = Field(default=None, description="F1 averaged over classes.")
+    mean_error: float | None = Field(default=None, description="Mean absolute error of numbers.")
+    agreement: float | None = Field(
+        default=None, description="Share of samples whose best class is the dense network's."
+    )
+    output_error: float | None = Field(
+        default=None,
+        description="Distance to the dense network's outputs, as a share of their norm.",
+    )
+
+    def value(self, name: str) -> float | None:
+        """Return a metric by the name that `Report.metric` gives."""
+        found: float | None = getattr(self, name)
+        return found
 
 
 class NetworkReport(_Part):
@@ -102,7 +123,7 @@ class EpochReport(_Part):
     epoch: int
     train_loss: float
     validation_loss: float | None
-    validation_top1: float | None
+    validation_metric: float | None = Field(description="Of the metric that counts.")
     learning_rate: float
     seconds: float
 
@@ -114,11 +135,62 @@ class LatencyTrial(_Part):
     measured: float = Field(description="What the whole network took.")
 
 
+class CriterionTrial(_Part):
+    """What one criterion left, pruned to the same cost, recalibrated and not retrained."""
+
+    criterion: str
+    validation_loss: float | None = Field(description="Null if it is not finite.")
+    validation_metric: float | None
+    macs: float = Field(description="Share of the dense network's that is left.")
+
+
+class AccuracyTrial(_Part):
+    """One step of the search for the most compression that keeps a promise."""
+
+    asked: float = Field(description="Share of the dense cost that the budget allowed.")
+    macs: float = Field(description="Share of the dense network's that was left.")
+    params: float = Field(description="The same of the parameters.")
+    validation_metric: float
+    drop: float = Field(description="Below the dense network, where more is worse.")
+    is_kept: bool = Field(description="Whether the promise was kept.")
+
+
+class RangeTestReport(_Part):
+    """How the learning rate was found, when none was given."""
+
+    learning_rate: float
+    curve: tuple[tuple[float, float], ...] = Field(description="(learning rate, smoothed loss).")
+
+
+class CutReport(_Part):
+    """One cut of an iterative schedule."""
+
+    step: int = Field(description="The training step before which it was made.")
+    target: float = Field(
+        description="What it asked for: the share of the cost to keep, or of the filters to remove."
+    )
+
+
+class BaselineReport(_Part):
+    """A network that had the same budget, to compare with."""
+
+    kind: Literal["random", "scratch"] = Field(
+        description="random: pruned to the same widths without a criterion. scratch: the pruned "
+        "network, trained from new weights."
+    )
+    metrics: tuple[MetricsReport, ...]
+    history: tuple[EpochReport, ...]
+    learning_rate: float
+
+
 class Report(_Part):
     """Everything a job found out."""
 
     version: Literal[1] = 1
     config: dict[str, Any]
+    metric: str | None = Field(description="The field of the metrics that counts, if any.")
+    objective: str | None = Field(description="What was trained for; null without retraining.")
+    criterion: str = Field(description="The criterion in use: what 'auto' chose.")
     dense: NetworkReport
     pruned: NetworkReport = Field(description="After pruning, before any training.")
     recalibrated_metrics: tuple[MetricsReport, ...] = Field(
@@ -135,7 +207,15 @@ class Report(_Part):
         "averaged over layers; empty unless criterion.compare was asked for.",
     )
     latency_trials: tuple[LatencyTrial, ...] = ()
+    criterion_trials: tuple[CriterionTrial, ...] = Field(
+        default=(), description="What 'auto' compared, and 'random' beside it."
+    )
+    accuracy_trials: tuple[AccuracyTrial, ...] = ()
+    cuts: tuple[CutReport, ...] = Field(default=(), description="Of an iterative schedule.")
+    learning_rate: float | None = Field(default=None, description="The peak that was trained at.")
+    range_test: RangeTestReport | None = None
     history: tuple[EpochReport, ...]
+    baselines: tuple[BaselineReport, ...] = ()
     notes: tuple[str, ...]
     stage_seconds: dict[str, float]
     device: str

@@ -19,21 +19,29 @@ class _Spec(BaseModel):
 
 
 # Criteria that look at samples.
-NEED_DATA = frozenset({"loss", "taylor"})
+NEED_DATA = frozenset({"loss", "taylor", "auto"})
+CheapCriterion = Literal["l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"]
 
 
 class CriterionSpec(_Spec):
     """How the saliency of a filter is measured (claims 1, 4 and 5 of CN113361702A)."""
 
     kind: Literal[
-        "l1", "l2", "loss", "taylor", "bn_scale", "geometric_median", "lamp", "random"
+        "l1", "l2", "loss", "taylor", "bn_scale", "geometric_median", "lamp", "random", "auto"
     ] = Field(
         default="l1",
         description="l1, l2: norm of the filter's weights (Li et al. 2017, arXiv:1608.08710). "
         "loss: the exact change of the loss without the filter. taylor: its first-order estimate "
         "(arXiv:1906.10771). bn_scale: BatchNorm's scale (arXiv:1708.06519). geometric_median: "
         "distance to the other filters (arXiv:1811.00250). lamp: share of the layer's norm "
-        "(arXiv:2010.07611). random: the baseline.",
+        "(arXiv:2010.07611). random: the baseline. auto: prune once with each of `candidates`, "
+        "recalibrate BatchNorm, and keep the one with the least loss on the validation split.",
+    )
+    candidates: tuple[CheapCriterion, ...] = Field(
+        default=("l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"),
+        min_length=1,
+        max_length=6,
+        description="What `auto` chooses from. `taylor` is left out where there are no labels.",
     )
     reduction: Literal["sum", "mean", "max"] = Field(
         default="sum", description="How the slices of one channel group make one score."
@@ -123,8 +131,27 @@ class BudgetSelection(_SelectionSpec):
         return self
 
 
+class AccuracySelection(_SelectionSpec):
+    """Prune as much as a promise allows: a search over budgets, each one retrained and measured."""
+
+    mode: Literal["accuracy"]
+    max_drop: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.01,
+        description="Most that the validation metric may fall below the dense network's, after "
+        "retraining: 0.01 is one point of accuracy. Where there are no labels, the least share of "
+        "answers that must agree with the dense network's is 1 - max_drop.",
+    )
+    unit: Literal["macs", "params"] = Field(
+        default="macs", description="What the search makes as small as it can."
+    )
+    max_trials: Annotated[int, Field(ge=1, le=32)] = Field(
+        default=5, description="How many prunings are retrained and measured, at most."
+    )
+
+
 SelectionSpec = Annotated[
-    SteepnessSelection | RatioSelection | BudgetSelection, Field(discriminator="mode")
+    SteepnessSelection | RatioSelection | BudgetSelection | AccuracySelection,
+    Field(discriminator="mode"),
 ]
 
 
@@ -134,30 +161,104 @@ class OneShotSchedule(_Spec):
     kind: Literal["one_shot"] = "one_shot"
 
 
+class IterativeSchedule(_Spec):
+    """Prune a little, retrain, prune again (Zhu and Gupta 2017, arXiv:1710.01878: a cubic ramp)."""
+
+    kind: Literal["iterative"]
+    rounds: Annotated[int, Field(ge=2, le=100)] = Field(
+        default=4, description="How often filters are cut, the first time before any training."
+    )
+    ramp: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.4, description="The share of the retraining steps by which the last cut is made."
+    )
+
+
+ScheduleSpec = Annotated[OneShotSchedule | IterativeSchedule, Field(discriminator="kind")]
+
+
 class OptimizerSpec(_Spec):
-    """The optimiser and its one-cycle schedule (Smith and Topin 2018, arXiv:1708.07120)."""
+    """The optimiser and its learning rate over time."""
 
     kind: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = Field(
-        default=0.04, description="The peak of the one-cycle schedule."
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | None = Field(
+        default=None,
+        description="The peak of the schedule. None: found by a short range test (Smith 2017, "
+        "arXiv:1506.01186), whose curve is in the report.",
+    )
+    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
+        default="one_cycle",
+        description="one_cycle: climb by a cosine and descend by one (arXiv:1708.07120). cosine: "
+        "climb by a line and descend by a cosine (arXiv:1608.03983). constant: climb and stay.",
+    )
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.15, description="The share of the steps in which the learning rate climbs."
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
+    decay: Literal["all", "weights"] = Field(
+        default="all",
+        description="Which parameters decay. weights: only those with two dimensions or more, so "
+        "neither biases nor the scales of normalisation.",
+    )
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="The gradient's norm is scaled down to this."
+    )
 
 
 class AugmentSpec(_Spec):
-    """Random changes of the training images."""
+    """Random changes of the training images, one draw an image unless said otherwise."""
 
     crop: Annotated[int, Field(ge=0, le=64)] = Field(
         default=0, description="Pad by this many pixels and crop back at a random offset."
     )
     flip: bool = Field(default=False, description="Mirror half of the images left to right.")
+    rotate: Annotated[float, Field(ge=0, le=180)] = Field(
+        default=0.0, description="Turn by up to this many degrees; one draw a batch."
+    )
+    scale: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="Zoom by up to this share, in or out; one draw a batch."
+    )
+    brightness: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="Change brightness by up to this share; byte images only."
+    )
+    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="Change contrast by up to this share; byte images only."
+    )
+    erase: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0,
+        description="The probability that a random rectangle is blanked (arXiv:1708.04896); "
+        "one draw a batch.",
+    )
+
+
+class DistillSpec(_Spec):
+    """What is learnt from the dense network, the teacher (Hinton et al. 2015, arXiv:1503.02531)."""
+
+    weight: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.5,
+        description="Of the teacher in the objective `mixed`; the labels have the rest.",
+    )
+    temperature: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=2.0, description="By which class scores are divided before they are compared."
+    )
+    features: Annotated[float, Field(ge=0, le=1000)] = Field(
+        default=0.0,
+        description="Weight of comparing attention maps inside the network as well, at the last "
+        "layer of every image size (arXiv:1612.03928). 0: outputs only.",
+    )
 
 
 class RetrainSpec(_Spec):
     """Training after pruning (claims 6 to 8)."""
 
-    objective: Literal["cross_entropy"] = "cross_entropy"
+    objective: Literal["auto", "cross_entropy", "distill", "mixed", "mse", "bce"] = Field(
+        default="auto",
+        description="cross_entropy: one class a sample. mse: numbers. bce: any number of classes a "
+        "sample. distill: what the dense network answers; needs no labels, and any outputs will "
+        "do. mixed: cross_entropy and distill. auto: by the labels: mixed for classes, bce, mse, "
+        "and distill where there are none.",
+    )
+    distill: DistillSpec = DistillSpec()
     mode: Literal["compact", "masked"] = Field(
         default="compact",
         description="compact trains the smaller network; masked trains the full-size twin whose "
@@ -168,7 +269,20 @@ class RetrainSpec(_Spec):
     optimizer: OptimizerSpec = OptimizerSpec()
     augment: AugmentSpec = AugmentSpec()
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="Keep an exponential moving average of the weights with this decay a step, and "
+        "return it.",
+    )
+    patience: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Stop when the validation loss has not improved for this many epochs, and "
+        "return the best one.",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: Literal["never", "always"] = Field(
+        default="never", description="Whether torch.compile fuses the network's kernels."
+    )
 
 
 class ExportSpec(_Spec):
@@ -183,15 +297,52 @@ class ExportSpec(_Spec):
         return self
 
 
+class SplitSpec(_Spec):
+    """How samples are split where the data set does not say; drawn by a seed of its own."""
+
+    validation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    test: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _some_train(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test leave no sample for training")
+        return self
+
+
 class PruneConfig(_Spec):
     """Everything a job may say about how to prune. Every key is optional."""
 
     criterion: CriterionSpec = CriterionSpec()
     selection: SelectionSpec = SteepnessSelection()
-    schedule: OneShotSchedule = OneShotSchedule()
+    schedule: ScheduleSpec = OneShotSchedule()
     retrain: RetrainSpec = RetrainSpec()
+    split: SplitSpec = SplitSpec()
+    baselines: bool = Field(
+        default=False,
+        description="Also retrain, with the same budget, a network pruned at random to the same "
+        "widths and the pruned network from scratch; both are in the report.",
+    )
     export: ExportSpec = ExportSpec()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if isinstance(self.schedule, IterativeSchedule):
+            if self.retrain.epochs == 0:
+                raise ValueError("an iterative schedule retrains: retrain.epochs must be 1 or more")
+            is_ramped = isinstance(self.selection, (RatioSelection, AccuracySelection)) or (
+                isinstance(self.selection, BudgetSelection) and self.selection.latency is None
+            )
+            if not is_ramped or self.selection.round_to == "auto":
+                raise ValueError(
+                    "an iterative schedule ramps a 'ratio' or a 'budget' of macs or params, with a "
+                    "number for round_to"
+                )
+        if isinstance(self.selection, AccuracySelection) and self.selection.round_to == "auto":
+            raise ValueError("selection mode 'accuracy' takes a number for round_to")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -200,7 +351,11 @@ class PruneConfig(_Spec):
         if isinstance(data, dict) and isinstance(data.get("selection"), dict):
             selection = data["selection"]
             if "mode" not in selection:
-                return {**data, "selection": {"mode": "steepness", **selection}}
+                data = {**data, "selection": {"mode": "steepness", **selection}}
+        if isinstance(data, dict) and isinstance(data.get("schedule"), dict):
+            schedule = data["schedule"]
+            if "kind" not in schedule:
+                data = {**data, "schedule": {"kind": "one_shot", **schedule}}
         return data
 
 

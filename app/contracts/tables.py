@@ -86,6 +86,21 @@ class DatasetRow(Base):
     deleted_at: Mapped[float | None]
 
 
+class SweepTableRow(Base):
+    """A grid of jobs. It has no state of its own: that follows from its jobs (`app.sweeps`)."""
+
+    __tablename__ = "sweep"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(index=True)
+    model_id: Mapped[str] = mapped_column(ForeignKey("model.id"))
+    dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"))
+    config: Mapped[Json]
+    grid: Mapped[Json]
+    meta: Mapped[Json] = mapped_column("metadata")
+    created_at: Mapped[float]
+
+
 class JobRow(Base):
     """A request and its state. Every move is a guarded update (`repositories.jobs`)."""
 
@@ -104,6 +119,9 @@ class JobRow(Base):
     progress: Mapped[Json | None]  # fraction, step, num_steps, message, eta_seconds
     model_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"), index=True)
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
+    sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweep.id"), index=True)
+    sweep_index: Mapped[int | None] = mapped_column(Integer)  # its place in the grid, from 0
+    sweep_point: Mapped[Json | None]  # its values by JSON pointer
     config: Mapped[Json]  # as sent
     resolved: Mapped[Json | None]  # with every default filled in
     result: Mapped[Json | None]

@@ -19,7 +19,7 @@ class Dataset(BaseModel):
     object: Literal["dataset"] = "dataset"
     name: str
     status: Literal["validating", "ready", "rejected"]
-    format: Literal["npz", "zip"]
+    format: Literal["npz", "zip", "tar", "parquet"]
     filename: str | None
     sha256: str
     num_bytes: int

@@ -71,6 +71,7 @@ class Job(BaseModel):
     queue_position: int | None = Field(description="Jobs ahead of this one while it is queued.")
     model: str | None
     dataset: str | None
+    sweep: str | None = Field(description="The sweep that it is part of.")
     config: dict[str, Any] = Field(description="As it was sent.")
     resolved: dict[str, Any] | None = Field(description="With every default filled in.")
     result: dict[str, Any] | None
@@ -96,6 +97,7 @@ def to_job(row: JobRow, queue_position: int | None = None) -> Job:
         queue_position=queue_position,
         model=row.model_id,
         dataset=row.dataset_id,
+        sweep=row.sweep_id,
         config=row.config,
         resolved=row.resolved,
         result=row.result,

@@ -12,7 +12,7 @@ from app.contracts.errors import ConflictError, ErrorDetail, InvalidInputError, 
 from app.contracts.job import JobKind, JobState
 from app.contracts.repositories import jobs
 from app.contracts.repositories.events import list_events
-from app.contracts.repositories.jobs import REJECTED, NewJob
+from app.contracts.repositories.jobs import REJECTED, NewJob, SweepPlace
 from app.contracts.spec import NEED_DATA, PreprocessSpec, PruneConfig
 from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.datasets import service as datasets
@@ -38,13 +38,13 @@ def create(
     """
     rings: list[tuple[str, str]] = []
 
-    def insert(session: Session) -> tuple[str, str]:
+    def make(session: Session) -> tuple[str, str]:
         refuse_bad_inputs(session, key.tenant, body)
         config = sent.get("config", {})
-        job = _insert(context, session, key.tenant, body, config, rings)
+        job = insert(context, session, key.tenant, body, config, rings)
         return job.id, to_job(job, _position(session, job)).model_dump_json()
 
-    return _create(context, key, insert, rings)
+    return _create(context, key, make, rings)
 
 
 def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries everything
@@ -69,7 +69,7 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
         if file is not None:
             context.store.put_file(file.path, file.sha256)
 
-    def insert(session: Session) -> tuple[str, str]:
+    def make(session: Session) -> tuple[str, str]:
         row, intake = models.insert(context, session, key.tenant, model, None, None)
         rings.append((intake.id, intake.queue))
         body = JobCreate(model=row.id, config=config)
@@ -79,10 +79,10 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
             )
             rings.append((intake.id, intake.queue))
             body = body.model_copy(update={"dataset": data.id})
-        job = _insert(context, session, key.tenant, body, sent, rings)
+        job = insert(context, session, key.tenant, body, sent, rings)
         return job.id, to_job(job).model_dump_json()
 
-    return _create(context, key, insert, rings)
+    return _create(context, key, make, rings)
 
 
 def refuse_bad_inputs(session: Session, tenant: str, body: JobCreate) -> None:
@@ -160,24 +160,30 @@ def artifacts(context: Context, tenant: str, job_id: str) -> Sequence[ArtifactRo
 def _create(
     context: Context,
     key: IdempotencyKey,
-    insert: Callable[[Session], tuple[str, str]],
+    make: Callable[[Session], tuple[str, str]],
     rings: list[tuple[str, str]],
 ) -> tuple[str, str]:
-    job_id, response, is_new = create_once(context.sessions, key, insert)
+    job_id, response, is_new = create_once(context.sessions, key, make)
     if is_new:  # committed: now, and only now, the workers may hear of it
         for ring_id, queue in rings:
             context.queue.ring(ring_id, queue)
     return job_id, response
 
 
-def _insert(  # what a row is made of
+def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     context: Context,
     session: Session,
     tenant: str,
     body: JobCreate,
     sent: dict[str, Any],
     rings: list[tuple[str, str]],
+    place: SweepPlace | None = None,
 ) -> JobRow:
+    """Insert a job in the caller's transaction, and note whom to ring for it afterwards.
+
+    Raises:
+        InvalidInputError: The criterion needs data and there is none.
+    """
     config, warnings = resolve(body)
     worker = context.settings.worker
     new = NewJob(
@@ -191,6 +197,7 @@ def _insert(  # what a row is made of
         dataset_id=body.dataset,
         metadata=dict(body.metadata),
         warnings=warnings,
+        place=place,
     )
     job = jobs.create_job(session, new)
     if job.state == JobState.QUEUED:

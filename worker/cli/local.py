@@ -110,12 +110,16 @@ def _check(model: Path, architecture: ArchitectureSpec | None) -> None:
         raise LocalError(f"--architecture belongs to a {_WEIGHTS} file, not to {model.name}")
 
 
-def _data_format(path: Path) -> Literal["npz", "zip"]:
+def _data_format(path: Path) -> Literal["npz", "zip", "tar", "parquet"]:
     if path.suffix == ".npz":
         return "npz"
     if path.suffix == ".zip":
         return "zip"
-    raise LocalError(f"{path.name} is neither a .npz nor a .zip file")
+    if path.suffix in {".tar", ".tgz"} or path.name.endswith(".tar.gz"):
+        return "tar"
+    if path.suffix == ".parquet":
+        return "parquet"
+    raise LocalError(f"{path.name} is neither a .npz nor a .zip, .tar, .tar.gz or .parquet file")
 
 
 def _sha256(path: Path) -> str:

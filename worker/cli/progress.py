@@ -52,5 +52,5 @@ class ConsoleReporter(Reporter):
 
 def _epoch(data: dict[str, object]) -> str:
     text = f"epoch {data['epoch']} of {data['num_epochs']}: train loss {data['train_loss']:.4f}"
-    accuracy = data.get("validation_top1")
-    return text if accuracy is None else f"{text}, validation accuracy {accuracy:.2%}"
+    accuracy = data.get("validation_metric")
+    return text if accuracy is None else f"{text}, validation {accuracy:.4f}"

@@ -1,10 +1,12 @@
 """Does the data set fit the network? Asked before any work is done."""
 
 import torch
+from torch import Tensor
 
 from worker.engine.errors import DataError
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
+from worker.engine.retrain.objectives import fit_numbers
 from worker.pipeline.data import Dataset
 
 _LOGITS_RANK = 2
@@ -12,7 +14,7 @@ _LOGITS_RANK = 2
 
 @torch.no_grad()
 def check_fit(program: Program, dataset: Dataset) -> None:
-    """Raise `DataError` unless the network takes the samples and scores the labels' classes."""
+    """Raise `DataError` unless the network takes the samples and its outputs fit the labels."""
     if len(program.inputs) != 1:
         raise DataError(f"the network takes {len(program.inputs)} inputs, a data set feeds one")
     expected = program.inputs[0].shape[1:]
@@ -20,14 +22,23 @@ def check_fit(program: Program, dataset: Dataset) -> None:
         raise DataError(
             f"samples have shape {list(dataset.sample_shape)}, the network takes {list(expected)}"
         )
-    x, _ = dataset.batch(torch.zeros(1, dtype=torch.int64))
-    output = ProgramModule(program, copy=False).eval().run((x,))[0]
+    x, y = dataset.batch(torch.zeros(1, dtype=torch.int64))
+    outputs = ProgramModule(program, copy=False).eval().run((x,))
+    found = [o for o in outputs if isinstance(o, Tensor) and o.is_floating_point()]
+    if not found:
+        raise DataError("the network returns no numbers of floating point")
+    if dataset.labels_kind == "classes":
+        _check_classes(found[0], dataset.num_classes)
+    elif dataset.labels_kind != "none":
+        fit_numbers(y, found[0])
+
+
+def _check_classes(output: Tensor, num_classes: int) -> None:
     if output.dim() != _LOGITS_RANK:
         raise DataError(
             f"the network returns {list(output.shape)}; cross_entropy needs (N, num_classes)"
         )
-    if dataset.num_classes > output.shape[1]:
+    if num_classes > output.shape[1]:
         raise DataError(
-            f"labels go up to {dataset.num_classes - 1}, the network scores "
-            f"{output.shape[1]} classes"
+            f"labels go up to {num_classes - 1}, the network scores {output.shape[1]} classes"
         )

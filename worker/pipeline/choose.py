@@ -1,25 +1,26 @@
-"""The stages saliency and select: from inputs to a plan."""
+"""The stage select: from scores to what is retrained first, by rule, by clock or by search."""
 
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor
-
-from app.contracts.spec import BudgetSelection
-from worker.engine.errors import DataError, NothingPrunableError
+from app.contracts.report import AccuracyTrial
+from app.contracts.spec import AccuracySelection, BudgetSelection
 from worker.engine.export.onnx import export_onnx
 from worker.engine.graph.cost import CostModel
 from worker.engine.latency import LatencyModel, LayerTimer, fit_latency
 from worker.engine.measure import compare_latency
-from worker.engine.plan import Plan, check_fits, make_plan
-from worker.engine.saliency import CRITERIA, agreement_with_loss
-from worker.engine.selection import Selection, select
+from worker.engine.plan import Plan, check_fits
+from worker.engine.ramp import RampedCuts
+from worker.engine.selection import Budget, Ratio, Selection, select
+from worker.engine.selection.ladder import unmatched
 from worker.engine.surgery import compact
 from worker.pipeline.inputs import Inputs
-from worker.pipeline.options import saliency_options, selection_options
+from worker.pipeline.options import selection_options
+from worker.pipeline.planning import Planner
+from worker.pipeline.scoring import Scores
+from worker.pipeline.search import search
 
 DENSE_ONNX = "dense.onnx"
 _MAX_REASONS = 3
@@ -30,38 +31,21 @@ class Choice:
     """The plan, and what was found out on the way.
 
     Attributes:
-        plan: What stays.
-        agreement: Spearman's rho of each criterion with the exact loss, where asked for.
+        plan: What stays; with an iterative schedule, after the first cut.
+        scores: What it was made of.
+        cuts: The cuts that follow.
         latency_trials: Shares of the dense latency that were asked of the model and measured.
+        accuracy_trials: What the search tried.
     """
 
     plan: Plan
-    agreement: dict[str, float]
-    latency_trials: tuple[tuple[float, float], ...]
+    scores: Scores
+    cuts: RampedCuts | None = None
+    latency_trials: tuple[tuple[float, float], ...] = ()
+    accuracy_trials: tuple[AccuracyTrial, ...] = ()
 
 
-def measure_saliency(inputs: Inputs) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Return the scores of every family, and on request how criteria agree with the loss.
-
-    Raises:
-        NothingPrunableError: The network has no channel group that may go.
-        DataError: The criterion looks at data, and there is none.
-    """
-    _refuse_if_frozen(inputs)
-    config = inputs.request.config
-    batches, options = inputs.calibration(), saliency_options(config)
-    criterion = CRITERIA[config.criterion.kind]
-    scores = criterion(inputs.program, inputs.analysis, batches, options)
-    if not config.criterion.compare:
-        return scores, {}
-    if batches is None:
-        raise DataError("criterion.compare needs a data set")
-    return scores, agreement_with_loss(inputs.program, inputs.analysis, batches, options)
-
-
-def choose(
-    inputs: Inputs, saliency: dict[str, Tensor], agreement: dict[str, float] | None = None
-) -> Choice:
+def choose(inputs: Inputs, scores: Scores) -> Choice:
     """Return the plan that the config's selection makes of the scores.
 
     What was measured on a clock is not measured twice: an attempt that goes on after a crash
@@ -69,67 +53,66 @@ def choose(
 
     Raises:
         NothingPrunableError: No family can lose a channel under these options.
-        PlanError: A budget cannot be met; the nearest point is named.
+        PlanError: A budget cannot be met, or no trial keeps a promise; the nearest is named.
+        DataError: A search has no samples to measure on.
     """
-    selection = inputs.request.config.selection
-    is_latency = isinstance(selection, BudgetSelection) and selection.latency is not None
-    is_measured = is_latency or selection.round_to == "auto"
+    spec = inputs.request.config.selection
+    planner = Planner(inputs, scores)
+    for glob in _unmatched(inputs):
+        inputs.reporter.warn(f"{glob!r} matches no parameter of the model")
+    if isinstance(spec, AccuracySelection):
+        found = search(inputs, planner, spec)
+        choice = _by_rule(inputs, planner, scores, found.mode)
+        choice = Choice(choice.plan, scores, choice.cuts, (), found.trials)
+    elif spec.round_to == "auto" or (isinstance(spec, BudgetSelection) and spec.latency):
+        choice = _by_clock(inputs, planner, scores)
+    else:
+        choice = _by_rule(inputs, planner, scores)
+    _warn_if_nothing(inputs, choice.plan)
+    return choice
+
+
+def _by_rule(
+    inputs: Inputs, planner: Planner, scores: Scores, mode: Budget | None = None
+) -> Choice:
+    rule = mode or planner.mode
+    cuts = planner.cuts(rule) if isinstance(rule, (Budget, Ratio)) else None
+    plan = cuts.first() if cuts is not None else planner.plan(inputs.program, rule)
+    return Choice(plan, scores, cuts)
+
+
+def _by_clock(inputs: Inputs, planner: Planner, scores: Scores) -> Choice:
+    """Select with latencies measured on this worker, once for all attempts."""
     path = inputs.request.checkpoint_dir / f"plan-{_key(inputs)}.json"
-    if is_measured and path.exists():
+    if path.exists():
         plan = Plan.from_json(path.read_text())
         check_fits(plan, inputs.program)
-        return Choice(plan, agreement or {}, ())
-    found, trials = _select(inputs, saliency, is_measured=is_measured, is_latency=is_latency)
-    for glob in found.unmatched:
-        inputs.reporter.warn(f"{glob!r} matches no parameter of the model")
-    plan = _plan(inputs, saliency, found)
-    if is_measured:
-        partial = path.with_suffix(".partial")
-        partial.write_text(plan.to_json())
-        partial.replace(path)
-    if plan.num_removed == 0:
-        reasons = sorted({str(f.detail["reason"]) for f in plan.families})
-        more = f" … ({len(reasons)} reasons)" if len(reasons) > _MAX_REASONS else ""
-        inputs.reporter.warn(
-            f"the selection removes nothing: {'; '.join(reasons[:_MAX_REASONS])}{more}"
-        )
-    return Choice(plan, agreement or {}, trials)
-
-
-def _refuse_if_frozen(inputs: Inputs) -> None:
-    if inputs.analysis.families:
-        return
-    if not inputs.analysis.frozen:
-        raise NothingPrunableError(
-            "the network has no convolution or linear layer whose filters could be removed"
-        )
-    reasons = sorted({f"{f.tensor}: {f.pin.reason}" for f in inputs.analysis.frozen})
-    raise NothingPrunableError(
-        f"every layer of the network is frozen ({'; '.join(reasons[:_MAX_REASONS])})"
-    )
-
-
-def _select(
-    inputs: Inputs, saliency: dict[str, Tensor], *, is_measured: bool, is_latency: bool
-) -> tuple[Selection, tuple[tuple[float, float], ...]]:
-    options = selection_options(inputs.request.config.selection)
+        return Choice(plan, scores)
+    spec = inputs.request.config.selection
+    options = selection_options(spec)
     cost = CostModel(inputs.program, inputs.analysis)
-    if not is_measured:
-        return select(inputs.analysis, saliency, options, cost), ()
-    target = _Target(inputs, saliency)
+    target = _Target(inputs, planner)
     latency = target.model()
-    if not is_latency:
-        return select(inputs.analysis, saliency, options, cost, latency), ()
-    inputs.reporter.progress(1, 2, "choosing widths by measured latency", is_forced=True)
-    found = fit_latency(inputs.analysis, saliency, options, (cost, latency), target.measure)
-    return found.selection, found.trials
+    trials: tuple[tuple[float, float], ...] = ()
+    if isinstance(spec, BudgetSelection) and spec.latency is not None:
+        inputs.reporter.progress(1, 2, "choosing widths by measured latency", is_forced=True)
+        models = (cost, latency)
+        fit = fit_latency(inputs.analysis, scores.by_family, options, models, target.measure)
+        found, trials = fit.selection, fit.trials
+    else:
+        found = select(inputs.analysis, scores.by_family, options, cost, latency)
+    plan = planner.of(found)
+    partial = path.with_suffix(".partial")
+    partial.write_text(plan.to_json())
+    partial.replace(path)
+    return Choice(plan, scores, None, trials)
 
 
 class _Target:
     """The machine that the network is made for: this worker, with the runtime that serves it."""
 
-    def __init__(self, inputs: Inputs, saliency: dict[str, Tensor]) -> None:
-        self._inputs, self._saliency = inputs, saliency
+    def __init__(self, inputs: Inputs, planner: Planner) -> None:
+        self._inputs, self._planner = inputs, planner
         self._folder = inputs.request.output_dir.parent
         selection = inputs.request.config.selection
         self._batch_size = selection.batch_size if isinstance(selection, BudgetSelection) else 1
@@ -147,7 +130,7 @@ class _Target:
     def measure(self, selection: Selection) -> float:
         """Return the latency of the network pruned so, as a share of the dense one's."""
         inputs = self._inputs
-        plan = _plan(inputs, self._saliency, selection)
+        plan = self._planner.of(selection)
         path = self._folder / "trial.onnx"
         export_onnx(compact(inputs.program, inputs.analysis, plan), path)
         [[dense], [pruned]] = self._compare(self._folder / DENSE_ONNX, path)
@@ -168,21 +151,20 @@ class _Target:
         return [[latency.p50_seconds for latency in each] for each in found]
 
 
-def _plan(inputs: Inputs, saliency: dict[str, Tensor], selection: Selection) -> Plan:
-    config = inputs.request.config
-    settings: dict[str, Any] = {
-        "criterion": config.criterion.model_dump(mode="json"),
-        "selection": config.selection.model_dump(mode="json"),
-        "seed": config.seed,
-    }
-    return make_plan(
-        inputs.program,
-        inputs.analysis,
-        selection.keeps,
-        saliency=saliency,
-        details=selection.details,
-        settings=settings,
+def _warn_if_nothing(inputs: Inputs, plan: Plan) -> None:
+    if plan.num_removed > 0:
+        return
+    reasons = sorted({str(f.detail["reason"]) for f in plan.families})
+    more = f" … ({len(reasons)} reasons)" if len(reasons) > _MAX_REASONS else ""
+    inputs.reporter.warn(
+        f"the selection removes nothing: {'; '.join(reasons[:_MAX_REASONS])}{more}"
     )
+
+
+def _unmatched(inputs: Inputs) -> tuple[str, ...]:
+    """Return the globs of the selection that match no tensor."""
+    spec = inputs.request.config.selection
+    return unmatched((*spec.exclude, *spec.layers), inputs.program.parameters())
 
 
 def _key(inputs: Inputs) -> str:

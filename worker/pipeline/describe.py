@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import fx
 
@@ -14,6 +14,8 @@ from app.contracts.report import (
     GroupReport,
     InexactReport,
     LatencyReport,
+    MetricsReport,
+    RangeTestReport,
 )
 from worker.engine.graph import Analysis, Family, FrozenChannels
 from worker.engine.graph.cost import ANALYSIS_BATCH, CostModel
@@ -22,8 +24,10 @@ from worker.engine.plan import Plan
 from worker.engine.program.functional import op_name
 from worker.engine.program.macs import mac_terms, num_macs
 from worker.engine.program.program import Program
-from worker.engine.retrain import EpochRecord
+from worker.engine.retrain import EpochRecord, Metrics
+from worker.engine.retrain.range_test import RangeTest
 from worker.engine.surgery import Audit, Certificate
+from worker.pipeline.data import Split
 
 
 def verdict(program: Program, analysis: Analysis) -> dict[str, Any]:
@@ -132,13 +136,33 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def metrics_report(
+    metrics: Metrics, split: Split, runtime: Literal["torch", "onnxruntime"]
+) -> MetricsReport:
+    """Return the scores of a network on a split."""
+    return MetricsReport(
+        split="test" if split is Split.TEST else "validation",
+        runtime=runtime,
+        num_samples=metrics.num_samples,
+        loss=finite(metrics.loss),
+        **{name: finite(value) for name, value in metrics.values.items()},
+    )
+
+
+def range_test_report(found: RangeTest | None) -> RangeTestReport | None:
+    """Return how a learning rate was found."""
+    if found is None:
+        return None
+    return RangeTestReport(learning_rate=found.learning_rate, curve=found.curve)
+
+
 def epoch_report(record: EpochRecord) -> EpochReport:
     """Return the numbers of one epoch."""
     return EpochReport(
         epoch=record.epoch,
         train_loss=record.train_loss,
         validation_loss=finite(record.val_loss),
-        validation_top1=record.val_accuracy,
+        validation_metric=finite(record.val_metric),
         learning_rate=record.learning_rate,
         seconds=round(record.seconds, 3),
     )

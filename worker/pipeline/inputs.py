@@ -8,15 +8,26 @@ from torch import Tensor
 
 from app.contracts.report import MetricsReport
 from app.contracts.spec import PreprocessSpec
+from worker.engine.errors import DataError
 from worker.engine.graph import Analysis, analyse
 from worker.engine.program.architectures import Architecture, read_weights
 from worker.engine.program.program import Program
 from worker.engine.program.reader import read_program
-from worker.engine.retrain import evaluate
+from worker.engine.retrain import (
+    Metrics,
+    Reference,
+    RetrainOptions,
+    TrainingData,
+    evaluate,
+    recalibrate,
+)
+from worker.engine.retrain.evaluate import primary_metric
+from worker.engine.retrain.outputs import score_outputs
 from worker.engine.saliency import CalibrationBatch
 from worker.pipeline.checks import check_fit
 from worker.pipeline.data import Dataset, Split, open_dataset
-from worker.pipeline.describe import finite
+from worker.pipeline.describe import metrics_report
+from worker.pipeline.options import objective_kind, retrain_options
 from worker.pipeline.reporter import Reporter
 from worker.protocol import JobRequest
 
@@ -27,13 +38,39 @@ _RECALIBRATION_BATCH = 256
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every stage needs."""
+    """What every stage needs.
+
+    Attributes:
+        request: What was asked for.
+        reporter: Who wants to know.
+        program: The dense network.
+        analysis: Its channel groups.
+        dataset: The samples, if any.
+        reference: The dense network's outputs on them.
+    """
 
     request: JobRequest
     reporter: Reporter
     program: Program
     analysis: Analysis
     dataset: Dataset | None
+    reference: Reference | None = None
+
+    @property
+    def objective(self) -> str | None:
+        """What the network is retrained for; None where it is not."""
+        retrain = self.request.config.retrain
+        if self.dataset is None or retrain.epochs == 0:
+            return None
+        return objective_kind(retrain, self.dataset.labels_kind)
+
+    @property
+    def primary_metric(self) -> str | None:
+        """The name of the metric that counts; None without samples."""
+        if self.dataset is None:
+            return None
+        scores = {"agreement": 1.0} if score_outputs(self.program) else {}
+        return primary_metric(self.dataset.labels_kind, scores)
 
     def calibration(self) -> tuple[CalibrationBatch, ...] | None:
         """Return the samples that criteria look at, if there are any."""
@@ -41,14 +78,17 @@ class Inputs:
             return None
         chosen = self.dataset.indices(Split.TRAIN)[: self.request.config.criterion.num_samples]
         x, y = self.dataset.batch(chosen)
-        return (CalibrationBatch((x,), y),)
+        # Criteria know the loss of classes; with other labels they measure the outputs' change.
+        return (CalibrationBatch((x,), y if self.dataset.labels_kind == "classes" else None),)
 
-    def recalibration(self) -> list[Tensor]:
-        """Return the batches that BatchNorm statistics are measured on."""
+    def recalibrated(self, program: Program) -> Program:
+        """Return the program with BatchNorm statistics of the training samples."""
         if self.dataset is None:
-            return []
+            return program
         chosen = self.dataset.indices(Split.TRAIN)[:_NUM_RECALIBRATION_SAMPLES]
-        return [self.dataset.batch(part)[0] for part in torch.split(chosen, _RECALIBRATION_BATCH)]
+        parts = torch.split(chosen, _RECALIBRATION_BATCH)
+        dataset = self.dataset
+        return recalibrate(program, (dataset.batch(part)[0] for part in parts))
 
     def random_batch(self) -> tuple[Tensor, ...]:
         """Return random inputs for the certificate."""
@@ -58,30 +98,49 @@ class Inputs:
         """Return a few real samples, of the split that the final number is about."""
         if self.dataset is None:
             return []
-        has_test = len(self.dataset.indices(Split.TEST)) > 0
-        split = Split.TEST if has_test else Split.VALIDATION
-        return [(self.dataset.batch(self.dataset.indices(split)[:_NUM_CHECKED])[0],)]
+        for split in (Split.TEST, Split.VALIDATION, Split.TRAIN):
+            indices = self.dataset.indices(split)
+            if len(indices) > 0:
+                return [(self.dataset.batch(indices[:_NUM_CHECKED])[0],)]
+        return []
+
+    def training_data(self) -> TrainingData:
+        """Return the samples that train and validate.
+
+        Raises:
+            DataError: None of them trains.
+        """
+        assert self.dataset is not None  # noqa: S101  # who trains has asked before
+        train = self.dataset.indices(Split.TRAIN)
+        if len(train) == 0:
+            raise DataError("the data set has no training samples")
+        validation = self.dataset.indices(Split.VALIDATION)
+        return TrainingData(self.dataset, train, validation, self.dataset.labels_kind)
+
+    def retrain_options(self) -> RetrainOptions:
+        """Return how the config trains on this data set."""
+        assert self.dataset is not None  # noqa: S101  # who trains has asked before
+        config = self.request.config
+        return retrain_options(
+            config.retrain, config.seed, self.dataset.labels_kind, self.dataset.pixel_range
+        )
+
+    def score(self, program: Program, split: Split, limit: int | None = None) -> Metrics | None:
+        """Return how good a program is on (the first samples of) a split; None without any."""
+        if self.dataset is None:
+            return None
+        indices = self.dataset.indices(split)[:limit]
+        if len(indices) == 0:
+            return None
+        kind = self.dataset.labels_kind
+        return evaluate(program, self.dataset, indices, kind, self.reference)
 
     def metrics(self, program: Program) -> tuple[MetricsReport, ...]:
         """Return how good a program is, for every split that is held out."""
-        if self.dataset is None:
-            return ()
-        reports: list[MetricsReport] = []
-        for split in (Split.VALIDATION, Split.TEST):
-            indices = self.dataset.indices(split)
-            if len(indices) == 0:
-                continue
-            found = evaluate(program, self.dataset, indices)
-            reports.append(
-                MetricsReport(
-                    split="test" if split is Split.TEST else "validation",
-                    top1=found.top1,
-                    loss=finite(found.loss),
-                    num_samples=found.num_samples,
-                    runtime="torch",
-                )
-            )
-        return tuple(reports)
+        found = [(split, self.score(program, split)) for split in (Split.VALIDATION, Split.TEST)]
+        return tuple(
+            metrics_report(score, split, "torch") for split, score in found if score is not None
+        )
 
 
 def read_model(request: JobRequest) -> Program:
@@ -102,24 +161,29 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
 
     Raises:
         ModelRejectedError: The model is refused.
-        DataError: The data set is, or it does not fit the model.
+        DataError: The data set is, or it does not fit the model or the objective.
     """
     program = read_model(request)
-    dataset = None
-    if request.dataset_path is not None and request.dataset_format is not None:
-        image_shape = program.inputs[0].shape[1:]
-        dataset = open_dataset(
-            request.dataset_path,
-            request.dataset_format,
-            request.preprocess or PreprocessSpec(),
-            _scratch(request),
-            image_pixels=request.image_pixels,
-            image_shape=tuple(size for size in image_shape if size is not None),
-        )
-        check_fit(program, dataset)
-    elif request.config.retrain.epochs > 0:
-        reporter.warn("no data set was given: the pruned network is not retrained")
-    return Inputs(request, reporter, program, analyse(program), dataset)
+    analysis = analyse(program)
+    if request.dataset_path is None or request.dataset_format is None:
+        if request.config.retrain.epochs > 0:
+            reporter.warn("no data set was given: the pruned network is not retrained")
+        return Inputs(request, reporter, program, analysis, None)
+    image_shape = program.inputs[0].shape[1:]
+    dataset = open_dataset(
+        request.dataset_path,
+        request.dataset_format,
+        request.preprocess or PreprocessSpec(),
+        _scratch(request),
+        image_pixels=request.image_pixels,
+        image_shape=tuple(size for size in image_shape if size is not None),
+        split=request.config.split,
+    )
+    check_fit(program, dataset)
+    objective_kind(request.config.retrain, dataset.labels_kind)  # refused early
+    for note in dataset.notes:
+        reporter.warn(note)
+    return Inputs(request, reporter, program, analysis, dataset, Reference(program))
 
 
 def _scratch(request: JobRequest) -> Path:

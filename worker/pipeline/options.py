@@ -1,13 +1,22 @@
 """From the job's config to the engine's plain options: config never intrudes into the engine."""
 
 from app.contracts.spec import (
+    AccuracySelection,
     PruneConfig,
     RatioSelection,
     RetrainSpec,
     SelectionSpec,
     SteepnessSelection,
 )
-from worker.engine.retrain import AugmentOptions, OptimizerOptions, RetrainOptions
+from worker.engine.errors import DataError
+from worker.engine.retrain import (
+    AugmentOptions,
+    LabelKind,
+    ObjectiveOptions,
+    OptimizerOptions,
+    RetrainOptions,
+)
+from worker.engine.retrain.options import ObjectiveKind
 from worker.engine.saliency import SaliencyOptions
 from worker.engine.selection import (
     Budget,
@@ -16,6 +25,23 @@ from worker.engine.selection import (
     SelectionOptions,
     Steepness,
 )
+
+# A stand-in until a learning rate is found; the range test never looks at it.
+_UNKNOWN_RATE = 0.04
+_BY_LABELS: dict[LabelKind, ObjectiveKind] = {
+    "classes": "mixed",
+    "multi_label": "bce",
+    "numbers": "mse",
+    "none": "distill",
+}
+_NEEDED: dict[ObjectiveKind, LabelKind] = {
+    "cross_entropy": "classes",
+    "mixed": "classes",
+    "bce": "multi_label",
+    "mse": "numbers",
+}
+
+PixelRange = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def saliency_options(config: PruneConfig) -> SaliencyOptions:
@@ -27,7 +53,7 @@ def saliency_options(config: PruneConfig) -> SaliencyOptions:
 
 
 def selection_options(spec: SelectionSpec) -> SelectionOptions:
-    """Return how many filters go."""
+    """Return how many filters go; the amount of an ``accuracy`` selection is the search's."""
     return SelectionOptions(
         mode=_mode(spec),
         max_ratio=spec.max_ratio,
@@ -41,21 +67,57 @@ def selection_options(spec: SelectionSpec) -> SelectionOptions:
     )
 
 
-def retrain_options(spec: RetrainSpec, seed: int) -> RetrainOptions:
-    """Return how the pruned network is trained."""
-    optimizer = spec.optimizer
+def objective_kind(spec: RetrainSpec, labels: LabelKind) -> ObjectiveKind:
+    """Return what a network is trained for, given what its data set's labels are.
+
+    Raises:
+        DataError: The objective needs other labels.
+    """
+    if spec.objective == "auto":
+        return _BY_LABELS[labels]
+    needed = _NEEDED.get(spec.objective)
+    if needed is not None and needed != labels:
+        raise DataError(
+            f"the objective {spec.objective!r} needs labels of the kind {needed!r}; those of the "
+            f"data set are {labels!r}"
+        )
+    return spec.objective
+
+
+def retrain_options(
+    spec: RetrainSpec, seed: int, labels: LabelKind, pixel_range: PixelRange | None
+) -> RetrainOptions:
+    """Return how the pruned network is trained.
+
+    Raises:
+        DataError: The objective needs other labels.
+    """
+    optimizer, augment = spec.optimizer, spec.augment
     return RetrainOptions(
         epochs=spec.epochs,
         batch_size=spec.batch_size,
+        objective=ObjectiveOptions(
+            kind=objective_kind(spec, labels),
+            label_smoothing=spec.label_smoothing,
+            distill_weight=spec.distill.weight,
+            temperature=spec.distill.temperature,
+            feature_weight=spec.distill.features,
+        ),
         optimizer=OptimizerOptions(
             kind=optimizer.kind,
-            learning_rate=optimizer.learning_rate,
+            learning_rate=optimizer.learning_rate or _UNKNOWN_RATE,
             momentum=optimizer.momentum,
             weight_decay=optimizer.weight_decay,
+            warmup=optimizer.warmup,
+            schedule=optimizer.schedule,
+            decay=optimizer.decay,
+            clip_norm=optimizer.clip_norm,
         ),
-        augment=AugmentOptions(crop=spec.augment.crop, flip=spec.augment.flip),
-        label_smoothing=spec.label_smoothing,
+        augment=AugmentOptions(**augment.model_dump(), pixel_range=pixel_range),
         precision=spec.precision,
+        ema=spec.ema,
+        patience=spec.patience,
+        is_compiled=spec.compile == "always",
         seed=seed,
     )
 
@@ -65,6 +127,8 @@ def _mode(spec: SelectionSpec) -> Steepness | Ratio | Budget:
         return Ratio(spec.ratio, spec.scope)
     if isinstance(spec, SteepnessSelection):
         return Steepness(spec.steepness)
+    if isinstance(spec, AccuracySelection):
+        return Budget(spec.unit, 0.5)
     if spec.macs is not None:
         return Budget("macs", spec.macs)
     if spec.params is not None:

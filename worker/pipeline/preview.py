@@ -4,10 +4,11 @@ from typing import Any
 
 from app.contracts.job import Stage
 from worker.engine.graph.cost import CostModel
-from worker.pipeline.choose import choose, measure_saliency
+from worker.pipeline.choose import choose
 from worker.pipeline.describe import group_reports, verdict
 from worker.pipeline.inputs import open_inputs
 from worker.pipeline.reporter import Reporter
+from worker.pipeline.scoring import measure_saliency
 from worker.protocol import JobRequest, Succeeded
 
 
@@ -20,9 +21,9 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
     reporter.begin(Stage.INTAKE)
     inputs = open_inputs(request, reporter)
     reporter.begin(Stage.SALIENCY)
-    saliency, agreement = measure_saliency(inputs)
+    scores = measure_saliency(inputs)
     reporter.begin(Stage.SELECT)
-    choice = choose(inputs, saliency, agreement)
+    choice = choose(inputs, scores)
     cost = CostModel(inputs.program, inputs.analysis)
     keeps = choice.plan.keeps()
     dense = {"macs": cost.macs({}), "num_parameters": cost.params({})}
@@ -39,7 +40,7 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
                 group_reports(inputs.analysis, choice.plan), choice.plan.families, strict=True
             )
         ],
-        "criteria_agreement": choice.agreement,
+        "criteria_agreement": scores.agreement or {},
         "latency_trials": [
             {"asked": asked, "measured": measured} for asked, measured in choice.latency_trials
         ],

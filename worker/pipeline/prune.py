@@ -1,19 +1,37 @@
 """A pruning job, stage by stage: the one place where the order of things is written down."""
 
+from dataclasses import dataclass
+
 from app.contracts.job import Stage
-from worker.engine.errors import DataError
+from app.contracts.report import MetricsReport
 from worker.engine.plan import Plan
 from worker.engine.program.program import Program
-from worker.engine.retrain import EpochRecord, TrainingData, recalibrate
-from worker.engine.surgery import audit, certify_retrained, compact, mask_program
-from worker.pipeline.choose import choose, measure_saliency
-from worker.pipeline.data import Split
+from worker.engine.surgery import Audit, audit, certify_retrained, compact
+from worker.pipeline.baselines import Baseline, train_baselines
+from worker.pipeline.choose import Choice, choose
 from worker.pipeline.inputs import Inputs, open_inputs
-from worker.pipeline.options import retrain_options
 from worker.pipeline.package import Results, export_and_package
 from worker.pipeline.reporter import Reporter
-from worker.pipeline.training import train
+from worker.pipeline.scoring import measure_saliency
+from worker.pipeline.training import Trained, start_of, train
 from worker.protocol import JobRequest, Succeeded
+
+
+@dataclass(frozen=True)
+class Before:
+    """The pruned network before it was trained.
+
+    Attributes:
+        pruned: Compacted, with the dense network's weights and statistics.
+        audit: Of its plan, part by part.
+        pruned_metrics: Of it.
+        recalibrated_metrics: With BatchNorm statistics measured anew.
+    """
+
+    pruned: Program
+    audit: Audit
+    pruned_metrics: tuple[MetricsReport, ...]
+    recalibrated_metrics: tuple[MetricsReport, ...]
 
 
 def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
@@ -22,61 +40,60 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
     Raises:
         EngineError: One of the engine's; `failures` turns it into the job's last message.
     """
+    reporter.expect(request.config)
     reporter.begin(Stage.INTAKE)
     inputs = open_inputs(request, reporter)
-    program, analysis = inputs.program, inputs.analysis
     reporter.begin(Stage.SALIENCY)
-    saliency, agreement = measure_saliency(inputs)
+    scores = measure_saliency(inputs)
     reporter.begin(Stage.SELECT)
-    choice = choose(inputs, saliency, agreement)
-    plan = choice.plan
+    choice = choose(inputs, scores)
     reporter.begin(Stage.PRUNE)
-    dense_metrics = inputs.metrics(program)
+    dense_metrics = inputs.metrics(inputs.program)
+    # An iterative schedule decides on the way what is cut, so what its plan leaves without
+    # training is looked at when the plan is there.
+    before = None if choice.cuts is not None else _look(inputs, choice.plan)
+    reporter.begin(Stage.RETRAIN)
+    trained, baselines = _retrain(inputs, choice)
+    reporter.begin(Stage.VERIFY)
+    before = before or _look(inputs, trained.plan)
+    batches = [inputs.random_batch(), *inputs.real_batches()]
+    certificate = certify_retrained(
+        inputs.program, inputs.analysis, trained.plan, trained.program, batches
+    )
+    results = Results(
+        inputs=inputs,
+        choice=choice,
+        trained=trained,
+        baselines=baselines,
+        pruned=before.pruned,
+        certificate=certificate,
+        audit=before.audit,
+        dense_metrics=dense_metrics,
+        pruned_metrics=before.pruned_metrics,
+        recalibrated_metrics=before.recalibrated_metrics,
+        retrained_metrics=inputs.metrics(trained.program),
+    )
+    return export_and_package(results)
+
+
+def _look(inputs: Inputs, plan: Plan) -> Before:
+    """Return what a plan leaves without training."""
+    program, analysis = inputs.program, inputs.analysis
     pruned = compact(program, analysis, plan)
     batches = [inputs.random_batch(), *inputs.real_batches()]
-    parts = audit(program, analysis, plan, batches)
-    pruned_metrics = inputs.metrics(pruned)
-    twin = mask_program(program, plan)
-    if inputs.dataset is not None:
-        twin = recalibrate(twin, inputs.recalibration())
-    recalibrated = compact(twin, analysis, plan)
-    recalibrated_metrics = inputs.metrics(recalibrated)
-    reporter.begin(Stage.RETRAIN)
-    retrained, history = _retrain(inputs, plan, twin, recalibrated)
-    reporter.begin(Stage.VERIFY)
-    certificate = certify_retrained(program, analysis, plan, retrained, batches)
-    results = Results(
-        program=program,
-        analysis=analysis,
-        choice=choice,
-        pruned=pruned,
-        retrained=retrained,
-        certificate=certificate,
-        audit=parts,
-        history=history,
-        dense_metrics=dense_metrics,
-        pruned_metrics=pruned_metrics,
-        recalibrated_metrics=recalibrated_metrics,
-        retrained_metrics=inputs.metrics(retrained),
-        real_batches=batches[1:],
-        dataset=inputs.dataset,
+    return Before(
+        pruned,
+        audit(program, analysis, plan, batches),
+        inputs.metrics(pruned),
+        inputs.metrics(inputs.recalibrated(pruned)),
     )
-    return export_and_package(request, reporter, results)
 
 
-def _retrain(
-    inputs: Inputs, plan: Plan, twin: Program, compacted: Program
-) -> tuple[Program, tuple[EpochRecord, ...]]:
-    config = inputs.request.config.retrain
-    if inputs.dataset is None or config.epochs == 0:
-        return compacted, ()
-    train_indices = inputs.dataset.indices(Split.TRAIN)
-    if len(train_indices) == 0:
-        raise DataError("the data set has no training samples")
-    data = TrainingData(inputs.dataset, train_indices, inputs.dataset.indices(Split.VALIDATION))
-    options = retrain_options(config, inputs.request.config.seed)
-    is_masked = config.mode == "masked"
-    start = twin if is_masked else compacted
-    found = train(inputs.request, inputs.reporter, start, plan, data, options)
-    program = compact(found.program, inputs.analysis, plan) if is_masked else found.program
-    return program, found.history
+def _retrain(inputs: Inputs, choice: Choice) -> tuple[Trained, tuple[Baseline, ...]]:
+    start = start_of(inputs, choice.plan, choice.cuts)
+    if not inputs.request.config.baselines or inputs.objective is None:
+        return train(inputs, start), ()
+    with inputs.reporter.part(0, 3, "retraining"):
+        trained = train(inputs, start)
+    with inputs.reporter.part(1, 3, "baselines", num_parts=2):
+        return trained, train_baselines(inputs, trained.plan)

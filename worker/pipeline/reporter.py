@@ -2,9 +2,12 @@
 
 import os
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from app.contracts.job import Stage
+from app.contracts.spec import AccuracySelection, PruneConfig
 from worker.protocol import Failed, Json, Metric, Progress, StageStarted, Succeeded, Warned
 
 _PROGRESS_SECONDS = 0.5
@@ -21,6 +24,13 @@ _SPANS: dict[Stage, tuple[float, float]] = {
     Stage.PACKAGE: (0.98, 1.0),
 }
 
+# A search retrains while it selects, and then has the network.
+_SEARCH_SPANS = _SPANS | {
+    Stage.SELECT: (0.1, 0.8),
+    Stage.PRUNE: (0.8, 0.84),
+    Stage.RETRAIN: (0.84, 0.85),
+}
+
 AnyMessage = StageStarted | Progress | Metric | Warned | Succeeded | Failed
 
 
@@ -32,8 +42,31 @@ class Reporter:
     stage_seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stage: Stage | None = None
+    spans: Mapping[Stage, tuple[float, float]] = field(default_factory=lambda: _SPANS)
     _stage_started: float = 0.0
     _last_progress: float = 0.0
+    _part: tuple[float, float] = (0.0, 1.0)
+    _title: str = ""
+
+    def expect(self, config: PruneConfig) -> None:
+        """Take the stages of this config's job to last as long as they do."""
+        self.spans = _SEARCH_SPANS if isinstance(config.selection, AccuracySelection) else _SPANS
+
+    @contextmanager
+    def part(self, number: int, total: int, title: str, *, num_parts: int = 1) -> Iterator[None]:
+        """Take the progress told inside as that of part ``number`` (from 0) of ``total``.
+
+        Parts may have parts; ``num_parts`` is how many of the total this one stands for.
+        """
+        part, outer = self._part, self._title
+        start, size = part[0], part[1] - part[0]
+        self._part = (start + size * number / total, start + size * (number + num_parts) / total)
+        self._title = f"{outer}, {title}" if outer else title
+        self.progress(0, 1, "", is_forced=True)
+        try:
+            yield
+        finally:
+            self._part, self._title = part, outer
 
     def begin(self, stage: Stage) -> None:
         """Say that ``stage`` begins, and that the one before it is over."""
@@ -48,8 +81,10 @@ class Reporter:
         if self.stage is None or (now - self._last_progress < _PROGRESS_SECONDS and not is_forced):
             return
         self._last_progress = now
-        start, end = _SPANS[self.stage]
-        share = min(1.0, step / max(1, num_steps))
+        start, end = self.spans[self.stage]
+        low, high = self._part
+        share = low + min(1.0, step / max(1, num_steps)) * (high - low)
+        message = ": ".join(text for text in (self._title, message) if text)
         elapsed = now - self._stage_started
         eta = elapsed / share - elapsed if share > 0 else None
         self.send(

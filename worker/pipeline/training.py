@@ -1,6 +1,8 @@
-"""The retrain stage: checkpoints, resuming, the two modes, and the device it runs on.
+"""The retrain stage: from a plan to a trained network, with checkpoints, resuming and its device.
 
-Training is what costs; everything else of a job runs on the CPU.
+Also used by the search (a trial is a training run) and by the baselines; each run has a checkpoint
+folder of its own, so a run that has ended is never run again. Training is what costs; everything
+else of a job runs on the CPU.
 """
 
 import hashlib
@@ -11,14 +13,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from app.contracts.report import CutReport
+from app.contracts.spec import IterativeSchedule
 from worker.engine.errors import DataError
 from worker.engine.plan import Plan
 from worker.engine.program.program import Program
+from worker.engine.ramp import RampedCuts
 from worker.engine.retrain import (
     EpochRecord,
     Hooks,
+    Phase,
     RetrainOptions,
-    RetrainResult,
     RetrainState,
     SampleSource,
     TrainingData,
@@ -26,43 +31,169 @@ from worker.engine.retrain import (
     retrain,
     save_state,
 )
-from worker.engine.surgery import keep_masks
+from worker.engine.retrain.range_test import RangeTest, find_learning_rate
+from worker.engine.surgery import compact, keep_masks, mask_program
+from worker.pipeline.data import Split
 from worker.pipeline.describe import epoch_report
-from worker.pipeline.reporter import Reporter
-from worker.protocol import JobRequest
+from worker.pipeline.inputs import Inputs
+
+_RANGE_TEST = "range_test.json"
 
 
-def train(  # a stage's inputs
-    request: JobRequest,
-    reporter: Reporter,
-    program: Program,
-    plan: Plan,
-    data: TrainingData,
-    options: RetrainOptions,
-) -> RetrainResult:
-    """Train from the newest checkpoint of this very job, or from the start.
+@dataclass(frozen=True)
+class Trained:
+    """A pruned network, trained.
 
-    ``program`` is the compacted network, or the masked twin when the config says ``masked``.
+    Attributes:
+        program: Compacted.
+        plan: What it keeps of the dense network: with an iterative schedule, after the last cut.
+        history: One record an epoch.
+        learning_rate: The peak of the schedule; None without training.
+        range_test: How it was found, if it was not given.
+        cuts: When an iterative schedule cut, and what each cut left.
     """
-    is_masked = request.config.retrain.mode == "masked"
-    program = program.to(request.device)
-    if request.device != "cpu":
-        data = replace(data, source=_OnDevice(data.source, torch.device(request.device)))
-    folder = request.checkpoint_dir / _key(request, plan)
-    hooks = Hooks(
-        on_step=lambda step, total: reporter.progress(step, total, f"step {step} of {total}"),
-        on_epoch=lambda record: _tell(reporter, record, options.epochs),
-        checkpoint=lambda state: _save(state, folder),
-    )
-    found = retrain(
-        program,
+
+    program: Program
+    plan: Plan
+    history: tuple[EpochRecord, ...] = ()
+    learning_rate: float | None = None
+    range_test: RangeTest | None = None
+    cuts: tuple[CutReport, ...] = ()
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training run begins.
+
+    Attributes:
+        plan: What is left.
+        twin: The masked twin, recalibrated.
+        cuts: What an iterative schedule does on the way.
+        label: Tells runs of one plan apart, such as a baseline's.
+    """
+
+    plan: Plan
+    twin: Program
+    cuts: RampedCuts | None = None
+    label: str = ""
+
+
+def start_of(inputs: Inputs, plan: Plan, cuts: RampedCuts | None = None) -> Start:
+    """Return the beginning of the run that a plan asks for: masked and recalibrated."""
+    return Start(plan, inputs.recalibrated(mask_program(inputs.program, plan)), cuts)
+
+
+def train(inputs: Inputs, start: Start) -> Trained:
+    """Train the network of a plan from the newest checkpoint of this very run, or from the start.
+
+    Raises:
+        DataError: The data set has no training samples, or does not fit the objective.
+        DivergenceError: The loss is not finite, at a tenth of the learning rate too.
+    """
+    config, program, analysis = inputs.request.config.retrain, inputs.program, inputs.analysis
+    if inputs.objective is None:
+        return Trained(compact(start.twin, analysis, start.plan), start.plan)
+    data, device = inputs.training_data(), inputs.request.device
+    if device != "cpu":
+        data = replace(data, source=_OnDevice(data.source, torch.device(device)))
+    phase = _phase(inputs, start)
+    folder = inputs.request.checkpoint_dir / _key(inputs, start)
+    folder.mkdir(parents=True, exist_ok=True)
+    teacher = program.to(device)
+    options, found = _with_learning_rate(inputs, phase, data, teacher, folder)
+    result = retrain(
+        phase.program,
         data,
         options,
-        masks=keep_masks(program, plan) if is_masked else None,
-        hooks=hooks,
+        teacher=teacher,
+        masks=phase.masks,
+        cuts=start.cuts,
+        note=phase.note,
+        hooks=_hooks(inputs, options, folder),
         resume=_resume(folder),
     )
-    return RetrainResult(found.program.to("cpu"), found.history)
+    plan = Plan.from_json(result.note)
+    trained = result.program.to("cpu")
+    if config.mode == "masked":
+        trained = compact(trained, analysis, plan)
+    rate = options.optimizer.learning_rate * 0.1**result.num_restarts
+    cuts = _cut_reports(start.cuts, result.num_steps)
+    return Trained(_settled(inputs, trained), plan, result.history, rate, found, cuts)
+
+
+def ramp_of(inputs: Inputs) -> IterativeSchedule | None:
+    """Return the iterative schedule, if the config has one."""
+    schedule = inputs.request.config.schedule
+    return schedule if isinstance(schedule, IterativeSchedule) else None
+
+
+def _phase(inputs: Inputs, start: Start) -> Phase:
+    device, note = inputs.request.device, start.plan.to_json()
+    if inputs.request.config.retrain.mode == "masked":
+        twin = start.twin.to(device)
+        return Phase(twin, keep_masks(twin, start.plan), note)
+    return Phase(compact(start.twin, inputs.analysis, start.plan).to(device), {}, note)
+
+
+def _with_learning_rate(
+    inputs: Inputs, phase: Phase, data: TrainingData, teacher: Program, folder: Path
+) -> tuple[RetrainOptions, RangeTest | None]:
+    """Return options with a learning rate: the one given, or one that a range test finds."""
+    options = inputs.retrain_options()
+    if inputs.request.config.retrain.optimizer.learning_rate is not None:
+        return options, None
+    path = folder / _RANGE_TEST
+    if path.exists():
+        body = json.loads(path.read_text())
+        found = RangeTest(body["learning_rate"], tuple((a, b) for a, b in body["curve"]))
+    else:
+        inputs.reporter.progress(0, 1, "looking for a learning rate", is_forced=True)
+        found = find_learning_rate(phase.program, data, options, teacher, phase.masks)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(vars(found)))
+        partial.replace(path)
+    rate = found.learning_rate
+    return replace(options, optimizer=replace(options.optimizer, learning_rate=rate)), found
+
+
+def _hooks(inputs: Inputs, options: RetrainOptions, folder: Path) -> Hooks:
+    reporter = inputs.reporter
+
+    def tell(record: EpochRecord) -> None:
+        found = epoch_report(record).model_dump()
+        reporter.metric({"kind": "epoch", "num_epochs": options.epochs, **found})
+
+    def save(state: RetrainState) -> None:
+        save_state(state, folder)
+
+    return Hooks(
+        on_step=lambda step, total: reporter.progress(step, total, f"step {step} of {total}"),
+        on_epoch=tell,
+        on_restart=reporter.warn,
+        checkpoint=save,
+    )
+
+
+def _cut_reports(cuts: RampedCuts | None, num_steps: int) -> tuple[CutReport, ...]:
+    if cuts is None:
+        return ()
+    steps = (0, *cuts.steps(num_steps))
+    pairs = zip(steps, cuts.targets(), strict=True)
+    return tuple(CutReport(step=step, target=target) for step, target in pairs)
+
+
+def _settled(inputs: Inputs, program: Program) -> Program:
+    """Return the network with recalibrated statistics, if the validation loss is lower with them.
+
+    Running averages lag behind the last steps and have seen augmented images; the plain average
+    over training images is usually, and not always, better.
+    """
+    before = inputs.score(program, Split.VALIDATION)
+    if before is None:
+        return program
+    recalibrated = inputs.recalibrated(program)
+    after = inputs.score(recalibrated, Split.VALIDATION)
+    return recalibrated if after is not None and after.loss < before.loss else program
 
 
 @dataclass(frozen=True)
@@ -82,19 +213,17 @@ class _OnDevice:
         return moved, None if y is None else y.to(self.device, non_blocking=True)
 
 
-def _key(request: JobRequest, plan: Plan) -> str:
-    """Name what a checkpoint belongs to: config, model, data and plan."""
+def _key(inputs: Inputs, start: Start) -> str:
+    """Name what a checkpoint belongs to: config, model, data, plan and label."""
+    request = inputs.request
     parts = [
         request.config.model_dump_json(),
         request.model_sha256,
         request.dataset_sha256,
-        plan.to_json(),
+        start.plan.to_json(),
+        start.label,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-def _save(state: RetrainState, folder: Path) -> None:
-    save_state(state, folder)
 
 
 def _resume(folder: Path) -> RetrainState | None:
@@ -102,8 +231,3 @@ def _resume(folder: Path) -> RetrainState | None:
         return load_state(folder)
     except DataError:  # damaged: starting over loses time, failing would lose the job
         return None
-
-
-def _tell(reporter: Reporter, record: EpochRecord, num_epochs: int) -> None:
-    found = epoch_report(record)
-    reporter.metric({"kind": "epoch", "num_epochs": num_epochs, **found.model_dump()})

@@ -23,6 +23,15 @@ READY, REJECTED = "ready", "rejected"
 
 
 @dataclass(frozen=True)
+class SweepPlace:
+    """Where a job stands in a sweep: its number in the grid, and the values there by pointer."""
+
+    sweep_id: str
+    index: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class NewJob:
     """What a job row is made of.
 
@@ -37,6 +46,7 @@ class NewJob:
         dataset_id: The data set it is about.
         metadata: The user's own.
         warnings: What the user should know from the start.
+        place: In a sweep, if it is part of one.
     """
 
     tenant: str
@@ -49,6 +59,7 @@ class NewJob:
     dataset_id: str | None = None
     metadata: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    place: SweepPlace | None = None
 
 
 def create_job(session: Session, new: NewJob) -> JobRow:
@@ -68,6 +79,9 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         progress=None,
         model_id=new.model_id,
         dataset_id=new.dataset_id,
+        sweep_id=new.place.sweep_id if new.place is not None else None,
+        sweep_index=new.place.index if new.place is not None else None,
+        sweep_point=new.place.values if new.place is not None else None,
         config=new.config,
         resolved=new.resolved,
         result=None,

@@ -12,8 +12,9 @@ from app.contracts.job import Stage
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
 from worker.engine.errors import DataError, NothingPrunableError, PlanError
-from worker.pipeline.choose import Choice, choose, measure_saliency
+from worker.pipeline.choose import Choice, choose
 from worker.pipeline.inputs import open_inputs
+from worker.pipeline.scoring import measure_saliency
 
 
 class Pinned(nn.Module):
@@ -49,8 +50,7 @@ def chosen(model: nn.Module, folder: Path, **config: Any) -> tuple[Choice, Recor
     reporter = Recorder()
     reporter.begin(Stage.SELECT)  # progress belongs to a stage
     inputs = open_inputs(request_for(path, folder, config), reporter)
-    saliency, _ = measure_saliency(inputs)
-    return choose(inputs, saliency), reporter
+    return choose(inputs, measure_saliency(inputs)), reporter
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,18 @@ def test_images_take_the_size_colour_and_split_they_are_asked_for(tmp_path: Path
 
 X, Y = np.zeros((10, 2, 2), np.uint8), np.zeros(10, int)
 BAD_NPZ = {
-    "no array 'y'": npz(x=X),
+    "no array 'x'": npz(y=Y),
+    "no array 'y_val'": npz(x=X, y=Y, x_val=X),
+    "no array 'y'": npz(x=X, x_val=X, y_val=Y),
+    "'y_test' holds labels of samples": npz(x=X, y=Y, y_test=Y),
+    "different sample shapes": npz(x=X, y=Y, x_val=X[:, :1], y_val=Y),
+    "different types": npz(x=X, y=Y, x_val=X / 2, y_val=Y),
     "labels have shape": npz(x=X, y=Y[:5]),
-    "whole numbers": npz(x=X, y=Y + 0.5),
+    "whole numbers": npz(x=X, y=Y.astype(str)),
+    "may only hold zeros and ones": npz(x=X, y=Y[:, None] + 2),
+    "not finite": npz(x=X, y=np.full(10, np.nan)),
+    "different kinds": npz(x=X, y=Y, x_val=X, y_val=Y / 2),
+    "N, K. is needed": npz(x=X, y=Y.reshape(10, 1, 1)),
     "labels run from -1": npz(x=X, y=Y - 1),
     "uint8 or floats": npz(x=X.astype(np.int64), y=Y),
     "objects are not accepted": npz(x=np.array([{}] * 10, dtype=object), y=Y),
@@ -121,7 +130,9 @@ def test_a_bad_npz_is_refused_with_a_reason(words: str, data: bytes, tmp_path: P
 BAD_ZIP = {
     "name that is not accepted": {"../evil/1.png": png()},
     "is not an image": {"cat/1.exe": b"MZ"},
-    "in no class folder": {"1.png": png()},
+    "in no class folder": {"1.png": png(), "cat/2.png": png()},
+    "no image lies under train": {"val/1.png": png()},
+    "is in the zip twice": {"cat/1.png": png(), "cat//1.png": png()},
     "cannot be decoded": {"cat/1.png": b"not a png"},
     "120x120 pixels": {"cat/1.png": png(size=(120, 120))},
     "some do not": {"train/cat/1.png": png(), "cat/2.png": png()},

@@ -51,6 +51,18 @@ class ProgramModule(nn.Module):
         self.run_steps(values, self.steps)
         return self.outputs(values)
 
+    def run_and_keep(
+        self, inputs: tuple[Tensor, ...], kept: tuple[fx.Node, ...]
+    ) -> tuple[list[Any], list[Any]]:
+        """Return the flat outputs and the values of the nodes ``kept``."""
+        values = self.start(inputs)
+        steps = [
+            (node, target, args, kwargs, tuple(gone for gone in dead if gone not in kept))
+            for node, target, args, kwargs, dead in self.steps
+        ]
+        self.run_steps(values, steps)
+        return self.outputs(values), [values[node] for node in kept]
+
     def start(self, inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
         """Return the values that exist before the first step."""
         return dict(zip(self._placeholders, inputs, strict=True))

@@ -4,12 +4,15 @@ A source is asked for batches by index, so it may be larger than memory. It retu
 already preprocessed; augmentation is the engine's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from worker.engine.retrain.options import LabelKind
 
 
 class SampleSource(Protocol):
@@ -20,9 +23,10 @@ class SampleSource(Protocol):
         ...
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return float inputs (N, ...) and int64 labels (N,) of the samples ``indices``.
+        """Return float inputs (N, ...) and labels of the samples ``indices``.
 
-        The labels are None where the source has none.
+        Labels are int64 (N,) for classes, floats (N, ...) for numbers, zeros and ones (N, K) for
+        several classes a sample, and None where the source has none.
         """
         ...
 
@@ -50,16 +54,30 @@ class TrainingData:
         source: The samples.
         train: int64 indices of the training samples.
         validation: int64 indices of the samples on which every epoch is scored; may be empty.
+        labels: What the source's labels are.
     """
 
     source: SampleSource
     train: Tensor
     validation: Tensor
+    labels: LabelKind = "classes"
 
 
 def iterate(
     source: SampleSource, indices: Tensor, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield the samples ``indices`` in order, in batches."""
-    for chunk in torch.split(indices, batch_size):
-        yield source.batch(chunk)
+    yield from read_ahead(source, torch.split(indices, batch_size))
+
+
+def read_ahead(
+    source: SampleSource, chunks: Sequence[Tensor]
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield a batch for each chunk of indices; the next one is read while this one is used."""
+    with ThreadPoolExecutor(1, "read-ahead") as reader:
+        pending = [reader.submit(source.batch, chunk) for chunk in chunks[:1]]
+        for following in (*chunks[1:], None):
+            batch = pending.pop().result()
+            if following is not None:
+                pending.append(reader.submit(source.batch, following))
+            yield batch

@@ -1,240 +1,310 @@
-"""The training loop: cross-entropy, one-cycle, seeded, resumable after every epoch.
+"""The training loop: seeded, resumable after every epoch, one restart when the loss diverges.
 
 One loop serves both modes. ``compact`` is a smaller program and no masks; ``masked`` is the
-full-size twin with masks, whose removed weights stay exactly zero (claims 6 and 7).
+full-size twin with masks, whose removed weights stay exactly zero (claims 6 and 7). A schedule may
+cut the network on the way: `Cuts`.
 """
 
-import math
+import json
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from typing import cast
+from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
 from worker.engine.errors import DataError, DivergenceError
-from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
-from worker.engine.retrain.augment import augment
-from worker.engine.retrain.data import TrainingData
-from worker.engine.retrain.evaluate import evaluate_module
-from worker.engine.retrain.masks import Masks
-from worker.engine.retrain.objectives import cross_entropy
-from worker.engine.retrain.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from worker.engine.retrain.augment import Augmentation
+from worker.engine.retrain.data import TrainingData, read_ahead
+from worker.engine.retrain.evaluate import Metrics, Reference, evaluate
 from worker.engine.retrain.options import Hooks, RetrainOptions
-from worker.engine.retrain.schedule import one_cycle
+from worker.engine.retrain.schedule import learning_rate
 from worker.engine.retrain.state import EpochRecord, RetrainState
+from worker.engine.retrain.teacher import Teacher
+from worker.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
 
-_NUM_IMAGE_DIMS = 4
+RESTART_FACTOR = 0.1
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The network between two cuts.
+
+    Attributes:
+        program: What is trained: the compacted network, or the masked twin with ``masks``.
+        masks: By tensor name, True = keep.
+        note: What the caller wants to find again in a saved state, such as the plan so far.
+    """
+
+    program: Program
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
+    note: str = ""
+
+
+class Cuts(Protocol):
+    """Prunes the network further while it trains."""
+
+    def steps(self, num_steps: int) -> tuple[int, ...]:
+        """Return the steps before which the network is cut, ascending."""
+        ...
+
+    def cut(
+        self, phase: Phase, number: int, optimizer: Mapping[str, Tensor]
+    ) -> tuple[Phase, dict[str, Tensor]]:
+        """Return the network after cut ``number`` (from 0), and its optimiser's tensors."""
+        ...
+
+    def resume(self, note: str) -> Phase:
+        """Return the network of a saved note, with any weights."""
+        ...
 
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """The trained program and what every epoch did."""
+    """The trained program and what every epoch did.
+
+    Attributes:
+        program: With the weights that training ended with, their average, or the best epoch's.
+        history: One record an epoch.
+        note: Of the last phase.
+        num_restarts: 1 if the loss diverged once and training started over at a tenth.
+        num_steps: Of the whole schedule.
+    """
 
     program: Program
     history: tuple[EpochRecord, ...]
+    note: str = ""
+    num_restarts: int = 0
+    num_steps: int = 0
 
 
-def retrain(
+def retrain(  # noqa: PLR0913  # what decides the result
     program: Program,
     data: TrainingData,
     options: RetrainOptions,
     *,
+    teacher: Program | None = None,
     masks: Mapping[str, Tensor] | None = None,
+    cuts: Cuts | None = None,
+    note: str = "",
     hooks: Hooks | None = None,
     resume: RetrainState | None = None,
 ) -> RetrainResult:
     """Train ``program`` and return it; the program passed in is not changed.
 
     Same program, data, options, thread count and machine: same weights, bit for bit, whether or not
-    training was interrupted and resumed.
+    training was interrupted and resumed. If the loss stops being finite, training starts over once,
+    at a tenth of the learning rate.
 
     Args:
         program: What to train: the compacted network, or the masked twin together with ``masks``.
         data: Samples and their split.
         options: Everything else that decides the result.
+        teacher: The dense network, for the objectives that need it and for scores without labels.
         masks: By tensor name, True = keep. Removed elements are zero after every step.
+        cuts: Prunes further on the way.
+        note: What the first `Phase` is noted as.
         hooks: Who wants to know.
         resume: A state that an earlier call with the same arguments handed to ``checkpoint``.
 
     Raises:
         DataError: Samples, labels or the state to resume from do not fit.
-        DivergenceError: The loss is no longer finite.
+        DivergenceError: The loss is not finite, at the lower learning rate too.
     """
+    phase = Phase(program, masks or {}, note)
     if options.epochs == 0:
-        return RetrainResult(program, ())
-    run = _Run(program, data, options, masks or {}, resume)
-    return run.train(hooks or Hooks())
+        return RetrainResult(program, (), note)
+    hooks = hooks or Hooks()
+    num_restarts = resume.num_restarts if resume is not None else 0
+    while True:
+        run = _Run(phase, data, options, teacher, cuts, num_restarts)
+        try:
+            return run.train(hooks, resume)
+        except DivergenceError as error:
+            if num_restarts > 0:
+                raise
+            num_restarts, resume = 1, None
+            if hooks.on_restart is not None:
+                hooks.on_restart(f"{error}; training starts over at a tenth of it")
 
 
 class _Run:
-    """What stays the same over the steps of one training run, and the counters that do not."""
+    """One training run, and the counters that change in it."""
 
-    def __init__(
+    def __init__(  # what stays the same over its steps
         self,
-        program: Program,
+        phase: Phase,
         data: TrainingData,
         options: RetrainOptions,
-        masks: Mapping[str, Tensor],
-        resume: RetrainState | None,
+        teacher: Program | None,
+        cuts: Cuts | None,
+        num_restarts: int,
     ) -> None:
         if len(data.train) == 0:
             raise DataError("there are no training samples")
-        self.program, self.data, self.options = program, data, options
+        factor = RESTART_FACTOR**num_restarts
+        rate = options.optimizer.learning_rate * factor
+        self.options = replace(options, optimizer=replace(options.optimizer, learning_rate=rate))
+        self.data, self.num_restarts = data, num_restarts
         self.batch_size = min(options.batch_size, len(data.train))
         self.num_steps = len(data.train) // self.batch_size * options.epochs
-        self.precision = _resolve_precision(options, program, resume)
-        self.settings: dict[str, object] = {
-            **cast("dict[str, object]", asdict(options)),
-            "resolved_precision": self.precision,
-            "num_samples": len(data.train),
-            "is_masked": bool(masks),
-        }
+        self.cuts = cuts
+        self.cut_steps = cuts.steps(self.num_steps) if cuts is not None else ()
+        self.augment = Augmentation(options.augment)
+        self.teacher = None
+        if self.options.objective.needs_teacher:
+            if teacher is None:
+                kind = self.options.objective.kind
+                raise DataError(f"the objective {kind!r} needs the dense network as its teacher")
+            self.teacher = Teacher(teacher, data.source, data.train)
+        self.reference = Reference(teacher) if teacher and data.labels == "none" else None
+        self.precision = resolve_precision(options, phase.program)
+        self.phase = phase
         self.step, self.history = 0, tuple[EpochRecord, ...]()
-        self.device = next(iter(program.parameters().values())).device
-        if resume is not None:
-            program = self._continue_from(resume)
-        self.module = _lay_out(program)
-        self.masks = Masks(self.module, masks)
-        self.optimizer = make_optimizer(self.module, options.optimizer)
-        if resume is not None:
-            restore_optimizer(self.optimizer, self.module, resume.optimizer)
+        self.best: Program | None = None
+        self.best_epoch = 0
 
-    def train(self, hooks: Hooks) -> RetrainResult:
+    def train(self, hooks: Hooks, resume: RetrainState | None) -> RetrainResult:
+        self._start(resume)
         for epoch in range(len(self.history), self.options.epochs):
+            if self._is_patience_spent():
+                break
             record = self._epoch(epoch, hooks)
             self.history = (*self.history, record)
+            self._remember_best(record)
             if hooks.checkpoint is not None:
                 hooks.checkpoint(self._state())
             if hooks.on_epoch is not None:
                 hooks.on_epoch(record)
-        return RetrainResult(self._current(), self.history)
+        program = self.best if self.best is not None else self.trainer.result()
+        note, num_steps = self.phase.note, self.num_steps
+        return RetrainResult(program, self.history, note, self.num_restarts, num_steps)
+
+    def _start(self, resume: RetrainState | None) -> None:
+        if resume is not None:
+            self._continue_from(resume)
+        self._begin_phase()
+        if resume is not None:
+            self.trainer.restore(resume.optimizer, resume.average)
+
+    def _begin_phase(self) -> None:
+        """Make a trainer for the network of this phase."""
+        program = self.phase.program
+        lesson = make_lesson(program, self.teacher, self.options)
+        self.trainer = Trainer(program, self.options, self.precision, lesson, self.phase.masks)
 
     def _epoch(self, epoch: int, hooks: Hooks) -> EpochRecord:
         started_at = time.monotonic()
         # Every epoch draws from its own seed, so a resumed run needs no generator state. Dropout
-        # draws from torch's global generator: it is forked, and the caller's stays as it was.
+        # and torchvision draw from torch's global generator: it is forked, and the caller's stays
+        # as it was.
         seed = self.options.seed * 1_000_003 + epoch
         generator = torch.Generator().manual_seed(seed)
         order = self.data.train[torch.randperm(len(self.data.train), generator=generator)]
         num_batches = len(order) // self.batch_size  # a short last batch would skew BatchNorm
-        loss_sum = 0.0
-        self.module.train()
+        chunks = order[: num_batches * self.batch_size].view(num_batches, -1)
+        loss_sum = rate = 0.0
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            for indices in order[: num_batches * self.batch_size].view(num_batches, -1):
-                loss_sum += self._step(indices, generator)
+            for x, labels in read_ahead(self.data.source, list(chunks)):
+                self._cut_if_due()
+                self.trainer.module.train()
+                rate = learning_rate(self.step, self.num_steps, self.options.optimizer)
+                augmented = self.augment(x, generator)
+                loss_sum += self.trainer.step(augmented, labels, rate, self.step)
+                self.step += 1
                 if hooks.on_step is not None:
                     hooks.on_step(self.step, self.num_steps)
-        has_validation = len(self.data.validation) > 0
-        metrics = (
-            evaluate_module(self.module, self.data.source, self.data.validation)
-            if has_validation
-            else None
-        )
+        metrics = self._validate()
         return EpochRecord(
             epoch=epoch + 1,
             train_loss=loss_sum / num_batches,
             val_loss=metrics.loss if metrics else None,
-            val_accuracy=metrics.top1 if metrics else None,
-            learning_rate=self._learning_rate(self.step - 1),
+            val_metric=metrics.values[metrics.primary] if metrics else None,
+            learning_rate=rate,
             seconds=time.monotonic() - started_at,
         )
 
-    def _step(self, indices: Tensor, generator: torch.Generator) -> float:
-        x, y = self.data.source.batch(indices)
-        x = augment(x, self.options.augment, generator)
-        if x.ndim == _NUM_IMAGE_DIMS:
-            x = x.contiguous(memory_format=torch.channels_last)
-        with self._autocast():
-            logits = self.module.run((x,))[0]
-        smoothing = self.options.label_smoothing
-        loss = cross_entropy(logits.float(), y, label_smoothing=smoothing)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise DivergenceError(
-                f"the loss became {value} in step {self.step + 1} of {self.num_steps}; "
-                f"try a learning rate below {self.options.optimizer.learning_rate}"
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(self.step)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.masks.hold_gradients()
-        self.optimizer.step()
-        self.masks.hold_statistics()
-        self.step += 1
-        return value
+    def _cut_if_due(self) -> None:
+        if self.cuts is None or self.step not in self.cut_steps:
+            return
+        number = max(n for n, step in enumerate(self.cut_steps) if step == self.step)
+        now = replace(self.phase, program=self.trainer.program())
+        self.phase, optimizer = self.cuts.cut(now, number, self.trainer.optimizer_tensors())
+        self._begin_phase()  # an average starts anew: that of the wider network does not fit
+        self.trainer.restore(optimizer)
+        self.best, self.best_epoch = None, 0
 
-    def _learning_rate(self, step: int) -> float:
-        optimizer = self.options.optimizer
-        return one_cycle(step, self.num_steps, optimizer.learning_rate, optimizer.warmup)
+    def _validate(self) -> Metrics | None:
+        data = self.data
+        if len(data.validation) == 0 or (data.labels == "none" and self.reference is None):
+            return None
+        program = self.trainer.result()
+        return evaluate(program, data.source, data.validation, data.labels, self.reference)
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        is_enabled = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=is_enabled)
+    def _remember_best(self, record: EpochRecord) -> None:
+        if self.options.patience is None or record.val_loss is None:
+            return
+        best_loss = self.history[self.best_epoch - 1].val_loss if self.best_epoch else None
+        if best_loss is None or record.val_loss < best_loss:
+            self.best, self.best_epoch = self.trainer.result(), record.epoch
 
-    def _current(self) -> Program:
-        # channels_last is this loop's business; everyone else gets ordinary tensors.
-        return self.module.program().map_tensors(Tensor.contiguous)
+    def _is_patience_spent(self) -> bool:
+        patience = self.options.patience
+        if patience is None or not self.best_epoch:
+            return False
+        return len(self.history) - self.best_epoch >= patience
+
+    def _settings(self) -> dict[str, object]:
+        return {
+            **cast("dict[str, object]", asdict(self.options)),
+            "resolved_precision": self.precision,
+            "num_samples": len(self.data.train),
+            "is_masked": bool(self.phase.masks),
+        }
 
     def _state(self) -> RetrainState:
         return RetrainState(
             epoch=len(self.history),
             step=self.step,
-            weights=self._current().tensors,
-            optimizer=optimizer_tensors(self.optimizer, self.module),
-            settings=self.settings,
+            weights=self.trainer.program().tensors,
+            optimizer=self.trainer.optimizer_tensors(),
+            average=self.trainer.average_tensors(),
+            best=self.best.tensors if self.best is not None else {},
+            best_epoch=self.best_epoch,
+            settings=self._settings(),
             history=self.history,
+            note=self.phase.note,
+            num_restarts=self.num_restarts,
         )
 
-    def _continue_from(self, state: RetrainState) -> Program:
-        for name, value in self.settings.items():
-            if state.settings.get(name) != value:
+    def _continue_from(self, state: RetrainState) -> None:
+        if self.cuts is not None and state.note:
+            self.phase = self.cuts.resume(state.note)
+        # Another machine may have saved it: what it computed in, this one goes on in.
+        self.precision = str(state.settings.get("resolved_precision", self.precision))
+        saved = _plain(state.settings)
+        for name, value in _plain(self._settings()).items():
+            if saved.get(name) != value:
                 raise DataError(
                     f"the training state was saved with {name} = {state.settings.get(name)}, "
                     f"and this run has {value}"
                 )
-        shapes = {name: tensor.shape for name, tensor in self.program.tensors.items()}
+        program = self.phase.program
+        shapes = {name: tensor.shape for name, tensor in program.tensors.items()}
         if {name: tensor.shape for name, tensor in state.weights.items()} != shapes:
             raise DataError("the training state belongs to another network")
         self.step, self.history = state.step, state.history
-        return self.program.with_tensors(state.weights).to(self.device)
+        device = next(iter(program.parameters().values())).device
+        self.phase = replace(self.phase, program=program.with_tensors(state.weights).to(device))
+        if state.best:
+            self.best = program.with_tensors(state.best).to(device)
+            self.best_epoch = state.best_epoch
 
 
-def _lay_out(program: Program) -> ProgramModule:
-    """Return a module whose image kernels are channels_last: a third faster on CPU, same values."""
-    return ProgramModule(
-        program.map_tensors(
-            lambda t: (
-                t.clone(memory_format=torch.channels_last)
-                if t.ndim == _NUM_IMAGE_DIMS
-                else t.clone()
-            )
-        ),
-        copy=False,
-    )
-
-
-def _resolve_precision(
-    options: RetrainOptions, program: Program, resume: RetrainState | None
-) -> str:
-    if options.precision != "auto":
-        return options.precision
-    if resume is not None:  # another machine may have saved it
-        return str(resume.settings.get("resolved_precision"))
-    if any(tensor.dtype is torch.float64 for tensor in program.parameters().values()):
-        return "float32"
-    is_on_cpu = all(tensor.device.type == "cpu" for tensor in program.tensors.values())
-    return "bfloat16" if not is_on_cpu or _is_bfloat16_native() else "float32"
-
-
-def _is_bfloat16_native() -> bool:
-    """Return whether this CPU multiplies bfloat16 itself; emulated, it is slower than float32."""
-    if not hasattr(torch.cpu, "get_capabilities"):  # torch < 2.11 cannot tell
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
+    """Return values as a saved state would give them back: tuples as lists."""
+    plain: dict[str, object] = json.loads(json.dumps(dict(values)))
+    return plain

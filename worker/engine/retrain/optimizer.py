@@ -15,19 +15,26 @@ from worker.engine.retrain.options import OptimizerOptions
 
 def make_optimizer(module: ProgramModule, options: OptimizerOptions) -> torch.optim.Optimizer:
     """Return the optimiser over every parameter; fused kernels: one call, not five a tensor."""
-    parameters = list(module.parameters())
+    groups = _groups(module, options)
     if options.kind == "sgd":
         return torch.optim.SGD(
-            parameters,
+            groups,
             options.learning_rate,
             momentum=options.momentum,
-            weight_decay=options.weight_decay,
             nesterov=options.momentum > 0,
             fused=True,
         )
-    return torch.optim.AdamW(
-        parameters, options.learning_rate, weight_decay=options.weight_decay, fused=True
-    )
+    return torch.optim.AdamW(groups, options.learning_rate, fused=True)
+
+
+def _groups(module: ProgramModule, options: OptimizerOptions) -> list[dict[str, object]]:
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    if options.decay == "all":
+        return [{"params": parameters, "weight_decay": options.weight_decay}]
+    weights = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
+    groups = [(weights, options.weight_decay), (others, 0.0)]
+    return [{"params": found, "weight_decay": decay} for found, decay in groups if found]
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: ProgramModule) -> dict[str, Tensor]:

@@ -9,20 +9,54 @@ from typing import Literal
 
 from worker.engine.retrain.state import EpochRecord, RetrainState
 
+ObjectiveKind = Literal["cross_entropy", "distill", "mixed", "mse", "bce"]
+LabelKind = Literal["classes", "multi_label", "numbers", "none"]
 OptimizerKind = Literal["sgd", "adamw"]
+ScheduleKind = Literal["one_cycle", "cosine", "constant"]
+Decay = Literal["all", "weights"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
+class ObjectiveOptions:
+    """What the network is trained for.
+
+    Attributes:
+        kind: ``cross_entropy`` (one class a sample), ``bce`` (any number of classes), ``mse``
+            (numbers), ``distill`` (the teacher's outputs, no labels), or ``mixed`` (classes and
+            teacher).
+        label_smoothing: Of ``cross_entropy`` and of its part in ``mixed``.
+        distill_weight: The teacher's share of ``mixed``; the labels have the rest.
+        temperature: By which class scores are divided before student and teacher are compared.
+        feature_weight: Of the attention maps, on top of the outputs; 0 leaves them out.
+    """
+
+    kind: ObjectiveKind = "cross_entropy"
+    label_smoothing: float = 0.0
+    distill_weight: float = 0.5
+    temperature: float = 2.0
+    feature_weight: float = 0.0
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the dense network has to answer every batch too."""
+        return self.kind in {"distill", "mixed"}
+
+
+@dataclass(frozen=True)
 class OptimizerOptions:
-    """The optimiser and the peak of its one-cycle schedule.
+    """The optimiser and its learning rate over time.
 
     Attributes:
         kind: ``sgd`` is Nesterov's; ``adamw`` ignores ``momentum``.
         learning_rate: The peak of the schedule.
         momentum: Of SGD.
-        weight_decay: Applied to every parameter, as in the original ResNet recipe.
+        weight_decay: Per step, as a share of the weight times the learning rate.
         warmup: Share of the steps in which the learning rate climbs to its peak.
+        schedule: What it does afterwards.
+        decay: ``all`` parameters, as in the original ResNet recipe, or ``weights`` alone: those of
+            two dimensions or more.
+        clip_norm: The norm that a gradient is scaled down to, or None.
     """
 
     kind: OptimizerKind = "sgd"
@@ -30,6 +64,9 @@ class OptimizerOptions:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warmup: float = 0.15
+    schedule: ScheduleKind = "one_cycle"
+    decay: Decay = "all"
+    clip_norm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,22 +76,52 @@ class AugmentOptions:
     Attributes:
         crop: Pixels by which an image is extended on each side before it is cropped back.
         flip: Mirror half of the images left to right.
+        rotate: Degrees by which a batch is turned at most.
+        scale: Share by which a batch is zoomed at most.
+        brightness: Share by which a batch gets brighter or darker at most.
+        contrast: The same of its contrast.
+        erase: Probability that a rectangle of a batch is blanked.
+        pixel_range: (mean, std) by which pixels in [0, 1] were normalised, a number a channel or
+            one for all; None when the inputs are no such pixels.
     """
 
     crop: int = 0
     flip: bool = False
+    rotate: float = 0.0
+    scale: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    erase: float = 0.0
+    pixel_range: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 @dataclass(frozen=True)
 class RetrainOptions:
-    """Everything that decides what the trained weights are, besides program and data."""
+    """Everything that decides what the trained weights are, besides program, data and teacher.
+
+    Attributes:
+        epochs: Passes over the training samples.
+        batch_size: Samples a step; a short last batch is dropped.
+        objective: What for.
+        optimizer: By what steps.
+        augment: With what random changes of the inputs.
+        precision: ``auto``: bfloat16 where the device multiplies it itself, else float32.
+        ema: Decay a step of the moving average that is returned instead of the last weights.
+        patience: Epochs without a better validation loss after which training stops; the best
+            epoch's weights are returned.
+        is_compiled: Whether torch.compile fuses the forward and backward passes.
+        seed: Of order, augmentation and dropout.
+    """
 
     epochs: int = 3
     batch_size: int = 128
+    objective: ObjectiveOptions = field(default_factory=ObjectiveOptions)
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
-    label_smoothing: float = 0.0
     precision: Precision = "auto"
+    ema: float | None = None
+    patience: int | None = None
+    is_compiled: bool = False
     seed: int = 0
 
 
@@ -66,9 +133,11 @@ class Hooks:
         on_step: Called after every optimiser step with the step (from 1) and the number of steps;
             an exception it raises ends the training, which is how a cancelled job stops.
         on_epoch: Called with the record of every finished epoch.
+        on_restart: Called with the reason when training starts over at a lower learning rate.
         checkpoint: Called after every epoch with a state from which training resumes bit for bit.
     """
 
     on_step: Callable[[int, int], None] | None = None
     on_epoch: Callable[[EpochRecord], None] | None = None
+    on_restart: Callable[[str], None] | None = None
     checkpoint: Callable[[RetrainState], None] | None = None

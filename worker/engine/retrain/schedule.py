@@ -2,6 +2,21 @@
 
 import math
 
+from worker.engine.retrain.options import OptimizerOptions
+
+
+def learning_rate(step: int, num_steps: int, options: OptimizerOptions) -> float:
+    """Return the learning rate of ``step`` (from 0) of a run of ``num_steps``."""
+    peak, warmup = options.learning_rate, options.warmup
+    if options.schedule == "one_cycle":
+        return one_cycle(step, num_steps, peak, warmup)
+    num_warm = warmup * num_steps
+    if step + 1 < num_warm:
+        return peak * (step + 1) / num_warm
+    if options.schedule == "constant":
+        return peak
+    return _cosine(peak, 0.0, (step - num_warm) / max(1.0, num_steps - num_warm))
+
 
 def one_cycle(step: int, num_steps: int, peak: float, warmup: float) -> float:
     """Return the learning rate of ``step`` (from 0): a cosine climb to ``peak``, a cosine descent.
@@ -17,4 +32,4 @@ def one_cycle(step: int, num_steps: int, peak: float, warmup: float) -> float:
 
 
 def _cosine(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * min(share, 1.0))) / 2
+    return end + (start - end) * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0))) / 2

@@ -6,7 +6,7 @@ Weights and optimiser tensors are tensors; everything else is JSON in the file's
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -16,7 +16,7 @@ from torch import Tensor
 from worker.engine.errors import DataError
 
 FILE_NAME = "retrain_state.safetensors"
-_WEIGHT, _OPTIMIZER = "weight/", "optimizer/"
+_WEIGHT, _OPTIMIZER, _AVERAGE, _BEST = "weight/", "optimizer/", "average/", "best/"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class EpochRecord:
     epoch: int
     train_loss: float
     val_loss: float | None
-    val_accuracy: float | None
+    val_metric: float | None
     learning_rate: float
     seconds: float
 
@@ -45,6 +45,11 @@ class RetrainState:
         optimizer: The optimiser's tensors, by ``<parameter>/<slot>``.
         settings: What must be the same when training goes on, as JSON values.
         history: The finished epochs.
+        average: The moving averages, where the options ask for them.
+        best: The tensors of the best epoch, where the options ask for it.
+        best_epoch: Which epoch that was; 0 for none.
+        note: What the caller of training keeps with it, such as the plan so far.
+        num_restarts: How often training has started over.
     """
 
     epoch: int
@@ -53,18 +58,33 @@ class RetrainState:
     optimizer: Mapping[str, Tensor]
     settings: Mapping[str, object]
     history: tuple[EpochRecord, ...]
+    average: Mapping[str, Tensor] = field(default_factory=dict)
+    best: Mapping[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = 0
+    note: str = ""
+    num_restarts: int = 0
 
 
 def save_state(state: RetrainState, directory: Path) -> Path:
     """Write ``state`` into ``directory``, replacing an earlier one at once; return the file."""
     directory.mkdir(parents=True, exist_ok=True)
-    tensors = {_WEIGHT + name: _plain(tensor) for name, tensor in state.weights.items()}
-    tensors |= {_OPTIMIZER + name: _plain(tensor) for name, tensor in state.optimizer.items()}
+    parts = (
+        (_WEIGHT, state.weights),
+        (_OPTIMIZER, state.optimizer),
+        (_AVERAGE, state.average),
+        (_BEST, state.best),
+    )
+    tensors = {
+        prefix + name: _plain(tensor) for prefix, part in parts for name, tensor in part.items()
+    }
     header = {
         "epoch": state.epoch,
         "step": state.step,
         "settings": dict(state.settings),
         "history": [asdict(record) for record in state.history],
+        "best_epoch": state.best_epoch,
+        "note": state.note,
+        "num_restarts": state.num_restarts,
     }
     path = directory / FILE_NAME
     partial = path.with_suffix(".partial")
@@ -95,6 +115,11 @@ def load_state(directory: Path) -> RetrainState | None:
         optimizer=_under(_OPTIMIZER, tensors),
         settings=header["settings"],
         history=tuple(EpochRecord(**record) for record in header["history"]),
+        average=_under(_AVERAGE, tensors),
+        best=_under(_BEST, tensors),
+        best_epoch=header["best_epoch"],
+        note=header["note"],
+        num_restarts=header["num_restarts"],
     )
 
 

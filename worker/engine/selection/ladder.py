@@ -18,6 +18,8 @@ from worker.engine.errors import PlanError
 from worker.engine.graph import Family
 from worker.engine.selection.options import LayerOverride, SelectionOptions
 
+_LEAST_SHARE = 1e-6
+
 
 @dataclass(frozen=True)
 class Ladder:
@@ -27,9 +29,11 @@ class Ladder:
         name: The family's name.
         order: Its groups, the least salient first; ties in the order of the groups.
         curve: Their saliencies, ascending.
-        widths: How many groups may be kept, descending from all of them.
+        widths: How many groups may be kept, descending from all that are there.
         ratio: The share to remove, where an override fixes it.
         is_excluded: Whether the user keeps this family whole.
+        num_filters: How many filters make one group: one, or one for each layer that writes into
+            a residual stream.
     """
 
     name: str
@@ -38,11 +42,17 @@ class Ladder:
     widths: tuple[int, ...]
     ratio: float | None
     is_excluded: bool
+    num_filters: int = 1
 
     @property
     def num_groups(self) -> int:
         """How many groups the family has."""
         return len(self.order)
+
+    @property
+    def widest(self) -> int:
+        """How many groups may be kept at most: all, or what earlier cuts have left."""
+        return self.widths[0]
 
     def nearest(self, width: float) -> int:
         """Return the allowed width nearest to ``width``, the larger of two."""
@@ -62,6 +72,23 @@ class Ladder:
         """Return the saliency of the groups that ``wide`` keeps and ``narrow`` does not."""
         return math.fsum(self.curve[self.num_groups - wide : self.num_groups - narrow])
 
+    def damage_between(self, narrow: int, wide: int) -> float:
+        """Return what narrowing from ``wide`` to ``narrow`` costs the network, from 0 to infinity.
+
+        The filters times the logarithm of the saliency that is left of what was there. Saliencies
+        alone miss that the same filter is worth more to a narrower layer: a budget met by their
+        sum empties the layers whose filters are dearest, down to their limits, before it touches
+        others. As a share of what is left, the price of a layer's next filter rises as it narrows,
+        whatever the unit of the saliencies.
+        """
+        scores = [max(0.0, score) for score in self.curve]
+        total = math.fsum(scores)
+        floor = total * _LEAST_SHARE if total > 0 else 1.0  # a layer of dead filters costs nothing
+        left, before = (
+            math.fsum(scores[self.num_groups - width :]) + floor for width in (narrow, wide)
+        )
+        return self.num_filters * math.log(before / left)
+
     def keep(self, width: int) -> Tensor:
         """Return the mask (num_groups,) that keeps the ``width`` most salient groups."""
         mask = torch.ones(self.num_groups, dtype=torch.bool)
@@ -74,6 +101,7 @@ def make_ladder(
     saliency_G: Tensor,
     options: SelectionOptions,
     efficient: Sequence[int] | None = None,
+    alive_G: Tensor | None = None,
 ) -> Ladder:
     """Return the ladder of a family.
 
@@ -82,6 +110,7 @@ def make_ladder(
         saliency_G: Its scores.
         options: Limits, overrides, exclusions.
         efficient: The widths worth having, descending; needed for ``round_to: auto``.
+        alive_G: Boolean, the groups that earlier cuts have left; None: all.
 
     Raises:
         PlanError: The saliency does not fit the family or is not finite.
@@ -91,17 +120,21 @@ def make_ladder(
     if not bool(torch.isfinite(saliency_G).all()):
         raise PlanError(f"the saliency of {family.name} is not finite")
     order = torch.argsort(saliency_G, stable=True)
+    if alive_G is not None:  # who is gone comes first, and stays gone
+        order = torch.cat([order[~alive_G[order]], order[alive_G[order]]])
+    num_alive = family.num_groups if alive_G is None else int(alive_G.sum())
     override = _override(family, options.layers)
     is_excluded = any(_is_matched(family, glob) for glob in options.exclude)
     return Ladder(
         name=family.name,
         order=tuple(order.tolist()),
         curve=tuple(saliency_G[order].tolist()),
-        widths=(family.num_groups,)
+        widths=(num_alive,)
         if is_excluded
-        else _widths(family, options, override, efficient),
+        else _widths(family, options, override, efficient, num_alive),
         ratio=override.ratio,
         is_excluded=is_excluded,
+        num_filters=sum(member.index_GK.shape[1] for member in family.producers()),
     )
 
 
@@ -116,6 +149,7 @@ def _widths(
     options: SelectionOptions,
     override: LayerOverride,
     efficient: Sequence[int] | None,
+    num_alive: int,
 ) -> tuple[int, ...]:
     num_groups = family.num_groups
     max_ratio = options.max_ratio if override.max_ratio is None else override.max_ratio
@@ -128,12 +162,12 @@ def _widths(
     if options.round_to == "auto":
         if efficient is None:
             raise PlanError("round_to: auto needs measured latencies")
-        return (num_groups, *(w for w in efficient if lowest <= w < num_groups))
+        return (num_alive, *(w for w in efficient if lowest <= w < num_alive))
     step = options.round_to // math.gcd(options.round_to, per_group)
     if num_groups < step:
         step = 1  # narrower than one block: there is no multiple to keep
-    multiples = range((num_groups - 1) // step * step, 0, -step)
-    return (num_groups, *(width for width in multiples if width >= lowest))
+    multiples = range((num_alive - 1) // step * step, 0, -step)
+    return (num_alive, *(width for width in multiples if width >= lowest))
 
 
 def _override(family: Family, layers: Mapping[str, LayerOverride]) -> LayerOverride:

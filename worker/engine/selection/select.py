@@ -83,6 +83,7 @@ def select(
     options: SelectionOptions,
     cost: CostModel,
     latency: Latency | None = None,
+    alive: Mapping[str, Tensor] | None = None,
 ) -> Selection:
     """Choose which groups stay. Same arguments, same result: ties fall in the order of groups.
 
@@ -92,6 +93,8 @@ def select(
         options: The rule and its limits.
         cost: What the program costs under given widths.
         latency: How long it takes; needed for a latency budget and for ``round_to: auto``.
+        alive: For each family the groups that earlier cuts have left, True = there; what is gone
+            stays gone. None: all are there.
 
     Raises:
         NothingPrunableError: No family can lose a group under these options.
@@ -101,7 +104,8 @@ def select(
     for family in analysis.families:
         is_auto = options.round_to == "auto" and latency is not None
         efficient = latency.efficient_widths(family.name) if latency and is_auto else None
-        ladders.append(make_ladder(family, saliency[family.name], options, efficient))
+        there = alive[family.name] if alive is not None else None
+        ladders.append(make_ladder(family, saliency[family.name], options, efficient, there))
     if all(len(ladder.widths) == 1 for ladder in ladders):
         raise NothingPrunableError(
             "no filter can be removed: every channel is frozen, excluded or within the limits "
@@ -127,7 +131,7 @@ def _choose(
     chosen: dict[str, _Choice] = {}
     for ladder in ladders:
         if ladder.is_excluded:
-            chosen[ladder.name] = _Choice(ladder.num_groups, 0, "excluded")
+            chosen[ladder.name] = _Choice(ladder.widest, 0, "excluded")
         elif ladder.ratio is not None:
             chosen[ladder.name] = _by_ratio(ladder, ladder.ratio, "this layer's own ratio")
     free = [ladder for ladder in ladders if ladder.name not in chosen]
@@ -155,9 +159,10 @@ def _by_ratio(ladder: Ladder, ratio: float, name: str) -> _Choice:
 
 
 def _by_global_ratio(free: Sequence[Ladder], mode: Ratio) -> dict[str, _Choice]:
-    whole = {ladder.name: ladder.num_groups for ladder in free}
-    target = (1 - mode.ratio) * sum(whole.values())
-    widths = descend(free, whole, lambda w: sum(w.values()), target)
+    start = {ladder.name: ladder.widest for ladder in free}
+    target = (1 - mode.ratio) * sum(ladder.num_groups for ladder in free)
+    count = lambda w: sum(w.values())  # noqa: E731
+    widths = descend(free, start, count, target, Ladder.saliency_between)
     return _choices(free, widths, f"among the least salient {mode.ratio:g} of the network")
 
 
@@ -166,7 +171,7 @@ def _by_budget(
 ) -> dict[str, _Choice]:
     dense = measure({})
     target = mode.share * dense
-    start = {ladder.name: ladder.num_groups for ladder in free}
+    start = {ladder.name: ladder.widest for ladder in free}
     start |= {name: choice.width for name, choice in chosen.items()}
     widths = descend(free, start, measure, target)
     if (reached := measure(widths)) > target:
@@ -176,7 +181,7 @@ def _by_budget(
             f"narrowest {nearest:.4f} is left; lower min_channels or round_to, raise max_ratio, "
             "or exclude less"
         )
-    return _choices(free, widths, f"least saliency for the {mode.unit} saved")
+    return _choices(free, widths, f"least damage for the {mode.unit} saved")
 
 
 def _measure(

@@ -1,8 +1,6 @@
 """A data set as the pipeline sees it: samples by index, labels, splits, class names."""
 
-from dataclasses import dataclass
-from enum import IntEnum
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,68 +8,61 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.contracts.spec import PreprocessSpec
+from app.contracts.spec import PreprocessSpec, SplitSpec
 from worker.engine.errors import DataError
-from worker.pipeline.data.images import read_image_folders
-from worker.pipeline.data.npz import read_npz
+from worker.engine.retrain.options import LabelKind
+from worker.pipeline.data.notes import imbalance, label_notes, split_notes
+from worker.pipeline.data.raw import RawData
+from worker.pipeline.data.splits import Split, draw_split
+from worker.pipeline.data.statistics import Statistics, measure
 
-_SPLIT_SEED = 0
-_IMAGE_RANK = 4
-
-
-class Split(IntEnum):
-    """What a sample is for."""
-
-    TRAIN = 0
-    VALIDATION = 1
-    TEST = 2
-
-
-@dataclass(frozen=True)
-class RawData:
-    """What a reader found.
-
-    Attributes:
-        x: Samples (N, C, H, W) or (N, F); memory-mapped, bytes or floats.
-        y: int64 (N,).
-        split: uint8 (N,), or None when the file does not say.
-        class_names: One for each label.
-    """
-
-    x: NDArray[Any]
-    y: NDArray[np.int64]
-    split: NDArray[np.uint8] | None
-    class_names: tuple[str, ...]
+_BYTE_SCALE = 1 / 255
 
 
 class Dataset:
-    """Preprocessed samples; implements the engine's `SampleSource`."""
+    """Preprocessed samples; implements the engine's `SampleSource`.
 
-    def __init__(self, raw: RawData, preprocess: PreprocessSpec) -> None:
-        self._x = raw.x
-        self._y = torch.from_numpy(raw.y)
-        self.class_names = raw.class_names
-        self._split = raw.split if raw.split is not None else _made_split(len(raw.y))
+    Attributes:
+        labels_kind: What the labels are.
+        class_names: One for each class, or for each column of several classes a sample.
+    """
+
+    def __init__(self, raw: RawData, preprocess: PreprocessSpec, split: SplitSpec) -> None:
+        self._rows = raw.rows
+        self._notes = raw.notes
+        values = raw.labels.values
+        self._y = None if values is None else torch.from_numpy(values)
+        self.labels_kind: LabelKind = raw.labels.kind
+        self.class_names = raw.labels.class_names
+        self._split = raw.split if raw.split is not None else draw_split(len(raw.rows), split)
+        self._preprocess = preprocess
+        self._is_bytes = raw.rows.dtype == np.uint8
         scale = preprocess.scale
         if scale is None:
-            scale = 1 / 255 if raw.x.dtype == np.uint8 else 1.0
-        mean, std = torch.tensor(preprocess.mean), torch.tensor(preprocess.std)
-        num_channels = raw.x.shape[1]
-        if raw.x.ndim == _IMAGE_RANK:
-            if len(mean) not in {1, num_channels}:
-                raise DataError(
-                    f"preprocess gives {len(mean)} means, the samples have {num_channels} channels"
-                )
-            mean, std = mean.view(1, -1, 1, 1), std.view(1, -1, 1, 1)
-        self._scale, self._mean, self._std = scale, mean, std
+            scale = _BYTE_SCALE if self._is_bytes else 1.0
+        num_channels = raw.rows.sample_shape[0]
+        if len(preprocess.mean) not in {1, num_channels}:
+            raise DataError(
+                f"preprocess gives {len(preprocess.mean)} means, the samples have {num_channels} "
+                "channels"
+            )
+        per_channel = (1, -1, *(1 for _ in raw.rows.sample_shape[1:]))
+        self._scale = scale
+        self._mean = torch.tensor(preprocess.mean).view(per_channel)
+        self._std = torch.tensor(preprocess.std).view(per_channel)
 
     def __len__(self) -> int:
-        return len(self._y)
+        return len(self._rows)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return float32 inputs and int64 labels of the samples ``indices``."""
-        raw = torch.from_numpy(np.ascontiguousarray(self._x[indices.numpy()]))
-        return (raw.float() * self._scale - self._mean) / self._std, self._y[indices]
+        """Return float32 inputs and labels of the samples ``indices``.
+
+        Labels are int64 (N,) for classes, float32 (N,) or (N, K) for numbers, float32 zeros and
+        ones (N, K) for several classes a sample, and None where there are none.
+        """
+        x = torch.from_numpy(self._rows.read(indices.numpy())).float()
+        x.mul_(self._scale).sub_(self._mean).div_(self._std)  # in place: a batch may be large
+        return x, None if self._y is None else self._y[indices]
 
     def indices(self, split: Split) -> Tensor:
         """Return int64 indices of the samples of a split."""
@@ -80,60 +71,68 @@ class Dataset:
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
-        return tuple(self._x.shape[1:])
+        return self._rows.sample_shape
 
     @property
     def num_classes(self) -> int:
-        """One more than the largest label."""
+        """One more than the largest label; 0 where labels are not classes."""
+        if self._y is None or self.labels_kind != "classes":
+            return 0
         return int(self._y.max()) + 1
+
+    @property
+    def pixel_range(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and std, one number each or one a channel: ``x * std + mean`` is in [0, 1].
+
+        None where that is not known: the raw data are floats, or the scale is not 1/255.
+        """
+        if not self._is_bytes or self._scale != _BYTE_SCALE:
+            return None
+        return self._preprocess.mean, self._preprocess.std
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Mean and standard deviation of the training split, as `measure` finds them."""
+        return measure(self._rows, np.flatnonzero(self._split == Split.TRAIN))
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What the user should know before trusting a number, in sentences."""
+        train_counts = self._class_counts(self._split == Split.TRAIN)
+        notes = [
+            *self._notes,
+            *label_notes(self.labels_kind, self.class_names, train_counts),
+            *split_notes(self._split_sizes()),
+        ]
+        if not self._is_bytes and self.statistics.mean is None:
+            notes.append("some samples hold values that are not finite")
+        return notes
 
     def summary(self) -> dict[str, Any]:
         """Return what a user wants to see of the data set, as JSON."""
-        counts = torch.bincount(self._y, minlength=self.num_classes)
+        counts = self._class_counts(np.full(len(self), fill_value=True))
         return {
             "num_samples": len(self),
             "sample_shape": list(self.sample_shape),
-            "dtype": str(self._x.dtype),
+            "dtype": str(self._rows.dtype),
+            "labels": self.labels_kind,
             "num_classes": self.num_classes,
             "class_names": list(self.class_names),
-            "class_counts": counts.tolist(),
-            "splits": {s.name.lower(): int((self._split == s).sum()) for s in Split},
+            "class_counts": counts,
+            "imbalance": imbalance(counts) if self.labels_kind == "classes" else None,
+            "splits": {s.name.lower(): size for s, size in self._split_sizes().items()},
+            "statistics": self.statistics.to_json(),
+            "notes": self.notes,
         }
 
+    def _class_counts(self, chosen: NDArray[np.bool_]) -> list[int]:
+        """Return the samples of each class among ``chosen`` (N,); empty without classes."""
+        if self._y is None or self.labels_kind not in {"classes", "multi_label"}:
+            return []
+        y = self._y[torch.from_numpy(chosen)]
+        if self.labels_kind == "multi_label":
+            return [int(count) for count in y.sum(0, dtype=torch.float64)]
+        return [int(count) for count in torch.bincount(y, minlength=self.num_classes)]
 
-def open_dataset(  # a file and everything it is read with
-    path: Path,
-    kind: str,
-    preprocess: PreprocessSpec,
-    scratch: Path,
-    *,
-    image_pixels: int,
-    image_shape: tuple[int, ...] | None = None,
-) -> Dataset:
-    """Open an uploaded data set.
-
-    Args:
-        path: The file.
-        kind: ``npz`` or ``zip``.
-        preprocess: How raw values become inputs.
-        scratch: A private folder for unpacked arrays.
-        image_pixels: Most pixels an image may decode to.
-        image_shape: (C, H, W) that images are decoded to, where the spec does not say.
-
-    Raises:
-        DataError: The file is not what it should be; value and limit are named.
-    """
-    if kind == "npz":
-        return Dataset(RawData(*read_npz(path, scratch)), preprocess)
-    found = read_image_folders(path, preprocess, scratch, image_pixels, image_shape)
-    return Dataset(RawData(*found), preprocess)
-
-
-def _made_split(num_samples: int) -> NDArray[np.uint8]:
-    """Return 80 % training, 10 % validation and 10 % test samples, always the same ones."""
-    order = np.random.default_rng(_SPLIT_SEED).permutation(num_samples)
-    split = np.full(num_samples, Split.TRAIN, np.uint8)
-    tenth = num_samples // 10
-    split[order[:tenth]] = Split.VALIDATION
-    split[order[tenth : 2 * tenth]] = Split.TEST
-    return split
+    def _split_sizes(self) -> dict[Split, int]:
+        return {split: int((self._split == split).sum()) for split in Split}

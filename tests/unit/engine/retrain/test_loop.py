@@ -41,7 +41,7 @@ def test_training_learns_and_tells_what_it_did() -> None:
     assert after.top1 > max(0.8, before.top1)
     assert [r.epoch for r in result.history] == list(range(1, 9))
     assert result.history[-1].train_loss < result.history[0].train_loss
-    assert result.history[-1].val_accuracy == after.top1
+    assert result.history[-1].val_metric == after.top1
     assert result.history[-1].learning_rate < result.history[0].learning_rate
 
 
@@ -141,7 +141,7 @@ def test_masked_elements_are_exactly_zero_after_every_step(kind: str) -> None:
         observed.append({name: modules[0].tensor(name).detach().clone() for name in masks})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("worker.engine.retrain.loop.Masks", Watched)
+        patch.setattr("worker.engine.retrain.trainer.Masks", Watched)
         options = RetrainOptions(
             epochs=2,
             batch_size=16,
@@ -165,8 +165,10 @@ def test_a_loss_that_is_not_finite_stops_training() -> None:
     options = RetrainOptions(
         epochs=5, batch_size=16, precision="float32", optimizer=OptimizerOptions("sgd", 1e9)
     )
+    told: list[str] = []
     with pytest.raises(DivergenceError, match="learning rate"):
-        retrain(small_program(), small_data(), options)
+        retrain(small_program(), small_data(), options, hooks=Hooks(on_restart=told.append))
+    assert len(told) == 1, "one restart, and then a clear failure"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from tests.unit.engine.retrain.networks import small_data, small_program
 from worker.engine.errors import DataError
 from worker.engine.program.module import ProgramModule
 from worker.engine.retrain import AugmentOptions, evaluate
-from worker.engine.retrain.augment import augment
+from worker.engine.retrain.augment import Augmentation
 from worker.engine.retrain.schedule import one_cycle
 
 
@@ -15,7 +15,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def test_a_crop_is_a_window_of_the_image_with_its_border_repeated() -> None:
     x = torch.arange(2 * 3 * 5 * 6.0).reshape(2, 3, 5, 6).repeat(20, 1, 1, 1)
-    found = augment(x, AugmentOptions(crop=2), generator())
+    found = Augmentation(AugmentOptions(crop=2))(x, generator())
     padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")
     offsets = set()
     for before, after in zip(padded, found, strict=True):
@@ -30,7 +30,7 @@ def test_a_crop_is_a_window_of_the_image_with_its_border_repeated() -> None:
 
 def test_about_half_of_the_images_are_mirrored() -> None:
     x = torch.randn(200, 1, 4, 4)
-    found = augment(x, AugmentOptions(flip=True), generator())
+    found = Augmentation(AugmentOptions(flip=True))(x, generator())
     is_mirrored = (found == x.flip(3)).flatten(1).all(1)
     assert (is_mirrored | (found == x).flatten(1).all(1)).all()
     assert 70 < int(is_mirrored.sum()) < 130
@@ -38,12 +38,12 @@ def test_about_half_of_the_images_are_mirrored() -> None:
 
 def test_without_options_the_batch_is_left_alone() -> None:
     x = torch.randn(2, 3)
-    assert augment(x, AugmentOptions(), generator()) is x
+    assert Augmentation(AugmentOptions())(x, generator()) is x
 
 
 def test_only_images_can_be_cropped() -> None:
     with pytest.raises(DataError, match="images"):
-        augment(torch.randn(2, 3), AugmentOptions(crop=1), generator())
+        Augmentation(AugmentOptions(crop=1))(torch.randn(2, 3), generator())
 
 
 def test_the_schedule_is_pytorchs_one_cycle() -> None:

@@ -1,0 +1,110 @@
+"""``/v1/sweeps``."""
+
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.contracts.database import reading
+from app.contracts.errors import ConflictError
+from app.dependencies import Context, ContextDep, PrincipalDep
+from app.errors import RESPONSES
+from app.idempotency import idempotency_key
+from app.paging import After, Limit, Order, Page
+from app.sweeps import service
+from app.sweeps.picture import draw_pareto
+from app.sweeps.schemas import Sweep, SweepCreate, SweepDetail
+from app.sweeps.table import make_table
+
+router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], responses=RESPONSES)
+
+_RETRY_AFTER_SECONDS = "5"
+
+
+@router.post("", status_code=202, response_model=Sweep)
+async def create(
+    request: Request, body: SweepCreate, context: ContextDep, principal: PrincipalDep
+) -> Response:
+    """Post a grid: one pruning job for every point."""
+    principal.require("jobs:write")
+    key = idempotency_key(request, principal.tenant, body.model_dump_json())
+    sweep_id, answer = await run_in_threadpool(service.create, context, key, body)
+    headers = {"Location": f"/v1/sweeps/{sweep_id}", "Retry-After": _RETRY_AFTER_SECONDS}
+    return Response(answer, 202, headers, media_type="application/json")
+
+
+@router.get("")
+def list_sweeps(  # paging
+    context: ContextDep,
+    principal: PrincipalDep,
+    limit: Limit = 20,
+    after: After = None,
+    order: Order = "desc",
+) -> Page:
+    """List sweeps, newest first."""
+    principal.require("jobs:read")
+    with reading(context.sessions) as session:
+        found, has_more = service.page(
+            session, principal.tenant, limit=limit, after=after, order=order
+        )
+    return Page(data=found, has_more=has_more, next_after=found[-1].id if has_more else None)
+
+
+@router.get("/{sweep_id}", response_model=SweepDetail)
+def read(
+    sweep_id: str,
+    context: ContextDep,
+    principal: PrincipalDep,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Read a sweep with its table."""
+    principal.require("jobs:read")
+    detail = _detail(context, principal.tenant, sweep_id)
+    body = detail.model_dump_json()
+    headers = {"ETag": _etag(body.encode())}
+    if detail.status == "running":
+        headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(body, 200, headers, media_type="application/json")
+
+
+@router.get("/{sweep_id}/pareto.svg", response_class=Response)
+def picture(
+    sweep_id: str,
+    context: ContextDep,
+    principal: PrincipalDep,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Draw quality against MACs and against latency."""
+    principal.require("jobs:read")
+    table = _detail(context, principal.tenant, sweep_id).table
+    if all(row.value is None for row in table):
+        raise ConflictError("no job of the sweep has a result to draw yet")
+    data = draw_pareto(table)
+    headers = {"ETag": _etag(data), "X-Content-Type-Options": "nosniff"}
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(data, 200, headers, media_type="image/svg+xml")
+
+
+@router.post("/{sweep_id}/cancel")
+def cancel(sweep_id: str, context: ContextDep, principal: PrincipalDep) -> SweepDetail:
+    """Cancel every job of a sweep that has not ended."""
+    principal.require("jobs:write")
+    service.cancel(context, principal.tenant, sweep_id)
+    return _detail(context, principal.tenant, sweep_id)
+
+
+def _detail(context: Context, tenant: str, sweep_id: str) -> SweepDetail:
+    row, points = service.read(context, tenant, sweep_id)
+    counts: dict[str, int] = {}
+    for _, job in points:
+        counts[job.state] = counts.get(job.state, 0) + 1
+    sweep = service.to_sweep(row, counts)
+    return SweepDetail(**sweep.model_dump(), table=make_table(points))
+
+
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.sha256(data).hexdigest()[:32]}"'

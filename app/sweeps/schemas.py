@@ -1,0 +1,86 @@
+"""What a sweep looks like over HTTP, and what may be posted."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.models.schemas import Metadata
+
+Status = Literal["running", "succeeded", "partial", "failed", "cancelled"]
+
+
+class SweepCreate(BaseModel):
+    """A job for every point of a grid over the config."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "mdl_01JD0000000000000000000000",
+                    "dataset": "ds_01JD0000000000000000000000",
+                    "config": {"selection": {"mode": "budget"}},
+                    "grid": {
+                        "/selection/macs": [0.5, 0.25],
+                        "/criterion/kind": ["l1", "taylor"],
+                    },
+                }
+            ]
+        },
+    )
+
+    model: str = Field(max_length=64, description="A model's id.")
+    dataset: str | None = Field(default=None, max_length=64, description="A data set's id.")
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="What all jobs share, as for a job."
+    )
+    grid: dict[str, list[Any]] = Field(
+        description="Values by JSON pointer into the config; jobs are their cross product."
+    )
+    metadata: Metadata = Field(default_factory=dict, max_length=50)
+
+
+class SweepRow(BaseModel):
+    """What became of one point. Shares are of the dense network."""
+
+    job: str
+    status: str
+    point: dict[str, Any]
+    error: str | None = Field(default=None, description="The failure code.")
+    model: str | None = Field(default=None, description="The pruned model.")
+    metric: str | None = Field(default=None, description="The name of what counts.")
+    split: str | None = None
+    value: float | None = Field(default=None, description="After retraining.")
+    dense_value: float | None = None
+    macs: int | None = None
+    macs_share: float | None = None
+    num_parameters: int | None = None
+    params_share: float | None = None
+    latency_share: float | None = Field(default=None, description="Of the median, at batch 1.")
+    is_pareto_macs: bool = Field(
+        default=False, description="Nothing else is as good with as few MACs."
+    )
+    is_pareto_latency: bool = False
+
+
+class Sweep(BaseModel):
+    """A grid of jobs; its status follows from theirs."""
+
+    id: str
+    object: Literal["sweep"] = "sweep"
+    status: Status
+    counts: dict[str, int] = Field(description="Jobs by status.")
+    model: str
+    dataset: str | None
+    config: dict[str, Any]
+    grid: dict[str, list[Any]]
+    metadata: Metadata
+    created_at: datetime | None
+    urls: dict[str, str]
+
+
+class SweepDetail(Sweep):
+    """A sweep with its table."""
+
+    table: list[SweepRow]

@@ -1,0 +1,168 @@
+"""Sweeps in the database. A sweep's status is derived from its jobs whenever it is read.
+
+A stored status would be one more thing to keep true when a worker dies; nothing waits for a sweep
+to end, so nothing needs it. Every query names the tenant.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.contracts.database import current_time, reading
+from app.contracts.errors import ConflictError, NotFoundError
+from app.contracts.ids import new_id
+from app.contracts.job import JobState
+from app.contracts.repositories import jobs as job_rows
+from app.contracts.repositories.jobs import SweepPlace
+from app.contracts.sweep import expand
+from app.contracts.tables import JobRow, SweepTableRow
+from app.dependencies import Context
+from app.idempotency import IdempotencyKey, create_once
+from app.jobs import service as jobs
+from app.jobs.schemas import JobCreate
+from app.paging import fetch_page, to_time
+from app.sweeps.schemas import Status, Sweep, SweepCreate
+
+Counts = Mapping[str, int]
+
+
+def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[str, str]:
+    """Create a sweep and all its jobs, or nothing; return its id and the answer's JSON.
+
+    Raises:
+        InvalidInputError: The grid or one of its points is not accepted.
+        NotFoundError: The model or the data set is not there.
+        ConflictError: Intake has rejected one of them.
+    """
+    points = expand(body.config, body.grid)
+    bodies = [
+        JobCreate(
+            model=body.model, dataset=body.dataset, config=point.config, metadata=body.metadata
+        )
+        for point in points
+    ]
+    rings: list[tuple[str, str]] = []
+
+    def insert(session: Session) -> tuple[str, str]:
+        jobs.refuse_bad_inputs(session, key.tenant, bodies[0])
+        row = _insert(session, key.tenant, body)
+        for index, (point, job) in enumerate(zip(points, bodies, strict=True)):
+            place = SweepPlace(row.id, index, point.values)
+            jobs.insert(context, session, key.tenant, job, point.sent, rings, place)
+        session.flush()
+        counts = count_states(session, [row.id])[row.id]
+        return row.id, to_sweep(row, counts).model_dump_json()
+
+    sweep_id, response, is_new = create_once(context.sessions, key, insert)
+    if is_new:  # committed: now, and only now, the workers may hear of it
+        for job_id, queue in rings:
+            context.queue.ring(job_id, queue)
+    return sweep_id, response
+
+
+def find(session: Session, tenant: str, sweep_id: str) -> SweepTableRow:
+    """Return a tenant's sweep.
+
+    Raises:
+        NotFoundError: There is none, or it is somebody else's.
+    """
+    row = session.get(SweepTableRow, sweep_id)
+    if row is None or row.tenant != tenant:
+        raise NotFoundError(f"there is no sweep {sweep_id[:64]!r}")
+    return row
+
+
+def read(
+    context: Context, tenant: str, sweep_id: str
+) -> tuple[SweepTableRow, Sequence[tuple[dict[str, Any], JobRow]]]:
+    """Return a sweep and its jobs, each with its point, in the order of the grid."""
+    with reading(context.sessions) as session:
+        row = find(session, tenant, sweep_id)
+        query = select(JobRow).where(JobRow.sweep_id == row.id).order_by(JobRow.sweep_index)
+        found = session.scalars(query).all()
+        return row, [(dict(job.sweep_point or {}), job) for job in found]
+
+
+def page(
+    session: Session, tenant: str, *, limit: int, after: str | None, order: str
+) -> tuple[list[Sweep], bool]:
+    """Return one page of a tenant's sweeps; one query counts the jobs of all."""
+    query = select(SweepTableRow).where(SweepTableRow.tenant == tenant)
+    rows, has_more = fetch_page(
+        session, query, SweepTableRow, limit=limit, after=after, order=order
+    )
+    counts = count_states(session, [row.id for row in rows])
+    return [to_sweep(row, counts[row.id]) for row in rows], has_more
+
+
+def cancel(context: Context, tenant: str, sweep_id: str) -> None:
+    """Cancel every job of a sweep that has not ended; those that end meanwhile, ended."""
+    with reading(context.sessions) as session:
+        row = find(session, tenant, sweep_id)
+        ids = session.scalars(select(JobRow.id).where(JobRow.sweep_id == row.id)).all()
+    for job_id in ids:
+        with context.sessions.begin() as session:
+            try:
+                job_rows.request_cancel(session, job_id)
+            except ConflictError:
+                continue
+
+
+def count_states(session: Session, ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Return for each sweep how many of its jobs are in which state."""
+    query = (
+        select(JobRow.sweep_id, JobRow.state, func.count())
+        .where(JobRow.sweep_id.in_(ids))
+        .group_by(JobRow.sweep_id, JobRow.state)
+    )
+    found: dict[str, dict[str, int]] = {sweep_id: {} for sweep_id in ids}
+    for sweep_id, state, number in session.execute(query):
+        found[str(sweep_id)][state] = number
+    return found
+
+
+def status_of(counts: Counts) -> Status:
+    """Return the status that follows from the jobs' states."""
+    if any(not JobState(state).is_final for state in counts):
+        return "running"
+    num_good = counts.get(JobState.SUCCEEDED, 0)
+    if num_good == sum(counts.values()):
+        return "succeeded"
+    if num_good > 0:
+        return "partial"
+    return "cancelled" if counts.get(JobState.CANCELLED, 0) == sum(counts.values()) else "failed"
+
+
+def to_sweep(row: SweepTableRow, counts: Counts) -> Sweep:
+    """Return a row as the API shows it."""
+    base = f"/v1/sweeps/{row.id}"
+    return Sweep(
+        id=row.id,
+        status=status_of(counts),
+        counts=dict(counts),
+        model=row.model_id,
+        dataset=row.dataset_id,
+        config=row.config,
+        grid=row.grid,
+        metadata=row.meta,
+        created_at=to_time(row.created_at),
+        urls={"self": base, "picture": f"{base}/pareto.svg", "cancel": f"{base}/cancel"},
+    )
+
+
+def _insert(session: Session, tenant: str, body: SweepCreate) -> SweepTableRow:
+    row = SweepTableRow(
+        id=new_id("swp"),
+        tenant=tenant,
+        model_id=body.model,
+        dataset_id=body.dataset,
+        config=body.config,
+        grid=body.grid,
+        meta=dict(body.metadata),
+        created_at=current_time(session),
+    )
+    session.add(row)
+    session.flush()  # the jobs refer to it
+    return row

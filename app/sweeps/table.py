@@ -1,0 +1,70 @@
+"""The table of a sweep: what became of every point, read off the results of its jobs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.contracts.job import JobState
+from app.contracts.tables import JobRow
+from app.sweeps.pareto import pareto_front
+from app.sweeps.schemas import SweepRow
+
+_LOWER_IS_BETTER = frozenset({"mean_error", "output_error"})
+_SPLITS = ("test", "validation")  # the first that there is
+_BATCH_SIZE = 1
+
+
+def make_table(points: Sequence[tuple[dict[str, Any], JobRow]]) -> list[SweepRow]:
+    """Return one row a point, in order, with what no other point beats marked."""
+    rows = [_row(point, job) for point, job in points]
+    for cost, mark in (
+        ("macs_share", "is_pareto_macs"),
+        ("latency_share", "is_pareto_latency"),
+    ):
+        found = [
+            (index, getattr(row, cost), row.value)
+            for index, row in enumerate(rows)
+            if getattr(row, cost) is not None and row.value is not None
+        ]
+        sign = -1.0 if any(rows[i].metric in _LOWER_IS_BETTER for i, *_ in found) else 1.0
+        front = pareto_front([(c, sign * float(v)) for _, c, v in found])
+        for (index, *_), is_front in zip(found, front, strict=True):
+            rows[index] = rows[index].model_copy(update={mark: is_front})
+    return rows
+
+
+def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
+    error = (job.error or {}).get("code")
+    row = SweepRow(job=job.id, status=job.state, point=point, error=error)
+    if job.state != JobState.SUCCEEDED or job.result is None:
+        return row
+    summary = job.result["summary"]
+    dense, after, metric = summary["dense"], summary["retrained"], summary.get("metric")
+    split, value = _metric(after, metric)
+    return row.model_copy(
+        update={
+            "model": job.result["model"],
+            "metric": metric,
+            "split": split,
+            "value": value,
+            "dense_value": _metric(dense, metric)[1],
+            "macs": after["macs"],
+            "macs_share": after["macs"] / max(1, dense["macs"]),
+            "num_parameters": after["num_parameters"],
+            "params_share": after["num_parameters"] / max(1, dense["num_parameters"]),
+            "latency_share": _latency(after) / _latency(dense),
+        }
+    )
+
+
+def _metric(network: dict[str, Any], name: str | None) -> tuple[str | None, float | None]:
+    """Return the split and the value of a network's metric, computed with torch."""
+    for split in _SPLITS:
+        for found in network["metrics"]:
+            if name and found["split"] == split and found["runtime"] == "torch":
+                return split, found[name]
+    return None, None
+
+
+def _latency(network: dict[str, Any]) -> float:
+    times = {found["batch_size"]: found["p50"] for found in network["latency_seconds"]}
+    return float(times[_BATCH_SIZE])

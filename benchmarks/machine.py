@@ -1,0 +1,33 @@
+"""What a benchmark ran on: every committed result carries it."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "lightning")
+
+
+def machine() -> dict[str, Any]:
+    """Return what the numbers were measured on."""
+    return {
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        **{name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    found = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{len(found)} x {found[0]}" if found else platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

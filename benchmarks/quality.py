@@ -1,0 +1,170 @@
+"""Accuracy after pruning and retraining, beside Torch-Pruning: Fashion-MNIST, ResNet-20.
+
+Usage: pip install torch-pruning==1.6.1; python -m benchmarks.quality [--seeds 0 1 2]
+[--targets 0.125 0.25 0.5] [--kinds mixed distill peer] [--threads 1]. Both sides prune the dense
+network of the demo to a share of its MACs and train it for 3 epochs in the same order of the same
+55,000 images, in float32; t10k is looked at once, at the end. Ours runs on the service's own
+defaults: no learning rate is given. Rows are appended to benchmarks/results/quality.jsonl as they
+come, and rows that are there are not run again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from benchmarks.machine import machine
+from examples.data import TEST, TRAIN, VALIDATION, Images, load_images
+from examples.resnet20 import ResNet20
+from examples.train_resnet20 import weights_path
+from worker.engine.graph import analyse
+from worker.engine.graph.cost import CostModel
+from worker.engine.plan import make_plan
+from worker.engine.program.exported import export, from_exported
+from worker.engine.program.program import Program
+from worker.engine.retrain import (
+    AugmentOptions,
+    ObjectiveOptions,
+    RetrainOptions,
+    TensorSource,
+    TrainingData,
+    evaluate,
+    recalibrate,
+    retrain,
+)
+from worker.engine.retrain.range_test import find_learning_rate
+from worker.engine.saliency import CRITERIA, SaliencyOptions
+from worker.engine.selection import Budget, SelectionOptions, select
+from worker.engine.surgery import compact
+
+RESULTS = Path(__file__).parent / "results" / "quality.jsonl"
+EPOCHS = 3
+PEER_ROWS = {
+    0.125: [("l1", "global")],
+    0.25: [("l1", "global")],
+    0.5: [("l1", "layer"), ("taylor", "global")],
+}  # the best of the anchors' four at each target, and both where two are as good
+
+
+def main() -> None:
+    """Run what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--targets", type=float, nargs="+", default=[0.125, 0.25, 0.5])
+    parser.add_argument("--kinds", nargs="+", default=["mixed", "peer", "distill"])
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for kind in options.kinds:
+        for target in options.targets:
+            for seed in options.seeds:
+                for row in _wanted(kind, target, seed):
+                    if not _is_known(row):
+                        _append(_run(row, options.threads))
+
+
+def _wanted(kind: str, target: float, seed: int) -> list[dict[str, Any]]:
+    row = {"kind": kind, "target": target, "seed": seed}
+    if kind != "peer":
+        return [{**row, "criterion": "l1"}]
+    return [{**row, "criterion": c, "scope": scope} for c, scope in PEER_ROWS[target]]
+
+
+def _run(row: dict[str, Any], threads: int) -> dict[str, Any]:
+    if row["kind"] == "peer":
+        names = ("target", "criterion", "scope", "seed")
+        flags = [word for name in names for word in (f"--{name}", str(row[name]))]
+        command = [sys.executable, "-m", "benchmarks.peer_quality", *flags]
+        done = subprocess.run(  # noqa: S603  # our own module
+            [*command, "--threads", str(threads)], check=True, capture_output=True, text=True
+        )
+        found = json.loads(done.stdout.splitlines()[-1])
+    else:
+        found = ours(row["kind"], row["target"], row["seed"])
+    return {**row, **found, "machine": machine()}
+
+
+def ours(kind: str, target: float, seed: int) -> dict[str, Any]:
+    """Prune and retrain with the engine, as the pipeline does; return a row."""
+    images = load_images(is_fallback_allowed=False)
+    source, splits = _source(images, has_labels=kind != "distill")
+    program = dense_program(images)
+    started = time.monotonic()
+    analysis = analyse(program)
+    cost = CostModel(program, analysis)
+    scores = CRITERIA["l1"](program, analysis, None, SaliencyOptions())
+    limits = SelectionOptions(Budget("macs", target), min_channels=2, round_to=1, max_ratio=0.95)
+    keeps = select(analysis, scores, limits, cost).keeps
+    plan = make_plan(program, analysis, keeps)
+    calibration = [source.batch(part)[0] for part in splits[TRAIN][:2048].split(256)]
+    pruned = compact(program, analysis, plan)
+    start = recalibrate(pruned, calibration)
+    data = TrainingData(
+        source, splits[TRAIN], splits[VALIDATION], "none" if kind == "distill" else "classes"
+    )
+    options = RetrainOptions(
+        epochs=EPOCHS,
+        objective=ObjectiveOptions("distill" if kind == "distill" else "mixed"),
+        augment=AugmentOptions(crop=2, flip=True),
+        precision="float32",
+        seed=seed,
+    )
+    found = find_learning_rate(start, data, options, program)
+    optimizer = replace(options.optimizer, learning_rate=found.learning_rate)
+    result = retrain(start, data, replace(options, optimizer=optimizer), teacher=program)
+    labelled, _ = _source(images, has_labels=True)
+    score = {
+        name: evaluate(network, labelled, splits[TEST]).top1
+        for name, network in (
+            ("dense", program), ("pruned", pruned), ("recalibrated", start),
+            ("retrained", result.program),
+        )
+    }  # fmt: skip
+    return {
+        **score,
+        "validation": evaluate(result.program, labelled, splits[VALIDATION]).top1,
+        "macs": cost.macs(keeps) / cost.macs({}),
+        "params": cost.params(keeps) / cost.params({}),
+        "learning_rate": found.learning_rate,
+        "seconds": round(time.monotonic() - started),
+    }
+
+
+def dense_program(images: Images) -> Program:
+    """Return the demo's dense ResNet-20 for these images."""
+    network = ResNet20()
+    network.load_state_dict(load_file(weights_path(images.name)))
+    return from_exported(export(network.eval(), (torch.randn(2, 1, 28, 28),)))
+
+
+def _source(images: Images, *, has_labels: bool) -> tuple[TensorSource, dict[int, torch.Tensor]]:
+    x = torch.from_numpy(images.normalise(images.x))
+    y = torch.from_numpy(images.y) if has_labels else None
+    split = torch.from_numpy(images.split)
+    return TensorSource(x, y), {
+        number: (split == number).nonzero().flatten() for number in (TRAIN, VALIDATION, TEST)
+    }
+
+
+def _is_known(row: dict[str, Any]) -> bool:
+    if not RESULTS.exists():
+        return False
+    known = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+    return any(all(found.get(name) == value for name, value in row.items()) for found in known)
+
+
+def _append(row: dict[str, Any]) -> None:
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    print(json.dumps({name: value for name, value in row.items() if name != "machine"}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

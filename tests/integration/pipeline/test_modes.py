@@ -1,0 +1,229 @@
+"""Whole jobs in the test's own process, one for each way to train and to decide."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from app.contracts.report import Report
+from tests.fixtures.jobs import Recorder, request_for, save_model
+from tests.fixtures.networks import SmallNet, randomise
+from worker.engine.errors import DataError, PlanError
+from worker.pipeline.prune import prune
+from worker.protocol import JobRequest, Metric, Progress
+
+RETRAIN = {"epochs": 2, "batch_size": 32, "optimizer": {"learning_rate": 0.05}}
+HALF = {"mode": "budget", "macs": 0.5, "round_to": 1, "min_channels": 2}
+
+
+class TwoHeads(nn.Module):
+    """Boxes and softmaxed scores, as a detector returns them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 12, 3), nn.Conv2d(12, 16, 3)
+        self.boxes, self.scores = nn.Linear(16, 4), nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = torch.relu(self.conv2(torch.relu(self.conv1(x)))).mean((2, 3))
+        return self.boxes(y), self.scores(y).softmax(1)
+
+
+def samples(num_samples: int = 320) -> tuple[np.ndarray, np.ndarray]:
+    """Four classes of noise that differ in how loud they are."""
+    random = np.random.default_rng(0)
+    y = random.integers(0, 4, num_samples)
+    x = random.standard_normal((num_samples, 1, 8, 8)) * (1 + y[:, None, None, None])
+    return x.astype(np.float32), y
+
+
+def trained_net(width: int = 16) -> nn.Module:
+    torch.manual_seed(0)
+    net, (x, y) = SmallNet(width), samples()
+    optimizer = torch.optim.Adam(net.parameters(), 0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(torch.from_numpy(x)), torch.from_numpy(y)).backward()
+        optimizer.step()
+    return net.eval()
+
+
+def save_data(folder: Path, **arrays: np.ndarray) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "data.npz"
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def job(
+    folder: Path, config: dict[str, Any], model: nn.Module | None = None, data: Path | None = None
+) -> tuple[JobRequest, Recorder]:
+    folder.mkdir(parents=True, exist_ok=True)
+    x, y = samples()
+    path = save_model(model or trained_net(), (torch.randn(2, 1, 8, 8),), folder / "model.pt2")
+    data = data or save_data(folder, x=x, y=y)
+    config = {"retrain": RETRAIN, "selection": HALF, **config}
+    return request_for(
+        path, folder, config, dataset_path=data, dataset_format="npz", dataset_sha256="1" * 64,
+        dataset_id="ds_test",
+    ), Recorder()  # fmt: skip
+
+
+def run(folder: Path, config: dict[str, Any], **more: Any) -> tuple[Report, Recorder]:
+    request, reporter = job(folder, config, **more)
+    prune(request, reporter)
+    text = (request.output_dir / "report.json").read_text()
+    return Report.model_validate_json(text), reporter
+
+
+def test_labels_and_teacher_are_the_default_and_the_learning_rate_is_found(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, {"retrain": {"epochs": 2, "batch_size": 32}})
+    assert (report.metric, report.objective, report.criterion) == ("top1", "mixed", "l1")
+    assert report.range_test is not None
+    assert report.learning_rate == report.range_test.learning_rate
+    assert len(report.range_test.curve) > 10
+    before, after = (n.metrics[0].top1 for n in (report.pruned, report.retrained))
+    assert before is not None
+    assert after is not None
+    assert after > before
+    agreement = report.retrained.metrics[0].agreement
+    assert agreement is not None
+    assert report.dense.metrics[0].agreement == 1.0
+    served = [m for m in report.retrained.metrics if m.runtime == "onnxruntime"]
+    assert served[0].top1 == pytest.approx(after, abs=0.05)
+
+
+def test_a_network_with_several_outputs_is_retrained_without_labels(tmp_path: Path) -> None:
+    x, _ = samples()
+    config = {"retrain": {"epochs": 6, "batch_size": 32, "optimizer": {"kind": "adamw"}}}
+    data = save_data(tmp_path, x=x)
+    report, _ = run(tmp_path, config, model=randomise(TwoHeads()), data=data)
+    assert (report.metric, report.objective) == ("agreement", "distill")
+    pruned, retrained = report.pruned.metrics[0], report.retrained.metrics[0]
+    assert pruned.output_error is not None
+    assert retrained.output_error is not None
+    assert retrained.output_error < pruned.output_error
+    assert retrained.top1 is None
+
+
+@pytest.mark.parametrize(
+    ("y", "objective", "metric"),
+    [
+        (np.random.default_rng(0).random((320, 4)).astype(np.float32), "mse", "mean_error"),
+        (np.random.default_rng(0).random((320, 4)) > 0.5, "bce", "macro_f1"),
+    ],
+)
+def test_other_labels_have_objectives_and_metrics_of_their_own(
+    y: np.ndarray, objective: str, metric: str, tmp_path: Path
+) -> None:
+    x, _ = samples()
+    report, _ = run(tmp_path, {}, data=save_data(tmp_path, x=x, y=y))
+    assert (report.objective, report.metric) == (objective, metric)
+    assert report.retrained.metrics[0].value(metric) is not None
+
+
+def test_an_objective_that_needs_other_labels_is_refused(tmp_path: Path) -> None:
+    x, _ = samples()
+    config = {"retrain": {**RETRAIN, "objective": "cross_entropy"}}
+    with pytest.raises(DataError, match=r"needs labels of the kind 'classes'; .* are 'none'"):
+        run(tmp_path, config, data=save_data(tmp_path, x=x))
+
+
+@pytest.mark.parametrize("mode", ["compact", "masked"])
+def test_an_iterative_job_cuts_on_the_way(mode: str, tmp_path: Path) -> None:
+    config = {
+        "schedule": {"kind": "iterative", "rounds": 3, "ramp": 0.5},
+        "retrain": {**RETRAIN, "mode": mode},
+    }
+    report, _ = run(tmp_path, config)
+    assert [cut.target for cut in report.cuts] == sorted((c.target for c in report.cuts), reverse=1)
+    assert report.cuts[0].step == 0
+    assert 0 < report.cuts[1].step < report.cuts[2].step
+    assert report.cuts[-1].target == pytest.approx(0.5)
+    assert report.retrained.macs <= 0.5 * report.dense.macs
+    assert report.pruned.macs == report.retrained.macs
+    assert report.equivalence.is_exact
+
+
+def test_masked_and_compact_jobs_end_alike(tmp_path: Path) -> None:
+    found = {}
+    for mode in ("compact", "masked"):
+        config = {"retrain": {**RETRAIN, "mode": mode, "precision": "float32"}}
+        report, _ = run(tmp_path / mode, config)
+        found[mode] = report
+    a, b = (found[mode].retrained.metrics[0] for mode in ("compact", "masked"))
+    assert a.loss == pytest.approx(b.loss, rel=0.02)
+    assert found["compact"].groups == found["masked"].groups
+
+
+def test_auto_tries_the_cheap_criteria_and_keeps_the_best(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, {"criterion": {"kind": "auto"}})
+    tried = {trial.criterion: trial for trial in report.criterion_trials}
+    assert set(tried) == {
+        "l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp", "random",
+    }  # fmt: skip
+    losses = {n: t.validation_loss for n, t in tried.items() if n != "random"}
+    assert losses[report.criterion] == min(v for v in losses.values() if v is not None)
+    assert all(trial.macs <= 0.5 for trial in tried.values()), "all were pruned to one cost"
+
+
+def test_a_promise_of_accuracy_is_kept_or_the_job_says_why_not(tmp_path: Path) -> None:
+    selection = {"mode": "accuracy", "max_drop": 0.1, "max_trials": 4, "round_to": 1}
+    report, reporter = run(tmp_path / "kept", {"selection": selection})
+    assert 1 <= len(report.accuracy_trials) <= 4
+    dense, after = (n.metrics[0].top1 for n in (report.dense, report.retrained))
+    assert dense is not None
+    assert after is not None
+    assert after >= dense - 0.1
+    kept = [trial for trial in report.accuracy_trials if trial.is_kept]
+    least = min(kept, key=lambda trial: trial.asked)
+    assert report.retrained.macs / report.dense.macs == pytest.approx(least.macs, abs=1e-6)
+    assert least.validation_metric == pytest.approx(after), "the trial's network is the result"
+    told = [m.data for m in reporter.messages if isinstance(m, Metric)]
+    assert sum(data["kind"] == "trial" for data in told) == len(report.accuracy_trials)
+    fractions = [m.fraction for m in reporter.messages if isinstance(m, Progress)]
+    assert fractions == sorted(fractions), "progress never goes back"
+    broken = {**selection, "max_drop": 0.0, "max_trials": 1, "min_channels": 1, "max_ratio": 0.95}
+    little = {**RETRAIN, "optimizer": {"learning_rate": 1e-6}}
+    with pytest.raises(
+        PlanError, match=r"no pruning kept max_drop 0 in 1 trials: the nearest lost"
+    ):
+        run(tmp_path / "broken", {"selection": broken, "retrain": little}, model=trained_net(4))
+
+
+def test_baselines_have_the_same_widths_and_budget(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, {"baselines": True})
+    assert [baseline.kind for baseline in report.baselines] == ["random", "scratch"]
+    for baseline in report.baselines:
+        assert len(baseline.history) == len(report.history)
+        assert baseline.metrics[0].top1 is not None
+    first = report.baselines[1].history[0].train_loss
+    assert first != report.history[0].train_loss
+
+
+def test_the_same_job_twice_makes_the_same_bytes(tmp_path: Path) -> None:
+    config = {
+        "criterion": {"kind": "auto"},
+        "schedule": {"kind": "iterative", "rounds": 2},
+        "retrain": {"epochs": 2, "batch_size": 32, "ema": 0.9, "augment": {"rotate": 5}},
+        "seed": 3,
+    }
+    digests = []
+    for name in ("first", "second"):
+        run(tmp_path / name, config)
+        manifest = json.loads((tmp_path / name / "out" / "manifest.json").read_text())
+        digests.append({k: v["sha256"] for k, v in manifest["files"].items() if k != "report.json"})
+    assert digests[0] == digests[1]
+    assert {"model.onnx", "pruned.pt2", "weights.safetensors", "plan.json"} <= digests[0].keys()
+
+
+def test_class_imbalance_is_said(tmp_path: Path) -> None:
+    x, _ = samples()
+    y = np.zeros(320, np.int64)
+    y[:16] = np.arange(16) % 4
+    report, _ = run(tmp_path, {}, data=save_data(tmp_path, x=x, y=y))
+    assert any("times the samples" in note for note in report.notes)

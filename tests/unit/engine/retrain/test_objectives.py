@@ -1,0 +1,120 @@
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812  # torch's own habit
+from torch import Tensor, nn
+
+from tests.unit.engine.retrain.networks import small_data, small_program
+from worker.engine.errors import DataError
+from worker.engine.program.exported import export, from_exported
+from worker.engine.program.program import Program
+from worker.engine.retrain import ObjectiveOptions, TensorSource
+from worker.engine.retrain.features import attention_distance, find_taps
+from worker.engine.retrain.objectives import Objective, bce, cross_entropy, soften
+from worker.engine.retrain.outputs import activation, score_outputs
+from worker.engine.retrain.teacher import Teacher
+
+
+class Heads(nn.Module):
+    """Boxes and scores, as a detector returns them."""
+
+    def __init__(self, *, is_soft: bool = True) -> None:
+        super().__init__()
+        self.conv, self.boxes, self.scores = nn.Conv2d(1, 4, 3), nn.Linear(4, 4), nn.Linear(4, 2)
+        self.is_soft = is_soft
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = torch.relu(self.conv(x)).mean((2, 3))
+        scores = self.scores(y)
+        return self.boxes(y), scores.softmax(1) if self.is_soft else scores
+
+
+def program_of(model: nn.Module) -> Program:
+    return from_exported(export(model.eval(), (torch.randn(2, 1, 8, 8),)))
+
+
+def test_softened_scores_are_compared_as_hinton_does() -> None:
+    torch.manual_seed(0)
+    student, teacher = torch.randn(5, 3), torch.randn(5, 3)
+    p, q = (teacher / 4).softmax(1), (student / 4).softmax(1)
+    expected = 16 * (p * (p.log() - q.log())).sum() / 5
+    torch.testing.assert_close(soften(student, teacher, "none", 4.0), expected)
+    assert float(soften(teacher, teacher, "none", 4.0)) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_softmax_at_the_end_is_seen_in_the_graph() -> None:
+    logits = torch.randn(6, 3)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    with_softmax = program_of(nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Softmax(1)))
+    assert activation(with_softmax) == "softmax"
+    expected = F.cross_entropy(logits, labels)
+    torch.testing.assert_close(cross_entropy(logits.softmax(1), labels, "softmax"), expected)
+    torch.testing.assert_close(
+        soften(logits.softmax(1), logits.softmax(1).flip(0), "softmax", 2.0),
+        soften(logits, logits.flip(0), "none", 2.0),
+    )
+
+
+def test_several_classes_a_sample_are_compared_as_logits_or_probabilities() -> None:
+    logits, truth = torch.randn(6, 4), (torch.rand(6, 4) > 0.5).float()
+    expected = F.binary_cross_entropy_with_logits(logits, truth)
+    torch.testing.assert_close(bce(logits, truth), expected)
+    torch.testing.assert_close(bce(logits.sigmoid(), truth, "sigmoid"), expected)
+
+
+def test_outputs_without_labels_are_compared_by_their_own_variance() -> None:
+    program = program_of(Heads())
+    x = torch.randn(64, 1, 8, 8)
+    teacher = Teacher(program, TensorSource(x), torch.arange(64))
+    boxes, scores = (output for output in teacher.answer(x)[0] if isinstance(output, Tensor))
+    assert teacher.scales[0] == pytest.approx(float(boxes.var(0, correction=0).mean()), rel=1e-4)
+    objective = Objective(program, ObjectiveOptions("distill"), teacher.scales)
+    shifted: list[object] = [boxes * 10 + 1, scores]
+    scaled = Objective(program, ObjectiveOptions("distill"), [100 * s for s in teacher.scales])
+    a = objective.loss([boxes + 0.1, scores], None, [boxes, scores])
+    b = scaled.loss([boxes * 10 + 1 + 1, scores], None, shifted)
+    torch.testing.assert_close(a, b, msg="a box in other units weighs the same")
+    assert float(objective.loss([boxes, scores], None, [boxes, scores])) == 0
+
+
+def test_which_outputs_are_class_scores_is_read_off_the_graph() -> None:
+    assert score_outputs(program_of(Heads())) == (1,)
+    assert score_outputs(program_of(Heads(is_soft=False))) == (), "they may be anything"
+    assert score_outputs(small_program()) == (0,)
+
+
+def test_mixed_weighs_labels_and_teacher() -> None:
+    program, data = small_program(), small_data()
+    x, y = data.source.batch(data.train)
+    teacher = Teacher(program, data.source, data.train)
+    taught, _ = teacher.answer(x)
+    torch.manual_seed(1)
+    logits: list[object] = [torch.randn(len(x), 3)]
+    options = {
+        kind: Objective(program, ObjectiveOptions(kind, distill_weight=0.3), teacher.scales)
+        for kind in ("cross_entropy", "mixed")
+    }
+    by_labels = options["cross_entropy"].loss(logits, y)
+    assert isinstance(logits[0], Tensor)
+    assert isinstance(taught[0], Tensor)
+    by_teacher = soften(logits[0], taught[0], "none", 2.0)
+    found = options["mixed"].loss(logits, y, taught)
+    torch.testing.assert_close(found, 0.7 * by_labels + 0.3 * by_teacher)
+
+
+def test_numbers_must_have_the_shape_of_the_output() -> None:
+    objective = Objective(small_program(), ObjectiveOptions("mse"), ())
+    with pytest.raises(
+        DataError, match=r"labels have shape \(4, 2\), the network returns \(4, 3\)"
+    ):
+        objective.loss([torch.zeros(4, 3)], torch.zeros(4, 2))
+
+
+def test_attention_is_compared_at_the_last_layer_of_every_image_size() -> None:
+    program = small_program()
+    taps = find_taps(program, program)
+    assert len(taps.student) == 2, "images of 8 and of 4 pixels"
+    x = torch.randn(3, 5, 4, 4)
+    assert float(attention_distance([x], [x])) == 0
+    # Channels that look at the same places make the same map, however many they are.
+    assert float(attention_distance([x], [x.repeat(1, 2, 1, 1)])) == pytest.approx(0, abs=1e-10)
+    assert float(attention_distance([x], [x.flip(3)])) > 0.01

@@ -1,0 +1,110 @@
+"""Find a learning rate by trying: the range test.
+
+Smith 2017, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186. The rate
+climbs exponentially over a short run on training batches; the loss falls, stays, and then blows up.
+The peak of a schedule belongs a safe step below the rate at which it begins to rise.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.errors import DivergenceError
+from worker.engine.program.program import Program
+from worker.engine.retrain.augment import Augmentation
+from worker.engine.retrain.data import TrainingData, read_ahead
+from worker.engine.retrain.options import OptimizerKind, RetrainOptions
+from worker.engine.retrain.teacher import Teacher
+from worker.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
+
+NUM_STEPS = 80
+_RANGES: Mapping[OptimizerKind, tuple[float, float]] = {"sgd": (1e-3, 1.0), "adamw": (1e-5, 0.1)}
+_SMOOTHING = 0.9
+_BLOWN_UP = 3.0  # times the least loss
+_RISE = 0.1  # of the whole fall: past the noise of a smoothed loss
+_BACK_OFF = 2.0
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What was found.
+
+    Attributes:
+        learning_rate: For the peak of the schedule.
+        curve: (learning rate, smoothed loss) of every step that was taken.
+    """
+
+    learning_rate: float
+    curve: tuple[tuple[float, float], ...]
+
+
+def find_learning_rate(
+    program: Program,
+    data: TrainingData,
+    options: RetrainOptions,
+    teacher: Program | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+) -> RangeTest:
+    """Return the peak learning rate for training ``program``, which is not changed.
+
+    Same arguments, same answer. The learning rate of the options is ignored.
+
+    Raises:
+        DataError: Samples or labels do not fit.
+        DivergenceError: The loss is not finite from the first step on.
+    """
+    taught = None
+    if teacher is not None and options.objective.needs_teacher:
+        taught = Teacher(teacher, data.source, data.train)
+    precision = resolve_precision(options, program)
+    trainer = Trainer(
+        program, options, precision, make_lesson(program, taught, options), masks or {}
+    )
+    trainer.module.train()
+    augment = Augmentation(options.augment)
+    low, high = _RANGES[options.optimizer.kind]
+    generator = torch.Generator().manual_seed(options.seed)
+    curve: list[tuple[float, float]] = []
+    average = 0.0
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        batches = read_ahead(data.source, _chunks(data.train, options.batch_size, generator))
+        for step, (x, labels) in enumerate(batches):
+            rate = low * (high / low) ** (step / (NUM_STEPS - 1))
+            try:
+                loss = trainer.step(augment(x, generator), labels, rate, step)
+            except DivergenceError:
+                if step == 0:
+                    raise
+                break
+            average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
+            smoothed = average / (1 - _SMOOTHING ** (step + 1))
+            curve.append((rate, smoothed))
+            if smoothed > _BLOWN_UP * min(value for _, value in curve):
+                break
+    return RangeTest(_choose(curve, low, high), tuple(curve))
+
+
+def _choose(curve: list[tuple[float, float]], low: float, high: float) -> float:
+    """Return half of the last rate before the loss rises, in two significant digits."""
+    losses = [loss for _, loss in curve]
+    least = min(losses)
+    limit = least + _RISE * max(0.0, losses[0] - least)
+    edge = losses.index(least)
+    while edge + 1 < len(curve) and losses[edge + 1] <= limit:
+        edge += 1
+    rate = min(high, max(low, curve[edge][0] / _BACK_OFF))
+    return round(rate, 1 - math.floor(math.log10(rate)))
+
+
+def _chunks(train: Tensor, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+    """Return batches for every step, over and over the samples if they are few."""
+    size = min(batch_size, len(train))
+    chunks: list[Tensor] = []
+    while len(chunks) < NUM_STEPS:
+        order = train[torch.randperm(len(train), generator=generator)]
+        chunks += [chunk for chunk in order.split(size) if len(chunk) == size]
+    return chunks[:NUM_STEPS]

@@ -1,0 +1,214 @@
+"""Zip and tar archives of image files: listed and checked first, then read member by member.
+
+What only a hostile archive has is refused: links, devices, absolute and parent paths, two members
+of one name, members that inflate too far. Nothing is ever unpacked under a name of the archive's.
+"""
+
+import gzip
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from worker.engine.errors import DataError
+from worker.pipeline.data.images import MAX_IMAGE_BYTES
+from worker.pipeline.data.raw import MAX_TOTAL_BYTES
+
+MAX_MEMBERS = 2_000_000
+MAX_RATIO = 100  # of one member; PNG, JPEG and WebP files do not deflate
+_SMALL_BYTES = 1024
+_CHUNK_BYTES = 1024**2
+_BLOCK_BYTES = 512
+_ENCRYPTED = 0x1  # bit 0 of a zip entry's flags
+_GZIP = b"\x1f\x8b"
+_REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstandard"}
+# What the standard library raises for archives that are none: most of it is not of its own making.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    OSError,  # a seek to before the beginning
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+    RecursionError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regular file in an archive.
+
+    Attributes:
+        name: Its path, as the archive has it.
+        num_bytes: Its size when unpacked.
+        position: Where to find it: the tar's offset, or the number of the zip's entry.
+    """
+
+    name: str
+    num_bytes: int
+    position: int
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The files of an archive, and a way to read one."""
+
+    kind: str
+    members: list[Member]
+    read: Callable[[Member], bytes]
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[Archive]:
+    """List a zip.
+
+    Raises:
+        DataError: It is none, it is damaged, or it holds what is not accepted.
+    """
+    with reading("zip"):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        _check_total("zip", len(infos), sum(info.file_size for info in infos))
+        for info in infos:
+            _check_zip_member(info)
+
+        def read(member: Member) -> bytes:
+            with reading("zip"), archive.open(infos[member.position]) as file:
+                return file.read(MAX_IMAGE_BYTES + 1)
+
+        members = [Member(info.filename, info.file_size, i) for i, info in enumerate(infos)]
+        yield Archive("zip", members, read)
+
+
+@contextmanager
+def open_tar(path: Path, scratch: Path) -> Iterator[Archive]:
+    """List a tar; a gzipped one is inflated into ``scratch`` first, so that members can be found.
+
+    Raises:
+        DataError: It is none, it is damaged, or it holds what is not accepted.
+    """
+    with path.open("rb") as file:
+        head = file.read(6)
+    for magic, name in _REFUSED.items():
+        if head.startswith(magic):
+            raise DataError(f"the tar is compressed with {name}; plain and gzip are accepted")
+    if head.startswith(_GZIP):
+        plain = scratch / "inflated.tar"
+        _inflate(path, plain)
+    else:
+        plain = path
+    with plain.open("rb", buffering=0) as file:
+        with reading("tar"):
+            members = list(_tar_members(file))
+        yield Archive("tar", members, lambda member: _read_at(file, member))
+    if plain is not path:
+        plain.unlink()
+
+
+@contextmanager
+def reading(kind: str) -> Iterator[None]:
+    """Say in our words what the standard library says of a damaged archive; only reads belong here.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    try:
+        yield
+    except _DAMAGED as error:
+        raise DataError(f"the data set is not a {kind} file, or a damaged one") from error
+
+
+def check_readable(info: zipfile.ZipInfo) -> None:
+    """Raise `DataError` where a zip's entry is encrypted or compressed in a rare way."""
+    shown = repr(info.filename[:80])
+    if info.flag_bits & _ENCRYPTED:
+        raise DataError(f"entry {shown} is encrypted")
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise DataError(f"entry {shown} is compressed in a way that is not accepted, use deflate")
+
+
+def _check_total(kind: str, num_members: int, num_bytes: int) -> None:
+    if not 0 < num_members <= MAX_MEMBERS:
+        raise DataError(f"the {kind} has {num_members} files, 1 to {MAX_MEMBERS} are accepted")
+    if num_bytes > MAX_TOTAL_BYTES:
+        raise DataError(f"the {kind} holds {num_bytes} bytes, at most {MAX_TOTAL_BYTES}")
+
+
+def _check_zip_member(info: zipfile.ZipInfo) -> None:
+    shown = repr(info.filename[:80])
+    check_readable(info)
+    if stat.S_ISLNK(info.external_attr >> 16):
+        raise DataError(f"entry {shown} is a link")
+    most = min(MAX_IMAGE_BYTES, MAX_RATIO * max(_SMALL_BYTES, info.compress_size))
+    if info.file_size > most:
+        raise DataError(f"entry {shown} is {info.file_size} bytes, at most {most}")
+
+
+def _inflate(source: Path, target: Path) -> None:
+    most = min(MAX_TOTAL_BYTES, MAX_RATIO * max(_CHUNK_BYTES, source.stat().st_size))
+    num_bytes = 0
+    with gzip.open(source) as file, target.open("wb") as out:
+        while chunk := _read_chunk(file):
+            num_bytes += len(chunk)
+            if num_bytes > most:
+                raise DataError(f"the tar inflates to more than {most} bytes")
+            out.write(chunk)
+
+
+def _read_chunk(file: gzip.GzipFile) -> bytes:
+    with reading("tar"):
+        return file.read(_CHUNK_BYTES)
+
+
+class _ShortReads:
+    """A file for `tarfile`, which reads as much as a header asks for; headers are small."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell = file.seek, file.tell
+        self._read = file.read
+
+    def read(self, size: int) -> bytes:
+        """Return ``size`` bytes."""
+        if not 0 <= size <= _CHUNK_BYTES:
+            raise DataError(f"the tar has a header of {size} bytes, at most {_CHUNK_BYTES}")
+        return self._read(size)
+
+
+def _tar_members(file: BinaryIO) -> Iterator[Member]:
+    num_members, total = 0, 0
+    with tarfile.open(fileobj=_ShortReads(file), mode="r:") as archive:  # type: ignore[call-overload]
+        while (info := archive.next()) is not None:
+            archive.members.clear()  # it would keep all of them
+            num_members += 1
+            if info.isdir():
+                continue
+            shown = repr(info.name[:80])
+            if info.issym() or info.islnk():
+                raise DataError(f"entry {shown} is a link")
+            if not info.isreg() or info.issparse():
+                raise DataError(f"entry {shown} is a device, a pipe or a sparse file")
+            if not 0 <= info.size <= MAX_IMAGE_BYTES:
+                raise DataError(f"entry {shown} is {info.size} bytes, at most {MAX_IMAGE_BYTES}")
+            total += info.size
+            _check_total("tar", num_members, total)
+            yield Member(info.name, info.size, info.offset_data)
+        end = os.pread(file.fileno(), _BLOCK_BYTES, archive.offset)
+    _check_total("tar", num_members, total)
+    if end.strip(b"\0"):  # tarfile stops at a damaged header as if it were the end
+        raise DataError(f"the tar is damaged at byte {archive.offset}")
+
+
+def _read_at(file: BinaryIO, member: Member) -> bytes:
+    data = os.pread(file.fileno(), member.num_bytes, member.position)
+    if len(data) != member.num_bytes:
+        raise DataError(f"entry {member.name[:80]!r} ends too early")
+    return data

@@ -1,0 +1,134 @@
+"""Label and split columns of a Parquet file, collected a few rows at a time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from worker.engine.errors import DataError
+from worker.pipeline.data.labels import MAX_CLASSES, MAX_LABEL_BYTES, Labels, to_labels
+from worker.pipeline.data.splits import SPLIT_NAMES, Split
+
+_MAX_NAME = 200
+
+
+class LabelColumn:
+    """Numbers, strings, or lists of numbers of one length.
+
+    Args:
+        name: Of the column.
+        type_: Its Arrow type.
+        class_names: What whole numbers stand for, if the file says.
+
+    Raises:
+        DataError: No label has this type.
+    """
+
+    def __init__(self, name: str, type_: Any, class_names: Sequence[str] | None) -> None:  # noqa: ANN401  # pyarrow has no types
+        self._name = name
+        self._is_text = _is_text(type_)
+        self._is_list = _is_list(type_)
+        if not (self._is_text or self._is_list or _is_number(type_)):
+            raise DataError(f"column {name!r} has type {str(type_)[:80]}, which no label has")
+        self._class_names = class_names
+        self._numbers: dict[str, int] = {}  # of class names, in the order they are met
+        self._parts: list[NDArray[Any]] = []
+        self._num_bytes = 0
+
+    def add(self, column: Any) -> None:  # noqa: ANN401  # likewise
+        """Take the labels of the next rows.
+
+        Raises:
+            DataError: One is missing, too long, or of another length than the others.
+        """
+        if column.null_count > 0:
+            raise DataError(f"column {self._name!r} does not have a value in every row")
+        if self._is_text:
+            part = np.array([self._number(text) for text in column.to_pylist()], np.int64)
+        elif self._is_list:
+            part = self._matrix(column)
+        else:
+            part = column.to_numpy(zero_copy_only=False)
+        self._num_bytes += part.nbytes
+        if self._num_bytes > MAX_LABEL_BYTES:
+            raise DataError(f"the labels have more than {MAX_LABEL_BYTES} bytes")
+        self._parts.append(part)
+
+    def finish(self) -> Labels:
+        """Return all labels; classes that are strings are numbered in the order of their names."""
+        parts = [np.concatenate(self._parts)]
+        if not self._is_text:
+            return to_labels(parts, self._class_names)
+        names = sorted(self._numbers)
+        new = np.empty(len(names), np.int64)
+        for number, name in enumerate(names):
+            new[self._numbers[name]] = number
+        return to_labels([new[parts[0]]], names)
+
+    def _number(self, text: str) -> int:
+        if len(text) > _MAX_NAME:
+            raise DataError(f"column {self._name!r} has a class name of {len(text)} characters")
+        number = self._numbers.setdefault(text, len(self._numbers))
+        if number >= MAX_CLASSES:
+            raise DataError(f"column {self._name!r} has more than {MAX_CLASSES} class names")
+        return number
+
+    def _matrix(self, column: Any) -> NDArray[Any]:  # noqa: ANN401  # likewise
+        lengths = set(pc.list_value_length(column).to_pylist())
+        lengths |= {self._parts[0].shape[1]} if self._parts else set()
+        values = column.flatten()
+        if len(lengths) != 1 or values.null_count > 0:
+            raise DataError(f"column {self._name!r} has lists of different lengths: {lengths}")
+        matrix: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+        return matrix.reshape(len(column), lengths.pop())
+
+
+class SplitColumn:
+    """Strings that say what each sample is for."""
+
+    def __init__(self) -> None:
+        self._splits = bytearray()
+
+    def add(self, column: Any) -> None:  # noqa: ANN401  # likewise
+        """Take the splits of the next rows.
+
+        Raises:
+            DataError: One is not the name of a split.
+        """
+        for name in column.to_pylist():
+            if name not in SPLIT_NAMES:
+                raise DataError(
+                    f"column 'split' holds {str(name)[:40]!r}; one of {', '.join(SPLIT_NAMES)} is "
+                    "needed in every row"
+                )
+            self._splits.append(SPLIT_NAMES[name])
+
+    def finish(self) -> NDArray[np.uint8]:
+        """Return the split of every sample (N,).
+
+        Raises:
+            DataError: There is nothing to train on.
+        """
+        split = np.frombuffer(bytes(self._splits), np.uint8)
+        if not (split == Split.TRAIN).any():
+            raise DataError("column 'split' marks no sample for training")
+        return split
+
+
+def _is_text(type_: Any) -> bool:  # noqa: ANN401  # likewise
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
+
+
+def _is_list(type_: Any) -> bool:  # noqa: ANN401  # likewise
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(is_kind(type_) for is_kind in kinds) and _is_number(type_.value_type)
+
+
+def _is_number(type_: Any) -> bool:  # noqa: ANN401  # likewise
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    return any(is_kind(type_) for is_kind in kinds)

@@ -1,0 +1,154 @@
+"""Parquet files with image bytes, as Hugging Face writes them; read a few rows at a time.
+
+Columns: ``image`` (binary, or a struct with ``bytes``) and optionally ``label`` (or ``y``) and
+``split``. Others are not read.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from worker.engine.errors import DataError
+from worker.pipeline.data.columns import LabelColumn, SplitColumn
+from worker.pipeline.data.images import (
+    MAX_IMAGE_BYTES,
+    MAX_IMAGES,
+    ImageTarget,
+    decode_images,
+)
+from worker.pipeline.data.labels import Labels
+from worker.pipeline.data.raw import MAX_TOTAL_BYTES, RawData
+
+MAX_RATIO = 100  # image files do not deflate
+_BATCH_ROWS = 8  # of at most `MAX_IMAGE_BYTES` each
+_BUFFER_BYTES = 1024**2
+_MAX_THRIFT_BYTES = 100 * 1024**2
+_LABEL_NAMES = ("label", "y")
+_BINARY = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)
+
+
+def read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
+    """Return the images (N, C, H, W) of a Parquet file, in the order of its rows.
+
+    Raises:
+        DataError: A column is missing or of another type, an image is no image or too large.
+    """
+    with _reading():
+        file = pq.ParquetFile(
+            path,
+            buffer_size=_BUFFER_BYTES,
+            pre_buffer=False,
+            thrift_string_size_limit=_MAX_THRIFT_BYTES,
+            thrift_container_size_limit=_MAX_THRIFT_BYTES,
+        )
+    with file:
+        with _reading():
+            schema = file.schema_arrow
+            _check_sizes(file.metadata, path.stat().st_size)
+        names = schema.names
+        if "image" not in names or len(set(names)) != len(names):
+            raise DataError(
+                f"the Parquet file needs one column 'image'; it has {', '.join(names)[:200]}"
+            )
+        image = _image_path(schema.field("image").type)
+        label_name = next((name for name in _LABEL_NAMES if name in names), None)
+        labels = _label_column(schema, label_name)
+        split = SplitColumn() if "split" in names else None
+        wanted = [image, *([label_name] if label_name else []), *(["split"] if split else [])]
+        files = _files(file, wanted, labels, split)
+        rows = decode_images(files, file.metadata.num_rows, target, scratch / "images.bin")
+    found = Labels("none", None) if labels is None else labels.finish()
+    return RawData(rows, found, None if split is None else split.finish())
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:  # Arrow's own is one
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:  # names need not be UTF-8
+        raise DataError("the data set is not a Parquet file, or a damaged one") from error
+
+
+def _image_path(type_: Any) -> str:  # noqa: ANN401  # pyarrow has no types
+    """Return the path of the leaf with the images' bytes."""
+    if any(is_kind(type_) for is_kind in _BINARY):
+        return "image"
+    if pa.types.is_struct(type_):
+        index = type_.get_field_index("bytes")
+        if index >= 0 and any(is_kind(type_.field(index).type) for is_kind in _BINARY):
+            return "image.bytes"
+    raise DataError(
+        f"column 'image' has type {str(type_)[:80]}; binary, or a struct with 'bytes', is needed"
+    )
+
+
+def _label_column(schema: Any, name: str | None) -> LabelColumn | None:  # noqa: ANN401  # likewise
+    if name is None:
+        return None
+    return LabelColumn(name, schema.field(name).type, _hugging_face_names(schema, name))
+
+
+def _hugging_face_names(schema: Any, name: str) -> list[str] | None:  # noqa: ANN401  # likewise
+    """Return the class names that Hugging Face's ``datasets`` keeps beside the schema, if any."""
+    try:
+        text = (schema.metadata or {})[b"huggingface"]
+        names = json.loads(text)["info"]["features"][name]["names"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return [str(n) for n in names] if isinstance(names, list) and names else None
+
+
+def _check_sizes(metadata: Any, num_bytes: int) -> None:  # noqa: ANN401  # likewise
+    if not 0 < metadata.num_rows <= MAX_IMAGES:
+        raise DataError(
+            f"the Parquet file has {metadata.num_rows} rows, 1 to {MAX_IMAGES} are accepted"
+        )
+    # Of the row groups alone: asking about a damaged column ends the process inside of pyarrow 26.
+    total = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    most = min(MAX_TOTAL_BYTES, MAX_RATIO * max(_BUFFER_BYTES, num_bytes))
+    if total > most:
+        raise DataError(f"the columns unpack to {total} bytes, at most {most}")
+
+
+def _files(
+    file: Any,  # noqa: ANN401  # likewise
+    wanted: list[str],
+    labels: LabelColumn | None,
+    split: SplitColumn | None,
+) -> Iterator[tuple[str, bytes]]:
+    """Yield a name for messages and the bytes of every image, and hand labels and splits on."""
+    batches = file.iter_batches(_BATCH_ROWS, columns=wanted, use_threads=False)
+    row = 0
+    while True:
+        with _reading():
+            batch = next(batches, None)
+            if batch is None:
+                return
+            if labels is not None:
+                labels.add(batch.column(wanted[1]))
+            if split is not None:
+                split.add(batch.column("split"))
+        for scalar in batch.column("image"):
+            yield f"in row {row}", _bytes(scalar.as_py(), row)
+            row += 1
+
+
+def _bytes(value: Any, row: int) -> bytes:  # noqa: ANN401  # bytes, or a struct of them
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(data, bytes) or not data:
+        raise DataError(f"row {row} holds no image")
+    if len(data) > MAX_IMAGE_BYTES:
+        raise DataError(f"image in row {row} is {len(data)} bytes, at most {MAX_IMAGE_BYTES}")
+    return data
