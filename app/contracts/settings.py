@@ -83,7 +83,7 @@ class WorkerSettings(_Group):
     cancel_grace_seconds: Seconds = 5.0
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     memory_bytes: Bytes | None = Field(
-        default=None, description="Address space of one job's process; unset: no limit."
+        default=None, description="Private memory of one job's process; unset: no limit."
     )
 
 

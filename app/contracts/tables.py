@@ -74,7 +74,7 @@ class DatasetRow(Base):
     tenant: Mapped[str] = mapped_column(index=True)
     name: Mapped[str]
     status: Mapped[str]  # validating | ready | rejected
-    format: Mapped[str]  # npz | zip
+    format: Mapped[str]  # npz | zip | tar | parquet
     filename: Mapped[str | None]
     sha256: Mapped[str]
     num_bytes: Mapped[int] = mapped_column(BigInteger)

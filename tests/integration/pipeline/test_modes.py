@@ -226,4 +226,4 @@ def test_class_imbalance_is_said(tmp_path: Path) -> None:
     y = np.zeros(320, np.int64)
     y[:16] = np.arange(16) % 4
     report, _ = run(tmp_path, {}, data=save_data(tmp_path, x=x, y=y))
-    assert any("times the samples" in note for note in report.notes)
+    assert any("times the training samples" in note for note in report.notes)

@@ -1,4 +1,4 @@
-"""A job's process that reads a data set whole in random order, or allocates what it is told to.
+"""A job's process that trains on a whole data set in random order, or allocates what it is told.
 
 Run by `test_memory`, under the limit that `worker.launch` sets. Prints one line.
 """
@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from app.contracts.spec import PreprocessSpec
+from worker.engine.program.exported import export, from_exported
+from worker.engine.program.program import Program
+from worker.engine.retrain import RetrainOptions, TrainingData, retrain
 from worker.pipeline.data import Dataset, open_dataset
 
-_BATCH = 128
+BATCH_SIZE = 128
 
 
 def num_private_bytes() -> int:
@@ -20,31 +24,34 @@ def num_private_bytes() -> int:
     return int(status.partition("VmData:")[2].split()[0]) * 1024
 
 
-def train(dataset: Dataset) -> int:
-    """Step a linear network once for every batch of an epoch; return the samples that were right.
+class Checked:
+    """A source that counts the samples it gives out whose pixels say their number."""
 
-    A sample is right where its pixels say its number, and its label that number's rest.
-    """
-    weight = torch.zeros(dataset.sample_shape[-1], 4, requires_grad=True)
-    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
-    num_right = 0
-    for indices in torch.split(order, _BATCH):
-        x, y = dataset.batch(indices)
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self.num_right = 0
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        x, y = self._dataset.batch(indices)
         assert y is not None
         digits = x.flatten(1)[:, :4].to(torch.int64)
         number = (digits * torch.tensor([1, 256, 256**2, 256**3])).sum(1)
-        num_right += int(((number == indices) & (y == indices % 4)).sum())
-        loss = torch.nn.functional.cross_entropy((x / 255).mean((1, 2)) @ weight, y)
-        loss.backward()  # type: ignore[no-untyped-call]
-        with torch.no_grad():
-            assert weight.grad is not None
-            weight -= 0.1 * weight.grad
-            weight.grad = None
-    return num_right
+        self.num_right += int(((number == indices) & (y == indices % 4)).sum())
+        return x / 255, y
+
+
+def tiny_program() -> Program:
+    net = nn.Sequential(nn.Conv2d(3, 4, 8, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net.append(nn.Linear(4, 4))
+    return from_exported(export(net.eval(), (torch.zeros(2, 3, 64, 64),)))
 
 
 def main(what: str, *arguments: str) -> None:
     """Do one of three things."""
+    program = tiny_program()  # what a job has in memory before it opens its data
     if what == "measure":
         sys.stdout.write(f"{num_private_bytes()}\n")
     elif what == "allocate":
@@ -57,7 +64,10 @@ def main(what: str, *arguments: str) -> None:
         path, scratch = map(Path, arguments)
         spec = PreprocessSpec(scale=1.0)
         dataset = open_dataset(path, what, spec, scratch, image_pixels=10_000)
-        sys.stdout.write(f"{dataset.summary()['num_samples']} {train(dataset)}\n")
+        source, everything = Checked(dataset), torch.arange(len(dataset))
+        options = RetrainOptions(epochs=1, batch_size=BATCH_SIZE, precision="float32")
+        retrain(program, TrainingData(source, everything, everything[:0]), options)
+        sys.stdout.write(f"{dataset.summary()['num_samples']} {source.num_right}\n")
 
 
 if __name__ == "__main__":
