@@ -36,7 +36,7 @@ async def create(  # query parameters
     filename: Filename = None,
     preprocess: Preprocess = None,
 ) -> Response:
-    """Upload a ``.npz`` with x and y or a ``.zip`` of class folders: body, or field ``file``."""
+    """Upload samples: ``.npz``, ``.zip`` or ``.tar`` of images, ``.parquet``; body or ``file``."""
     principal.require("datasets:write")
     spec = parse_preprocess(preprocess)
     folder = context.settings.scratch_dir / "uploads"

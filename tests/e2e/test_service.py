@@ -201,6 +201,54 @@ def test_the_report_follows_its_schema_and_keeps_its_promises(
     assert all(len(g["saliency"]) == g["num_groups"] for g in report["groups"])
 
 
+def test_a_sweep_runs_its_grid_and_measures_saliency_once(
+    service: Service, model: str, dataset: str
+) -> None:
+    cache = service.folder / "scratch" / "cache"
+    before = set(cache.glob("*"))
+    body = {
+        "model": model, "dataset": dataset,
+        "config": {
+            "criterion": {"kind": "loss", "num_samples": 16},
+            "selection": {"mode": "budget", "macs": 0.9, "round_to": 1},
+            "retrain": {"epochs": 1, "batch_size": 32, "optimizer": {"learning_rate": 0.05}},
+        },
+        "grid": {"/selection/macs": [0.6, 0.3, 0.0001]},
+    }  # fmt: skip
+    response = service.client.post("/v1/sweeps", json=body)
+    assert response.status_code == 202, response.text
+    url = response.json()["urls"]["self"]
+    found = service.wait(lambda: service.get(url), lambda sweep: sweep["status"] != "running")
+    assert (found["status"], found["counts"]) == ("partial", {"succeeded": 2, "failed": 1})
+    wide, narrow, impossible = found["table"]
+    assert impossible["error"] == "plan_impossible"
+    assert narrow["macs_share"] <= 0.3 < wide["macs_share"] <= 0.6
+    assert narrow["is_pareto_macs"], "nothing is smaller"
+    assert wide["metric"] == "top1"
+    assert wide["split"] == "test"
+    assert len(set(cache.glob("*")) - before) == 1, "the scores were measured once for all"
+    picture = service.client.get(f"{url}/pareto.svg")
+    assert picture.status_code == 200
+    assert b"<svg" in picture.content
+
+
+def test_images_without_labels_are_enough(service: Service, model: str) -> None:
+    x, _ = images(300)
+    dataset = service.upload("datasets", npz_bytes(x=x), filename="blind.npz")
+    assert dataset["summary"]["labels"] == "none"
+    config = {
+        "selection": {"mode": "budget", "macs": 0.5, "round_to": 1},
+        "retrain": {"epochs": 2, "batch_size": 32},
+    }
+    body = {"model": model, "dataset": str(dataset["id"]), "config": config}
+    done = service.wait_for_job(service.post_job(**body))
+    assert done["status"] == "succeeded", done
+    summary = done["result"]["summary"]
+    assert (summary["metric"], summary["objective"]) == ("agreement", "distill")
+    pruned, retrained = (summary[name]["metrics"][0] for name in ("pruned", "retrained"))
+    assert retrained["output_error"] < pruned["output_error"]
+
+
 def test_every_artifact_is_what_the_manifest_signed(service: Service, job: dict[str, Any]) -> None:
     manifest = json.loads(artifact(service, job, "manifest.json"))
     names = {item["name"] for item in job["result"]["artifacts"]}
@@ -411,7 +459,7 @@ def test_garbage_is_refused_clearly_and_the_service_goes_on(service: Service, mo
     x, y = images(50)
     bad = {
         "labels have shape": npz_bytes(x=x, y=y[:40]),
-        "whole numbers": npz_bytes(x=x, y=y.astype(float)),
+        "whole numbers": npz_bytes(x=x, y=y.astype(str)),
         "no array 'x'": npz_bytes(a=x),
         "objects are not accepted": npz_bytes(x=np.array([{}, []], dtype=object), y=y[:2]),
     }

@@ -68,16 +68,22 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     params: Annotated[float | None, typer.Option(help="Share of parameters to keep.")] = None,
     latency: Annotated[float | None, typer.Option(help="Share of latency to keep.")] = None,
     steepness: Annotated[float | None, typer.Option(help="Where curves are cut.")] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(help="Search for the smallest network that loses no more.")
+    ] = None,
     round_to: Annotated[str, typer.Option(help="A number, or auto (measured).")] = "8",
     min_channels: Annotated[int, typer.Option(help="No layer keeps fewer.")] = 4,
     max_ratio: Annotated[float, typer.Option(help="No layer loses more.")] = 0.9,
     exclude: Annotated[list[str] | None, typer.Option(help="Globs on weight names.")] = None,
     data: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help=".npz or .zip.")
+        Path | None, typer.Option(exists=True, dir_okay=False, help=".npz, .zip, .tar or .parquet.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Of retraining.")] = None,
     compare: Annotated[  # noqa: FBT002  # a flag
         bool, typer.Option(help="Correlate all criteria with the exact loss.")
+    ] = False,
+    baselines: Annotated[  # noqa: FBT002  # a flag
+        bool, typer.Option(help="Also train a random pruning and the network from scratch.")
     ] = False,
     config: Annotated[
         Path | None,
@@ -100,18 +106,25 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         "exclude": exclude or [],
     }
     given = {name: value for name, value in modes.items() if value is not None}
-    if len(given) + (steepness is not None) > 1:
-        _fail(LocalError("give one of --ratio, --macs, --params, --latency and --steepness"))
+    if len(given) + (steepness is not None) + (max_drop is not None) > 1:
+        _fail(
+            LocalError(
+                "give one of --ratio, --macs, --params, --latency, --steepness and --max-drop"
+            )
+        )
     if ratio is not None:
         selection |= {"mode": "ratio", "ratio": ratio, "scope": scope}
     elif given:
         selection |= {"mode": "budget", **given}
+    elif max_drop is not None:
+        selection |= {"mode": "accuracy", "max_drop": max_drop}
     elif steepness is not None:
         selection |= {"mode": "steepness", "steepness": steepness}
     body: dict[str, Any] = {
         "criterion": {"kind": criterion, "compare": compare},
         "selection": selection,
         "retrain": {} if epochs is None else {"epochs": epochs},
+        "baselines": baselines,
         "seed": seed,
     }
     console = Console(stderr=True)

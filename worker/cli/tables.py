@@ -69,9 +69,11 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
         rows.append(
             (name, f"{1e3 * a['p50']:.3f}", f"{1e3 * b['p50']:.3f}", _ratio(a["p50"], b["p50"]))
         )
+    metric = report["metric"]
     for a, b in zip(dense["metrics"], after["metrics"], strict=False):
-        rows.append((f"accuracy, {a['split']}", f"{a['top1']:.2%}", f"{b['top1']:.2%}", ""))
+        rows.append((f"{metric}, {a['split']}", f"{a[metric]:.4f}", f"{b[metric]:.4f}", ""))
     _print(console, "Result", ",>dense,>pruned,>ratio", rows)
+    _print_search(console, report)
     proof = report["equivalence"]
     kind = "exact" if proof["is_exact"] else f"inexact ({', '.join(proof['inexact_ops'])})"
     error = proof["float64_max_relative_error"]
@@ -83,6 +85,29 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
     for note in report["notes"]:
         console.print(f"[yellow]note[/yellow] {note}")
     console.print(f"results in {folder}")
+
+
+def _print_search(console: Console, report: Json) -> None:
+    """Print what was tried on the way, where something was."""
+    rows = [
+        (trial["criterion"], _number(trial["validation_loss"]), f"{trial['macs']:.3f}")
+        for trial in report["criterion_trials"]
+    ]
+    if rows:
+        title = f"Criteria, pruned and recalibrated: {report['criterion']} is used"
+        _print(console, title, "criterion,>validation loss,>MACs left", rows)
+    tried = [
+        (f"{t['asked']:.3f}", f"{t['macs']:.3f}", f"{t['drop']:+.4f}", str(t["is_kept"]).lower())
+        for t in report["accuracy_trials"]
+    ]
+    if tried:
+        _print(console, "Search", ">asked,>MACs left,>drop,kept", tried)
+    for baseline in report["baselines"]:
+        for found in baseline["metrics"]:
+            value = _number(found[report["metric"]])
+            console.print(f"baseline {baseline['kind']}: {value} ({found['split']})")
+    if report["range_test"] is not None:
+        console.print(f"learning rate found: {report['range_test']['learning_rate']:g}")
 
 
 def print_applied(console: Console, found: Json, folder: Path) -> None:
@@ -103,6 +128,10 @@ def print_applied(console: Console, found: Json, folder: Path) -> None:
 
 def _costs(title: str, dense: Json, pruned: Json, name: str) -> tuple[str, str, str, str]:
     return title, f"{dense[name]:,}", f"{pruned[name]:,}", _ratio(dense[name], pruned[name])
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _ratio(before: float, after: float) -> str:
