@@ -6,16 +6,12 @@ options from it, and its JSON Schema is served at ``/v1/schemas/config``.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from app.contracts.retrain_spec import RetrainSpec, Spec
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class _Spec(BaseModel):
-    """Unknown keys are refused, so a typo never becomes a default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 # Criteria that look at samples.
@@ -23,7 +19,7 @@ NEED_DATA = frozenset({"loss", "taylor", "auto"})
 CheapCriterion = Literal["l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"]
 
 
-class CriterionSpec(_Spec):
+class CriterionSpec(Spec):
     """How the saliency of a filter is measured (claims 1, 4 and 5 of CN113361702A)."""
 
     kind: Literal[
@@ -61,7 +57,7 @@ class CriterionSpec(_Spec):
     )
 
 
-class LayerOverride(_Spec):
+class LayerOverride(Spec):
     """What one layer does differently; the key in ``layers`` is a glob on parameter names."""
 
     ratio: Annotated[float, Field(ge=0, lt=1)] | None = Field(
@@ -71,7 +67,7 @@ class LayerOverride(_Spec):
     min_channels: Annotated[int, Field(ge=1)] | None = None
 
 
-class _SelectionSpec(_Spec):
+class _SelectionSpec(Spec):
     max_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.9, description="No layer loses more than this share of its filters."
     )
@@ -155,13 +151,13 @@ SelectionSpec = Annotated[
 ]
 
 
-class OneShotSchedule(_Spec):
+class OneShotSchedule(Spec):
     """Prune once, then retrain."""
 
     kind: Literal["one_shot"] = "one_shot"
 
 
-class IterativeSchedule(_Spec):
+class IterativeSchedule(Spec):
     """Prune a little, retrain, prune again (Zhu and Gupta 2017, arXiv:1710.01878: a cubic ramp)."""
 
     kind: Literal["iterative"]
@@ -176,116 +172,7 @@ class IterativeSchedule(_Spec):
 ScheduleSpec = Annotated[OneShotSchedule | IterativeSchedule, Field(discriminator="kind")]
 
 
-class OptimizerSpec(_Spec):
-    """The optimiser and its learning rate over time."""
-
-    kind: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: Annotated[float, Field(gt=0, le=10)] | None = Field(
-        default=None,
-        description="The peak of the schedule. None: found by a short range test (Smith 2017, "
-        "arXiv:1506.01186), whose curve is in the report.",
-    )
-    schedule: Literal["one_cycle", "cosine", "constant"] = Field(
-        default="one_cycle",
-        description="one_cycle: climb by a cosine and descend by one (arXiv:1708.07120). cosine: "
-        "climb by a line and descend by a cosine (arXiv:1608.03983). constant: climb and stay.",
-    )
-    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.15, description="The share of the steps in which the learning rate climbs."
-    )
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
-    decay: Literal["all", "weights"] = Field(
-        default="all",
-        description="Which parameters decay. weights: only those with two dimensions or more, so "
-        "neither biases nor the scales of normalisation.",
-    )
-    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
-        default=None, description="The gradient's norm is scaled down to this."
-    )
-
-
-class AugmentSpec(_Spec):
-    """Random changes of the training images, one draw an image unless said otherwise."""
-
-    crop: Annotated[int, Field(ge=0, le=64)] = Field(
-        default=0, description="Pad by this many pixels and crop back at a random offset."
-    )
-    flip: bool = Field(default=False, description="Mirror half of the images left to right.")
-    rotate: Annotated[float, Field(ge=0, le=180)] = Field(
-        default=0.0, description="Turn by up to this many degrees; one draw a batch."
-    )
-    scale: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="Zoom by up to this share, in or out; one draw a batch."
-    )
-    brightness: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="Change brightness by up to this share; byte images only."
-    )
-    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="Change contrast by up to this share; byte images only."
-    )
-    erase: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.0,
-        description="The probability that a random rectangle is blanked (arXiv:1708.04896); "
-        "one draw a batch.",
-    )
-
-
-class DistillSpec(_Spec):
-    """What is learnt from the dense network, the teacher (Hinton et al. 2015, arXiv:1503.02531)."""
-
-    weight: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.5,
-        description="Of the teacher in the objective `mixed`; the labels have the rest.",
-    )
-    temperature: Annotated[float, Field(gt=0, le=100)] = Field(
-        default=2.0, description="By which class scores are divided before they are compared."
-    )
-    features: Annotated[float, Field(ge=0, le=1000)] = Field(
-        default=0.0,
-        description="Weight of comparing attention maps inside the network as well, at the last "
-        "layer of every image size (arXiv:1612.03928). 0: outputs only.",
-    )
-
-
-class RetrainSpec(_Spec):
-    """Training after pruning (claims 6 to 8)."""
-
-    objective: Literal["auto", "cross_entropy", "distill", "mixed", "mse", "bce"] = Field(
-        default="auto",
-        description="cross_entropy: one class a sample. mse: numbers. bce: any number of classes a "
-        "sample. distill: what the dense network answers; needs no labels, and any outputs will "
-        "do. mixed: cross_entropy and distill. auto: by the labels: mixed for classes, bce, mse, "
-        "and distill where there are none.",
-    )
-    distill: DistillSpec = DistillSpec()
-    mode: Literal["compact", "masked"] = Field(
-        default="compact",
-        description="compact trains the smaller network; masked trains the full-size twin whose "
-        "removed weights stay zero, then compacts it. Both compute the same.",
-    )
-    epochs: Annotated[int, Field(ge=0, le=1000)] = 3
-    batch_size: Annotated[int, Field(ge=1, le=8192)] = 128
-    optimizer: OptimizerSpec = OptimizerSpec()
-    augment: AugmentSpec = AugmentSpec()
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None,
-        description="Keep an exponential moving average of the weights with this decay a step, and "
-        "return it.",
-    )
-    patience: Annotated[int, Field(ge=1)] | None = Field(
-        default=None,
-        description="Stop when the validation loss has not improved for this many epochs, and "
-        "return the best one.",
-    )
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    compile: Literal["never", "always"] = Field(
-        default="never", description="Whether torch.compile fuses the network's kernels."
-    )
-
-
-class ExportSpec(_Spec):
+class ExportSpec(Spec):
     """Which files are made besides the plan, the report and the manifest."""
 
     formats: tuple[Literal["pt2", "onnx", "safetensors"], ...] = ("pt2", "onnx", "safetensors")
@@ -297,7 +184,7 @@ class ExportSpec(_Spec):
         return self
 
 
-class SplitSpec(_Spec):
+class SplitSpec(Spec):
     """How samples are split where the data set does not say; drawn by a seed of its own."""
 
     validation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
@@ -311,7 +198,7 @@ class SplitSpec(_Spec):
         return self
 
 
-class PruneConfig(_Spec):
+class PruneConfig(Spec):
     """Everything a job may say about how to prune. Every key is optional."""
 
     criterion: CriterionSpec = CriterionSpec()
@@ -359,7 +246,7 @@ class PruneConfig(_Spec):
         return data
 
 
-class ArchitectureSpec(_Spec):
+class ArchitectureSpec(Spec):
     """What a ``.safetensors`` file is the weights of."""
 
     name: Annotated[str, Field(pattern=r"^(torchvision|timm)/[A-Za-z0-9_.]{1,100}$")] = Field(
@@ -374,7 +261,7 @@ class ArchitectureSpec(_Spec):
     )
 
 
-class PreprocessSpec(_Spec):
+class PreprocessSpec(Spec):
     """How raw pixels become the network's input: ``x = (pixel * scale - mean) / std``.
 
     Belongs to a data set, is stored with the models made from it, and is what ``/infer`` applies to

@@ -1,10 +1,10 @@
 """From the job's config to the engine's plain options: config never intrudes into the engine."""
 
+from app.contracts.retrain_spec import RetrainSpec
 from app.contracts.spec import (
     AccuracySelection,
     PruneConfig,
     RatioSelection,
-    RetrainSpec,
     SelectionSpec,
     SteepnessSelection,
 )

@@ -2,55 +2,31 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import onnxruntime as ort
 import torch
 from safetensors.torch import save_file
 
 from app.contracts.job import Stage
-from app.contracts.report import (
-    BaselineReport,
-    LatencyReport,
-    LatencyTrial,
-    MetricsReport,
-    NetworkReport,
-    Report,
-)
+from app.contracts.report import LatencyReport, MetricsReport, NetworkReport
 from worker.engine.curves import draw_saliency_curves
 from worker.engine.export.onnx import compare_onnx, export_onnx
 from worker.engine.graph import analyse
 from worker.engine.measure import compare_latency, count_macs, count_parameters
 from worker.engine.program.program import Program
 from worker.engine.program.writer import write_program
-from worker.engine.retrain import LOWER_IS_BETTER
 from worker.engine.retrain.evaluate import Judge
 from worker.engine.retrain.outputs import float_outputs
-from worker.engine.surgery import Audit, Certificate
-from worker.pipeline.baselines import Baseline
-from worker.pipeline.choose import DENSE_ONNX, Choice
+from worker.pipeline.choose import DENSE_ONNX
 from worker.pipeline.data import Split
-from worker.pipeline.describe import (
-    epoch_report,
-    equivalence_report,
-    frozen_report,
-    group_reports,
-    latency_reports,
-    metrics_report,
-    range_test_report,
-    verdict,
-)
+from worker.pipeline.describe import latency_reports, metrics_report, verdict
 from worker.pipeline.inputs import Inputs
-from worker.pipeline.training import Trained
+from worker.pipeline.report import Results, latency_notes, make_report, summary, versions
 from worker.protocol import JobRequest, OutputFile, Succeeded
 
 BATCH_SIZES = (1, 8)
 _EVALUATION_BATCH = 256
-_FASTER = 0.95  # a ratio above this is not worth calling faster
-_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "safetensors")
 _FILES = {
     "model.onnx": "application/octet-stream",
     "pruned.pt2": "application/zip",
@@ -61,23 +37,6 @@ _FILES = {
     "manifest.json": "application/json",
 }
 _OPTIONAL = {"pruned.pt2": "pt2", "weights.safetensors": "safetensors"}
-
-
-@dataclass(frozen=True)
-class Results:
-    """What the stages before found."""
-
-    inputs: Inputs
-    choice: Choice
-    trained: Trained
-    baselines: tuple[Baseline, ...]
-    pruned: Program
-    certificate: Certificate
-    audit: Audit
-    dense_metrics: tuple[MetricsReport, ...]
-    pruned_metrics: tuple[MetricsReport, ...]
-    recalibrated_metrics: tuple[MetricsReport, ...]
-    retrained_metrics: tuple[MetricsReport, ...]
 
 
 def export_and_package(results: Results) -> Succeeded:
@@ -116,7 +75,7 @@ def export_and_package(results: Results) -> Succeeded:
             retrained, served, pruned_latency, results.retrained_metrics + served_metrics
         ),
     }
-    notes = (*reporter.warnings, *_notes(dense_latency, pruned_latency), *_baseline_notes(results))
+    notes = (*reporter.warnings, *latency_notes(dense_latency, pruned_latency))
     report = make_report(results, networks, onnx_error, notes)
     (folder / "plan.json").write_text(results.trained.plan.to_json())
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n")
@@ -125,61 +84,11 @@ def export_and_package(results: Results) -> Succeeded:
     (folder / "manifest.json").write_text(_manifest(request, folder, onnx_error))
     files = [name for name in _FILES if (folder / name).exists()]
     return Succeeded(
-        result={"summary": _summary(report)},
+        result={"summary": summary(report)},
         report=verdict(retrained, analyse(retrained)),
         files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
         onnx="model.onnx",
         program="pruned.pt2" if "pruned.pt2" in files else None,
-    )
-
-
-def make_report(
-    results: Results,
-    networks: dict[str, NetworkReport],
-    onnx_error: float,
-    notes: tuple[str, ...],
-) -> Report:
-    """Return the report of a job whose networks are measured."""
-    inputs, choice, trained = results.inputs, results.choice, results.trained
-    return Report(
-        config=inputs.request.config.model_dump(mode="json"),
-        metric=inputs.primary_metric,
-        objective=inputs.objective,
-        criterion=choice.scores.criterion,
-        dense=networks["dense"],
-        pruned=networks["pruned"],
-        retrained=networks["retrained"],
-        recalibrated_metrics=results.recalibrated_metrics,
-        equivalence=equivalence_report(results.certificate, results.audit),
-        onnx_max_absolute_error=onnx_error,
-        groups=group_reports(inputs.analysis, trained.plan),
-        frozen=tuple(frozen_report(frozen) for frozen in inputs.analysis.frozen),
-        criteria_agreement=choice.scores.agreement or {},
-        latency_trials=tuple(
-            LatencyTrial(asked=asked, measured=measured)
-            for asked, measured in choice.latency_trials
-        ),
-        criterion_trials=choice.scores.trials,
-        accuracy_trials=choice.accuracy_trials,
-        cuts=trained.cuts,
-        learning_rate=trained.learning_rate,
-        range_test=range_test_report(trained.range_test),
-        history=tuple(epoch_report(record) for record in trained.history),
-        baselines=tuple(_baseline(inputs, baseline) for baseline in results.baselines),
-        notes=notes,
-        stage_seconds=dict(inputs.reporter.stage_seconds),
-        device=inputs.request.device,
-        versions=_versions(),
-    )
-
-
-def _baseline(inputs: Inputs, baseline: Baseline) -> BaselineReport:
-    trained = baseline.trained
-    return BaselineReport(
-        kind=baseline.kind,
-        metrics=inputs.metrics(trained.program),
-        history=tuple(epoch_report(record) for record in trained.history),
-        learning_rate=trained.learning_rate or 0.0,
     )
 
 
@@ -227,63 +136,6 @@ def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[Metri
     return tuple(reports)
 
 
-def _notes(dense: tuple[LatencyReport, ...], pruned: tuple[LatencyReport, ...]) -> tuple[str, ...]:
-    slow = [
-        f"batch {a.batch_size}: {b.p50 / a.p50:.2f} of the dense latency"
-        for a, b in zip(dense, pruned, strict=True)
-        if b.p50 > _FASTER * a.p50
-    ]
-    if not slow:
-        return ()
-    advice = "pruning did not make it faster on this device; try round_to 16 or a smaller budget"
-    return (f"{advice} ({', '.join(slow)})",)
-
-
-def _baseline_notes(results: Results) -> tuple[str, ...]:
-    """Say so when a baseline did as well as the criterion."""
-    metric = results.inputs.primary_metric
-    if metric is None:
-        return ()
-    ours = next((m.value(metric) for m in results.retrained_metrics), None)
-    notes = []
-    for baseline in results.baselines:
-        found = results.inputs.metrics(baseline.trained.program)
-        theirs = next((m.value(metric) for m in found), None)
-        if ours is None or theirs is None:
-            continue
-        is_better = theirs <= ours if metric in LOWER_IS_BETTER else theirs >= ours
-        if is_better:
-            notes.append(
-                f"the baseline {baseline.kind!r} did as well: {metric} {theirs:.4f} against "
-                f"{ours:.4f} on the {found[0].split} split"
-            )
-    return tuple(notes)
-
-
-def _summary(report: Report) -> dict[str, Any]:
-    wanted = {"num_parameters", "macs", "file_bytes", "latency_seconds", "metrics"}
-    networks = {
-        name: getattr(report, name).model_dump(mode="json", include=wanted)
-        for name in ("dense", "pruned", "retrained")
-    }
-    return {
-        **networks,
-        "metric": report.metric,
-        "objective": report.objective,
-        "criterion": report.criterion,
-        "learning_rate": report.learning_rate,
-        "recalibrated_metrics": [m.model_dump(mode="json") for m in report.recalibrated_metrics],
-        "equivalence": report.equivalence.model_dump(mode="json"),
-        "onnx_max_absolute_error": report.onnx_max_absolute_error,
-        "accuracy_trials": [t.model_dump(mode="json") for t in report.accuracy_trials],
-        "baselines": [
-            {"kind": b.kind, "metrics": [m.model_dump(mode="json") for m in b.metrics]}
-            for b in report.baselines
-        ],
-        "notes": list(report.notes),
-    }
-
-
 def _manifest(request: JobRequest, folder: Path, onnx_error: float) -> str:
     """Sign for every file; says nothing about when, so the same job gives the same bytes."""
     files = {
@@ -307,11 +159,6 @@ def _manifest(request: JobRequest, folder: Path, onnx_error: float) -> str:
             "dataset": request.dataset_id,
             "dataset_sha256": request.dataset_sha256,
         },
-        "versions": _versions(),
+        "versions": versions(),
     }
     return json.dumps(body, sort_keys=True, indent=1) + "\n"
-
-
-def _versions() -> dict[str, str]:
-    found = {name: version(name) for name in _PACKAGES}
-    return {"secateur": version("secateur"), **found, "torch_build": torch.__version__}

@@ -10,7 +10,8 @@ from worker.engine.surgery import Audit, audit, certify_retrained, compact
 from worker.pipeline.baselines import Baseline, train_baselines
 from worker.pipeline.choose import Choice, choose
 from worker.pipeline.inputs import Inputs, open_inputs
-from worker.pipeline.package import Results, export_and_package
+from worker.pipeline.package import export_and_package
+from worker.pipeline.report import Results
 from worker.pipeline.reporter import Reporter
 from worker.pipeline.scoring import measure_saliency
 from worker.pipeline.training import Trained, start_of, train

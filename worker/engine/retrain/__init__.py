@@ -6,7 +6,7 @@ Called by the pipeline's retrain stage. Nothing here knows of plans or groups: m
 from worker.engine.retrain.batch_norm import recalibrate
 from worker.engine.retrain.data import SampleSource, TensorSource, TrainingData, iterate
 from worker.engine.retrain.evaluate import LOWER_IS_BETTER, Metrics, Reference, evaluate
-from worker.engine.retrain.loop import Cuts, Phase, RetrainResult, retrain
+from worker.engine.retrain.loop import RetrainResult, retrain
 from worker.engine.retrain.options import (
     AugmentOptions,
     Hooks,
@@ -15,6 +15,7 @@ from worker.engine.retrain.options import (
     OptimizerOptions,
     RetrainOptions,
 )
+from worker.engine.retrain.phases import Cuts, Phase
 from worker.engine.retrain.state import EpochRecord, RetrainState, load_state, save_state
 
 __all__ = [

@@ -8,8 +8,8 @@ cut the network on the way: `Cuts`.
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Protocol, cast
+from dataclasses import asdict, dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -20,45 +20,13 @@ from worker.engine.retrain.augment import Augmentation
 from worker.engine.retrain.data import TrainingData, read_ahead
 from worker.engine.retrain.evaluate import Metrics, Reference, evaluate
 from worker.engine.retrain.options import Hooks, RetrainOptions
+from worker.engine.retrain.phases import Cuts, Phase
 from worker.engine.retrain.schedule import learning_rate
 from worker.engine.retrain.state import EpochRecord, RetrainState
 from worker.engine.retrain.teacher import Teacher
 from worker.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
 
 RESTART_FACTOR = 0.1
-
-
-@dataclass(frozen=True)
-class Phase:
-    """The network between two cuts.
-
-    Attributes:
-        program: What is trained: the compacted network, or the masked twin with ``masks``.
-        masks: By tensor name, True = keep.
-        note: What the caller wants to find again in a saved state, such as the plan so far.
-    """
-
-    program: Program
-    masks: Mapping[str, Tensor] = field(default_factory=dict)
-    note: str = ""
-
-
-class Cuts(Protocol):
-    """Prunes the network further while it trains."""
-
-    def steps(self, num_steps: int) -> tuple[int, ...]:
-        """Return the steps before which the network is cut, ascending."""
-        ...
-
-    def cut(
-        self, phase: Phase, number: int, optimizer: Mapping[str, Tensor]
-    ) -> tuple[Phase, dict[str, Tensor]]:
-        """Return the network after cut ``number`` (from 0), and its optimiser's tensors."""
-        ...
-
-    def resume(self, note: str) -> Phase:
-        """Return the network of a saved note, with any weights."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""The report of a pruning job, from what its stages found."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from app.contracts.report import (
+    BaselineReport,
+    LatencyReport,
+    LatencyTrial,
+    MetricsReport,
+    NetworkReport,
+    Report,
+)
+from worker.engine.program.program import Program
+from worker.engine.retrain import LOWER_IS_BETTER
+from worker.engine.surgery import Audit, Certificate
+from worker.pipeline.baselines import Baseline
+from worker.pipeline.choose import Choice
+from worker.pipeline.describe import (
+    epoch_report,
+    equivalence_report,
+    frozen_report,
+    group_reports,
+    range_test_report,
+)
+from worker.pipeline.inputs import Inputs
+from worker.pipeline.training import Trained
+
+_FASTER = 0.95  # a ratio above this is not worth calling faster
+_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "safetensors")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the stages before found."""
+
+    inputs: Inputs
+    choice: Choice
+    trained: Trained
+    baselines: tuple[Baseline, ...]
+    pruned: Program
+    certificate: Certificate
+    audit: Audit
+    dense_metrics: tuple[MetricsReport, ...]
+    pruned_metrics: tuple[MetricsReport, ...]
+    recalibrated_metrics: tuple[MetricsReport, ...]
+    retrained_metrics: tuple[MetricsReport, ...]
+
+
+def make_report(
+    results: Results,
+    networks: dict[str, NetworkReport],
+    onnx_error: float,
+    notes: tuple[str, ...],
+) -> Report:
+    """Return the report of a job whose networks are measured."""
+    inputs, choice, trained = results.inputs, results.choice, results.trained
+    baselines = tuple(_baseline(inputs, baseline) for baseline in results.baselines)
+    more = _baseline_notes(inputs.primary_metric, results.retrained_metrics, baselines)
+    return Report(
+        config=inputs.request.config.model_dump(mode="json"),
+        metric=inputs.primary_metric,
+        objective=inputs.objective,
+        criterion=choice.scores.criterion,
+        dense=networks["dense"],
+        pruned=networks["pruned"],
+        retrained=networks["retrained"],
+        recalibrated_metrics=results.recalibrated_metrics,
+        equivalence=equivalence_report(results.certificate, results.audit),
+        onnx_max_absolute_error=onnx_error,
+        groups=group_reports(inputs.analysis, trained.plan),
+        frozen=tuple(frozen_report(frozen) for frozen in inputs.analysis.frozen),
+        criteria_agreement=choice.scores.agreement or {},
+        latency_trials=tuple(
+            LatencyTrial(asked=asked, measured=measured)
+            for asked, measured in choice.latency_trials
+        ),
+        criterion_trials=choice.scores.trials,
+        accuracy_trials=choice.accuracy_trials,
+        cuts=trained.cuts,
+        learning_rate=trained.learning_rate,
+        range_test=range_test_report(trained.range_test),
+        history=tuple(epoch_report(record) for record in trained.history),
+        baselines=baselines,
+        notes=(*notes, *more),
+        stage_seconds=dict(inputs.reporter.stage_seconds),
+        device=inputs.request.device,
+        versions=versions(),
+    )
+
+
+def _baseline(inputs: Inputs, baseline: Baseline) -> BaselineReport:
+    trained = baseline.trained
+    return BaselineReport(
+        kind=baseline.kind,
+        metrics=inputs.metrics(trained.program),
+        history=tuple(epoch_report(record) for record in trained.history),
+        learning_rate=trained.learning_rate or 0.0,
+    )
+
+
+def latency_notes(
+    dense: tuple[LatencyReport, ...], pruned: tuple[LatencyReport, ...]
+) -> tuple[str, ...]:
+    """Say so when pruning did not make it faster."""
+    slow = [
+        f"batch {a.batch_size}: {b.p50 / a.p50:.2f} of the dense latency"
+        for a, b in zip(dense, pruned, strict=True)
+        if b.p50 > _FASTER * a.p50
+    ]
+    if not slow:
+        return ()
+    advice = "pruning did not make it faster on this device; try round_to 16 or a smaller budget"
+    return (f"{advice} ({', '.join(slow)})",)
+
+
+def _baseline_notes(
+    metric: str | None, ours: tuple[MetricsReport, ...], baselines: tuple[BaselineReport, ...]
+) -> tuple[str, ...]:
+    """Say so when a baseline did as well as the criterion."""
+    notes = []
+    for baseline in baselines:
+        for mine, found in zip(ours, baseline.metrics, strict=False):
+            value, other = (m.value(metric) if metric else None for m in (mine, found))
+            if value is None or other is None:
+                continue
+            if other <= value if metric in LOWER_IS_BETTER else other >= value:
+                notes.append(
+                    f"the baseline {baseline.kind!r} did as well: {metric} {other:.4f} against "
+                    f"{value:.4f} on the {found.split} split"
+                )
+    return tuple(notes)
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """Return what the job object shows of a report."""
+    wanted = {"num_parameters", "macs", "file_bytes", "latency_seconds", "metrics"}
+    networks = {
+        name: getattr(report, name).model_dump(mode="json", include=wanted)
+        for name in ("dense", "pruned", "retrained")
+    }
+    return {
+        **networks,
+        "metric": report.metric,
+        "objective": report.objective,
+        "criterion": report.criterion,
+        "learning_rate": report.learning_rate,
+        "recalibrated_metrics": [m.model_dump(mode="json") for m in report.recalibrated_metrics],
+        "equivalence": report.equivalence.model_dump(mode="json"),
+        "onnx_max_absolute_error": report.onnx_max_absolute_error,
+        "accuracy_trials": [t.model_dump(mode="json") for t in report.accuracy_trials],
+        "baselines": [
+            {"kind": b.kind, "metrics": [m.model_dump(mode="json") for m in b.metrics]}
+            for b in report.baselines
+        ],
+        "notes": list(report.notes),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what made the artifact."""
+    found = {name: version(name) for name in _PACKAGES}
+    return {"secateur": version("secateur"), **found, "torch_build": torch.__version__}
