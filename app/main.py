@@ -25,6 +25,7 @@ from app.models.routes import router as models
 from app.openapi import install_openapi
 from app.queue import CeleryJobQueue, JobQueue
 from app.sweeps.routes import router as sweeps
+from app.sweeps.schemas import SweepCreate
 
 _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → infer."
 
@@ -64,7 +65,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         health.router,
     ):
         app.include_router(router)
-    install_openapi(app, JobCreate)
+    install_openapi(app, JobCreate, SweepCreate)
     app.add_middleware(BodyLimitMiddleware, limits=settings.limits)
     app.add_middleware(RequestMiddleware)  # outermost: refusals are logged too
     return app

@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ from app.contracts.spec import PruneConfig
 MAX_POINTS = 256
 MAX_VALUES = 64
 MAX_KEYS = 8
+_MAX_SHOWN = 200
 
 Json = dict[str, Any]
 
@@ -29,13 +31,47 @@ class Point:
 
     Attributes:
         values: By pointer.
+        indices: Which of each key's values they are.
         sent: The config that this makes, as a user would have sent it.
-        config: The same, checked and with every default.
     """
 
     values: Json
+    indices: tuple[int, ...]
     sent: Json
-    config: PruneConfig
+
+    @cached_property
+    def config(self) -> PruneConfig:
+        """The config that this makes, checked and with every default.
+
+        Raises:
+            InvalidInputError: It is not accepted.
+        """
+        try:
+            return PruneConfig.model_validate(self.sent)
+        except ValidationError as error:
+            details = [
+                ErrorDetail("/config" + "".join(f"/{part}" for part in item["loc"]), item["msg"])
+                for item in error.errors()
+            ]
+            first = details[0]
+            raise self.refusal(f"{first.pointer}: {first.detail}", details) from error
+
+    @property
+    def shown(self) -> str:
+        """The values for a message."""
+        return json.dumps(self.values)[:_MAX_SHOWN]
+
+    def details(self, detail: str) -> list[ErrorDetail]:
+        """Return pointers to the values in the request that make this point."""
+        return [
+            ErrorDetail(f"{_below('/grid', key)}/{index}", detail)
+            for key, index in zip(self.values, self.indices, strict=True)
+        ]
+
+    def refusal(self, reason: str, details: Sequence[ErrorDetail]) -> InvalidInputError:
+        """Return the error that says what is wrong with this point, and which one it is."""
+        message = f"the point {self.shown} makes no job: {reason}"
+        return InvalidInputError(message, details=[*details, *self.details("is of this point")])
 
 
 def expand(config: Json, grid: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
@@ -57,38 +93,39 @@ def expand(config: Json, grid: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]
         num_points *= len(values)
     if num_points > MAX_POINTS:
         raise InvalidInputError(f"the grid has {num_points} points, at most {MAX_POINTS}")
-    points = [
-        _point(config, dict(zip(grid, values, strict=True)))
-        for values in itertools.product(*grid.values())
-    ]
-    seen: dict[str, Json] = {}
-    for point in points:
-        key = point.config.model_dump_json()
-        if key in seen:
+    points = tuple(
+        _point(config, grid, indices)
+        for indices in itertools.product(*(range(len(values)) for values in grid.values()))
+    )
+    refuse_duplicates(points, [point.config for point in points])
+    return points
+
+
+def refuse_duplicates(points: Sequence[Point], configs: Sequence[PruneConfig]) -> None:
+    """Look for two points whose configs are the same.
+
+    Raises:
+        InvalidInputError: There are; pointers name both.
+    """
+    seen: dict[str, Point] = {}
+    for point, config in zip(points, configs, strict=True):
+        first = seen.setdefault(config.model_dump_json(), point)
+        if first is not point:
             raise InvalidInputError(
-                f"two points are the same job: {json.dumps(seen[key])} and "
-                f"{json.dumps(point.values)}"
+                f"two points are the same job: {first.shown} and {point.shown}",
+                details=[*first.details("is this point"), *point.details("and this one")],
             )
-        seen[key] = point.values
-    return tuple(points)
 
 
-def _point(config: Json, values: Json) -> Point:
+def _point(config: Json, grid: Mapping[str, Sequence[Any]], indices: Sequence[int]) -> Point:
+    values = {
+        pointer: choices[index]
+        for (pointer, choices), index in zip(grid.items(), indices, strict=True)
+    }
     sent = copy.deepcopy(config)
     for pointer, value in values.items():
         _set(sent, pointer, copy.deepcopy(value))
-    try:
-        return Point(values, sent, PruneConfig.model_validate(sent))
-    except ValidationError as error:
-        shown = json.dumps(values)
-        details = [
-            ErrorDetail("/config" + "".join(f"/{part}" for part in item["loc"]), str(item["msg"]))
-            for item in error.errors()
-        ]
-        raise InvalidInputError(
-            f"the point {shown[:200]} makes no config: {details[0].pointer}: {details[0].detail}",
-            details=details,
-        ) from error
+    return Point(values, tuple(indices), sent)
 
 
 def _set(config: Json, pointer: str, value: Any) -> None:  # noqa: ANN401  # any JSON

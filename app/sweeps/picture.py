@@ -17,6 +17,7 @@ from app.sweeps.schemas import SweepRow
 
 _DRAWING = threading.Lock()  # matplotlib's settings are global, and requests come in threads
 _MAX_LABELS = 20
+_MAX_CHARACTERS = 24  # of one value in a label
 _PANELS = (
     ("macs_share", "is_pareto_macs", "MACs, share of dense"),
     ("latency_share", "is_pareto_latency", "latency p50 at batch 1, share of dense"),
@@ -41,23 +42,32 @@ def draw_pareto(rows: Sequence[SweepRow]) -> bytes:
 
 
 def _panel(axes: Axes, rows: Sequence[SweepRow], cost: str, mark: str) -> None:
-    points = [(float(getattr(row, cost)), float(row.value or 0.0), row) for row in rows]
+    points = [
+        (float(getattr(row, cost)), float(row.value or 0.0), row)
+        for row in rows
+        if getattr(row, cost) is not None
+    ]
     front = sorted((x, y) for x, y, row in points if getattr(row, mark))
     others = [(x, y) for x, y, row in points if not getattr(row, mark)]
     if others:
         axes.scatter(*zip(*others, strict=True), color=_OTHERS, label="beaten by another")
-    axes.plot(*zip(*front, strict=True), "o-", color=_FRONT, label="Pareto front")
+    if front:
+        axes.plot(*zip(*front, strict=True), "o-", color=_FRONT, label="Pareto front")
     if rows[0].dense_value is not None:
         axes.scatter([1.0], [rows[0].dense_value], color=_DENSE, marker="*", s=90, label="dense")
     if len(points) <= _MAX_LABELS:
         for x, y, row in points:
-            place = {"xytext": (4, -9), "textcoords": "offset points", "fontsize": 7}
-            axes.annotate(_label(row), (x, y), **place)  # type: ignore[arg-type]
-    axes.legend(loc="lower right")
+            text = axes.annotate(
+                _label(row), (x, y), (4, -9), textcoords="offset points", fontsize=7
+            )
+            text.set_parse_math(False)  # a glob may hold dollars, which are no formula
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right")
 
 
 def _label(row: SweepRow) -> str:
     """Return the values of a point, short."""
     return ", ".join(
-        value if isinstance(value, str) else json.dumps(value) for value in row.point.values()
+        (value if isinstance(value, str) else json.dumps(value))[:_MAX_CHARACTERS]
+        for value in row.point.values()
     )

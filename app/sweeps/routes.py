@@ -1,16 +1,20 @@
 """``/v1/sweeps``."""
 
 import hashlib
+import json
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import ValidationError
 
 from app.contracts.database import reading
-from app.contracts.errors import ConflictError
+from app.contracts.errors import ConflictError, InvalidInputError
+from app.datasets.schemas import details_of
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import RESPONSES
 from app.idempotency import idempotency_key
+from app.openapi import reference
 from app.paging import After, Limit, Order, Page
 from app.sweeps import service
 from app.sweeps.picture import draw_pareto
@@ -20,14 +24,19 @@ from app.sweeps.table import make_table
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], responses=RESPONSES)
 
 _RETRY_AFTER_SECONDS = "5"
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": reference(SweepCreate)}},
+    }
+}
 
 
-@router.post("", status_code=202, response_model=Sweep)
-async def create(
-    request: Request, body: SweepCreate, context: ContextDep, principal: PrincipalDep
-) -> Response:
+@router.post("", status_code=202, response_model=Sweep, openapi_extra=_BODY)
+async def create(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Post a grid: one pruning job for every point."""
     principal.require("jobs:write")
+    body = await _parse(request)
     key = idempotency_key(request, principal.tenant, body.model_dump_json())
     sweep_id, answer = await run_in_threadpool(service.create, context, key, body)
     headers = {"Location": f"/v1/sweeps/{sweep_id}", "Retry-After": _RETRY_AFTER_SECONDS}
@@ -95,6 +104,29 @@ def cancel(sweep_id: str, context: ContextDep, principal: PrincipalDep) -> Sweep
     principal.require("jobs:write")
     service.cancel(context, principal.tenant, sweep_id)
     return _detail(context, principal.tenant, sweep_id)
+
+
+async def _parse(request: Request) -> SweepCreate:
+    """Return the sweep that a request's JSON asks for.
+
+    Pydantic parses the text itself: Python's parser lets halves of characters and any depth
+    through, which break whatever writes them down.
+
+    Raises:
+        InvalidInputError: It is not a sweep.
+    """
+    try:
+        body = SweepCreate.model_validate_json(await request.body())
+    except ValidationError as error:
+        details = details_of(error)
+        raise InvalidInputError(
+            f"{details[0].pointer}: {details[0].detail}", details=details
+        ) from error
+    try:
+        json.dumps(body.model_dump(), allow_nan=False)  # PostgreSQL takes no NaN as JSON
+    except ValueError as error:
+        raise InvalidInputError(f"the body holds a number that JSON has not: {error}") from error
+    return body
 
 
 def _detail(context: Context, tenant: str, sweep_id: str) -> SweepDetail:

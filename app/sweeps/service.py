@@ -11,12 +11,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.contracts.database import current_time, reading
-from app.contracts.errors import ConflictError, NotFoundError
+from app.contracts.errors import ConflictError, InvalidInputError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import JobState
 from app.contracts.repositories import jobs as job_rows
 from app.contracts.repositories.jobs import SweepPlace
-from app.contracts.sweep import expand
+from app.contracts.sweep import Point, expand, refuse_duplicates
 from app.contracts.tables import JobRow, SweepTableRow
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once
@@ -43,6 +43,7 @@ def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[st
         )
         for point in points
     ]
+    _check(points, bodies)
     rings: list[tuple[str, str]] = []
 
     def insert(session: Session) -> tuple[str, str]:
@@ -150,6 +151,17 @@ def to_sweep(row: SweepTableRow, counts: Counts) -> Sweep:
         created_at=to_time(row.created_at),
         urls={"self": base, "picture": f"{base}/pareto.svg", "cancel": f"{base}/cancel"},
     )
+
+
+def _check(points: Sequence[Point], bodies: Sequence[JobCreate]) -> None:
+    """Refuse what would be refused, or would be the same, once it is a job."""
+    resolved = []
+    for point, body in zip(points, bodies, strict=True):
+        try:
+            resolved.append(jobs.resolve(body)[0])
+        except InvalidInputError as error:
+            raise point.refusal(error.message, error.details) from error
+    refuse_duplicates(points, resolved)  # without data, nothing is retrained
 
 
 def _insert(session: Session, tenant: str, body: SweepCreate) -> SweepTableRow:

@@ -38,7 +38,8 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
     if job.state != JobState.SUCCEEDED or job.result is None:
         return row
     summary = job.result["summary"]
-    dense, after, metric = summary["dense"], summary["retrained"], summary.get("metric")
+    dense, after = summary["dense"], summary["retrained"]
+    metric = summary.get("metric", "top1")  # None: there were no samples to measure on
     split, value = _metric(after, metric)
     return row.model_copy(
         update={
@@ -51,7 +52,7 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
             "macs_share": after["macs"] / max(1, dense["macs"]),
             "num_parameters": after["num_parameters"],
             "params_share": after["num_parameters"] / max(1, dense["num_parameters"]),
-            "latency_share": _latency(after) / _latency(dense),
+            "latency_share": _share(_latency(after), _latency(dense)),
         }
     )
 
@@ -61,10 +62,14 @@ def _metric(network: dict[str, Any], name: str | None) -> tuple[str | None, floa
     for split in _SPLITS:
         for found in network["metrics"]:
             if name and found["split"] == split and found["runtime"] == "torch":
-                return split, found[name]
+                return split, found.get(name)
     return None, None
 
 
-def _latency(network: dict[str, Any]) -> float:
+def _latency(network: dict[str, Any]) -> float | None:
     times = {found["batch_size"]: found["p50"] for found in network["latency_seconds"]}
-    return float(times[_BATCH_SIZE])
+    return times.get(_BATCH_SIZE)
+
+
+def _share(part: float | None, whole: float | None) -> float | None:
+    return part / whole if part is not None and whole else None

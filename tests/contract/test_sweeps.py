@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -139,7 +138,7 @@ def test_an_intake_that_ends_while_jobs_are_being_made_releases_them_too(context
         job_id = jobs.create_job(session, new).id
         ending = threading.Thread(target=end_intake)
         ending.start()
-        time.sleep(0.3)  # the intake ends, or waits for this transaction
+        ending.join(timeout=0.3)  # it ends, or waits for this transaction
     ending.join()
     with context.sessions() as session:
         assert session.get_one(JobRow, job_id).state == "queued"

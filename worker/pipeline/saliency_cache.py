@@ -18,7 +18,7 @@ from torch import Tensor
 from worker.protocol import JobRequest
 
 MAX_BYTES = 256 * 1024**2
-_SUFFIX = ".saliency.safetensors"
+_SUFFIX, _PARTIAL = ".saliency.safetensors", ".partial"
 
 
 def saliency_key(request: JobRequest) -> str:
@@ -52,21 +52,30 @@ def recall_scores(folder: Path, key: str) -> dict[str, Tensor] | None:
 def remember_scores(
     folder: Path, key: str, scores: dict[str, Tensor], *, max_bytes: int = MAX_BYTES
 ) -> None:
-    """Remember scores; what was used least recently makes room."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Remember scores if that can be done; what was used least recently makes room."""
     path = folder / f"{key}{_SUFFIX}"
-    partial = folder / f"{key}.{os.getpid()}.partial"
-    save_file({name: tensor.contiguous() for name, tensor in scores.items()}, partial)
-    partial.replace(path)
-    _make_room(folder, max_bytes)
+    partial = folder / f"{key}.{os.getpid()}{_PARTIAL}"
+    # Cloned, because safetensors writes no tensors that share memory.
+    tensors = {name: tensor.contiguous().clone() for name, tensor in scores.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial)
+        partial.replace(path)
+        _make_room(folder, max_bytes)
+    except (OSError, SafetensorError):  # a full disk, say: the job has its scores
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _make_room(folder: Path, max_bytes: int) -> None:
-    files = [(path, path.stat()) for path in folder.glob(f"*{_SUFFIX}")]
+    files = []
+    for path in folder.iterdir():
+        if path.name.endswith((_SUFFIX, _PARTIAL)):  # a killed job leaves its partial file
+            with contextlib.suppress(FileNotFoundError):  # another job is making room too
+                files.append((path, path.stat()))
     total = sum(info.st_size for _, info in files)
     for path, info in sorted(files, key=lambda item: item[1].st_mtime_ns):
         if total <= max_bytes:
             return
-        with contextlib.suppress(FileNotFoundError):  # another job has made the same room
-            path.unlink()
+        path.unlink(missing_ok=True)
         total -= info.st_size

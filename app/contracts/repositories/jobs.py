@@ -65,8 +65,9 @@ class NewJob:
 def create_job(session: Session, new: NewJob) -> JobRow:
     """Insert a job: ``queued``, or ``validating`` while its model or data set is."""
     now = current_time(session)
+    # Locked: an intake that ended between this look and our commit would not release the job.
     is_waiting = new.kind in {JobKind.PRUNE, JobKind.PLAN} and not _are_inputs_ready(
-        session, new.model_id, new.dataset_id
+        session, new.model_id, new.dataset_id, is_locking=True
     )
     state = JobState.VALIDATING if is_waiting else JobState.QUEUED
     job = JobRow(
@@ -242,7 +243,13 @@ def take_unrung(session: Session, older_than_seconds: float) -> Sequence[tuple[s
     return [(job_id, queue) for job_id, queue in found]
 
 
-def _are_inputs_ready(session: Session, model_id: str | None, dataset_id: str | None) -> bool:
-    model = session.get(ModelRow, model_id) if model_id is not None else None
-    dataset = session.get(DatasetRow, dataset_id) if dataset_id is not None else None
+def _are_inputs_ready(
+    session: Session, model_id: str | None, dataset_id: str | None, *, is_locking: bool = False
+) -> bool:
+    lock = {"read": True} if is_locking else None  # shared: other jobs may be made meanwhile
+    model = dataset = None
+    if model_id is not None:
+        model = session.get(ModelRow, model_id, with_for_update=lock)
+    if dataset_id is not None:
+        dataset = session.get(DatasetRow, dataset_id, with_for_update=lock)
     return all(row is None or row.status == READY for row in (model, dataset))

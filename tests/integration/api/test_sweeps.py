@@ -102,9 +102,29 @@ def test_one_bad_point_and_nothing_is_made(api: Api, model: str) -> None:
     needs_data = post(api, model, grid={"/criterion/kind": ["l1", "taylor"]})
     assert needs_data.status_code == 422
     assert "needs a data set" in needs_data.json()["detail"]
+    assert needs_data.json()["errors"][1]["pointer"] == "/grid/~1criterion~1kind/1"
     assert api.client.get("/v1/sweeps").json()["data"] == []
     assert api.client.get("/v1/jobs").json()["data"] == []
     assert len(api.queue.rings) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        '{"grid": {"/seed": [1]}}',
+        '{"model": "m", "grid": {"/seed": [1]}, "metadata": {"a": "\\ud800"}}',
+        '{"model": "m", "grid": {"/selection/exclude": [["\\ud800"]]}}',
+        '{"model": "m", "grid": {"/retrain/optimizer/clip_norm": [Infinity]}}',
+        '{"model": "m", "grid": {"/retrain/optimizer/clip_norm": [1e999]}}',
+        '{"model": "m", "grid": {"/seed": [%s]}}' % ("[" * 900 + "]" * 900),
+        '{"model": "m", "config": %s, "grid": {"/seed": [1]}}' % ('{"a":' * 900 + "1" + "}" * 900),
+    ],
+)
+def test_a_body_that_is_no_sweep_is_refused(text: str, api: Api) -> None:
+    json_type = {"Content-Type": "application/json"}
+    response = api.client.post("/v1/sweeps", content=text, headers=json_type)
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
 
 
 def test_the_same_key_twice_makes_one_sweep(api: Api, model: str) -> None:
@@ -154,6 +174,18 @@ def test_the_picture_is_svg_and_the_same_bytes_every_time(api: Api, model: str) 
     assert api.client.get(sweep["urls"]["picture"]).content == first.content
     cached = {"If-None-Match": first.headers["etag"]}
     assert api.client.get(sweep["urls"]["picture"], headers=cached).status_code == 304
+
+
+def test_what_is_in_a_glob_is_drawn_as_it_is(api: Api, model: str) -> None:
+    globs = ["$\\bad$", "<b>&", "long" * 20]
+    sweep = post(api, model, config={}, grid={"/selection/exclude": [[g] for g in globs]}).json()
+    for row in read(api, sweep)["table"]:
+        finish(api, row["job"], 0.8, 500, 0.5)
+    response = api.client.get(sweep["urls"]["picture"])
+    assert response.status_code == 200
+    shown = "".join(ET.fromstring(response.content).itertext())  # noqa: S314  # our own bytes
+    assert "<b>&" in shown
+    assert "long" * 7 not in shown
 
 
 def test_cancelling_a_sweep_cancels_what_has_not_ended(api: Api, model: str) -> None:

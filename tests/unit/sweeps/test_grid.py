@@ -35,7 +35,7 @@ def test_whole_parts_of_the_config_may_be_values() -> None:
         ({"/seed": list(range(64)), "/retrain/epochs": [1, 2, 3, 4, 5]}, "320 points, at most 256"),
         ({"seed": [1]}, "is no JSON pointer"),
         ({"/seed/deep/er": [1]}, r"/config/seed"),
-        ({"/criterion/kind": ["l1", "l3"]}, r'\{"/criterion/kind": "l3"\} makes no config'),
+        ({"/criterion/kind": ["l1", "l3"]}, r'\{"/criterion/kind": "l3"\} makes no job'),
         ({"/criterion/kind": ["l1", "l1"]}, "two points are the same job"),
         ({"/selection/mode/x": [1]}, "leads through a value that has no keys"),
     ],
@@ -50,3 +50,19 @@ def test_a_grid_that_cannot_be_run_is_refused_whole(
 def test_pointers_are_unescaped() -> None:
     points = expand(BASE, {"/selection/layers/a~1b~0c*/max_ratio": [0.1, 0.2]})
     assert list(points[1].config.selection.layers) == ["a/b~c*"]
+
+
+def test_a_bad_point_is_named_by_pointers_into_the_grid() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        expand(BASE, {"/seed": [0, 1], "/selection/macs": [0.5, 7]})
+    assert [detail.pointer for detail in caught.value.details] == [
+        "/config/selection/budget/macs", "/grid/~1seed/0", "/grid/~1selection~1macs/1",
+    ]  # fmt: skip
+
+
+def test_of_two_points_that_are_the_same_job_both_are_named() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        expand(BASE, {"/seed": [0, 1, 0.0]})
+    assert [detail.pointer for detail in caught.value.details] == [
+        "/grid/~1seed/0", "/grid/~1seed/2",
+    ]  # fmt: skip

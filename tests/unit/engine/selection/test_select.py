@@ -134,3 +134,30 @@ def test_a_larger_steepness_prunes_more() -> None:
     removed = [cut(curve, steepness).num_removed for steepness in (0.3, 0.6, 1.0, 1.5, 2.5)]
     assert removed == sorted(removed)
     assert removed[0] < removed[-1]
+
+
+def test_a_budget_narrows_all_layers_together() -> None:
+    """By the sum of saliencies, the layer with the dearest filters went down to its limit first."""
+    flat = {f.name: torch.ones(f.num_groups, dtype=torch.float64) for f in ANALYSIS.families}
+    found = widths(chosen(flat, mode=Budget("macs", 0.3)))
+    shares = [found[f.name] / f.num_groups for f in ANALYSIS.families]
+    assert min(shares) > 0.2
+    assert max(shares) / min(shares) < 3
+
+
+def test_the_unit_of_a_layers_saliencies_does_not_move_a_budget() -> None:
+    scores = ramp(0.1)
+    louder = {**scores, "conv3.weight": scores["conv3.weight"] * 1e6}
+    budget = Budget("macs", 0.4)
+    assert widths(chosen(scores, mode=budget)) == widths(chosen(louder, mode=budget))
+
+
+@pytest.mark.parametrize("mode", [Budget("macs", 0.3), Ratio(0.6), Ratio(0.6, "global")])
+def test_what_earlier_cuts_have_removed_stays_removed(mode: Budget | Ratio) -> None:
+    first = chosen(mode=Ratio(0.25))
+    turned = {name: -scores for name, scores in ramp().items()}  # now the last ones matter least
+    options = SelectionOptions(mode, min_channels=1)
+    then = select(ANALYSIS, turned, options, COST, alive=first.keeps)
+    assert then.num_removed > first.num_removed
+    for name, keep in then.keeps.items():
+        assert not bool((keep & ~first.keeps[name]).any()), name
