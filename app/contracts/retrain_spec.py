@@ -38,7 +38,7 @@ class OptimizerSpec(Spec):
         description="Which parameters decay. weights: only those with two dimensions or more, so "
         "neither biases nor the scales of normalisation.",
     )
-    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+    clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="The gradient's norm is scaled down to this."
     )
 

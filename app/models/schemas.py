@@ -1,14 +1,25 @@
 """What a model looks like over HTTP."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.contracts.tables import ModelRow
 from app.paging import to_time
 
-Metadata = dict[str, str]
+
+def _encodable(text: str) -> str:
+    """Return the text, unless it holds half of a surrogate pair, which no database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("the text holds half of a surrogate pair") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+Metadata = dict[Text, Text]
 
 
 class Model(BaseModel):

@@ -361,6 +361,14 @@ def test_the_frameworks_own_errors_are_problems_too(
     problem(response)
 
 
+def test_half_a_surrogate_pair_is_refused_and_not_a_crash(api: Api) -> None:
+    model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
+    body = b'{"metadata": {"a": "\\ud800"}}'
+    headers = {"content-type": "application/json"}
+    response = api.client.patch(f"/v1/models/{model}", content=body, headers=headers)
+    assert problem(response)["status"] == 422
+
+
 def test_health_schemas_and_openapi_are_open(api: Api) -> None:
     for path in ("/healthz", "/readyz", "/openapi.json", "/v1/schemas/config"):
         request = api.client.build_request("GET", path)
