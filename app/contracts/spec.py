@@ -246,6 +246,20 @@ class PruneConfig(Spec):
         return data
 
 
+def part_that_needs_data(config: PruneConfig) -> tuple[str, str] | None:
+    """Return (JSON pointer, value) of a part of the config that cannot do without samples."""
+    criterion = config.criterion
+    if criterion.kind in NEED_DATA:
+        return "/criterion/kind", criterion.kind
+    if criterion.compare:
+        return "/criterion/compare", "true"
+    if isinstance(config.selection, AccuracySelection):
+        return "/selection/mode", config.selection.mode
+    if isinstance(config.schedule, IterativeSchedule):
+        return "/schedule/kind", config.schedule.kind
+    return None
+
+
 class ArchitectureSpec(Spec):
     """What a ``.safetensors`` file is the weights of."""
 

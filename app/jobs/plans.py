@@ -10,10 +10,17 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from app.contracts.database import reading
-from app.contracts.errors import ConflictError, InvalidInputError, ServiceError, UnavailableError
+from app.contracts.errors import (
+    ConflictError,
+    ErrorDetail,
+    InvalidInputError,
+    ServiceError,
+    UnavailableError,
+)
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
 from app.contracts.repositories import jobs
 from app.contracts.repositories.jobs import NewJob
+from app.contracts.spec import AccuracySelection
 from app.contracts.tables import JobRow
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import RESPONSES
@@ -78,6 +85,11 @@ async def plan(
 
 
 def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any]) -> str:
+    if isinstance(body.config.selection, AccuracySelection):
+        raise InvalidInputError(
+            "selection mode 'accuracy' decides by retraining; a plan trains nothing: post the job",
+            details=[ErrorDetail("/config/selection/mode", "cannot be planned")],
+        )
     config, warnings = service.resolve(body)
     worker = context.settings.worker
     with context.sessions.begin() as session:

@@ -13,7 +13,7 @@ from app.contracts.job import JobKind, JobState
 from app.contracts.repositories import jobs
 from app.contracts.repositories.events import list_events
 from app.contracts.repositories.jobs import REJECTED, NewJob, SweepPlace
-from app.contracts.spec import NEED_DATA, PreprocessSpec, PruneConfig
+from app.contracts.spec import PreprocessSpec, PruneConfig, part_that_needs_data
 from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.datasets import service as datasets
 from app.dependencies import Context
@@ -34,7 +34,7 @@ def create(
     Raises:
         NotFoundError: The model or the data set is not there.
         ConflictError: Intake has rejected one of them.
-        InvalidInputError: The criterion needs data and there is none.
+        InvalidInputError: The config needs data and there is none.
     """
     rings: list[tuple[str, str]] = []
 
@@ -60,7 +60,7 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
 
     Raises:
         UnsupportedMediaError: A file is not one we accept.
-        InvalidInputError: The criterion needs data and there is none.
+        InvalidInputError: The config needs data and there is none.
     """
     check_model(model, None)
     dataset_kind = check_dataset(dataset) if dataset is not None else None
@@ -182,7 +182,7 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     """Insert a job in the caller's transaction, and note whom to ring for it afterwards.
 
     Raises:
-        InvalidInputError: The criterion needs data and there is none.
+        InvalidInputError: The config needs data and there is none.
     """
     config, warnings = resolve(body)
     worker = context.settings.worker
@@ -209,16 +209,18 @@ def resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
     """Return the config as it will run, and what the user should know about it.
 
     Raises:
-        InvalidInputError: The criterion needs data and there is none.
+        InvalidInputError: The config needs data and there is none.
     """
     config = body.config
     if body.dataset is not None:
         return config, ()
-    if config.criterion.kind in NEED_DATA or config.criterion.compare:
-        name = "kind" if config.criterion.kind in NEED_DATA else "compare"
+    found = part_that_needs_data(config)
+    if found is not None:
+        pointer, value = found
+        name = pointer[1:].replace("/", ".")
         raise InvalidInputError(
-            f"criterion.{name} {getattr(config.criterion, name)!r} needs a data set",
-            details=[ErrorDetail(f"/config/criterion/{name}", "needs 'dataset'")],
+            f"{name} {value!r} needs a data set",
+            details=[ErrorDetail(f"/config{pointer}", "needs 'dataset'")],
         )
     if config.retrain.epochs == 0:
         return config, ()

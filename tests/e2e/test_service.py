@@ -380,8 +380,14 @@ def test_a_plan_says_what_the_job_does_and_leaves_nothing(
         ({"selection": {"min_channels": 4096}}, "nothing_prunable", "min_channels 4096"),
         ({"selection": {"mode": "budget"}}, "invalid_input", "exactly one of"),
         ({"criterion": {"compare": True}}, "invalid_input", "needs a data set"),
+        (
+            {"schedule": {"kind": "iterative"}, "selection": {"mode": "ratio", "ratio": 0.5}},
+            "invalid_input",
+            "needs a data set",
+        ),
+        ({"selection": {"mode": "accuracy"}}, "invalid_input", "decides by retraining"),
     ],
-    ids=["budget", "nothing", "no-budget", "no-data"],
+    ids=["budget", "nothing", "no-budget", "no-data", "no-data-to-train", "search"],
 )
 def test_a_plan_that_cannot_be_made_is_a_problem(
     config: dict[str, Any], code: str, text: str, service: Service, model: str

@@ -11,7 +11,7 @@ import torch
 
 from app.contracts.job import JobKind
 from app.contracts.settings import LimitSettings
-from app.contracts.spec import NEED_DATA, ArchitectureSpec, PruneConfig
+from app.contracts.spec import ArchitectureSpec, PruneConfig, part_that_needs_data
 from worker.engine.program.program import Program
 from worker.pipeline.inputs import read_model
 from worker.protocol import JobRequest
@@ -48,15 +48,14 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
     """Yield the request of a pruning job whose results go to ``out``.
 
     Raises:
-        LocalError: ``out`` holds something, or the criterion needs data and there is none.
+        LocalError: ``out`` holds something, or the config needs data and there is none.
     """
     _check(model, architecture)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise LocalError(f"{out} is not an empty folder")
-    criterion = config.criterion
-    if data is None and (criterion.kind in NEED_DATA or criterion.compare):
-        what = "--compare" if criterion.compare else f"criterion {criterion.kind}"
-        raise LocalError(f"{what} needs --data")
+    part = part_that_needs_data(config) if data is None else None
+    if part is not None:
+        raise LocalError(f"{part[0][1:].replace('/', ' ')} {part[1]} needs --data")
     if data is None and config.retrain.epochs > 0:
         retrain = config.retrain.model_copy(update={"epochs": 0})
         config = config.model_copy(update={"retrain": retrain})

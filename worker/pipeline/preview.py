@@ -7,6 +7,7 @@ from worker.engine.graph.cost import CostModel
 from worker.pipeline.choose import choose
 from worker.pipeline.describe import group_reports, verdict
 from worker.pipeline.inputs import open_inputs
+from worker.pipeline.planning import Planner
 from worker.pipeline.reporter import Reporter
 from worker.pipeline.scoring import measure_saliency
 from worker.protocol import JobRequest, Succeeded
@@ -24,20 +25,25 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
     scores = measure_saliency(inputs)
     reporter.begin(Stage.SELECT)
     choice = choose(inputs, scores)
+    plan = choice.plan
+    if choice.cuts is not None:
+        planner = Planner(inputs, scores)
+        plan = planner.plan(inputs.program, planner.mode)
+        reporter.warn("an iterative schedule measures saliencies anew at every cut: others may go")
     cost = CostModel(inputs.program, inputs.analysis)
-    keeps = choice.plan.keeps()
+    keeps = plan.keeps()
     dense = {"macs": cost.macs({}), "num_parameters": cost.params({})}
     pruned = {"macs": cost.macs(keeps), "num_parameters": cost.params(keeps)}
     result: dict[str, Any] = {
         "config": request.config.model_dump(mode="json"),
-        "fingerprint": choice.plan.fingerprint,
+        "fingerprint": plan.fingerprint,
         "dense": dense,
         "pruned": pruned,
         "left": {name: pruned[name] / max(1, dense[name]) for name in dense},
         "groups": [
             {**group.model_dump(mode="json"), "kept": family.kept}
             for group, family in zip(
-                group_reports(inputs.analysis, choice.plan), choice.plan.families, strict=True
+                group_reports(inputs.analysis, plan), plan.families, strict=True
             )
         ],
         "criteria_agreement": scores.agreement or {},

@@ -393,3 +393,26 @@ def test_an_open_service_on_a_public_address_refuses_to_start(tmp_path: Path) ->
         running_api(tmp_path, api={"host": "0.0.0.0", "is_auth_required": False}),  # noqa: S104
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("config", "pointer"),
+    [
+        ({"criterion": {"kind": "auto"}}, "/config/criterion/kind"),
+        ({"selection": {"mode": "accuracy"}}, "/config/selection/mode"),
+        (
+            {
+                "schedule": {"kind": "iterative"},
+                "selection": {"mode": "budget", "macs": 0.5},
+            },
+            "/config/schedule/kind",
+        ),
+    ],
+)
+def test_what_trains_or_measures_needs_a_data_set(
+    config: dict[str, object], pointer: str, api: Api
+) -> None:
+    model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
+    response = api.client.post("/v1/jobs", json={"model": model, "config": config})
+    assert problem(response)["status"] == 422
+    assert response.json()["errors"][0]["pointer"] == pointer

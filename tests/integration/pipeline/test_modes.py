@@ -13,6 +13,7 @@ from app.contracts.report import Report
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
 from worker.engine.errors import DataError, PlanError
+from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
 from worker.protocol import JobRequest, Metric, Progress
 
@@ -147,6 +148,13 @@ def test_an_iterative_job_cuts_on_the_way(mode: str, tmp_path: Path) -> None:
     assert report.retrained.macs <= 0.5 * report.dense.macs
     assert report.pruned.macs == report.retrained.macs
     assert report.equivalence.is_exact
+
+
+def test_the_plan_of_an_iterative_job_is_that_of_its_last_cut(tmp_path: Path) -> None:
+    request, reporter = job(tmp_path, {"schedule": {"kind": "iterative", "rounds": 3}})
+    found = preview(request, reporter).result
+    assert 0.3 < found["left"]["macs"] <= 0.5
+    assert any("anew at every cut" in warning for warning in found["warnings"])
 
 
 def test_masked_and_compact_jobs_end_alike(tmp_path: Path) -> None:
