@@ -214,13 +214,14 @@ class _OnDevice:
 
 
 def _key(inputs: Inputs, start: Start) -> str:
-    """Name what a checkpoint belongs to: config, model, data, plan and label."""
+    """Name what a checkpoint belongs to: config, model, data, plan, later cuts and label."""
     request = inputs.request
     parts = [
         request.config.model_dump_json(),
         request.model_sha256,
         request.dataset_sha256,
         start.plan.to_json(),
+        start.cuts.targets() if start.cuts is not None else (),  # two goals may begin with one plan
         start.label,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -203,6 +203,19 @@ def test_a_promise_of_accuracy_is_kept_or_the_job_says_why_not(tmp_path: Path) -
         run(tmp_path / "broken", {"selection": broken, "retrain": little}, model=trained_net(4))
 
 
+def test_a_search_may_cut_on_the_way(tmp_path: Path) -> None:
+    """Trials of different goals may begin with the same first cut, and are different runs."""
+    config = {
+        "selection": {"mode": "accuracy", "max_drop": 0.3, "max_trials": 3, "round_to": 8},
+        "schedule": {"kind": "iterative", "rounds": 2, "ramp": 0.2},
+    }
+    report, _ = run(tmp_path, config)
+    kept = [trial for trial in report.accuracy_trials if trial.is_kept]
+    least = min(kept, key=lambda trial: trial.asked)
+    assert report.retrained.macs / report.dense.macs == pytest.approx(least.macs, abs=1e-6)
+    assert report.retrained.metrics[0].top1 == pytest.approx(least.validation_metric)
+
+
 def test_baselines_have_the_same_widths_and_budget(tmp_path: Path) -> None:
     report, _ = run(tmp_path, {"baselines": True})
     assert [baseline.kind for baseline in report.baselines] == ["random", "scratch"]
