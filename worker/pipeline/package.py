@@ -36,7 +36,6 @@ _FILES = {
     "saliency_curves.svg": "image/svg+xml",
     "manifest.json": "application/json",
 }
-_OPTIONAL = {"pruned.pt2": "pt2", "weights.safetensors": "safetensors"}
 
 
 def export_and_package(results: Results) -> Succeeded:
