@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# A process a core, whole files: the tests of one file share what they start.
+PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve demo test check format clean
@@ -29,10 +31,10 @@ check: install ## Format, lint, types, import rules, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy app worker examples
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/unit
+	$(PYTEST) tests/unit
 
 test: check ## Everything: `make check`, then properties and the tests that start real parts
-	$(BIN)/pytest -q tests --ignore tests/unit
+	$(PYTEST) tests --ignore tests/unit
 
 format: install ## Rewrite the sources in house format
 	$(BIN)/ruff check --fix .

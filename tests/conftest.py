@@ -1,5 +1,6 @@
 """Fixtures that every layer shares: real servers, started once a session."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from tests.fixtures.services import (
     running_redis,
     running_s3,
 )
+
+# Tests run side by side, one process a core: each, and what it starts, computes on one thread.
+# Set before torch is imported; two pools of spinning threads on the same cores take ten times as
+# long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ _CHUNK_BYTES = 65_536
 # What a job's process gets of our environment: no secrets, no settings.
 _ENVIRONMENT = (
     "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV",
-    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER",
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "OMP_NUM_THREADS",
 )  # fmt: skip
 
 

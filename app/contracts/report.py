@@ -150,8 +150,8 @@ class AccuracyTrial(_Part):
     asked: float = Field(description="Share of the dense cost that the budget allowed.")
     macs: float = Field(description="Share of the dense network's that was left.")
     params: float = Field(description="The same of the parameters.")
-    validation_metric: float
-    drop: float = Field(description="Below the dense network, where more is worse.")
+    validation_metric: float | None = Field(description="None: its training diverged.")
+    drop: float | None = Field(description="Below the dense network, where more is worse.")
     is_kept: bool = Field(description="Whether the promise was kept.")
 
 

@@ -242,7 +242,7 @@ def test_images_without_labels_are_enough(service: Service, model: str) -> None:
     }
     body = {"model": model, "dataset": str(dataset["id"]), "config": config}
     done = service.wait_for_job(service.post_job(**body))
-    assert done["status"] == "succeeded", done
+    assert done["status"] == "succeeded", done["error"]
     summary = done["result"]["summary"]
     assert (summary["metric"], summary["objective"]) == ("agreement", "distill")
     pruned, retrained = (summary[name]["metrics"][0] for name in ("pruned", "retrained"))
@@ -315,7 +315,7 @@ def test_the_same_job_gives_the_same_plan_and_weights(
 ) -> None:
     body = {"model": job["model"], "dataset": job["dataset"], "config": job["config"]}
     again = service.wait_for_job(service.post_job(**body))
-    assert again["result"]["version"] == str(int(job["result"]["version"]) + 1)
+    assert int(again["result"]["version"]) > int(job["result"]["version"])
     for name in ("plan.json", "weights.safetensors", "model.onnx", "pruned.pt2"):
         assert artifact(service, again, name) == artifact(service, job, name), name
 

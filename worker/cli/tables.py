@@ -97,7 +97,12 @@ def _print_search(console: Console, report: Json) -> None:
         title = f"Criteria, pruned and recalibrated: {report['criterion']} is used"
         _print(console, title, "criterion,>validation loss,>MACs left", rows)
     tried = [
-        (f"{t['asked']:.3f}", f"{t['macs']:.3f}", f"{t['drop']:+.4f}", str(t["is_kept"]).lower())
+        (
+            f"{t['asked']:.3f}",
+            f"{t['macs']:.3f}",
+            "diverged" if t["drop"] is None else f"{t['drop']:+.4f}",
+            str(t["is_kept"]).lower(),
+        )
         for t in report["accuracy_trials"]
     ]
     if tried:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from app.contracts.report import AccuracyTrial
 from app.contracts.spec import AccuracySelection
-from worker.engine.errors import DataError, PlanError
+from worker.engine.errors import DataError, DivergenceError, PlanError
 from worker.engine.graph.cost import CostModel
 from worker.engine.plan import Plan
 from worker.engine.retrain import Metrics
@@ -18,7 +18,7 @@ from worker.engine.selection import Budget
 from worker.pipeline.data import Split
 from worker.pipeline.inputs import Inputs
 from worker.pipeline.planning import Planner
-from worker.pipeline.training import Trained, start_of, train
+from worker.pipeline.training import start_of, train
 
 _FIRST_SHARE = 0.5
 _LEAST_SHARE = 0.01
@@ -35,8 +35,11 @@ class Found:
 def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
     """Return the smallest budget whose network keeps the promise.
 
+    A trial whose training diverges has not kept it, and the search goes on.
+
     Raises:
         DataError: There are no validation samples to measure on.
+        DivergenceError: Every trial diverged.
         PlanError: No trial kept the promise; the nearest is named.
     """
     dense = inputs.score(inputs.program, Split.VALIDATION)
@@ -62,10 +65,13 @@ def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
             low = share
         share = math.sqrt(low * high)
     if kept is None:
-        nearest = min(trials, key=lambda trial: trial.drop)
+        drops = [(trial.drop, trial.asked) for trial in trials if trial.drop is not None]
+        if not drops:
+            raise DivergenceError(f"training diverged in all of {spec.max_trials} trials")
+        drop, asked = min(drops)
         raise PlanError(
             f"no pruning kept max_drop {spec.max_drop:g} in {spec.max_trials} trials: the nearest "
-            f"lost {nearest.drop:.4f} with {nearest.asked:.3f} of the {spec.unit} left; allow more "
+            f"lost {drop:.4f} with {asked:.3f} of the {spec.unit} left; allow more "
             "trials, epochs or drop"
         )
     return Found(kept, tuple(trials))
@@ -92,24 +98,25 @@ def _try(  # what a trial is judged by
     key = f"{budget}" if cuts is not None else str(plan.axes)
     if key in known:  # another budget, the same widths
         return known[key].model_copy(update={"asked": budget.share})
-    trained = train(inputs, start_of(inputs, plan, cuts))
+    try:
+        trained = train(inputs, start_of(inputs, plan, cuts))
+    except DivergenceError as error:
+        inputs.reporter.warn(f"a trial with {budget.share:.3f} of the {budget.unit} left: {error}")
+        macs, params = shares_left(inputs, plan)
+        known[key] = AccuracyTrial(
+            asked=budget.share,
+            macs=macs,
+            params=params,
+            validation_metric=None,
+            drop=None,
+            is_kept=False,
+        )
+        return known[key]
     score = inputs.score(trained.program, Split.VALIDATION)
     assert score is not None  # noqa: S101  # the dense network has one
-    known[key] = _trial(inputs, trained, budget, score, dense, max_drop)
-    return known[key]
-
-
-def _trial(  # as above
-    inputs: Inputs,
-    trained: Trained,
-    budget: Budget,
-    score: Metrics,
-    dense: Metrics,
-    max_drop: float,
-) -> AccuracyTrial:
     drop = dense.score - score.score
     macs, params = shares_left(inputs, trained.plan)
-    return AccuracyTrial(
+    known[key] = AccuracyTrial(
         asked=budget.share,
         macs=macs,
         params=params,
@@ -117,6 +124,7 @@ def _trial(  # as above
         drop=drop,
         is_kept=drop <= max_drop + 1e-12,  # 0.92 - 0.91 is more than 0.01
     )
+    return known[key]
 
 
 def shares_left(inputs: Inputs, plan: Plan) -> tuple[float, float]:

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from app.contracts.report import Report
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
-from worker.engine.errors import DataError, PlanError
+from worker.engine.errors import DataError, DivergenceError, PlanError
+from worker.pipeline.inputs import Inputs
 from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
+from worker.pipeline.training import Start, Trained, train
 from worker.protocol import JobRequest, Metric, Progress
 
 RETRAIN = {"epochs": 2, "batch_size": 32, "optimizer": {"learning_rate": 0.05}}
@@ -201,6 +203,27 @@ def test_a_promise_of_accuracy_is_kept_or_the_job_says_why_not(tmp_path: Path) -
         PlanError, match=r"no pruning kept max_drop 0 in 1 trials: the nearest lost"
     ):
         run(tmp_path / "broken", {"selection": broken, "retrain": little}, model=trained_net(4))
+
+
+def test_a_search_goes_on_past_a_trial_that_diverges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def first_diverges(inputs: Inputs, start: Start) -> Trained:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise DivergenceError("the loss became nan")
+        return train(inputs, start)
+
+    monkeypatch.setattr("worker.pipeline.search.train", first_diverges)
+    selection = {"mode": "accuracy", "max_drop": 0.5, "max_trials": 2, "round_to": 1}
+    report, _ = run(tmp_path, {"selection": selection})
+    diverged, kept = report.accuracy_trials
+    assert (diverged.drop, diverged.is_kept) == (None, False)
+    assert kept.is_kept
+    assert kept.asked > diverged.asked
 
 
 def test_a_search_may_cut_on_the_way(tmp_path: Path) -> None:

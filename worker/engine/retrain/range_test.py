@@ -18,7 +18,7 @@ from worker.engine.retrain.augment import Augmentation
 from worker.engine.retrain.data import TrainingData, read_ahead
 from worker.engine.retrain.options import OptimizerKind, RetrainOptions
 from worker.engine.retrain.teacher import Teacher
-from worker.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
+from worker.engine.retrain.trainer import Lesson, Trainer, make_lesson, resolve_precision
 
 NUM_STEPS = 80
 _RANGES: Mapping[OptimizerKind, tuple[float, float]] = {"sgd": (1e-3, 1.0), "adamw": (1e-5, 0.1)}
@@ -26,6 +26,8 @@ _SMOOTHING = 0.9
 _BLOWN_UP = 3.0  # times the least loss
 _RISE = 0.1  # of the whole fall: past the noise of a smoothed loss
 _BACK_OFF = 2.0
+_LOWER = 100.0  # the range moves down by this much if even its lowest rate was too high
+_MAX_LOWERINGS = 3
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ def find_learning_rate(
 ) -> RangeTest:
     """Return the peak learning rate for training ``program``, which is not changed.
 
-    Same arguments, same answer. The learning rate of the options is ignored.
+    Same arguments, same answer. The learning rate of the options is ignored. Where even the lowest
+    rate blows the loss up (an output that starts many times its own variance away), lower ones are
+    tried.
 
     Raises:
         DataError: Samples or labels do not fit.
@@ -59,13 +63,30 @@ def find_learning_rate(
     taught = None
     if teacher is not None and options.objective.needs_teacher:
         taught = Teacher(teacher, data.source, data.train)
-    precision = resolve_precision(options, program)
-    trainer = Trainer(
-        program, options, precision, make_lesson(program, taught, options), masks or {}
-    )
+    lesson = make_lesson(program, taught, options)
+    low, high = _RANGES[options.optimizer.kind]
+    curve = _climb(program, data, options, lesson, masks or {}, (low, high))
+    for _ in range(_MAX_LOWERINGS):
+        if curve[_edge(curve)][0] / _BACK_OFF >= low:
+            break
+        low, high = low / _LOWER, high / _LOWER
+        curve = _climb(program, data, options, lesson, masks or {}, (low, high))
+    return RangeTest(_choose(curve, low, high), tuple(curve))
+
+
+def _climb(  # noqa: PLR0913, PLR0917  # what a training run needs, and the range
+    program: Program,
+    data: TrainingData,
+    options: RetrainOptions,
+    lesson: Lesson,
+    masks: Mapping[str, Tensor],
+    rates: tuple[float, float],
+) -> list[tuple[float, float]]:
+    """Train while the rate climbs; return (rate, smoothed loss) until the loss has blown up."""
+    low, high = rates
+    trainer = Trainer(program, options, resolve_precision(options, program), lesson, masks)
     trainer.module.train()
     augment = Augmentation(options.augment)
-    low, high = _RANGES[options.optimizer.kind]
     generator = torch.Generator().manual_seed(options.seed)
     curve: list[tuple[float, float]] = []
     average = 0.0
@@ -85,19 +106,24 @@ def find_learning_rate(
             curve.append((rate, smoothed))
             if smoothed > _BLOWN_UP * min(value for _, value in curve):
                 break
-    return RangeTest(_choose(curve, low, high), tuple(curve))
+    return curve
 
 
 def _choose(curve: list[tuple[float, float]], low: float, high: float) -> float:
     """Return half of the last rate before the loss rises, in two significant digits."""
+    rate = min(high, max(low, curve[_edge(curve)][0] / _BACK_OFF))
+    return round(rate, 1 - math.floor(math.log10(rate)))
+
+
+def _edge(curve: list[tuple[float, float]]) -> int:
+    """Return the index of the last rate before the loss rises."""
     losses = [loss for _, loss in curve]
     least = min(losses)
     limit = least + _RISE * max(0.0, losses[0] - least)
     edge = losses.index(least)
     while edge + 1 < len(curve) and losses[edge + 1] <= limit:
         edge += 1
-    rate = min(high, max(low, curve[edge][0] / _BACK_OFF))
-    return round(rate, 1 - math.floor(math.log10(rate)))
+    return edge
 
 
 def _chunks(train: Tensor, batch_size: int, generator: torch.Generator) -> list[Tensor]:

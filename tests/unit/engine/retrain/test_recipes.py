@@ -218,3 +218,16 @@ def test_the_range_test_stops_when_the_loss_blows_up() -> None:
     found = find_learning_rate(small_program(), loud, OPTIONS)
     assert len(found.curve) <= 80
     assert found.learning_rate <= 3.0
+
+
+def test_the_range_test_goes_lower_where_its_lowest_rate_is_too_high() -> None:
+    program, data = small_program(), small_data()
+    far = {"9.bias": program.tensors["9.bias"] + 10}
+    shifted = program.with_tensors({**program.tensors, **far})
+    options = replace(OPTIONS, objective=ObjectiveOptions("distill"))
+    found = find_learning_rate(program, data, options, shifted)
+    # An error of many times the output's variance: its gradient is as many times too steep.
+    assert found.learning_rate < 1e-3
+    optimizer = replace(options.optimizer, learning_rate=found.learning_rate)
+    trained = retrain(program, data, replace(options, optimizer=optimizer), teacher=shifted)
+    assert trained.history[-1].train_loss < trained.history[0].train_loss
