@@ -1,6 +1,7 @@
-# Targets: app (no torch), worker (CPU), worker-gpu. Build: docker build --target app -t secateur-app .
+# Targets: app (no torch), worker (CPU), worker-gpu, store (the S3 server of docker-compose.yml).
+# Build: docker build --target app -t secateur-app .
 FROM python:3.12-slim AS base
-ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 10001 secateur && mkdir /data && chown secateur /data
 WORKDIR /srv/secateur
 COPY pyproject.toml README.md LICENSE ./
@@ -21,11 +22,19 @@ FROM base AS worker
 # The CPU builds of torch are a tenth of the size of the CUDA ones.
 RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[worker]'
 USER secateur
+ENV SECATEUR_WORKER__HEARTBEAT_FILE=/tmp/heartbeat
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]
 CMD ["python", "-m", "celery", "--app", "worker.celery_app", "worker", "--pool", "threads", "-Q", "cpu", "-c", "1", "--without-mingle", "--without-gossip"]
 
 # Never run on a GPU by this project's own tests.
 FROM base AS worker-gpu
 RUN pip install '.[worker]'
 USER secateur
-ENV SECATEUR_WORKER__DEVICE=cuda
+ENV SECATEUR_WORKER__DEVICE=cuda SECATEUR_WORKER__HEARTBEAT_FILE=/tmp/heartbeat
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]
 CMD ["python", "-m", "celery", "--app", "worker.celery_app", "worker", "--pool", "threads", "-Q", "gpu", "-c", "1", "--without-mingle", "--without-gossip"]
+
+# The server's own image runs as root, and so would own the volume.
+FROM minio/minio:RELEASE.2025-09-07T16-13-09Z AS store
+COPY --from=base --chown=10001:10001 /data /data
+USER 10001

@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test check format clean
+.PHONY: help install serve demo test chaos check format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ check: install ## Format, lint, types, import rules, fast tests
 
 test: check ## Everything: `make check`, then properties and the tests that start real parts
 	$(PYTEST) tests --ignore tests/unit
+
+chaos: install ## Kill parts of a running service N times at random moments: make chaos N=100 SEED=0
+	$(BIN)/python -m tests.chaos --runs $(or $(N),100) --seed $(or $(SEED),0)
 
 format: install ## Rewrite the sources in house format
 	$(BIN)/ruff check --fix .

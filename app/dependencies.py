@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.contracts.database import Sessions
 from app.contracts.errors import UnauthenticatedError
 from app.contracts.settings import Settings
 from app.contracts.storage import ObjectStore
-from app.keys.service import ADMIN, Principal, authenticate
+from app.jobs.lines import Lines
+from app.jobs.reader import JobReader
+from app.keys.cache import KeyCache
+from app.keys.service import ADMIN, Principal
 from app.queue import JobQueue
 
 DEFAULT_TENANT = "default"
@@ -24,9 +28,12 @@ class Context:
     sessions: Sessions
     store: ObjectStore
     queue: JobQueue
+    lines: Lines
+    job_reader: JobReader
+    keys: KeyCache
 
 
-def get_context(request: Request) -> Context:
+async def get_context(request: Request) -> Context:
     """Return what the lifespan made."""
     context: Context = request.app.state.context
     return context
@@ -36,7 +43,7 @@ ContextDep = Annotated[Context, Depends(get_context)]
 _bearer = HTTPBearer(auto_error=False, description="A key such as sec_<id>_<secret>.")
 
 
-def get_principal(
+async def get_principal(
     context: ContextDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal:
@@ -49,7 +56,9 @@ def get_principal(
         return Principal(DEFAULT_TENANT, frozenset({ADMIN}))
     if credentials is None:
         raise UnauthenticatedError("send an API key: Authorization: Bearer sec_…")
-    return authenticate(context.sessions, credentials.credentials)
+    key = credentials.credentials
+    known = context.keys.recall(key)
+    return known if known is not None else await run_in_threadpool(context.keys.look_up, key)
 
 
 PrincipalDep = Annotated[Principal, Depends(get_principal)]

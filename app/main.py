@@ -1,6 +1,7 @@
 """The API's composition root: `create_app` and its lifespan, and nothing else."""
 
 import ipaddress
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,8 @@ from fastapi import FastAPI
 from app import health, schemas
 from app.artifacts.routes import router as artifacts
 from app.contracts.database import create_database, create_sessions
+from app.contracts.garbage import clean_uploads
+from app.contracts.object_lock import create_object_lock
 from app.contracts.settings import Settings, load_settings
 from app.contracts.storage import open_store
 from app.contracts.telemetry import configure_logging
@@ -17,9 +20,12 @@ from app.dependencies import Context
 from app.errors import install_error_handlers
 from app.inference.routes import router as inference
 from app.inference.service import InferenceService
+from app.jobs.lines import Lines
 from app.jobs.plans import router as plans
+from app.jobs.reader import JobReader
 from app.jobs.routes import router as jobs
 from app.jobs.schemas import JobCreate
+from app.keys.cache import KeyCache
 from app.middleware import BodyLimitMiddleware, RequestMiddleware
 from app.models.routes import router as models
 from app.openapi import install_openapi
@@ -42,10 +48,20 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         engine = create_database(settings.database_url, pool_size=settings.database.pool_size)
-        store = open_store(settings.storage_url, settings.storage)
+        lock = create_object_lock(engine)
+        store = open_store(settings.storage_url, settings.storage, lock.shared)
         sessions = create_sessions(engine)
         doorbell = queue or CeleryJobQueue(settings.queue_url)
-        app.state.context = Context(settings, sessions, store, doorbell)
+        clean_uploads(settings.scratch_dir, time.time() - settings.storage.orphan_seconds)
+        app.state.context = Context(
+            settings,
+            sessions,
+            store,
+            doorbell,
+            lines=Lines(sessions),
+            job_reader=JobReader(sessions),
+            keys=KeyCache(sessions),
+        )
         app.state.inference = InferenceService(settings, sessions, store)
         yield
         app.state.inference.close()

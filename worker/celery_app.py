@@ -8,17 +8,27 @@ happens in each job's own process.
 import threading
 from typing import Any
 
+import structlog
 from celery import Celery
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import heartbeat_sent, setup_logging, worker_ready, worker_shutting_down
 from kombu.entity import Exchange, Queue
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from app.contracts.database import create_database, create_sessions
+from app.contracts.object_lock import create_object_lock
 from app.contracts.settings import Settings, load_settings
 from app.contracts.storage import open_store
-from app.contracts.tasks import QUEUE_MAINTENANCE, QUEUES, REAP, RING, RUN_JOB
+from app.contracts.tasks import COLLECT, DELIVER, QUEUE_MAINTENANCE, QUEUES, REAP, RING, RUN_JOB
 from app.contracts.telemetry import configure_logging
+from worker.garbage import GarbageTask
+from worker.health import beat
+from worker.orphans import clean_orphans
 from worker.runner import Runner
 from worker.tasks import register_tasks
+from worker.webhooks import create_deliverer
+
+log = structlog.get_logger(__name__)
 
 _SOCKET_TIMEOUT_SECONDS = 30
 
@@ -38,7 +48,7 @@ def create_celery(settings: Settings) -> Celery:
         task_create_missing_queues=False,
         task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_default_queue=QUEUE_MAINTENANCE,
-        task_routes={RING: {"queue": QUEUE_MAINTENANCE}, REAP: {"queue": QUEUE_MAINTENANCE}},
+        task_routes={name: {"queue": QUEUE_MAINTENANCE} for name in (RING, REAP, COLLECT, DELIVER)},
         worker_soft_shutdown_timeout=settings.worker.cancel_grace_seconds + 5,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
@@ -47,12 +57,15 @@ def create_celery(settings: Settings) -> Celery:
             "socket_connect_timeout": _SOCKET_TIMEOUT_SECONDS,
             "socket_keepalive": True,
         },
-        beat_scheduler="celery.beat:Scheduler",  # in memory: nothing to remember between starts
+        # In memory: nothing to remember between starts.
+        beat_scheduler="worker.scheduler:WatchedScheduler",
         beat_schedule={
             name: {"task": name, "schedule": seconds, "options": {"expires": seconds}}
             for name, seconds in (
                 (RING, settings.queue.ring_seconds),
                 (REAP, settings.worker.reap_seconds),
+                (COLLECT, settings.storage.collect_seconds),
+                (DELIVER, settings.webhooks.deliver_seconds),
             )
         },
     )
@@ -61,24 +74,37 @@ def create_celery(settings: Settings) -> Celery:
 
 def _configure(settings: Settings) -> Celery:
     celery = create_celery(settings)
-    sessions = create_sessions(
-        create_database(settings.database_url, pool_size=settings.database.pool_size)
-    )
-    store = open_store(settings.storage_url, settings.storage)
+    engine = create_database(settings.database_url, pool_size=settings.database.pool_size)
+    sessions, lock = create_sessions(engine), create_object_lock(engine)
+    store = open_store(settings.storage_url, settings.storage, lock.shared)
+    garbage = GarbageTask(settings, sessions, store, lock)
     stopping = threading.Event()
 
     def ring(job_id: str, queue: str) -> None:
-        celery.send_task(RUN_JOB, args=[job_id], queue=queue)
+        try:
+            celery.send_task(RUN_JOB, args=[job_id], queue=queue, retry=False)
+        except (OperationalError, RedisError, OSError):
+            log.warning("queue.ring_lost", job_id=job_id, queue=queue)
 
     def on_shutdown(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         stopping.set()
 
+    def on_ready(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
+        clean_orphans(settings.scratch_dir)
+        garbage.clean_scratch()
+
     def on_logging(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         configure_logging(settings)
 
+    def on_heartbeat(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
+        beat(settings)
+
+    heartbeat_sent.connect(on_heartbeat, weak=False)
     worker_shutting_down.connect(on_shutdown, weak=False)
+    worker_ready.connect(on_ready, weak=False)
     setup_logging.connect(on_logging, weak=False)
-    register_tasks(celery, Runner(settings, sessions, store, ring, stopping))
+    runner = Runner(settings, sessions, store, ring, stopping)
+    register_tasks(celery, runner, garbage, create_deliverer(settings.webhooks, sessions))
     return celery
 
 

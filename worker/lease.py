@@ -20,6 +20,7 @@ class Lease:
     Attributes:
         is_lost: Set when another claim took over; whatever was computed must be thrown away.
         is_cancel_requested: Set when the user cancelled the job.
+        is_pause_requested: Set when the user paused it.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Lease:
     ) -> None:
         self.is_lost = threading.Event()
         self.is_cancel_requested = threading.Event()
+        self.is_pause_requested = threading.Event()
         self._sessions, self._claim = sessions, claim
         self._lease_seconds, self._heartbeat_seconds = lease_seconds, heartbeat_seconds
         self._is_over = threading.Event()
@@ -59,3 +61,5 @@ class Lease:
                 return
             if status.is_cancel_requested:
                 self.is_cancel_requested.set()
+            if status.is_pause_requested:
+                self.is_pause_requested.set()

@@ -41,6 +41,9 @@ class JobRequest(_Message):
     class_names: tuple[str, ...] | None = None
     output_dir: Path
     checkpoint_dir: Path
+    checkpoint_seconds: float = Field(
+        default=60.0, description="How often training saves its state, besides every epoch."
+    )
     cache_dir: Path | None = Field(
         default=None, description="What jobs of one worker share, such as saliencies."
     )
@@ -84,6 +87,12 @@ class Warned(_Message):
     message: str
 
 
+class Saved(_Message):
+    """The child has saved a state in ``checkpoint_dir`` from which it can go on."""
+
+    type: Literal["saved"] = "saved"
+
+
 class OutputFile(_Message):
     """One file the child left in ``output_dir``."""
 
@@ -116,6 +125,7 @@ class Failed(_Message):
 
 
 Message = Annotated[
-    StageStarted | Progress | Metric | Warned | Succeeded | Failed, Field(discriminator="type")
+    StageStarted | Progress | Metric | Warned | Saved | Succeeded | Failed,
+    Field(discriminator="type"),
 ]
 MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)

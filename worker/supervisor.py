@@ -72,6 +72,7 @@ def run_process(  # noqa: PLR0913  # everything a process depends on
     *,
     argv: Sequence[str] = PIPELINE,
     environment: Mapping[str, str] | None = None,
+    on_start: Callable[[int], None] | None = None,
 ) -> Finished:
     """Run a job's process to its end.
 
@@ -83,6 +84,7 @@ def run_process(  # noqa: PLR0913  # everything a process depends on
         is_interrupted: Asked at every poll; True stops the process.
         argv: The command.
         environment: Ours, from which a few names are handed on.
+        on_start: Called with the process's id.
     """
     path = folder / "request.json"
     path.write_text(request.model_dump_json())
@@ -102,6 +104,8 @@ def run_process(  # noqa: PLR0913  # everything a process depends on
         )
     os.close(writer)
     try:
+        if on_start is not None:
+            on_start(process.pid)
         ending = _listen(reader, limits, on_messages, is_interrupted)
         if not isinstance(ending, Ending) or ending is Ending.DIED:
             _wait(process, limits.grace_seconds)  # it is ending by itself

@@ -2,11 +2,15 @@
 
 from celery import Celery
 
-from app.contracts.tasks import REAP, RING, RUN_JOB
+from app.contracts.tasks import COLLECT, DELIVER, REAP, RING, RUN_JOB
+from worker.garbage import GarbageTask
 from worker.runner import Runner
+from worker.webhooks import Deliverer
 
 
-def register_tasks(celery: Celery, runner: Runner) -> None:
+def register_tasks(
+    celery: Celery, runner: Runner, garbage: GarbageTask, deliverer: Deliverer
+) -> None:
     """Register every task of the service on ``celery``."""
 
     @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
@@ -20,3 +24,11 @@ def register_tasks(celery: Celery, runner: Runner) -> None:
     @celery.task(name=REAP)  # type: ignore[untyped-decorator]
     def reap() -> None:
         runner.reap()
+
+    @celery.task(name=COLLECT)  # type: ignore[untyped-decorator]
+    def collect() -> None:
+        garbage.collect()
+
+    @celery.task(name=DELIVER)  # type: ignore[untyped-decorator]
+    def deliver() -> None:
+        deliverer.deliver()

@@ -53,15 +53,20 @@ def current_time(session: Session) -> float:
 
 
 def create_database(url: str, *, pool_size: int = 10) -> Engine:
-    """Return an engine for ``url`` (``sqlite:///…`` or ``postgresql+psycopg://…``)."""
+    """Return an engine for ``url`` (``sqlite:///…`` or ``postgresql+psycopg://…``).
+
+    Its errors name no values: a webhook's secret would end up in the log.
+    """
     if url.startswith("sqlite"):
-        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+        engine = create_engine(
+            url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, hide_parameters=True
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(url, pool_size=pool_size, pool_pre_ping=True)
+    return create_engine(url, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
 
 
 def create_sessions(engine: Engine) -> Sessions:

@@ -29,8 +29,12 @@ class JobState(StrEnum):
 
 
 MOVES: dict[JobState, frozenset[JobState]] = {
-    JobState.VALIDATING: frozenset({JobState.QUEUED, JobState.FAILED, JobState.CANCELLED}),
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.CANCELLED, JobState.EXPIRED}),
+    JobState.VALIDATING: frozenset(
+        {JobState.QUEUED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+    ),
+    JobState.QUEUED: frozenset(
+        {JobState.RUNNING, JobState.PAUSED, JobState.CANCELLED, JobState.EXPIRED}
+    ),
     JobState.RUNNING: frozenset(
         {
             JobState.SUCCEEDED,
@@ -40,7 +44,10 @@ MOVES: dict[JobState, frozenset[JobState]] = {
             JobState.PAUSING,
         }
     ),
-    JobState.PAUSING: frozenset({JobState.PAUSED, JobState.CANCELLING, JobState.QUEUED}),
+    # A job may end before its worker hears of the pause.
+    JobState.PAUSING: frozenset(
+        {JobState.PAUSED, JobState.CANCELLING, JobState.SUCCEEDED, JobState.FAILED}
+    ),
     JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED}),
     JobState.SUCCEEDED: frozenset(),
@@ -136,7 +143,7 @@ FAILURES: dict[FailureCode, Failure] = {
     ),
     FailureCode.OUT_OF_MEMORY: Failure(
         is_retryable=True,
-        message="The job ran out of memory.",
+        message="The job ran out of memory, and again with batches of half the size.",
         hint="Use a smaller retrain.batch_size, or a worker with more memory.",
     ),
     FailureCode.DATA_ERROR: Failure(

@@ -63,6 +63,12 @@ class StorageSettings(_Group):
     region: str | None = None
     access_key_id: SecretStr | None = None
     secret_access_key: SecretStr | None = None
+    orphan_seconds: Annotated[float, Field(ge=60)] = Field(
+        default=86_400.0, description="How long an object that nothing refers to is left alone."
+    )
+    collect_seconds: Seconds = Field(
+        default=3600.0, description="How often such objects, and scratch, are looked for."
+    )
 
 
 class WorkerSettings(_Group):
@@ -82,6 +88,18 @@ class WorkerSettings(_Group):
     intake_time_limit_seconds: Seconds = 600.0
     cancel_grace_seconds: Seconds = 5.0
     max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    checkpoint_seconds: Seconds = Field(
+        default=60.0,
+        description="How often a job in training is saved, on disk and in the object store.",
+    )
+    gpus: tuple[Annotated[str, Field(pattern=r"^(GPU|MIG)-[\w/-]+$")], ...] = Field(
+        default=(),
+        description="With device cuda: UUIDs that get a worker each from `secateur serve`; empty: "
+        "all.",
+    )
+    heartbeat_file: Path | None = Field(
+        default=None, description="Touched every few seconds; what `python -m worker.health` reads."
+    )
     memory_bytes: Bytes | None = Field(
         default=None, description="Private memory of one job's process; unset: no limit."
     )
@@ -110,6 +128,27 @@ class InferenceSettings(_Group):
     cache_bytes: Bytes = 1 * GIBIBYTE
 
 
+class WebhookSettings(_Group):
+    """How receivers are told about jobs."""
+
+    deliver_seconds: Seconds = Field(
+        default=2.0, description="How often deliveries that are due are looked for."
+    )
+    timeout_seconds: Seconds = Field(
+        default=10.0, description="Of one attempt, from the connection to the answer's head."
+    )
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=8, description="Waits between them are 5 s, 20 s, 80 s and so on, up to 6 hours."
+    )
+    are_private_addresses_allowed: bool = Field(
+        default=False,
+        description="Whether loopback and private addresses may be called, for receivers inside.",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of authorities to trust besides the system's."
+    )
+
+
 class Settings(BaseSettings):
     """All settings; ``Settings()`` reads the environment."""
 
@@ -127,6 +166,7 @@ class Settings(BaseSettings):
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     inference: InferenceSettings = InferenceSettings()
+    webhooks: WebhookSettings = WebhookSettings()
 
     @property
     def database_url(self) -> str:

@@ -1,7 +1,8 @@
 """The rows: the one truth about models, data sets, jobs, events, artifacts and keys.
 
 Times are seconds since the epoch by the *database's* clock (`database.database_now`), so that
-workers on machines with different clocks agree about leases. JSON columns hold public values only.
+workers on machines with different clocks agree about leases. JSON columns hold public values only,
+except ``JobRow.webhook``, whose secret no answer and no log may show.
 """
 
 from typing import Any
@@ -51,9 +52,9 @@ class ModelRow(Base):
     format: Mapped[str]  # pt2 | safetensors
     architecture: Mapped[Json | None]  # of safetensors: what they are the weights of
     filename: Mapped[str | None]
-    sha256: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
     num_bytes: Mapped[int] = mapped_column(BigInteger)
-    onnx_sha256: Mapped[str | None]
+    onnx_sha256: Mapped[str | None] = mapped_column(index=True)
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"))
     job_id: Mapped[str | None] = mapped_column(index=True)
     preprocess: Mapped[Json | None]
@@ -76,7 +77,7 @@ class DatasetRow(Base):
     status: Mapped[str]  # validating | ready | rejected
     format: Mapped[str]  # npz | zip | tar | parquet
     filename: Mapped[str | None]
-    sha256: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
     num_bytes: Mapped[int] = mapped_column(BigInteger)
     preprocess: Mapped[Json]
     summary: Mapped[Json | None]  # num_samples, sample_shape, num_classes, class_names, splits
@@ -106,8 +107,8 @@ class JobRow(Base):
 
     __tablename__ = "job"
     __table_args__ = (
-        Index("ix_job_tenant_created", "tenant", "kind", "created_at", "id"),
-        Index("ix_job_state_queue", "state", "queue", "created_at"),
+        Index("ix_job_tenant_kind", "tenant", "kind", "id"),  # lists go by id, which is by time
+        Index("ix_job_queue_state", "queue", "state", "tenant", "created_at"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -136,9 +137,18 @@ class JobRow(Base):
     num_events: Mapped[int] = mapped_column(Integer)
     not_before: Mapped[float | None]  # back-off
     rung_at: Mapped[float | None]  # when the doorbell was last rung
+    expires_at: Mapped[float | None]  # a job that has not begun by then never will
+    time_limit_seconds: Mapped[float | None]  # of running, over all attempts
+    claimed_at: Mapped[float | None]  # when the present attempt began
+    seconds_run: Mapped[float] = mapped_column(server_default="0")  # in attempts that have ended
+    batch_divisor: Mapped[int] = mapped_column(Integer, server_default="1")  # after out of memory
+    checkpoint: Mapped[Json | None]  # token, SHA-256 by file: where others go on
+    webhook: Mapped[Json | None]  # url, secret, events
     created_at: Mapped[float]
     queued_at: Mapped[float | None]
     started_at: Mapped[float | None]
+    pause_requested_at: Mapped[float | None]
+    paused_at: Mapped[float | None]
     cancel_requested_at: Mapped[float | None]
     finished_at: Mapped[float | None]
 
@@ -155,6 +165,26 @@ class EventRow(Base):
     created_at: Mapped[float]
 
 
+class WebhookRow(Base):
+    """An event on its way to a job's webhook, made in the transaction of the event."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        Index("ix_webhook_delivery_job_event", "job_id", "event_number", unique=True),
+        Index("ix_webhook_delivery_due", "state", "not_before"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"))
+    event_number: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str]  # pending | delivered | failed
+    attempt: Mapped[int] = mapped_column(Integer)
+    not_before: Mapped[float]
+    last_answer: Mapped[str | None]  # a status code, or why there was none
+    created_at: Mapped[float]
+    delivered_at: Mapped[float | None]
+
+
 class ArtifactRow(Base):
     """One immutable file that a job made."""
 
@@ -165,7 +195,7 @@ class ArtifactRow(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
     name: Mapped[str]
     media_type: Mapped[str]
-    sha256: Mapped[str]
+    sha256: Mapped[str] = mapped_column(index=True)
     num_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[float]
 

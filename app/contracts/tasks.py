@@ -5,6 +5,8 @@ from app.contracts.job import JobKind
 RUN_JOB = "secateur.run_job"  # args: (job_id,)
 RING = "secateur.ring"  # periodic: ring again for rows that stayed queued
 REAP = "secateur.reap"  # periodic: take back expired leases
+COLLECT = "secateur.collect"  # periodic: remove what nothing refers to
+DELIVER = "secateur.deliver"  # periodic: send what is due to webhooks
 
 QUEUE_CPU = "cpu"
 QUEUE_GPU = "gpu"

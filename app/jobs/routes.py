@@ -23,6 +23,7 @@ from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import RESPONSES
 from app.idempotency import idempotency_key
 from app.jobs import service
+from app.jobs.lines import Standing
 from app.jobs.schemas import Artifact, Event, Job, JobCreate, to_artifact, to_event, to_job
 from app.keys.service import Principal
 from app.openapi import reference
@@ -98,7 +99,7 @@ async def read(  # query parameters and headers
 ) -> Response:
     """Read a job; with ``wait``, answer when its state or stage changes, or when time is up."""
     principal.require("jobs:read")
-    row, position = await run_in_threadpool(service.read, context, principal.tenant, job_id)
+    row, standing = await service.read(context, principal.tenant, job_id)
     seen = (row.state, row.stage)
     end = asyncio.get_running_loop().time() + wait
     while (
@@ -107,8 +108,8 @@ async def read(  # query parameters and headers
         and asyncio.get_running_loop().time() < end
     ):
         await asyncio.sleep(_POLL_SECONDS)
-        row, position = await run_in_threadpool(service.read, context, principal.tenant, job_id)
-    return _job_response(row, position, if_none_match)
+        row, standing = await service.read(context, principal.tenant, job_id)
+    return _job_response(row, standing, if_none_match)
 
 
 @router.get("/{job_id}/events", response_model=list[Event])
@@ -138,6 +139,20 @@ def cancel(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
     """Cancel a job that has not ended."""
     principal.require("jobs:write")
     return to_job(service.cancel(context, principal.tenant, job_id))
+
+
+@router.post("/{job_id}/pause")
+def pause(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
+    """Save a job's state and let its worker go; `resume` goes on from there."""
+    principal.require("jobs:write")
+    return to_job(service.pause(context, principal.tenant, job_id))
+
+
+@router.post("/{job_id}/resume")
+def resume(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
+    """Queue a paused job again."""
+    principal.require("jobs:write")
+    return to_job(service.resume(context, principal.tenant, job_id))
 
 
 @router.get("/{job_id}/artifacts")
@@ -213,8 +228,8 @@ def _text(form: FormData, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _job_response(row: JobRow, position: int | None, if_none_match: str | None) -> Response:
-    body = to_job(row, position).model_dump_json()
+def _job_response(row: JobRow, standing: Standing | None, if_none_match: str | None) -> Response:
+    body = to_job(row, standing).model_dump_json()
     headers = {"ETag": f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'}
     if not JobState(row.state).is_final:
         headers["Retry-After"] = _RETRY_AFTER_SECONDS

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.contracts.spec import PruneConfig
 from app.contracts.tables import ArtifactRow, EventRow, JobRow
+from app.contracts.webhook import WebhookSpec
+from app.jobs.lines import Standing
 from app.models.schemas import Metadata
 from app.paging import to_time
 
@@ -33,6 +35,23 @@ class JobCreate(BaseModel):
     )
     config: PruneConfig = PruneConfig()
     metadata: Metadata = Field(default_factory=dict, max_length=50)
+    start_within_seconds: float | None = Field(
+        default=None, gt=0, le=31_536_000, description="A job that has not begun by then expires."
+    )
+    time_limit_seconds: float | None = Field(
+        default=None, gt=0, description="Of running, over all attempts."
+    )
+    max_attempts: int | None = Field(
+        default=None, ge=1, description="How often it is tried when a worker is lost."
+    )
+    webhook: WebhookSpec | None = Field(default=None, description="Who is told about the job.")
+
+
+class Webhook(BaseModel):
+    """Who is told about a job; the secret is not shown."""
+
+    url: str
+    events: list[str]
 
 
 class Artifact(BaseModel):
@@ -68,7 +87,11 @@ class Job(BaseModel):
     stage: str | None
     progress: dict[str, Any] | None = Field(description="fraction, step, num_steps, eta_seconds.")
     attempt: int
+    max_attempts: int
     queue_position: int | None = Field(description="Jobs ahead of this one while it is queued.")
+    estimated_wait_seconds: float | None = Field(
+        description="Until it begins, by what jobs took lately; null while nothing is known."
+    )
     model: str | None
     dataset: str | None
     sweep: str | None = Field(description="The sweep that it is part of.")
@@ -78,14 +101,21 @@ class Job(BaseModel):
     error: dict[str, Any] | None = Field(description="code, message, stage, retryable, hint.")
     warnings: list[str]
     metadata: Metadata
+    webhook: Webhook | None
     created_at: datetime | None
     queued_at: datetime | None
     started_at: datetime | None
+    pause_requested_at: datetime | None
+    paused_at: datetime | None
+    cancel_requested_at: datetime | None
     finished_at: datetime | None
+    expires_at: datetime | None = Field(description="If it has not begun by then.")
+    time_limit_seconds: float | None
+    seconds_run: float = Field(description="In attempts that have ended.")
     urls: dict[str, str]
 
 
-def to_job(row: JobRow, queue_position: int | None = None) -> Job:
+def to_job(row: JobRow, standing: Standing | None = None) -> Job:
     """Return a row as the API shows it."""
     base = f"/v1/jobs/{row.id}"
     return Job(
@@ -94,7 +124,9 @@ def to_job(row: JobRow, queue_position: int | None = None) -> Job:
         stage=row.stage,
         progress=row.progress,
         attempt=row.attempt,
-        queue_position=queue_position,
+        max_attempts=row.max_attempts,
+        queue_position=standing.position if standing is not None else None,
+        estimated_wait_seconds=standing.wait_seconds if standing is not None else None,
         model=row.model_id,
         dataset=row.dataset_id,
         sweep=row.sweep_id,
@@ -104,17 +136,32 @@ def to_job(row: JobRow, queue_position: int | None = None) -> Job:
         error=row.error,
         warnings=row.warnings,
         metadata=row.meta,
+        webhook=_to_webhook(row),
         created_at=to_time(row.created_at),
         queued_at=to_time(row.queued_at),
         started_at=to_time(row.started_at),
+        pause_requested_at=to_time(row.pause_requested_at),
+        paused_at=to_time(row.paused_at),
+        cancel_requested_at=to_time(row.cancel_requested_at),
         finished_at=to_time(row.finished_at),
+        expires_at=to_time(row.expires_at),
+        time_limit_seconds=row.time_limit_seconds,
+        seconds_run=round(row.seconds_run, 3),
         urls={
             "self": base,
             "events": f"{base}/events",
             "artifacts": f"{base}/artifacts",
             "cancel": f"{base}/cancel",
+            "pause": f"{base}/pause",
+            "resume": f"{base}/resume",
         },
     )
+
+
+def _to_webhook(row: JobRow) -> Webhook | None:
+    if row.webhook is None:
+        return None
+    return Webhook(url=row.webhook["url"], events=row.webhook["events"])
 
 
 def to_event(row: EventRow) -> Event:

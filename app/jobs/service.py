@@ -4,7 +4,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.contracts.database import reading
@@ -18,6 +19,7 @@ from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.datasets import service as datasets
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once
+from app.jobs.lines import Standing
 from app.jobs.schemas import JobCreate, to_job
 from app.models import service as models
 from app.paging import fetch_page
@@ -42,7 +44,7 @@ def create(
         refuse_bad_inputs(session, key.tenant, body)
         config = sent.get("config", {})
         job = insert(context, session, key.tenant, body, config, rings)
-        return job.id, to_job(job, _position(session, job)).model_dump_json()
+        return job.id, to_job(job, context.lines.standing(job, session)).model_dump_json()
 
     return _create(context, key, make, rings)
 
@@ -106,17 +108,25 @@ def find(session: Session, tenant: str, job_id: str) -> JobRow:
     Raises:
         NotFoundError: There is none, or it is somebody else's.
     """
-    row = session.get(JobRow, job_id)
+    return _show(session.get(JobRow, job_id), tenant, job_id)
+
+
+def _show(row: JobRow | None, tenant: str, job_id: str) -> JobRow:
     if row is None or row.tenant != tenant or row.kind != JobKind.PRUNE:
         raise NotFoundError(f"there is no job {job_id[:64]!r}")
     return row
 
 
-def read(context: Context, tenant: str, job_id: str) -> tuple[JobRow, int | None]:
-    """Return a job and its place in the queue."""
-    with reading(context.sessions) as session:
-        row = find(session, tenant, job_id)
-        return row, _position(session, row)
+async def read(context: Context, tenant: str, job_id: str) -> tuple[JobRow, Standing | None]:
+    """Return a job and its place in line.
+
+    Raises:
+        NotFoundError: There is none, or it is somebody else's.
+    """
+    row = _show(await context.job_reader.read(job_id), tenant, job_id)
+    if context.lines.must_look(row):
+        return row, await run_in_threadpool(context.lines.standing, row)
+    return row, context.lines.standing(row)
 
 
 def page(
@@ -136,6 +146,30 @@ def cancel(context: Context, tenant: str, job_id: str) -> JobRow:
     with context.sessions.begin() as session:
         find(session, tenant, job_id)
         return jobs.request_cancel(session, job_id)
+
+
+def pause(context: Context, tenant: str, job_id: str) -> JobRow:
+    """Pause a job.
+
+    Raises:
+        ConflictError: It has ended, is being cancelled, or still waits for its inputs.
+    """
+    with context.sessions.begin() as session:
+        find(session, tenant, job_id)
+        return jobs.request_pause(session, job_id)
+
+
+def resume(context: Context, tenant: str, job_id: str) -> JobRow:
+    """Let a paused job go on.
+
+    Raises:
+        ConflictError: It is not paused.
+    """
+    with context.sessions.begin() as session:
+        find(session, tenant, job_id)
+        row = jobs.resume(session, job_id)
+    context.queue.ring(row.id, row.queue)
+    return row
 
 
 def events(
@@ -182,27 +216,50 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     """Insert a job in the caller's transaction, and note whom to ring for it afterwards.
 
     Raises:
-        InvalidInputError: The config needs data and there is none.
+        InvalidInputError: The config needs data and there is none, or the webhook is not public.
     """
     config, warnings = resolve(body)
-    worker = context.settings.worker
+    _refuse_beyond_limits(context, body)
+    worker, webhooks = context.settings.worker, context.settings.webhooks
     new = NewJob(
         tenant=tenant,
         kind=JobKind.PRUNE,
         config=json.loads(json.dumps(sent)),
         resolved=config.model_dump(mode="json"),
         device=worker.device,
-        max_attempts=worker.max_attempts,
+        max_attempts=body.max_attempts or worker.max_attempts,
         model_id=body.model,
         dataset_id=body.dataset,
+        start_within_seconds=body.start_within_seconds,
+        time_limit_seconds=body.time_limit_seconds,
         metadata=dict(body.metadata),
         warnings=warnings,
         place=place,
+        webhook=(
+            body.webhook.to_row(are_private_allowed=webhooks.are_private_addresses_allowed)
+            if body.webhook is not None
+            else None
+        ),
     )
     job = jobs.create_job(session, new)
     if job.state == JobState.QUEUED:
         rings.append((job.id, job.queue))
     return job
+
+
+def _refuse_beyond_limits(context: Context, body: JobCreate) -> None:
+    """Refuse to promise what the service's own settings forbid."""
+    worker = context.settings.worker
+    for name, most in (
+        ("max_attempts", worker.max_attempts),
+        ("time_limit_seconds", worker.time_limit_seconds),
+    ):
+        value = getattr(body, name)
+        if value is not None and value > most:
+            raise InvalidInputError(
+                f"{name} is {value:g}, and this service allows {most:g} at most",
+                details=[ErrorDetail(f"/{name}", f"more than {most:g}")],
+            )
 
 
 def resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
@@ -226,14 +283,3 @@ def resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
         return config, ()
     retrain = config.retrain.model_copy(update={"epochs": 0})
     return config.model_copy(update={"retrain": retrain}), (_NO_DATA,)
-
-
-def _position(session: Session, job: JobRow) -> int | None:
-    if job.state != JobState.QUEUED:
-        return None
-    ahead = select(func.count()).where(
-        JobRow.state == JobState.QUEUED,
-        JobRow.queue == job.queue,
-        JobRow.queued_at < job.queued_at,
-    )
-    return session.scalar(ahead)

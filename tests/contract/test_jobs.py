@@ -16,6 +16,7 @@ from app.contracts.repositories import jobs, leases
 from app.contracts.repositories.events import list_events
 from app.contracts.repositories.jobs import NewJob
 from app.contracts.repositories.leases import Claim, Outcome, StoredFile
+from app.contracts.repositories.line import look_along
 from app.contracts.tables import ArtifactRow, Base, DatasetRow, JobRow, ModelRow
 
 
@@ -52,9 +53,9 @@ def add_dataset(sessions: Sessions, status: str = "ready") -> str:
 
 
 def add_job(sessions: Sessions, kind: JobKind = JobKind.PRUNE, **changes: object) -> str:
-    values = {"model_id": None, "dataset_id": None, "max_attempts": 3, **changes}
+    values = {"model_id": None, "dataset_id": None, "max_attempts": 3, "tenant": "t", **changes}
     with sessions.begin() as session:
-        new = NewJob("t", kind, {}, {}, "cpu", **values)  # type: ignore[arg-type]
+        new = NewJob(kind=kind, config={}, resolved={}, device="cpu", **values)  # type: ignore[arg-type]
         return jobs.create_job(session, new).id
 
 
@@ -231,3 +232,149 @@ def test_lost_doorbells_are_rung_again_but_not_all_the_time(sessions: Sessions) 
         assert jobs.take_unrung(session, 60) == []  # it was rung when it was created
         assert jobs.take_unrung(session, -1) == [(job_id, "cpu")]
         assert jobs.take_unrung(session, 60) == []
+
+
+def claim_next(sessions: Sessions) -> str | None:
+    with sessions.begin() as session:
+        found = leases.claim_next(session, queue="cpu", owner="w", lease_seconds=30)
+    return found.job_id if found is not None else None
+
+
+def test_tenants_take_turns(sessions: Sessions) -> None:
+    many = [add_job(sessions, tenant="many") for _ in range(4)]
+    few = [add_job(sessions, tenant="few") for _ in range(2)]
+    with sessions() as session:
+        line = look_along(session, "cpu")
+    order = [claim_next(sessions) for _ in range(7)]
+    assert order == [many[0], few[0], many[1], few[1], many[2], many[3], None]
+    assert sorted(line.positions, key=lambda job_id: line.positions[job_id]) == order[:-1]
+
+
+def test_the_line_says_how_long_it_is(sessions: Sessions) -> None:
+    done, running, *waiting = [add_job(sessions) for _ in range(4)]
+    held = claimed(sessions, done)
+    with sessions.begin() as session:
+        session.get_one(JobRow, done).claimed_at = current_time(session) - 60
+        session.get_one(JobRow, done).kind = JobKind.PLAN
+        leases.finish(session, held, Outcome({}, {}, (), None, None))
+    claimed(sessions, running)
+    with sessions() as session:
+        line = look_along(session, "cpu")
+    assert [line.positions[job_id] for job_id in waiting] == [0, 1]
+    assert line.wait_seconds(0) == pytest.approx(30, abs=5)
+    assert line.wait_seconds(1) == pytest.approx(90, abs=5)
+
+
+def test_workers_who_race_along_the_line_get_a_job_each(sessions: Sessions) -> None:
+    posted = {add_job(sessions) for _ in range(12)}
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda _: claim_next(sessions), range(12)))
+    assert set(found) == posted
+
+
+def test_a_job_that_waits_to_be_due_is_passed(sessions: Sessions) -> None:
+    first, second = add_job(sessions), add_job(sessions)
+    with sessions.begin() as session:
+        session.get_one(JobRow, first).not_before = current_time(session) + 60
+    assert [claim_next(sessions), claim_next(sessions)] == [second, None]
+
+
+def test_a_queued_job_is_paused_at_once_and_a_running_one_through_its_worker(
+    sessions: Sessions,
+) -> None:
+    running, queued = add_job(sessions), add_job(sessions)
+    held = claimed(sessions, running)
+    with sessions.begin() as session:
+        assert jobs.request_pause(session, queued).state == JobState.PAUSED
+        assert jobs.request_pause(session, running).state == JobState.PAUSING
+        assert leases.renew(session, held, lease_seconds=30).is_pause_requested
+        assert leases.mark_paused(session, held)
+    assert claim_next(sessions) is None
+    with sessions.begin() as session:
+        row = session.get_one(JobRow, running)
+        assert (row.state, row.attempt, row.lease_owner) == (JobState.PAUSED, 0, None)
+        assert row.paused_at is not None
+        assert not leases.renew(session, held, lease_seconds=30).is_held
+        assert jobs.resume(session, running).state == JobState.QUEUED
+    assert claim_next(sessions) == running
+    with pytest.raises(ConflictError, match="only a paused job"), sessions.begin() as session:
+        jobs.resume(session, running)
+
+
+def test_a_paused_job_can_be_cancelled_and_one_being_paused_too(sessions: Sessions) -> None:
+    paused, pausing = add_job(sessions), add_job(sessions)
+    held = claimed(sessions, pausing)
+    with sessions.begin() as session:
+        jobs.request_pause(session, paused)
+        jobs.request_pause(session, pausing)
+        assert jobs.request_cancel(session, paused).state == JobState.CANCELLED
+        assert jobs.request_cancel(session, pausing).state == JobState.CANCELLING
+        assert leases.mark_paused(session, held)
+    assert state_of(sessions, pausing) == JobState.CANCELLED
+
+
+def test_a_job_may_end_before_its_worker_hears_of_the_pause(sessions: Sessions) -> None:
+    job_id = add_job(sessions, model_id=add_model(sessions))
+    held = claimed(sessions, job_id)
+    file = StoredFile("model.onnx", "application/octet-stream", "3" * 64, 3)
+    with sessions.begin() as session:
+        jobs.request_pause(session, job_id)
+        assert leases.finish(session, held, Outcome({}, {}, (file,), "model.onnx", None))[0]
+    assert state_of(sessions, job_id) == JobState.SUCCEEDED
+
+
+def test_a_worker_lost_while_pausing_leaves_the_job_paused(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    claimed(sessions, job_id, seconds=-1)
+    with sessions.begin() as session:
+        jobs.request_pause(session, job_id)
+        leases.reap_expired(session)
+    assert state_of(sessions, job_id) == JobState.PAUSED
+
+
+def test_what_has_not_begun_in_time_expires_and_what_has_does_not(sessions: Sessions) -> None:
+    late, begun, patient = (add_job(sessions, start_within_seconds=s) for s in (-1, -1, 3600))
+    held = claimed(sessions, begun)
+    with sessions.begin() as session:
+        assert leases.hand_back(session, held)
+        assert jobs.expire_overdue(session) == [late]
+    states = [state_of(sessions, job_id) for job_id in (late, begun, patient)]
+    assert states == [JobState.EXPIRED, JobState.QUEUED, JobState.QUEUED]
+
+
+def test_running_time_adds_up_over_attempts(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    for _ in range(2):
+        held = claimed(sessions, job_id)
+        with sessions.begin() as session:
+            session.get_one(JobRow, job_id).claimed_at = current_time(session) - 10
+            leases.hand_back(session, held)
+    with sessions() as session:
+        assert session.get_one(JobRow, job_id).seconds_run == pytest.approx(20, abs=1)
+
+
+def test_a_stale_worker_keeps_no_checkpoint(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    stale = claimed(sessions, job_id)
+    with sessions.begin() as session:
+        assert leases.keep_checkpoint(session, stale, {"a": "1"}) == ()
+        assert leases.keep_checkpoint(session, stale, {"a": "2"}) == ("1",)
+        session.get_one(JobRow, job_id).lease_token += 1
+        session.flush()
+        assert leases.keep_checkpoint(session, stale, {"a": "3"}) == ("3",)
+    with sessions() as session:
+        found = session.get_one(JobRow, job_id).checkpoint
+    assert found == {"token": 1, "files": {"a": "2"}}
+
+
+def test_out_of_memory_halves_the_batch_once(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    for divisor, state in ((2, JobState.QUEUED), (2, JobState.FAILED)):
+        with sessions.begin() as session:
+            session.get_one(JobRow, job_id).not_before = None
+        held = claimed(sessions, job_id)
+        with sessions.begin() as session:
+            assert leases.retry_smaller_or_fail(session, held, "no memory", Stage.RETRAIN, 128)
+        with sessions() as session:
+            row = session.get_one(JobRow, job_id)
+            assert (row.batch_divisor, row.state) == (divisor, state)

@@ -23,6 +23,9 @@ from app.contracts.storage import open_store
 from app.contracts.tables import EventRow, JobRow, ModelRow, SweepTableRow
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey
+from app.jobs.lines import Lines
+from app.jobs.reader import JobReader
+from app.keys.cache import KeyCache
 from app.sweeps import service
 from app.sweeps.schemas import SweepCreate
 from tests.fixtures.api import RecordingQueue
@@ -37,7 +40,16 @@ def context(database_url: str, tmp_path: Path) -> Iterator[Context]:
     engine = create_database(database_url)
     upgrade(engine)
     store = open_store(settings.storage_url, settings.storage)
-    yield Context(settings, create_sessions(engine), store, RecordingQueue())
+    sessions = create_sessions(engine)
+    yield Context(
+        settings,
+        sessions,
+        store,
+        RecordingQueue(),
+        Lines(sessions),
+        JobReader(sessions),
+        KeyCache(sessions),
+    )
     engine.dispose()
 
 

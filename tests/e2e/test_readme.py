@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from app.contracts.spec import PruneConfig
-from tests.e2e.test_service import Service, images, npz_bytes, serving
 from tests.fixtures.networks import SmallNet
+from tests.fixtures.service import Service, images, npz_bytes, serving
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -3,18 +3,15 @@
 import io
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jsonschema
 import numpy as np
 import onnxruntime as ort
@@ -26,117 +23,23 @@ from safetensors.numpy import load_file
 from safetensors.torch import save
 
 from tests.fixtures.networks import SmallNet
+from tests.fixtures.service import (
+    DEADLINE_SECONDS,
+    FINAL,
+    Service,
+    artifact,
+    images,
+    model_bytes,
+    npz_bytes,
+    serving,
+)
 from tests.fixtures.services import S3Server, fresh_postgresql_url
-from worker.engine.program.exported import export
-
-FINAL = {"succeeded", "failed", "cancelled", "expired"}
-DEADLINE_SECONDS = 240
-
-
-class Service:
-    """A running service and a client that holds its key."""
-
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.folder, self._settings = folder, settings
-        self._log = folder.with_suffix(".log")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [str(Path(sys.executable).with_name("secateur")), "serve", "--port", "0"]
-        environment = {**os.environ, "SECATEUR_QUEUE__RING_SECONDS": "1", **self._settings}
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, "--data-dir", str(self.folder)],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
-        end = time.monotonic() + 90
-        while not (found := re.search(r"ready at (\S+)\s+API key: (\S+)", self._log.read_text())):
-            assert self.process.poll() is None, self._log.read_text()
-            assert time.monotonic() < end, self._log.read_text()
-            time.sleep(0.2)
-        self.url, self.key = found[1], found[2]
-        headers = {"Authorization": f"Bearer {self.key}"}
-        self.client = httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
-
-    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        assert self.process is not None
-        self.client.close()
-        self.process.send_signal(number)
-        return self.process.wait(60)
-
-    def upload(self, kind: str, data: bytes, **params: str) -> dict[str, Any]:
-        """Upload and wait for the intake's verdict."""
-        response = self.client.post(f"/v1/{kind}", content=data, params=params)
-        assert response.status_code == 201, response.text
-        return self.wait(
-            lambda: self.get(f"/v1/{kind}/{response.json()['id']}"),
-            lambda item: item["status"] != "validating",
-        )
-
-    def post_job(self, **body: Any) -> str:
-        response = self.client.post("/v1/jobs", json=body)
-        assert response.status_code == 202, response.text
-        return str(response.json()["id"])
-
-    def wait_for_job(self, job_id: str) -> dict[str, Any]:
-        return self.wait(lambda: self.get(f"/v1/jobs/{job_id}"), lambda job: job["status"] in FINAL)
-
-    def get(self, path: str) -> Any:
-        response = self.client.get(path)
-        assert response.status_code == 200, response.text
-        return response.json()
-
-    def wait(
-        self, read: Callable[[], dict[str, Any]], is_done: Callable[[dict[str, Any]], bool]
-    ) -> dict[str, Any]:
-        end = time.monotonic() + DEADLINE_SECONDS
-        while not is_done(found := read()):
-            assert time.monotonic() < end, found
-            time.sleep(0.2)
-        return found
-
-
-@contextmanager
-def serving(folder: Path, **settings: str) -> Iterator[Service]:
-    service = Service(folder, **settings)
-    service.start()
-    try:
-        yield service
-    finally:
-        if service.process is not None and service.process.poll() is None:
-            service.stop()
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with serving(tmp_path_factory.mktemp("service") / "data") as found:
         yield found
-
-
-def model_bytes() -> bytes:
-    torch.manual_seed(0)
-    buffer = io.BytesIO()
-    torch.export.save(export(SmallNet(16), (torch.randn(2, 1, 8, 8),)), buffer)
-    return buffer.getvalue()
-
-
-def images(num_samples: int = 800) -> tuple[np.ndarray, np.ndarray]:
-    """Four classes, told apart by which quadrant is bright."""
-    random = np.random.default_rng(0)
-    y = random.integers(0, 4, num_samples)
-    x = random.integers(0, 120, (num_samples, 8, 8))
-    for sample, label in zip(x, y, strict=True):
-        row, column = divmod(int(label), 2)
-        sample[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 100
-    return x.astype(np.uint8), y
-
-
-def npz_bytes(**arrays: Any) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
 
 
 def folder_zip_bytes() -> bytes:
@@ -176,13 +79,6 @@ def job(service: Service, model: str, dataset: str) -> dict[str, Any]:
     found = service.wait_for_job(service.post_job(model=model, dataset=dataset, config=config))
     assert found["status"] == "succeeded", found
     return found
-
-
-def artifact(service: Service, job: dict[str, Any], name: str) -> bytes:
-    ids = {item["name"]: item["id"] for item in job["result"]["artifacts"]}
-    response = service.client.get(f"/v1/artifacts/{ids[name]}/content")
-    assert response.status_code == 200
-    return response.content
 
 
 def test_the_report_follows_its_schema_and_keeps_its_promises(

@@ -3,7 +3,9 @@
 import importlib.util
 import json
 import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,16 +18,26 @@ from tests.fixtures.api import RecordingQueue
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE = yaml.safe_load(COMPOSE_TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+ONE_SHOT = {"migrate", "bucket"}
+
+
+def stages() -> dict[str, str]:
+    """Return the text of every stage of the Dockerfile by its name."""
+    parts = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
+    return {part.split("\n")[0].split(" AS ")[1]: part for part in parts}
 
 
 def commands() -> list[list[str]]:
     found = [json.loads(line[4:]) for line in DOCKERFILE.splitlines() if line.startswith("CMD [")]
-    return found + [s["command"] for s in COMPOSE["services"].values() if "command" in s]
+    found += [json.loads(match) for match in re.findall(r"HEALTHCHECK.*?CMD (\[.*\])", DOCKERFILE)]
+    return found + [s["command"] for s in SERVICES.values() if "command" in s]
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    text = DOCKERFILE + (ROOT / "docker-compose.yml").read_text()
+    text = DOCKERFILE + COMPOSE_TEXT
     names = set(re.findall(r"SECATEUR_[A-Z0-9_]+", text))
     assert len(names) > 8
     for name in names:
@@ -42,7 +54,7 @@ def test_every_module_queue_and_target_that_is_named_exists() -> None:
             assert set(command[command.index("-Q") + 1].split(",")) <= set(QUEUES)
     targets = set(re.findall(r"AS ([\w-]+)", DOCKERFILE))
     assert {"app", "worker", "worker-gpu"} <= targets
-    for service in COMPOSE["services"].values():
+    for service in SERVICES.values():
         assert service.get("build", {}).get("target", "app") in targets
 
 
@@ -53,20 +65,101 @@ def test_all_queues_are_served_and_the_scheduler_runs_once() -> None:
     assert sum(c.endswith(" beat") for c in joined) == 1
 
 
-def test_the_health_path_exists_and_nothing_runs_as_root() -> None:
-    paths = set(re.findall(r"http://127\.0\.0\.1:8000(/\w+)", DOCKERFILE))
+def test_the_health_paths_exist() -> None:
+    paths = set(re.findall(r"http://127\.0\.0\.1:80[08]0(/\w+)", DOCKERFILE + COMPOSE_TEXT))
     app = create_app(Settings(), RecordingQueue())
-    assert paths
+    assert paths == {"/readyz", "/healthz"}
     assert paths <= set(app.openapi()["paths"])
-    for stage in DOCKERFILE.split("\nFROM ")[2:]:
-        assert "USER secateur" in stage
 
 
-def test_dependencies_of_services_exist() -> None:
-    services = COMPOSE["services"]
-    for service in services.values():
-        assert set(service.get("depends_on", {})) <= set(services)
-    assert services["redis"]["command"][-1] == "noeviction"
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_runs_as_root_or_writes_where_it_need_not(name: str) -> None:
+    service = SERVICES[name]
+    if "build" in service:
+        user = re.findall(r"^USER (\w+)$", stages()[service["build"]["target"]], re.MULTILINE)[-1]
+    else:
+        user = service["user"]
+        assert re.fullmatch(r"[\w./-]+:[\w.-]+", service["image"]), "an image has a tag"
+        assert not service["image"].endswith(":latest")
+    assert user not in {"root", "0"}
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "/tmp" in service["tmpfs"]  # noqa: S108  # in a container
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_limited_watched_and_restarted(name: str) -> None:
+    service = SERVICES[name]
+    limits = service["deploy"]["resources"]["limits"]
+    assert re.fullmatch(r"\d+[MG]", limits["memory"])
+    assert float(limits["cpus"]) > 0
+    assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+    if name in ONE_SHOT:
+        assert "restart" not in service
+        return
+    assert service["restart"] == "unless-stopped"
+    stage = stages()[service["build"]["target"]] if "build" in service else ""
+    assert "healthcheck" in service or "HEALTHCHECK" in stage
+
+
+def test_what_starts_processes_has_an_init_that_reaps_them() -> None:
+    for name in ("api", "worker", "worker-gpu", "intake", "scheduler"):
+        assert SERVICES[name]["init"] is True
+
+
+def test_the_api_can_have_replicas_behind_one_port() -> None:
+    published = {name for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"proxy"}
+    assert "container_name" not in COMPOSE_TEXT
+    config = COMPOSE["configs"]["proxy"]["content"]
+    assert "api:8000" in config
+    port = SERVICES["proxy"]["ports"][0].rpartition(":")[2]
+    assert f"listen {port};" in config
+    assert "--port 8000" in " ".join(commands()[0])
+    assert "$" not in config.replace("$$", ""), "Compose would fill it in"
+    for source in SERVICES["proxy"]["configs"]:
+        assert source["source"] in COMPOSE["configs"]
+
+
+def test_volumes_and_profiles_are_there_and_used() -> None:
+    mounts = [v for s in SERVICES.values() for v in s.get("volumes", []) if ":" in v]
+    assert {mount.partition(":")[0] for mount in mounts} == set(COMPOSE["volumes"])
+    assert [name for name, s in SERVICES.items() if "profiles" in s] == ["worker-gpu"]
+    assert SERVICES["worker-gpu"]["profiles"] == ["gpu"]
+
+
+def test_the_app_image_has_no_torch() -> None:
+    installed = re.findall(r"pip install (.*)", stages()["app"] + stages()["base"])
+    assert installed == ["."]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
+    assert not {name for name in names if "torch" in name}
+    assert any("torch" in line for line in project["optional-dependencies"]["worker"])
+
+
+def test_files_that_are_copied_exist() -> None:
+    for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE):
+        for name in line.split()[:-1]:
+            assert (ROOT / name).exists(), name
+    for name in re.findall(r"COPY --from=([\w-]+)", DOCKERFILE):
+        assert name in stages()
+
+
+def test_variables_without_a_default_are_explained() -> None:
+    required = set(re.findall(r"\$\{(\w+):\?\}", COMPOSE_TEXT))
+    head = COMPOSE_TEXT.partition("x-settings")[0]
+    assert required == {"POSTGRES_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"}
+    for name in required | set(re.findall(r"\$\{(\w+):-", COMPOSE_TEXT)):
+        assert name in head
+
+
+def test_dependencies_of_services_exist_and_can_be_waited_for() -> None:
+    for service in SERVICES.values():
+        for name, how in service.get("depends_on", {}).items():
+            ends = how["condition"] == "service_completed_successfully"
+            assert ends == (name in ONE_SHOT)
+    assert SERVICES["redis"]["command"][-1] == "noeviction"
 
 
 @pytest.mark.parametrize("page", [generate_settings, generate_errors])

@@ -5,8 +5,6 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 import torch
 
@@ -32,9 +30,9 @@ def main() -> int:
     parser.add_argument("--request", type=Path, required=True)
     parser.add_argument("--events-fd", type=int, required=True)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _stop)
     request = JobRequest.model_validate_json(options.request.read_bytes())
     reporter = Reporter(options.events_fd)
+    signal.signal(signal.SIGTERM, reporter.stop.on_signal)
     if request.num_threads > 0:
         torch.set_num_threads(request.num_threads)
     torch.manual_seed(request.config.seed)
@@ -44,11 +42,6 @@ def main() -> int:
         traceback.print_exc()
         reporter.send(to_failed(error, reporter.stage))
     return 0
-
-
-def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    # Checkpoints are written whole, so there is nothing to tidy up.
-    sys.exit(143)
 
 
 if __name__ == "__main__":

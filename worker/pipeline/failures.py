@@ -1,5 +1,8 @@
 """The one seam where the engine's errors become the service's failure codes."""
 
+import errno
+import os
+
 from app.contracts.job import FAILURES, FailureCode, Stage
 from worker.engine import errors
 from worker.protocol import Failed
@@ -16,6 +19,7 @@ _CODES: dict[type[BaseException], FailureCode] = {
     MemoryError: FailureCode.OUT_OF_MEMORY,
 }
 _MAX_MESSAGE = 2000
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What torch says when an allocation fails: on the CPU, and on a GPU.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -30,6 +34,16 @@ def to_failed(error: BaseException, stage: Stage | None) -> Failed:
     if isinstance(error, RuntimeError) and any(s in str(error) for s in _OUT_OF_MEMORY):
         code = FailureCode.OUT_OF_MEMORY
         return Failed(code=code, message=FAILURES[code].message, stage=stage)
+    if _is_disk_full(error):
+        code, message = FailureCode.STORAGE_UNAVAILABLE, "the worker's disk is full"
+        return Failed(code=code, message=message, stage=stage)
     # Not one of ours: its text may hold paths or values, so it goes to the log alone.
     code = FailureCode.INTERNAL
     return Failed(code=code, message=FAILURES[code].message, stage=stage)
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _DISK_IS_FULL
+    # safetensors and the ONNX writers have exceptions of their own, with the system's words.
+    return any(os.strerror(number) in str(error) for number in _DISK_IS_FULL)

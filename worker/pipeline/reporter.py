@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from app.contracts.job import Stage
 from app.contracts.spec import AccuracySelection, PruneConfig
-from worker.protocol import Failed, Json, Metric, Progress, StageStarted, Succeeded, Warned
+from worker.pipeline.stopping import StopRequest
+from worker.protocol import Failed, Json, Metric, Progress, Saved, StageStarted, Succeeded, Warned
 
 _PROGRESS_SECONDS = 0.5
 
@@ -31,14 +32,15 @@ _SEARCH_SPANS = _SPANS | {
     Stage.RETRAIN: (0.84, 0.85),
 }
 
-AnyMessage = StageStarted | Progress | Metric | Warned | Succeeded | Failed
+AnyMessage = StageStarted | Progress | Metric | Warned | Saved | Succeeded | Failed
 
 
 @dataclass
 class Reporter:
-    """Writes messages to a file descriptor and remembers how long each stage took."""
+    """Writes messages to a file descriptor, remembers how long each stage took, hears of a stop."""
 
     descriptor: int
+    stop: StopRequest = field(default_factory=StopRequest)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     stage: Stage | None = None
@@ -100,6 +102,10 @@ class Reporter:
     def metric(self, data: Json) -> None:
         """Keep numbers worth keeping."""
         self.send(Metric(data=data))
+
+    def saved(self) -> None:
+        """Say that a state is saved from which the job can go on."""
+        self.send(Saved())
 
     def warn(self, message: str) -> None:
         """Tell the user something that does not end the job."""

@@ -7,6 +7,7 @@ else of a job runs on the CPU.
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -101,17 +102,18 @@ def train(inputs: Inputs, start: Start) -> Trained:
     folder.mkdir(parents=True, exist_ok=True)
     teacher = program.to(device)
     options, found = _with_learning_rate(inputs, phase, data, teacher, folder)
-    result = retrain(
-        phase.program,
-        data,
-        options,
-        teacher=teacher,
-        masks=phase.masks,
-        cuts=start.cuts,
-        note=phase.note,
-        hooks=_hooks(inputs, options, folder),
-        resume=_resume(folder),
-    )
+    with inputs.reporter.stop.deferred():
+        result = retrain(
+            phase.program,
+            data,
+            options,
+            teacher=teacher,
+            masks=phase.masks,
+            cuts=start.cuts,
+            note=phase.note,
+            hooks=_hooks(inputs, options, folder),
+            resume=_resume(folder),
+        )
     plan = Plan.from_json(result.note)
     trained = result.program.to("cpu")
     if config.mode == "masked":
@@ -158,19 +160,30 @@ def _with_learning_rate(
 
 def _hooks(inputs: Inputs, options: RetrainOptions, folder: Path) -> Hooks:
     reporter = inputs.reporter
+    saved_at = time.monotonic()
+
+    def is_save_due() -> bool:
+        is_late = time.monotonic() - saved_at >= inputs.request.checkpoint_seconds
+        return is_late or reporter.stop.is_requested
 
     def tell(record: EpochRecord) -> None:
         found = epoch_report(record).model_dump()
         reporter.metric({"kind": "epoch", "num_epochs": options.epochs, **found})
 
     def save(state: RetrainState) -> None:
+        nonlocal saved_at
         save_state(state, folder)
+        saved_at = time.monotonic()
+        reporter.saved()
+        if reporter.stop.is_requested:
+            reporter.stop.exit()
 
     return Hooks(
         on_step=lambda step, total: reporter.progress(step, total, f"step {step} of {total}"),
         on_epoch=tell,
         on_restart=reporter.warn,
         checkpoint=save,
+        is_save_due=is_save_due,
     )
 
 

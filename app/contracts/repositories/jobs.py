@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.contracts.database import current_time
 from app.contracts.errors import ConflictError, NotFoundError
 from app.contracts.ids import new_id
-from app.contracts.job import FAILURES, MOVES, FailureCode, JobKind, JobState, Stage
+from app.contracts.job import FAILURES, LEASED, MOVES, FailureCode, JobKind, JobState, Stage
 from app.contracts.repositories.events import add_events
 from app.contracts.tables import DatasetRow, EventRow, JobRow, ModelRow
 from app.contracts.tasks import queue_of
@@ -47,6 +47,9 @@ class NewJob:
         metadata: The user's own.
         warnings: What the user should know from the start.
         place: In a sweep, if it is part of one.
+        start_within_seconds: A job that has not begun by then expires.
+        time_limit_seconds: Of running, over all attempts.
+        webhook: Who is told: ``url``, ``secret`` and ``events``.
     """
 
     tenant: str
@@ -60,6 +63,9 @@ class NewJob:
     metadata: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     place: SweepPlace | None = None
+    start_within_seconds: float | None = None
+    time_limit_seconds: float | None = None
+    webhook: dict[str, Any] | None = None
 
 
 def create_job(session: Session, new: NewJob) -> JobRow:
@@ -97,9 +103,18 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         num_events=0,
         not_before=None,
         rung_at=now if state is JobState.QUEUED else None,
+        expires_at=None if new.start_within_seconds is None else now + new.start_within_seconds,
+        time_limit_seconds=new.time_limit_seconds,
+        claimed_at=None,
+        seconds_run=0.0,
+        batch_divisor=1,
+        checkpoint=None,
+        webhook=new.webhook,
         created_at=now,
         queued_at=None if is_waiting else now,
         started_at=None,
+        pause_requested_at=None,
+        paused_at=None,
         cancel_requested_at=None,
         finished_at=None,
     )
@@ -137,11 +152,15 @@ def move(
     if state is JobState.QUEUED:
         job.queued_at = now
     elif state is JobState.RUNNING:
-        job.started_at = job.started_at or now
+        job.started_at, job.claimed_at = job.started_at or now, now
+    elif state is JobState.PAUSED:
+        job.paused_at = now
     elif state.is_final:
         job.finished_at = now
-    if state in {JobState.QUEUED, JobState.PAUSED} or state.is_final:
-        job.lease_owner, job.lease_expires_at = None, None
+    if state not in LEASED:
+        if job.claimed_at is not None:
+            job.seconds_run += max(0.0, now - job.claimed_at)
+        job.lease_owner, job.lease_expires_at, job.claimed_at = None, None, None
     add_events(session, job, [(f"job.{state}", data or {})])
 
 
@@ -174,6 +193,51 @@ def request_cancel(session: Session, job_id: str) -> JobRow:
     is_held = JobState.CANCELLING in MOVES[state]
     move(session, job, JobState.CANCELLING if is_held else JobState.CANCELLED)
     return job
+
+
+def request_pause(session: Session, job_id: str) -> JobRow:
+    """Pause a job: at once if no worker has it, else as soon as its worker has saved it.
+
+    Raises:
+        ConflictError: It has ended, is being cancelled, or still waits for its inputs.
+    """
+    job = get_job(session, job_id)
+    state = JobState(job.state)
+    if state in {JobState.PAUSING, JobState.PAUSED}:
+        return job
+    job.pause_requested_at = current_time(session)
+    move(session, job, JobState.PAUSING if state is JobState.RUNNING else JobState.PAUSED)
+    return job
+
+
+def resume(session: Session, job_id: str) -> JobRow:
+    """Queue a paused job again; it goes on where it was saved.
+
+    Raises:
+        ConflictError: It is not paused.
+    """
+    job = get_job(session, job_id)
+    if job.state != JobState.PAUSED:
+        raise ConflictError(f"job {job.id} is {job.state}; only a paused job can be resumed")
+    move(session, job, JobState.QUEUED, {"reason": "resumed"})
+    job.rung_at = current_time(session)
+    return job
+
+
+def expire_overdue(session: Session) -> list[str]:
+    """Expire the jobs that have never begun and whose time to begin is over; return their ids."""
+    overdue = session.scalars(
+        select(JobRow)
+        .where(
+            JobRow.state.in_([JobState.VALIDATING, JobState.QUEUED]),
+            JobRow.started_at.is_(None),
+            JobRow.expires_at < current_time(session),
+        )
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job in overdue:
+        move(session, job, JobState.EXPIRED)
+    return [job.id for job in overdue]
 
 
 def fail_locked(

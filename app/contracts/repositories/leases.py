@@ -4,7 +4,7 @@ A claim that is no longer the newest changes nothing: its updates match zero row
 told so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from app.contracts.repositories.jobs import (
     move,
     release_waiting,
 )
+from app.contracts.repositories.line import next_in_line
 from app.contracts.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
 
 BACK_OFF_SECONDS = 2.0
@@ -42,7 +43,8 @@ class LeaseStatus:
     """What a worker hears when it renews."""
 
     is_held: bool
-    is_cancel_requested: bool
+    is_cancel_requested: bool = False
+    is_pause_requested: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,13 +98,28 @@ def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) ->
     return Claim(job.id, job.lease_token, job.attempt)
 
 
+def claim_next(session: Session, *, queue: str, owner: str, lease_seconds: float) -> Claim | None:
+    """Take the job that is next in the line of a queue; None if nothing there is due."""
+    passed: set[str] = set()
+    while (job_id := next_in_line(session, queue, passed)) is not None:
+        claimed = claim(session, job_id=job_id, owner=owner, lease_seconds=lease_seconds)
+        if claimed is not None:
+            return claimed
+        passed.add(job_id)  # another worker was quicker
+    return None
+
+
 def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseStatus:
     """Extend the lease; tells whether it is still held and whether to stop."""
     job = _held(session, held)
     if job is None:
-        return LeaseStatus(is_held=False, is_cancel_requested=False)
+        return LeaseStatus(is_held=False)
     job.lease_expires_at = current_time(session) + lease_seconds
-    return LeaseStatus(is_held=True, is_cancel_requested=job.state == JobState.CANCELLING)
+    return LeaseStatus(
+        is_held=True,
+        is_cancel_requested=job.state == JobState.CANCELLING,
+        is_pause_requested=job.state == JobState.PAUSING,
+    )
 
 
 def record(
@@ -180,6 +197,56 @@ def retry_or_fail(
     return True
 
 
+def retry_smaller_or_fail(
+    session: Session, held: Claim, message: str, stage: Stage | None, batch_size: int
+) -> bool:
+    """Queue a job that ran out of memory again, once, with batches of half the size; or fail it."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    smaller = batch_size // 2
+    is_hopeless = job.batch_divisor > 1 or smaller < 1 or job.attempt >= job.max_attempts
+    if is_hopeless or job.kind != JobKind.PRUNE or job.state != JobState.RUNNING:
+        return fail(session, held, FailureCode.OUT_OF_MEMORY, message, stage)
+    job.batch_divisor = 2
+    warning = f"out of memory in attempt {job.attempt}: tried again with batches of {smaller}"
+    job.warnings = [*job.warnings, warning]
+    add_events(session, job, [("warning", {"message": warning})])
+    _queue_again(session, job, message)
+    return True
+
+
+def keep_checkpoint(session: Session, held: Claim, files: dict[str, str]) -> Collection[str]:
+    """Note the objects of the newest checkpoint, and return those that nobody needs any more.
+
+    These are the ones of the checkpoint before, or the new ones if the claim is stale. What a
+    checkpoint's objects hold names the job and the claim, so no other row refers to them.
+
+    Args:
+        session: The transaction.
+        held: By whom.
+        files: SHA-256 by file name.
+    """
+    job = _held(session, held)
+    if job is None:
+        return tuple(files.values())
+    before, job.checkpoint = job.checkpoint, {"token": held.token, "files": files}
+    return tuple(set(before["files"].values()) - set(files.values())) if before is not None else ()
+
+
+def mark_paused(session: Session, held: Claim) -> bool:
+    """Make a job whose process was stopped ``paused``; the attempt does not count."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+        return True
+    job.attempt -= 1
+    move(session, job, JobState.PAUSED)
+    return True
+
+
 def mark_cancelled(session: Session, held: Claim) -> bool:
     """Make a job whose process was stopped ``cancelled``."""
     job = _held(session, held)
@@ -200,6 +267,9 @@ def hand_back(session: Session, held: Claim) -> bool:
         move(session, job, JobState.CANCELLED)
         return True
     job.attempt -= 1
+    if job.state == JobState.PAUSING:
+        move(session, job, JobState.PAUSED)
+        return True
     job.rung_at = None  # rung at once by whoever is left
     move(session, job, JobState.QUEUED, {"reason": "the worker shuts down"})
     return True
@@ -215,6 +285,8 @@ def reap_expired(session: Session) -> list[str]:
     for job in expired:
         if job.state == JobState.CANCELLING:
             move(session, job, JobState.CANCELLED)
+        elif job.state == JobState.PAUSING:
+            move(session, job, JobState.PAUSED)
         else:
             message = f"its worker stopped answering in attempt {job.attempt}"
             stage = Stage(job.stage) if job.stage else None
@@ -238,6 +310,13 @@ def _retry_or_fail(
     if job.attempt >= job.max_attempts:
         fail_locked(session, job, code, message, stage)
         return
+    if job.state == JobState.PAUSING:
+        move(session, job, JobState.PAUSED)
+        return
+    _queue_again(session, job, message)
+
+
+def _queue_again(session: Session, job: JobRow, message: str) -> None:
     wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * 2 ** (job.attempt - 1))
     job.not_before = current_time(session) + wait
     job.rung_at = None

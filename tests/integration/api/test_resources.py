@@ -152,11 +152,41 @@ def test_a_job_is_queued_when_intake_is_done(api: Api, tmp_path: Path) -> None:
     job = api.client.post("/v1/jobs", json={"model": model, "dataset": dataset}).json()
     assert job["status"] == "validating"
     api.finish_intake(api.queue.rings[-1][0], {"num_samples": 3}, None)
-    job = api.client.get(f"/v1/jobs/{job['id']}").json()
+    response = api.client.get(f"/v1/jobs/{job['id']}")
+    assert response.status_code == 200, response.text
+    job = response.json()
     assert (job["status"], job["queue_position"]) == ("queued", 0)
     response = api.client.post("/v1/jobs", json={"model": model, "dataset": dataset})
     assert response.json()["queue_position"] == 1
     assert api.queue.rings[-1] == (response.json()["id"], QUEUE_CPU)
+
+
+def test_a_job_is_paused_and_resumed(api: Api, tmp_path: Path) -> None:
+    write_linear_onnx(tmp_path / "m.onnx", __import__("numpy").eye(2), ["batch", 2])
+    job_id = api.client.post("/v1/jobs", json={"model": api.ready_model(tmp_path / "m.onnx")})
+    url = f"/v1/jobs/{job_id.json()['id']}"
+    assert api.client.post(f"{url}/resume").status_code == 409
+    paused = api.client.post(f"{url}/pause").json()
+    assert (paused["status"], paused["queue_position"]) == ("paused", None)
+    assert paused["paused_at"] is not None
+    num_rings = len(api.queue.rings)
+    assert api.client.post(f"{url}/resume").json()["status"] == "queued"
+    assert len(api.queue.rings) == num_rings + 1
+    for verb in ("pause", "resume"):
+        response = api.client.post(f"{url}/{verb}", headers=api.other_tenant())
+        assert response.status_code == 404
+
+
+def test_deadlines_limits_and_attempts_are_the_jobs_own(api: Api) -> None:
+    limits = {"start_within_seconds": 60, "time_limit_seconds": 120, "max_attempts": 2}
+    job = post_job(api, **limits)
+    assert (job["time_limit_seconds"], job["max_attempts"]) == (120, 2)
+    assert job["expires_at"] > job["created_at"]  # type: ignore[operator]
+    body = {"model": job["model"], "time_limit_seconds": 1e9}
+    response = api.client.post("/v1/jobs", json=body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == "/time_limit_seconds"
+    assert "86400" in response.json()["detail"]
 
 
 def test_model_data_and_config_in_one_request(api: Api) -> None:

@@ -8,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-SUCCEED, HANG, GARBLE, FAIL, DIE_ONCE, STUBBORN, DIE, MANY = range(8)
+SUCCEED, HANG, GARBLE, FAIL, DIE_ONCE, STUBBORN, DIE, MANY, SAVE, NO_MEMORY, DISK_FULL = range(11)
+
+STAGES = ("intake", "saliency", "select", "prune", "retrain", "verify", "export", "package")
 
 
-def main() -> None:
+def main() -> None:  # noqa: C901  # a script each
     parser = argparse.ArgumentParser()
     parser.add_argument("--request", type=Path, required=True)
     parser.add_argument("--events-fd", type=int, required=True)
@@ -22,7 +24,9 @@ def main() -> None:
         os.write(options.events_fd, json.dumps(message).encode() + b"\n")
 
     script = request["config"]["seed"]
-    send(type="stage", stage="saliency")
+    # The config says how to behave, in fields that it has: which stage to stand in, by number.
+    stage = STAGES[request["config"]["retrain"]["epochs"] % len(STAGES)]
+    send(type="stage", stage=stage if script == STUBBORN else "saliency")
     if script == STUBBORN:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if script in {HANG, STUBBORN}:
@@ -34,6 +38,20 @@ def main() -> None:
         return
     elif script == DIE or (script == DIE_ONCE and request["attempt"] == 1):
         os.kill(os.getpid(), signal.SIGKILL)
+    elif script == NO_MEMORY and request["config"]["retrain"]["batch_size"] > 64:
+        send(type="failed", code="out_of_memory", message="no memory for 128", stage="retrain")
+        return
+    elif script == DISK_FULL:
+        code, message = "storage_unavailable", "the worker's disk is full"
+        send(type="failed", code=code, message=message, stage="export")
+        return
+    elif script == SAVE:
+        state = Path(request["checkpoint_dir"]) / "run" / "state.bin"
+        if not state.exists():
+            state.parent.mkdir()
+            state.write_bytes(b"epoch 1")
+            send(type="saved")
+            time.sleep(60)
     elif script == MANY:
         for step in range(2000):
             send(type="progress", fraction=0.5, step=step, num_steps=2000, message="x")
@@ -46,7 +64,16 @@ def main() -> None:
         {"name": "model.onnx", "media_type": "application/octet-stream"},
         {"name": "plan.json", "media_type": "application/json"},
     ]
-    result = {"summary": {"leaked": leaked, "argv": sys.argv[0][-17:]}}
+    saved = {
+        path.name: path.read_text() for path in Path(request["checkpoint_dir"]).glob("*/*.bin")
+    }
+    summary = {
+        "leaked": leaked,
+        "argv": sys.argv[0][-17:],
+        "saved": saved,
+        "batch_size": request["config"]["retrain"]["batch_size"],
+    }
+    result = {"summary": summary}
     send(type="succeeded", result=result, report={"macs": 1}, files=files, onnx="model.onnx")
 
 

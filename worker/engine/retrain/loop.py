@@ -1,4 +1,4 @@
-"""The training loop: seeded, resumable after every epoch, one restart when the loss diverges.
+"""The training loop: seeded, resumable after every step, one restart when the loss diverges.
 
 One loop serves both modes. ``compact`` is a smaller program and no masks; ``masked`` is the
 full-size twin with masks, whose removed weights stay exactly zero (claims 6 and 7). A schedule may
@@ -27,6 +27,7 @@ from worker.engine.retrain.teacher import Teacher
 from worker.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
 
 RESTART_FACTOR = 0.1
+_AUGMENT, _TORCH, _CUDA = "augment", "torch", "cuda"  # generators of a saved state
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ class _Run:
         self.precision = resolve_precision(options, phase.program)
         self.phase = phase
         self.step, self.history = 0, tuple[EpochRecord, ...]()
+        self.loss_sum = 0.0  # of this epoch's steps
+        self.generators: Mapping[str, Tensor] = {}  # of a state saved in the middle of an epoch
         self.best: Program | None = None
         self.best_epoch = 0
 
@@ -172,19 +175,24 @@ class _Run:
         generator = torch.Generator().manual_seed(seed)
         order = self.data.train[torch.randperm(len(self.data.train), generator=generator)]
         num_batches = len(order) // self.batch_size  # a short last batch would skew BatchNorm
-        chunks = order[: num_batches * self.batch_size].view(num_batches, -1)
-        loss_sum = rate = 0.0
+        chunks = list(order[: num_batches * self.batch_size].view(num_batches, -1))
+        num_done = self.step - epoch * num_batches
+        rate = 0.0
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            for x, labels in read_ahead(self.data.source, list(chunks)):
+            self._restore_generators(generator)
+            for x, labels in read_ahead(self.data.source, chunks[num_done:]):
                 self._cut_if_due()
                 self.trainer.module.train()
                 rate = learning_rate(self.step, self.num_steps, self.options.optimizer)
                 augmented = self.augment(x, generator)
-                loss_sum += self.trainer.step(augmented, labels, rate, self.step)
+                self.loss_sum += self.trainer.step(augmented, labels, rate, self.step)
                 self.step += 1
                 if hooks.on_step is not None:
                     hooks.on_step(self.step, self.num_steps)
+                is_last = self.step == (epoch + 1) * num_batches
+                self._save_if_due(hooks, generator, is_last=is_last)
+        loss_sum, self.loss_sum = self.loss_sum, 0.0
         metrics = self._validate()
         return EpochRecord(
             epoch=epoch + 1,
@@ -194,6 +202,30 @@ class _Run:
             learning_rate=rate,
             seconds=time.monotonic() - started_at,
         )
+
+    def _save_if_due(self, hooks: Hooks, generator: torch.Generator, *, is_last: bool) -> None:
+        """Save in the middle of an epoch; at its end it is saved anyway."""
+        if is_last or hooks.checkpoint is None or hooks.is_save_due is None:
+            return
+        if not hooks.is_save_due():
+            return
+        generators = {_AUGMENT: generator.get_state(), _TORCH: torch.get_rng_state()}
+        if self._device.type == "cuda":
+            generators[_CUDA] = torch.cuda.get_rng_state(self._device)
+        hooks.checkpoint(self._state(generators))
+
+    def _restore_generators(self, generator: torch.Generator) -> None:
+        found, self.generators = self.generators, {}
+        if not found:
+            return
+        generator.set_state(found[_AUGMENT])
+        torch.set_rng_state(found[_TORCH])
+        if _CUDA in found:
+            torch.cuda.set_rng_state(found[_CUDA], self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(iter(self.phase.program.parameters().values())).device
 
     def _cut_if_due(self) -> None:
         if self.cuts is None or self.step not in self.cut_steps:
@@ -233,7 +265,7 @@ class _Run:
             "is_masked": bool(self.phase.masks),
         }
 
-    def _state(self) -> RetrainState:
+    def _state(self, generators: Mapping[str, Tensor] | None = None) -> RetrainState:
         return RetrainState(
             epoch=len(self.history),
             step=self.step,
@@ -246,6 +278,8 @@ class _Run:
             history=self.history,
             note=self.phase.note,
             num_restarts=self.num_restarts,
+            loss_sum=self.loss_sum,
+            generators=generators or {},
         )
 
     def _continue_from(self, state: RetrainState) -> None:
@@ -265,6 +299,7 @@ class _Run:
         if {name: tensor.shape for name, tensor in state.weights.items()} != shapes:
             raise DataError("the training state belongs to another network")
         self.step, self.history = state.step, state.history
+        self.loss_sum, self.generators = state.loss_sum, state.generators
         device = next(iter(program.parameters().values())).device
         self.phase = replace(self.phase, program=program.with_tensors(state.weights).to(device))
         if state.best:

@@ -135,9 +135,12 @@ class Hooks:
         on_epoch: Called with the record of every finished epoch.
         on_restart: Called with the reason when training starts over at a lower learning rate.
         checkpoint: Called after every epoch with a state from which training resumes bit for bit.
+        is_save_due: Asked after every step whether ``checkpoint`` shall be called in the middle of
+            the epoch too.
     """
 
     on_step: Callable[[int, int], None] | None = None
     on_epoch: Callable[[EpochRecord], None] | None = None
     on_restart: Callable[[str], None] | None = None
     checkpoint: Callable[[RetrainState], None] | None = None
+    is_save_due: Callable[[], bool] | None = None

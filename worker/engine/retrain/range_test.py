@@ -74,7 +74,7 @@ def find_learning_rate(
     return RangeTest(_choose(curve, low, high), tuple(curve))
 
 
-def _climb(  # noqa: PLR0913, PLR0917  # what a training run needs, and the range
+def _climb(  # what a training run needs, and the range
     program: Program,
     data: TrainingData,
     options: RetrainOptions,

@@ -1,10 +1,12 @@
-"""A training run at the end of an epoch: enough to go on as if it had never stopped.
+"""A training run between two steps: enough to go on as if it had never stopped.
 
-One safetensors file, written beside its name and renamed, so a reader sees a whole state or none.
-Weights and optimiser tensors are tensors; everything else is JSON in the file's header.
+One safetensors file, written beside its name, synced and renamed, so a reader sees a whole state or
+none, after a power failure too. Weights, optimiser and generators are tensors; everything else is
+JSON in the file's header.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from worker.engine.errors import DataError
 
 FILE_NAME = "retrain_state.safetensors"
 _WEIGHT, _OPTIMIZER, _AVERAGE, _BEST = "weight/", "optimizer/", "average/", "best/"
+_GENERATOR = "generator/"
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,15 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class RetrainState:
-    """A training run after ``epoch`` finished epochs.
+    """A training run after ``step`` steps, at the end of an epoch or in the middle of one.
 
-    Randomness needs no field: every epoch draws from generators seeded with (seed, epoch), and the
-    learning rate is a function of the step.
+    At the end of an epoch randomness needs no field: every epoch draws from generators seeded with
+    (seed, epoch). The learning rate is a function of the step, the order of the samples of the
+    epoch.
 
     Attributes:
         epoch: Finished epochs.
-        step: Finished optimiser steps.
+        step: Finished optimiser steps, those of the unfinished epoch among them.
         weights: Every tensor of the program.
         optimizer: The optimiser's tensors, by ``<parameter>/<slot>``.
         settings: What must be the same when training goes on, as JSON values.
@@ -50,6 +54,8 @@ class RetrainState:
         best_epoch: Which epoch that was; 0 for none.
         note: What the caller of training keeps with it, such as the plan so far.
         num_restarts: How often training has started over.
+        loss_sum: Of the steps of the unfinished epoch.
+        generators: In the middle of an epoch the states of the generators (uint8), by name.
     """
 
     epoch: int
@@ -63,6 +69,8 @@ class RetrainState:
     best_epoch: int = 0
     note: str = ""
     num_restarts: int = 0
+    loss_sum: float = 0.0
+    generators: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def save_state(state: RetrainState, directory: Path) -> Path:
@@ -73,6 +81,7 @@ def save_state(state: RetrainState, directory: Path) -> Path:
         (_OPTIMIZER, state.optimizer),
         (_AVERAGE, state.average),
         (_BEST, state.best),
+        (_GENERATOR, state.generators),
     )
     tensors = {
         prefix + name: _plain(tensor) for prefix, part in parts for name, tensor in part.items()
@@ -85,11 +94,14 @@ def save_state(state: RetrainState, directory: Path) -> Path:
         "best_epoch": state.best_epoch,
         "note": state.note,
         "num_restarts": state.num_restarts,
+        "loss_sum": state.loss_sum,
     }
     path = directory / FILE_NAME
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata={"state": json.dumps(header, sort_keys=True)})
+    _sync(partial)
     partial.replace(path)
+    _sync(directory)
     return path
 
 
@@ -120,7 +132,17 @@ def load_state(directory: Path) -> RetrainState | None:
         best_epoch=header["best_epoch"],
         note=header["note"],
         num_restarts=header["num_restarts"],
+        loss_sum=header["loss_sum"],
+        generators=_under(_GENERATOR, tensors),
     )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -69,6 +69,36 @@ def test_everything_at_once_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert [r.train_loss for r in resumed.history] == [r.train_loss for r in whole.history]
 
 
+@pytest.mark.parametrize("step", [1, 6, 11])
+def test_everything_at_once_resumes_bit_for_bit_in_the_middle_of_an_epoch(
+    step: int, tmp_path: Path
+) -> None:
+    program, data = small_program(dropout=0.3), small_data()
+    teacher = small_program()
+    whole = retrain(program, data, EVERYTHING, teacher=teacher)
+    steps: list[int] = []
+
+    def stop(state: RetrainState) -> None:
+        if state.generators:
+            save_state(state, tmp_path)
+            raise StoppedError
+
+    hooks = Hooks(
+        on_step=lambda number, _: steps.append(number),
+        checkpoint=stop,
+        is_save_due=lambda: steps[-1] == step,
+    )
+    with pytest.raises(StoppedError):
+        retrain(program, data, EVERYTHING, teacher=teacher, hooks=hooks)
+    state = load_state(tmp_path)
+    assert state is not None
+    assert (state.step, state.epoch) == (step, step // 4)
+    torch.manual_seed(99)
+    resumed = retrain(program, data, EVERYTHING, teacher=teacher, resume=state)
+    assert same(dict(resumed.program.tensors), dict(whole.program.tensors))
+    assert [r.train_loss for r in resumed.history] == [r.train_loss for r in whole.history]
+
+
 def test_a_finished_run_resumes_to_its_own_result(tmp_path: Path) -> None:
     """The search counts on it: the retrain stage finds the best trial done."""
     program, data = small_program(), small_data()

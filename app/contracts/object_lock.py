@@ -1,0 +1,89 @@
+"""A lock between whoever writes an old object again and whoever is about to delete it.
+
+The collector holds it alone while it looks at one object for the last time and deletes it; a put
+that makes an old object young shares it with other puts. It belongs to its holder's connection or
+file, so that a holder that dies lets go. Puts of new objects, which are nearly all, never take it.
+"""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from app.contracts.errors import UnavailableError
+
+_WAIT_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+_ADVISORY_KEY = 0x5ECA7E08  # any number that nobody else who uses the database is likely to take
+
+
+class ObjectLock(Protocol):
+    """Both ways to hold it raise `UnavailableError` when that takes half a minute."""
+
+    def shared(self) -> AbstractContextManager[None]:
+        """Hold it together with other puts."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold it to delete."""
+        ...
+
+
+def create_object_lock(engine: Engine, wait_seconds: float = _WAIT_SECONDS) -> ObjectLock:
+    """Return the lock of everybody who uses the database of ``engine``."""
+    if engine.dialect.name == "sqlite":
+        # One machine. Not the database's own lock: heartbeats must go on while gigabytes move.
+        return _FileLock(Path(f"{engine.url.database}-objects.lock"), wait_seconds)
+    return _AdvisoryLock(engine, wait_seconds)
+
+
+class _FileLock:
+    def __init__(self, path: Path, wait_seconds: float) -> None:
+        self._path, self._wait_seconds = path, wait_seconds
+
+    def shared(self) -> AbstractContextManager[None]:
+        return self._held(fcntl.LOCK_SH)
+
+    def alone(self) -> AbstractContextManager[None]:
+        return self._held(fcntl.LOCK_EX)
+
+    @contextmanager
+    def _held(self, kind: int) -> Iterator[None]:
+        end = time.monotonic() + self._wait_seconds
+        with self._path.open("a") as file:
+            while True:
+                try:
+                    fcntl.flock(file, kind | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > end:
+                        raise UnavailableError("the object lock is held by another") from error
+                    time.sleep(_POLL_SECONDS)
+            yield
+
+
+class _AdvisoryLock:
+    def __init__(self, engine: Engine, wait_seconds: float) -> None:
+        self._engine, self._wait_seconds = engine, wait_seconds
+
+    def shared(self) -> AbstractContextManager[None]:
+        return self._held("pg_advisory_xact_lock_shared")
+
+    def alone(self) -> AbstractContextManager[None]:
+        return self._held("pg_advisory_xact_lock")
+
+    @contextmanager
+    def _held(self, function: str) -> Iterator[None]:
+        with self._engine.begin() as connection:
+            milliseconds = round(self._wait_seconds * 1000)
+            connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
+            try:
+                connection.execute(text(f"SELECT {function}({_ADVISORY_KEY})"))
+            except OperationalError as error:
+                raise UnavailableError("the object lock is held by another") from error
+            yield

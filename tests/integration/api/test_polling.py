@@ -1,0 +1,124 @@
+"""Many who poll: answers are never older than their questions, and keys can be taken back."""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.contracts.database import current_time
+from app.contracts.errors import UnauthenticatedError
+from app.contracts.tables import ApiKeyRow, JobRow
+from app.jobs.reader import JobReader
+from app.keys.cache import KeyCache
+from tests.fixtures.api import Api, running_api, zip_bytes
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with running_api(tmp_path / "data") as found:
+        yield found
+
+
+def post_jobs(api: Api, count: int) -> list[str]:
+    model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
+    api.finish_intake(api.queue.rings[-1][0], {}, None)
+    posted = [api.client.post("/v1/jobs", json={"model": model}) for _ in range(count)]
+    return [str(response.json()["id"]) for response in posted]
+
+
+class CountingReader(JobReader):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.batches: list[set[str]] = []
+
+    def _fetch(self, ids: Collection[str]) -> Mapping[str, JobRow]:
+        self.batches.append(set(ids))
+        return super()._fetch(ids)
+
+
+def test_those_who_ask_while_a_query_runs_share_the_next(api: Api) -> None:
+    ids = post_jobs(api, 5)
+
+    async def ask() -> tuple[CountingReader, list[JobRow | None]]:
+        reader = CountingReader(api.sessions)
+        first = asyncio.create_task(reader.read(ids[0]))
+        while not reader.batches:  # noqa: ASYNC110  # set by a thread
+            await asyncio.sleep(0)
+        others = [reader.read(each) for each in [*ids[1:], ids[1], "job_missing"]]
+        return reader, [await first, *await asyncio.gather(*others)]
+
+    reader, rows = asyncio.run(ask())
+    assert reader.batches == [{ids[0]}, {*ids[1:], "job_missing"}]
+    assert [row and row.id for row in rows] == [*ids, ids[1], None]
+
+
+def test_an_answer_is_not_older_than_its_question(api: Api) -> None:
+    (job,) = post_jobs(api, 1)
+    for number in range(20):
+        with api.sessions.begin() as session:
+            session.get_one(JobRow, job).meta = {"number": str(number)}
+        assert api.client.get(f"/v1/jobs/{job}").json()["metadata"] == {"number": str(number)}
+
+
+def test_one_who_hangs_up_does_not_take_the_answer_from_others(api: Api) -> None:
+    (job,) = post_jobs(api, 1)
+
+    async def ask() -> JobRow | None:
+        reader = JobReader(api.sessions)
+        impatient, patient = (asyncio.create_task(reader.read(job)) for _ in range(2))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        return await patient
+
+    row = asyncio.run(ask())
+    assert row is not None
+    assert row.id == job
+
+
+def test_a_database_that_fails_is_an_error_for_all_and_forgotten(api: Api) -> None:
+    (job,) = post_jobs(api, 1)
+
+    class Failing(JobReader):
+        is_broken = True
+
+        def _fetch(self, ids: Collection[str]) -> Mapping[str, JobRow]:
+            if self.is_broken:
+                raise OSError("gone")
+            return super()._fetch(ids)
+
+    async def ask() -> JobRow | None:
+        reader = Failing(api.sessions)
+        answers = await asyncio.gather(reader.read(job), reader.read(job), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [OSError, OSError]
+        reader.is_broken = False
+        return await reader.read(job)
+
+    assert asyncio.run(ask()) is not None
+
+
+def test_a_revoked_key_is_refused_after_a_second_at_most(api: Api) -> None:
+    now = 100.0
+    keys = KeyCache(api.sessions, lambda: now)
+    assert keys.recall(api.key) is None
+    principal = keys.look_up(api.key)
+    with api.sessions.begin() as session:
+        (row,) = session.query(ApiKeyRow).all()
+        row.revoked_at = current_time(session)
+    now = 100.9
+    assert keys.recall(api.key) == principal
+    now = 101.0
+    assert keys.recall(api.key) is None
+    with pytest.raises(UnauthenticatedError):
+        keys.look_up(api.key)
+    assert keys.recall(api.key) is None
+
+
+def test_a_wrong_key_is_not_remembered(api: Api) -> None:
+    keys = KeyCache(api.sessions)
+    wrong = api.key[:-1] + ("A" if api.key[-1] != "A" else "B")
+    keys.look_up(api.key)
+    with pytest.raises(UnauthenticatedError):
+        keys.look_up(wrong)
+    assert keys.recall(wrong) is None

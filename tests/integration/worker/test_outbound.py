@@ -1,0 +1,134 @@
+"""Requests to URLs of users, against a real HTTPS server: what is called, and what is not."""
+
+import socket
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from app.contracts.addresses import Address
+from tests.fixtures.receiver import HOST, Receiver, running_receiver
+from worker.outbound import Outbound, OutboundError, RefusedAddressError, create_tls_context
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Receiver]:
+    with running_receiver(tmp_path) as found:
+        yield found
+
+
+def outbound(
+    receiver: Receiver,
+    *addresses: str,
+    is_inside: bool = True,
+    is_trusted: bool = True,
+    timeout_seconds: float = 5,
+) -> Outbound:
+    """Return a sender that resolves every name to ``addresses``."""
+
+    def resolve(_host: str, _port: int) -> list[Address]:
+        return [ip_address(text) for text in addresses or ("127.0.0.1",)]
+
+    tls = create_tls_context(receiver.ca_file if is_trusted else None)
+    return Outbound(tls, timeout_seconds, are_private_allowed=is_inside, resolve=resolve)
+
+
+def url(receiver: Receiver, host: str = HOST, path: str = "/hook?a=b") -> str:
+    return f"https://{host}:{receiver.port}{path}"
+
+
+def test_the_checked_address_is_called_and_the_certificate_is_that_of_the_name(
+    receiver: Receiver,
+) -> None:
+    status = outbound(receiver).post(url(receiver), {"webhook-id": "1"}, b"body")
+    assert status == 200
+    (request,) = receiver.received
+    assert (request.path, request.body) == ("/hook?a=b", b"body")
+    assert request.headers["host"] == f"{HOST}:{receiver.port}"
+    assert request.headers["webhook-id"] == "1"
+
+
+def test_a_literal_address_works_where_it_is_allowed(receiver: Receiver) -> None:
+    tls = create_tls_context(receiver.ca_file)
+    sender = Outbound(tls, 5, are_private_allowed=True)  # the real resolver
+    assert sender.post(url(receiver, "127.0.0.1"), {}, b"") == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_without_the_setting_loopback_is_refused_and_nothing_connects(
+    host: str, receiver: Receiver
+) -> None:
+    sender = Outbound(create_tls_context(receiver.ca_file), 5)  # the real resolver
+    with pytest.raises(RefusedAddressError, match="not public"):
+        sender.post(url(receiver, host), {}, b"")
+    assert receiver.num_connections == 0
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [("8.8.8.8", "127.0.0.1"), ("127.0.0.1", "8.8.8.8"), ("::ffff:127.0.0.1",), ("::1",)],
+)
+def test_one_address_that_is_not_public_is_enough(
+    addresses: tuple[str, ...], receiver: Receiver
+) -> None:
+    with pytest.raises(RefusedAddressError):
+        outbound(receiver, *addresses, is_inside=False).post(url(receiver), {}, b"")
+    assert receiver.num_connections == 0
+
+
+def test_the_next_address_is_tried(receiver: Receiver) -> None:
+    sender = outbound(receiver, "127.0.0.2", "127.0.0.1")  # nothing listens on the first
+    assert sender.post(url(receiver), {}, b"") == 200
+
+
+def test_a_redirect_is_an_answer_and_not_an_order(receiver: Receiver) -> None:
+    receiver.answers = [302]
+    assert outbound(receiver).post(url(receiver), {}, b"") == 302
+    assert [request.path for request in receiver.received] == ["/hook?a=b"]
+
+
+def test_proxies_of_the_environment_are_not_asked(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert outbound(receiver).post(url(receiver), {}, b"") == 200
+
+
+def test_a_certificate_for_another_name_is_refused_before_anything_is_sent(
+    receiver: Receiver,
+) -> None:
+    with pytest.raises(OutboundError, match="certificate was refused: Hostname mismatch"):
+        outbound(receiver).post(url(receiver, "other.test"), {}, b"")
+    assert receiver.received == []
+
+
+def test_a_certificate_of_a_stranger_is_refused(receiver: Receiver) -> None:
+    with pytest.raises(OutboundError, match="certificate was refused: self-signed"):
+        outbound(receiver, is_trusted=False).post(url(receiver), {}, b"")
+    assert receiver.received == []
+
+
+def test_an_answer_that_drips_ends_at_the_deadline(receiver: Receiver) -> None:
+    receiver.answers = [0]
+    began_at = time.monotonic()
+    with pytest.raises(OutboundError, match="no answer within 1 s"):
+        outbound(receiver, timeout_seconds=1).post(url(receiver), {}, b"")
+    assert time.monotonic() - began_at < 3
+
+
+def test_what_is_not_there_or_not_tls_is_an_error_with_a_reason(receiver: Receiver) -> None:
+    def unknown(_host: str, _port: int) -> list[Address]:
+        raise socket.gaierror
+
+    tls = create_tls_context(None)
+    with pytest.raises(OutboundError, match="could not be resolved"):
+        Outbound(tls, 5, resolve=unknown).post(url(receiver), {}, b"")
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        port = deaf.getsockname()[1]
+        with pytest.raises(OutboundError, match="no answer within"):
+            outbound(receiver, timeout_seconds=0.5).post(f"https://{HOST}:{port}/", {}, b"")
+    with pytest.raises(OutboundError, match="connection could not be made"):
+        outbound(receiver).post(f"https://{HOST}:{port}/", {}, b"")

@@ -1,0 +1,44 @@
+"""The periodic collection of what nothing refers to (`app.contracts.garbage`)."""
+
+import time
+from dataclasses import asdict
+
+import structlog
+
+from app.contracts.database import Sessions
+from app.contracts.errors import UnavailableError
+from app.contracts.garbage import ObjectCollector, clean_jobs, clean_uploads
+from app.contracts.object_lock import ObjectLock
+from app.contracts.settings import Settings
+from app.contracts.storage import ObjectStore
+
+log = structlog.get_logger(__name__)
+
+
+class GarbageTask:
+    """What a worker does when the scheduler says ``secateur.collect``."""
+
+    def __init__(
+        self, settings: Settings, sessions: Sessions, store: ObjectStore, lock: ObjectLock
+    ) -> None:
+        self._settings, self._sessions = settings, sessions
+        grace = settings.storage.orphan_seconds
+        self._collector = ObjectCollector(sessions, store, lock, grace)
+
+    def collect(self) -> None:
+        """Collect objects and this machine's scratch; what cannot be reached waits an hour."""
+        self.clean_scratch()
+        try:
+            collected = self._collector.collect()
+        except UnavailableError as error:
+            log.warning("garbage.postponed", reason=str(error))
+            return
+        log.info("garbage.collected", **asdict(collected))
+
+    def clean_scratch(self) -> None:
+        """Remove what killed processes left on this machine."""
+        before = time.time() - self._settings.storage.orphan_seconds
+        folder = self._settings.scratch_dir
+        removed = clean_uploads(folder, before) + clean_jobs(self._sessions, folder, before)
+        if removed:
+            log.info("scratch.cleaned", num_removed=removed)

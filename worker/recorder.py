@@ -1,0 +1,84 @@
+"""What a job's process reports, written to its row and events about once a second."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from app.contracts.database import Sessions
+from app.contracts.job import Stage
+from app.contracts.repositories import leases
+from app.contracts.repositories.leases import Claim
+from worker.patience import AWAY
+from worker.protocol import Message, Metric, Progress, Saved, StageStarted, Warned
+
+log = structlog.get_logger(__name__)
+
+_RECORD_SECONDS = 1.0
+_EVENT_TYPES: dict[type[object], str] = {
+    StageStarted: "stage.started",
+    Progress: "progress",
+    Metric: "metric",
+    Warned: "warning",
+}
+
+
+class Recorder:
+    """Takes the messages of one attempt.
+
+    Attributes:
+        stage: The stage that began last.
+    """
+
+    def __init__(self, sessions: Sessions, claim: Claim) -> None:
+        self.stage: Stage | None = None
+        self._sessions, self._claim = sessions, claim
+        self._pending: list[Message] = []
+        self._written_at = 0.0
+
+    def add(self, messages: Sequence[Message]) -> None:
+        """Take messages; write them if a second has passed, or a stage.
+
+        While the database is away they are kept: training goes on without it.
+        """
+        self._pending += [m for m in messages if not isinstance(m, Saved)]
+        for message in messages:
+            if isinstance(message, StageStarted):
+                self.stage = message.stage
+        is_due = time.monotonic() - self._written_at >= _RECORD_SECONDS
+        is_new_stage = any(isinstance(message, StageStarted) for message in messages)
+        if self._pending and (is_due or is_new_stage):
+            try:
+                self.flush()
+            except AWAY:
+                log.warning("job.events_wait", job_id=self._claim.job_id, exc_info=True)
+
+    def flush(self) -> None:
+        """Write what is pending; it stays pending if that fails."""
+        if not self._pending:
+            return
+        self._written_at = time.monotonic()
+        pending = list(self._pending)
+        progress = [m for m in pending if isinstance(m, Progress)]
+        events = [
+            (_EVENT_TYPES[type(m)], _event_data(m))
+            for m in pending
+            if not isinstance(m, Progress) or m is progress[-1]
+        ]
+        with self._sessions.begin() as session:
+            leases.record(
+                session,
+                self._claim,
+                events,
+                stage=self.stage,
+                progress=progress[-1].model_dump(exclude={"type"}) if progress else None,
+                warnings=[m.message for m in pending if isinstance(m, Warned)],
+            )
+        self._pending = self._pending[len(pending) :]
+
+
+def _event_data(message: Message) -> dict[str, Any]:
+    if isinstance(message, Metric):
+        return message.data
+    return message.model_dump(mode="json", exclude={"type"})

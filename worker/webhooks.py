@@ -1,0 +1,147 @@
+"""Send what is due to webhooks, signed as Standard Webhooks 1.0 says.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+
+A round takes deliveries in one transaction, sends them with no session open, and settles each in a
+transaction of its own. Deliveries arrive at least once: a worker that dies after sending leaves its
+delivery to be sent again under the same id.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import structlog
+
+from app.contracts.database import Sessions
+from app.contracts.repositories import webhooks
+from app.contracts.repositories.webhooks import Delivery
+from app.contracts.settings import WebhookSettings
+from app.contracts.webhook import key_of
+from worker.outbound import Outbound, OutboundError, RefusedAddressError, create_tls_context
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 16
+_LOOK_UP_SECONDS = 60.0  # the resolver has its own, longer, idea of time
+
+
+def create_deliverer(settings: WebhookSettings, sessions: Sessions) -> "Deliverer":
+    """Return a deliverer that sends over the network.
+
+    Raises:
+        OSError: The file of certificates cannot be read.
+    """
+    outbound = Outbound(
+        create_tls_context(settings.ca_file),
+        settings.timeout_seconds,
+        are_private_allowed=settings.are_private_addresses_allowed,
+    )
+    return Deliverer(settings, sessions, outbound)
+
+
+class Deliverer:
+    """Sends deliveries, one round at a time."""
+
+    def __init__(
+        self,
+        settings: WebhookSettings,
+        sessions: Sessions,
+        outbound: Outbound,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._sessions = settings, sessions
+        self._outbound, self._clock = outbound, clock
+        self._lock = threading.Lock()
+
+    def deliver(self) -> None:
+        """Send a round of what is due; returns at once while another round goes on."""
+        if not self._lock.acquire(blocking=False):
+            return  # or slow receivers would hold every thread of this worker
+        try:
+            self._round()
+        finally:
+            self._lock.release()
+
+    def _round(self) -> None:
+        hold_seconds = self._settings.timeout_seconds + _LOOK_UP_SECONDS
+        with self._sessions.begin() as session:
+            taken = webhooks.take_due(session, limit=_AT_ONCE, hold_seconds=hold_seconds)
+        if not taken:
+            return
+        with ThreadPoolExecutor(len(taken)) as pool:
+            list(pool.map(self._send, taken))
+
+    def _send(self, delivery: Delivery) -> None:
+        if delivery.attempt > self._settings.max_attempts:  # the last worker died over it
+            self._settle(delivery, webhooks.give_up, "no answer was recorded")
+            return
+        body = body_of(delivery)
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "secateur",
+            **sign(delivery.id, int(self._clock()), body, delivery.secret),
+        }
+        try:
+            status = self._outbound.post(delivery.url, headers, body)
+        except RefusedAddressError as error:
+            self._settle(delivery, webhooks.give_up, str(error))
+        except OutboundError as error:
+            self._try_later(delivery, str(error))
+        else:
+            if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                self._settle(delivery, webhooks.mark_delivered, str(status))
+            elif status == HTTPStatus.GONE:  # the standard's way to say: never again
+                self._settle(delivery, webhooks.give_up, str(status))
+            else:
+                self._try_later(delivery, str(status))
+
+    def _try_later(self, delivery: Delivery, answer: str) -> None:
+        is_last = delivery.attempt >= self._settings.max_attempts
+        self._settle(delivery, webhooks.give_up if is_last else webhooks.back_off, answer)
+
+    def _settle(self, delivery: Delivery, settle: Callable[..., None], answer: str) -> None:
+        with self._sessions.begin() as session:
+            settle(session, delivery, answer)
+        log.info(
+            "webhook.settled",
+            job_id=delivery.job_id,
+            delivery_id=delivery.id,
+            attempt=delivery.attempt,
+            outcome=settle.__name__,
+            answer=answer,
+        )
+
+
+def sign(delivery_id: str, timestamp: int, body: bytes, secret: str) -> dict[str, str]:
+    """Return the three headers by which a receiver knows the sender, the time and the body."""
+    signed = f"{delivery_id}.{timestamp}.".encode() + body
+    digest = hmac.digest(key_of(secret), signed, hashlib.sha256)
+    return {
+        "webhook-id": delivery_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+
+
+def body_of(delivery: Delivery) -> bytes:
+    """Return the JSON that is sent: the event, and what the receiver needs to ask for more."""
+    happened_at = datetime.fromtimestamp(delivery.created_at, UTC).isoformat()
+    content = {
+        "type": delivery.type,
+        "timestamp": happened_at.replace("+00:00", "Z"),
+        "data": {
+            **delivery.data,
+            "job": delivery.job_id,
+            "event": delivery.event_number,
+            "status": delivery.type.removeprefix("job."),
+        },
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
