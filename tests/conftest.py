@@ -1,6 +1,7 @@
 """Fixtures that every layer shares: real servers, started once a session."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """A real PostgreSQL server."""
-    with running_postgresql(tmp_path_factory.mktemp("postgresql")) as url:
+    # Not below pytest's folder: the next pytest to start closes that to PostgreSQL's own user.
+    with (
+        tempfile.TemporaryDirectory(prefix="postgresql-") as folder,
+        running_postgresql(Path(folder)) as url,
+    ):
         yield url
 
 

@@ -114,10 +114,7 @@ class Attempt:
     def _prepare(self) -> tuple[JobRequest, Limits]:
         """Fetch the inputs; say what to do with them, and in what bounds."""
         shop, claim, folder = self._shop, self._claim, self._folder
-        with reading(shop.sessions) as session:
-            job = session.get_one(JobRow, claim.job_id)
-            model = session.get(ModelRow, job.model_id) if job.model_id else None
-            dataset = session.get(DatasetRow, job.dataset_id) if job.dataset_id else None
+        job, model, dataset = self._patiently(self._read)
         model_path, dataset_path = folder / "model.pt2", folder / "dataset"
         if model is not None:
             shop.store.fetch(model.sha256, model_path)
@@ -167,6 +164,13 @@ class Attempt:
             memory_bytes=worker.memory_bytes,
         )
         return request, limits
+
+    def _read(self) -> tuple[JobRow, ModelRow | None, DatasetRow | None]:
+        with reading(self._shop.sessions) as session:
+            job = session.get_one(JobRow, self._claim.job_id)
+            model = session.get(ModelRow, job.model_id) if job.model_id else None
+            dataset = session.get(DatasetRow, job.dataset_id) if job.dataset_id else None
+        return job, model, dataset
 
     def _is_to_stop(self) -> bool:
         lease = self._lease

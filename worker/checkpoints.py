@@ -17,13 +17,13 @@ import structlog
 from app.contracts.errors import UnavailableError
 from app.contracts.repositories.leases import Claim
 from app.contracts.storage import ObjectStore
+from worker.engine.whole_file import PARTIAL
 
 log = structlog.get_logger(__name__)
 
 _FILE = "checkpoint.tar"
 _OWNER = "owner.txt"
 _TOKEN = "token.txt"  # noqa: S105  # the claim's number
-_PARTIAL = ".partial"
 
 Keep = Callable[[dict[str, str]], Any]
 
@@ -92,7 +92,7 @@ class Checkpoints:
                 status = path.stat()
             except FileNotFoundError:
                 continue  # replaced just now
-            if path.is_file() and path.suffix != _PARTIAL:
+            if path.is_file() and path.suffix != PARTIAL:
                 name = str(path.relative_to(self.folder))
                 found.append((name, status.st_size, status.st_mtime_ns))
         return frozenset(found)

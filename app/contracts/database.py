@@ -18,6 +18,12 @@ from sqlalchemy.sql.functions import FunctionElement
 Sessions = sessionmaker[Session]
 
 BUSY_TIMEOUT_SECONDS = 30
+# A server that vanishes without a word is an error within seconds, not when TCP gives up.
+_POSTGRESQL_TIMEOUTS = {
+    "connect_timeout": 5,  # seconds
+    "tcp_user_timeout": 15_000,  # milliseconds
+    "options": "-c statement_timeout=60000",
+}
 
 
 class database_now(FunctionElement[float]):  # noqa: N801  # reads as a SQL function
@@ -66,7 +72,13 @@ def create_database(url: str, *, pool_size: int = 10) -> Engine:
         return engine
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(url, pool_size=pool_size, pool_pre_ping=True, hide_parameters=True)
+    return create_engine(
+        url,
+        connect_args=_POSTGRESQL_TIMEOUTS,
+        pool_size=pool_size,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
 
 
 def create_sessions(engine: Engine) -> Sessions:

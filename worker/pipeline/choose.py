@@ -16,6 +16,7 @@ from worker.engine.ramp import RampedCuts
 from worker.engine.selection import Budget, Ratio, Selection, select
 from worker.engine.selection.ladder import unmatched
 from worker.engine.surgery import compact
+from worker.engine.whole_file import whole_file
 from worker.pipeline.inputs import Inputs
 from worker.pipeline.options import selection_options
 from worker.pipeline.planning import Planner
@@ -102,9 +103,8 @@ def _by_clock(inputs: Inputs, planner: Planner, scores: Scores) -> Choice:
     else:
         found = select(inputs.analysis, scores.by_family, options, cost, latency)
     plan = planner.of(found)
-    partial = path.with_suffix(".partial")
-    partial.write_text(plan.to_json())
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(plan.to_json())
     return Choice(plan, scores, None, trials)
 
 

@@ -34,6 +34,7 @@ from worker.engine.retrain import (
 )
 from worker.engine.retrain.range_test import RangeTest, find_learning_rate
 from worker.engine.surgery import compact, keep_masks, mask_program
+from worker.engine.whole_file import whole_file
 from worker.pipeline.data import Split
 from worker.pipeline.describe import epoch_report
 from worker.pipeline.inputs import Inputs
@@ -151,9 +152,8 @@ def _with_learning_rate(
     else:
         inputs.reporter.progress(0, 1, "looking for a learning rate", is_forced=True)
         found = find_learning_rate(phase.program, data, options, teacher, phase.masks)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(vars(found)))
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(vars(found)))
     rate = found.learning_rate
     return replace(options, optimizer=replace(options.optimizer, learning_rate=rate)), found
 

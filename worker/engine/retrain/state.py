@@ -6,7 +6,6 @@ JSON in the file's header.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from worker.engine.errors import DataError
+from worker.engine.whole_file import whole_file
 
 FILE_NAME = "retrain_state.safetensors"
 _WEIGHT, _OPTIMIZER, _AVERAGE, _BEST = "weight/", "optimizer/", "average/", "best/"
@@ -97,11 +97,8 @@ def save_state(state: RetrainState, directory: Path) -> Path:
         "loss_sum": state.loss_sum,
     }
     path = directory / FILE_NAME
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"state": json.dumps(header, sort_keys=True)})
-    _sync(partial)
-    partial.replace(path)
-    _sync(directory)
+    with whole_file(path) as partial:
+        save_file(tensors, partial, metadata={"state": json.dumps(header, sort_keys=True)})
     return path
 
 
@@ -135,14 +132,6 @@ def load_state(directory: Path) -> RetrainState | None:
         loss_sum=header["loss_sum"],
         generators=_under(_GENERATOR, tensors),
     )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,96 @@
+"""The processes of a running `secateur serve`, found by walking /proc from its id."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+_GONE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process as /proc shows it."""
+
+    pid: int
+    parent: int
+    state: str  # of `man 5 proc`: R, S, D, T stopped, Z dead and not collected
+    argv: tuple[str, ...]
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state not in {"Z", "X"}
+
+
+Match = Callable[[Process], bool]
+
+# What the commands of `app.cli.serve` look like from outside.
+PARTS: dict[str, Match] = {
+    "worker": lambda p: any(word.startswith("jobs@") for word in p.argv),
+    "scheduler": lambda p: "beat" in p.argv,
+    "api": lambda p: "uvicorn" in p.argv,
+    "redis": lambda p: "redis-server" in p.argv[0],
+}
+
+
+def read_process(pid: int) -> Process | None:
+    """Return a process, or None if it is gone."""
+    try:
+        stat = (PROC / str(pid) / "stat").read_text()
+        argv = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, parent = stat.rpartition(")")[2].split()[:2]  # the name may hold spaces and brackets
+    return Process(pid, int(parent), state, tuple(argv.rstrip("\0").split("\0")))
+
+
+def descendants(pid: int) -> list[Process]:
+    """Return every living process below ``pid``, parents first."""
+    numbers = [int(path.name) for path in PROC.iterdir() if path.name.isdigit()]
+    found = [process for number in numbers if (process := read_process(number)) is not None]
+    below, layer = [], {pid}
+    while layer:
+        children = [p for p in found if p.parent in layer and p.is_alive]
+        below += children
+        layer = {p.pid for p in children}
+    return below
+
+
+def find_part(serve_pid: int, name: str) -> Process | None:
+    """Return the process of a part of the service; ``job`` is the process of the running job."""
+    if name == "job":
+        worker = find_part(serve_pid, "worker")
+        return None if worker is None else find_job(worker.pid)
+    return next((p for p in descendants(serve_pid) if PARTS[name](p)), None)
+
+
+def find_job(worker_pid: int) -> Process | None:
+    """Return the job's process below a worker."""
+    return next((p for p in descendants(worker_pid) if "worker.pipeline" in p.argv), None)
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL a process and everything below it, the top first: it must start nothing again."""
+    below = descendants(pid)
+    for number in [pid, *(p.pid for p in below)]:
+        send(number, signal.SIGKILL)
+    wait_gone([p.pid for p in below])
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may be gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def wait_gone(pids: list[int]) -> None:
+    """Wait until none of the processes lives."""
+    end = time.monotonic() + _GONE_SECONDS
+    while any((p := read_process(pid)) is not None and p.is_alive for pid in pids):
+        assert time.monotonic() < end, f"still alive: {pids}"
+        time.sleep(0.02)

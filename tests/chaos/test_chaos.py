@@ -1,0 +1,24 @@
+"""One kill of every kind; ``make chaos N=100`` does as many as you like."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.experiment import VICTIMS, Experiment, experimenting
+
+SEED = 20
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]:
+    with experimenting(tmp_path_factory.mktemp("chaos") / "data") as found:
+        yield found
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_killed_part_costs_time_and_nothing_else(experiment: Experiment, victim: str) -> None:
+    moment = random.Random(f"{SEED} {victim}").uniform(0.15, 0.6)  # noqa: S311
+    run = experiment.run(victim, moment)
+    assert not run.problems
+    assert not run.is_late, "the job ended before it could be disturbed"

@@ -1,0 +1,102 @@
+"""What a queue that forgets, or two workers at one queue, may not change."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tests.faults.cluster import STUB, Cluster, running_cluster
+from tests.faults.parts import PostgreSQL, Redis, wait_for
+from tests.fixtures.services import fresh_postgresql_url
+
+NUM_FLUSHED, NUM_RACED = 50, 200
+MANY_SECONDS = 400
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, postgresql: PostgreSQL, redis: Redis) -> Iterator[Cluster]:
+    settings = {
+        "DATABASE__URL": fresh_postgresql_url(postgresql.url),
+        "QUEUE__URL": redis.url,
+        "STORAGE__URL": f"file://{tmp_path / 'objects'}",
+        "WORKER__LEASE_SECONDS": "30",  # nobody dies here, however slow the machine
+    }
+    with running_cluster(tmp_path, STUB, **settings) as found:
+        found.start_api()
+        found.start_intake()
+        yield found
+
+
+def num_ended(cluster: Cluster) -> int:
+    query = text("SELECT COUNT(*) FROM job WHERE kind = 'prune' AND finished_at IS NOT NULL")
+    with cluster.engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+@pytest.mark.parametrize("is_busy", [False, True], ids=["no-worker", "busy-worker"])
+def test_a_flushed_queue_loses_no_job(cluster: Cluster, redis: Redis, is_busy: bool) -> None:
+    model = cluster.upload_model()
+    if is_busy:
+        cluster.start_worker("jobs", "cpu")
+        cluster.start_scheduler()
+        cluster.wait_for_step(cluster.post(model, seed=60))
+    ids = [cluster.post(model) for _ in range(NUM_FLUSHED)]
+    with redis.client() as client:
+        if not is_busy:
+            assert client.llen("cpu") == NUM_FLUSHED
+        client.flushall()
+        assert client.llen("cpu") == 0
+    if not is_busy:
+        cluster.start_worker("jobs", "cpu")
+        cluster.start_scheduler()
+    total = NUM_FLUSHED + is_busy
+    wait_for(lambda: num_ended(cluster) == total, MANY_SECONDS, f"{total} jobs end")
+    for job_id in ids:
+        assert cluster.job(job_id)["state"] == "succeeded"
+        cluster.check_effects_once(job_id)
+
+
+def test_two_workers_do_every_job_once_and_none_is_idle(cluster: Cluster) -> None:
+    model = cluster.upload_model()
+    ids = [cluster.post(model) for _ in range(NUM_RACED)]
+    names = ("first", "second")
+    for name in names:
+        cluster.start_worker(name, "cpu")
+    cluster.start_scheduler()
+    wait_for(lambda: num_ended(cluster) == NUM_RACED, MANY_SECONDS, "every job ends")
+    rows = [cluster.job(job_id) for job_id in ids]
+    assert {row["state"] for row in rows} == {"succeeded"}
+    assert {row["attempt"] for row in rows} == {1}, "no lease was lost: each ran once"
+    for job_id in ids:
+        cluster.check_effects_once(job_id)
+    spans = defaultdict(list)
+    for row in rows:
+        worker = row["result"]["summary"]["worker"]
+        spans[worker].append((row["started_at"], row["finished_at"]))
+    assert spans.keys() == {cluster.pid(name) for name in names}
+    check_never_idle(dict(spans))
+
+
+def check_never_idle(spans: dict[int, list[tuple[float, float]]]) -> None:
+    """While work waits, a worker begins its next job before the other has done many.
+
+    The order of rows, not a time: a slow machine slows both.
+    """
+    first, second = (sorted(each) for each in spans.values())
+    for mine, others in ((first, second), (second, first)):
+        both_work = max(mine[0][0], others[0][0])
+        last_start = max(mine[-1][0], others[-1][0])
+        for (_, finished), (started, _) in pairwise(mine):
+            if finished < both_work or started > last_start:
+                continue
+            passed_by = sum(finished < begun and done < started for begun, done in others)
+            assert passed_by <= 10, "it sat idle while the other worked the queue off"
+        assert len(mine) >= NUM_RACED / 4
+    gaps = [b[0] - a[1] for mine in (first, second) for a, b in pairwise(mine)]
+    works = [done - begun for mine in (first, second) for begun, done in mine]
+    # Very generous: claiming and leaving a job take less than five times a job.
+    assert statistics.median(gaps) < 5 * statistics.median(works)
