@@ -1,11 +1,11 @@
-"""One kill of every kind; ``make chaos N=100`` does as many as you like."""
+"""One kill of the kinds that lose most; ``make chaos N=100`` does all, as often as you like."""
 
 import random
 from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.experiment import VICTIMS, Experiment, experimenting
+from tests.chaos.experiment import Experiment, experimenting
 
 SEED = 20
 
@@ -16,7 +16,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]
         yield found
 
 
-@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("victim", ["job", "worker", "all"])
 def test_a_killed_part_costs_time_and_nothing_else(experiment: Experiment, victim: str) -> None:
     moment = random.Random(f"{SEED} {victim}").uniform(0.15, 0.6)  # noqa: S311
     run = experiment.run(victim, moment)

@@ -430,9 +430,10 @@ def test_settings_alone_move_it_to_postgresql_a_redis_url_and_a_bucket(
 def test_a_service_stopped_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
     """Once in good order, once with kill -9; both runs end with the undisturbed run's bytes."""
     x, y = images()
+    num_epochs = 16
     config = {
         "selection": {"mode": "ratio", "ratio": 0.5},
-        "retrain": {"epochs": 30, "batch_size": 8},
+        "retrain": {"epochs": num_epochs, "batch_size": 8},
     }
     with serving(tmp_path / "data") as ours:
         model = ours.upload("models", model_bytes(), name="small")["id"]
@@ -455,7 +456,7 @@ def test_a_service_stopped_in_the_middle_goes_on_where_it_was(tmp_path: Path) ->
                 for event in ours.get(f"/v1/jobs/{job_id}/events?limit=500")
                 if event["type"] == "metric"
             ]
-            assert len(epochs) < 2 * 30 - 2, "it started over instead of resuming"
+            assert len(epochs) < 2 * num_epochs - 2, "it started over instead of resuming"
             for name in ("plan.json", "weights.safetensors", "model.onnx"):
                 assert artifact(ours, found, name) == artifact(ours, undisturbed, name), name
 

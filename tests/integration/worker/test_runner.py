@@ -323,6 +323,17 @@ def test_a_job_that_runs_out_of_memory_twice_says_so(world: World) -> None:
     assert (job.state, job.error["code"], job.attempt) == ("failed", "out_of_memory", 2)
 
 
+def test_a_kill_that_the_kernel_counts_as_one_for_memory_is_answered_as_such(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([5, 6])
+    monkeypatch.setattr("worker.attempt.count_memory_kills", lambda: next(counts))
+    job_id = world.post(scripted_child.DIE)
+    world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert (job.state, job.batch_divisor) == ("queued", 2)
+
+
 def test_a_full_disk_is_tried_again_and_then_said(world: World) -> None:
     job_id = world.post(scripted_child.DISK_FULL)
     for _ in range(2):

@@ -1,0 +1,24 @@
+"""The control group's own count of kills for memory, read from a stand-in for its file."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.memory_kills import count_memory_kills
+
+
+@pytest.mark.parametrize(
+    ("events", "number"),
+    [
+        ("low 7\nhigh 9\nmax 12\noom 4\noom_kill 3\noom_group_kill 1\n", 4),
+        ("low 7\nmax 12\noom 4\noom_kill 0\n", 0),  # an allocation failed, and nobody was killed
+        ("", 0),
+    ],
+)
+def test_kills_are_counted_and_nothing_else(events: str, number: int, tmp_path: Path) -> None:
+    (tmp_path / "memory.events").write_text(events)
+    assert count_memory_kills(tmp_path) == number
+
+
+def test_a_machine_that_cannot_tell_has_killed_nobody(tmp_path: Path) -> None:
+    assert count_memory_kills(tmp_path / "absent") == 0
