@@ -70,6 +70,7 @@ class Attempt:
         self._recorder = Recorder(shop.sessions, claim)
         self._copying: Future[None] | None = None
         self._batch_size = 1
+        self._most_seconds = 0.0  # over all attempts
 
     def run(self) -> None:
         """Run the job's process and write down how it ended; leave nothing on the disk."""
@@ -155,10 +156,9 @@ class Attempt:
         )
         is_prune = request.kind is JobKind.PRUNE
         most = worker.time_limit_seconds if is_prune else worker.intake_time_limit_seconds
+        self._most_seconds = min(most, job.time_limit_seconds or most)
         limits = Limits(
-            time_limit_seconds=max(
-                0.0, min(most, job.time_limit_seconds or most) - job.seconds_run
-            ),
+            time_limit_seconds=max(0.0, self._most_seconds - job.seconds_run),
             progress_timeout_seconds=worker.progress_timeout_seconds,
             grace_seconds=worker.cancel_grace_seconds,
             memory_bytes=worker.memory_bytes,
@@ -209,7 +209,8 @@ class Attempt:
         elif ending is Ending.INTERRUPTED:
             self._leave()
         elif ending is Ending.TIME_LIMIT:
-            self._fail(FailureCode.TIME_LIMIT, "ran past its time limit")
+            message = f"ran past its time limit of {self._most_seconds:g} s"
+            self._fail(FailureCode.TIME_LIMIT, message)
         elif ending is Ending.STALLED:
             message = f"made no progress for {limits.progress_timeout_seconds:g} s"
             self._log_tail(finished.return_code)
@@ -258,10 +259,7 @@ class Attempt:
             self._write(lambda session: leases.mark_cancelled(session, self._claim))
             return
         self._copier.submit(self._copy_checkpoint).result()
-        if self._lease.is_pause_requested.is_set():
-            self._write(lambda session: leases.mark_paused(session, self._claim))
-        else:
-            self._write(lambda session: leases.hand_back(session, self._claim))
+        self._write(lambda session: leases.hand_back(session, self._claim))
 
     def _fail(self, code: FailureCode, message: str) -> None:
         stage = self._stage()

@@ -288,7 +288,7 @@ def test_a_queued_job_is_paused_at_once_and_a_running_one_through_its_worker(
         assert jobs.request_pause(session, queued).state == JobState.PAUSED
         assert jobs.request_pause(session, running).state == JobState.PAUSING
         assert leases.renew(session, held, lease_seconds=30).is_pause_requested
-        assert leases.mark_paused(session, held)
+        assert leases.hand_back(session, held)
     assert claim_next(sessions) is None
     with sessions.begin() as session:
         row = session.get_one(JobRow, running)
@@ -309,7 +309,7 @@ def test_a_paused_job_can_be_cancelled_and_one_being_paused_too(sessions: Sessio
         jobs.request_pause(session, pausing)
         assert jobs.request_cancel(session, paused).state == JobState.CANCELLED
         assert jobs.request_cancel(session, pausing).state == JobState.CANCELLING
-        assert leases.mark_paused(session, held)
+        assert leases.hand_back(session, held)
     assert state_of(sessions, pausing) == JobState.CANCELLED
 
 

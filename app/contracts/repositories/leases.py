@@ -234,19 +234,6 @@ def keep_checkpoint(session: Session, held: Claim, files: dict[str, str]) -> Col
     return tuple(set(before["files"].values()) - set(files.values())) if before is not None else ()
 
 
-def mark_paused(session: Session, held: Claim) -> bool:
-    """Make a job whose process was stopped ``paused``; the attempt does not count."""
-    job = _held(session, held)
-    if job is None:
-        return False
-    if job.state == JobState.CANCELLING:
-        move(session, job, JobState.CANCELLED)
-        return True
-    job.attempt -= 1
-    move(session, job, JobState.PAUSED)
-    return True
-
-
 def mark_cancelled(session: Session, held: Claim) -> bool:
     """Make a job whose process was stopped ``cancelled``."""
     job = _held(session, held)
@@ -259,7 +246,10 @@ def mark_cancelled(session: Session, held: Claim) -> bool:
 
 
 def hand_back(session: Session, held: Claim) -> bool:
-    """Queue the job again without counting the attempt: the worker shuts down."""
+    """Pause the job, if that was asked for, or queue it again: the worker lets it go.
+
+    Neither counts the attempt.
+    """
     job = _held(session, held)
     if job is None:
         return False

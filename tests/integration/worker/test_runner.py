@@ -354,6 +354,7 @@ def test_time_in_earlier_attempts_counts(world: World) -> None:
     job = world.job(job_id)
     assert job.error is not None
     assert job.error["code"] == "time_limit"
+    assert "100 s" in job.error["message"]
 
 
 def test_one_doorbell_is_enough_for_everything_that_waits(world: World) -> None:
