@@ -14,7 +14,8 @@ from app.contracts.database import Sessions, reading
 from app.contracts.errors import UnavailableError
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState, Stage
 from app.contracts.repositories import leases
-from app.contracts.repositories.leases import Claim, Outcome, StoredFile
+from app.contracts.repositories.leases import Claim
+from app.contracts.repositories.outcomes import Outcome, StoredFile
 from app.contracts.settings import Settings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from app.contracts.storage import ObjectStore

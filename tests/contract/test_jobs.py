@@ -15,8 +15,9 @@ from app.contracts.migrations import downgrade, upgrade
 from app.contracts.repositories import jobs, leases
 from app.contracts.repositories.events import list_events
 from app.contracts.repositories.jobs import NewJob
-from app.contracts.repositories.leases import Claim, Outcome, StoredFile
+from app.contracts.repositories.leases import Claim
 from app.contracts.repositories.line import look_along
+from app.contracts.repositories.outcomes import Outcome, StoredFile
 from app.contracts.tables import ArtifactRow, Base, DatasetRow, JobRow, ModelRow
 
 

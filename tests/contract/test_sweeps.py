@@ -17,7 +17,7 @@ from app.contracts.job import JobKind
 from app.contracts.migrations import upgrade
 from app.contracts.repositories import jobs, leases
 from app.contracts.repositories.jobs import NewJob
-from app.contracts.repositories.leases import Outcome
+from app.contracts.repositories.outcomes import Outcome
 from app.contracts.settings import Settings
 from app.contracts.storage import open_store
 from app.contracts.tables import EventRow, JobRow, ModelRow, SweepTableRow
