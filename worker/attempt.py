@@ -1,8 +1,10 @@
 """One attempt at a job: fetch, process, store, finish; no session is open while tensors move."""
 
+import math
+import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,13 +23,15 @@ from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from app.contracts.storage import ObjectStore
 from app.contracts.tables import DatasetRow, JobRow, ModelRow
 from worker.checkpoints import Checkpoints
+from worker.fork_server.client import ForkServer
+from worker.fork_server.limits import ProcessLimits
 from worker.lease import Lease
 from worker.memory_kills import count_memory_kills
 from worker.orphans import note_processes
 from worker.patience import AWAY, patiently
 from worker.protocol import Failed, JobRequest, Message, Saved, Succeeded
 from worker.recorder import Recorder
-from worker.supervisor import Ending, Finished, Limits, run_process
+from worker.supervisor import Ending, Finished, Limits, Listener, run_process
 
 log = structlog.get_logger(__name__)
 
@@ -48,8 +52,7 @@ class Workshop:
         store: Objects.
         ring: Tells workers that a job (id, queue) waits.
         stopping: Set when this worker shuts down.
-        argv: The job's process.
-        environment: Ours, of which a few names are handed on to it.
+        server: Forks the jobs' processes.
     """
 
     settings: Settings
@@ -57,8 +60,7 @@ class Workshop:
     store: ObjectStore
     ring: Ring
     stopping: threading.Event
-    argv: Sequence[str]
-    environment: Mapping[str, str]
+    server: ForkServer
 
 
 class Attempt:
@@ -97,16 +99,8 @@ class Attempt:
     def _run(self) -> None:
         request, limits = self._prepare()
         num_kills = count_memory_kills()
-        finished = run_process(
-            request,
-            self._folder,
-            limits,
-            self._hear,
-            self._is_to_stop,
-            argv=self._shop.argv,
-            environment=self._shop.environment,
-            on_start=lambda pid: note_processes(self._folder, pid),
-        )
+        listener = Listener(self._note, self._hear, self._is_to_stop)
+        finished = run_process(self._shop.server, request, self._folder, limits, listener)
         if self._lease.is_lost.is_set():
             return
         self._patiently(self._recorder.flush)
@@ -158,11 +152,17 @@ class Attempt:
         is_prune = request.kind is JobKind.PRUNE
         most = worker.time_limit_seconds if is_prune else worker.intake_time_limit_seconds
         self._most_seconds = min(most, job.time_limit_seconds or most)
+        seconds = max(0.0, self._most_seconds - job.seconds_run)
         limits = Limits(
-            time_limit_seconds=max(0.0, self._most_seconds - job.seconds_run),
+            time_limit_seconds=seconds,
             progress_timeout_seconds=worker.progress_timeout_seconds,
             grace_seconds=worker.cancel_grace_seconds,
-            memory_bytes=worker.memory_bytes,
+            process=ProcessLimits(
+                worker.memory_bytes,
+                worker.file_bytes,
+                worker.open_files,
+                cpu_seconds=_cpu_seconds(seconds),
+            ),
         )
         return request, limits
 
@@ -181,6 +181,9 @@ class Attempt:
             or lease.is_cancel_requested.is_set()
             or lease.is_pause_requested.is_set()
         )
+
+    def _note(self, pid: int) -> None:
+        note_processes(self._folder, pid)
 
     def _hear(self, messages: Sequence[Message]) -> None:
         self._recorder.add(messages)
@@ -291,7 +294,7 @@ class Attempt:
     def _patiently(self, write: Callable[[], T]) -> T:
         return patiently(write, self._lease.is_lost)
 
-    def _log_tail(self, return_code: int) -> None:
+    def _log_tail(self, return_code: int | None) -> None:
         """Keep the end of the process's own output for the operator; users never see it."""
         path = self._folder / "log.txt"
         tail = path.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:] if path.exists() else ""
@@ -308,6 +311,14 @@ class Attempt:
             return  # the hourly collection takes it
         if is_over:
             shutil.rmtree(self._home, ignore_errors=True)
+
+
+def _cpu_seconds(seconds: float) -> int:
+    """Return what every core together can spend in a time limit, and a minute more.
+
+    A worker that lives stops the process long before; this is for one that does not.
+    """
+    return math.ceil(seconds + 60) * (os.cpu_count() or 1)
 
 
 def _with_smaller_batches(config: PruneConfig, divisor: int) -> PruneConfig:

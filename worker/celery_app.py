@@ -5,6 +5,7 @@ work when it is imported; only the Celery command imports it. It imports no torc
 happens in each job's own process.
 """
 
+import os
 import threading
 from typing import Any
 
@@ -21,10 +22,12 @@ from app.contracts.settings import Settings, load_settings
 from app.contracts.storage import open_store
 from app.contracts.tasks import COLLECT, DELIVER, QUEUE_MAINTENANCE, QUEUES, REAP, RING, RUN_JOB
 from app.contracts.telemetry import configure_logging
+from worker.fork_server.client import ForkServer
 from worker.garbage import GarbageTask
 from worker.health import beat
 from worker.orphans import clean_orphans
 from worker.runner import Runner
+from worker.supervisor import PIPELINE
 from worker.tasks import register_tasks
 from worker.webhooks import create_deliverer
 
@@ -103,7 +106,8 @@ def _configure(settings: Settings) -> Celery:
     worker_shutting_down.connect(on_shutdown, weak=False)
     worker_ready.connect(on_ready, weak=False)
     setup_logging.connect(on_logging, weak=False)
-    runner = Runner(settings, sessions, store, ring, stopping)
+    server = ForkServer(PIPELINE, os.environ)  # noqa: TID251  # handed on in part, not read
+    runner = Runner(settings, sessions, store, ring, stopping, server)
     register_tasks(celery, runner, garbage, create_deliverer(settings.webhooks, sessions))
     return celery
 

@@ -1,7 +1,7 @@
 """Processes and folders that a killed worker left behind on this machine.
 
-A job's process dies with its worker (`worker.launch`), except where the kernel cannot promise it.
-Each attempt's folder names the worker and the process by id and start time, because ids come back.
+A job's process dies with its worker (`worker.fork_server`), except where the kernel cannot promise
+it. Each attempt's folder names the worker and the process by id and start time: ids come back.
 """
 
 import contextlib

@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 
@@ -13,8 +13,8 @@ from app.contracts.settings import Settings
 from app.contracts.storage import ObjectStore
 from app.contracts.tables import JobRow
 from worker.attempt import Attempt, Workshop
+from worker.fork_server.client import ForkServer
 from worker.lease import Lease
-from worker.supervisor import PIPELINE
 
 log = structlog.get_logger(__name__)
 
@@ -32,11 +32,10 @@ class Runner:
         store: ObjectStore,
         ring: Callable[[str, str], None],
         stopping: threading.Event,
-        argv: Sequence[str] = PIPELINE,
+        server: ForkServer,
     ) -> None:
         self._settings, self._sessions, self._stopping = settings, sessions, stopping
-        environment = os.environ  # noqa: TID251  # handed on in part, not read
-        self._shop = Workshop(settings, sessions, store, ring, stopping, argv, environment)
+        self._shop = Workshop(settings, sessions, store, ring, stopping, server)
         self._owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def run_job(self, job_id: str) -> None:

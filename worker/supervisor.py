@@ -5,29 +5,27 @@ Knows processes and messages, but neither rows nor objects; `runner` decides wha
 
 import contextlib
 import os
-import selectors
+import select
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
+from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
+from worker.fork_server.limits import ProcessLimits
 from worker.protocol import MESSAGES, Failed, JobRequest, Message, Succeeded
 
-PIPELINE = (sys.executable, "-m", "worker.pipeline")
+log = structlog.get_logger(__name__)
+
+PIPELINE = "worker.pipeline.process"
 MAX_LINE_BYTES = 64 * 1024**2
-_POLL_SECONDS = 0.2
+_POLL_MILLISECONDS = 200
 _CHUNK_BYTES = 65_536
-# What a job's process gets of our environment: no secrets, no settings.
-_ENVIRONMENT = (
-    "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV",
-    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "OMP_NUM_THREADS",
-)  # fmt: skip
 
 
 class Ending(Enum):
@@ -47,7 +45,22 @@ class Limits:
     time_limit_seconds: float
     progress_timeout_seconds: float
     grace_seconds: float
-    memory_bytes: int | None
+    process: ProcessLimits
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who follows a process.
+
+    Attributes:
+        on_start: Called with its id.
+        on_messages: Called with new messages about once a poll, the last one excluded.
+        is_interrupted: Asked at every poll; True stops the process.
+    """
+
+    on_start: Callable[[int], None]
+    on_messages: Callable[[Sequence[Message]], None]
+    is_interrupted: Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -56,124 +69,125 @@ class Finished:
 
     Attributes:
         ending: The last message, or why there is none.
-        return_code: Of the process.
+        return_code: Of the process; None if there was none.
     """
 
     ending: Succeeded | Failed | Ending
-    return_code: int
+    return_code: int | None
 
 
-def run_process(  # noqa: PLR0913  # everything a process depends on
+def run_process(
+    server: ForkServer,
     request: JobRequest,
     folder: Path,
     limits: Limits,
-    on_messages: Callable[[Sequence[Message]], None],
-    is_interrupted: Callable[[], bool],
-    *,
-    argv: Sequence[str] = PIPELINE,
-    environment: Mapping[str, str] | None = None,
-    on_start: Callable[[int], None] | None = None,
+    listener: Listener,
 ) -> Finished:
     """Run a job's process to its end.
 
     Args:
+        server: Forks it.
         request: What to do; written to ``folder``.
         folder: Private to this attempt; also the process's TMPDIR and home.
         limits: When to stop it.
-        on_messages: Called with new messages about once a poll, the last one excluded.
-        is_interrupted: Asked at every poll; True stops the process.
-        argv: The command.
-        environment: Ours, from which a few names are handed on.
-        on_start: Called with the process's id.
+        listener: Who follows it.
     """
     path = folder / "request.json"
     path.write_text(request.model_dump_json())
+    own = (folder, request.checkpoint_dir, request.cache_dir)
+    writable = [path for path in own if path is not None]
+    for kept in writable:
+        kept.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()
-    memory = ["--memory", str(limits.memory_bytes)] if limits.memory_bytes is not None else []
-    launch = [sys.executable, "-m", "worker.launch", *memory, "--parent", str(os.getpid()), "--"]
-    command = [*launch, *argv, "--request", str(path), "--events-fd", str(writer)]
-    with (folder / "log.txt").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603  # our own command line
-            command,
-            env=_environment(environment or {}, folder),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            pass_fds=(writer,),
-            start_new_session=True,
-        )
-    os.close(writer)
     try:
-        if on_start is not None:
-            on_start(process.pid)
-        ending = _listen(reader, limits, on_messages, is_interrupted)
-        if not isinstance(ending, Ending) or ending is Ending.DIED:
-            _wait(process, limits.grace_seconds)  # it is ending by itself
+        child = server.start_child(
+            ChildRequest(path, folder, folder / "log.txt", writable, limits.process), writer
+        )
+    except ForkServerError:
+        log.exception("job.process_not_started", job_id=request.job_id)
+        os.close(reader)
+        return Finished(Ending.DIED, None)
+    finally:
+        os.close(writer)
+    log.info("job.process_started", pid=child.pid, isolation=child.isolation)
+    try:
+        listener.on_start(child.pid)
+        ears = _Ears(reader, listener.on_messages)
+        ending = _listen(ears, limits, listener.is_interrupted)
+        if ending is Ending.INTERRUPTED:
+            _signal_group(child, signal.SIGTERM)
+            _hear_out(ears, limits.grace_seconds)
+        elif not isinstance(ending, Ending) or ending is Ending.DIED:
+            child.wait(limits.grace_seconds)  # it is ending by itself
     finally:
         os.close(reader)
-        _stop(process, limits.grace_seconds)
-    return Finished(ending, process.returncode)
+        _stop(child, limits.grace_seconds)
+    return Finished(ending, child.wait(None))
 
 
-def _listen(  # noqa: PLR0911  # each way to end
-    reader: int,
-    limits: Limits,
-    on_messages: Callable[[Sequence[Message]], None],
-    is_interrupted: Callable[[], bool],
+class _Ears:
+    """The reading end of the pipe: bytes into messages."""
+
+    def __init__(self, reader: int, on_messages: Callable[[Sequence[Message]], None]) -> None:
+        self._reader, self._on_messages = reader, on_messages
+        self._buffer = b""
+        self._poll = select.poll()
+        self._poll.register(reader, select.POLLIN)
+        self.heard_at = time.monotonic()
+
+    def hear(self) -> Succeeded | Failed | Ending | None:
+        """Wait a poll for messages and hand them on; return the last one, or why none can come."""
+        if not self._poll.poll(_POLL_MILLISECONDS):
+            self._on_messages(())
+            return None
+        chunk = os.read(self._reader, _CHUNK_BYTES)
+        if not chunk:
+            return Ending.DIED
+        self.heard_at = time.monotonic()
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        try:
+            messages = [MESSAGES.validate_json(line) for line in lines]
+        except ValidationError:
+            return Ending.GARBLED
+        if len(self._buffer) > MAX_LINE_BYTES:
+            return Ending.GARBLED
+        self._on_messages([m for m in messages if not isinstance(m, (Succeeded, Failed))])
+        return next((m for m in messages if isinstance(m, (Succeeded, Failed))), None)
+
+
+def _listen(
+    ears: _Ears, limits: Limits, is_interrupted: Callable[[], bool]
 ) -> Succeeded | Failed | Ending:
-    started = heard = time.monotonic()
-    buffer = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(reader, selectors.EVENT_READ)
-        while True:
-            now = time.monotonic()
-            if is_interrupted():
-                return Ending.INTERRUPTED
-            if now - started > limits.time_limit_seconds:
-                return Ending.TIME_LIMIT
-            if now - heard > limits.progress_timeout_seconds:
-                return Ending.STALLED
-            if not selector.select(_POLL_SECONDS):
-                on_messages(())
-                continue
-            chunk = os.read(reader, _CHUNK_BYTES)
-            if not chunk:
-                return Ending.DIED
-            heard = now
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            try:
-                messages = [MESSAGES.validate_json(line) for line in lines]
-            except ValidationError:
-                return Ending.GARBLED
-            if len(buffer) > MAX_LINE_BYTES:
-                return Ending.GARBLED
-            last = next((m for m in messages if isinstance(m, (Succeeded, Failed))), None)
-            on_messages([m for m in messages if not isinstance(m, (Succeeded, Failed))])
-            if last is not None:
-                return last
+    started = time.monotonic()
+    while True:
+        now = time.monotonic()
+        if is_interrupted():
+            return Ending.INTERRUPTED
+        if now - started > limits.time_limit_seconds:
+            return Ending.TIME_LIMIT
+        if now - ears.heard_at > limits.progress_timeout_seconds:
+            return Ending.STALLED
+        last = ears.hear()
+        if last is not None:
+            return last
 
 
-def _stop(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
+def _hear_out(ears: _Ears, grace_seconds: float) -> None:
+    """Hear what a process that was asked to stop still says: the epoch that it just saved."""
+    end = time.monotonic() + grace_seconds
+    while time.monotonic() < end and ears.hear() is None:
+        pass
+
+
+def _stop(child: Child, grace_seconds: float) -> None:
     """Let the process end, ask it to, or kill its whole group."""
-    if process.poll() is None:
-        _signal_group(process, signal.SIGTERM)
-    _wait(process, grace_seconds)
-    _signal_group(process, signal.SIGKILL)  # it, and whatever it left running
-    process.wait()
+    if child.wait(0) is None:
+        _signal_group(child, signal.SIGTERM)
+        child.wait(grace_seconds)
+    _signal_group(child, signal.SIGKILL)  # it, and whatever it left running
+    child.wait(None)
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
-        os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _environment(ours: Mapping[str, str], folder: Path) -> dict[str, str]:
-    kept = {name: ours[name] for name in _ENVIRONMENT if name in ours}
-    return kept | {"HOME": str(folder), "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+def _signal_group(child: Child, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)

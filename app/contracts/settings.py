@@ -103,6 +103,12 @@ class WorkerSettings(_Group):
     memory_bytes: Bytes | None = Field(
         default=None, description="Private memory of one job's process; unset: no limit."
     )
+    file_bytes: Bytes = Field(
+        default=64 * GIBIBYTE, description="The largest file that a job's process may write."
+    )
+    open_files: Annotated[int, Field(ge=64)] = Field(
+        default=4096, description="Files that a job's process may have open."
+    )
 
 
 class LimitSettings(_Group):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+JOB_NAME = "secateur-job"  # which the fork server's children take
 _GONE_SECONDS = 30
 
 
@@ -16,6 +17,7 @@ class Process:
     """One process as /proc shows it."""
 
     pid: int
+    name: str
     parent: int
     state: str  # of `man 5 proc`: R, S, D, T stopped, Z dead and not collected
     argv: tuple[str, ...]
@@ -43,8 +45,11 @@ def read_process(pid: int) -> Process | None:
         argv = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    state, parent = stat.rpartition(")")[2].split()[:2]  # the name may hold spaces and brackets
-    return Process(pid, int(parent), state, tuple(argv.rstrip("\0").split("\0")))
+    start, _, end = stat.rpartition(")")  # the name may hold spaces and brackets
+    state, parent = end.split()[:2]
+    return Process(
+        pid, start.partition("(")[2], int(parent), state, tuple(argv.rstrip("\0").split("\0"))
+    )
 
 
 def descendants(pid: int) -> list[Process]:
@@ -69,7 +74,7 @@ def find_part(serve_pid: int, name: str) -> Process | None:
 
 def find_job(worker_pid: int) -> Process | None:
     """Return the job's process below a worker."""
-    return next((p for p in descendants(worker_pid) if "worker.pipeline" in p.argv), None)
+    return next((p for p in descendants(worker_pid) if p.name == JOB_NAME), None)
 
 
 def kill_tree(pid: int) -> None:

@@ -4,7 +4,6 @@
 files depend on the request alone, as the real pipeline's do; they are small if it does no work.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -15,15 +14,11 @@ STEP_SECONDS = 0.1
 PROGRAM_BYTES = 2 * 1024**2
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--request", type=Path, required=True)
-    parser.add_argument("--events-fd", type=int, required=True)
-    options = parser.parse_args()
-    request = json.loads(options.request.read_text())
+def main(path: Path, events: int) -> int:
+    request = json.loads(path.read_text())
 
     def send(**message: object) -> None:
-        os.write(options.events_fd, json.dumps(message).encode() + b"\n")
+        os.write(events, json.dumps(message).encode() + b"\n")
 
     num_steps = request["config"]["seed"] if request["kind"] == "prune" else 0
     send(type="stage", stage="retrain" if num_steps else "intake")
@@ -40,10 +35,7 @@ def main() -> None:
     for name, content in contents.items():
         (out / name).write_bytes(content)
     files = [{"name": name, "media_type": "application/octet-stream"} for name in contents]
-    worker = os.getppid()  # `worker.launch` became us
+    worker = os.getppid()  # the fork server: one a worker
     result = {"summary": {"worker": worker}}
     send(type="succeeded", result=result, report={}, files=files, program="pruned.pt2")
-
-
-if __name__ == "__main__":
-    main()
+    return 0

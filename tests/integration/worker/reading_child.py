@@ -1,6 +1,6 @@
 """A job's process that trains on a whole data set in random order, or allocates what it is told.
 
-Run by `test_memory`, under the limit that `worker.launch` sets. Prints one line.
+Run by `test_memory`, under the memory limit of a job's process. Prints one line.
 """
 
 import sys
@@ -13,6 +13,7 @@ from app.contracts.spec import PreprocessSpec
 from worker.engine.program.exported import export, from_exported
 from worker.engine.program.program import Program
 from worker.engine.retrain import RetrainOptions, TrainingData, retrain
+from worker.fork_server.limits import ProcessLimits, apply_limits
 from worker.pipeline.data import Dataset, open_dataset
 
 BATCH_SIZE = 128
@@ -49,8 +50,9 @@ def tiny_program() -> Program:
     return from_exported(export(net.eval(), (torch.zeros(2, 3, 64, 64),)))
 
 
-def main(what: str, *arguments: str) -> None:
+def main(memory: str, what: str, *arguments: str) -> None:
     """Do one of three things."""
+    apply_limits(ProcessLimits(memory_bytes=int(memory) or None))
     program = tiny_program()  # what a job has in memory before it opens its data
     if what == "measure":
         sys.stdout.write(f"{num_private_bytes()}\n")
@@ -63,7 +65,7 @@ def main(what: str, *arguments: str) -> None:
     else:
         path, scratch = map(Path, arguments)
         spec = PreprocessSpec(scale=1.0)
-        dataset = open_dataset(path, what, spec, scratch, image_pixels=10_000)
+        dataset = open_dataset(path, what, spec, scratch)
         source, everything = Checked(dataset), torch.arange(len(dataset))
         options = RetrainOptions(epochs=1, batch_size=BATCH_SIZE, precision="float32")
         retrain(program, TrainingData(source, everything, everything[:0]), options)

@@ -20,13 +20,11 @@ BLOCK = 1000
 
 
 def run(*arguments: object, memory: int | None = None) -> str:
-    """Run the child, under the worker's own launcher where there is a limit."""
-    limit = ["--memory", str(memory)] if memory is not None else []
-    launch = [sys.executable, "-m", "worker.launch", *limit, "--parent", str(os.getpid()), "--"]
-    child = [sys.executable, "-m", "tests.integration.worker.reading_child", *map(str, arguments)]
+    """Run the child, under the limit that a job's process takes upon itself."""
+    child = [sys.executable, "-m", "tests.integration.worker.reading_child"]
     done = subprocess.run(
-        [*launch, *child],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [*child, str(memory or 0), *map(str, arguments)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"},
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,

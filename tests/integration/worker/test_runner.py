@@ -1,108 +1,36 @@
 """The worker's road from a claim to an ending, with real processes, rows and objects."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time
-from app.contracts.ids import new_id
-from app.contracts.job import JobKind
-from app.contracts.migrations import upgrade
 from app.contracts.repositories import jobs
-from app.contracts.repositories.events import list_events
-from app.contracts.repositories.jobs import NewJob
-from app.contracts.settings import Settings
-from app.contracts.storage import ObjectStore, open_store
 from app.contracts.tables import ArtifactRow, JobRow, ModelRow
 from tests.integration.worker import scripted_child
+from tests.integration.worker.world import World, wait_for
+from worker.fork_server.client import ForkServer
 from worker.orphans import clean_orphans, note_processes
-from worker.runner import Runner
-
-CHILD = (sys.executable, str(Path(scripted_child.__file__)))
 
 
-class World:
-    """A runner and what it works on."""
-
-    def __init__(self, folder: Path, **worker: object) -> None:
-        folder.mkdir(exist_ok=True)
-        chosen = {"heartbeat_seconds": 0.1, "cancel_grace_seconds": 0.5, **worker}
-        self.settings = Settings(data_dir=folder, worker=chosen)  # type: ignore[arg-type]
-        engine = create_database(self.settings.database_url)
-        upgrade(engine)
-        self.sessions: Sessions = create_sessions(engine)
-        self.store: ObjectStore = open_store(self.settings.storage_url, self.settings.storage)
-        self.rings: list[tuple[str, str]] = []
-        self.stopping = threading.Event()
-        self.runner = Runner(
-            self.settings,
-            self.sessions,
-            self.store,
-            lambda job_id, queue: self.rings.append((job_id, queue)),
-            self.stopping,
-            CHILD,
-        )
-        path = folder / "model"
-        path.write_bytes(b"a model")
-        self.sha256 = self.store.put_file(path)
-
-    def post(self, script: int, stage: int = 0) -> str:
-        with self.sessions.begin() as session:
-            model = ModelRow(
-                id=new_id("mdl"), tenant="t", name="net", version="1", status="ready",
-                format="pt2", filename=None, sha256=self.sha256, num_bytes=7, onnx_sha256=None,
-                parent_id=None, job_id=None, preprocess=None, class_names=None, report=None,
-                error=None, meta={}, created_at=current_time(session), deleted_at=None,
-            )  # fmt: skip
-            session.add(model)
-            session.flush()
-            config = {"seed": script, "retrain": {"epochs": stage}}
-            new = NewJob("t", JobKind.PRUNE, config, config, "cpu", 2, model_id=model.id)
-            return jobs.create_job(session, new).id
-
-    def job(self, job_id: str) -> JobRow:
-        with self.sessions() as session:
-            return session.get_one(JobRow, job_id)
-
-    def events(self, job_id: str) -> list[str]:
-        with self.sessions() as session:
-            return [e.type for e in list_events(session, job_id=job_id, after=0, limit=1000)]
-
-    def make_due(self, job_id: str) -> None:
-        with self.sessions.begin() as session:
-            session.get_one(JobRow, job_id).not_before = None
-
-    def on_another_machine(self, folder: Path) -> Runner:
-        """A worker with the same rows and objects, and a disk of its own."""
-        settings = Settings(data_dir=folder, worker=self.settings.worker)
-        return Runner(
-            settings, self.sessions, self.store, lambda *_: None, threading.Event(), CHILD
-        )
-
-    def run_in_thread(self, job_id: str, stage: str = "saliency") -> threading.Thread:
-        thread = threading.Thread(target=self.runner.run_job, args=(job_id,))
-        thread.start()
-        wait_for(lambda: self.job(job_id).stage == stage)
-        return thread
-
-
-def wait_for(is_true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not is_true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    root = str(Path(__file__).parents[3])  # where the scripted child is found
+    secrets = {"SECATEUR_SECRET": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    environment = {**os.environ, "PYTHONPATH": root, **secrets}
+    with closing(ForkServer(scripted_child.__name__, environment)) as running:
+        yield running
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path, server: ForkServer) -> World:
+    return World(tmp_path, server)
 
 
 def test_a_job_succeeds_with_its_files_and_a_new_model(world: World) -> None:
@@ -119,6 +47,15 @@ def test_a_job_succeeds_with_its_files_and_a_new_model(world: World) -> None:
     assert contents == {"model.onnx": b"onnx", "plan.json": b"{}"}
     assert world.events(job_id) == ["job.queued", "job.running", "stage.started", "job.succeeded"]
     assert not (world.settings.scratch_dir / "jobs" / job_id).exists()
+
+
+def test_what_a_process_says_when_it_is_stopped_is_heard(world: World) -> None:
+    job_id = world.post(scripted_child.LAST_WORDS)
+    thread = world.run_in_thread(job_id)
+    world.stopping.set()
+    thread.join()
+    assert world.job(job_id).state == "queued"
+    assert "metric" in world.events(job_id)
 
 
 def test_running_a_job_twice_has_one_effect(world: World) -> None:
@@ -170,9 +107,11 @@ def test_garbage_on_the_pipe_is_an_internal_failure(world: World) -> None:
     assert "message" not in job.error["message"].lower() or "not a message" not in str(job.error)
 
 
-def test_a_job_is_cancelled_in_every_stage_even_if_its_child_ignores_it(tmp_path: Path) -> None:
+def test_a_job_is_cancelled_in_every_stage_even_if_its_child_ignores_it(
+    tmp_path: Path, server: ForkServer
+) -> None:
     """With the service's own heartbeat and grace: 15 s is what is promised."""
-    world = World(tmp_path, heartbeat_seconds=3.0, cancel_grace_seconds=5.0)
+    world = World(tmp_path, server, heartbeat_seconds=3.0, cancel_grace_seconds=5.0)
     stages: dict[str, str] = {}
     threads = []
     for number, stage in enumerate(scripted_child.STAGES):
@@ -223,8 +162,8 @@ def test_a_lost_lease_stops_the_child_and_changes_nothing(world: World) -> None:
     assert world.events(job_id) == events
 
 
-def test_a_job_past_its_time_limit_is_stopped(tmp_path: Path) -> None:
-    world = World(tmp_path, time_limit_seconds=1.0)
+def test_a_job_past_its_time_limit_is_stopped(tmp_path: Path, server: ForkServer) -> None:
+    world = World(tmp_path, server, time_limit_seconds=1.0)
     job_id = world.post(scripted_child.HANG)
     world.runner.run_job(job_id)
     job = world.job(job_id)
@@ -232,8 +171,10 @@ def test_a_job_past_its_time_limit_is_stopped(tmp_path: Path) -> None:
     assert job.error["code"] == "time_limit"
 
 
-def test_a_child_that_says_nothing_for_too_long_is_stopped(tmp_path: Path) -> None:
-    world = World(tmp_path, progress_timeout_seconds=1.0)
+def test_a_child_that_says_nothing_for_too_long_is_stopped(
+    tmp_path: Path, server: ForkServer
+) -> None:
+    world = World(tmp_path, server, progress_timeout_seconds=1.0)
     job_id = world.post(scripted_child.HANG)
     world.runner.run_job(job_id)
     assert world.job(job_id).state == "queued", "the machine may be at fault: it is tried again"
@@ -245,8 +186,10 @@ def test_a_child_that_says_nothing_for_too_long_is_stopped(tmp_path: Path) -> No
     assert "no progress" in job.error["message"]
 
 
-def test_a_paused_job_is_saved_let_go_and_goes_on_on_another_machine(tmp_path: Path) -> None:
-    world = World(tmp_path / "here", checkpoint_seconds=3600)
+def test_a_paused_job_is_saved_let_go_and_goes_on_on_another_machine(
+    tmp_path: Path, server: ForkServer
+) -> None:
+    world = World(tmp_path / "here", server, checkpoint_seconds=3600)
     job_id = world.post(scripted_child.SAVE)
     thread = world.run_in_thread(job_id)
     wait_for(lambda: world.job(job_id).checkpoint is not None)
@@ -267,8 +210,10 @@ def test_a_paused_job_is_saved_let_go_and_goes_on_on_another_machine(tmp_path: P
     assert "job.paused" in world.events(job_id)
 
 
-def test_a_damaged_checkpoint_costs_time_and_not_the_job(tmp_path: Path) -> None:
-    world = World(tmp_path / "here")
+def test_a_damaged_checkpoint_costs_time_and_not_the_job(
+    tmp_path: Path, server: ForkServer
+) -> None:
+    world = World(tmp_path / "here", server)
     job_id = world.post(scripted_child.SUCCEED)
     path = tmp_path / "noise"
     path.write_bytes(b"not a tar")
@@ -279,8 +224,8 @@ def test_a_damaged_checkpoint_costs_time_and_not_the_job(tmp_path: Path) -> None
     assert world.job(job_id).state == "succeeded"
 
 
-def test_a_superseded_checkpoint_is_deleted(tmp_path: Path) -> None:
-    world = World(tmp_path)
+def test_a_superseded_checkpoint_is_deleted(tmp_path: Path, server: ForkServer) -> None:
+    world = World(tmp_path, server)
     job_id = world.post(scripted_child.SAVE)
     thread = world.run_in_thread(job_id)
     wait_for(lambda: world.job(job_id).checkpoint is not None)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from worker.engine.errors import ExportError
+from worker.engine.program.exported import export, from_exported
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
 from worker.engine.program.writer import export_program
@@ -59,6 +61,13 @@ def export_onnx(program: Program, path: Path) -> None:
                 dim.dim_param = "batch"
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def warm_up_exporter() -> None:
+    """Export a network of two layers, so that everything the exporter loads lazily is there."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten()).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(from_exported(export(net, (torch.zeros(2, 1, 4, 4),))), Path(folder) / "x.onnx")
 
 
 @torch.no_grad()

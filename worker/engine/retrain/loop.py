@@ -145,10 +145,10 @@ class _Run:
             record = self._epoch(epoch, hooks)
             self.history = (*self.history, record)
             self._remember_best(record)
+            if hooks.on_epoch is not None:  # told first: whoever saves may end the process
+                hooks.on_epoch(record)
             if hooks.checkpoint is not None:
                 hooks.checkpoint(self._state())
-            if hooks.on_epoch is not None:
-                hooks.on_epoch(record)
         program = self.best if self.best is not None else self.trainer.result()
         note, num_steps = self.phase.note, self.num_steps
         return RetrainResult(program, self.history, note, self.num_restarts, num_steps)

@@ -1,14 +1,13 @@
-"""``python -m worker.pipeline --request PATH --events-fd N``: one job, then exit."""
+"""One job's process: what `worker.fork_server` imports once, and runs in every child."""
 
-import argparse
 import signal
-import sys
 import traceback
 from pathlib import Path
 
 import torch
 
 from app.contracts.job import JobKind
+from worker.engine.export.onnx import warm_up_exporter
 from worker.pipeline.failures import to_failed
 from worker.pipeline.intake import intake_dataset, intake_model
 from worker.pipeline.preview import preview
@@ -24,14 +23,15 @@ _STAGES = {
 }
 
 
-def main() -> int:
-    """Run the request; exit 0 when a last message was sent, whatever it says."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--request", type=Path, required=True)
-    parser.add_argument("--events-fd", type=int, required=True)
-    options = parser.parse_args()
-    request = JobRequest.model_validate_json(options.request.read_bytes())
-    reporter = Reporter(options.events_fd)
+def warm_up() -> None:
+    """Load what is otherwise loaded when it is first used; compute nothing."""
+    warm_up_exporter()
+
+
+def main(path: Path, events: int) -> int:
+    """Run the request at ``path``; return 0 when a last message was sent, whatever it says."""
+    request = JobRequest.model_validate_json(path.read_bytes())
+    reporter = Reporter(events)
     signal.signal(signal.SIGTERM, reporter.stop.on_signal)
     if request.num_threads > 0:
         torch.set_num_threads(request.num_threads)
@@ -42,7 +42,3 @@ def main() -> int:
         traceback.print_exc()
         reporter.send(to_failed(error, reporter.stage))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

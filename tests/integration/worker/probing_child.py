@@ -1,0 +1,46 @@
+"""A job's process that tries what it must not do, and writes down how that went; no torch."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def main(path: Path, events: int) -> int:
+    """Do what the request says: try everything, or wait."""
+    request = json.loads(path.read_text())
+    os.write(events, b"begun\n")
+    if request["what"] == "wait":
+        time.sleep(60)
+    if request["what"] == "burn":
+        while True:
+            pass
+    folder, secret = Path(request["folder"]), Path(request["secret"])
+    attempts: dict[str, Callable[[], object]] = {
+        "write its own folder": lambda: (folder / "mine").write_text("mine"),
+        "read the system": lambda: Path("/etc/passwd").read_text(),
+        "make a TCP socket": lambda: socket.socket(socket.AF_INET),
+        "make a unix socket": lambda: socket.socket(socket.AF_UNIX),
+        "read a secret": secret.read_text,
+        "list the secrets": lambda: list(secret.parent.iterdir()),
+        "write beside a secret": lambda: (secret.parent / "marker").write_text("x"),
+        "remove a secret": secret.unlink,
+        "read a worker's environment": lambda: Path(
+            f"/proc/{request['worker']}/environ"
+        ).read_bytes(),
+        "signal the worker": lambda: os.kill(request["worker"], signal.SIGUSR2),
+        "write a large file": lambda: (folder / "large").write_bytes(bytes(2_000_000)),
+        "open many files": lambda: [(folder / "mine").open() for _ in range(200)],
+    }
+    found = {}
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+            found[name] = "done"
+        except OSError as error:
+            found[name] = type(error).__name__ if error.errno is None else os.strerror(error.errno)
+    (folder / "found.json").write_text(json.dumps(found))
+    return 7

@@ -1,0 +1,135 @@
+"""Jobs' processes: forked from one server, fenced in, and never longer alive than their worker."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.integration.worker import probing_child
+from tests.integration.worker.world import wait_for
+from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
+from worker.fork_server.limits import ProcessLimits
+
+# The tests' own modules are found nowhere else; the service's server does without.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ForkServer]:
+    with closing(ForkServer(probing_child.__name__, ENVIRONMENT)) as running:
+        yield running
+
+
+def start(
+    server: ForkServer, folder: Path, what: str, limits: ProcessLimits | None = None
+) -> Child:
+    """Start a child and wait until it has begun."""
+    folder.mkdir(exist_ok=True)
+    secret = folder.parent / "secrets" / "key"
+    secret.parent.mkdir(exist_ok=True)
+    secret.write_text("sec_x")
+    path = folder / "request.json"
+    body = {"what": what, "folder": str(folder), "secret": str(secret), "worker": os.getpid()}
+    path.write_text(json.dumps(body))
+    reader, writer = os.pipe()
+    request = ChildRequest(path, folder, folder / "log.txt", [folder], limits or ProcessLimits())
+    try:
+        child = server.start_child(request, writer)
+    finally:
+        os.close(writer)
+    assert os.read(reader, 100) == b"begun\n", (folder / "log.txt").read_text()
+    os.close(reader)
+    return child
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in {"Z", "X"}
+
+
+def test_a_child_reaches_nothing_but_its_own_folder(server: ForkServer, tmp_path: Path) -> None:
+    limits = ProcessLimits(file_bytes=1_000_000, open_files=64)
+    child = start(server, tmp_path / "home", "probe", limits)
+    assert child.wait(20) == 7
+    assert {"files", "filter"} <= set(child.isolation), "this kernel has Landlock and seccomp"
+    refused = "Permission denied"
+    assert json.loads((tmp_path / "home" / "found.json").read_text()) == {
+        "write its own folder": "done",
+        "read the system": "done",
+        "make a TCP socket": refused,
+        "make a unix socket": refused,
+        "read a secret": refused,
+        "list the secrets": refused,
+        "write beside a secret": refused,
+        "remove a secret": refused,
+        "read a worker's environment": refused,
+        "signal the worker": "Operation not permitted",
+        "write a large file": "File too large",
+        "open many files": "Too many open files",
+    }
+    assert [path.name for path in (tmp_path / "secrets").iterdir()] == ["key"]
+
+
+def test_children_are_forked_from_one_server(server: ForkServer, tmp_path: Path) -> None:
+    found = [start(server, tmp_path / name, "wait") for name in ("one", "two")]
+    parents = {Path(f"/proc/{child.pid}/stat").read_text().split()[3] for child in found}
+    assert len(parents) == 1
+    for child in found:
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.wait(20) == -signal.SIGKILL
+
+
+def test_a_child_that_outlives_its_worker_is_ended_by_its_cpu_time(
+    server: ForkServer, tmp_path: Path
+) -> None:
+    child = start(server, tmp_path / "home", "burn", ProcessLimits(cpu_seconds=1))
+    assert child.wait(60) == -signal.SIGKILL
+
+
+def test_children_die_with_their_server_and_the_next_has_a_new_one(tmp_path: Path) -> None:
+    with closing(ForkServer(probing_child.__name__, ENVIRONMENT)) as server:
+        child = start(server, tmp_path / "one", "wait")
+        parent = int(Path(f"/proc/{child.pid}/stat").read_text().split()[3])
+        os.kill(parent, signal.SIGKILL)
+        assert child.wait(20) == -signal.SIGKILL
+        wait_for(lambda: is_gone(child.pid))
+        again = start(server, tmp_path / "two", "wait")
+    wait_for(lambda: is_gone(again.pid))
+
+
+def test_server_and_children_die_with_their_worker(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, time; from pathlib import Path\n"
+        "from tests.integration.worker import test_fork_server as test\n"
+        "server = test.ForkServer(test.probing_child.__name__, test.ENVIRONMENT)\n"
+        f"child = test.start(server, Path({str(tmp_path)!r})"
+        " / 'home', 'wait')\n"
+        "print(child.pid, flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None
+        pid = int(next(line for line in worker.stdout if line.strip().isdigit()))
+        assert not is_gone(pid)
+        worker.kill()
+    wait_for(lambda: is_gone(pid))
+
+
+def test_a_module_that_cannot_be_imported_is_an_error_and_not_a_wait(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with (
+        closing(ForkServer("tests.integration.worker.nothing", ENVIRONMENT)) as server,
+        pytest.raises(ForkServerError),
+    ):
+        start(server, tmp_path / "home", "wait")
+    assert time.monotonic() - started < 60

@@ -1,0 +1,92 @@
+"""A worker's runner with real rows, objects and processes, and jobs that do what they are told."""
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app.contracts.database import Sessions, create_database, create_sessions, current_time
+from app.contracts.ids import new_id
+from app.contracts.job import JobKind
+from app.contracts.migrations import upgrade
+from app.contracts.repositories import jobs
+from app.contracts.repositories.events import list_events
+from app.contracts.repositories.jobs import NewJob
+from app.contracts.settings import Settings
+from app.contracts.storage import ObjectStore, open_store
+from app.contracts.tables import JobRow, ModelRow
+from worker.fork_server.client import ForkServer
+from worker.runner import Runner
+
+
+class World:
+    """A runner and what it works on."""
+
+    def __init__(self, folder: Path, server: ForkServer, **worker: object) -> None:
+        folder.mkdir(exist_ok=True)
+        chosen = {"heartbeat_seconds": 0.1, "cancel_grace_seconds": 0.5, **worker}
+        self.settings = Settings(data_dir=folder, worker=chosen)  # type: ignore[arg-type]
+        engine = create_database(self.settings.database_url)
+        upgrade(engine)
+        self.sessions: Sessions = create_sessions(engine)
+        self.store: ObjectStore = open_store(self.settings.storage_url, self.settings.storage)
+        self.rings: list[tuple[str, str]] = []
+        self.stopping = threading.Event()
+        self.server = server
+        self.runner = Runner(
+            self.settings,
+            self.sessions,
+            self.store,
+            lambda job_id, queue: self.rings.append((job_id, queue)),
+            self.stopping,
+            server,
+        )
+        path = folder / "model"
+        path.write_bytes(b"a model")
+        self.sha256 = self.store.put_file(path)
+
+    def post(self, script: int, stage: int = 0) -> str:
+        with self.sessions.begin() as session:
+            model = ModelRow(
+                id=new_id("mdl"), tenant="t", name="net", version="1", status="ready",
+                format="pt2", filename=None, sha256=self.sha256, num_bytes=7, onnx_sha256=None,
+                parent_id=None, job_id=None, preprocess=None, class_names=None, report=None,
+                error=None, meta={}, created_at=current_time(session), deleted_at=None,
+            )  # fmt: skip
+            session.add(model)
+            session.flush()
+            config = {"seed": script, "retrain": {"epochs": stage}}
+            new = NewJob("t", JobKind.PRUNE, config, config, "cpu", 2, model_id=model.id)
+            return jobs.create_job(session, new).id
+
+    def job(self, job_id: str) -> JobRow:
+        with self.sessions() as session:
+            return session.get_one(JobRow, job_id)
+
+    def events(self, job_id: str) -> list[str]:
+        with self.sessions() as session:
+            return [e.type for e in list_events(session, job_id=job_id, after=0, limit=1000)]
+
+    def make_due(self, job_id: str) -> None:
+        with self.sessions.begin() as session:
+            session.get_one(JobRow, job_id).not_before = None
+
+    def on_another_machine(self, folder: Path) -> Runner:
+        """A worker with the same rows and objects, and a disk of its own."""
+        settings = Settings(data_dir=folder, worker=self.settings.worker)
+        return Runner(
+            settings, self.sessions, self.store, lambda *_: None, threading.Event(), self.server
+        )
+
+    def run_in_thread(self, job_id: str, stage: str = "saliency") -> threading.Thread:
+        thread = threading.Thread(target=self.runner.run_job, args=(job_id,))
+        thread.start()
+        wait_for(lambda: self.job(job_id).stage == stage)
+        return thread
+
+
+def wait_for(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.05)

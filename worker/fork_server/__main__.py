@@ -1,0 +1,154 @@
+"""``python -m worker.fork_server --module MODULE --socket FD``: import, then fork on request.
+
+Single-threaded, and computes nothing itself: a fork copies one thread, and neither CUDA nor a pool
+of OpenMP survives it. It lives as long as its worker holds the other end of the socket, and its
+children live no longer than it does.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from worker.fork_server.isolation import isolate
+from worker.fork_server.limits import ProcessLimits, apply_limits
+
+_MAX_BYTES = 65_536
+_NUM_DESCRIPTORS = 3  # status, log, events
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_NAME = b"secateur-job"
+
+
+def main() -> None:
+    """Serve until the worker is gone."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--module", required=True)
+    parser.add_argument("--socket", type=int, required=True)
+    options = parser.parse_args()
+    module = importlib.import_module(options.module)
+    if hasattr(module, "warm_up"):
+        module.warm_up()
+    gc.collect()
+    gc.freeze()  # or the first collection of every child would copy all of these pages
+    with socket.socket(fileno=options.socket) as requests:
+        _Server(module, requests).serve()
+
+
+class _Server:
+    def __init__(self, module: ModuleType, requests: socket.socket) -> None:
+        self._module, self._requests = module, requests
+        self._statuses: dict[int, int] = {}  # of living children: where their ending is told
+        self._woken, wakener = os.pipe()
+        for descriptor in (self._woken, wakener):
+            os.set_blocking(descriptor, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakener, warn_on_full_buffer=False)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the worker decides
+
+    def serve(self) -> None:
+        poll = select.poll()
+        poll.register(self._requests, select.POLLIN)
+        poll.register(self._woken, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            if self._woken in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._woken, _MAX_BYTES)
+                self._reap()
+            if self._requests.fileno() in ready:
+                message, descriptors, _, _ = socket.recv_fds(
+                    self._requests, _MAX_BYTES, _NUM_DESCRIPTORS
+                )
+                if not message:
+                    break
+                self._fork(json.loads(message), *descriptors)
+        for pid in self._statuses:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+    def _fork(self, request: dict[str, Any], status: int, log: int, events: int) -> None:
+        server = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:  # no more processes or memory: this child fails, the others live
+            traceback.print_exc()
+            for descriptor in (status, log, events):
+                os.close(descriptor)
+            return
+        if pid == 0:
+            others = [self._requests.detach(), self._woken, *self._statuses.values()]
+            _become(self._module, request, server, others, (status, log, events))
+        self._statuses[pid] = status
+        os.close(log)
+        os.close(events)
+
+    def _reap(self) -> None:
+        while self._statuses:
+            pid, code = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            status = self._statuses.pop(pid)
+            with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+                os.write(status, b"%d\n" % os.waitstatus_to_exitcode(code))
+            os.close(status)
+
+
+def _become(
+    module: ModuleType,
+    request: dict[str, Any],
+    server: int,
+    others: list[int],
+    descriptors: tuple[int, int, int],
+) -> NoReturn:
+    """Be the child: never returns into the server's loop."""
+    status, log, events = descriptors
+    code = 1
+    try:
+        wakener = signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        os.setsid()
+        libc = ctypes.CDLL(None)
+        if sys.platform == "linux":
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            libc.prctl(_PR_SET_NAME, _NAME)
+            if os.getppid() != server:  # it died before the call above
+                os._exit(1)
+        for descriptor in (*others, wakener):
+            os.close(descriptor)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        home = request["home"]
+        os.environ.update({"HOME": home, "TMPDIR": home})  # noqa: TID251  # written, not read
+        tempfile.tempdir = None  # the server may have asked for its own
+        granted = isolate([Path(path) for path in request["writable"]])
+        apply_limits(ProcessLimits(**request["limits"]))
+        answer = {"pid": os.getpid(), "isolation": granted}
+        os.write(status, json.dumps(answer).encode() + b"\n")
+        os.close(status)
+        code = module.main(Path(request["request"]), events)
+    except SystemExit as ending:
+        code = ending.code if isinstance(ending.code, int) else 1
+    except BaseException:  # noqa: BLE001  # the last frame of this process
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
