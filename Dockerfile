@@ -10,17 +10,22 @@ COPY worker worker
 ENV SECATEUR_DATA_DIR=/data SECATEUR_LOG_FORMAT=json
 
 FROM base AS app
-RUN pip install .
+COPY requirements requirements
+RUN pip install --require-hashes -r requirements/app.txt && pip install --no-deps .
 USER secateur
 EXPOSE 8000
 ENV SECATEUR_API__HOST=0.0.0.0 SECATEUR_API__PORT=8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
-CMD ["python", "-m", "uvicorn", "--factory", "app.main:app_factory", "--host", "0.0.0.0", "--port", "8000", "--no-access-log"]
+CMD ["python", "-m", "app.http"]
 
 FROM base AS worker
-# The CPU builds of torch are a tenth of the size of the CUDA ones.
-RUN pip install --extra-index-url https://download.pytorch.org/whl/cpu '.[worker]'
+COPY requirements requirements
+# The CPU builds of torch are a tenth of the size of the CUDA ones, and are pinned by version alone.
+RUN pip install --require-hashes -r requirements/worker.txt \
+    && pip install --no-deps --index-url https://download.pytorch.org/whl/cpu \
+        $(grep -Eo '^(torch|torchvision)==[^ ]+' requirements/worker-gpu.txt) \
+    && pip install --no-deps .
 USER secateur
 ENV SECATEUR_WORKER__HEARTBEAT_FILE=/tmp/heartbeat
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]
@@ -28,7 +33,8 @@ CMD ["python", "-m", "celery", "--app", "worker.celery_app", "worker", "--pool",
 
 # Never run on a GPU by this project's own tests.
 FROM base AS worker-gpu
-RUN pip install '.[worker]'
+COPY requirements requirements
+RUN pip install --require-hashes -r requirements/worker-gpu.txt && pip install --no-deps .
 USER secateur
 ENV SECATEUR_WORKER__DEVICE=cuda SECATEUR_WORKER__HEARTBEAT_FILE=/tmp/heartbeat
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]

@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test chaos check format clean
+.PHONY: help install serve demo test chaos check format lock sbom clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,30 @@ chaos: install ## Kill parts of a running service N times at random moments: mak
 format: install ## Rewrite the sources in house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What the images install, for Linux on x86-64, each file with its hash. The CPU image takes torch from
+# PyTorch's own index, so its list leaves torch and what only torch's CUDA builds need out.
+COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-header --upgrade \
+	--python-version 3.12 --python-platform x86_64-manylinux_2_28
+CUDA := (torch|torchvision|triton|nvidia[a-z0-9-]*|cuda-[a-z-]+)
+
+lock: install ## Pin what the images install, by version and hash
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	$(COMPILE) -o requirements/app.txt
+	$(COMPILE) --extra worker --constraint requirements/constraints.txt -o requirements/worker-gpu.txt
+	$(COMPILE) --extra worker --constraint requirements/worker-gpu.txt \
+		$$(grep -Eo '^$(CUDA)\b' requirements/worker-gpu.txt | sed 's/^/--no-emit-package /') \
+		-o requirements/worker.txt
+	$(BIN)/pip-licenses --no-version --with-urls --format=markdown --packages \
+		$$(grep -Eho '^[a-z0-9-]+' requirements/*.txt | sort -u) > docs/licences.md
+
+sbom: install ## Write a bill of materials (CycloneDX) for each image into build/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	mkdir -p build
+	for image in app worker worker-gpu; do \
+		$(BIN)/cyclonedx-py requirements requirements/$$image.txt --pyproject pyproject.toml \
+			--output-file build/sbom-$$image.json; \
+	done
 
 clean: ## Remove what building and running left behind
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .secateur demo-output

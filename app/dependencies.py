@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import Scope
 
 from app.contracts.database import Sessions
 from app.contracts.errors import UnauthenticatedError
@@ -14,10 +15,11 @@ from app.contracts.storage import ObjectStore
 from app.jobs.lines import Lines
 from app.jobs.reader import JobReader
 from app.keys.cache import KeyCache
-from app.keys.service import ADMIN, Principal
+from app.keys.open_door import refuse_strangers
+from app.keys.scopes import ADMIN
+from app.keys.service import DEFAULT_TENANT, Principal
 from app.queue import JobQueue
-
-DEFAULT_TENANT = "default"
+from app.quotas.service import Quotas
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Context:
     lines: Lines
     job_reader: JobReader
     keys: KeyCache
+    quotas: Quotas
 
 
 async def get_context(request: Request) -> Context:
@@ -44,21 +47,35 @@ _bearer = HTTPBearer(auto_error=False, description="A key such as sec_<id>_<secr
 
 
 async def get_principal(
+    request: Request,
     context: ContextDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal:
-    """Return who is asking.
+    """Return who is asking, by the request's bearer key."""
+    key = credentials.credentials if credentials is not None else None
+    return await identify(context, request.scope, key)
+
+
+async def identify(context: Context, scope: Scope, key: str | None) -> Principal:
+    """Return who is asking, and count the request for the tenant's rate.
 
     Raises:
         UnauthenticatedError: No key, or not a valid one.
+        ForbiddenError: No key is needed, on this machine alone, and the request is from elsewhere.
+        RateLimitedError: The tenant sends too many requests.
     """
-    if not context.settings.api.is_auth_required:
-        return Principal(DEFAULT_TENANT, frozenset({ADMIN}))
-    if credentials is None:
+    api = context.settings.api
+    if not api.is_auth_required:
+        refuse_strangers(scope, api.cors_origins)
+        principal = Principal(DEFAULT_TENANT, frozenset({ADMIN}))
+    elif key is None:
         raise UnauthenticatedError("send an API key: Authorization: Bearer sec_…")
-    key = credentials.credentials
-    known = context.keys.recall(key)
-    return known if known is not None else await run_in_threadpool(context.keys.look_up, key)
+    elif (known := context.keys.recall(key)) is not None:
+        principal = known
+    else:
+        principal = await run_in_threadpool(context.keys.look_up, key)
+    context.quotas.admit(principal.tenant)
+    return principal
 
 
 PrincipalDep = Annotated[Principal, Depends(get_principal)]

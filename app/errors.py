@@ -3,19 +3,24 @@
 FastAPI's own 404, 405, 422 and whatever broke come out in the same shape.
 """
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import Scope
 
 from app.contracts import errors
 from app.contracts.errors import ErrorDetail, ServiceError
+from app.http import errors as http_errors
+from app.openapi import reference
 
 log = structlog.get_logger(__name__)
 
@@ -26,12 +31,20 @@ STATUSES: dict[type[ServiceError], HTTPStatus] = {
     errors.InvalidInputError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.UnsupportedMediaError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    http_errors.UrlTooLongError: HTTPStatus.REQUEST_URI_TOO_LONG,
+    http_errors.HeadersTooLargeError: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    http_errors.BadRequestError: HTTPStatus.BAD_REQUEST,
+    http_errors.UnknownHostError: HTTPStatus.MISDIRECTED_REQUEST,
+    http_errors.TooSlowError: HTTPStatus.REQUEST_TIMEOUT,
+    http_errors.PreconditionFailedError: HTTPStatus.PRECONDITION_FAILED,
+    http_errors.PreconditionRequiredError: HTTPStatus.PRECONDITION_REQUIRED,
     errors.UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
+    errors.TooManyError: HTTPStatus.TOO_MANY_REQUESTS,
     errors.UnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-_RETRY_AFTER_SECONDS = "5"
+RETRY_AFTER_SECONDS = "5"
 
 
 class ProblemDetail(BaseModel):
@@ -54,19 +67,25 @@ class Problem(BaseModel):
     errors: list[ProblemDetail] = []
 
 
-# For ``responses=`` of routes, so that clients see the shape in the OpenAPI document.
-RESPONSES: dict[int | str, dict[str, object]] = {
-    "default": {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": "A problem."}
+# For ``responses=`` of routes: the shape of whatever else a route answers than what it declares.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "content": {MEDIA_TYPE: {"schema": reference(Problem)}},
+        "description": "A problem.",
+    }
+}
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "What If-None-Match names is still what there is."}
 }
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Make every failure of ``app`` a problem."""
+    """Make every expected failure of ``app`` a problem; `app.http.request` does the others."""
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(OperationalError, _database_error)
-    app.add_exception_handler(Exception, _unexpected_error)
+    app.add_exception_handler(DataError, _unstorable_error)
 
 
 def status_of(error: ServiceError) -> HTTPStatus:
@@ -74,9 +93,28 @@ def status_of(error: ServiceError) -> HTTPStatus:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
+def problem(scope: Scope, error: ServiceError) -> JSONResponse:
+    """Return the answer to a request that ended in ``error``."""
+    response = _problem(scope, status_of(error), error.code, error.message, error.details)
+    if isinstance(error, errors.TooManyError | errors.OverloadedError):
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
+    return response
+
+
+def problem_body(error: ServiceError, path: str, request_id: str | None) -> dict[str, Any]:
+    """Return a problem as JSON."""
+    return _body(status_of(error), error.code, error.message, error.details, path, request_id)
+
+
+def unexpected_problem(scope: Scope) -> JSONResponse:
+    """Return the answer where something broke; what it was is for the log alone."""
+    message = "something broke inside Secateur; tell the operator the request id"
+    return _problem(scope, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)
+
+
 def _service_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ServiceError)  # noqa: S101  # registered for it
-    return _problem(request, status_of(error), error.code, error.message, error.details)
+    return problem(request.scope, error)
 
 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:
@@ -88,14 +126,17 @@ def _validation_error(request: Request, error: Exception) -> JSONResponse:
     first = details[0] if details else ErrorDetail("/", "invalid")
     message = f"{first.pointer}: {first.detail}"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    return _problem(request, status, "invalid_input", message, details)
+    return _problem(request.scope, status, "invalid_input", message, details)
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101  # registered for it
+    cause = error.__cause__
+    if isinstance(cause, ServiceError):  # FastAPI wraps whatever ends its reading of a body
+        return problem(request.scope, cause)
     status = HTTPStatus(error.status_code)
     code = status.phrase.lower().replace(" ", "_").replace("-", "_")
-    response = _problem(request, status, code, str(error.detail))
+    response = _problem(request.scope, status, code, str(error.detail))
     response.headers.update(error.headers or {})
     return response
 
@@ -103,34 +144,52 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
 def _database_error(request: Request, error: Exception) -> JSONResponse:
     log.error("database.unavailable", exc_info=error)
     message = "the database cannot be reached; nothing was changed"
-    return _problem(request, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", message)
+    return _problem(request.scope, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", message)
 
 
-def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    log.error("request.failed", exc_info=error)
-    message = "something broke inside Secateur; tell the operator the request id"
-    return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)
+def _unstorable_error(request: Request, _error: Exception) -> JSONResponse:
+    """Answer what got past our own checks and no database takes, such as NUL in PostgreSQL."""
+    message = "the request holds a character or a number that cannot be stored"
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    return _problem(request.scope, status, errors.InvalidInputError.code, message)
 
 
 def _problem(
-    request: Request,
+    scope: Scope,
     status: HTTPStatus,
     code: str,
     message: str,
     details: Sequence[ErrorDetail] = (),
 ) -> JSONResponse:
-    body = Problem(
-        title=status.phrase,
-        status=status,
-        detail=message,
-        instance=request.url.path,
-        code=code,
-        request_id=request.scope.get("state", {}).get("request_id"),
-        errors=[ProblemDetail(pointer=d.pointer, detail=d.detail) for d in details],
-    )
     headers = {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = _RETRY_AFTER_SECONDS
-    return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
+        headers["Retry-After"] = RETRY_AFTER_SECONDS
+    path = scope["path"]
+    if path == "/v2" or path.startswith("/v2/"):  # the Open Inference Protocol has its own shape
+        if status is HTTPStatus.UNPROCESSABLE_ENTITY:
+            status = HTTPStatus.BAD_REQUEST  # and its clients' word for whatever does not fit
+        return JSONResponse({"error": message}, status, headers)
+    request_id = scope.get("state", {}).get("request_id")
+    body = _body(status, code, message, details, path, request_id)
+    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def _body(  # a problem's members
+    status: HTTPStatus,
+    code: str,
+    message: str,
+    details: Sequence[ErrorDetail],
+    path: str,
+    request_id: str | None,
+) -> dict[str, Any]:
+    return Problem(
+        title=status.phrase,
+        status=status,
+        detail=message,
+        instance=path,
+        code=code,
+        request_id=request_id,
+        errors=[ProblemDetail(pointer=d.pointer, detail=d.detail) for d in details],
+    ).model_dump()

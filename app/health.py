@@ -7,9 +7,10 @@ from sqlalchemy import text
 from app.contracts.database import reading
 from app.contracts.errors import UnavailableError
 from app.dependencies import ContextDep
+from app.errors import RESPONSES
 
 log = structlog.get_logger(__name__)
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=RESPONSES)
 
 
 @router.get("/healthz")

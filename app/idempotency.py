@@ -42,6 +42,19 @@ def idempotency_key(request: Request, tenant: str, *content: str) -> Idempotency
     return IdempotencyKey(tenant, key, hashlib.sha256("\n".join(parts).encode()).hexdigest())
 
 
+def recall(sessions: Sessions, key: IdempotencyKey) -> tuple[str, str] | None:
+    """Return the id and the answer that a key brought before, if it did.
+
+    Raises:
+        InvalidInputError: The key was used for another request.
+    """
+    if key.key is None:
+        return None
+    with reading(sessions) as session:
+        earlier = _find(session, key)
+    return earlier[:2] if earlier is not None else None
+
+
 def create_once(
     sessions: Sessions, key: IdempotencyKey, create: Callable[[Session], tuple[str, str]]
 ) -> tuple[str, str, bool]:

@@ -1,6 +1,5 @@
 """The API's composition root: `create_app` and its lifespan, and nothing else."""
 
-import ipaddress
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,8 +16,11 @@ from app.contracts.storage import open_store
 from app.contracts.telemetry import configure_logging
 from app.datasets.routes import router as datasets
 from app.dependencies import Context
-from app.errors import install_error_handlers
-from app.inference.routes import router as inference
+from app.errors import Problem, install_error_handlers
+from app.http.middleware import add_middleware
+from app.inference.routes import documented as inference
+from app.inference.routes import hot_routes as inference_routes
+from app.inference.schemas import TensorsBody
 from app.inference.service import InferenceService
 from app.jobs.lines import Lines
 from app.jobs.plans import router as plans
@@ -26,10 +28,23 @@ from app.jobs.reader import JobReader
 from app.jobs.routes import router as jobs
 from app.jobs.schemas import JobCreate
 from app.keys.cache import KeyCache
-from app.middleware import BodyLimitMiddleware, RequestMiddleware
+from app.keys.last_use import LastUse
+from app.keys.open_door import refuse_public_address
+from app.metrics.instruments import Metrics
+from app.metrics.jobs import JobsCollector
+from app.metrics.routes import router as metrics_router
 from app.models.routes import router as models
 from app.openapi import install_openapi
+from app.protocol.infer import documented, hot_routes
+from app.protocol.repository import router as repository
+from app.protocol.routes import router as protocol
+from app.protocol.schemas import InferenceRequest
+from app.protocol.statistics import Statistics
 from app.queue import CeleryJobQueue, JobQueue
+from app.quotas.routes import router as quotas
+from app.quotas.service import Quotas
+from app.registry.resolve import Registry
+from app.registry.routes import router as registry
 from app.sweeps.routes import router as sweeps
 from app.sweeps.schemas import SweepCreate
 
@@ -42,8 +57,9 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
     Raises:
         ValueError: Authentication is off on an address that others can reach.
     """
-    if not settings.api.is_auth_required and not _is_loopback(settings.api.host):
-        raise ValueError(f"refusing to serve {settings.api.host} without authentication")
+    refuse_public_address(settings.api)
+
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -52,6 +68,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         store = open_store(settings.storage_url, settings.storage, lock.shared)
         sessions = create_sessions(engine)
         doorbell = queue or CeleryJobQueue(settings.queue_url)
+        last_use = LastUse(sessions)
         clean_uploads(settings.scratch_dir, time.time() - settings.storage.orphan_seconds)
         app.state.context = Context(
             settings,
@@ -60,30 +77,43 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
             doorbell,
             lines=Lines(sessions),
             job_reader=JobReader(sessions),
-            keys=KeyCache(sessions),
+            keys=KeyCache(sessions, last_use=last_use),
+            quotas=Quotas(settings.quotas, sessions),
         )
-        app.state.inference = InferenceService(settings, sessions, store)
+        metrics.registry.register(JobsCollector(sessions))
+        app.state.inference = InferenceService(settings, sessions, store, metrics)
+        app.state.registry = Registry(sessions)
+        app.state.statistics = Statistics()
         yield
         app.state.inference.close()
+        last_use.close()
         engine.dispose()
 
     app = FastAPI(title="Secateur", version="0.1.0", description=_DESCRIPTION, lifespan=lifespan)
+    app.state.metrics = metrics
     install_error_handlers(app)
+    hot = [*inference_routes, *hot_routes]
+    app.router.routes.extend(hot)
     for router in (
         models,
+        registry,
         datasets,
         jobs,
         plans,
         sweeps,
+        quotas,
         artifacts,
-        inference,
+        protocol,
+        repository,
         schemas.router,
         health.router,
+        metrics_router,
     ):
         app.include_router(router)
-    install_openapi(app, JobCreate, SweepCreate)
-    app.add_middleware(BodyLimitMiddleware, limits=settings.limits)
-    app.add_middleware(RequestMiddleware)  # outermost: refusals are logged too
+    bodies = (JobCreate, SweepCreate, Problem, TensorsBody, InferenceRequest)
+    others = [*inference.routes, *documented.routes]
+    install_openapi(app, *bodies, others=others)
+    add_middleware(app, settings, metrics, hot)
     return app
 
 
@@ -92,12 +122,3 @@ def app_factory() -> FastAPI:
     settings = load_settings()
     configure_logging(settings)
     return create_app(settings)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

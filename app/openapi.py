@@ -4,11 +4,13 @@
 the schemas, and this module puts their definitions where the references lead.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.routing import BaseRoute
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -18,8 +20,10 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
-def install_openapi(app: FastAPI, *models: type[BaseModel]) -> None:
-    """Make ``app`` describe ``models`` among its components."""
+def install_openapi(
+    app: FastAPI, *models: type[BaseModel], others: Sequence[BaseRoute] = ()
+) -> None:
+    """Make ``app`` describe ``models`` among its components, and ``others`` among its routes."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -27,7 +31,7 @@ def install_openapi(app: FastAPI, *models: type[BaseModel]) -> None:
                 title=app.title,
                 version=app.version,
                 description=app.description,
-                routes=app.routes,
+                routes=[*app.routes, *others],
             )
             components = document.setdefault("components", {}).setdefault("schemas", {})
             for model in models:

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
+from app.text import Line
+
 Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
-After = Annotated[str | None, Query(max_length=64, description="The id to go on after.")]
+After = Annotated[Line | None, Query(max_length=64, description="The id to go on after.")]
 Order = Annotated[Literal["asc", "desc"], Query(description="By time of creation.")]
 
 

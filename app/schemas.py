@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from app.contracts.errors import NotFoundError
 from app.contracts.report import Report
 from app.contracts.spec import PreprocessSpec, PruneConfig
+from app.errors import RESPONSES
 
-router = APIRouter(prefix="/v1/schemas", tags=["schemas"])
+router = APIRouter(prefix="/v1/schemas", tags=["schemas"], responses=RESPONSES)
 
 _SCHEMAS: dict[str, type[BaseModel]] = {
     "config": PruneConfig,

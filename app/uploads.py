@@ -1,22 +1,19 @@
 """Files on their way in: streamed to disk under a running SHA-256, visible only when whole."""
 
 import base64
-import hashlib
 import re
-import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
 
-from app.contracts.errors import InvalidInputError, TooLargeError, UnsupportedMediaError
+from app.contracts.errors import InvalidInputError, UnsupportedMediaError
+from app.contracts.settings import Settings
 from app.contracts.spec import ArchitectureSpec
+from app.forms import Form, FormLimits, receive_form
+from app.spool import Spool, Upload
 
-_CHUNK_BYTES = 1024 * 1024
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]{44}):")
 _HINT = (
     "Export the model with: ep = torch.export.export(model.eval(), (x,), "
@@ -28,29 +25,15 @@ _PARQUET_MAGIC = b"PAR1"
 _GZIP_MAGIC = b"\x1f\x8b"
 _TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
 _REFUSED_COMPRESSIONS = (b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")  # bzip2, xz, zstandard
-_MAX_FILENAME = 200
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file that arrived whole.
-
-    Attributes:
-        path: Where it lies, until the block that received it ends.
-        sha256: In hexadecimal.
-        num_bytes: Its size.
-        filename: What the user called it, for display alone.
-    """
-
-    path: Path
-    sha256: str
-    num_bytes: int
-    filename: str | None
 
 
 @asynccontextmanager
-async def receive_upload(
-    request: Request, folder: Path, limit: int, filename: str | None, *names: str
+async def receive_upload(  # where it goes, and what it may be
+    request: Request,
+    settings: Settings,
+    limit: int,
+    filename: str | None,
+    *names: str,
 ) -> AsyncIterator[Upload]:
     """Receive a file that is the raw body, or the form field with one of ``names``.
 
@@ -59,53 +42,45 @@ async def receive_upload(
         InvalidInputError: It is missing, empty, or not what ``Content-Digest`` says.
     """
     if is_multipart(request):
-        async with (
-            request.form(max_files=1, max_fields=10) as form,
-            receive_part(file_of(form, *names), folder, limit) as upload,
-        ):
-            yield upload
+        async with receive_files(request, settings, dict.fromkeys(names, limit)) as form:
+            if len(form.files) != 1:
+                raise InvalidInputError(
+                    f"the form has {len(form.files)} files; one is expected, as {names[0]!r}"
+                )
+            yield next(iter(form.files.values()))
     else:
-        async with _receive_body(request, folder, limit, filename) as upload:
+        async with _receive_body(request, settings.scratch_dir, limit, filename) as upload:
             yield upload
+
+
+def receive_files(
+    request: Request, settings: Settings, files: Mapping[str, int]
+) -> AbstractAsyncContextManager[Form]:
+    """Receive a form with some of ``files``, whose values are what is accepted of each."""
+    limits = FormLimits(files, settings.http.form_fields, settings.limits.json_bytes)
+    return receive_form(request, uploads_folder(settings.scratch_dir), limits)
 
 
 @asynccontextmanager
 async def _receive_body(
-    request: Request, folder: Path, limit: int, filename: str | None
+    request: Request, scratch: Path, limit: int, filename: str | None
 ) -> AsyncIterator[Upload]:
-    async with _receive(request.stream(), folder, limit, filename) as upload:
-        _check_digest(request, upload)
+    expected = _expected_digest(request)
+    spool = Spool(uploads_folder(scratch), limit, filename)
+    try:
+        async for chunk in request.stream():
+            await spool.write(chunk)
+        upload = await spool.finish()
+        if expected is not None:
+            _check_digest(upload, expected)
         yield upload
+    finally:
+        spool.discard()
 
 
-@asynccontextmanager
-async def receive_part(part: UploadFile, folder: Path, limit: int) -> AsyncIterator[Upload]:
-    """Receive one file of a multipart body.
-
-    Raises:
-        TooLargeError: It is larger than ``limit``.
-        InvalidInputError: It is empty.
-    """
-
-    async def chunks() -> AsyncIterator[bytes]:
-        while chunk := await part.read(_CHUNK_BYTES):
-            yield chunk
-
-    async with _receive(chunks(), folder, limit, part.filename) as upload:
-        yield upload
-
-
-def file_of(form: FormData, *names: str) -> UploadFile:
-    """Return the first file part with one of ``names``.
-
-    Raises:
-        InvalidInputError: There is none.
-    """
-    for name in names:
-        part = form.get(name)
-        if isinstance(part, UploadFile):
-            return part
-    raise InvalidInputError(f"the form has no file part {names[0]!r}")
+def uploads_folder(scratch: Path) -> Path:
+    """Return where files lie while they arrive; `app.contracts.garbage` empties it."""
+    return scratch / "uploads"
 
 
 def is_multipart(request: Request) -> bool:
@@ -160,39 +135,23 @@ def check_dataset(upload: Upload) -> str:
     )
 
 
-@asynccontextmanager
-async def _receive(
-    chunks: AsyncIterator[bytes], folder: Path, limit: int, filename: str | None
-) -> AsyncIterator[Upload]:
-    await run_in_threadpool(folder.mkdir, parents=True, exist_ok=True)
-    path = folder / f"{secrets.token_hex(16)}.partial"
-    digest, num_bytes = hashlib.sha256(), 0
-    try:
-        with path.open("wb") as file:  # written in the thread pool below
-            async for chunk in chunks:
-                num_bytes += len(chunk)
-                if num_bytes > limit:
-                    raise TooLargeError(f"the file has more than the {limit} bytes accepted")
-                digest.update(chunk)
-                await run_in_threadpool(file.write, chunk)
-        if num_bytes == 0:
-            raise InvalidInputError("the file is empty")
-        name = filename[:_MAX_FILENAME] if filename else None
-        yield Upload(path, digest.hexdigest(), num_bytes, name)
-    finally:
-        path.unlink(missing_ok=True)  # one system call
-
-
-def _check_digest(request: Request, upload: Upload) -> None:
+def _expected_digest(request: Request) -> str | None:
+    """Return the SHA-256 that the client promises, in base64 (RFC 9530), before it sends it."""
     sent = request.headers.get("content-digest")
     if sent is None:
-        return
+        return None
     match = _DIGEST.search(sent)
     if match is None:
         raise InvalidInputError("Content-Digest must be sha-256=:<base64>:")
+    return match[1]
+
+
+def _check_digest(upload: Upload, expected: str) -> None:
     actual = base64.b64encode(bytes.fromhex(upload.sha256)).decode()
-    if match[1] != actual:
-        raise InvalidInputError(f"the body has SHA-256 {actual}, Content-Digest says {match[1]}")
+    if expected != actual:
+        raise InvalidInputError(
+            f"the body has SHA-256 {actual}, Content-Digest says {expected}",
+        )
 
 
 def _head(upload: Upload) -> bytes:

@@ -149,8 +149,7 @@ def _server(folder: Path, num_jobs: int) -> Iterator[Server]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
         number = listener.fileno()
-        argv = [sys.executable, "-m", "uvicorn", "--factory", "app.main:app_factory"]
-        argv += ["--fd", str(number), "--no-access-log"]
+        argv = [sys.executable, "-m", "app.http", "--fd", str(number)]
         environment = {**os.environ, "SECATEUR_DATA_DIR": str(folder)}  # noqa: TID251  # handed on
         with (folder / "api.log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603  # our own command line

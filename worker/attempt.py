@@ -147,7 +147,7 @@ class Attempt:
             device=worker.device,
             num_threads=worker.num_threads,
             serving_num_threads=shop.settings.inference.num_threads,
-            image_pixels=shop.settings.limits.image_pixels,
+            limits=shop.settings.limits,
         )
         is_prune = request.kind is JobKind.PRUNE
         most = worker.time_limit_seconds if is_prune else worker.intake_time_limit_seconds

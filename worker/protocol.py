@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from app.contracts.job import FailureCode, JobKind, Stage
+from app.contracts.settings import LimitSettings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 
 Json = dict[str, Any]
@@ -52,7 +53,9 @@ class JobRequest(_Message):
     serving_num_threads: int = Field(
         default=1, description="ONNX Runtime threads that /infer uses; latency is measured so."
     )
-    image_pixels: int = Field(description="Most pixels an image file may decode to.")
+    limits: LimitSettings = Field(
+        default=LimitSettings(), description="What is refused for its size."
+    )
 
 
 class StageStarted(_Message):

@@ -6,12 +6,15 @@ import threading
 from collections.abc import Callable
 
 import structlog
+from sqlalchemy import select
 
 from app.contracts.database import Sessions, reading
 from app.contracts.repositories import jobs, leases
+from app.contracts.repositories.line import Allowance
 from app.contracts.settings import Settings
 from app.contracts.storage import ObjectStore
 from app.contracts.tables import JobRow
+from app.contracts.tracing import enter_trace
 from worker.attempt import Attempt, Workshop
 from worker.fork_server.client import ForkServer
 from worker.lease import Lease
@@ -69,16 +72,26 @@ class Runner:
 
     def _run_next(self, queue: str) -> bool:
         """Run the job that is next in line; False if there is none."""
-        worker = self._settings.worker
+        worker, quotas = self._settings.worker, self._settings.quotas
         with self._sessions.begin() as session:
             claim = leases.claim_next(
-                session, queue=queue, owner=self._owner, lease_seconds=worker.lease_seconds
+                session,
+                queue=queue,
+                owner=self._owner,
+                lease_seconds=worker.lease_seconds,
+                allowance=Allowance(quotas.running_jobs, quotas.compute_seconds),
             )
         if claim is None:
             return False
         bound = log.bind(job_id=claim.job_id, attempt=claim.attempt)
+        enter_trace(self._trace_of(claim.job_id))
         bound.info("job.claimed")
         with Lease(self._sessions, claim, worker.lease_seconds, worker.heartbeat_seconds) as lease:
             Attempt(self._shop, claim, lease).run()
         bound.info("job.left")
+        enter_trace(None)
         return True
+
+    def _trace_of(self, job_id: str) -> str | None:
+        with reading(self._sessions) as session:
+            return session.scalars(select(JobRow.trace_id).where(JobRow.id == job_id)).first()

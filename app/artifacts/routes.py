@@ -1,8 +1,7 @@
 """``/v1/artifacts``: metadata, and content with ranges and strong validators."""
 
 import re
-from typing import Annotated
-from urllib.parse import quote
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
@@ -11,11 +10,19 @@ from app.contracts.database import reading
 from app.contracts.errors import NotFoundError
 from app.contracts.tables import ArtifactRow
 from app.dependencies import Context, ContextDep, PrincipalDep
-from app.errors import RESPONSES
+from app.errors import NOT_MODIFIED, RESPONSES
+from app.http.headers import attachment
 from app.jobs.schemas import Artifact, to_artifact
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], responses=RESPONSES)
 
+_FILE = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+_CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", **_FILE},
+    206: {"description": "The part that Range asks for.", **_FILE},
+    416: {"description": "The file has no such part."},
+    **NOT_MODIFIED,
+}
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
@@ -27,7 +34,7 @@ def read(artifact_id: str, context: ContextDep, principal: PrincipalDep) -> Arti
 
 
 @router.head("/{artifact_id}/content", include_in_schema=False)
-@router.get("/{artifact_id}/content")
+@router.get("/{artifact_id}/content", response_class=Response, responses=_CONTENT)
 def content(  # noqa: PLR0913, PLR0917  # headers
     request: Request,
     artifact_id: str,
@@ -44,7 +51,7 @@ def content(  # noqa: PLR0913, PLR0917  # headers
     headers = {
         "ETag": etag,
         "Accept-Ranges": "bytes",
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(row.name)}",
+        "Content-Disposition": attachment(row.name),
         "Cache-Control": "private, max-age=31536000, immutable",
     }
     if if_none_match == etag:

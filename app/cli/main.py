@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli import keys
 from app.cli.serve import ServeError, serve
 from app.contracts.database import create_database, create_sessions
 from app.contracts.garbage import ObjectCollector
@@ -12,13 +13,13 @@ from app.contracts.migrations import upgrade
 from app.contracts.object_lock import create_object_lock
 from app.contracts.settings import Settings, load_settings
 from app.contracts.storage import open_store
-from app.keys.service import ADMIN, create_key
 
 app = typer.Typer(
     help="Prune convolutional networks behind a REST API.",
     no_args_is_help=True,
     add_completion=True,
 )
+app.add_typer(keys.app, name="keys")
 
 
 @app.command("serve")
@@ -44,19 +45,6 @@ def migrate_command() -> None:
     upgrade(engine)
     engine.dispose()
     typer.echo("The database is up to date.")
-
-
-@app.command("create-key")
-def create_key_command(
-    tenant: Annotated[str, typer.Argument(help="Whose things the key sees.")],
-    name: Annotated[str, typer.Option(help="What it is for.")] = "cli",
-    scope: Annotated[list[str] | None, typer.Option(help="What it may do.")] = None,
-) -> None:
-    """Make an API key and print it; it is shown this once."""
-    engine = create_database(load_settings().database_url)
-    _row, plaintext = create_key(create_sessions(engine), tenant, name, scope or [ADMIN])
-    engine.dispose()
-    typer.echo(plaintext)
 
 
 @app.command("collect-garbage")

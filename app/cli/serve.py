@@ -29,11 +29,14 @@ from app.cli.redis_server import (
     redis_argv,
 )
 from app.contracts.database import create_database, create_sessions
+from app.contracts.errors import UnauthenticatedError
 from app.contracts.job import JobKind
 from app.contracts.migrations import upgrade
 from app.contracts.settings import PREFIX, Settings
 from app.contracts.tasks import QUEUE_INTAKE, QUEUE_MAINTENANCE, queue_of
-from app.keys.service import create_key
+from app.keys.open_door import is_loopback, refuse_public_address
+from app.keys.scopes import ADMIN
+from app.keys.service import DEFAULT_TENANT, authenticate, create_key
 
 REDIS_START_SECONDS = 15.0
 API_START_SECONDS = 60.0
@@ -53,7 +56,9 @@ def serve(settings: Settings, console: Console | None = None) -> None:
     Raises:
         ServeError: Another service runs in the data directory, the port is taken, no Redis server
             can be found, or a part of the service keeps dying.
+        ValueError: Authentication is off on an address that others can reach.
     """
+    refuse_public_address(settings.api)
     console = console or Console()
     signal.signal(signal.SIGTERM, _request_stop)
     signal.signal(signal.SIGINT, _request_stop)
@@ -69,10 +74,13 @@ def serve(settings: Settings, console: Console | None = None) -> None:
                 child = Child(command, log_dir)
                 children.append(child)
                 child.start()
-            url = f"http://{settings.api.host}:{listener.getsockname()[1]}"
+            host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
+            url = f"http://{host}:{listener.getsockname()[1]}"
             _wait_for_api(url, children)
             console.print(f"Secateur is ready at [bold]{url}[/bold]", soft_wrap=True)
             console.print(f"API key: {api_key}", soft_wrap=True, highlight=False)
+            if not is_loopback(settings.api.host):
+                console.print("Others can reach it and read along: put TLS in front.")
             console.print(f"Data and logs: {settings.data_dir.absolute()}", soft_wrap=True)
             console.print("Stop with Ctrl-C.")
             _watch(children, console)
@@ -116,15 +124,15 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in settings.api.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # uvicorn takes a socket by number for a unix one and does not switch Nagle's algorithm
-        # off: without this, an answer on a kept-alive connection took 40 ms.
+        # Connections inherit it. Without, an answer on a kept-alive connection took 40 ms when
+        # the server took the socket for a unix one (Nagle's algorithm).
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind((settings.api.host, settings.api.port))
         except OSError as error:
             where = f"{settings.api.host}:{settings.api.port}"
             raise ServeError(f"cannot listen on {where}: {error.strerror}") from error
-        listener.listen(1024)
+        listener.listen(2048)
         yield listener
 
 
@@ -163,14 +171,16 @@ def _prepare_database(settings: Settings) -> str:
     """
     engine = create_database(settings.database_url)
     upgrade(engine)
-    path = settings.data_dir / "api-key"
-    if not path.exists():
-        sessions = create_sessions(engine)
-        _row, plaintext = create_key(sessions, "default", "secateur serve", ["admin"])
+    sessions, path = create_sessions(engine), settings.data_dir / "api-key"
+    plaintext = path.read_text().strip() if path.exists() else ""
+    try:
+        authenticate(sessions, plaintext)
+    except UnauthenticatedError:  # there is none, or it was rotated or revoked
+        _row, plaintext = create_key(sessions, DEFAULT_TENANT, "secateur serve", [ADMIN])
         path.touch(mode=0o600)
         path.write_text(plaintext + "\n")
     engine.dispose()
-    return path.read_text().strip()
+    return plaintext
 
 
 def commands(settings: Settings, listener: socket.socket) -> Sequence[Command]:
@@ -187,13 +197,13 @@ def commands(settings: Settings, listener: socket.socket) -> Sequence[Command]:
     worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip"]
     worker += ["--loglevel", "INFO"]
     file_number = str(listener.fileno())
-    api = [*python, "uvicorn", "--factory", "app.main:app_factory", "--fd", file_number]
+    api = [*python, "app.http", "--fd", file_number]
     quick_queues = f"{QUEUE_INTAKE},{QUEUE_MAINTENANCE}"
     return [
         *_job_workers(settings, [*worker, "-Q", prune_queue, "-c", "1"], environment),
         Command("intake", [*worker, "-Q", quick_queues, "-n", "intake@%h", "-c", "3"], environment),
         Command("scheduler", [*celery, "beat", "--loglevel", "INFO"], environment),
-        Command("api", [*api, "--no-access-log"], environment, (listener.fileno(),)),
+        Command("api", api, environment, (listener.fileno(),)),
     ]
 
 

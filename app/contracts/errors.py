@@ -8,7 +8,12 @@ ServiceError
 ├── TooLargeError             past a limit; the message names value and limit
 ├── UnauthenticatedError      no key, or not a valid one
 ├── ForbiddenError            a valid key without the scope
+│   └── StorageQuotaError, ComputeQuotaError      used up; waiting, or deleting, helps
+├── TooManyError              more at once than the tenant may have; carries when to try again
+│   └── RateLimitedError, TooManyUploadsError, TooManyJobsError, TooManyStreamsError
 └── UnavailableError          a part the service needs cannot be reached; try again
+    ├── OverloadedError       a model's queue is full; carries when to try again
+    └── DeadlineError         the request's own deadline passed before it ran
 """
 
 from collections.abc import Sequence
@@ -85,7 +90,79 @@ class ForbiddenError(ServiceError):
     code = "forbidden"
 
 
+class StorageQuotaError(ForbiddenError):
+    """The tenant's stored bytes are at their quota."""
+
+    code = "storage_quota"
+
+
+class ComputeQuotaError(ForbiddenError):
+    """The tenant's compute seconds of the day are used up; they are back at midnight, UTC."""
+
+    code = "compute_quota"
+
+
+class TooManyError(ServiceError):
+    """More at once than a tenant may have.
+
+    Args:
+        message: Which quota, its limit, and how much of it is used.
+        retry_after_seconds: When it is worth another try.
+    """
+
+    code = "too_many"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimitedError(TooManyError):
+    """More requests a second than a tenant may send to one API process."""
+
+    code = "rate_limited"
+
+
+class TooManyUploadsError(TooManyError):
+    """More uploads at once than a tenant may send to one API process."""
+
+    code = "too_many_uploads"
+
+
+class TooManyJobsError(TooManyError):
+    """More waiting jobs than a tenant may have."""
+
+    code = "too_many_jobs"
+
+
+class TooManyStreamsError(TooManyError):
+    """More open event streams than a tenant may have at one API process."""
+
+    code = "too_many_streams"
+
+
 class UnavailableError(ServiceError):
     """A part the service needs cannot be reached."""
 
     code = "unavailable"
+
+
+class OverloadedError(UnavailableError):
+    """More inference requests wait than may.
+
+    Args:
+        message: What waits, and the limit.
+        retry_after_seconds: When it is worth another try.
+    """
+
+    code = "overloaded"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineError(UnavailableError):
+    """The deadline that the request brought passed before it ran."""
+
+    code = "deadline_exceeded"

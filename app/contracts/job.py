@@ -96,6 +96,7 @@ class FailureCode(StrEnum):
 
     MODEL_REJECTED = "model_rejected"
     UNSUPPORTED_OP = "unsupported_op"
+    TOO_LARGE = "too_large"
     NOTHING_PRUNABLE = "nothing_prunable"
     PLAN_IMPOSSIBLE = "plan_impossible"
     EQUIVALENCE_FAILED = "equivalence_failed"
@@ -120,6 +121,11 @@ FAILURES: dict[FailureCode, Failure] = {
         is_retryable=False,
         message="The model calls an operator that is not supported.",
         hint="The message names the operator and the line of your model that calls it.",
+    ),
+    FailureCode.TOO_LARGE: Failure(
+        is_retryable=False,
+        message="The model or the data set is past a limit.",
+        hint="The message names the value and the limit, which the operator may raise.",
     ),
     FailureCode.NOTHING_PRUNABLE: Failure(
         is_retryable=False,

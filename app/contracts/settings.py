@@ -18,6 +18,7 @@ GIBIBYTE = 1024**3
 
 Seconds = Annotated[float, Field(gt=0)]
 Bytes = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
 
 
 class _Group(BaseModel):
@@ -30,6 +31,14 @@ class ApiSettings(_Group):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     is_auth_required: bool = True
+    trusted_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names that a Host header may have; empty: any, or without authentication only "
+        "those of this machine.",
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins whose pages may call the API, such as https://example.org."
+    )
 
 
 class DatabaseSettings(_Group):
@@ -118,7 +127,97 @@ class LimitSettings(_Group):
     dataset_bytes: Bytes = 8 * GIBIBYTE
     json_bytes: Bytes = 1 * MEBIBYTE
     infer_bytes: Bytes = 64 * MEBIBYTE
-    image_pixels: Annotated[int, Field(gt=0)] = 25_000_000
+    image_pixels: Count = 25_000_000
+    model_members: Count = Field(default=20_000, description="Entries of a .pt2 file.")
+    graph_bytes: Bytes = Field(default=64 * MEBIBYTE, description="One JSON entry of a .pt2 file.")
+    graph_nodes: Count = Field(default=50_000, description="Calls of a graph.")
+    tensor_rank: Annotated[int, Field(ge=4, le=64)] = Field(
+        default=8, description="Dimensions of any tensor that a model stores or computes."
+    )
+    tensor_elements: Count = Field(
+        default=2**30, description="Of all stored tensors of a model together."
+    )
+    activation_bytes: Bytes = Field(
+        default=4 * GIBIBYTE,
+        description="What a model has in memory at once, beside its tensors, for two samples.",
+    )
+    macs: Count = Field(
+        default=10**12,
+        description="Multiply-accumulates for one sample; what else computes an element counts as "
+        "one.",
+    )
+    dataset_members: Count = Field(default=2_000_000, description="Files in a zip or tar.")
+    unpacked_bytes: Bytes = Field(
+        default=64 * GIBIBYTE, description="A data set as it lies on the worker's disk."
+    )
+    inflate_ratio: Count = Field(
+        default=100, description="Of image files, tars and Parquet files: most do not inflate."
+    )
+    array_inflate_ratio: Count = Field(default=500, description="Of the arrays of a .npz file.")
+    image_file_bytes: Bytes = Field(default=64 * MEBIBYTE, description="One image in a data set.")
+    samples: Count = 10_000_000
+    sample_values: Count = Field(default=75_000_000, description="Numbers in one sample.")
+    classes: Count = 100_000
+    label_values: Count = Field(default=2**27, description="Of all samples together.")
+
+
+class HttpSettings(_Group):
+    """What one request may be, how long it may take, and how many there are at once."""
+
+    path_bytes: Bytes = 2048
+    query_bytes: Bytes = 16_384
+    num_headers: Count = 100
+    header_bytes: Bytes = Field(default=32_768, description="Of all headers together.")
+    json_depth: Count = 64
+    form_fields: Count = Field(default=10, description="Text fields of a form with files.")
+    concurrent_requests: Count = Field(
+        default=4096, description="Requests of one process at once; `/healthz` is always answered."
+    )
+    event_streams: Count = Field(default=1024, description="Of them, streams of events.")
+    connections: Count = Field(
+        default=8192, description="Of one process; fewer where it may open fewer files."
+    )
+    buffered_bytes: Bytes = Field(
+        default=1 * GIBIBYTE,
+        description="Bodies in memory at once, in one process; uploads are on disk instead.",
+    )
+    keep_alive_seconds: Seconds = 10.0
+    head_seconds: Seconds = Field(
+        default=10.0, description="From a connection, or a first byte, to the end of the headers."
+    )
+    body_stall_seconds: Seconds = Field(default=30.0, description="The longest pause in a body.")
+    body_bytes_per_second: Count = Field(
+        default=1024, description="The slowest body, once `body_grace_seconds` are over."
+    )
+    body_grace_seconds: Seconds = 30.0
+    write_stall_seconds: Seconds = Field(
+        default=60.0, description="How long a client may leave its answer unread."
+    )
+    stop_seconds: Seconds = Field(
+        default=10.0, description="What open requests get to end when the process is stopped."
+    )
+
+
+class QuotaSettings(_Group):
+    """What one tenant may have; `GET /v1/quotas` shows it with what is used."""
+
+    stored_bytes: Bytes = Field(
+        default=1024 * GIBIBYTE, description="Uploads that are not deleted, and artifacts."
+    )
+    uploads: Count = Field(default=64, description="On their way at once, to one API process.")
+    queued_jobs: Count = Field(
+        default=20_000, description="Jobs of any kind that wait for a worker or are paused."
+    )
+    running_jobs: Count = Field(
+        default=100, description="Pruning jobs at once; the others wait in line."
+    )
+    compute_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=100 * 86_400.0, description="Of all jobs together, on one day (UTC)."
+    )
+    event_streams: Count = Field(default=256, description="Open at once at one API process.")
+    requests_per_second: Count = Field(
+        default=10_000, description="To one API process; as many may come at the same moment."
+    )
 
 
 class InferenceSettings(_Group):
@@ -129,9 +228,31 @@ class InferenceSettings(_Group):
         default=1, description="ONNX Runtime threads of one session."
     )
     num_workers: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default=2, description="Inference calls that run at the same time."
+        default=2, description="Batches, of all models, that are computed at the same time."
     )
-    cache_bytes: Bytes = 1 * GIBIBYTE
+    cache_bytes: Bytes = Field(
+        default=1 * GIBIBYTE, description="Of the files behind the sessions that are held."
+    )
+    max_batch_items: Count | None = Field(
+        default=None,
+        description="Items that one run takes from several requests; unset: measured for each "
+        "model when it is loaded; 1: requests are never put together.",
+    )
+    batch_seconds: Seconds = Field(
+        default=0.02, description="What a measured batch may take at most."
+    )
+    measure_seconds: Seconds = Field(
+        default=0.25, description="How long that measurement may take, when a model is loaded."
+    )
+    queue_items: Count = Field(default=1024, description="Items that wait for one model.")
+    queue_bytes: Bytes = Field(
+        default=256 * MEBIBYTE, description="Of inputs that wait for one model."
+    )
+    shadow_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0,
+        description="Share of the requests to pruned models that their dense parents compute too, "
+        "in the background, to compare; a model's metadata `shadow_share` goes before.",
+    )
 
 
 class WebhookSettings(_Group):
@@ -171,6 +292,8 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    http: HttpSettings = HttpSettings()
+    quotas: QuotaSettings = QuotaSettings()
     inference: InferenceSettings = InferenceSettings()
     webhooks: WebhookSettings = WebhookSettings()
 

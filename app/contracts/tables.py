@@ -19,6 +19,8 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's own protocol
         Json: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
+        list[Json]: JSON(none_as_null=True),
+        dict[str, int]: JSON(none_as_null=True),
         float: Double(),
         str: String(255),
     }
@@ -37,12 +39,18 @@ class ApiKeyRow(Base):
     created_at: Mapped[float]
     expires_at: Mapped[float | None]
     revoked_at: Mapped[float | None]
+    last_used_at: Mapped[float | None]  # about a minute old
+    replaced_by: Mapped[str | None]  # the key that rotation made
 
 
 class ModelRow(Base):
     """A network: uploaded, or made by a job. Servable when ``ready`` (``onnx_sha256`` is set)."""
 
     __tablename__ = "model"
+    __table_args__ = (
+        Index("ix_model_stored", "tenant", "deleted_at", "job_id", "num_bytes"),
+        Index("ix_model_tenant_name", "tenant", "name", "version"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant: Mapped[str] = mapped_column(index=True)
@@ -66,10 +74,26 @@ class ModelRow(Base):
     deleted_at: Mapped[float | None]
 
 
+class AliasRow(Base):
+    """A name for versions of a model's name; a change counts `revision` up and keeps the past."""
+
+    __tablename__ = "model_alias"
+
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    targets: Mapped[dict[str, int]]  # weight by version
+    revision: Mapped[int] = mapped_column(Integer)
+    history: Mapped[list[Json]]  # targets, until; the latest first
+    created_at: Mapped[float]
+    updated_at: Mapped[float]
+
+
 class DatasetRow(Base):
     """Samples and labels, with the preprocessing that belongs to them."""
 
     __tablename__ = "dataset"
+    __table_args__ = (Index("ix_dataset_stored", "tenant", "deleted_at", "num_bytes"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant: Mapped[str] = mapped_column(index=True)
@@ -144,6 +168,7 @@ class JobRow(Base):
     batch_divisor: Mapped[int] = mapped_column(Integer, server_default="1")  # after out of memory
     checkpoint: Mapped[Json | None]  # token, SHA-256 by file: where others go on
     webhook: Mapped[Json | None]  # url, secret, events
+    trace_id: Mapped[str | None]  # of the client that posted it
     created_at: Mapped[float]
     queued_at: Mapped[float | None]
     started_at: Mapped[float | None]
@@ -151,6 +176,16 @@ class JobRow(Base):
     paused_at: Mapped[float | None]
     cancel_requested_at: Mapped[float | None]
     finished_at: Mapped[float | None]
+
+
+class ComputeUseRow(Base):
+    """How long a tenant's jobs ran on one day, in attempts that have ended."""
+
+    __tablename__ = "compute_use"
+
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # since 1970
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    seconds: Mapped[float]
 
 
 class EventRow(Base):
@@ -189,6 +224,7 @@ class ArtifactRow(Base):
     """One immutable file that a job made."""
 
     __tablename__ = "artifact"
+    __table_args__ = (Index("ix_artifact_stored", "tenant", "num_bytes"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant: Mapped[str]

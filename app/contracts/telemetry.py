@@ -1,11 +1,15 @@
-"""Structured logs for every process: one line an event, its variables in fields."""
+"""Structured logs for every process: one line an event, its variables in fields, no secrets."""
 
 import logging
 import sys
 
 import structlog
 
+from app.contracts.redaction import RedactingRenderer, redact_fields
 from app.contracts.settings import Settings
+
+# They bring handlers of their own when they start before us.
+_SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 
 def configure_logging(settings: Settings) -> None:
@@ -32,8 +36,18 @@ def configure_logging(settings: Settings) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=renderer)
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                redact_fields,
+                RedactingRenderer(renderer),
+            ],
+        )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    for name in _SERVER_LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True

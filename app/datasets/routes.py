@@ -13,6 +13,7 @@ from app.errors import RESPONSES
 from app.idempotency import idempotency_key
 from app.models.routes import UPLOAD_BODY, Filename, Name
 from app.paging import After, Limit, Order, Page
+from app.quotas.places import UPLOAD_PLACE
 from app.uploads import receive_upload
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=RESPONSES)
@@ -27,7 +28,13 @@ Preprocess = Annotated[
 ]
 
 
-@router.post("", status_code=201, response_model=Dataset, openapi_extra=UPLOAD_BODY)
+@router.post(
+    "",
+    status_code=201,
+    response_model=Dataset,
+    openapi_extra=UPLOAD_BODY,
+    dependencies=[UPLOAD_PLACE],
+)
 async def create(  # query parameters
     request: Request,
     context: ContextDep,
@@ -39,9 +46,9 @@ async def create(  # query parameters
     """Upload samples: ``.npz``, ``.zip`` or ``.tar`` of images, ``.parquet``; body or ``file``."""
     principal.require("datasets:write")
     spec = parse_preprocess(preprocess)
-    folder = context.settings.scratch_dir / "uploads"
-    limit = context.settings.limits.dataset_bytes
-    async with receive_upload(request, folder, limit, filename, "file", "dataset") as upload:
+    settings = context.settings
+    limit = settings.limits.dataset_bytes
+    async with receive_upload(request, settings, limit, filename, "file", "dataset") as upload:
         key = idempotency_key(request, principal.tenant, upload.sha256)
         created = await run_in_threadpool(service.upload, context, key, upload, name, spec)
     dataset_id, body = created

@@ -10,6 +10,7 @@ from app.contracts.spec import PreprocessSpec
 from app.contracts.tables import DatasetRow
 from app.models.schemas import Metadata
 from app.paging import to_time
+from app.text import Line
 
 
 class Dataset(BaseModel):
@@ -35,7 +36,7 @@ class DatasetPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: Line | None = Field(default=None, min_length=1, max_length=200)
     metadata: Metadata | None = Field(default=None, max_length=50)
 
 

@@ -14,10 +14,11 @@ from app.contracts.spec import PreprocessSpec
 from app.contracts.tables import DatasetRow, JobRow
 from app.datasets.schemas import DatasetPatch, to_dataset
 from app.dependencies import Context
-from app.idempotency import IdempotencyKey, create_once
-from app.models.service import refuse_while_used
+from app.idempotency import IdempotencyKey, create_once, recall
+from app.models.service import refuse_while_used, store_within_quota
 from app.paging import fetch_page
-from app.uploads import Upload, check_dataset
+from app.spool import Upload
+from app.uploads import check_dataset
 
 _MAX_NAME = 200
 
@@ -33,12 +34,17 @@ def upload(
 
     Raises:
         UnsupportedMediaError: It is not a file we accept.
+        StorageQuotaError: It does not fit into what the tenant may store.
+        TooManyJobsError: Its intake would be one job too many.
     """
     kind = check_dataset(file)
-    context.store.put_file(file.path, file.sha256)
+    if (earlier := recall(context.sessions, key)) is not None:
+        return earlier
+    store_within_quota(context, key.tenant, file)
     jobs: list[tuple[str, str]] = []
 
     def create(session: Session) -> tuple[str, str]:
+        context.quotas.refuse_upload(session, key.tenant, file.num_bytes)
         row, job = insert(context, session, key.tenant, file, kind, name, preprocess)
         jobs.append((job.id, job.queue))
         return row.id, to_dataset(row).model_dump_json()

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.spec import PreprocessSpec
-from app.inference.sessions import TensorSpec
+from app.inference.tensors import TensorSpec
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _IMAGE_RANK = 4
@@ -32,7 +32,15 @@ def decode_images(
         raise InvalidInputError(f"the model takes {shape}, which is no grey or RGB image")
     channels, height, width = spec.shape[1:]
     mode = _MODES[spec.shape[1] or 0]
-    pixels = np.stack([_decode(f, mode, height, width, max_pixels) for f in files])
+    decoded, num_pixels = [], 0
+    for file in files:
+        decoded.append(_decode(file, mode, height, width, max_pixels))
+        num_pixels += decoded[-1].shape[1] * decoded[-1].shape[2]
+        if (height is None or width is None) and num_pixels > max_pixels:
+            raise TooLargeError(f"the images have more than {max_pixels} pixels together")
+    if len({image.shape for image in decoded}) > 1:
+        raise InvalidInputError("the model takes any size, but one size a request")
+    pixels = np.stack(decoded)
     scale = np.float32(_BYTE_SCALE if preprocess.scale is None else preprocess.scale)
     mean = np.array(preprocess.mean, np.float32).reshape(1, -1, 1, 1)
     std = np.array(preprocess.std, np.float32).reshape(1, -1, 1, 1)
@@ -53,7 +61,11 @@ def _decode(
             raise TooLargeError(
                 f"the image has {image.width}x{image.height} pixels, at most {max_pixels}"
             )
-        image = image.convert(mode)
+        if image.mode.startswith("I;16"):  # sixteen bits of grey, which `convert` would cut off
+            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        # As a viewer shows it: a camera says in the file which way up it was held. Transparency is
+        # ignored, as it is where networks are trained.
+        image = ImageOps.exif_transpose(image).convert(mode)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InvalidInputError("the file is not a PNG, JPEG or WebP image") from error
     size = (width or image.width, height or image.height)

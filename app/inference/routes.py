@@ -1,99 +1,115 @@
-"""``/infer`` and ``/v1/models/{id}/infer``: JSON tensors or image files in, scores out."""
+"""``/infer`` and ``/v1/models/{id}/infer``: tensors or image files in, scores or labels out.
 
+Plain Starlette, since every microsecond is paid with each request; `documented` is what the OpenAPI
+document says of it.
+"""
+
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-import numpy as np
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query
 from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
-from app.dependencies import PrincipalDep
+from app.dependencies import Context, PrincipalDep, identify
 from app.errors import RESPONSES
-from app.inference.service import InferenceService, Prediction
+from app.http.hot import HotRoute
+from app.http.leaving import has_left
+from app.inference import npy
+from app.inference.answers import labels_answer, npy_answer, outputs_answer
+from app.inference.options import Options, parse_options
+from app.inference.schemas import BODY, InferAnswer, Parameters
+from app.inference.servable import Servable
+from app.inference.service import SMALL_BYTES, Answer, InferenceService
+from app.inference.tensors import Arrays, invalid
 from app.keys.service import Principal
+from app.registry.resolve import Registry, split_reference
 from app.uploads import is_multipart
 
-router = APIRouter(tags=["inference"], responses=RESPONSES)
-
 _MAX_IMAGES = 256
-_SCORES_RANK = 2
-_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["inputs"],
-                    "properties": {
-                        "model": {"type": "string", "description": "A model's id."},
-                        "inputs": {
-                            "description": "Preprocessed tensors as nested lists, "
-                            "or an object of them by input name."
-                        },
-                    },
-                },
-                "example": {"model": "mdl_01JD0000000000000000000000", "inputs": [[[[0.1, 0.2]]]]},
-            },
-            "image/png": {"schema": {"type": "string", "format": "binary"}},
-            "image/jpeg": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "file": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                        },
-                        "model": {"type": "string"},
-                    },
-                }
-            },
-        },
-    }
-}
-ModelId = Annotated[str | None, Query(max_length=64, description="A model's id.")]
-TopK = Annotated[int, Query(ge=1, le=1000, description="Labels for each image.")]
+_MOST_LABELS = 1000
+_BEARER = "bearer "
+_OPTIONS = ("variant", "priority", "timeout_seconds")
 
 
-@router.post("/infer", openapi_extra=_BODY)
-async def infer(
-    request: Request, principal: PrincipalDep, model: ModelId = None, top_k: TopK = 5
-) -> Response:
+async def infer(request: Request) -> Response:
     """Run a model on tensors (``outputs``) or images (``labels``)."""
-    return await _answer(request, principal, model, top_k)
-
-
-@router.post("/v1/models/{model_id}/infer", openapi_extra=_BODY)
-async def infer_with(
-    model_id: str, request: Request, principal: PrincipalDep, top_k: TopK = 5
-) -> Response:
-    """Run this model on tensors (``outputs``) or images (``labels``)."""
-    return await _answer(request, principal, model_id, top_k)
-
-
-async def _answer(
-    request: Request, principal: Principal, model_id: str | None, top_k: int
-) -> Response:
+    state = request.app.state
+    context: Context = state.context
+    service: InferenceService = state.inference
+    principal = await identify(context, request.scope, _bearer_key(request))
     principal.require("infer")
-    service: InferenceService = request.app.state.inference
+    query = request.query_params if request.scope["query_string"] else {}
+    named = request.path_params.get("model_id") or query.get("model")
+    options = parse_options({key: query[key] for key in _OPTIONS if key in query}, "/query")
+    media_type = request.headers.get("content-type", "")
+    if media_type.startswith("image/"):
+        return await _classify(request, principal, named, [await request.body()], options)
     if is_multipart(request):
-        async with request.form(max_files=_MAX_IMAGES, max_fields=10) as form:
-            parts = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
-            files = [await part.read() for part in parts]
-            named = form.get("model")
-        model_id = model_id or (named if isinstance(named, str) else None)
-    elif request.headers.get("content-type", "").startswith("image/"):
-        files = [await request.body()]
+        files, in_form = await _read_form(request)
+        return await _classify(request, principal, named or in_form, files, options)
+    data = await request.body()
+    if media_type == npy.MEDIA_TYPE:
+        servable = await _find(request, principal, named)
+        arrays = await service.parse_npy(servable, data)
     else:
-        body = _parse(await request.body())
-        model_id = model_id or body.get("model")
-        prediction = await service.infer(principal.tenant, _known(model_id), body.get("inputs"))
-        return _outputs(prediction)
+        small = len(data) <= SMALL_BYTES
+        body = _parse(data) if small else await service.in_thread(_parse, data)
+        servable = await _find(request, principal, named or body.get("model"))
+        options = parse_options(body["parameters"]) if body.get("parameters") else options
+        arrays = await service.parse(servable, body["inputs"], len(data))
+    answer = await service.answer(
+        principal.tenant, servable, arrays, options, has_left=has_left(request.scope)
+    )
+    if npy.MEDIA_TYPE in request.headers.get("accept", ""):
+        return npy_answer(answer)
+    if _num_bytes(answer) <= SMALL_BYTES:
+        return outputs_answer(answer)
+    return await service.in_thread(outputs_answer, answer)
+
+
+async def _classify(
+    request: Request,
+    principal: Principal,
+    named: object,
+    files: Sequence[bytes],
+    options: Options,
+) -> Response:
+    service: InferenceService = request.app.state.inference
+    top_k = _top_k(request.query_params.get("top_k", "5"))
+    servable = await _find(request, principal, named)
+    arrays = await service.decode(servable, files)
+    answer = await service.answer(
+        principal.tenant, servable, arrays, options, has_left=has_left(request.scope)
+    )
+    return await service.in_thread(labels_answer, answer, top_k)
+
+
+async def _read_form(request: Request) -> tuple[list[bytes], object]:
+    async with request.form(max_files=_MAX_IMAGES, max_fields=10) as form:
+        parts = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+        files = [await part.read() for part in parts]
+        named = form.get("model")
     if not files:
         raise InvalidInputError("the form has no image")
-    return _labels(await service.classify(principal.tenant, _known(model_id), files), top_k)
+    return files, named
+
+
+async def _find(request: Request, principal: Principal, named: object) -> Servable:
+    """Return the model with an id, or what ``name``, ``name@version`` or ``name@alias`` is now."""
+    if not isinstance(named, str) or not named:
+        detail = "name a model: its id in the body, or ?model="
+        raise InvalidInputError(f"/model: {detail}", details=[ErrorDetail("/model", detail)])
+    state = request.app.state
+    service: InferenceService = state.inference
+    if not named.startswith("mdl_"):
+        registry: Registry = state.registry
+        choice = await registry.resolve(principal.tenant, *split_reference(named))
+        named = choice.model_id
+    return await service.find(principal.tenant, named)
 
 
 def _parse(data: bytes) -> dict[str, Any]:
@@ -102,47 +118,56 @@ def _parse(data: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise InvalidInputError(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict) or "inputs" not in body:
-        raise InvalidInputError(
-            "/inputs: is missing", details=[ErrorDetail("/inputs", "is missing")]
-        )
+        raise invalid("/inputs", "is missing")
     return body
 
 
-def _known(model_id: object) -> str:
-    if not isinstance(model_id, str) or not model_id:
-        detail = "name a model: its id in the body, or ?model="
-        raise InvalidInputError(f"/model: {detail}", details=[ErrorDetail("/model", detail)])
-    return model_id
+def _top_k(sent: str) -> int:
+    if not sent.isascii() or not sent.isdecimal() or not 1 <= int(sent[:5]) <= _MOST_LABELS:
+        raise invalid("/top_k", f"must be a whole number from 1 to {_MOST_LABELS}")
+    return int(sent)
 
 
-def _outputs(prediction: Prediction) -> Response:
-    found = {name: np.ascontiguousarray(array) for name, array in prediction.outputs.items()}
-    outputs: Any = next(iter(found.values())) if len(found) == 1 else found
-    return _json(prediction, {"outputs": outputs})
+def _bearer_key(request: Request) -> str | None:
+    sent = request.headers.get("authorization", "")
+    return sent[len(_BEARER) :].strip() if sent[: len(_BEARER)].lower() == _BEARER else None
 
 
-def _labels(prediction: Prediction, top_k: int) -> Response:
-    scores = next(iter(prediction.outputs.values()))
-    if scores.ndim != _SCORES_RANK:
-        return _outputs(prediction)
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-    names = prediction.model.class_names or ()
-    labels = [
-        [
-            {
-                "label": names[index] if index < len(names) else str(index),
-                "index": int(index),
-                "score": float(row[index]),
-            }
-            for index in np.argsort(-row, kind="stable")[:top_k].tolist()
-        ]
-        for row in probabilities
-    ]
-    return _json(prediction, {"labels": labels})
+def _num_bytes(answer: Answer) -> int:
+    return _size(answer.prediction.outputs) + (_size(answer.base.outputs) if answer.base else 0)
 
 
-def _json(prediction: Prediction, body: dict[str, Any]) -> Response:
-    head = {"model": prediction.model.id, "version": prediction.model.version}
-    data = orjson.dumps({**head, **body}, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(data, media_type="application/json")
+def _size(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays.values())
+
+
+hot_routes = [
+    HotRoute("/infer", infer, methods=["POST"]),
+    HotRoute("/v1/models/{model_id}/infer", infer, methods=["POST"]),
+]
+documented = APIRouter(tags=["inference"], responses=RESPONSES)
+
+ModelReference = Annotated[
+    str | None, Query(max_length=300, description="An id, name, name@version or name@alias.")
+]
+TopK = Annotated[int, Query(ge=1, le=_MOST_LABELS, description="Labels for each image.")]
+
+
+@documented.post("/infer", openapi_extra=BODY, response_model=InferAnswer)
+async def infer_any(
+    principal: PrincipalDep,
+    model: ModelReference = None,
+    top_k: TopK = 5,
+    parameters: Annotated[Parameters | None, Query()] = None,
+) -> None:
+    """Run a model on tensors (``outputs``) or images (``labels``)."""
+
+
+@documented.post("/v1/models/{model_id}/infer", openapi_extra=BODY, response_model=InferAnswer)
+async def infer_with(
+    model_id: str,
+    principal: PrincipalDep,
+    top_k: TopK = 5,
+    parameters: Annotated[Parameters | None, Query()] = None,
+) -> None:
+    """Run this model on tensors (``outputs``) or images (``labels``)."""

@@ -1,129 +1,273 @@
-"""Find the model, check the input, compute in a thread, return arrays."""
+"""Inference as routes ask for it: find a model, describe it, run it; the loop never computes.
+
+Everything here is called on the event loop. ONNX Runtime, image files and large JSON bodies have
+threads of their own.
+"""
 
 import asyncio
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from app.contracts.database import Sessions, reading
-from app.contracts.errors import ConflictError
+from app.contracts.database import Sessions
+from app.contracts.errors import UnavailableError
 from app.contracts.settings import Settings
-from app.contracts.spec import PreprocessSpec
 from app.contracts.storage import ObjectStore
+from app.http.leaving import HasLeft
+from app.inference.batcher import Batcher, BatchLimits, Outputs, Slots
+from app.inference.cache import SessionCache
+from app.inference.compare import Comparison, compare
 from app.inference.images import decode_images
-from app.inference.sessions import LoadedModel, SessionCache
+from app.inference.npy import parse_npy
+from app.inference.options import NO_OPTIONS, Options, refuse_without_parent
+from app.inference.servable import Servable, Servables
+from app.inference.sessions import LoadedModel, run_batch
+from app.inference.shadow import Shadow
 from app.inference.tensors import Arrays, parse_inputs
-from app.models.service import find
+from app.metrics.instruments import Metrics
 
-# A ready model changes in nothing but its name; its deletion may take this long to be seen.
-_KNOWN_SECONDS = 5.0
-_MAX_KNOWN = 10_000
+__all__ = ["InferenceService", "Prediction", "Servable"]
 
+# JSON of this size is decoded on the loop: a thread would take longer to wake up.
+SMALL_BYTES = 64 * 1024
 
-@dataclass(frozen=True)
-class Servable:
-    """What inference needs to know of a model."""
-
-    id: str
-    version: str
-    onnx_sha256: str
-    preprocess: PreprocessSpec
-    class_names: tuple[str, ...] | None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Outputs by name."""
+    """What a model answered.
+
+    Attributes:
+        model: Which.
+        outputs: By name.
+        queue_seconds: Before its batch ran.
+        compute_seconds: Of its batch.
+        batch_size: Items in its batch, those of other requests included.
+    """
 
     model: Servable
-    outputs: dict[str, NDArray[Any]]
+    outputs: Arrays
+    queue_seconds: float
+    compute_seconds: float
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request gets.
+
+    Attributes:
+        prediction: Of the model that was asked for, or of its base.
+        base: Of the model it was pruned from, where both were asked for.
+        comparison: Of the two.
+    """
+
+    prediction: Prediction
+    base: Prediction | None = None
+    comparison: Comparison | None = None
 
 
 class InferenceService:
-    """Answers inference requests with ONNX Runtime on threads of its own."""
+    """Answers inference requests; made and used on the event loop."""
 
-    def __init__(self, settings: Settings, sessions: Sessions, store: ObjectStore) -> None:
-        self._settings, self._sessions = settings, sessions
-        self.cache = SessionCache(settings.inference, store)
-        self._threads = ThreadPoolExecutor(settings.inference.num_workers, "inference")
-        self._known: dict[tuple[str, str], tuple[float, Servable]] = {}
-        self._lock = threading.Lock()
+    def __init__(
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        store: ObjectStore,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._settings, self._metrics = settings, metrics or Metrics()
+        number = settings.inference.num_workers
+        self._computing = ThreadPoolExecutor(number, "inference")
+        self._helping = ThreadPoolExecutor(number, "inference-helper")
+        self._slots = Slots(number)
+        self._servables = Servables(sessions)
+        self.cache = SessionCache(settings.inference, store, self._make_batcher, self._helping)
+        self._shadow = Shadow(self, self._metrics, settings.inference.shadow_share)
 
-    async def infer(self, tenant: str, model_id: str, inputs: Any) -> Prediction:  # noqa: ANN401  # JSON
-        """Compute outputs for decoded JSON inputs.
+    async def find(self, tenant: str, model_id: str) -> Servable:
+        """Return a model that can be served; what is returned may be some seconds old.
 
         Raises:
             NotFoundError: There is no such model.
             ConflictError: It is not ready.
+        """
+        return await self._servables.find(tenant, model_id)
+
+    async def describe(self, servable: Servable) -> LoadedModel:
+        """Return what a model takes and gives; loads it if need be.
+
+        Raises:
+            UnavailableError: Its file cannot be fetched.
+        """
+        return (await self.cache.get(servable.onnx_sha256)).model
+
+    def unload(self, servable: Servable) -> bool:
+        """Let go of a model's session; return whether there was one."""
+        return self.cache.drop(servable.onnx_sha256)
+
+    async def run(
+        self,
+        servable: Servable,
+        arrays: Arrays,
+        *,
+        outputs: Sequence[str] | None = None,
+        priority: int = 0,
+        deadline: float | None = None,
+        has_left: HasLeft | None = None,
+    ) -> Prediction:
+        """Compute a model's outputs.
+
+        Args:
+            servable: Which model.
+            arrays: For every input, checked against `describe`, and not written to any more.
+            outputs: Names of what is wanted; None: all.
+            priority: Higher goes first, among the requests that wait for this model.
+            deadline: By the event loop's clock: after it, nobody wants the answer.
+            has_left: Says whether the client has hung up; asked before the request would run.
+
+        Raises:
+            ClientDisconnect: The client hung up before the request ran.
+            OverloadedError: Too much waits for this model.
+            DeadlineError: The deadline passed before the request ran.
+            InvalidInputError: The network cannot compute these inputs.
+        """
+        loaded = await self.cache.get(servable.onnx_sha256)
+        wanted = None if outputs is None else tuple(outputs)
+        try:
+            computed = await loaded.batcher.submit(
+                arrays, wanted, priority=priority, deadline=deadline, has_left=has_left
+            )
+        except UnavailableError as error:
+            self._metrics.rejections.labels(error.code).inc()
+            raise
+        self._metrics.queue_seconds.observe(computed.queue_seconds)
+        return Prediction(
+            servable,
+            computed.outputs,
+            computed.queue_seconds,
+            computed.compute_seconds,
+            computed.batch_size,
+        )
+
+    async def answer(
+        self,
+        tenant: str,
+        servable: Servable,
+        arrays: Arrays,
+        options: Options = NO_OPTIONS,
+        outputs: Sequence[str] | None = None,
+        has_left: HasLeft | None = None,
+    ) -> Answer:
+        """Compute what a request asks for: a model, the one it was pruned from, or both.
+
+        Raises:
+            InvalidInputError: The model was not pruned from another, and the other was asked for.
+            NotFoundError: The other was deleted.
+        """
+
+        async def run(which: Servable) -> Prediction:
+            return await self.run(
+                which,
+                arrays,
+                outputs=outputs,
+                priority=options.priority,
+                deadline=options.deadline,
+                has_left=has_left,
+            )
+
+        if options.variant == "pruned":
+            prediction = await run(servable)
+            self._shadow.consider(tenant, prediction, arrays)
+            return Answer(prediction)
+        base = await self.find_base(tenant, servable)
+        if options.variant == "base":
+            return Answer(await run(base))
+        # One after the other: side by side, each would be measured beside the other.
+        theirs, ours = await run(base), await run(servable)
+        comparison = await self.in_thread(compare, theirs.outputs, ours.outputs)
+        return Answer(ours, theirs, comparison)
+
+    async def find_base(self, tenant: str, servable: Servable) -> Servable:
+        """Return the model that another was pruned from.
+
+        Raises:
+            InvalidInputError: There never was one.
+            NotFoundError: It was deleted.
+        """
+        if servable.parent_id is None:
+            raise refuse_without_parent(servable.id)
+        return await self.find(tenant, servable.parent_id)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a run more would be in nobody's way."""
+        return self._slots.are_idle
+
+    async def parse(self, servable: Servable, inputs: Any, num_bytes: int) -> Arrays:  # noqa: ANN401  # JSON
+        """Return arrays for decoded JSON that was ``num_bytes`` long.
+
+        Raises:
             InvalidInputError: The inputs do not fit.
         """
-        return await self._in_thread(self._infer, tenant, model_id, inputs)
+        model = await self.describe(servable)
+        if num_bytes <= SMALL_BYTES:
+            return parse_inputs(model, inputs)
+        return await self.in_thread(parse_inputs, model, inputs)
 
-    async def classify(self, tenant: str, model_id: str, files: Sequence[bytes]) -> Prediction:
-        """Compute outputs for encoded images, with the model's stored preprocessing.
+    async def parse_npy(self, servable: Servable, data: bytes) -> Arrays:
+        """Return the array of a ``.npy`` file.
 
         Raises:
-            NotFoundError: There is no such model.
-            ConflictError: It is not ready.
+            InvalidInputError: It is none, or does not fit.
+        """
+        model = await self.describe(servable)
+        if len(data) <= SMALL_BYTES:
+            return parse_npy(model, data)
+        return await self.in_thread(parse_npy, model, data)
+
+    async def decode(self, servable: Servable, files: Sequence[bytes]) -> Arrays:
+        """Return arrays for encoded images, by the model's stored preprocessing.
+
+        Raises:
             InvalidInputError: A file is no image, or the model takes none.
             TooLargeError: An image has too many pixels.
         """
-        return await self._in_thread(self._classify, tenant, model_id, files)
+        spec = (await self.describe(servable)).inputs[0]
+        pixels = self._settings.limits.image_pixels
+        images = await self.in_thread(decode_images, files, spec, servable.preprocess, pixels)
+        return {spec.name: images}
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401
+        """Call what takes long, beside the computing."""
+        return await asyncio.get_running_loop().run_in_executor(self._helping, function, *arguments)
 
     def close(self) -> None:
         """Let running requests end."""
-        self._threads.shutdown()
+        self._shadow.close()
+        self._computing.shutdown()
+        self._helping.shutdown()
 
-    async def _in_thread(self, function: Any, *arguments: Any) -> Prediction:  # noqa: ANN401
+    def _make_batcher(self, model: LoadedModel, max_items: int) -> Batcher:
+        inference = self._settings.inference
+        limits = BatchLimits(max_items, inference.queue_items, inference.queue_bytes)
+        return Batcher(partial(self._compute, model), limits, self._slots)
+
+    def _compute(
+        self, model: LoadedModel, requests: Sequence[Arrays], outputs: Outputs
+    ) -> "asyncio.Future[tuple[Sequence[Arrays], float]]":
         loop = asyncio.get_running_loop()
-        prediction: Prediction = await loop.run_in_executor(self._threads, function, *arguments)
-        return prediction
+        return loop.run_in_executor(self._computing, self._run, model, requests, outputs)
 
-    def _infer(self, tenant: str, model_id: str, inputs: Any) -> Prediction:  # noqa: ANN401  # JSON
-        servable = self._find(tenant, model_id)
-        loaded = self.cache.get(servable.onnx_sha256)
-        return _run(servable, loaded, parse_inputs(loaded, inputs))
-
-    def _classify(self, tenant: str, model_id: str, files: Sequence[bytes]) -> Prediction:
-        servable = self._find(tenant, model_id)
-        loaded = self.cache.get(servable.onnx_sha256)
-        spec = loaded.inputs[0]
-        pixels = self._settings.limits.image_pixels
-        images = decode_images(files, spec, servable.preprocess, pixels)
-        return _run(servable, loaded, {spec.name: images})
-
-    def _find(self, tenant: str, model_id: str) -> Servable:
-        now = time.monotonic()
-        with self._lock:
-            known = self._known.get((tenant, model_id))
-        if known is not None and now - known[0] < _KNOWN_SECONDS:
-            return known[1]
-        with reading(self._sessions) as session:
-            row = find(session, tenant, model_id)
-        if row.status != "ready" or row.onnx_sha256 is None:
-            raise ConflictError(f"model {row.id} is {row.status}: it cannot be served")
-        servable = Servable(
-            row.id,
-            row.version,
-            row.onnx_sha256,
-            PreprocessSpec.model_validate(row.preprocess or {}),
-            tuple(row.class_names) if row.class_names else None,
-        )
-        with self._lock:
-            if len(self._known) >= _MAX_KNOWN:
-                self._known.clear()
-            self._known[tenant, model_id] = (now, servable)
-        return servable
-
-
-def _run(servable: Servable, loaded: LoadedModel, arrays: Arrays) -> Prediction:
-    values = loaded.session.run(None, arrays)
-    names = [spec.name for spec in loaded.outputs]
-    outputs = {name: np.asarray(v) for name, v in zip(names, values, strict=True)}
-    return Prediction(servable, outputs)
+    def _run(
+        self, model: LoadedModel, requests: Sequence[Arrays], outputs: Outputs
+    ) -> tuple[Sequence[Arrays], float]:
+        found, seconds = run_batch(model, requests, outputs)
+        first = [next(iter(request.values())) for request in requests]
+        self._metrics.compute_seconds.observe(seconds)
+        self._metrics.batch_items.observe(sum(len(a) if a.ndim else 1 for a in first))
+        return found, seconds

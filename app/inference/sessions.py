@@ -1,114 +1,117 @@
-"""ONNX Runtime sessions, kept while they are used: bounded by bytes, each loaded once."""
+"""One ONNX Runtime session: opened, described, run on a batch; on threads, never on the loop."""
 
-import threading
-from collections import OrderedDict
-from concurrent.futures import Future
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 
-from app.contracts.errors import UnavailableError
+from app.contracts.errors import InvalidInputError
 from app.contracts.settings import InferenceSettings
-from app.contracts.storage import ObjectStore
+from app.inference.tensors import BYTES, Arrays, TensorSpec
 
 _PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
     # Never run on a GPU by the project's own tests: their machines have none.
     "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
 }
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+    "tensor(string)": BYTES,
+}
+_ERRORS = 3  # ONNX Runtime warns of nothing that a user of this service can change
 
 
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or output of a session; a dimension of None is dynamic."""
-
-    name: str
-    shape: tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A session, and what it takes and gives."""
+    """A session, and what it takes and gives.
+
+    Attributes:
+        session: Safe to run on several threads at once.
+        inputs: In the file's order.
+        outputs: In the file's order.
+        num_bytes: Of the file.
+        batch_symbol: The name of dimension 0 if it is the same, and dynamic, everywhere.
+    """
 
     session: ort.InferenceSession
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     num_bytes: int
+    batch_symbol: str | None
 
 
-class SessionCache:
-    """Sessions by the SHA-256 of their file; the least recently used go when bytes run out.
+def open_session(data: bytes, settings: InferenceSettings) -> LoadedModel:
+    """Return the session of an ONNX file."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = settings.num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS
+    # Threads that spin between runs take the cores that parse the next requests.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    providers = _PROVIDERS[settings.provider]
+    session = ort.InferenceSession(data, options, providers=providers)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    firsts = {value.shape[0] if value.shape else None for value in (*inputs, *outputs)}
+    only = firsts.pop() if len(firsts) == 1 else None
+    symbol = only if isinstance(only, str) else None
+    return LoadedModel(session, _specs(inputs), _specs(outputs), len(data), symbol)
 
-    Several requests for a session that is not there load it once: the first loads, the others wait.
+
+def run_batch(
+    model: LoadedModel, requests: Sequence[Arrays], outputs: tuple[str, ...] | None
+) -> tuple[Sequence[Arrays], float]:
+    """Compute several requests in one run.
+
+    Args:
+        model: Has the batch on dimension 0 everywhere if there are several requests.
+        requests: Of equal shapes but for dimension 0.
+        outputs: Names of what is wanted; None: all.
+
+    Returns:
+        Each request's outputs, and the seconds of the run.
+
+    Raises:
+        InvalidInputError: The network cannot compute inputs of these shapes or values.
     """
-
-    def __init__(self, settings: InferenceSettings, store: ObjectStore) -> None:
-        self._settings, self._store = settings, store
-        self._lock = threading.Lock()
-        self._loaded: OrderedDict[str, LoadedModel] = OrderedDict()
-        self._loading: dict[str, Future[LoadedModel]] = {}
-
-    def get(self, sha256: str) -> LoadedModel:
-        """Return the session of a stored ONNX file, loading it if need be.
-
-        Raises:
-            UnavailableError: The file cannot be fetched.
-        """
-        with self._lock:
-            found = self._loaded.get(sha256)
-            if found is not None:
-                self._loaded.move_to_end(sha256)
-                return found
-            future = self._loading.get(sha256)
-            is_ours = future is None
-            if future is None:
-                future = self._loading[sha256] = Future()
-        if is_ours:
-            self._load(sha256, future)
-        return future.result()
-
-    @property
-    def num_bytes(self) -> int:
-        """The size of the files behind the sessions that are held."""
-        with self._lock:
-            return sum(model.num_bytes for model in self._loaded.values())
-
-    def _load(self, sha256: str, future: "Future[LoadedModel]") -> None:
-        try:
-            loaded = self._open(b"".join(self._store.stream(sha256)))
-        except BaseException as error:  # noqa: BLE001  # handed to everyone who waits
-            with self._lock:
-                del self._loading[sha256]
-            is_missing = isinstance(error, FileNotFoundError)
-            future.set_exception(
-                UnavailableError("the model's file is missing") if is_missing else error
-            )
-            return
-        with self._lock:
-            self._loaded[sha256] = loaded
-            del self._loading[sha256]
-            self._evict()
-        future.set_result(loaded)
-
-    def _evict(self) -> None:
-        """Drop the oldest until the rest fits; the newest always stays."""
-        total = sum(model.num_bytes for model in self._loaded.values())
-        while total > self._settings.cache_bytes and len(self._loaded) > 1:
-            _, dropped = self._loaded.popitem(last=False)
-            total -= dropped.num_bytes
-
-    def _open(self, data: bytes) -> LoadedModel:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._settings.num_threads
-        options.inter_op_num_threads = 1
-        providers = _PROVIDERS[self._settings.provider]
-        session = ort.InferenceSession(data, options, providers=providers)
-        inputs, outputs = _specs(session.get_inputs()), _specs(session.get_outputs())
-        return LoadedModel(session, inputs, outputs, len(data))
+    started = time.perf_counter()
+    names = outputs or tuple(spec.name for spec in model.outputs)
+    together = requests[0]
+    if len(requests) > 1:
+        together = {name: np.concatenate([r[name] for r in requests]) for name in requests[0]}
+    try:
+        values = model.session.run(names, together)
+    except Exception as error:  # ONNX Runtime's errors have no base of their own
+        shapes = {name: list(array.shape) for name, array in together.items()}
+        first = str(error).partition("\n")[0][:300]
+        raise InvalidInputError(f"the network cannot compute inputs {shapes}: {first}") from error
+    found = [np.asarray(value) for value in values]
+    seconds = time.perf_counter() - started
+    if len(requests) == 1:
+        return [dict(zip(names, found, strict=True))], seconds
+    sizes = [len(next(iter(request.values()))) for request in requests]
+    return _split(names, found, sizes), seconds
 
 
-def _specs(values: list[ort.NodeArg]) -> tuple[TensorSpec, ...]:
+def _split(names: Sequence[str], found: Sequence[Any], sizes: Sequence[int]) -> Sequence[Arrays]:
+    parts, start = [], 0
+    for size in sizes:
+        parts.append({n: v[start : start + size] for n, v in zip(names, found, strict=True)})
+        start += size
+    return parts
+
+
+def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:
     return tuple(
-        TensorSpec(v.name, tuple(d if isinstance(d, int) else None for d in v.shape))
-        for v in values
+        TensorSpec(
+            value.name,
+            tuple(d if isinstance(d, int) else None for d in value.shape),
+            _DTYPES.get(value.type, value.type.removeprefix("tensor(").removesuffix(")")),
+        )
+        for value in values
     )

@@ -1,17 +1,39 @@
 """JSON to arrays: every shape and value is checked before anything computes."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
-from app.inference.sessions import LoadedModel, TensorSpec
 
-Arrays = dict[str, NDArray[np.float32]]
+if TYPE_CHECKING:
+    from app.inference.sessions import LoadedModel
+
+Arrays = dict[str, NDArray[Any]]
+
+BYTES = "BYTES"
+_CHUNK = 500  # above it numpy lets go of the interpreter
+_MOST_CHUNKED = 16_384
 
 
-def parse_inputs(model: LoadedModel, inputs: Any) -> Arrays:  # noqa: ANN401  # decoded JSON
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a session.
+
+    Attributes:
+        name: In the ONNX file.
+        shape: A dimension of None is dynamic.
+        dtype: numpy's name (``bfloat16`` is none of numpy's own), or `BYTES` for strings.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+
+
+def parse_inputs(model: "LoadedModel", inputs: Any) -> Arrays:  # noqa: ANN401  # decoded JSON
     """Return an array for each input of the model.
 
     Args:
@@ -24,14 +46,14 @@ def parse_inputs(model: LoadedModel, inputs: Any) -> Arrays:  # noqa: ANN401  # 
     if not isinstance(inputs, dict):
         if len(model.inputs) != 1:
             names = [spec.name for spec in model.inputs]
-            raise _invalid("/inputs", f"the model takes {len(names)} inputs; name them: {names}")
+            raise invalid("/inputs", f"the model takes {len(names)} inputs; name them: {names}")
         return {model.inputs[0].name: _parse(model.inputs[0], inputs, "/inputs")}
     expected = {spec.name: spec for spec in model.inputs}
     if inputs.keys() != expected.keys():
-        raise _invalid("/inputs", f"the model takes {sorted(expected)}, not {sorted(inputs)[:10]}")
+        raise invalid("/inputs", f"the model takes {sorted(expected)}, not {sorted(inputs)[:10]}")
     arrays = {name: _parse(expected[name], v, f"/inputs/{name}") for name, v in inputs.items()}
-    if len({len(array) for array in arrays.values()}) > 1:
-        raise _invalid("/inputs", "the inputs have different batch sizes")
+    if len({len(array) for array in arrays.values() if array.ndim}) > 1:
+        raise invalid("/inputs", "the inputs have different batch sizes")
     return arrays
 
 
@@ -42,20 +64,38 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...], pointer: str) -> None:
     )
     if not is_right or 0 in shape:
         wanted = ["batch" if size is None else size for size in spec.shape]
-        raise _invalid(pointer, f"input {spec.name!r} takes shape {wanted}, not {list(shape)}")
+        raise invalid(pointer, f"input {spec.name!r} takes shape {wanted}, not {list(shape)}")
 
 
-def _parse(spec: TensorSpec, value: Any, pointer: str) -> NDArray[np.float32]:  # noqa: ANN401  # JSON
+def are_finite(array: NDArray[Any]) -> bool:
+    """Return whether no value is infinite or NaN.
+
+    Looks at a few hundred at a time: for more numpy lets other threads run, and on the event loop
+    a request of some microseconds then waits for them to give the interpreter back.
+    """
+    flat = array.reshape(-1)
+    if len(flat) > _MOST_CHUNKED:
+        return bool(np.isfinite(flat).all())
+    return all(
+        np.isfinite(flat[start : start + _CHUNK]).all() for start in range(0, len(flat), _CHUNK)
+    )
+
+
+def invalid(pointer: str, detail: str) -> InvalidInputError:
+    """Return the error of one wrong thing in a body."""
+    return InvalidInputError(f"{pointer}: {detail}", details=[ErrorDetail(pointer, detail)])
+
+
+def _parse(spec: TensorSpec, value: Any, pointer: str) -> NDArray[Any]:  # noqa: ANN401  # JSON
+    if spec.dtype in {BYTES, "bfloat16"}:
+        raise invalid(pointer, f"input {spec.name!r} is {spec.dtype}, which only /v2 takes")
     try:
         with np.errstate(over="ignore"):  # becomes infinite, and is refused below
-            array = np.asarray(value, dtype=np.float32)
+            array = np.asarray(value, dtype=spec.dtype)
     except (ValueError, TypeError, OverflowError) as error:
-        raise _invalid(pointer, "must be nested lists of numbers, all of one shape") from error
+        detail = f"must be nested lists of numbers of type {spec.dtype}, all of one shape"
+        raise invalid(pointer, detail) from error
     check_shape(spec, array.shape, pointer)
-    if not np.isfinite(array).all():
-        raise _invalid(pointer, "has values that are not finite in float32")
-    return np.ascontiguousarray(array)
-
-
-def _invalid(pointer: str, detail: str) -> InvalidInputError:
-    return InvalidInputError(f"{pointer}: {detail}", details=[ErrorDetail(pointer, detail)])
+    if array.dtype.kind == "f" and not are_finite(array):
+        raise invalid(pointer, f"has values that are not finite in {spec.dtype}")
+    return array

@@ -4,14 +4,12 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import ValidationError
-from starlette.datastructures import FormData, UploadFile
 
 from app.contracts.database import reading
 from app.contracts.errors import InvalidInputError, TooLargeError
@@ -20,7 +18,8 @@ from app.contracts.spec import PruneConfig
 from app.contracts.tables import JobRow
 from app.datasets.schemas import details_of, parse_preprocess
 from app.dependencies import Context, ContextDep, PrincipalDep
-from app.errors import RESPONSES
+from app.errors import NOT_MODIFIED, RESPONSES
+from app.forms import Form
 from app.idempotency import idempotency_key
 from app.jobs import service
 from app.jobs.lines import Standing
@@ -28,14 +27,17 @@ from app.jobs.schemas import Artifact, Event, Job, JobCreate, to_artifact, to_ev
 from app.keys.service import Principal
 from app.openapi import reference
 from app.paging import After, Limit, Order, Page
-from app.uploads import Upload, file_of, is_multipart, receive_part
+from app.quotas.places import FORM_PLACE, STREAM_PLACE
+from app.uploads import is_multipart, receive_files
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=RESPONSES)
 
 _POLL_SECONDS = 0.5
 _EVENTS_AT_ONCE = 500
+_LAST = 2**31 - 1  # what both databases count up to
 _RETRY_AFTER_SECONDS = "2"
 _EVENT_STREAM = "text/event-stream"
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {_EVENT_STREAM: {}}}}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -58,12 +60,18 @@ _BODY = {
 }
 
 
-@router.post("", status_code=202, response_model=Job, openapi_extra=_BODY)
+@router.post(
+    "", status_code=202, response_model=Job, openapi_extra=_BODY, dependencies=[FORM_PLACE]
+)
 async def create(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Post a job: ids and a config as JSON, or model, data set and config in one form."""
     principal.require("jobs:write")
     if is_multipart(request):
-        async with request.form(max_files=2, max_fields=10) as form:
+        principal.require("models:write")
+        principal.require("datasets:write")
+        limits = context.settings.limits
+        files = {"model": limits.model_bytes, "dataset": limits.dataset_bytes}
+        async with receive_files(request, context.settings, files) as form:
             job_id, body = await _create_from_form(request, context, principal, form)
     else:
         job_id, body = await _create_from_json(request, context, principal)
@@ -89,7 +97,7 @@ def list_jobs(  # paging
     return Page(data=[to_job(row) for row in rows], has_more=has_more, next_after=last)
 
 
-@router.get("/{job_id}", response_model=Job)
+@router.get("/{job_id}", response_model=Job, responses=NOT_MODIFIED)
 async def read(  # query parameters and headers
     job_id: str,
     context: ContextDep,
@@ -112,15 +120,20 @@ async def read(  # query parameters and headers
     return _job_response(row, standing, if_none_match)
 
 
-@router.get("/{job_id}/events", response_model=list[Event])
+@router.get(
+    "/{job_id}/events",
+    response_model=list[Event],
+    responses=_EVENTS,
+    dependencies=[STREAM_PLACE],
+)
 async def events(  # noqa: PLR0913, PLR0917  # query parameters and headers
     request: Request,
     job_id: str,
     context: ContextDep,
     principal: PrincipalDep,
-    after: Annotated[int, Query(ge=0, description="The number to go on after.")] = 0,
+    after: Annotated[int, Query(ge=0, le=_LAST, description="The number to go on after.")] = 0,
     limit: Annotated[int, Query(ge=1, le=_EVENTS_AT_ONCE)] = 100,
-    last_event_id: Annotated[int | None, Header(ge=0)] = None,
+    last_event_id: Annotated[int | None, Header(ge=0, le=_LAST)] = None,
 ) -> Any:  # noqa: ANN401  # JSON, or a stream when the client asks for one
     """Read what happened: JSON, or server-sent events with ``Accept: text/event-stream``."""
     principal.require("jobs:read")
@@ -130,7 +143,7 @@ async def events(  # noqa: PLR0913, PLR0917  # query parameters and headers
     )
     if _EVENT_STREAM not in request.headers.get("accept", ""):
         return [to_event(row) for row in found]
-    stream = _stream(request, context, principal.tenant, job_id, start)
+    stream = _stream(request, context, principal, job_id, start)
     return StreamingResponse(stream, media_type=_EVENT_STREAM)
 
 
@@ -194,9 +207,9 @@ async def parse_job(request: Request, context: Context) -> tuple[JobCreate, dict
 
 
 async def _create_from_form(
-    request: Request, context: Context, principal: Principal, form: FormData
+    request: Request, context: Context, principal: Principal, form: Form
 ) -> tuple[str, str]:
-    text = _text(form, "config") or "{}"
+    text = form.fields.get("config") or "{}"
     try:
         config = PruneConfig.model_validate_json(text)
     except ValidationError as error:
@@ -204,28 +217,16 @@ async def _create_from_form(
         raise InvalidInputError(
             f"{details[0].pointer}: {details[0].detail}", details=details
         ) from error
-    preprocess = parse_preprocess(_text(form, "preprocess"))
-    folder, limits = context.settings.scratch_dir / "uploads", context.settings.limits
-    async with AsyncExitStack() as stack:
-        part = receive_part(file_of(form, "model"), folder, limits.model_bytes)
-        model = await stack.enter_async_context(part)
-        dataset: Upload | None = None
-        if isinstance(form.get("dataset"), UploadFile):
-            part = receive_part(file_of(form, "dataset"), folder, limits.dataset_bytes)
-            dataset = await stack.enter_async_context(part)
-        hashes = [upload.sha256 for upload in (model, dataset) if upload is not None]
-        key = idempotency_key(
-            request, principal.tenant, *hashes, text, preprocess.model_dump_json()
-        )
-        sent = json.loads(text)
-        return await run_in_threadpool(
-            service.create_from_files, context, key, model, dataset, config, sent, preprocess
-        )
-
-
-def _text(form: FormData, name: str) -> str | None:
-    value = form.get(name)
-    return value if isinstance(value, str) else None
+    preprocess = parse_preprocess(form.fields.get("preprocess"))
+    model, dataset = form.files.get("model"), form.files.get("dataset")
+    if model is None:
+        raise InvalidInputError("the form has no file part 'model'")
+    hashes = [upload.sha256 for upload in (model, dataset) if upload is not None]
+    key = idempotency_key(request, principal.tenant, *hashes, text, preprocess.model_dump_json())
+    sent = json.loads(text)
+    return await run_in_threadpool(
+        service.create_from_files, context, key, model, dataset, config, sent, preprocess
+    )
 
 
 def _job_response(row: JobRow, standing: Standing | None, if_none_match: str | None) -> Response:
@@ -239,12 +240,17 @@ def _job_response(row: JobRow, standing: Standing | None, if_none_match: str | N
 
 
 async def _stream(
-    request: Request, context: Context, tenant: str, job_id: str, after: int
+    request: Request, context: Context, principal: Principal, job_id: str, after: int
 ) -> AsyncIterator[str]:
-    """Yield server-sent events from the rows until the job has ended and all are sent."""
+    """Yield server-sent events from the rows until the job has ended and all are sent.
+
+    Or until the key is no longer valid: it is looked at again and again.
+    """
     while not await request.is_disconnected():
+        if not await run_in_threadpool(context.keys.is_still_good, principal):
+            return
         found, is_over = await run_in_threadpool(
-            service.events, context, tenant, job_id, after=after, limit=_EVENTS_AT_ONCE
+            service.events, context, principal.tenant, job_id, after=after, limit=_EVENTS_AT_ONCE
         )
         for row in found:
             after = row.number

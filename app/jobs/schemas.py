@@ -11,6 +11,7 @@ from app.contracts.webhook import WebhookSpec
 from app.jobs.lines import Standing
 from app.models.schemas import Metadata
 from app.paging import to_time
+from app.text import Line
 
 
 class JobCreate(BaseModel):
@@ -29,8 +30,8 @@ class JobCreate(BaseModel):
         },
     )
 
-    model: str = Field(max_length=64, description="A model's id.")
-    dataset: str | None = Field(
+    model: Line = Field(max_length=64, description="A model's id.")
+    dataset: Line | None = Field(
         default=None, max_length=64, description="A data set's id; without one, no retraining."
     )
     config: PruneConfig = PruneConfig()

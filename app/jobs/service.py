@@ -18,12 +18,13 @@ from app.contracts.spec import PreprocessSpec, PruneConfig, part_that_needs_data
 from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.datasets import service as datasets
 from app.dependencies import Context
-from app.idempotency import IdempotencyKey, create_once
+from app.idempotency import IdempotencyKey, create_once, recall
 from app.jobs.lines import Standing
 from app.jobs.schemas import JobCreate, to_job
 from app.models import service as models
 from app.paging import fetch_page
-from app.uploads import Upload, check_dataset, check_model
+from app.spool import Upload
+from app.uploads import check_dataset, check_model
 
 _NO_DATA = "no data set was given: the pruned network is not retrained"
 
@@ -37,11 +38,13 @@ def create(
         NotFoundError: The model or the data set is not there.
         ConflictError: Intake has rejected one of them.
         InvalidInputError: The config needs data and there is none.
+        TooManyJobsError, ComputeQuotaError, StorageQuotaError: It is too much for the tenant.
     """
     rings: list[tuple[str, str]] = []
 
     def make(session: Session) -> tuple[str, str]:
         refuse_bad_inputs(session, key.tenant, body)
+        context.quotas.refuse_jobs(session, key.tenant)
         config = sent.get("config", {})
         job = insert(context, session, key.tenant, body, config, rings)
         return job.id, to_job(job, context.lines.standing(job, session)).model_dump_json()
@@ -63,15 +66,20 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
     Raises:
         UnsupportedMediaError: A file is not one we accept.
         InvalidInputError: The config needs data and there is none.
+        TooManyJobsError, ComputeQuotaError, StorageQuotaError: It is too much for the tenant.
     """
     check_model(model, None)
     dataset_kind = check_dataset(dataset) if dataset is not None else None
+    if (earlier := recall(context.sessions, key)) is not None:
+        return earlier
+    files = [file for file in (model, dataset) if file is not None]
+    models.store_within_quota(context, key.tenant, *files)
     rings: list[tuple[str, str]] = []
-    for file in (model, dataset):
-        if file is not None:
-            context.store.put_file(file.path, file.sha256)
 
     def make(session: Session) -> tuple[str, str]:
+        num_bytes = sum(file.num_bytes for file in files)
+        context.quotas.refuse_upload(session, key.tenant, num_bytes)
+        context.quotas.refuse_jobs(session, key.tenant, 1 + len(files))
         row, intake = models.insert(context, session, key.tenant, model, None, None)
         rings.append((intake.id, intake.queue))
         body = JobCreate(model=row.id, config=config)

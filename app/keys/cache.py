@@ -1,15 +1,17 @@
 """Keys that were found good a moment ago, so that polling does not ask the database each time.
 
-A key that is revoked or expires is refused a second later at most. Keys that were refused are not
-remembered.
+A key that is revoked or expires is refused a second later at most, by every API process. Keys that
+were refused are not remembered.
 """
 
 import hashlib
 import time
 from collections.abc import Callable
 
-from app.contracts.database import Sessions
-from app.keys.service import Principal, authenticate
+from app.contracts.database import Sessions, current_time, reading
+from app.contracts.tables import ApiKeyRow
+from app.keys.last_use import LastUse
+from app.keys.service import Principal, authenticate, is_live
 
 _FRESH_SECONDS = 1.0
 _MOST_KEYS = 1024
@@ -18,15 +20,22 @@ _MOST_KEYS = 1024
 class KeyCache:
     """Who holds which key, as old as a second."""
 
-    def __init__(self, sessions: Sessions, clock: Callable[[], float] = time.monotonic) -> None:
-        self._sessions, self._clock = sessions, clock
+    def __init__(
+        self,
+        sessions: Sessions,
+        clock: Callable[[], float] = time.monotonic,
+        last_use: LastUse | None = None,
+    ) -> None:
+        self._sessions, self._clock, self._last_use = sessions, clock, last_use
         self._found: dict[bytes, tuple[float, Principal]] = {}  # by hash: no secrets in memory
+        self._good: dict[str, float] = {}  # by id: when `is_still_good` looked
 
     def recall(self, plaintext: str) -> Principal | None:
         """Return who holds a key if that was looked up within a second; touches no database."""
-        looked_up_at, principal = self._found.get(_digest(plaintext), (0.0, None))
-        is_fresh = self._clock() - looked_up_at < _FRESH_SECONDS
-        return principal if is_fresh else None
+        found = self._found.get(_digest(plaintext))
+        if found is None or self._clock() - found[0] >= _FRESH_SECONDS:
+            return None
+        return found[1]
 
     def look_up(self, plaintext: str) -> Principal:
         """Return who holds a key, by the database.
@@ -34,12 +43,29 @@ class KeyCache:
         Raises:
             UnauthenticatedError: It is malformed, unknown, expired or revoked.
         """
-        now = self._clock()  # before the look: a key revoked during it counts as of now
-        principal = authenticate(self._sessions, plaintext)
+        looked_up_at = self._clock()  # before the look: a key revoked during it counts as of now
+        row, now = authenticate(self._sessions, plaintext)
+        if self._last_use is not None:
+            self._last_use.note(row, now)
+        principal = Principal(row.tenant, frozenset(row.scopes), row.id)
         if len(self._found) >= _MOST_KEYS:
             self._found = {}
-        self._found[_digest(plaintext)] = (now, principal)
+        self._found[_digest(plaintext)] = (looked_up_at, principal)
         return principal
+
+    def is_still_good(self, principal: Principal) -> bool:
+        """Return whether the key behind a long answer is valid, by the database a second ago."""
+        key_id, now = principal.key_id, self._clock()
+        if key_id is None or now - self._good.get(key_id, -_FRESH_SECONDS) < _FRESH_SECONDS:
+            return True
+        with reading(self._sessions) as session:
+            row = session.get(ApiKeyRow, key_id)
+            is_good = row is not None and is_live(row, current_time(session))
+        if len(self._good) >= _MOST_KEYS:
+            self._good = {}
+        if is_good:
+            self._good[key_id] = now
+        return is_good
 
 
 def _digest(plaintext: str) -> bytes:

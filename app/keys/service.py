@@ -1,4 +1,7 @@
-"""Make and check keys ``sec_<id>_<secret>``: only a hash of the secret is stored."""
+"""Keys ``sec_<id>_<secret>``: made, checked, rotated and revoked; only a hash is kept.
+
+Nothing here remembers anything; what an API process remembers of keys is in `cache`.
+"""
 
 import hashlib
 import hmac
@@ -7,14 +10,26 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from app.contracts.database import Sessions, current_time, reading
-from app.contracts.errors import ForbiddenError, UnauthenticatedError
+from app.contracts.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+    UnauthenticatedError,
+)
 from app.contracts.ids import new_id
 from app.contracts.tables import ApiKeyRow
+from app.keys.scopes import ADMIN, Scope, parse_scopes
 
+DEFAULT_TENANT = "default"
 _SECRET_BYTES = 32
 _KEY = re.compile(r"sec_([0-9A-Z]{26})_([A-Za-z0-9_-]{43})")
-ADMIN = "admin"
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MAX_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -24,40 +39,95 @@ class Principal:
     Attributes:
         tenant: Whose things are visible.
         scopes: What may be done; ``admin`` includes everything.
+        key_id: The key that was shown; None where none is needed.
     """
 
     tenant: str
     scopes: frozenset[str]
+    key_id: str | None = None
 
-    def require(self, scope: str) -> None:
+    def require(self, scope: Scope) -> None:
         """Raise `ForbiddenError` without the scope."""
         if scope not in self.scopes and ADMIN not in self.scopes:
             raise ForbiddenError(f"this key lacks the scope {scope!r}")
 
 
 def create_key(
-    sessions: Sessions, tenant: str, name: str, scopes: Sequence[str]
+    sessions: Sessions,
+    tenant: str,
+    name: str,
+    scopes: Sequence[str],
+    expires_in_seconds: float | None = None,
 ) -> tuple[ApiKeyRow, str]:
-    """Store a new key and return its row and its plaintext, which exists nowhere else."""
-    row_id = new_id("key")
-    secret = secrets.token_urlsafe(_SECRET_BYTES)
-    with sessions.begin() as session:
-        row = ApiKeyRow(
-            id=row_id,
-            tenant=tenant,
-            name=name,
-            secret_sha256=_hash(secret),
-            scopes=list(scopes),
-            created_at=current_time(session),
-            expires_at=None,
-            revoked_at=None,
+    """Store a new key and return its row and its plaintext, which exists nowhere else.
+
+    Raises:
+        InvalidInputError: The tenant or a scope cannot be, or the key would be dead at once.
+    """
+    if not _TENANT.fullmatch(tenant):
+        raise InvalidInputError(
+            f"the tenant {tenant[:64]!r} must be 1 to 64 letters, digits, '.', '_' or '-'"
         )
-        session.add(row)
-    return row, f"sec_{row_id.removeprefix('key_')}_{secret}"
+    if not name or len(name) > _MAX_NAME:
+        raise InvalidInputError(f"a key's name has 1 to {_MAX_NAME} characters, not {len(name)}")
+    if expires_in_seconds is not None and expires_in_seconds <= 0:
+        raise InvalidInputError(f"a key cannot expire in {expires_in_seconds:g} seconds")
+    with sessions.begin() as session:
+        return _insert(session, tenant, name, parse_scopes(scopes), expires_in_seconds)
 
 
-def authenticate(sessions: Sessions, plaintext: str) -> Principal:
-    """Return who holds a key.
+def list_keys(sessions: Sessions, tenant: str | None = None) -> Sequence[ApiKeyRow]:
+    """Return the keys of a tenant, or all, oldest first."""
+    query = select(ApiKeyRow).order_by(ApiKeyRow.id)
+    if tenant is not None:
+        query = query.where(ApiKeyRow.tenant == tenant)
+    with reading(sessions) as session:
+        return session.scalars(query).all()
+
+
+def revoke_key(sessions: Sessions, key_id: str) -> ApiKeyRow:
+    """Make a key invalid for good; doing it twice is harmless.
+
+    Raises:
+        NotFoundError: There is no such key.
+    """
+    with sessions.begin() as session:
+        row = _locked(session, key_id)
+        row.revoked_at = row.revoked_at or current_time(session)
+        return row
+
+
+def rotate_key(
+    sessions: Sessions, key_id: str, overlap_seconds: float
+) -> tuple[ApiKeyRow, ApiKeyRow, str]:
+    """Make the successor of a key and let the old one live a little longer.
+
+    The new key has the old one's tenant, name, scopes and length of life.
+
+    Returns:
+        The old row, the new row, and the new plaintext.
+
+    Raises:
+        NotFoundError: There is no such key.
+        ConflictError: It was rotated or revoked already, or has expired.
+    """
+    with sessions.begin() as session:
+        old = _locked(session, key_id)
+        now = current_time(session)
+        if old.replaced_by is not None:
+            raise ConflictError(f"{old.id} was replaced by {old.replaced_by}: rotate that one")
+        if not is_live(old, now):
+            raise ConflictError(f"{old.id} is no longer valid: create a new key")
+        life = None if old.expires_at is None else old.expires_at - old.created_at
+        new, plaintext = _insert(session, old.tenant, old.name, parse_scopes(old.scopes), life)
+        old.replaced_by = new.id
+        end = now + overlap_seconds
+        old.expires_at = end if old.expires_at is None else min(old.expires_at, end)
+    return old, new, plaintext
+
+
+def authenticate(sessions: Sessions, plaintext: str) -> tuple[ApiKeyRow, float]:
+    """Return the row of a key, and the time at which it is valid.
 
     Raises:
         UnauthenticatedError: It is malformed, unknown, expired or revoked; which one is not said.
@@ -71,12 +141,45 @@ def authenticate(sessions: Sessions, plaintext: str) -> Principal:
     # Compared even when there is no such key, so that timing does not tell.
     expected = row.secret_sha256 if row is not None else _hash("")
     is_right = hmac.compare_digest(expected, _hash(match[2]))
-    is_live = row is not None and row.revoked_at is None
-    if row is None or not (is_right and is_live) or (row.expires_at or now) < now:
+    if row is None or not is_right or not is_live(row, now):
         raise UnauthenticatedError("the API key is not valid")
-    return Principal(row.tenant, frozenset(row.scopes))
+    return row, now
+
+
+def is_live(row: ApiKeyRow, now: float) -> bool:
+    """Return whether a key is neither revoked nor expired."""
+    return row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
+
+
+def _insert(
+    session: Session, tenant: str, name: str, scopes: Sequence[Scope], life_seconds: float | None
+) -> tuple[ApiKeyRow, str]:
+    secret = secrets.token_urlsafe(_SECRET_BYTES)
+    now = current_time(session)
+    row = ApiKeyRow(
+        id=new_id("key"),
+        tenant=tenant,
+        name=name,
+        secret_sha256=_hash(secret),
+        scopes=list(scopes),
+        created_at=now,
+        expires_at=None if life_seconds is None else now + life_seconds,
+        revoked_at=None,
+        last_used_at=None,
+        replaced_by=None,
+    )
+    session.add(row)
+    return row, f"sec_{row.id.removeprefix('key_')}_{secret}"
+
+
+def _locked(session: Session, key_id: str) -> ApiKeyRow:
+    row = session.get(ApiKeyRow, key_id, with_for_update=True)
+    if row is None:
+        raise NotFoundError(f"there is no key {key_id[:64]!r}")
+    return row
 
 
 def _hash(secret: str) -> str:
-    # A fast hash is enough: the secret is 256 random bits, not a password.
+    # A slow hash protects secrets that can be guessed. These are 256 random bits: whoever steals
+    # the hashes cannot try them out, and every poll would pay for a slow one.
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -14,6 +14,8 @@ from app.idempotency import idempotency_key
 from app.models import service
 from app.models.schemas import Model, ModelPatch, to_model
 from app.paging import After, Limit, Order, Page
+from app.quotas.places import UPLOAD_PLACE
+from app.text import Line
 from app.uploads import receive_upload
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=RESPONSES)
@@ -33,7 +35,7 @@ UPLOAD_BODY = {
         },
     }
 }
-Name = Annotated[str | None, Query(min_length=1, max_length=200, examples=["resnet20"])]
+Name = Annotated[Line | None, Query(min_length=1, max_length=200, examples=["resnet20"])]
 Architecture = Annotated[
     str | None,
     Query(
@@ -42,10 +44,16 @@ Architecture = Annotated[
         examples=["torchvision/resnet18"],
     ),
 ]
-Filename = Annotated[str | None, Query(max_length=200, examples=["model.pt2"])]
+Filename = Annotated[Line | None, Query(max_length=200, examples=["model.pt2"])]
 
 
-@router.post("", status_code=201, response_model=Model, openapi_extra=UPLOAD_BODY)
+@router.post(
+    "",
+    status_code=201,
+    response_model=Model,
+    openapi_extra=UPLOAD_BODY,
+    dependencies=[UPLOAD_PLACE],
+)
 async def create(  # noqa: PLR0913, PLR0917  # query parameters
     request: Request,
     context: ContextDep,
@@ -62,9 +70,9 @@ async def create(  # noqa: PLR0913, PLR0917  # query parameters
     A ``.pt2`` file, or a ``.safetensors`` file with the ``architecture`` whose weights it holds.
     """
     principal.require("models:write")
-    folder = context.settings.scratch_dir / "uploads"
-    limit = context.settings.limits.model_bytes
-    async with receive_upload(request, folder, limit, filename, "file", "model") as upload:
+    settings = context.settings
+    limit = settings.limits.model_bytes
+    async with receive_upload(request, settings, limit, filename, "file", "model") as upload:
         key = idempotency_key(request, principal.tenant, upload.sha256)
         spec = None
         if architecture is not None:

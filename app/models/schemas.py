@@ -3,23 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.contracts.tables import ModelRow
 from app.paging import to_time
+from app.text import Line, Text
 
-
-def _encodable(text: str) -> str:
-    """Return the text, unless it holds half of a surrogate pair, which no database takes."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("the text holds half of a surrogate pair") from error
-    return text
-
-
-Text = Annotated[str, AfterValidator(_encodable)]
-Metadata = dict[Text, Text]
+Metadata = dict[
+    Annotated[Line, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=2048)]
+]
 
 
 class Model(BaseModel):
@@ -52,7 +44,7 @@ class ModelPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: Line | None = Field(default=None, min_length=1, max_length=200)
     metadata: Metadata | None = Field(default=None, max_length=50)
 
 

@@ -6,18 +6,21 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.contracts.database import current_time
+from app.contracts.database import current_time, reading
 from app.contracts.errors import ConflictError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind, JobState
 from app.contracts.repositories.jobs import NewJob, create_job
+from app.contracts.repositories.names import next_version
 from app.contracts.spec import ArchitectureSpec
 from app.contracts.tables import JobRow, ModelRow
 from app.dependencies import Context
-from app.idempotency import IdempotencyKey, create_once
+from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.schemas import ModelPatch, to_model
 from app.paging import fetch_page
-from app.uploads import Upload, check_model
+from app.registry.service import refuse_while_aliased
+from app.spool import Upload
+from app.uploads import check_model
 
 _MAX_NAME = 200
 
@@ -34,12 +37,17 @@ def upload(
     Raises:
         UnsupportedMediaError: It is not a file we accept.
         InvalidInputError: It does not go with ``architecture``.
+        StorageQuotaError: It does not fit into what the tenant may store.
+        TooManyJobsError: Its intake would be one job too many.
     """
     check_model(file, architecture)
-    context.store.put_file(file.path, file.sha256)
+    if (earlier := recall(context.sessions, key)) is not None:
+        return earlier
+    store_within_quota(context, key.tenant, file)
     jobs: list[tuple[str, str]] = []
 
     def create(session: Session) -> tuple[str, str]:
+        context.quotas.refuse_upload(session, key.tenant, file.num_bytes)
         row, job = insert(context, session, key.tenant, file, name, architecture)
         jobs.append((job.id, job.queue))
         return row.id, to_model(row).model_dump_json()
@@ -48,6 +56,21 @@ def upload(
     for job_id, queue in jobs:
         context.queue.ring(job_id, queue)
     return model_id, response
+
+
+def store_within_quota(context: Context, tenant: str, *files: Upload) -> None:
+    """Put files into the store, unless they are too much for the tenant.
+
+    Asked before the put, because what is put stays for a day, and again with the rows.
+
+    Raises:
+        StorageQuotaError: They do not fit.
+        TooManyJobsError: Their intakes would be too many.
+    """
+    with reading(context.sessions) as session:
+        context.quotas.refuse_upload(session, tenant, sum(file.num_bytes for file in files))
+    for file in files:
+        context.store.put_file(file.path, file.sha256)
 
 
 def insert(  # what a row is made of
@@ -83,7 +106,7 @@ def insert(  # what a row is made of
         created_at=current_time(session),
         deleted_at=None,
     )
-    row.version = _next_version(session, tenant, row.name)
+    row.version = next_version(session, tenant, row.name)
     session.add(row)
     session.flush()
     worker = context.settings.worker
@@ -114,11 +137,16 @@ def page(
 
 
 def change(context: Context, tenant: str, model_id: str, patch: ModelPatch) -> ModelRow:
-    """Change a model's name or metadata."""
+    """Change a model's name or metadata.
+
+    Raises:
+        ConflictError: It would get another name while an alias points at it.
+    """
     with context.sessions.begin() as session:
         row = find(session, tenant, model_id)
         if patch.name is not None:
-            row.version = _next_version(session, tenant, patch.name)
+            refuse_while_aliased(session, row)
+            row.version = next_version(session, tenant, patch.name)
             row.name = patch.name
         if patch.metadata is not None:
             row.meta = patch.metadata
@@ -129,11 +157,12 @@ def delete(context: Context, tenant: str, model_id: str) -> None:
     """Take a model out of sight.
 
     Raises:
-        ConflictError: A job that has not ended needs it.
+        ConflictError: A job that has not ended needs it, or an alias points at it.
     """
     with context.sessions.begin() as session:
         row = find(session, tenant, model_id)
         refuse_while_used(session, JobRow.model_id == row.id, row.id)
+        refuse_while_aliased(session, row)
         row.deleted_at = current_time(session)
 
 
@@ -143,10 +172,3 @@ def refuse_while_used(session: Session, condition: Any, object_id: str) -> None:
     job = session.scalars(select(JobRow).where(condition, JobRow.state.in_(live))).first()
     if job is not None:
         raise ConflictError(f"{object_id} is used by job {job.id}, which is {job.state}")
-
-
-def _next_version(session: Session, tenant: str, name: str) -> str:
-    taken = session.scalars(
-        select(ModelRow.version).where(ModelRow.tenant == tenant, ModelRow.name == name)
-    )
-    return str(1 + max((int(v) for v in taken if v.isdigit()), default=0))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -12,7 +12,7 @@ from app.contracts.database import reading
 from app.contracts.errors import ConflictError, InvalidInputError
 from app.datasets.schemas import details_of
 from app.dependencies import Context, ContextDep, PrincipalDep
-from app.errors import RESPONSES
+from app.errors import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
 from app.openapi import reference
 from app.paging import After, Limit, Order, Page
@@ -24,6 +24,10 @@ from app.sweeps.table import make_table
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], responses=RESPONSES)
 
 _RETRY_AFTER_SECONDS = "5"
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The picture.", "content": {"image/svg+xml": {}}},
+    **NOT_MODIFIED,
+}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -60,7 +64,7 @@ def list_sweeps(  # paging
     return Page(data=found, has_more=has_more, next_after=found[-1].id if has_more else None)
 
 
-@router.get("/{sweep_id}", response_model=SweepDetail)
+@router.get("/{sweep_id}", response_model=SweepDetail, responses=NOT_MODIFIED)
 def read(
     sweep_id: str,
     context: ContextDep,
@@ -79,7 +83,7 @@ def read(
     return Response(body, 200, headers, media_type="application/json")
 
 
-@router.get("/{sweep_id}/pareto.svg", response_class=Response)
+@router.get("/{sweep_id}/pareto.svg", response_class=Response, responses=_PICTURE)
 def picture(
     sweep_id: str,
     context: ContextDep,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.models.schemas import Metadata
+from app.text import Line
 
 Status = Literal["running", "succeeded", "partial", "failed", "cancelled"]
 
@@ -30,8 +31,8 @@ class SweepCreate(BaseModel):
         },
     )
 
-    model: str = Field(max_length=64, description="A model's id.")
-    dataset: str | None = Field(default=None, max_length=64, description="A data set's id.")
+    model: Line = Field(max_length=64, description="A model's id.")
+    dataset: Line | None = Field(default=None, max_length=64, description="A data set's id.")
     config: dict[str, Any] = Field(
         default_factory=dict, description="What all jobs share, as for a job."
     )

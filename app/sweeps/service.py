@@ -35,6 +35,7 @@ def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[st
         InvalidInputError: The grid or one of its points is not accepted.
         NotFoundError: The model or the data set is not there.
         ConflictError: Intake has rejected one of them.
+        TooManyJobsError, ComputeQuotaError, StorageQuotaError: It is too much for the tenant.
     """
     points = expand(body.config, body.grid)
     bodies = [
@@ -48,6 +49,7 @@ def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[st
 
     def insert(session: Session) -> tuple[str, str]:
         jobs.refuse_bad_inputs(session, key.tenant, bodies[0])
+        context.quotas.refuse_jobs(session, key.tenant, len(bodies))
         row = _insert(session, key.tenant, body)
         for index, (point, job) in enumerate(zip(points, bodies, strict=True)):
             place = SweepPlace(row.id, index, point.values)

@@ -26,6 +26,7 @@ from app.idempotency import IdempotencyKey
 from app.jobs.lines import Lines
 from app.jobs.reader import JobReader
 from app.keys.cache import KeyCache
+from app.quotas.service import Quotas
 from app.sweeps import service
 from app.sweeps.schemas import SweepCreate
 from tests.fixtures.api import RecordingQueue
@@ -49,6 +50,7 @@ def context(database_url: str, tmp_path: Path) -> Iterator[Context]:
         Lines(sessions),
         JobReader(sessions),
         KeyCache(sessions),
+        Quotas(settings.quotas, sessions),
     )
     engine.dispose()
 

@@ -27,7 +27,7 @@ import pytest
             ),
             ["fastapi", "sqlalchemy", "celery", "pydantic", "app"],
         ),
-        ("worker.pipeline.__main__", ["sqlalchemy", "celery", "fastapi", "obstore"]),
+        ("worker.pipeline.process", ["sqlalchemy", "celery", "fastapi", "obstore"]),
     ],
 )
 def test_a_package_imports_without_what_it_does_not_need(module: str, forbidden: list[str]) -> None:

@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 
 from app.contracts.job import JobKind
-from app.contracts.settings import LimitSettings
 from app.contracts.spec import ArchitectureSpec, PruneConfig, part_that_needs_data
 from worker.engine.program.program import Program
 from worker.pipeline.inputs import read_model
@@ -97,7 +96,6 @@ def _request(
         architecture=architecture,
         output_dir=out,
         checkpoint_dir=checkpoints,
-        image_pixels=LimitSettings().image_pixels,
     )
 
 

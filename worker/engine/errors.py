@@ -2,12 +2,14 @@
 
 EngineError
 ├── ModelRejectedError        the file is not a model we accept (entry and reason named)
-│   └── UnsupportedOpError    a well-formed graph that calls an operator outside the vocabulary
+│   ├── UnsupportedOpError    a well-formed graph that calls an operator outside the vocabulary
+│   └── ModelTooLargeError    a model past a limit (value and limit named)
 ├── NothingPrunableError      every channel group is frozen or already at its minimum
 ├── PlanError                 a plan does not fit the program, or a selection cannot be met
 ├── EquivalenceError          the compacted program differs from its masked twin
 ├── ExportError               an exported file does not compute what the program computes
 ├── DataError                 samples or labels do not fit the program or the objective
+│   └── DataTooLargeError     a data set past a limit (value and limit named)
 └── DivergenceError           the loss became NaN or infinite while training
 """
 
@@ -22,6 +24,10 @@ class ModelRejectedError(EngineError):
 
 class UnsupportedOpError(ModelRejectedError):
     """The graph calls an operator that is not in the vocabulary."""
+
+
+class ModelTooLargeError(ModelRejectedError):
+    """The file, or what computing the network would take, is past a limit."""
 
 
 class NothingPrunableError(EngineError):
@@ -42,6 +48,10 @@ class ExportError(EngineError):
 
 class DataError(EngineError):
     """Samples or labels do not fit the program or the objective."""
+
+
+class DataTooLargeError(DataError):
+    """The data set, or what reading it would take, is past a limit."""
 
 
 class DivergenceError(EngineError):

@@ -1,15 +1,38 @@
-"""Does the data set fit the network? Asked before any work is done."""
+"""Does the network compute, and does the data set fit it? Asked before any work is done."""
 
 import torch
 from torch import Tensor
 
-from worker.engine.errors import DataError
+from worker.engine.errors import DataError, ModelRejectedError
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
+from worker.engine.program.shapes import propagate
 from worker.engine.retrain.objectives import fit_numbers
 from worker.pipeline.data import Dataset
+from worker.pipeline.failures import is_out_of_memory
 
 _LOGITS_RANK = 2
+
+
+@torch.no_grad()
+def check_computes(program: Program) -> None:
+    """Raise `ModelRejectedError` unless the network computes what its shapes promise.
+
+    Torch lets shapes alone through that no kernel computes: a convolution's bias of another width.
+    """
+    try:
+        outputs = ProgramModule(program, copy=False).eval().run(program.example_inputs(2))
+    except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise ModelRejectedError(f"the network cannot be computed: {reason}") from error
+    promised = propagate(program)[program.graph.output_node()]
+    for number, (found, said) in enumerate(zip(outputs, promised, strict=True)):
+        if isinstance(found, Tensor) and found.shape != said.shape:
+            raise ModelRejectedError(
+                f"output {number} has shape {list(found.shape)}, not {list(said.shape)}"
+            )
 
 
 @torch.no_grad()

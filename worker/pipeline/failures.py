@@ -9,11 +9,13 @@ from worker.protocol import Failed
 
 _CODES: dict[type[BaseException], FailureCode] = {
     errors.UnsupportedOpError: FailureCode.UNSUPPORTED_OP,
+    errors.ModelTooLargeError: FailureCode.TOO_LARGE,
     errors.ModelRejectedError: FailureCode.MODEL_REJECTED,
     errors.NothingPrunableError: FailureCode.NOTHING_PRUNABLE,
     errors.PlanError: FailureCode.PLAN_IMPOSSIBLE,
     errors.EquivalenceError: FailureCode.EQUIVALENCE_FAILED,
     errors.ExportError: FailureCode.EXPORT_FAILED,
+    errors.DataTooLargeError: FailureCode.TOO_LARGE,
     errors.DataError: FailureCode.DATA_ERROR,
     errors.DivergenceError: FailureCode.NAN_LOSS,
     MemoryError: FailureCode.OUT_OF_MEMORY,
@@ -31,7 +33,7 @@ def to_failed(error: BaseException, stage: Stage | None) -> Failed:
             code = _CODES[kind]
             message = str(error) or FAILURES[code].message
             return Failed(code=code, message=message[:_MAX_MESSAGE], stage=stage)
-    if isinstance(error, RuntimeError) and any(s in str(error) for s in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         code = FailureCode.OUT_OF_MEMORY
         return Failed(code=code, message=FAILURES[code].message, stage=stage)
     if _is_disk_full(error):
@@ -40,6 +42,13 @@ def to_failed(error: BaseException, stage: Stage | None) -> Failed:
     # Not one of ours: its text may hold paths or values, so it goes to the log alone.
     code = FailureCode.INTERNAL
     return Failed(code=code, message=FAILURES[code].message, stage=stage)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether this is what torch, or Python, says when an allocation fails."""
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in _OUT_OF_MEMORY)
+    return isinstance(error, MemoryError)
 
 
 def _is_disk_full(error: BaseException) -> bool:

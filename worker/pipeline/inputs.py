@@ -1,6 +1,6 @@
 """What a job works on: its model, analysed, and its data set, checked to fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from app.contracts.spec import PreprocessSpec
 from worker.engine.errors import DataError
 from worker.engine.graph import Analysis, analyse
 from worker.engine.program.architectures import Architecture, read_weights
+from worker.engine.program.limits import ModelLimits
 from worker.engine.program.program import Program
 from worker.engine.program.reader import read_program
 from worker.engine.retrain import (
@@ -150,10 +151,12 @@ def read_model(request: JobRequest) -> Program:
         ModelRejectedError: It is refused.
     """
     assert request.model_path is not None  # noqa: S101  # the supervisor always gives one
+    given = request.limits.model_dump()
+    limits = ModelLimits(**{each.name: given[each.name] for each in fields(ModelLimits)})
     if request.architecture is None:
-        return read_program(request.model_path)
+        return read_program(request.model_path, limits)
     architecture = Architecture(**request.architecture.model_dump())
-    return read_weights(request.model_path, architecture)
+    return read_weights(request.model_path, architecture, limits)
 
 
 def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
@@ -175,7 +178,7 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
         request.dataset_format,
         request.preprocess or PreprocessSpec(),
         _scratch(request),
-        image_pixels=request.image_pixels,
+        limits=request.limits,
         image_shape=tuple(size for size in image_shape if size is not None),
         split=request.config.split,
     )

@@ -4,6 +4,7 @@ from app.contracts.job import Stage
 from app.contracts.spec import PreprocessSpec
 from worker.engine.export.onnx import compare_onnx, export_onnx
 from worker.engine.graph import analyse
+from worker.pipeline.checks import check_computes
 from worker.pipeline.data import open_dataset
 from worker.pipeline.describe import verdict
 from worker.pipeline.inputs import read_model
@@ -21,6 +22,7 @@ def intake_model(request: JobRequest, reporter: Reporter) -> Succeeded:
     """
     reporter.begin(Stage.INTAKE)
     program = read_model(request)
+    check_computes(program)
     report = verdict(program, analyse(program))
     path = request.output_dir / ONNX.name
     export_onnx(program, path)
@@ -43,6 +45,6 @@ def intake_dataset(request: JobRequest, reporter: Reporter) -> Succeeded:
         request.dataset_format,
         request.preprocess or PreprocessSpec(),
         request.output_dir,
-        image_pixels=request.image_pixels,
+        limits=request.limits,
     )
     return Succeeded(result={}, report=dataset.summary())

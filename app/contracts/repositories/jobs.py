@@ -16,8 +16,10 @@ from app.contracts.errors import ConflictError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import FAILURES, LEASED, MOVES, FailureCode, JobKind, JobState, Stage
 from app.contracts.repositories.events import add_events
+from app.contracts.repositories.usage import add_compute
 from app.contracts.tables import DatasetRow, EventRow, JobRow, ModelRow
 from app.contracts.tasks import queue_of
+from app.contracts.tracing import current_trace_id
 
 READY, REJECTED = "ready", "rejected"
 
@@ -110,6 +112,7 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         batch_divisor=1,
         checkpoint=None,
         webhook=new.webhook,
+        trace_id=current_trace_id(),
         created_at=now,
         queued_at=None if is_waiting else now,
         started_at=None,
@@ -160,6 +163,7 @@ def move(
     if state not in LEASED:
         if job.claimed_at is not None:
             job.seconds_run += max(0.0, now - job.claimed_at)
+            add_compute(session, job.tenant, job.claimed_at, now)
         job.lease_owner, job.lease_expires_at, job.claimed_at = None, None, None
     add_events(session, job, [(f"job.{state}", data or {})])
 

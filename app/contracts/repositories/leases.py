@@ -19,7 +19,7 @@ from app.contracts.repositories.jobs import (
     get_job,
     move,
 )
-from app.contracts.repositories.line import next_in_line
+from app.contracts.repositories.line import Allowance, next_in_line
 from app.contracts.repositories.outcomes import Outcome, store_intake, store_pruned
 from app.contracts.tables import JobRow
 
@@ -63,10 +63,17 @@ def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) ->
     return Claim(job.id, job.lease_token, job.attempt)
 
 
-def claim_next(session: Session, *, queue: str, owner: str, lease_seconds: float) -> Claim | None:
+def claim_next(
+    session: Session,
+    *,
+    queue: str,
+    owner: str,
+    lease_seconds: float,
+    allowance: Allowance | None = None,
+) -> Claim | None:
     """Take the job that is next in the line of a queue; None if nothing there is due."""
     passed: set[str] = set()
-    while (job_id := next_in_line(session, queue, passed)) is not None:
+    while (job_id := next_in_line(session, queue, passed, allowance)) is not None:
         claimed = claim(session, job_id=job_id, owner=owner, lease_seconds=lease_seconds)
         if claimed is not None:
             return claimed
@@ -235,6 +242,7 @@ def reap_expired(session: Session) -> list[str]:
     expired = session.scalars(
         select(JobRow)
         .where(JobRow.state.in_(LEASED), JobRow.lease_expires_at < current_time(session))
+        .order_by(JobRow.tenant)  # two who reap write compute time in the same order
         .with_for_update(skip_locked=True)
     ).all()
     for job in expired:

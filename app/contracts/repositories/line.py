@@ -3,6 +3,10 @@
 Tenants take turns: the next job is the oldest of the tenant with the fewest jobs running, so that a
 thousand jobs of one tenant do not keep another's first one waiting. A doorbell says only that
 something waits; which job it is, is decided here when a worker has time.
+
+A tenant that runs as many pruning jobs as its quota allows, or has used its compute time of the
+day, is passed until that changes. Its jobs stay queued, and keep their places in what `look_along`
+estimates. On PostgreSQL workers that claim within the same milliseconds may run one job too many.
 """
 
 from collections import defaultdict
@@ -14,9 +18,24 @@ from sqlalchemy.orm import Session
 
 from app.contracts.database import database_now
 from app.contracts.job import LEASED, JobState
+from app.contracts.repositories.usage import compute_seconds
 from app.contracts.tables import JobRow
+from app.contracts.tasks import QUEUE_INTAKE
 
 _NUM_RECENT = 20  # jobs whose time the estimate of a wait is made of
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What each tenant may run.
+
+    Attributes:
+        running_jobs: At once.
+        compute_seconds: On one day.
+    """
+
+    running_jobs: int
+    compute_seconds: float
 
 
 @dataclass(frozen=True)
@@ -42,22 +61,36 @@ class Line:
         return round(rounds * self.seconds_a_job, 1)
 
 
-def next_in_line(session: Session, queue: str, passed: Collection[str] = ()) -> str | None:
+def next_in_line(
+    session: Session,
+    queue: str,
+    passed: Collection[str] = (),
+    allowance: Allowance | None = None,
+) -> str | None:
     """Return the id of the job that a free worker of ``queue`` should take, or None.
 
     Args:
         session: Locks nothing; claiming does.
         queue: Whose line.
         passed: Jobs that somebody else turned out to have.
+        allowance: Of every tenant; verdicts are never held back by it.
     """
     waiting = session.execute(
         select(JobRow.tenant, func.min(JobRow.created_at))
         .where(*_due(queue), JobRow.id.not_in(passed))
         .group_by(JobRow.tenant)
     ).all()
+    running = _running(session, queue)
+    if allowance is not None and queue != QUEUE_INTAKE:
+        seconds = compute_seconds(session)
+        waiting = [
+            row
+            for row in waiting
+            if running.get(row.tenant, 0) < allowance.running_jobs
+            and seconds.get(row.tenant, 0.0) < allowance.compute_seconds
+        ]
     if not waiting:
         return None
-    running = _running(session, queue)
     tenant, _ = min(waiting, key=lambda row: (running.get(row[0], 0), row[1], row[0]))
     return session.scalar(
         select(JobRow.id)

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.contracts.database import current_time
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind
 from app.contracts.repositories.jobs import READY, release_waiting
+from app.contracts.repositories.names import next_version
 from app.contracts.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
 
 
@@ -103,10 +103,6 @@ def _pruned_model(  # the parts of a row
     outcome: Outcome,
     now: float,
 ) -> ModelRow:
-    taken = session.scalars(
-        select(ModelRow.version).where(ModelRow.tenant == job.tenant, ModelRow.name == parent.name)
-    ).all()
-    number = 1 + max((int(v) for v in taken if v.isdigit()), default=0)
     program = outcome.sha256(outcome.program) or outcome.sha256(outcome.onnx)
     assert program is not None  # noqa: S101  # the served file always exists
     stored = next(file for file in outcome.files if file.sha256 == program)
@@ -115,7 +111,7 @@ def _pruned_model(  # the parts of a row
         id=new_id("mdl"),
         tenant=job.tenant,
         name=parent.name,
-        version=str(number),
+        version=next_version(session, job.tenant, parent.name),
         status=READY,
         format=stored.name.rpartition(".")[2],
         architecture=None,

@@ -2,15 +2,12 @@
 
 import io
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from app.contracts.settings import InferenceSettings
-from app.inference.sessions import SessionCache
 from tests.fixtures.api import Api, running_api, write_linear_onnx
 
 SHAPE: list[int | str] = ["batch", 1, 2, 2]
@@ -126,23 +123,3 @@ def test_a_missing_a_foreign_and_an_unready_model_are_told_apart_only_by_their_o
     waiting = api.client.post("/v1/models", content=b"PK\x03\x04" + bytes(100)).json()["id"]
     assert api.client.post("/infer", json={**body, "model": waiting}).status_code == 409
     assert api.client.post("/infer", content=b"{").status_code == 422
-
-
-def test_a_cold_session_is_loaded_once_and_the_oldest_leaves_when_bytes_run_out(
-    api: Api, tmp_path: Path
-) -> None:
-    hashes = []
-    for number in range(3):
-        path = tmp_path / f"{number}.onnx"
-        write_linear_onnx(path, np.full((4, 3), number), SHAPE)
-        hashes.append(api.store.put_file(path))
-    size = path.stat().st_size
-    cache = SessionCache(InferenceSettings(cache_bytes=2 * size + 10), api.store)
-    with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: cache.get(hashes[0]), range(8)))
-    assert len({id(loaded) for loaded in found}) == 1
-    cache.get(hashes[1])
-    cache.get(hashes[2])
-    assert cache.num_bytes <= 2 * size + 10
-    assert cache.get(hashes[2]) is cache.get(hashes[2])
-    assert cache.get(hashes[0]) is not found[0]  # it had to go

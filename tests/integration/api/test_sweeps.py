@@ -124,7 +124,8 @@ def test_one_bad_point_and_nothing_is_made(api: Api, model: str) -> None:
 def test_a_body_that_is_no_sweep_is_refused(text: str, api: Api) -> None:
     json_type = {"Content-Type": "application/json"}
     response = api.client.post("/v1/sweeps", content=text, headers=json_type)
-    assert (response.status_code, response.json()["code"]) == (422, "invalid_input")
+    assert response.status_code == 422
+    assert response.json()["code"] in {"invalid_input", "json_too_deep"}
 
 
 def test_the_same_key_twice_makes_one_sweep(api: Api, model: str) -> None:

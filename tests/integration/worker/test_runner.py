@@ -10,9 +10,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from app.contracts.repositories import jobs
 from app.contracts.tables import ArtifactRow, JobRow, ModelRow
+from app.contracts.tracing import enter_trace
 from tests.integration.worker import scripted_child
 from tests.integration.worker.world import World, wait_for
 from worker.fork_server.client import ForkServer
@@ -47,6 +50,18 @@ def test_a_job_succeeds_with_its_files_and_a_new_model(world: World) -> None:
     assert contents == {"model.onnx": b"onnx", "plan.json": b"{}"}
     assert world.events(job_id) == ["job.queued", "job.running", "stage.started", "job.succeeded"]
     assert not (world.settings.scratch_dir / "jobs" / job_id).exists()
+
+
+def test_the_log_of_a_job_names_the_trace_of_whoever_posted_it(world: World) -> None:
+    enter_trace("4bf92f3577b34da6a3ce929d0e0e4736")
+    traced = world.post(scripted_child.SUCCEED)
+    enter_trace(None)
+    plain = world.post(scripted_child.SUCCEED)
+    with capture_logs([merge_contextvars]) as lines:
+        for job_id in (traced, plain):
+            world.runner.run_job(job_id)
+    claimed = {x["job_id"]: x.get("trace_id") for x in lines if x["event"] == "job.claimed"}
+    assert claimed == {traced: "4bf92f3577b34da6a3ce929d0e0e4736", plain: None}
 
 
 def test_what_a_process_says_when_it_is_stopped_is_heard(world: World) -> None:

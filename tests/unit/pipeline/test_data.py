@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from app.contracts.settings import LimitSettings
 from app.contracts.spec import PreprocessSpec
 from worker.engine.errors import DataError
 from worker.pipeline.data import Dataset, Split, open_dataset
@@ -19,7 +20,7 @@ def opened(tmp_path: Path, data: bytes, kind: str = "npz", **spec: Any) -> Datas
     path = tmp_path / "data"
     path.write_bytes(data)
     preprocess = PreprocessSpec(**spec)
-    return open_dataset(path, kind, preprocess, tmp_path, image_pixels=10_000)
+    return open_dataset(path, kind, preprocess, tmp_path, limits=LimitSettings(image_pixels=10_000))
 
 
 def npz(**arrays: Any) -> bytes:

@@ -19,6 +19,10 @@ from worker.engine.program.module import resolve
 from worker.engine.program.program import Program
 from worker.engine.program.shapes import Shapes
 
+# What a rule raises for arguments that the exporter never writes: torch lets shapes alone through
+# that no kernel computes, such as a convolution's of the wrong width.
+_UNRULED = (RuntimeError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 Labels = dict[int, Tensor]
 # What a rule returns: the labels of a tensor, or a list of them for operators with several outputs.
 Output = Labels | list[Labels]
@@ -111,4 +115,8 @@ def _apply(site: Site, rules: dict[str, Rule]) -> Output:
     if rule is None:
         site.pin_inputs(f"flows into {op_name(site.node.target)}, which has no rule")
         return {}
-    return rule(site)
+    try:
+        return rule(site)
+    except _UNRULED:
+        site.pin_inputs(f"flows into {op_name(site.node.target)} in a way that no rule expects")
+        return {}

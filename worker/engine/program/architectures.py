@@ -10,17 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from worker.engine.errors import ModelRejectedError
+from worker.engine.errors import ModelRejectedError, ModelTooLargeError
+from worker.engine.program.cost import check_cost
 from worker.engine.program.exported import export, from_exported
+from worker.engine.program.limits import ModelLimits
 from worker.engine.program.program import Program
 from worker.engine.program.shapes import propagate
 
 _EXAMPLE_BATCH_SIZE = 2
 _NUM_SHOWN = 3
+# As a safetensors file spells what can be loaded.
+_DTYPES = frozenset("F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL".split())
 
 
 @dataclass(frozen=True)
@@ -40,21 +44,32 @@ class Architecture:
     image_size: int = 224
 
 
-def read_weights(path: Path, architecture: Architecture) -> Program:
+def read_weights(
+    path: Path, architecture: Architecture, limits: ModelLimits | None = None
+) -> Program:
     """Return the program of an architecture with the weights in a ``.safetensors`` file.
+
+    The file's header is compared with an architecture that has shapes alone before a tensor is
+    read or made.
 
     Raises:
         ModelRejectedError: The name is unknown, the library is not installed, the file is damaged,
             or its tensors are not exactly those of the architecture.
+        ModelTooLargeError: It is past a limit.
     """
+    limits = limits or ModelLimits()
     try:
+        header = _header(path)
+        _check_size(header, limits)
+        _check_fit(_outline(architecture), header, architecture.name)
         weights = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelRejectedError(f"not a safetensors file: {str(error)[:200]}") from error
     model = _build(architecture)
-    _load(model, weights, architecture.name)
+    _check_fit(model, header, architecture.name)
+    _load(model, weights)
     size = architecture.image_size
-    x = torch.randn(_EXAMPLE_BATCH_SIZE, architecture.in_channels, size, size)
+    x = torch.empty(_EXAMPLE_BATCH_SIZE, architecture.in_channels, size, size)  # never read
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         try:
@@ -64,8 +79,32 @@ def read_weights(path: Path, architecture: Architecture) -> Program:
             raise ModelRejectedError(
                 f"{architecture.name} cannot be exported for images of {size} pixels: {reason}"
             ) from error
-    propagate(program)
+    check_cost(program, propagate(program), limits)
     return program
+
+
+def _header(path: Path) -> dict[str, tuple[torch.Size, str]]:
+    """Return shape and type of every tensor in a file."""
+    with safe_open(path, "pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        return {name: (torch.Size(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
+
+
+def _check_size(header: dict[str, tuple[torch.Size, str]], limits: ModelLimits) -> None:
+    num_elements = sum(shape.numel() for shape, _ in header.values())
+    if num_elements > limits.tensor_elements:
+        raise ModelTooLargeError(
+            f"the tensors have {num_elements} elements, at most {limits.tensor_elements}"
+        )
+
+
+def _outline(architecture: Architecture) -> nn.Module | None:
+    """Return the module without memory behind its tensors; None where it cannot be built so."""
+    try:
+        with torch.device("meta"):
+            return _build(architecture)
+    except (NotImplementedError, RuntimeError):  # it looks at a value while it is built
+        return None
 
 
 def _build(architecture: Architecture) -> nn.Module:
@@ -115,15 +154,27 @@ def _timm(name: str, options: dict[str, Any], in_channels: int) -> nn.Module:
     return model
 
 
-def _load(model: nn.Module, weights: dict[str, Tensor], name: str) -> None:
-    expected = {key: tensor.shape for key, tensor in model.state_dict().items()}
-    counters = {key for key in expected if key.endswith("num_batches_tracked")}
-    missing = sorted(expected.keys() - weights.keys() - counters)
-    extra = sorted(weights.keys() - expected.keys())
+def _check_fit(
+    model: nn.Module | None, header: dict[str, tuple[torch.Size, str]], name: str
+) -> None:
+    """Refuse a file whose tensors are not exactly those of the module."""
+    if model is None:
+        return
+    state = model.state_dict()
+    counters = {key for key in state if key.endswith("num_batches_tracked")}
+    missing = sorted(state.keys() - header.keys() - counters)
+    extra = sorted(key[:80] for key in header.keys() - state.keys())
+    known = sorted(key for key in header if key in state)
     wrong = [
-        f"{key} is {tuple(tensor.shape)}, not {tuple(expected[key])}"
-        for key, tensor in sorted(weights.items())
-        if key in expected and tensor.shape != expected[key]
+        f"{key} is {tuple(header[key][0])}, not {tuple(state[key].shape)}"
+        for key in known
+        if header[key][0] != state[key].shape
+    ]
+    other_type = [
+        f"{key} is {header[key][1]}"
+        for key in known
+        if header[key][1] not in _DTYPES
+        or ("F" in header[key][1]) != state[key].dtype.is_floating_point
     ]
     problems = [
         f"{label} {', '.join(found[:_NUM_SHOWN])}" + (" …" if len(found) > _NUM_SHOWN else "")
@@ -131,11 +182,15 @@ def _load(model: nn.Module, weights: dict[str, Tensor], name: str) -> None:
             ("missing", missing),
             ("unexpected", extra),
             ("of another shape", wrong),
+            ("of another type", other_type),
         )
         if found
     ]
     if problems:
         raise ModelRejectedError(f"the weights are not those of {name}: {'; '.join(problems)}")
+
+
+def _load(model: nn.Module, weights: dict[str, Tensor]) -> None:
     for key, tensor in weights.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelRejectedError(f"{key} has values that are NaN or infinite")

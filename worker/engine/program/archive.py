@@ -1,21 +1,23 @@
 """The zip around a ``.pt2`` file: every entry checked before a byte of it is used."""
 
 import re
+import stat
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from worker.engine.errors import ModelRejectedError
+from worker.engine.errors import ModelRejectedError, ModelTooLargeError
+from worker.engine.program.limits import ModelLimits
+from worker.engine.zips import find_overlap, open_zip_file
 
 EXPORT_HINT = (
     "Export it with: ep = torch.export.export(model.eval(), (x,), "
     'dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)), with an example x of 2 or more '
     'samples, then torch.export.save(ep, "model.pt2")'
 )
-_MEBIBYTE = 1024**2
-_LOCAL_HEADER_BYTES = 30
+_END_BYTES = 22  # of the record that ends a zip without a comment
+_END = b"PK\x05\x06"
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,255}")
 _ENTRIES = re.compile(
     r"models/model\.json|byteorder|version|archive_format|archive_version"
@@ -24,6 +26,7 @@ _ENTRIES = re.compile(
     r"|data/weights/(model_weights_config\.json|weight_\d{1,7})"
     r"|data/constants/(model_constants_config\.json|tensor_\d{1,7})"
 )
+_PAYLOADS = re.compile(r"data/(weights/weight|constants/tensor)_\d{1,7}")
 # What people upload by mistake, recognised by its first bytes.
 _MAGIC = {
     b"\x80\x02": "a pickle",
@@ -35,31 +38,21 @@ _MAGIC = {
 }
 
 
-@dataclass(frozen=True)
-class ReaderLimits:
-    """What a model file may cost to read."""
-
-    max_entries: int = 20_000
-    max_json_bytes: int = 64 * _MEBIBYTE
-    max_nodes: int = 50_000
-    max_value_elements: int = 2**31
-    max_tensor_rank: int = 8
-
-
 class Archive:
     """The entries of a ``.pt2`` file, by their names below the archive's root folder."""
 
-    def __init__(self, path: Path, limits: ReaderLimits) -> None:
+    def __init__(self, path: Path, limits: ModelLimits) -> None:
         self._limits = limits
-        num_bytes = path.stat().st_size
+        self._file = path.open("rb")
         try:
-            self._zip = zipfile.ZipFile(path)
+            self._zip = open_zip_file(self._file, limits.model_members, ModelTooLargeError)
+            self._entries = _checked(self._zip.infolist(), path.stat().st_size)
+            _check_ends(path, self._zip.infolist())
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            self._file.close()
             raise ModelRejectedError(f"{_kind(path)}. {EXPORT_HINT}") from error
-        try:
-            self._entries = _checked(self._zip.infolist(), num_bytes, limits)
         except BaseException:
-            self._zip.close()
+            self._file.close()
             raise
 
     def __enter__(self) -> Self:
@@ -72,6 +65,7 @@ class Archive:
         _trace: TracebackType | None,
     ) -> None:
         self._zip.close()
+        self._file.close()
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -80,15 +74,14 @@ class Archive:
         """Return the bytes of an entry, checked against its CRC.
 
         Raises:
-            ModelRejectedError: The entry is missing, damaged or (JSON) too large.
+            ModelRejectedError: The entry is missing, damaged or, unless a tensor, too large.
         """
         info = self._entries.get(name)
         if info is None:
             raise ModelRejectedError(f"entry {name} is missing. {EXPORT_HINT}")
-        if name.endswith(".json") and info.file_size > self._limits.max_json_bytes:
-            raise ModelRejectedError(
-                f"entry {name} has {info.file_size} bytes, at most {self._limits.max_json_bytes}"
-            )
+        most = self._limits.graph_bytes
+        if not _PAYLOADS.fullmatch(name) and info.file_size > most:
+            raise ModelTooLargeError(f"entry {name} has {info.file_size} bytes, at most {most}")
         try:
             return self._zip.read(info)
         except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
@@ -106,11 +99,19 @@ def _kind(path: Path) -> str:
     return "This is not a .pt2 file (not a zip archive, or a truncated one)"
 
 
-def _checked(
-    infos: list[zipfile.ZipInfo], num_bytes: int, limits: ReaderLimits
-) -> dict[str, zipfile.ZipInfo]:
-    if not 0 < len(infos) <= limits.max_entries:
-        raise ModelRejectedError(f"{len(infos)} entries, at most {limits.max_entries}")
+def _check_ends(path: Path, infos: list[zipfile.ZipInfo]) -> None:
+    """Refuse what is another file as well: bytes before the first entry, or after the last."""
+    if min(info.header_offset for info in infos) > 0:
+        raise ModelRejectedError("there are bytes before the first entry")
+    with path.open("rb") as file:
+        file.seek(-_END_BYTES, 2)
+        if not file.read().startswith(_END):
+            raise ModelRejectedError("there is a comment, or bytes after the end of the archive")
+
+
+def _checked(infos: list[zipfile.ZipInfo], num_bytes: int) -> dict[str, zipfile.ZipInfo]:
+    if not infos:
+        raise ModelRejectedError(f"the archive is empty. {EXPORT_HINT}")
     root = infos[0].filename.split("/")[0]
     if any(info.filename.endswith("/data.pkl") for info in infos):
         raise ModelRejectedError(
@@ -122,13 +123,10 @@ def _checked(
         if name in entries:
             raise ModelRejectedError(f"entry {name} occurs twice")
         entries[name] = info
-    end = 0
-    for info in sorted(infos, key=lambda i: i.header_offset):
-        if info.header_offset < end:
-            raise ModelRejectedError(f"entry {info.filename[:80]!r} overlaps another")
-        end = info.header_offset + _LOCAL_HEADER_BYTES + len(info.filename) + info.file_size
-    if end > num_bytes:
-        raise ModelRejectedError("entries reach past the end of the file")
+    overlapping = find_overlap(infos, num_bytes)
+    if overlapping is not None:
+        shown = repr(overlapping.filename[:80])
+        raise ModelRejectedError(f"entry {shown} overlaps another, or the end of the file")
     return entries
 
 
@@ -142,6 +140,8 @@ def _entry_name(info: zipfile.ZipInfo, root: str) -> str:
         raise ModelRejectedError(f"entry {shown} is of a kind that is not accepted")
     if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
         raise ModelRejectedError(f"entry {shown} is compressed; torch.export.save stores")
+    if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG}:
+        raise ModelRejectedError(f"entry {shown} is a link or a device")
     if info.flag_bits & 0x1:
         raise ModelRejectedError(f"entry {shown} is encrypted")
     return name

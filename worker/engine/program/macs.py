@@ -60,6 +60,11 @@ def _convolution(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
     return [[*_all(weight, shapes), (node, 0), *_all(node, shapes)[2:]]]
 
 
+def _general(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
+    is_transposed = len(node.args) > 6 and node.args[6] is True  # noqa: PLR2004  # aten's position
+    return (_transposed if is_transposed else _convolution)(node, shapes)
+
+
 def _transposed(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
     x, weight = node.args[0], node.args[1]
     return [[*_all(weight, shapes), *_all(x, shapes)[:1], *_all(x, shapes)[2:]]]
@@ -76,7 +81,9 @@ def _product(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
 
 def _einsum(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
     factors = [_all(operand, shapes) for operand in node.args[1]]  # type: ignore[union-attr]
-    spelled = einsum_letters(str(node.args[0]), [len(each) for each in factors])
+    equation = str(node.args[0])
+    inputs_only = equation if "->" in equation else f"{equation}->"
+    spelled = einsum_letters(inputs_only, [len(each) for each in factors])
     if spelled is None:
         return []
     by_letter: dict[str, Factor] = {}
@@ -98,6 +105,7 @@ def _all(value: object, shapes: Shapes) -> list[Factor]:
 
 _RULES: dict[str, Callable[[fx.Node, Shapes], list[list[Factor]]]] = {
     **dict.fromkeys(["conv1d", "conv2d", "conv3d"], _convolution),
+    "convolution": _general,
     **dict.fromkeys(["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"], _transposed),
     "linear": _linear,
     **dict.fromkeys(["matmul", "mm", "bmm", "addmm", "baddbmm"], _product),

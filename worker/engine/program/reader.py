@@ -6,21 +6,22 @@ bytes, the graph is JSON checked member by member, call targets are looked up in
 symbolic sizes are only ever results of calls in the graph, and sample inputs are not opened.
 """
 
-import math
 import re
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import fx
 
-from worker.engine.errors import ModelRejectedError, UnsupportedOpError
-from worker.engine.program.archive import EXPORT_HINT, Archive, ReaderLimits
+from worker.engine.errors import ModelRejectedError, ModelTooLargeError
+from worker.engine.program.archive import EXPORT_HINT, Archive
 from worker.engine.program.calls import GraphBuilder
+from worker.engine.program.cost import check_cost
 from worker.engine.program.document import Document
 from worker.engine.program.functional import make_functional
+from worker.engine.program.limits import ModelLimits
+from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import InputSpec, Program, Role
-from worker.engine.program.shapes import propagate, where
+from worker.engine.program.shapes import propagate
 from worker.engine.program.stored import StoredTensors, read_dtype, read_tensors
 from worker.engine.program.structure import read_structure
 
@@ -34,14 +35,15 @@ _TENSOR_KINDS = {
 }
 
 
-def read_program(path: Path, limits: ReaderLimits | None = None) -> Program:
+def read_program(path: Path, limits: ModelLimits | None = None) -> Program:
     """Return the program in the file at ``path``, as ``torch.export.save`` of torch 2.9+ wrote it.
 
     Raises:
         ModelRejectedError: The file is refused; the message names the entry and the reason.
         UnsupportedOpError: The graph calls an operator that is not in the vocabulary.
+        ModelTooLargeError: It is past a limit.
     """
-    limits = limits or ReaderLimits()
+    limits = limits or ModelLimits()
     with Archive(path, limits) as archive:
         if "byteorder" in archive and archive.read("byteorder") != b"little":
             raise ModelRejectedError("byteorder: only little-endian files are accepted")
@@ -49,7 +51,7 @@ def read_program(path: Path, limits: ReaderLimits | None = None) -> Program:
         model = Document.parse(archive.read("models/model.json"), "models/model.json")
     _check_version(model)
     program = _program(model["graph_module"], stored, limits)
-    _check_values(program, limits)
+    check_cost(program, propagate(program), limits)
     return program
 
 
@@ -62,13 +64,15 @@ def _check_version(model: Document) -> None:
         model["verifiers"].refuse("is not an inference-mode export of training IR")
 
 
-def _program(module: Document, stored: StoredTensors, limits: ReaderLimits) -> Program:
+def _program(module: Document, stored: StoredTensors, limits: ModelLimits) -> Program:
     graph = module["graph"]
     if graph.get("custom_obj_values") and graph["custom_obj_values"].value:
         graph["custom_obj_values"].refuse("custom objects are not accepted")
     nodes = graph["nodes"].list()
-    if len(nodes) > limits.max_nodes:
-        graph["nodes"].refuse(f"{len(nodes)} calls, at most {limits.max_nodes}")
+    if len(nodes) > limits.graph_nodes:
+        raise ModelTooLargeError(
+            f"{graph.path}.nodes: {len(nodes)} calls, at most {limits.graph_nodes}"
+        )
     builder = GraphBuilder()
     roles, inputs = _read_inputs(module, stored, builder)
     for node in nodes:
@@ -80,7 +84,12 @@ def _program(module: Document, stored: StoredTensors, limits: ReaderLimits) -> P
     if tree.num_leaves != len(outputs):
         module["signature"].refuse(f"{len(outputs)} outputs for {tree.num_leaves} places")
     tensors = {name: stored.tensors[name] for name in roles}
-    return Program(builder.graph, tensors, roles, inputs, tree)
+    program = Program(builder.graph, tensors, roles, inputs, tree)
+    try:
+        ProgramModule(program, copy=False)
+    except KeyError as error:  # such as "training", which every module has
+        raise ModelRejectedError(f"a tensor has a name that modules use: {error}") from error
+    return program
 
 
 def _read_inputs(
@@ -148,17 +157,3 @@ def _root_signature(module: Document) -> Document:
         if entry["fqn"].value == "":
             return entry["signature"]
     return module.refuse("has no signature of the whole model")
-
-
-def _check_values(program: Program, limits: ReaderLimits) -> None:
-    """Type-check the graph on meta tensors, and refuse values too large to compute."""
-    largest_rank = limits.max_tensor_rank
-    for node, value in propagate(program).items():
-        for tensor in value if isinstance(value, (list, tuple)) else [value]:
-            if not isinstance(tensor, torch.Tensor):
-                continue
-            if tensor.dim() > largest_rank or math.prod(tensor.shape) > limits.max_value_elements:
-                raise UnsupportedOpError(
-                    f"{where(node)} makes a value of shape {tuple(tensor.shape)}: at most "
-                    f"{limits.max_value_elements} elements and rank {largest_rank}"
-                )

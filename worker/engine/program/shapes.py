@@ -4,17 +4,25 @@ Called by the reader (does the graph type-check?), the dependency analysis, the 
 compaction (are the outputs' shapes unchanged?).
 """
 
+import operator
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
-from worker.engine.errors import ModelRejectedError
+from worker.engine.errors import ModelRejectedError, ModelTooLargeError
 from worker.engine.program.known_shapes import known_shape
 from worker.engine.program.module import resolve
 from worker.engine.program.program import Program
 
 Shapes = dict[fx.Node, Any]
+
+_aten = torch.ops.aten
+_CUTS = (_aten.split, _aten.unbind, _aten.chunk, _aten.tensor_split)
+MAX_PARTS = 10_000  # that one call may cut a value into: each is an object
+# Of torch's operators and of their reference code, which asserts.
+_REFUSALS = (RuntimeError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+_MAX_NUMBER = 2**63 - 1
 
 
 def propagate(program: Program, batch_size: int = 2) -> Shapes:
@@ -56,12 +64,58 @@ def _call(node: fx.Node, values: Shapes) -> Any:  # noqa: ANN401  # whatever the
     known = known_shape(node.target, args, kwargs)
     if known is not None:
         return known
+    if isinstance(node.target, torch._ops.OpOverload):  # noqa: SLF001  # torch has no public name
+        _check_num_parts(node, args)
+        _keep_on_meta(node.target, args, kwargs)
+    else:
+        _check_numbers(node, args)
     try:
         with torch.no_grad():
             value = node.target(*args, **kwargs)  # type: ignore[operator]
-    except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError) as error:
+    except _REFUSALS as error:
         reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         raise ModelRejectedError(
             f"{where(node)} does not accept its arguments: {reason}"
         ) from error
+    if isinstance(value, int) and abs(value) > _MAX_NUMBER:
+        raise ModelTooLargeError(f"{where(node)} makes a number past {_MAX_NUMBER}")
     return value
+
+
+def _keep_on_meta(target: torch._ops.OpOverload, args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Have operators that make tensors of numbers alone make them without memory too."""
+    has_tensor = any(isinstance(value, Tensor) for value in [*args, *kwargs.values()])
+    names = [argument.name for argument in target._schema.arguments]  # noqa: SLF001
+    if not has_tensor and "device" in names[len(args) :]:
+        kwargs["device"] = torch.device("meta")
+
+
+def _check_num_parts(node: fx.Node, args: list[Any]) -> None:
+    """Refuse to cut a value into more parts than memory has room for their descriptions."""
+    packet = getattr(node.target, "overloadpacket", None)
+    if packet not in _CUTS or not args or not isinstance(args[0], Tensor):
+        return
+    amount = args[1] if len(args) > 1 and isinstance(args[1], int) else 0
+    if packet in {_aten.chunk, _aten.tensor_split}:
+        num_parts = amount
+    elif packet is _aten.split:
+        num_parts = max(args[0].shape, default=0) // amount if amount > 0 else 0
+    else:
+        num_parts = args[0].shape[amount] if -args[0].dim() <= amount < args[0].dim() else 0
+    if num_parts > MAX_PARTS:
+        raise ModelTooLargeError(f"{where(node)} makes {num_parts} parts, at most {MAX_PARTS}")
+
+
+def _check_numbers(node: fx.Node, args: list[Any]) -> None:
+    """Python's own operators take numbers and tensors: of lists and strings they make large ones.
+
+    Raises:
+        ModelRejectedError: They are given something else.
+    """
+    accepted = (int, float, Tensor)
+    if node.target is operator.getitem:
+        is_fine = len(args) == 2 and isinstance(args[1], int)  # noqa: PLR2004  # of what, which
+    else:
+        is_fine = all(isinstance(value, accepted) for value in args)
+    if not is_fine:
+        raise ModelRejectedError(f"{where(node)} does not accept its arguments: not numbers")

@@ -1,13 +1,16 @@
 """The tensors of a ``.pt2`` file: raw little-endian bytes under declared shapes and strides."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from worker.engine.program.archive import Archive, ReaderLimits
+from worker.engine.errors import ModelTooLargeError
+from worker.engine.program.archive import Archive
 from worker.engine.program.document import Document
+from worker.engine.program.limits import ModelLimits
 
 # torch._export.serde.schema.ScalarType
 DTYPES = {
@@ -23,6 +26,7 @@ DTYPES = {
     13: torch.bfloat16,
 }
 _STRIDED = 7
+_MAX_SIZE = 2**40
 _TENSOR_NAME = r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+){0,63}"
 _MAX_NAME_LENGTH = 512
 
@@ -35,14 +39,51 @@ class StoredTensors:
     canonical: dict[str, str] = field(default_factory=dict)
 
 
-def read_tensors(archive: Archive, limits: ReaderLimits) -> StoredTensors:
+@dataclass(frozen=True)
+class _Layout:
+    """How a tensor lies in an entry's bytes."""
+
+    meta: Document
+    entry: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    offset: int
+    dtype: torch.dtype
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two names of the same tensor share."""
+        return (self.entry, self.shape, self.stride, self.offset, self.dtype)
+
+
+def read_tensors(archive: Archive, limits: ModelLimits) -> StoredTensors:
     """Return every weight and constant.
+
+    Every layout is known before the first byte is read, and every entry is read once, however many
+    tensors it is said to hold: work and memory are those of the file.
 
     Raises:
         ModelRejectedError: A payload is pickled or opaque, or its shape does not fit its bytes.
+        ModelTooLargeError: All tensors together have too many elements.
     """
     stored = StoredTensors()
+    layouts: dict[str, list[tuple[str, _Layout]]] = {}
+    for name, layout in _layouts(archive, stored, limits):
+        layouts.setdefault(layout.entry, []).append((name, layout))
+    _check_prefixes(stored)
+    for entry, found in layouts.items():
+        data = archive.read(entry)
+        for name, layout in found:
+            stored.tensors[name] = _tensor(layout, data)
+    return stored
+
+
+def _layouts(
+    archive: Archive, stored: StoredTensors, limits: ModelLimits
+) -> Iterator[tuple[str, _Layout]]:
+    """Yield the tensors by their canonical names, which ``stored`` learns."""
     seen: dict[tuple[object, ...], str] = {}
+    num_elements = 0
     for kind, stem in (("weights", "weight"), ("constants", "tensor")):
         entry = f"data/{kind}/model_{kind}_config.json"
         if entry not in archive and kind == "constants":
@@ -55,15 +96,17 @@ def read_tensors(archive: Archive, limits: ReaderLimits) -> StoredTensors:
             if payload["use_pickle"].value is not False:
                 payload.refuse("is pickled; only raw tensors are accepted")
             path = payload["path_name"].string(rf"{stem}_\d{{1,7}}")
-            meta = payload["tensor_meta"]
-            shape, stride, offset, dtype = _layout(meta, limits)
-            identity = (kind, path, tuple(shape), tuple(stride), offset, dtype)
-            stored.canonical[name] = seen.setdefault(identity, name)
-            if seen[identity] == name:
-                data = archive.read(f"data/{kind}/{path}")
-                stored.tensors[name] = _tensor(meta, data, shape, stride, offset, dtype)
-    _check_prefixes(stored)
-    return stored
+            layout = _layout(payload["tensor_meta"], f"data/{kind}/{path}", limits)
+            stored.canonical[name] = seen.setdefault(layout.identity, name)
+            if stored.canonical[name] != name:
+                continue
+            num_elements += math.prod(layout.shape)
+            if num_elements > limits.tensor_elements:
+                raise ModelTooLargeError(
+                    f"the tensors up to {name[:80]!r} have {num_elements} elements, at most "
+                    f"{limits.tensor_elements}"
+                )
+            yield name, layout
 
 
 def check_name(name: str, where: Document) -> None:
@@ -81,27 +124,23 @@ def read_dtype(meta: Document) -> torch.dtype:
     return dtype
 
 
-def _layout(meta: Document, limits: ReaderLimits) -> tuple[list[int], list[int], int, torch.dtype]:
+def _layout(meta: Document, entry: str, limits: ModelLimits) -> _Layout:
     if meta["layout"].integer() != _STRIDED:
         meta.refuse("only strided tensors are accepted")
     sizes, strides = meta["sizes"].list(), meta["strides"].list()
-    if len(sizes) > limits.max_tensor_rank or len(sizes) != len(strides):
+    if len(sizes) != len(strides):
         meta.refuse(f"rank {len(sizes)} with {len(strides)} strides")
-    high = limits.max_value_elements
-    shape = [size["as_int"].integer(0, high) for size in sizes]
-    stride = [step["as_int"].integer(0, high) for step in strides]
-    offset = meta["storage_offset"]["as_int"].integer(0, high)
-    return shape, stride, offset, read_dtype(meta["dtype"])
+    if len(sizes) > limits.tensor_rank:
+        raise ModelTooLargeError(f"{meta.path}: rank {len(sizes)}, at most {limits.tensor_rank}")
+    shape = tuple(size["as_int"].integer(0, _MAX_SIZE) for size in sizes)
+    stride = tuple(step["as_int"].integer(0, _MAX_SIZE) for step in strides)
+    offset = meta["storage_offset"]["as_int"].integer(0, _MAX_SIZE)
+    return _Layout(meta, entry, shape, stride, offset, read_dtype(meta["dtype"]))
 
 
-def _tensor(  # a tensor's own parts
-    meta: Document,
-    data: bytes,
-    shape: list[int],
-    stride: list[int],
-    offset: int,
-    dtype: torch.dtype,
-) -> Tensor:
+def _tensor(layout: _Layout, data: bytes) -> Tensor:
+    meta, dtype = layout.meta, layout.dtype
+    shape, stride, offset = layout.shape, layout.stride, layout.offset
     if len(data) % dtype.itemsize:
         meta.refuse(f"{len(data)} bytes are not a whole number of {dtype}")
     num_stored = len(data) // dtype.itemsize
@@ -111,7 +150,9 @@ def _tensor(  # a tensor's own parts
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
     # Fewer stored than shown means overlapping elements (a stride of 0): a bomb, not a weight.
     if last >= num_stored or num_elements > num_stored:
-        meta.refuse(f"shape {shape} needs more than the {num_stored} elements that are stored")
+        meta.refuse(
+            f"shape {list(shape)} needs more than the {num_stored} elements that are stored"
+        )
     flat = torch.frombuffer(bytearray(data), dtype=dtype)
     tensor = flat.as_strided(shape, stride, offset).contiguous().clone()
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):

@@ -78,4 +78,7 @@ def find_operator(target: str) -> Callable[..., Any] | None:
     if packet is None or match[2] not in packet.overloads():
         return None
     overload: Callable[..., Any] = getattr(packet, match[2])
+    # Of operators that write, only those that say so by their name: `functional` rewrites them.
+    if overload._schema.is_mutable and not match[1].endswith("_"):  # type: ignore[attr-defined]  # noqa: SLF001
+        return None
     return overload

@@ -16,12 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from worker.engine.errors import DataError
-from worker.pipeline.data.images import MAX_IMAGE_BYTES
-from worker.pipeline.data.raw import MAX_TOTAL_BYTES
+from app.contracts.settings import LimitSettings
+from worker.engine.errors import DataError, DataTooLargeError
+from worker.engine.zips import find_overlap, open_zip_file
 
-MAX_MEMBERS = 2_000_000
-MAX_RATIO = 100  # of one member; PNG, JPEG and WebP files do not deflate
 _SMALL_BYTES = 1024
 _CHUNK_BYTES = 1024**2
 _BLOCK_BYTES = 512
@@ -67,34 +65,37 @@ class Archive:
 
 
 @contextmanager
-def open_zip(path: Path) -> Iterator[Archive]:
+def open_zip(path: Path, limits: LimitSettings) -> Iterator[Archive]:
     """List a zip.
 
     Raises:
         DataError: It is none, it is damaged, or it holds what is not accepted.
+        DataTooLargeError: It is past a limit.
     """
-    with reading("zip"):
-        archive = zipfile.ZipFile(path)
-    with archive:
+    with path.open("rb") as source:
+        with reading("zip"):
+            archive = open_zip_file(source, limits.dataset_members, DataTooLargeError)
+        check_no_overlap("zip", archive.infolist(), path)
         infos = [info for info in archive.infolist() if not info.is_dir()]
-        _check_total("zip", len(infos), sum(info.file_size for info in infos))
+        _check_total("zip", len(infos), sum(info.file_size for info in infos), limits)
         for info in infos:
-            _check_zip_member(info)
+            _check_zip_member(info, limits)
 
         def read(member: Member) -> bytes:
             with reading("zip"), archive.open(infos[member.position]) as file:
-                return file.read(MAX_IMAGE_BYTES + 1)
+                return file.read(limits.image_file_bytes + 1)
 
         members = [Member(info.filename, info.file_size, i) for i, info in enumerate(infos)]
         yield Archive("zip", members, read)
 
 
 @contextmanager
-def open_tar(path: Path, scratch: Path) -> Iterator[Archive]:
+def open_tar(path: Path, scratch: Path, limits: LimitSettings) -> Iterator[Archive]:
     """List a tar; a gzipped one is inflated into ``scratch`` first, so that members can be found.
 
     Raises:
         DataError: It is none, it is damaged, or it holds what is not accepted.
+        DataTooLargeError: It is past a limit.
     """
     with path.open("rb") as file:
         head = file.read(6)
@@ -103,12 +104,12 @@ def open_tar(path: Path, scratch: Path) -> Iterator[Archive]:
             raise DataError(f"the tar is compressed with {name}; plain and gzip are accepted")
     if head.startswith(_GZIP):
         plain = scratch / "inflated.tar"
-        _inflate(path, plain)
+        _inflate(path, plain, limits)
     else:
         plain = path
     with plain.open("rb", buffering=0) as file:
         with reading("tar"):
-            members = list(_tar_members(file))
+            members = list(_tar_members(file, limits))
         yield Archive("tar", members, lambda member: _read_at(file, member))
     if plain is not path:
         plain.unlink()
@@ -123,6 +124,8 @@ def reading(kind: str) -> Iterator[None]:
     """
     try:
         yield
+    except DataError:
+        raise
     except _DAMAGED as error:
         raise DataError(f"the data set is not a {kind} file, or a damaged one") from error
 
@@ -136,31 +139,48 @@ def check_readable(info: zipfile.ZipInfo) -> None:
         raise DataError(f"entry {shown} is compressed in a way that is not accepted, use deflate")
 
 
-def _check_total(kind: str, num_members: int, num_bytes: int) -> None:
-    if not 0 < num_members <= MAX_MEMBERS:
-        raise DataError(f"the {kind} has {num_members} files, 1 to {MAX_MEMBERS} are accepted")
-    if num_bytes > MAX_TOTAL_BYTES:
-        raise DataError(f"the {kind} holds {num_bytes} bytes, at most {MAX_TOTAL_BYTES}")
+def check_no_overlap(kind: str, infos: list[zipfile.ZipInfo], path: Path) -> None:
+    """Raise `DataError` where two entries of a zip share bytes, or one is not in the file."""
+    overlapping = find_overlap(infos, path.stat().st_size)
+    if overlapping is not None:
+        shown = repr(overlapping.filename[:80])
+        raise DataError(f"entry {shown} of the {kind} overlaps another, or the end of the file")
 
 
-def _check_zip_member(info: zipfile.ZipInfo) -> None:
+def _check_total(kind: str, num_members: int, num_bytes: int, limits: LimitSettings) -> None:
+    if num_members == 0:
+        raise DataError(f"the {kind} has 0 files")
+    if num_members > limits.dataset_members:
+        raise DataTooLargeError(
+            f"the {kind} has {num_members} files, at most {limits.dataset_members}"
+        )
+    if num_bytes > limits.unpacked_bytes:
+        raise DataTooLargeError(
+            f"the {kind} holds {num_bytes} bytes, at most {limits.unpacked_bytes}"
+        )
+
+
+def _check_zip_member(info: zipfile.ZipInfo, limits: LimitSettings) -> None:
     shown = repr(info.filename[:80])
     check_readable(info)
     if stat.S_ISLNK(info.external_attr >> 16):
         raise DataError(f"entry {shown} is a link")
-    most = min(MAX_IMAGE_BYTES, MAX_RATIO * max(_SMALL_BYTES, info.compress_size))
+    most = min(
+        limits.image_file_bytes, limits.inflate_ratio * max(_SMALL_BYTES, info.compress_size)
+    )
     if info.file_size > most:
-        raise DataError(f"entry {shown} is {info.file_size} bytes, at most {most}")
+        raise DataTooLargeError(f"entry {shown} is {info.file_size} bytes, at most {most}")
 
 
-def _inflate(source: Path, target: Path) -> None:
-    most = min(MAX_TOTAL_BYTES, MAX_RATIO * max(_CHUNK_BYTES, source.stat().st_size))
+def _inflate(source: Path, target: Path, limits: LimitSettings) -> None:
+    num_packed = max(_CHUNK_BYTES, source.stat().st_size)
+    most = min(limits.unpacked_bytes, limits.inflate_ratio * num_packed)
     num_bytes = 0
     with gzip.open(source) as file, target.open("wb") as out:
         while chunk := _read_chunk(file):
             num_bytes += len(chunk)
             if num_bytes > most:
-                raise DataError(f"the tar inflates to more than {most} bytes")
+                raise DataTooLargeError(f"the tar inflates to more than {most} bytes")
             out.write(chunk)
 
 
@@ -179,16 +199,17 @@ class _ShortReads:
     def read(self, size: int) -> bytes:
         """Return ``size`` bytes."""
         if not 0 <= size <= _CHUNK_BYTES:
-            raise DataError(f"the tar has a header of {size} bytes, at most {_CHUNK_BYTES}")
+            raise DataTooLargeError(f"the tar has a header of {size} bytes, at most {_CHUNK_BYTES}")
         return self._read(size)
 
 
-def _tar_members(file: BinaryIO) -> Iterator[Member]:
+def _tar_members(file: BinaryIO, limits: LimitSettings) -> Iterator[Member]:
     num_members, total = 0, 0
     with tarfile.open(fileobj=_ShortReads(file), mode="r:") as archive:  # type: ignore[call-overload]
         while (info := archive.next()) is not None:
             archive.members.clear()  # it would keep all of them
             num_members += 1
+            _check_total("tar", num_members, total, limits)
             if info.isdir():
                 continue
             shown = repr(info.name[:80])
@@ -196,13 +217,14 @@ def _tar_members(file: BinaryIO) -> Iterator[Member]:
                 raise DataError(f"entry {shown} is a link")
             if not info.isreg() or info.issparse():
                 raise DataError(f"entry {shown} is a device, a pipe or a sparse file")
-            if not 0 <= info.size <= MAX_IMAGE_BYTES:
-                raise DataError(f"entry {shown} is {info.size} bytes, at most {MAX_IMAGE_BYTES}")
+            most = limits.image_file_bytes
+            if not 0 <= info.size <= most:
+                raise DataTooLargeError(f"entry {shown} is {info.size} bytes, at most {most}")
             total += info.size
-            _check_total("tar", num_members, total)
+            _check_total("tar", num_members, total, limits)
             yield Member(info.name, info.size, info.offset_data)
         end = os.pread(file.fileno(), _BLOCK_BYTES, archive.offset)
-    _check_total("tar", num_members, total)
+    _check_total("tar", num_members, total, limits)
     if end.strip(b"\0"):  # tarfile stops at a damaged header as if it were the end
         raise DataError(f"the tar is damaged at byte {archive.offset}")
 

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from worker.engine.errors import DataError
-from worker.pipeline.data.labels import MAX_CLASSES, MAX_LABEL_BYTES, Labels, to_labels
+from app.contracts.settings import LimitSettings
+from worker.engine.errors import DataError, DataTooLargeError
+from worker.pipeline.data.labels import Labels, check_label_values, to_labels
 from worker.pipeline.data.splits import SPLIT_NAMES, Split
 
 _MAX_NAME = 200
@@ -22,12 +23,19 @@ class LabelColumn:
         name: Of the column.
         type_: Its Arrow type.
         class_names: What whole numbers stand for, if the file says.
+        limits: What labels may take.
 
     Raises:
         DataError: No label has this type.
     """
 
-    def __init__(self, name: str, type_: Any, class_names: Sequence[str] | None) -> None:  # noqa: ANN401  # pyarrow has no types
+    def __init__(
+        self,
+        name: str,
+        type_: Any,  # noqa: ANN401  # pyarrow has no types
+        class_names: Sequence[str] | None,
+        limits: LimitSettings,
+    ) -> None:
         self._name = name
         self._is_text = _is_text(type_)
         self._is_list = _is_list(type_)
@@ -36,13 +44,15 @@ class LabelColumn:
         self._class_names = class_names
         self._numbers: dict[str, int] = {}  # of class names, in the order they are met
         self._parts: list[NDArray[Any]] = []
-        self._num_bytes = 0
+        self._num_values = 0
+        self._limits = limits
 
     def add(self, column: Any) -> None:  # noqa: ANN401  # likewise
         """Take the labels of the next rows.
 
         Raises:
-            DataError: One is missing, too long, or of another length than the others.
+            DataError: One is missing, or of another length than the others.
+            DataTooLargeError: One is too long, or they are too many.
         """
         if column.null_count > 0:
             raise DataError(f"column {self._name!r} does not have a value in every row")
@@ -52,28 +62,32 @@ class LabelColumn:
             part = self._matrix(column)
         else:
             part = column.to_numpy(zero_copy_only=False)
-        self._num_bytes += part.nbytes
-        if self._num_bytes > MAX_LABEL_BYTES:
-            raise DataError(f"the labels have more than {MAX_LABEL_BYTES} bytes")
+        self._num_values += part.size
+        check_label_values(self._num_values, self._limits)
         self._parts.append(part)
 
     def finish(self) -> Labels:
         """Return all labels; classes that are strings are numbered in the order of their names."""
         parts = [np.concatenate(self._parts)]
         if not self._is_text:
-            return to_labels(parts, self._class_names)
+            return to_labels(parts, self._class_names, self._limits)
         names = sorted(self._numbers)
         new = np.empty(len(names), np.int64)
         for number, name in enumerate(names):
             new[self._numbers[name]] = number
-        return to_labels([new[parts[0]]], names)
+        return to_labels([new[parts[0]]], names, self._limits)
 
     def _number(self, text: str) -> int:
         if len(text) > _MAX_NAME:
-            raise DataError(f"column {self._name!r} has a class name of {len(text)} characters")
+            raise DataTooLargeError(
+                f"column {self._name!r} has a class name of {len(text)} characters, at most "
+                f"{_MAX_NAME}"
+            )
         number = self._numbers.setdefault(text, len(self._numbers))
-        if number >= MAX_CLASSES:
-            raise DataError(f"column {self._name!r} has more than {MAX_CLASSES} class names")
+        if number >= self._limits.classes:
+            raise DataTooLargeError(
+                f"column {self._name!r} has more than {self._limits.classes} class names"
+            )
         return number
 
     def _matrix(self, column: Any) -> NDArray[Any]:  # noqa: ANN401  # likewise

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from app.contracts.settings import LimitSettings
 from worker.engine.errors import DataError
 from worker.pipeline.data.archives import Archive, Member
 from worker.pipeline.data.images import ImageTarget, decode_images
@@ -35,7 +36,7 @@ def read_folders(archive: Archive, target: ImageTarget, scratch: Path) -> RawDat
         DataError: A name leaves its folder, an image is no image or too large, a class is missing.
     """
     images = _images(archive)
-    labels = _labels(images)
+    labels = _labels(images, target.limits)
     split = _split(images, is_flat=labels.kind == "none")
     files = ((repr(i.member.name[:80]), archive.read(i.member)) for i in images)
     return RawData(decode_images(files, len(images), target, scratch / "images.bin"), labels, split)
@@ -76,7 +77,7 @@ def _without_wrapper(images: list[_Image]) -> list[_Image]:
     return [_Image(i.member, i.parts[1:]) for i in images] if is_wrapped else images
 
 
-def _labels(images: Sequence[_Image]) -> Labels:
+def _labels(images: Sequence[_Image], limits: LimitSettings) -> Labels:
     folders = [image.parts[:-1] for image in images]
     if all(not path or (len(path) == 1 and path[0] in SPLIT_NAMES) for path in folders):
         return Labels("none", None)
@@ -85,7 +86,8 @@ def _labels(images: Sequence[_Image]) -> Labels:
             raise DataError(f"entry {image.member.name[:80]!r} is in no class folder")
     names = sorted({path[-1] for path in folders})
     numbers = {name: number for number, name in enumerate(names)}
-    return to_labels([np.array([numbers[path[-1]] for path in folders], np.int64)], names)
+    values = np.array([numbers[path[-1]] for path in folders], np.int64)
+    return to_labels([values], names, limits)
 
 
 def _split(images: Sequence[_Image], *, is_flat: bool) -> NDArray[np.uint8] | None:

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engine.errors import DataError
+from app.contracts.settings import LimitSettings
+from worker.engine.errors import DataError, DataTooLargeError
 from worker.engine.retrain.options import LabelKind
 
-MAX_CLASSES = 100_000
-MAX_LABEL_BYTES = 1024**3  # labels stay in memory
 _MAX_RANK = 2
 
 
@@ -31,7 +30,9 @@ class Labels:
     class_names: tuple[str, ...] = ()
 
 
-def to_labels(parts: Sequence[NDArray[Any]], class_names: Sequence[str] | None = None) -> Labels:
+def to_labels(
+    parts: Sequence[NDArray[Any]], class_names: Sequence[str] | None, limits: LimitSettings
+) -> Labels:
     """Return the labels that arrays, one after the other, hold.
 
     Whole numbers (N,) are classes, whole numbers or booleans (N, K) several classes a sample,
@@ -40,10 +41,13 @@ def to_labels(parts: Sequence[NDArray[Any]], class_names: Sequence[str] | None =
     Args:
         parts: Arrays of labels; their kinds must agree.
         class_names: At least one for each class; None names them by their numbers.
+        limits: What labels may take; they stay in memory.
 
     Raises:
         DataError: They are no labels, or not of one kind.
+        DataTooLargeError: They are too many, or of too many classes.
     """
+    check_label_values(sum(part.size for part in parts), limits)
     kinds = {_kind(part) for part in parts}
     if len(kinds) > 1 or len({part.shape[1:] for part in parts}) > 1:
         shown = [f"{part.dtype} {part.shape}" for part in parts]
@@ -53,10 +57,24 @@ def to_labels(parts: Sequence[NDArray[Any]], class_names: Sequence[str] | None =
         return Labels(kind, np.concatenate([_numbers(part) for part in parts]))
     if kind == "multi_label":
         values = np.concatenate([_zeros_and_ones(part) for part in parts])
+        _check_num_classes(values.shape[1], limits)
         names = () if class_names is None else _names(class_names, values.shape[1])
         return Labels(kind, values, names)
-    values = np.concatenate([_classes(part) for part in parts])
+    values = np.concatenate([_classes(part, limits) for part in parts])
     return Labels(kind, values, _names(class_names, int(values.max()) + 1))
+
+
+def check_label_values(num_values: int, limits: LimitSettings) -> None:
+    """Raise `DataTooLargeError` where there are too many labels."""
+    if num_values > limits.label_values:
+        raise DataTooLargeError(f"there are {num_values} labels, at most {limits.label_values}")
+
+
+def _check_num_classes(num_classes: int, limits: LimitSettings) -> None:
+    if num_classes > limits.classes:
+        raise DataTooLargeError(
+            f"the labels tell {num_classes} classes apart, at most {limits.classes}"
+        )
 
 
 def _kind(y: NDArray[Any]) -> LabelKind:
@@ -71,10 +89,14 @@ def _kind(y: NDArray[Any]) -> LabelKind:
     return "classes" if y.ndim == 1 else "multi_label"
 
 
-def _classes(y: NDArray[Any]) -> NDArray[np.int64]:
+def _classes(y: NDArray[Any], limits: LimitSettings) -> NDArray[np.int64]:
     low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= MAX_CLASSES:
-        raise DataError(f"labels run from {low} to {high}; 0 to {MAX_CLASSES - 1} are accepted")
+    if low < 0:
+        raise DataError(f"labels run from {low} to {high}; classes count from 0")
+    if high >= limits.classes:
+        raise DataTooLargeError(
+            f"labels run from {low} to {high}; 0 to {limits.classes - 1} are accepted"
+        )
     return y.astype(np.int64)
 
 

@@ -9,7 +9,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from worker.engine.errors import DataError
+from app.contracts.settings import LimitSettings
+from worker.engine.errors import DataError, DataTooLargeError
+
+_MAX_RANK = 8
+_MAX_SIZE = 2**48
+_VALUE_BYTES = 8  # of a number; a string takes 4 for each character
 
 
 @dataclass(frozen=True)
@@ -32,15 +37,18 @@ class NpyArray:
     dtype: np.dtype[Any]
     is_fortran: bool
 
-    def load(self, max_bytes: int) -> NDArray[Any]:
+    def load(self, limits: LimitSettings) -> NDArray[Any]:
         """Return the whole array.
 
         Raises:
-            DataError: It has more than ``max_bytes``.
+            DataTooLargeError: It is larger than labels may be.
         """
-        num_bytes = prod(self.shape) * self.dtype.itemsize
-        if num_bytes > max_bytes:
-            raise DataError(f"member {self.name} has {num_bytes} bytes, at most {max_bytes}")
+        num_bytes, most = prod(self.shape) * self.dtype.itemsize, _VALUE_BYTES * limits.label_values
+        if num_bytes > most or prod(self.shape) > limits.label_values:
+            raise DataTooLargeError(
+                f"member {self.name} has {prod(self.shape)} values in {num_bytes} bytes, at most "
+                f"{limits.label_values} in {most}"
+            )
         values = np.fromfile(self.path, self.dtype, prod(self.shape), offset=self.offset)
         order: Any = "F" if self.is_fortran else "C"
         return values.astype(self.dtype.newbyteorder("="), copy=False).reshape(
@@ -60,13 +68,18 @@ def open_npy(path: Path, name: str) -> NpyArray:
             read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
             shape, is_fortran, dtype = read(file)
             offset = file.tell()
-    except (ValueError, TypeError, EOFError, OverflowError, KeyError) as error:
+    except Exception as error:  # of numpy, Python's parser and its tokenizer, for 10 kB of text
         raise _refused(name) from error
-    is_plain = not dtype.hasobject and dtype.kind != "V"
+    is_plain = not dtype.hasobject and dtype.kind != "V" and len(shape) <= _MAX_RANK
     num_bytes = prod(shape) * dtype.itemsize
-    if not is_plain or min(shape, default=0) < 0 or path.stat().st_size - offset != num_bytes:
+    if not is_plain or not _is_shape(shape) or path.stat().st_size - offset != num_bytes:
         raise _refused(name)
     return NpyArray(path, name, offset, tuple(int(n) for n in shape), dtype, is_fortran)
+
+
+def _is_shape(shape: tuple[int, ...]) -> bool:
+    """Return whether an array of this shape can exist, also where another size is 0."""
+    return min(shape, default=0) >= 0 and prod(max(size, 1) for size in shape) <= _MAX_SIZE
 
 
 def _refused(name: str) -> DataError:

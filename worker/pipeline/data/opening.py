@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.contracts.settings import LimitSettings
 from app.contracts.spec import PreprocessSpec, SplitSpec
 from worker.engine.errors import DataError
 from worker.pipeline.data.archives import open_tar, open_zip
@@ -11,6 +12,7 @@ from worker.pipeline.data.images import ImageTarget
 from worker.pipeline.data.npz import read_npz
 
 _DEFAULT_SPLIT = SplitSpec()
+_DEFAULT_LIMITS = LimitSettings()
 
 
 def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
@@ -19,7 +21,7 @@ def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
     preprocess: PreprocessSpec,
     scratch: Path,
     *,
-    image_pixels: int,
+    limits: LimitSettings = _DEFAULT_LIMITS,
     image_shape: tuple[int, ...] | None = None,
     split: SplitSpec = _DEFAULT_SPLIT,
 ) -> Dataset:
@@ -33,21 +35,22 @@ def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
         kind: ``npz``, ``zip``, ``tar`` (plain or gzipped) or ``parquet``.
         preprocess: How raw values become inputs.
         scratch: A private folder for unpacked arrays.
-        image_pixels: Most pixels an image may decode to.
+        limits: What is refused for its size.
         image_shape: (C, H, W) that images are decoded to, where the spec does not say.
         split: How samples are split where the file does not say.
 
     Raises:
-        DataError: The file is not what it should be; value and limit are named.
+        DataError: The file is not what it should be.
+        DataTooLargeError: It is past a limit; value and limit are named.
     """
-    target = ImageTarget(preprocess, image_pixels, image_shape)
+    target = ImageTarget(preprocess, limits, image_shape)
     if kind == "npz":
-        raw = read_npz(path, scratch)
+        raw = read_npz(path, scratch, limits)
     elif kind == "zip":
-        with open_zip(path) as archive:
+        with open_zip(path, limits) as archive:
             raw = read_folders(archive, target, scratch)
     elif kind == "tar":
-        with open_tar(path, scratch) as archive:
+        with open_tar(path, scratch, limits) as archive:
             raw = read_folders(archive, target, scratch)
     elif kind == "parquet":
         from worker.pipeline.data.parquet import read_parquet  # noqa: PLC0415  # pyarrow: 15 MB

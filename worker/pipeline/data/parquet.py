@@ -14,21 +14,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.engine.errors import DataError
+from app.contracts.settings import LimitSettings
+from worker.engine.errors import DataError, DataTooLargeError
 from worker.pipeline.data.columns import LabelColumn, SplitColumn
-from worker.pipeline.data.images import (
-    MAX_IMAGE_BYTES,
-    MAX_IMAGES,
-    ImageTarget,
-    decode_images,
-)
+from worker.pipeline.data.images import ImageTarget, decode_images
 from worker.pipeline.data.labels import Labels
-from worker.pipeline.data.raw import MAX_TOTAL_BYTES, RawData
+from worker.pipeline.data.raw import RawData
 
-MAX_RATIO = 100  # image files do not deflate
-_BATCH_ROWS = 8  # of at most `MAX_IMAGE_BYTES` each
+_BATCH_ROWS = 8
 _BUFFER_BYTES = 1024**2
 _MAX_THRIFT_BYTES = 100 * 1024**2
+_MAX_THRIFT_ITEMS = 1_000_000  # of one list: elements of the schema, row groups, columns
 _LABEL_NAMES = ("label", "y")
 _BINARY = (
     pa.types.is_binary,
@@ -42,20 +38,22 @@ def read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
     """Return the images (N, C, H, W) of a Parquet file, in the order of its rows.
 
     Raises:
-        DataError: A column is missing or of another type, an image is no image or too large.
+        DataError: A column is missing or of another type, an image is no image.
+        DataTooLargeError: It is past a limit.
     """
+    limits = target.limits
     with _reading():
         file = pq.ParquetFile(
             path,
             buffer_size=_BUFFER_BYTES,
             pre_buffer=False,
             thrift_string_size_limit=_MAX_THRIFT_BYTES,
-            thrift_container_size_limit=_MAX_THRIFT_BYTES,
+            thrift_container_size_limit=_MAX_THRIFT_ITEMS,
         )
     with file:
         with _reading():
             schema = file.schema_arrow
-            _check_sizes(file.metadata, path.stat().st_size)
+            _check_sizes(file.metadata, path.stat().st_size, limits)
         names = schema.names
         if "image" not in names or len(set(names)) != len(names):
             raise DataError(
@@ -63,10 +61,10 @@ def read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
             )
         image = _image_path(schema.field("image").type)
         label_name = next((name for name in _LABEL_NAMES if name in names), None)
-        labels = _label_column(schema, label_name)
+        labels = _label_column(schema, label_name, limits)
         split = SplitColumn() if "split" in names else None
         wanted = [image, *([label_name] if label_name else []), *(["split"] if split else [])]
-        files = _files(file, wanted, labels, split)
+        files = _files(file, wanted, labels, split, limits)
         rows = decode_images(files, file.metadata.num_rows, target, scratch / "images.bin")
     found = Labels("none", None) if labels is None else labels.finish()
     return RawData(rows, found, None if split is None else split.finish())
@@ -76,7 +74,7 @@ def read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
 def _reading() -> Iterator[None]:
     try:
         yield
-    except MemoryError:  # Arrow's own is one
+    except (DataError, MemoryError):  # Arrow's own is the latter
         raise
     except (pa.ArrowException, OSError, ValueError) as error:  # names need not be UTF-8
         raise DataError("the data set is not a Parquet file, or a damaged one") from error
@@ -95,10 +93,13 @@ def _image_path(type_: Any) -> str:  # noqa: ANN401  # pyarrow has no types
     )
 
 
-def _label_column(schema: Any, name: str | None) -> LabelColumn | None:  # noqa: ANN401  # likewise
+def _label_column(schema: Any, name: str | None, limits: LimitSettings) -> LabelColumn | None:  # noqa: ANN401  # likewise
     if name is None:
         return None
-    return LabelColumn(name, schema.field(name).type, _hugging_face_names(schema, name))
+    names = _hugging_face_names(schema, name)
+    if names is not None and len(names) > limits.classes:
+        raise DataTooLargeError(f"the file names {len(names)} classes, at most {limits.classes}")
+    return LabelColumn(name, schema.field(name).type, names, limits)
 
 
 def _hugging_face_names(schema: Any, name: str) -> list[str] | None:  # noqa: ANN401  # likewise
@@ -111,23 +112,26 @@ def _hugging_face_names(schema: Any, name: str) -> list[str] | None:  # noqa: AN
     return [str(n) for n in names] if isinstance(names, list) and names else None
 
 
-def _check_sizes(metadata: Any, num_bytes: int) -> None:  # noqa: ANN401  # likewise
-    if not 0 < metadata.num_rows <= MAX_IMAGES:
-        raise DataError(
-            f"the Parquet file has {metadata.num_rows} rows, 1 to {MAX_IMAGES} are accepted"
+def _check_sizes(metadata: Any, num_bytes: int, limits: LimitSettings) -> None:  # noqa: ANN401  # likewise
+    if metadata.num_rows <= 0:
+        raise DataError(f"the Parquet file has {metadata.num_rows} rows")
+    if metadata.num_rows > limits.samples:
+        raise DataTooLargeError(
+            f"the Parquet file has {metadata.num_rows} rows, 1 to {limits.samples} are accepted"
         )
     # Of the row groups alone: asking about a damaged column ends the process inside of pyarrow 26.
     total = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    most = min(MAX_TOTAL_BYTES, MAX_RATIO * max(_BUFFER_BYTES, num_bytes))
+    most = min(limits.unpacked_bytes, limits.inflate_ratio * max(_BUFFER_BYTES, num_bytes))
     if total > most:
-        raise DataError(f"the columns unpack to {total} bytes, at most {most}")
+        raise DataTooLargeError(f"the columns unpack to {total} bytes, at most {most}")
 
 
-def _files(
+def _files(  # what is read, and who is told
     file: Any,  # noqa: ANN401  # likewise
     wanted: list[str],
     labels: LabelColumn | None,
     split: SplitColumn | None,
+    limits: LimitSettings,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield a name for messages and the bytes of every image, and hand labels and splits on."""
     batches = file.iter_batches(_BATCH_ROWS, columns=wanted, use_threads=False)
@@ -142,14 +146,15 @@ def _files(
             if split is not None:
                 split.add(batch.column("split"))
         for scalar in batch.column("image"):
-            yield f"in row {row}", _bytes(scalar.as_py(), row)
+            yield f"in row {row}", _bytes(scalar.as_py(), row, limits)
             row += 1
 
 
-def _bytes(value: Any, row: int) -> bytes:  # noqa: ANN401  # bytes, or a struct of them
+def _bytes(value: Any, row: int, limits: LimitSettings) -> bytes:  # noqa: ANN401  # bytes, or a struct of them
     data = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(data, bytes) or not data:
         raise DataError(f"row {row} holds no image")
-    if len(data) > MAX_IMAGE_BYTES:
-        raise DataError(f"image in row {row} is {len(data)} bytes, at most {MAX_IMAGE_BYTES}")
+    most = limits.image_file_bytes
+    if len(data) > most:
+        raise DataTooLargeError(f"image in row {row} is {len(data)} bytes, at most {most}")
     return data

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from worker.pipeline.data.labels import Labels
 from worker.pipeline.data.rows import Rows
 
-MAX_TOTAL_BYTES = 64 * 1024**3  # of unpacked samples
-
 
 @dataclass(frozen=True)
 class RawData:

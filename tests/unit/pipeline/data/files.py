@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.contracts.settings import LimitSettings
 from app.contracts.spec import PreprocessSpec, SplitSpec
 from worker.pipeline.data import Dataset, open_dataset
 
@@ -30,7 +31,7 @@ def opened(
         kind,
         PreprocessSpec(**spec),
         scratch,
-        image_pixels=10_000,
+        limits=LimitSettings(image_pixels=10_000),
         split=split or SplitSpec(),
     )
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from app.contracts.errors import UnsupportedMediaError
-from app.uploads import Upload, check_dataset
+from app.spool import Upload
+from app.uploads import check_dataset
 from tests.unit.pipeline.data.files import npz, opened, parquet, png, png_of, tarred, zipped
 from worker.engine.errors import DataError
 from worker.pipeline.data import Split

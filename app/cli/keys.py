@@ -1,0 +1,164 @@
+"""``secateur keys``: make, list, rotate and revoke the bearer keys of the service's database."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from sqlalchemy.exc import DBAPIError
+
+from app.contracts.database import Sessions, create_database, create_sessions, current_time, reading
+from app.contracts.errors import ServiceError
+from app.contracts.settings import load_settings
+from app.contracts.tables import ApiKeyRow
+from app.keys import service
+from app.keys.scopes import SCOPES
+
+app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"(\d{1,9})([smhd]?)")
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds of a text such as ``90``, ``15m``, ``12h`` or ``30d``."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not a number of seconds, or one with s, m, h or d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+KeyId = Annotated[str, typer.Argument(help="The key's id, such as key_01JD….", metavar="ID")]
+
+
+@app.command("create")
+def create(
+    scope: Annotated[
+        list[str], typer.Option(help=f"What it may do, once or more: {', '.join(SCOPES)}.")
+    ],
+    tenant: Annotated[str, typer.Option(help="Whose things it sees.")] = service.DEFAULT_TENANT,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "cli",
+    expires_in: Annotated[
+        float | None,
+        typer.Option(parser=_seconds, metavar="SECONDS", help="Also 15m, 12h, 30d; unset: never."),
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make an API key and print it; it is shown this once."""
+    with _sessions() as sessions:
+        row, plaintext = service.create_key(sessions, tenant, name, scope, expires_in)
+    _print_secret(row, plaintext, is_json=as_json)
+
+
+@app.command("list")
+def list_(
+    tenant: Annotated[str | None, typer.Option(help="Of one tenant; unset: all.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """List keys, oldest first; secrets are not stored, so none is shown."""
+    with _sessions() as sessions:
+        rows = service.list_keys(sessions, tenant)
+        with reading(sessions) as session:
+            now = current_time(session)
+    if as_json:
+        typer.echo(json.dumps([{**_shown(row), "state": _state(row, now)} for row in rows]))
+        return
+    # An id is copied from here: narrow terminals fold the other columns.
+    id_column = Column("id", min_width=30, no_wrap=True)
+    table = Table(id_column, "tenant", "name", "scopes", "state", "expires", "last used")
+    for row in rows:
+        scopes, state = " ".join(row.scopes), _state(row, now)
+        times = (_time(row.expires_at) or "never", _time(row.last_used_at) or "never")
+        table.add_row(row.id, row.tenant, row.name, scopes, state, *times)
+    Console().print(table)
+
+
+@app.command("rotate")
+def rotate(
+    key_id: KeyId,
+    overlap: Annotated[
+        float,
+        typer.Option(
+            parser=_seconds, metavar="SECONDS", help="How long the old key stays valid; also 24h."
+        ),
+    ] = "1h",  # type: ignore[assignment]  # typer parses defaults as well
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make the successor of a key and print it; the old key dies after the overlap."""
+    with _sessions() as sessions:
+        old, new, plaintext = service.rotate_key(sessions, key_id, overlap)
+    _print_secret(new, plaintext, is_json=as_json)
+    if not as_json:
+        typer.echo(f"{old.id} is valid until {_time(old.expires_at)}.", err=True)
+
+
+@app.command("revoke")
+def revoke(key_id: KeyId, *, as_json: Json = False) -> None:
+    """Make a key invalid for good, at every API process within a second."""
+    with _sessions() as sessions:
+        row = service.revoke_key(sessions, key_id)
+    typer.echo(json.dumps(_shown(row)) if as_json else f"{row.id} is revoked.")
+
+
+@contextmanager
+def _sessions() -> Iterator[Sessions]:
+    engine = create_database(load_settings().database_url)
+    try:
+        yield create_sessions(engine)
+    except ServiceError as error:
+        typer.secho(f"secateur: {error.message}", fg="red", err=True)
+        raise typer.Exit(1) from error
+    except DBAPIError as error:
+        what = f"the database does not do this: {error.orig}; try secateur migrate"
+        typer.secho(f"secateur: {what}", fg="red", err=True)
+        raise typer.Exit(1) from error
+    finally:
+        engine.dispose()
+
+
+def _print_secret(row: ApiKeyRow, plaintext: str, *, is_json: bool) -> None:
+    """Print a new key on standard output and the rest beside it, so that ``$(…)`` takes the key."""
+    if is_json:
+        typer.echo(json.dumps({**_shown(row), "key": plaintext}))
+        return
+    typer.echo(plaintext)
+    end = _time(row.expires_at) or "it is revoked"
+    what = f"{row.id}: tenant {row.tenant}, {', '.join(row.scopes)}, until {end}"
+    typer.echo(f"{what}. The key is not shown again.", err=True)
+
+
+def _shown(row: ApiKeyRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "tenant": row.tenant,
+        "name": row.name,
+        "scopes": row.scopes,
+        "created_at": _time(row.created_at),
+        "expires_at": _time(row.expires_at),
+        "revoked_at": _time(row.revoked_at),
+        "last_used_at": _time(row.last_used_at),
+        "replaced_by": row.replaced_by,
+    }
+
+
+def _state(row: ApiKeyRow, now: float) -> str:
+    if row.revoked_at is not None:
+        return "revoked"
+    if not service.is_live(row, now):
+        return "expired"
+    return "valid" if row.replaced_by is None else "replaced"
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,55 @@
+"""W3C trace context: the id of a client's trace, from its request through a job to the log.
+
+A ``traceparent`` header names it. Who starts no trace gets none: requests and jobs have ids of
+their own.
+"""
+
+import re
+import secrets
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import structlog
+
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_INVALID_VERSION = "ff"
+_trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
+
+
+@dataclass(frozen=True)
+class TraceParent:
+    """What a client says of its trace: 32 hexadecimal digits, and two of flags."""
+
+    trace_id: str
+    flags: str
+
+    def child(self) -> str:
+        """Return the header that tells others about a step of ours."""
+        return f"00-{self.trace_id}-{secrets.token_hex(8)}-{self.flags}"
+
+
+def parse_traceparent(value: str) -> TraceParent | None:
+    """Return what a ``traceparent`` header says; None for what is none, which is to be ignored."""
+    match = _TRACEPARENT.fullmatch(value)
+    if match is None:
+        return None
+    version, trace_id, parent, flags, rest = match.groups()
+    if version == _INVALID_VERSION or (version == "00" and rest):
+        return None
+    if not int(trace_id, 16) or not int(parent, 16):
+        return None
+    return TraceParent(trace_id, flags)
+
+
+def current_trace_id() -> str | None:
+    """Return the id of the trace that this request or job belongs to."""
+    return _trace_id.get()
+
+
+def enter_trace(trace_id: str | None) -> None:
+    """Make what follows in this context, and its log, part of a trace, or of none."""
+    _trace_id.set(trace_id)
+    if trace_id is None:
+        structlog.contextvars.unbind_contextvars("trace_id")
+    else:
+        structlog.contextvars.bind_contextvars(trace_id=trace_id)

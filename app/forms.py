@@ -1,0 +1,185 @@
+"""Forms with files: each file goes where uploads go while it arrives, never through memory.
+
+Starlette's own parser keeps a megabyte of every file in memory and writes the rest twice.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.contracts.errors import InvalidInputError, TooLargeError
+from app.http.errors import BadRequestError
+from app.spool import Spool, Upload
+
+MAX_PART_HEADERS = 8
+MAX_PART_HEADER_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class FormLimits:
+    """What a form may hold.
+
+    Attributes:
+        files: Bytes accepted of each file, by the name of its field.
+        num_fields: Text fields.
+        field_bytes: Bytes of one text field.
+    """
+
+    files: Mapping[str, int]
+    num_fields: int
+    field_bytes: int
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a form held."""
+
+    fields: Mapping[str, str]
+    files: Mapping[str, Upload]
+
+
+@asynccontextmanager
+async def receive_form(request: Request, folder: Path, limits: FormLimits) -> AsyncIterator[Form]:
+    """Receive a form; its files exist until the block ends.
+
+    Raises:
+        BadRequestError: It is not multipart as RFC 7578 has it.
+        InvalidInputError: A file or field is not expected, or came twice.
+        TooLargeError: It is past a limit.
+    """
+    reader = _Reader(folder, limits)
+    try:
+        parser = reader.parser(request.headers.get("content-type", ""))
+        async for chunk in request.stream():
+            try:
+                parser.write(chunk)
+            except FormParserError as error:
+                raise BadRequestError(f"the form cannot be read: {error}") from error
+            await reader.write_pending()
+        if not reader.has_ended:
+            raise BadRequestError("the form ends in the middle of a part")
+        yield await reader.finish()
+    finally:
+        reader.discard()
+
+
+@dataclass
+class _Reader:
+    """Callbacks of the parser, which are not asynchronous: what must wait is queued."""
+
+    folder: Path
+    limits: FormLimits
+    has_ended: bool = False
+    _fields: dict[str, bytearray] = field(default_factory=dict)
+    _spools: dict[str, Spool] = field(default_factory=dict)
+    _pending: list[tuple[Spool, bytes]] = field(default_factory=list)
+    _header: tuple[bytes, bytes] = (b"", b"")
+    _disposition: bytes | None = None
+    _target: "bytearray | Spool | None" = None
+
+    def parser(self, content_type: str) -> MultipartParser:
+        """Return a parser that tells this reader.
+
+        Raises:
+            BadRequestError: The boundary is missing or not acceptable.
+        """
+        _, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary")
+        if not boundary:
+            raise BadRequestError("the form's Content-Type names no boundary")
+        try:
+            return MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin_part,
+                    "on_header_field": self._header_field,
+                    "on_header_value": self._header_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": self._part_data,
+                    "on_end": self._end,
+                },
+                max_header_count=MAX_PART_HEADERS,
+                max_header_size=MAX_PART_HEADER_BYTES,
+            )
+        except FormParserError as error:
+            raise BadRequestError(f"the form cannot be read: {error}") from error
+
+    async def write_pending(self) -> None:
+        for spool, data in self._pending:
+            await spool.write(data)
+        self._pending.clear()
+
+    async def finish(self) -> Form:
+        fields = {name: _decoded(bytes(data), name) for name, data in self._fields.items()}
+        return Form(fields, {name: await spool.finish() for name, spool in self._spools.items()})
+
+    def discard(self) -> None:
+        for spool in self._spools.values():
+            spool.discard()
+
+    def _begin_part(self) -> None:
+        self._header, self._disposition, self._target = (b"", b""), None, None
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header = (self._header[0] + data[start:end], self._header[1])
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header = (self._header[0], self._header[1] + data[start:end])
+
+    def _end_header(self) -> None:
+        name, value = self._header
+        if name.lower() == b"content-disposition":
+            self._disposition = value
+        self._header = (b"", b"")
+
+    def _end_headers(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"name" not in options:
+            raise BadRequestError("a part of the form has no name")
+        name = _decoded(options[b"name"], "name")
+        if name in self._fields or name in self._spools:
+            raise InvalidInputError(f"the form has {name[:64]!r} twice")
+        if b"filename" in options:
+            self._target = self._begin_file(name, _decoded(options[b"filename"], "filename"))
+        else:
+            self._target = self._begin_field(name)
+
+    def _begin_file(self, name: str, filename: str) -> Spool:
+        limit = self.limits.files.get(name)
+        if limit is None:
+            raise InvalidInputError(
+                f"the form has a file {name[:64]!r}; accepted are {sorted(self.limits.files)}"
+            )
+        self._spools[name] = Spool(self.folder, limit, filename)
+        return self._spools[name]
+
+    def _begin_field(self, name: str) -> bytearray:
+        if len(self._fields) >= self.limits.num_fields:
+            raise TooLargeError(f"the form has more than {self.limits.num_fields} fields")
+        self._fields[name] = bytearray()
+        return self._fields[name]
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if isinstance(self._target, Spool):
+            self._pending.append((self._target, data[start:end]))
+        elif self._target is not None:
+            self._target += data[start:end]
+            if len(self._target) > self.limits.field_bytes:
+                most = self.limits.field_bytes
+                raise TooLargeError(f"a field of the form has more than the {most} bytes accepted")
+
+    def _end(self) -> None:
+        self.has_ended = True
+
+
+def _decoded(data: bytes, what: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"{what[:64]!r} of the form is not UTF-8") from error

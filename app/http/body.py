@@ -1,0 +1,150 @@
+"""Counts a body while it streams in: its bytes, its time, its depth, and what all of them hold."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from app.contracts.errors import TooLargeError
+from app.contracts.settings import HttpSettings, LimitSettings
+from app.http.depth import DepthMeter
+from app.http.errors import BusyError, JsonTooDeepError, TooSlowError
+from app.http.leaving import CYCLE
+
+# Multipart boundaries and part headers on top of the file itself.
+_ENVELOPE_BYTES = 64 * 1024
+
+
+@dataclass
+class _Held:
+    """Bytes of all bodies that are kept in memory now."""
+
+    num_bytes: int = 0
+
+
+class BodyMiddleware:
+    """Refuses a body that is past a limit of its route, at the byte that is too many."""
+
+    def __init__(self, app: ASGIApp, http: HttpSettings, limits: LimitSettings) -> None:
+        self._app, self._http = app, http
+        self._files = _file_limits(limits)
+        self._limit_of = _limit_of(limits, self._files)
+        self._held = _Held()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        is_json = "json" in headers.get("content-type", "")
+        is_inference = scope["path"].endswith("/infer")  # its parsers bring a limit on depth
+        body = _Body(
+            receive,
+            self._http,
+            self._limit_of(scope["path"]),
+            declared=headers.get("content-length", ""),
+            meter=DepthMeter(self._http.json_depth) if is_json and not is_inference else None,
+            held=None if scope["path"] in self._files and not is_json else self._held,
+            cycle=scope.get(CYCLE),
+        )
+        try:
+            await self._app(scope, body.receive, send)
+        finally:
+            body.let_go()
+
+
+class _Body:
+    def __init__(  # noqa: PLR0913  # what one body is measured by
+        self,
+        receive: Receive,
+        http: HttpSettings,
+        limit: int,
+        *,
+        declared: str,
+        meter: DepthMeter | None,
+        held: _Held | None,
+        cycle: RequestResponseCycle | None,
+    ) -> None:
+        self._receive, self._http, self._limit = receive, http, limit
+        self._declared, self._meter, self._held = declared, meter, held
+        self._cycle = cycle
+        self._num_bytes, self._waited, self._is_complete = 0, 0.0, False
+
+    async def receive(self) -> Message:
+        if self._is_complete:
+            return await self._receive()  # the client's leaving, which may take as long as it likes
+        if self._declared.isdigit() and int(self._declared) > self._limit:
+            raise TooLargeError(
+                f"the body has {self._declared} bytes, at most {self._limit} are accepted"
+            )
+        message = await self._next()
+        if message["type"] == "http.request":
+            self._is_complete = not message.get("more_body", False)
+            self._count(message.get("body", b""))
+        return message
+
+    def let_go(self) -> None:
+        if self._held is not None:
+            self._held.num_bytes -= self._num_bytes
+
+    async def _next(self) -> Message:
+        """Wait for bytes, for as long as those that came before have earned."""
+        if self._has_arrived():
+            return await self._receive()  # at once: no timer for what takes no time
+        http, clock = self._http, asyncio.get_running_loop().time
+        earned = http.body_grace_seconds + self._num_bytes / http.body_bytes_per_second
+        started = clock()
+        try:
+            async with asyncio.timeout(min(http.body_stall_seconds, earned - self._waited)):
+                return await self._receive()
+        except TimeoutError as error:
+            self._waited += clock() - started
+            raise TooSlowError(
+                f"{self._num_bytes} bytes of the body came in {self._waited:.0f} s: at least "
+                f"{http.body_bytes_per_second} a second are expected, and no pause of "
+                f"{http.body_stall_seconds:g} s"
+            ) from error
+        finally:
+            self._waited += clock() - started
+
+    def _has_arrived(self) -> bool:
+        return self._cycle is not None and not self._cycle.more_body
+
+    def _count(self, chunk: bytes) -> None:
+        self._num_bytes += len(chunk)
+        if self._held is not None:
+            self._held.num_bytes += len(chunk)
+        if self._num_bytes > self._limit:
+            raise TooLargeError(f"the body has more than the {self._limit} bytes that are accepted")
+        if self._held is not None and self._held.num_bytes > self._http.buffered_bytes:
+            raise BusyError(
+                f"bodies of more than {self._http.buffered_bytes} bytes are being read at once"
+            )
+        if self._meter is not None:
+            self._meter.feed(chunk)
+            if self._is_complete and self._meter.is_too_deep():
+                raise JsonTooDeepError(
+                    f"the JSON nests deeper than the {self._http.json_depth} levels accepted"
+                )
+
+
+def _file_limits(limits: LimitSettings) -> dict[str, int]:
+    """Return the limits of the routes whose bodies go to disk and not to memory."""
+    return {
+        "/v1/models": limits.model_bytes + _ENVELOPE_BYTES,
+        "/v1/datasets": limits.dataset_bytes + _ENVELOPE_BYTES,
+        "/v1/jobs": limits.model_bytes + limits.dataset_bytes + _ENVELOPE_BYTES,
+    }
+
+
+def _limit_of(limits: LimitSettings, by_path: dict[str, int]) -> Callable[[str], int]:
+    def limit_of(path: str) -> int:
+        if path in by_path:
+            return by_path[path]
+        return limits.infer_bytes if path.endswith("/infer") else limits.json_bytes
+
+    return limit_of

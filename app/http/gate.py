@@ -1,0 +1,136 @@
+"""Refuses what can be judged by its head alone, and what there is no room for."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.contracts.errors import ServiceError
+from app.contracts.settings import HttpSettings
+from app.errors import problem
+from app.http.errors import (
+    BadRequestError,
+    BusyError,
+    HeadersTooLargeError,
+    UnknownHostError,
+    UnsupportedEncodingError,
+    UrlTooLongError,
+)
+
+ALIVE_PATH = "/healthz"  # answers however busy the process is
+_INFERENCE_PROTOCOL = "/v2/"  # inflates by itself, up to a limit
+_EVENT_STREAM = b"text/event-stream"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NUL = re.compile(rb"%00|\x00")
+_HEADER_OVERHEAD = len(": \r\n")
+
+
+class GateMiddleware:
+    """Lets a request in, or says why not."""
+
+    def __init__(self, app: ASGIApp, http: HttpSettings, hosts: tuple[str, ...]) -> None:
+        """Wrap ``app``.
+
+        Args:
+            app: What is behind the gate.
+            http: The limits.
+            hosts: Names that a Host header may have; empty: any.
+        """
+        self._app, self._http = app, http
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._num_requests = self._num_streams = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+            room = self._take_room(scope)
+            room.__enter__()
+        except ServiceError as error:
+            await problem(scope, error)(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            room.__exit__(None, None, None)
+
+    def _check(self, scope: Scope) -> None:
+        self._check_url(scope)
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if len(headers) > self._http.num_headers:
+            raise HeadersTooLargeError(
+                f"the request has {len(headers)} headers, at most {self._http.num_headers} are "
+                "accepted"
+            )
+        num_bytes = sum(len(name) + len(value) + _HEADER_OVERHEAD for name, value in headers)
+        if num_bytes > self._http.header_bytes:
+            raise HeadersTooLargeError(
+                f"the headers have {num_bytes} bytes, at most {self._http.header_bytes} are "
+                "accepted"
+            )
+        self._check_host([value for name, value in headers if name == b"host"], scope)
+        encodings = [value for name, value in headers if name == b"content-encoding"]
+        if encodings and not scope["path"].startswith(_INFERENCE_PROTOCOL):
+            _check_encoding(b",".join(encodings))
+
+    def _check_url(self, scope: Scope) -> None:
+        path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
+        for what, sent, limit in (
+            ("path", path, self._http.path_bytes),
+            ("query", query, self._http.query_bytes),
+        ):
+            if len(sent) > limit:
+                raise UrlTooLongError(
+                    f"the {what} has {len(sent)} bytes, at most {limit} are accepted"
+                )
+        if _CONTROL.search(scope["path"]):
+            raise BadRequestError("the path holds a control character")
+        if _NUL.search(query):
+            raise BadRequestError("the query holds a NUL character")
+
+    def _check_host(self, sent: list[bytes], scope: Scope) -> None:
+        if len(sent) > 1 or (not sent and scope.get("http_version") == "1.1"):
+            raise BadRequestError(f"the request has {len(sent)} Host headers, not one")
+        if not self._hosts or not sent:
+            return
+        name = sent[0].decode("latin-1").lower()
+        name = name[: name.find("]") + 1] if name.startswith("[") else name.partition(":")[0]
+        if name not in self._hosts:
+            raise UnknownHostError(f"this service is not {name[:100]!r}")
+
+    @contextmanager
+    def _take_room(self, scope: Scope) -> Iterator[None]:
+        if scope["path"] == ALIVE_PATH:
+            yield
+            return
+        if self._num_requests >= self._http.concurrent_requests:
+            raise BusyError(
+                f"{self._num_requests} requests are being answered, and no more are at once"
+            )
+        is_stream = _asks_for_events(scope)
+        if is_stream and self._num_streams >= self._http.event_streams:
+            raise BusyError(f"{self._num_streams} event streams are open, and no more are at once")
+        self._num_requests += 1
+        self._num_streams += is_stream
+        try:
+            yield
+        finally:
+            self._num_requests -= 1
+            self._num_streams -= is_stream
+
+
+def _check_encoding(sent: bytes) -> None:
+    names = {name.strip().lower() for name in sent.split(b",")}
+    if names - {b"identity", b""}:
+        shown = sent.decode("latin-1")[:100]
+        raise UnsupportedEncodingError(f"the body is encoded as {shown!r}; send it as it is")
+
+
+def _asks_for_events(scope: Scope) -> bool:
+    return scope["path"].endswith("/events") and any(
+        name == b"accept" and _EVENT_STREAM in value for name, value in scope["headers"]
+    )

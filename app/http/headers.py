@@ -1,0 +1,45 @@
+"""Headers that every answer carries, unless the route has set its own."""
+
+from urllib.parse import quote
+
+from starlette.types import Message
+
+_NOTHING = "default-src 'none'; frame-ancestors 'none'"
+# FastAPI's pages load their script and style from one CDN, and start it inline.
+_CDN = "https://cdn.jsdelivr.net"
+_DOCS = (
+    f"default-src 'none'; script-src {_CDN} 'unsafe-inline'; style-src {_CDN} 'unsafe-inline' "
+    "https://fonts.googleapis.com; font-src https://fonts.gstatic.com; worker-src blob:; "
+    "img-src data: https://fastapi.tiangolo.com https://cdn.redoc.ly; connect-src 'self'; "
+    "frame-ancestors 'none'"
+)
+_DOCS_PATHS = {"/docs", "/redoc"}
+
+_DEFAULTS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", _NOTHING.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    # Answers belong to one key. They may be kept by that client, and are asked for again.
+    (b"cache-control", b"private, no-cache"),
+)
+
+
+def complete_headers(message: Message, path: str, request_id: str) -> None:
+    """Add what is missing to the head of an answer."""
+    headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
+    present = {name for name, _ in headers}
+    headers.append((b"x-request-id", request_id.encode()))
+    if path in _DOCS_PATHS and b"content-security-policy" not in present:
+        headers.append((b"content-security-policy", _DOCS.encode()))
+        present.add(b"content-security-policy")
+    headers += [pair for pair in _DEFAULTS if pair[0] not in present]
+    message["headers"] = headers
+
+
+def attachment(filename: str) -> str:
+    """Return a ``Content-Disposition`` (RFC 6266): a plain name, and the real one (RFC 8187)."""
+    kept = "".join(c if c.isascii() and c.isprintable() else "_" for c in filename)
+    for special in '"\\%':
+        kept = kept.replace(special, "_")
+    return f"attachment; filename=\"{kept}\"; filename*=UTF-8''{quote(filename, safe='')}"

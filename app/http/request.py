@@ -1,0 +1,95 @@
+"""An id, the common headers and one line in the log for every request; 500 for what broke."""
+
+import random
+import time
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from ulid import ULID
+
+from app.contracts.tracing import TraceParent, enter_trace, parse_traceparent
+from app.errors import unexpected_problem
+from app.http.headers import complete_headers
+from app.http.hot import HotRoute
+from app.metrics.instruments import UNKNOWN_ROUTE, Metrics
+
+log = structlog.get_logger(__name__)
+
+_CLIENT_LEFT = 499  # nginx's number, for log and metrics alone
+_FIRST_ERROR = 400
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+class RequestMiddleware:
+    """Gives every request an id, and logs how it ended."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+        # Not secrets: no system call for each of them.
+        self._random = random.Random()  # noqa: S311
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = self._new_id()
+        scope.setdefault("state", {})["request_id"] = request_id
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        trace = _trace_of(scope)
+        enter_trace(None if trace is None else trace.trace_id)
+        started, status = time.perf_counter(), 500
+        has_started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status, has_started
+            if message["type"] == "http.response.start":
+                status, has_started = int(message["status"]), True
+                complete_headers(message, scope["path"], request_id)
+                if trace is not None:
+                    message["headers"].append((b"traceparent", trace.child().encode()))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = _CLIENT_LEFT
+        except Exception:
+            log.exception("request.failed")
+            if has_started:  # too late for an answer: the server cuts the connection
+                raise
+            await unexpected_problem(scope)(scope, receive, send_with_headers)
+        finally:
+            self._finish(scope, status, time.perf_counter() - started)
+
+    def _new_id(self) -> str:
+        milliseconds = int(time.time() * 1000)
+        number = (milliseconds << 80) | self._random.getrandbits(80)
+        return f"req_{ULID(number.to_bytes(16, 'big'))}"
+
+    def _finish(self, scope: Scope, status: int, seconds: float) -> None:
+        method, route = scope["method"], scope.get("route")
+        self._metrics.observe_request(
+            method if method in _METHODS else "other",
+            UNKNOWN_ROUTE if route is None else route.path,
+            status,
+            seconds,
+        )
+        # An answered inference is in the metrics; a line for each took a tenth of the time.
+        is_routine = isinstance(route, HotRoute) and status < _FIRST_ERROR
+        (log.debug if is_routine else log.info)(
+            "request.done",
+            method=method,
+            path=scope["path"],
+            status=status,
+            seconds=round(seconds, 4),
+        )
+
+
+def _trace_of(scope: Scope) -> TraceParent | None:
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return parse_traceparent(value.decode("latin-1"))
+    return None

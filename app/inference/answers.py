@@ -1,0 +1,92 @@
+"""From predictions to bodies: scores as JSON or ``.npy``, labels for images."""
+
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from starlette.responses import Response
+
+from app.inference import npy
+from app.inference.service import Answer, Prediction
+from app.inference.tensors import invalid
+
+_SCORES_RANK = 2
+
+
+def outputs_answer(answer: Answer) -> Response:
+    """Return the outputs as nested lists."""
+    return _json(answer, {"outputs": _outputs(answer.prediction)})
+
+
+def labels_answer(answer: Answer, top_k: int) -> Response:
+    """Return the best classes of every image; plain outputs where there are no scores."""
+    labels = _labels(answer.prediction, top_k)
+    return outputs_answer(answer) if labels is None else _json(answer, {"labels": labels})
+
+
+def npy_answer(answer: Answer) -> Response:
+    """Return the one output as a ``.npy`` file.
+
+    Raises:
+        InvalidInputError: There are several, or two networks were asked for.
+    """
+    prediction = answer.prediction
+    if len(prediction.outputs) != 1 or answer.base is not None:
+        raise invalid("/", "a .npy file holds one array: ask for JSON, or use /v2")
+    data = npy.to_npy(next(iter(prediction.outputs.values())))
+    head = {"X-Model": prediction.model.id, "X-Model-Version": prediction.model.version}
+    return Response(data, headers=head, media_type=npy.MEDIA_TYPE)
+
+
+def _outputs(prediction: Prediction) -> Any:  # noqa: ANN401  # JSON
+    found = {name: _plain(array) for name, array in prediction.outputs.items()}
+    return next(iter(found.values())) if len(found) == 1 else found
+
+
+def _plain(array: NDArray[Any]) -> Any:  # noqa: ANN401  # JSON
+    if array.dtype.kind not in "fiub" or array.dtype == np.float16:  # orjson writes these as lists
+        return array.tolist()
+    return np.ascontiguousarray(array)
+
+
+def _labels(prediction: Prediction, top_k: int) -> list[list[dict[str, Any]]] | None:
+    scores = next(iter(prediction.outputs.values()))
+    if scores.ndim != _SCORES_RANK or scores.dtype.kind != "f":
+        return None
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
+    names = prediction.model.class_names or ()
+    return [
+        [
+            {
+                "label": names[index] if index < len(names) else str(index),
+                "index": index,
+                "score": float(row[index]),
+            }
+            for index in np.argsort(-row, kind="stable")[:top_k].tolist()
+        ]
+        for row in probabilities
+    ]
+
+
+def _json(answer: Answer, body: dict[str, Any]) -> Response:
+    model = answer.prediction.model
+    whole: dict[str, Any] = {"model": model.id, "version": model.version, **body}
+    if answer.base is not None and answer.comparison is not None:
+        base = answer.base
+        whole["base"] = {
+            "model": base.model.id,
+            "version": base.model.version,
+            "outputs": _outputs(base),
+        }
+        whole["comparison"] = {
+            "agreement": answer.comparison.agreement,
+            "max_difference": answer.comparison.max_difference,
+            "seconds": {
+                "base": base.compute_seconds,
+                "pruned": answer.prediction.compute_seconds,
+            },
+        }
+    data = orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(data, media_type="application/json")

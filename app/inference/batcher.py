@@ -1,0 +1,281 @@
+"""Requests for one model, gathered into batches: idle → run at once, busy → accumulate.
+
+Pure asyncio: what computes is handed in, nothing here blocks, all of it runs on one event loop.
+Items are counted on dimension 0. Only requests whose shapes, types and wanted outputs are the same
+share a batch. Cancelled and expired requests leave the queue before they run.
+"""
+
+import asyncio
+import math
+from bisect import insort
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+from starlette.requests import ClientDisconnect
+
+from app.contracts.errors import DeadlineError, OverloadedError
+from app.http.leaving import HasLeft
+from app.inference.tensors import Arrays
+
+Outputs = tuple[str, ...] | None
+# Starts a run of one batch; the future gives each request's outputs, and the seconds it took.
+Compute = Callable[[Sequence[Arrays], Outputs], "asyncio.Future[tuple[Sequence[Arrays], float]]"]
+
+_SMOOTHING = 0.2
+
+
+@dataclass(frozen=True)
+class BatchLimits:
+    """What a batch and the queue before it may hold.
+
+    Attributes:
+        max_items: Of a batch; 1: nothing is ever batched.
+        queue_items: Waiting. A request is taken into an empty queue whatever its size.
+        queue_bytes: Waiting.
+    """
+
+    max_items: int
+    queue_items: int
+    queue_bytes: int
+
+
+@dataclass(frozen=True)
+class Computed:
+    """One request's part of a batch."""
+
+    outputs: Arrays
+    queue_seconds: float
+    compute_seconds: float
+    batch_size: int
+
+
+class Slots:
+    """Runs that may be under way at once; batchers that wait for one take turns."""
+
+    def __init__(self, number: int) -> None:
+        self._number = self._free = number
+        self._waiting: deque[Batcher] = deque()
+
+    @property
+    def are_idle(self) -> bool:
+        """Whether a run could start now and leave room for another, if there can be two at all."""
+        return self._free >= min(2, self._number)
+
+    def ask(self, batcher: "Batcher") -> None:
+        """Have a batcher start a run: now, or when its turn comes."""
+        if self._free:
+            self._free -= 1
+            self._hand_to(batcher)
+        elif batcher not in self._waiting:
+            self._waiting.append(batcher)
+
+    def give_back(self) -> None:
+        """End a run; the next in turn gets its place."""
+        if self._waiting:
+            self._hand_to(self._waiting.popleft())
+        else:
+            self._free += 1
+
+    def _hand_to(self, batcher: "Batcher") -> None:
+        if not batcher.start():
+            self.give_back()
+        elif batcher.num_waiting:
+            self.ask(batcher)
+
+
+@dataclass(eq=False)
+class _Entry:
+    arrays: Arrays
+    outputs: Outputs
+    kind: object
+    num_items: int
+    num_bytes: int
+    rank: tuple[int, int]
+    queued_at: float
+    answer: "asyncio.Future[Computed]"
+    timer: asyncio.TimerHandle | None = None
+    has_left: HasLeft | None = None
+
+
+class Batcher:
+    """The queue of one model."""
+
+    def __init__(self, compute: Compute, limits: BatchLimits, slots: Slots) -> None:
+        self._compute, self.limits, self._slots = compute, limits, slots
+        self._loop = asyncio.get_running_loop()
+        self._queue: list[_Entry] = []  # sorted by rank
+        self._numbers = count()
+        self._num_items = self._num_bytes = 0
+        self._seconds_per_item = 0.0
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._queue)
+
+    async def submit(
+        self,
+        arrays: Arrays,
+        outputs: Outputs = None,
+        *,
+        priority: int = 0,
+        deadline: float | None = None,
+        has_left: HasLeft | None = None,
+    ) -> Computed:
+        """Compute the outputs of one request.
+
+        Args:
+            arrays: By input name, checked.
+            outputs: Names; None: all.
+            priority: Higher goes first; equals go in the order they came.
+            deadline: By the event loop's clock: after it, nobody wants the answer.
+            has_left: Says whether the client has hung up; asked before it would run.
+
+        Raises:
+            OverloadedError: The queue is full.
+            DeadlineError: The deadline passed before it ran.
+            ClientDisconnect: The client hung up before it ran.
+        """
+        entry = self._entry(arrays, outputs, priority)
+        entry.has_left = has_left
+        self._admit(entry, deadline)
+        self._slots.ask(self)
+        try:
+            return await entry.answer
+        finally:
+            if entry.timer is not None:
+                entry.timer.cancel()
+            if entry.answer.cancelled() and entry in self._queue:
+                self._remove(entry)
+
+    def start(self) -> bool:
+        """Run the next batch; return whether there was one. Called by `Slots`."""
+        batch = self._take()
+        if not batch:
+            return False
+        started = self._loop.time()
+        run = self._compute([entry.arrays for entry in batch], batch[0].outputs)
+        run.add_done_callback(partial(self._end, batch, started))
+        return True
+
+    def _entry(self, arrays: Arrays, outputs: Outputs, priority: int) -> _Entry:
+        values = tuple(arrays.items())
+        return _Entry(
+            arrays,
+            outputs,
+            (outputs, *((name, a.dtype, a.shape[1:]) for name, a in values)),
+            max((len(a) if a.ndim else 1 for _, a in values), default=1),
+            sum(a.nbytes for _, a in values),
+            (-priority, next(self._numbers)),
+            self._loop.time(),
+            self._loop.create_future(),
+        )
+
+    def _admit(self, entry: _Entry, deadline: float | None) -> None:
+        limits = self.limits
+        if deadline is not None:
+            self._refuse_late(deadline)
+            entry.timer = self._loop.call_at(deadline, self._expire, entry)
+        if self._queue and (
+            self._num_items + entry.num_items > limits.queue_items
+            or self._num_bytes + entry.num_bytes > limits.queue_bytes
+        ):
+            if entry.timer is not None:
+                entry.timer.cancel()
+            seconds = self._seconds_per_item * self._num_items
+            raise OverloadedError(
+                f"{self._num_items} items wait for this model, at most {limits.queue_items} items "
+                f"and {limits.queue_bytes} bytes may",
+                retry_after_seconds=max(1.0, math.ceil(seconds)),
+            )
+        insort(self._queue, entry, key=lambda e: e.rank)
+        self._num_items += entry.num_items
+        self._num_bytes += entry.num_bytes
+
+    def _refuse_late(self, deadline: float) -> None:
+        late = self._loop.time() - deadline
+        if late >= 0:
+            raise DeadlineError(f"the request's deadline passed {late:.3f} s before it came")
+
+    def _expire(self, entry: _Entry) -> None:
+        if entry in self._queue and not entry.answer.done():
+            self._remove(entry)
+            waited = self._loop.time() - entry.queued_at
+            entry.answer.set_exception(
+                DeadlineError(f"the request's deadline passed after {waited:.3f} s in the queue")
+            )
+
+    def _take(self) -> list[_Entry]:
+        """Take the first in line and those behind it that can go with it."""
+        queue, num_items = self._queue, 0
+        batch: list[_Entry] = []
+        rest: list[_Entry] = []
+        for place, entry in enumerate(queue):
+            if entry.answer.done():  # cancelled a moment ago
+                self._forget(entry)
+            elif entry.has_left is not None and entry.has_left():
+                self._forget(entry)
+                entry.answer.set_exception(ClientDisconnect())
+            elif not batch:
+                batch.append(entry)
+                num_items = entry.num_items
+            elif num_items >= self.limits.max_items:
+                rest += queue[place:]
+                break
+            elif (
+                entry.kind == batch[0].kind and num_items + entry.num_items <= self.limits.max_items
+            ):
+                batch.append(entry)
+                num_items += entry.num_items
+            else:
+                rest.append(entry)
+        self._queue = rest
+        for entry in batch:
+            self._forget(entry)
+        return batch
+
+    def _end(
+        self,
+        batch: list[_Entry],
+        started: float,
+        run: "asyncio.Future[tuple[Sequence[Arrays], float]]",
+    ) -> None:
+        error = asyncio.CancelledError() if run.cancelled() else run.exception()
+        if error is None:
+            self._answer(batch, started, *run.result())
+        elif len(batch) == 1:
+            if not batch[0].answer.done():
+                batch[0].answer.set_exception(error)
+        else:
+            self._retry_alone(batch)
+        self._slots.give_back()
+
+    def _answer(
+        self, batch: list[_Entry], started: float, outputs: Sequence[Arrays], seconds: float
+    ) -> None:
+        size = sum(entry.num_items for entry in batch)
+        self._seconds_per_item += _SMOOTHING * (seconds / size - self._seconds_per_item)
+        for entry, found in zip(batch, outputs, strict=True):
+            if not entry.answer.done():
+                waited = started - entry.queued_at
+                entry.answer.set_result(Computed(found, waited, seconds, size))
+
+    def _retry_alone(self, batch: list[_Entry]) -> None:
+        """Queue them again, each by itself: one that fails must not fail the others."""
+        for entry in batch:
+            entry.kind = object()
+            insort(self._queue, entry, key=lambda e: e.rank)
+            self._num_items += entry.num_items
+            self._num_bytes += entry.num_bytes
+        self._slots.ask(self)
+
+    def _remove(self, entry: _Entry) -> None:
+        self._queue.remove(entry)
+        self._forget(entry)
+
+    def _forget(self, entry: _Entry) -> None:
+        self._num_items -= entry.num_items
+        self._num_bytes -= entry.num_bytes

@@ -1,0 +1,79 @@
+"""numpy's ``.npy`` files as bodies: one array, its type and shape in front, no pickle."""
+
+import io
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from app.contracts.errors import InvalidInputError
+from app.inference.sessions import LoadedModel
+from app.inference.tensors import BYTES, Arrays, check_shape, invalid
+
+MEDIA_TYPE = "application/x-npy"
+_POINTER = "/"
+_MOST_HEADER_BYTES = 4096
+_PREFIXES = {1: 10, 2: 12}  # bytes up to the header, by major version
+
+
+def parse_npy(model: LoadedModel, data: bytes) -> Arrays:
+    """Return the array of a body for the one input of a model; it shares the body's memory.
+
+    Raises:
+        InvalidInputError: It is no ``.npy`` file, or does not fit.
+    """
+    if len(model.inputs) != 1:
+        names = [spec.name for spec in model.inputs]
+        raise invalid(_POINTER, f"the model takes {len(names)} inputs, {names}: send JSON, or /v2")
+    spec = model.inputs[0]
+    start = _header_end(data)
+    dtype, shape, is_fortran = _header(data[:start])
+    if dtype.hasobject or dtype.names is not None or spec.dtype in {BYTES, "bfloat16"}:
+        raise invalid(_POINTER, f"input {spec.name!r} takes {spec.dtype}, not {dtype}")
+    check_shape(spec, shape, _POINTER)
+    wanted = np.dtype(spec.dtype)
+    if not np.can_cast(dtype, wanted, "same_kind"):
+        raise invalid(_POINTER, f"input {spec.name!r} takes {spec.dtype}, not {dtype}")
+    expected = dtype.itemsize * int(np.prod(shape, dtype=object))
+    if len(data) - start != expected:
+        raise invalid(_POINTER, f"{expected} bytes follow the header, not {len(data) - start}")
+    array = np.frombuffer(data, dtype, offset=start)
+    array = array.reshape(shape, order="F" if is_fortran else "C")
+    return {spec.name: np.ascontiguousarray(array, wanted)}
+
+
+def to_npy(array: NDArray[Any]) -> bytes:
+    """Return an array as a ``.npy`` file.
+
+    Raises:
+        InvalidInputError: It holds strings.
+    """
+    if array.dtype.hasobject:
+        raise InvalidInputError("strings do not go into .npy: ask for JSON")
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def _header_end(data: bytes) -> int:
+    prefix = _PREFIXES.get(data[6]) if len(data) > _PREFIXES[2] else None
+    if prefix is None or not data.startswith(npy_format.MAGIC_PREFIX):
+        raise invalid(_POINTER, "the body is not a .npy file of version 1 or 2")
+    end = prefix + int.from_bytes(data[8:prefix], "little")
+    if end > min(len(data), _MOST_HEADER_BYTES):
+        raise invalid(_POINTER, f"the .npy header ends at byte {end} of {len(data)}")
+    return end
+
+
+@lru_cache(1024)  # clients send the same one again and again
+def _header(head: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
+    file = io.BytesIO(head)
+    try:
+        major, _ = npy_format.read_magic(file)
+        read = npy_format.read_array_header_1_0 if major == 1 else npy_format.read_array_header_2_0
+        shape, is_fortran, dtype = read(file, _MOST_HEADER_BYTES)
+    except (ValueError, SyntaxError, TypeError, EOFError) as error:
+        raise invalid(_POINTER, f"the .npy header cannot be read: {error}") from error
+    return dtype, shape, is_fortran

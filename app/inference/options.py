@@ -1,0 +1,80 @@
+"""What a request may say beside its inputs: which network answers, how urgent it is."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from app.contracts.errors import InvalidInputError
+from app.inference.tensors import invalid
+
+Variant = Literal["pruned", "base", "both"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+_PRIORITIES = range(-100, 101)
+_MOST_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of one request.
+
+    Attributes:
+        variant: The model that is named, the one it was pruned from, or both and how they differ.
+        priority: Higher goes first.
+        deadline: By the event loop's clock.
+    """
+
+    variant: Variant = "pruned"
+    priority: int = 0
+    deadline: float | None = None
+
+
+NO_OPTIONS = Options()
+
+
+def parse_options(found: Mapping[str, Any] | None, pointer: str = "/parameters") -> Options:
+    """Return the options of ``parameters`` in a body, or of a query.
+
+    Raises:
+        InvalidInputError: One is unknown or not what it may be.
+    """
+    if not found:
+        return NO_OPTIONS
+    if not isinstance(found, Mapping):
+        raise invalid(pointer, "must be an object")
+    unknown = sorted(found.keys() - {"variant", "priority", "timeout_seconds"})
+    if unknown:
+        raise invalid(
+            f"{pointer}/{unknown[0][:64]}", "is none of variant, priority, timeout_seconds"
+        )
+    variant = found.get("variant", "pruned")
+    if variant not in VARIANTS:
+        raise invalid(f"{pointer}/variant", f"must be one of {', '.join(VARIANTS)}")
+    deadline = None
+    if (seconds := found.get("timeout_seconds")) is not None:
+        seconds = _number(seconds, f"{pointer}/timeout_seconds")
+        if not 0 < seconds <= _MOST_SECONDS:
+            raise invalid(
+                f"{pointer}/timeout_seconds", f"must be above 0 and at most {_MOST_SECONDS:g}"
+            )
+        deadline = asyncio.get_running_loop().time() + seconds
+    priority = _number(found.get("priority", 0), f"{pointer}/priority")
+    if priority not in _PRIORITIES:
+        raise invalid(f"{pointer}/priority", "must be a whole number from -100 to 100")
+    return Options(cast("Variant", variant), int(priority), deadline)
+
+
+def _number(value: object, pointer: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise invalid(pointer, "must be a number")
+    try:
+        return float(value)
+    except (ValueError, OverflowError) as error:
+        raise invalid(pointer, "must be a number") from error
+
+
+def refuse_without_parent(model_id: str) -> InvalidInputError:
+    """Return the error for a variant that does not exist."""
+    return invalid(
+        "/parameters/variant", f"model {model_id} was not pruned from another: it has no base"
+    )

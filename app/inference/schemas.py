@@ -1,0 +1,109 @@
+"""What ``/infer`` looks like in the OpenAPI document; its bodies are read without pydantic."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from app.inference.npy import MEDIA_TYPE
+from app.openapi import reference
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
+
+class Parameters(BaseModel):
+    """What a request may say beside its inputs."""
+
+    variant: str = Field(
+        default="pruned",
+        pattern="^(pruned|base|both)$",
+        description="The model that is named, the one it was pruned from, or both and how they "
+        "differ.",
+    )
+    priority: int = Field(default=0, ge=-100, le=100, description="Higher goes first.")
+    timeout_seconds: float | None = Field(
+        default=None, gt=0, le=3600, description="After it the request is not computed any more."
+    )
+
+
+class TensorsBody(BaseModel):
+    """A request with tensors."""
+
+    model: str | None = Field(default=None, description="An id, name, name@version or name@alias.")
+    inputs: list[Any] | dict[str, Any] = Field(
+        description="Preprocessed tensors as nested lists, or an object of them by input name."
+    )
+    parameters: Parameters | None = None
+
+
+class Label(BaseModel):
+    """One class of one image."""
+
+    label: str
+    index: int
+    score: float = Field(description="Softmax of the network's outputs.")
+
+
+class BaseAnswer(BaseModel):
+    """What the model answered that this one was pruned from."""
+
+    model: str
+    version: str
+    outputs: list[Any] | dict[str, Any]
+
+
+class VariantSeconds(BaseModel):
+    """How long the batches of both took to compute."""
+
+    base: float
+    pruned: float
+
+
+class ComparisonAnswer(BaseModel):
+    """How the two differ."""
+
+    agreement: float = Field(
+        description="Share of samples with the same best class; without classes, of values within "
+        "a hundredth of the largest."
+    )
+    max_difference: float
+    seconds: VariantSeconds
+
+
+class InferAnswer(BaseModel):
+    """Outputs for tensors, labels for images."""
+
+    model: str
+    version: str
+    outputs: list[Any] | dict[str, Any] | None = None
+    labels: list[list[Label]] | None = None
+    base: BaseAnswer | None = None
+    comparison: ComparisonAnswer | None = None
+
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": reference(TensorsBody),
+                "example": {"model": "mdl_01JD0000000000000000000000", "inputs": [[[[0.1, 0.2]]]]},
+            },
+            MEDIA_TYPE: _BINARY,
+            "image/png": _BINARY,
+            "image/jpeg": _BINARY,
+            "image/webp": _BINARY,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                        },
+                        "model": {"type": "string"},
+                    },
+                }
+            },
+        },
+    }
+}

@@ -1,0 +1,89 @@
+"""Which model is meant: its row, checked and remembered for a few seconds."""
+
+import time
+from dataclasses import dataclass
+
+from fastapi.concurrency import run_in_threadpool
+
+from app.contracts.database import Sessions, reading
+from app.contracts.errors import ConflictError
+from app.contracts.spec import PreprocessSpec
+from app.contracts.tables import ModelRow
+from app.models.service import find
+
+# A ready model changes in nothing but its name; its deletion may take this long to be seen.
+_KNOWN_SECONDS = 5.0
+_MAX_KNOWN = 10_000
+_SHADOW_SHARE = "shadow_share"  # a key of a model's metadata
+
+
+@dataclass(frozen=True)
+class Servable:
+    """What inference needs to know of a model.
+
+    Attributes:
+        id: Of its row.
+        version: Of its name.
+        onnx_sha256: The file that is served.
+        preprocess: What makes a network input of an image.
+        class_names: In the order of the scores.
+        parent_id: The model it was pruned from.
+        shadow_share: Of its requests, that the parent computes too; None: the setting's.
+    """
+
+    id: str
+    version: str
+    onnx_sha256: str
+    preprocess: PreprocessSpec
+    class_names: tuple[str, ...] | None
+    parent_id: str | None = None
+    shadow_share: float | None = None
+
+
+class Servables:
+    """Models by tenant and id."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._known: dict[tuple[str, str], tuple[float, Servable]] = {}
+
+    async def find(self, tenant: str, model_id: str) -> Servable:
+        """Return a model that is ready.
+
+        Raises:
+            NotFoundError: There is no such model.
+            ConflictError: It is not ready.
+        """
+        known = self._known.get((tenant, model_id))
+        now = time.monotonic()
+        if known is not None and now - known[0] < _KNOWN_SECONDS:
+            return known[1]
+        servable = await run_in_threadpool(self._read, tenant, model_id)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[tenant, model_id] = (now, servable)
+        return servable
+
+    def _read(self, tenant: str, model_id: str) -> Servable:
+        with reading(self._sessions) as session:
+            row = find(session, tenant, model_id)
+        if row.status != "ready" or row.onnx_sha256 is None:
+            raise ConflictError(f"model {row.id} is {row.status}: it cannot be served")
+        return Servable(
+            row.id,
+            row.version,
+            row.onnx_sha256,
+            PreprocessSpec.model_validate(row.preprocess or {}),
+            tuple(row.class_names) if row.class_names else None,
+            row.parent_id,
+            _shadow_share(row),
+        )
+
+
+def _shadow_share(row: ModelRow) -> float | None:
+    """Return what the metadata says, where it says a share: it is the user's own, and unchecked."""
+    try:
+        share = float(row.meta.get(_SHADOW_SHARE, ""))
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None

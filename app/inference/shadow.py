@@ -1,0 +1,75 @@
+"""A share of the requests to a pruned model is also given to its dense parent, to compare.
+
+In the background: the answer is out already, and nothing that goes wrong here reaches anyone. When
+requests are being computed a shadow is dropped, and there is one at a time.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from app.contracts.errors import ServiceError
+from app.inference.compare import Comparison, compare
+from app.inference.tensors import Arrays
+from app.metrics.instruments import Metrics
+
+if TYPE_CHECKING:
+    from app.inference.service import InferenceService, Prediction
+
+log = structlog.get_logger(__name__)
+
+_LAST = -1000  # behind every request that a client may send
+_MOST_MODELS = 10_000
+
+
+class Shadow:
+    """Compares pruned models with their parents on real requests."""
+
+    def __init__(self, service: "InferenceService", metrics: Metrics, share: float) -> None:
+        self._service, self._metrics, self._share = service, metrics, share
+        self._owed: dict[str, float] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._largest = 0.0
+
+    def consider(self, tenant: str, prediction: "Prediction", arrays: Arrays) -> None:
+        """Take this request, if it is one of the share."""
+        model = prediction.model
+        share = self._share if model.shadow_share is None else model.shadow_share
+        if share == 0 or model.parent_id is None:
+            return
+        if len(self._owed) >= _MOST_MODELS:
+            self._owed.clear()
+        # Every tenth and not a tenth of all throws of dice: the same requests each time.
+        owed = self._owed.get(model.id, 0.0) + share
+        self._owed[model.id] = owed % 1
+        if owed < 1:
+            return
+        if (self._task is not None and not self._task.done()) or not self._service.is_idle:
+            self._metrics.shadow_requests.labels("dropped").inc()
+            return
+        self._task = asyncio.create_task(self._compare(tenant, prediction, arrays))
+
+    def close(self) -> None:
+        """Forget the one that is under way."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _compare(self, tenant: str, prediction: "Prediction", arrays: Arrays) -> None:
+        try:
+            base = await self._service.find_base(tenant, prediction.model)
+            names = tuple(prediction.outputs)
+            found = await self._service.run(base, arrays, outputs=names, priority=_LAST)
+            comparison = await self._service.in_thread(compare, found.outputs, prediction.outputs)
+        except ServiceError as error:
+            self._metrics.shadow_requests.labels("failed").inc()
+            log.info("shadow.failed", model_id=prediction.model.id, code=error.code)
+            return
+        self._count(comparison)
+
+    def _count(self, comparison: Comparison) -> None:
+        self._metrics.shadow_requests.labels("compared").inc()
+        self._metrics.shadow_compared.inc(comparison.num_compared)
+        self._metrics.shadow_agreeing.inc(comparison.num_agreeing)
+        self._largest = max(self._largest, comparison.max_difference)
+        self._metrics.shadow_max_difference.set(self._largest)

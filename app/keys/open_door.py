@@ -1,0 +1,54 @@
+"""The service without keys: for one machine alone, and for nobody who only passes through it.
+
+Whoever can send a request may then do everything, so settings must name a loopback address, each
+request must have arrived at one, and it must come neither through a proxy nor from a page elsewhere
+(a browser on this machine sends what any page tells it to). The Host header is `app.http`'s.
+"""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from app.contracts.errors import ForbiddenError
+from app.contracts.settings import ApiSettings
+
+_MARKS_OF_A_PROXY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
+
+def refuse_public_address(api: ApiSettings) -> None:
+    """Raise ``ValueError`` if authentication is off on an address that others can reach."""
+    if not api.is_auth_required and not is_loopback(api.host):
+        raise ValueError(
+            f"refusing to serve {api.host or 'every address'} without authentication: "
+            "use 127.0.0.1, or leave API__IS_AUTH_REQUIRED on"
+        )
+
+
+def refuse_strangers(scope: Scope, cors_origins: tuple[str, ...]) -> None:
+    """Raise `ForbiddenError` for a request that comes from elsewhere, by whatever way."""
+    server, headers = scope.get("server"), Headers(scope=scope)
+    # The server may have been started by hand with another address than the settings name.
+    if server is None or not is_loopback(str(server[0])):
+        raise ForbiddenError("this service runs without keys and answers on loopback alone")
+    for name in _MARKS_OF_A_PROXY:
+        if name in headers:
+            raise ForbiddenError(f"this service runs without keys and takes no request with {name}")
+    origin = headers.get("origin")
+    if origin is None or origin in cors_origins:
+        return
+    if not is_loopback(urlsplit(origin).hostname or ""):
+        raise ForbiddenError(
+            f"this service runs without keys and takes no request of {origin[:99]!r}"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is certainly this machine; other names than localhost are not."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

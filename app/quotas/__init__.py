@@ -1,0 +1,1 @@
+"""Quotas: what one tenant may have and do, so that the others have theirs."""

@@ -1,0 +1,38 @@
+"""What a route depends on whose requests last: a place, held until its answer is sent."""
+
+from collections.abc import AsyncIterator
+
+from fastapi import Depends, Request
+
+from app.dependencies import ContextDep, PrincipalDep
+from app.uploads import is_multipart
+
+
+async def _upload(context: ContextDep, principal: PrincipalDep) -> AsyncIterator[None]:
+    with context.quotas.upload(principal.tenant):
+        yield
+
+
+async def _form(
+    request: Request, context: ContextDep, principal: PrincipalDep
+) -> AsyncIterator[None]:
+    if not is_multipart(request):
+        yield
+        return
+    with context.quotas.upload(principal.tenant):
+        yield
+
+
+async def _stream(
+    request: Request, context: ContextDep, principal: PrincipalDep
+) -> AsyncIterator[None]:
+    if "text/event-stream" not in request.headers.get("accept", ""):
+        yield
+        return
+    with context.quotas.stream(principal.tenant):
+        yield
+
+
+UPLOAD_PLACE = Depends(_upload)
+FORM_PLACE = Depends(_form)  # of a route that takes JSON as well
+STREAM_PLACE = Depends(_stream)

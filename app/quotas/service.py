@@ -1,0 +1,159 @@
+"""What a tenant may have, what it has, and the refusals.
+
+Bytes, jobs and compute time are counted from the rows, in the transaction that adds to them and
+with the tenant held (`repositories.usage`): no two requests get the last place. Requests, uploads
+and event streams are counted by each API process for itself. How many jobs run is the line's to
+see to (`repositories.line`).
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy.orm import Session
+
+from app.contracts.database import Sessions, reading
+from app.contracts.errors import (
+    ComputeQuotaError,
+    RateLimitedError,
+    StorageQuotaError,
+    TooManyJobsError,
+    TooManyStreamsError,
+    TooManyUploadsError,
+)
+from app.contracts.repositories import usage
+from app.contracts.settings import QuotaSettings
+from app.quotas.rates import Rates
+from app.quotas.slots import Slots
+
+_JOBS_RETRY_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of one quota is used.
+
+    Attributes:
+        limit: What the tenant may have.
+        used: What it has now.
+        counted_by: The whole service, or the API process that answers.
+        frees_at: When the count starts again, in the database's time; None if use alone frees it.
+    """
+
+    limit: float
+    used: float
+    counted_by: Literal["service", "process"] = "service"
+    frees_at: float | None = None
+
+
+class Quotas:
+    """The quotas of every tenant at this API process."""
+
+    def __init__(self, settings: QuotaSettings, sessions: Sessions) -> None:
+        self._settings, self._sessions = settings, sessions
+        self._rates = Rates(settings.requests_per_second)
+        self._uploads = Slots(settings.uploads, _too_many_uploads)
+        self._streams = Slots(settings.event_streams, _too_many_streams)
+
+    def admit(self, tenant: str) -> None:
+        """Count a request.
+
+        Raises:
+            RateLimitedError: There were too many within the last second.
+        """
+        seconds = self._rates.take(tenant)
+        if seconds > 0:
+            raise RateLimitedError(
+                f"the tenant has sent {self._settings.requests_per_second} requests within a "
+                f"second, as many as it may; the next may come in {seconds:.3f} s",
+                retry_after_seconds=seconds,
+            )
+
+    def upload(self, tenant: str) -> AbstractContextManager[None]:
+        """Hold a place for an upload; entering raises `TooManyUploadsError` if all are held."""
+        return self._uploads.hold(tenant)
+
+    def stream(self, tenant: str) -> AbstractContextManager[None]:
+        """Hold a place for an event stream; entering raises `TooManyStreamsError` likewise."""
+        return self._streams.hold(tenant)
+
+    def refuse_upload(self, session: Session, tenant: str, num_bytes: int) -> None:
+        """Count a file that is about to be stored, and the job that will judge it.
+
+        Raises:
+            StorageQuotaError: The bytes do not fit.
+            TooManyJobsError: As many jobs wait as may.
+        """
+        usage.hold_tenant(session, tenant)
+        self._refuse_bytes(session, tenant, num_bytes)
+        self._refuse_waiting(session, tenant, 1)
+
+    def refuse_jobs(self, session: Session, tenant: str, number: int = 1) -> None:
+        """Count jobs that are about to be made.
+
+        Raises:
+            StorageQuotaError: There is no room for what they would make.
+            ComputeQuotaError: The day's compute time is used up.
+            TooManyJobsError: As many jobs wait as may.
+        """
+        usage.hold_tenant(session, tenant)
+        self._refuse_bytes(session, tenant, 1)
+        limit = self._settings.compute_seconds
+        used = usage.compute_seconds(session, tenant).get(tenant, 0.0)
+        if used >= limit:
+            end = datetime.fromtimestamp(usage.next_midnight(session), UTC)
+            raise ComputeQuotaError(
+                f"jobs have run for {used:.0f} of the {limit:g} compute seconds of today; "
+                f"the next ones are there at {end:%Y-%m-%dT%H:%M:%SZ}"
+            )
+        self._refuse_waiting(session, tenant, number)
+
+    def read(self, tenant: str) -> dict[str, Use]:
+        """Return every quota by the name of its setting, and what is used of it now."""
+        most = self._settings
+        with reading(self._sessions) as session:
+            compute = usage.compute_seconds(session, tenant).get(tenant, 0.0)
+            end = usage.next_midnight(session)
+            stored = usage.count_bytes(session, tenant)
+            waiting = usage.count_waiting(session, tenant)
+            running = usage.count_running(session, tenant)
+        recent = most.requests_per_second - self._rates.left(tenant)
+        return {
+            "stored_bytes": Use(most.stored_bytes, stored),
+            "uploads": Use(most.uploads, self._uploads.used(tenant), "process"),
+            "queued_jobs": Use(most.queued_jobs, waiting),
+            "running_jobs": Use(most.running_jobs, running),
+            "compute_seconds": Use(most.compute_seconds, round(compute, 1), frees_at=end),
+            "event_streams": Use(most.event_streams, self._streams.used(tenant), "process"),
+            "requests_per_second": Use(most.requests_per_second, round(recent, 1), "process"),
+        }
+
+    def _refuse_bytes(self, session: Session, tenant: str, more: int) -> None:
+        limit, used = self._settings.stored_bytes, usage.count_bytes(session, tenant)
+        if used + more > limit:
+            raise StorageQuotaError(
+                f"{used} of the {limit} stored bytes are used, and {more} more do not fit; "
+                "delete models or data sets"
+            )
+
+    def _refuse_waiting(self, session: Session, tenant: str, more: int) -> None:
+        limit, used = self._settings.queued_jobs, usage.count_waiting(session, tenant)
+        if used + more > limit:
+            raise TooManyJobsError(
+                f"{used} jobs wait or are paused, of {limit} queued jobs at most, and {more} more "
+                "would be too many",
+                retry_after_seconds=_JOBS_RETRY_SECONDS,
+            )
+
+
+def _too_many_uploads(limit: int) -> TooManyUploadsError:
+    return TooManyUploadsError(
+        f"{limit} uploads are on their way, as many as one API process takes from a tenant"
+    )
+
+
+def _too_many_streams(limit: int) -> TooManyStreamsError:
+    return TooManyStreamsError(
+        f"{limit} event streams are open, as many as one API process keeps for a tenant"
+    )

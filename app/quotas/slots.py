@@ -1,0 +1,36 @@
+"""Places that a tenant's long requests hold while they last."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from app.contracts.errors import TooManyError
+
+
+class Slots:
+    """How many each tenant holds in this process. For one thread: the event loop's."""
+
+    def __init__(self, limit: int, refusal: Callable[[int], TooManyError]) -> None:
+        self._limit, self._refusal = limit, refusal
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def hold(self, tenant: str) -> Iterator[None]:
+        """Hold a place until the block ends.
+
+        Raises:
+            TooManyError: All are held.
+        """
+        if self._held[tenant] >= self._limit:
+            raise self._refusal(self._limit)
+        self._held[tenant] += 1
+        try:
+            yield
+        finally:
+            self._held[tenant] -= 1
+            if not self._held[tenant]:
+                del self._held[tenant]
+
+    def used(self, tenant: str) -> int:
+        """Return how many places a tenant holds."""
+        return self._held.get(tenant, 0)

@@ -1,0 +1,1 @@
+"""The registry: names of models, their versions, and aliases that point at versions."""

@@ -1,0 +1,199 @@
+"""From what a request calls a model to the model: an id, a name, a version or an alias.
+
+Asked for by every inference request, so answers are remembered for a second. That is how long
+other API processes may go on with what an alias meant before; the one that switched it does not.
+"""
+
+import asyncio
+import hashlib
+import random
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.contracts.database import Sessions, reading
+from app.contracts.errors import NotFoundError
+from app.contracts.tables import AliasRow, ModelRow
+
+_FRESH_SECONDS = 1.0
+_MAX_KNOWN = 10_000
+_ID = re.compile(r"mdl_[0-9A-Z]{26}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A version that a request may get.
+
+    Attributes:
+        model_id: Of the model's row.
+        name: The model's.
+        version: Of the name.
+        weight: The share of requests, in relation to the others of the same alias.
+    """
+
+    model_id: str
+    name: str
+    version: str
+    weight: int = 1
+
+
+@dataclass(frozen=True)
+class _Known:
+    asked_at: float
+    choices: Sequence[Choice]
+
+
+_Key = tuple[str, str, str | None]
+
+
+class Registry:
+    """What names mean, as old as a second. For one event loop."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        clock: Callable[[], float] = time.monotonic,
+        dice: random.Random | None = None,
+    ) -> None:
+        self._sessions, self._clock = sessions, clock
+        self._dice = dice or random.Random()  # noqa: S311  # shares of requests, not secrets
+        self._known: dict[_Key, _Known] = {}
+        self._reading: dict[_Key, asyncio.Task[Sequence[Choice]]] = {}
+
+    async def resolve(
+        self, tenant: str, name: str, segment: str | None = None, request_id: str | None = None
+    ) -> Choice:
+        """Return the version that a request gets.
+
+        Args:
+            tenant: Whose names they are.
+            name: A model's name or id.
+            segment: A version or an alias; None: the latest version that is ready.
+            request_id: Requests with the same one get the same version of an alias while its
+                weights stay, and most of them when the weights change.
+
+        Raises:
+            NotFoundError: There is no such model, version or alias.
+        """
+        choices = await self.choices(tenant, name, segment)
+        if len(choices) == 1:
+            return choices[0]
+        if request_id is None:
+            point = self._dice.random()
+        else:
+            digest = hashlib.sha256(f"{name}@{segment}\n{request_id}".encode()).digest()
+            point = int.from_bytes(digest[:8], "big") / 2**64
+        return choose(choices, point)
+
+    async def choices(self, tenant: str, name: str, segment: str | None = None) -> Sequence[Choice]:
+        """Return all versions that a request may get.
+
+        Raises:
+            NotFoundError: There is no such model, version or alias.
+        """
+        key = (tenant, name, segment)
+        known = self._known.get(key)
+        if known is not None and self._clock() - known.asked_at < _FRESH_SECONDS:
+            return known.choices
+        task = self._reading.get(key)
+        if task is None:
+            task = self._reading[key] = asyncio.create_task(self._read(key))
+        return await asyncio.shield(task)  # one that hangs up must not take it from the others
+
+    def forget(self, tenant: str, name: str) -> None:
+        """Ask anew from here on, also instead of what is being read now."""
+        for key in [key for key in list(self._known) if key[:2] == (tenant, name)]:
+            self._known.pop(key, None)
+        for key in [key for key in list(self._reading) if key[:2] == (tenant, name)]:
+            self._reading.pop(key, None)
+
+    async def _read(self, key: _Key) -> Sequence[Choice]:
+        asked_at, task = self._clock(), asyncio.current_task()
+        try:
+            choices = await run_in_threadpool(self._fetch, *key)
+            if self._reading.get(key) is task:
+                if len(self._known) >= _MAX_KNOWN:
+                    self._known = {}
+                self._known[key] = _Known(asked_at, choices)
+            return choices
+        finally:
+            if self._reading.get(key) is task:
+                del self._reading[key]
+
+    def _fetch(self, tenant: str, name: str, segment: str | None) -> Sequence[Choice]:
+        with reading(self._sessions) as session:
+            if _ID.fullmatch(name):
+                return _by_id(session, tenant, name, segment)
+            if segment is None:
+                return _latest(session, tenant, name)
+            if segment.isdecimal():
+                return _by_versions(session, tenant, name, {segment: 1})
+            alias = session.get(AliasRow, (tenant, name, segment))
+            if alias is None:
+                raise _not_found(name, segment)
+            return _by_versions(session, tenant, name, alias.targets)
+
+
+def split_reference(reference: str) -> tuple[str, str | None]:
+    """Return the name and the version or alias of ``name``, ``name@2`` or ``name@production``."""
+    name, at, segment = reference.rpartition("@")
+    return (name, segment) if at and name and segment else (reference, None)
+
+
+def choose(choices: Sequence[Choice], point: float) -> Choice:
+    """Return the choice at ``point``, from 0 to 1, where each has a stretch of its weight."""
+    rest = point * sum(choice.weight for choice in choices)
+    for choice in choices:
+        rest -= choice.weight
+        if rest < 0:
+            return choice
+    return choices[-1]
+
+
+def _by_id(session: Session, tenant: str, model_id: str, segment: str | None) -> Sequence[Choice]:
+    row = session.get(ModelRow, model_id)
+    if row is None or row.tenant != tenant or row.deleted_at is not None:
+        raise _not_found(model_id, None)
+    if segment not in {None, row.version}:
+        raise _not_found(model_id, segment)
+    return [Choice(row.id, row.name, row.version)]
+
+
+def _latest(session: Session, tenant: str, name: str) -> Sequence[Choice]:
+    query = (
+        select(ModelRow.id, ModelRow.version)
+        .where(ModelRow.tenant == tenant, ModelRow.name == name, ModelRow.deleted_at.is_(None))
+        # By number: versions have no leading zeros, and the longer is the higher.
+        .order_by(func.length(ModelRow.version).desc(), ModelRow.version.desc())
+    )
+    ready = query.where(ModelRow.status == "ready").limit(1)
+    found = session.execute(ready).first() or session.execute(query.limit(1)).first()
+    if found is None:
+        raise _not_found(name, None)
+    return [Choice(found.id, name, found.version)]
+
+
+def _by_versions(
+    session: Session, tenant: str, name: str, weights: dict[str, int]
+) -> Sequence[Choice]:
+    query = select(ModelRow.version, ModelRow.id).where(
+        ModelRow.tenant == tenant,
+        ModelRow.name == name,
+        ModelRow.version.in_(weights),
+        ModelRow.deleted_at.is_(None),
+    )
+    ids = dict(session.execute(query.order_by(ModelRow.id)).all())
+    choices = [Choice(ids[v], name, v, weight) for v, weight in weights.items() if v in ids]
+    if not choices:
+        raise _not_found(name, next(iter(weights)))
+    return choices
+
+
+def _not_found(name: str, segment: str | None) -> NotFoundError:
+    version = "" if segment is None else f" with version or alias {segment[:64]!r}"
+    return NotFoundError(f"there is no model {name[:64]!r}{version}")

@@ -1,0 +1,98 @@
+"""A file on its way in: hashed and written in the thread pool, a block at a time.
+
+Between blocks it holds neither a thread nor an open file, so that thousands of clients that send a
+few bytes a second cost a socket and a small buffer each.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi.concurrency import run_in_threadpool
+
+from app.contracts.errors import InvalidInputError, TooLargeError
+from app.text import check_line
+
+# What a stalled client holds at most, besides the server's own buffer of the same size.
+BLOCK_BYTES = 64 * 1024
+_MAX_FILENAME = 200
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that arrived whole.
+
+    Attributes:
+        path: Where it lies, until the block that received it ends.
+        sha256: In hexadecimal.
+        num_bytes: Its size.
+        filename: What the user called it, for display alone.
+    """
+
+    path: Path
+    sha256: str
+    num_bytes: int
+    filename: str | None
+
+
+class Spool:
+    """Takes the pieces of one file; whoever makes it calls `discard` in the end."""
+
+    def __init__(self, folder: Path, limit: int, filename: str | None) -> None:
+        """Begin a file in ``folder``.
+
+        Raises:
+            InvalidInputError: The file's name holds control characters.
+        """
+        self._limit, self._filename = limit, _display_name(filename)
+        self._path = folder / f"{secrets.token_hex(16)}.partial"
+        self._digest, self._num_bytes, self._pending = hashlib.sha256(), 0, bytearray()
+        self._is_on_disk = False
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next piece.
+
+        Raises:
+            TooLargeError: The file is past its limit.
+        """
+        self._num_bytes += len(chunk)
+        if self._num_bytes > self._limit:
+            raise TooLargeError(f"the file has more than the {self._limit} bytes accepted")
+        self._pending += chunk
+        if len(self._pending) >= BLOCK_BYTES:
+            await run_in_threadpool(self._flush)
+
+    async def finish(self) -> Upload:
+        """Write what is left and return the file.
+
+        Raises:
+            InvalidInputError: It is empty.
+        """
+        if self._num_bytes == 0:
+            raise InvalidInputError("the file is empty")
+        await run_in_threadpool(self._flush)
+        return Upload(self._path, self._digest.hexdigest(), self._num_bytes, self._filename)
+
+    def discard(self) -> None:
+        """Remove the file, which is one system call."""
+        if self._is_on_disk:
+            self._path.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        block, self._pending = self._pending, bytearray()
+        self._digest.update(block)
+        if not self._is_on_disk:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._is_on_disk = True
+        with self._path.open("ab") as file:
+            file.write(block)
+
+
+def _display_name(filename: str | None) -> str | None:
+    if not filename:
+        return None
+    try:
+        return check_line(filename)[:_MAX_FILENAME]
+    except ValueError as error:
+        raise InvalidInputError(f"the file's name is not accepted: {error}") from error

@@ -1,0 +1,1 @@
+"""One network behind this service and behind its peers, under the same load."""

@@ -1,0 +1,50 @@
+"""Image files byte by byte, honest and otherwise."""
+
+import io
+import struct
+import zlib
+
+from PIL import Image
+
+
+def png(size: tuple[int, int] = (4, 4), mode: str = "L") -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, size).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png_of(
+    width: int,
+    height: int,
+    pixels: bytes,
+    *more: bytes,
+    depth: int = 8,
+    colours: int = 0,
+) -> bytes:
+    """Return a PNG whose header says what it is told; ``pixels`` are inflated."""
+    head = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
+    parts = [chunk(b"IHDR", head), *more, chunk(b"IDAT", zlib.compress(pixels, 9))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
+
+
+def animated(format_: str) -> bytes:
+    frames = [Image.new("RGB", (4, 4), (i * 80, 0, 0)) for i in range(3)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, format_, save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
+
+
+def jpeg(exif: bytes = b"", size: tuple[int, int] = (4, 4)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size).save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue()
+
+
+def saved(format_: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, format_)
+    return buffer.getvalue()

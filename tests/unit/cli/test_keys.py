@@ -1,0 +1,89 @@
+"""``secateur keys`` on a database of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.cli.main import app
+from app.contracts.database import create_database
+from app.contracts.migrations import upgrade
+from app.contracts.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECATEUR_DATA_DIR", str(tmp_path))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> None:
+    engine = create_database(Settings(data_dir=tmp_path).database_url)
+    upgrade(engine)
+    engine.dispose()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["keys", *arguments], catch_exceptions=False)
+
+
+def as_json(*arguments: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(run(*arguments, "--json").stdout)
+    return found
+
+
+@pytest.mark.usefixtures("database")
+def test_a_key_is_made_listed_rotated_and_revoked() -> None:
+    made = as_json(
+        *("create", "--tenant", "acme", "--scope", "infer", "--scope", "jobs:read"),
+        *("--expires-in", "30d", "--name", "robot"),
+    )
+    assert (made["tenant"], made["name"], made["scopes"]) == (
+        "acme",
+        "robot",
+        ["jobs:read", "infer"],
+    )
+    assert made["expires_at"] is not None
+    successor = as_json("rotate", str(made["id"]), "--overlap", "24h")
+    revoked = as_json("revoke", str(successor["id"]))
+    assert revoked["revoked_at"] is not None
+    run("create", "--scope", "admin")
+    listed = json.loads(run("list", "--tenant", "acme", "--json").stdout)
+    states = [(row["id"], row["state"]) for row in listed]
+    assert states == [(made["id"], "replaced"), (successor["id"], "revoked")]
+    assert "key" not in listed[0]
+    table = run("list").stdout
+    assert str(made["id"]) in table
+    assert str(made["key"]).rpartition("_")[2] not in table
+
+
+@pytest.mark.usefixtures("database")
+def test_a_script_gets_the_key_and_nothing_else_on_standard_output() -> None:
+    result = run("create", "--scope", "admin")
+    assert result.stdout.startswith("sec_")
+    assert len(result.stdout.splitlines()) == 1
+    assert "default" in result.stderr
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("create", "--scope", "everything"), 1, "there are models:read"),
+        (("create",), 2, "--scope"),
+        (("create", "--scope", "infer", "--expires-in", "soon"), 2, "'soon'"),
+        (("revoke", "key_x"), 1, "no key 'key_x'"),
+        (("rotate", "key_x"), 1, "no key 'key_x'"),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, words: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_database_without_tables_is_no_traceback() -> None:
+    result = run("list")
+    assert (result.exit_code, "secateur migrate" in result.stderr) == (1, True)

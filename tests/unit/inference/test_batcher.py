@@ -1,0 +1,234 @@
+"""The batcher with a runner that the test completes by hand: nothing sleeps, nothing computes."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.requests import ClientDisconnect
+
+from app.contracts.errors import DeadlineError, InvalidInputError, OverloadedError
+from app.errors import problem
+from app.inference.batcher import Batcher, BatchLimits, Computed, Outputs, Slots
+from app.inference.tensors import Arrays
+
+LIMITS = BatchLimits(max_items=4, queue_items=100, queue_bytes=1_000_000)
+Answer = asyncio.Task[Computed]
+
+
+@dataclass
+class Runner:
+    """Remembers the batches that were started; doubles their numbers when told to."""
+
+    started: list[tuple[Sequence[Arrays], Outputs]] = field(default_factory=list)
+    running: list["asyncio.Future[tuple[Sequence[Arrays], float]]"] = field(default_factory=list)
+
+    def __call__(
+        self, requests: Sequence[Arrays], outputs: Outputs
+    ) -> "asyncio.Future[tuple[Sequence[Arrays], float]]":
+        self.started.append((requests, outputs))
+        self.running.append(asyncio.get_running_loop().create_future())
+        return self.running[-1]
+
+    @property
+    def values(self) -> list[list[int]]:
+        """The first number of every request, by batch."""
+        return [[int(r["x"].flat[0]) for r in requests] for requests, _ in self.started]
+
+    async def finish(self, error: Exception | None = None) -> None:
+        """End the oldest run that is under way."""
+        number = next(i for i, run in enumerate(self.running) if not run.done())
+        if error is not None:
+            self.running[number].set_exception(error)
+        else:
+            doubled = [{"y": 2 * r["x"]} for r in self.started[number][0]]
+            self.running[number].set_result((doubled, 0.5))
+        await settle()
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def x(value: int, items: int = 1, width: int = 2, dtype: str = "float32") -> Arrays:
+    return {"x": np.full((items, width), value, dtype)}
+
+
+def on_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def run() -> None:
+        asyncio.run(test())
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+def make(limits: BatchLimits = LIMITS, slots: int = 1) -> tuple[Batcher, Runner]:
+    runner = Runner()
+    return Batcher(runner, limits, Slots(slots)), runner
+
+
+async def ask(batcher: Batcher, *requests: Arrays, **options: Any) -> list[Answer]:
+    tasks = [asyncio.create_task(batcher.submit(request, **options)) for request in requests]
+    await settle()
+    return tasks
+
+
+@on_loop
+async def test_an_idle_model_runs_at_once_and_a_busy_one_gathers_what_comes() -> None:
+    batcher, runner = make()
+    tasks = await ask(batcher, x(1), x(2), x(3))
+    assert runner.values == [[1]]
+    await runner.finish()
+    assert runner.values == [[1], [2, 3]]
+    await runner.finish()
+    answers = [await task for task in tasks]
+    assert [float(a.outputs["y"][0, 0]) for a in answers] == [2, 4, 6]
+    assert [a.batch_size for a in answers] == [1, 2, 2]
+    assert answers[2].compute_seconds == 0.5
+
+
+@on_loop
+async def test_items_are_counted_and_not_requests() -> None:
+    batcher, runner = make()
+    await ask(batcher, x(0), x(1, items=3), x(2, items=2), x(3, items=1), x(4, items=9))
+    for _ in range(3):
+        await runner.finish()
+    # 3 and 1 items fill a batch of 4; two items wait for the next; nine go by themselves.
+    assert runner.values == [[0], [1, 3], [2], [4]]
+
+
+@on_loop
+async def test_shapes_types_and_wanted_outputs_never_mix() -> None:
+    batcher, runner = make()
+    await ask(batcher, x(0))
+    await ask(batcher, x(1), x(2, width=3), x(3, dtype="float64"))
+    await ask(batcher, x(4), outputs=("y",))
+    await ask(batcher, x(5))
+    for _ in range(4):
+        await runner.finish()
+    assert runner.values == [[0], [1, 5], [2], [3], [4]]
+
+
+@on_loop
+async def test_a_model_that_must_not_be_batched_runs_one_request_at_a_time() -> None:
+    batcher, runner = make(BatchLimits(1, 100, 1_000_000))
+    await ask(batcher, x(0), x(1), x(2, items=5))
+    await runner.finish()
+    await runner.finish()
+    assert runner.values == [[0], [1], [2]]
+
+
+@on_loop
+async def test_what_is_more_important_goes_first_and_equals_keep_their_order() -> None:
+    batcher, runner = make(BatchLimits(1, 100, 1_000_000))
+    await ask(batcher, x(0), x(1), x(2))
+    await ask(batcher, x(3), x(4), priority=1)
+    for _ in range(4):
+        await runner.finish()
+    assert runner.values == [[0], [3], [4], [1], [2]]
+
+
+@pytest.mark.parametrize("limits", [BatchLimits(4, 3, 1_000_000), BatchLimits(4, 100, 24)])
+def test_a_full_queue_refuses_with_the_number_and_the_limit(limits: BatchLimits) -> None:
+    async def test() -> None:
+        batcher, runner = make(limits)
+        await ask(batcher, x(0), x(1), x(2), x(3))
+        with pytest.raises(OverloadedError, match="3 items wait"):
+            await batcher.submit(x(4))
+        await runner.finish()
+        await ask(batcher, x(5, items=50))  # an empty queue takes a large one
+        assert batcher.num_waiting == 1
+
+    asyncio.run(test())
+
+
+def test_a_refusal_says_when_to_come_again() -> None:
+    error = OverloadedError("full", retry_after_seconds=2.5)
+    response = problem({"path": "/infer"}, error)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "3")
+
+
+@on_loop
+async def test_a_request_whose_client_left_is_not_computed() -> None:
+    batcher, runner = make()
+    tasks = await ask(batcher, x(0), x(1), x(2))
+    tasks[1].cancel()
+    await settle()
+    assert batcher.num_waiting == 1
+    await runner.finish()
+    assert runner.values == [[0], [2]]
+
+
+@on_loop
+async def test_a_client_that_hung_up_without_a_word_is_asked_for_before_its_turn() -> None:
+    batcher, runner = make()
+    gone: set[int] = set()
+    await ask(batcher, x(0))
+    tasks = [
+        (await ask(batcher, x(n), has_left=lambda n=n: n in gone))[0]  # type: ignore[misc]
+        for n in (1, 2, 3)
+    ]
+    gone |= {1, 3}
+    await runner.finish()
+    assert runner.values == [[0], [2]]
+    for number in (0, 2):
+        with pytest.raises(ClientDisconnect):
+            await tasks[number]
+
+
+@on_loop
+async def test_a_request_whose_deadline_passes_is_answered_and_not_computed() -> None:
+    batcher, runner = make()
+    now = asyncio.get_running_loop().time()
+    with pytest.raises(DeadlineError, match="before it came"):
+        await batcher.submit(x(9), deadline=now - 1)
+    await ask(batcher, x(0))
+    with pytest.raises(DeadlineError, match="in the queue"):  # while the first still runs
+        await batcher.submit(x(1), deadline=now + 0.01)
+    await ask(batcher, x(2), deadline=now + 1000)
+    await runner.finish()
+    assert runner.values == [[0], [2]]
+
+
+@on_loop
+async def test_one_that_cannot_be_computed_does_not_fail_its_neighbours() -> None:
+    batcher, runner = make()
+    tasks = await ask(batcher, x(0), x(1), x(2))
+    await runner.finish()
+    await runner.finish(InvalidInputError("index out of range"))
+    assert runner.values == [[0], [1, 2], [1]]
+    await runner.finish(InvalidInputError("index out of range"))
+    await runner.finish()
+    with pytest.raises(InvalidInputError):
+        await tasks[1]
+    assert float((await tasks[2]).outputs["y"][0, 0]) == 4
+
+
+@on_loop
+async def test_models_take_turns_at_the_slots() -> None:
+    slots, runner = Slots(2), Runner()
+    first, second = (Batcher(runner, BatchLimits(1, 100, 1_000_000), slots) for _ in range(2))
+    await ask(first, x(1), x(2), x(3), x(4))
+    await ask(second, x(10), x(20))
+    assert runner.values == [[1], [2]]  # two at once
+    for _ in range(6):
+        await runner.finish()
+    assert runner.values == [[1], [2], [3], [10], [4], [20]]
+
+
+@on_loop
+async def test_a_slot_comes_back_from_whatever_happens() -> None:
+    batcher, runner = make()
+    for number in range(20):
+        tasks = await ask(batcher, x(number), x(number))
+        tasks[number % 2].cancel()
+        await settle()
+        await runner.finish(InvalidInputError("no") if number % 3 == 0 else None)
+        while any(not run.done() for run in runner.running):
+            await runner.finish()
+        assert batcher.num_waiting == 0
+        for task in tasks:
+            task.exception() if not task.cancelled() else None
