@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -247,6 +248,18 @@ def test_an_empty_config_works_and_so_does_the_loss_criterion(
         body = {**config, "selection": selection} if config else config
         found = service.wait_for_job(service.post_job(model=model, dataset=dataset, config=body))
         assert found["status"] == "succeeded", found["error"]
+
+
+def test_a_compiler_works_in_the_fenced_process(service: Service, model: str, dataset: str) -> None:
+    """torch.compile starts a C++ compiler, where only the job's own folders can be written."""
+    if shutil.which("g++") is None and "CI" not in os.environ:
+        pytest.skip("there is no C++ compiler")
+    config = {
+        "selection": {"min_channels": 2, "round_to": 2},
+        "retrain": {"epochs": 1, "compile": "always"},
+    }
+    found = service.wait_for_job(service.post_job(model=model, dataset=dataset, config=config))
+    assert found["status"] == "succeeded", found["error"]
 
 
 def test_a_plan_says_what_the_job_does_and_leaves_nothing(

@@ -29,6 +29,8 @@ _MAX_BYTES = 65_536
 _NUM_DESCRIPTORS = 3  # status, log, events
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _NAME = b"secateur-job"
+# What names folders to write to; torch's compilers had found theirs before the fork.
+_OWN_FOLDERS = ("HOME", "TMPDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 
 
 def main() -> None:
@@ -132,7 +134,8 @@ def _become(
         os.dup2(log, 2)
         os.close(log)
         home = request["home"]
-        os.environ.update({"HOME": home, "TMPDIR": home})  # noqa: TID251  # written, not read
+        own = dict.fromkeys(_OWN_FOLDERS, home)
+        os.environ.update(own)  # noqa: TID251  # written, not read
         tempfile.tempdir = None  # the server may have asked for its own
         granted = isolate([Path(path) for path in request["writable"]])
         apply_limits(ProcessLimits(**request["limits"]))

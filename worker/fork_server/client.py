@@ -35,6 +35,8 @@ _FIXED = {
     "PYTHONUNBUFFERED": "1",
     # Arrow's own allocator takes 1 GiB of the memory limit when it is imported; malloc does not.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
+    # torch's compiler would keep them in a folder of all users, named when it is imported.
+    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
 }
 
 
