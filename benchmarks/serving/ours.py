@@ -1,8 +1,10 @@
-"""A data directory with one model that is ready and one key: what the API process starts on."""
+"""A data directory with models that are ready and one key: what the API process starts on."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from app.contracts.database import create_database, create_sessions, current_time
+from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.ids import new_id
 from app.contracts.migrations import upgrade
 from app.contracts.settings import Settings
@@ -13,20 +15,37 @@ from app.keys.service import create_key
 
 def prepare(onnx: Path, folder: Path) -> tuple[str, str]:
     """Return the id of a model that serves ``onnx``, and a key."""
+    ids, key = prepare_models([("resnet20", onnx)], folder, ["infer"])
+    return ids[0], key
+
+
+def prepare_models(
+    models: Sequence[tuple[str, Path]], folder: Path, scopes: Sequence[str]
+) -> tuple[list[str], str]:
+    """Return the ids of models by name and file, and a key; a name's files are its versions."""
     settings = Settings(data_dir=folder / "data")
     settings.data_dir.mkdir(parents=True)
     store = open_store(settings.storage_url, settings.storage)
-    sha256 = store.put_file(onnx)
     engine = create_database(settings.database_url)
     upgrade(engine)
     sessions = create_sessions(engine)
-    _row, key = create_key(sessions, "default", "benchmark", ["infer"])
+    _row, key = create_key(sessions, "default", "benchmark", scopes)
+    versions: Counter[str] = Counter()
+    ids = []
+    for name, onnx in models:
+        versions[name] += 1
+        ids.append(_insert(sessions, name, str(versions[name]), onnx, store.put_file(onnx)))
+    engine.dispose()
+    return ids, key
+
+
+def _insert(sessions: Sessions, name: str, version: str, onnx: Path, sha256: str) -> str:
     with sessions.begin() as session:
         row = ModelRow(
             id=new_id("mdl"),
             tenant="default",
-            name="resnet20",
-            version="1",
+            name=name,
+            version=version,
             status="ready",
             format="onnx",
             architecture=None,
@@ -45,5 +64,4 @@ def prepare(onnx: Path, folder: Path) -> tuple[str, str]:
             deleted_at=None,
         )
         session.add(row)
-    engine.dispose()
-    return row.id, key
+    return row.id
