@@ -6,6 +6,7 @@ import pytest
 
 from tests.attacks.files.reading import Case, ReadingChild, check
 from tests.attacks.files.test_arrays import raw, with_x
+from tests.attacks.files.test_images import png, zipped
 from tests.attacks.files.test_programs import X, calling, of_input
 from tests.attacks.fuzz import KINDS, fuzz
 
@@ -54,9 +55,14 @@ def an_argument_where_a_tensor_was(_marker: Path) -> bytes:
     return of_input("where.self", ("condition", X), ("other", {"as_int": 7}))
 
 
+def a_picture_without_a_name(_marker: Path) -> bytes:
+    return zipped(png(), name="cat{}.png").replace(b"cat0.png", b"\0at0.png")
+
+
 FOUND = [
     (a_header_that_ends_in_the_middle_of_a_word, "npz", "data_error", "is not a plain array"),
     (an_embedding_in_four_dimensions, "pt2", "model_rejected", "must be 2-D, got 4-D"),
+    (a_picture_without_a_name, "zip", "data_error", "has no name"),
     (no_channel_at_all, "pt2", "read", ""),
     (a_bias_of_another_width, "pt2", "model_rejected", "the network cannot be computed"),
     (an_argument_where_a_tensor_was, "pt2", "model_rejected", "does not accept its arguments"),

@@ -76,7 +76,7 @@ def open_zip(path: Path, limits: LimitSettings) -> Iterator[Archive]:
         with reading("zip"):
             archive = open_zip_file(source, limits.dataset_members, DataTooLargeError)
         check_no_overlap("zip", archive.infolist(), path)
-        infos = [info for info in archive.infolist() if not info.is_dir()]
+        infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
         _check_total("zip", len(infos), sum(info.file_size for info in infos), limits)
         for info in infos:
             _check_zip_member(info, limits)
@@ -161,6 +161,8 @@ def _check_total(kind: str, num_members: int, num_bytes: int, limits: LimitSetti
 
 
 def _check_zip_member(info: zipfile.ZipInfo, limits: LimitSettings) -> None:
+    if not info.filename:
+        raise DataError("an entry of the zip has no name")
     shown = repr(info.filename[:80])
     check_readable(info)
     if stat.S_ISLNK(info.external_attr >> 16):

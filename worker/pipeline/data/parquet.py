@@ -74,7 +74,10 @@ def read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
 def _reading() -> Iterator[None]:
     try:
         yield
-    except (DataError, MemoryError):  # Arrow's own is the latter
+    except (DataError, MemoryError) as error:
+        if isinstance(error, pa.ArrowMemoryError):  # a page says how large it wants to be
+            message = f"reading the Parquet file takes more memory than there is: {error}"
+            raise DataTooLargeError(message) from error
         raise
     except (pa.ArrowException, OSError, ValueError) as error:  # names need not be UTF-8
         raise DataError("the data set is not a Parquet file, or a damaged one") from error
