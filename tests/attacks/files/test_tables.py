@@ -137,6 +137,15 @@ def one_huge_image_that_every_row_repeats(_marker: Path) -> bytes:
     return buffer.getvalue()
 
 
+@refused("too_large", "takes more memory than there is")
+def a_page_that_says_it_is_two_gigabytes(_marker: Path) -> bytes:
+    """The footer is honest; Arrow allocates what the page's own header says."""
+    data = table(image=IMAGES)
+    size = data.index(b"\x15", 6) + 1  # behind the kind of the page
+    end = data.index(b"\x15", size)
+    return data[:size] + thrift.integer(2**31 - 1) + data[end:]
+
+
 @refused("too_large", "class name of 10000000 characters, at most 200")
 def a_class_name_of_megabytes(_marker: Path) -> bytes:
     return table(image=IMAGES, label=pa.array(["a" * 10_000_000] * 20).dictionary_encode())
