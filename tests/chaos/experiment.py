@@ -113,6 +113,7 @@ class Experiment:
         dataset = service.upload("datasets", npz_bytes(x=x, y=y), filename="d.npz")
         assert (model["status"], dataset["status"]) == ("ready", "ready"), (model, dataset)
         self._body = {"model": model["id"], "dataset": dataset["id"], "config": CONFIG}
+        self._run_undisturbed()  # the first job of a worker waits for what its process imports
         self.reference = self._run_undisturbed()
 
     def run(self, victim: str, moment: float) -> Run:
