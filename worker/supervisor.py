@@ -109,7 +109,8 @@ def run_process(
         return Finished(Ending.DIED, None)
     finally:
         os.close(writer)
-    log.info("job.process_started", pid=child.pid, isolation=child.isolation)
+    tell = log.info if child.isolation else log.warning  # nothing at all: not on Linux, or too old
+    tell("job.process_started", pid=child.pid, isolation=child.isolation)
     try:
         listener.on_start(child.pid)
         ears = _Ears(reader, listener.on_messages)

@@ -1,8 +1,7 @@
 """Refuses what can be judged by its head alone, and what there is no room for."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,6 +23,13 @@ _EVENT_STREAM = b"text/event-stream"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUL = re.compile(rb"%00|\x00")
 _HEADER_OVERHEAD = len(": \r\n")
+
+
+class _Room(NamedTuple):
+    """What one request takes of what there is."""
+
+    requests: int
+    streams: int
 
 
 class GateMiddleware:
@@ -48,15 +54,15 @@ class GateMiddleware:
             return
         try:
             self._check(scope)
-            room = self._take_room(scope)
-            room.__enter__()
+            taken = self._take_room(scope)
         except ServiceError as error:
             await problem(scope, error)(scope, receive, send)
             return
         try:
             await self._app(scope, receive, send)
         finally:
-            room.__exit__(None, None, None)
+            self._num_requests -= taken.requests
+            self._num_streams -= taken.streams
 
     def _check(self, scope: Scope) -> None:
         self._check_url(scope)
@@ -102,11 +108,9 @@ class GateMiddleware:
         if name not in self._hosts:
             raise UnknownHostError(f"this service is not {name[:100]!r}")
 
-    @contextmanager
-    def _take_room(self, scope: Scope) -> Iterator[None]:
+    def _take_room(self, scope: Scope) -> _Room:
         if scope["path"] == ALIVE_PATH:
-            yield
-            return
+            return _Room(0, 0)
         if self._num_requests >= self._http.concurrent_requests:
             raise BusyError(
                 f"{self._num_requests} requests are being answered, and no more are at once"
@@ -116,11 +120,7 @@ class GateMiddleware:
             raise BusyError(f"{self._num_streams} event streams are open, and no more are at once")
         self._num_requests += 1
         self._num_streams += is_stream
-        try:
-            yield
-        finally:
-            self._num_requests -= 1
-            self._num_streams -= is_stream
+        return _Room(1, int(is_stream))
 
 
 def _check_encoding(sent: bytes) -> None:

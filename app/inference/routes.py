@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
-from app.dependencies import Context, PrincipalDep, identify
+from app.dependencies import Context, PrincipalDep, bearer_key, identify
 from app.errors import RESPONSES
 from app.http.hot import HotRoute
 from app.http.leaving import has_left
@@ -31,7 +31,6 @@ from app.uploads import is_multipart
 
 _MAX_IMAGES = 256
 _MOST_LABELS = 1000
-_BEARER = "bearer "
 _OPTIONS = ("variant", "priority", "timeout_seconds")
 
 
@@ -40,7 +39,7 @@ async def infer(request: Request) -> Response:
     state = request.app.state
     context: Context = state.context
     service: InferenceService = state.inference
-    principal = await identify(context, request.scope, _bearer_key(request))
+    principal = await identify(context, request.scope, bearer_key(request.scope))
     principal.require("infer")
     query = request.query_params if request.scope["query_string"] else {}
     named = request.path_params.get("model_id") or query.get("model")
@@ -126,11 +125,6 @@ def _top_k(sent: str) -> int:
     if not sent.isascii() or not sent.isdecimal() or not 1 <= int(sent[:5]) <= _MOST_LABELS:
         raise invalid("/top_k", f"must be a whole number from 1 to {_MOST_LABELS}")
     return int(sent)
-
-
-def _bearer_key(request: Request) -> str | None:
-    sent = request.headers.get("authorization", "")
-    return sent[len(_BEARER) :].strip() if sent[: len(_BEARER)].lower() == _BEARER else None
 
 
 def _num_bytes(answer: Answer) -> int:

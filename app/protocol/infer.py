@@ -14,7 +14,7 @@ from fastapi import APIRouter, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.dependencies import Context, PrincipalDep, identify
+from app.dependencies import Context, PrincipalDep, bearer_key, identify
 from app.http.hot import HotRoute
 from app.http.leaving import has_left
 from app.inference.options import Options
@@ -30,7 +30,6 @@ from app.protocol.statistics import Statistics, Timing
 from app.registry.resolve import Choice, Registry
 
 _LENGTH_HEADER = "Inference-Header-Content-Length"
-_BEARER = "bearer "
 _LOWEST_PRIORITY = 2**63
 
 
@@ -46,7 +45,7 @@ async def infer(request: Request) -> Response:
     arrived = time.perf_counter()
     state = request.app.state
     context: Context = state.context
-    principal = await identify(context, request.scope, _bearer_key(request))
+    principal = await identify(context, request.scope, bearer_key(request.scope))
     principal.require("infer")
     asked = await _decode(state.inference, request, context.settings.limits.infer_bytes)
     read = time.perf_counter()
@@ -112,11 +111,6 @@ async def _run(
     if num_bytes <= SMALL_BYTES:
         return prediction, computed_at, _encode(*arguments)
     return prediction, computed_at, await service.in_thread(_encode, *arguments)
-
-
-def _bearer_key(request: Request) -> str | None:
-    sent = _header(request, b"authorization") or ""
-    return sent[len(_BEARER) :].strip() if sent[: len(_BEARER)].lower() == _BEARER else None
 
 
 def _header(request: Request, name: bytes) -> str | None:

@@ -25,12 +25,6 @@ _ENVIRONMENT = (
     "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV",
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "OMP_NUM_THREADS",
 )  # fmt: skip
-
-
-class ForkServerError(Exception):
-    """The server could not be started, or ended before it forked."""
-
-
 _FIXED = {
     "PYTHONUNBUFFERED": "1",
     # Arrow's own allocator takes 1 GiB of the memory limit when it is imported; malloc does not.
@@ -38,6 +32,10 @@ _FIXED = {
     # torch's compiler would keep them in a folder of all users, named when it is imported.
     "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
 }
+
+
+class ForkServerError(Exception):
+    """The server could not be started, or ended before it forked."""
 
 
 @dataclass(frozen=True)
