@@ -203,6 +203,18 @@ def labels_that_no_index_holds(_marker: Path) -> bytes:
     return with_y(npy(np.full(20, 2**64 - 1, np.uint64)))
 
 
+@refused("data_error", "'class_names' holds what is no text")
+def class_names_past_the_end_of_unicode(_marker: Path) -> bytes:
+    codes = np.full(4, 0x110000, "<u4").view("<U1")
+    return with_y(npy(Y), class_names=npy(codes))
+
+
+@refused("data_error", "'class_names' holds what is no text")
+def class_names_that_are_half_a_character(_marker: Path) -> bytes:
+    codes = np.full(4, 0xD800, "<u4").view("<U1")
+    return with_y(npy(Y), class_names=npy(codes))
+
+
 @refused("too_large", "'class_names' has 100001 names, at most 100000")
 def more_class_names_than_classes(_marker: Path) -> bytes:
     return with_y(npy(Y), class_names=npy(np.full(100_001, "a")))

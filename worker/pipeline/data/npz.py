@@ -196,4 +196,9 @@ def _class_names(array: NpyArray | None, limits: LimitSettings) -> list[str] | N
         raise DataError(
             f"'class_names' must be strings, one for each class; it is {names.dtype} {names.shape}"
         )
-    return [str(name) for name in names]
+    try:
+        found = [str(name) for name in names]
+        "".join(found).encode()
+    except (SystemError, ValueError) as error:  # code points past Unicode's end, or half of a pair
+        raise DataError("'class_names' holds what is no text") from error
+    return found
