@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope
 
@@ -70,10 +69,8 @@ async def identify(context: Context, scope: Scope, key: str | None) -> Principal
         principal = Principal(DEFAULT_TENANT, frozenset({ADMIN}))
     elif key is None:
         raise UnauthenticatedError("send an API key: Authorization: Bearer sec_…")
-    elif (known := context.keys.recall(key)) is not None:
-        principal = known
     else:
-        principal = await run_in_threadpool(context.keys.look_up, key)
+        principal = await context.keys.find(key)
     context.quotas.admit(principal.tenant)
     return principal
 

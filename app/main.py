@@ -17,7 +17,8 @@ from app.contracts.telemetry import configure_logging
 from app.datasets.routes import router as datasets
 from app.dependencies import Context
 from app.errors import Problem, install_error_handlers
-from app.http.middleware import add_middleware
+from app.http.middleware import Application
+from app.http.shedding import Shedding
 from app.inference.routes import documented as inference
 from app.inference.routes import hot_routes as inference_routes
 from app.inference.schemas import TensorsBody
@@ -89,7 +90,9 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         last_use.close()
         engine.dispose()
 
-    app = FastAPI(title="Secateur", version="0.1.0", description=_DESCRIPTION, lifespan=lifespan)
+    app = Application(
+        title="Secateur", version="0.1.0", description=_DESCRIPTION, lifespan=lifespan
+    )
     app.state.metrics = metrics
     install_error_handlers(app)
     hot = [*inference_routes, *hot_routes]
@@ -113,7 +116,8 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
     bodies = (JobCreate, SweepCreate, Problem, TensorsBody, InferenceRequest)
     others = [*inference.routes, *documented.routes]
     install_openapi(app, *bodies, others=others)
-    add_middleware(app, settings, metrics, hot)
+    app.state.shedding = Shedding(metrics)
+    app.add_outer(settings, metrics, hot, app.state.shedding)
     return app
 
 

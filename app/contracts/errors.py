@@ -16,7 +16,7 @@ ServiceError
     └── DeadlineError         the request's own deadline passed before it ran
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -153,13 +153,21 @@ class OverloadedError(UnavailableError):
     Args:
         message: What waits, and the limit.
         retry_after_seconds: When it is worth another try.
+        room: Says how many more would fit now.
     """
 
     code = "overloaded"
 
-    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float = 1.0,
+        room: Callable[[], int] | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.room = room
 
 
 class DeadlineError(UnavailableError):

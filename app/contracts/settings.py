@@ -238,6 +238,11 @@ class InferenceSettings(_Group):
         description="Items that one run takes from several requests; unset: measured for each "
         "model when it is loaded; 1: requests are never put together.",
     )
+    inline_seconds: Annotated[float, Field(ge=0, le=0.01)] = Field(
+        default=0.002,
+        description="A run expected to be no longer than this, with nothing beside it, is computed "
+        "where its request was read: waking a thread would take longer. 0: never; never on a GPU.",
+    )
     batch_seconds: Seconds = Field(
         default=0.02, description="What a measured batch may take at most."
     )

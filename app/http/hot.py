@@ -15,6 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
+from app.contracts.errors import OverloadedError
+from app.http.shedding import Shedding
+
 
 class HotRoute(Route):
     """Says which route it is, as FastAPI's routes do: metrics and logs go by it."""
@@ -30,31 +33,36 @@ class HotRoute(Route):
 class HotMiddleware:
     """Answers requests to hot routes; errors become what the application makes of them."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[HotRoute]) -> None:
-        self._app, self._routes = app, routes
+    def __init__(self, app: ASGIApp, routes: Sequence[HotRoute], shedding: Shedding) -> None:
+        self._app, self._routes, self._shedding = app, routes, shedding
+        ends = {route.path.rpartition("/")[2] for route in routes}
+        self._ends = tuple(f"/{end}" for end in ends)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] == "http":
+        # One look at the end of the path spares most requests the patterns of all routes.
+        if scope["type"] == "http" and scope["path"].endswith(self._ends):
             for route in self._routes:
                 match, child_scope = route.matches(scope)
                 if match is Match.FULL:
                     scope.update(child_scope)
-                    response = await _answer(route, Request(scope, receive))
+                    response = await self._answer(route, Request(scope, receive))
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)
 
-
-async def _answer(route: HotRoute, request: Request) -> Response:
-    try:
-        return cast("Response", await route.endpoint(request))
-    except Exception as error:
-        handler = _handler(request, error)
-        if handler is None:
-            raise
-        answer = handler(request, error)  # type: ignore[arg-type]  # none of ours is a WebSocket's
-        return cast("Response", await answer if inspect.isawaitable(answer) else answer)
+    async def _answer(self, route: HotRoute, request: Request) -> Response:
+        try:
+            return cast("Response", await route.endpoint(request))
+        except Exception as error:
+            handler = _handler(request, error)
+            if handler is None:
+                raise
+            answer = handler(request, error)  # type: ignore[arg-type]  # none is a WebSocket's
+            response = cast("Response", await answer if inspect.isawaitable(answer) else answer)
+            if isinstance(error, OverloadedError):
+                self._shedding.guard(request.scope, response, error)
+            return response
 
 
 def _handler(request: Request, error: Exception) -> ExceptionHandler | None:

@@ -1,15 +1,22 @@
-"""Which middlewares there are, and in which order."""
+"""Which middlewares there are, and in which order: FastAPI, with its own, is inside of all of them.
+
+Put in by its own way they would be inside of FastAPI's outer layers (telemetry, a limit on bodies,
+errors), which every hot request would pass for nothing.
+"""
 
 from collections.abc import Sequence
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.contracts.settings import Settings
 from app.http.body import BodyMiddleware
 from app.http.gate import GateMiddleware
 from app.http.hot import HotMiddleware, HotRoute
 from app.http.request import RequestMiddleware
+from app.http.shedding import Shedding
 from app.metrics.instruments import Metrics
 
 # A page elsewhere can give its own name to a loopback address. A key protects from what it then
@@ -23,21 +30,44 @@ _CORS_HEADERS = (
 _CORS_EXPOSED = ("X-Request-Id", "Traceparent", "ETag", "Location", "Retry-After", "Content-Range")
 
 
-def add_middleware(
-    app: FastAPI, settings: Settings, metrics: Metrics, hot_routes: Sequence[HotRoute]
-) -> None:
-    """Add them, the innermost first: refusals are logged too."""
-    api = settings.api
-    hosts = api.trusted_hosts or (() if api.is_auth_required else _THIS_MACHINE)
-    app.add_middleware(HotMiddleware, routes=hot_routes)
-    app.add_middleware(BodyMiddleware, http=settings.http, limits=settings.limits)
-    app.add_middleware(GateMiddleware, http=settings.http, hosts=hosts)
-    if api.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=api.cors_origins,
-            allow_methods=_CORS_METHODS,
-            allow_headers=_CORS_HEADERS,
-            expose_headers=_CORS_EXPOSED,
-        )
-    app.add_middleware(RequestMiddleware, metrics=metrics)
+class Application(FastAPI):
+    """FastAPI behind our middlewares."""
+
+    _outer: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the process's life."""
+        if self._outer is None or scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        await self._outer(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Leave out Starlette's way with what breaks: it is `RequestMiddleware`'s to answer."""
+        stack = super().build_middleware_stack()
+        assert isinstance(stack, ServerErrorMiddleware)  # noqa: S101  # always the outermost
+        return stack.app
+
+    def add_outer(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        hot_routes: Sequence[HotRoute],
+        shedding: Shedding,
+    ) -> None:
+        """Add the middlewares, the innermost first: refusals are logged too."""
+        api = settings.api
+        hosts = api.trusted_hosts or (() if api.is_auth_required else _THIS_MACHINE)
+        outer: ASGIApp = HotMiddleware(super().__call__, hot_routes, shedding)
+        outer = BodyMiddleware(outer, http=settings.http, limits=settings.limits)
+        outer = GateMiddleware(outer, http=settings.http, hosts=hosts)
+        if api.cors_origins:
+            outer = CORSMiddleware(
+                outer,
+                allow_origins=api.cors_origins,
+                allow_methods=_CORS_METHODS,
+                allow_headers=_CORS_HEADERS,
+                expose_headers=_CORS_EXPOSED,
+            )
+        self._outer = RequestMiddleware(outer, metrics=metrics)

@@ -16,37 +16,48 @@ from app.contracts.ids import new_id
 from app.contracts.settings import HttpSettings
 from app.errors import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_body, status_of
 from app.http.errors import BadRequestError, BusyError, HeadersTooLargeError, TooSlowError
+from app.http.gate import ALIVE_PATH
 from app.http.headers import complete_headers
 from app.http.leaving import CYCLE
+from app.http.shedding import Shedding
 
 log = logging.getLogger(__name__)
 
 # After an answer that came before the body's end: how long the rest may take to be thrown away.
 _LINGER_SECONDS = 5.0
+_SPARE_CONNECTIONS = 64  # beyond the limit: they may ask whether the process is alive, and no more
+_UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\n"
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
-    http: HttpSettings  # set by `limited_protocol`
+    http: HttpSettings  # set by `limited_protocol`, as is
+    shedding: Shedding
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # uvicorn's
         super().__init__(*arguments, **options)
         self._is_in_head, self._num_head_bytes = True, 0
+        self._is_beyond = self._is_shed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # when it goes off
+        self._deadline: float | None = None  # when it means something
         self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Take a connection, or refuse it where there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self.http.connections:
-            self._refuse(BusyError(f"{self.http.connections} connections are open, and no more"))
+        self._is_beyond = len(self.connections) > self.http.connections
+        if len(self.connections) > self.http.connections + _SPARE_CONNECTIONS:
+            self._refuse_beyond()
             return
         self._start_timer(self.http.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
         self.resume_writing()
         super().connection_lost(exc)
 
@@ -60,7 +71,9 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         cycle = self._cycle
         is_idle = cycle is None or cycle.response_complete
-        if is_idle and self._timer is None and self.timeout_keep_alive_task is None:
+        if self._is_shed:  # the rest of the body is to come
+            self._start_timer(_LINGER_SECONDS)
+        elif is_idle and self._deadline is None and self.timeout_keep_alive_task is None:
             # A blank line, or the end of a body that nobody wanted: neither keeps a connection.
             self._start_timer(self.http.keep_alive_seconds)
 
@@ -75,13 +88,27 @@ class LimitedProtocol(HttpToolsProtocol):
         """Hand the request to the middlewares, which judge a whole head exactly."""
         self._is_in_head, self._num_head_bytes = False, 0
         self._stop_timer()
+        if self._is_beyond and self.url.partition(b"?")[0] != ALIVE_PATH.encode():
+            self._refuse_beyond()
+            return
+        if self._shed():
+            return
         super().on_headers_complete()
         self.scope[CYCLE] = self.cycle  # type: ignore[literal-required]  # a key of our own
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body, unless its request is answered already."""
+        if not self._is_shed and not self.transport.is_closing():
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Keep a connection whose body came whole after all."""
         self._stop_timer()
-        super().on_message_complete()
+        if self._is_shed:
+            self._is_shed = False
+            self._start_timer(self.http.keep_alive_seconds)
+        elif not self.transport.is_closing():
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Do not read the rest of a body for ever when its answer is out."""
@@ -121,23 +148,60 @@ class LimitedProtocol(HttpToolsProtocol):
     _read_bytes = 256 * 1024
 
     def _start_timer(self, seconds: float) -> None:
-        self._stop_timer()
-        self._timer = self.loop.call_later(seconds, self._time_is_up)
+        """Have `_time_is_up` called, unless the time is set anew or cleared before.
+
+        Several times a request: a timer that is there goes off in vain and is set for the rest,
+        which costs less than to cancel it and make another.
+        """
+        self._deadline = self.loop.time() + seconds
+        if self._timer is None or self._timer_at > self._deadline:
+            self._arm(self._deadline)
 
     def _stop_timer(self) -> None:
+        self._deadline = None
+
+    def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._timer_at = self.loop.call_at(when, self._go_off), when
+
+    def _go_off(self) -> None:
+        self._timer = None
+        if self._deadline is not None and self._deadline > self.loop.time():
+            self._arm(self._deadline)
+        elif self._deadline is not None:
+            self._deadline = None
+            self._time_is_up()
 
     def _time_is_up(self) -> None:
-        self._timer = None
         if self.transport.is_closing():
             return
-        if self._is_in_head and self._num_head_bytes:
+        if self._is_beyond:
+            self._refuse_beyond()
+        elif self._is_in_head and self._num_head_bytes:
             seconds = self.http.head_seconds
             self._refuse(TooSlowError(f"the request line and headers did not end in {seconds:g} s"))
         else:
             self.transport.close()
+
+    def _shed(self) -> bool:
+        """Answer at once what is refused just now in any case; return whether it was."""
+        cycle = self._cycle
+        if cycle is not None and not cycle.response_complete:
+            return False  # answers come in the order of their requests
+        if not self.parser.should_keep_alive():
+            return False
+        found = self.shedding.refusal(self.parser.get_method(), self.url, self.headers)
+        if found is None:
+            return False
+        head, body = found
+        own = b"".join(b"%s: %s\r\n" % pair for pair in self.server_state.default_headers)
+        self.transport.write(_UNAVAILABLE + own + head + b"\r\n" + body)
+        self._is_shed = True
+        return True
+
+    def _refuse_beyond(self) -> None:
+        self._refuse(BusyError(f"{self.http.connections} connections are open, and no more"))
 
     def _refuse_head(self) -> None:
         num_bytes = self.http.header_bytes
@@ -173,6 +237,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def limited_protocol(settings: HttpSettings) -> type[LimitedProtocol]:
+def limited_protocol(settings: HttpSettings, shedding: Shedding) -> type[LimitedProtocol]:
     """Return the protocol with its limits; uvicorn makes one of it for each connection."""
-    return type("LimitedProtocol", (LimitedProtocol,), {"http": settings})
+    parts = {"http": settings, "shedding": shedding}
+    return type("LimitedProtocol", (LimitedProtocol,), parts)

@@ -6,7 +6,6 @@ import time
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from ulid import ULID
 
 from app.contracts.tracing import TraceParent, enter_trace, parse_traceparent
 from app.errors import unexpected_problem
@@ -65,9 +64,7 @@ class RequestMiddleware:
             self._finish(scope, status, time.perf_counter() - started)
 
     def _new_id(self) -> str:
-        milliseconds = int(time.time() * 1000)
-        number = (milliseconds << 80) | self._random.getrandbits(80)
-        return f"req_{ULID(number.to_bytes(16, 'big'))}"
+        return f"req_{self._random.getrandbits(104):026x}"
 
     def _finish(self, scope: Scope, status: int, seconds: float) -> None:
         method, route = scope["method"], scope.get("route")

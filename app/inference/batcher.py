@@ -21,8 +21,10 @@ from app.http.leaving import HasLeft
 from app.inference.tensors import Arrays
 
 Outputs = tuple[str, ...] | None
-# Starts a run of one batch; the future gives each request's outputs, and the seconds it took.
-Compute = Callable[[Sequence[Arrays], Outputs], "asyncio.Future[tuple[Sequence[Arrays], float]]"]
+# Starts a run of one batch, given the seconds that it will likely take (0: not known); the future
+# gives each request's outputs, and the seconds that it took.
+Run = asyncio.Future[tuple[Sequence[Arrays], float]]
+Compute = Callable[[Sequence[Arrays], Outputs, float], Run]
 
 _SMOOTHING = 0.2
 
@@ -56,13 +58,18 @@ class Slots:
     """Runs that may be under way at once; batchers that wait for one take turns."""
 
     def __init__(self, number: int) -> None:
-        self._number = self._free = number
+        self.number = self._free = number
         self._waiting: deque[Batcher] = deque()
 
     @property
     def are_idle(self) -> bool:
         """Whether a run could start now and leave room for another, if there can be two at all."""
-        return self._free >= min(2, self._number)
+        return self._free >= min(2, self.number)
+
+    @property
+    def is_only_run(self) -> bool:
+        """Whether the run that starts now has nothing beside it, and nobody waits for a place."""
+        return self._free == self.number - 1 and not self._waiting
 
     def ask(self, batcher: "Batcher") -> None:
         """Have a batcher start a run: now, or when its turn comes."""
@@ -157,7 +164,8 @@ class Batcher:
         if not batch:
             return False
         started = self._loop.time()
-        run = self._compute([entry.arrays for entry in batch], batch[0].outputs)
+        seconds = self._seconds_per_item * sum(entry.num_items for entry in batch)
+        run = self._compute([entry.arrays for entry in batch], batch[0].outputs, seconds)
         run.add_done_callback(partial(self._end, batch, started))
         return True
 
@@ -190,10 +198,14 @@ class Batcher:
                 f"{self._num_items} items wait for this model, at most {limits.queue_items} items "
                 f"and {limits.queue_bytes} bytes may",
                 retry_after_seconds=max(1.0, math.ceil(seconds)),
+                room=self._room,
             )
         insort(self._queue, entry, key=lambda e: e.rank)
         self._num_items += entry.num_items
         self._num_bytes += entry.num_bytes
+
+    def _room(self) -> int:
+        return self.limits.queue_items - self._num_items
 
     def _refuse_late(self, deadline: float) -> None:
         late = self._loop.time() - deadline
@@ -241,7 +253,7 @@ class Batcher:
         self,
         batch: list[_Entry],
         started: float,
-        run: "asyncio.Future[tuple[Sequence[Arrays], float]]",
+        run: Run,
     ) -> None:
         error = asyncio.CancelledError() if run.cancelled() else run.exception()
         if error is None:
@@ -257,7 +269,8 @@ class Batcher:
         self, batch: list[_Entry], started: float, outputs: Sequence[Arrays], seconds: float
     ) -> None:
         size = sum(entry.num_items for entry in batch)
-        self._seconds_per_item += _SMOOTHING * (seconds / size - self._seconds_per_item)
+        known = self._seconds_per_item or seconds / size
+        self._seconds_per_item = known + _SMOOTHING * (seconds / size - known)
         for entry, found in zip(batch, outputs, strict=True):
             if not entry.answer.done():
                 waited = started - entry.queued_at

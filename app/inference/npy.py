@@ -9,6 +9,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from app.contracts.errors import InvalidInputError
+from app.inference.bfloat16 import BFLOAT16
 from app.inference.sessions import LoadedModel
 from app.inference.tensors import BYTES, Arrays, check_shape, invalid
 
@@ -30,7 +31,7 @@ def parse_npy(model: LoadedModel, data: bytes) -> Arrays:
     spec = model.inputs[0]
     start = _header_end(data)
     dtype, shape, is_fortran = _header(data[:start])
-    if dtype.hasobject or dtype.names is not None or spec.dtype in {BYTES, "bfloat16"}:
+    if dtype.hasobject or dtype.names is not None or spec.dtype in {BYTES, BFLOAT16}:
         raise invalid(_POINTER, f"input {spec.name!r} takes {spec.dtype}, not {dtype}")
     check_shape(spec, shape, _POINTER)
     wanted = np.dtype(spec.dtype)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from app.contracts.errors import ErrorDetail, InvalidInputError
 from app.dependencies import Context, PrincipalDep, bearer_key, identify
 from app.errors import RESPONSES
+from app.http.body import read_body
 from app.http.hot import HotRoute
 from app.http.leaving import has_left
 from app.inference import npy
@@ -46,11 +47,13 @@ async def infer(request: Request) -> Response:
     options = parse_options({key: query[key] for key in _OPTIONS if key in query}, "/query")
     media_type = request.headers.get("content-type", "")
     if media_type.startswith("image/"):
-        return await _classify(request, principal, named, [await request.body()], options)
+        return await _classify(
+            request, principal, named, [await read_body(request.receive)], options
+        )
     if is_multipart(request):
         files, in_form = await _read_form(request)
         return await _classify(request, principal, named or in_form, files, options)
-    data = await request.body()
+    data = await read_body(request.receive)
     if media_type == npy.MEDIA_TYPE:
         servable = await _find(request, principal, named)
         arrays = await service.parse_npy(servable, data)

@@ -1,19 +1,17 @@
 """Which model is meant: its row, checked and remembered for a few seconds."""
 
-import time
 from dataclasses import dataclass
-
-from fastapi.concurrency import run_in_threadpool
+from functools import partial
 
 from app.contracts.database import Sessions, reading
 from app.contracts.errors import ConflictError
 from app.contracts.spec import PreprocessSpec
 from app.contracts.tables import ModelRow
+from app.fresh import Fresh
 from app.models.service import find
 
 # A ready model changes in nothing but its name; its deletion may take this long to be seen.
 _KNOWN_SECONDS = 5.0
-_MAX_KNOWN = 10_000
 _SHADOW_SHARE = "shadow_share"  # a key of a model's metadata
 
 
@@ -45,7 +43,7 @@ class Servables:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._known: dict[tuple[str, str], tuple[float, Servable]] = {}
+        self._known = Fresh[tuple[str, str], Servable](_KNOWN_SECONDS)
 
     async def find(self, tenant: str, model_id: str) -> Servable:
         """Return a model that is ready.
@@ -54,15 +52,8 @@ class Servables:
             NotFoundError: There is no such model.
             ConflictError: It is not ready.
         """
-        known = self._known.get((tenant, model_id))
-        now = time.monotonic()
-        if known is not None and now - known[0] < _KNOWN_SECONDS:
-            return known[1]
-        servable = await run_in_threadpool(self._read, tenant, model_id)
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-        self._known[tenant, model_id] = (now, servable)
-        return servable
+        read = partial(self._read, tenant, model_id)
+        return await self._known.get((tenant, model_id), read)
 
     def _read(self, tenant: str, model_id: str) -> Servable:
         with reading(self._sessions) as session:

@@ -10,6 +10,7 @@ import onnxruntime as ort
 
 from app.contracts.errors import InvalidInputError
 from app.contracts.settings import InferenceSettings
+from app.inference.bfloat16 import BFLOAT16, to_array, to_value
 from app.inference.tensors import BYTES, Arrays, TensorSpec
 
 _PROVIDERS = {
@@ -85,17 +86,25 @@ def run_batch(
     if len(requests) > 1:
         together = {name: np.concatenate([r[name] for r in requests]) for name in requests[0]}
     try:
-        values = model.session.run(names, together)
+        found = _compute(model, names, together)
     except Exception as error:  # ONNX Runtime's errors have no base of their own
         shapes = {name: list(array.shape) for name, array in together.items()}
         first = str(error).partition("\n")[0][:300]
         raise InvalidInputError(f"the network cannot compute inputs {shapes}: {first}") from error
-    found = [np.asarray(value) for value in values]
     seconds = time.perf_counter() - started
     if len(requests) == 1:
         return [dict(zip(names, found, strict=True))], seconds
     sizes = [len(next(iter(request.values()))) for request in requests]
     return _split(names, found, sizes), seconds
+
+
+def _compute(model: LoadedModel, names: Sequence[str], arrays: Arrays) -> list[Any]:
+    dtypes = {spec.name: spec.dtype for spec in (*model.inputs, *model.outputs)}
+    if BFLOAT16 not in dtypes.values():
+        return [np.asarray(value) for value in model.session.run(names, arrays)]
+    feeds = {name: to_value(dtypes[name], array) for name, array in arrays.items()}
+    values = model.session.run_with_ort_values(list(names), feeds)
+    return [to_array(dtypes[name], value) for name, value in zip(names, values, strict=True)]
 
 
 def _split(names: Sequence[str], found: Sequence[Any], sizes: Sequence[int]) -> Sequence[Arrays]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
+from app.inference.bfloat16 import BFLOAT16
 
 if TYPE_CHECKING:
     from app.inference.sessions import LoadedModel
@@ -87,7 +88,7 @@ def invalid(pointer: str, detail: str) -> InvalidInputError:
 
 
 def _parse(spec: TensorSpec, value: Any, pointer: str) -> NDArray[Any]:  # noqa: ANN401  # JSON
-    if spec.dtype in {BYTES, "bfloat16"}:
+    if spec.dtype in {BYTES, BFLOAT16}:
         raise invalid(pointer, f"input {spec.name!r} is {spec.dtype}, which only /v2 takes")
     try:
         with np.errstate(over="ignore"):  # becomes infinite, and is refused below

@@ -7,9 +7,11 @@ were refused are not remembered.
 import hashlib
 import time
 from collections.abc import Callable
+from functools import partial
 
 from app.contracts.database import Sessions, current_time, reading
 from app.contracts.tables import ApiKeyRow
+from app.fresh import Fresh
 from app.keys.last_use import LastUse
 from app.keys.service import Principal, authenticate, is_live
 
@@ -27,15 +29,17 @@ class KeyCache:
         last_use: LastUse | None = None,
     ) -> None:
         self._sessions, self._clock, self._last_use = sessions, clock, last_use
-        self._found: dict[bytes, tuple[float, Principal]] = {}  # by hash: no secrets in memory
+        # By hash: no secrets in memory.
+        self._found = Fresh[bytes, Principal](_FRESH_SECONDS, _MOST_KEYS, clock)
         self._good: dict[str, float] = {}  # by id: when `is_still_good` looked
 
-    def recall(self, plaintext: str) -> Principal | None:
-        """Return who holds a key if that was looked up within a second; touches no database."""
-        found = self._found.get(_digest(plaintext))
-        if found is None or self._clock() - found[0] >= _FRESH_SECONDS:
-            return None
-        return found[1]
+    async def find(self, plaintext: str) -> Principal:
+        """Return who holds a key, by the database a second ago at most.
+
+        Raises:
+            UnauthenticatedError: It is malformed, unknown, expired or revoked.
+        """
+        return await self._found.get(_digest(plaintext), partial(self.look_up, plaintext))
 
     def look_up(self, plaintext: str) -> Principal:
         """Return who holds a key, by the database.
@@ -43,15 +47,10 @@ class KeyCache:
         Raises:
             UnauthenticatedError: It is malformed, unknown, expired or revoked.
         """
-        looked_up_at = self._clock()  # before the look: a key revoked during it counts as of now
         row, now = authenticate(self._sessions, plaintext)
         if self._last_use is not None:
             self._last_use.note(row, now)
-        principal = Principal(row.tenant, frozenset(row.scopes), row.id)
-        if len(self._found) >= _MOST_KEYS:
-            self._found = {}
-        self._found[_digest(plaintext)] = (looked_up_at, principal)
-        return principal
+        return Principal(row.tenant, frozenset(row.scopes), row.id)
 
     def is_still_good(self, principal: Principal) -> bool:
         """Return whether the key behind a long answer is valid, by the database a second ago."""

@@ -1,7 +1,7 @@
 """The protocol's datatypes: their arrays, their bytes, and their JSON.
 
-Numbers are little-endian and row-major. BF16 has no array type of its own: its arrays hold the bit
-patterns as uint16. BYTES are text, since ONNX strings are UTF-8: 4 bytes of length, then the text.
+Numbers are little-endian and row-major. BF16 has no array type of its own: its numbers are held as
+float32. BYTES are text, since ONNX strings are UTF-8: 4 bytes of length, then the text.
 """
 
 import struct
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from app.contracts.errors import InvalidInputError
 from app.inference import tensors
+from app.inference.bfloat16 import BFLOAT16, from_bits, to_bits
 from app.inference.tensors import are_finite
 
 BYTES = "BYTES"
@@ -31,7 +32,7 @@ class Datatype:
     Attributes:
         name: In the protocol.
         spec: In `TensorSpec.dtype`.
-        dtype: Of arrays.
+        dtype: Of the bytes, and, but for BF16, of arrays.
         code: Of `array.array`, which converts lists fast and strictly; None: no JSON numbers.
     """
 
@@ -42,7 +43,7 @@ class Datatype:
 
 
 def _number(name: str, spec: str, code: str | None) -> Datatype:
-    dtype = np.dtype("uint16" if spec == "bfloat16" else spec).newbyteorder("<")
+    dtype = np.dtype("uint16" if spec == BFLOAT16 else spec).newbyteorder("<")
     return Datatype(name, spec, dtype, code)
 
 
@@ -61,7 +62,7 @@ DATATYPES = {
         _number("FP16", "float16", None),
         _number("FP32", "float32", "f"),
         _number("FP64", "float64", "d"),
-        _number("BF16", "bfloat16", None),
+        _number("BF16", BFLOAT16, None),
         Datatype(BYTES, tensors.BYTES, np.dtype(object), None),
     )
 }
@@ -99,6 +100,8 @@ def from_binary(datatype: Datatype, buffer: memoryview, shape: tuple[int, ...]) 
     if datatype.name == "BOOL" and np.frombuffer(buffer, np.uint8).max(initial=0) > 1:
         raise InvalidInputError("a BOOL is a byte of 0 or 1")
     values: Array = np.frombuffer(buffer, datatype.dtype).reshape(shape)
+    if datatype.spec == BFLOAT16:
+        return from_bits(values)
     if values.flags.aligned:
         return values
     # Not `copy`: numpy lets other threads go first, and a small request waits for them.
@@ -132,6 +135,8 @@ def from_json(datatype: Datatype, data: Any, shape: tuple[int, ...]) -> Array:  
 
 def to_binary(datatype: Datatype, values: Array) -> bytes:
     """Return the bytes of an array."""
+    if datatype.spec == BFLOAT16:
+        return to_bits(values).tobytes()
     if datatype.name != BYTES:
         return np.ascontiguousarray(values, datatype.dtype).tobytes()
     texts = [_encode(text) for text in values.ravel().tolist()]

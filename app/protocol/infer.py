@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.dependencies import Context, PrincipalDep, bearer_key, identify
+from app.http.body import read_body
 from app.http.hot import HotRoute
 from app.http.leaving import has_left
 from app.inference.options import Options
@@ -22,7 +23,6 @@ from app.inference.service import SMALL_BYTES, InferenceService, Prediction
 from app.inference.sessions import LoadedModel
 from app.openapi import reference
 from app.protocol.answers import encode_answer, wanted_outputs
-from app.protocol.bfloat16 import has_bfloat16, run_bfloat16
 from app.protocol.compression import choose_encoding, deflate, inflate
 from app.protocol.requests import InferRequest, WantedOutput, decode_request
 from app.protocol.schemas import RESPONSES, InferenceRequest, InferenceResponse
@@ -83,24 +83,23 @@ async def _run(
     wanted = wanted_outputs(asked, model.outputs)
     names = None if asked.outputs is None else [output.name for output in wanted]
     parameters: dict[str, Any] = {}
-    if has_bfloat16(model):
-        prediction = await run_bfloat16(service, servable, model, asked.arrays, names)
-    else:
-        timeout, clock = asked.timeout_seconds, asyncio.get_running_loop().time
-        options = Options(
-            asked.variant,
-            _LOWEST_PRIORITY - asked.priority if asked.priority else 0,
-            None if timeout is None else clock() + timeout,
-        )
-        answer = await service.answer(
-            tenant, servable, asked.arrays, options, names, has_left(request.scope)
-        )
-        prediction = answer.prediction
-        if answer.comparison is not None:
-            parameters = {
-                "agreement": answer.comparison.agreement,
-                "max_difference": answer.comparison.max_difference,
-            }
+    timeout, clock = asked.timeout_seconds, asyncio.get_running_loop().time
+    options = Options(
+        asked.variant,
+        _LOWEST_PRIORITY - asked.priority if asked.priority else 0,
+        None if timeout is None else clock() + timeout,
+    )
+    answer = await service.answer(
+        tenant, servable, asked.arrays, options, names, has_left(request.scope)
+    )
+    prediction = answer.prediction
+    if answer.comparison is not None and answer.base is not None:
+        parameters = {
+            "agreement": answer.comparison.agreement,
+            "max_difference": answer.comparison.max_difference,
+            "base_seconds": answer.base.compute_seconds,
+            "pruned_seconds": prediction.compute_seconds,
+        }
     computed_at = time.perf_counter()
     head: dict[str, Any] = {} if asked.id is None else {"id": asked.id}
     head |= {"model_name": request.path_params["model"], "model_version": choice.version}
@@ -122,7 +121,7 @@ def _header(request: Request, name: bytes) -> str | None:
 
 
 async def _decode(service: InferenceService, request: Request, limit: int) -> InferRequest:
-    body = await request.body()
+    body = await read_body(request.receive)
     encoding = _header(request, b"content-encoding")
     length = _header(request, _LENGTH_HEADER.lower().encode())
     if encoding is None and len(body) <= SMALL_BYTES:

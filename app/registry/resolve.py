@@ -4,24 +4,23 @@ Asked for by every inference request, so answers are remembered for a second. Th
 other API processes may go on with what an alias meant before; the one that switched it does not.
 """
 
-import asyncio
 import hashlib
 import random
 import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.contracts.database import Sessions, reading
 from app.contracts.errors import NotFoundError
 from app.contracts.tables import AliasRow, ModelRow
+from app.fresh import Fresh
 
 _FRESH_SECONDS = 1.0
-_MAX_KNOWN = 10_000
 _ID = re.compile(r"mdl_[0-9A-Z]{26}")
 
 
@@ -42,15 +41,6 @@ class Choice:
     weight: int = 1
 
 
-@dataclass(frozen=True)
-class _Known:
-    asked_at: float
-    choices: Sequence[Choice]
-
-
-_Key = tuple[str, str, str | None]
-
-
 class Registry:
     """What names mean, as old as a second. For one event loop."""
 
@@ -60,10 +50,11 @@ class Registry:
         clock: Callable[[], float] = time.monotonic,
         dice: random.Random | None = None,
     ) -> None:
-        self._sessions, self._clock = sessions, clock
+        self._sessions = sessions
         self._dice = dice or random.Random()  # noqa: S311  # shares of requests, not secrets
-        self._known: dict[_Key, _Known] = {}
-        self._reading: dict[_Key, asyncio.Task[Sequence[Choice]]] = {}
+        self._known = Fresh[tuple[str, str, str | None], Sequence[Choice]](
+            _FRESH_SECONDS, clock=clock
+        )
 
     async def resolve(
         self, tenant: str, name: str, segment: str | None = None, request_id: str | None = None
@@ -97,33 +88,11 @@ class Registry:
             NotFoundError: There is no such model, version or alias.
         """
         key = (tenant, name, segment)
-        known = self._known.get(key)
-        if known is not None and self._clock() - known.asked_at < _FRESH_SECONDS:
-            return known.choices
-        task = self._reading.get(key)
-        if task is None:
-            task = self._reading[key] = asyncio.create_task(self._read(key))
-        return await asyncio.shield(task)  # one that hangs up must not take it from the others
+        return await self._known.get(key, partial(self._fetch, *key))
 
     def forget(self, tenant: str, name: str) -> None:
         """Ask anew from here on, also instead of what is being read now."""
-        for key in [key for key in list(self._known) if key[:2] == (tenant, name)]:
-            self._known.pop(key, None)
-        for key in [key for key in list(self._reading) if key[:2] == (tenant, name)]:
-            self._reading.pop(key, None)
-
-    async def _read(self, key: _Key) -> Sequence[Choice]:
-        asked_at, task = self._clock(), asyncio.current_task()
-        try:
-            choices = await run_in_threadpool(self._fetch, *key)
-            if self._reading.get(key) is task:
-                if len(self._known) >= _MAX_KNOWN:
-                    self._known = {}
-                self._known[key] = _Known(asked_at, choices)
-            return choices
-        finally:
-            if self._reading.get(key) is task:
-                del self._reading[key]
+        self._known.forget(lambda key: key[:2] == (tenant, name))
 
     def _fetch(self, tenant: str, name: str, segment: str | None) -> Sequence[Choice]:
         with reading(self._sessions) as session:

@@ -186,15 +186,25 @@ def test_the_rest_of_a_refused_body_is_not_waited_for(server: Server) -> None:
     assert statuses(answer) == [401]
 
 
-def test_a_connection_too_many_is_told_so(server: Server) -> None:
+def test_a_connection_too_many_is_told_so_and_may_ask_whether_the_process_is_alive(
+    server: Server,
+) -> None:
     held = [server.connect() for _ in range(40)]
+    asks = b" HTTP/1.1\r\n" + HEAD + b"Connection: close\r\n\r\n"
     try:
-        answer = server.exchange()
+        refused = server.exchange(b"GET /v1/models" + asks)
+        alive = server.exchange(b"GET /healthz" + asks)
+        silent = server.connect()
+        held += [silent, *(server.connect() for _ in range(63))]
+        last = server.exchange()
+        told = read_all(silent)
     finally:
         for connection in held:
             connection.close()
-    assert statuses(answer) == [503]
-    assert b"retry-after: " in answer.lower()
+    assert statuses(alive) == [200]
+    for answer in (refused, last, told):
+        assert statuses(answer) == [503]
+        assert b"retry-after: " in answer.lower()
 
 
 def test_the_process_may_open_as_many_files_as_its_user_may(server: Server) -> None:

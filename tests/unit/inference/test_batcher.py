@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from app.contracts.errors import DeadlineError, InvalidInputError, OverloadedError
 from app.errors import problem
-from app.inference.batcher import Batcher, BatchLimits, Computed, Outputs, Slots
+from app.inference.batcher import Batcher, BatchLimits, Computed, Outputs, Run, Slots
 from app.inference.tensors import Arrays
 
 LIMITS = BatchLimits(max_items=4, queue_items=100, queue_bytes=1_000_000)
@@ -23,11 +23,12 @@ class Runner:
     """Remembers the batches that were started; doubles their numbers when told to."""
 
     started: list[tuple[Sequence[Arrays], Outputs]] = field(default_factory=list)
-    running: list["asyncio.Future[tuple[Sequence[Arrays], float]]"] = field(default_factory=list)
+    running: list[Run] = field(default_factory=list)
 
-    def __call__(
-        self, requests: Sequence[Arrays], outputs: Outputs
-    ) -> "asyncio.Future[tuple[Sequence[Arrays], float]]":
+    expected: list[float] = field(default_factory=list)
+
+    def __call__(self, requests: Sequence[Arrays], outputs: Outputs, seconds: float) -> Run:
+        self.expected.append(seconds)
         self.started.append((requests, outputs))
         self.running.append(asyncio.get_running_loop().create_future())
         return self.running[-1]
@@ -232,3 +233,29 @@ async def test_a_slot_comes_back_from_whatever_happens() -> None:
         assert batcher.num_waiting == 0
         for task in tasks:
             task.exception() if not task.cancelled() else None
+
+
+@on_loop
+async def test_a_run_is_told_how_long_it_will_likely_take() -> None:
+    batcher, runner = make(BatchLimits(8, 100, 1_000_000))
+    await ask(batcher, x(1, items=2))
+    await runner.finish()  # in half a second
+    await ask(batcher, x(2, items=1), x(3, items=3), x(4, items=1))
+    await runner.finish()
+    assert runner.expected[0] == 0, "not known yet"
+    assert runner.expected[2] == pytest.approx(4 * runner.expected[1], rel=0.5)
+    await runner.finish()
+
+
+@on_loop
+async def test_a_refusal_knows_how_much_room_there_is_by_now() -> None:
+    batcher, runner = make(BatchLimits(1, 3, 1_000_000))
+    await ask(batcher, *(x(number) for number in range(4)))
+    with pytest.raises(OverloadedError) as caught:
+        await batcher.submit(x(5))
+    assert caught.value.room is not None
+    assert caught.value.room() == 0
+    await runner.finish()
+    assert caught.value.room() == 1
+    for _ in range(3):
+        await runner.finish()

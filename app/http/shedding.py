@@ -1,0 +1,121 @@
+"""Refusals that cost next to nothing, while there is no room for what is refused.
+
+To read a request, check its key and decode its tensors costs many times more than all else about
+a refusal; under a flood that leaves no time to compute what was accepted. When a model's queue
+turns out to be full, it is guarded: of the requests with the same request line and the same key,
+only as many are read as there is room for. The others get the same refusal straight from the
+connection (`protocol`). A second after the last of them the guard goes.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import structlog
+from starlette.responses import Response
+from starlette.types import Message, Scope
+
+from app.contracts.errors import OverloadedError
+from app.http.headers import complete_headers
+from app.metrics.instruments import Metrics
+
+log = structlog.get_logger(__name__)
+
+_MOST_GUARDED = 1000
+_CALM_SECONDS = 1.0
+_MOST_BODY_BYTES = 1024 * 1024  # a larger body is not read only to be thrown away
+_SPECIAL = (b"expect", b"origin", b"transfer-encoding")  # headers that want more than this
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(slots=True)
+class _Guard:
+    room: Callable[[], int]
+    refused_at: float
+    head: bytes  # after the status line
+    body: bytes
+    request_id: bytes  # wherever it stands in head and body
+    route: str
+    let_in_at: float = 0.0  # which turn of the event loop
+    num_let_in: int = 0  # in that turn: they are in no queue yet
+
+
+class Shedding:
+    """Which requests are refused unread just now. For one event loop."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._guards: dict[tuple[bytes, bytes], _Guard] = {}
+        self._random = random.Random()  # noqa: S311  # ids, not secrets
+
+    def guard(self, scope: Scope, response: Response, error: OverloadedError) -> None:
+        """Give a refusal to those who ask the same, from now until there is room again."""
+        query: bytes = scope["query_string"]
+        names_model = scope.get("path_params") or b"model=" in query  # and not in its body
+        if error.room is None or scope["method"] != "POST" or not names_model:
+            return
+        request_id: str = scope["state"]["request_id"]
+        message: Message = {"headers": list(response.raw_headers)}
+        complete_headers(message, scope["path"], request_id)
+        if len(self._guards) >= _MOST_GUARDED:
+            self._guards.clear()
+        url = scope["raw_path"] + (b"?" + query if query else b"")
+        self._guards[url, _bearer(scope["headers"])] = _Guard(
+            error.room,
+            asyncio.get_running_loop().time(),
+            b"".join(b"%s: %s\r\n" % pair for pair in message["headers"]),
+            bytes(response.body),
+            request_id.encode(),
+            scope["route"].path,
+        )
+        log.info("requests.shed", path=scope["path"], reason=error.message)
+
+    def refusal(self, method: bytes, url: bytes, headers: Headers) -> tuple[bytes, bytes] | None:
+        """Return a head (without status line and the connection's own headers) and a body.
+
+        None: the request is to be read.
+        """
+        if not self._guards or method != b"POST":  # nearly always
+            return None
+        key = (url, _bearer(headers))
+        guard = self._guards.get(key)
+        if guard is None or not _is_plain(headers):
+            return None
+        now = asyncio.get_running_loop().time()
+        if now - guard.refused_at > _CALM_SECONDS:
+            del self._guards[key]
+            return None
+        if _lets_in(guard, now):
+            return None
+        guard.refused_at = now
+        status = HTTPStatus.SERVICE_UNAVAILABLE.value
+        self._metrics.rejections.labels("shed").inc()
+        self._metrics.observe_request("POST", guard.route, status, 0.0)
+        fresh = b"req_%026x" % self._random.getrandbits(104)
+        old = guard.request_id
+        return guard.head.replace(old, fresh), guard.body.replace(old, fresh)
+
+
+def _lets_in(guard: _Guard, now: float) -> bool:
+    if now != guard.let_in_at:  # uvloop's clock stands still within a turn of the loop
+        guard.let_in_at, guard.num_let_in = now, 0
+    guard.num_let_in += 1
+    return guard.num_let_in <= guard.room()
+
+
+def _bearer(headers: Headers) -> bytes:
+    return next((value for name, value in headers if name == b"authorization"), b"")
+
+
+def _is_plain(headers: Headers) -> bool:
+    for name, value in headers:
+        if name in _SPECIAL:
+            return False
+        if name == b"content-length" and not (
+            value.isdigit() and int(value[:20]) <= _MOST_BODY_BYTES
+        ):
+            return False
+    return True

@@ -1,0 +1,43 @@
+"""BF16, which numpy does not know and ONNX Runtime takes and gives as `OrtValue` alone.
+
+Everywhere between the protocol and the session its values are float32: the upper half of one is the
+BF16 number, and nothing is rounded on the way.
+"""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+BFLOAT16 = "bfloat16"  # in `TensorSpec.dtype`
+_ELEMENT_TYPE = 16  # TensorProto.BFLOAT16
+_UPPER_HALF = 16
+
+
+def from_bits(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Return the numbers that bit patterns mean."""
+    numbers: NDArray[np.float32] = (bits.astype(np.uint32) << _UPPER_HALF).view(np.float32)
+    return numbers
+
+
+def to_bits(numbers: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return the bit patterns of float32 numbers that are BF16 already."""
+    whole = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
+    return (whole >> _UPPER_HALF).astype(np.uint16)
+
+
+def to_value(dtype: str, values: NDArray[Any]) -> ort.OrtValue:
+    """Return what a session takes for an input of a type."""
+    if dtype != BFLOAT16:
+        return ort.OrtValue.ortvalue_from_numpy(values)
+    return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(to_bits(values), _ELEMENT_TYPE)
+
+
+def to_array(dtype: str, value: Any) -> NDArray[Any]:  # noqa: ANN401  # an untyped library
+    """Return the values of an output of a type."""
+    if dtype != BFLOAT16:
+        return np.asarray(value.numpy())
+    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return from_bits(np.frombuffer(data, np.uint16).reshape(value.shape()))

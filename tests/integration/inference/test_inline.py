@@ -1,0 +1,36 @@
+"""A run shorter than waking a thread is made where its request was read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.fixtures.api import running_api, write_linear_onnx
+
+BODY = {"inputs": [[[[1, 2], [3, 4]]]]}
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0.01, 200), (0.0, 500)])
+def test_the_threads_are_needed_unless_a_run_is_short(
+    seconds: float, status: int, tmp_path: Path
+) -> None:
+    write_linear_onnx(tmp_path / "m.onnx", np.eye(4, 3), ["batch", 1, 2, 2])
+    with running_api(tmp_path / "data", inference={"inline_seconds": seconds}) as api:
+        path = f"/v1/models/{api.ready_model(tmp_path / 'm.onnx')}/infer"
+        first = api.client.post(path, json=BODY)  # how long it takes is not known yet
+        api.client.app.state.inference._computing.shutdown()  # type: ignore[attr-defined]
+        second = api.client.post(path, json=BODY)
+        assert (first.status_code, second.status_code) == (200, status)
+        if status == 200:
+            assert second.json() == first.json()
+
+
+def test_what_a_network_cannot_compute_is_said_by_an_inline_run_too(tmp_path: Path) -> None:
+    write_linear_onnx(tmp_path / "m.onnx", np.eye(4, 3), ["batch", 1, "height", 2])
+    with running_api(tmp_path / "data", inference={"inline_seconds": 0.01}) as api:
+        path = f"/v1/models/{api.ready_model(tmp_path / 'm.onnx')}/infer"
+        assert api.client.post(path, json=BODY).status_code == 200
+        answer = api.client.post(path, json={"inputs": [[[[1, 2], [3, 4], [5, 6]]]]})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+        assert "cannot compute" in answer.json()["detail"]
+        assert api.client.post(path, json=BODY).status_code == 200
