@@ -6,6 +6,7 @@ RUN useradd --create-home --uid 10001 secateur && mkdir /data && chown secateur 
 WORKDIR /srv/secateur
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
+COPY secateur secateur
 COPY worker worker
 ENV SECATEUR_DATA_DIR=/data SECATEUR_LOG_FORMAT=json
 

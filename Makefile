@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test chaos check format lock sbom clean
+.PHONY: help install serve demo test chaos check docs format lock sbom vendor screenshots clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -29,11 +29,14 @@ demo: install ## Prune a real network through the real service and print the tab
 check: install ## Format, lint, types, import rules, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy app worker examples
+	$(BIN)/mypy app worker secateur examples docs tests/unit/client/consumer.py
 	$(BIN)/lint-imports
 	$(PYTEST) tests/unit
 
-test: check ## Everything: `make check`, then properties and the tests that start real parts
+docs: install ## Build the documents' site into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+test: check docs ## Everything: `make check`, then properties and the tests that start real parts
 	$(PYTEST) tests --ignore tests/unit
 
 chaos: install ## Kill parts of a running service N times at random moments: make chaos N=100 SEED=0
@@ -66,6 +69,23 @@ sbom: install ## Write a bill of materials (CycloneDX) for each image into build
 		$(BIN)/cyclonedx-py requirements requirements/$$image.txt --pyproject pyproject.toml \
 			--output-file build/sbom-$$image.json; \
 	done
+
+# What the dashboard has of others. It is committed with its licence, so that nobody needs npm to run it.
+UPLOT := 1.6.32
+UPLOT_SHA512 := 2883159c6ebccefbb95d751b0b82d010f9e1c0ec41b8bc96d401eda66e882935c89a46cb824332fa369b8cb8122cc6ac36e186cd09bf7a9ded3a4c93c6989023
+VENDOR := app/web/static/vendor
+
+vendor: ## Fetch the dashboard's chart library with npm, check it, and put it where it is served
+	mkdir -p build/vendor
+	npm pack --silent --pack-destination build/vendor uplot@$(UPLOT) > /dev/null
+	echo '$(UPLOT_SHA512)  build/vendor/uplot-$(UPLOT).tgz' | sha512sum --check --quiet
+	tar -xzf build/vendor/uplot-$(UPLOT).tgz -C build/vendor
+	cp build/vendor/package/dist/uPlot.iife.min.js build/vendor/package/dist/uPlot.min.css $(VENDOR)/
+	cp build/vendor/package/LICENSE $(VENDOR)/uPlot.LICENSE
+	cd $(VENDOR) && sha256sum uPlot.* > SHA256SUMS
+
+screenshots: install ## Prune a real network and take the pictures of docs/dashboard.md (needs Chromium)
+	$(BIN)/python -m tests.screenshots
 
 clean: ## Remove what building and running left behind
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .secateur demo-output

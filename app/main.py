@@ -42,12 +42,14 @@ from app.protocol.routes import router as protocol
 from app.protocol.schemas import InferenceRequest
 from app.protocol.statistics import Statistics
 from app.queue import CeleryJobQueue, JobQueue
+from app.queues.routes import router as queues
 from app.quotas.routes import router as quotas
 from app.quotas.service import Quotas
 from app.registry.resolve import Registry
 from app.registry.routes import router as registry
 from app.sweeps.routes import router as sweeps
 from app.sweeps.schemas import SweepCreate
+from app.web.routes import router as web
 
 _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → infer."
 
@@ -104,6 +106,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         jobs,
         plans,
         sweeps,
+        queues,
         quotas,
         artifacts,
         protocol,
@@ -111,6 +114,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         schemas.router,
         health.router,
         metrics_router,
+        web,
     ):
         app.include_router(router)
     bodies = (JobCreate, SweepCreate, Problem, TensorsBody, InferenceRequest)

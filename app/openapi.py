@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's own, plus the bodies that routes read by themselves.
+"""The OpenAPI document: FastAPI's own, plus the bodies and headers that routes read by themselves.
 
 ``POST /v1/jobs`` takes JSON or a form, which FastAPI cannot say of one parameter; the route names
 the schemas, and this module puts their definitions where the references lead.
@@ -13,6 +13,27 @@ from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
 REFERENCE = "#/components/schemas/{model}"
+
+
+def _header(name: str, pattern: str, description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "pattern": pattern},
+        "description": description,
+    }
+
+
+# For ``openapi_extra=`` of routes.
+IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key", "^[!-~]{1,255}$", "The same request again under the same key makes nothing."
+)
+CONTENT_DIGEST = _header(
+    "Content-Digest",
+    "^sha-256=:[A-Za-z0-9+/=]{44}:$",
+    "What a raw body's SHA-256 must be (RFC 9530).",
+)
 
 
 def reference(model: type[BaseModel]) -> dict[str, str]:

@@ -37,6 +37,10 @@ class CeleryJobQueue:
             broker_transport_options={
                 "socket_timeout": _TIMEOUT_SECONDS,
                 "socket_connect_timeout": _TIMEOUT_SECONDS,
+                # A lost ring is rung again; a request must not wait for a queue that is away.
+                "max_retries": 0,
+                "interval_start": 0,
+                "interval_step": 0,
             },
         )
 

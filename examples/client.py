@@ -1,16 +1,13 @@
-"""The three steps over HTTP: post model, data and config; poll; infer.
+"""The three steps from Python: post model, data and config; wait; infer.
 
-Usage: SECATEUR_KEY=sec_… python -m examples.client MODEL.pt2 DATA.npz IMAGE.png
+Usage: python -m examples.client MODEL.pt2 DATA.npz IMAGE.png
 """
 
 import argparse
 import json
-import os
 from pathlib import Path
 
-import httpx
-
-CONFIG = {"selection": {"mode": "budget", "macs": 0.5}}
+from secateur import Client
 
 
 def main() -> None:
@@ -19,24 +16,17 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("image", type=Path)
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--preprocess", default="{}", help='such as {"mean": [0.5], "std": [0.5]}')
+    parser.add_argument("--url", help="else SECATEUR_URL, or what secateur serve runs here")
+    parser.add_argument("--preprocess", help='such as {"mean": [0.5], "std": [0.5]}')
     options = parser.parse_args()
-    key = os.environ["SECATEUR_KEY"]  # noqa: TID251  # a script of the user's, not the service
-    headers = {"Authorization": f"Bearer {key}"}
-    with httpx.Client(base_url=options.url, headers=headers, timeout=120) as client:
-        files = {"model": options.model.open("rb"), "dataset": options.data.open("rb")}
-        form = {"config": json.dumps(CONFIG), "preprocess": options.preprocess}
-        job = client.post("/v1/jobs", data=form, files=files).raise_for_status().json()
-        while job["status"] not in ("succeeded", "failed", "cancelled", "expired"):
-            job = client.get(f"/v1/jobs/{job['id']}", params={"wait": 30}).json()
-            print(job["status"], job["stage"] or "", (job["progress"] or {}).get("message", ""))
-        if job["status"] != "succeeded":
-            raise SystemExit(f"{job['id']} {job['status']}: {job['error']}")
-        print(json.dumps(job["result"]["summary"]["retrained"]["metrics"], indent=1))
-        image = {"file": options.image.open("rb")}
-        answer = client.post(job["result"]["infer_url"], files=image).raise_for_status().json()
-        print(answer["labels"][0])
+    preprocess = json.loads(options.preprocess) if options.preprocess else None
+    with Client(options.url) as client:  # the key: SECATEUR_KEY, or what secateur serve has left
+        config = {"selection": {"mode": "budget", "macs": 0.5}}
+        job = client.prune(options.model, options.data, config, preprocess=preprocess)
+        job = job.wait(on_progress=lambda now: print(now.status, now.stage or ""))
+        if job.result is not None:
+            print(job.result.summary.retrained.metrics)
+        print(job.infer_image(options.image))
 
 
 if __name__ == "__main__":

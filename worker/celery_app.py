@@ -11,13 +11,20 @@ from typing import Any
 
 import structlog
 from celery import Celery
-from celery.signals import heartbeat_sent, setup_logging, worker_ready, worker_shutting_down
+from celery.signals import (
+    heartbeat_sent,
+    setup_logging,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from app.contracts.database import create_database, create_sessions
 from app.contracts.object_lock import create_object_lock
+from app.contracts.repositories.workers import WorkerIdentity
 from app.contracts.settings import Settings, load_settings
 from app.contracts.storage import open_store
 from app.contracts.tasks import COLLECT, DELIVER, QUEUE_MAINTENANCE, QUEUES, REAP, RING, RUN_JOB
@@ -26,6 +33,7 @@ from worker.fork_server.client import ForkServer
 from worker.garbage import GarbageTask
 from worker.health import beat
 from worker.orphans import clean_orphans
+from worker.presence import Presence
 from worker.runner import Runner
 from worker.supervisor import PIPELINE
 from worker.tasks import register_tasks
@@ -81,6 +89,7 @@ def _configure(settings: Settings) -> Celery:
     sessions, lock = create_sessions(engine), create_object_lock(engine)
     store = open_store(settings.storage_url, settings.storage, lock.shared)
     garbage = GarbageTask(settings, sessions, store, lock)
+    presence = Presence(sessions)
     stopping = threading.Event()
 
     def ring(job_id: str, queue: str) -> None:
@@ -92,9 +101,15 @@ def _configure(settings: Settings) -> Celery:
     def on_shutdown(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         stopping.set()
 
-    def on_ready(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
+    def on_ready(sender: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signal
+        queues = tuple(sorted(celery.amqp.queues.consume_from))
+        slots = sender.controller.concurrency
+        presence.start(WorkerIdentity(runner.owner, queues, settings.worker.device, slots))
         clean_orphans(settings.scratch_dir)
         garbage.clean_scratch()
+
+    def on_end(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
+        presence.stop()
 
     def on_logging(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         configure_logging(settings)
@@ -105,6 +120,7 @@ def _configure(settings: Settings) -> Celery:
     heartbeat_sent.connect(on_heartbeat, weak=False)
     worker_shutting_down.connect(on_shutdown, weak=False)
     worker_ready.connect(on_ready, weak=False)
+    worker_shutdown.connect(on_end, weak=False)
     setup_logging.connect(on_logging, weak=False)
     server = ForkServer(PIPELINE, os.environ)  # noqa: TID251  # handed on in part, not read
     runner = Runner(settings, sessions, store, ring, stopping, server)

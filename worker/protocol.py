@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from app.contracts.job import FailureCode, JobKind, Stage
+from app.contracts.layers import PlanSummary
 from app.contracts.settings import LimitSettings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 
@@ -33,9 +34,11 @@ class JobRequest(_Message):
         default=None, description="Of a model that came as safetensors."
     )
     model_id: str | None = None
+    model_name: str | None = None
     model_sha256: str | None = None
     dataset_path: Path | None = None
     dataset_id: str | None = None
+    dataset_name: str | None = None
     dataset_sha256: str | None = None
     dataset_format: Literal["npz", "zip", "tar", "parquet"] | None = None
     preprocess: PreprocessSpec | None = None
@@ -83,6 +86,13 @@ class Metric(_Message):
     data: Json
 
 
+class Planned(_Message):
+    """What will be removed is decided; said again if training changes it."""
+
+    type: Literal["planned"] = "planned"
+    plan: PlanSummary
+
+
 class Warned(_Message):
     """Something the user should know that does not end the job."""
 
@@ -128,7 +138,7 @@ class Failed(_Message):
 
 
 Message = Annotated[
-    StageStarted | Progress | Metric | Warned | Saved | Succeeded | Failed,
+    StageStarted | Progress | Metric | Planned | Warned | Saved | Succeeded | Failed,
     Field(discriminator="type"),
 ]
 MESSAGES: TypeAdapter[Message] = TypeAdapter(Message)

@@ -9,9 +9,10 @@ import structlog
 from app.contracts.database import Sessions
 from app.contracts.job import Stage
 from app.contracts.repositories import leases
+from app.contracts.repositories.events import PLAN
 from app.contracts.repositories.leases import Claim
 from worker.patience import AWAY
-from worker.protocol import Message, Metric, Progress, Saved, StageStarted, Warned
+from worker.protocol import Message, Metric, Planned, Progress, Saved, StageStarted, Warned
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +21,7 @@ _EVENT_TYPES: dict[type[object], str] = {
     StageStarted: "stage.started",
     Progress: "progress",
     Metric: "metric",
+    Planned: PLAN,
     Warned: "warning",
 }
 
@@ -81,4 +83,6 @@ class Recorder:
 def _event_data(message: Message) -> dict[str, Any]:
     if isinstance(message, Metric):
         return message.data
+    if isinstance(message, Planned):
+        return message.plan.model_dump(mode="json")
     return message.model_dump(mode="json", exclude={"type"})

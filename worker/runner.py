@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import select
 
 from app.contracts.database import Sessions, reading
-from app.contracts.repositories import jobs, leases
+from app.contracts.repositories import jobs, leases, workers
 from app.contracts.repositories.line import Allowance
 from app.contracts.settings import Settings
 from app.contracts.storage import ObjectStore
@@ -26,7 +26,11 @@ _PLAN_SECONDS = 3600.0  # a plan that nobody fetched is forgotten
 
 
 class Runner:
-    """The jobs of one worker."""
+    """The jobs of one worker.
+
+    Attributes:
+        owner: What its leases are under.
+    """
 
     def __init__(  # its collaborators
         self,
@@ -39,7 +43,7 @@ class Runner:
     ) -> None:
         self._settings, self._sessions, self._stopping = settings, sessions, stopping
         self._shop = Workshop(settings, sessions, store, ring, stopping, server)
-        self._owner = f"{socket.gethostname()}:{os.getpid()}"
+        self.owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def run_job(self, job_id: str) -> None:
         """Run jobs of the queue that ``job_id`` waits in, one after another, until none is due.
@@ -62,11 +66,12 @@ class Runner:
             self._shop.ring(job_id, queue)
 
     def reap(self) -> None:
-        """Take back leases that ran out, expire what waited too long, forget old plans."""
+        """Take back leases that ran out, expire what waited too long, forget plans and workers."""
         with self._sessions.begin() as session:
             reaped = leases.reap_expired(session)
             jobs.expire_overdue(session)
             jobs.forget_plans(session, older_than_seconds=_PLAN_SECONDS)
+            workers.forget_absent(session)
         for job_id in reaped:
             log.warning("job.lease_expired", job_id=job_id)
 
@@ -77,7 +82,7 @@ class Runner:
             claim = leases.claim_next(
                 session,
                 queue=queue,
-                owner=self._owner,
+                owner=self.owner,
                 lease_seconds=worker.lease_seconds,
                 allowance=Allowance(quotas.running_jobs, quotas.compute_seconds),
             )

@@ -19,7 +19,9 @@ from app.contracts.tables import ApiKeyRow
 from app.keys import service
 from app.keys.scopes import SCOPES
 
-app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(
+    help="Make, list, rotate and revoke API keys.", no_args_is_help=True, add_completion=False
+)
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d{1,9})([smhd]?)")

@@ -32,14 +32,18 @@ from app.contracts.database import create_database, create_sessions
 from app.contracts.errors import UnauthenticatedError
 from app.contracts.job import JobKind
 from app.contracts.migrations import upgrade
-from app.contracts.settings import PREFIX, Settings
+from app.contracts.settings import CLIENT_NAMES, PREFIX, Settings
 from app.contracts.tasks import QUEUE_INTAKE, QUEUE_MAINTENANCE, queue_of
 from app.keys.open_door import is_loopback, refuse_public_address
 from app.keys.scopes import ADMIN
 from app.keys.service import DEFAULT_TENANT, authenticate, create_key
+from secateur.core.connection import is_this_machine
+from secateur.local import KEY_FILE, URL_FILE
 
 REDIS_START_SECONDS = 15.0
 API_START_SECONDS = 60.0
+# What listens everywhere is reached on loopback as well.
+_ANY_ADDRESS = {"0.0.0.0": ("0.0.0.0", "127.0.0.1"), "::": ("[::]", "[::1]")}  # noqa: S104  # looked up
 
 
 class ServeError(Exception):
@@ -77,8 +81,12 @@ def serve(settings: Settings, console: Console | None = None) -> None:
             host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
             url = f"http://{host}:{listener.getsockname()[1]}"
             _wait_for_api(url, children)
+            stack.enter_context(_address_file(settings, url))
             console.print(f"Secateur is ready at [bold]{url}[/bold]", soft_wrap=True)
             console.print(f"API key: {api_key}", soft_wrap=True, highlight=False)
+            # What follows # stays in the browser, and the page takes it out of the address bar.
+            page = f"{url}/#key={api_key}" if settings.api.is_auth_required else f"{url}/"
+            console.print(f"Dashboard: {page}", soft_wrap=True, highlight=False)
             if not is_loopback(settings.api.host):
                 console.print("Others can reach it and read along: put TLS in front.")
             console.print(f"Data and logs: {settings.data_dir.absolute()}", soft_wrap=True)
@@ -136,6 +144,25 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
+@contextmanager
+def _address_file(settings: Settings, url: str) -> Iterator[None]:
+    """Leave the address beside the key while the service runs, for the commands of this machine.
+
+    They take nothing but a loopback address from there, so no other is written.
+    """
+    path = settings.data_dir / URL_FILE
+    path.unlink(missing_ok=True)
+    if settings.api.host in _ANY_ADDRESS:
+        url = url.replace(*_ANY_ADDRESS[settings.api.host])
+    if is_this_machine(url):
+        path.touch(mode=0o600)
+        path.write_text(url + "\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
 def _start_queue(
     settings: Settings, stack: ExitStack, log_dir: Path, children: list[Child]
 ) -> Settings:
@@ -171,7 +198,7 @@ def _prepare_database(settings: Settings) -> str:
     """
     engine = create_database(settings.database_url)
     upgrade(engine)
-    sessions, path = create_sessions(engine), settings.data_dir / "api-key"
+    sessions, path = create_sessions(engine), settings.data_dir / KEY_FILE
     plaintext = path.read_text().strip() if path.exists() else ""
     try:
         authenticate(sessions, plaintext)
@@ -225,7 +252,9 @@ def _job_workers(
 
 
 def _inherited_environment() -> dict[str, str]:
-    return dict(os.environ)  # noqa: TID251  # handed on to children, not read
+    """Return our environment without what clients read: a key is none of the workers' business."""
+    names = os.environ  # noqa: TID251  # handed on to children, not read
+    return {name: value for name, value in names.items() if name not in CLIENT_NAMES}
 
 
 def _child_environment(settings: Settings) -> dict[str, str]:

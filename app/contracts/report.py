@@ -90,6 +90,46 @@ class EquivalenceReport(_Part):
     num_samples: int
 
 
+class ModelReport(_Part):
+    """The model that was pruned."""
+
+    name: str | None = Field(description="Its name in the registry, or its file's.")
+    id: str | None
+    sha256: str | None = Field(description="Of the uploaded file.")
+    inputs: tuple[dict[str, Any], ...] = Field(
+        description="Name, shape (`batch` first) and dtype of each input."
+    )
+    num_outputs: int
+
+
+class DataReport(_Part):
+    """The samples that were used, and how."""
+
+    name: str | None
+    id: str | None
+    sha256: str | None = Field(description="Of the uploaded file.")
+    format: str
+    num_samples: int
+    sample_shape: tuple[int, ...]
+    labels: Literal["classes", "multi_label", "numbers", "none"]
+    num_classes: int = Field(description="0 where labels are not classes.")
+    class_names: tuple[str, ...] = Field(description="The first hundred, if there are more.")
+    splits: dict[str, int] = Field(description="Samples in train, validation and test.")
+    is_split_given: bool = Field(description="False: drawn by config.split.")
+    preprocess: dict[str, Any]
+
+
+class LayerReport(_Part):
+    """One convolution or matrix product, before and after."""
+
+    weight: str | None = Field(description="The tensor's name; null for a product of activations.")
+    op: str
+    num_outputs: tuple[int, int] = Field(
+        description="Channels or features that it makes, dense and pruned."
+    )
+    macs: tuple[int, int] = Field(description="Multiply-accumulates of one sample.")
+
+
 class GroupReport(_Part):
     """One family of channel groups, and what became of it."""
 
@@ -191,6 +231,8 @@ class Report(_Part):
     metric: str | None = Field(description="The field of the metrics that counts, if any.")
     objective: str | None = Field(description="What was trained for; null without retraining.")
     criterion: str = Field(description="The criterion in use: what 'auto' chose.")
+    model: ModelReport | None = None
+    data: DataReport | None = Field(default=None, description="Null without a data set.")
     dense: NetworkReport
     pruned: NetworkReport = Field(description="After pruning, before any training.")
     recalibrated_metrics: tuple[MetricsReport, ...] = Field(
@@ -200,6 +242,7 @@ class Report(_Part):
     equivalence: EquivalenceReport
     onnx_max_absolute_error: float = Field(description="model.onnx against torch, real batches.")
     groups: tuple[GroupReport, ...]
+    layers: tuple[LayerReport, ...] = Field(default=(), description="In the network's order.")
     frozen: tuple[FrozenReport, ...]
     criteria_agreement: dict[str, float] = Field(
         default_factory=dict,

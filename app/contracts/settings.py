@@ -2,6 +2,7 @@
 
 ``SECATEUR_API__PORT=9000`` sets ``settings.api.port``. Unknown ``SECATEUR_`` names are refused, so
 a typo is an error and not a default. The defaults run everything on one machine, in ``data_dir``.
+The names that clients read (`CLIENT_NAMES`) may be there as well, and mean nothing here.
 """
 
 import os
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "SECATEUR_"
+CLIENT_NAMES = frozenset({"SECATEUR_URL", "SECATEUR_KEY"})
 MEBIBYTE = 1024**2
 GIBIBYTE = 1024**3
 
@@ -340,7 +342,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     names = os.environ if environment is None else environment  # noqa: TID251  # the one reader
     for name in sorted(names):
-        if name.upper().startswith(PREFIX):
+        if name.upper().startswith(PREFIX) and name not in CLIENT_NAMES:
             _check_name(name)
     return Settings()
 

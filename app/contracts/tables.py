@@ -178,6 +178,19 @@ class JobRow(Base):
     finished_at: Mapped[float | None]
 
 
+class WorkerRow(Base):
+    """A worker that said lately that it is there. Nothing but people goes by it."""
+
+    __tablename__ = "worker"
+
+    name: Mapped[str] = mapped_column(primary_key=True)  # the owner of its leases
+    queues: Mapped[list[str]]
+    device: Mapped[str]
+    num_slots: Mapped[int] = mapped_column(Integer)  # jobs at once
+    started_at: Mapped[float]
+    seen_at: Mapped[float]
+
+
 class ComputeUseRow(Base):
     """How long a tenant's jobs ran on one day, in attempts that have ended."""
 

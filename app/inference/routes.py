@@ -22,7 +22,7 @@ from app.http.leaving import has_left
 from app.inference import npy
 from app.inference.answers import labels_answer, npy_answer, outputs_answer
 from app.inference.options import Options, parse_options
-from app.inference.schemas import BODY, InferAnswer, Parameters
+from app.inference.schemas import ANSWERS, BODY, InferAnswer, Parameters
 from app.inference.servable import Servable
 from app.inference.service import SMALL_BYTES, Answer, InferenceService
 from app.inference.tensors import Arrays, invalid
@@ -150,7 +150,7 @@ ModelReference = Annotated[
 TopK = Annotated[int, Query(ge=1, le=_MOST_LABELS, description="Labels for each image.")]
 
 
-@documented.post("/infer", openapi_extra=BODY, response_model=InferAnswer)
+@documented.post("/infer", openapi_extra=BODY, response_model=InferAnswer, responses=ANSWERS)
 async def infer_any(
     principal: PrincipalDep,
     model: ModelReference = None,
@@ -160,7 +160,9 @@ async def infer_any(
     """Run a model on tensors (``outputs``) or images (``labels``)."""
 
 
-@documented.post("/v1/models/{model_id}/infer", openapi_extra=BODY, response_model=InferAnswer)
+@documented.post(
+    "/v1/models/{model_id}/infer", openapi_extra=BODY, response_model=InferAnswer, responses=ANSWERS
+)
 async def infer_with(
     model_id: str,
     principal: PrincipalDep,

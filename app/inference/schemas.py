@@ -80,6 +80,12 @@ class InferAnswer(BaseModel):
     comparison: ComparisonAnswer | None = None
 
 
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "JSON, or one array where Accept asks for it.",
+        "content": {MEDIA_TYPE: _BINARY},
+    }
+}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

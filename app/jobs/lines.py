@@ -61,6 +61,13 @@ class Lines:
         position = look.line.positions.get(job.id, len(look.line.positions))
         return Standing(position, look.line.wait_seconds(position))
 
+    def line(self, queue: str, session: Session) -> Line:
+        """Return a queue's line."""
+        look = self._looks.get(queue)
+        if look is None or _is_older(look, _FRESH_SECONDS):
+            look = self._look(queue, session)
+        return look.line
+
     def must_look(self, job: JobRow) -> bool:
         """Return whether `standing` would ask the database."""
         if job.state != JobState.QUEUED:
@@ -94,4 +101,9 @@ def _is_old(look: _Look | None, job_id: str) -> bool:
         return True
     # A job that came after we looked is worth another look, but not at once.
     least = _FRESH_SECONDS if job_id in look.line.positions else _LEAST_SECONDS
-    return time.monotonic() - look.ended_at > max(least, look.took_seconds / _MOST_SHARE)
+    return _is_older(look, least)
+
+
+def _is_older(look: _Look, least_seconds: float) -> bool:
+    most = max(least_seconds, look.took_seconds / _MOST_SHARE)
+    return time.monotonic() - look.ended_at > most

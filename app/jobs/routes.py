@@ -3,19 +3,19 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from app.contracts.database import reading
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.job import JobState
 from app.contracts.spec import PruneConfig
-from app.contracts.tables import JobRow
+from app.contracts.tables import EventRow, JobRow
 from app.datasets.schemas import details_of, parse_preprocess
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import NOT_MODIFIED, RESPONSES
@@ -23,9 +23,19 @@ from app.forms import Form
 from app.idempotency import idempotency_key
 from app.jobs import service
 from app.jobs.lines import Standing
-from app.jobs.schemas import Artifact, Event, Job, JobCreate, to_artifact, to_event, to_job
+from app.jobs.schemas import (
+    Artifact,
+    Event,
+    Job,
+    JobCreate,
+    JobLayers,
+    to_artifact,
+    to_event,
+    to_job,
+    to_layers,
+)
 from app.keys.service import Principal
-from app.openapi import reference
+from app.openapi import IDEMPOTENCY_KEY, reference
 from app.paging import After, Limit, Order, Page
 from app.quotas.places import FORM_PLACE, STREAM_PLACE
 from app.uploads import is_multipart, receive_files
@@ -38,7 +48,16 @@ _LAST = 2**31 - 1  # what both databases count up to
 _RETRY_AFTER_SECONDS = "2"
 _EVENT_STREAM = "text/event-stream"
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {_EVENT_STREAM: {}}}}
+Types = Annotated[
+    Sequence[Annotated[str, Field(pattern=r"^[a-z.]{1,40}$")]],
+    Query(
+        alias="type",
+        max_length=16,
+        description="Only events of these types, whole (`job.running`) or before the dot (`job`).",
+    ),
+]
 _BODY = {
+    "parameters": [IDEMPOTENCY_KEY],
     "requestBody": {
         "required": True,
         "content": {
@@ -56,7 +75,7 @@ _BODY = {
                 }
             },
         },
-    }
+    },
 }
 
 
@@ -133,17 +152,21 @@ async def events(  # noqa: PLR0913, PLR0917  # query parameters and headers
     principal: PrincipalDep,
     after: Annotated[int, Query(ge=0, le=_LAST, description="The number to go on after.")] = 0,
     limit: Annotated[int, Query(ge=1, le=_EVENTS_AT_ONCE)] = 100,
+    kinds: Types = (),
     last_event_id: Annotated[int | None, Header(ge=0, le=_LAST)] = None,
 ) -> Any:  # noqa: ANN401  # JSON, or a stream when the client asks for one
     """Read what happened: JSON, or server-sent events with ``Accept: text/event-stream``."""
     principal.require("jobs:read")
     start = last_event_id if last_event_id is not None else after
-    found, _ = await run_in_threadpool(
-        service.events, context, principal.tenant, job_id, after=start, limit=limit
-    )
+
+    def look(after: int, limit: int) -> tuple[Sequence[EventRow], bool]:
+        tenant = principal.tenant
+        return service.events(context, tenant, job_id, after=after, limit=limit, types=kinds)
+
+    found, _ = await run_in_threadpool(look, start, limit)
     if _EVENT_STREAM not in request.headers.get("accept", ""):
         return [to_event(row) for row in found]
-    stream = _stream(request, context, principal, job_id, start)
+    stream = _stream(request, context, principal, look, start)
     return StreamingResponse(stream, media_type=_EVENT_STREAM)
 
 
@@ -166,6 +189,16 @@ def resume(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
     """Queue a paused job again."""
     principal.require("jobs:write")
     return to_job(service.resume(context, principal.tenant, job_id))
+
+
+@router.get("/{job_id}/layers")
+def layers(job_id: str, context: ContextDep, principal: PrincipalDep) -> JobLayers:
+    """Read what is removed from each layer and why: as soon as it is decided, small enough to draw.
+
+    The whole curves are in ``report.json``.
+    """
+    principal.require("jobs:read")
+    return to_layers(service.layers(context, principal.tenant, job_id))
 
 
 @router.get("/{job_id}/artifacts")
@@ -240,7 +273,11 @@ def _job_response(row: JobRow, standing: Standing | None, if_none_match: str | N
 
 
 async def _stream(
-    request: Request, context: Context, principal: Principal, job_id: str, after: int
+    request: Request,
+    context: Context,
+    principal: Principal,
+    read: Callable[[int, int], tuple[Sequence[EventRow], bool]],
+    after: int,
 ) -> AsyncIterator[str]:
     """Yield server-sent events from the rows until the job has ended and all are sent.
 
@@ -249,9 +286,7 @@ async def _stream(
     while not await request.is_disconnected():
         if not await run_in_threadpool(context.keys.is_still_good, principal):
             return
-        found, is_over = await run_in_threadpool(
-            service.events, context, principal.tenant, job_id, after=after, limit=_EVENTS_AT_ONCE
-        )
+        found, is_over = await run_in_threadpool(read, after, _EVENTS_AT_ONCE)
         for row in found:
             after = row.number
             event = to_event(row)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.contracts.layers import LayerSummary, PlanSummary
 from app.contracts.spec import PruneConfig
 from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.contracts.webhook import WebhookSpec
@@ -79,6 +80,16 @@ class Event(BaseModel):
     created_at: datetime | None
 
 
+class JobLayers(BaseModel):
+    """What a job does to each layer: widths, and saliency curves thinned enough to be drawn."""
+
+    object: Literal["layers"] = "layers"
+    job: str
+    event: int = Field(description="The number of the event that said so.")
+    criterion: str = Field(description="What scored the filters.")
+    layers: tuple[LayerSummary, ...] = Field(description="In the order of the network.")
+
+
 class Job(BaseModel):
     """A request to prune, and what became of it."""
 
@@ -113,6 +124,7 @@ class Job(BaseModel):
     expires_at: datetime | None = Field(description="If it has not begun by then.")
     time_limit_seconds: float | None
     seconds_run: float = Field(description="In attempts that have ended.")
+    num_events: int = Field(description="The number of its newest event.")
     urls: dict[str, str]
 
 
@@ -148,10 +160,12 @@ def to_job(row: JobRow, standing: Standing | None = None) -> Job:
         expires_at=to_time(row.expires_at),
         time_limit_seconds=row.time_limit_seconds,
         seconds_run=round(row.seconds_run, 3),
+        num_events=row.num_events,
         urls={
             "self": base,
             "events": f"{base}/events",
             "artifacts": f"{base}/artifacts",
+            "layers": f"{base}/layers",
             "cancel": f"{base}/cancel",
             "pause": f"{base}/pause",
             "resume": f"{base}/resume",
@@ -170,6 +184,12 @@ def to_event(row: EventRow) -> Event:
     return Event(
         number=row.number, type=row.type, data=row.data, created_at=to_time(row.created_at)
     )
+
+
+def to_layers(row: EventRow) -> JobLayers:
+    """Return what a plan's event says."""
+    plan = PlanSummary.model_validate(row.data)
+    return JobLayers(job=row.job_id, event=row.number, criterion=plan.criterion, layers=plan.layers)
 
 
 def to_artifact(row: ArtifactRow) -> Artifact:

@@ -12,7 +12,7 @@ from app.contracts.database import reading
 from app.contracts.errors import ConflictError, ErrorDetail, InvalidInputError, NotFoundError
 from app.contracts.job import JobKind, JobState
 from app.contracts.repositories import jobs
-from app.contracts.repositories.events import list_events
+from app.contracts.repositories.events import PLAN, find_newest, list_events
 from app.contracts.repositories.jobs import REJECTED, NewJob, SweepPlace
 from app.contracts.spec import PreprocessSpec, PruneConfig, part_that_needs_data
 from app.contracts.tables import ArtifactRow, EventRow, JobRow
@@ -180,15 +180,35 @@ def resume(context: Context, tenant: str, job_id: str) -> JobRow:
     return row
 
 
-def events(
-    context: Context, tenant: str, job_id: str, *, after: int, limit: int
+def events(  # which events, and whose
+    context: Context,
+    tenant: str,
+    job_id: str,
+    *,
+    after: int,
+    limit: int,
+    types: Sequence[str] = (),
 ) -> tuple[Sequence[EventRow], bool]:
-    """Return events after a number, and whether the job has ended."""
+    """Return events after a number, and whether the job has ended and these are the last."""
     with reading(context.sessions) as session:
         row = find(session, tenant, job_id)
         is_over = JobState(row.state).is_final
-        found = list_events(session, job_id=row.id, after=after, limit=limit)
-        return found, is_over and row.num_events <= (found[-1].number if found else after)
+        found = list_events(session, job_id=row.id, after=after, limit=limit, types=types)
+        return found, is_over and len(found) < limit
+
+
+def layers(context: Context, tenant: str, job_id: str) -> EventRow:
+    """Return the event that says what becomes of each layer.
+
+    Raises:
+        ConflictError: That is not decided yet, or never will be.
+    """
+    with reading(context.sessions) as session:
+        row = find(session, tenant, job_id)
+        event = find_newest(session, job_id=row.id, kind=PLAN)
+    if event is None:
+        raise ConflictError(f"job {row.id} is {row.state}: what to remove is not decided")
+    return event
 
 
 def artifacts(context: Context, tenant: str, job_id: str) -> Sequence[ArtifactRow]:

@@ -13,6 +13,7 @@ from app.errors import RESPONSES
 from app.idempotency import idempotency_key
 from app.models import service
 from app.models.schemas import Model, ModelPatch, to_model
+from app.openapi import CONTENT_DIGEST, IDEMPOTENCY_KEY
 from app.paging import After, Limit, Order, Page
 from app.quotas.places import UPLOAD_PLACE
 from app.text import Line
@@ -21,6 +22,7 @@ from app.uploads import receive_upload
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=RESPONSES)
 
 UPLOAD_BODY = {
+    "parameters": [IDEMPOTENCY_KEY, CONTENT_DIGEST],
     "requestBody": {
         "required": True,
         "content": {
@@ -33,7 +35,7 @@ UPLOAD_BODY = {
                 }
             },
         },
-    }
+    },
 }
 Name = Annotated[Line | None, Query(min_length=1, max_length=200, examples=["resnet20"])]
 Architecture = Annotated[

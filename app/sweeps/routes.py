@@ -14,7 +14,7 @@ from app.datasets.schemas import details_of
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
-from app.openapi import reference
+from app.openapi import IDEMPOTENCY_KEY, reference
 from app.paging import After, Limit, Order, Page
 from app.sweeps import service
 from app.sweeps.picture import draw_pareto
@@ -29,10 +29,11 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
     **NOT_MODIFIED,
 }
 _BODY = {
+    "parameters": [IDEMPOTENCY_KEY],
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": reference(SweepCreate)}},
-    }
+    },
 }
 
 

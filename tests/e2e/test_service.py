@@ -365,7 +365,7 @@ def test_the_example_client_does_the_three_steps(service: Service, tmp_path: Pat
     )
     assert done.returncode == 0, done.stderr
     assert "succeeded" in done.stdout
-    assert "'label'" in done.stdout.splitlines()[-1]
+    assert "Label(label='" in done.stdout.splitlines()[-1]
 
 
 def test_garbage_is_refused_clearly_and_the_service_goes_on(service: Service, model: str) -> None:

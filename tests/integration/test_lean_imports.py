@@ -10,7 +10,16 @@ import pytest
     ("module", "forbidden"),
     [
         ("app.main", ["torch", "worker"]),
-        ("app.cli.main", ["torch", "worker"]),
+        ("app.cli.main", ["torch", "worker", "fastapi", "sqlalchemy", "celery", "httpx", "numpy"]),
+        (
+            "app.cli.commands.prune, app.cli.commands.pull, app.cli.commands.jobs",
+            ["torch", "worker", "app.contracts", "fastapi", "sqlalchemy", "celery", "numpy"],
+        ),
+        (
+            "secateur",
+            ["torch", "app", "worker", "fastapi", "sqlalchemy", "celery", "numpy", "typer"],
+        ),
+        ("secateur.torch", ["app", "worker", "fastapi", "sqlalchemy", "celery"]),
         (
             (
                 "app.contracts.repositories.leases, app.contracts.spec, app.contracts.storage, "

@@ -73,11 +73,18 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
             dataset = {
                 "dataset_path": data,
                 "dataset_id": data.name,
+                "dataset_name": data.name,
                 "dataset_sha256": _sha256(data),
                 "dataset_format": _data_format(data),
             }
-        found = {"model_id": model.name, "model_sha256": _sha256(model), "device": device}
-        yield request.model_copy(update={**found, "num_threads": num_threads, **dataset})
+        found = {
+            "model_id": model.name,
+            "model_name": model.name,
+            "model_sha256": _sha256(model),
+            "device": device,
+            "num_threads": num_threads,
+        }
+        yield request.model_copy(update={**found, **dataset})
 
 
 def _request(

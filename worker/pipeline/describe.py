@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from torch import fx
 
+from app.contracts.layers import LayerSummary, PlanSummary, points_a_layer, thin
 from app.contracts.report import (
     EpochReport,
     EquivalenceReport,
@@ -76,6 +77,27 @@ def group_reports(analysis: Analysis, plan: Plan) -> tuple[GroupReport, ...]:
             )
         )
     return tuple(reports)
+
+
+def plan_summary(analysis: Analysis, plan: Plan, criterion: str) -> PlanSummary:
+    """Return what a plan does to each layer, small enough for an event."""
+    groups = group_reports(analysis, plan)
+    num_points = points_a_layer(len(groups))
+    return PlanSummary(
+        criterion=criterion,
+        layers=tuple(
+            LayerSummary(
+                name=group.name,
+                num_groups=group.num_groups,
+                num_kept=group.num_kept,
+                num_wanted=group.num_wanted,
+                threshold=group.threshold,
+                reason=group.reason,
+                curve=thin(group.saliency, _around_cuts(group), num_points),
+            )
+            for group in groups
+        ),
+    )
 
 
 def frozen_report(frozen: FrozenChannels) -> FrozenReport:
@@ -166,6 +188,11 @@ def epoch_report(record: EpochRecord) -> EpochReport:
         learning_rate=record.learning_rate,
         seconds=round(record.seconds, 3),
     )
+
+
+def _around_cuts(group: GroupReport) -> tuple[int, ...]:
+    removed, wanted = group.num_groups - group.num_kept, group.num_wanted
+    return removed - 1, removed, wanted - 1, wanted
 
 
 def _layers(program: Program, analysis: Analysis) -> list[dict[str, Any]]:

@@ -22,7 +22,9 @@ from worker.pipeline.choose import DENSE_ONNX
 from worker.pipeline.data import Split
 from worker.pipeline.describe import latency_reports, metrics_report, verdict
 from worker.pipeline.inputs import Inputs
+from worker.pipeline.page import render_page
 from worker.pipeline.report import Results, latency_notes, make_report, summary, versions
+from worker.pipeline.subject import layer_reports
 from worker.protocol import JobRequest, OutputFile, Succeeded
 
 BATCH_SIZES = (1, 8)
@@ -33,6 +35,7 @@ _FILES = {
     "weights.safetensors": "application/octet-stream",
     "plan.json": "application/json",
     "report.json": "application/json",
+    "report.html": "text/html; charset=utf-8",
     "saliency_curves.svg": "image/svg+xml",
     "manifest.json": "application/json",
 }
@@ -75,16 +78,19 @@ def export_and_package(results: Results) -> Succeeded:
         ),
     }
     notes = (*reporter.warnings, *latency_notes(dense_latency, pruned_latency))
-    report = make_report(results, networks, onnx_error, notes)
+    analysis = analyse(retrained)
+    layers = layer_reports((inputs.program, inputs.analysis), (retrained, analysis))
+    report = make_report(results, networks, layers, onnx_error, notes)
     (folder / "plan.json").write_text(results.trained.plan.to_json())
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n")
+    (folder / "report.html").write_text(render_page(report), encoding="utf-8")
     curves = [(g.name, g.saliency, g.num_groups - g.num_kept) for g in report.groups]
     draw_saliency_curves(curves, folder / "saliency_curves.svg")
     (folder / "manifest.json").write_text(_manifest(request, folder, onnx_error))
     files = [name for name in _FILES if (folder / name).exists()]
     return Succeeded(
         result={"summary": summary(report)},
-        report=verdict(retrained, analyse(retrained)),
+        report=verdict(retrained, analysis),
         files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
         onnx="model.onnx",
         program="pruned.pt2" if "pruned.pt2" in files else None,

@@ -9,6 +9,7 @@ from worker.engine.program.program import Program
 from worker.engine.surgery import Audit, audit, certify_retrained, compact
 from worker.pipeline.baselines import Baseline, train_baselines
 from worker.pipeline.choose import Choice, choose
+from worker.pipeline.describe import plan_summary
 from worker.pipeline.inputs import Inputs, open_inputs
 from worker.pipeline.package import export_and_package
 from worker.pipeline.report import Results
@@ -48,6 +49,7 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
     scores = measure_saliency(inputs)
     reporter.begin(Stage.SELECT)
     choice = choose(inputs, scores)
+    reporter.planned(plan_summary(inputs.analysis, choice.plan, scores.criterion))
     reporter.begin(Stage.PRUNE)
     dense_metrics = inputs.metrics(inputs.program)
     # An iterative schedule decides on the way what is cut, so what its plan leaves without
@@ -55,6 +57,8 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
     before = None if choice.cuts is not None else _look(inputs, choice.plan)
     reporter.begin(Stage.RETRAIN)
     trained, baselines = _retrain(inputs, choice)
+    if trained.plan != choice.plan:  # an iterative schedule has cut more on the way
+        reporter.planned(plan_summary(inputs.analysis, trained.plan, scores.criterion))
     reporter.begin(Stage.VERIFY)
     before = before or _look(inputs, trained.plan)
     batches = [inputs.random_batch(), *inputs.real_batches()]

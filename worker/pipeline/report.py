@@ -10,6 +10,7 @@ from app.contracts.report import (
     BaselineReport,
     LatencyReport,
     LatencyTrial,
+    LayerReport,
     MetricsReport,
     NetworkReport,
     Report,
@@ -27,6 +28,7 @@ from worker.pipeline.describe import (
     range_test_report,
 )
 from worker.pipeline.inputs import Inputs
+from worker.pipeline.subject import data_report, model_report
 from worker.pipeline.training import Trained
 
 _FASTER = 0.95  # a ratio above this is not worth calling faster
@@ -53,6 +55,7 @@ class Results:
 def make_report(
     results: Results,
     networks: dict[str, NetworkReport],
+    layers: tuple[LayerReport, ...],
     onnx_error: float,
     notes: tuple[str, ...],
 ) -> Report:
@@ -65,6 +68,8 @@ def make_report(
         metric=inputs.primary_metric,
         objective=inputs.objective,
         criterion=choice.scores.criterion,
+        model=model_report(inputs),
+        data=data_report(inputs),
         dense=networks["dense"],
         pruned=networks["pruned"],
         retrained=networks["retrained"],
@@ -72,6 +77,7 @@ def make_report(
         equivalence=equivalence_report(results.certificate, results.audit),
         onnx_max_absolute_error=onnx_error,
         groups=group_reports(inputs.analysis, trained.plan),
+        layers=layers,
         frozen=tuple(frozen_report(frozen) for frozen in inputs.analysis.frozen),
         criteria_agreement=choice.scores.agreement or {},
         latency_trials=tuple(

@@ -7,9 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from app.contracts.job import Stage
+from app.contracts.layers import PlanSummary
 from app.contracts.spec import AccuracySelection, PruneConfig
 from worker.pipeline.stopping import StopRequest
-from worker.protocol import Failed, Json, Metric, Progress, Saved, StageStarted, Succeeded, Warned
+from worker.protocol import (
+    Failed,
+    Json,
+    Metric,
+    Planned,
+    Progress,
+    Saved,
+    StageStarted,
+    Succeeded,
+    Warned,
+)
 
 _PROGRESS_SECONDS = 0.5
 
@@ -32,7 +43,7 @@ _SEARCH_SPANS = _SPANS | {
     Stage.RETRAIN: (0.84, 0.85),
 }
 
-AnyMessage = StageStarted | Progress | Metric | Warned | Saved | Succeeded | Failed
+AnyMessage = StageStarted | Progress | Metric | Planned | Warned | Saved | Succeeded | Failed
 
 
 @dataclass
@@ -53,6 +64,11 @@ class Reporter:
     def expect(self, config: PruneConfig) -> None:
         """Take the stages of this config's job to last as long as they do."""
         self.spans = _SEARCH_SPANS if isinstance(config.selection, AccuracySelection) else _SPANS
+
+    @property
+    def title(self) -> str:
+        """Which part is being done, such as a trial of a search; empty where there is but one."""
+        return self._title
 
     @contextmanager
     def part(self, number: int, total: int, title: str, *, num_parts: int = 1) -> Iterator[None]:
@@ -102,6 +118,10 @@ class Reporter:
     def metric(self, data: Json) -> None:
         """Keep numbers worth keeping."""
         self.send(Metric(data=data))
+
+    def planned(self, plan: PlanSummary) -> None:
+        """Say what will be removed."""
+        self.send(Planned(plan=plan))
 
     def saved(self) -> None:
         """Say that a state is saved from which the job can go on."""

@@ -168,7 +168,8 @@ def _hooks(inputs: Inputs, options: RetrainOptions, folder: Path) -> Hooks:
 
     def tell(record: EpochRecord) -> None:
         found = epoch_report(record).model_dump()
-        reporter.metric({"kind": "epoch", "num_epochs": options.epochs, **found})
+        run = {"run": reporter.title, "metric": inputs.primary_metric, "num_epochs": options.epochs}
+        reporter.metric({"kind": "epoch", **run, **found})
 
     def save(state: RetrainState) -> None:
         nonlocal saved_at

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 _FOLDER = Path(__file__).parent
@@ -21,6 +23,18 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
     with engine.begin() as connection:
         _take_time(connection)
         command.downgrade(_config(connection), revision)
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the revision of a database's tables; None where there are none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_revision() -> str:
+    """Return the revision that this version needs."""
+    head = ScriptDirectory(str(_FOLDER)).get_current_head()
+    assert head is not None  # noqa: S101  # there is a first migration
+    return head
 
 
 def _take_time(connection: Connection) -> None:

@@ -6,7 +6,7 @@ So are the deliveries of those that a job's webhook wants (`webhooks` moves them
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app.contracts.database import current_time
@@ -14,6 +14,7 @@ from app.contracts.ids import new_id
 from app.contracts.tables import EventRow, JobRow, WebhookRow
 
 PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
+PLAN = "plan"  # the type of the event that says what becomes of each layer
 
 
 def add_events(session: Session, job: JobRow, events: Iterable[tuple[str, dict[str, Any]]]) -> None:
@@ -29,15 +30,29 @@ def add_events(session: Session, job: JobRow, events: Iterable[tuple[str, dict[s
             session.add(_delivery(job, now))
 
 
-def list_events(session: Session, *, job_id: str, after: int, limit: int) -> Sequence[EventRow]:
-    """Return up to ``limit`` events with numbers above ``after``, ascending."""
-    query = (
-        select(EventRow)
-        .where(EventRow.job_id == job_id, EventRow.number > after)
-        .order_by(EventRow.number)
-        .limit(limit)
-    )
-    return session.scalars(query).all()
+def list_events(
+    session: Session, *, job_id: str, after: int, limit: int, types: Sequence[str] = ()
+) -> Sequence[EventRow]:
+    """Return up to ``limit`` events with numbers above ``after``, ascending.
+
+    Args:
+        session: Only reads.
+        job_id: Whose.
+        after: Number to go on after.
+        limit: How many at most.
+        types: Which, whole or before their dot (``job`` means ``job.running`` too); empty: all.
+    """
+    query = select(EventRow).where(EventRow.job_id == job_id, EventRow.number > after)
+    if types:
+        kinds = [EventRow.type.startswith(f"{name}.", autoescape=True) for name in types]
+        query = query.where(or_(EventRow.type.in_(types), *kinds))
+    return session.scalars(query.order_by(EventRow.number).limit(limit)).all()
+
+
+def find_newest(session: Session, *, job_id: str, kind: str) -> EventRow | None:
+    """Return the last event of a type, if there is one."""
+    query = select(EventRow).where(EventRow.job_id == job_id, EventRow.type == kind)
+    return session.scalars(query.order_by(EventRow.number.desc()).limit(1)).one_or_none()
 
 
 def _delivery(job: JobRow, now: float) -> WebhookRow:

@@ -300,25 +300,32 @@ def test_events_are_json_or_a_stream_that_resumes(api: Api) -> None:
     assert json.loads(resumed.split("data: ")[1])["type"] == "job.cancelled"
 
 
-def test_an_artifact_is_downloaded_whole_in_ranges_and_not_twice(api: Api, tmp_path: Path) -> None:
-    job = post_job(api)
-    path = tmp_path / "plan.json"
+def store_artifact(
+    api: Api, job_id: str, folder: Path, name: str, media_type: str
+) -> tuple[str, str]:
+    """Store a file of ten bytes as a job's; return its id and SHA-256."""
+    path = folder / name
     path.write_bytes(b"0123456789")
-    sha256 = api.store.put_file(path)
-    artifact_id = new_id("art")
+    sha256, artifact_id = api.store.put_file(path), new_id("art")
     with api.sessions.begin() as session:
         session.add(
             ArtifactRow(
                 id=artifact_id,
                 tenant="default",
-                job_id=job["id"],
-                name="plan.json",
-                media_type="application/json",
+                job_id=job_id,
+                name=name,
+                media_type=media_type,
                 sha256=sha256,
                 num_bytes=10,
                 created_at=0.0,
             )
         )
+    return artifact_id, sha256
+
+
+def test_an_artifact_is_downloaded_whole_in_ranges_and_not_twice(api: Api, tmp_path: Path) -> None:
+    job = post_job(api)
+    artifact_id, sha256 = store_artifact(api, job["id"], tmp_path, "plan.json", "application/json")
     url = f"/v1/artifacts/{artifact_id}/content"
     whole = api.client.get(url)
     assert whole.content == b"0123456789"
@@ -337,6 +344,24 @@ def test_an_artifact_is_downloaded_whole_in_ranges_and_not_twice(api: Api, tmp_p
     listed = api.client.get(f"/v1/jobs/{job['id']}/artifacts").json()
     assert [item["id"] for item in listed] == [artifact_id]
     assert api.client.get(url, headers=api.other_tenant()).status_code == 404
+
+
+def test_a_page_is_sent_to_be_saved_and_could_do_nothing_in_place(api: Api, tmp_path: Path) -> None:
+    job = post_job(api)
+    page, _ = store_artifact(api, job["id"], tmp_path, "report.html", "text/html; charset=utf-8")
+    for response in (
+        api.client.get(f"/v1/artifacts/{page}/content"),
+        api.client.head(f"/v1/artifacts/{page}/content"),
+    ):
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+        assert response.headers["content-disposition"].startswith("attachment; ")
+        assert response.headers["x-content-type-options"] == "nosniff"
+        policy = response.headers["content-security-policy"].split("; ")
+        assert {"sandbox", "default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+        assert not any(rule.startswith("script-src") for rule in policy)
+    other, _ = store_artifact(api, job["id"], tmp_path, "plan.json", "application/json")
+    policy = api.client.get(f"/v1/artifacts/{other}/content").headers["content-security-policy"]
+    assert "style-src" not in policy
 
 
 def test_nobody_gets_in_without_a_key(api: Api) -> None:

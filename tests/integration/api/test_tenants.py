@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from app.contracts.tables import Base
 from app.keys.scopes import SCOPES, Scope
+from app.web.assets import load_assets
 from tests.fixtures.api import zip_bytes
 from tests.fixtures.tenants import (
     OPEN,
@@ -87,7 +88,8 @@ def test_a_route_is_known_here(world: World, route: str) -> None:
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if is_open(route)])
 def test_an_open_route_needs_no_key(world: World, route: str) -> None:
-    response = world.ask(route, None, world.things | {"name": "config"})
+    files = {"digest": load_assets().digest, "file": "app.js"}
+    response = world.ask(route, None, world.things | files | {"name": "config"})
     assert response.status_code == 200
 
 

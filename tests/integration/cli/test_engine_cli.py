@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from examples.load_pruned import load_pruned
+from secateur.torch import load_pruned
 from tests.fixtures.jobs import save_model
 from tests.fixtures.networks import SmallNet, randomise
 from worker.engine.program.module import ProgramModule
@@ -83,7 +83,7 @@ def test_prune_runs_the_whole_job(folder: Path, pruned: dict[str, Any]) -> None:
     assert set(report["criteria_agreement"]) >= {"l1", "taylor", "random"}
     names = {path.name for path in (folder / "pruned").iterdir()}
     assert names == {
-        "manifest.json", "model.onnx", "plan.json", "pruned.pt2", "report.json",
+        "manifest.json", "model.onnx", "plan.json", "pruned.pt2", "report.html", "report.json",
         "saliency_curves.svg", "weights.safetensors",
     }  # fmt: skip
 
@@ -105,7 +105,7 @@ def test_apply_replays_the_plan_on_other_weights(folder: Path, pruned: dict[str,
 
 def test_the_users_own_class_takes_the_pruned_weights(folder: Path, pruned: dict[str, Any]) -> None:
     del pruned
-    net = load_pruned(SmallNet(16), folder / "pruned" / "weights.safetensors").eval()
+    net = load_pruned(folder / "pruned" / "weights.safetensors", SmallNet(16)).eval()
     x = torch.randn(5, 1, 8, 8)
     with torch.no_grad():
         expected = ProgramModule(read_program(folder / "pruned" / "pruned.pt2")).eval()(x)
@@ -151,7 +151,7 @@ def test_a_class_with_every_kind_of_width(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert {part["op"] for part in report["equivalence"]["inexact"]} == {"group_norm", "layer_norm"}
     assert report["equivalence"]["exact_groups_float64_max_relative_error"] < 1e-9
-    net = load_pruned(Depthwise(), tmp_path / "out" / "weights.safetensors").eval()
+    net = load_pruned(tmp_path / "out" / "weights.safetensors", Depthwise()).eval()
     x = torch.randn(4, 1, 8, 8)
     with torch.no_grad():
         expected = ProgramModule(read_program(tmp_path / "out" / "pruned.pt2")).eval()(x)

@@ -1,5 +1,6 @@
 """Whole jobs in the test's own process, one for each way to train and to decide."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from torch import Tensor, nn
 from app.contracts.report import Report
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
+from tests.fixtures.pages import read_page
 from worker.engine.errors import DataError, DivergenceError, PlanError
 from worker.pipeline.inputs import Inputs
+from worker.pipeline.page import render_page
 from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
 from worker.pipeline.training import Start, Trained, train
-from worker.protocol import JobRequest, Metric, Progress
+from worker.protocol import JobRequest, Metric, Planned, Progress
 
 RETRAIN = {"epochs": 2, "batch_size": 32, "optimizer": {"learning_rate": 0.05}}
 HALF = {"mode": "budget", "macs": 0.5, "round_to": 1, "min_channels": 2}
@@ -79,8 +82,11 @@ def job(
 def run(folder: Path, config: dict[str, Any], **more: Any) -> tuple[Report, Recorder]:
     request, reporter = job(folder, config, **more)
     prune(request, reporter)
-    text = (request.output_dir / "report.json").read_text()
-    return Report.model_validate_json(text), reporter
+    report = Report.model_validate_json((request.output_dir / "report.json").read_text())
+    page = (request.output_dir / "report.html").read_text()
+    assert page == render_page(report)
+    read_page(page)  # well-formed, whatever happened
+    return report, reporter
 
 
 def test_labels_and_teacher_are_the_default_and_the_learning_rate_is_found(tmp_path: Path) -> None:
@@ -249,6 +255,16 @@ def test_baselines_have_the_same_widths_and_budget(tmp_path: Path) -> None:
     assert first != report.history[0].train_loss
 
 
+def without_clocks(report: Report) -> Report:
+    """Return a report without what was measured on a clock and shown, and what was said of it."""
+    networks = {
+        name: getattr(report, name).model_copy(update={"latency_seconds": ()})
+        for name in ("dense", "pruned", "retrained")
+    }
+    notes = tuple(note for note in report.notes if "latency" not in note)
+    return report.model_copy(update={**networks, "notes": notes})
+
+
 def test_the_same_job_twice_makes_the_same_bytes(tmp_path: Path) -> None:
     config = {
         "criterion": {"kind": "auto"},
@@ -256,13 +272,71 @@ def test_the_same_job_twice_makes_the_same_bytes(tmp_path: Path) -> None:
         "retrain": {"epochs": 2, "batch_size": 32, "ema": 0.9, "augment": {"rotate": 5}},
         "seed": 3,
     }
-    digests = []
+    digests, pages = [], []
     for name in ("first", "second"):
-        run(tmp_path / name, config)
-        manifest = json.loads((tmp_path / name / "out" / "manifest.json").read_text())
-        digests.append({k: v["sha256"] for k, v in manifest["files"].items() if k != "report.json"})
+        report, _ = run(tmp_path / name, config)
+        out = tmp_path / name / "out"
+        files = json.loads((out / "manifest.json").read_text())["files"]
+        digests.append({k: v["sha256"] for k, v in files.items() if not k.startswith("report.")})
+        digest = hashlib.sha256((out / "report.html").read_bytes()).hexdigest()
+        assert digest == files["report.html"]["sha256"]
+        pages.append(render_page(without_clocks(report)))
     assert digests[0] == digests[1]
+    assert pages[0] == pages[1], "but for the latency, the page is the same too"
     assert {"model.onnx", "pruned.pt2", "weights.safetensors", "plan.json"} <= digests[0].keys()
+
+
+def test_the_report_says_which_model_data_and_layers_it_is_about(tmp_path: Path) -> None:
+    report, _ = run(tmp_path, {})
+    assert report.model is not None
+    assert report.model.sha256 == "0" * 64
+    assert report.model.inputs[0]["shape"] == ["batch", 1, 8, 8]
+    assert report.data is not None
+    assert (report.data.id, report.data.labels, report.data.num_classes) == (
+        "ds_test",
+        "classes",
+        4,
+    )
+    assert report.data.splits == {"train": 256, "validation": 32, "test": 32}
+    assert not report.data.is_split_given
+    assert sum(layer.macs[0] for layer in report.layers) == report.dense.macs
+    assert sum(layer.macs[1] for layer in report.layers) == report.retrained.macs
+    widths = {
+        member.removesuffix("[0]"): (group.num_groups, group.num_kept)
+        for group in report.groups
+        for member in group.members
+    }
+    for layer in report.layers:
+        assert layer.weight is not None
+        assert layer.num_outputs == widths.get(layer.weight, (4, 4)), layer.weight
+
+
+@pytest.mark.parametrize(
+    ("schedule", "num_plans"), [({"kind": "one_shot"}, 1), ({"kind": "iterative", "rounds": 3}, 2)]
+)
+def test_what_goes_is_told_when_it_is_decided_and_again_if_training_changes_it(
+    schedule: dict[str, Any], num_plans: int, tmp_path: Path
+) -> None:
+    report, reporter = run(tmp_path, {"schedule": schedule})
+    messages = reporter.messages
+    plans = [message.plan for message in messages if isinstance(message, Planned)]
+    assert len(plans) == num_plans
+    first = next(i for i, message in enumerate(messages) if isinstance(message, Planned))
+    assert first < next(i for i, message in enumerate(messages) if isinstance(message, Metric))
+    told = [(layer.name, layer.num_kept, layer.reason) for layer in plans[-1].layers]
+    assert told == [(group.name, group.num_kept, group.reason) for group in report.groups]
+    for layer, group in zip(plans[-1].layers, report.groups, strict=True):
+        assert [value for _, value in layer.curve] == pytest.approx(group.saliency, rel=1e-4)
+
+
+def test_epochs_say_which_run_they_are_of_and_what_is_measured(tmp_path: Path) -> None:
+    _, reporter = run(tmp_path, {"baselines": True})
+    found = [message.data for message in reporter.messages if isinstance(message, Metric)]
+    assert {data["metric"] for data in found} == {"top1"}
+    runs = ["retraining", "baselines, baseline: random", "baselines, baseline: scratch"]
+    assert [(data["run"], data["epoch"]) for data in found] == [
+        (run, epoch) for run in runs for epoch in (1, 2)
+    ]
 
 
 def test_class_imbalance_is_said(tmp_path: Path) -> None:

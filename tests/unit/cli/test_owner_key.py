@@ -1,11 +1,14 @@
-"""The key that ``secateur serve`` prints: made once, kept in a file, and good."""
+"""What ``secateur serve`` leaves for its owner's commands: a key that is good, and its address."""
 
 from pathlib import Path
 
-from app.cli.serve import _prepare_database
+import pytest
+
+from app.cli.serve import _address_file, _prepare_database
 from app.contracts.database import create_database, create_sessions
 from app.contracts.settings import Settings
 from app.keys.service import authenticate, list_keys, revoke_key
+from secateur.local import find_local
 
 
 def test_the_printed_key_stays_the_same_until_it_is_revoked(tmp_path: Path) -> None:
@@ -22,3 +25,25 @@ def test_the_printed_key_stays_the_same_until_it_is_revoked(tmp_path: Path) -> N
     assert authenticate(sessions, second)[0].scopes == ["admin"]
     assert file.stat().st_mode & 0o777 == 0o600
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "left"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://0.0.0.0:9000", "http://127.0.0.1:9000"),  # noqa: S104  # not bound
+        ("::", "http://[::]:9000", "http://[::1]:9000"),
+        ("10.1.2.3", "http://10.1.2.3:8000", None),
+    ],
+)
+def test_the_address_is_left_for_commands_while_it_runs(
+    host: str, url: str, left: str | None, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, api={"host": host})  # type: ignore[arg-type]
+    key = _prepare_database(settings)
+    named = {"SECATEUR_DATA_DIR": str(tmp_path)}
+    with _address_file(settings, url):
+        found = find_local(named, tmp_path)
+        assert (found.url if found else None) == left
+        assert found is None or found.api_key == key
+    assert not (tmp_path / "url").exists()

@@ -13,12 +13,11 @@ from examples.data import (
     TEST,
     TRAIN,
     VALIDATION,
-    DataUnavailableError,
     Images,
-    _check,
     load_images,
     read_idx,
 )
+from examples.packages import DataUnavailableError, check_sha256
 from examples.resnet20 import ResNet20
 from examples.train_resnet20 import weights_path
 
@@ -49,7 +48,7 @@ def test_the_npz_is_what_the_service_takes(tmp_path: Path) -> None:
 
 def test_other_bytes_than_were_pinned_are_refused() -> None:
     with pytest.raises(DataUnavailableError, match="SHA-256"):
-        _check("train", b"other", "0" * 64)
+        check_sha256("train", "1" * 64, "0" * 64)
 
 
 def test_fashion_mnist_is_split_55_5_10() -> None:

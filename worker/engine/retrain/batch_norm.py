@@ -1,11 +1,13 @@
-"""Estimate BatchNorm's running statistics anew, which pruning has made stale; needs no labels.
+"""BatchNorm's running statistics: estimated anew, and kept up to date while training.
 
 Pruning changes what flows into every layer, and until the statistics follow, a pruned network is
-near chance. Run before and after retraining, and by whoever compares pruned networks.
+near chance. They are estimated before and after retraining, and by whoever compares pruned
+networks; that needs no labels.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -15,6 +17,7 @@ from worker.engine.program.program import Program
 
 _BATCH_NORM = torch.ops.aten.batch_norm.default
 _MEAN, _VARIANCE, _TRAINING, _MOMENTUM = 3, 4, 5, 6
+_LEAST_MOMENTUM = 0.1  # torch's own default
 
 
 def recalibrate(program: Program, batches: Iterable[Tensor]) -> Program:
@@ -38,6 +41,18 @@ def recalibrate(program: Program, batches: Iterable[Tensor]) -> Program:
         return program
     means = {n: (s / num_samples).to(program.tensors[n].dtype) for n, s in sums.items()}
     return program.with_tensors({**program.tensors, **means})
+
+
+def follow_closely(target: object, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a call's arguments; BatchNorm's with a momentum that a short training can do with.
+
+    Networks that were pretrained for a million steps often have 0.01, as TensorFlow does, and
+    ``momentum=None`` is exported as 0. Retraining has a few hundred steps: EfficientNet-Lite0 was
+    validated with statistics so old that its loss was 486 after an epoch (1.2 in training).
+    """
+    if target is not _BATCH_NORM or not arguments[_MOMENTUM] < _LEAST_MOMENTUM:
+        return arguments
+    return (*arguments[:_MOMENTUM], _LEAST_MOMENTUM, *arguments[_MOMENTUM + 1 :])
 
 
 def statistics(program: Program) -> list[str]:

@@ -14,6 +14,7 @@ from worker.engine.errors import DataError, DivergenceError
 from worker.engine.program.module import TRAINING_ARGUMENT, ProgramModule
 from worker.engine.program.program import Program
 from worker.engine.retrain.averaging import MovingAverage
+from worker.engine.retrain.batch_norm import follow_closely
 from worker.engine.retrain.features import Taps, attention_distance, find_taps
 from worker.engine.retrain.masks import Masks
 from worker.engine.retrain.objectives import Objective
@@ -194,7 +195,13 @@ def _lay_out(program: Program) -> ProgramModule:
         copy=False,
     )
     module.steps = [
-        (node, conv2d if target is CONV2D else target, args, kwargs, dead)
+        (
+            node,
+            conv2d if target is CONV2D else target,
+            follow_closely(target, args),
+            kwargs,
+            dead,
+        )
         for node, target, args, kwargs, dead in module.steps
     ]
     return module
@@ -207,6 +214,7 @@ def _compiled(module: ProgramModule, program: Program) -> Callable[..., tuple[ob
     for node in graph.nodes:
         if node.target is CONV2D:
             node.target = conv2d
+        node.args = follow_closely(node.target, node.args)
         if node.target in TRAINING_ARGUMENT:
             arguments = list(node.args)
             arguments[TRAINING_ARGUMENT[node.target]] = True

@@ -31,9 +31,7 @@ def cut(curve: Sequence[float], steepness: float = 1.0) -> Cut:
     # A span within rounding error of the values is no difference between filters.
     if span <= 1e-12 * max(abs(curve[0]), abs(curve[-1])):
         return Cut(0, "the curve is constant: it does not tell the filters apart")
-    last = len(curve) - 1
-    decile = curve[math.ceil(0.9 * last)] - lowest
-    scale = decile if decile > 1e-12 * span else span
+    last, scale = len(curve) - 1, rise_of(curve)
     depths = [min(1.0, (s - lowest) / scale) - steepness * k / last for k, s in enumerate(curve)]
     deepest = min(depths)
     # Points of a straight line differ by rounding errors only; the first of them is the turn.
@@ -44,3 +42,13 @@ def cut(curve: Sequence[float], steepness: float = 1.0) -> Cut:
     while num_removed < last and curve[num_removed] == curve[turn - 1]:
         num_removed += 1
     return Cut(num_removed, f"from filter {num_removed} on the curve is steeper than {steepness:g}")
+
+
+def rise_of(curve: Sequence[float]) -> float:
+    """Return what counts as the whole rise of an ascending curve: up to its ninth decile.
+
+    Where nine tenths of the filters are alike, that is none, and it is the rise to the maximum.
+    """
+    lowest, span = curve[0], curve[-1] - curve[0]
+    decile = curve[math.ceil(0.9 * (len(curve) - 1))] - lowest
+    return decile if decile > 1e-12 * span else span

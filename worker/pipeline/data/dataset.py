@@ -25,6 +25,7 @@ class Dataset:
     Attributes:
         labels_kind: What the labels are.
         class_names: One for each class, or for each column of several classes a sample.
+        is_split_given: Whether the file says which samples train; else they are drawn.
     """
 
     def __init__(self, raw: RawData, preprocess: PreprocessSpec, split: SplitSpec) -> None:
@@ -34,6 +35,7 @@ class Dataset:
         self._y = None if values is None else torch.from_numpy(values)
         self.labels_kind: LabelKind = raw.labels.kind
         self.class_names = raw.labels.class_names
+        self.is_split_given = raw.split is not None
         self._split = raw.split if raw.split is not None else draw_split(len(raw.rows), split)
         self._preprocess = preprocess
         self._is_bytes = raw.rows.dtype == np.uint8
@@ -81,6 +83,11 @@ class Dataset:
         return int(self._y.max()) + 1
 
     @property
+    def split_sizes(self) -> dict[Split, int]:
+        """The number of samples in each split."""
+        return {split: int((self._split == split).sum()) for split in Split}
+
+    @property
     def pixel_range(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
         """Mean and std, one number each or one a channel: ``x * std + mean`` is in [0, 1].
 
@@ -102,7 +109,7 @@ class Dataset:
         notes = [
             *self._notes,
             *label_notes(self.labels_kind, self.class_names, train_counts),
-            *split_notes(self._split_sizes()),
+            *split_notes(self.split_sizes),
         ]
         if not self._is_bytes and self.statistics.mean is None:
             notes.append("some samples hold values that are not finite")
@@ -120,7 +127,7 @@ class Dataset:
             "class_names": list(self.class_names),
             "class_counts": counts,
             "imbalance": imbalance(counts) if self.labels_kind == "classes" else None,
-            "splits": {s.name.lower(): size for s, size in self._split_sizes().items()},
+            "splits": {s.name.lower(): size for s, size in self.split_sizes.items()},
             "statistics": self.statistics.to_json(),
             "notes": self.notes,
         }
@@ -133,6 +140,3 @@ class Dataset:
         if self.labels_kind == "multi_label":
             return [int(count) for count in y.sum(0, dtype=torch.float64)]
         return [int(count) for count in torch.bincount(y, minlength=self.num_classes)]
-
-    def _split_sizes(self) -> dict[Split, int]:
-        return {split: int((self._split == split).sum()) for split in Split}

@@ -8,14 +8,14 @@ from worker.engine.program.program import Program
 from worker.engine.retrain import TensorSource, TrainingData
 
 
-def small_program(*, dropout: float = 0.0) -> Program:
+def small_program(*, dropout: float = 0.0, momentum: float | None = 0.1) -> Program:
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(1, 6, 3, padding=1, bias=False),
-        nn.BatchNorm2d(6),
+        nn.BatchNorm2d(6, momentum=momentum),
         nn.ReLU(),
         nn.Conv2d(6, 8, 3, stride=2, padding=1),
-        nn.BatchNorm2d(8),
+        nn.BatchNorm2d(8, momentum=momentum),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),

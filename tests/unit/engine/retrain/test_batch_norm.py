@@ -3,9 +3,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from tests.unit.engine.retrain.networks import small_program
+from tests.unit.engine.retrain.networks import small_data, small_program
 from worker.engine.program.exported import export, from_exported
-from worker.engine.retrain import recalibrate
+from worker.engine.retrain import RetrainOptions, recalibrate, retrain
 
 
 def test_statistics_are_what_torch_estimates_cumulatively() -> None:
@@ -43,3 +43,16 @@ def test_weights_stay_and_dropout_is_off() -> None:
 def test_no_batches_change_nothing(batches: list[torch.Tensor]) -> None:
     program = small_program()
     assert recalibrate(program, batches) is program
+
+
+def test_statistics_keep_up_in_a_short_training_whatever_the_networks_momentum() -> None:
+    options = RetrainOptions(epochs=2, batch_size=8)
+    usual = retrain(small_program(), small_data(), options)
+    for momentum in (0.01, None):
+        found = retrain(small_program(momentum=momentum), small_data(), options)
+        assert [e.val_loss for e in found.history] == [e.val_loss for e in usual.history]
+        for name, tensor in usual.program.tensors.items():
+            assert torch.equal(found.program.tensors[name], tensor), name
+    quicker = retrain(small_program(momentum=0.5), small_data(), options)
+    mean = "1.running_mean"
+    assert not torch.equal(quicker.program.tensors[mean], usual.program.tensors[mean])

@@ -1,0 +1,34 @@
+"""``secateur collect-garbage``."""
+
+from typing import Annotated
+
+import typer
+
+from app.contracts.database import create_database, create_sessions
+from app.contracts.garbage import ObjectCollector
+from app.contracts.object_lock import create_object_lock
+from app.contracts.settings import load_settings
+from app.contracts.storage import open_store
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("collect-garbage")
+def collect_garbage_command(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove stored objects that nothing refers to; the scheduler has it done every hour."""
+    settings = load_settings()
+    engine = create_database(settings.database_url)
+    sessions, lock = create_sessions(engine), create_object_lock(engine)
+    store = open_store(settings.storage_url, settings.storage, lock.shared)
+    collector = ObjectCollector(sessions, store, lock, settings.storage.orphan_seconds)
+    collected = collector.collect(is_dry_run=dry_run)
+    engine.dispose()
+    verb = "Would remove" if dry_run else "Removed"
+    typer.echo(
+        f"{verb} {collected.num_removed} of {collected.num_objects} objects, "
+        f"{collected.num_bytes_removed} of {collected.num_bytes} bytes; "
+        f"{collected.num_young} are too young to be judged."
+    )

@@ -1,0 +1,60 @@
+"""``secateur datasets``."""
+
+from typing import Annotated
+
+import typer
+
+from app.cli.client import AsJson, Key, Url, service
+from app.cli.output import console, dataset_table, print_json
+
+app = typer.Typer(
+    help="List data sets; show or delete one.", invoke_without_command=True, add_completion=False
+)
+
+DatasetId = Annotated[str, typer.Argument(help="A data set's id.", metavar="ID")]
+Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+
+
+@app.callback()
+def list_command(
+    context: typer.Context,
+    *,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """List data sets; show or delete one."""
+    if context.invoked_subcommand is not None:
+        return
+    with service(url, key) as client:
+        datasets = client.datasets(limit)
+    if as_json:
+        print_json(datasets)
+    else:
+        console().print(dataset_table(datasets))
+
+
+@app.command("show")
+def show_command(
+    dataset_id: DatasetId, *, as_json: AsJson = False, url: Url = None, key: Key = None
+) -> None:
+    """Show a data set: samples, classes and splits."""
+    with service(url, key) as client:
+        dataset = client.get_dataset(dataset_id)
+    if as_json:
+        print_json(dataset)
+        return
+    console().print(dataset_table([dataset]))
+    if dataset.error is not None:
+        typer.echo(f"{dataset.error.code}: {dataset.error.message}")
+    elif dataset.summary is not None:
+        print_json(dataset.summary)
+
+
+@app.command("delete")
+def delete_command(dataset_id: DatasetId, *, url: Url = None, key: Key = None) -> None:
+    """Delete a data set that no live job uses."""
+    with service(url, key) as client:
+        client.delete_dataset(dataset_id)
+    typer.echo(f"{dataset_id} is deleted.", err=True)

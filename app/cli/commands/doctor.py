@@ -1,0 +1,45 @@
+"""``secateur doctor``."""
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from app.cli.client import AsJson, ExitCode, Key, Url
+from app.cli.doctor import run_checks
+from app.cli.doctor.finding import Finding, Status
+from app.cli.output import console, print_json
+
+app = typer.Typer(add_completion=False)
+
+_MARKS = {
+    Status.OK: "[green]ok[/green]",
+    Status.NOTE: "[yellow]note[/yellow]",
+    Status.FAIL: "[bold red]FAIL[/bold red]",
+}
+
+
+@app.command("doctor")
+def doctor_command(*, as_json: AsJson = False, url: Url = None, key: Key = None) -> None:
+    """Look for what is wrong, and say what to do.
+
+    Looks at versions, devices, broker, database, store, disk and the running service, as the
+    settings of this environment have them. Ends with 1 if something fails.
+    """
+    with console(is_result=False).status("looking …"):
+        findings = list(run_checks(url, key))
+    if as_json:
+        print_json([vars(finding) for finding in findings])
+    else:
+        console().print(_table(findings))
+    if any(finding.status is Status.FAIL for finding in findings):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _table(findings: list[Finding]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for finding in findings:
+        text = escape(finding.detail)
+        if finding.advice:
+            text += f"\n[bold]→ {escape(finding.advice)}[/bold]"
+        table.add_row(_MARKS[finding.status], finding.name, text)
+    return table

@@ -1,0 +1,66 @@
+"""``secateur models``."""
+
+from typing import Annotated
+
+import typer
+
+from app.cli.client import AsJson, Key, Url, service
+from app.cli.output import console, model_table, print_json
+
+app = typer.Typer(
+    help="List models; show or delete one.", invoke_without_command=True, add_completion=False
+)
+
+ModelId = Annotated[str, typer.Argument(help="A model's id.", metavar="ID")]
+Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+
+
+@app.callback()
+def list_command(
+    context: typer.Context,
+    *,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """List models; show or delete one."""
+    if context.invoked_subcommand is not None:
+        return
+    with service(url, key) as client:
+        models = client.models(limit)
+    if as_json:
+        print_json(models)
+    else:
+        console().print(model_table(models))
+
+
+@app.command("show")
+def show_command(
+    model_id: ModelId,
+    *,
+    report: Annotated[
+        bool, typer.Option("--report", help="What can be pruned, and what cannot and why: JSON.")
+    ] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Show a model, or the intake's report of it."""
+    with service(url, key) as client:
+        model = client.get_model(model_id)
+        found = client.report(model) if report else None
+    if found is not None or as_json:
+        print_json(model if found is None else found)
+    else:
+        console().print(model_table([model]))
+        if model.error is not None:
+            typer.echo(f"{model.error.code}: {model.error.message}")
+
+
+@app.command("delete")
+def delete_command(model_id: ModelId, *, url: Url = None, key: Key = None) -> None:
+    """Delete a model that no live job uses."""
+    with service(url, key) as client:
+        client.delete_model(model_id)
+    typer.echo(f"{model_id} is deleted.", err=True)

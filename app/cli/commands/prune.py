@@ -1,0 +1,125 @@
+"""``secateur prune``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.client import AsJson, DataOrFile, Key, ModelOrFile, Url, fail_usage, reporting, service
+from app.cli.config import make_config, selection_of
+from app.cli.inputs import dataset_id, model_id, parse_json
+from app.cli.output import console, plan_table, print_json, result_table
+from app.cli.progress import follow
+
+app = typer.Typer(add_completion=False)
+
+_SELECTION, _TRAINING = "What is removed (one of these)", "How"
+Share = Annotated[float | None, typer.Option(rich_help_panel=_SELECTION)]
+
+
+@app.command("prune")
+def prune_command(  # noqa: PLR0913  # the command's options
+    model: ModelOrFile,
+    data: DataOrFile = None,
+    *,
+    macs: Annotated[
+        float | None, typer.Option(help="Share of MACs to keep.", rich_help_panel=_SELECTION)
+    ] = None,
+    params: Annotated[
+        float | None, typer.Option(help="Share of parameters to keep.", rich_help_panel=_SELECTION)
+    ] = None,
+    latency: Annotated[
+        float | None,
+        typer.Option(help="Share of the measured latency to keep.", rich_help_panel=_SELECTION),
+    ] = None,
+    ratio: Annotated[
+        float | None, typer.Option(help="Share of filters to remove.", rich_help_panel=_SELECTION)
+    ] = None,
+    steepness: Annotated[
+        float | None,
+        typer.Option(help="Where saliency curves are cut.", rich_help_panel=_SELECTION),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="As small as it gets without losing more accuracy.", rich_help_panel=_SELECTION
+        ),
+    ] = None,
+    criterion: Annotated[
+        str | None, typer.Option(help="l1, l2, loss, taylor, …", rich_help_panel=_TRAINING)
+    ] = None,
+    round_to: Annotated[
+        str | None, typer.Option(help="A number, or auto.", rich_help_panel=_TRAINING)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Of retraining.", rich_help_panel=_TRAINING)
+    ] = None,
+    config: Annotated[
+        dict[str, Any] | None,
+        typer.Option(
+            parser=parse_json,
+            metavar="JSON",
+            help="The config, or a file with it; options go before.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="/POINTER=VALUE",
+            help="Anything in the config, such as /retrain/ema=0.99; once or more.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    preprocess: Annotated[
+        dict[str, Any] | None,
+        typer.Option(parser=parse_json, metavar="JSON", help="Of a data file that is uploaded."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of a model file that is uploaded.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what it would leave; nothing is pruned.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the job to its end.")] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Prune a model: post a job, or preview it.
+
+    The job's id goes to standard output.
+    """
+    if plan and wait:
+        raise fail_usage("--plan posts no job that could be waited for")
+    shares = {"macs": macs, "params": params, "latency": latency, "ratio": ratio}
+    given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})
+    given |= {
+        "criterion.kind": criterion,
+        "selection.round_to": _round_to(round_to),
+        "retrain.epochs": epochs,
+    }
+    body = make_config(config, given, settings or [])
+    with service(url, key) as client:
+        inputs = model_id(client, model, name), dataset_id(client, data, preprocess)
+        if plan:
+            found = client.plan(*inputs, body)
+            if as_json:
+                print_json(found)
+            else:
+                console().print(plan_table(found))
+            return
+        job = client.prune(*inputs, body)
+        if not as_json:
+            typer.echo(job.id)
+        for warning in job.warnings:
+            typer.secho(f"note: {warning}", fg="yellow", err=True)
+        if wait:
+            with reporting(f"{job.id} goes on; secateur watch {job.id} follows it"):
+                job = follow(client, job)
+            if job.result is not None:
+                console(is_result=False).print(result_table(job.result))
+        if as_json:
+            print_json(job)
+
+
+def _round_to(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdecimal() else text

@@ -1,0 +1,29 @@
+"""``secateur watch``."""
+
+import typer
+
+from app.cli.client import AsJson, JobId, Key, Url, reporting, resolve_job, service
+from app.cli.output import console, print_json, result_table
+from app.cli.progress import follow
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("watch")
+def watch_command(
+    job_id: JobId, *, as_json: AsJson = False, url: Url = None, key: Key = None
+) -> None:
+    """Follow a job to its end, and show its result.
+
+    Ends with 1 if the job has none.
+    """
+    with service(url, key) as client:
+        job = client.get_job(resolve_job(client, job_id))
+        with reporting(f"{job.id} goes on"):
+            job = follow(client, job)
+    if as_json:
+        print_json(job)
+    elif job.result is not None:
+        console().print(result_table(job.result))
+        for note in job.result.summary.notes:
+            typer.echo(f"note: {note}")

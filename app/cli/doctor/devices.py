@@ -1,0 +1,84 @@
+"""Cores and GPUs: what there is, what the settings ask for, and what torch and ONNX Runtime see."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import onnxruntime
+
+from app.cli.doctor.finding import Finding, Status
+from app.cli.gpus import GpuError, list_gpus
+from app.contracts.settings import Settings
+
+_IMPORT_SECONDS = 120
+# torch is not imported here: the API's side of the code never does.
+_PROBE = """
+import json, torch, torchvision
+print(json.dumps([torch.__version__, torch.cuda.is_available(), torch.cuda.device_count()]))
+"""
+_CUDA = "CUDAExecutionProvider"
+
+
+def check_devices(settings: Settings) -> Iterator[Finding]:
+    """Look at the cores, at torch, and at the GPUs if they are asked for."""
+    yield _check_cores(settings)
+    is_cuda = settings.worker.device.startswith("cuda")
+    if find_spec("torch") is not None:
+        yield from _check_torch(is_cuda=is_cuda)
+    if is_cuda:
+        yield _check_gpus(settings)
+    if settings.inference.provider == "cuda" and _CUDA not in onnxruntime.get_available_providers():
+        there = ", ".join(onnxruntime.get_available_providers())
+        advice = "pip install onnxruntime-gpu, or set SECATEUR_INFERENCE__PROVIDER=cpu"
+        yield Finding("onnxruntime", Status.FAIL, f"inference.provider is cuda: {there}", advice)
+
+
+def _check_cores(settings: Settings) -> Finding:
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = settings.worker.num_threads
+    if num_cores is not None and wanted > num_cores:
+        detail = f"jobs take {wanted} threads, and there are {num_cores} cores"
+        return Finding("cores", Status.NOTE, detail, "set SECATEUR_WORKER__NUM_THREADS=0")
+    return Finding("cores", Status.OK, f"{num_cores}")
+
+
+def _check_torch(*, is_cuda: bool) -> Iterator[Finding]:
+    try:
+        done = subprocess.run(  # noqa: S603  # this Python, fixed arguments
+            [sys.executable, "-W", "ignore", "-c", _PROBE],
+            capture_output=True,
+            text=True,
+            timeout=_IMPORT_SECONDS,
+            check=True,
+        )
+        version, has_cuda, num_gpus = json.loads(done.stdout)
+    except (subprocess.SubprocessError, ValueError) as error:
+        stderr = (getattr(error, "stderr", None) or str(error)).strip()
+        advice = "install the torch and torchvision that go together: pip install torch torchvision"
+        yield Finding("torch", Status.FAIL, stderr.splitlines()[-1], advice)
+        return
+    what = f"torch {version}, " + (f"{num_gpus} GPUs" if has_cuda else "CPU")
+    if is_cuda and not has_cuda:
+        advice = "install a CUDA build of torch and NVIDIA's driver, or SECATEUR_WORKER__DEVICE=cpu"
+        yield Finding("torch", Status.FAIL, f"worker.device is cuda; {what}", advice)
+    elif has_cuda and not is_cuda:
+        advice = "SECATEUR_WORKER__DEVICE=cuda retrains on them"
+        yield Finding("torch", Status.NOTE, f"{what}, and worker.device is cpu", advice)
+    else:
+        yield Finding("torch", Status.OK, what)
+
+
+def _check_gpus(settings: Settings) -> Finding:
+    try:
+        found = list_gpus()
+    except GpuError as error:
+        return Finding("gpus", Status.FAIL, str(error), "run nvidia-smi and see what it says")
+    if missing := [
+        gpu for gpu in settings.worker.gpus if gpu.startswith("GPU-") and gpu not in found
+    ]:
+        detail = f"worker.gpus names {missing[0]}; there are {', '.join(found)}"
+        return Finding("gpus", Status.FAIL, detail, "correct SECATEUR_WORKER__GPUS")
+    return Finding("gpus", Status.OK, ", ".join(found))

@@ -1,0 +1,74 @@
+"""Arguments that are an id or a file: a file is uploaded, with a bar, and its id comes back."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from app.cli.progress import sending
+from secateur import Client, Dataset, Model, SecateurError
+from secateur.options import ModelOptions
+
+MODEL_SUFFIXES = (".pt2", ".safetensors")
+DATA_SUFFIXES = (".npz", ".zip", ".tar", ".tgz", ".gz", ".parquet")
+
+
+def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
+    """Upload a model, wait for the intake, and say what it is."""
+    with sending(_existing(path)) as show:
+        model = client.push(path, on_progress=show, **options)
+    size = f"{model.num_parameters:,} parameters, {model.macs:,} MACs"
+    typer.secho(f"{model.name} version {model.version} is ready: {size}", err=True)
+    return model
+
+
+def push_dataset(
+    client: Client, path: Path, name: str | None, preprocess: Mapping[str, Any] | None
+) -> Dataset:
+    """Upload samples, wait for the intake, and say what they are."""
+    with sending(_existing(path)) as show:
+        data = client.push_dataset(path, name=name, preprocess=preprocess, on_progress=show)
+    num_samples = (data.summary or {}).get("num_samples")
+    what = f"{num_samples:,} samples" if isinstance(num_samples, int) else data.format
+    typer.secho(f"{data.name} is ready: {what}", err=True)
+    return data
+
+
+def model_id(client: Client, given: Path, name: str | None = None) -> str:
+    """Return a model's id; a file is uploaded first."""
+    if str(given).startswith("mdl_"):
+        return str(given)
+    return push_model(client, given, {"name": name} if name else {}).id
+
+
+def dataset_id(
+    client: Client, given: Path | None, preprocess: Mapping[str, Any] | None
+) -> str | None:
+    """Return a data set's id; a file is uploaded first."""
+    if given is None or str(given).startswith("ds_"):
+        if preprocess is not None:
+            raise SecateurError("--preprocess goes with a file: a data set has its own")
+        return None if given is None else str(given)
+    return push_dataset(client, given, None, preprocess).id
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """Return the JSON object that an option holds, or the file that it names."""
+    is_file = not text.lstrip().startswith("{")
+    try:
+        found = json.loads(Path(text).read_text(encoding="utf-8") if is_file else text)
+    except OSError as error:
+        raise typer.BadParameter(f"{text!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{text[:80]!r} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{text[:80]!r} is not a JSON object")
+    return found
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise SecateurError(f"{str(path)!r} is neither an id nor a file that is there")
+    return path

@@ -1,0 +1,168 @@
+"""What commands print: tables for people, JSON for scripts; `progress` has the rest."""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Column, Table
+
+from secateur.types import Dataset, JobData, JobResult, Model, Network, Plan, SweepData
+
+_WIDE = 200  # columns, where nobody's terminal is the limit
+_UNITS = ("", " k", " M", " G", " T")
+_THOUSAND = 1000
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+def console(*, is_result: bool = True) -> Console:
+    """Return standard output for results, or standard error for what is said beside them."""
+    stream = sys.stdout if is_result else sys.stderr
+    return Console(file=stream, width=None if stream.isatty() else _WIDE, highlight=False)
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401  # what the service answered
+    """Print an answer of the service, or a list of them, as JSON."""
+    print(json.dumps(_plain(value), indent=1 if sys.stdout.isatty() else None))  # noqa: T201
+
+
+def model_table(models: Sequence[Model]) -> Table:
+    """Return models as a table."""
+    table = Table(_id_column("model"), "name", "version", "status", *_right("parameters", "MACs"))
+    table.add_column("from")
+    table.add_column("made", justify="right")
+    for model in models:
+        sizes = (_number(model.num_parameters), _number(model.macs))
+        origin = model.job or model.filename or ""
+        age = _age(model.created_at)
+        table.add_row(model.id, model.name, model.version, model.status, *sizes, origin, age)
+    return table
+
+
+def dataset_table(datasets: Sequence[Dataset]) -> Table:
+    """Return data sets as a table."""
+    table = Table(_id_column("data set"), "name", "status", "format", *_right("samples", "bytes"))
+    table.add_column("made", justify="right")
+    for data in datasets:
+        num_samples = (data.summary or {}).get("num_samples")
+        sizes = (_number(num_samples), _number(data.num_bytes))
+        age = _age(data.created_at)
+        table.add_row(data.id, data.name, data.status, data.format, *sizes, age)
+    return table
+
+
+def job_table(jobs: Sequence[JobData]) -> Table:
+    """Return jobs as a table."""
+    table = Table(_id_column("job"), "status", "stage", *_right("done"), "selection", "result")
+    table.add_column("made", justify="right")
+    for job in jobs:
+        done = f"{job.progress.fraction:.0%}" if job.progress is not None else ""
+        result = (
+            job.result.model if job.result is not None else (job.error.code if job.error else "")
+        )
+        selection = _short((job.resolved or job.config).get("selection"))
+        age = _age(job.created_at)
+        table.add_row(job.id, job.status, job.stage or "", done, selection, result, age)
+    return table
+
+
+def sweep_table(sweep: SweepData) -> Table:
+    """Return what became of the points of a sweep; the best are marked."""
+    metric = next((row.metric for row in sweep.table if row.metric), None) or "metric"
+    columns = ("MACs", "parameters", "latency", metric, "dense")
+    table = Table("point", "status", *_right(*columns), _id_column("model"), title_justify="left")
+    for row in sweep.table:
+        shares = (_share(row.macs_share), _share(row.params_share), _share(row.latency_share))
+        marks = "*" * row.is_pareto_macs + "†" * row.is_pareto_latency
+        value = f"{_value(row.value)}{marks}"
+        made = row.model or row.error or ""
+        point = ", ".join(f"{pointer}={value}" for pointer, value in row.point.items())
+        table.add_row(point, row.status, *shares, value, _value(row.dense_value), made)
+    table.caption = "* nothing is as good with as few MACs; † with as little latency"
+    return table
+
+
+def plan_table(plan: Plan) -> Table:
+    """Return what a plan would leave."""
+    table = Table("", *_right("dense", "pruned", "left"))
+    for name, title in (("macs", "MACs"), ("num_parameters", "parameters")):
+        dense, pruned = plan.dense[name], plan.pruned[name]
+        table.add_row(title, f"{dense:,}", f"{pruned:,}", _share(plan.left[name]))
+    return table
+
+
+def result_table(result: JobResult) -> Table:
+    """Return what a job's networks are: before, pruned, and retrained."""
+    summary = result.summary
+    networks = (summary.dense, summary.pruned, summary.retrained)
+    table = Table("", *_right("dense", "pruned", "retrained"))
+    if summary.metric is not None:
+        values = (_value(network.value(summary.metric)) for network in networks)
+        table.add_row(_metric_title(summary.retrained, summary.metric), *values)
+    table.add_row("parameters", *(f"{network.num_parameters:,}" for network in networks))
+    table.add_row("MACs", *(f"{network.macs:,}" for network in networks))
+    table.add_row("ONNX bytes", *(f"{network.file_bytes:,}" for network in networks))
+    for index, latency in enumerate(summary.dense.latency_seconds):
+        times = (f"{network.latency_seconds[index].p50 * 1e3:.2f} ms" for network in networks)
+        table.add_row(f"latency p50, batch {latency.batch_size}", *times)
+    return table
+
+
+def _metric_title(network: Network, metric: str) -> str:
+    splits = {found.split for found in network.metrics}
+    return f"{metric} ({'test' if 'test' in splits else 'validation'})"
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  # JSON
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _id_column(title: str) -> Column:
+    # An id is copied from here: narrow terminals fold the other columns.
+    return Column(title, min_width=30, no_wrap=True)
+
+
+def _right(*titles: str) -> list[Column]:
+    return [Column(title, justify="right") for title in titles]
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    unit = 0
+    while abs(value) >= _THOUSAND and unit < len(_UNITS) - 1:
+        value, unit = value / _THOUSAND, unit + 1
+    return f"{value:.3g}{_UNITS[unit]}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def _value(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _age(created_at: datetime | None) -> str:
+    if created_at is None:
+        return ""
+    seconds = max(0.0, (datetime.now(UTC) - created_at).total_seconds())
+    for size, letter in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {letter} ago"
+    return "now"
+
+
+def _short(selection: Any) -> str:  # noqa: ANN401  # a part of a config
+    if not isinstance(selection, dict):
+        return ""
+    names = ("macs", "params", "latency", "ratio", "max_drop", "steepness")
+    found = [f"{name} {selection[name]:g}" for name in names if selection.get(name) is not None]
+    return ", ".join(found) or str(selection.get("mode", ""))

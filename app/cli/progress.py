@@ -1,0 +1,164 @@
+"""What commands say on the way, on standard error: bars on a terminal, lines in a log."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from app.cli.client import is_terminal
+from app.cli.output import console
+from secateur import Client, Event, Job
+from secateur.types import SweepData
+
+ByteProgress = Callable[[int, int], None]
+FileProgress = Callable[[str, int, int], None]
+
+
+@contextmanager
+def sending(path: Path) -> Iterator[ByteProgress]:
+    """Yield what shows how much of a file has been sent."""
+    with _bytes_bar() as bar:
+        task = bar.add_task(escape(path.name), total=None)
+
+        def show(done: int, total: int) -> None:
+            title = escape(path.name) if done < total else f"{escape(path.name)}: intake"
+            bar.update(task, completed=done, total=total, description=title)
+
+        yield show
+
+
+@contextmanager
+def receiving() -> Iterator[FileProgress]:
+    """Yield what shows how much of each file has come."""
+    tasks: dict[str, TaskID] = {}
+    with _bytes_bar() as bar:
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(escape(name), total=total)
+            bar.update(tasks[name], completed=done)
+
+        yield show
+
+
+def follow(client: Client, job: Job) -> Job:
+    """Show a job until it has ended; return it if it succeeded.
+
+    Raises:
+        JobNotSucceededError: It did not.
+    """
+    with _Follower(job) as follower:
+        for event in client.events(job.id):
+            follower.show(event)
+    return client.wait(job.id)
+
+
+@contextmanager
+def counting(sweep: SweepData) -> Iterator[Callable[[SweepData], None]]:
+    """Yield what shows how many jobs of a sweep have ended."""
+    total = sum(sweep.counts.values())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    with _bar(*columns, TimeElapsedColumn()) as bar:
+        task = bar.add_task("sweep", total=total, note="")
+
+        def show(found: SweepData) -> None:
+            ended = sum(found.counts.get(name, 0) for name in _ENDED)
+            counts = ", ".join(f"{number} {name}" for name, number in sorted(found.counts.items()))
+            bar.update(task, completed=ended, note=counts)
+
+        yield show
+
+
+_ENDED = ("succeeded", "failed", "cancelled", "expired")
+
+
+class _Follower:
+    """Shows events: a bar for the progress, lines for what is worth keeping."""
+
+    def __init__(self, job: Job) -> None:
+        self._out: Console = console(is_result=False)
+        columns = (
+            TextColumn("{task.description:<9}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._bar = _bar(*columns, TimeElapsedColumn(), out=self._out)
+        note = f"{job.queue_position} jobs ahead" if job.queue_position else ""
+        self._task = self._bar.add_task(job.status, total=1.0, note=note)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        data = event.data
+        if event.type == "progress":
+            note = str(data.get("message", ""))
+            if (left := data.get("eta_seconds")) is not None:
+                note = f"{note}, {timedelta(seconds=round(left))} left"
+            done = data.get("fraction", 0)
+            self._bar.update(self._task, completed=done, note=escape(note))
+        elif event.type == "stage.started":
+            stage = escape(str(data.get("stage", "")))
+            self._bar.update(self._task, description=stage, note="")
+            if not is_terminal():
+                self._out.print(stage)
+        elif event.type == "metric" and "epoch" in data:
+            self._out.print(_epoch(data))
+        elif event.type == "warning":
+            self._out.print(f"[yellow]note:[/yellow] {escape(str(data.get('message', '')))}")
+        elif event.type.startswith("job."):
+            status = event.type.removeprefix("job.")
+            self._bar.update(self._task, description=status, note="")
+            if status == "succeeded":
+                self._bar.update(self._task, completed=1.0)
+
+
+def _epoch(data: dict[str, Any]) -> str:
+    of = f"/{data['num_epochs']}" if data.get("num_epochs") else ""
+    run = f"{escape(str(data['run']))}: " if data.get("run") else ""
+    parts = [f"{run}epoch {data['epoch']}{of}"]
+    for name, title in (
+        ("train_loss", "loss"),
+        ("validation_loss", "validation loss"),
+        ("validation_metric", "validation metric"),
+    ):
+        if isinstance(data.get(name), int | float):
+            parts.append(f"{title} {data[name]:.4f}")
+    return ", ".join(parts)
+
+
+class _Speed(TransferSpeedColumn):
+    """How fast it goes, once that is known."""
+
+    def render(self, task: Task) -> Text:
+        return Text() if task.finished or not task.speed else super().render(task)
+
+
+def _bytes_bar() -> Progress:
+    return _bar(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), _Speed())
+
+
+def _bar(*columns: Any, out: Console | None = None) -> Progress:  # noqa: ANN401  # rich's columns
+    out = out or console(is_result=False)
+    return Progress(*columns, console=out, disable=not is_terminal())

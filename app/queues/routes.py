@@ -1,0 +1,17 @@
+"""``/v1/queues``."""
+
+from fastapi import APIRouter
+
+from app.dependencies import ContextDep, PrincipalDep
+from app.errors import RESPONSES
+from app.queues import service
+from app.queues.schemas import Queues
+
+router = APIRouter(prefix="/v1/queues", tags=["queues"], responses=RESPONSES)
+
+
+@router.get("")
+def read(context: ContextDep, principal: PrincipalDep) -> Queues:
+    """Read what waits, what runs, and which workers are there."""
+    principal.require("jobs:read")
+    return Queues(data=service.list_queues(context, principal.tenant))

@@ -1,0 +1,98 @@
+"""Queues and workers, read off the rows of jobs and of workers."""
+
+import hashlib
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.contracts.database import reading
+from app.contracts.job import LEASED, JobKind, JobState
+from app.contracts.repositories.line import Line
+from app.contracts.repositories.workers import list_present
+from app.contracts.tables import JobRow, WorkerRow
+from app.contracts.tasks import QUEUE_CPU, QUEUE_GPU, QUEUE_INTAKE, queue_of
+from app.dependencies import Context
+from app.paging import to_time
+from app.queues.schemas import JobInLine, Queue, Worker
+
+_NAMES = (QUEUE_CPU, QUEUE_GPU, QUEUE_INTAKE)
+_MOST_JOBS = 100
+_ID_CHARACTERS = 12
+
+
+def list_queues(context: Context, tenant: str) -> list[Queue]:
+    """Return the queues that have jobs or workers, or would get the jobs posted now."""
+    expected = {QUEUE_INTAKE, queue_of(JobKind.PRUNE, context.settings.worker.device)}
+    with reading(context.sessions) as session:
+        workers = list_present(session)
+        found = []
+        for name in _NAMES:
+            line = context.lines.line(name, session)
+            own = [worker for worker in workers if name in worker.queues]
+            if name in expected or own or line.positions or line.num_running:
+                found.append(_queue(session, name, tenant, line, own))
+    return found
+
+
+def _queue(
+    session: Session, name: str, tenant: str, line: Line, workers: Sequence[WorkerRow]
+) -> Queue:
+    query = (
+        select(JobRow.lease_owner, func.count().label("number"))
+        .where(JobRow.queue == name, JobRow.state.in_(LEASED))
+        .group_by(JobRow.lease_owner)
+    )
+    running = {row.lease_owner: row.number for row in session.execute(query)}
+    return Queue(
+        name=name,
+        num_waiting=len(line.positions),
+        num_running=line.num_running,
+        seconds_a_job=None if line.seconds_a_job is None else round(line.seconds_a_job, 1),
+        workers=[
+            Worker(
+                id=_public_id(row.name),
+                device=row.device,
+                num_slots=row.num_slots,
+                num_running=running.get(row.name, 0),
+                started_at=to_time(row.started_at),
+                seen_at=to_time(row.seen_at),
+            )
+            for row in workers
+        ],
+        jobs=_jobs(session, name, tenant, line),
+    )
+
+
+def _jobs(session: Session, name: str, tenant: str, line: Line) -> list[JobInLine]:
+    states = (*sorted(LEASED), JobState.QUEUED)
+    rows = session.execute(
+        select(JobRow.id, JobRow.state, JobRow.lease_owner)
+        .where(
+            JobRow.queue == name,
+            JobRow.state.in_(states),
+            JobRow.tenant == tenant,
+            JobRow.kind == JobKind.PRUNE,
+        )
+        .order_by(JobRow.state == JobState.QUEUED, JobRow.created_at, JobRow.id)
+        .limit(_MOST_JOBS)
+    ).all()
+    return [
+        JobInLine(
+            id=row.id,
+            status=row.state,
+            position=_position(row.id, row.state, line),
+            worker=None if row.lease_owner is None else _public_id(row.lease_owner),
+        )
+        for row in rows
+    ]
+
+
+def _position(job_id: str, state: str, line: Line) -> int | None:
+    if state != JobState.QUEUED:
+        return None
+    return line.positions.get(job_id, len(line.positions))  # it came after we looked
+
+
+def _public_id(name: str) -> str:
+    return f"wrk_{hashlib.sha256(name.encode()).hexdigest()[:_ID_CHARACTERS]}"

@@ -1,0 +1,54 @@
+"""``/`` and its files: they hold nothing of anybody's, so no key is asked for.
+
+Whatever the page asks the API for afterwards needs one, as from any other client.
+"""
+
+from fastapi import APIRouter, Request, Response
+
+from app.contracts.errors import NotFoundError
+from app.web.assets import Asset, load_assets
+
+router = APIRouter(include_in_schema=False)
+
+# Only our own files run, none of them inline, and no text of anybody's can become a script: the
+# browser refuses to make elements of strings (Trusted Types).
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_PAGE_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-cache",
+}
+_FILE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+def page(request: Request) -> Response:
+    """Return the dashboard."""
+    return _answer(request, load_assets().page, _PAGE_HEADERS)
+
+
+@router.api_route("/static/{digest}/{file:path}", methods=["GET", "HEAD"])
+def file(request: Request, digest: str, file: str) -> Response:
+    """Return one of its files, of this version alone."""
+    assets = load_assets()
+    found = assets.files.get(file) if digest == assets.digest else None
+    if found is None:
+        raise NotFoundError(f"the dashboard has no file {file[:64]!r} in version {digest[:64]!r}")
+    return _answer(request, found, _FILE_HEADERS)
+
+
+def _answer(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
+    is_compressed = "gzip" in request.headers.get("accept-encoding", "")
+    etag = f'"{asset.sha256}{"-gzip" if is_compressed else ""}"'
+    headers = {**headers, "ETag": etag, "Vary": "Accept-Encoding"}
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers=headers)
+    if is_compressed:
+        headers["Content-Encoding"] = "gzip"
+    data = asset.compressed if is_compressed else asset.data
+    return Response(data, 200, headers, media_type=asset.media_type)

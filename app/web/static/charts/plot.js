@@ -1,0 +1,80 @@
+// uPlot as this page uses it: as wide as its place, in the colours of the theme, and drawn only once
+// somebody can see it.
+
+import { theme } from "../parts/theme.js";
+import { chartColours } from "./colours.js";
+
+const FONT = "11px Inter, system-ui, sans-serif";
+
+/**
+ * Draw a chart in `place` once it is in view, again when the theme or its width changes, and until
+ * `signal` says that the page is left. Returns a function that takes new data.
+ *
+ * `describe(colours)` returns uPlot's options without a size; `height` is in pixels.
+ */
+export function plot(place, height, data, describe, signal) {
+  let chart = null;
+  let latest = data;
+  const draw = () => {
+    if (window.uPlot === undefined) { // it comes after the page, which needs no charts to begin
+      addEventListener("DOMContentLoaded", draw, { once: true });
+      return;
+    }
+    chart?.destroy();
+    const options = describe(chartColours());
+    chart = new uPlot({ width: place.clientWidth, height, ...options }, latest, place);
+  };
+  const seen = new IntersectionObserver(
+    ([entry]) => {
+      if (entry.isIntersecting) {
+        seen.disconnect();
+        draw();
+        sizes.observe(place);
+      }
+    },
+    { rootMargin: "200px" },
+  );
+  const sizes = new ResizeObserver(() => {
+    if (chart !== null && place.clientWidth > 0 && place.clientWidth !== chart.width) {
+      chart.setSize({ width: place.clientWidth, height });
+    }
+  });
+  const redraw = () => chart !== null && draw();
+  theme.addEventListener("change", redraw);
+  place.style.setProperty("--chart-height", `${height}px`);
+  seen.observe(place);
+  signal.addEventListener("abort", () => {
+    seen.disconnect();
+    sizes.disconnect();
+    theme.removeEventListener("change", redraw);
+    chart?.destroy();
+  });
+  return (news) => {
+    latest = news;
+    chart?.setData(news);
+  };
+}
+
+/** Return an axis in the colours of the theme. */
+export function axis(colours, options = {}) {
+  return {
+    stroke: colours.text,
+    font: FONT,
+    labelFont: FONT,
+    labelSize: 16,
+    labelGap: 2,
+    gap: 4,
+    ticks: { show: false },
+    grid: { stroke: colours.grid, width: 1 },
+    ...options,
+  };
+}
+
+/** Return what is written beside an axis. */
+export function tickText(value) {
+  if (value === 0) {
+    return "0";
+  }
+  const size = Math.abs(value);
+  return size >= 1e4 || size < 1e-3 ? value.toExponential(0) : String(Number(value.toPrecision(4)));
+}

@@ -1,0 +1,147 @@
+// One control for one simple value.
+//
+// Every field of a form is {node, get, set, mark}: its element, the value it has, a way to change
+// it, and `mark(pointer, text)`, which shows what is wrong at a pointer below it and says whether it
+// found the place. A value that cannot be read (an empty number) is undefined.
+
+import { h } from "../dom.js";
+import { words } from "../format.js";
+
+let numFields = 0;
+
+/** Return a field around a control: label, hint, and a place for what is wrong with it. */
+export function wrap(name, schema, control, { get, set, isWide = false }) {
+  numFields += 1;
+  const id = `field-${numFields}`;
+  control.id = id;
+  const hint = schema.description && h("p", { class: "hint", id: `${id}-hint` }, plain(schema.description));
+  const error = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
+  control.setAttribute("aria-describedby", [hint && `${id}-hint`, `${id}-error`].filter(Boolean).join(" "));
+  const label = h("label", { class: "label", for: id }, words(name));
+  const isCheck = control.type === "checkbox";
+  const node = h(
+    "div",
+    { class: isWide ? "field is-wide" : "field", data: { name } },
+    isCheck ? h("div", { class: "check" }, control, label) : [label, control],
+    hint,
+    error,
+  );
+  return { node, get, set, mark: marker(control, error) };
+}
+
+/** Return a docstring as plain text. */
+export function plain(text) {
+  return text?.replaceAll("`", "").replaceAll(/\s+/g, " ");
+}
+
+/** Return a `mark` for one control. */
+export function marker(control, error) {
+  return (pointer, text) => {
+    if (text === null) {
+      control.removeAttribute("aria-invalid");
+      error.hidden = true;
+      return true;
+    }
+    if (pointer !== "" && !/^\/\d+$/.test(pointer)) {
+      return false;
+    }
+    control.setAttribute("aria-invalid", "true");
+    error.textContent = text;
+    error.hidden = false;
+    return true;
+  };
+}
+
+export function booleanField(name, schema) {
+  const input = h("input", { type: "checkbox" });
+  return wrap(name, schema, input, {
+    get: () => input.checked,
+    set: (value) => {
+      input.checked = value === true;
+    },
+  });
+}
+
+export function numberField(name, schema, isNullable) {
+  const isWhole = schema.type === "integer";
+  const input = h("input", {
+    type: "number",
+    step: isWhole ? "1" : "any",
+    min: schema.minimum ?? schema.exclusiveMinimum,
+    max: schema.maximum ?? schema.exclusiveMaximum,
+    inputmode: isWhole ? "numeric" : "decimal",
+    placeholder: isNullable ? "not set" : null,
+  });
+  return wrap(name, schema, input, {
+    get: () => (input.value === "" ? emptyValue(isNullable) : Number(input.value)),
+    set: (value) => {
+      input.value = value ?? "";
+    },
+  });
+}
+
+export function textField(name, schema, isNullable) {
+  const input = h("input", { type: "text", maxlength: schema.maxLength, autocomplete: "off" });
+  return wrap(name, schema, input, {
+    get: () => (input.value === "" && isNullable ? null : input.value),
+    set: (value) => {
+      input.value = value ?? "";
+    },
+  });
+}
+
+export function choiceField(name, schema, isNullable) {
+  const options = schema.enum.map((value) => h("option", { value }, value));
+  const select = h("select", {}, isNullable && h("option", { value: "" }, "not set"), options);
+  return wrap(name, schema, select, {
+    get: () => (select.value === "" && isNullable ? null : select.value),
+    set: (value) => {
+      select.value = value ?? "";
+    },
+  });
+}
+
+/** A number, or one of some words: `round_to` is 8, or auto. */
+export function mixedField(name, schema, isNullable) {
+  const constants = schema.anyOf.filter((option) => option.const !== undefined).map((option) => option.const);
+  const input = h("input", { type: "text", autocomplete: "off", placeholder: `a number, or ${constants.join(", ")}` });
+  const get = () => {
+    const text = input.value.trim();
+    if (text === "") {
+      return emptyValue(isNullable);
+    }
+    return constants.includes(text) || Number.isNaN(Number(text)) ? text : Number(text);
+  };
+  return wrap(name, schema, input, {
+    get,
+    set: (value) => {
+      input.value = value ?? "";
+    },
+  });
+}
+
+/** Several values: lines of text, or numbers between commas. */
+export function listField(name, schema, isNullable) {
+  const item = schema.items ?? schema.prefixItems?.[0] ?? {};
+  const isText = item.type === "string";
+  const input = isText
+    ? h("textarea", { rows: "2", placeholder: "one on each line" })
+    : h("input", { type: "text", autocomplete: "off", placeholder: isNullable ? "not set" : "numbers, between commas" });
+  const get = () => {
+    const parts = input.value.split(isText ? "\n" : ",").map((part) => part.trim()).filter(Boolean);
+    if (parts.length === 0 && isNullable) {
+      return null;
+    }
+    return isText ? parts : parts.map((part) => (Number.isNaN(Number(part)) ? part : Number(part)));
+  };
+  return wrap(name, schema, input, {
+    get,
+    set: (value) => {
+      input.value = (value ?? []).join(isText ? "\n" : ", ");
+    },
+  });
+}
+
+function emptyValue(isNullable) {
+  return isNullable ? null : undefined;
+}

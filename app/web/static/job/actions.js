@@ -1,0 +1,44 @@
+// What can be done with a job in its present state.
+
+import { announce } from "../announce.js";
+import { post } from "../api.js";
+import { h, fill } from "../dom.js";
+import { problemPanel } from "../parts/problem.js";
+import { FINAL } from "../parts/status.js";
+
+const MAY_PAUSE = new Set(["queued", "running"]);
+const SAID = { cancel: "Cancelling.", pause: "Pausing.", resume: "Going on." };
+
+/** Return {nodes(job), trouble}: buttons for a job, and where refusals are shown. */
+export function jobActions(onChange, signal) {
+  const trouble = h("div");
+  const act = async (job, name, button) => {
+    button.disabled = true;
+    fill(trouble);
+    try {
+      onChange(await post(job.urls[name], undefined, { signal }));
+      announce(SAID[name]);
+    } catch (error) {
+      if (error.name !== "AbortError") {
+        button.disabled = false;
+        fill(trouble, problemPanel(error));
+      }
+    }
+  };
+  const button = (job, name, text, tone = "") => {
+    const node = h(
+      "button",
+      { type: "button", class: `button ${tone}`.trim(), on: { click: () => act(job, name, node) } },
+      text,
+    );
+    return node;
+  };
+  const nodes = (job) => [
+    MAY_PAUSE.has(job.status) && button(job, "pause", "Pause"),
+    job.status === "paused" && button(job, "resume", "Resume", "is-primary"),
+    !FINAL.has(job.status) && job.status !== "cancelling" && button(job, "cancel", "Cancel", "is-danger"),
+    h("a", { class: "button", href: `#/jobs/new?from=${job.id}` }, "Run again with changes"),
+    job.result?.model && h("a", { class: "button is-primary", href: `#/try?model=${job.result.model}` }, "Try it"),
+  ];
+  return { nodes, trouble };
+}

@@ -1,0 +1,291 @@
+// The page of one job. The row says what is so, the events say it sooner: each event that changes
+// more than a number has the row read again.
+
+import { announce } from "../announce.js";
+import { read } from "../api.js";
+import { pause } from "../connection.js";
+import { h, fill, refill } from "../dom.js";
+import { follow } from "../events.js";
+import { duration, moment, words } from "../format.js";
+import { noticeChange } from "../polling.js";
+import { findDataset, findModel, modelLink, nameOf } from "../parts/names.js";
+import { panel } from "../parts/panel.js";
+import { notice, problemPanel } from "../parts/problem.js";
+import { FINAL, badge, stateWord } from "../parts/status.js";
+import { disclosure, facts } from "../parts/table.js";
+import { jobActions } from "./actions.js";
+import { filesPart } from "./files.js";
+import { layersParts } from "./layers.js";
+import { logPart } from "./log.js";
+import { beforeAndAfter, certificate, headline } from "./results.js";
+import { stagesPart } from "./stages.js";
+import { STAGES, Story } from "./story.js";
+import { trainingPart } from "./training.js";
+
+const AT_ONCE = 500;
+const KINDS = ["job", "stage", "metric", "warning", "webhook"].map((kind) => `&type=${kind}`).join("");
+const FALL_BACK_SECONDS = 3;
+
+export async function jobPage(view) {
+  const path = `/v1/jobs/${encodeURIComponent(view.params[0])}`;
+  const job = await read(path, { signal: view.signal });
+  const page = new JobPage(view, path, job);
+  page.draw(job);
+  page.nameIt(job);
+  const past = page.readPast().catch((error) => page.tell(error));
+  const layers = page.hasLayers() ? page.readLayers() : null;
+  if (!FINAL.has(job.status)) {
+    await page.followLive(job.num_events);
+  }
+  await Promise.all([past, layers]);
+}
+
+class JobPage {
+  #view;
+  #path;
+  #story = new Story();
+  #job;
+  #actions;
+  #reading = false;
+  #isStale = false;
+  #layersAt = 0;
+  #hasResult = false;
+  #isNew = { actions: noticeChange(), messages: noticeChange(), about: noticeChange() };
+
+  constructor(view, path, job) {
+    this.#view = view;
+    this.#path = path;
+    this.#job = job;
+    const body = view.begin("Job", { crumbs: [h("a", { href: "#/jobs" }, "Jobs")] });
+    this.#actions = jobActions((news) => this.draw(news), view.signal);
+    this.stages = stagesPart();
+    this.training = trainingPart(view.signal);
+    this.log = logPart();
+    this.trouble = h("div");
+    this.state = h("div", { class: "actions" });
+    this.messages = h("div", { class: "stack" });
+    this.results = h("div", { class: "stack" });
+    this.proof = h("div", { class: "stack" });
+    this.layers = h("div", { class: "stack" });
+    this.files = h("div", { class: "stack" });
+    this.about = h("div");
+    body.append(
+      this.#actions.trouble,
+      this.trouble,
+      this.messages,
+      this.results,
+      panel("Progress", { actions: [this.state] }, this.stages.node),
+      this.training.node,
+      this.layers,
+      this.proof,
+      this.files,
+      h("div", { class: "columns" }, this.log.node, this.about),
+    );
+  }
+
+  /** Show the row as it is now. */
+  draw(job) {
+    const before = this.#job;
+    this.#job = job;
+    fill(this.state, badge(job.status));
+    if (this.#isNew.actions([job.status, job.result?.model])) {
+      refill(this.#view.actions, this.#actions.nodes(job));
+    }
+    if (this.#isNew.messages([job.status, job.error, job.warnings])) {
+      fill(this.messages, messagesOf(job));
+    }
+    if (this.#isNew.about([job.status, job.attempt])) {
+      fill(this.about, aboutPanel(job, this.#view.signal));
+    }
+    this.#tick();
+    if (job.status !== before.status) {
+      announce(`The job is ${stateWord(job.status).toLowerCase()}.`);
+    } else if (job.stage !== before.stage) {
+      announce(`Stage ${job.stage}.`);
+    }
+    if (job.result !== null && !this.#hasResult) {
+      this.#hasResult = true;
+      this.#drawResult(job);
+    }
+  }
+
+  /** Call the page by the names of what the job is about. */
+  async nameIt(job) {
+    const [model, dataset] = await Promise.all([
+      job.model && findModel(job.model, this.#view.signal),
+      job.dataset && findDataset(job.dataset, this.#view.signal),
+    ]);
+    if (!this.#view.signal.aborted) {
+      this.#view.setTitle(model ? `Prune ${nameOf(model)}` : "Prune a model");
+      this.#view.lead.hidden = false;
+      this.#view.lead.textContent = dataset ? `with ${dataset.name}` : "without data: not retrained";
+    }
+  }
+
+  /** Read all events so far that are more than ticks. */
+  async readPast() {
+    let after = 0;
+    for (;;) {
+      const path = `${this.#path}/events?limit=${AT_ONCE}&after=${after}${KINDS}`;
+      const events = await read(path, { signal: this.#view.signal });
+      this.#take(events);
+      if (events.length < AT_ONCE) {
+        return;
+      }
+      after = events.at(-1).number;
+    }
+  }
+
+  /** Return whether it is decided what becomes of each layer. */
+  hasLayers() {
+    return STAGES.indexOf(this.#job.stage) > STAGES.indexOf("select");
+  }
+
+  /** Read what becomes of each layer. */
+  async readLayers() {
+    try {
+      const found = await read(`${this.#path}/layers`, { signal: this.#view.signal });
+      if (found.event > this.#layersAt) {
+        this.#layersAt = found.event;
+        fill(this.layers, layersParts(found, this.#job.resolved?.selection, this.#view.signal));
+      }
+    } catch (error) {
+      this.tell(error);
+    }
+  }
+
+  /** Hear what happens from now on, until the job has ended. */
+  async followLive(after) {
+    const { signal } = this.#view;
+    const path = `${this.#path}/events`;
+    for (let last = after; !signal.aborted; ) {
+      last = await follow(path, last, (events) => this.#hear(events), signal);
+      await this.#readRow();
+      if (FINAL.has(this.#job.status)) {
+        break;
+      }
+      await pause(FALL_BACK_SECONDS, signal); // the service was stopped in good order, and comes back
+    }
+    if (!signal.aborted) {
+      await this.readPast();
+    }
+  }
+
+  /** Show what went wrong beside the page, which stays. */
+  tell(error) {
+    if (error.name !== "AbortError") {
+      fill(this.trouble, problemPanel(error));
+    }
+  }
+
+  #hear(events) {
+    const ticks = events.filter((event) => event.type === "progress");
+    if (ticks.length > 0) {
+      this.#job = { ...this.#job, progress: ticks.at(-1).data };
+    }
+    this.#take(events.filter((event) => event.type !== "progress" && event.type !== "plan"));
+    if (events.some((event) => event.type === "plan")) {
+      this.readLayers();
+    }
+    if (events.some((event) => /^(job|stage|warning)/.test(event.type))) {
+      this.#readRow();
+    } else {
+      this.#tick();
+    }
+  }
+
+  #take(events) {
+    if (this.#story.add(events).length > 0) {
+      this.log.update(this.#story.events);
+      this.training.update(this.#story.runs, this.#job.result?.summary ?? null);
+      this.#tick();
+    }
+  }
+
+  #tick() {
+    this.stages.update(this.#job, this.#story);
+  }
+
+  /** Read the row, once more if something happened meanwhile. */
+  async #readRow() {
+    this.#isStale = true;
+    if (this.#reading) {
+      return;
+    }
+    this.#reading = true;
+    try {
+      while (this.#isStale && !this.#view.signal.aborted) {
+        this.#isStale = false;
+        this.draw(await read(this.#path, { signal: this.#view.signal }));
+      }
+    } catch (error) {
+      if (error.name !== "AbortError") {
+        setTimeout(() => this.#readRow(), FALL_BACK_SECONDS * 1000);
+      }
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  async #drawResult(job) {
+    const { summary } = job.result;
+    fill(this.results, headline(summary), beforeAndAfter(summary));
+    fill(this.proof, certificate(summary));
+    this.training.update(this.#story.runs, summary);
+    try {
+      fill(this.files, filesPart(await read(job.urls.artifacts, { signal: this.#view.signal }), this.#view.signal));
+    } catch (error) {
+      this.tell(error);
+    }
+  }
+}
+
+function messagesOf(job) {
+  const found = [];
+  if (job.error !== null) {
+    const where = job.error.stage ? ` in the stage ${job.error.stage}` : "";
+    found.push(
+      notice(
+        job.status === "cancelled" ? "idle" : "bad",
+        `${stateWord(job.status)}${where}`,
+        h("p", {}, job.error.message),
+        job.error.hint && h("p", { class: "small" }, job.error.hint),
+        h("p", { class: "small quiet" }, `Code: ${job.error.code}`),
+      ),
+    );
+  }
+  if (job.warnings.length > 0) {
+    found.push(notice("warn", null, h("ul", {}, job.warnings.map((warning) => h("li", {}, warning)))));
+  }
+  return found;
+}
+
+function aboutPanel(job, signal) {
+  const metadata = Object.entries(job.metadata);
+  return panel(
+    "About",
+    {},
+    facts([
+      ["Model", job.model && modelLink(job.model, signal)],
+      ["Pruned model", job.result?.model && modelLink(job.result.model, signal)],
+      ["Sweep", job.sweep && h("a", { href: `#/sweeps/${job.sweep}` }, "of this sweep")],
+      ["Posted", moment(job.created_at)],
+      ["Began", job.started_at && moment(job.started_at)],
+      ["Ended", job.finished_at && moment(job.finished_at)],
+      ["Ran for", job.finished_at && duration(job.seconds_run)],
+      ["Attempt", `${job.attempt} of ${job.max_attempts}`],
+      ["Expires", job.expires_at && job.started_at === null ? moment(job.expires_at) : null],
+      ["Id", h("code", {}, job.id)],
+      ...metadata.map(([name, value]) => [words(name), value]),
+    ]),
+    disclosure("Config, as sent and as it runs", () =>
+      h(
+        "div",
+        { class: "stack" },
+        [["As it was sent", job.config], ["With every default", job.resolved]].map(([title, value]) =>
+          h("div", {}, h("h3", {}, title), h("pre", { class: "code", tabindex: "0" }, JSON.stringify(value, null, 2))),
+        ),
+      ),
+    ),
+  );
+}

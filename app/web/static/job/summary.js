@@ -1,0 +1,73 @@
+// The numbers of a job's result by their names: what counts, on which split, better or worse.
+
+import { decimal, percent } from "../format.js";
+
+const LABELS = {
+  top1: "Accuracy",
+  top5: "Top-5 accuracy",
+  macro_f1: "F1, averaged over classes",
+  mean_error: "Mean absolute error",
+  agreement: "Agreement with the dense network",
+  output_error: "Distance to the dense network’s outputs",
+};
+const SHARES = new Set(["top1", "top5", "macro_f1", "agreement"]);
+const SPLITS = ["test", "validation"];
+
+/** Return what people call a metric. */
+export function metricLabel(name) {
+  return LABELS[name] ?? name;
+}
+
+/** Return whether a metric is a share, so that it is shown in percent. */
+export function isShare(name) {
+  return SHARES.has(name);
+}
+
+/** Return a metric's value as text. */
+export function metricText(name, value) {
+  return isShare(name) ? percent(value) : decimal(value);
+}
+
+/** Return the splits that networks were measured on, the one that counts first. */
+export function splitsOf(summary) {
+  return SPLITS.filter((split) => valueOn(summary.dense.metrics, split, summary.metric) !== null);
+}
+
+/** Return a metric on a split, or null. */
+export function valueOn(metrics, split, name, runtime = "torch") {
+  const found = metrics.find((each) => each.split === split && each.runtime === runtime);
+  return found?.[name] ?? null;
+}
+
+/** Return by how much a value changed, as text with its sign: points for shares. */
+export function changeText(name, before, after) {
+  if (before === null || after === null) {
+    return null;
+  }
+  const difference = after - before;
+  const sign = difference > 0 ? "+" : "−";
+  if (isShare(name)) {
+    const points = Math.abs(100 * difference).toFixed(2);
+    return Number(points) === 0 ? "±0 points" : `${sign}${points} points`;
+  }
+  return difference === 0 ? "±0" : `${sign}${decimal(Math.abs(difference))}`;
+}
+
+/** Return by how much a cost changed: "−50.3 %". */
+export function costChange(before, after) {
+  if (!before || after === null || after === undefined) {
+    return null;
+  }
+  const share = after / before - 1;
+  const text = percent(Math.abs(share), 1);
+  return share > 0 ? `+${text}` : `−${text}`;
+}
+
+/** Return the quality after retraining as one short text. */
+export function headlineMetric(summary) {
+  const [split] = splitsOf(summary);
+  if (split === undefined) {
+    return "–";
+  }
+  return metricText(summary.metric, valueOn(summary.retrained.metrics, split, summary.metric));
+}

@@ -1,0 +1,105 @@
+// All data sets, with what was found in each, and a place to upload one.
+
+import { read, readAll } from "../api.js";
+import { h, fill, refill } from "../dom.js";
+import { changesOf, objectField } from "../form/object.js";
+import { bytes, count } from "../format.js";
+import { panel } from "../parts/panel.js";
+import { emptyState, loading } from "../parts/problem.js";
+import { badge } from "../parts/status.js";
+import { table } from "../parts/table.js";
+import { timeAgo } from "../parts/time.js";
+import { uploadForm, verdictNotice } from "../parts/upload.js";
+import { watch } from "../polling.js";
+
+const MOST = 300;
+
+export async function datasetsPage(view) {
+  const body = view.begin("Data sets", {
+    lead: "Samples to retrain and to measure with. Labels are optional: without them the pruned network learns from the dense one.",
+  });
+  const said = h("div");
+  const list = h("div", {}, loading("Reading the data sets …"));
+  let again = () => {};
+  const onDone = (dataset) => {
+    fill(said, verdictNotice(dataset, "data set", notes(dataset)));
+    again();
+  };
+  const schema = await read("/v1/schemas/preprocess", { signal: view.signal });
+  body.append(
+    panel(
+      "Upload a data set",
+      {},
+      uploadForm({
+        path: "/v1/datasets",
+        noun: "data set",
+        hint: "A .npz file with arrays x and y, a .zip or .tar with a folder of images for each class, or a .parquet file with a column image.",
+        accept: ".npz,.zip,.tar,.gz,.parquet",
+        more: () => preprocessFields(schema),
+        onDone,
+        signal: view.signal,
+      }),
+      said,
+    ),
+    panel("All data sets", {}, list),
+  );
+  const show = async () => {
+    const datasets = await readAll("/v1/datasets", MOST, { signal: view.signal });
+    refill(list, datasets.length === 0 ? nothing() : datasetTable(datasets));
+    return datasets;
+  };
+  again = show;
+  await watch(3, view.signal, async () => {
+    const datasets = await show();
+    return datasets.some((dataset) => dataset.status === "validating");
+  });
+}
+
+function preprocessFields(schema) {
+  const field = objectField(schema, schema, { pointer: "/preprocess" });
+  const node = h(
+    "details",
+    { class: "section" },
+    h("summary", {}, "Preprocessing", h("span", { class: "hint" }, "x = (pixel × scale − mean) ÷ std")),
+    h("div", { class: "section-body" }, field.node),
+  );
+  return {
+    node,
+    params: () => {
+      const changes = changesOf(schema, schema, field.get());
+      return { preprocess: Object.keys(changes).length === 0 ? null : JSON.stringify(changes) };
+    },
+  };
+}
+
+function datasetTable(datasets) {
+  const columns = ["Name", "Verdict", ["Samples", "end"], ["Classes", "end"], "Shape", ["File", "end"], "Uploaded"];
+  return table(
+    "Data sets",
+    columns,
+    datasets.map((dataset) => {
+      const found = dataset.summary ?? {};
+      return [
+        [dataset.name, h("span", { class: "sub" }, h("code", {}, dataset.id))],
+        [badge(dataset.status), dataset.error && h("span", { class: "sub" }, dataset.error.message)],
+        count(found.num_samples),
+        count(found.num_classes),
+        found.sample_shape?.join(" × ") ?? "–",
+        bytes(dataset.num_bytes),
+        timeAgo(dataset.created_at),
+      ];
+    }),
+  );
+}
+
+function notes(dataset) {
+  const found = dataset.summary?.notes ?? [];
+  return found.length === 0 ? null : h("ul", { class: "small" }, found.map((note) => h("li", {}, note)));
+}
+
+function nothing() {
+  return emptyState(
+    "There is no data set yet",
+    "A job works without one, and then does not retrain. To retrain, upload samples that look like what the network will see.",
+  );
+}

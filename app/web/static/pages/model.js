@@ -1,0 +1,126 @@
+// One model: what it is, what of it can be pruned, what cannot and why.
+
+import { ProblemError, read } from "../api.js";
+import { h, fill } from "../dom.js";
+import { bytes, compact, count, moment, percent, plural } from "../format.js";
+import { modelLink, nameOf } from "../parts/names.js";
+import { panel } from "../parts/panel.js";
+import { loading, notice } from "../parts/problem.js";
+import { badge } from "../parts/status.js";
+import { facts, table } from "../parts/table.js";
+import { watch } from "../polling.js";
+
+export async function modelPage(view) {
+  const [id] = view.params;
+  const model = await read(`/v1/models/${encodeURIComponent(id)}`, { signal: view.signal });
+  const crumbs = [h("a", { href: "#/models" }, "Models")];
+  const body = view.begin(nameOf(model), { crumbs, actions: actionsFor(model) });
+  const top = h("div", {}, about(model, view.signal));
+  const verdict = h("div", { class: "stack" });
+  body.append(top, verdict);
+  await watch(1.5, view.signal, async () => {
+    const now = await read(`/v1/models/${model.id}`, { signal: view.signal });
+    fill(top, about(now, view.signal));
+    fill(view.actions, actionsFor(now));
+    if (now.status === "validating") {
+      fill(verdict, loading("The service looks at the model …"));
+      return true;
+    }
+    fill(verdict, now.status === "ready" ? await report(now, view.signal) : refused(now));
+    return false;
+  });
+}
+
+function actionsFor(model) {
+  if (model.status !== "ready") {
+    return [];
+  }
+  return [
+    h("a", { class: "button", href: `#/try?model=${model.id}` }, "Try it"),
+    h("a", { class: "button is-primary", href: `#/jobs/new?model=${model.id}` }, "Prune it"),
+  ];
+}
+
+function about(model, signal) {
+  return panel(
+    "About",
+    { actions: [badge(model.status)] },
+    facts([
+      ["Parameters", count(model.num_parameters)],
+      ["MACs of one sample", count(model.macs)],
+      ["File", `${bytes(model.num_bytes)} · ${model.format}`],
+      ["Architecture", model.architecture?.name],
+      ["Pruned from", model.parent && modelLink(model.parent, signal)],
+      ["Made by", model.job && h("a", { href: `#/jobs/${model.job}` }, "its job")],
+      ["Classes", model.class_names && plural(model.class_names.length, "class", "classes")],
+      ["Created", moment(model.created_at)],
+      ["Id", h("code", {}, model.id)],
+    ]),
+  );
+}
+
+function refused(model) {
+  return notice(
+    "bad",
+    "This model was refused",
+    h("p", {}, model.error?.message),
+    model.error?.hint && h("p", { class: "small" }, model.error.hint),
+  );
+}
+
+async function report(model, signal) {
+  let found;
+  try {
+    found = await read(`/v1/models/${model.id}/report`, { signal });
+  } catch (error) {
+    if (error instanceof ProblemError && error.status === 409) {
+      return [];
+    }
+    throw error;
+  }
+  return [prunable(found), layersPanel(found), found.frozen?.length > 0 && frozenPanel(found)];
+}
+
+function prunable(found) {
+  const all = found.num_prunable_filters + found.num_frozen_filters;
+  const narrowest = found.least;
+  return panel(
+    "What can be pruned",
+    {},
+    facts([
+      ["Filters that can go", `${count(found.num_prunable_filters)} of ${count(all)}`],
+      ["Filters that stay", count(found.num_frozen_filters)],
+      ["Layers that change width together", found.groups && count(found.groups.length)],
+      ["Least MACs within reach", narrowest && `${compact(narrowest.macs)} (${percent(narrowest.macs / found.macs, 1)})`],
+      ["Input", found.inputs?.map((input) => `${input.dtype} [${input.shape.join(", ")}]`).join("; ")],
+      ["Operators", found.ops && plural(Object.keys(found.ops).length, "kind")],
+    ]),
+  );
+}
+
+function layersPanel(found) {
+  const most = Math.max(...found.layers.map((layer) => layer.macs), 1);
+  const rows = found.layers.map((layer) => [
+    h("code", {}, layer.weight ?? layer.op),
+    layer.op,
+    layer.shape === null ? "–" : layer.shape.join(" × "),
+    compact(layer.macs),
+    h("div", { class: "meter" }, h("span", { vars: { "--share": `${(100 * layer.macs) / most}%` } })),
+  ]);
+  const columns = ["Layer", "Operator", ["Weights", "nowrap"], ["MACs", "end"], ["Share of the largest", "wide"]];
+  return panel("Layers", { note: plural(rows.length, "layer") }, table("Layers and what they cost", columns, rows));
+}
+
+function frozenPanel(found) {
+  const rows = found.frozen.map((frozen) => [
+    h("code", {}, `${frozen.tensor}[${frozen.dim}]`),
+    count(frozen.num_channels),
+    frozen.reason,
+    [h("code", {}, frozen.op), frozen.source && h("span", { class: "sub" }, frozen.source)],
+  ]);
+  return panel(
+    "What stays, and why",
+    {},
+    table("Filters that cannot be pruned", ["Tensor", ["Channels", "end"], "Reason", "Because of"], rows),
+  );
+}

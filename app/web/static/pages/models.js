@@ -1,0 +1,85 @@
+// All models, with the verdict on each, and a place to upload one.
+
+import { readAll } from "../api.js";
+import { h, fill, refill } from "../dom.js";
+import { bytes, compact } from "../format.js";
+import { nameOf, remember } from "../parts/names.js";
+import { panel } from "../parts/panel.js";
+import { emptyState, loading } from "../parts/problem.js";
+import { badge } from "../parts/status.js";
+import { table } from "../parts/table.js";
+import { timeAgo } from "../parts/time.js";
+import { uploadForm, verdictNotice } from "../parts/upload.js";
+import { watch } from "../polling.js";
+import { weightsFields } from "./weights.js";
+
+const MOST = 300;
+
+export async function modelsPage(view) {
+  const body = view.begin("Models", {
+    lead: "Networks that were uploaded, and those that jobs made of them. A model can be pruned and asked as soon as it is ready.",
+  });
+  const said = h("div");
+  const list = h("div", {}, loading("Reading the models …"));
+  let again = () => {};
+  const onDone = (model) => {
+    const link = h("a", { href: `#/jobs/new?model=${model.id}` }, "Prune it");
+    fill(said, verdictNotice(model, "model", link));
+    again();
+  };
+  body.append(
+    panel(
+      "Upload a model",
+      {},
+      uploadForm({
+        path: "/v1/models",
+        noun: "model",
+        hint: "A .pt2 file of torch.export.save, or .safetensors with the weights of a torchvision or timm network.",
+        accept: ".pt2,.safetensors",
+        more: weightsFields,
+        onDone,
+        signal: view.signal,
+      }),
+      said,
+    ),
+    panel("All models", {}, list),
+  );
+  const show = async () => {
+    const models = await readAll("/v1/models", MOST, { signal: view.signal });
+    remember("models", models.filter((model) => model.status === "ready"));
+    refill(list, models.length === 0 ? nothing() : modelTable(models));
+    return models;
+  };
+  again = show;
+  await watch(3, view.signal, async () => {
+    const models = await show();
+    return models.some((model) => model.status === "validating");
+  });
+}
+
+/** Return a table of models. */
+export function modelTable(models) {
+  const columns = ["Name", "Verdict", ["Parameters", "end"], ["MACs", "end"], ["File", "end"], "Uploaded"];
+  return table(
+    "Models",
+    columns,
+    models.map((model) => [
+      [
+        h("a", { href: `#/models/${model.id}` }, nameOf(model)),
+        model.parent !== null && h("span", { class: "sub" }, "pruned"),
+      ],
+      [badge(model.status), model.error && h("span", { class: "sub" }, model.error.message)],
+      compact(model.num_parameters),
+      compact(model.macs),
+      bytes(model.num_bytes),
+      timeAgo(model.created_at),
+    ]),
+  );
+}
+
+function nothing() {
+  return emptyState(
+    "There is no model yet",
+    "Export one with torch.export.save and upload it above. Only files that hold no code are accepted.",
+  );
+}

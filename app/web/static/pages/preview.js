@@ -1,0 +1,95 @@
+// What a job would do, before it is posted: asked for while the form is still being filled in.
+
+import { ProblemError, post } from "../api.js";
+import { h, fill } from "../dom.js";
+import { compact, count, percent } from "../format.js";
+import { widthBars, widthLegend } from "../job/layers.js";
+import { loading, notice, problemPanel } from "../parts/problem.js";
+import { disclosure } from "../parts/table.js";
+
+const QUIET_SECONDS = 0.6; // after the last change, before the service is asked
+const WAIT_SECONDS = 120;
+const SHOWN = 20;
+
+/**
+ * Return {node, ask(body)}: shows what a job would do, of the newest body alone.
+ *
+ * A question that is not asked any more is hung up on, and the service stops working on it.
+ * `onProblem` hears of an error's details, and of null when there is none.
+ */
+export function previewPart(onProblem, signal) {
+  const place = h("div", { "aria-live": "polite", "aria-busy": "false" });
+  let timer = null;
+  let asking = null;
+  const ask = async (body) => {
+    asking = new AbortController();
+    const own = asking;
+    place.setAttribute("aria-busy", "true");
+    fill(place, loading("The service makes the plan …"));
+    try {
+      const plan = await post(`/v1/jobs:plan?wait=${WAIT_SECONDS}`, body, { signal: own.signal });
+      show(planned(plan), []);
+    } catch (error) {
+      if (own.signal.aborted) {
+        return; // a newer question has taken the place
+      }
+      show(explained(error), error instanceof ProblemError ? error.problem.errors : []);
+    }
+  };
+  const show = (nodes, details) => {
+    place.setAttribute("aria-busy", "false");
+    fill(place, nodes);
+    onProblem(details);
+  };
+  const stop = () => {
+    clearTimeout(timer);
+    asking?.abort();
+  };
+  signal.addEventListener("abort", stop);
+  return {
+    node: place,
+    ask: (body) => {
+      stop();
+      if (body === null) {
+        fill(place, h("p", { class: "quiet" }, "Choose a model, and what would become of it is shown here."));
+        return;
+      }
+      timer = setTimeout(ask, QUIET_SECONDS * 1000, body);
+    },
+  };
+}
+
+function explained(error) {
+  if (error instanceof ProblemError && error.message.includes("decides by retraining")) {
+    return notice("idle", "No preview for this one", h("p", {}, "A search decides by retraining, so what it would keep is not known before. The job itself will say."));
+  }
+  return problemPanel(error, { title: "This cannot be planned" });
+}
+
+function planned(plan) {
+  const layers = plan.groups;
+  const cards = [
+    ["MACs", plan.dense.macs, plan.pruned.macs, plan.left.macs],
+    ["Parameters", plan.dense.num_parameters, plan.pruned.num_parameters, plan.left.num_parameters],
+  ];
+  const filters = layers.reduce((sum, layer) => sum + layer.num_groups - layer.num_kept, 0);
+  return [
+    h(
+      "dl",
+      { class: "cards" },
+      cards.map(([name, before, after, left]) =>
+        h(
+          "div",
+          { class: "card" },
+          h("dt", { class: "card-name" }, `${name} left`),
+          h("dd", { class: "card-value" }, percent(left, 1), h("span", { class: "card-more" }, `${compact(before)} → ${compact(after)}`)),
+        ),
+      ),
+    ),
+    plan.warnings.length > 0 && h("div", { class: "panel-part" }, notice("warn", null, h("ul", {}, plan.warnings.map((warning) => h("li", {}, warning))))),
+    h("p", { class: "panel-part quiet" }, `${count(filters)} filters go. The network’s quality is known once it is retrained.`),
+    h("div", { class: "panel-part" }, widthLegend()),
+    h("div", { class: "panel-part" }, widthBars(layers.slice(0, SHOWN))),
+    layers.length > SHOWN && disclosure(`The other ${layers.length - SHOWN} layers`, () => widthBars(layers.slice(SHOWN))),
+  ];
+}

@@ -1,0 +1,66 @@
+// What waits, what runs, and who is there to do it.
+
+import { read } from "../api.js";
+import { h, refill } from "../dom.js";
+import { count, duration, plural, shortId } from "../format.js";
+import { panel } from "../parts/panel.js";
+import { loading, notice } from "../parts/problem.js";
+import { badge } from "../parts/status.js";
+import { facts, table } from "../parts/table.js";
+import { timeAgo } from "../parts/time.js";
+import { watch } from "../polling.js";
+
+const WHAT = {
+  cpu: "Pruning on processors",
+  gpu: "Pruning on accelerators",
+  intake: "Verdicts on uploads, and previews",
+};
+
+export async function queuesPage(view) {
+  const body = view.begin("Queue", {
+    lead: "Tenants take turns: the next job is the oldest of the tenant with the fewest jobs running. Counts are of everybody’s jobs, the jobs listed are yours.",
+  });
+  refill(body, loading("Reading the queues …"));
+  await watch(3, view.signal, async () => {
+    const queues = await read("/v1/queues", { signal: view.signal });
+    refill(body, queues.data.map(queuePanel));
+  });
+}
+
+function queuePanel(queue) {
+  return panel(
+    WHAT[queue.name] ?? queue.name,
+    { note: `queue ${queue.name}` },
+    facts([
+      ["Waiting", count(queue.num_waiting)],
+      ["Running", count(queue.num_running)],
+      ["A job takes", queue.seconds_a_job === null ? "not known yet" : `about ${duration(queue.seconds_a_job)}`],
+    ]),
+    h("div", { class: "panel-part" }, workersPart(queue)),
+    queue.jobs.length > 0 && h("div", { class: "panel-part" }, jobsPart(queue)),
+  );
+}
+
+function workersPart(queue) {
+  if (queue.workers.length === 0) {
+    return notice("warn", "No worker is there", h("p", {}, "Jobs of this queue wait until one comes. Its operator can start one: see docs/operations.md."));
+  }
+  const rows = queue.workers.map((worker) => [
+    h("code", {}, worker.id),
+    worker.device,
+    `${worker.num_running} of ${plural(worker.num_slots, "job")}`,
+    timeAgo(worker.started_at),
+    timeAgo(worker.seen_at),
+  ]);
+  return table(`Workers of the queue ${queue.name}`, ["Worker", "Device", "Runs", "Started", "Seen"], rows);
+}
+
+function jobsPart(queue) {
+  const rows = queue.jobs.map((job) => [
+    h("a", { href: `#/jobs/${job.id}` }, shortId(job.id)),
+    badge(job.status),
+    job.position === null ? "–" : count(job.position),
+    job.worker === null ? "–" : h("code", {}, job.worker),
+  ]);
+  return table(`Your jobs in the queue ${queue.name}`, ["Your job", "State", ["Before it", "end"], "Worker"], rows);
+}

@@ -1,0 +1,30 @@
+// What is asked of a file of weights alone: what they are the weights of.
+
+import { h } from "../dom.js";
+
+/** Return the fields for a file; none for a program, which says everything itself. */
+export function weightsFields(file) {
+  if (!file.name.endsWith(".safetensors")) {
+    return { node: null, params: () => ({}) };
+  }
+  const fields = [
+    ["architecture", "Architecture", { placeholder: "torchvision/resnet18", required: true, pattern: "(torchvision|timm)/[A-Za-z0-9_.]{1,100}" }, "torchvision/NAME or timm/NAME"],
+    ["num_classes", "Classes", { type: "number", min: "1", placeholder: "the library's" }, null],
+    ["in_channels", "Input channels", { type: "number", min: "1", value: "3" }, null],
+    ["image_size", "Image size", { type: "number", min: "8", value: "224" }, "Side in pixels"],
+  ].map(([name, label, attributes, hint]) => {
+    const input = h("input", { id: `weights-${name}`, "aria-describedby": hint && `weights-${name}-hint`, ...attributes });
+    const node = h(
+      "div",
+      { class: "field" },
+      h("label", { class: "label", for: input.id }, label),
+      input,
+      hint && h("p", { class: "hint", id: `${input.id}-hint` }, hint),
+    );
+    return { name, input, node };
+  });
+  return {
+    node: h("div", { class: "fields" }, fields.map((field) => field.node)),
+    params: () => Object.fromEntries(fields.map(({ name, input }) => [name, input.value.trim()])),
+  };
+}

@@ -1,0 +1,118 @@
+// What is around every page: the way past it, the navigation, and the news that the service is away.
+
+import { connection, tryNow } from "../connection.js";
+import { h } from "../dom.js";
+import { keepKey, readKey } from "../session.js";
+import { brandMark } from "./icons.js";
+import { themeSelect } from "./theme.js";
+
+const PLACES = [
+  ["/", "Overview"],
+  ["/models", "Models"],
+  ["/datasets", "Data sets"],
+  ["/jobs", "Jobs"],
+  ["/sweeps", "Sweeps"],
+  ["/try", "Try it"],
+  ["/queues", "Queue"],
+];
+
+/** Build the frame; return where pages are drawn, and a function that marks the present place. */
+export function installFrame() {
+  const main = h("main", { id: "main", tabindex: "-1" });
+  const links = new Map(
+    PLACES.map(([path, text]) => [path, h("a", { href: `#${path}` }, text)]),
+  );
+  const { side, close } = makeSide(links);
+  document.getElementById("boot").remove(); // what was there to see until now
+  document.body.prepend(
+    skipLink(main),
+    h("div", { class: "frame" }, side, h("div", {}, offlineBanner(), main)),
+  );
+  const mark = (place) => {
+    close();
+    for (const [path, link] of links) {
+      link.toggleAttribute("aria-current", path === place);
+      if (path === place) {
+        link.setAttribute("aria-current", "page");
+      }
+    }
+  };
+  return { main, mark };
+}
+
+function makeSide(links) {
+  const nav = h(
+    "nav",
+    { class: "nav", id: "nav", "aria-label": "Main" },
+    h("ul", {}, [...links.values()].map((link) => h("li", {}, link))),
+  );
+  const set = (isOpen) => {
+    side.classList.toggle("is-open", isOpen);
+    button.setAttribute("aria-expanded", String(isOpen));
+  };
+  const toggle = () => set(!side.classList.contains("is-open"));
+  const button = h(
+    "button",
+    {
+      type: "button",
+      class: "button menu-button",
+      "aria-expanded": "false",
+      "aria-controls": "nav",
+      on: { click: toggle },
+    },
+    "Menu",
+  );
+  const forget = h(
+    "button",
+    {
+      type: "button",
+      class: "button is-quiet",
+      on: {
+        click: () => {
+          keepKey(null);
+          location.reload();
+        },
+      },
+    },
+    "Forget the key",
+  );
+  const side = h(
+    "header",
+    { class: "side" },
+    h("a", { class: "brand", href: "#/" }, brandMark(), "Secateur"),
+    button,
+    nav,
+    h("div", { class: "side-foot" }, themeSelect(), readKey() !== null && forget),
+  );
+  side.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && side.classList.contains("is-open")) {
+      set(false);
+      button.focus();
+    }
+  });
+  return { side, close: () => set(false) };
+}
+
+function skipLink(main) {
+  const skip = (event) => {
+    event.preventDefault(); // the fragment is the page's address
+    main.focus();
+  };
+  return h("a", { class: "skip", href: "#main", on: { click: skip } }, "Skip to content");
+}
+
+function offlineBanner() {
+  const banner = h(
+    "div",
+    { class: "offline", role: "status", hidden: true },
+    h("span", {}, "The service is away. Trying again …"),
+    h("button", { type: "button", class: "button", on: { click: tryNow } }, "Try now"),
+  );
+  connection.addEventListener("away", () => {
+    banner.hidden = false;
+  });
+  connection.addEventListener("back", () => {
+    banner.hidden = true;
+  });
+  return banner;
+}

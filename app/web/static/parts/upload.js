@@ -1,0 +1,125 @@
+// A file, from the choice of it to the verdict on it.
+
+import { read } from "../api.js";
+import { announce } from "../announce.js";
+import { h, fill } from "../dom.js";
+import { bytes, percent } from "../format.js";
+import { watch } from "../polling.js";
+import { uploadFile } from "../uploads.js";
+import { dropZone } from "./drop.js";
+import { loading, notice, problemPanel } from "./problem.js";
+
+/**
+ * Return the form that uploads to `path`.
+ *
+ * `more(file)` returns what else is asked of a file: `{node, params()}`; `onDone` hears of what was
+ * made once the service has judged it.
+ */
+export function uploadForm({ path, noun, hint, accept, more, onDone, signal }) {
+  const root = h("div", { class: "form" });
+  const begin = () => fill(root, dropZone({ prompt: `Choose a ${noun} file`, hint, accept, onFile: ask }));
+  const ask = (file) => {
+    const name = nameField(noun, file);
+    const extra = more(file);
+    const state = h("div");
+    const submit = (event) => {
+      event.preventDefault();
+      const params = new URLSearchParams({ filename: file.name });
+      for (const [key, value] of Object.entries({ name: name.value.trim(), ...extra.params() })) {
+        if (value !== null && value !== "") {
+          params.set(key, value);
+        }
+      }
+      send(`${path}?${params}`, file, { noun, state, form, path, onDone, signal, begin });
+    };
+    const form = h(
+      "form",
+      { class: "form", on: { submit } },
+      h("p", {}, h("strong", {}, file.name), h("span", { class: "quiet" }, ` · ${bytes(file.size)}`)),
+      h("div", { class: "fields" }, name.node),
+      extra.node,
+      h(
+        "div",
+        { class: "actions" },
+        h("button", { class: "button is-primary" }, "Upload"),
+        h("button", { type: "button", class: "button", on: { click: begin } }, "Choose another"),
+      ),
+      state,
+    );
+    fill(root, form);
+    name.input.focus();
+  };
+  begin();
+  return root;
+}
+
+function nameField(noun, file) {
+  const input = h("input", { id: `${noun}-name`, maxlength: "200", autocomplete: "off" });
+  input.value = file.name.replace(/\.[^.]+$/, "");
+  const node = h("div", { class: "field" }, h("label", { class: "label", for: input.id }, "Name"), input);
+  return {
+    node,
+    input,
+    get value() {
+      return input.value;
+    },
+  };
+}
+
+async function send(url, file, { noun, state, form, path, onDone, signal, begin }) {
+  const controls = form.querySelectorAll("button, input, select, textarea");
+  const lock = (isLocked) => controls.forEach((control) => { control.disabled = isLocked; });
+  const bar = h("span", { vars: { "--share": "0%" } });
+  const text = h("p", { class: "hint" }, "Sending …");
+  fill(state, h("div", { class: "meter" }, bar), text);
+  lock(true);
+  announce(`Uploading ${file.name}.`);
+  try {
+    const onProgress = (share) => {
+      bar.style.setProperty("--share", `${100 * share}%`);
+      text.textContent = share < 1 ? `Sending: ${percent(share, 0)}` : "Storing …";
+    };
+    const made = await uploadFile(url, file, { onProgress, signal });
+    fill(state, loading(`The service looks at the ${noun} …`));
+    const judged = await verdict(`${path}/${made.id}`, signal);
+    if (judged === null) {
+      return;
+    }
+    announce(judged.status === "ready" ? `The ${noun} is ready.` : `The ${noun} was refused.`);
+    begin();
+    onDone(judged);
+  } catch (error) {
+    if (error.name === "AbortError") {
+      return;
+    }
+    lock(false);
+    fill(state, problemPanel(error, { title: `The ${noun} was not uploaded` }));
+  }
+}
+
+/** Return what was uploaded once it is judged; null if the page was left meanwhile. */
+async function verdict(path, signal) {
+  let found = null;
+  await watch(0.7, signal, async () => {
+    const item = await read(path, { signal });
+    if (item.status === "validating") {
+      return true;
+    }
+    found = item;
+    return false;
+  });
+  return found;
+}
+
+/** Return what is said of something that was just uploaded and judged. */
+export function verdictNotice(item, noun, next) {
+  if (item.status === "ready") {
+    return notice("good", `${item.name} is ready`, next && h("p", {}, next));
+  }
+  return notice(
+    "bad",
+    `${item.name} was refused`,
+    h("p", {}, item.error?.message ?? `The ${noun} cannot be used.`),
+    item.error?.hint && h("p", { class: "small" }, item.error.hint),
+  );
+}

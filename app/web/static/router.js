@@ -1,0 +1,109 @@
+// From addresses such as `#/jobs/job_…?tab=1` to pages, one at a time.
+
+import { announce } from "./announce.js";
+import { h, fill } from "./dom.js";
+import { loading, problemPanel } from "./parts/problem.js";
+
+const TITLE = "Secateur";
+const PATIENCE_SECONDS = 0.2; // until it is said that a page is on its way
+
+/** What a page is given: where to draw, what it is about, and when to stop. */
+export class View {
+  #isFirst;
+  #waiting;
+
+  constructor(root, params, query, signal, isFirst) {
+    this.root = root;
+    this.params = params;
+    this.query = query;
+    this.signal = signal;
+    this.#isFirst = isFirst;
+    this.#waiting = setTimeout(() => fill(root, loading("Reading …")), PATIENCE_SECONDS * 1000);
+    signal.addEventListener("abort", () => clearTimeout(this.#waiting));
+  }
+
+  /**
+   * Begin the page: its heading, what can be done, and an element for the rest, which is returned.
+   */
+  begin(title, { lead = null, crumbs = null, actions = [] } = {}) {
+    clearTimeout(this.#waiting);
+    this.heading = h("h1", { tabindex: "-1" }, title);
+    this.lead = h("p", { class: "lead", hidden: lead === null }, lead);
+    this.actions = h("div", { class: "actions" }, actions);
+    const body = h("div", { class: "stack" });
+    fill(
+      this.root,
+      h(
+        "header",
+        { class: "page-head" },
+        h("div", {}, crumbs && h("p", { class: "crumbs" }, crumbs), this.heading, this.lead),
+        this.actions,
+      ),
+      body,
+    );
+    this.setTitle(title);
+    if (!this.#isFirst) {
+      this.heading.focus();
+    }
+    return body;
+  }
+
+  /** Name the page, in its heading and in the browser's. */
+  setTitle(title) {
+    this.heading.textContent = title;
+    document.title = `${title} · ${TITLE}`;
+  }
+
+  /** Show in place of the page why there is none. */
+  fail(error) {
+    if (this.signal.aborted) {
+      return;
+    }
+    const body = this.begin("This page cannot be shown");
+    body.append(problemPanel(error, { retry: () => dispatchEvent(new HashChangeEvent("hashchange")) }));
+    announce("This page cannot be shown.");
+  }
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part; // nothing has such a name, which the service will say
+  }
+}
+
+/** Go to an address of this page. */
+export function go(path) {
+  location.hash = path;
+}
+
+/**
+ * Show the page of the address, now and whenever it changes.
+ *
+ * `routes` has [pattern, page, name of its place in the navigation]; the last pattern takes all.
+ */
+export function startRouter(routes, root, onChange) {
+  let running = null;
+  const show = () => {
+    const isFirst = running === null;
+    running?.abort();
+    running = new AbortController();
+    const [path, query = ""] = (location.hash.slice(1) || "/").split("?");
+    for (const [pattern, page, place] of routes) {
+      const match = pattern.exec(path);
+      if (match !== null) {
+        onChange(place);
+        scrollTo(0, 0);
+        const params = match.slice(1).map(decoded);
+        const view = new View(root, params, new URLSearchParams(query), running.signal, isFirst);
+        Promise.resolve()
+          .then(() => page(view))
+          .catch((error) => view.fail(error));
+        return;
+      }
+    }
+  };
+  addEventListener("hashchange", show);
+  show();
+}

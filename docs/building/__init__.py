@@ -1,0 +1,1 @@
+"""What turns docs/ into the site, beside MkDocs itself: `hooks` is what mkdocs.yml names."""

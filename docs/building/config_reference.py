@@ -1,0 +1,82 @@
+"""The page of the pruning config, from the models that check it."""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from app.contracts.retrain_spec import (
+    AugmentSpec,
+    DistillSpec,
+    OptimizerSpec,
+    RetrainSpec,
+)
+from app.contracts.spec import (
+    AccuracySelection,
+    BudgetSelection,
+    CriterionSpec,
+    ExportSpec,
+    IterativeSchedule,
+    LayerOverride,
+    OneShotSchedule,
+    PreprocessSpec,
+    PruneConfig,
+    RatioSelection,
+    SplitSpec,
+    SteepnessSelection,
+)
+from docs.building.schemas import members, one_line
+
+_SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("criterion", CriterionSpec),
+    ("selection: steepness", SteepnessSelection),
+    ("selection: ratio", RatioSelection),
+    ("selection: budget", BudgetSelection),
+    ("selection: accuracy", AccuracySelection),
+    ("selection.layers", LayerOverride),
+    ("schedule: one_shot", OneShotSchedule),
+    ("schedule: iterative", IterativeSchedule),
+    ("retrain", RetrainSpec),
+    ("retrain.distill", DistillSpec),
+    ("retrain.optimizer", OptimizerSpec),
+    ("retrain.augment", AugmentSpec),
+    ("split", SplitSpec),
+    ("export", ExportSpec),
+    ("The whole config", PruneConfig),
+)
+_PREPROCESS = """
+## Preprocessing
+
+Not a part of the config: it belongs to the data set, as `preprocess` of its upload.
+"""
+
+
+def render() -> str:
+    """Return the tables.
+
+    Raises:
+        LookupError: A part of the config has no section here.
+    """
+    _check_complete()
+    parts: list[str] = []
+    for title, kind in _SECTIONS:
+        parts += _section(title, kind)
+    parts += [_PREPROCESS, *_table(PreprocessSpec)]
+    return "\n".join(parts) + "\n"
+
+
+def _section(title: str, kind: type[BaseModel]) -> Iterator[str]:
+    yield f"\n## {title} {{ #{kind.__name__.lower()} }}\n"
+    yield one_line((kind.__doc__ or "").strip())
+    yield ""
+    yield from _table(kind)
+
+
+def _table(kind: type[BaseModel]) -> list[str]:
+    return members(kind.model_json_schema())
+
+
+def _check_complete() -> None:
+    shown = {kind.__name__ for _, kind in _SECTIONS}
+    missing = set(PruneConfig.model_json_schema()["$defs"]) - shown
+    if missing:
+        raise LookupError(f"the page of the config has no section for {sorted(missing)}")

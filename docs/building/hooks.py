@@ -1,0 +1,93 @@
+"""MkDocs' hooks: tables made from the code, pages from files above docs/, and pictures inline.
+
+Nothing that is made here is kept in the repository, so none of it can be out of date.
+"""
+
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from docs.building import config_reference, http_reference, report_reference
+from docs.drawing.canvas import COLOURS
+
+ROOT = Path(__file__).parents[2]
+_ABOVE = {
+    "security.md": "SECURITY.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "readme.md": "README.md",
+}
+_MADE = {
+    "config": config_reference.render,
+    "report": report_reference.render,
+    "http": http_reference.render,
+}
+_PLACE = re.compile(r"<!-- made: (\w+) -->")
+_PICTURE = re.compile(r'<img alt="([^"]*)" src="(?:\.\./)*pictures/([\w-]+)\.svg" ?/?>')
+_STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
+# Notes to the test of the documents (tests/docs); readers of the site need none of them.
+_NOTE = re.compile(r"<!-- (?:given|not run|json|output).*?-->", re.DOTALL)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put the pages of a folder where the navigation names the folder."""
+    config.nav = [_expanded(entry, Path(config.docs_dir)) for entry in config.nav or []]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that lie above docs/, and the pictures' colours."""
+    for uri, name in _ABOVE.items():
+        text = (ROOT / name).read_text().replace("](docs/", "](")
+        for other, above in _ABOVE.items():
+            text = text.replace(f"]({above}", f"]({other}")
+        files.append(File.generated(config, uri, content=text))
+    files.append(File.generated(config, "assets/pictures.css", content=picture_css()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put tables where they belong, link to pages above docs/, leave out what only tests read."""
+    del config, files
+    up = "../" * page.file.src_uri.count("/")
+    for uri, name in _ABOVE.items():
+        markdown = markdown.replace(f"]({up}../{name}", f"]({up}{uri}")
+    markdown = _PLACE.sub(lambda found: _MADE[found[1]](), markdown)
+    return _NOTE.sub("", markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Show pictures inline, where they have the colours of the page's light or dark side."""
+    del page, files
+    return _PICTURE.sub(lambda found: _inline(found, Path(config.docs_dir)), html)
+
+
+def picture_css() -> str:
+    """Return the colours of `docs.drawing.canvas` for both sides of the site."""
+    sides = {
+        scheme: "".join(f"--picture-{name}:{pair[side]};" for name, pair in COLOURS.items())
+        for side, scheme in enumerate(("default", "slate"))
+    }
+    rules = [f"[data-md-color-scheme={scheme}]{{{text}}}\n" for scheme, text in sides.items()]
+    return "".join(rules)
+
+
+def _expanded(entry: Any, docs: Path) -> Any:  # noqa: ANN401  # as YAML has it
+    if not isinstance(entry, dict):
+        return entry
+    (title, value), *_ = entry.items()
+    if isinstance(value, str) and value.endswith("/"):
+        return {title: [value + path.name for path in sorted((docs / value).glob("*.md"))]}
+    if isinstance(value, list):
+        return {title: [_expanded(item, docs) for item in value]}
+    return entry
+
+
+def _inline(found: re.Match[str], docs: Path) -> str:
+    svg = (docs / "pictures" / f"{found[2]}.svg").read_text()
+    return _STYLE.sub("", svg).replace("<svg ", f'<svg aria-label="{escape(found[1])}" ', 1)

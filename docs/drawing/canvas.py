@@ -1,0 +1,137 @@
+"""A sheet to draw on: shapes in, SVG text out. No picture is described here.
+
+Colours are names, given by custom properties: a page that shows the SVG inline sets them for its
+light and its dark side (`docs/assets/extra.css`); a viewer that shows the file alone goes by the
+reader's preference.
+"""
+
+from html import escape
+
+# Name: (on a light page, on a dark one). Text on the page has a contrast of 4.5 or more on both.
+COLOURS = {
+    "ink": ("#24292f", "#e6edf3"),
+    "muted": ("#59636e", "#9aa4af"),
+    "faint": ("#d1d9e0", "#3d444d"),
+    "paper": ("#f6f8fa", "#262c36"),
+    "kept": ("#1a7f5a", "#4ac99b"),
+    "gone": ("#c9364a", "#ff7b86"),
+    "accent": ("#3355c4", "#8ea8ff"),
+}
+FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+_HEAD = 7.0  # the length of an arrow's head
+
+
+class Canvas:
+    """Shapes in the order in which they are drawn."""
+
+    def __init__(self, name: str, width: int, height: int, description: str) -> None:
+        self.name, self.width, self.height = name, width, height
+        self.description = description
+        self._shapes: list[str] = []
+
+    def box(
+        self,
+        x: float,
+        y: float,
+        width: float,
+        height: float,
+        look: str = "paper-faint",
+        radius: float = 0,
+    ) -> None:
+        """Draw a rectangle; the look is ``FILL-STROKE``."""
+        corner = f' rx="{_number(radius)}"' if radius else ""
+        place = f'x="{_number(x)}" y="{_number(y)}"'
+        size = f'width="{_number(width)}" height="{_number(height)}"'
+        self._shapes.append(f"<rect {place} {size}{corner} {_look(look)}/>")
+
+    def text(  # noqa: PLR0913, PLR0917  # likewise
+        self,
+        x: float,
+        y: float,
+        text: str,
+        colour: str = "ink",
+        size: float = 13,
+        anchor: str = "middle",
+        weight: str = "normal",
+        family: str | None = None,
+    ) -> None:
+        """Write one line; ``y`` is its base line."""
+        bold = ' font-weight="600"' if weight == "bold" else ""
+        font = f' font-family="{family}"' if family else ""
+        place = f'x="{_number(x)}" y="{_number(y)}" text-anchor="{anchor}"'
+        look = f'font-size="{_number(size)}"{bold}{font} {_fill(colour)}'
+        self._shapes.append(f"<text {place} {look}>{escape(text)}</text>")
+
+    def code(self, x: float, y: float, text: str, colour: str = "ink", size: float = 12) -> None:
+        """Write one line as code."""
+        self.text(x, y, text, colour, size, family="ui-monospace, 'DejaVu Sans Mono', monospace")
+
+    def line(  # noqa: PLR0913, PLR0917  # likewise
+        self,
+        x1: float,
+        y1: float,
+        x2: float,
+        y2: float,
+        colour: str = "muted",
+        width: float = 1.5,
+        dashes: str = "",
+    ) -> None:
+        """Draw a straight line."""
+        self.path(
+            f"M{_number(x1)} {_number(y1)} L{_number(x2)} {_number(y2)}", colour, width, dashes
+        )
+
+    def path(self, path: str, colour: str, width: float = 1.5, dashes: str = "") -> None:
+        """Draw an open path."""
+        dash = f' stroke-dasharray="{dashes}"' if dashes else ""
+        look = f'fill="none" style="stroke:var(--{self._prefix(colour)})"'
+        self._shapes.append(f'<path d="{path}" stroke-width="{_number(width)}"{dash} {look}/>')
+
+    def arrow(self, points: list[tuple[float, float]], colour: str = "muted") -> None:
+        """Draw a line along the points, with a head at its end."""
+        (x1, y1), (x2, y2) = points[-2:]
+        length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
+        dx, dy = (x2 - x1) / length, (y2 - y1) / length
+        base_x, base_y = x2 - _HEAD * dx, y2 - _HEAD * dy
+        along = [*points[:-1], (base_x, base_y)]
+        self.path("M" + " L".join(f"{_number(x)} {_number(y)}" for x, y in along), colour)
+        half = 0.5 * _HEAD
+        corners = [
+            (x2, y2),
+            (base_x - half * dy, base_y + half * dx),
+            (base_x + half * dy, base_y - half * dx),
+        ]
+        spelled = " ".join(f"{_number(x)},{_number(y)}" for x, y in corners)
+        self._shapes.append(f'<polygon points="{spelled}" {_fill(colour)}/>')
+
+    def svg(self) -> str:
+        """Return the picture as a file."""
+        light = "".join(f"--picture-{name}:{pair[0]};" for name, pair in COLOURS.items())
+        dark = "".join(f"--picture-{name}:{pair[1]};" for name, pair in COLOURS.items())
+        style = f"svg.picture{{{light}}}@media(prefers-color-scheme:dark){{svg.picture{{{dark}}}}}"
+        head = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" role="img" '
+            f'viewBox="0 0 {self.width} {self.height}" font-family="{FONT}">'
+        )
+        title = f"<title>{escape(self.description)}</title>"
+        return "\n".join([head, title, f"<style>{style}</style>", *self._shapes, "</svg>"]) + "\n"
+
+    @staticmethod
+    def _prefix(colour: str) -> str:
+        return f"picture-{colour}"
+
+
+def _look(look: str) -> str:
+    fill, _, stroke = look.partition("-")
+    inside = f"fill:var(--picture-{fill})" if fill != "none" else "fill:none"
+    border = f";stroke:var(--picture-{stroke});stroke-width:1.2" if stroke else ""
+    return f'style="{inside}{border}"'
+
+
+def _fill(colour: str) -> str:
+    return f'style="fill:var(--picture-{colour})"'
+
+
+def _number(value: float) -> str:
+    """Return a coordinate, the same text wherever it is computed."""
+    return f"{value:.1f}".removesuffix(".0")

@@ -1,0 +1,25 @@
+"""Write docs/pictures/*.svg, each drawn by its module: ``python -m docs.generate_pictures``."""
+
+from pathlib import Path
+
+from docs.drawing import (
+    channel_group,
+    life_of_a_job,
+    masked_and_compact,
+    overview,
+    steepness,
+)
+
+TARGET = Path(__file__).parent / "pictures"
+DRAWINGS = (overview, channel_group, steepness, masked_and_compact, life_of_a_job)
+
+
+def render() -> dict[str, str]:
+    """Return every picture by the name of its file."""
+    canvases = [drawing.draw() for drawing in DRAWINGS]
+    return {f"{canvas.name}.svg": canvas.svg() for canvas in canvases}
+
+
+if __name__ == "__main__":
+    for name, text in render().items():
+        (TARGET / name).write_text(text)

@@ -1,0 +1,22 @@
+"""Write docs/sample-report.html as this version would: ``python -m docs.generate_sample_report``.
+
+``sample-report.json`` beside it is the ``report.json`` of a real job: the demo's ResNet-20 on
+Fashion-MNIST, with ``criterion: auto``, ``compare`` and ``baselines``; its config is in it.
+"""
+
+from pathlib import Path
+
+from app.contracts.report import Report
+from worker.pipeline.page import render_page
+
+TARGET = Path(__file__).parent / "sample-report.html"
+SOURCE = TARGET.with_suffix(".json")
+
+
+def render() -> str:
+    """Return the page."""
+    return render_page(Report.model_validate_json(SOURCE.read_bytes()))
+
+
+if __name__ == "__main__":
+    TARGET.write_text(render(), encoding="utf-8")

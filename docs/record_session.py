@@ -1,0 +1,138 @@
+"""Record the terminal session of the README: ``python -m docs.record_session``.
+
+From nothing to a pruned model in five commands, really run: this source as a wheel, installed into
+an environment of its own; `secateur serve`; a trained ResNet-20 and 12,000 images; a real job. What
+the terminal shows is drawn into ``docs/session/session.svg``. The environment borrows torch and the
+other requirements from this one, so that they need not be downloaded again. The key is blacked out,
+and the temporary folder goes by another name. Takes some minutes.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from docs.session.screen import Screen
+from docs.session.terminal import COLUMNS, Terminal, without_secrets
+from examples.data import TEST, TRAIN, VALIDATION, Images, load_images
+from examples.export_model import export_resnet20
+
+ROOT = Path(__file__).parents[1]
+TARGET = Path(__file__).parent / "session" / "session.svg"
+SOURCES = ("app", "examples", "secateur", "worker", "pyproject.toml", "README.md", "LICENSE")
+SHOWN_FOLDER = "/home/you/networks"
+NUM_IMAGES = {TRAIN: 8000, VALIDATION: 2000, TEST: 2000}
+
+
+def main() -> None:
+    """Record the session and draw it."""
+    with tempfile.TemporaryDirectory(prefix="secateur-session-") as name:
+        home = Path(name)
+        wheel = build_wheel(home)
+        folder = home / "work"
+        folder.mkdir()
+        shutil.copy(wheel, folder)
+        images = few(load_images())
+        export_resnet20(images.name, folder / "model.pt2")
+        images.write_npz(folder / "data.npz")
+        terminal = Terminal(folder, environment(make_venv(home)))
+        record(terminal, wheel.name, images)
+    written = "".join(terminal.written).replace(str(folder), SHOWN_FOLDER)
+    TARGET.write_text(draw(written), encoding="utf-8")
+
+
+def record(terminal: Terminal, wheel: str, images: Images) -> None:
+    """Run the five commands."""
+    terminal.run(f"pip install --quiet '{wheel}[worker]'")
+    mean, std = (round(number, 3) for number in (images.mean, images.std))
+    with terminal.in_background("secateur serve", until="Stop with Ctrl-C."):
+        terminal.written.append("\n")
+        model = terminal.run("secateur push model.pt2 --name resnet20").split("mdl_")[1].split()[0]
+        terminal.run(
+            f"secateur prune mdl_{model} data.npz --macs 0.5 --round-to 16 --epochs 2 --wait "
+            f'--preprocess \'{{"mean": [{mean}], "std": [{std}]}}\''
+        )
+        terminal.run("secateur pull latest --out pruned")
+
+
+def draw(written: str) -> str:
+    """Return what a terminal shows after all that, as SVG."""
+    screen = Screen()
+    screen.feed(without_secrets(written.replace("\r\n", "\n")))
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        console = Console(file=nowhere, record=True, width=COLUMNS, force_terminal=True)
+        console.print(Text.from_ansi(screen.text()), overflow="fold")
+        picture = console.export_svg(title="secateur", unique_id="session")
+    return re.sub(
+        r"\s*@font-face \{[^}]*\}", "", picture
+    )  # fonts that it would fetch from elsewhere
+
+
+def few(images: Images) -> Images:
+    """Return some images of each split."""
+    random = np.random.default_rng(0)
+    chosen = [
+        random.permutation(np.flatnonzero(images.split == split))[:most]
+        for split, most in NUM_IMAGES.items()
+    ]
+    index = np.sort(np.concatenate(chosen))
+    return Images(
+        images.name,
+        images.x[index],
+        images.y[index],
+        images.split[index],
+        images.class_names,
+        images.mean,
+        images.std,
+    )
+
+
+def build_wheel(home: Path) -> Path:
+    """Return this source as a wheel; it is built from a copy, and leaves nothing here."""
+    copy = home / "source"
+    copy.mkdir()
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=ignored)
+        else:
+            shutil.copy(source, copy)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    subprocess.run([*command, "--wheel-dir", home, copy], check=True)  # noqa: S603  # our own
+    return next(home.glob("*.whl"))
+
+
+def make_venv(home: Path) -> Path:
+    """Return an environment that has what this one has, and no Secateur."""
+    venv = home / "venv"
+    subprocess.run([sys.executable, "-m", "venv", venv], check=True)  # noqa: S603  # this Python
+    packages = next((venv / "lib").glob("python*/site-packages"))
+    (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return venv
+
+
+def environment(venv: Path) -> dict[str, str]:
+    """Return what a shell has whose environment is activated."""
+    names = os.environ  # noqa: TID251  # handed on
+    kept = {name: value for name, value in names.items() if not name.startswith("SECATEUR_")}
+    return {
+        **kept,
+        "PATH": f"{venv / 'bin'}{os.pathsep}{names['PATH']}",
+        "VIRTUAL_ENV": str(venv),
+        "TERM": "xterm-256color",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "OMP_NUM_THREADS": names.get("OMP_NUM_THREADS", str(os.cpu_count() or 1)),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What the example scripts share: waiting for a job on a terminal, and the table of its result."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from secateur import Client, Job
+from secateur.types import JobData, Network
+
+console = Console()
+
+
+def follow(job: Job) -> Job:
+    """Return the job when it has succeeded; say on the way what it does.
+
+    Raises:
+        JobNotSucceededError: It has ended otherwise.
+    """
+    with console.status("queued") as line:
+
+        def tell(now: JobData) -> None:
+            progress = now.progress
+            share = f"{progress.fraction:.0%}, {progress.message}" if progress else ""
+            line.update(f"{now.stage or now.status} {share}")
+
+        return job.wait(on_progress=tell)
+
+
+def show(job: Job, title: str) -> None:
+    """Print what the job changed: costs, and the metrics of every stage."""
+    assert job.result is not None  # noqa: S101  # it has succeeded
+    summary = job.result.summary
+    networks = [summary.dense, summary.pruned, summary.retrained]
+    table = Table(title=title, title_justify="left")
+    for column in ("", "dense", "pruned", "retrained"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row("MACs", *(f"{n.macs:,}" for n in networks))
+    table.add_row("parameters", *(f"{n.num_parameters:,}" for n in networks))
+    table.add_row("ONNX bytes", *(f"{n.file_bytes:,}" for n in networks))
+    for index, latency in enumerate(summary.dense.latency_seconds):
+        cells = (f"{1e3 * n.latency_seconds[index].p50:.2f} ms" for n in networks)
+        table.add_row(f"latency p50, batch {latency.batch_size}", *cells)
+    for metric in dict.fromkeys((summary.metric, "output_error")):
+        if metric is not None:
+            table.add_row(metric, *(_value(n, metric) for n in networks))
+    console.print(table)
+    proof = summary.equivalence
+    error = proof.float64_max_relative_error
+    console.print(f"compacted against its masked twin: {error:.1e} relative in float64")
+    for note in summary.notes:
+        console.print(f"note: {note}")
+
+
+def download(client: Client, job: Job, folder: Path) -> None:
+    """Fetch everything that the job made, and say where the report is."""
+    client.download(job.id, folder, overwrite=True)
+    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def _value(network: Network, metric: str) -> str:
+    value = network.value(metric)
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,89 @@
+"""Secateur from Python: push a model, prune it, wait, infer.
+
+``Client().prune("model.pt2", "data.npz").wait().infer(x)``. `AsyncClient` has the same methods,
+awaited. `secateur.torch` has what needs torch; nothing here does, nor anything of the service.
+"""
+
+from secateur.async_client import AsyncClient
+from secateur.async_jobs import AsyncJob, AsyncSweep
+from secateur.client import Client
+from secateur.comparison import Comparison
+from secateur.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    ConflictError,
+    ConnectionFailedError,
+    DatasetRejectedError,
+    DownloadError,
+    ErrorDetail,
+    FileChangedError,
+    InvalidRequestError,
+    JobCancelledError,
+    JobExpiredError,
+    JobFailedError,
+    JobNotSucceededError,
+    ModelRejectedError,
+    NotFoundError,
+    PermissionDeniedError,
+    SecateurError,
+    ServiceUnavailableError,
+    TooManyRequestsError,
+    UnexpectedAnswerError,
+    WaitTimeoutError,
+)
+from secateur.jobs import Job, Sweep
+from secateur.types import (
+    Artifact,
+    Dataset,
+    Event,
+    JobResult,
+    Label,
+    Model,
+    Plan,
+    Summary,
+    SweepRow,
+    TenantQuotas,
+)
+
+__all__ = [
+    "ApiError",
+    "Artifact",
+    "AsyncClient",
+    "AsyncJob",
+    "AsyncSweep",
+    "AuthenticationError",
+    "Client",
+    "Comparison",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "Dataset",
+    "DatasetRejectedError",
+    "DownloadError",
+    "ErrorDetail",
+    "Event",
+    "FileChangedError",
+    "InvalidRequestError",
+    "Job",
+    "JobCancelledError",
+    "JobExpiredError",
+    "JobFailedError",
+    "JobNotSucceededError",
+    "JobResult",
+    "Label",
+    "Model",
+    "ModelRejectedError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "Plan",
+    "SecateurError",
+    "ServiceUnavailableError",
+    "Summary",
+    "Sweep",
+    "SweepRow",
+    "TenantQuotas",
+    "TooManyRequestsError",
+    "UnexpectedAnswerError",
+    "WaitTimeoutError",
+]

@@ -1,0 +1,152 @@
+"""Every endpoint that this client calls, as data.
+
+`tests/unit/client/test_openapi.py` finds each of them, with its parameters, bodies and answers, in
+the service's own document. A request can name nothing that is not declared here (`requests`).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from secateur.types import (
+    Artifact,
+    Dataset,
+    Event,
+    InferAnswer,
+    JobData,
+    Model,
+    ModelMetadata,
+    Page,
+    Plan,
+    SweepData,
+    TenantQuotas,
+)
+
+JSON = "application/json"
+BYTES = "application/octet-stream"
+NPY = "application/x-npy"
+FORM = "multipart/form-data"
+EVENT_STREAM = "text/event-stream"
+
+_PAGING = ("limit", "after")
+_KEY = "idempotency-key"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One operation of the service.
+
+    Attributes:
+        method: Of HTTP.
+        path: As the service's document writes it.
+        answer: The type of a successful JSON answer; None where there is none.
+        query: The parameters that may be sent.
+        headers: The headers that may be sent, in lower case.
+        bodies: The media types that may be sent.
+        answers: The media types that are understood.
+        may_repeat: Whether it does no harm to send it again when it is not known whether it
+            arrived: it changes nothing, or carries an ``Idempotency-Key``.
+        final_codes: Codes of a 429 or 503 that another try would bring again.
+    """
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    answer: Any = None
+    query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    bodies: tuple[str, ...] = ()
+    answers: tuple[str, ...] = (JSON,)
+    may_repeat: bool = True
+    final_codes: frozenset[str] = frozenset()
+
+
+PUSH_MODEL = Endpoint(
+    "POST",
+    "/v1/models",
+    Model,
+    query=("name", "filename", "architecture", "num_classes", "in_channels", "image_size"),
+    headers=(_KEY, "content-digest"),
+    bodies=(BYTES,),
+)
+LIST_MODELS = Endpoint("GET", "/v1/models", Page[Model], query=_PAGING)
+READ_MODEL = Endpoint("GET", "/v1/models/{model_id}", Model)
+READ_REPORT = Endpoint("GET", "/v1/models/{model_id}/report", dict[str, Any])
+DELETE_MODEL = Endpoint("DELETE", "/v1/models/{model_id}", may_repeat=False)
+
+PUSH_DATASET = Endpoint(
+    "POST",
+    "/v1/datasets",
+    Dataset,
+    query=("name", "filename", "preprocess"),
+    headers=(_KEY, "content-digest"),
+    bodies=(BYTES,),
+)
+LIST_DATASETS = Endpoint("GET", "/v1/datasets", Page[Dataset], query=_PAGING)
+READ_DATASET = Endpoint("GET", "/v1/datasets/{dataset_id}", Dataset)
+DELETE_DATASET = Endpoint("DELETE", "/v1/datasets/{dataset_id}", may_repeat=False)
+
+CREATE_JOB = Endpoint("POST", "/v1/jobs", JobData, headers=(_KEY,), bodies=(JSON,))
+# What a plan's worker could not do is a 503 as well, and so is one that is not ready in time.
+PLAN_JOB = Endpoint(
+    "POST",
+    "/v1/jobs:plan",
+    Plan,
+    query=("wait",),
+    bodies=(JSON,),
+    final_codes=frozenset({"unavailable", "out_of_memory", "worker_lost", "storage_unavailable"}),
+)
+LIST_JOBS = Endpoint("GET", "/v1/jobs", Page[JobData], query=_PAGING)
+READ_JOB = Endpoint("GET", "/v1/jobs/{job_id}", JobData, query=("wait",))
+# Pausing and cancelling twice is pausing and cancelling once, unless the job has ended meanwhile.
+CANCEL_JOB = Endpoint("POST", "/v1/jobs/{job_id}/cancel", JobData, may_repeat=False)
+PAUSE_JOB = Endpoint("POST", "/v1/jobs/{job_id}/pause", JobData)
+RESUME_JOB = Endpoint("POST", "/v1/jobs/{job_id}/resume", JobData, may_repeat=False)
+LIST_ARTIFACTS = Endpoint("GET", "/v1/jobs/{job_id}/artifacts", list[Artifact])
+FOLLOW_JOB = Endpoint(
+    "GET",
+    "/v1/jobs/{job_id}/events",
+    list[Event],
+    headers=("last-event-id",),
+    answers=(EVENT_STREAM,),
+)
+READ_ARTIFACT = Endpoint(
+    "GET",
+    "/v1/artifacts/{artifact_id}/content",
+    headers=("range", "if-range"),
+    answers=("*/*",),
+)
+
+CREATE_SWEEP = Endpoint("POST", "/v1/sweeps", SweepData, headers=(_KEY,), bodies=(JSON,))
+LIST_SWEEPS = Endpoint("GET", "/v1/sweeps", Page[SweepData], query=_PAGING)
+READ_SWEEP = Endpoint("GET", "/v1/sweeps/{sweep_id}", SweepData)
+CANCEL_SWEEP = Endpoint("POST", "/v1/sweeps/{sweep_id}/cancel", SweepData, may_repeat=False)
+READ_PICTURE = Endpoint("GET", "/v1/sweeps/{sweep_id}/pareto.svg", answers=("image/svg+xml",))
+
+_INFER_QUERY = ("model", "variant", "priority", "timeout_seconds")
+_LATE = frozenset({"deadline_exceeded"})
+INFER_ARRAY = Endpoint(
+    "POST", "/infer", query=_INFER_QUERY, bodies=(NPY,), answers=(NPY,), final_codes=_LATE
+)
+INFER = Endpoint(
+    "POST",
+    "/infer",
+    InferAnswer,
+    query=(*_INFER_QUERY, "top_k"),
+    bodies=(NPY, FORM, JSON),
+    final_codes=_LATE,
+)
+# Networks with several inputs or outputs: by name, as bytes, in their own types.
+DESCRIBE = Endpoint("GET", "/v2/models/{model}", ModelMetadata)
+DESCRIBE_VERSION = Endpoint("GET", "/v2/models/{model}/versions/{version}", ModelMetadata)
+_LENGTH = "inference-header-content-length"
+INFER_TENSORS = Endpoint(
+    "POST", "/v2/models/{model}/infer", headers=(_LENGTH,), bodies=(BYTES,), final_codes=_LATE
+)
+INFER_TENSORS_VERSION = Endpoint(
+    "POST",
+    "/v2/models/{model}/versions/{version}/infer",
+    headers=(_LENGTH,),
+    bodies=(BYTES,),
+    final_codes=_LATE,
+)
+READ_QUOTAS = Endpoint("GET", "/v1/quotas", TenantQuotas)
+READY = Endpoint("GET", "/readyz", dict[str, str])

@@ -1,0 +1,170 @@
+"""Asking a model: one array as ``.npy``, several by name, or images for labels."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from secateur.comparison import Comparison
+from secateur.core.answers import parse
+from secateur.core.calls import Context, call, exchange
+from secateur.core.endpoints import (
+    BYTES,
+    DESCRIBE,
+    DESCRIBE_VERSION,
+    FORM,
+    INFER,
+    INFER_ARRAY,
+    INFER_TENSORS,
+    INFER_TENSORS_VERSION,
+    JSON,
+    NPY,
+)
+from secateur.core.requests import make_request
+from secateur.core.steps import Flow, work
+from secateur.core.tensors import (
+    Array,
+    decode_tensors,
+    encode_tensors,
+    from_lists,
+    from_npy,
+    to_npy,
+)
+from secateur.errors import InvalidRequestError, SecateurError, UnexpectedAnswerError
+from secateur.types import InferAnswer, Label, ModelMetadata
+
+_MICROSECONDS = 1e6
+
+
+def infer(
+    context: Context, model: str, x: object, variant: str, timeout_seconds: float | None
+) -> Flow[Any]:
+    """Run a model on an array, or on arrays by name; ``both`` compares it with its parent.
+
+    Raises:
+        SecateurError: What is passed does not go with the model.
+        ApiError: The service refuses it.
+    """
+    query = {"model": model, "variant": variant, "timeout_seconds": timeout_seconds}
+    if variant == "both":
+        return (yield from _compare(context, query, x))
+    if isinstance(x, Mapping):
+        return (yield from _infer_named(context, model, x, variant, timeout_seconds))
+    return (yield from _infer_array(context, query, x))
+
+
+def infer_images(
+    context: Context, model: str, images: Sequence[Path | bytes], top_k: int, variant: str
+) -> Flow[list[list[Label]]]:
+    """Return the best classes of each image.
+
+    Raises:
+        SecateurError: The model gives no scores of classes.
+        InvalidRequestError: A file is no image, or not of the size that the model takes.
+    """
+    body, media_type = yield from work(lambda: _form(images))
+    query = {"model": model, "top_k": top_k, "variant": variant}
+    request = make_request(INFER, query=query, body=body, media_type=media_type)
+    answer: InferAnswer = yield from call(context, request)
+    if answer.labels is None:
+        raise SecateurError(f"{answer.model} gives no scores of classes: use infer with an array")
+    return answer.labels
+
+
+def _infer_array(context: Context, query: Mapping[str, Any], x: object) -> Flow[Array]:
+    """Run a model with one input and one output.
+
+    Raises:
+        SecateurError: It has several outputs: name the input, and get them by name.
+        InvalidRequestError: The array is not what it takes.
+    """
+    request = make_request(INFER_ARRAY, query=query, body=to_npy(x), media_type=NPY)
+    try:
+        answer = yield from exchange(context, request)
+    except InvalidRequestError as error:
+        about = yield from _describe(context, query["model"])
+        if len(about.inputs) == 1 and len(about.outputs) > 1:
+            names = ", ".join(spec.name for spec in about.outputs)
+            raise SecateurError(
+                f"{about.name} has outputs {names}: pass {{{about.inputs[0].name!r}: x}} to get "
+                "all of them by name"
+            ) from error
+        raise
+    return from_npy(answer.body)
+
+
+def _infer_named(
+    context: Context,
+    model: str,
+    inputs: Mapping[str, object],
+    variant: str,
+    timeout_seconds: float | None,
+) -> Flow[dict[str, Array]]:
+    """Run a model on inputs by name, and return its outputs by name."""
+    about = yield from _describe(context, model)
+    parameters: dict[str, Any] = {"variant": variant}
+    if timeout_seconds is not None:
+        parameters["timeout"] = round(timeout_seconds * _MICROSECONDS)
+    body, headers = encode_tensors(inputs, about, parameters)
+    ids = _split(model)
+    endpoint = INFER_TENSORS if len(ids) == 1 else INFER_TENSORS_VERSION
+    request = make_request(endpoint, *ids, headers=headers, body=body, media_type=BYTES)
+    answer = yield from exchange(context, request)
+    return decode_tensors(answer)
+
+
+def _compare(context: Context, query: Mapping[str, Any], x: object) -> Flow[Comparison]:
+    """Run a model and the one it was pruned from on the same inputs."""
+    if isinstance(x, Mapping):
+        inputs = {name: _to_lists(value) for name, value in x.items()}
+        body: dict[str, Any] = {"model": query["model"], "inputs": inputs}
+        body["parameters"] = {
+            name: query[name]
+            for name in ("variant", "timeout_seconds")
+            if query.get(name) is not None
+        }
+        request = make_request(INFER, body=json.dumps(body).encode(), media_type=JSON)
+    else:
+        request = make_request(INFER, query=query, body=to_npy(x), media_type=NPY)
+    answer: InferAnswer = yield from call(context, request)
+    if answer.base is None or answer.comparison is None:
+        raise UnexpectedAnswerError("the answer does not compare two networks")
+    about = yield from _describe(context, answer.model)
+    return Comparison(
+        from_lists(answer.outputs, about.outputs),
+        from_lists(answer.base.outputs, about.outputs),
+        answer.comparison.agreement,
+        answer.comparison.max_difference,
+        answer.comparison.seconds.pruned,
+        answer.comparison.seconds.base,
+    )
+
+
+def _describe(context: Context, model: str) -> Flow[ModelMetadata]:
+    """Read what a model takes and gives."""
+    ids = _split(model)
+    endpoint = DESCRIBE if len(ids) == 1 else DESCRIBE_VERSION
+    answer = yield from exchange(context, make_request(endpoint, *ids))
+    return parse(answer, ModelMetadata)
+
+
+def _split(model: str) -> tuple[str, ...]:
+    """Return the name, and the version or alias after an ``@``."""
+    name, mark, version = model.rpartition("@")
+    return (name, version) if mark else (model,)
+
+
+def _form(images: Sequence[Path | bytes]) -> tuple[bytes, str]:
+    """Return a form with files, and its media type."""
+    boundary = uuid.uuid4().hex
+    parts = []
+    for image in images:
+        data = image if isinstance(image, bytes) else image.read_bytes()
+        head = 'Content-Disposition: form-data; name="file"; filename="image"'
+        parts += [f"--{boundary}\r\n{head}\r\n\r\n".encode(), data, b"\r\n"]
+    return b"".join((*parts, f"--{boundary}--\r\n".encode())), f"{FORM}; boundary={boundary}"
+
+
+def _to_lists(value: object) -> object:
+    return value.tolist() if hasattr(value, "tolist") else value

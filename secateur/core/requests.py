@@ -1,0 +1,152 @@
+"""One request as a value: built from an endpoint, checked against it, sent by a transport."""
+
+import base64
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from secateur.core.endpoints import JSON, Endpoint
+from secateur.errors import FileChangedError, SecateurError
+
+CHUNK_BYTES = 1024 * 1024
+
+ByteProgress = Callable[[int, int], None]
+"""Called with the bytes that are done, and all there are."""
+
+
+@dataclass(frozen=True)
+class FileBody:
+    """A file that is sent as it lies on the disk.
+
+    Attributes:
+        path: Where it lies.
+        num_bytes: Its size.
+        sha256: What is promised in ``Content-Digest``.
+        on_progress: Told after each piece, by the transport.
+    """
+
+    path: Path
+    num_bytes: int
+    sha256: bytes
+    on_progress: ByteProgress | None = None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the file piece by piece, as long as it is what it was.
+
+        Raises:
+            FileChangedError: It is shorter than it was; what else changed the digest tells.
+        """
+        done = 0
+        with self.path.open("rb") as file:
+            while done < self.num_bytes:
+                chunk = file.read(min(CHUNK_BYTES, self.num_bytes - done))
+                if not chunk:
+                    raise FileChangedError(f"{self.path} became shorter while it was sent")
+                done += len(chunk)
+                yield chunk
+
+    def report(self, done: int) -> None:
+        """Tell how many bytes are on their way."""
+        if self.on_progress is not None:
+            self.on_progress(done, self.num_bytes)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent.
+
+    Attributes:
+        endpoint: Where to.
+        path: With its parameters filled in.
+        query: Parameters that have a value.
+        headers: Names in lower case.
+        body: Bytes, or a file.
+        wait_seconds: How long the service may take on purpose, beside what any answer takes.
+    """
+
+    endpoint: Endpoint
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | FileBody = b""
+    wait_seconds: float = 0.0
+
+
+def make_request(
+    endpoint: Endpoint,
+    *ids: str,
+    query: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | FileBody = b"",
+    media_type: str | None = None,
+    wait_seconds: float = 0.0,
+) -> Request:
+    """Return a request to an endpoint.
+
+    Args:
+        endpoint: Where to.
+        ids: For the parameters of its path, in order.
+        query: Parameters; those that are None are left out.
+        headers: In lower case.
+        body: What is sent.
+        media_type: Of the body; a boundary may follow it.
+        wait_seconds: How long the service may take on purpose.
+
+    Raises:
+        ValueError: The endpoint does not declare what is sent; a mistake of this package.
+    """
+    found = {name: value for name, value in (query or {}).items() if value is not None}
+    sent = dict(headers or {})
+    for kind, names, declared in (
+        ("parameter", found, endpoint.query),
+        ("header", sent, endpoint.headers),
+        ("body", [media_type.partition(";")[0]] if media_type else [], endpoint.bodies),
+    ):
+        for name in names:
+            if name not in declared:
+                raise ValueError(f"{endpoint.method} {endpoint.path} declares no {kind} {name!r}")
+    if media_type is not None:
+        sent["content-type"] = media_type
+    sent["accept"] = ", ".join(endpoint.answers)
+    texts = {name: str(value) for name, value in found.items()}
+    return Request(endpoint, _fill(endpoint.path, ids), texts, sent, body, wait_seconds)
+
+
+def make_json_request(endpoint: Endpoint, body: Mapping[str, Any], **options: Any) -> Request:  # noqa: ANN401  # `make_request`'s
+    """Return a request whose body is JSON; members that are None are left out."""
+    sent = {name: value for name, value in body.items() if value is not None}
+    data = json.dumps(sent, allow_nan=False).encode()
+    return make_request(endpoint, body=data, media_type=JSON, **options)
+
+
+def new_idempotency_key() -> dict[str, str]:
+    """Return the header by which the service knows a request that it has seen before."""
+    return {"idempotency-key": uuid.uuid4().hex}
+
+
+def read_file(path: Path, on_progress: ByteProgress | None) -> FileBody:
+    """Return a file as a body; it is read once for its digest, a piece at a time."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+        return FileBody(path, file.tell(), digest, on_progress)
+
+
+def content_digest(body: FileBody) -> dict[str, str]:
+    """Return the header that makes the service refuse other bytes than these (RFC 9530)."""
+    return {"content-digest": f"sha-256=:{base64.b64encode(body.sha256).decode()}:"}
+
+
+def _fill(path: str, ids: tuple[str, ...]) -> str:
+    """Put ids where the braces are; whatever an id holds, it stays one segment."""
+    for value in ids:
+        if not value:
+            raise SecateurError(f"an id is empty: {path}")
+        before, _, rest = path.partition("{")
+        segment = quote(value, safe="").replace(".", "%2E")  # `..` would leave the folder
+        path = before + segment + rest.partition("}")[2]
+    return path

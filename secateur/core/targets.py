@@ -1,0 +1,86 @@
+"""From what callers pass to the ids that requests carry; files are uploaded on the way."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from secateur.core.calls import Context
+from secateur.core.requests import ByteProgress
+from secateur.core.steps import Flow
+from secateur.core.uploads import dataset_query, push_dataset, push_model
+from secateur.errors import SecateurError
+from secateur.options import DataLike, ModelLike, Servable
+from secateur.types import Dataset, JobData, JobResult, Model
+
+
+def job_body(
+    context: Context,
+    model: ModelLike,
+    data: DataLike | None,
+    members: Mapping[str, Any],
+    preprocess: Mapping[str, Any] | None,
+    on_progress: ByteProgress | None,
+) -> Flow[dict[str, Any]]:
+    """Return the JSON of a job or a sweep: ids, and the other ``members``."""
+    model_id = yield from _model_id(context, model, on_progress)
+    dataset_id = yield from _dataset_id(context, data, preprocess, on_progress)
+    return {"model": model_id, "dataset": dataset_id, **members}
+
+
+def reference(model: Servable) -> str:
+    """Return by what a model is asked for.
+
+    Raises:
+        SecateurError: It is a job that has no result.
+    """
+    if isinstance(model, JobData):
+        return result_of(model).model
+    return model.id if isinstance(model, Model) else model
+
+
+def result_of(job: JobData) -> JobResult:
+    """Return what a job made.
+
+    Raises:
+        SecateurError: Nothing, or nothing yet.
+    """
+    if job.result is None:
+        what = "has no result" if job.is_final else "has no result yet: wait() for it"
+        raise SecateurError(f"job {job.id} is {job.status} and {what}")
+    return job.result
+
+
+def _model_id(context: Context, model: ModelLike, on_progress: ByteProgress | None) -> Flow[str]:
+    if isinstance(model, Model):
+        return model.id
+    if isinstance(model, str) and model.startswith("mdl_"):
+        return model
+    found = yield from push_model(context, _file(model, "mdl_"), {}, on_progress, None)
+    return found.id
+
+
+def _dataset_id(
+    context: Context,
+    data: DataLike | None,
+    preprocess: Mapping[str, Any] | None,
+    on_progress: ByteProgress | None,
+) -> Flow[str | None]:
+    is_known = isinstance(data, Dataset) or (isinstance(data, str) and data.startswith("ds_"))
+    if preprocess is not None and (is_known or data is None):
+        raise SecateurError("preprocess goes with a file that is uploaded: a data set has its own")
+    if data is None:
+        return None
+    if isinstance(data, Dataset):
+        return data.id
+    if isinstance(data, str) and is_known:
+        return data
+    query = dataset_query(None, preprocess)
+    found = yield from push_dataset(context, _file(data, "ds_"), query, on_progress, None)
+    return found.id
+
+
+def _file(given: str | Path, prefix: str) -> Path:
+    path = Path(given)
+    if not path.is_file():
+        raise SecateurError(f"{str(given)!r} is neither an id ({prefix}…) nor a file that is there")
+    return path

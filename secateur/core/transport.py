@@ -1,0 +1,117 @@
+"""Does the steps of flows by waiting. Nothing is decided here; `async_transport` is its twin."""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import httpx
+
+from secateur.core.connection import Connection, to_answer, to_loss
+from secateur.core.requests import CHUNK_BYTES, FileBody, Request
+from secateur.core.steps import Answer, Emit, Fetch, Flow, Open, Read, Send, Sleep, Step, Work
+
+T = TypeVar("T")
+
+
+class Transport:
+    """Drives flows, and waits."""
+
+    def __init__(self, connection: Connection, transport: httpx.BaseTransport | None) -> None:
+        self._connection = connection
+        self._http = httpx.Client(transport=transport, **connection.options())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def run(self, flow: Flow[T]) -> T:
+        """Do every step of a flow and return what it returns."""
+        driver = self.iterate(flow)
+        while True:
+            try:
+                next(driver)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+
+    def iterate(self, flow: Flow[T]) -> Generator[Any, None, T]:
+        """Do every step of a flow and yield what it emits."""
+        outcome: Any = None
+        error: Exception | None = None
+        with ExitStack() as stack:
+            stack.callback(flow.close)
+            stream = _Stream(stack.enter_context(ExitStack()))
+            while True:
+                try:
+                    step = flow.send(outcome) if error is None else flow.throw(error)
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]  # what the flow returns
+                outcome, error = None, None
+                if isinstance(step, Emit):
+                    yield step.value
+                    continue
+                try:
+                    outcome = self._do(step, stream)
+                except httpx.TransportError as lost:
+                    error = to_loss(lost)
+                except Exception as raised:  # noqa: BLE001  # it is the flow's to handle
+                    error = raised
+
+    def _do(self, step: Step, stream: "_Stream") -> Any:  # noqa: ANN401  # by the step
+        outcome: Any = None
+        match step:
+            case Send(request):
+                response = self._http.request(**self._arguments(request))
+                outcome = to_answer(response, response.content)
+            case Fetch():
+                outcome = self._fetch(step)
+            case Open(request):
+                outcome = stream.open(self._http.stream(**self._arguments(request)))
+            case Read():
+                outcome = next(stream.chunks, b"")
+            case Work(function):
+                outcome = function()
+            case Sleep(seconds):
+                time.sleep(seconds)
+        return outcome
+
+    def _fetch(self, step: Fetch) -> Answer:
+        with self._http.stream(**self._arguments(step.request)) as response:
+            if not response.is_success:
+                return to_answer(response, response.read())
+            step.sink.begin(to_answer(response))
+            for chunk in response.iter_raw(CHUNK_BYTES):
+                step.sink.write(chunk)
+                step.sink.report()
+            return to_answer(response)
+
+    def _arguments(self, request: Request) -> dict[str, Any]:
+        found = self._connection.arguments(request)
+        if isinstance(request.body, FileBody):
+            found["content"] = _send(request.body)
+        return found
+
+
+class _Stream:
+    """The answer that is being read."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self.chunks: Iterator[bytes] = iter(())
+
+    def open(self, context: Any) -> Answer:  # noqa: ANN401  # httpx's context manager
+        self._stack.close()
+        response: httpx.Response = self._stack.enter_context(context)
+        if not response.is_success:
+            return to_answer(response, response.read())
+        self.chunks = response.iter_bytes()
+        return to_answer(response)
+
+
+def _send(body: FileBody) -> Iterator[bytes]:
+    done = 0
+    for chunk in body.chunks():
+        yield chunk
+        done += len(chunk)
+        body.report(done)

@@ -1,0 +1,120 @@
+"""Sending a file and waiting for the intake's verdict."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from secateur.core.calls import Context, call
+from secateur.core.endpoints import (
+    BYTES,
+    PUSH_DATASET,
+    PUSH_MODEL,
+    READ_DATASET,
+    READ_MODEL,
+    Endpoint,
+)
+from secateur.core.requests import (
+    ByteProgress,
+    content_digest,
+    make_request,
+    new_idempotency_key,
+    read_file,
+)
+from secateur.core.steps import Flow, Sleep, work
+from secateur.errors import (
+    DatasetRejectedError,
+    FileChangedError,
+    ModelRejectedError,
+    WaitTimeoutError,
+)
+from secateur.types import Dataset, Model
+
+_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
+
+M = TypeVar("M", Model, Dataset)
+
+
+def push_model(
+    context: Context,
+    path: Path,
+    query: Mapping[str, Any],
+    on_progress: ByteProgress | None,
+    timeout: float | None,
+) -> Flow[Model]:
+    """Upload a model and return it when it is ready.
+
+    Raises:
+        ModelRejectedError: The intake refuses it.
+        WaitTimeoutError: The intake takes longer than ``timeout`` seconds.
+    """
+    model: Model = yield from _send(context, PUSH_MODEL, path, query, on_progress)
+    model = yield from _judged(context, READ_MODEL, model, timeout)
+    if model.status == "rejected":
+        raise ModelRejectedError(model)
+    return model
+
+
+def push_dataset(
+    context: Context,
+    path: Path,
+    query: Mapping[str, Any],
+    on_progress: ByteProgress | None,
+    timeout: float | None,
+) -> Flow[Dataset]:
+    """Upload samples and return the data set when it is ready.
+
+    Raises:
+        DatasetRejectedError: The intake refuses it.
+        WaitTimeoutError: The intake takes longer than ``timeout`` seconds.
+    """
+    dataset: Dataset = yield from _send(context, PUSH_DATASET, path, query, on_progress)
+    dataset = yield from _judged(context, READ_DATASET, dataset, timeout)
+    if dataset.status == "rejected":
+        raise DatasetRejectedError(dataset)
+    return dataset
+
+
+def dataset_query(name: str | None, preprocess: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what goes beside the bytes of a data set."""
+    text = json.dumps(dict(preprocess)) if preprocess is not None else None
+    return {"name": name, "preprocess": text}
+
+
+def _send(
+    context: Context,
+    endpoint: Endpoint,
+    path: Path,
+    query: Mapping[str, Any],
+    on_progress: ByteProgress | None,
+) -> Flow[Any]:
+    body = yield from work(lambda: read_file(path, on_progress))
+    request = make_request(
+        endpoint,
+        query={"filename": path.name, **query},
+        headers={**new_idempotency_key(), **content_digest(body)},
+        body=body,
+        media_type=BYTES,
+    )
+    item = yield from call(context, request)
+    if item.sha256 != body.sha256.hex():
+        raise FileChangedError(f"{path} has other bytes at the service than it had here")
+    return item
+
+
+def _judged(context: Context, endpoint: Endpoint, item: M, timeout: float | None) -> Flow[M]:
+    """Read a model or a data set until its intake is over."""
+    delay, end = _FIRST_POLL_SECONDS, _end(context.clock, timeout)
+    while item.status == "validating":
+        if context.clock() + delay > end:
+            raise WaitTimeoutError(
+                f"the intake of {item.id} was not done after {timeout:g} s; it goes on"
+            )
+        yield Sleep(delay)
+        item = yield from call(context, make_request(endpoint, item.id))
+        delay = min(2 * delay, _LONGEST_POLL_SECONDS)
+    return item
+
+
+def _end(clock: Callable[[], float], timeout: float | None) -> float:
+    return float("inf") if timeout is None else clock() + timeout

@@ -1,0 +1,236 @@
+"""For PyTorch users: a live module goes in with one call, and comes back pruned with another.
+
+Needs torch 2.9 or newer, and safetensors for `load_pruned`; nothing else of this package does.
+"""
+
+import copy
+import tempfile
+import warnings
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, Unpack, overload
+
+import torch
+from torch import Tensor, nn
+
+from secateur.async_client import AsyncClient
+from secateur.client import Client
+from secateur.core.requests import ByteProgress
+from secateur.errors import SecateurError
+from secateur.jobs import Job
+from secateur.options import AnyPath, ModelOptions
+from secateur.types import Model
+
+M = TypeVar("M", bound=nn.Module)
+
+WEIGHTS = "weights.safetensors"
+PROGRAM = "pruned.pt2"
+_FILE = "model.pt2"
+
+
+@overload
+def push_module(
+    client: Client,
+    module: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    *,
+    on_progress: ByteProgress | None = ...,
+    **options: Unpack[ModelOptions],
+) -> Model: ...
+@overload
+def push_module(
+    client: AsyncClient,
+    module: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    *,
+    on_progress: ByteProgress | None = ...,
+    **options: Unpack[ModelOptions],
+) -> Awaitable[Model]: ...
+def push_module(
+    client: Client | AsyncClient,
+    module: nn.Module,
+    example_inputs: Tensor | tuple[Tensor, ...],
+    *,
+    on_progress: ByteProgress | None = None,
+    **options: Unpack[ModelOptions],
+) -> Model | Awaitable[Model]:
+    """Export a live module with a dynamic batch, upload it, and return it when it is ready.
+
+    Args:
+        client: With an `AsyncClient` the result is to be awaited; the export is done at once.
+        module: In whatever mode and on whatever device; it is not changed.
+        example_inputs: One tensor, or one for each input; the first dimension is the batch.
+        on_progress: Called with the bytes sent and all there are.
+        options: ``name``, which is the module's class unless given.
+
+    Raises:
+        SecateurError: The module cannot be exported.
+        ModelRejectedError: The intake refuses it, and says why.
+    """
+    options.setdefault("name", type(module).__name__)
+    folder = tempfile.TemporaryDirectory(prefix="secateur-")
+    try:
+        path = export_module(module, example_inputs, Path(folder.name) / _FILE)
+    except BaseException:
+        folder.cleanup()
+        raise
+    if isinstance(client, AsyncClient):
+        return _push_async(client, path, folder, on_progress, options)
+    with folder:
+        return client.push(path, on_progress=on_progress, **options)
+
+
+def export_module(
+    module: nn.Module, example_inputs: Tensor | tuple[Tensor, ...], path: AnyPath
+) -> Path:
+    """Write a module as a ``.pt2`` file with a dynamic batch, and return where it lies.
+
+    Args:
+        module: In whatever mode and on whatever device; it is not changed.
+        example_inputs: One tensor, or one for each input; the first dimension is the batch.
+        path: Where to write.
+
+    Raises:
+        SecateurError: The module cannot be exported.
+    """
+    given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    if not given or any(tensor.dim() == 0 for tensor in given):
+        raise SecateurError("example_inputs are tensors whose first dimension is the batch")
+    # The exporter takes a batch of one sample for a constant.
+    inputs = tuple(_at_least_two(tensor.detach().cpu()) for tensor in given)
+    batch = torch.export.Dim("batch", min=1)
+    dynamic = tuple({0: batch} for _ in inputs)
+    with _evaluating(module) as ready, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        try:
+            program = torch.export.export(ready, inputs, dynamic_shapes=dynamic)
+        except Exception as error:
+            raise SecateurError(
+                f"torch.export cannot export {type(module).__name__} with a dynamic batch: {error}"
+            ) from error
+        torch.export.save(program, path)
+    return Path(path)
+
+
+def load_pruned(source: Job | AnyPath, module: M) -> M:
+    """Give a module of the user's own class the widths and weights of its pruned network.
+
+    Works for classes whose ``forward`` takes sizes from its layers; where they are numbers in the
+    code, `load_program` does.
+
+    Args:
+        source: A finished job, a folder that its files are in, or ``weights.safetensors`` itself.
+        module: Made as the dense one was; it is changed, and returned.
+
+    Raises:
+        SecateurError: The weights are not of this class, or the job has no result.
+    """
+    with _file_of(source, WEIGHTS) as path:
+        tensors = _read_weights(path)
+    own = {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
+    if unknown := sorted(tensors.keys() - own):
+        raise SecateurError(
+            f"{type(module).__name__} has no {unknown[0]!r}: these are another class's weights"
+        )
+    for name, tensor in tensors.items():
+        _replace(module, name, tensor)
+    for layer in module.modules():
+        _take_sizes(layer)
+    return module
+
+
+def load_program(source: Job | AnyPath) -> nn.Module:
+    """Return the pruned network as torch exported it: a module that runs without the user's code.
+
+    Args:
+        source: A finished job, a folder that its files are in, or ``pruned.pt2`` itself.
+
+    Raises:
+        SecateurError: The job has no result, or the file is not there.
+    """
+    with _file_of(source, PROGRAM) as path:
+        return torch.export.load(path).module()
+
+
+async def _push_async(
+    client: AsyncClient,
+    path: Path,
+    folder: "tempfile.TemporaryDirectory[str]",
+    on_progress: ByteProgress | None,
+    options: ModelOptions,
+) -> Model:
+    with folder:
+        return await client.push(path, on_progress=on_progress, **options)
+
+
+def _at_least_two(tensor: Tensor) -> Tensor:
+    return tensor if len(tensor) > 1 else torch.cat([tensor, tensor])
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the module on the CPU and in evaluation mode, and leave it as it was."""
+    tensors = (*module.parameters(), *module.buffers())
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        yield copy.deepcopy(module).cpu().eval()
+        return
+    modes = [(layer, layer.training) for layer in module.modules()]
+    try:
+        yield module.eval()
+    finally:
+        for layer, mode in modes:
+            layer.training = mode
+
+
+@contextmanager
+def _file_of(source: Job | AnyPath, name: str) -> Iterator[Path]:
+    if isinstance(source, Job):
+        with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+            yield source.download(folder, [name])[0]
+        return
+    path = Path(source)
+    path = path / name if path.is_dir() else path
+    if not path.is_file():
+        raise SecateurError(f"there is no {path}")
+    yield path
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors.torch import load_file  # noqa: PLC0415  # of this one function
+    except ModuleNotFoundError as error:
+        raise SecateurError("weights are read with safetensors: pip install safetensors") from error
+    found: dict[str, Tensor] = load_file(path)
+    return found
+
+
+def _replace(module: nn.Module, name: str, tensor: Tensor) -> None:
+    path, _, leaf = name.rpartition(".")
+    owner = module.get_submodule(path)
+    old: Tensor = getattr(owner, leaf)
+    new = tensor.to(old.device)
+    is_parameter = isinstance(old, nn.Parameter)
+    setattr(owner, leaf, nn.Parameter(new, old.requires_grad) if is_parameter else new)
+
+
+def _take_sizes(layer: nn.Module) -> None:
+    """Make the attributes of a layer say what its weights say."""
+    weight: Any = getattr(layer, "weight", None)
+    if isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = weight.shape
+    elif isinstance(layer, nn.modules.batchnorm._NormBase):  # noqa: SLF001  # all of its kinds
+        statistics = layer.running_mean if weight is None else weight
+        layer.num_features = layer.num_features if statistics is None else len(statistics)
+    elif isinstance(layer, nn.LayerNorm) and weight is not None:
+        layer.normalized_shape = tuple(weight.shape)
+    elif isinstance(layer, nn.GroupNorm) and weight is not None:
+        layer.num_channels = len(weight)
+    elif isinstance(layer, nn.modules.conv._ConvNd):  # noqa: SLF001  # all of its kinds
+        is_depthwise = layer.groups > 1 and layer.groups == layer.in_channels
+        first, second = weight.shape[:2]
+        layer.groups = first if is_depthwise else layer.groups
+        inputs, outputs = second * layer.groups, first
+        if layer.transposed:
+            inputs, outputs = first, second * layer.groups
+        layer.in_channels, layer.out_channels = inputs, outputs

@@ -1,0 +1,71 @@
+"""What the service answers, as typed models that keep what they do not know.
+
+A newer service may say more than this client knows of: it is kept (``model_extra``) and never an
+error. `tests/unit/client/test_openapi.py` compares every field with the service's own document.
+"""
+
+from secateur.types.base import FINAL_STATUSES, Answer, Failure
+from secateur.types.inference import (
+    BaseAnswer,
+    ComparisonAnswer,
+    InferAnswer,
+    Label,
+    ModelMetadata,
+    TensorMetadata,
+    VariantSeconds,
+)
+from secateur.types.jobs import Artifact, Event, JobData, Plan, Progress, Webhook
+from secateur.types.models import Dataset, Model
+from secateur.types.results import (
+    AccuracyTrial,
+    Baseline,
+    Equivalence,
+    Inexact,
+    JobResult,
+    Latency,
+    Metrics,
+    Network,
+    ResultFile,
+    Summary,
+)
+from secateur.types.service import Page, Problem, ProblemDetail, ProtocolError, Quota, TenantQuotas
+from secateur.types.sweeps import SweepData, SweepRow
+
+__all__ = [
+    "FINAL_STATUSES",
+    "AccuracyTrial",
+    "Answer",
+    "Artifact",
+    "BaseAnswer",
+    "Baseline",
+    "ComparisonAnswer",
+    "Dataset",
+    "Equivalence",
+    "Event",
+    "Failure",
+    "Inexact",
+    "InferAnswer",
+    "JobData",
+    "JobResult",
+    "Label",
+    "Latency",
+    "Metrics",
+    "Model",
+    "ModelMetadata",
+    "Network",
+    "Page",
+    "Plan",
+    "Problem",
+    "ProblemDetail",
+    "Progress",
+    "ProtocolError",
+    "Quota",
+    "ResultFile",
+    "Summary",
+    "SweepData",
+    "SweepRow",
+    "TenantQuotas",
+    "TensorMetadata",
+    "VariantSeconds",
+    "Webhook",
+]

@@ -1,0 +1,104 @@
+"""Jobs, what happens to them, and what they leave."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from secateur.types.base import FINAL_STATUSES, Answer, Failure
+from secateur.types.results import JobResult
+
+
+class Progress(Answer):
+    """Where a running job is; the fraction is of the whole job."""
+
+    fraction: float
+    step: int = 0
+    num_steps: int = 0
+    message: str = ""
+    eta_seconds: float | None = None
+
+
+class Webhook(Answer):
+    """Who is told about a job; the secret is not shown."""
+
+    url: str
+    events: list[str]
+
+
+class JobData(Answer):
+    """A request to prune, and what became of it: what `Job` and `AsyncJob` know."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: str
+    stage: str | None
+    progress: Progress | None
+    attempt: int
+    max_attempts: int
+    queue_position: int | None
+    estimated_wait_seconds: float | None
+    model: str | None
+    dataset: str | None
+    sweep: str | None
+    config: dict[str, Any]
+    resolved: dict[str, Any] | None
+    result: JobResult | None
+    error: Failure | None
+    warnings: list[str]
+    metadata: dict[str, str]
+    webhook: Webhook | None
+    created_at: datetime | None
+    queued_at: datetime | None
+    started_at: datetime | None
+    pause_requested_at: datetime | None
+    paused_at: datetime | None
+    cancel_requested_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+    time_limit_seconds: float | None
+    seconds_run: float
+    num_events: int = 0
+    urls: dict[str, str]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can happen to the job any more."""
+        return self.status in FINAL_STATUSES
+
+
+class Artifact(Answer):
+    """One file that a job made."""
+
+    id: str
+    object: Literal["artifact"] = "artifact"
+    job: str
+    name: str
+    media_type: str
+    sha256: str
+    num_bytes: int
+    created_at: datetime | None
+    urls: dict[str, str]
+
+
+class Event(Answer):
+    """Something that happened to a job; numbers have no gaps."""
+
+    object: Literal["event"] = "event"
+    number: int
+    type: str
+    data: dict[str, Any]
+    created_at: datetime | None
+
+
+class Plan(Answer):
+    """What a pruning job would leave."""
+
+    object: str = "plan"
+    config: dict[str, Any]
+    fingerprint: str
+    dense: dict[str, int]
+    pruned: dict[str, int]
+    left: dict[str, float]
+    groups: list[dict[str, Any]]
+    criteria_agreement: dict[str, float]
+    latency_trials: list[dict[str, float]]
+    warnings: list[str]

@@ -1,0 +1,49 @@
+"""Models and data sets."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from secateur.types.base import Answer, Failure
+
+
+class Model(Answer):
+    """A network; servable when its status is ``ready``."""
+
+    id: str
+    object: Literal["model"] = "model"
+    name: str
+    version: str
+    status: Literal["validating", "ready", "rejected"]
+    format: Literal["pt2", "safetensors", "onnx"]
+    architecture: dict[str, Any] | None
+    filename: str | None
+    sha256: str
+    num_bytes: int
+    parent: str | None
+    job: str | None
+    num_parameters: int | None
+    macs: int | None
+    preprocess: dict[str, Any] | None
+    class_names: list[str] | None
+    error: Failure | None
+    metadata: dict[str, str]
+    created_at: datetime | None
+    urls: dict[str, str]
+
+
+class Dataset(Answer):
+    """Samples and labels; usable when its status is ``ready``."""
+
+    id: str
+    object: Literal["dataset"] = "dataset"
+    name: str
+    status: Literal["validating", "ready", "rejected"]
+    format: Literal["npz", "zip", "tar", "parquet"]
+    filename: str | None
+    sha256: str
+    num_bytes: int
+    preprocess: dict[str, Any]
+    summary: dict[str, Any] | None
+    error: Failure | None
+    metadata: dict[str, str]
+    created_at: datetime | None

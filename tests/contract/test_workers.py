@@ -1,0 +1,78 @@
+"""One suite over SQLite and PostgreSQL: workers say that they are there, leave, and are missed."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from app.contracts.database import Sessions, create_database, create_sessions
+from app.contracts.migrations import upgrade
+from app.contracts.repositories import workers
+from app.contracts.repositories.workers import PRESENT_SECONDS, WorkerIdentity
+from app.contracts.tables import WorkerRow
+from worker.presence import Presence
+
+ONE = WorkerIdentity("host:1", ("cpu",), "cpu", 1)
+TWO = WorkerIdentity("host:2", ("intake", "maintenance"), "cpu", 3)
+
+
+@pytest.fixture
+def sessions(database_url: str) -> Iterator[Sessions]:
+    engine = create_database(database_url)
+    upgrade(engine)
+    yield create_sessions(engine)
+    engine.dispose()
+
+
+def present(sessions: Sessions) -> list[tuple[str, list[str], int]]:
+    with sessions() as session:
+        found = workers.list_present(session)
+        return [(row.name, row.queues, row.num_slots) for row in found]
+
+
+def test_a_worker_is_there_until_it_leaves(sessions: Sessions) -> None:
+    for worker in (ONE, TWO, ONE):
+        with sessions.begin() as session:
+            workers.report(session, worker)
+    expected = [("host:1", ["cpu"], 1), ("host:2", ["intake", "maintenance"], 3)]
+    assert present(sessions) == expected
+    with sessions.begin() as session:
+        workers.leave(session, "host:1")
+    assert present(sessions) == expected[1:]
+
+
+def test_a_worker_that_was_killed_is_missed_and_then_forgotten(sessions: Sessions) -> None:
+    for worker in (ONE, TWO):
+        with sessions.begin() as session:
+            workers.report(session, worker)
+    with sessions.begin() as session:
+        session.get_one(WorkerRow, "host:1").seen_at -= PRESENT_SECONDS + 1
+    assert [name for name, *_ in present(sessions)] == ["host:2"]
+    with sessions.begin() as session:
+        workers.forget_absent(session)
+    with sessions() as session:
+        assert session.get(WorkerRow, "host:1") is None
+        assert session.get(WorkerRow, "host:2") is not None
+
+
+def test_it_says_so_again_and_again_and_good_bye(sessions: Sessions) -> None:
+    def seen_at() -> float | None:
+        with sessions() as session:
+            row = session.get(WorkerRow, "host:1")
+            return None if row is None else row.seen_at
+
+    presence = Presence(sessions, report_seconds=0.05)
+    presence.start(ONE)
+    wait_until(lambda: seen_at() is not None)
+    first = seen_at()
+    assert first is not None
+    wait_until(lambda: (seen_at() or 0.0) > first)
+    presence.stop()
+    wait_until(lambda: seen_at() is None)
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_true():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -1,0 +1,38 @@
+"""A browser for all tests of this folder, and tabs that complain of whatever went wrong in them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.fixtures.browser import Tab, running_browser
+
+OpenTab = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with running_browser() as found:
+        yield found
+
+
+@pytest.fixture
+def open_tab(browser: Browser) -> OpenTab:
+    """Open a tab; when it is closed, nothing may have gone wrong but what was expected."""
+
+    @contextmanager
+    def opened(base: str, *, expected: tuple[str, ...] = (), **options: Any) -> Iterator[Tab]:
+        tab = Tab(browser, base, **options)
+        try:
+            yield tab
+            unexpected = [
+                problem for problem in tab.problems if not any(text in problem for text in expected)
+            ]
+            assert unexpected == []
+            assert tab.foreign() == []
+        finally:
+            tab.close()
+
+    return opened

@@ -1,0 +1,159 @@
+"""The key: where it comes from, where it is kept, and where it never goes."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from app.contracts.tables import ApiKeyRow
+from app.keys.service import create_key
+from tests.e2e.browser.conftest import OpenTab
+from tests.fixtures.browser import Tab
+from tests.fixtures.serving import Serving, serving
+from tests.fixtures.shown import Shown, fill
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("keys") / "data") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shown(api: Serving) -> Shown:
+    return fill(api.context.sessions)
+
+
+def key_of(api: Serving, *scopes: str) -> str:
+    return api.key("default", *scopes)["Authorization"].removeprefix("Bearer ")
+
+
+def test_the_key_of_the_link_leaves_the_address_and_never_the_browser(
+    api: Serving, open_tab: OpenTab
+) -> None:
+    base, key = f"http://{api.address}", key_of(api)
+    with open_tab(base) as tab:
+        tab.enter(key)
+        assert tab.page.url == f"{base}/#/"
+        assert tab.page.evaluate("history.length") <= 2
+        tab.page.reload()
+        tab.heading("Overview")
+        assert tab.page.evaluate("sessionStorage.getItem('secateur.key')") == key
+        assert tab.page.evaluate("JSON.stringify(localStorage)") == "{}"
+        assert tab.context.cookies() == []
+        tab.settle()
+        for request in tab.requests:
+            assert key not in request.url
+            assert not request.headers.get("referer")
+        asked = [request for request in tab.requests if "/v1/" in request.url]
+        assert {request.headers["authorization"] for request in asked} == {f"Bearer {key}"}
+        others = [request for request in tab.requests if "/v1/" not in request.url]
+        assert not [request for request in others if "authorization" in request.headers]
+
+
+def test_a_deep_link_brings_the_key_along(api: Serving, shown: Shown, open_tab: OpenTab) -> None:
+    base = f"http://{api.address}"
+    with open_tab(base) as tab:
+        path = f"/jobs/{shown.jobs['succeeded']}"
+        tab.page.goto(f"{base}/#key={key_of(api)}&to={path}")
+        expect(tab.page.get_by_text("Proven equal")).to_be_visible()
+        assert tab.page.url == f"{base}/#{path}"
+
+
+def test_without_a_key_it_is_asked_for_once_and_again_if_it_is_wrong(
+    api: Serving, open_tab: OpenTab
+) -> None:
+    base, key = f"http://{api.address}", key_of(api)
+    with open_tab(base, expected=("401",), bypass_csp=True) as tab:
+        page = tab.page
+        page.goto(f"{base}/#/queues")
+        dialog = page.get_by_role("dialog", name="API key")
+        expect(dialog).to_be_visible()
+        assert tab.barriers() == []
+        page.keyboard.press("Escape")  # there is nothing to go on with
+        expect(dialog).to_be_visible()
+        expect(page.get_by_label("Key", exact=True)).to_be_focused()
+        page.keyboard.type("sec_nonsense")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("That key is not accepted")).to_be_visible()
+        page.get_by_label("Key", exact=True).fill(f"  {key} ")
+        page.get_by_role("button", name="Go on").click()
+        expect(page.get_by_role("heading", name="Pruning on processors")).to_be_visible()
+        expect(dialog).to_have_count(0)
+
+
+def test_a_key_that_is_revoked_meanwhile_is_asked_for_again(
+    api: Serving, open_tab: OpenTab
+) -> None:
+    row, key = create_key(api.context.sessions, "default", "test", ["admin"])
+    with open_tab(f"http://{api.address}", expected=("401",)) as tab:
+        tab.enter(key)
+        tab.go("/queues")
+        with api.context.sessions.begin() as session:
+            session.get_one(ApiKeyRow, row.id).revoked_at = 1.0
+        expect(tab.page.get_by_text("That key is not accepted")).to_be_visible(timeout=20_000)
+        tab.page.get_by_label("Key", exact=True).fill(key_of(api))
+        tab.page.keyboard.press("Enter")
+        expect(tab.page.get_by_role("heading", name="Pruning on processors")).to_be_visible()
+
+
+def test_a_key_may_be_forgotten(api: Serving, open_tab: OpenTab) -> None:
+    with open_tab(f"http://{api.address}", expected=("401",)) as tab:
+        tab.enter(key_of(api))
+        tab.page.reload()
+        tab.page.get_by_role("button", name="Forget the key").click()
+        expect(tab.page.get_by_role("dialog", name="API key")).to_be_visible()
+        assert tab.page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_key_without_the_scope_is_told_which_one_is_missing(
+    api: Serving, open_tab: OpenTab
+) -> None:
+    with open_tab(f"http://{api.address}", expected=("403",)) as tab:
+        tab.page.goto(f"{tab.base}/#key={key_of(api, 'models:read')}&to=/queues")
+        alert = tab.page.get_by_role("alert")
+        expect(alert).to_contain_text("lacks the scope 'jobs:read'")
+        expect(alert).to_contain_text(re.compile("Code: forbidden · Request: req_"))
+
+
+def test_another_tenant_sees_an_empty_dashboard(
+    api: Serving, shown: Shown, open_tab: OpenTab
+) -> None:
+    key = api.key("other")["Authorization"].removeprefix("Bearer ")
+    with open_tab(f"http://{api.address}", expected=("404",)) as tab:
+        tab.enter(key)
+        assert_empty(tab)
+        tab.go("/queues")
+        expect(tab.page.get_by_role("heading", name="Pruning on processors")).to_be_visible()
+        assert tab.page.get_by_role("table", name=re.compile("Your jobs")).count() == 0
+        tab.go(f"/jobs/{shown.jobs['succeeded']}")
+        tab.heading("This page cannot be shown")
+
+
+def assert_empty(tab: Tab) -> None:
+    expect(tab.page.get_by_text("Three steps to a smaller network")).to_be_visible()
+    for path, text in (
+        ("/models", "There is no model yet"),
+        ("/datasets", "There is no data set yet"),
+        ("/jobs", "There is no job yet"),
+        ("/sweeps", "There is no sweep yet"),
+        ("/jobs/new", "There is no model to prune"),
+        ("/try", "There is no model to ask"),
+    ):
+        tab.go(path)
+        expect(tab.page.get_by_text(text)).to_be_visible()
+
+
+def test_without_authentication_nobody_is_asked(
+    tmp_path_factory: pytest.TempPathFactory, open_tab: OpenTab
+) -> None:
+    folder = tmp_path_factory.mktemp("open") / "data"
+    with (
+        serving(folder, api={"is_auth_required": False}) as found,
+        open_tab(f"http://{found.address}") as tab,
+    ):
+        tab.page.goto(tab.base)
+        tab.heading("Overview")
+        expect(tab.page.get_by_text("Three steps to a smaller network")).to_be_visible()
+        assert tab.page.get_by_role("button", name="Forget the key").count() == 0

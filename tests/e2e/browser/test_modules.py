@@ -1,0 +1,212 @@
+"""Modules of the page by themselves, in the engine that runs them."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from app.contracts.spec import PreprocessSpec, PruneConfig
+from app.web.assets import load_assets
+from tests.e2e.browser.conftest import OpenTab
+from tests.fixtures.serving import serving
+
+CONFIGS: tuple[dict[str, Any], ...] = (
+    {},
+    {"seed": 7},
+    {"baselines": True},
+    {"criterion": {"kind": "taylor", "num_samples": 64, "compare": True}},
+    {"criterion": {"kind": "auto", "candidates": ["l1", "lamp"]}},
+    {"selection": {"steepness": 2.5, "exclude": ["fc*", "conv1.*"]}},
+    {"selection": {"mode": "ratio", "ratio": 0.25, "scope": "global"}},
+    {"selection": {"mode": "budget", "latency": 0.6, "round_to": "auto", "batch_size": 8}},
+    {"selection": {"mode": "accuracy", "max_drop": 0.02, "unit": "params"}},
+    {"selection": {"layers": {"conv1*": {"ratio": 0.5}, "fc*": {"min_channels": 8}}}},
+    {
+        "selection": {"mode": "ratio", "ratio": 0.5},
+        "schedule": {"kind": "iterative", "rounds": 6},
+    },
+    {
+        "retrain": {
+            "objective": "distill", "epochs": 9, "ema": 0.99, "patience": 2,
+            "optimizer": {"kind": "adamw", "learning_rate": 0.001, "clip_norm": 1.0},
+            "augment": {"crop": 2, "flip": True}, "distill": {"temperature": 4.0},
+        }
+    },
+    {"export": {"formats": ["onnx"]}, "split": {"validation": 0.2, "seed": 3}},
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("modules") / "data") as api:
+        yield f"http://{api.address}"
+
+
+@pytest.fixture
+def page(address: str, open_tab: OpenTab) -> Iterator[Page]:
+    with open_tab(address, expected=("401",)) as tab:
+        tab.page.goto(address)
+        yield tab.page
+
+
+def run(page: Page, module: str, body: str, argument: Any = None) -> Any:
+    """Run ``body`` with a module of the page as ``m`` and an argument as ``a``."""
+    path = f"/static/{load_assets().digest}/{module}"
+    return page.evaluate(f"async (a) => {{ const m = await import('{path}'); {body} }}", argument)
+
+
+def test_events_are_parsed_whatever_pieces_they_come_in(page: Page) -> None:
+    stream = (
+        "id: 1\nevent: job.queued\ndata: {}\n\n: a comment\n\n"
+        "id: 2\r\nevent: metric\r\ndata: one\r\ndata: two\r\n\r\n"
+        "event: nothing\n\ndata:no space\n\nid: 9\ndata: unfinished"
+    )
+    body = """
+        const found = [];
+        for (let size = 1; size < 9; size += 1) {
+            const parser = new m.EventParser();
+            const events = [];
+            for (let k = 0; k < a.length; k += size) {
+                events.push(...parser.take(a.slice(k, k + size)));
+            }
+            found.push(JSON.stringify(events));
+        }
+        return [...new Set(found)];
+    """
+    (only,) = run(page, "events.js", body, stream)
+    assert json.loads(only) == [
+        {"id": "1", "type": "job.queued", "data": "{}"},
+        {"id": "2", "type": "metric", "data": "one\ntwo"},
+        {"id": "2", "type": "message", "data": "no space"},
+    ]
+
+
+def test_a_stream_that_breaks_goes_on_where_it_broke(page: Page) -> None:
+    body = """
+        const asked = [];
+        const answers = [
+            [503, null],
+            ["id: 4\\ndata: 4\\n\\nid: 5\\ndata: 5\\n\\nid: 6\\nda", "break"],
+            ["id: 6\\ndata: 6\\n\\n", "end"],
+        ];
+        window.fetch = async (path, options) => {
+            asked.push(options.headers.get("Last-Event-ID"));
+            const [text, ending] = answers.shift();
+            if (ending === null) {
+                return new Response("{}", { status: text });
+            }
+            const bytes = new TextEncoder().encode(text);
+            return new Response(new ReadableStream({
+                start(controller) {
+                    controller.enqueue(bytes);
+                    setTimeout(() => ending === "end" ? controller.close()
+                        : controller.error(new TypeError("network error")), 20);
+                },
+            }));
+        };
+        const heard = [];
+        const signal = new AbortController().signal;
+        const last = await m.follow("/events", 3, (events) => heard.push(...events), signal);
+        return { asked, heard, last };
+    """
+    found = run(page, "events.js", body)
+    assert found == {"asked": ["3", "3", "5"], "heard": [4, 5, 6], "last": 6}
+
+
+def test_a_stream_that_is_refused_is_not_asked_for_again(page: Page) -> None:
+    body = """
+        let number = 0;
+        const problem = JSON.stringify({ code: "not_found", detail: "there is no job" });
+        window.fetch = async () => { number += 1; return new Response(problem, { status: 404 }); };
+        try {
+            await m.follow("/events", 0, () => {}, new AbortController().signal);
+        } catch (error) {
+            return [number, error.message];
+        }
+    """
+    assert run(page, "events.js", body) == [1, "there is no job"]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
+def test_the_form_takes_and_gives_back_every_config(page: Page, config: dict[str, Any]) -> None:
+    body = """
+        const form = m.configForm(a.schema);
+        document.body.append(form.node);
+        form.set(a.config);
+        return form.changes();
+    """
+    schema = PruneConfig.model_json_schema()
+    found = run(page, "form/form.js", body, {"schema": schema, "config": config})
+    assert found == config
+    assert PruneConfig.model_validate(found) == PruneConfig.model_validate(config)
+
+
+def test_a_form_of_another_schema_works_too(page: Page) -> None:
+    body = """
+        const form = m.configForm(a.schema);
+        form.set(a.config);
+        return form.changes();
+    """
+    config = {"resize": [32, 32], "channels": "rgb", "mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]}
+    schema = PreprocessSpec.model_json_schema()
+    found = run(page, "form/form.js", body, {"schema": schema, "config": config})
+    assert PreprocessSpec.model_validate(found) == PreprocessSpec.model_validate(config)
+
+
+def test_every_pointer_that_a_sweep_may_vary_is_known(page: Page) -> None:
+    body = "return m.pointersOf(a, a);"
+    found = run(page, "form/schema.js", body, PruneConfig.model_json_schema())
+    assert {"/selection/macs", "/selection/steepness", "/criterion/kind", "/seed"} <= set(found)
+    assert "/retrain/optimizer/learning_rate" in found
+    assert len(found) == len(set(found))
+
+
+def test_the_steepness_line_touches_the_curve_where_it_is_cut(page: Page) -> None:
+    """The cut is where the curve is farthest below the line, so nothing of it is below."""
+    last = 40
+    curve = [[k, 1 + (k / last) ** 4] for k in range(last + 1)]
+    decile = curve[36][1] - curve[0][1]
+    depths = [min(1.0, (y - curve[0][1]) / decile) - k / last for k, y in curve]
+    turn = depths.index(min(depths))
+    layer = {"num_groups": last + 1, "num_kept": 20, "num_wanted": turn, "curve": curve}
+    line = run(page, "charts/curve.js", "return m.steepnessLine(a, 1);", layer)
+    gaps = [y - height for (_, y), height in zip(curve, line, strict=True) if height is not None]
+    assert len(gaps) > 10
+    assert min(gaps) == pytest.approx(0, abs=1e-9)
+    assert line[turn] == pytest.approx(curve[turn][1])
+    assert run(page, "charts/curve.js", "return m.steepnessLine(a, null);", layer) == [None] * 41
+
+
+def test_scores_are_what_the_service_makes_of_outputs(page: Page) -> None:
+    body = "return m.bestOf([1, 3, 2], ['a', 'b']);"
+    found = run(page, "pages/try.js", body)
+    assert [each["label"] for each in found] == ["b", "2", "a"]
+    assert [each["score"] for each in found] == pytest.approx([0.6652, 0.2447, 0.0900], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        ("count(31021952)", "31,021,952"),
+        ("compact(31021952)", "31.0M"),
+        ("compact(640)", "640"),
+        ("percent(0.92431)", "92.43\xa0%"),
+        ("decimal(4.8e-16)", "4.8e-16"),
+        ("decimal(0.51234)", "0.5123"),
+        ("decimal(0)", "0"),
+        ("bytes(999)", "999\xa0B"),
+        ("bytes(999999)", "1.0\xa0MB"),
+        ("milliseconds(0.00086)", "0.86\xa0ms"),
+        ("duration(4.04)", "4.0\xa0s"),
+        ("duration(252)", "4\xa0min 12\xa0s"),
+        ("duration(7200)", "2\xa0h"),
+        ("duration(59.96)", "1\xa0min"),
+        ("count(null)", "\N{EN DASH}"),
+        ("shortId('job_01JD0000000000000000ABCDEF')", "job_…ABCDEF"),
+        ("plural(1, 'class', 'classes')", "1 class"),
+    ],
+)
+def test_numbers_are_written_for_people(page: Page, call: str, text: str) -> None:
+    assert run(page, "format.js", f"return m.{call};") == text

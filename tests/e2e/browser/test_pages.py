@@ -1,0 +1,294 @@
+"""Every page of the dashboard over rows of every kind: barriers, weight, hostile names, errors."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.browser.conftest import OpenTab
+from tests.fixtures.browser import PHONE, Tab
+from tests.fixtures.serving import serving
+from tests.fixtures.shown import HOSTILE, Shown, fill
+
+_MOST_BYTES = 500_000
+
+
+class World:
+    """A running API with things to show."""
+
+    def __init__(self, base: str, key: str, shown: Shown) -> None:
+        self.base, self.key, self.shown = base, key, shown
+
+    def pages(self) -> dict[str, tuple[str, str]]:
+        """Return the address and the heading of every page, by its name."""
+        shown = self.shown
+        return {
+            "overview": ("/", "Overview"),
+            "models": ("/models", "Models"),
+            "model": (f"/models/{shown.model}", HOSTILE),
+            "datasets": ("/datasets", "Data sets"),
+            "jobs": ("/jobs", "Jobs"),
+            "new job": ("/jobs/new", "Start a job"),
+            **{
+                f"job {state}": (f"/jobs/{job}", f"Prune {HOSTILE}")
+                for state, job in shown.jobs.items()
+            },
+            "sweeps": ("/sweeps", "Sweeps"),
+            "new sweep": ("/sweeps/new", "Start a sweep"),
+            "sweep": (f"/sweeps/{shown.sweep}", "Sweep"),
+            "try it": ("/try", "Try it"),
+            "queues": ("/queues", "Queue"),
+            "nowhere": ("/nowhere", "There is no such page"),
+        }
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with serving(tmp_path_factory.mktemp("pages") / "data") as api:
+        key = api.key()["Authorization"].removeprefix("Bearer ")
+        yield World(f"http://{api.address}", key, fill(api.context.sessions))
+
+
+PAGES = (
+    "overview", "models", "model", "datasets", "jobs", "new job", "job queued", "job paused",
+    "job running", "job failed", "job cancelled", "job succeeded", "sweeps", "new sweep", "sweep",
+    "try it", "queues", "nowhere",
+)  # fmt: skip
+
+
+@pytest.fixture
+def tab(world: World, open_tab: OpenTab) -> Iterator[Tab]:
+    with open_tab(world.base) as found:
+        found.enter(world.key)
+        yield found
+
+
+def show(tab: Tab, world: World, name: str) -> None:
+    """Go to a page and wait until it has drawn what it knows."""
+    path, heading = world.pages()[name]
+    tab.go(path)
+    tab.heading(heading)
+    tab.settle()
+
+
+def test_every_page_is_in_the_list(world: World) -> None:
+    assert set(PAGES) == set(world.pages())
+
+
+@pytest.mark.parametrize("width", ["desktop", "phone"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_barriers(world: World, open_tab: OpenTab, scheme: str, width: str) -> None:
+    # axe-core makes markup of strings, which our own policy forbids.
+    options: dict[str, Any] = {"color_scheme": scheme, "bypass_csp": True}
+    if width == "phone":
+        options["viewport"] = PHONE
+    found: dict[str, list[str]] = {}
+    with open_tab(world.base, **options) as tab:
+        tab.enter(world.key)
+        for name in PAGES:
+            show(tab, world, name)
+            tab.open_everything()
+            found[name] = tab.barriers()
+            assert_fits(tab, name)
+    assert {name: barriers for name, barriers in found.items() if barriers} == {}
+
+
+def test_a_barrier_would_be_found(world: World, open_tab: OpenTab) -> None:
+    with open_tab(world.base, bypass_csp=True) as tab:
+        tab.enter(world.key)
+        unnamed = "document.createElement('input')"
+        tab.page.evaluate(f"document.querySelector('main').append({unnamed})")
+        tab.page.evaluate("document.querySelector('.lead').style.color = 'var(--line)'")
+        found = tab.barriers()
+    assert [each.partition(":")[0] for each in found] == ["color-contrast", "label"]
+
+
+def assert_fits(tab: Tab, name: str) -> None:
+    """Nothing but tables may be pushed sideways."""
+    widths = tab.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert widths[0] <= widths[1], f"{name} is wider than the screen"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_weighs_little(world: World, open_tab: OpenTab, name: str) -> None:
+    with open_tab(world.base) as tab:
+        sizes: list[int] = []
+        session = tab.context.new_cdp_session(tab.page)
+        session.send("Network.enable")
+        session.on("Network.loadingFinished", lambda e: sizes.append(int(e["encodedDataLength"])))
+        path, heading = world.pages()[name]
+        tab.page.goto(f"{world.base}/#key={world.key}&to={path}")
+        tab.heading(heading)
+        tab.settle()
+        assert 20_000 < sum(sizes) < _MOST_BYTES
+
+
+def test_names_are_text_whatever_they_say(world: World, tab: Tab) -> None:
+    for name in PAGES:
+        show(tab, world, name)
+        tab.open_everything()
+        if name in {"models", "model", "job failed", "job succeeded", "try it"}:
+            assert tab.page.get_by_text(HOSTILE).count() > 0 or HOSTILE in (
+                tab.page.locator("main").inner_text()
+            )
+        assert tab.page.locator('main img[src="x"]').count() == 0
+        assert tab.page.evaluate("window.hacked") is None
+
+
+def test_a_string_cannot_become_markup(tab: Tab) -> None:
+    """The policy holds even where our own code would forget itself."""
+    attempt = """() => {
+        try { document.body.innerHTML = "<b>markup</b>"; return "done"; }
+        catch (error) { return error.name; }
+    }"""
+    assert tab.page.evaluate(attempt) == "TypeError"
+    tab.problems.clear()  # the browser has told the console
+
+
+def test_the_page_of_a_job_tells_it_all(world: World, tab: Tab) -> None:
+    show(tab, world, "job succeeded")
+    page = tab.page
+    table = page.get_by_role("table", name="The network before and after")
+    row = table.get_by_role("row", name=re.compile("^Accuracy"))
+    for text in ("92.60", "10.05", "92.43", "\N{MINUS SIGN}0.17 points", "55.00"):
+        assert text in row.inner_text()
+    assert "\N{MINUS SIGN}50.3" in table.get_by_role("row", name=re.compile("^MACs")).inner_text()
+    assert page.get_by_text("Proven equal").is_visible()
+    assert page.get_by_text("4.8e-16").is_visible()
+    for title in ("Widths", "Saliency curves", "Training", "Files", "Events"):
+        assert page.get_by_role("heading", name=title, exact=True).is_visible()
+    curve = page.get_by_role("img", name=re.compile(r"over 64 filters\. The \d+ below"))
+    assert curve.first.is_visible()
+    page.get_by_text("The same as a table").last.click()
+    rows = page.get_by_role("table", name="Widths and saliencies of every layer")
+    assert rows.get_by_role("row").count() == 1 + 20
+    assert page.get_by_role("button", name="Download model.onnx").is_visible()
+
+
+def test_curves_are_drawn_when_they_come_into_view(world: World, tab: Tab) -> None:
+    show(tab, world, "job succeeded")
+    canvases = tab.page.locator(".layer canvas")
+    before = canvases.count()
+    assert before < 20
+    tab.page.locator(".layer").last.scroll_into_view_if_needed()
+    tab.until(f"document.querySelectorAll('.layer canvas').length > {before}")
+
+
+def test_a_failed_job_says_what_to_do(world: World, tab: Tab) -> None:
+    show(tab, world, "job failed")
+    text = tab.page.locator("main").inner_text()
+    assert "Failed in the stage retrain" in text
+    assert "nan_loss" in text
+    assert "Use a smaller retrain.optimizer.learning_rate." in text
+
+
+def test_a_job_that_is_not_there_is_explained(world: World, open_tab: OpenTab) -> None:
+    with open_tab(world.base, expected=("404",)) as tab:
+        tab.enter(world.key)
+        tab.go("/jobs/job_01JD0000000000000000000000")
+        tab.heading("This page cannot be shown")
+        text = tab.page.get_by_role("alert").inner_text()
+        assert "there is no job" in text
+        assert "not_found" in text
+        assert "belongs to another tenant" in text
+
+
+def test_the_picture_of_a_sweep_has_its_numbers_in_words(world: World, tab: Tab) -> None:
+    show(tab, world, "sweep")
+    picture = tab.page.get_by_role("img", name=re.compile("Accuracy against MACs"))
+    assert "87.50\u00a0% at 50.0\u00a0%" in (picture.get_attribute("aria-label") or "")
+    table = tab.page.get_by_role("table", name="Every point of the sweep")
+    assert table.get_by_role("row").count() == 1 + 3
+
+
+def test_the_keyboard_is_enough(world: World, open_tab: OpenTab) -> None:
+    with open_tab(world.base, viewport=PHONE) as tab:
+        tab.enter(world.key)
+        page = tab.page
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        assert page.url.endswith("#/")  # the fragment is the page's address, and stays
+        menu = page.get_by_role("button", name="Menu")
+        menu.focus()
+        page.keyboard.press("Enter")
+        assert menu.get_attribute("aria-expanded") == "true"
+        page.get_by_role("link", name="Jobs", exact=True).focus()
+        page.keyboard.press("Enter")
+        tab.heading("Jobs")
+        assert page.evaluate("document.activeElement.tagName") == "H1"
+        assert menu.get_attribute("aria-expanded") == "false"
+        assert page.title() == "Jobs · Secateur"
+
+
+def test_a_theme_can_be_chosen_and_lasts(world: World, open_tab: OpenTab) -> None:
+    with open_tab(world.base, color_scheme="light") as tab:
+        tab.enter(world.key)
+        background = "getComputedStyle(document.body).backgroundColor"
+        before = tab.page.evaluate(background)
+        tab.page.get_by_label("Colours").select_option("Dark")
+        dark = tab.page.evaluate(background)
+        assert dark != before
+        tab.page.reload()
+        tab.heading("Overview")
+        assert tab.page.evaluate(background) == dark
+
+
+def test_lists_keep_the_focus_when_they_are_drawn_again(world: World, tab: Tab) -> None:
+    show(tab, world, "jobs")
+    link = tab.page.get_by_role("row").nth(1).get_by_role("link").first
+    link.focus()
+    href = link.get_attribute("href")
+    tab.page.route(re.compile("/v1/jobs"), lambda route: route.fulfill(json=_with_news(route)))
+    tab.until("document.body.innerText.includes('Expired')")
+    assert tab.page.evaluate("document.activeElement.getAttribute('href')") == href
+
+
+def _with_news(route: Any) -> Any:
+    body = route.fetch().json()
+    body["data"][-1]["status"] = "expired"
+    return body
+
+
+def test_what_is_shown_survives_a_service_that_is_away(world: World, open_tab: OpenTab) -> None:
+    with open_tab(world.base, expected=("ERR_INTERNET_DISCONNECTED",)) as tab:
+        tab.enter(world.key)
+        show(tab, world, "queues")
+        tab.context.set_offline(True)
+        banner = tab.page.get_by_text("The service is away. Trying again")
+        banner.wait_for()
+        assert tab.page.get_by_text("Pruning on processors").is_visible()
+        tab.context.set_offline(False)
+        banner.wait_for(state="hidden")
+
+
+def test_what_is_shown_survives_a_database_that_is_away(world: World, open_tab: OpenTab) -> None:
+    with open_tab(world.base, expected=("503",)) as tab:
+        tab.enter(world.key)
+        show(tab, world, "queues")
+        problem = {"title": "Service Unavailable", "detail": "away", "code": "unavailable"}
+        queues = re.compile("/v1/queues")
+        tab.page.route(queues, lambda route: route.fulfill(status=503, json=problem))
+        banner = tab.page.get_by_text("The service is away. Trying again")
+        banner.wait_for()
+        assert tab.page.get_by_text("Pruning on processors").is_visible()
+        tab.page.unroute(queues)
+        banner.wait_for(state="hidden")
+        # A page that has nothing to show yet says what is wrong.
+        tab.page.route(queues, lambda route: route.fulfill(status=503, json=problem))
+        tab.go("/jobs")
+        tab.heading("Jobs")
+        tab.go("/queues")
+        tab.heading("This page cannot be shown")
+        tab.page.unroute(queues)
+        tab.page.get_by_role("button", name="Try again").click()
+        tab.heading("Queue")
+
+
+def test_an_address_that_cannot_be_read_is_no_error(world: World, open_tab: OpenTab) -> None:
+    with open_tab(world.base, expected=("404",)) as tab:
+        tab.enter(world.key)
+        tab.go("/jobs/%E0%A4%A")
+        tab.heading("This page cannot be shown")

@@ -1,0 +1,330 @@
+"""The whole path in a browser, on the real service, and the ways that leave it."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+from tests.chaos.processes import find_part
+from tests.e2e.browser.conftest import OpenTab
+from tests.fixtures.browser import Tab
+from tests.fixtures.service import (
+    Service,
+    images,
+    model_bytes,
+    npz_bytes,
+    serving,
+    trained_model_bytes,
+)
+
+_PATIENCE_MS = 240_000  # for what a worker computes
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(tmp_path_factory.mktemp("browser") / "data") as found:
+        yield found
+
+
+@pytest.fixture
+def tab(service: Service, open_tab: OpenTab) -> Iterator[Tab]:
+    with open_tab(service.url) as found:
+        found.enter(service.key)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    x, y = images()
+    (folder / "small.pt2").write_bytes(trained_model_bytes())
+    (folder / "quadrants.npz").write_bytes(npz_bytes(x=x, y=y))
+    (folder / "garbage.pt2").write_bytes(model_bytes()[:5000])
+    Image.fromarray(x[0]).save(folder / "image.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def things(service: Service, files: Path) -> dict[str, str]:
+    """A model and a data set, for tests that are about something else."""
+    model = service.upload("models", (files / "small.pt2").read_bytes(), name="other")
+    dataset = service.upload("datasets", (files / "quadrants.npz").read_bytes(), filename="d.npz")
+    return {"model": model["id"], "dataset": dataset["id"]}
+
+
+def upload(page: Page, file: Path, name: str | None = None) -> None:
+    page.locator('input[type="file"]').set_input_files(file)
+    if name is not None:
+        page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_role("button", name="Upload", exact=True).click()
+
+
+def state(page: Page, word: str) -> None:
+    """Wait until the job's badge says so."""
+    badge = page.locator(".panel-head .badge", has_text=re.compile(f"^{word}$"))
+    expect(badge).to_be_visible(timeout=_PATIENCE_MS)
+
+
+def test_the_whole_path(service: Service, tab: Tab, files: Path, tmp_path: Path) -> None:
+    """Upload, plan, start, watch, read, download, try an image."""
+    expect(tab.page.get_by_text("Three steps to a smaller network")).to_be_visible()
+    upload_both(tab.page, files)
+    preview = fill_in(tab)
+    tab.page.get_by_role("button", name="Start the job").click()
+    tab.heading("Prune <b>small</b>")
+    watch(tab.page)
+    job = service.get(f"/v1/jobs/{tab.page.url.rpartition('/')[2]}")
+    assert job["config"]["retrain"] == {"epochs": 30, "batch_size": 16}
+    assert_numbers(tab.page, job)
+    summary = job["result"]["summary"]
+    assert preview == f"{100 * summary['retrained']['macs'] / summary['dense']['macs']:.1f}\xa0%"
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("button", name="Download plan.json").click()
+    download.value.save_as(tmp_path / "plan.json")
+    assert json.loads((tmp_path / "plan.json").read_text())["version"] == 1
+    try_an_image(tab, files / "image.png")
+
+
+def test_the_link_that_serve_prints_leads_in(service: Service, open_tab: OpenTab) -> None:
+    (link,) = re.findall(r"Dashboard: (\S+)", service.log.read_text())
+    assert link == f"{service.url}/#key={service.key}"
+    with open_tab(service.url) as tab:
+        tab.page.goto(link)
+        tab.heading("Overview")
+        assert tab.page.url == f"{service.url}/#/"
+
+
+def upload_both(page: Page, files: Path) -> None:
+    page.get_by_role("link", name="Models", exact=True).click()
+    upload(page, files / "small.pt2", "<b>small</b>")
+    expect(page.get_by_text("<b>small</b> is ready")).to_be_visible(timeout=_PATIENCE_MS)
+    page.get_by_role("link", name="Data sets", exact=True).click()
+    upload(page, files / "quadrants.npz")
+    expect(page.get_by_text("quadrants is ready")).to_be_visible(timeout=_PATIENCE_MS)
+
+
+def fill_in(tab: Tab) -> str:
+    """Fill in the form; return the share of MACs that its preview promises."""
+    page = tab.page
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    page.get_by_role("link", name="Start a job").first.click()
+    tab.heading("Start a job")
+    page.get_by_role("button", name="Half the MACs").click()
+    page.get_by_label("Round to").fill("4")
+    page.locator("summary", has_text="Retrain").click()
+    page.get_by_label("Epochs").fill("30")
+    page.get_by_label("Batch size").last.fill("16")
+    page.get_by_text("The config as JSON").click()
+    config = json.loads(page.locator("pre.code").inner_text())
+    assert config == {
+        "selection": {"mode": "budget", "macs": 0.5, "round_to": 4},
+        "retrain": {"epochs": 30, "batch_size": 16},
+    }
+    expect(page.get_by_text("filters go.")).to_be_visible(timeout=_PATIENCE_MS)
+    return page.locator(".aside .card-value").first.inner_text().split("\n")[0]
+
+
+def watch(page: Page) -> None:
+    """See everything come by itself: the page is not loaded again."""
+    state(page, "Running")
+    page.evaluate("window.isTheSame = true")
+    curve = page.get_by_role("img", name=re.compile("Saliency rises from"))
+    expect(curve.first).to_be_visible(timeout=_PATIENCE_MS)
+    expect(page.locator(".stage.is-live")).to_contain_text("Retrain", timeout=_PATIENCE_MS)
+    losses = page.get_by_role("img", name=re.compile("Training loss went from"))
+    expect(losses).to_be_visible(timeout=_PATIENCE_MS)
+    assert page.locator(".badge", has_text="Succeeded").count() == 0
+    state(page, "Succeeded")
+    assert page.evaluate("window.isTheSame") is True
+    expect(losses).to_have_attribute("aria-label", re.compile("30 of 30 epochs"))
+    expect(page.get_by_text("Proven equal")).to_be_visible()
+
+
+def try_an_image(tab: Tab, image: Path) -> None:
+    page = tab.page
+    page.get_by_role("link", name="Try it").last.click()
+    tab.heading("Try it")
+    page.locator('input[type="file"]').set_input_files(image)
+    expect(page.get_by_role("heading", name="Dense", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Pruned", exact=True)).to_be_visible()
+    expect(page.locator(".agreement")).to_contain_text(re.compile("Both say|They differ"))
+    scores = [float(text[:-2]) for text in page.locator(".guesses .number").all_inner_texts()]
+    assert len(scores) == 2 * 4
+    assert sum(scores) == pytest.approx(200, abs=0.5)
+
+
+def assert_numbers(page: Page, job: dict[str, Any]) -> None:
+    """The table says what the API says."""
+    summary = job["result"]["summary"]
+    table = page.get_by_role("table", name="The network before and after")
+    for name, key in (("Parameters", "num_parameters"), ("MACs", "macs")):
+        row = table.get_by_role("row", name=re.compile(f"^{name}")).inner_text()
+        for network in ("dense", "pruned", "retrained"):
+            assert f"{summary[network][key]:,}" in row
+    accuracy = next(
+        metrics["top1"]
+        for metrics in summary["retrained"]["metrics"]
+        if (metrics["split"], metrics["runtime"]) == ("test", "torch")
+    )
+    row = table.get_by_role("row", name=re.compile("^Accuracy")).first.inner_text()
+    assert f"{100 * accuracy:.2f}" in row
+
+
+def test_a_job_is_paused_resumed_and_cancelled(
+    service: Service, tab: Tab, things: dict[str, str]
+) -> None:
+    config = {"retrain": {"epochs": 1000, "batch_size": 4}, "selection": {"round_to": 2}}
+    job_id = service.post_job(**things, config=config)
+    page = tab.page
+    tab.go("/queues")
+    expect(page.get_by_role("table", name="Your jobs in the queue cpu")).to_contain_text(
+        job_id[-6:]
+    )
+    expect(page.get_by_role("table", name="Workers of the queue cpu")).to_contain_text("1 of 1 job")
+    tab.go(f"/jobs/{job_id}")
+    expect(page.locator(".stage.is-live")).to_contain_text("Retrain", timeout=_PATIENCE_MS)
+    page.get_by_role("button", name="Pause").click()
+    state(page, "Paused")
+    page.get_by_role("button", name="Resume").click()
+    state(page, "Running")
+    page.get_by_role("button", name="Cancel").click()
+    state(page, "Cancelled")
+    assert page.get_by_role("button", name="Cancel").count() == 0
+    assert service.get(f"/v1/jobs/{job_id}")["status"] == "cancelled"
+
+
+def test_a_page_that_is_open_goes_on_when_the_api_was_killed(
+    service: Service, open_tab: OpenTab, things: dict[str, str]
+) -> None:
+    """Events come where they broke off, none twice and none left out."""
+    config = {"retrain": {"epochs": 1000, "batch_size": 4}, "selection": {"round_to": 2}}
+    job_id = service.post_job(**things, config=config)
+    with open_tab(service.url, expected=("ERR_", "503")) as tab:
+        tab.enter(service.key)
+        page = tab.page
+        tab.go(f"/jobs/{job_id}")
+        losses = page.get_by_role("img", name=re.compile("Training loss went from"))
+        expect(losses).to_be_visible(timeout=_PATIENCE_MS)
+        assert service.process is not None
+        api = find_part(service.process.pid, "api")
+        assert api is not None
+        before = num_epochs(losses)
+        os.kill(api.pid, signal.SIGKILL)
+        expect(losses).not_to_have_attribute(
+            "aria-label", losses.get_attribute("aria-label") or "", timeout=_PATIENCE_MS
+        )
+        page.wait_for_timeout(2000)
+        page.get_by_role("button", name="Cancel").click()
+        state(page, "Cancelled")
+        after = num_epochs(losses)
+        assert after > before
+        page.locator("summary", has_text="The same as a table").first.click()
+        rows = page.get_by_role("table", name="Training, epoch by epoch").get_by_role("rowheader")
+        assert rows.all_inner_texts() == [str(number) for number in range(1, after + 1)]
+
+
+def num_epochs(losses: Locator) -> int:
+    found = re.search(r"in (\d+) of", losses.get_attribute("aria-label") or "")
+    assert found is not None
+    return int(found[1])
+
+
+def test_a_refused_file_says_why(tab: Tab, files: Path) -> None:
+    tab.go("/models")
+    upload(tab.page, files / "garbage.pt2")
+    expect(tab.page.get_by_text("garbage was refused")).to_be_visible(timeout=_PATIENCE_MS)
+    expect(tab.page.get_by_text("torch.export").first).to_be_visible()
+
+
+def test_what_is_wrong_with_a_config_is_shown_where_it_is_wrong(
+    service: Service, open_tab: OpenTab, things: dict[str, str]
+) -> None:
+    with open_tab(service.url, expected=("422",)) as tab:
+        tab.enter(service.key)
+        page = tab.page
+        tab.go(f"/jobs/new?model={things['model']}")
+        page.locator("summary", has_text="Retrain").click()
+        page.get_by_label("Learning rate").fill("50")
+        error = page.get_by_text("Input should be less than or equal to 10")
+        expect(error.first).to_be_visible(timeout=_PATIENCE_MS)
+        field = page.get_by_label("Learning rate")
+        expect(field).to_have_attribute("aria-invalid", "true")
+        page.locator("summary", has_text="Retrain").click()  # shut away
+        page.get_by_role("button", name="Start the job").click()
+        expect(page.get_by_text("The job was not started").first).to_be_visible()
+        expect(field).to_be_focused()
+        field.fill("0.05")
+        page.get_by_label("Mode", exact=True).first.select_option("budget")
+        one_of = page.get_by_text("exactly one of 'macs', 'params' and 'latency'")
+        expect(one_of.first).to_be_visible(timeout=_PATIENCE_MS)
+        page.get_by_label("Macs").fill("0.5")
+        page.get_by_label("Round to").fill("2")
+        expect(page.get_by_text("filters go.")).to_be_visible(timeout=_PATIENCE_MS)
+        expect(page.locator('[aria-invalid="true"]')).to_have_count(0)
+
+
+def test_only_the_newest_preview_is_asked_for(tab: Tab, things: dict[str, str]) -> None:
+    page = tab.page
+    tab.go(f"/jobs/new?model={things['model']}")
+    tab.heading("Start a job")
+    for steepness in ("1", "1.5", "2", "2.5"):
+        page.get_by_label("Steepness").fill(steepness)
+    expect(page.locator(".aside").get_by_text("filters go.")).to_be_visible(timeout=_PATIENCE_MS)
+    asked = [
+        request.post_data_json["config"]
+        for request in tab.requests
+        if "jobs:plan" in request.url and request.post_data_json
+    ]
+    assert len(asked) <= 2  # the page's first, if it was slower than the typing, and the last
+    assert asked[-1] == {"selection": {"steepness": 2.5}}
+
+
+def test_a_job_is_run_again_with_changes(
+    service: Service, tab: Tab, things: dict[str, str]
+) -> None:
+    config = {
+        "selection": {"mode": "ratio", "ratio": 0.25, "layers": {"conv1*": {"ratio": 0.5}}},
+        "retrain": {"epochs": 0},
+    }
+    job_id = service.post_job(**things, config=config)
+    page = tab.page
+    tab.go(f"/jobs/{job_id}")
+    page.get_by_role("link", name="Run again with changes").click()
+    tab.heading("Start a job")
+    expect(page.get_by_label("Ratio", exact=True).first).to_have_value("0.25")
+    expect(page.get_by_label("Which (glob)")).to_have_value("conv1*")
+    page.get_by_role("button", name="Start the job").click()
+    page.wait_for_url(re.compile(r"/jobs/job_"))
+    again = page.url.rpartition("/")[2]
+    assert again != job_id
+    found = service.get(f"/v1/jobs/{again}")
+    assert found["config"] == config
+    assert (found["model"], found["dataset"]) == (things["model"], things["dataset"])
+
+
+def test_a_sweep_is_started_and_drawn(tab: Tab, things: dict[str, str]) -> None:
+    page = tab.page
+    tab.go(f"/sweeps/new?model={things['model']}")
+    tab.heading("Start a sweep")
+    page.get_by_role("button", name="Remove part 2").click()
+    page.get_by_label("Values of part 1").fill("0.8, 0.6")
+    expect(page.get_by_text("2 jobs in all.")).to_be_visible()
+    page.locator("summary", has_text="Selection").click()
+    page.get_by_label("Round to").fill("1")
+    page.locator("summary", has_text="Retrain").click()
+    page.get_by_label("Epochs").fill("1")
+    page.get_by_role("button", name="Start the sweep").click()
+    tab.heading("Sweep")
+    picture = page.get_by_role("img", name=re.compile("against MACs"))
+    expect(picture).to_be_visible(timeout=_PATIENCE_MS)
+    state(page, "Succeeded")
+    expect(
+        page.get_by_role("table", name="Every point of the sweep").get_by_role("row")
+    ).to_have_count(3)

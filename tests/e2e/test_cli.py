@@ -1,0 +1,200 @@
+"""The command line against the service as a user starts it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.fixtures.service import Service, images, npz_bytes, serving, trained_model_bytes
+
+COMMAND = Path(sys.executable).with_name("secateur")
+FAST = ("--epochs", "1", "--set", "/retrain/batch_size=32", "--round-to", "4")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """It runs in a folder of the user's, without options."""
+    with serving(tmp_path_factory.mktemp("cli") / ".secateur") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def folder(service: Service) -> Path:
+    """The folder, with files to work on."""
+    folder = service.folder.parent
+    x, y = images()
+    (folder / "model.pt2").write_bytes(trained_model_bytes())
+    (folder / "data.npz").write_bytes(npz_bytes(x=x, y=y))
+    Image.fromarray(x[0]).save(folder / "image.png")
+    return folder
+
+
+def run(
+    folder: Path, *arguments: object, code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if "SECATEUR" not in name}
+    done = subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        cwd=folder,
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def as_json(folder: Path, *arguments: object, code: int = 0) -> Any:
+    return json.loads(run(folder, *arguments, "--json", code=code).stdout)
+
+
+@pytest.fixture(scope="module")
+def job(folder: Path) -> str:
+    """From nothing to a pruned model: neither a URL nor a key is named anywhere."""
+    pushed = run(folder, "push", "model.pt2", "--name", "net")
+    model = pushed.stdout.strip()
+    assert model.startswith("mdl_")
+    assert "net version 1 is ready" in pushed.stderr
+    done = run(folder, "prune", model, "data.npz", "--macs", 0.5, *FAST, "--wait")
+    job = done.stdout.strip()
+    assert job.startswith("job_"), "a script gets the id alone"
+    for words in ("epoch 1/1", "retrain", "top1 (test)", "latency p50, batch 1"):
+        assert words in done.stderr
+    return job
+
+
+def test_what_was_made_is_pulled_and_whole(folder: Path, job: str) -> None:
+    done = run(folder, "pull", job, "--out", "pruned")
+    names = {Path(line).name for line in done.stdout.splitlines()}
+    manifest = json.loads((folder / "pruned" / "manifest.json").read_text())
+    assert names == {*manifest["files"], "manifest.json"}
+    again = run(folder, "pull", "latest", "--out", "pruned", "--only", "plan.json")
+    assert again.stdout == "pruned/plan.json\n"
+    (folder / "pruned" / "plan.json").write_text("mine")
+    kept = run(folder, "pull", job, "--out", "pruned", "--only", "plan.json", code=1)
+    assert "with other bytes" in kept.stderr
+    run(folder, "pull", job, "--out", "pruned", "--only", "plan.json", "--force")
+    assert json.loads((folder / "pruned" / "plan.json").read_text())["fingerprint"]
+
+
+def test_images_and_arrays_are_answered(folder: Path, job: str) -> None:
+    (answer,) = as_json(folder, "infer", job, "image.png", "--top-k", 1)
+    assert answer["file"] == "image.png"
+    assert answer["labels"][0]["label"] == str(images()[1][0])
+    assert answer["labels"][0]["label"] in run(folder, "infer", "latest", "image.png").stdout
+    x = (images(3)[0][:, None] / 255).astype(np.float32)
+    np.save(folder / "x.npy", x)
+    np.savez(folder / "x.npz", input=x)
+    outputs = np.array(as_json(folder, "infer", "net", "x.npy")["outputs"])
+    run(folder, "infer", "net", "x.npy", "--out", "y.npy")
+    run(folder, "infer", "net", "x.npz", "--out", "y.npz")
+    y = np.load(folder / "y.npy")
+    assert np.allclose(y, outputs)
+    named = np.load(folder / "y.npz")
+    assert [np.array_equal(named[name], y) for name in named.files] == [True]
+    base = as_json(folder, "infer", "net", "x.npy", "--base")["outputs"]
+    assert not np.allclose(base, outputs)
+    assert "float32, (3, 4)" in run(folder, "infer", "net", "x.npy").stdout
+
+
+def test_things_are_listed_shown_and_watched(folder: Path, job: str) -> None:
+    assert job in run(folder, "jobs").stdout
+    assert as_json(folder, "jobs", "--limit", 1)[0]["id"] == job
+    shown = as_json(folder, "jobs", "show", "latest")
+    assert shown["result"]["summary"]["retrained"]["macs"] > 0
+    watched = run(folder, "watch", job)
+    assert "top1 (test)" in watched.stdout
+    models = as_json(folder, "models")
+    assert {"net"} <= {model["name"] for model in models}
+    assert models[0]["id"] in run(folder, "models", "show", models[0]["id"]).stdout
+    report = run(folder, "models", "show", models[-1]["id"], "--report").stdout
+    assert json.loads(report)["groups"]
+    data = as_json(folder, "datasets")[0]
+    assert "640" in run(folder, "datasets", "show", data["id"]).stdout
+    pushed = run(folder, "push", "data.npz", "--name", "spare").stdout.strip()
+    assert "deleted" in run(folder, "datasets", "delete", pushed).stderr
+    run(folder, "datasets", "show", pushed, code=1)
+
+
+def test_a_plan_prunes_nothing(folder: Path, job: str) -> None:
+    model = as_json(folder, "jobs", "show", job)["model"]
+    plan = as_json(folder, "prune", model, "--macs", 0.5, "--plan")
+    assert plan["pruned"]["macs"] <= 0.5 * plan["dense"]["macs"]
+    assert "MACs" in run(folder, "prune", model, "--macs", 0.5, "--plan").stdout
+    assert as_json(folder, "jobs", "--limit", 1)[0]["id"] == job
+
+
+def test_a_sweep_ends_with_a_table(folder: Path, job: str) -> None:
+    model = as_json(folder, "jobs", "show", job)["model"]
+    config = {"selection": {"mode": "budget", "round_to": 1}, "retrain": {"epochs": 0}}
+    (folder / "config.json").write_text(json.dumps(config))
+    options = ("--config", "config.json", "--grid", "/selection/macs=0.8,0.4")
+    picture = folder / "pareto.svg"
+    done = run(folder, "sweep", model, "data.npz", *options, "--wait", "--picture", picture)
+    sweep = done.stdout.strip()
+    assert "/selection/macs=0.4" in done.stderr
+    assert picture.read_bytes().startswith(b"<?xml")
+    table = as_json(folder, "sweep", sweep)["table"]
+    assert [row["point"] for row in table] == [{"/selection/macs": 0.8}, {"/selection/macs": 0.4}]
+    assert "mdl_" in run(folder, "sweep", sweep).stdout
+
+
+def test_exit_codes_are_those_that_are_documented(folder: Path, job: str) -> None:
+    model = as_json(folder, "jobs", "show", job)["model"]
+    failed = run(folder, "prune", model, "--macs", 0.0001, "--wait", code=1)
+    assert "[plan_impossible" in failed.stderr
+    assert failed.stdout.startswith("job_")
+    assert "plan_impossible" in run(folder, "jobs", "show", "latest").stdout
+    run(folder, "watch", "job_none", code=1)
+    assert "SECATEUR_KEY" in run(folder, "jobs", code=4, SECATEUR_KEY="sec_a_b").stderr
+    run(folder, "jobs", code=3, SECATEUR_URL="http://127.0.0.1:9")
+    run(folder, "prune", model, "--macs", 0.5, "--params", 0.5, code=2)
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+    for code in (0, 1, 2, 3, 4, 130):
+        assert f"| `{code}` |" in page
+
+
+def test_a_job_that_is_watched_goes_on_after_ctrl_c(folder: Path, job: str) -> None:
+    model = as_json(folder, "jobs", "show", job)["model"]
+    command = [COMMAND, "prune", model, "data.npz", "--set", "/retrain/epochs=1000", "--wait"]
+    with subprocess.Popen(
+        [*command, "--set", "/retrain/batch_size=4", "--round-to", "2"],
+        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        posted = process.stdout.readline().strip()
+        end = time.monotonic() + 60
+        while as_json(folder, "jobs", "show", posted)["stage"] != "retrain":
+            assert time.monotonic() < end
+            time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"secateur watch {posted}" in stderr
+    assert as_json(folder, "jobs", "pause", posted)["status"] in {"pausing", "paused"}
+    while as_json(folder, "jobs", "show", posted)["status"] != "paused":
+        time.sleep(0.5)
+    assert as_json(folder, "jobs", "resume", posted)["status"] in {"queued", "running"}
+    assert as_json(folder, "jobs", "cancel", posted)["status"] in {"cancelling", "cancelled"}
+
+
+def test_the_doctor_finds_the_service_and_its_parts_well(service: Service, folder: Path) -> None:
+    findings = {row["name"]: row for row in as_json(folder, "doctor")}
+    assert {name for name, row in findings.items() if row["status"] == "fail"} == set()
+    assert "answers at" in findings["queue"]["detail"]
+    assert "takes, gives and removes" in findings["store"]["detail"]
+    assert service.url in findings["service"]["detail"]
+    assert "tenant default" in findings["key"]["detail"]
+    done = run(folder, "doctor", "--key", "sec_a_b", code=1)
+    assert "secateur keys create" in done.stdout

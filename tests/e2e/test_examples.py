@@ -1,0 +1,179 @@
+"""The examples, as a user runs them, on something small and against the real service."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examples.packages import EFFICIENTNET_LITE0, FACENET, DataUnavailableError, Package, wheel
+from tests.fixtures.pages import read_page
+from tests.fixtures.service import Service, images, npz_bytes, serving, trained_model_bytes
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = "client demo detector efficientnet_lite0 export_model notebook train_resnet20".split()
+SECONDS = 900
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with serving(tmp_path_factory.mktemp("service") / "data") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images as a user has them."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for number in range(64):
+        pixels = random.integers(0, 256, (4, 4, 3)).astype(np.uint8)
+        Image.fromarray(pixels).resize((40, 40)).save(folder / f"{number}.png")
+    return folder
+
+
+def run(
+    command: list[str], folder: Path, service: Service | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "MPLBACKEND": "agg", "COLUMNS": "200", **environment}
+    if service is not None:
+        variables |= {"SECATEUR_URL": service.url, "SECATEUR_KEY": service.key}
+    return subprocess.run(
+        command, cwd=folder, env=variables, capture_output=True, text=True, timeout=SECONDS,
+        check=False,
+    )  # fmt: skip
+
+
+def example(name: str, folder: Path, service: Service, *arguments: object) -> str:
+    """Run an example in the repository's root and return what it printed; its files go to out."""
+    command = [sys.executable, "-m", f"examples.{name}", "--out", str(folder / "out")]
+    done = run([*command, *map(str, arguments)], ROOT, service)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def needs(package: Package) -> None:
+    try:
+        wheel(package).close()
+    except DataUnavailableError as error:
+        if "CI" in os.environ:
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def small_files(tmp_path: Path) -> Path:
+    x, y = images()
+    (tmp_path / "model.pt2").write_bytes(trained_model_bytes())
+    (tmp_path / "my data.npz").write_bytes(npz_bytes(x=x, y=y))
+    Image.fromarray(x[0]).save(tmp_path / "image.png")
+    return tmp_path
+
+
+def curl(folder: Path, service: Service, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [str(ROOT / "examples" / "curl.sh"), "model.pt2", "my data.npz", "image.png", "out"]
+    return run(command, folder, service, **environment)
+
+
+def test_curl_goes_the_whole_path(service: Service, small_files: Path) -> None:
+    config = (
+        '{"selection": {"mode": "budget", "macs": 0.6, "round_to": 1}, "retrain": {"epochs": 1}}'
+    )
+    done = curl(small_files, service, CONFIG=config, PREPROCESS='{"mean": [0.1], "std": [0.9]}')
+    assert done.returncode == 0, done.stderr
+    assert "succeeded package" in done.stdout
+    assert "base says: " in done.stdout
+    assert "pruned says: " in done.stdout
+    out = small_files / "out"
+    assert {"model.onnx", "pruned.pt2", "report.html", "manifest.json"} <= {
+        path.name for path in out.iterdir()
+    }
+    read_page((out / "report.html").read_text())
+
+
+def test_curl_shows_what_the_service_says(service: Service, small_files: Path) -> None:
+    done = curl(small_files, service, CONFIG='{"selection": {"mode": "budgt"}}')
+    assert done.returncode == 1
+    assert "'budgt' found using 'mode'" in done.stderr
+    done = curl(small_files, service, CONFIG='{"selection": {"mode": "budget", "macs": 0.0001}}')
+    assert done.returncode == 1
+    assert "plan_impossible" in done.stderr
+
+
+def test_the_notebook_prunes_and_draws(service: Service, tmp_path: Path) -> None:
+    printed = example("notebook", tmp_path, service, "--num-images", 256, "--epochs", 1)
+    assert "epoch 1: validation" in printed
+    assert "the two agree on" in printed
+    for name in ("saliency", "retraining", "answers"):
+        with Image.open(tmp_path / "out" / f"{name}.png") as picture:
+            assert picture.width > 800
+
+
+def test_a_detector_of_ones_own_keeps_both_outputs(service: Service, tmp_path: Path) -> None:
+    options = ("--network", "own", "--steps", 150, "--epochs", 4)
+    printed = example("detector", tmp_path, service, *options)
+    assert "boxes: " in printed
+    assert "scores: " in printed
+    assert printed.count("on shapes that are known") == 2
+    boxes = float(printed.split("boxes: ")[1].split("%")[0])
+    assert boxes < 15
+    read_page((tmp_path / "out" / "report.html").read_text())
+
+
+def test_mtcnn_is_pruned_with_ones_own_images(
+    service: Service, tmp_path: Path, pictures: Path
+) -> None:
+    needs(FACENET)
+    printed = example("detector", tmp_path, service, "--images", pictures, "--epochs", 1)
+    assert "mtcnn-rnet, 50% of the MACs" in printed
+    assert "the same best class for" in printed
+
+
+def test_efficientnet_is_pruned_with_ones_own_images(
+    service: Service, tmp_path: Path, pictures: Path
+) -> None:
+    needs(EFFICIENTNET_LITE0)
+    size = ("--image-size", 32, "--batch-size", 8, "--epochs", 1, "--learning-rate", 0.001)
+    printed = example("efficientnet_lite0", tmp_path, service, "--images", pictures, *size)
+    assert "EfficientNet-Lite0, 32 pixels, 50% of the MACs" in printed
+    assert (tmp_path / "out" / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_says_what_it_needs(name: str) -> None:
+    done = run([sys.executable, "-m", f"examples.{name}", "--help"], ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_curl_says_what_it_needs(tmp_path: Path) -> None:
+    script = str(ROOT / "examples" / "curl.sh")
+    assert "Needs curl" in run([script, "--help"], tmp_path).stdout
+    done = run([script, "model.pt2"], tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    done = run([script, "a", "b", "c"], tmp_path, SECATEUR_KEY="")
+    assert done.returncode == 2
+    assert "SECATEUR_KEY is not set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("detector", ["--network", "own", "--steps", "1"]), ("efficientnet_lite0", ["--images", "."])],
+)
+def test_without_a_service_it_is_said_in_a_line(
+    name: str, options: list[str], tmp_path: Path, pictures: Path
+) -> None:
+    if name == "efficientnet_lite0":
+        needs(EFFICIENTNET_LITE0)
+        options = ["--images", str(pictures), "--image-size", "32"]
+    nowhere = {"SECATEUR_URL": "http://127.0.0.1:9", "SECATEUR_KEY": "sec_x"}
+    command = [sys.executable, "-m", f"examples.{name}", "--out", str(tmp_path), *options]
+    done = run(command, ROOT, **nowhere)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(f"{name}: ")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,164 @@
+"""What the command line says of itself, and how it ends without a service."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from app.cli.commands.demo import find_examples
+from app.cli.commands.sweep import parse_grid
+from app.cli.config import make_config, parse_setting, selection_of
+from app.cli.main import COMMANDS, app
+
+COMMAND = Path(sys.executable).with_name("secateur")
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No service of this folder, and none of the environment."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("SECATEUR_URL", "SECATEUR_KEY", "SECATEUR_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_what_the_list_says(name: str) -> None:
+    lazy = COMMANDS[name]
+    command = typer.main.get_command(importlib.import_module(lazy.module).app)
+    assert (command.help or "").splitlines()[0] == lazy.help
+    shown = run(name, "--help")
+    assert shown.exit_code == 0, shown.output
+    assert "--install-completion" not in shown.output
+
+
+def test_the_list_is_shown_without_arguments() -> None:
+    shown = run().output
+    for name in ("serve", "demo", "push", "prune", "watch", "pull", "infer", "sweep", "doctor"):
+        assert f" {name} " in shown
+
+
+def test_a_typing_error_is_met_with_a_suggestion() -> None:
+    found = run("prunne")
+    assert (found.exit_code, "prune" in found.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("jobs", "--url", NOWHERE), 3, "cannot be reached"),
+        (("jobs", "--url", "nonsense"), 2, "no URL"),
+        (("jobs", "--url", NOWHERE, "--key", "a b"), 2, "copy it again"),
+        (("push", "nothing.pt2", "--url", NOWHERE), 1, "neither an id nor a file"),
+        (("push", "nothing.pt2", "--preprocess", "{}"), 2, "--preprocess is for samples"),
+        (("push", "data.npz", "--preprocess", "{"), 2, "not JSON"),
+        (("push", "data.npz", "--preprocess", "missing.json"), 2, "No such file"),
+        (("prune", "mdl_1", "--macs", "0.5", "--ratio", "0.5"), 2, "exclude each other"),
+        (("prune", "mdl_1", "--plan", "--wait"), 2, "posts no job"),
+        (("prune", "mdl_1", "--set", "macs=1"), 2, "no setting such as"),
+        (("sweep", "mdl_1"), 2, "--grid"),
+        (("sweep", "swp_1", "--grid", "/a=1"), 2, "alone"),
+        (("infer", "net", "a.npy", "b.png"), 2, "one file of arrays"),
+        (("infer", "net", "a.png", "--out", "y.npy"), 2, "images give labels"),
+        (("infer", "net", "missing.npy", "--url", NOWHERE), 1, "missing.npy"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_its_own_code(
+    arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    found = run(*arguments)
+    assert found.exit_code == code, found.output
+    assert words in " ".join(found.stderr.replace("│", " ").split())
+    assert found.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"macs": 0.5}, {"selection.mode": "budget", "selection.macs": 0.5}),
+        ({"ratio": 0.3}, {"selection.mode": "ratio", "selection.ratio": 0.3}),
+        ({"max_drop": 0.01}, {"selection.mode": "accuracy", "selection.max_drop": 0.01}),
+        ({"steepness": 2.0}, {"selection.mode": "steepness", "selection.steepness": 2.0}),
+        ({}, {}),
+    ],
+)
+def test_the_mode_follows_from_the_share(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert selection_of({"params": None, **given}) == expected
+
+
+def test_options_go_before_the_file_and_settings_before_all() -> None:
+    base = {"selection": {"mode": "budget", "macs": 0.9, "round_to": 8}, "seed": 1}
+    config = make_config(
+        base,
+        {"selection.macs": 0.5, "retrain.epochs": None, "criterion.kind": "l2"},
+        ["/retrain/optimizer/kind=adamw", "/selection/round_to=16", "/seed=2"],
+    )
+    assert config == {
+        "selection": {"mode": "budget", "macs": 0.5, "round_to": 16},
+        "criterion": {"kind": "l2"},
+        "retrain": {"optimizer": {"kind": "adamw"}},
+        "seed": 2,
+    }
+    assert base["seed"] == 1, "what was passed is left as it was"
+    with pytest.raises(typer.BadParameter, match="has no members"):
+        make_config({"seed": 1}, {}, ["/seed/x=1"])
+
+
+def test_values_are_json_or_text() -> None:
+    assert parse_setting("/a/b=0.5") == ("/a/b", 0.5)
+    assert parse_setting("/a=b=c") == ("/a", "b=c")
+    assert parse_grid("/selection/macs=0.5,0.25") == ("/selection/macs", [0.5, 0.25])
+    assert parse_grid("/criterion/kind=l1,taylor") == ("/criterion/kind", ["l1", "taylor"])
+    assert parse_grid('/selection/exclude=[["a,b"], []]') == (
+        "/selection/exclude",
+        [["a,b"], []],
+    )
+
+
+def test_the_demo_is_found_in_a_checkout_and_beside_an_installation(tmp_path: Path) -> None:
+    found = find_examples()
+    assert found is not None
+    assert (found / "examples" / "weights").is_dir()
+    shared = tmp_path / "examples"
+    shared.mkdir()
+    assert find_examples((tmp_path,)) is None
+    (shared / "demo.py").touch()
+    assert find_examples((tmp_path / "no", tmp_path)) == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("secateur pu", "push pull"), ("secateur prune --ma", "--macs --max-drop")],
+)
+def test_the_shell_completes_commands_and_options(words: str, completed: str) -> None:
+    done = subprocess.run(
+        [COMMAND],
+        env={
+            **os.environ,
+            "_SECATEUR_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert set(completed.split()) <= set(done.stdout.split()), done
+
+
+def test_errors_in_json_mode_leave_standard_output_empty() -> None:
+    found = run("models", "--json", "--url", NOWHERE)
+    assert (found.exit_code, found.stdout) == (3, "")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(found.stderr)

@@ -1,0 +1,102 @@
+"""What the doctor finds, and what it says to do; nothing is changed by looking."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.cli.doctor import database, disk, run_checks, versions
+from app.cli.doctor.finding import Finding, Status
+from app.cli.main import app
+from app.contracts.database import create_database
+from app.contracts.migrations import upgrade
+from app.contracts.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("SECATEUR_URL", "SECATEUR_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SECATEUR_DATA_DIR", str(tmp_path / "data"))
+
+
+def doctor(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["doctor", *arguments], catch_exceptions=False)
+
+
+def found(result: Result) -> dict[str, Finding]:
+    return {row["name"]: Finding(**row) for row in json.loads(result.stdout)}
+
+
+def test_a_machine_that_is_fine_is_said_to_be(tmp_path: Path) -> None:
+    result = doctor("--json")
+    findings = found(result)
+    assert {name: f.detail for name, f in findings.items() if f.status == Status.FAIL} == {}
+    assert result.exit_code == 0
+    names = {"python", "packages", "worker", "settings", "cores", "torch", "queue", "database"}
+    assert names | {"store", "disk", "service"} <= set(findings)
+    assert not (tmp_path / "data").exists(), "nothing is made by looking"
+
+
+def test_every_failure_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name, value in {
+        "WORKER__DEVICE": "cuda",
+        "INFERENCE__PROVIDER": "cuda",
+        "QUEUE__URL": "redis://:hidden@127.0.0.1:9/0",
+        "DATABASE__URL": "postgresql://user:hidden@127.0.0.1:9/x",
+        "STORAGE__URL": f"file://{tmp_path}/file/objects",
+        "URL": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(f"SECATEUR_{name}", value)
+    (tmp_path / "file").touch()
+    (tmp_path / "file").chmod(0o600)
+    result = doctor()
+    assert result.exit_code == 1
+    assert "hidden" not in result.stdout
+    failed = {f.name: f for f in run_checks(None, None) if f.status is Status.FAIL}
+    assert set(failed) == {"torch", "gpus", "onnxruntime", "queue", "database", "service"}
+    assert all(f.advice for f in failed.values())
+    for words in ("secateur serve", "SECATEUR_QUEUE__URL", "SECATEUR_DATABASE__URL", "nvidia-smi"):
+        assert words in result.stdout
+
+
+def test_a_setting_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECATEUR_WORKR__DEVICE", "cpu")
+    finding = found(doctor("--json"))["settings"]
+    assert (finding.status, "SECATEUR_WORKR__DEVICE" in finding.detail) == (Status.FAIL, True)
+
+
+def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    engine = create_database(settings.database_url)
+    upgrade(engine, "0003")
+    (old,) = database.check_database(settings)
+    assert (old.status, "revision 0003" in old.detail) == (Status.FAIL, True)
+    assert "secateur migrate" in old.advice
+    upgrade(engine)
+    engine.dispose()
+    (new,) = database.check_database(settings)
+    assert new.status is Status.OK
+    sqlite3.connect(tmp_path / "secateur.db").close()
+
+
+def test_little_room_is_told(tmp_path: Path) -> None:
+    limits = {"dataset_bytes": 2**60}
+    (finding,) = disk.check_disk(Settings(data_dir=tmp_path, limits=limits))  # type: ignore[arg-type]
+    assert (finding.status, "DATASET_BYTES" in finding.advice) == (Status.NOTE, True)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (finding,) = disk.check_disk(Settings(data_dir=tmp_path / "file"))
+    assert (finding.status, "cannot be written" in finding.detail) == (Status.FAIL, True)
+
+
+def test_requirements_are_read_with_their_markers() -> None:
+    findings = {f.name: f for f in versions.check_versions()}
+    assert findings["packages"].status is Status.OK
+    assert "torch" in findings["worker"].detail

@@ -1,0 +1,105 @@
+"""Uploads: read as they are sent, under one key, with a digest that is checked at both ends."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from secateur.core.requests import FileBody, read_file
+from secateur.core.targets import job_body
+from secateur.core.uploads import dataset_query, push_model
+from secateur.errors import (
+    FileChangedError,
+    ModelRejectedError,
+    SecateurError,
+    WaitTimeoutError,
+)
+from secateur.types import Model
+from tests.unit.client.script import ARRIVED, CONTEXT, Script, model, ok
+
+BYTES = bytes(range(256)) * 10_000
+SHA256 = hashlib.sha256(BYTES)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    found = tmp_path / "net.pt2"
+    found.write_bytes(BYTES)
+    return found
+
+
+def answer(**changes: object) -> dict[str, object]:
+    return model(sha256=SHA256.hexdigest(), **changes)
+
+
+def test_an_upload_that_is_lost_is_sent_again_under_the_same_key(path: Path) -> None:
+    script = Script([ARRIVED, ok(answer(status="validating"), 201), ok(answer())])
+    found = script.run(push_model(CONTEXT, path, {"name": "net"}, None, None))
+    assert found.status == "ready"
+    first, second, poll = script.requests
+    assert first.headers == second.headers
+    assert first.query == {"filename": "net.pt2", "name": "net"}
+    digest = base64.b64encode(SHA256.digest()).decode()
+    assert first.headers["content-digest"] == f"sha-256=:{digest}:"
+    assert poll.path == "/v1/models/mdl_1"
+    assert isinstance(first.body, FileBody)
+    assert b"".join(first.body.chunks()) == BYTES
+    assert b"".join(second.body.chunks()) == BYTES, "the second try begins at the beginning"  # type: ignore[union-attr]
+
+
+def test_a_file_that_changes_meanwhile_is_an_error(path: Path) -> None:
+    body = read_file(path, None)
+    path.write_bytes(BYTES[:1000])
+    with pytest.raises(FileChangedError, match="became shorter"):
+        b"".join(body.chunks())
+    script = Script([ok(model(sha256="0" * 64), 201)])
+    with pytest.raises(FileChangedError, match="other bytes at the service"):
+        script.run(push_model(CONTEXT, path, {}, None, None))
+
+
+def test_a_rejected_model_says_why(path: Path) -> None:
+    error = {"code": "unsupported_op", "message": "aten.foo", "hint": "Do without."}
+    script = Script([ok(answer(status="rejected", error=error), 201)])
+    with pytest.raises(ModelRejectedError, match=r"mdl_1 was rejected: aten\.foo") as caught:
+        script.run(push_model(CONTEXT, path, {}, None, None))
+    assert "Do without." in str(caught.value)
+    assert caught.value.model.error is not None
+
+
+def test_an_intake_is_waited_for_only_so_long(path: Path) -> None:
+    script = Script([ok(answer(status="validating"), 201)])
+    with pytest.raises(WaitTimeoutError, match=r"mdl_1 was not done after 0\.01 s"):
+        script.run(push_model(CONTEXT, path, {}, None, 0.01))
+
+
+def test_ids_are_taken_as_they_are_and_files_are_uploaded(path: Path) -> None:
+    known = Model.model_validate(model())
+    for given in (known, "mdl_1"):
+        script = Script([])
+        body = script.run(job_body(CONTEXT, given, "ds_1", {"config": {}}, None, None))
+        assert body == {"model": "mdl_1", "dataset": "ds_1", "config": {}}
+    script = Script([ok(answer(), 201)])
+    body = script.run(job_body(CONTEXT, str(path), None, {}, None, None))
+    assert body == {"model": "mdl_1", "dataset": None}
+
+
+@pytest.mark.parametrize(
+    ("data", "preprocess", "words"),
+    [
+        ("nothing.npz", None, "neither an id"),
+        ("ds_1", {}, "has its own"),
+        (None, {}, "has its own"),
+    ],
+)
+def test_what_cannot_be_meant_is_said(
+    data: str | None, preprocess: dict[str, object] | None, words: str
+) -> None:
+    with pytest.raises(SecateurError, match=words):
+        Script([]).run(job_body(CONTEXT, "mdl_1", data, {}, preprocess, None))
+
+
+def test_preprocessing_travels_as_json() -> None:
+    query = dataset_query(None, {"mean": (0.5,), "std": (0.5,)})
+    assert json.loads(query["preprocess"]) == {"mean": [0.5], "std": [0.5]}

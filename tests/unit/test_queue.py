@@ -1,0 +1,10 @@
+import pytest
+
+from app.queue import CeleryJobQueue
+
+
+@pytest.mark.timeout(5)  # it waited 6 s for each ring
+def test_a_queue_that_is_away_holds_nobody_up() -> None:
+    queue = CeleryJobQueue("redis+socket:///nowhere/at/all.sock")
+    for _ in range(3):
+        queue.ring("job_1", "cpu")

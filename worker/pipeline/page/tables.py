@@ -1,0 +1,191 @@
+"""The report's tables: rows of text, and shares that are drawn as bars beside it."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.contracts.report import MetricsReport, Report
+from app.contracts.spec import PruneConfig
+from worker.pipeline.page import formats, names
+from worker.pipeline.page.words import metric_change, metric_value, pick
+
+_METRICS = ("top1", "top5", "macro_f1", "mean_error", "agreement", "output_error", "loss")
+_SPLITS = ("test", "validation")
+_MOST_FROZEN = 100
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: its heading, its cells, and whether it is the one that counts."""
+
+    name: str
+    cells: tuple[str, ...]
+    is_main: bool = False
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number of the verdict.
+
+    Attributes:
+        name: What it is of.
+        value: The pruned network's.
+        before: The dense network's, with what changed.
+        share: Of the dense network's, for a bar; None without one.
+    """
+
+    name: str
+    value: str
+    before: str
+    share: float | None = None
+
+
+def tiles(report: Report) -> list[Tile]:
+    """Return the verdict's numbers, the metric first."""
+    dense, after = report.dense, report.retrained
+    found = []
+    before, now = pick(dense.metrics), pick(after.metrics)
+    if report.metric is not None and before is not None and now is not None:
+        old, new = before.value(report.metric), now.value(report.metric)
+        change = metric_change(report.metric, old, new)
+        base = f"dense {metric_value(report.metric, old)}, {change}"
+        if report.metric == "agreement":
+            base = f"of {formats.count(now.num_samples)} {now.split} samples"
+        name = names.capital(names.METRICS[report.metric])
+        found.append(Tile(name, metric_value(report.metric, new), base))
+    found += [
+        _cost("Work (MACs)", dense.macs, after.macs, formats.short),
+        _cost("Parameters", dense.num_parameters, after.num_parameters, formats.short),
+        _cost("ONNX file", dense.file_bytes, after.file_bytes, formats.size),
+    ]
+    pairs = zip(dense.latency_seconds[:1], after.latency_seconds[:1], strict=True)
+    for a, b in pairs:
+        found.append(_cost(f"Latency, batch {b.batch_size}", a.p50, b.p50, formats.seconds))
+    return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every network's metrics on one split."""
+
+    split: str
+    num_samples: int
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def comparisons(report: Report) -> list[Comparison]:
+    """Return the metrics of before and after, the split that counts first.
+
+    Baselines have columns of their own, and so has the file that is served.
+    """
+    stages = [
+        ("dense", report.dense.metrics),
+        ("pruned", report.pruned.metrics),
+        ("recalibrated", report.recalibrated_metrics),
+        ("retrained", report.retrained.metrics),
+    ]
+    stages += [(names.BASELINES[b.kind], b.metrics) for b in report.baselines]
+    found = []
+    for split in _SPLITS:
+        columns = [_on(metrics, split, "torch") for _, metrics in stages]
+        columns.append(_on(report.retrained.metrics, split, "onnxruntime"))
+        num_samples = next((m.num_samples for m in columns if m is not None), 0)
+        if num_samples:
+            rows = [_metric_row(report.metric, metric, columns) for metric in _METRICS]
+            titles = (*(name for name, _ in stages), "as served")
+            kept = tuple(row for row in rows if row is not None)
+            found.append(Comparison(split, num_samples, titles, kept))
+    return found
+
+
+def costs(report: Report) -> list[Row]:
+    """Return what the networks cost: dense, pruned, and the share that is left."""
+    dense, after = report.dense, report.retrained
+    rows = [
+        _cost_row("Multiply-accumulates of one sample", dense.macs, after.macs, formats.count),
+        _cost_row("Parameters", dense.num_parameters, after.num_parameters, formats.count),
+        _cost_row("ONNX file, bytes", dense.file_bytes, after.file_bytes, formats.count),
+    ]
+    for a, b in zip(dense.latency_seconds, after.latency_seconds, strict=True):
+        where = f"batch {a.batch_size}, {a.num_threads} thread{'' if a.num_threads == 1 else 's'}"
+        rows.append(_cost_row(f"Latency, {where}: median", a.p50, b.p50, formats.seconds))
+        rows.append(_cost_row("95th percentile", a.p95, b.p95, formats.seconds))
+    return rows
+
+
+def standard_error(report: Report) -> str | None:
+    """Return how precise the share that counts is; None where it is no share of samples."""
+    found = pick(report.retrained.metrics)
+    if report.metric not in names.PROPORTIONS or found is None:
+        return None
+    share = found.value(report.metric)
+    if share is None or found.num_samples == 0:
+        return None
+    error = math.sqrt(share * (1 - share) / found.num_samples)
+    return f"{100 * error:.2f} points"
+
+
+def frozen(report: Report) -> tuple[list[Row], int]:
+    """Return filters that cannot go, and how many more rows there are."""
+    rows = [
+        Row(
+            f"{found.tensor}[{found.dim}]",
+            (
+                formats.count(found.num_channels),
+                found.reason,
+                " ".join(filter(None, (found.op, found.source.rpartition("/")[2]))),
+            ),
+        )
+        for found in report.frozen
+    ]
+    return rows[:_MOST_FROZEN], max(0, len(rows) - _MOST_FROZEN)
+
+
+def not_default(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what of a config is not what leaving it out would mean, as (path, value)."""
+    return list(_changes(PruneConfig.model_validate(config)))
+
+
+def _changes(spec: BaseModel, path: str = "") -> Iterator[tuple[str, str]]:
+    for name, field in type(spec).model_fields.items():
+        value = getattr(spec, name)
+        if isinstance(value, BaseModel):
+            yield from _changes(value, f"{path}{name}.")
+        elif value != field.default:
+            yield f"{path}{name}", _text(spec.model_dump(mode="json")[name])
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _on(metrics: Sequence[MetricsReport], split: str, runtime: str) -> MetricsReport | None:
+    return next((m for m in metrics if (m.split, m.runtime) == (split, runtime)), None)
+
+
+def _metric_row(
+    primary: str | None, metric: str, columns: Sequence[MetricsReport | None]
+) -> Row | None:
+    values = [found.value(metric) if found is not None else None for found in columns]
+    if all(value is None for value in values):
+        return None
+    cells = tuple(metric_value(metric, value) for value in values)
+    return Row(names.capital(names.METRICS[metric]), cells, metric == primary)
+
+
+def _cost(name: str, before: Any, after: Any, text: Any) -> Tile:  # noqa: ANN401
+    share = after / before if before else None
+    return Tile(
+        name, text(after), f"{formats.percent(share, 0)} of the dense {text(before)}", share
+    )
+
+
+def _cost_row(name: str, before: Any, after: Any, text: Any) -> Row:  # noqa: ANN401
+    share = after / before if before else None
+    return Row(name, (text(before), text(after), formats.percent(share, 1)))
