@@ -72,7 +72,7 @@ def blocks_of(path: Path) -> list[Block]:
 def given_of(text: str) -> list[str]:
     """Return what a page's blocks start from."""
     found = [name.strip() for note in _GIVEN.findall(text) for name in note.split(",")]
-    return [name for name in found if name]
+    return [name for name in dict.fromkeys(found) if name]
 
 
 def parse(text: str, page: str) -> Iterator[Block]:

@@ -67,7 +67,7 @@ def _other_model_file(start: Start) -> None:
 
 
 def _data_file(start: Start) -> None:
-    x, y = images()
+    x, y = images(400)
     (start.folder / "data.npz").write_bytes(npz_bytes(x=x, y=y))
 
 

@@ -101,7 +101,7 @@ def document() -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_page_runs_as_written(
     path: Path,

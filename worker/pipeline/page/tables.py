@@ -155,11 +155,17 @@ def _changes(spec: BaseModel, path: str = "") -> Iterator[tuple[str, str]]:
         value = getattr(spec, name)
         if isinstance(value, BaseModel):
             yield from _changes(value, f"{path}{name}.")
-        elif value != field.default:
+        elif value != field.get_default(call_default_factory=True):
             yield f"{path}{name}", _text(spec.model_dump(mode="json")[name])
 
 
 def _text(value: object) -> str:
+    """Return a part of a config in a line."""
+    if isinstance(value, Mapping):
+        given = {key: each for key, each in value.items() if each is not None}
+        inner = any(isinstance(each, Mapping) for each in given.values())
+        mark = ": " if inner else " "
+        return ", ".join(f"{key}{mark}{_text(each)}" for key, each in given.items())
     if isinstance(value, (list, tuple)):
         return ", ".join(map(str, value)) or "none"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,7 +2,7 @@
 // cut. With the steepness rule the line it is measured with is there too: the cut is where the curve
 // is farthest below a line of that slope, so that line touches it there.
 
-import { axis, plot, tickText } from "./plot.js";
+import { WHOLE, axis, plot, tickText } from "./plot.js";
 import { faint } from "./colours.js";
 
 const HEIGHT = 132;
@@ -58,7 +58,7 @@ function describe(layer, colours) {
     padding: [8, 6, 0, 0],
     scales: { x: { time: false }, y: { range: (_chart, low, high) => rangeOf(low, high) } },
     axes: [
-      axis(colours, { size: 22, grid: { show: false }, space: 40 }),
+      axis(colours, { size: 22, grid: { show: false }, space: 40, incrs: WHOLE }),
       axis(colours, { size: 40, space: 28, values: (_chart, ticks) => ticks.map(tickText) }),
     ],
     series: [

@@ -1,6 +1,6 @@
 // Losses, and the metric that counts, epoch by epoch.
 
-import { axis, plot, tickText } from "./plot.js";
+import { WHOLE, axis, plot, tickText } from "./plot.js";
 
 const HEIGHT = 220;
 
@@ -32,7 +32,7 @@ function describe(colours, series, label, factor = 1) {
     padding: [10, 12, 0, 0],
     scales: { x: { time: false, range: (_chart, low, high) => around(low, high) } },
     axes: [
-      axis(colours, { label: "epoch", size: 24, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500], space: 36 }),
+      axis(colours, { label: "epoch", size: 24, incrs: WHOLE, space: 36 }),
       axis(colours, { label, size: 48, values: (_chart, ticks) => ticks.map((tick) => tickText(factor * tick)) }),
     ],
     series: [{}, ...series],

@@ -4,6 +4,9 @@
 import { theme } from "../parts/theme.js";
 import { chartColours } from "./colours.js";
 
+/** Steps of an axis that counts things. */
+export const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+
 const FONT = "11px Inter, system-ui, sans-serif";
 
 /**

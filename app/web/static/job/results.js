@@ -1,7 +1,7 @@
 // What a job achieved: the headline, the table of before and after, and the proof.
 
 import { h } from "../dom.js";
-import { bytes, count, decimal, milliseconds, plural } from "../format.js";
+import { bytes, compact, count, decimal, milliseconds, plural } from "../format.js";
 import { icon } from "../parts/icons.js";
 import { panel } from "../parts/panel.js";
 import { notice } from "../parts/problem.js";
@@ -62,7 +62,7 @@ function qualityRows(summary) {
       [metricLabel(summary.metric), h("span", { class: "sub" }, `${split} split`)],
       dense,
       [pruned, recalibrated !== null && h("span", { class: "sub" }, `${metricText(summary.metric, recalibrated)} recalibrated`)],
-      [retrained, served !== null && h("span", { class: "sub" }, `${metricText(summary.metric, served)} as served`)],
+      [retrained, served !== null && h("span", { class: "sub not-narrow" }, `${metricText(summary.metric, served)} as served`)],
       changeText(summary.metric, values[0], values[2]) ?? "–",
     ];
   });
@@ -70,8 +70,8 @@ function qualityRows(summary) {
 
 function costRows(summary) {
   const rows = [
-    ["Parameters", (network) => network.num_parameters, count],
-    ["MACs", (network) => network.macs, count],
+    ["Parameters", (network) => network.num_parameters, countAsWide],
+    ["MACs", (network) => network.macs, countAsWide],
     ["ONNX file", (network) => network.file_bytes, bytes],
   ];
   for (const { batch_size: size } of summary.dense.latency_seconds) {
@@ -81,6 +81,11 @@ function costRows(summary) {
     const values = NETWORKS.map((network) => read(summary[network]));
     return [name, ...values.map(text), costChange(values[0], values[2]) ?? "–"];
   });
+}
+
+/** Return a count in full where there is room for it. */
+function countAsWide(value) {
+  return [h("span", { class: "not-narrow" }, count(value)), h("span", { class: "only-narrow" }, compact(value))];
 }
 
 function median(network, batchSize) {
