@@ -14,6 +14,7 @@ from secateur.errors import ConnectionFailedError
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.5, 8.0
 LONGEST_RETRY_AFTER_SECONDS = 60.0
 _TOO_MANY, _UNAVAILABLE = 429, 503
+_UNFIT = 422
 
 
 @dataclass
@@ -91,20 +92,32 @@ class Context:
         return Retries(self.most_retries, self.url)
 
 
-def call(context: Context, request: Request) -> Flow[Any]:
+def call(context: Context, request: Request, probe: Request | None = None) -> Flow[Any]:
     """Send a request and return its answer, in the type that its endpoint declares.
+
+    Args:
+        context: Of the client.
+        request: What is sent.
+        probe: See `exchange`.
 
     Raises:
         ApiError: The service refuses it.
         ConnectionFailedError: No try came to an answer.
         UnexpectedAnswerError: It is answered with something else.
     """
-    answer = yield from exchange(context, request)
+    answer = yield from exchange(context, request, probe)
     return parse(answer, request.endpoint.answer)
 
 
-def exchange(context: Context, request: Request) -> Flow[Answer]:
+def exchange(context: Context, request: Request, probe: Request | None = None) -> Flow[Answer]:
     """Send a request and return its successful answer as it came.
+
+    Args:
+        context: Of the client.
+        request: What is sent.
+        probe: Sent when ``request`` was lost. A service that refuses a large body unread hangs up,
+            and its reason may be lost with the connection; the same request with a body that gets
+            422 brings it to light.
 
     Raises:
         ApiError: The service refuses it.
@@ -118,12 +131,24 @@ def exchange(context: Context, request: Request) -> Flow[Answer]:
             answer: Answer = yield Send(request)
         except LostError as lost:
             delay = retries.after_loss(request, lost)
+            if probe is not None:
+                yield from _probe(probe)
         else:
             delay = retries.after_refusal(request, answer)
             if delay is None:
                 refuse_failure(request.endpoint, answer)
                 return answer
         yield Sleep(delay)
+
+
+def _probe(request: Request) -> Flow[None]:
+    """Raise if the service refuses the request for anything else than its body."""
+    try:
+        answer: Answer = yield Send(request)
+    except LostError:
+        return
+    if answer.status not in {_UNFIT, _TOO_MANY, _UNAVAILABLE}:
+        refuse_failure(request.endpoint, answer)
 
 
 def _tries(number: int) -> str:

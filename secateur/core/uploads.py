@@ -89,14 +89,12 @@ def _send(
     on_progress: ByteProgress | None,
 ) -> Flow[Any]:
     body = yield from work(lambda: read_file(path, on_progress))
-    request = make_request(
-        endpoint,
-        query={"filename": path.name, **query},
-        headers={**new_idempotency_key(), **content_digest(body)},
-        body=body,
-        media_type=BYTES,
-    )
-    item = yield from call(context, request)
+    query = {"filename": path.name, **query}
+    headers = {**new_idempotency_key(), **content_digest(body)}
+    request = make_request(endpoint, query=query, headers=headers, body=body, media_type=BYTES)
+    # An empty file gets 422, unless the service refuses the request for something else first.
+    probe = make_request(endpoint, query=query, media_type=BYTES)
+    item = yield from call(context, request, probe)
     if item.sha256 != body.sha256.hex():
         raise FileChangedError(f"{path} has other bytes at the service than it had here")
     return item

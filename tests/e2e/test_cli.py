@@ -59,6 +59,11 @@ def as_json(folder: Path, *arguments: object, code: int = 0) -> Any:
     return json.loads(run(folder, *arguments, "--json", code=code).stdout)
 
 
+def not_in_background() -> None:
+    """A shell has what it starts with ``&`` ignore Ctrl-C, and so the tests and what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def job(folder: Path) -> str:
     """From nothing to a pruned model: neither a URL nor a key is named anywhere."""
@@ -171,6 +176,7 @@ def test_a_job_that_is_watched_goes_on_after_ctrl_c(folder: Path, job: str) -> N
     with subprocess.Popen(
         [*command, "--set", "/retrain/batch_size=4", "--round-to", "2"],
         cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=not_in_background,  # noqa: PLW1509
     ) as process:  # fmt: skip
         assert process.stdout is not None
         posted = process.stdout.readline().strip()

@@ -11,13 +11,14 @@ from secateur.core.requests import FileBody, read_file
 from secateur.core.targets import job_body
 from secateur.core.uploads import dataset_query, push_model
 from secateur.errors import (
+    AuthenticationError,
     FileChangedError,
     ModelRejectedError,
     SecateurError,
     WaitTimeoutError,
 )
 from secateur.types import Model
-from tests.unit.client.script import ARRIVED, CONTEXT, Script, model, ok
+from tests.unit.client.script import ARRIVED, CONTEXT, NEVER_SENT, Script, model, ok, problem
 
 BYTES = bytes(range(256)) * 10_000
 SHA256 = hashlib.sha256(BYTES)
@@ -35,10 +36,12 @@ def answer(**changes: object) -> dict[str, object]:
 
 
 def test_an_upload_that_is_lost_is_sent_again_under_the_same_key(path: Path) -> None:
-    script = Script([ARRIVED, ok(answer(status="validating"), 201), ok(answer())])
+    empty = problem(422, "invalid_input")
+    script = Script([ARRIVED, empty, ok(answer(status="validating"), 201), ok(answer())])
     found = script.run(push_model(CONTEXT, path, {"name": "net"}, None, None))
     assert found.status == "ready"
-    first, second, poll = script.requests
+    first, probe, second, poll = script.requests
+    assert (probe.body, probe.headers.get("idempotency-key")) == (b"", None)
     assert first.headers == second.headers
     assert first.query == {"filename": "net.pt2", "name": "net"}
     digest = base64.b64encode(SHA256.digest()).decode()
@@ -47,6 +50,15 @@ def test_an_upload_that_is_lost_is_sent_again_under_the_same_key(path: Path) -> 
     assert isinstance(first.body, FileBody)
     assert b"".join(first.body.chunks()) == BYTES
     assert b"".join(second.body.chunks()) == BYTES, "the second try begins at the beginning"  # type: ignore[union-attr]
+
+
+def test_why_a_service_hung_up_is_asked(path: Path) -> None:
+    """It refused the file unread, and the reason was lost with the connection."""
+    script = Script([ARRIVED, problem(401, "unauthenticated")])
+    with pytest.raises(AuthenticationError):
+        script.run(push_model(CONTEXT, path, {}, None, None))
+    script = Script([ARRIVED, NEVER_SENT, ARRIVED, problem(503, "busy"), ok(answer(), 201)])
+    assert script.run(push_model(CONTEXT, path, {}, None, None)).status == "ready"
 
 
 def test_a_file_that_changes_meanwhile_is_an_error(path: Path) -> None:

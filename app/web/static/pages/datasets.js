@@ -73,7 +73,7 @@ function preprocessFields(schema) {
 }
 
 function datasetTable(datasets) {
-  const columns = ["Name", "Verdict", ["Samples", "end"], ["Classes", "end"], "Shape", ["File", "end"], "Uploaded"];
+  const columns = ["Name", "Verdict", ["Samples", "end"], ["Classes", "end not-narrow"], ["Shape", "not-narrow"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"]];
   return table(
     "Data sets",
     columns,

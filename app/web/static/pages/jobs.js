@@ -37,7 +37,7 @@ export async function jobsPage(view) {
 
 /** Return a table of jobs. */
 export function jobTable(jobs, signal) {
-  const columns = ["Job", "State", ["MACs left", "end"], ["Quality", "end"], "Posted"];
+  const columns = ["Job", "State", ["MACs left", "end"], ["Quality", "end"], ["Posted", "not-narrow"]];
   return table(
     "Jobs",
     columns,
@@ -45,7 +45,7 @@ export function jobTable(jobs, signal) {
       const summary = job.result?.summary;
       return [
         [
-          h("a", { href: `#/jobs/${job.id}` }, shortId(job.id)),
+          h("a", { class: "nowrap", href: `#/jobs/${job.id}` }, shortId(job.id)),
           job.model !== null && h("span", { class: "sub" }, modelLink(job.model, signal)),
         ],
         [badge(job.status), progressOf(job)],

@@ -59,7 +59,7 @@ export async function modelsPage(view) {
 
 /** Return a table of models. */
 export function modelTable(models) {
-  const columns = ["Name", "Verdict", ["Parameters", "end"], ["MACs", "end"], ["File", "end"], "Uploaded"];
+  const columns = ["Name", "Verdict", ["Parameters", "end"], ["MACs", "end"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"]];
   return table(
     "Models",
     columns,

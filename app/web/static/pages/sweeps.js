@@ -32,7 +32,7 @@ export async function sweepsPage(view) {
 function sweepTable(sweeps, signal) {
   return table(
     "Sweeps",
-    ["Sweep", "State", ["Jobs", "end"], "Over", "Posted"],
+    ["Sweep", "State", ["Jobs", "end"], "Over", ["Posted", "not-narrow"]],
     sweeps.map((sweep) => [
       [h("a", { href: `#/sweeps/${sweep.id}` }, shortId(sweep.id)), h("span", { class: "sub" }, modelLink(sweep.model, signal))],
       badge(sweep.status),
