@@ -1,9 +1,8 @@
 // Where it begins: the key, the frame, and which page an address means.
 
 import { installVoice } from "./announce.js";
-import { installFrame } from "./parts/frame.js";
-import { datasetsPage } from "./pages/datasets.js";
 import { jobPage } from "./job/page.js";
+import { datasetsPage } from "./pages/datasets.js";
 import { jobsPage } from "./pages/jobs.js";
 import { missingPage } from "./pages/missing.js";
 import { modelPage } from "./pages/model.js";
@@ -12,12 +11,14 @@ import { newJobPage } from "./pages/new_job.js";
 import { newSweepPage } from "./pages/new_sweep.js";
 import { overviewPage } from "./pages/overview.js";
 import { queuesPage } from "./pages/queues.js";
-import { startRouter } from "./router.js";
 import { sweepPage } from "./pages/sweep.js";
 import { sweepsPage } from "./pages/sweeps.js";
-import { takeKeyFromAddress } from "./session.js";
 import { tryPage } from "./pages/try.js";
+import { installFrame } from "./parts/frame.js";
+import { startRouter } from "./router.js";
+import { takeKeyFromAddress } from "./session.js";
 
+// All at once: a tab that stays open then outlives the version it came from.
 const ROUTES = [
   [/^\/$/, overviewPage, "/"],
   [/^\/models$/, modelsPage, "/models"],
