@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from app.contracts.errors import InvalidInputError
+from app.inference.bfloat16 import BFLOAT16, from_bits
 from app.inference.tensors import TensorSpec
 from app.protocol.answers import encode_answer
 from app.protocol.datatypes import BYTES, DATATYPES, Datatype, to_binary
@@ -26,7 +27,9 @@ def tensors(draw: st.DrawFn) -> tuple[Datatype, np.ndarray]:
     shape = draw(_SHAPES)
     if datatype.name == BYTES:
         return datatype, draw(arrays.arrays(object, shape, elements=_TEXT))
-    return datatype, draw(arrays.arrays(datatype.dtype, shape))
+    values = draw(arrays.arrays(datatype.dtype, shape))
+    # A BF16 is held as the number that its bits mean, NaNs with their payloads included.
+    return datatype, from_bits(values) if datatype.spec == BFLOAT16 else values
 
 
 def answer(datatype: Datatype, values: np.ndarray, *, is_binary: bool) -> tuple[bytes, int | None]:
