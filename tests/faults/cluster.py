@@ -168,6 +168,16 @@ class Cluster:
 
         return wait_for(is_there, seconds, f"{job_id} is {' or '.join(states)}")
 
+    def wait_for_first_attempt(self, job_id: str) -> dict[str, Any]:
+        """Wait until an attempt of a job, however short, is over and return its row."""
+
+        def is_over() -> dict[str, Any] | None:
+            found = self.job(job_id)
+            return found if found["attempt"] > 0 and found["state"] != "running" else None
+
+        found: dict[str, Any] = wait_for(is_over, JOB_SECONDS, f"an attempt of {job_id} is over")
+        return found
+
     def wait_for_step(self, job_id: str) -> None:
         """Wait until the job is in the middle of its work."""
 

@@ -70,8 +70,7 @@ def test_a_full_disk(  # three fixtures and three parameters
     disks[disk].fill(num_bytes_left=num_bytes_left)
     try:
         job_id = cluster.post(model, seed)
-        cluster.wait_for_state(job_id, "running")
-        found = cluster.wait_for_state(job_id, "queued", "failed")
+        found = cluster.wait_for_first_attempt(job_id)
         assert_nothing_half_written(disks["objects"].folder)
     finally:
         disks[disk].free()

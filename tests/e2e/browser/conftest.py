@@ -12,7 +12,9 @@ from tests.fixtures.browser import Tab, running_browser
 OpenTab = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+# For a file, not for the session: while it runs, Playwright's loop is this thread's running loop,
+# and no test after it in the same process could run one of its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with running_browser() as found:
         yield found
