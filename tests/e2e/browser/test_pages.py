@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.browser.conftest import OpenTab
 from tests.fixtures.browser import PHONE, Tab
@@ -152,18 +153,19 @@ def test_the_page_of_a_job_tells_it_all(world: World, tab: Tab) -> None:
     table = page.get_by_role("table", name="The network before and after")
     row = table.get_by_role("row", name=re.compile("^Accuracy"))
     for text in ("92.60", "10.05", "92.43", "\N{MINUS SIGN}0.17 points", "55.00"):
-        assert text in row.inner_text()
-    assert "\N{MINUS SIGN}50.3" in table.get_by_role("row", name=re.compile("^MACs")).inner_text()
-    assert page.get_by_text("Proven equal").is_visible()
-    assert page.get_by_text("4.8e-16").is_visible()
+        expect(row).to_contain_text(text)
+    macs = table.get_by_role("row", name=re.compile("^MACs"))
+    expect(macs).to_contain_text("\N{MINUS SIGN}50.3")
+    expect(page.get_by_text("Proven equal")).to_be_visible()
+    expect(page.get_by_text("4.8e-16")).to_be_visible()
     for title in ("Widths", "Saliency curves", "Training", "Files", "Events"):
-        assert page.get_by_role("heading", name=title, exact=True).is_visible()
+        expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     curve = page.get_by_role("img", name=re.compile(r"over 64 filters\. The \d+ below"))
-    assert curve.first.is_visible()
+    expect(curve.first).to_be_visible()
     page.get_by_text("The same as a table").last.click()
     rows = page.get_by_role("table", name="Widths and saliencies of every layer")
-    assert rows.get_by_role("row").count() == 1 + 20
-    assert page.get_by_role("button", name="Download model.onnx").is_visible()
+    expect(rows.get_by_role("row")).to_have_count(1 + 20)
+    expect(page.get_by_role("button", name="Download model.onnx")).to_be_visible()
 
 
 def test_curves_are_drawn_when_they_come_into_view(world: World, tab: Tab) -> None:
@@ -177,10 +179,10 @@ def test_curves_are_drawn_when_they_come_into_view(world: World, tab: Tab) -> No
 
 def test_a_failed_job_says_what_to_do(world: World, tab: Tab) -> None:
     show(tab, world, "job failed")
-    text = tab.page.locator("main").inner_text()
-    assert "Failed in the stage retrain" in text
-    assert "nan_loss" in text
-    assert "Use a smaller retrain.optimizer.learning_rate." in text
+    main = tab.page.locator("main")
+    expect(main).to_contain_text("Failed in the stage retrain")
+    expect(main).to_contain_text("nan_loss")
+    expect(main).to_contain_text("Use a smaller retrain.optimizer.learning_rate.")
 
 
 def test_a_job_that_is_not_there_is_explained(world: World, open_tab: OpenTab) -> None:
@@ -199,7 +201,7 @@ def test_the_picture_of_a_sweep_has_its_numbers_in_words(world: World, tab: Tab)
     picture = tab.page.get_by_role("img", name=re.compile("Accuracy against MACs"))
     assert "87.50\u00a0% at 50.0\u00a0%" in (picture.get_attribute("aria-label") or "")
     table = tab.page.get_by_role("table", name="Every point of the sweep")
-    assert table.get_by_role("row").count() == 1 + 3
+    expect(table.get_by_role("row")).to_have_count(1 + 3)
 
 
 def test_the_keyboard_is_enough(world: World, open_tab: OpenTab) -> None:
@@ -259,7 +261,7 @@ def test_what_is_shown_survives_a_service_that_is_away(world: World, open_tab: O
         tab.context.set_offline(True)
         banner = tab.page.get_by_text("The service is away. Trying again")
         banner.wait_for()
-        assert tab.page.get_by_text("Pruning on processors").is_visible()
+        expect(tab.page.get_by_text("Pruning on processors")).to_be_visible()
         tab.context.set_offline(False)
         banner.wait_for(state="hidden")
 
@@ -273,7 +275,7 @@ def test_what_is_shown_survives_a_database_that_is_away(world: World, open_tab: 
         tab.page.route(queues, lambda route: route.fulfill(status=503, json=problem))
         banner = tab.page.get_by_text("The service is away. Trying again")
         banner.wait_for()
-        assert tab.page.get_by_text("Pruning on processors").is_visible()
+        expect(tab.page.get_by_text("Pruning on processors")).to_be_visible()
         tab.page.unroute(queues)
         banner.wait_for(state="hidden")
         # A page that has nothing to show yet says what is wrong.
