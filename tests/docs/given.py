@@ -35,6 +35,17 @@ class Start:
     variables: dict[str, str] = field(default_factory=dict)
     uses_service: bool = False
 
+    def enter(self, service: Service) -> None:
+        """Tell the blocks where the service is, and which key opens it."""
+        self.uses_service = True
+        self.names |= {"url": service.url, "key": service.key}
+        self.variables |= {
+            "URL": service.url,
+            "AUTH": f"Authorization: Bearer {service.key}",
+            "SECATEUR_URL": service.url,
+            "SECATEUR_KEY": service.key,
+        }
+
 
 def prepare(start: Start, given: list[str]) -> None:
     """Put what a page is given into its folder, names and variables."""
@@ -45,14 +56,7 @@ def prepare(start: Start, given: list[str]) -> None:
 def _service(start: Start) -> None:
     """A running service: $URL, $AUTH, $SECATEUR_URL, $SECATEUR_KEY; `url` and `key` in Python."""
     service = start.service()
-    start.uses_service = True
-    start.names |= {"url": service.url, "key": service.key}
-    start.variables |= {
-        "URL": service.url,
-        "AUTH": f"Authorization: Bearer {service.key}",
-        "SECATEUR_URL": service.url,
-        "SECATEUR_KEY": service.key,
-    }
+    start.enter(service)
     (start.folder / ".secateur").symlink_to(service.folder)
 
 
@@ -88,11 +92,15 @@ def _pruned(start: Start) -> None:
 
 
 def _resnet20(start: Start) -> None:
-    """Two versions of a model named resnet20 (2x2 pixels, 10 classes), and `images` for it."""
-    service = start.service()
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        service.upload("models", _exported(SmallNet(8, 10), (1, 2, 2)), name="resnet20")
+    """Two versions of a model named resnet20 (2x2 pixels, 10 classes), and `images` for it.
+
+    In a tenant of the page's own: other pages have models of that name.
+    """
+    with start.service().as_tenant("resnet20") as service:
+        for seed in (0, 1):
+            torch.manual_seed(seed)
+            service.upload("models", _exported(SmallNet(8, 10), (1, 2, 2)), name="resnet20")
+        start.enter(service)
     start.names["images"] = np.zeros((3, 1, 2, 2), np.float32)
 
 
