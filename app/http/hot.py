@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 from app.contracts.errors import OverloadedError
 from app.http.shedding import Shedding
 
+_MOST_FOUND = 1000  # paths whose route is remembered
+
 
 class HotRoute(Route):
     """Says which route it is, as FastAPI's routes do: metrics and logs go by it."""
@@ -37,19 +39,34 @@ class HotMiddleware:
         self._app, self._routes, self._shedding = app, routes, shedding
         ends = {route.path.rpartition("/")[2] for route in routes}
         self._ends = tuple(f"/{end}" for end in ends)
+        self._found: dict[tuple[str, str], tuple[HotRoute, Scope]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         # One look at the end of the path spares most requests the patterns of all routes.
         if scope["type"] == "http" and scope["path"].endswith(self._ends):
+            found = self._find(scope)
+            if found is not None:
+                route, child_scope = found
+                scope.update(child_scope)
+                response = await self._answer(route, Request(scope, receive))
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _find(self, scope: Scope) -> tuple[HotRoute, Scope] | None:
+        """Return the route that is meant, and what it adds to the scope."""
+        key = (scope["method"], scope["path"])
+        found = self._found.get(key)
+        if found is None:
             for route in self._routes:
                 match, child_scope = route.matches(scope)
                 if match is Match.FULL:
-                    scope.update(child_scope)
-                    response = await self._answer(route, Request(scope, receive))
-                    await response(scope, receive, send)
-                    return
-        await self._app(scope, receive, send)
+                    if len(self._found) >= _MOST_FOUND:
+                        self._found.clear()
+                    found = self._found[key] = (route, child_scope)
+                    break
+        return found
 
     async def _answer(self, route: HotRoute, request: Request) -> Response:
         try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
+from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect
 
@@ -44,8 +45,7 @@ class BatchLimits:
     queue_bytes: int
 
 
-@dataclass(frozen=True)
-class Computed:
+class Computed(NamedTuple):
     """One request's part of a batch."""
 
     outputs: Arrays

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from app.contracts.errors import InvalidInputError
 from app.inference.tensors import invalid
@@ -14,8 +13,7 @@ _PRIORITIES = range(-100, 101)
 _MOST_SECONDS = 3600.0
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """Of one request.
 
     Attributes:

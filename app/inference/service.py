@@ -7,9 +7,8 @@ threads of their own; a run that is shorter than waking one up twice takes none 
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from app.contracts.database import Sessions
 from app.contracts.errors import InvalidInputError, UnavailableError
@@ -36,8 +35,7 @@ SMALL_BYTES = 64 * 1024
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What a model answered.
 
     Attributes:
@@ -55,8 +53,7 @@ class Prediction:
     batch_size: int
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a request gets.
 
     Attributes:

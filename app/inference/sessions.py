@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,11 @@ class LoadedModel:
     outputs: tuple[TensorSpec, ...]
     num_bytes: int
     batch_symbol: str | None
+
+    @cached_property
+    def has_bfloat16(self) -> bool:
+        """Whether an input or output holds what numpy has no type for."""
+        return any(spec.dtype == BFLOAT16 for spec in (*self.inputs, *self.outputs))
 
 
 def open_session(data: bytes, settings: InferenceSettings) -> LoadedModel:
@@ -99,9 +105,9 @@ def run_batch(
 
 
 def _compute(model: LoadedModel, names: Sequence[str], arrays: Arrays) -> list[Any]:
-    dtypes = {spec.name: spec.dtype for spec in (*model.inputs, *model.outputs)}
-    if BFLOAT16 not in dtypes.values():
+    if not model.has_bfloat16:
         return [np.asarray(value) for value in model.session.run(names, arrays)]
+    dtypes = {spec.name: spec.dtype for spec in (*model.inputs, *model.outputs)}
     feeds = {name: to_value(dtypes[name], array) for name, array in arrays.items()}
     values = model.session.run_with_ort_values(list(names), feeds)
     return [to_array(dtypes[name], value) for name, value in zip(names, values, strict=True)]

@@ -7,8 +7,7 @@ and compressed ones on threads. Computing is never done here.
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Header
 from starlette.requests import Request
@@ -33,8 +32,7 @@ _LENGTH_HEADER = "Inference-Header-Content-Length"
 _LOWEST_PRIORITY = 2**63
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     body: bytes
     header_length: int | None
     encoding: str | None

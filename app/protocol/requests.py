@@ -4,8 +4,7 @@ The body is JSON, or JSON of a length that a header tells, and after it the byte
 that have a ``binary_data_size``, in their order.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -31,8 +30,7 @@ _SHARED_MEMORY = "shared_memory_region"
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class WantedOutput:
+class WantedOutput(NamedTuple):
     """One output of the answer.
 
     Attributes:
@@ -46,8 +44,7 @@ class WantedOutput:
     num_classes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+class InferRequest(NamedTuple):
     """What a client asked for.
 
     Attributes:

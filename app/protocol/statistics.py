@@ -5,7 +5,7 @@ Of this API process, since it started: several processes count separately.
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.registry.resolve import Choice
 
@@ -27,8 +27,7 @@ class _Sum:
         return {"count": round(self.count), "ns": round(self.seconds * _NANOSECONDS)}
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """How long the parts of one successful request took, and what ran.
 
     Attributes:
