@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-# A process a core, whole files: the tests of one file share what they start.
-PYTEST := $(BIN)/pytest -q -n auto --maxprocesses 4 --dist loadfile
+# Whole files: the tests of one file share what they start.
+PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
+# For two cores: tests that start real parts wait for them half of the time.
+PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help install serve demo test chaos check docs format lock sbom vendor screenshots clean
@@ -31,13 +33,13 @@ check: install ## Format, lint, types, import rules, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy app worker secateur examples docs tests/unit/client/consumer.py
 	$(BIN)/lint-imports
-	$(PYTEST) tests/unit
+	$(PYTEST) -n auto --maxprocesses 4 tests/unit
 
 docs: install ## Build the documents' site into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 test: check docs ## Everything: `make check`, then properties and the tests that start real parts
-	$(PYTEST) tests --ignore tests/unit
+	$(PYTEST) -n $(PROCESSES) tests --ignore tests/unit
 
 chaos: install ## Kill parts of a running service N times at random moments: make chaos N=100 SEED=0
 	$(BIN)/python -m tests.chaos --runs $(or $(N),100) --seed $(or $(SEED),0)

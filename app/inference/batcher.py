@@ -57,24 +57,32 @@ class Computed(NamedTuple):
 class Slots:
     """Runs that may be under way at once; batchers that wait for one take turns."""
 
-    def __init__(self, number: int) -> None:
-        self.number = self._free = number
+    def __init__(self, number: int, ahead: int = 0) -> None:
+        """Make places for runs.
+
+        Args:
+            number: Of runs that are computed at once.
+            ahead: Of runs that may be handed out besides, to be begun as soon as another has ended:
+                by then the event loop may be busy for longer than a run takes.
+        """
+        self.number, self._most = number, number + ahead
+        self._num_runs = 0
         self._waiting: deque[Batcher] = deque()
 
     @property
     def are_idle(self) -> bool:
         """Whether a run could start now and leave room for another, if there can be two at all."""
-        return self._free >= min(2, self.number)
+        return self._num_runs <= max(0, self.number - 2)
 
     @property
     def is_only_run(self) -> bool:
         """Whether the run that starts now has nothing beside it, and nobody waits for a place."""
-        return self._free == self.number - 1 and not self._waiting
+        return self._num_runs == 1 and not self._waiting
 
     def ask(self, batcher: "Batcher") -> None:
         """Have a batcher start a run: now, or when its turn comes."""
-        if self._free:
-            self._free -= 1
+        if self._num_runs < self._most:
+            self._num_runs += 1
             self._hand_to(batcher)
         elif batcher not in self._waiting:
             self._waiting.append(batcher)
@@ -84,7 +92,7 @@ class Slots:
         if self._waiting:
             self._hand_to(self._waiting.popleft())
         else:
-            self._free += 1
+            self._num_runs -= 1
 
     def _hand_to(self, batcher: "Batcher") -> None:
         if not batcher.start():

@@ -31,6 +31,7 @@ __all__ = ["InferenceService", "Prediction", "Servable"]
 
 # JSON of this size is decoded on the loop: a thread would take longer to wake up.
 SMALL_BYTES = 64 * 1024
+_AHEAD = 1  # batches that lie ready when a run ends, so that its thread need not wait for the loop
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ class InferenceService:
         number = settings.inference.num_workers
         self._computing = ThreadPoolExecutor(number, "inference")
         self._helping = ThreadPoolExecutor(number, "inference-helper")
-        self._slots = Slots(number)
+        self._slots = Slots(number, _AHEAD)
         is_on_cpu = settings.inference.provider == "cpu"
         self._most_inline = settings.inference.inline_seconds if is_on_cpu else 0.0
         self._servables = Servables(sessions)

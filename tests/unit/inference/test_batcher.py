@@ -66,9 +66,9 @@ def on_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]
     return run
 
 
-def make(limits: BatchLimits = LIMITS, slots: int = 1) -> tuple[Batcher, Runner]:
+def make(limits: BatchLimits = LIMITS, slots: int = 1, ahead: int = 0) -> tuple[Batcher, Runner]:
     runner = Runner()
-    return Batcher(runner, limits, Slots(slots)), runner
+    return Batcher(runner, limits, Slots(slots, ahead)), runner
 
 
 async def ask(batcher: Batcher, *requests: Arrays, **options: Any) -> list[Answer]:
@@ -218,6 +218,38 @@ async def test_models_take_turns_at_the_slots() -> None:
     for _ in range(6):
         await runner.finish()
     assert runner.values == [[1], [2], [3], [10], [4], [20]]
+
+
+@on_loop
+async def test_a_batch_lies_ready_for_the_moment_when_a_run_ends() -> None:
+    batcher, runner = make(BatchLimits(2, 100, 1_000_000), slots=1, ahead=1)
+    await ask(batcher, x(1), x(2), x(3), x(4), x(5))
+    assert runner.values == [[1], [2]]  # the second waits for the thread, not for the loop
+    await runner.finish()
+    assert runner.values == [[1], [2], [3, 4]]
+    for _ in range(3):
+        await runner.finish()
+    assert runner.values == [[1], [2], [3, 4], [5]]
+    assert batcher.num_waiting == 0
+
+
+@pytest.mark.parametrize(("number", "ahead"), [(1, 0), (1, 1), (2, 0), (2, 1), (4, 1)])
+def test_what_lies_ready_is_no_room_for_more(number: int, ahead: int) -> None:
+    async def test() -> None:
+        slots, runner = Slots(number, ahead), Runner()
+        batcher = Batcher(runner, BatchLimits(1, 100, 1_000_000), slots)
+        for num_runs in range(number + ahead):
+            assert slots.are_idle == (num_runs <= max(0, number - 2))
+            await ask(batcher, x(num_runs))
+            assert slots.is_only_run == (num_runs == 0)
+            assert batcher.num_waiting == 0
+        await ask(batcher, x(9))
+        assert batcher.num_waiting == 1
+        for _ in range(number + ahead + 1):
+            await runner.finish()
+        assert slots.are_idle
+
+    asyncio.run(test())
 
 
 @on_loop
