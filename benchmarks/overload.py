@@ -54,7 +54,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--connections", type=int, default=2048)
     parser.add_argument("--clients", type=int, default=16)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/overload.json"))
+    results = Path("benchmarks/results")
+    parser.add_argument("--output", type=Path, default=results / "overload_16_images.json")
     parser.add_argument("--client", type=Path, help="Be the client that this file describes.")
     options = parser.parse_args()
     if options.client is not None:
