@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # Whole files: the tests of one file share what they start.
 PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
-# For two cores: tests that start real parts wait for them half of the time.
+# One more than two cores: tests that start real parts also wait for them.
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help

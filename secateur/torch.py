@@ -143,6 +143,8 @@ def load_pruned(source: Job | AnyPath, module: M) -> M:
 def load_program(source: Job | AnyPath) -> nn.Module:
     """Return the pruned network as torch exported it: a module that runs without the user's code.
 
+    torch's loader may run what a file tells it to: give it files of a service that you trust.
+
     Args:
         source: A finished job, a folder that its files are in, or ``pruned.pt2`` itself.
 
