@@ -15,7 +15,7 @@ from tests.fixtures.services import (
     running_s3,
 )
 
-# Tests run side by side, one process a core: each, and what it starts, computes on one thread.
+# Tests run side by side, a process a core or more: each, and what it starts, has one thread.
 # Set before torch is imported; two pools of spinning threads on the same cores take ten times as
 # long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
