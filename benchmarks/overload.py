@@ -175,11 +175,7 @@ class _Load:
             self.refused_seconds.append(now - due)
 
     async def _answer(self, message: bytes) -> str:
-        if self.free:
-            reader, writer = self.free.pop()
-        else:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            self.num_connections += 1
+        reader, writer = await self._connection()
         writer.write(message)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
@@ -194,6 +190,15 @@ class _Load:
         code = _CODE.search(body)
         what = f"{status} {code[1].decode() if code else ''}"
         return what if b"retry-after:" in head else f"{what} without Retry-After"
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self.free:
+            reader, writer = self.free.pop()
+            if not reader.at_eof():  # the server closes what was idle for long
+                return reader, writer
+            writer.close()
+        self.num_connections += 1
+        return await asyncio.open_connection("127.0.0.1", self.port)
 
 
 async def _be_client(plan: dict[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ ServiceError
 ├── TooManyError              more at once than the tenant may have; carries when to try again
 │   └── RateLimitedError, TooManyUploadsError, TooManyJobsError, TooManyStreamsError
 └── UnavailableError          a part the service needs cannot be reached; try again
-    ├── OverloadedError       a model's queue is full; carries when to try again
-    └── DeadlineError         the request's own deadline passed before it ran
+    └── OverloadedError       a model's queue is full; carries when to try again
+        └── DeadlineError     the request's own deadline passes before it can run
 """
 
 from collections.abc import Callable, Sequence
@@ -153,7 +153,8 @@ class OverloadedError(UnavailableError):
     Args:
         message: What waits, and the limit.
         retry_after_seconds: When it is worth another try.
-        room: Says how many more would fit now.
+        lets_in: Says whether a request like the one that was refused would be let in now, behind so
+            many others that are being read.
     """
 
     code = "overloaded"
@@ -163,14 +164,14 @@ class OverloadedError(UnavailableError):
         message: str,
         *,
         retry_after_seconds: float = 1.0,
-        room: Callable[[], int] | None = None,
+        lets_in: Callable[[int], bool] | None = None,
     ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
-        self.room = room
+        self.lets_in = lets_in
 
 
-class DeadlineError(UnavailableError):
-    """The deadline that the request brought passed before it ran."""
+class DeadlineError(OverloadedError):
+    """The deadline that the request brought passes before it can run."""
 
     code = "deadline_exceeded"

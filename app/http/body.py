@@ -12,7 +12,7 @@ from app.contracts.errors import TooLargeError
 from app.contracts.settings import HttpSettings, LimitSettings
 from app.http.depth import DepthMeter
 from app.http.errors import BusyError, JsonTooDeepError, TooSlowError
-from app.http.leaving import CYCLE
+from app.http.leaving import cycle_of
 
 # Multipart boundaries and part headers on top of the file itself.
 _ENVELOPE_BYTES = 64 * 1024
@@ -49,7 +49,7 @@ class BodyMiddleware:
             declared=length,
             meter=DepthMeter(self._http.json_depth) if is_json and not is_inference else None,
             held=None if scope["path"] in self._files and not is_json else self._held,
-            cycle=scope.get(CYCLE),
+            cycle=cycle_of(scope),
         )
         try:
             await self._app(scope, body.receive, send)

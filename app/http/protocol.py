@@ -4,11 +4,16 @@ Once a head is complete the middlewares take over; uvicorn has no limits of its 
 """
 
 import asyncio
+import fcntl
 import json
 import logging
+import termios
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
+from starlette.types import Scope
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.contracts.errors import ServiceError
@@ -18,8 +23,9 @@ from app.errors import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_body, status_of
 from app.http.errors import BadRequestError, BusyError, HeadersTooLargeError, TooSlowError
 from app.http.gate import ALIVE_PATH
 from app.http.headers import complete_headers
-from app.http.leaving import CYCLE
+from app.http.leaving import put_cycle
 from app.http.shedding import Shedding
+from app.http.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +40,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     http: HttpSettings  # set by `limited_protocol`, as is
     shedding: Shedding
+    turns: Turns
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # uvicorn's
         super().__init__(*arguments, **options)
@@ -94,7 +101,6 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._shed():
             return
         super().on_headers_complete()
-        self.scope[CYCLE] = self.cycle  # type: ignore[literal-required]  # a key of our own
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body, unless its request is answered already."""
@@ -131,9 +137,23 @@ class LimitedProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, unless its next request is here and not read yet."""
+        if not _has_unread(self.transport):
+            super().timeout_keep_alive_handler()
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
         self._refuse(BadRequestError(msg))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begin to answer: whether the process is alive at once, all else when its turn comes."""
+        put_cycle(cast("Scope", cycle.scope), cycle)
+        start = partial(super()._start_asgi_task, cycle, app)
+        if cycle.scope["path"] == ALIVE_PATH:
+            start()
+        else:
+            self.turns.begin(start)
 
     @property
     def _cycle(self) -> RequestResponseCycle | None:
@@ -181,7 +201,7 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._is_in_head and self._num_head_bytes:
             seconds = self.http.head_seconds
             self._refuse(TooSlowError(f"the request line and headers did not end in {seconds:g} s"))
-        else:
+        elif not _has_unread(self.transport):
             self.transport.close()
 
     def _shed(self) -> bool:
@@ -191,7 +211,8 @@ class LimitedProtocol(HttpToolsProtocol):
             return False  # answers come in the order of their requests
         if not self.parser.should_keep_alive():
             return False
-        found = self.shedding.refusal(self.parser.get_method(), self.url, self.headers)
+        method, num_before = self.parser.get_method(), self.turns.num_begun
+        found = self.shedding.refusal(method, self.url, self.headers, num_before)
         if found is None:
             return False
         head, body = found
@@ -237,7 +258,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
+def _has_unread(transport: asyncio.Transport) -> bool:
+    """Say whether bytes came in the turn of the event loop that has just ended."""
+    connection = transport.get_extra_info("socket")
+    found = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
+    return found != bytes(4)
+
+
 def limited_protocol(settings: HttpSettings, shedding: Shedding) -> type[LimitedProtocol]:
     """Return the protocol with its limits; uvicorn makes one of it for each connection."""
-    parts = {"http": settings, "shedding": shedding}
+    parts = {"http": settings, "shedding": shedding, "turns": Turns()}
     return type("LimitedProtocol", (LimitedProtocol,), parts)

@@ -2,9 +2,10 @@
 
 To read a request, check its key and decode its tensors costs many times more than all else about
 a refusal; under a flood that leaves no time to compute what was accepted. When a model's queue
-turns out to be full, it is guarded: of the requests with the same request line and the same key,
-only as many are read as there is room for. The others get the same refusal straight from the
-connection (`protocol`). A second after the last of them the guard goes.
+turns out to be full, or too long for a request's deadline, it is guarded: of the requests with the
+same request line and the same key, only as many are read as there is room for. The others get the
+same refusal straight from the connection (`protocol`). A second after the last of them the guard
+goes.
 """
 
 import asyncio
@@ -33,14 +34,12 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class _Guard:
-    room: Callable[[], int]
+    lets_in: Callable[[int], bool]
     refused_at: float
     head: bytes  # after the status line
     body: bytes
     request_id: bytes  # wherever it stands in head and body
     route: str
-    let_in_at: float = 0.0  # which turn of the event loop
-    num_let_in: int = 0  # in that turn: they are in no queue yet
 
 
 class Shedding:
@@ -55,7 +54,7 @@ class Shedding:
         """Give a refusal to those who ask the same, from now until there is room again."""
         query: bytes = scope["query_string"]
         names_model = scope.get("path_params") or b"model=" in query  # and not in its body
-        if error.room is None or scope["method"] != "POST" or not names_model:
+        if error.lets_in is None or scope["method"] != "POST" or not names_model:
             return
         request_id: str = scope["state"]["request_id"]
         message: Message = {"headers": list(response.raw_headers)}
@@ -64,7 +63,7 @@ class Shedding:
             self._guards.clear()
         url = scope["raw_path"] + (b"?" + query if query else b"")
         self._guards[url, _bearer(scope["headers"])] = _Guard(
-            error.room,
+            error.lets_in,
             asyncio.get_running_loop().time(),
             b"".join(b"%s: %s\r\n" % pair for pair in message["headers"]),
             bytes(response.body),
@@ -73,10 +72,12 @@ class Shedding:
         )
         log.info("requests.shed", path=scope["path"], reason=error.message)
 
-    def refusal(self, method: bytes, url: bytes, headers: Headers) -> tuple[bytes, bytes] | None:
+    def refusal(
+        self, method: bytes, url: bytes, headers: Headers, num_before: int
+    ) -> tuple[bytes, bytes] | None:
         """Return a head (without status line and the connection's own headers) and a body.
 
-        None: the request is to be read.
+        None: the request is to be read, after ``num_before`` others that are in no queue yet.
         """
         if not self._guards or method != b"POST":  # nearly always
             return None
@@ -88,7 +89,7 @@ class Shedding:
         if now - guard.refused_at > _CALM_SECONDS:
             del self._guards[key]
             return None
-        if _lets_in(guard, now):
+        if guard.lets_in(num_before):
             return None
         guard.refused_at = now
         status = HTTPStatus.SERVICE_UNAVAILABLE.value
@@ -97,13 +98,6 @@ class Shedding:
         fresh = b"req_%026x" % self._random.getrandbits(104)
         old = guard.request_id
         return guard.head.replace(old, fresh), guard.body.replace(old, fresh)
-
-
-def _lets_in(guard: _Guard, now: float) -> bool:
-    if now != guard.let_in_at:  # uvloop's clock stands still within a turn of the loop
-        guard.let_in_at, guard.num_let_in = now, 0
-    guard.num_let_in += 1
-    return guard.num_let_in <= guard.room()
 
 
 def _bearer(headers: Headers) -> bytes:

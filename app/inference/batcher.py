@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
+from itertools import count, takewhile
 from typing import NamedTuple
 
 from starlette.requests import ClientDisconnect
@@ -115,6 +115,22 @@ class _Entry:
     has_left: HasLeft | None = None
 
 
+class _Pace:
+    """How long an item that runs keeps those behind it waiting: all that a turn costs is in it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0  # until a run began while another's items waited
+        self._before: tuple[float, int] | None = None  # when the last run began, and its items
+
+    def begin(self, now: float, num_items: int, *, is_last: bool) -> None:
+        """Take note of a run; ``is_last``: nothing waits behind it."""
+        if self._before is not None:
+            began, num_before = self._before
+            seconds = (now - began) / num_before
+            self.seconds += _SMOOTHING * (seconds - self.seconds)
+        self._before = None if is_last else (now, num_items)
+
+
 class Batcher:
     """The queue of one model."""
 
@@ -125,6 +141,7 @@ class Batcher:
         self._numbers = count()
         self._num_items = self._num_bytes = 0
         self._seconds_per_item = 0.0
+        self._pace = _Pace()
 
     @property
     def num_waiting(self) -> int:
@@ -151,7 +168,7 @@ class Batcher:
 
         Raises:
             OverloadedError: The queue is full.
-            DeadlineError: The deadline passed before it ran.
+            DeadlineError: The deadline passed before it ran, or will: too much waits before it.
             ClientDisconnect: The client hung up before it ran.
         """
         entry = self._entry(arrays, outputs, priority)
@@ -171,8 +188,9 @@ class Batcher:
         batch = self._take()
         if not batch:
             return False
-        started = self._loop.time()
-        seconds = self._seconds_per_item * sum(entry.num_items for entry in batch)
+        started, num_items = self._loop.time(), sum(entry.num_items for entry in batch)
+        self._pace.begin(started, num_items, is_last=not self._queue)
+        seconds = self._seconds_per_item * num_items
         run = self._compute([entry.arrays for entry in batch], batch[0].outputs, seconds)
         run.add_done_callback(partial(self._end, batch, started))
         return True
@@ -191,34 +209,54 @@ class Batcher:
         )
 
     def _admit(self, entry: _Entry, deadline: float | None) -> None:
-        limits = self.limits
         if deadline is not None:
-            self._refuse_late(deadline)
-            entry.timer = self._loop.call_at(deadline, self._expire, entry)
-        if self._queue and (
-            self._num_items + entry.num_items > limits.queue_items
-            or self._num_bytes + entry.num_bytes > limits.queue_bytes
-        ):
-            if entry.timer is not None:
-                entry.timer.cancel()
-            seconds = self._seconds_per_item * self._num_items
+            self._refuse_late(entry, deadline)
+        if self._queue and not self._has_room(entry.num_items, entry.num_bytes):
+            limits = self.limits
             raise OverloadedError(
                 f"{self._num_items} items wait for this model, at most {limits.queue_items} items "
                 f"and {limits.queue_bytes} bytes may",
-                retry_after_seconds=max(1.0, math.ceil(seconds)),
-                room=self._room,
+                retry_after_seconds=max(1.0, math.ceil(self._pace.seconds * self._num_items)),
+                lets_in=partial(self._lets_in, entry.num_items, entry.num_bytes, math.inf),
             )
+        if deadline is not None:
+            entry.timer = self._loop.call_at(deadline, self._expire, entry)
         insort(self._queue, entry, key=lambda e: e.rank)
         self._num_items += entry.num_items
         self._num_bytes += entry.num_bytes
 
-    def _room(self) -> int:
-        return self.limits.queue_items - self._num_items
+    def _has_room(self, num_items: int, num_bytes: int) -> bool:
+        limits = self.limits
+        return (
+            self._num_items + num_items <= limits.queue_items
+            and self._num_bytes + num_bytes <= limits.queue_bytes
+        )
 
-    def _refuse_late(self, deadline: float) -> None:
-        late = self._loop.time() - deadline
-        if late >= 0:
-            raise DeadlineError(f"the request's deadline passed {late:.3f} s before it came")
+    def _refuse_late(self, entry: _Entry, deadline: float) -> None:
+        """Refuse what would only wait in vain, and lengthen the queue for the others."""
+        left = deadline - self._loop.time()
+        if left <= 0:
+            raise DeadlineError(f"the request's deadline passed {-left:.3f} s before it came")
+        if self._pace.seconds * self._num_items <= left:
+            return
+        before = takewhile(lambda e: e.rank < entry.rank, self._queue)
+        seconds = self._pace.seconds * sum(e.num_items for e in before)
+        if seconds > left:
+            is_usual = entry.rank[0] == 0
+            lets_in = partial(self._lets_in, entry.num_items, entry.num_bytes, left)
+            raise DeadlineError(
+                f"the request's deadline is in {left:.3f} s, and what waits before it takes "
+                f"{seconds:.3f} s",
+                retry_after_seconds=max(1.0, math.ceil(seconds - left)),
+                lets_in=lets_in if is_usual else None,
+            )
+
+    def _lets_in(self, num_items: int, num_bytes: int, seconds: float, num_others: int) -> bool:
+        """Whether a request that is still to be read would be admitted, after others like it."""
+        num_before = self._num_items + num_others * num_items
+        return self._pace.seconds * num_before <= seconds and self._has_room(
+            (num_others + 1) * num_items, (num_others + 1) * num_bytes
+        )
 
     def _expire(self, entry: _Entry) -> None:
         if entry in self._queue and not entry.answer.done():

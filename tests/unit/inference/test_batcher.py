@@ -279,15 +279,62 @@ async def test_a_run_is_told_how_long_it_will_likely_take() -> None:
     await runner.finish()
 
 
+def lets_in(error: OverloadedError, num_others: int = 0) -> bool:
+    assert error.lets_in is not None
+    return error.lets_in(num_others)
+
+
 @on_loop
-async def test_a_refusal_knows_how_much_room_there_is_by_now() -> None:
-    batcher, runner = make(BatchLimits(1, 3, 1_000_000))
-    await ask(batcher, *(x(number) for number in range(4)))
+async def test_a_refusal_knows_whether_there_is_room_by_now() -> None:
+    batcher, runner = make(BatchLimits(1, 4, 1_000_000))
+    await ask(batcher, x(0), *(x(number, items=2) for number in (1, 2)))
     with pytest.raises(OverloadedError) as caught:
-        await batcher.submit(x(5))
-    assert caught.value.room is not None
-    assert caught.value.room() == 0
+        await batcher.submit(x(3, items=2))
+    assert not lets_in(caught.value)
     await runner.finish()
-    assert caught.value.room() == 1
-    for _ in range(3):
+    assert lets_in(caught.value)
+    assert not lets_in(caught.value, num_others=1), "each of them takes two places"
+    await runner.finish()
+    assert lets_in(caught.value, num_others=1)
+    await runner.finish()
+
+
+@on_loop
+async def test_a_request_that_would_wait_in_vain_is_refused_when_it_comes() -> None:
+    batcher, runner = make(BatchLimits(1, 100, 1_000_000))
+    clock = asyncio.get_running_loop().time
+    await ask(batcher, *(x(number) for number in range(12)))
+    await ask(batcher, x(50), deadline=clock() + 0.1)  # nobody knows yet how long it takes
+    for _ in range(6):  # one every twentieth of a second
+        await asyncio.sleep(0.05)
+        await runner.finish()
+    assert batcher.num_waiting == 5
+    with pytest.raises(DeadlineError, match="what waits before it takes") as caught:
+        await batcher.submit(x(51), deadline=clock() + 0.1)
+    assert 1 <= caught.value.retry_after_seconds <= 2
+    assert not lets_in(caught.value)
+    assert batcher.num_waiting == 5
+    (patient,) = await ask(batcher, x(52), deadline=clock() + 60)
+    (first,) = await ask(batcher, x(53), priority=1, deadline=clock() + 0.1)
+    await runner.finish()
+    assert runner.values[-1] == [53]
+    for _ in range(6):
+        await runner.finish()
+    assert lets_in(caught.value), "now nobody is before it"
+    await runner.finish()
+    assert (await first).batch_size == (await patient).batch_size == 1
+
+
+@on_loop
+async def test_whoever_goes_first_is_not_refused_unread_for_those_behind() -> None:
+    batcher, runner = make(BatchLimits(1, 100, 1_000_000))
+    clock = asyncio.get_running_loop().time
+    await ask(batcher, *(x(number) for number in range(8)), priority=1)
+    for _ in range(4):
+        await asyncio.sleep(0.05)
+        await runner.finish()
+    with pytest.raises(DeadlineError) as caught:
+        await batcher.submit(x(50), priority=1, deadline=clock() + 0.05)
+    assert caught.value.lets_in is None
+    for _ in range(4):
         await runner.finish()

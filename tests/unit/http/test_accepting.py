@@ -1,0 +1,123 @@
+"""Connections that wait are taken together, in one turn of the event loop."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import uvloop
+
+import app.http.accepting
+from app.http.accepting import Acceptor
+
+NUMBER = 200
+BACKLOG = 512
+
+
+class Taken(asyncio.Protocol):
+    """Counts itself, and says hello."""
+
+    taken: list[asyncio.Transport]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.taken.append(transport)
+        transport.write(b"hello")
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        yield found
+
+
+def accepting(listener: socket.socket) -> tuple[Acceptor, list[asyncio.Transport]]:
+    taken: list[asyncio.Transport] = []
+    kind = type("Taken", (Taken,), {"taken": taken})
+    return Acceptor(listener, kind, BACKLOG), taken
+
+
+async def some_turns() -> None:
+    """Let the event loop look at what came, and do what follows: ten turns, not hundreds."""
+    for _ in range(10):
+        await asyncio.sleep(0.001)
+
+
+def connected(listener: socket.socket, number: int) -> list[socket.socket]:
+    return [socket.create_connection(listener.getsockname(), timeout=10) for _ in range(number)]
+
+
+def test_two_hundred_that_came_during_a_long_turn_do_not_wait_for_hundreds(
+    listener: socket.socket,
+) -> None:
+    async def take() -> None:
+        acceptor, taken = accepting(listener)
+        with ExitStack() as stack:
+            clients = [stack.enter_context(c) for c in connected(listener, NUMBER)]
+            await some_turns()
+            assert len(taken) == NUMBER
+            for transport in taken:
+                connection = transport.get_extra_info("socket")
+                assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                transport.close()
+            acceptor.close()
+            await some_turns()
+            assert {client.recv(100) for client in clients} == {b"hello"}
+            assert {client.recv(100) for client in clients} == {b""}
+
+    uvloop.run(take())
+
+
+def test_after_the_end_nobody_is_let_in(listener: socket.socket) -> None:
+    async def take() -> None:
+        acceptor, taken = accepting(listener)
+        address = listener.getsockname()
+        acceptor.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=10)
+        await some_turns()
+        assert taken == []
+
+    uvloop.run(take())
+
+
+class Full:
+    """A listening socket of a process that has no file left for a while."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener, self.num_failures = listener, 0
+        self.fileno, self.listen = listener.fileno, listener.listen
+        self.settimeout, self.close = listener.settimeout, listener.close
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.num_failures < 2:
+            self.num_failures += 1
+            raise OSError(24, "Too many open files")
+        return self._listener.accept()
+
+
+def test_without_a_file_for_another_connection_it_rests_and_tries_again(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.http.accepting, "_RETRY_SECONDS", 0.2)
+
+    async def take() -> None:
+        full = Full(listener)
+        acceptor, taken = accepting(full)  # type: ignore[arg-type]  # as good as a socket
+        (client,) = connected(listener, 1)
+        with client:
+            await some_turns()
+            assert full.num_failures == 1, "nobody asks again and again meanwhile"
+            for _ in range(200):
+                await some_turns()
+                if taken:
+                    break
+            assert full.num_failures == 2
+            await some_turns()
+            assert client.recv(100) == b"hello"
+            taken[0].close()
+            acceptor.close()
+            await some_turns()
+
+    uvloop.run(take())

@@ -1,0 +1,108 @@
+"""What the connections of an application do that a client sees only when the process is busy."""
+
+import asyncio
+import gc
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+import uvloop
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from app.contracts.settings import HttpSettings
+from app.http.protocol import limited_protocol
+from app.http.shedding import Shedding
+from app.metrics.instruments import Metrics
+
+KEEP_ALIVE_SECONDS = 1
+REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
+
+
+async def answer(_scope: Scope, receive: Receive, send: Send) -> None:
+    body = (await receive())["body"]
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[socket.socket]:
+    """Serve on this event loop, and yield a connection that had an answer."""
+    protocol = limited_protocol(
+        HttpSettings(keep_alive_seconds=KEEP_ALIVE_SECONDS), Shedding(Metrics())
+    )
+    config = uvicorn.Config(
+        answer, http=protocol, timeout_keep_alive=KEEP_ALIVE_SECONDS, lifespan="off", ws="none"
+    )
+    config.load()
+    state = uvicorn.server.ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    try:
+        with socket.socket() as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, server.sockets[0].getsockname())
+            assert await ask(client) == 200
+            yield client
+    finally:
+        server.close()
+        await asyncio.sleep(0.05)
+
+
+async def ask(client: socket.socket) -> int:
+    await asyncio.get_running_loop().sock_sendall(client, REQUEST)
+    return await read(client)
+
+
+async def read(client: socket.socket) -> int:
+    """Return the status of an answer; 0: the connection was closed."""
+    received = b""
+    while not received.endswith(b"hello"):
+        async with asyncio.timeout(10):
+            piece = await asyncio.get_running_loop().sock_recv(client, 65_536)
+        if not piece:
+            return 0
+        received += piece
+    return int(received[9:12])
+
+
+def test_a_request_that_came_in_time_is_answered_though_the_loop_was_late() -> None:
+    async def be_late() -> None:
+        async with connected() as client:
+            loop, (looks, tells) = asyncio.get_running_loop(), os.pipe()
+
+            def work_for_long() -> None:  # as what comes on another connection may ask for
+                loop.remove_reader(looks)
+                time.sleep(KEEP_ALIVE_SECONDS + 0.5)
+                client.send(REQUEST)
+
+            loop.add_reader(looks, work_for_long)
+            os.write(tells, b"x")
+            assert await read(client) == 200
+            assert await read(client) == 0, "idle, it is closed"
+            os.close(looks)
+            os.close(tells)
+
+    uvloop.run(be_late())
+
+
+def test_a_request_goes_with_its_answer_and_not_with_the_garbage() -> None:
+    async def ask_often() -> None:
+        async with connected() as client:
+            gc.collect()
+            gc.disable()
+            try:
+                for _ in range(20):
+                    assert await ask(client) == 200
+                left = [o for o in gc.get_objects() if isinstance(o, RequestResponseCycle)]
+            finally:
+                gc.enable()
+            assert len(left) <= 1, "the connection's last"
+
+    uvloop.run(ask_often())
