@@ -7,6 +7,7 @@ share a batch. Cancelled and expired requests leave the queue before they run.
 
 import asyncio
 import math
+import time
 from bisect import insort
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -116,19 +117,19 @@ class _Entry:
 
 
 class _Pace:
-    """How long an item that runs keeps those behind it waiting: all that a turn costs is in it."""
+    """How long an item keeps those behind it waiting: from the end of one run to the next."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0  # until a run began while another's items waited
-        self._before: tuple[float, int] | None = None  # when the last run began, and its items
+        self.seconds = 0.0  # an item; until a run has ended
+        self._ended = 0.0
 
-    def begin(self, now: float, num_items: int, *, is_last: bool) -> None:
-        """Take note of a run; ``is_last``: nothing waits behind it."""
-        if self._before is not None:
-            began, num_before = self._before
-            seconds = (now - began) / num_before
-            self.seconds += _SMOOTHING * (seconds - self.seconds)
-        self._before = None if is_last else (now, num_items)
+    def take_note(self, began: float, num_items: int) -> None:
+        """Take note of a run that has just ended. All that the event loop had to do is in it."""
+        now = time.perf_counter()
+        seconds = (now - max(began, self._ended)) / num_items
+        self._ended = now
+        known = self.seconds or seconds
+        self.seconds = known + _SMOOTHING * (seconds - known)
 
 
 class Batcher:
@@ -188,11 +189,10 @@ class Batcher:
         batch = self._take()
         if not batch:
             return False
-        started, num_items = self._loop.time(), sum(entry.num_items for entry in batch)
-        self._pace.begin(started, num_items, is_last=not self._queue)
-        seconds = self._seconds_per_item * num_items
+        started, began = self._loop.time(), time.perf_counter()
+        seconds = self._seconds_per_item * sum(entry.num_items for entry in batch)
         run = self._compute([entry.arrays for entry in batch], batch[0].outputs, seconds)
-        run.add_done_callback(partial(self._end, batch, started))
+        run.add_done_callback(partial(self._end, batch, started, began))
         return True
 
     def _entry(self, arrays: Arrays, outputs: Outputs, priority: int) -> _Entry:
@@ -299,8 +299,10 @@ class Batcher:
         self,
         batch: list[_Entry],
         started: float,
+        began: float,
         run: Run,
     ) -> None:
+        self._pace.take_note(began, sum(entry.num_items for entry in batch))
         error = asyncio.CancelledError() if run.cancelled() else run.exception()
         if error is None:
             self._answer(batch, started, *run.result())

@@ -326,6 +326,25 @@ async def test_a_request_that_would_wait_in_vain_is_refused_when_it_comes() -> N
 
 
 @on_loop
+async def test_one_slow_run_is_forgotten_though_never_two_wait() -> None:
+    batcher, runner = make(BatchLimits(1, 100, 1_000_000))
+    clock = asyncio.get_running_loop().time
+    await ask(batcher, x(0), x(1))
+    await asyncio.sleep(0.5)  # as if the machine had been elsewhere
+    await runner.finish()
+    await ask(batcher, x(2), deadline=clock() + 0.1)
+    with pytest.raises(DeadlineError):
+        await batcher.submit(x(3), deadline=clock() + 0.1)
+    for number in range(12):
+        await runner.finish()
+        await ask(batcher, x(number))
+    (answer,) = await ask(batcher, x(4), deadline=clock() + 0.1)
+    for _ in range(3):
+        await runner.finish()
+    assert (await answer).batch_size == 1
+
+
+@on_loop
 async def test_whoever_goes_first_is_not_refused_unread_for_those_behind() -> None:
     batcher, runner = make(BatchLimits(1, 100, 1_000_000))
     clock = asyncio.get_running_loop().time
