@@ -20,8 +20,6 @@ log = structlog.get_logger(__name__)
 
 # For the database, the store, Redis, uploads that are being written, and what libraries open.
 _OTHER_FILES = 512
-
-
 # So many objects more than before, and Python looks for cycles among the youngest. What a request
 # leaves goes without that; at Python's own 700, those that wait were looked through all the time.
 _GARBAGE_THRESHOLD = 50_000

@@ -75,6 +75,26 @@ def test_a_flood_is_refused_unread_and_those_accepted_are_answered(served: Servi
         assert sum(map(float, counted)) == len(answers) + 2
 
 
+def test_what_would_wait_in_vain_is_refused_when_it_comes_and_then_unread(tmp_path: Path) -> None:
+    inference = {"num_workers": 1, "max_batch_items": 1}
+    with serving(tmp_path / "data", inference=inference) as served:
+        served.add_model("slow", onnx.load(write_slow(tmp_path / "slow.onnx")))
+        with asking(served) as client, ThreadPoolExecutor(24) as threads:
+            flood(client, threads, 5)  # now it is known how long they take
+            hurried = f"{PATH}&timeout_seconds=0.05"
+            answers = list(
+                threads.map(lambda _: client.post(hurried, json=JSON), range(120)),
+            )
+            refused = [answer for answer in answers if answer.status_code == 503]
+            assert len(refused) < len(answers)
+            assert {answer.json()["code"] for answer in refused} == {"deadline_exceeded"}
+            assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+            assert any("what waits before it takes" in answer.text for answer in refused)
+            assert shed(client) > 0
+            patient = [client.post(f"{PATH}&timeout_seconds=60", json=JSON) for _ in range(3)]
+            assert {answer.status_code for answer in patient} == {200}
+
+
 @contextmanager
 def flooded(client: httpx.Client) -> Iterator[None]:
     """Ask for the slow model on many connections, whatever the answers, until the end."""
