@@ -5,6 +5,7 @@ import gc
 import os
 import socket
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.contracts.settings import HttpSettings
+from app.http.leaving import cycle_of
 from app.http.protocol import limited_protocol
 from app.http.shedding import Shedding
 from app.metrics.instruments import Metrics
@@ -22,7 +24,13 @@ KEEP_ALIVE_SECONDS = 1
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
 
 
-async def answer(_scope: Scope, receive: Receive, send: Send) -> None:
+answered: "list[weakref.ref[RequestResponseCycle]]" = []
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    cycle = cycle_of(scope)
+    assert cycle is not None
+    answered.append(weakref.ref(cycle))
     body = (await receive())["body"]
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -92,21 +100,18 @@ def test_a_request_that_came_in_time_is_answered_though_the_loop_was_late() -> N
     uvloop.run(be_late())
 
 
-def num_requests_in_memory() -> int:
-    """Count them, the last of each open connection among them."""
-    return sum(isinstance(found, RequestResponseCycle) for found in gc.get_objects())
-
-
 def test_a_request_goes_with_its_answer_and_not_with_the_garbage() -> None:
     async def ask_often() -> None:
         async with connected() as client:
             gc.disable()
             try:
-                before = num_requests_in_memory()
                 for _ in range(20):
                     assert await ask(client) == 200
-                assert num_requests_in_memory() == before
+                left = [kept() for kept in answered]
             finally:
                 gc.enable()
+            assert len(left) > 20
+            assert sum(found is not None for found in left) == 1, "the connection's last"
 
+    answered.clear()
     uvloop.run(ask_often())
