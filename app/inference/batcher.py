@@ -253,6 +253,8 @@ class Batcher:
 
     def _lets_in(self, num_items: int, num_bytes: int, seconds: float, num_others: int) -> bool:
         """Whether a request that is still to be read would be admitted, after others like it."""
+        if not self._queue and not num_others:
+            return True  # whatever its size, as `_admit` would
         num_before = self._num_items + num_others * num_items
         return self._pace.seconds * num_before <= seconds and self._has_room(
             (num_others + 1) * num_items, (num_others + 1) * num_bytes

@@ -300,6 +300,22 @@ async def test_a_refusal_knows_whether_there_is_room_by_now() -> None:
 
 
 @on_loop
+async def test_one_that_is_larger_than_the_queue_is_let_in_when_nothing_waits() -> None:
+    batcher, runner = make(BatchLimits(1, 4, 1_000_000))
+    await ask(batcher, x(0), x(1))
+    with pytest.raises(OverloadedError) as caught:
+        await batcher.submit(x(2, items=9))
+    assert not lets_in(caught.value)
+    await runner.finish()
+    assert lets_in(caught.value)
+    assert not lets_in(caught.value, num_others=1)
+    (answer,) = await ask(batcher, x(2, items=9))
+    await runner.finish()
+    await runner.finish()
+    assert (await answer).batch_size == 9
+
+
+@on_loop
 async def test_a_request_that_would_wait_in_vain_is_refused_when_it_comes() -> None:
     batcher, runner = make(BatchLimits(1, 100, 1_000_000))
     clock = asyncio.get_running_loop().time
