@@ -38,12 +38,13 @@ class Acceptor:
         listener.listen(backlog)
         self._loop.add_reader(listener, self._accept)
 
-    def close(self) -> None:
-        """Take no more, and close the socket."""
+    async def close(self) -> None:
+        """Take no more, and close the socket; those that were taken have their protocols then."""
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:
         for _ in range(self._backlog):

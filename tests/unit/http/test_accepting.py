@@ -61,10 +61,31 @@ def test_two_hundred_that_came_during_a_long_turn_do_not_wait_for_hundreds(
                 connection = transport.get_extra_info("socket")
                 assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
                 transport.close()
-            acceptor.close()
+            await acceptor.close()
             await some_turns()
             assert {client.recv(100) for client in clients} == {b"hello"}
             assert {client.recv(100) for client in clients} == {b""}
+
+    uvloop.run(take())
+
+
+def test_who_was_taken_just_before_the_end_is_there_to_be_told_of_it(
+    listener: socket.socket,
+) -> None:
+    async def take() -> None:
+        acceptor, taken = accepting(listener)
+        (client,) = connected(listener, 1)
+        with client:
+            tasks = len(asyncio.all_tasks())
+            for _ in range(10_000):
+                await asyncio.sleep(0)
+                if len(asyncio.all_tasks()) > tasks:  # it is taken
+                    break
+            assert taken == []
+            await acceptor.close()
+            assert len(taken) == 1
+            taken[0].close()
+            await some_turns()
 
     uvloop.run(take())
 
@@ -73,7 +94,7 @@ def test_after_the_end_nobody_is_let_in(listener: socket.socket) -> None:
     async def take() -> None:
         acceptor, taken = accepting(listener)
         address = listener.getsockname()
-        acceptor.close()
+        await acceptor.close()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, timeout=10)
         await some_turns()
@@ -117,7 +138,7 @@ def test_without_a_file_for_another_connection_it_rests_and_tries_again(
             await some_turns()
             assert client.recv(100) == b"hello"
             taken[0].close()
-            acceptor.close()
+            await acceptor.close()
             await some_turns()
 
     uvloop.run(take())
