@@ -1,6 +1,7 @@
 """What a benchmark ran on: every committed result carries it."""
 
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,24 @@ _PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "lightning")
 
 
 def machine() -> dict[str, Any]:
-    """Return what the numbers were measured on."""
+    """Return what the numbers were measured on, and at which commit."""
     return {
+        "commit": commit(),
         "processor": _processor(),
         "python": platform.python_version(),
         "threads": torch.get_num_threads(),
         **{name: _version(name) for name in _PACKAGES},
     }
+
+
+def commit() -> str | None:
+    """Return the commit of this checkout, marked where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):  # no git, or no checkout
+        return None
+    return found.stdout.strip()
 
 
 def _processor() -> str:
