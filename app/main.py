@@ -11,6 +11,7 @@ from app.artifacts.routes import router as artifacts
 from app.contracts.database import create_database, create_sessions
 from app.contracts.garbage import clean_uploads
 from app.contracts.object_lock import create_object_lock
+from app.contracts.repositories.line import Allowance
 from app.contracts.settings import Settings, load_settings
 from app.contracts.storage import open_store
 from app.contracts.telemetry import configure_logging
@@ -78,7 +79,10 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
             sessions,
             store,
             doorbell,
-            lines=Lines(sessions),
+            lines=Lines(
+                sessions,
+                Allowance(settings.quotas.running_jobs, settings.quotas.compute_seconds),
+            ),
             job_reader=JobReader(sessions),
             keys=KeyCache(sessions, last_use=last_use),
             quotas=Quotas(settings.quotas, sessions),

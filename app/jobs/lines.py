@@ -8,12 +8,13 @@ from sqlalchemy.orm import Session
 
 from app.contracts.database import Sessions, reading
 from app.contracts.job import JobState
-from app.contracts.repositories.line import Line, look_along
+from app.contracts.repositories.line import Allowance, Line, look_along
 from app.contracts.tables import JobRow
 
 _FRESH_SECONDS = 1.0
 _LEAST_SECONDS = 0.2
-_MOST_SHARE = 1 / 50  # of the time is spent looking, however long the line (10 000 jobs: 50 ms)
+_MOST_SHARE = 1 / 50  # of the time is spent looking, however long the line
+_STALEST_SECONDS = 5.0  # but one slow look, on a busy machine, is not believed for long
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Standing:
 
     Attributes:
         position: Jobs that will be taken before it.
-        wait_seconds: Until it begins, by what jobs took lately; None while nothing is known.
+        wait_seconds: Until it begins, by what jobs like those before it took; None while that is
+            not known.
     """
 
     position: int
@@ -39,8 +41,9 @@ class _Look:
 class Lines:
     """The lines of all queues, as old as a second; longer ones are looked along less often."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: Sessions, allowance: Allowance | None = None) -> None:
+        """Look with ``sessions``, where every tenant may run what ``allowance`` says."""
+        self._sessions, self._allowance = sessions, allowance
         self._lock = threading.Lock()
         self._looks: dict[str, _Look] = {}
 
@@ -59,7 +62,7 @@ class Lines:
             look = self._look_again(job, look, session)
         assert look is not None  # noqa: S101  # old looks are replaced, or kept
         position = look.line.positions.get(job.id, len(look.line.positions))
-        return Standing(position, look.line.wait_seconds(position))
+        return Standing(position, look.line.wait_seconds(job.id))
 
     def line(self, queue: str, session: Session) -> Line:
         """Return a queue's line."""
@@ -90,7 +93,7 @@ class Lines:
 
     def _look(self, queue: str, session: Session) -> _Look:
         began = time.monotonic()
-        line = look_along(session, queue)
+        line = look_along(session, queue, self._allowance)
         ended = time.monotonic()
         look = self._looks[queue] = _Look(line, ended, ended - began)
         return look
@@ -105,5 +108,5 @@ def _is_old(look: _Look | None, job_id: str) -> bool:
 
 
 def _is_older(look: _Look, least_seconds: float) -> bool:
-    most = max(least_seconds, look.took_seconds / _MOST_SHARE)
+    most = max(least_seconds, min(_STALEST_SECONDS, look.took_seconds / _MOST_SHARE))
     return time.monotonic() - look.ended_at > most

@@ -102,7 +102,8 @@ class Job(BaseModel):
     max_attempts: int
     queue_position: int | None = Field(description="Jobs ahead of this one while it is queued.")
     estimated_wait_seconds: float | None = Field(
-        description="Until it begins, by what jobs took lately; null while nothing is known."
+        description="Until it begins, by what is left of the jobs that run and what jobs like "
+        "those before it took; null while that is not known."
     )
     model: str | None
     dataset: str | None

@@ -262,8 +262,7 @@ def test_the_line_says_how_long_it_is(sessions: Sessions) -> None:
     with sessions() as session:
         line = look_along(session, "cpu")
     assert [line.positions[job_id] for job_id in waiting] == [0, 1]
-    assert line.wait_seconds(0) == pytest.approx(30, abs=5)
-    assert line.wait_seconds(1) == pytest.approx(90, abs=5)
+    assert line.seconds_a_job == pytest.approx(60, abs=5)
 
 
 def test_workers_who_race_along_the_line_get_a_job_each(sessions: Sessions) -> None:

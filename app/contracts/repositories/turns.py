@@ -1,0 +1,162 @@
+"""When each queued job begins, if nothing is added: the claims to come, played through.
+
+Pure: no database and no clock. `line` reads the rows and calls `foresee`.
+"""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+_ANY_SECONDS = 60.0  # of jobs of unknown length: it decides places, and no wait is told by it
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A queued job.
+
+    Attributes:
+        id: Its id.
+        created_at: When it was posted.
+        seconds: How long it will run; None where that is not known.
+        due_in_seconds: It is not taken before.
+    """
+
+    id: str
+    created_at: float
+    seconds: float | None
+    due_in_seconds: float = 0.0
+
+
+class Running(NamedTuple):
+    """A job that runs, and how long it still will; None where that is not known."""
+
+    tenant: str
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What comes of the present line.
+
+    Attributes:
+        positions: Jobs that are taken before each queued job.
+        waits: Seconds until each begins; None where too little is known to say.
+        wait_of_next: The same for a job that would be posted now.
+    """
+
+    positions: dict[str, int]
+    waits: dict[str, float | None]
+    wait_of_next: float | None
+
+
+def foresee(
+    waiting: Mapping[str, Sequence[Waiting]],
+    running: Sequence[Running],
+    num_slots: int,
+    most_running: int | None = None,
+) -> Foreseen:
+    """Return when each job is taken.
+
+    Args:
+        waiting: The queued jobs of each tenant, the oldest first.
+        running: What runs now.
+        num_slots: Jobs that the workers run at once; 0 while no worker is known.
+        most_running: Of one tenant.
+    """
+    play = _Play(waiting, running, most_running)
+    num_slots = max(num_slots, len(running))
+    if num_slots == 0:  # nobody says how many at once: places are as if all were taken now
+        play.is_known = False
+        num_slots = sum(map(len, waiting.values()))
+    return play.to_end(num_slots - len(running))
+
+
+class _Play:
+    """The line while it is played through."""
+
+    def __init__(
+        self,
+        waiting: Mapping[str, Sequence[Waiting]],
+        running: Sequence[Running],
+        most_running: int | None,
+    ) -> None:
+        self.is_known = all(each.seconds_left is not None for each in running)
+        self._jobs = {tenant: iter(jobs) for tenant, jobs in waiting.items()}
+        self._heads: dict[str, Waiting] = {}
+        self._most = most_running
+        self._numbers: defaultdict[str, int] = defaultdict(int)
+        self._ends: list[tuple[float, str]] = []
+        self._turns: list[tuple[int, float, str]] = []  # out of date where a number has changed
+        for tenant, seconds in running:
+            self._numbers[tenant] += 1
+            self._ends.append((_ANY_SECONDS if seconds is None else seconds, tenant))
+        heapq.heapify(self._ends)
+        for tenant in self._jobs:
+            self._step(tenant)
+        self._found = Foreseen({}, {}, None)
+
+    def to_end(self, num_idle: int) -> Foreseen:
+        """Take job after job, each when a slot is free."""
+        now = 0.0
+        while True:
+            while num_idle and (job := self._take(now)) is not None:
+                num_idle -= 1
+                wait = max(now, job.due_in_seconds)
+                self._found.positions[job.id] = len(self._found.positions)
+                self._found.waits[job.id] = round(wait, 1) if self.is_known else None
+                # What ends at an unknown time leaves unknown what begins after it.
+                self.is_known = self.is_known and job.seconds is not None
+            if not self._heads or not self._ends:
+                break
+            now, num_idle = self._end(num_idle)
+        if not num_idle and self._ends:
+            now = max(now, self._ends[0][0])
+        self._pass_rest()
+        next_wait = round(now, 1) if self.is_known and not self._heads else None
+        return Foreseen(self._found.positions, self._found.waits, next_wait)
+
+    def _take(self, now: float) -> Waiting | None:
+        """Take the oldest job of the tenant with the fewest running: see `line.next_in_line`."""
+        while self._turns:
+            number, created_at, tenant = self._turns[0]
+            job = self._heads.get(tenant)
+            if job is None or number != self._numbers[tenant] or created_at != job.created_at:
+                heapq.heappop(self._turns)
+                continue
+            if self._most is not None and number >= self._most:
+                return None
+            self._numbers[tenant] += 1
+            seconds = _ANY_SECONDS if job.seconds is None else job.seconds
+            heapq.heappush(self._ends, (max(now, job.due_in_seconds) + seconds, tenant))
+            self._step(tenant)
+            return job
+        return None
+
+    def _end(self, num_idle: int) -> tuple[float, int]:
+        """Let the next job end; return when, and how many slots are free then."""
+        now, tenant = heapq.heappop(self._ends)
+        self._numbers[tenant] -= 1
+        self._offer(tenant)
+        return now, num_idle + 1
+
+    def _step(self, tenant: str) -> None:
+        head = next(self._jobs[tenant], None)
+        if head is None:
+            self._heads.pop(tenant, None)
+        else:
+            self._heads[tenant] = head
+            self._offer(tenant)
+
+    def _offer(self, tenant: str) -> None:
+        head = self._heads.get(tenant)
+        if head is not None:
+            heapq.heappush(self._turns, (self._numbers[tenant], head.created_at, tenant))
+
+    def _pass_rest(self) -> None:
+        """Give places to jobs that no end of a running one lets in: their tenants may run none."""
+        rest = [job for tenant, head in self._heads.items() for job in (head, *self._jobs[tenant])]
+        for job in sorted(rest, key=lambda job: (job.created_at, job.id)):
+            self._found.positions[job.id] = len(self._found.positions)
+            self._found.waits[job.id] = None

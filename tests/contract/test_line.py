@@ -1,0 +1,212 @@
+"""What the line foretells against the claims that workers make, on SQLite and PostgreSQL."""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from app.contracts.database import Sessions, create_database, create_sessions, current_time
+from app.contracts.job import JobKind, JobState
+from app.contracts.migrations import upgrade
+from app.contracts.repositories import jobs, leases, workers
+from app.contracts.repositories.jobs import NewJob
+from app.contracts.repositories.line import Allowance, Line, look_along
+from app.contracts.repositories.workers import WorkerIdentity
+from app.contracts.spec import PruneConfig
+from app.contracts.tables import DatasetRow, JobRow, ModelRow
+from tests.contract.test_jobs import add_dataset, add_model
+
+
+@pytest.fixture
+def sessions(database_url: str) -> Iterator[Sessions]:
+    engine = create_database(database_url)
+    upgrade(engine)
+    yield create_sessions(engine)
+    engine.dispose()
+
+
+class World:
+    """Jobs whose length is known here, claimed and ended by a clock of our own."""
+
+    def __init__(
+        self, sessions: Sessions, num_slots: int, allowance: Allowance | None = None
+    ) -> None:
+        self.sessions, self.allowance = sessions, allowance
+        self.num_slots, self.now = num_slots, 0.0
+        self.lengths: dict[str, float] = {}
+        self.began: dict[str, float] = {}
+        self.running: list[tuple[float, str]] = []
+        if num_slots:
+            with sessions.begin() as session:
+                workers.report(session, WorkerIdentity("w", ("cpu",), "cpu", num_slots))
+
+    def post(self, seconds: float, *, epochs: int = 3, tenant: str = "t", **subject: Any) -> str:
+        config = PruneConfig.model_validate({"retrain": {"epochs": epochs}})
+        new = NewJob(
+            kind=JobKind.PRUNE, config={}, resolved=config.model_dump(mode="json"), device="cpu",
+            max_attempts=3, tenant=tenant, **{"model_id": None, "dataset_id": None, **subject},
+        )  # fmt: skip
+        with self.sessions.begin() as session:
+            job_id = jobs.create_job(session, new).id
+        self.lengths[job_id] = seconds
+        return job_id
+
+    def done(self, seconds: float, **what: Any) -> None:
+        """Post a job that has succeeded."""
+        job_id = self.post(seconds, **what)
+        with self.sessions.begin() as session:
+            values = {"state": JobState.SUCCEEDED, "seconds_run": seconds}
+            values["finished_at"] = current_time(session)
+            session.execute(update(JobRow).where(JobRow.id == job_id).values(values))
+
+    def claim(self) -> None:
+        """Let workers take what they can."""
+        while len(self.running) < self.num_slots:
+            with self.sessions.begin() as session:
+                held = leases.claim_next(
+                    session, queue="cpu", owner="w", lease_seconds=30, allowance=self.allowance
+                )
+            if held is None:
+                return
+            self.began[held.job_id] = self.now
+            end = self.now + self.lengths[held.job_id]
+            heapq.heappush(self.running, (end, held.job_id))
+
+    def run_on(self, seconds: float, *, told: bool = True) -> None:
+        """Let running jobs be ``seconds`` old, and say what is left of them if ``told``."""
+        self.now += seconds
+        with self.sessions.begin() as session:
+            for end, job_id in self.running:
+                row = session.get_one(JobRow, job_id)
+                row.claimed_at = current_time(session) - seconds
+                if told:
+                    row.progress = {"elapsed_seconds": seconds, "eta_seconds": end - self.now}
+
+    def look(self) -> Line:
+        with self.sessions() as session:
+            return look_along(session, "cpu", self.allowance)
+
+    def to_end(self) -> None:
+        """End job after job, and claim as slots become free."""
+        self.claim()
+        while self.running:
+            self.now, job_id = heapq.heappop(self.running)
+            with self.sessions.begin() as session:
+                changed = {"state": JobState.CANCELLED, "lease_owner": None}
+                session.execute(update(JobRow).where(JobRow.id == job_id).values(changed))
+            self.claim()
+
+
+def assert_foretold(world: World, line: Line, posted: Sequence[str], since: float) -> None:
+    """Each job began when the line said that it would, and in that order."""
+    order = sorted(posted, key=lambda job_id: line.positions[job_id])
+    assert order == sorted(posted, key=lambda job_id: (world.began[job_id], order.index(job_id)))
+    for job_id in posted:
+        wait, waited = line.wait_seconds(job_id), world.began[job_id] - since
+        assert wait is not None
+        assert waited / 2 - 1 <= wait <= 2 * waited + 1, (wait, waited)
+
+
+def test_short_jobs_behind_a_long_one_are_not_said_to_wait_as_long(sessions: Sessions) -> None:
+    model, data = add_model(sessions), add_dataset(sessions)
+    subject: dict[str, Any] = {"model_id": model, "dataset_id": data}
+    world = World(sessions, num_slots=1)
+    for _ in range(5):  # the newest jobs took long: their mean says nothing about these
+        world.done(1600, epochs=60)
+    for _ in range(2):
+        world.done(70, epochs=3, **subject)
+    world.post(70, **subject)
+    world.claim()
+    world.run_on(60)
+    posted = [world.post(75, **subject) for _ in range(3)]
+    line = world.look()
+    world.to_end()
+    assert_foretold(world, line, posted, since=60)
+    assert line.wait_seconds(posted[1]) == pytest.approx(80, abs=5)
+
+
+@pytest.mark.parametrize("num_slots", [1, 2, 3])
+def test_waits_follow_the_turns_of_tenants_and_all_slots(
+    sessions: Sessions, num_slots: int
+) -> None:
+    model, data = add_model(sessions), add_dataset(sessions)
+    subject: dict[str, Any] = {"model_id": model, "dataset_id": data}
+    world = World(sessions, num_slots)
+    world.done(50, epochs=2, **subject)
+    world.done(250, epochs=10, **subject)
+    for number in range(num_slots):
+        world.post(50 * (number + 1), epochs=2 * (number + 1), **subject)
+    world.claim()
+    world.run_on(20)
+    posted = [world.post(25 * k, epochs=k, tenant="many", **subject) for k in (2, 10, 6, 4)]
+    posted += [world.post(25 * k, epochs=k, tenant="few", **subject) for k in (4, 2)]
+    line = world.look()
+    world.to_end()
+    assert_foretold(world, line, posted, since=20)
+
+
+def test_a_tenant_at_its_limit_waits_for_its_own_jobs(sessions: Sessions) -> None:
+    world = World(sessions, 2, Allowance(running_jobs=1, compute_seconds=1e9))
+    data: dict[str, Any] = {"model_id": add_model(sessions), "dataset_id": add_dataset(sessions)}
+    world.done(100, **data)
+    world.post(100, **data)
+    world.claim()
+    world.run_on(10)
+    posted = [world.post(100, **data) for _ in range(2)]
+    posted.append(world.post(100, tenant="other", **data))
+    line = world.look()
+    world.to_end()
+    assert_foretold(world, line, posted, since=10)
+    assert line.positions[posted[2]] == 0
+
+
+def test_who_has_used_up_the_day_is_told_no_time(sessions: Sessions) -> None:
+    world = World(sessions, 1, Allowance(running_jobs=1, compute_seconds=0.0))
+    job = world.post(100)
+    line = world.look()
+    assert (line.positions[job], line.wait_seconds(job)) == (0, None)
+
+
+def test_what_is_not_known_is_not_said(sessions: Sessions) -> None:
+    data: dict[str, Any] = {"model_id": add_model(sessions), "dataset_id": add_dataset(sessions)}
+    world = World(sessions, num_slots=1)
+    world.done(100, **data)
+    stranger = world.post(100)  # of another model: it may take any time
+    last = world.post(100, **data)
+    line = world.look()
+    assert [line.wait_seconds(job) for job in (stranger, last)] == [0, None]
+    assert line.wait_of_next is None
+    world.claim()
+    world.run_on(5, told=False)
+    assert world.look().wait_seconds(last) is None
+    world.run_on(5)  # the stranger says now how long it takes
+    assert world.look().wait_seconds(last) == pytest.approx(90, abs=2)
+
+
+def test_without_a_worker_nobody_knows(sessions: Sessions) -> None:
+    data: dict[str, Any] = {"model_id": add_model(sessions), "dataset_id": add_dataset(sessions)}
+    world = World(sessions, num_slots=0)
+    world.done(100, **data)
+    posted = [world.post(100, **data) for _ in range(2)]
+    line = world.look()
+    assert [line.positions[job] for job in posted] == [0, 1]
+    assert [line.wait_seconds(job) for job in posted] == [None, None]
+
+
+def test_models_of_one_size_stand_for_each_other(sessions: Sessions) -> None:
+    models = [add_model(sessions) for _ in range(4)]
+    data = add_dataset(sessions)
+    with sessions.begin() as session:
+        for model, macs in zip(models, (90e6, 100e6, 110e6, 4e9), strict=True):
+            session.get_one(ModelRow, model).report = {"macs": int(macs)}
+        session.get_one(DatasetRow, data).summary = {"num_samples": 1000}
+    world = World(sessions, num_slots=1)
+    for model, seconds in zip(models, (90, 110), strict=False):
+        world.done(seconds, model_id=model, dataset_id=data)
+    posted = [world.post(100, model_id=model, dataset_id=data) for model in models[2:]]
+    behind = world.post(100, model_id=models[0], dataset_id=data)
+    line = world.look()
+    assert line.wait_seconds(posted[1]) == pytest.approx(100, abs=1)
+    assert line.wait_seconds(behind) is None  # one of 4 GMACs is before it
