@@ -455,18 +455,40 @@ def a_weight_that_is_infinite(_marker: Path) -> bytes:
     return of(**{WEIGHT: b"\x00\x00\x80\x7f" * 72})
 
 
+def renamed(name: str) -> bytes:
+    """Return a model whose first weight has another name."""
+    weights, graph = json.loads(good()[WEIGHTS]), json.loads(good()[GRAPH])
+    weights["config"][name] = weights["config"].pop("conv1.weight")
+    for spec in graph["graph_module"]["signature"]["input_specs"]:
+        if spec.get("parameter", {}).get("parameter_name") == "conv1.weight":
+            spec["parameter"]["parameter_name"] = name
+    return of(**{WEIGHTS: json.dumps(weights).encode(), GRAPH: json.dumps(graph).encode()})
+
+
 @refused("model_rejected", "has a name that modules use")
 def a_tensor_that_replaces_a_method(_marker: Path) -> bytes:
-    def rename(body: Any) -> None:
-        for spec in body["graph_module"]["signature"]["input_specs"]:
-            if spec.get("parameter", {}).get("parameter_name") == "conv1.weight":
-                spec["parameter"]["parameter_name"] = "forward"
+    return renamed("forward")
 
-    weights = json.loads(good()[WEIGHTS])
-    weights["config"]["forward"] = weights["config"].pop("conv1.weight")
-    graph = json.loads(good()[GRAPH])
-    rename(graph)
-    return of(**{WEIGHTS: json.dumps(weights).encode(), GRAPH: json.dumps(graph).encode()})
+
+@refused("model_rejected", "the tensor's name")
+def a_name_that_ends_the_quotes_of_generated_code(marker: Path) -> bytes:
+    """Torch writes ``getattr(self, "NAME")`` for what is no identifier, and runs it."""
+    return renamed(f'a-").__class__; {expression(marker).replace(".", "")}; ("')
+
+
+@refused("model_rejected", "the tensor's name")
+def a_name_that_is_a_path(_marker: Path) -> bytes:
+    return renamed("../../etc/passwd")
+
+
+@refused("model_rejected", "the tensor's name")
+def a_name_that_python_normalises_to_another(_marker: Path) -> bytes:
+    return renamed("\uff46orward.weight")
+
+
+@refused("model_rejected", "the tensor's name")
+def a_name_that_is_written_from_right_to_left(_marker: Path) -> bytes:
+    return renamed("conv1\u202e.weight")
 
 
 # Work and memory.

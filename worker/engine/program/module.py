@@ -20,6 +20,7 @@ TRAINING_ARGUMENT: dict[object, int] = {
     torch.ops.aten.feature_dropout.default: 2,
 }
 
+_TAKEN = frozenset(dir(nn.Module()))
 Step = tuple[fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any], tuple[fx.Node, ...]]
 
 
@@ -34,12 +35,12 @@ class ProgramModule(nn.Module):
     def __init__(self, program: Program, *, copy: bool = True) -> None:
         super().__init__()
         self._program = program
-        for name, tensor in program.tensors.items():
-            value = tensor.detach().clone() if copy else tensor.detach()
-            self._register(name, value, program.roles[name])
         self.steps = _compile_steps(program.graph)
         self._placeholders = [n for n in program.graph.nodes if n.op == "placeholder"]
         self._output: Any = program.graph.output_node().args[0]
+        for name, tensor in program.tensors.items():
+            value = tensor.detach().clone() if copy else tensor.detach()
+            self._register(name, value, program.roles[name])
 
     def forward(self, *inputs: Tensor) -> Any:  # noqa: ANN401  # whatever the user's model returns
         """Return what the user's model returns for ``inputs``."""
@@ -108,14 +109,29 @@ class ProgramModule(nn.Module):
         *path, leaf = name.split(".")
         for part in path:
             if part not in owner._modules:  # noqa: SLF001
-                owner.add_module(part, nn.Module())
+                _check_free(owner, part)
+                owner._modules[part] = nn.Module()  # noqa: SLF001
             owner = owner._modules[part]  # type: ignore[assignment]  # noqa: SLF001
+        _check_free(owner, leaf)
         if role is Role.PARAMETER:
-            owner.register_parameter(
-                leaf, nn.Parameter(value, requires_grad=value.is_floating_point())
+            owner._parameters[leaf] = nn.Parameter(  # noqa: SLF001
+                value, requires_grad=value.is_floating_point()
             )
         else:
-            owner.register_buffer(leaf, value)
+            owner._buffers[leaf] = value  # noqa: SLF001
+
+
+def _check_free(owner: nn.Module, name: str) -> None:
+    """Refuse the names that no module of a user's can have either.
+
+    What this class has beyond `nn.Module` (``start``, ``outputs``) is free: tensors are looked up
+    in the dictionaries, never as attributes.
+
+    Raises:
+        KeyError: `nn.Module` has it.
+    """
+    if name in _TAKEN or name in owner._modules:  # noqa: SLF001  # a module, and a tensor
+        raise KeyError(name)
 
 
 def resolve(argument: Any, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  # any literal

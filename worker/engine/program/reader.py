@@ -7,10 +7,11 @@ symbolic sizes are only ever results of calls in the graph, and sample inputs ar
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import fx
+from torch import Tensor, fx
 
 from worker.engine.errors import ModelRejectedError, ModelTooLargeError
 from worker.engine.program.archive import EXPORT_HINT, Archive
@@ -22,7 +23,13 @@ from worker.engine.program.limits import ModelLimits
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import InputSpec, Program, Role
 from worker.engine.program.shapes import propagate
-from worker.engine.program.stored import StoredTensors, read_dtype, read_tensors
+from worker.engine.program.stored import (
+    Layout,
+    StoredTensors,
+    load_tensor,
+    read_dtype,
+    read_tensors,
+)
 from worker.engine.program.structure import read_structure
 
 OLDEST_SCHEMA = (8, 0)
@@ -43,12 +50,20 @@ def read_program(path: Path, limits: ModelLimits | None = None) -> Program:
         UnsupportedOpError: The graph calls an operator that is not in the vocabulary.
         ModelTooLargeError: It is past a limit.
     """
-    limits = limits or ModelLimits()
-    with Archive(path, limits) as archive:
-        if "byteorder" in archive and archive.read("byteorder") != b"little":
-            raise ModelRejectedError("byteorder: only little-endian files are accepted")
-        stored = read_tensors(archive, limits)
-        model = Document.parse(archive.read("models/model.json"), "models/model.json")
+    with Archive(path, limits or ModelLimits()) as archive:
+        return read_archive(archive, limits or ModelLimits())
+
+
+def read_archive(
+    archive: Archive,
+    limits: ModelLimits,
+    load: Callable[[Layout, bytes], Tensor] = load_tensor,
+) -> Program:
+    """Return the program in an open archive; ``load`` makes each tensor of its entry's bytes."""
+    if "byteorder" in archive and archive.read("byteorder") != b"little":
+        raise ModelRejectedError("byteorder: only little-endian files are accepted")
+    stored = read_tensors(archive, limits, load)
+    model = Document.parse(archive.read("models/model.json"), "models/model.json")
     _check_version(model)
     program = _program(model["graph_module"], stored, limits)
     check_cost(program, propagate(program), limits)

@@ -1,7 +1,9 @@
 """The tensors of a ``.pt2`` file: raw little-endian bytes under declared shapes and strides."""
 
+import keyword
 import math
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -27,7 +29,7 @@ DTYPES = {
 }
 _STRIDED = 7
 _MAX_SIZE = 2**40
-_TENSOR_NAME = r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+){0,63}"
+_MAX_NAME_PARTS = 64
 _MAX_NAME_LENGTH = 512
 
 
@@ -40,7 +42,7 @@ class StoredTensors:
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """How a tensor lies in an entry's bytes."""
 
     meta: Document
@@ -56,31 +58,41 @@ class _Layout:
         return (self.entry, self.shape, self.stride, self.offset, self.dtype)
 
 
-def read_tensors(archive: Archive, limits: ModelLimits) -> StoredTensors:
+def read_tensors(
+    archive: Archive,
+    limits: ModelLimits,
+    load: Callable[[Layout, bytes], Tensor],
+) -> StoredTensors:
     """Return every weight and constant.
 
     Every layout is known before the first byte is read, and every entry is read once, however many
     tensors it is said to hold: work and memory are those of the file.
+
+    Args:
+        archive: The file.
+        limits: What it may hold.
+        load: Makes a tensor of its layout and its entry's bytes. `load_tensor`, but for tests
+            whose files hold graphs without weights.
 
     Raises:
         ModelRejectedError: A payload is pickled or opaque, or its shape does not fit its bytes.
         ModelTooLargeError: All tensors together have too many elements.
     """
     stored = StoredTensors()
-    layouts: dict[str, list[tuple[str, _Layout]]] = {}
+    layouts: dict[str, list[tuple[str, Layout]]] = {}
     for name, layout in _layouts(archive, stored, limits):
         layouts.setdefault(layout.entry, []).append((name, layout))
     _check_prefixes(stored)
     for entry, found in layouts.items():
         data = archive.read(entry)
         for name, layout in found:
-            stored.tensors[name] = _tensor(layout, data)
+            stored.tensors[name] = load(layout, data)
     return stored
 
 
 def _layouts(
     archive: Archive, stored: StoredTensors, limits: ModelLimits
-) -> Iterator[tuple[str, _Layout]]:
+) -> Iterator[tuple[str, Layout]]:
     """Yield the tensors by their canonical names, which ``stored`` learns."""
     seen: dict[tuple[object, ...], str] = {}
     num_elements = 0
@@ -110,10 +122,29 @@ def _layouts(
 
 
 def check_name(name: str, where: Document) -> None:
-    """Refuse a tensor name that is not a plain dotted path."""
-    Document(name, where.path).string(_TENSOR_NAME)
+    """Refuse a tensor name that is not a dotted path of names as modules have them.
+
+    Letters and digits of any script, ``_``, ``-``, ``+``, ``:`` and spaces, such as ``block4-0``.
+    torch writes names into the source of the modules that it generates, within double quotes or as
+    attributes. What could end the quotes, and what Python would normalise to another name or take
+    for a keyword, stays out, as do the separators of paths.
+    """
     if len(name) > _MAX_NAME_LENGTH:
         where.refuse(f"a name of {len(name)} characters, at most {_MAX_NAME_LENGTH}")
+    parts = name.split(".")
+    if len(parts) > _MAX_NAME_PARTS:
+        where.refuse(f"{name[:60]!r} nests {len(parts)} deep, at most {_MAX_NAME_PARTS}")
+    if not all(map(_is_name, parts)):
+        where.refuse(
+            f"the tensor's name {name[:60]!r} is not accepted: letters, digits, '_', '-', '+', ':' "
+            "and spaces between dots are, and Python's own words (in, is, class) are not, as torch "
+            "cannot run the file either. Rename the module, and export again"
+        )
+
+
+def _is_name(part: str) -> bool:
+    is_plain = bool(part) and all(c.isalnum() or c in "_-+: " for c in part)
+    return is_plain and not keyword.iskeyword(part) and unicodedata.normalize("NFKC", part) == part
 
 
 def read_dtype(meta: Document) -> torch.dtype:
@@ -124,7 +155,7 @@ def read_dtype(meta: Document) -> torch.dtype:
     return dtype
 
 
-def _layout(meta: Document, entry: str, limits: ModelLimits) -> _Layout:
+def _layout(meta: Document, entry: str, limits: ModelLimits) -> Layout:
     if meta["layout"].integer() != _STRIDED:
         meta.refuse("only strided tensors are accepted")
     sizes, strides = meta["sizes"].list(), meta["strides"].list()
@@ -135,10 +166,11 @@ def _layout(meta: Document, entry: str, limits: ModelLimits) -> _Layout:
     shape = tuple(size["as_int"].integer(0, _MAX_SIZE) for size in sizes)
     stride = tuple(step["as_int"].integer(0, _MAX_SIZE) for step in strides)
     offset = meta["storage_offset"]["as_int"].integer(0, _MAX_SIZE)
-    return _Layout(meta, entry, shape, stride, offset, read_dtype(meta["dtype"]))
+    return Layout(meta, entry, shape, stride, offset, read_dtype(meta["dtype"]))
 
 
-def _tensor(layout: _Layout, data: bytes) -> Tensor:
+def load_tensor(layout: Layout, data: bytes) -> Tensor:
+    """Return the tensor that lies in ``data`` as ``layout`` says."""
     meta, dtype = layout.meta, layout.dtype
     shape, stride, offset = layout.shape, layout.stride, layout.offset
     if len(data) % dtype.itemsize:

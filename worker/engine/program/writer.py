@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from worker.engine.program.module import ProgramModule
@@ -16,13 +17,27 @@ _EXAMPLE_BATCH_SIZE = 2
 
 def export_program(program: Program) -> ExportedProgram:
     """Return a fresh ``ExportedProgram`` with a dynamic batch on every input's first dimension."""
-    module = ProgramModule(program, copy=False).eval()
+    module = _bare(ProgramModule(program, copy=False).eval())
     inputs = program.example_inputs(_EXAMPLE_BATCH_SIZE)
     batch = Dim("batch", min=1)
     dynamic = (tuple({0: batch} for _ in inputs),)  # forward takes *inputs: one tuple
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         return torch.export.export(module, inputs, dynamic_shapes=dynamic)
+
+
+def _bare(module: ProgramModule) -> nn.Module:
+    """Return a module with the same tensors and no names of its own beside them.
+
+    The exporter looks tensors up as attributes: a user's ``start`` or ``outputs`` must not be found
+    to be a method of ours.
+    """
+    bare = nn.Module().eval()
+    bare._modules = module._modules  # noqa: SLF001
+    bare._parameters = module._parameters  # noqa: SLF001
+    bare._buffers = module._buffers  # noqa: SLF001
+    bare.forward = module.forward  # type: ignore[method-assign]
+    return bare
 
 
 def write_program(program: Program, path: Path) -> None:

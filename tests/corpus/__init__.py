@@ -1,0 +1,1 @@
+"""The networks of `benchmarks.networks` as graphs without weights, read in every test run."""

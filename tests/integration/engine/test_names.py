@@ -1,0 +1,45 @@
+"""Names that modules may have come through reading, writing and ONNX as they are."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from worker.engine.export.onnx import compare_onnx, export_onnx
+from worker.engine.program.exported import export
+from worker.engine.program.module import ProgramModule
+from worker.engine.program.reader import read_program
+from worker.engine.program.writer import write_program
+
+# The last are names of `ProgramModule`'s own methods and attributes.
+NAMES = "a-b|a_b|größe|layer 1|a+b|a:b|日本|0|start|outputs|steps|run|program|tensor".split("|")
+
+
+class Named(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        for name in NAMES:
+            self.add_module(name, nn.Linear(2, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in NAMES:
+            x = self._modules[name](x)  # type: ignore[misc]
+        return x
+
+
+def test_names_of_modules_come_through(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = Named().eval(), torch.randn(2, 2)
+    path, again = tmp_path / "model.pt2", tmp_path / "again.pt2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        torch.export.save(export(model, (x,)), path)
+    program = read_program(path)
+    write_program(program, again)
+    assert list(program.tensors) == list(model.state_dict())
+    assert list(read_program(again).tensors) == list(model.state_dict())
+    for read in (program, read_program(again)):
+        assert torch.equal(ProgramModule(read).eval()(x), model(x))
+    export_onnx(program, tmp_path / "model.onnx")
+    assert compare_onnx(program, tmp_path / "model.onnx", [(x,)]) < 1e-6
