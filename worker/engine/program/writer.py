@@ -36,7 +36,7 @@ def _bare(module: ProgramModule) -> nn.Module:
     bare._modules = module._modules  # noqa: SLF001
     bare._parameters = module._parameters  # noqa: SLF001
     bare._buffers = module._buffers  # noqa: SLF001
-    bare.forward = module.forward  # type: ignore[method-assign]
+    bare.forward = module.forward
     return bare
 
 
