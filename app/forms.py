@@ -13,11 +13,33 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.contracts.errors import InvalidInputError, TooLargeError
+from app.contracts.suggestions import suggestion
 from app.http.errors import BadRequestError
-from app.spool import Spool, Upload
+from app.spool import Check, Spool, Upload
+from app.text import decode_text
 
 MAX_PART_HEADERS = 8
 MAX_PART_HEADER_BYTES = 4096
+# What other services call these parts.
+_OTHER_NAMES = {
+    "data": "dataset", "images": "dataset", "samples": "dataset", "train": "dataset",
+    "network": "model", "net": "model", "weights": "model", "checkpoint": "model",
+    "json": "config", "options": "config", "settings": "config", "params": "config",
+    "upload": "file", "body": "file", "normalize": "preprocess", "transform": "preprocess",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FileRule:
+    """What one file of a form may be.
+
+    Attributes:
+        num_bytes: At most.
+        check: Sees its beginning.
+    """
+
+    num_bytes: int
+    check: Check | None = None
 
 
 @dataclass(frozen=True)
@@ -25,19 +47,26 @@ class FormLimits:
     """What a form may hold.
 
     Attributes:
-        files: Bytes accepted of each file, by the name of its field.
+        files: By the name of the part.
+        texts: Names of parts that are text, with a filename or without.
+        in_query: Names that belong into the address.
         num_fields: Text fields.
         field_bytes: Bytes of one text field.
     """
 
-    files: Mapping[str, int]
+    files: Mapping[str, FileRule]
+    texts: frozenset[str]
+    in_query: frozenset[str]
     num_fields: int
     field_bytes: int
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a form held."""
+    """What a form held.
+
+    A part that may be a file is among the fields where it came as text, such as an id.
+    """
 
     fields: Mapping[str, str]
     files: Mapping[str, Upload]
@@ -117,7 +146,8 @@ class _Reader:
 
     async def finish(self) -> Form:
         fields = {name: _decoded(bytes(data), name) for name, data in self._fields.items()}
-        return Form(fields, {name: await spool.finish() for name, spool in self._spools.items()})
+        spools = {name: spool for name, spool in self._spools.items() if not spool.is_unused}
+        return Form(fields, {name: await spool.finish() for name, spool in spools.items()})
 
     def discard(self) -> None:
         for spool in self._spools.values():
@@ -145,18 +175,18 @@ class _Reader:
         name = _decoded(options[b"name"], "name")
         if name in self._fields or name in self._spools:
             raise InvalidInputError(f"the form has {name[:64]!r} twice")
-        if b"filename" in options:
-            self._target = self._begin_file(name, _decoded(options[b"filename"], "filename"))
-        else:
+        is_file = b"filename" in options and name not in self.limits.texts
+        if is_file and name in self.limits.files:
+            filename = _decoded(options[b"filename"], "filename")
+            self._target = self._begin_file(name, filename)
+        elif name in self.limits.texts or (name in self.limits.files and not is_file):
             self._target = self._begin_field(name)
+        else:
+            raise self._unknown(name)
 
     def _begin_file(self, name: str, filename: str) -> Spool:
-        limit = self.limits.files.get(name)
-        if limit is None:
-            raise InvalidInputError(
-                f"the form has a file {name[:64]!r}; accepted are {sorted(self.limits.files)}"
-            )
-        self._spools[name] = Spool(self.folder, limit, filename)
+        rule = self.limits.files[name]
+        self._spools[name] = Spool(self.folder, rule.num_bytes, filename, rule.check)
         return self._spools[name]
 
     def _begin_field(self, name: str) -> bytearray:
@@ -164,6 +194,15 @@ class _Reader:
             raise TooLargeError(f"the form has more than {self.limits.num_fields} fields")
         self._fields[name] = bytearray()
         return self._fields[name]
+
+    def _unknown(self, name: str) -> InvalidInputError:
+        shown = repr(name[:64])
+        if name in self.limits.in_query:
+            return InvalidInputError(f"{shown} goes into the address: ?{name}=…, not into the form")
+        known = [*self.limits.files, *self.limits.texts]
+        names = " and ".join(filter(None, [", ".join(map(repr, known[:-1])), repr(known[-1])]))
+        meant = suggestion(name, known, {k: v for k, v in _OTHER_NAMES.items() if v in known})
+        return InvalidInputError(f"the form has a part {shown}{meant or ';'} It takes {names}")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if isinstance(self._target, Spool):
@@ -180,6 +219,6 @@ class _Reader:
 
 def _decoded(data: bytes, what: str) -> str:
     try:
-        return data.decode()
+        return decode_text(data)
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{what[:64]!r} of the form is not UTF-8") from error

@@ -6,6 +6,7 @@ few bytes a second cost a socket and a small buffer each.
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,11 @@ from app.text import check_line
 
 # What a stalled client holds at most, besides the server's own buffer of the same size.
 BLOCK_BYTES = 64 * 1024
+_FIRST_LOOK_BYTES = 4096
 _MAX_FILENAME = 200
+
+Check = Callable[[bytes, str | None], None]
+"""Raises if a file that begins so, and has that name, is not wanted."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,15 @@ class Upload:
 class Spool:
     """Takes the pieces of one file; whoever makes it calls `discard` in the end."""
 
-    def __init__(self, folder: Path, limit: int, filename: str | None) -> None:
-        """Begin a file in ``folder``.
+    def __init__(
+        self, folder: Path, limit: int, filename: str | None, check: Check | None = None
+    ) -> None:
+        """Begin a file in ``folder``; ``check`` sees its beginning before the rest is taken.
 
         Raises:
             InvalidInputError: The file's name holds control characters.
         """
+        self._check, self._check_at = check, _FIRST_LOOK_BYTES
         self._limit, self._filename = limit, _display_name(filename)
         self._path = folder / f"{secrets.token_hex(16)}.partial"
         self._digest, self._num_bytes, self._pending = hashlib.sha256(), 0, bytearray()
@@ -55,13 +63,24 @@ class Spool:
 
         Raises:
             TooLargeError: The file is past its limit.
+            ServiceError: Its beginning is of a file that is not wanted.
         """
         self._num_bytes += len(chunk)
         if self._num_bytes > self._limit:
             raise TooLargeError(f"the file has more than the {self._limit} bytes accepted")
         self._pending += chunk
+        if self._check is not None and len(self._pending) >= self._check_at:
+            # Early, so that little is sent in vain; and once more, with all that is in memory.
+            self._check(bytes(self._pending[:BLOCK_BYTES]), self._filename)
+            is_last = self._check_at == BLOCK_BYTES or len(self._pending) >= BLOCK_BYTES
+            self._check, self._check_at = (None if is_last else self._check), BLOCK_BYTES
         if len(self._pending) >= BLOCK_BYTES:
             await run_in_threadpool(self._flush)
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether nothing came, and without a name: a file input of a page that was left empty."""
+        return self._num_bytes == 0 and self._filename is None
 
     async def finish(self) -> Upload:
         """Write what is left and return the file.

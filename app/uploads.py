@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -11,62 +11,111 @@ from fastapi import Request
 from app.contracts.errors import InvalidInputError, UnsupportedMediaError
 from app.contracts.settings import Settings
 from app.contracts.spec import ArchitectureSpec
-from app.forms import Form, FormLimits, receive_form
-from app.spool import Spool, Upload
+from app.forms import FileRule, Form, FormLimits, receive_form
+from app.spool import Check, Spool, Upload
+from secateur.core.file_kinds import Use
+from secateur.core.files import (
+    HEAD_BYTES,
+    WrongFileError,
+    check,
+    check_beginning,
+    kind_of,
+)
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]{44}):")
-_HINT = (
-    "Export the model with: ep = torch.export.export(model.eval(), (x,), "
-    'dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)); torch.export.save(ep, "model.pt2")'
+FILE_SUFFIXES = (
+    ".pt2",
+    ".pt",
+    ".pth",
+    ".onnx",
+    ".safetensors",
+    ".npz",
+    ".zip",
+    ".tar",
+    ".tgz",
+    ".gz",
+    ".parquet",
 )
-_PICKLE_MAGIC = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-_ZIP_MAGIC = b"PK\x03\x04"
-_PARQUET_MAGIC = b"PAR1"
-_GZIP_MAGIC = b"\x1f\x8b"
-_TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
-_REFUSED_COMPRESSIONS = (b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")  # bzip2, xz, zstandard
+_TAIL_BYTES = 256 * 1024
+_WEIGHTS = "safetensors"
+_NEEDS_ARCHITECTURE = "a safetensors file needs 'architecture', such as torchvision/resnet18"
 
 
 @asynccontextmanager
-async def receive_upload(  # where it goes, and what it may be
+async def receive_upload(  # noqa: PLR0913  # where it goes, and what it may be
     request: Request,
     settings: Settings,
     limit: int,
     filename: str | None,
-    *names: str,
+    use: Use,
+    in_query: Collection[str] = (),
+    *,
+    architecture: str | None = None,
 ) -> AsyncIterator[Upload]:
-    """Receive a file that is the raw body, or the form field with one of ``names``.
+    """Receive a file that is the raw body, or the part ``file`` (or ``use``) of a form.
+
+    It is refused as soon as its first bytes are here, if they are of something else.
 
     Raises:
         TooLargeError: It is larger than ``limit``.
+        UnsupportedMediaError: It is not taken as ``use``.
         InvalidInputError: It is missing, empty, or not what ``Content-Digest`` says.
     """
+    check = beginning_check(use, architecture)
     if is_multipart(request):
-        async with receive_files(request, settings, dict.fromkeys(names, limit)) as form:
+        rules = dict.fromkeys(("file", use), FileRule(limit, check))
+        async with receive_files(request, settings, rules, in_query=in_query) as form:
+            for name, text in form.fields.items():
+                raise not_a_file(name, text)
             if len(form.files) != 1:
                 raise InvalidInputError(
-                    f"the form has {len(form.files)} files; one is expected, as {names[0]!r}"
+                    f"the form has {len(form.files)} files; one is expected, as 'file'"
                 )
             yield next(iter(form.files.values()))
     else:
-        async with _receive_body(request, settings.scratch_dir, limit, filename) as upload:
+        async with _receive_body(request, settings.scratch_dir, limit, filename, check) as upload:
             yield upload
 
 
 def receive_files(
-    request: Request, settings: Settings, files: Mapping[str, int]
+    request: Request,
+    settings: Settings,
+    files: Mapping[str, FileRule],
+    texts: Collection[str] = (),
+    in_query: Collection[str] = (),
 ) -> AbstractAsyncContextManager[Form]:
-    """Receive a form with some of ``files``, whose values are what is accepted of each."""
-    limits = FormLimits(files, settings.http.form_fields, settings.limits.json_bytes)
+    """Receive a form with some of ``files`` and ``texts``."""
+    limits = FormLimits(
+        files,
+        frozenset(texts),
+        frozenset(in_query),
+        settings.http.form_fields,
+        settings.limits.json_bytes,
+    )
     return receive_form(request, uploads_folder(settings.scratch_dir), limits)
+
+
+def beginning_check(use: Use, architecture: str | None = None) -> Check:
+    """Return what looks at the first bytes of a file that is to be ``use``."""
+
+    def look(head: bytes, name: str | None) -> None:
+        try:
+            check_beginning(head, use, name)
+        except WrongFileError as error:
+            raise UnsupportedMediaError(str(error)) from error
+        kind = kind_of(head)
+        if use == "model" and kind is not None and kind.name == _WEIGHTS and architecture is None:
+            raise InvalidInputError(_NEEDS_ARCHITECTURE)
+
+    return look
 
 
 @asynccontextmanager
 async def _receive_body(
-    request: Request, scratch: Path, limit: int, filename: str | None
+    request: Request, scratch: Path, limit: int, filename: str | None, check: Check
 ) -> AsyncIterator[Upload]:
     expected = _expected_digest(request)
-    spool = Spool(uploads_folder(scratch), limit, filename)
+    spool = Spool(uploads_folder(scratch), limit, filename, check)
     try:
         async for chunk in request.stream():
             await spool.write(chunk)
@@ -89,49 +138,45 @@ def is_multipart(request: Request) -> bool:
 
 
 def check_model(upload: Upload, architecture: ArchitectureSpec | None) -> str:
-    """Return the format of a model file by its first bytes; parsing is the worker's.
+    """Return the format of a model file by what it looks like; parsing is the worker's.
 
     Raises:
-        UnsupportedMediaError: It is a pickle, or nothing we know.
+        UnsupportedMediaError: It is something else.
         InvalidInputError: Weights without an architecture, or an architecture without weights.
     """
-    head = _head(upload)
-    if head.startswith(_PICKLE_MAGIC):
-        raise UnsupportedMediaError(f"pickled models are not accepted. {_HINT}")
-    if head[8:9] == b"{":  # safetensors: the length of a header, and the header, which is JSON
-        if architecture is None:
-            raise InvalidInputError(
-                "a safetensors file needs 'architecture', such as torchvision/resnet18"
-            )
-        return "safetensors"
-    if architecture is not None:
+    kind = _check(upload, "model")
+    if kind == _WEIGHTS and architecture is None:
+        raise InvalidInputError(_NEEDS_ARCHITECTURE)
+    if kind != _WEIGHTS and architecture is not None:
         raise InvalidInputError("'architecture' belongs to a safetensors file, and this is none")
-    if not head.startswith(_ZIP_MAGIC):
-        raise UnsupportedMediaError(f"this is not a .pt2 file. {_HINT}")
-    return "pt2"
+    return kind
 
 
 def check_dataset(upload: Upload) -> str:
-    """Return ``npz``, ``zip``, ``tar`` (plain or gzipped) or ``parquet``, by the first bytes.
+    """Return ``npz``, ``zip``, ``tar`` (plain or gzipped) or ``parquet``, by what it looks like.
 
     Raises:
         UnsupportedMediaError: It is none of them.
     """
-    head = _head(upload)
-    if head.startswith(_ZIP_MAGIC):
-        # Both are zip archives; an array's member name ends in .npy, and comes first in the file.
-        name_length = int.from_bytes(head[26:28], "little")
-        return "npz" if head[30 : 30 + name_length].endswith(b".npy") else "zip"
-    if head.startswith(_PARQUET_MAGIC):
-        return "parquet"
-    # Whether a tar is inside the gzip is the worker's to say.
-    if head.startswith(_GZIP_MAGIC) or head[_TAR_MAGIC_AT:].startswith(_TAR_MAGIC):
-        return "tar"
-    if head.startswith(_REFUSED_COMPRESSIONS):
-        raise UnsupportedMediaError("a compressed tar must be a .tar.gz")
-    raise UnsupportedMediaError(
-        "a data set is a .npz file with x and y, a .zip, .tar or .tar.gz of class folders of "
-        "images, or a .parquet file with image bytes"
+    return _check(upload, "dataset")
+
+
+def _check(upload: Upload, use: Use) -> str:
+    with upload.path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        file.seek(max(0, file.seek(0, 2) - _TAIL_BYTES))
+        tail = file.read()
+    try:
+        return check(head, tail, use, upload.filename).name
+    except WrongFileError as error:
+        raise UnsupportedMediaError(str(error)) from error
+
+
+def not_a_file(name: str, text: str) -> InvalidInputError:
+    """Return the error of text where a file is expected: `@` is easily forgotten."""
+    return InvalidInputError(
+        f"{name!r} of the form is text ({text[:64]!r}), and a file is expected: with curl, "
+        f"-F {name}=@{text[:64].removeprefix('@') or 'FILE'}"
     )
 
 
@@ -152,8 +197,3 @@ def _check_digest(upload: Upload, expected: str) -> None:
         raise InvalidInputError(
             f"the body has SHA-256 {actual}, Content-Digest says {expected}",
         )
-
-
-def _head(upload: Upload) -> bytes:
-    with upload.path.open("rb") as file:
-        return file.read(512)

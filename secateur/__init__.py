@@ -30,6 +30,7 @@ from secateur.errors import (
     ServiceUnavailableError,
     TooManyRequestsError,
     UnexpectedAnswerError,
+    UnsupportedFileError,
     WaitTimeoutError,
 )
 from secateur.jobs import Job, Sweep
@@ -85,5 +86,6 @@ __all__ = [
     "TenantQuotas",
     "TooManyRequestsError",
     "UnexpectedAnswerError",
+    "UnsupportedFileError",
     "WaitTimeoutError",
 ]

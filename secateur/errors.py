@@ -17,6 +17,7 @@ SecateurError
 ├── JobNotSucceededError      a job ended without a result; carries the job
 │   └── JobFailedError, JobCancelledError, JobExpiredError
 ├── WaitTimeoutError          what was waited for goes on without us
+├── UnsupportedFileError      a file of a kind that is not taken; nothing was sent
 ├── FileChangedError          a file was written to while it was sent
 └── DownloadError             a file that cannot be stored as it should
 """
@@ -151,6 +152,10 @@ class JobExpiredError(JobNotSucceededError):
 
 class WaitTimeoutError(SecateurError, TimeoutError):
     """What was waited for is not done in time; it goes on."""
+
+
+class UnsupportedFileError(SecateurError):
+    """A file of a kind that is not taken: the message says what it is and what to do instead."""
 
 
 class FileChangedError(SecateurError):

@@ -69,6 +69,6 @@ def parse_json(text: str) -> dict[str, Any]:
 
 
 def _existing(path: Path) -> Path:
-    if not path.is_file():
+    if not path.exists():
         raise SecateurError(f"{str(path)!r} is neither an id nor a file that is there")
     return path

@@ -48,7 +48,8 @@ async def create(  # query parameters
     spec = parse_preprocess(preprocess)
     settings = context.settings
     limit = settings.limits.dataset_bytes
-    async with receive_upload(request, settings, limit, filename, "file", "dataset") as upload:
+    query = ("name", "filename", "preprocess")
+    async with receive_upload(request, settings, limit, filename, "dataset", query) as upload:
         key = idempotency_key(request, principal.tenant, upload.sha256)
         created = await run_in_threadpool(service.upload, context, key, upload, name, spec)
     dataset_id, body = created

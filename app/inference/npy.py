@@ -14,6 +14,7 @@ from app.inference.sessions import LoadedModel
 from app.inference.tensors import BYTES, Arrays, check_shape, invalid
 
 MEDIA_TYPE = "application/x-npy"
+MAGIC = npy_format.MAGIC_PREFIX
 _POINTER = "/"
 _MOST_HEADER_BYTES = 4096
 _PREFIXES = {1: 10, 2: 12}  # bytes up to the header, by major version
@@ -60,7 +61,7 @@ def to_npy(array: NDArray[Any]) -> bytes:
 
 def _header_end(data: bytes) -> int:
     prefix = _PREFIXES.get(data[6]) if len(data) > _PREFIXES[2] else None
-    if prefix is None or not data.startswith(npy_format.MAGIC_PREFIX):
+    if prefix is None or not data.startswith(MAGIC):
         raise invalid(_POINTER, "the body is not a .npy file of version 1 or 2")
     end = prefix + int.from_bytes(data[8:prefix], "little")
     if end > min(len(data), _MOST_HEADER_BYTES):

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
+from app.contracts.suggestions import suggestion
 from app.dependencies import Context, PrincipalDep, bearer_key, identify
 from app.errors import RESPONSES
 from app.http.body import read_body
@@ -28,8 +29,12 @@ from app.inference.service import SMALL_BYTES, Answer, InferenceService
 from app.inference.tensors import Arrays, invalid
 from app.keys.service import Principal
 from app.registry.resolve import Registry, split_reference
-from app.uploads import is_multipart
+from app.uploads import is_multipart, not_a_file
+from secateur.core.files import HEAD_BYTES, is_image, kind_of
 
+_OTHER_NAMES = dict.fromkeys(
+    ("input", "data", "x", "instances", "tensor", "features", "array"), "inputs"
+)
 _MAX_IMAGES = 256
 _MOST_LABELS = 1000
 _OPTIONS = ("variant", "priority", "timeout_seconds")
@@ -54,7 +59,10 @@ async def infer(request: Request) -> Response:
         files, in_form = await _read_form(request)
         return await _classify(request, principal, named or in_form, files, options)
     data = await read_body(request.receive)
-    if media_type == npy.MEDIA_TYPE:
+    is_array = media_type == npy.MEDIA_TYPE or data.startswith(npy.MAGIC)
+    if not is_array and data[:1] != b"{" and is_image(data):  # curl calls what it sends a form
+        return await _classify(request, principal, named, [data], options)
+    if is_array:
         servable = await _find(request, principal, named)
         arrays = await service.parse_npy(servable, data)
     else:
@@ -95,8 +103,12 @@ async def _read_form(request: Request) -> tuple[list[bytes], object]:
         parts = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
         files = [await part.read() for part in parts]
         named = form.get("model")
+        texts = {key: text for key, text in form.multi_items() if isinstance(text, str)}
     if not files:
-        raise InvalidInputError("the form has no image")
+        texts.pop("model", None)
+        for name, text in texts.items():
+            raise not_a_file(name, text)
+        raise InvalidInputError("the form has no image: with curl, -F image=@photo.png")
     return files, named
 
 
@@ -118,10 +130,27 @@ def _parse(data: bytes) -> dict[str, Any]:
     try:
         body = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise InvalidInputError(f"the body is not JSON: {error}") from error
-    if not isinstance(body, dict) or "inputs" not in body:
-        raise invalid("/inputs", "is missing")
+        raise _not_json(data, error) from error
+    if not isinstance(body, dict):
+        raise InvalidInputError('the body must be an object: {"inputs": …}')
+    if "inputs" not in body:
+        meant = suggestion(next(iter(body), ""), ["inputs"], _OTHER_NAMES)
+        raise invalid("/inputs", f"is missing{meant}")
     return body
+
+
+def _not_json(data: bytes, error: orjson.JSONDecodeError) -> InvalidInputError:
+    takes = (
+        'It takes JSON {"inputs": …}, an image (Content-Type: image/png), or an array as .npy '
+        f"(Content-Type: {npy.MEDIA_TYPE})"
+    )
+    if not data:
+        return InvalidInputError(f"the body is empty. {takes}")
+    kind = kind_of(data[:HEAD_BYTES])
+    if kind is not None and kind.name not in {"json", "text"}:
+        return InvalidInputError(f"the body is {kind.what}. {takes}")
+    where = f"line {error.lineno}, column {error.colno}"
+    return InvalidInputError(f"the body is not JSON: it goes wrong at {where}. {takes}")
 
 
 def _top_k(sent: str) -> int:

@@ -19,7 +19,7 @@ from app.contracts.tables import EventRow, JobRow
 from app.datasets.schemas import details_of, parse_preprocess
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import NOT_MODIFIED, RESPONSES
-from app.forms import Form
+from app.forms import FileRule, Form
 from app.idempotency import idempotency_key
 from app.jobs import service
 from app.jobs.lines import Standing
@@ -38,12 +38,21 @@ from app.keys.service import Principal
 from app.openapi import IDEMPOTENCY_KEY, reference
 from app.paging import After, Limit, Order, Page
 from app.quotas.places import FORM_PLACE, STREAM_PLACE
-from app.uploads import is_multipart, receive_files
+from app.spool import Upload
+from app.text import without_mark
+from app.uploads import (
+    FILE_SUFFIXES,
+    beginning_check,
+    is_multipart,
+    not_a_file,
+    receive_files,
+)
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=RESPONSES)
 
 _POLL_SECONDS = 0.5
 _EVENTS_AT_ONCE = 500
+_TEXTS = ("config", "preprocess")
 _LAST = 2**31 - 1  # what both databases count up to
 _RETRY_AFTER_SECONDS = "2"
 _EVENT_STREAM = "text/event-stream"
@@ -66,9 +75,20 @@ _BODY = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "model": {"type": "string", "format": "binary"},
-                        "dataset": {"type": "string", "format": "binary"},
-                        "config": {"type": "string", "description": "The config as JSON."},
+                        "model": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A file; or, without a filename, a model's id.",
+                        },
+                        "dataset": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "A file; or, without a filename, a data set's id.",
+                        },
+                        "config": {
+                            "type": "string",
+                            "description": "The config as JSON, with a filename or without.",
+                        },
                         "preprocess": {"type": "string", "description": "As JSON."},
                     },
                     "required": ["model"],
@@ -89,8 +109,11 @@ async def create(request: Request, context: ContextDep, principal: PrincipalDep)
         principal.require("models:write")
         principal.require("datasets:write")
         limits = context.settings.limits
-        files = {"model": limits.model_bytes, "dataset": limits.dataset_bytes}
-        async with receive_files(request, context.settings, files) as form:
+        files = {
+            "model": FileRule(limits.model_bytes, beginning_check("model")),
+            "dataset": FileRule(limits.dataset_bytes, beginning_check("dataset")),
+        }
+        async with receive_files(request, context.settings, files, _TEXTS) as form:
             job_id, body = await _create_from_form(request, context, principal, form)
     else:
         job_id, body = await _create_from_json(request, context, principal)
@@ -230,13 +253,14 @@ async def parse_job(request: Request, context: Context) -> tuple[JobCreate, dict
         if len(data) > limit:
             raise TooLargeError(f"the body has more than the {limit} bytes accepted for JSON")
     try:
-        body = JobCreate.model_validate_json(bytes(data))
+        text = without_mark(bytes(data))
+        body = JobCreate.model_validate_json(text)
     except ValidationError as error:
         details = details_of(error)
         raise InvalidInputError(
             f"{details[0].pointer}: {details[0].detail}", details=details
         ) from error
-    return body, json.loads(data)
+    return body, json.loads(text)
 
 
 async def _create_from_form(
@@ -251,15 +275,27 @@ async def _create_from_form(
             f"{details[0].pointer}: {details[0].detail}", details=details
         ) from error
     preprocess = parse_preprocess(form.fields.get("preprocess"))
-    model, dataset = form.files.get("model"), form.files.get("dataset")
-    if model is None:
-        raise InvalidInputError("the form has no file part 'model'")
-    hashes = [upload.sha256 for upload in (model, dataset) if upload is not None]
-    key = idempotency_key(request, principal.tenant, *hashes, text, preprocess.model_dump_json())
     sent = json.loads(text)
+    model, dataset = _given(form, "model"), _given(form, "dataset")
+    if model is None:
+        raise InvalidInputError("the form has no part 'model': a file, or a model's id")
+    named = [item if isinstance(item, str) else item.sha256 for item in (model, dataset) if item]
+    key = idempotency_key(request, principal.tenant, *named, text, preprocess.model_dump_json())
+    if isinstance(dataset, str) and "preprocess" in form.fields:
+        raise InvalidInputError(
+            "'preprocess' goes with a data set that is uploaded: one that is there has its own"
+        )
     return await run_in_threadpool(
         service.create_from_files, context, key, model, dataset, config, sent, preprocess
     )
+
+
+def _given(form: Form, name: str) -> Upload | str | None:
+    """Return a file, or the id that came in its place."""
+    text = form.fields.get(name, "").strip()
+    if text.startswith("@") or text.lower().endswith(FILE_SUFFIXES):
+        raise not_a_file(name, text)
+    return form.files.get(name) or text or None
 
 
 def _job_response(row: JobRow, standing: Standing | None, if_none_match: str | None) -> Response:

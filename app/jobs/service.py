@@ -55,40 +55,49 @@ def create(
 def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries everything
     context: Context,
     key: IdempotencyKey,
-    model: Upload,
-    dataset: Upload | None,
+    model: Upload | str,
+    dataset: Upload | str | None,
     config: PruneConfig,
     sent: dict[str, Any],
     preprocess: PreprocessSpec,
 ) -> tuple[str, str]:
     """Create model, data set and job in one transaction; return the job's id and answer.
 
+    Of model and data set each may be a file, or the id of one that is there.
+
     Raises:
+        NotFoundError: An id is nobody's.
         UnsupportedMediaError: A file is not one we accept.
         InvalidInputError: The config needs data and there is none.
         TooManyJobsError, ComputeQuotaError, StorageQuotaError: It is too much for the tenant.
     """
-    check_model(model, None)
-    dataset_kind = check_dataset(dataset) if dataset is not None else None
+    if isinstance(model, Upload):
+        check_model(model, None)
+    dataset_kind = check_dataset(dataset) if isinstance(dataset, Upload) else ""
     if (earlier := recall(context.sessions, key)) is not None:
         return earlier
-    files = [file for file in (model, dataset) if file is not None]
-    models.store_within_quota(context, key.tenant, *files)
+    files = [file for file in (model, dataset) if isinstance(file, Upload)]
+    if files:
+        models.store_within_quota(context, key.tenant, *files)
     rings: list[tuple[str, str]] = []
 
     def make(session: Session) -> tuple[str, str]:
         num_bytes = sum(file.num_bytes for file in files)
         context.quotas.refuse_upload(session, key.tenant, num_bytes)
         context.quotas.refuse_jobs(session, key.tenant, 1 + len(files))
-        row, intake = models.insert(context, session, key.tenant, model, None, None)
-        rings.append((intake.id, intake.queue))
-        body = JobCreate(model=row.id, config=config)
-        if dataset is not None and dataset_kind is not None:
+        ids = [model, dataset]
+        if isinstance(model, Upload):
+            row, intake = models.insert(context, session, key.tenant, model, None, None)
+            rings.append((intake.id, intake.queue))
+            ids[0] = row.id
+        if isinstance(dataset, Upload):
             data, intake = datasets.insert(
                 context, session, key.tenant, dataset, dataset_kind, None, preprocess
             )
             rings.append((intake.id, intake.queue))
-            body = body.model_copy(update={"dataset": data.id})
+            ids[1] = data.id
+        body = JobCreate(model=str(ids[0]), dataset=ids[1] and str(ids[1]), config=config)
+        refuse_bad_inputs(session, key.tenant, body)
         job = insert(context, session, key.tenant, body, sent, rings)
         return job.id, to_job(job).model_dump_json()
 

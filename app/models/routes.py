@@ -74,7 +74,10 @@ async def create(  # noqa: PLR0913, PLR0917  # query parameters
     principal.require("models:write")
     settings = context.settings
     limit = settings.limits.model_bytes
-    async with receive_upload(request, settings, limit, filename, "file", "model") as upload:
+    query = ("name", "filename", "architecture", "num_classes", "in_channels", "image_size")
+    async with receive_upload(
+        request, settings, limit, filename, "model", query, architecture=architecture
+    ) as upload:
         key = idempotency_key(request, principal.tenant, upload.sha256)
         spec = None
         if architecture is not None:

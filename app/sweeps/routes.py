@@ -20,6 +20,7 @@ from app.sweeps import service
 from app.sweeps.picture import draw_pareto
 from app.sweeps.schemas import Sweep, SweepCreate, SweepDetail
 from app.sweeps.table import make_table
+from app.text import without_mark
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"], responses=RESPONSES)
 
@@ -121,7 +122,7 @@ async def _parse(request: Request) -> SweepCreate:
         InvalidInputError: It is not a sweep.
     """
     try:
-        body = SweepCreate.model_validate_json(await request.body())
+        body = SweepCreate.model_validate_json(without_mark(await request.body()))
     except ValidationError as error:
         details = details_of(error)
         raise InvalidInputError(

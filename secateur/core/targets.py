@@ -81,6 +81,6 @@ def _dataset_id(
 
 def _file(given: str | Path, prefix: str) -> Path:
     path = Path(given)
-    if not path.is_file():
+    if not path.exists():
         raise SecateurError(f"{str(given)!r} is neither an id ({prefix}…) nor a file that is there")
     return path

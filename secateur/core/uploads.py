@@ -14,6 +14,8 @@ from secateur.core.endpoints import (
     READ_MODEL,
     Endpoint,
 )
+from secateur.core.file_kinds import Use
+from secateur.core.files import WrongFileError, check_path
 from secateur.core.requests import (
     ByteProgress,
     content_digest,
@@ -26,6 +28,7 @@ from secateur.errors import (
     DatasetRejectedError,
     FileChangedError,
     ModelRejectedError,
+    UnsupportedFileError,
     WaitTimeoutError,
 )
 from secateur.types import Dataset, Model
@@ -45,6 +48,7 @@ def push_model(
     """Upload a model and return it when it is ready.
 
     Raises:
+        UnsupportedFileError: It is no model; nothing is sent.
         ModelRejectedError: The intake refuses it.
         WaitTimeoutError: The intake takes longer than ``timeout`` seconds.
     """
@@ -65,6 +69,7 @@ def push_dataset(
     """Upload samples and return the data set when it is ready.
 
     Raises:
+        UnsupportedFileError: It is no data set; nothing is sent.
         DatasetRejectedError: The intake refuses it.
         WaitTimeoutError: The intake takes longer than ``timeout`` seconds.
     """
@@ -88,6 +93,8 @@ def _send(
     query: Mapping[str, Any],
     on_progress: ByteProgress | None,
 ) -> Flow[Any]:
+    use: Use = "model" if endpoint is PUSH_MODEL else "dataset"
+    yield from work(lambda: _refuse_unsupported(path, use))
     body = yield from work(lambda: read_file(path, on_progress))
     query = {"filename": path.name, **query}
     headers = {**new_idempotency_key(), **content_digest(body)}
@@ -98,6 +105,13 @@ def _send(
     if item.sha256 != body.sha256.hex():
         raise FileChangedError(f"{path} has other bytes at the service than it had here")
     return item
+
+
+def _refuse_unsupported(path: Path, use: Use) -> None:
+    try:
+        check_path(path, use)
+    except WrongFileError as error:
+        raise UnsupportedFileError(str(error)) from error
 
 
 def _judged(context: Context, endpoint: Endpoint, item: M, timeout: float | None) -> Flow[M]:

@@ -5,12 +5,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from app.contracts.job import JobKind
 from app.contracts.spec import ArchitectureSpec, PruneConfig, part_that_needs_data
+from secateur.core.files import WrongFileError, check_path
 from worker.engine.program.program import Program
 from worker.pipeline.inputs import read_model
 from worker.protocol import JobRequest
@@ -107,23 +107,21 @@ def _request(
 
 
 def _check(model: Path, architecture: ArchitectureSpec | None) -> None:
-    is_weights = model.suffix == _WEIGHTS
+    try:
+        is_weights = check_path(model, "model").name == _WEIGHTS[1:]
+    except WrongFileError as error:
+        raise LocalError(str(error)) from error
     if is_weights and architecture is None:
         raise LocalError(f"{model.name} needs --architecture, such as torchvision/resnet18")
     if architecture is not None and not is_weights:
         raise LocalError(f"--architecture belongs to a {_WEIGHTS} file, not to {model.name}")
 
 
-def _data_format(path: Path) -> Literal["npz", "zip", "tar", "parquet"]:
-    if path.suffix == ".npz":
-        return "npz"
-    if path.suffix == ".zip":
-        return "zip"
-    if path.suffix in {".tar", ".tgz"} or path.name.endswith(".tar.gz"):
-        return "tar"
-    if path.suffix == ".parquet":
-        return "parquet"
-    raise LocalError(f"{path.name} is neither a .npz nor a .zip, .tar, .tar.gz or .parquet file")
+def _data_format(path: Path) -> str:
+    try:
+        return check_path(path, "dataset").name
+    except WrongFileError as error:
+        raise LocalError(str(error)) from error
 
 
 def _sha256(path: Path) -> str:

@@ -25,9 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
 )
-ModelPath = Annotated[
-    Path, typer.Argument(exists=True, dir_okay=False, help="A .pt2 or .safetensors file.")
-]
+ModelPath = Annotated[Path, typer.Argument(exists=True, help="A .pt2 or .safetensors file.")]
 ArchitectureName = Annotated[
     str | None,
     typer.Option("--architecture", help="Of a .safetensors file: torchvision/NAME or timm/NAME."),
@@ -76,7 +74,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     max_ratio: Annotated[float, typer.Option(help="No layer loses more.")] = 0.9,
     exclude: Annotated[list[str] | None, typer.Option(help="Globs on weight names.")] = None,
     data: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help=".npz, .zip, .tar or .parquet.")
+        Path | None, typer.Option(exists=True, help=".npz, .zip, .tar or .parquet.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Of retraining.")] = None,
     compare: Annotated[  # noqa: FBT002  # a flag

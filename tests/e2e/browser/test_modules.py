@@ -10,6 +10,7 @@ from playwright.sync_api import Page
 from app.contracts.spec import PreprocessSpec, PruneConfig
 from app.web.assets import load_assets
 from tests.e2e.browser.conftest import OpenTab
+from tests.fixtures.files import FILES
 from tests.fixtures.serving import serving
 
 CONFIGS: tuple[dict[str, Any], ...] = (
@@ -210,3 +211,11 @@ def test_scores_are_what_the_service_makes_of_outputs(page: Page) -> None:
 )
 def test_numbers_are_written_for_people(page: Page, call: str, text: str) -> None:
     assert run(page, "format.js", f"return m.{call};") == text
+
+
+def test_files_are_known_to_the_page_as_they_are_to_the_client(page: Page) -> None:
+    texts = [data.decode("latin-1") for _, data in FILES]
+    found = run(
+        page, "parts/files.js", "return a.map((each) => m.kindOf(each, each)?.name);", texts
+    )
+    assert found == [name for name, _ in FILES]

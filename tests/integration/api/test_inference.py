@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fixtures.api import Api, running_api, write_linear_onnx
+from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
 
 SHAPE: list[int | str] = ["batch", 1, 2, 2]
 WEIGHT = np.array([[1.0, 0, 2], [0, 1, 0], [0, 0, 1], [3, 0, 0]])
@@ -120,6 +120,6 @@ def test_a_missing_a_foreign_and_an_unready_model_are_told_apart_only_by_their_o
     response = api.client.post("/infer", json={**body, "model": model}, headers=api.other_tenant())
     assert response.status_code == 404
     assert api.client.post("/infer", json={"inputs": [1]}).status_code == 422
-    waiting = api.client.post("/v1/models", content=b"PK\x03\x04" + bytes(100)).json()["id"]
+    waiting = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
     assert api.client.post("/infer", json={**body, "model": waiting}).status_code == 409
     assert api.client.post("/infer", content=b"{").status_code == 422

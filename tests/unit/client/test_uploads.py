@@ -18,9 +18,10 @@ from secateur.errors import (
     WaitTimeoutError,
 )
 from secateur.types import Model
+from tests.fixtures.files import zip_bytes
 from tests.unit.client.script import ARRIVED, CONTEXT, NEVER_SENT, Script, model, ok, problem
 
-BYTES = bytes(range(256)) * 10_000
+BYTES = zip_bytes() + bytes(range(256)) * 10_000
 SHA256 = hashlib.sha256(BYTES)
 
 

@@ -31,7 +31,7 @@ export function problemPanel(error, { retry = null, title = null } = {}) {
       "div",
       {},
       h("p", { class: "notice-title" }, title ?? heading),
-      h("p", {}, text),
+      h("p", { class: "lines" }, text),
       notes.map((note) => h("p", { class: "small quiet" }, note)),
       retry && h("p", {}, h("button", { type: "button", class: "button", on: { click: retry } }, "Try again")),
     ),

@@ -7,6 +7,7 @@ import { bytes, percent } from "../format.js";
 import { watch } from "../polling.js";
 import { uploadFile } from "../uploads.js";
 import { dropZone } from "./drop.js";
+import { refusalOf } from "./files.js";
 import { loading, notice, problemPanel } from "./problem.js";
 
 /**
@@ -17,8 +18,14 @@ import { loading, notice, problemPanel } from "./problem.js";
  */
 export function uploadForm({ path, noun, hint, accept, more, onDone, signal }) {
   const root = h("div", { class: "form" });
-  const begin = () => fill(root, dropZone({ prompt: `Choose a ${noun} file`, hint, accept, onFile: ask }));
-  const ask = (file) => {
+  const begin = (...said) => fill(root, dropZone({ prompt: `Choose a ${noun} file`, hint, accept, onFile: ask }), said);
+  const ask = async (file) => {
+    const refusal = await refusalOf(file, path === "/v1/models" ? "model" : "dataset");
+    if (refusal !== null) {
+      announce(refusal);
+      begin(notice("bad", `${file.name} was not sent`, h("p", { class: "lines" }, refusal)));
+      return;
+    }
     const name = nameField(noun, file);
     const extra = more(file);
     const state = h("div");
@@ -42,7 +49,7 @@ export function uploadForm({ path, noun, hint, accept, more, onDone, signal }) {
         "div",
         { class: "actions" },
         h("button", { class: "button is-primary" }, "Upload"),
-        h("button", { type: "button", class: "button", on: { click: begin } }, "Choose another"),
+        h("button", { type: "button", class: "button", on: { click: () => begin() } }, "Choose another"),
       ),
       state,
     );
@@ -119,7 +126,7 @@ export function verdictNotice(item, noun, next) {
   return notice(
     "bad",
     `${item.name} was refused`,
-    h("p", {}, item.error?.message ?? `The ${noun} cannot be used.`),
+    h("p", { class: "lines" }, item.error?.message ?? `The ${noun} cannot be used.`),
     item.error?.hint && h("p", { class: "small" }, item.error.hint),
   );
 }

@@ -1,0 +1,295 @@
+"""What files are, by their first bytes or by the names inside them: the one table of it.
+
+The client and the command line ask it before a byte is sent, the service before the rest of a body
+is read, ``secateur-engine`` before a file is opened. The dashboard has it as JavaScript, written by
+``python -m docs.generate_file_kinds``: the patterns keep to what both languages understand, and
+see bytes as characters of Latin-1. `secateur.core.files` is how it is asked.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Use = Literal["model", "dataset"]
+
+TAKEN: dict[Use, str] = {
+    "model": "A model is a .pt2 file (torch.export.export, then torch.export.save), or a "
+    ".safetensors file with the name of its torchvision or timm architecture.",
+    "dataset": "A data set is a .npz file with x and y, a .zip, .tar or .tar.gz of class folders "
+    "of images, or a .parquet file with image bytes.",
+}
+EXPORT = """\
+x = torch.rand(2, 3, 224, 224)  # an example input: two samples
+ep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+torch.export.save(ep, "model.pt2")"""  # noqa: E501  # lines to paste
+_PICKLE = f"""\
+A pickle may run code when it is read, so none is. Export the network where its class is at hand:
+model = MyNetwork()
+model.load_state_dict(torch.load("weights.pt", weights_only=True))
+{EXPORT}"""
+_ELSEWHERE = f"""\
+Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the \
+common ones), load the weights, and export it:
+{EXPORT}"""
+_ARRAYS = 'Save the arrays with: numpy.savez("data.npz", x=images, y=labels)'
+_UNPACK = "Unpack it, and send what is inside."
+_TAR_GZ = "A compressed tar must be a .tar.gz."
+_NO_DATA = "Ask where it comes from for the file itself."
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """One kind of file. It must match `head` and `members` where they are given.
+
+    Attributes:
+        name: Of the kind; what is taken is stored as a format of this name.
+        what: It is, in a sentence that begins with the file's name.
+        advice: What turns it into something that is taken.
+        head: A pattern at the first bytes.
+        members: A pattern in the names inside a zip or a folder, one a line.
+        use: What it is taken as.
+    """
+
+    name: str
+    what: str
+    advice: str = ""
+    head: str = ""
+    members: str = ""
+    use: Use | None = None
+
+
+_ZIP = r"PK\x03\x04"
+
+# The first that matches counts.
+FILE_KINDS: tuple[FileKind, ...] = (
+    FileKind(
+        "pt2",
+        "an exported PyTorch program",
+        head=_ZIP,
+        members=r"(^|\n)[^/\n]+/(models/[^/\n]+\.json|data/weights/weight_\d+)(\n|$)",
+        use="model",
+    ),
+    FileKind(
+        "aotinductor",
+        "a compiled AOTInductor package",
+        "It holds machine code and no network that could be pruned. Save the program it was "
+        f"compiled from:\n{EXPORT}",
+        head=_ZIP,
+        members=r"(^|\n)([^/\n]+/)?data/aotinductor/",
+    ),
+    FileKind(
+        "old_pt2",
+        "a .pt2 file of an older torch",
+        "Export it again with torch 2.9 or later, whose format has no pickles:\n" + EXPORT,
+        head=_ZIP,
+        members=r"(^|\n)([^/\n]+/)?serialized_(exported_program\.json|state_dict\.(pt|json))",
+    ),
+    FileKind(
+        "torchscript",
+        "a TorchScript archive (torch.jit.save)",
+        f"""\
+TorchScript is no longer developed, and torch.export does not read it. With the network's Python \
+class:
+model = MyNetwork()
+model.load_state_dict(torch.jit.load("model.pt").state_dict())
+{EXPORT}""",
+        head=_ZIP,
+        members=r"^[^/\n]+/data/\d+(\n|$)|(^|\n)[^/\n]+/(constants\.pkl(\n|$)|code/__torch__)",
+    ),
+    FileKind(
+        "torch_pickle",
+        "a PyTorch pickle (torch.save): a state dict, a checkpoint or a whole network",
+        _PICKLE,
+        head=_ZIP,
+        members=r"(^|\n)([^/\n]+/)?data\.pkl(\n|$)",
+    ),
+    FileKind(
+        "torch_pickle",
+        "a PyTorch pickle (torch.save): a state dict, a checkpoint or a whole network",
+        _PICKLE,
+        head=r"\x80[\x02-\x05]\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19",
+    ),
+    FileKind(
+        "npz",
+        "arrays of numbers (.npz)",
+        head=_ZIP,
+        members=r"^[^\n]+\.npy(\n|$)",
+        use="dataset",
+    ),
+    FileKind(
+        "saved_model",
+        "a TensorFlow SavedModel",
+        _ELSEWHERE,
+        members=r"(^|\n|/)(saved_model\.pb(txt)?)(\n|$)",
+    ),
+    FileKind(
+        "keras",
+        "a Keras network (.keras)",
+        _ELSEWHERE,
+        head=_ZIP,
+        members=r"(^|\n)model\.weights\.h5(\n|$)",
+    ),
+    FileKind(
+        "core_ml", "a Core ML package", _ELSEWHERE, members=r"(^|\n|/)Data/com\.apple\.CoreML/"
+    ),
+    FileKind(
+        "torch_serve",
+        "a TorchServe archive (.mar)",
+        f"It holds code and weights. {_PICKLE}",
+        head=_ZIP,
+        members=r"(^|\n)MAR-INF/",
+    ),
+    FileKind(
+        "hugging_face",
+        "a Hugging Face model folder",
+        f"""\
+A timm network: send model.safetensors with the architecture timm/NAME. Others are exported:
+model = transformers.AutoModelForImageClassification.from_pretrained("FOLDER")
+{EXPORT}""",
+        members=r"(^|\n)([^/\n]+/)?((pytorch_model|model)[^/\n]*\.(bin|safetensors)"
+        r"|preprocessor_config\.json|(model\.safetensors|pytorch_model\.bin)\.index\.json)(\n|$)",
+    ),
+    FileKind(
+        "office",
+        "a document of an office program",
+        head=_ZIP,
+        members=r"^(\[Content_Types\]\.xml|mimetype)(\n|$)",
+    ),
+    FileKind(
+        "zip",
+        "a zip archive",
+        "If the model is inside, unpack it and send the .pt2 file alone.",
+        head=_ZIP,
+        use="dataset",
+    ),
+    FileKind("zip", "an empty zip archive", head=r"PK\x05\x06"),
+    FileKind("safetensors", "weights (.safetensors)", head=r"[^]{6}\x00\x00\{", use="model"),
+    FileKind("parquet", "a Parquet file", head=r"PAR1", use="dataset"),
+    FileKind(
+        "tar",
+        "a tar archive",
+        "Made of a model's folder, it holds the model's files: send the .pt2 file alone.",
+        head=r"[^]{257}ustar",
+        use="dataset",
+    ),
+    FileKind("tar", "a gzip file", _UNPACK, head=r"\x1f\x8b", use="dataset"),
+    FileKind("pickle", "a pickle", _PICKLE, head=r"\x80[\x02-\x05]"),
+    FileKind(
+        "pickle",
+        "a pickle",
+        _PICKLE,
+        head=r"(\(dp\d|\(lp\d|ccopy_reg\n|c__builtin__\n|cnumpy|ccollections\n|ctorch)",
+    ),
+    FileKind(
+        "onnx",
+        "an ONNX network",
+        f"""\
+ONNX has no training graph, so it is made of a network and not read as one. Export the PyTorch \
+network that it was made from:
+{EXPORT}""",
+        head=r"\x08[\x03-\x1f]([\x12\x1a\x22][\x00-\x7f][ -~]*|[\x3a\x42])",
+    ),
+    FileKind("saved_model", "a TensorFlow SavedModel", _ELSEWHERE, head=r"\x08\x01\x12"),
+    FileKind(
+        "frozen_graph",
+        "a frozen TensorFlow graph",
+        _ELSEWHERE,
+        head=r"\n[\x01-\xff][\x00-\x7f]?\n[\x01-\x7f][ -~]{1,127}\x12[\x01-\x7f][A-Z]",
+    ),
+    FileKind("tflite", "a TensorFlow Lite network", _ELSEWHERE, head=r"[^]{4}TFL3"),
+    FileKind(
+        "hdf5",
+        "an HDF5 file (a Keras network .h5, or arrays)",
+        f"A network: {_ELSEWHERE}\nArrays: {_ARRAYS}",
+        head=r"(\x89HDF|MATLAB 7\.3)",
+    ),
+    FileKind("matlab", "a MATLAB file", _ARRAYS, head=r"MATLAB "),
+    FileKind(
+        "gguf",
+        "a language model for llama.cpp (GGUF)",
+        "Secateur prunes convolutional networks.",
+        head=r"(GGUF|lmgg|tjgg)",
+    ),
+    FileKind(
+        "tensorrt", "a TensorRT engine", f"It is compiled. Export:\n{EXPORT}", head=r"(ftrt|ptrt)"
+    ),
+    FileKind("npy", "one array of numbers (.npy)", _ARRAYS, head=r"\x93NUMPY"),
+    FileKind(
+        "idx",
+        "an IDX file of MNIST",
+        "Read images and labels, such as with torchvision.datasets.MNIST. " + _ARRAYS,
+        head=r"\x00\x00[\x08\x09\x0b-\x0e][\x01-\x04]\x00",
+    ),
+    FileKind(
+        "arrow",
+        "an Arrow or Feather file",
+        'Write it as Parquet: pyarrow.parquet.write_table(table, "data.parquet")',
+        head=r"(ARROW1|FEA1)",
+    ),
+    FileKind(
+        "image",
+        "one image",
+        "A data set is many: put them into a folder for each class, and zip the folders. To have "
+        "one classified, send it to /infer.",
+        head=r"(\x89PNG|\xff\xd8\xff|GIF8|RIFF[^]{4}WEBP|BM[^]{4}\x00\x00\x00\x00|II\*\x00"
+        r"|MM\x00\*|[^]{4}ftyp(heic|heix|mif1|avif))",
+    ),
+    FileKind(
+        "video",
+        "a film",
+        "Cut it into images, a folder for each class.",
+        head=r"([^]{4}ftyp|RIFF[^]{4}AVI |\x1aE\xdf\xa3)",
+    ),
+    FileKind("bzip2", "a bzip2 file", _TAR_GZ, head=r"BZh[1-9]"),
+    FileKind("xz", "an xz file", _TAR_GZ, head=r"\xfd7zXZ\x00"),
+    FileKind("zstandard", "a Zstandard file", _TAR_GZ, head=r"\x28\xb5\x2f\xfd"),
+    FileKind("7z", "a 7z archive", "Pack it as .zip or .tar.gz.", head=r"7z\xbc\xaf"),
+    FileKind("rar", "a RAR archive", "Pack it as .zip or .tar.gz.", head=r"Rar!\x1a"),
+    FileKind("sqlite", "an SQLite database", head=r"SQLite format 3"),
+    FileKind("program", "a program of this machine", head=r"(\x7fELF|MZ[\x00-\xff])"),
+    FileKind("pdf", "a PDF document", head=r"%PDF"),
+    FileKind(
+        "git_lfs",
+        "a Git LFS pointer, and not the file it points to",
+        "Fetch the file with: git lfs pull",
+        head=r"version https://(git-lfs|hawser)",
+    ),
+    FileKind(
+        "git_annex",
+        "a git-annex pointer, and not the file it points to",
+        "Fetch the file with: git annex get",
+        head=r"/annex/objects/",
+    ),
+    FileKind(
+        "html",
+        "a web page (HTML)",
+        "A download ended at a page instead of the file, such as one that says 404 or asks to log "
+        "in. Open its address in a browser, and load the file again with: curl -fLO ADDRESS",
+        head=r"(\xef\xbb\xbf)?\s*<(![dD][oO][cC][tT][yY][pP][eE]\s+[hH]|[hH][tT][mM][lL]|[hH][eE][aA][dD])",
+    ),
+    FileKind(
+        "openvino",
+        "a network for OpenVINO",
+        _ELSEWHERE,
+        head=r"\s*(<\?xml[^>]*>)?\s*<net[ >]",
+    ),
+    FileKind("xml", "an XML document", _NO_DATA, head=r"(\xef\xbb\xbf)?\s*<(\?xml|Error)"),
+    FileKind(
+        "form",
+        "an encoded form, as curl -d makes one",
+        "curl -d changes the bytes of a file: use --data-binary @FILE.",
+        head=r"[A-Za-z_]+=%",
+    ),
+    FileKind(
+        "json",
+        "JSON text",
+        "It may be the error that came in place of a download. To send a file: --data-binary @FILE",
+        head=r"(\xef\xbb\xbf)?\s*[{\[]\s*[\"{\[\]}\d-]",
+    ),
+    FileKind(
+        "text",
+        "text",
+        "curl -d sends a name as it stands, and changes the bytes of a file: use --data-binary "
+        "@FILE.",
+        head=r"(\xef\xbb\xbf)?[\t\n\r -~\x80-\xff]{1,64}$|(\xef\xbb\xbf)?[\t\n\r -~]{64}",
+    ),
+)

@@ -1,0 +1,145 @@
+"""Asks the table of `file_kinds` what a file is, and whether it is taken.
+
+Only a few kilobytes of a file are looked at: its beginning, and of a zip the list at its end. From
+a body that is still on its way the beginning alone says as much as it can.
+"""
+
+import re
+import stat
+from pathlib import Path
+
+from secateur.core.file_kinds import FILE_KINDS, TAKEN, FileKind, Use
+
+HEAD_BYTES = 64 * 1024
+_TAIL_BYTES = 256 * 1024
+_MOST_NAMES = 1000
+_ARTICLES: dict[Use, str] = {"model": "a model", "dataset": "a data set"}
+_UNSURE = {"zip", "text"}  # what a beginning may belong to, and something else too
+# Of the parts of a zip that name its members: before each member, and in the list at the end.
+_LOCAL, _LISTED = re.compile(rb"PK\x03\x04", re.DOTALL), re.compile(rb"PK\x01\x02", re.DOTALL)
+_LOCAL_NAME, _LISTED_NAME = (26, 30), (28, 46)  # where its length stands, and where it begins
+
+
+class WrongFileError(ValueError):
+    """A file that is not taken.
+
+    Attributes:
+        kind: What it is; None where that is not known.
+    """
+
+    def __init__(self, message: str, kind: FileKind | None) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def check_path(path: Path, use: Use) -> FileKind:
+    """Return what a file is that is to be sent as a model or as a data set.
+
+    Raises:
+        WrongFileError: It is not taken; the message says what it is and what to do.
+        OSError: It cannot be read.
+    """
+    if stat.S_ISDIR(path.stat().st_mode):
+        raise _folder_error(path, use)
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL_BYTES))
+        tail = file.read()
+    return check(head, tail, use, path.name)
+
+
+def check(head: bytes, tail: bytes, use: Use, name: str | None = None) -> FileKind:
+    """Return what a whole file is, by its beginning and its end.
+
+    Raises:
+        WrongFileError: It is not taken as ``use``.
+    """
+    subject = name or "the file"
+    if not head:
+        raise WrongFileError(f"{subject} is empty", None)
+    kind = kind_of(head, tail)
+    if kind is not None and kind.use == use:
+        return kind
+    raise WrongFileError(_message(subject, kind, use), kind)
+
+
+def check_beginning(head: bytes, use: Use, name: str | None = None) -> None:
+    """Look at the beginning of a file that is still on its way.
+
+    Raises:
+        WrongFileError: Whatever follows, it is not taken as ``use``.
+    """
+    kind = kind_of(head, b"")
+    is_sure = kind is not None and kind.name not in _UNSURE
+    if kind is not None and is_sure and kind.use != use:
+        raise WrongFileError(_message(name or "the file", kind, use), kind)
+
+
+def kind_of(head: bytes, tail: bytes = b"") -> FileKind | None:
+    """Return what a file is by its beginning, and where it is a zip by its end as well."""
+    text = head.decode("latin-1")
+    names = "\n".join(member_names(head, tail)) if head.startswith(b"PK") else ""
+    return _first(text, names)
+
+
+def is_image(data: bytes) -> bool:
+    """Return whether these are the bytes of an image file, of any format."""
+    found = _first(data[:32].decode("latin-1"), "") if data else None
+    return found is not None and found.name == "image"
+
+
+def member_names(head: bytes, tail: bytes) -> list[str]:
+    """Return names of members of a zip, those in its beginning first."""
+    found: dict[str, None] = {}
+    for data, mark, (length_at, name_at) in (
+        (head, _LOCAL, _LOCAL_NAME),
+        (tail, _LISTED, _LISTED_NAME),
+    ):
+        for match in mark.finditer(data):
+            at = match.start()
+            length = int.from_bytes(data[at + length_at : at + length_at + 2], "little")
+            name = data[at + name_at : at + name_at + length]
+            if 0 < length == len(name) and len(found) < _MOST_NAMES:
+                found[name.decode("latin-1").replace("\n", " ")] = None
+    return list(found)
+
+
+def _first(head: str, names: str) -> FileKind | None:
+    for kind in FILE_KINDS:
+        is_head = kind.head == "" or re.match(_python(kind.head), head)
+        if is_head and (kind.members == "" or (names and re.search(kind.members, names))):
+            return kind
+    return None
+
+
+def _python(pattern: str) -> str:
+    """Return a pattern of the table as Python writes it: JavaScript's any character is ``[^]``."""
+    return pattern.replace("[^]", r"[\x00-\xff]")
+
+
+def _message(subject: str, kind: FileKind | None, use: Use) -> str:
+    if kind is None:
+        return f"{subject} is of no kind that is known. {TAKEN[use]}"
+    if kind.use is not None and kind.use != use and not kind.advice:
+        return f"{subject} is {kind.what}: {_ARTICLES[kind.use]}, not {_ARTICLES[use]}. {TAKEN[use]}"
+    return f"{subject} is {kind.what}, which is not taken as it is. {TAKEN[use]}" + (
+        f"\n{kind.advice}" if kind.advice else ""
+    )
+
+
+def _folder_error(path: Path, use: Use) -> WrongFileError:
+    names = []
+    for found in path.rglob("*"):
+        names.append(found.relative_to(path).as_posix())
+        if len(names) >= _MOST_NAMES:
+            break
+    kind = next(
+        (k for k in FILE_KINDS if not k.head and re.search(k.members, "\n".join(names))), None
+    )
+    if kind is not None:
+        return WrongFileError(_message(path.name, kind, use), kind)
+    pack = (
+        f" Pack it: cd {path} && zip -r ../{path.name}.zip ." if use == "dataset" and names else ""
+    )
+    return WrongFileError(f"{path.name} is a folder. {TAKEN[use]}{pack}", None)

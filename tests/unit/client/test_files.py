@@ -1,0 +1,83 @@
+"""What files are: known by the first bytes, and what is not taken is told with what to do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from docs.generate_file_kinds import TARGET, render
+from secateur.core.file_kinds import FILE_KINDS, Use
+from secateur.core.files import WrongFileError, check, check_beginning, check_path, kind_of
+from tests.fixtures.files import FILES, zip_bytes
+
+TAKEN: dict[Use, set[str]] = {
+    "model": {"pt2", "safetensors"},
+    "dataset": {"npz", "zip", "tar", "parquet"},
+}
+
+
+@pytest.mark.parametrize(("name", "data"), FILES)
+def test_a_file_is_known_by_its_bytes(name: str, data: bytes) -> None:
+    kind = kind_of(data, data)
+    assert kind is not None
+    assert kind.name == name
+
+
+@pytest.mark.parametrize("use", ["model", "dataset"])
+@pytest.mark.parametrize(("name", "data"), FILES)
+def test_only_what_can_be_read_is_taken(name: str, data: bytes, use: Use) -> None:
+    if name in TAKEN[use]:
+        assert check(data, data, use).name == name
+        check_beginning(data, use)
+        return
+    with pytest.raises(WrongFileError, match=r"^it\.bin is ") as caught:
+        check(data, data, use, "it.bin")
+    assert "a model is" in str(caught.value).lower() or "a data set is" in str(caught.value).lower()
+
+
+def test_every_kind_has_a_file_here_and_what_is_not_taken_has_advice_or_needs_none() -> None:
+    assert {kind.name for kind in FILE_KINDS} == {name for name, _ in FILES}
+    silent = {kind.name for kind in FILE_KINDS if kind.use is None and not kind.advice}
+    assert silent <= {"office", "zip", "sqlite", "program", "pdf"}
+
+
+def test_real_files_of_torch_are_told_apart(tmp_path: Path) -> None:
+    net = nn.Conv2d(1, 1, 1)
+    torch.save(net.state_dict(), tmp_path / "weights.pth")
+    torch.save(net, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    with pytest.warns(FutureWarning, match="jit"):
+        torch.jit.script(net).save(tmp_path / "script.pt")
+    for name, words in (
+        ("weights.pth", "load_state_dict"),
+        ("old.pt", "pickle"),
+        ("script.pt", "Python class"),
+    ):
+        with pytest.raises(WrongFileError, match=words) as caught:
+            check_path(tmp_path / name, "model")
+        assert "torch.export.save" in str(caught.value)
+
+
+def test_a_body_is_refused_by_its_beginning_only_where_nothing_can_change_it() -> None:
+    with pytest.raises(WrongFileError, match="PyTorch pickle"):
+        check_beginning(zip_bytes(b"archive/data.pkl"), "model")
+    check_beginning(zip_bytes(b"m/archive_format"), "model")
+    check_beginning(b"only text so far", "model")
+    check_beginning(b"", "model")
+
+
+def test_an_empty_file_and_folders_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    with pytest.raises(WrongFileError, match=r"^empty is empty"):
+        check_path(tmp_path / "empty", "model")
+    (tmp_path / "vit").mkdir()
+    (tmp_path / "vit" / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(WrongFileError, match="Hugging Face"):
+        check_path(tmp_path / "vit", "model")
+    (tmp_path / "images" / "cat").mkdir(parents=True)
+    with pytest.raises(WrongFileError, match="zip -r"):
+        check_path(tmp_path / "images", "dataset")
+
+
+def test_the_dashboard_has_the_same_table() -> None:
+    assert TARGET.read_text() == render(), "run: python -m docs.generate_file_kinds"
