@@ -33,6 +33,8 @@ def push_dataset(
     num_samples = (data.summary or {}).get("num_samples")
     what = f"{num_samples:,} samples" if isinstance(num_samples, int) else data.format
     typer.secho(f"{data.name} is ready: {what}", err=True)
+    for note in data.notes:
+        typer.secho(f"note: {note}", err=True, fg="yellow")
     return data
 
 

@@ -44,11 +44,14 @@ def model_table(models: Sequence[Model]) -> Table:
 
 def dataset_table(datasets: Sequence[Dataset]) -> Table:
     """Return data sets as a table."""
-    table = Table(_id_column("data set"), "name", "status", "format", *_right("samples", "bytes"))
+    table = Table(_id_column("data set"), "name", "status", "format")
+    for title in ("samples", "bytes", "notes"):
+        table.add_column(title, justify="right")
     table.add_column("made", justify="right")
     for data in datasets:
         num_samples = (data.summary or {}).get("num_samples")
-        sizes = (_number(num_samples), _number(data.num_bytes))
+        num_notes = str(len(data.notes)) if data.notes else ""
+        sizes = (_number(num_samples), _number(data.num_bytes), num_notes)
         age = _age(data.created_at)
         table.add_row(data.id, data.name, data.status, data.format, *sizes, age)
     return table

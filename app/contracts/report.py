@@ -111,7 +111,7 @@ class DataReport(_Part):
     format: str
     num_samples: int
     sample_shape: tuple[int, ...]
-    labels: Literal["classes", "multi_label", "numbers", "none"]
+    labels: Literal["classes", "binary", "multi_label", "numbers", "none"]
     num_classes: int = Field(description="0 where labels are not classes.")
     class_names: tuple[str, ...] = Field(description="The first hundred, if there are more.")
     splits: dict[str, int] = Field(description="Samples in train, validation and test.")

@@ -1,21 +1,19 @@
-"""Image files to arrays: size checked before decoding, the model's own preprocessing applied."""
+"""Image files to inputs: decoded as training data are, preprocessed as the model says."""
 
-import io
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from app.contracts.errors import InvalidInputError, TooLargeError
+from app.contracts.images import ImageError, ImageTooLargeError, decode_image
 from app.contracts.spec import PreprocessSpec
 from app.inference.tensors import TensorSpec
 
-_FORMATS = ("PNG", "JPEG", "WEBP")
 _IMAGE_RANK = 4
-_MODES = {1: "L", 3: "RGB"}
+_CHANNELS = frozenset({1, 3})
 _BYTE_SCALE = 1 / 255
+_MOST = "PNG, JPEG, WebP, BMP, GIF, TIFF and PPM are accepted"
 
 
 def decode_images(
@@ -27,14 +25,19 @@ def decode_images(
         TooLargeError: An image has more than ``max_pixels``.
         InvalidInputError: A file is no image, or the model takes no images.
     """
-    if len(spec.shape) != _IMAGE_RANK or spec.shape[1] not in _MODES:
+    if len(spec.shape) != _IMAGE_RANK or spec.shape[1] not in _CHANNELS:
         shape = ["batch" if size is None else size for size in spec.shape]
         raise InvalidInputError(f"the model takes {shape}, which is no grey or RGB image")
-    channels, height, width = spec.shape[1:]
-    mode = _MODES[spec.shape[1] or 0]
+    num_channels, *sides = spec.shape[1:]
+    assert num_channels is not None  # noqa: S101  # it is one of two numbers
+    # As the data set's images are resized: by the preprocessing where the network takes any size.
+    wanted = preprocess.resize or (None, None)
+    height, width = (
+        side if side is not None else given for side, given in zip(sides, wanted, strict=True)
+    )
     decoded, num_pixels = [], 0
     for file in files:
-        decoded.append(_decode(file, mode, height, width, max_pixels))
+        decoded.append(_decode(file, num_channels, height, width, max_pixels))
         num_pixels += decoded[-1].shape[1] * decoded[-1].shape[2]
         if (height is None or width is None) and num_pixels > max_pixels:
             raise TooLargeError(f"the images have more than {max_pixels} pixels together")
@@ -44,32 +47,20 @@ def decode_images(
     scale = np.float32(_BYTE_SCALE if preprocess.scale is None else preprocess.scale)
     mean = np.array(preprocess.mean, np.float32).reshape(1, -1, 1, 1)
     std = np.array(preprocess.std, np.float32).reshape(1, -1, 1, 1)
-    if mean.shape[1] not in {1, channels}:
-        raise InvalidInputError(f"preprocess has {mean.shape[1]} means for {channels} channels")
+    if mean.shape[1] not in {1, num_channels}:
+        raise InvalidInputError(f"preprocess has {mean.shape[1]} means for {num_channels} channels")
     scaled: NDArray[np.float32] = (pixels.astype(np.float32) * scale - mean) / std
     return scaled
 
 
 def _decode(
-    data: bytes, mode: str, height: int | None, width: int | None, max_pixels: int
+    data: bytes, num_channels: int, height: int | None, width: int | None, max_pixels: int
 ) -> NDArray[np.uint8]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # large images are refused below, by our own limit
-            image: Image.Image = Image.open(io.BytesIO(data), formats=_FORMATS)
-        if image.width * image.height > max_pixels:
-            raise TooLargeError(
-                f"the image has {image.width}x{image.height} pixels, at most {max_pixels}"
-            )
-        if image.mode.startswith("I;16"):  # sixteen bits of grey, which `convert` would cut off
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        # As a viewer shows it: a camera says in the file which way up it was held. Transparency is
-        # ignored, as it is where networks are trained.
-        image = ImageOps.exif_transpose(image).convert(mode)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInputError("the file is not a PNG, JPEG or WebP image") from error
-    size = (width or image.width, height or image.height)
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BILINEAR)
-    pixels = np.asarray(image)
-    return pixels[None] if mode == "L" else pixels.transpose(2, 0, 1)
+        picture = decode_image(data, max_pixels)
+    except ImageTooLargeError as error:
+        raise TooLargeError(f"the image {error}") from error
+    except ImageError as error:
+        raise InvalidInputError(f"the image {error} ({_MOST})") from error
+    size = (height or picture.size[0], width or picture.size[1])
+    return picture.pixels(num_channels, size)

@@ -47,3 +47,8 @@ class Dataset(Answer):
     error: Failure | None
     metadata: dict[str, str]
     created_at: datetime | None
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know before trusting a number, in sentences: what was left out, what is odd."""
+        return list((self.summary or {}).get("notes", []))

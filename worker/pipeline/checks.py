@@ -1,5 +1,7 @@
 """Does the network compute, and does the data set fit it? Asked before any work is done."""
 
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -7,11 +9,10 @@ from worker.engine.errors import DataError, ModelRejectedError
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
 from worker.engine.program.shapes import propagate
-from worker.engine.retrain.objectives import fit_numbers
+from worker.engine.retrain.outputs import activation
 from worker.pipeline.data import Dataset
 from worker.pipeline.failures import is_out_of_memory
-
-_LOGITS_RANK = 2
+from worker.pipeline.fit import fit_labels
 
 
 @torch.no_grad()
@@ -36,32 +37,29 @@ def check_computes(program: Program) -> None:
 
 
 @torch.no_grad()
-def check_fit(program: Program, dataset: Dataset) -> None:
-    """Raise `DataError` unless the network takes the samples and its outputs fit the labels."""
+def check_fit(program: Program, dataset: Dataset, objective: str) -> tuple[Dataset, list[str]]:
+    """Return the data set as the network reads its labels, and what is odd about the two.
+
+    Raises:
+        DataError: The network does not take the samples, or its outputs do not fit the labels.
+    """
     if len(program.inputs) != 1:
         raise DataError(f"the network takes {len(program.inputs)} inputs, a data set feeds one")
     expected = program.inputs[0].shape[1:]
     if dataset.sample_shape != expected:
+        is_flat = prod(dataset.sample_shape) == prod(size or 0 for size in expected)
         raise DataError(
             f"samples have shape {list(dataset.sample_shape)}, the network takes {list(expected)}"
+            + ("; they have as many values: x.reshape or np.moveaxis helps" if is_flat else "")
         )
-    x, y = dataset.batch(torch.zeros(1, dtype=torch.int64))
+    x, _ = dataset.first()
     outputs = ProgramModule(program, copy=False).eval().run((x,))
-    found = [o for o in outputs if isinstance(o, Tensor) and o.is_floating_point()]
+    found = [
+        (index, output)
+        for index, output in enumerate(outputs)
+        if isinstance(output, Tensor) and output.is_floating_point()
+    ]
     if not found:
         raise DataError("the network returns no numbers of floating point")
-    if dataset.labels_kind == "classes":
-        _check_classes(found[0], dataset.num_classes)
-    elif dataset.labels_kind != "none":
-        fit_numbers(y, found[0])
-
-
-def _check_classes(output: Tensor, num_classes: int) -> None:
-    if output.dim() != _LOGITS_RANK:
-        raise DataError(
-            f"the network returns {list(output.shape)}; cross_entropy needs (N, num_classes)"
-        )
-    if num_classes > output.shape[1]:
-        raise DataError(
-            f"labels go up to {num_classes - 1}, the network scores {output.shape[1]} classes"
-        )
+    index, output = found[0]
+    return fit_labels(dataset, output, activation(program, index), objective)

@@ -182,9 +182,10 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
         image_shape=tuple(size for size in image_shape if size is not None),
         split=request.config.split,
     )
-    check_fit(program, dataset)
+    notes = dataset.notes
+    dataset, fit_notes = check_fit(program, dataset, request.config.retrain.objective)
     objective_kind(request.config.retrain, dataset.labels_kind)  # refused early
-    for note in dataset.notes:
+    for note in (*notes, *fit_notes):
         reporter.warn(note)
     return Inputs(request, reporter, program, analysis, dataset, Reference(program))
 

@@ -30,15 +30,16 @@ from worker.engine.selection import (
 _UNKNOWN_RATE = 0.04
 _BY_LABELS: dict[LabelKind, ObjectiveKind] = {
     "classes": "mixed",
+    "binary": "bce",
     "multi_label": "bce",
     "numbers": "mse",
     "none": "distill",
 }
-_NEEDED: dict[ObjectiveKind, LabelKind] = {
-    "cross_entropy": "classes",
-    "mixed": "classes",
-    "bce": "multi_label",
-    "mse": "numbers",
+_NEEDED: dict[ObjectiveKind, tuple[LabelKind, ...]] = {
+    "cross_entropy": ("classes",),
+    "mixed": ("classes",),
+    "bce": ("binary", "multi_label"),
+    "mse": ("numbers",),
 }
 
 PixelRange = tuple[tuple[float, ...], tuple[float, ...]]
@@ -76,10 +77,10 @@ def objective_kind(spec: RetrainSpec, labels: LabelKind) -> ObjectiveKind:
     if spec.objective == "auto":
         return _BY_LABELS[labels]
     needed = _NEEDED.get(spec.objective)
-    if needed is not None and needed != labels:
+    if needed is not None and labels not in needed:
         raise DataError(
-            f"the objective {spec.objective!r} needs labels of the kind {needed!r}; those of the "
-            f"data set are {labels!r}"
+            f"the objective {spec.objective!r} needs labels of the kind "
+            f"{' or '.join(map(repr, needed))}; those of the data set are {labels!r}"
         )
     return spec.objective
 

@@ -48,3 +48,22 @@ def saved(format_: str) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4)).save(buffer, format_)
     return buffer.getvalue()
+
+
+def tiff(width: int, height: int = 4, pixels_at: int = 200, next_directory: int = 0) -> bytes:
+    """Return a grey TIFF whose one directory, at byte 8, says what it is told."""
+    entries = [
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 8),  # bits
+        (259, 3, 1),  # no compression
+        (262, 3, 1),  # black is 0
+        (273, 4, pixels_at),
+        (277, 3, 1),
+        (278, 4, height),
+        (279, 4, width * height),
+    ]
+    directory = struct.pack("<H", len(entries))
+    directory += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries)
+    data = b"II*\0" + struct.pack("<I", 8) + directory + struct.pack("<I", next_directory)
+    return data.ljust(200, b"\0") + bytes(16)

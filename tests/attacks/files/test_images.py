@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.files.payloads import expression, pickle
-from tests.attacks.files.pictures import animated, chunk, jpeg, png, png_of, saved
+from tests.attacks.files.pictures import animated, chunk, jpeg, png, png_of, saved, tiff
 from tests.attacks.files.reading import READ, Case, Cases, ReadingChild, check
 from tests.attacks.files.zips import Entry, deflated, written, zip64
 
@@ -108,12 +108,33 @@ def a_format_that_runs_other_programs(_marker: Path) -> bytes:
 
 @ZIPS.refused("data_error", UNDECODED)
 def formats_that_are_not_photographs(_marker: Path) -> bytes:
-    return zipped(saved("TIFF"))
+    return zipped(saved("PCX"))
+
+
+@ZIPS.harmless
+def a_gif_that_calls_itself_png(_marker: Path) -> bytes:
+    """What is in the file counts, not its name; it is decoded as the picture it is."""
+    return zipped(saved("GIF"))
+
+
+@ZIPS.harmless
+def a_tiff_whose_directory_points_at_itself(_marker: Path) -> bytes:
+    return zipped(tiff(width=4, next_directory=8))
+
+
+@ZIPS.refused("too_large", "pixels, at most 25000000")
+def a_tiff_that_says_it_is_larger_than_memory(_marker: Path) -> bytes:
+    return zipped(tiff(width=9000, height=9000))
 
 
 @ZIPS.refused("data_error", UNDECODED)
-def a_gif_that_calls_itself_png(_marker: Path) -> bytes:
-    return zipped(saved("GIF"))
+def a_tiff_whose_pixels_lie_behind_its_end(_marker: Path) -> bytes:
+    return zipped(tiff(width=4, pixels_at=2**31))
+
+
+@ZIPS.refused("data_error", UNDECODED)
+def a_portable_map_that_is_shorter_than_it_says(_marker: Path) -> bytes:
+    return zipped(b"P6 4000 4000 255\n" + bytes(10))
 
 
 @ZIPS.refused("data_error", UNDECODED)

@@ -74,7 +74,7 @@ def images() -> Iterator[bytes]:
         pixels = rng.integers(0, 256, (9, 12, 3), np.uint8)
         image = Image.fromarray(pixels)
         image = Image.new("I;16", (12, 9), 77) if mode == "I;16" else image.convert(mode)
-        for format_ in ("PNG", "JPEG", "WEBP", "BMP"):
+        for format_ in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"):
             for options in ({}, {"progressive": True}, {"lossless": True}):
                 buffer = io.BytesIO()
                 try:

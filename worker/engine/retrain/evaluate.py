@@ -31,8 +31,9 @@ class Metrics:
     """How good a network is on some samples.
 
     Attributes:
-        loss: Mean cross-entropy (classes), binary cross-entropy (multi_label) or squared error
-            (numbers); without labels the squared relative distance to the reference's outputs.
+        loss: Mean cross-entropy (classes), binary cross-entropy (binary, multi_label) or squared
+            error (numbers); without labels the squared relative distance to the reference's
+            outputs.
         num_samples: How many samples that is about.
         values: What applies of ``top1``, ``top5``, ``macro_f1`` (shares), ``mean_error`` (mean
             absolute error), ``agreement`` (share of samples whose best classes are the
@@ -117,7 +118,7 @@ class Judge:
     ) -> None:
         """Prepare to judge outputs that are shaped like those of ``program``."""
         self._labels, self._reference = labels, reference
-        self._tallies: list[_Classes | _MultiLabel | _Numbers | _AgainstReference] = []
+        self._tallies: list[_Classes | _Binary | _MultiLabel | _Numbers | _AgainstReference] = []
         if labels != "none":
             self._tallies.append(_BY_LABELS[labels](activation(program)))
         if reference is not None:
@@ -142,7 +143,12 @@ class Judge:
 
 def primary_metric(labels: LabelKind, values: Mapping[str, float]) -> str:
     """Return the name of the metric that counts for a kind of labels."""
-    by_kind = {"classes": "top1", "multi_label": "macro_f1", "numbers": "mean_error"}
+    by_kind = {
+        "classes": "top1",
+        "binary": "top1",
+        "multi_label": "macro_f1",
+        "numbers": "mean_error",
+    }
     if labels in by_kind:
         return by_kind[labels]
     return "agreement" if "agreement" in values else "output_error"
@@ -192,6 +198,30 @@ class _Classes(_Tally):
         return found
 
 
+class _Binary(_Tally):
+    """Two classes, told apart by one score."""
+
+    def __init__(self, kind: Activation) -> None:
+        super().__init__()
+        self._kind = kind
+        self._hits = 0
+        self._counts_3C = torch.zeros(3, 2)
+
+    def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
+        del wanted
+        output, truth = outputs[0], fit_numbers(labels, outputs[0])
+        self.loss_sum += float(bce(output, truth, self._kind, reduction="sum"))
+        said = output.flatten() > _threshold(self._kind)
+        is_true = truth.flatten() > 0.5  # noqa: PLR2004
+        self._hits += int((said == is_true).sum())
+        for number, (a, b) in enumerate(((~said, ~is_true), (said, is_true))):
+            counts = torch.stack([(a & b).sum(), a.sum(), b.sum()])
+            self._counts_3C[:, number] += counts.float().cpu()
+
+    def values(self, num_samples: int) -> dict[str, float]:
+        return {"top1": self._hits / max(1, num_samples), "macro_f1": _macro_f1(self._counts_3C)}
+
+
 class _MultiLabel(_Tally):
     def __init__(self, kind: Activation) -> None:
         super().__init__()
@@ -203,8 +233,7 @@ class _MultiLabel(_Tally):
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         loss = bce(output, truth, self._kind, reduction="sum")
         self.loss_sum += float(loss) / output[0].numel()
-        # A logit of zero is a probability of one half.
-        said = output > (0.5 if self._kind == "sigmoid" else 0.0)
+        said = output > _threshold(self._kind)
         is_true = truth > 0.5  # noqa: PLR2004
         counts = torch.stack([(said & is_true).sum(0), said.sum(0), is_true.sum(0)]).float().cpu()
         self._counts_3C = counts if self._counts_3C is None else self._counts_3C + counts
@@ -269,11 +298,19 @@ class _AgainstReference(_Tally):
         return sum(shares) / max(1, len(shares))
 
 
-_BY_LABELS: Mapping[LabelKind, type[_Classes] | type[_MultiLabel] | type[_Numbers]] = {
+_BY_LABELS: Mapping[
+    LabelKind, type[_Classes] | type[_Binary] | type[_MultiLabel] | type[_Numbers]
+] = {
     "classes": _Classes,
+    "binary": _Binary,
     "multi_label": _MultiLabel,
     "numbers": _Numbers,
 }
+
+
+def _threshold(kind: Activation) -> float:
+    """Return the score of a probability of one half: a logit is zero there."""
+    return 0.5 if kind == "sigmoid" else 0.0
 
 
 def _macro_f1(counts_3C: Tensor) -> float:

@@ -10,7 +10,7 @@ from typing import Literal
 from worker.engine.retrain.state import EpochRecord, RetrainState
 
 ObjectiveKind = Literal["cross_entropy", "distill", "mixed", "mse", "bce"]
-LabelKind = Literal["classes", "multi_label", "numbers", "none"]
+LabelKind = Literal["classes", "binary", "multi_label", "numbers", "none"]
 OptimizerKind = Literal["sgd", "adamw"]
 ScheduleKind = Literal["one_cycle", "cosine", "constant"]
 Decay = Literal["all", "weights"]
@@ -22,7 +22,8 @@ class ObjectiveOptions:
     """What the network is trained for.
 
     Attributes:
-        kind: ``cross_entropy`` (one class a sample), ``bce`` (any number of classes), ``mse``
+        kind: ``cross_entropy`` (one class a sample), ``bce`` (two classes in one score,
+            or any number of classes), ``mse``
             (numbers), ``distill`` (the teacher's outputs, no labels), or ``mixed`` (classes and
             teacher).
         label_smoothing: Of ``cross_entropy`` and of its part in ``mixed``.

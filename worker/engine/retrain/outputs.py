@@ -3,7 +3,7 @@
 A network may end in a softmax or leave that to its user; objectives and metrics must know.
 """
 
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -20,16 +20,26 @@ _ACTIVATIONS: dict[str, Activation] = {
     "log_softmax": "log_softmax",
     "sigmoid": "sigmoid",
 }
+# Operators that only give values another shape.
+_RESHAPES = frozenset(
+    {"squeeze", "unsqueeze", "flatten", "view", "reshape", "_unsafe_view", "contiguous", "clone"}
+    | {"unflatten", "alias", "detach", "permute", "transpose", "to", "_to_copy"}
+)
 _LOGITS_RANK = 2
 _TINY = 1e-12
 
 
 def activation(program: Program, index: int = 0) -> Activation:
     """Return the activation that ends output ``index``."""
-    value = _flat_outputs(program)[index]
-    if isinstance(value, fx.Node) and value.op == "call_function":
-        return _ACTIVATIONS.get(op_name(value.target), "none")
-    return "none"
+    last = value = _flat_outputs(program)[index]
+    while _calls(value) and op_name(value.target) in _RESHAPES:
+        value = value.args[0]
+    if not _calls(value):
+        return "none"
+    found = _ACTIVATIONS.get(op_name(value.target), "none")
+    if found in {"none", "sigmoid"} or value is last:
+        return found
+    return found if _keeps_classes(program, value, last) else "none"
 
 
 def score_outputs(program: Program) -> tuple[int, ...]:
@@ -56,6 +66,25 @@ def log_probabilities(output: Tensor, kind: Activation, temperature: float = 1.0
     if kind == "softmax":
         output = output.clamp_min(_TINY).log()
     return F.log_softmax(output / temperature, dim=1)
+
+
+def _calls(value: object) -> TypeGuard[fx.Node]:
+    return isinstance(value, fx.Node) and value.op == "call_function"
+
+
+def _keeps_classes(program: Program, softmax: fx.Node, last: object) -> bool:
+    """Return whether the classes of a softmax are the last output's, (N, C), reshaped or not."""
+    shapes = propagate(program, 2)
+    before, after = shapes[softmax], shapes[last] if isinstance(last, fx.Node) else None
+    dim = softmax.args[1]
+    return (
+        _is_scores(after)
+        and isinstance(after, Tensor)
+        and isinstance(before, Tensor)
+        and isinstance(dim, int)
+        and before.numel() == after.numel()
+        and before.shape[dim] == after.shape[1]
+    )
 
 
 def _is_scores(value: object) -> bool:

@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from app.contracts.images import SUFFIXES
 from app.contracts.settings import LimitSettings
 from worker.engine.errors import DataError, DataTooLargeError
 from worker.engine.zips import find_overlap, open_zip_file
@@ -23,7 +24,7 @@ from worker.engine.zips import find_overlap, open_zip_file
 _SMALL_BYTES = 1024
 _CHUNK_BYTES = 1024**2
 _BLOCK_BYTES = 512
-_ENCRYPTED = 0x1  # bit 0 of a zip entry's flags
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # of a zip entry's flags
 _GZIP = b"\x1f\x8b"
 _REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstandard"}
 # What the standard library raises for archives that are none: most of it is not of its own making.
@@ -57,10 +58,18 @@ class Member:
 
 @dataclass(frozen=True)
 class Archive:
-    """The files of an archive, and a way to read one."""
+    """The files of an archive, and a way to read one.
+
+    Attributes:
+        kind: ``zip`` or ``tar``.
+        members: Its files.
+        folders: Names of its folders, where it has entries for them.
+        read: Return the content of a member; raises where it is past a limit.
+    """
 
     kind: str
     members: list[Member]
+    folders: list[str]
     read: Callable[[Member], bytes]
 
 
@@ -76,7 +85,10 @@ def open_zip(path: Path, limits: LimitSettings) -> Iterator[Archive]:
         with reading("zip"):
             archive = open_zip_file(source, limits.dataset_members, DataTooLargeError)
         check_no_overlap("zip", archive.infolist(), path)
-        infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
+        entries = archive.infolist()
+        # Windows' own archiver writes backslashes.
+        folders = [_name(info) for info in entries if info.filename.endswith(("/", "\\"))]
+        infos = [info for info in entries if not info.filename.endswith(("/", "\\"))]
         _check_total("zip", len(infos), sum(info.file_size for info in infos), limits)
         for info in infos:
             _check_zip_member(info, limits)
@@ -85,8 +97,8 @@ def open_zip(path: Path, limits: LimitSettings) -> Iterator[Archive]:
             with reading("zip"), archive.open(infos[member.position]) as file:
                 return file.read(limits.image_file_bytes + 1)
 
-        members = [Member(info.filename, info.file_size, i) for i, info in enumerate(infos)]
-        yield Archive("zip", members, read)
+        members = [Member(_name(info), info.file_size, i) for i, info in enumerate(infos)]
+        yield Archive("zip", members, folders, read)
 
 
 @contextmanager
@@ -107,10 +119,11 @@ def open_tar(path: Path, scratch: Path, limits: LimitSettings) -> Iterator[Archi
         _inflate(path, plain, limits)
     else:
         plain = path
+    folders: list[str] = []
     with plain.open("rb", buffering=0) as file:
         with reading("tar"):
-            members = list(_tar_members(file, limits))
-        yield Archive("tar", members, lambda member: _read_at(file, member))
+            members = list(_tar_members(file, folders, limits))
+        yield Archive("tar", members, folders, lambda member: _read_at(file, member))
     if plain is not path:
         plain.unlink()
 
@@ -167,11 +180,27 @@ def _check_zip_member(info: zipfile.ZipInfo, limits: LimitSettings) -> None:
     check_readable(info)
     if stat.S_ISLNK(info.external_attr >> 16):
         raise DataError(f"entry {shown} is a link")
-    most = min(
-        limits.image_file_bytes, limits.inflate_ratio * max(_SMALL_BYTES, info.compress_size)
-    )
+    most = _most_bytes(info.filename, limits)
+    if most == limits.image_file_bytes:
+        most = min(most, limits.inflate_ratio * max(_SMALL_BYTES, info.compress_size))
     if info.file_size > most:
         raise DataTooLargeError(f"entry {shown} is {info.file_size} bytes, at most {most}")
+
+
+def _most_bytes(name: str, limits: LimitSettings) -> int:
+    """Return how large a file may be; what is no image is not read, and may be anything."""
+    is_image = PurePosixPath(name).suffix.lower() in SUFFIXES
+    return limits.image_file_bytes if is_image else limits.unpacked_bytes
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return an entry's name; macOS writes UTF-8 and does not say so."""
+    if info.flag_bits & _UTF8 or info.filename.isascii():
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _inflate(source: Path, target: Path, limits: LimitSettings) -> None:
@@ -205,7 +234,7 @@ class _ShortReads:
         return self._read(size)
 
 
-def _tar_members(file: BinaryIO, limits: LimitSettings) -> Iterator[Member]:
+def _tar_members(file: BinaryIO, folders: list[str], limits: LimitSettings) -> Iterator[Member]:
     num_members, total = 0, 0
     with tarfile.open(fileobj=_ShortReads(file), mode="r:") as archive:  # type: ignore[call-overload]
         while (info := archive.next()) is not None:
@@ -213,21 +242,23 @@ def _tar_members(file: BinaryIO, limits: LimitSettings) -> Iterator[Member]:
             num_members += 1
             _check_total("tar", num_members, total, limits)
             if info.isdir():
+                folders.append(info.name)
                 continue
             shown = repr(info.name[:80])
             if info.issym() or info.islnk():
                 raise DataError(f"entry {shown} is a link")
             if not info.isreg() or info.issparse():
                 raise DataError(f"entry {shown} is a device, a pipe or a sparse file")
-            most = limits.image_file_bytes
+            most = _most_bytes(info.name, limits)
             if not 0 <= info.size <= most:
                 raise DataTooLargeError(f"entry {shown} is {info.size} bytes, at most {most}")
             total += info.size
             _check_total("tar", num_members, total, limits)
             yield Member(info.name, info.size, info.offset_data)
         end = os.pread(file.fileno(), _BLOCK_BYTES, archive.offset)
+        is_cut = archive.offset > os.fstat(file.fileno()).st_size
     _check_total("tar", num_members, total, limits)
-    if end.strip(b"\0"):  # tarfile stops at a damaged header as if it were the end
+    if is_cut or end.strip(b"\0"):  # tarfile stops at a damaged header as if it were the end
         raise DataError(f"the tar is damaged at byte {archive.offset}")
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from app.contracts.settings import LimitSettings
 from worker.engine.errors import DataError, DataTooLargeError
-from worker.pipeline.data.labels import Labels, check_label_values, to_labels
-from worker.pipeline.data.splits import SPLIT_NAMES, Split
+from worker.pipeline.data.labels import Labels, check_label_values, to_integers, to_labels
+from worker.pipeline.data.splits import Split, split_named
 
 _MAX_NAME = 200
 
@@ -72,6 +72,10 @@ class LabelColumn:
         if not self._is_text:
             return to_labels(parts, self._class_names, self._limits)
         names = sorted(self._numbers)
+        numbers = to_integers(names)
+        if numbers is not None:
+            by_position = np.array([int(name) for name in self._numbers])
+            return to_labels([by_position[parts[0]]], self._class_names, self._limits)
         new = np.empty(len(names), np.int64)
         for number, name in enumerate(names):
             new[self._numbers[name]] = number
@@ -113,12 +117,13 @@ class SplitColumn:
             DataError: One is not the name of a split.
         """
         for name in column.to_pylist():
-            if name not in SPLIT_NAMES:
+            split = split_named(name) if isinstance(name, str) else None
+            if split is None:
                 raise DataError(
-                    f"column 'split' holds {str(name)[:40]!r}; one of {', '.join(SPLIT_NAMES)} is "
+                    f"column 'split' holds {str(name)[:40]!r}; 'train', 'validation' or 'test' is "
                     "needed in every row"
                 )
-            self._splits.append(SPLIT_NAMES[name])
+            self._splits.append(split)
 
     def finish(self) -> NDArray[np.uint8]:
         """Return the split of every sample (N,).

@@ -1,5 +1,6 @@
 """A data set as the pipeline sees it: samples by index, labels, splits, class names."""
 
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -7,11 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from app.contracts.spec import PreprocessSpec, SplitSpec
 from worker.engine.errors import DataError
 from worker.engine.retrain.options import LabelKind
-from worker.pipeline.data.notes import imbalance, label_notes, split_notes
+from worker.pipeline.data.notes import imbalance, label_notes, pixel_notes, split_notes
 from worker.pipeline.data.raw import RawData
 from worker.pipeline.data.splits import Split, draw_split
 from worker.pipeline.data.statistics import Statistics, measure
@@ -25,16 +27,26 @@ class Dataset:
     Attributes:
         labels_kind: What the labels are.
         class_names: One for each class, or for each column of several classes a sample.
+        num_classes: How many classes the labels tell apart; 0 where they are none.
+        are_labels_named: Whether the file names the classes.
+        are_labels_one_hot: Whether a class was a row with a single one.
         is_split_given: Whether the file says which samples train; else they are drawn.
     """
 
     def __init__(self, raw: RawData, preprocess: PreprocessSpec, split: SplitSpec) -> None:
         self._rows = raw.rows
-        self._notes = raw.notes
-        values = raw.labels.values
-        self._y = None if values is None else torch.from_numpy(values)
-        self.labels_kind: LabelKind = raw.labels.kind
-        self.class_names = raw.labels.class_names
+        self._notes = (
+            *(entry.note() for entry in raw.left_out),
+            *raw.notes,
+            *raw.labels.notes,
+        )
+        self._left_out = raw.left_out
+        labels = raw.labels
+        self._y = None if labels.values is None else torch.from_numpy(labels.values)
+        self.labels_kind: LabelKind = labels.kind
+        self.class_names = labels.class_names
+        self.num_classes = labels.num_classes
+        self.are_labels_named, self.are_labels_one_hot = labels.is_named, labels.is_one_hot
         self.is_split_given = raw.split is not None
         self._split = raw.split if raw.split is not None else draw_split(len(raw.rows), split)
         self._preprocess = preprocess
@@ -60,11 +72,39 @@ class Dataset:
         """Return float32 inputs and labels of the samples ``indices``.
 
         Labels are int64 (N,) for classes, float32 (N,) or (N, K) for numbers, float32 zeros and
-        ones (N, K) for several classes a sample, and None where there are none.
+        ones (N,) for two classes and (N, K) for several a sample, and None where there are none.
         """
         x = torch.from_numpy(self._rows.read(indices.numpy())).float()
         x.mul_(self._scale).sub_(self._mean).div_(self._std)  # in place: a batch may be large
         return x, None if self._y is None else self._y[indices]
+
+    def first(self) -> tuple[Tensor, Tensor | None]:
+        """Return the batch of the first sample alone."""
+        return self.batch(torch.zeros(1, dtype=torch.int64))
+
+    @property
+    def lowest_class(self) -> int:
+        """The smallest label; labels are classes."""
+        assert self._y is not None  # noqa: S101  # they are classes
+        return int(self._y.min())
+
+    def labels_as(self, kind: LabelKind) -> "Dataset":
+        """Return the same samples with classes read as another kind of labels.
+
+        ``binary`` and ``numbers`` have the class as a number, ``multi_label`` has a row of zeros
+        and a one for it.
+        """
+        assert self._y is not None  # noqa: S101  # they are classes
+        found = copy(self)
+        found.labels_kind = kind
+        if kind == "multi_label":
+            found._y = one_hot(self._y, self.num_classes).float()  # noqa: SLF001  # its own kind
+            found.num_classes = 0
+        else:
+            found._y = self._y.float()  # noqa: SLF001  # likewise
+        if kind == "numbers":
+            found.class_names, found.num_classes = (), 0
+        return found
 
     def indices(self, split: Split) -> Tensor:
         """Return int64 indices of the samples of a split."""
@@ -74,13 +114,6 @@ class Dataset:
     def sample_shape(self) -> tuple[int, ...]:
         """The shape of one sample."""
         return self._rows.sample_shape
-
-    @property
-    def num_classes(self) -> int:
-        """One more than the largest label; 0 where labels are not classes."""
-        if self._y is None or self.labels_kind != "classes":
-            return 0
-        return int(self._y.max()) + 1
 
     @property
     def split_sizes(self) -> dict[Split, int]:
@@ -111,9 +144,8 @@ class Dataset:
             *label_notes(self.labels_kind, self.class_names, train_counts),
             *split_notes(self.split_sizes),
         ]
-        if not self._is_bytes and self.statistics.mean is None:
-            notes.append("some samples hold values that are not finite")
-        return notes
+        is_scaled = self._is_bytes or self._preprocess.scale is not None
+        return [*notes, *pixel_notes(self.statistics, is_scaled=is_scaled)]
 
     def summary(self) -> dict[str, Any]:
         """Return what a user wants to see of the data set, as JSON."""
@@ -129,6 +161,7 @@ class Dataset:
             "imbalance": imbalance(counts) if self.labels_kind == "classes" else None,
             "splits": {s.name.lower(): size for s, size in self.split_sizes.items()},
             "statistics": self.statistics.to_json(),
+            "left_out": [entry.to_json() for entry in self._left_out],
             "notes": self.notes,
         }
 

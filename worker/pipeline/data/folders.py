@@ -1,30 +1,42 @@
 """Archives of class folders: ``cat/1.png``, optionally below ``train/``, ``val/`` and ``test/``.
 
-Images that lie in no folder but those of the splits have no labels.
+`tree` says what folders mean; here names are checked, and what is no image is left out and listed.
 """
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from numpy.typing import NDArray
 
+from app.contracts.images import SUFFIXES
 from app.contracts.settings import LimitSettings
 from worker.engine.errors import DataError
 from worker.pipeline.data.archives import Archive, Member
 from worker.pipeline.data.images import ImageTarget, decode_images
 from worker.pipeline.data.labels import Labels, to_labels
+from worker.pipeline.data.left_out import LeftOut, leave_out, shown
 from worker.pipeline.data.raw import RawData
-from worker.pipeline.data.splits import SPLIT_NAMES, Split
+from worker.pipeline.data.splits import Split
+from worker.pipeline.data.tree import Tree, understand
 
-_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-_PART = re.compile(r"[^\x00-\x1f\\/:]{1,200}")
+_PART = re.compile(r"[^\x00-\x1f]{1,200}")
+_DRIVE = re.compile(r"[A-Za-z]:.*")
+# What systems leave behind without a dot before its name, in lower case.
+_LITTER = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
+    | {"__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+)
+_HIDDEN = "hidden, or a system's own"
+_NO_IMAGE = f"not an image: {', '.join(sorted(SUFFIXES))} are"
 
 
 @dataclass(frozen=True, slots=True)
-class _Image:
+class _File:
+    """A file of the archive: its folders and name, composed (NFC) so that they can be compared."""
+
     member: Member
     parts: tuple[str, ...]
 
@@ -33,74 +45,104 @@ def read_folders(archive: Archive, target: ImageTarget, scratch: Path) -> RawDat
     """Return the images (N, C, H, W) of an archive, in the order of their names.
 
     Raises:
-        DataError: A name leaves its folder, an image is no image or too large, a class is missing.
+        DataError: A name leaves its folder, an image is no image or too large, or the folders
+            could mean several things.
     """
-    images = _images(archive)
-    labels = _labels(images, target.limits)
-    split = _split(images, is_flat=labels.kind == "none")
-    files = ((repr(i.member.name[:80]), archive.read(i.member)) for i in images)
-    return RawData(decode_images(files, len(images), target, scratch / "images.bin"), labels, split)
-
-
-def _images(archive: Archive) -> list[_Image]:
-    images: dict[tuple[str, ...], _Image] = {}
-    for member in archive.members:
-        parts = PurePosixPath(member.name).parts
-        shown = repr(member.name[:80])
-        is_inside = not member.name.startswith("/") and ".." not in parts and len(parts) > 0
-        if not is_inside or not all(map(_PART.fullmatch, parts)):
-            raise DataError(f"entry {shown} has a name that is not accepted")
-        if parts[0] == "__MACOSX" or parts[-1].startswith("."):
-            continue
-        if PurePosixPath(member.name).suffix.lower() not in _SUFFIXES:
-            raise DataError(f"entry {shown} is not an image ({', '.join(sorted(_SUFFIXES))})")
-        if parts in images:
-            raise DataError(f"entry {shown} is in the {archive.kind} twice")
-        images[parts] = _Image(member, parts)
-    if not images:
-        raise DataError(f"the {archive.kind} holds no image")
-    found = _without_wrapper(list(images.values()))
-    return sorted(found, key=lambda image: "/".join(image.parts))
-
-
-def _without_wrapper(images: list[_Image]) -> list[_Image]:
-    """Drop the one folder around all splits that packing a folder leaves: ``pets/train/cat/…``."""
-    outer = {image.parts[0] for image in images}
-    is_wrapped = (
-        len(outer) == 1
-        and not outer & SPLIT_NAMES.keys()
-        and all(
-            len(image.parts) > 2 and image.parts[1] in SPLIT_NAMES  # noqa: PLR2004  # pets/train/…
-            for image in images
+    images, others, left_out = _sort(archive)
+    paths = [image.parts for image in images]
+    tree = understand(paths, [*_parents(others), *_folders(archive)])
+    chosen = [i for i in range(len(images)) if i not in tree.left_out]
+    left_out += [
+        entry
+        for reason in dict.fromkeys(tree.left_out.values())
+        for entry in leave_out(
+            "file",
+            reason,
+            ("/".join(paths[i]) for i, why in tree.left_out.items() if why == reason),
         )
-    )
-    return [_Image(i.member, i.parts[1:]) for i in images] if is_wrapped else images
-
-
-def _labels(images: Sequence[_Image], limits: LimitSettings) -> Labels:
-    folders = [image.parts[:-1] for image in images]
-    if all(not path or (len(path) == 1 and path[0] in SPLIT_NAMES) for path in folders):
-        return Labels("none", None)
-    for image, path in zip(images, folders, strict=True):
-        if not path:
-            raise DataError(f"entry {image.member.name[:80]!r} is in no class folder")
-    names = sorted({path[-1] for path in folders})
-    numbers = {name: number for number, name in enumerate(names)}
-    values = np.array([numbers[path[-1]] for path in folders], np.int64)
-    return to_labels([values], names, limits)
-
-
-def _split(images: Sequence[_Image], *, is_flat: bool) -> NDArray[np.uint8] | None:
-    num_inner = 1 if is_flat else 2  # the file, or its class and the file
-    splits = [
-        SPLIT_NAMES.get(image.parts[0]) if len(image.parts) > num_inner else None
-        for image in images
     ]
-    if len({split is None for split in splits}) > 1:
-        raise DataError("some images lie under train/, val/ or test/ and some do not")
-    known = [split for split in splits if split is not None]
-    if not known:
-        return None
-    if Split.TRAIN not in known:
-        raise DataError("no image lies under train/")
-    return np.array(known, dtype=np.uint8)
+    labels = _labels(tree, chosen, target.limits)
+    split = None
+    if tree.splits is not None:
+        split = np.array([tree.splits[i] for i in chosen], np.uint8)
+        if not (split == Split.TRAIN).any():
+            raise DataError("no image lies under train/")
+    files = ((repr(images[i].member.name[:80]), archive.read(images[i].member)) for i in chosen)
+    rows, notes = decode_images(files, len(chosen), target, scratch / "images.bin")
+    return RawData(rows, labels, split, (*tree.notes, *notes), tuple(left_out))
+
+
+def _sort(archive: Archive) -> tuple[list[_File], list[_File], list[LeftOut]]:
+    """Return the images in the order of their names, the other files, and what is said of those."""
+    images: list[_File] = []
+    others: list[_File] = []
+    hidden: list[str] = []
+    seen: set[tuple[str, ...]] = set()
+    for member in archive.members:
+        parts = _parts(member.name)
+        if parts in seen:
+            raise DataError(f"entry {member.name[:80]!r} is in the {archive.kind} twice")
+        seen.add(parts)
+        if _is_hidden(parts):
+            hidden.append(member.name)
+            continue
+        file = _File(member, _composed(parts))
+        is_image = PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES
+        (images if is_image else others).append(file)
+    if not images:
+        found = [*(other.member.name for other in others), *hidden]
+        what = f": {shown(found)} is not an image ({', '.join(sorted(SUFFIXES))})" if found else ""
+        raise DataError(f"the {archive.kind} holds no image{what}")
+    images.sort(key=lambda image: ("/".join(image.parts), image.member.name))
+    names = [other.member.name for other in others]
+    left_out = [*leave_out("file", _NO_IMAGE, names), *leave_out("file", _HIDDEN, hidden)]
+    return images, others, left_out
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the folders and the name of an entry; Windows' archiver writes backslashes.
+
+    Raises:
+        DataError: It leaves its folder, or is no name.
+    """
+    plain = name.replace("\\", "/")
+    parts = PurePosixPath(plain).parts
+    is_inside = not plain.startswith("/") and ".." not in parts and len(parts) > 0
+    is_litter = parts[-1:] == ("Icon\r",)
+    if (
+        not is_inside
+        or _DRIVE.fullmatch(parts[0])
+        or not (is_litter or all(map(_PART.fullmatch, parts)))
+    ):
+        raise DataError(f"entry {name[:80]!r} has a name that is not accepted")
+    return parts
+
+
+def _is_hidden(parts: Iterable[str]) -> bool:
+    return any(part.startswith(".") or part.lower() in _LITTER for part in parts)
+
+
+def _composed(parts: Iterable[str]) -> tuple[str, ...]:
+    """Return names as Windows and Linux write them; macOS takes letters and accents apart."""
+    return tuple(unicodedata.normalize("NFC", part) for part in parts)
+
+
+def _parents(files: Iterable[_File]) -> Iterable[tuple[str, ...]]:
+    return {file.parts[:-1] for file in files if len(file.parts) > 1}
+
+
+def _folders(archive: Archive) -> Iterable[tuple[str, ...]]:
+    """Yield the folders that the archive names, but for hidden ones."""
+    for name in archive.folders:
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if parts and not _is_hidden(parts):
+            yield _composed(parts)
+
+
+def _labels(tree: Tree, chosen: Sequence[int], limits: LimitSettings) -> Labels:
+    if tree.classes is None:
+        return Labels("none", None)
+    classes = [tree.classes[i] for i in chosen]
+    names = sorted(set(classes))
+    numbers = {name: number for number, name in enumerate(names)}
+    return to_labels([np.array([numbers[name] for name in classes], np.int64)], names, limits)

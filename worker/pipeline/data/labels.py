@@ -1,8 +1,12 @@
-"""Labels: which kind an array of them is, and whether it is one that can be learnt."""
+"""Labels: what an array of them is, told by its values where its type leaves it open.
+
+Where two readings are possible the likelier one is taken and said; `worker.pipeline.fit` takes the
+other one where the network asks for it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +14,14 @@ from numpy.typing import NDArray
 from app.contracts.settings import LimitSettings
 from worker.engine.errors import DataError, DataTooLargeError
 from worker.engine.retrain.options import LabelKind
+from worker.pipeline.data.label_notes import class_notes, negative_message, number_row_notes
 
 _MAX_RANK = 2
+_MAX_NAME = 200
+_MAX_FLOAT_CLASSES = 1000  # floats up to this may be classes; larger ones are measurements
+_FLOATS = "they are classes where the network scores as many, and numbers where it returns one"
+
+Family = Literal["whole", "float", "text"]
 
 
 @dataclass(frozen=True)
@@ -23,11 +33,19 @@ class Labels:
         values: int64 (N,) for classes, float32 (N,) or (N, K) for numbers, float32 zeros and ones
             (N, K) for several classes a sample, None where there are none.
         class_names: One for each class, or for each column of several; empty for other kinds.
+        num_classes: How many classes they tell apart; 0 for other kinds.
+        is_named: Whether the file names the classes.
+        is_one_hot: Whether a class was a row with a single one.
+        notes: What the user should know, in sentences.
     """
 
     kind: LabelKind
     values: NDArray[Any] | None
     class_names: tuple[str, ...] = ()
+    num_classes: int = 0
+    is_named: bool = False
+    is_one_hot: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def to_labels(
@@ -35,8 +53,9 @@ def to_labels(
 ) -> Labels:
     """Return the labels that arrays, one after the other, hold.
 
-    Whole numbers (N,) are classes, whole numbers or booleans (N, K) several classes a sample,
-    floats (N,) or (N, K) numbers.
+    Whole numbers, booleans and strings (N,) or (N, 1) are classes, and so are rows with a single
+    one. Rows of zeros and ones are several classes a sample. Floats are classes if they are
+    small whole numbers, and else numbers.
 
     Args:
         parts: Arrays of labels; their kinds must agree.
@@ -48,26 +67,129 @@ def to_labels(
         DataTooLargeError: They are too many, or of too many classes.
     """
     check_label_values(sum(part.size for part in parts), limits)
-    kinds = {_kind(part) for part in parts}
-    if len(kinds) > 1 or len({part.shape[1:] for part in parts}) > 1:
-        shown = [f"{part.dtype} {part.shape}" for part in parts]
-        raise DataError(f"the splits have labels of different kinds: {', '.join(shown)}")
-    kind = kinds.pop()
-    if kind == "numbers":
-        return Labels(kind, np.concatenate([_numbers(part) for part in parts]))
-    if kind == "multi_label":
-        values = np.concatenate([_zeros_and_ones(part) for part in parts])
-        _check_num_classes(values.shape[1], limits)
-        names = () if class_names is None else _names(class_names, values.shape[1])
-        return Labels(kind, values, names)
-    values = np.concatenate([_classes(part, limits) for part in parts])
-    return Labels(kind, values, _names(class_names, int(values.max()) + 1))
+    families = {_family(part) for part in parts}
+    if len(families) > 1 or len({part.shape[1:] for part in parts}) > 1:
+        found = [f"{part.dtype} {part.shape}" for part in parts]
+        raise DataError(f"the splits have labels of different kinds: {', '.join(found)}")
+    family = families.pop()
+    y: NDArray[Any] = np.concatenate(parts)
+    if y.ndim == _MAX_RANK and y.shape[1] == 1:
+        y = y[:, 0]
+    if family == "text":
+        return _text(y, class_names, limits)
+    if y.ndim == _MAX_RANK:
+        return _rows(y, class_names, limits)
+    if family == "whole":
+        return _classes(y, class_names, limits)
+    if _are_classes(y):
+        note = f"the labels are whole numbers, stored as {y.dtype}: {_FLOATS}"
+        return _classes(y.astype(np.int64), class_names, limits, note)
+    return Labels("numbers", _numbers(y))
 
 
 def check_label_values(num_values: int, limits: LimitSettings) -> None:
     """Raise `DataTooLargeError` where there are too many labels."""
     if num_values > limits.label_values:
         raise DataTooLargeError(f"there are {num_values} labels, at most {limits.label_values}")
+
+
+def to_integers(names: Sequence[str]) -> list[int] | None:
+    """Return the numbers that texts spell, if all of them do; ``007`` is a name."""
+    if not all(n.isascii() and n.isdecimal() and (n == "0" or n[0] != "0") for n in names):
+        return None
+    return [int(name) for name in names] if max(map(len, names), default=0) <= 9 else None  # noqa: PLR2004
+
+
+def _family(y: NDArray[Any]) -> Family:
+    if not 1 <= y.ndim <= _MAX_RANK:
+        raise DataError(f"labels have shape {y.shape}; (N,) or (N, K) is needed")
+    if np.issubdtype(y.dtype, np.floating):
+        return "float"
+    if np.issubdtype(y.dtype, np.integer) or y.dtype == np.bool_:
+        return "whole"
+    if y.dtype.kind in "US":
+        return "text"
+    raise DataError(
+        f"labels have type {y.dtype}; whole numbers, floats, strings, or zeros and ones are needed"
+    )
+
+
+def _are_classes(y: NDArray[Any]) -> bool:
+    """Return whether floats (N,) look like numbers of classes."""
+    is_whole = bool(np.isfinite(y).all()) and bool((y == np.floor(y)).all())
+    return is_whole and y.size > 0 and 0 <= y.min() <= y.max() < _MAX_FLOAT_CLASSES
+
+
+def _text(y: NDArray[Any], class_names: Sequence[str] | None, limits: LimitSettings) -> Labels:
+    if y.ndim != 1:
+        raise DataError(f"labels are strings of shape {y.shape}; (N,) is needed")
+    unique, values = np.unique(y, return_inverse=True)
+    _check_num_classes(len(unique), limits)
+    try:
+        names = [_name(value) for value in unique]
+    except (SystemError, ValueError) as error:  # code points past Unicode's end, or half of a pair
+        raise DataError("the labels hold what is no text") from error
+    numbers = to_integers(names)
+    if numbers is not None:
+        return _classes(np.array(numbers)[values], class_names, limits)
+    if class_names is not None and set(names) <= set(class_names):
+        order = {name: number for number, name in enumerate(class_names)}
+        return _classes(np.array([order[n] for n in names])[values], class_names, limits)
+    return _classes(values.astype(np.int64), names, limits)
+
+
+def _name(value: str | bytes) -> str:
+    name = value.decode() if isinstance(value, bytes) else str(value)
+    name.encode()
+    if len(name) > _MAX_NAME:
+        raise DataTooLargeError(
+            f"a label has a name of {len(name)} characters, at most {_MAX_NAME}"
+        )
+    return name
+
+
+def _rows(y: NDArray[Any], class_names: Sequence[str] | None, limits: LimitSettings) -> Labels:
+    """Return what labels (N, K) are, K being no 1."""
+    num_columns = y.shape[1]
+    if num_columns == 0 or not ((y == 0) | (y == 1)).all():
+        if np.issubdtype(y.dtype, np.floating):
+            values = _numbers(y)
+            return Labels("numbers", values, notes=number_row_notes(values))
+        raise DataError(
+            f"labels have shape {y.shape} and type {y.dtype}: a row may only hold zeros and ones, "
+            "one for each class; for one class a sample the shape is (N,)"
+        )
+    _check_num_classes(num_columns, limits)
+    names = None if class_names is None else _names(class_names, num_columns)
+    if (y.sum(1) == 1).all():
+        note = (
+            "every row of the labels has a single one: they are read as one class a sample "
+            "(one-hot), and as several where the network ends in a sigmoid for each class or the "
+            "objective is 'bce'"
+        )
+        named = _names(class_names, num_columns)
+        values = y.argmax(1).astype(np.int64)
+        is_named = names is not None
+        return Labels(
+            "classes", values, named, num_columns, is_named, is_one_hot=True, notes=(note,)
+        )
+    return Labels("multi_label", y.astype(np.float32), names or ())
+
+
+def _classes(
+    y: NDArray[Any], class_names: Sequence[str] | None, limits: LimitSettings, *notes: str
+) -> Labels:
+    low, high = int(y.min()), int(y.max())
+    if low < 0:
+        raise DataError(f"labels run from {low} to {high}{negative_message(y)}")
+    if high >= limits.classes:
+        raise DataTooLargeError(
+            f"labels run from {low} to {high}; 0 to {limits.classes - 1} are accepted"
+        )
+    is_named = class_names is not None
+    found = notes if is_named else (*notes, *class_notes(y))
+    names = _names(class_names, high + 1)
+    return Labels("classes", y.astype(np.int64), names, high + 1, is_named, notes=found)
 
 
 def _check_num_classes(num_classes: int, limits: LimitSettings) -> None:
@@ -77,43 +199,16 @@ def _check_num_classes(num_classes: int, limits: LimitSettings) -> None:
         )
 
 
-def _kind(y: NDArray[Any]) -> LabelKind:
-    if not 1 <= y.ndim <= _MAX_RANK:
-        raise DataError(f"labels have shape {y.shape}; (N,) or (N, K) is needed")
-    if np.issubdtype(y.dtype, np.floating):
-        return "numbers"
-    if not np.issubdtype(y.dtype, np.integer) and y.dtype != np.bool_:
-        raise DataError(
-            f"labels have type {y.dtype}; whole numbers, floats, or zeros and ones are needed"
-        )
-    return "classes" if y.ndim == 1 else "multi_label"
-
-
-def _classes(y: NDArray[Any], limits: LimitSettings) -> NDArray[np.int64]:
-    low, high = int(y.min()), int(y.max())
-    if low < 0:
-        raise DataError(f"labels run from {low} to {high}; classes count from 0")
-    if high >= limits.classes:
-        raise DataTooLargeError(
-            f"labels run from {low} to {high}; 0 to {limits.classes - 1} are accepted"
-        )
-    return y.astype(np.int64)
-
-
-def _zeros_and_ones(y: NDArray[Any]) -> NDArray[np.float32]:
-    if y.shape[1] == 0 or not ((y == 0) | (y == 1)).all():
-        raise DataError(
-            f"labels have shape {y.shape} and type {y.dtype}: a row may only hold zeros and ones, "
-            "one for each class; for one class a sample the shape is (N,)"
-        )
-    return y.astype(np.float32)
-
-
 def _numbers(y: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         values = y.astype(np.float32)
-    if values.size == 0 or not np.isfinite(values).all():
-        raise DataError(f"labels of type {y.dtype} and shape {y.shape} are not finite in 32 bits")
+    is_finite = np.isfinite(values).reshape(len(values), -1).all(1)
+    if values.size == 0 or not is_finite.all():
+        wrong = np.flatnonzero(~is_finite)
+        which = f": sample {wrong[0]} has {y[wrong[0]]}, {len(wrong)} in all" if len(wrong) else ""
+        raise DataError(
+            f"labels of type {y.dtype} and shape {y.shape} are not finite in 32 bits{which}"
+        )
     return values
 
 
@@ -122,4 +217,4 @@ def _names(names: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
         return tuple(str(label) for label in range(num_classes))
     if len(names) < num_classes:
         raise DataError(f"'class_names' must be at least {num_classes} strings, not {len(names)}")
-    return tuple(str(name)[:200] for name in names)
+    return tuple(str(name)[:_MAX_NAME] for name in names)

@@ -1,13 +1,15 @@
 """What the user should know about labels and splits before trusting a number, in sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from worker.engine.retrain.options import LabelKind
 from worker.pipeline.data.splits import Split
+from worker.pipeline.data.statistics import Statistics
 
 _UNEVEN = 3.0  # times the samples of the smallest class
 _FEW_SAMPLES = 100
 _MAX_SHOWN = 5
+_UNSCALED, _BYTE = 64.0, 255.0  # floats between them look like pixels that nobody divided by 255
 
 
 def imbalance(counts: Sequence[int]) -> float | None:
@@ -50,6 +52,39 @@ def label_notes(
             "macro-F1 tells more than accuracy"
         )
     return notes
+
+
+def pixel_notes(statistics: Statistics, *, is_scaled: bool) -> Iterator[str]:
+    """Yield what is odd about the values of the samples.
+
+    Args:
+        statistics: Of the training split.
+        is_scaled: Whether they are bytes, or a scale is given: they do not go in as they are.
+    """
+    if statistics.std is None or statistics.low is None or statistics.high is None:
+        return
+    flat = [number for number, value in enumerate(statistics.std) if value == 0]
+    if flat and len(flat) == len(statistics.std):
+        yield (
+            f"all training samples hold the value {statistics.low:g} alone: there is nothing to "
+            "tell them apart by"
+        )
+    elif flat:
+        shown = ", ".join(map(str, flat[:_MAX_SHOWN]))
+        are = "channel {} has" if len(flat) == 1 else "the channels {} have"
+        yield f"{are.format(shown)} one value in all training samples: its std is 0"
+    elif statistics.num_constant:
+        is_one = statistics.num_constant == 1
+        yield (
+            f"{statistics.num_constant} of {statistics.num_samples} training samples "
+            f"{'holds' if is_one else 'hold'} one value throughout, as empty pictures do"
+        )
+    low, high = statistics.low, statistics.high
+    if not is_scaled and low >= 0 and _UNSCALED < high <= _BYTE:
+        yield (
+            f"the samples are floats from {low:g} to {high:g}, and go into the network as they "
+            'are: if it takes pixels from 0 to 1, say {"scale": 0.00392157} in the preprocessing'
+        )
 
 
 def split_notes(sizes: Mapping[Split, int]) -> list[str]:

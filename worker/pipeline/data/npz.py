@@ -13,7 +13,10 @@ from app.contracts.settings import LimitSettings
 from worker.engine.errors import DataError, DataTooLargeError
 from worker.engine.zips import open_zip_file
 from worker.pipeline.data.archives import check_no_overlap, check_readable, reading
+from worker.pipeline.data.array_names import Part, find_parts
+from worker.pipeline.data.finite import check_finite
 from worker.pipeline.data.labels import Labels, check_label_values, to_labels
+from worker.pipeline.data.left_out import leave_out
 from worker.pipeline.data.npy import NpyArray, open_npy
 from worker.pipeline.data.raw import RawData
 from worker.pipeline.data.rows import Layout, RowFile, Rows, rewrite_row_by_row
@@ -23,42 +26,40 @@ Arrays = Mapping[str, NpyArray]
 MAX_MEMBERS = 32
 _SMALL_BYTES = 1024**2
 _CHUNK_BYTES = 1024**2
-_X_NAMES, _Y_NAMES = ("x", "images"), ("y", "labels")
-_SUFFIXES = ("", "_val", "_test")  # in the order of `Split`
+_OTHERS = frozenset({"split", "class_names"})
 _CHANNELS = frozenset({1, 3})
 
 
 def read_npz(path: Path, scratch: Path, limits: LimitSettings) -> RawData:
     """Return what an uploaded ``.npz`` holds.
 
-    Arrays: ``x`` (or ``images``) and, where there are labels, ``y`` (or ``labels``), optionally
-    ``split`` (0 train, 1 validation, 2 test) or ``x_val``, ``y_val``, ``x_test``, ``y_test``, and
-    ``class_names``. Images are (N, H, W), (N, C, H, W) or (N, H, W, C); where both fit, channels
-    come first. Splits stay files of their own.
+    Samples and, where there are any, labels, of one part or of several splits, by the names that
+    `array_names` knows; optionally ``split`` (0 train, 1 validation, 2 test) and ``class_names``.
+    Images are (N, H, W), (N, C, H, W) or (N, H, W, C); where both fit, channels come first. Splits
+    stay files of their own.
 
     Raises:
         DataError: It is not such a file.
         DataTooLargeError: It is past a limit.
     """
     arrays = _unpack(path, scratch, limits)
-    x_name = next((name for name in _X_NAMES if name in arrays), None)
-    if x_name is None:
-        raise DataError(f"the .npz file has no array 'x' (or 'images'), only {sorted(arrays)[:10]}")
-    y_name = next((name for name in _Y_NAMES if name in arrays), _Y_NAMES[0])
-    suffixes = [suffix for suffix in _SUFFIXES if x_name + suffix in arrays]
-    xs = [arrays[x_name + suffix] for suffix in suffixes]
+    parts = find_parts(name for name in arrays if name not in _OTHERS)
+    xs = [arrays[part.x] for part in parts]
+    _check_orientation(xs, [arrays[part.y] for part in parts if part.y is not None])
     rows = _rows(xs, scratch, limits)
-    labels = _labels(arrays, y_name, suffixes, [x.shape[0] for x in xs], limits)
+    check_finite(rows, [(part.x, arrays[part.x].shape[0]) for part in parts])
+    labels = _labels(arrays, parts, limits)
     split: NDArray[np.uint8] | None = None
     if "split" in arrays:
         split = _split(arrays["split"], len(rows), limits)
     elif len(xs) > 1:
-        numbers = [_SUFFIXES.index(suffix) for suffix in suffixes]
-        split = np.repeat(np.array(numbers, np.uint8), [x.shape[0] for x in xs])
-    used = {"split", "class_names", *(n + s for n in (x_name, y_name) for s in suffixes)}
-    unused = sorted(set(arrays) - used)
-    notes = (f"the arrays {', '.join(unused)[:200]} are not used",) if unused else ()
-    return RawData(rows, labels, split, notes)
+        numbers = np.array([part.split for part in parts], np.uint8)
+        split = np.repeat(numbers, [x.shape[0] for x in xs])
+    used = {*_OTHERS, *(part.x for part in parts), *(part.y for part in parts)}
+    left_out = leave_out("array", "not used", sorted(set(arrays) - used))
+    is_unnamed = parts[0].x == "arr_0"
+    notes = ("the arrays have no names; 'arr_0' is read as samples",) if is_unnamed else ()
+    return RawData(rows, labels, split, notes, left_out)
 
 
 def _unpack(path: Path, scratch: Path, limits: LimitSettings) -> Arrays:
@@ -115,7 +116,10 @@ def _rows(xs: list[NpyArray], scratch: Path, limits: LimitSettings) -> Rows:
     for x in xs:
         plain = x.dtype.newbyteorder("=")
         if plain != np.uint8 and plain not in (np.float16, np.float32, np.float64):
-            raise DataError(f"samples have type {x.dtype}; uint8 or floats are accepted")
+            raise DataError(
+                f"samples have type {x.dtype}; uint8 or floats are accepted: pixels from 0 to 255 "
+                "are x.astype(np.uint8)"
+            )
         if len(x.shape) < 2 or 0 in x.shape:  # noqa: PLR2004  # samples and at least one feature
             raise DataError(f"samples have shape {x.shape}; at least one sample is needed")
         if prod(x.shape[1:]) > limits.sample_values:
@@ -150,29 +154,32 @@ def _layout(shape: tuple[int, ...]) -> Layout:
     return "as_stored"
 
 
-def _labels(
-    arrays: Arrays, name: str, suffixes: list[str], sizes: list[int], limits: LimitSettings
-) -> Labels:
-    orphans = [name + s for s in _SUFFIXES if s not in suffixes and name + s in arrays]
-    if orphans:
-        raise DataError(f"{orphans[0]!r} holds labels of samples that the .npz file does not have")
-    found = [name + suffix for suffix in suffixes if name + suffix in arrays]
+def _check_orientation(xs: list[NpyArray], ys: list[NpyArray]) -> None:
+    """Raise where samples are along the last axis, as MATLAB has them."""
+    for x, y in zip(xs, ys, strict=False):
+        num_labels = max(y.shape, default=0)
+        is_last = len(x.shape) > 2 and x.shape[0] != num_labels == x.shape[-1]  # noqa: PLR2004
+        if is_last and num_labels == prod(y.shape):
+            raise DataError(
+                f"{x.name} has shape {x.shape} for {num_labels} labels: samples come first, as "
+                "np.moveaxis(x, -1, 0) has them"
+            )
+
+
+def _labels(arrays: Arrays, parts: list[Part], limits: LimitSettings) -> Labels:
+    found = [(part.x, part.y) for part in parts if part.y is not None]
     if not found:
         return Labels("none", None)
-    if len(found) < len(suffixes):
-        missing = [name + suffix for suffix in suffixes if name + suffix not in arrays]
-        raise DataError(
-            f"the .npz file has {found[0]!r} but no array {missing[0]!r}: every split needs "
-            "labels, or none"
-        )
-    check_label_values(sum(prod(arrays[part].shape) for part in found), limits)
-    parts = []
-    for part_name, size in zip(found, sizes, strict=True):
-        part = arrays[part_name].load(limits)
-        if part.ndim == 0 or len(part) != size:
-            raise DataError(f"labels have shape {part.shape} for {size} samples")
-        parts.append(part)
-    return to_labels(parts, _class_names(arrays.get("class_names"), limits), limits)
+    check_label_values(sum(prod(arrays[y].shape) for _, y in found), limits)
+    values = []
+    for x, y in found:
+        num_samples, part = arrays[x].shape[0], arrays[y].load(limits)
+        if part.shape == (1, num_samples):  # a row, as MATLAB has them
+            part = part.ravel()
+        if part.ndim == 0 or len(part) != num_samples:
+            raise DataError(f"labels have shape {part.shape} for {num_samples} samples")
+        values.append(part)
+    return to_labels(values, _class_names(arrays.get("class_names"), limits), limits)
 
 
 def _split(array: NpyArray, num_samples: int, limits: LimitSettings) -> NDArray[np.uint8]:

@@ -1,11 +1,9 @@
 """Parquet files with image bytes, as Hugging Face writes them; read a few rows at a time.
 
-Columns: ``image`` (binary, or a struct with ``bytes``) and optionally ``label`` (or ``y``) and
-``split``. Others are not read. Arrow holds about five pages of a column, whatever the size of the
-file; its own writer makes a page of at least 1024 rows, so 50 MB for images of 50 kB.
+`column_names` says which columns are read. Arrow holds about five pages of a column, whatever the
+size of the file; its own writer makes a page of at least 1024 rows, so 50 MB for images of 50 kB.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,22 +14,17 @@ import pyarrow.parquet as pq
 
 from app.contracts.settings import LimitSettings
 from worker.engine.errors import DataError, DataTooLargeError
+from worker.pipeline.data.column_names import Columns, find_columns
 from worker.pipeline.data.columns import LabelColumn, SplitColumn
 from worker.pipeline.data.images import ImageTarget, decode_images
 from worker.pipeline.data.labels import Labels
+from worker.pipeline.data.left_out import leave_out
 from worker.pipeline.data.raw import RawData
 
 _BATCH_ROWS = 8
 _BUFFER_BYTES = 1024**2
 _MAX_THRIFT_BYTES = 100 * 1024**2
 _MAX_THRIFT_ITEMS = 1_000_000  # of one list: elements of the schema, row groups, columns
-_LABEL_NAMES = ("label", "y")
-_BINARY = (
-    pa.types.is_binary,
-    pa.types.is_large_binary,
-    pa.types.is_binary_view,
-    pa.types.is_fixed_size_binary,
-)
 
 
 def read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
@@ -54,20 +47,16 @@ def read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
         with _reading():
             schema = file.schema_arrow
             _check_sizes(file.metadata, path.stat().st_size, limits)
-        names = schema.names
-        if "image" not in names or len(set(names)) != len(names):
-            raise DataError(
-                f"the Parquet file needs one column 'image'; it has {', '.join(names)[:200]}"
-            )
-        image = _image_path(schema.field("image").type)
-        label_name = next((name for name in _LABEL_NAMES if name in names), None)
-        labels = _label_column(schema, label_name, limits)
-        split = SplitColumn() if "split" in names else None
-        wanted = [image, *([label_name] if label_name else []), *(["split"] if split else [])]
-        files = _files(file, wanted, labels, split, limits)
-        rows = decode_images(files, file.metadata.num_rows, target, scratch / "images.bin")
+        columns = find_columns(schema)
+        labels = _label_column(schema, columns, limits)
+        split = SplitColumn() if columns.split else None
+        files = _files(file, columns, labels, split, limits)
+        num_rows = file.metadata.num_rows
+        rows, notes = decode_images(files, num_rows, target, scratch / "images.bin")
     found = Labels("none", None) if labels is None else labels.finish()
-    return RawData(rows, found, None if split is None else split.finish())
+    left_out = leave_out("column", "not used", columns.unused)
+    splits = None if split is None else split.finish()
+    return RawData(rows, found, splits, notes, left_out)
 
 
 @contextmanager
@@ -83,36 +72,13 @@ def _reading() -> Iterator[None]:
         raise DataError("the data set is not a Parquet file, or a damaged one") from error
 
 
-def _image_path(type_: Any) -> str:  # noqa: ANN401  # pyarrow has no types
-    """Return the path of the leaf with the images' bytes."""
-    if any(is_kind(type_) for is_kind in _BINARY):
-        return "image"
-    if pa.types.is_struct(type_):
-        index = type_.get_field_index("bytes")
-        if index >= 0 and any(is_kind(type_.field(index).type) for is_kind in _BINARY):
-            return "image.bytes"
-    raise DataError(
-        f"column 'image' has type {str(type_)[:80]}; binary, or a struct with 'bytes', is needed"
-    )
-
-
-def _label_column(schema: Any, name: str | None, limits: LimitSettings) -> LabelColumn | None:  # noqa: ANN401  # likewise
-    if name is None:
+def _label_column(schema: Any, columns: Columns, limits: LimitSettings) -> LabelColumn | None:  # noqa: ANN401  # pyarrow has no types
+    if columns.label is None:
         return None
-    names = _hugging_face_names(schema, name)
+    names = columns.class_names
     if names is not None and len(names) > limits.classes:
         raise DataTooLargeError(f"the file names {len(names)} classes, at most {limits.classes}")
-    return LabelColumn(name, schema.field(name).type, names, limits)
-
-
-def _hugging_face_names(schema: Any, name: str) -> list[str] | None:  # noqa: ANN401  # likewise
-    """Return the class names that Hugging Face's ``datasets`` keeps beside the schema, if any."""
-    try:
-        text = (schema.metadata or {})[b"huggingface"]
-        names = json.loads(text)["info"]["features"][name]["names"]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-    return [str(n) for n in names] if isinstance(names, list) and names else None
+    return LabelColumn(columns.label, schema.field(columns.label).type, names, limits)
 
 
 def _check_sizes(metadata: Any, num_bytes: int, limits: LimitSettings) -> None:  # noqa: ANN401  # likewise
@@ -131,12 +97,14 @@ def _check_sizes(metadata: Any, num_bytes: int, limits: LimitSettings) -> None: 
 
 def _files(  # what is read, and who is told
     file: Any,  # noqa: ANN401  # likewise
-    wanted: list[str],
+    columns: Columns,
     labels: LabelColumn | None,
     split: SplitColumn | None,
     limits: LimitSettings,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield a name for messages and the bytes of every image, and hand labels and splits on."""
+    label = columns.label
+    wanted = [columns.image_path, *([label] if label else []), *(["split"] if split else [])]
     batches = file.iter_batches(_BATCH_ROWS, columns=wanted, use_threads=False)
     row = 0
     while True:
@@ -145,10 +113,10 @@ def _files(  # what is read, and who is told
             if batch is None:
                 return
             if labels is not None:
-                labels.add(batch.column(wanted[1]))
+                labels.add(batch.column(label))
             if split is not None:
                 split.add(batch.column("split"))
-        for scalar in batch.column("image"):
+        for scalar in batch.column(columns.image):
             yield f"in row {row}", _bytes(scalar.as_py(), row, limits)
             row += 1
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.pipeline.data.labels import Labels
+from worker.pipeline.data.left_out import LeftOut
 from worker.pipeline.data.rows import Rows
 
 
@@ -18,9 +19,11 @@ class RawData:
         labels: Of every sample.
         split: uint8 (N,), or None when the file does not say.
         notes: What the user should know, in sentences.
+        left_out: What was not read.
     """
 
     rows: Rows
     labels: Labels
     split: NDArray[np.uint8] | None
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()

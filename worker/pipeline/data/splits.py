@@ -1,5 +1,7 @@
 """What a sample is for: training, validation or test; as the file says, or drawn by a seed."""
 
+import re
+from collections.abc import Iterable
 from enum import IntEnum
 from fractions import Fraction
 
@@ -17,13 +19,45 @@ class Split(IntEnum):
     TEST = 2
 
 
-# As folders and columns call them.
-SPLIT_NAMES = {
-    "train": Split.TRAIN,
-    "val": Split.VALIDATION,
-    "validation": Split.VALIDATION,
-    "test": Split.TEST,
+# As folders, columns and arrays call them.
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trn"), Split.TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), Split.VALIDATION),
+    **dict.fromkeys(("eval", "evaluation"), Split.VALIDATION),
+    **dict.fromkeys(("test", "testing", "tst"), Split.TEST),
 }
+_NOUNS = frozenset({"set", "data", "dataset", "images", "imgs", "split", "folder"})
+_BREAKS = re.compile(r"[\s_.-]+")
+_GLUED = re.compile(f"({'|'.join(SPLIT_WORDS)})(?:{'|'.join(_NOUNS)})?")
+
+
+def split_named(name: str) -> Split | None:
+    """Return the split that a name means in itself: ``Train``, ``valid``, ``test_set``."""
+    found = _parse(name)
+    return found[0] if found is not None and set(found[1]) <= _NOUNS else None
+
+
+def splits_named(names: Iterable[str]) -> dict[str, Split] | None:
+    """Return the split that each of several names means, if all of them do.
+
+    What is left of the names must be the same: ``seg_train`` and ``seg_test`` are splits,
+    ``train_station`` and ``test_track`` are not.
+    """
+    found = {name: _parse(name) for name in names}
+    rests = {parsed[1] if parsed is not None else None for parsed in found.values()}
+    if None in rests or (len(rests) > 1 and any(not set(r or ()) <= _NOUNS for r in rests)):
+        return None
+    return {name: parsed[0] for name, parsed in found.items() if parsed is not None}
+
+
+def _parse(name: str) -> tuple[Split, tuple[str, ...]] | None:
+    """Return the one split that a name has among its words, and the other words."""
+    words = [word for word in _BREAKS.split(name.casefold()) if word]
+    splits = [match for word in words if (match := _GLUED.fullmatch(word)) is not None]
+    if len(splits) != 1:
+        return None
+    rest = tuple(word for word in words if word != splits[0][0])
+    return SPLIT_WORDS[splits[0][1]], rest
 
 
 def draw_split(num_samples: int, spec: SplitSpec) -> NDArray[np.uint8]:

@@ -26,11 +26,17 @@ class Statistics:
         mean: One a channel; of bytes as numbers in [0, 1]. None where values are not finite.
         std: Likewise, of the population.
         num_samples: How many samples were looked at.
+        low: The smallest stored value; None where values are not finite.
+        high: The largest one.
+        num_constant: How many samples hold one value throughout.
     """
 
     mean: tuple[float, ...] | None
     std: tuple[float, ...] | None
     num_samples: int
+    low: float | None = None
+    high: float | None = None
+    num_constant: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the numbers with six digits."""
@@ -53,6 +59,7 @@ def measure(rows: Rows, indices: NDArray[np.int64]) -> Statistics:
     is_per_channel = len(shape) >= _CHANNELS_RANK and shape[0] <= _MAX_CHANNELS
     scale = 255.0 if rows.dtype == np.uint8 else 1.0
     count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    low, high, num_constant = np.inf, -np.inf, 0
     # A chunk is held as it is stored and as float64.
     chunk_rows = max(1, _CHUNK_BYTES // (rows.sample_bytes * 8 // rows.dtype.itemsize))
     for start in range(0, len(indices), chunk_rows):
@@ -60,6 +67,9 @@ def measure(rows: Rows, indices: NDArray[np.int64]) -> Statistics:
         x = x.reshape(len(x), shape[0] if is_per_channel else 1, -1)
         if not np.isfinite(x).all():
             return Statistics(None, None, len(indices))
+        lows, highs = x.min((1, 2)), x.max((1, 2))
+        low, high = min(low, float(lows.min())), max(high, float(highs.max()))
+        num_constant += int((lows == highs).sum()) if x[0].size > 1 else 0
         size = x.size // x.shape[1]
         chunk_mean = x.mean((0, 2))
         delta = chunk_mean - mean
@@ -68,4 +78,5 @@ def measure(rows: Rows, indices: NDArray[np.int64]) -> Statistics:
         mean = mean + delta * (size / (count + size))
         count += size
     std = np.sqrt(squares / count)
-    return Statistics(tuple(mean / scale), tuple(std / scale), len(indices))
+    mean, std = mean / scale, std / scale
+    return Statistics(tuple(mean), tuple(std), len(indices), low, high, num_constant)

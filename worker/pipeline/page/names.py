@@ -40,6 +40,7 @@ TRAINED_LOSS = {
 }
 VALIDATED_LOSS = {
     "classes": "cross-entropy",
+    "binary": "binary cross-entropy",
     "multi_label": "binary cross-entropy",
     "numbers": "squared error",
     "none": "squared distance to the dense network's outputs",
@@ -47,6 +48,7 @@ VALIDATED_LOSS = {
 
 LABELS = {
     "classes": "one class a sample",
+    "binary": "two classes, told apart by one score",
     "multi_label": "several classes a sample",
     "numbers": "numbers",
     "none": "none",

@@ -80,7 +80,7 @@ function datasetTable(datasets) {
     datasets.map((dataset) => {
       const found = dataset.summary ?? {};
       return [
-        [dataset.name, h("span", { class: "sub" }, h("code", {}, dataset.id))],
+        [dataset.name, h("span", { class: "sub" }, h("code", {}, dataset.id)), notesOf(dataset)],
         [badge(dataset.status), dataset.error && h("span", { class: "sub" }, dataset.error.message)],
         count(found.num_samples),
         count(found.num_classes),
@@ -95,6 +95,13 @@ function datasetTable(datasets) {
 function notes(dataset) {
   const found = dataset.summary?.notes ?? [];
   return found.length === 0 ? null : h("ul", { class: "small" }, found.map((note) => h("li", {}, note)));
+}
+
+/** Return the notes of a data set of the list, folded up: they are true as long as it is there. */
+function notesOf(dataset) {
+  const list = notes(dataset);
+  const number = dataset.summary?.notes?.length ?? 0;
+  return list && h("details", {}, h("summary", {}, number === 1 ? "1 note" : `${number} notes`), list);
 }
 
 function nothing() {

@@ -41,7 +41,8 @@ def test_colours_and_sizes_are_those_asked_for(tmp_path: Path) -> None:
 
 
 TABLES = {
-    "needs one column 'image'; it has img": {"img": IMAGES},
+    "column 'image' with the bytes of images; it has text": {"text": ["a"] * 10},
+    "it could be any of front, back": {"front": IMAGES, "back": IMAGES},
     "column 'image' has type string": {"image": ["1.png"] * 10},
     "column 'image' has type struct": {"image": [{"path": "1.png"}] * 10},
     "image in row 3 cannot be decoded": {"image": [*IMAGES[:3], b"hello", *IMAGES[4:]]},
@@ -57,7 +58,7 @@ TABLES = {
     "labels run from -1": {"image": IMAGES, "label": [-1, *LABELS[1:]]},
     "are not finite": {"image": IMAGES, "label": [float("nan")] * 10},
     "class name of 300 characters": {"image": IMAGES, "label": ["x" * 300] * 10},
-    "column 'split' holds 'dev'": {"image": IMAGES, "split": ["train"] * 9 + ["dev"]},
+    "column 'split' holds 'extra'": {"image": IMAGES, "split": ["train"] * 9 + ["extra"]},
     "column 'split' holds 'None'": {"image": IMAGES, "split": ["train"] * 9 + [None]},
     "marks no sample for training": {"image": IMAGES, "split": ["test"] * 10},
 }

@@ -1,0 +1,122 @@
+"""Which columns of a Parquet file are images, labels and splits, by type, name and metadata."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from worker.engine.errors import DataError
+
+# In order of preference.
+_IMAGES = ("image", "img", "images", "picture", "photo", "jpg", "jpeg", "png", "pixels", "bytes")
+_LABELS = ("label", "labels", "y", "target", "targets", "class", "category", "fine_label")
+_BINARY = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is read.
+
+    Attributes:
+        image: The column with the images.
+        image_path: Path of the leaf with the images' bytes.
+        label: The column with the labels, if any.
+        class_names: What whole numbers in it stand for, if the file says.
+        split: Whether there is a column ``split``.
+        unused: The other columns.
+    """
+
+    image: str
+    image_path: str
+    label: str | None
+    class_names: list[str] | None
+    split: bool
+    unused: tuple[str, ...]
+
+
+def find_columns(schema: Any) -> Columns:  # noqa: ANN401  # pyarrow has no types
+    """Return which columns of a schema are read.
+
+    Raises:
+        DataError: None has images, or it is not clear which.
+    """
+    names = list(schema.names)
+    if len(set(names)) != len(names):
+        raise DataError(f"the Parquet file has two columns of one name: {', '.join(names)[:200]}")
+    features = _features(schema)
+    image, path = _image(schema, names)
+    label = _first(names, _LABELS) or _only_class_label(names, features)
+    if label == image:
+        label = None
+    has_split = "split" in names
+    used = {image, label, "split"}
+    unused = tuple(name for name in names if name not in used)
+    class_names = None if label is None else _class_names(features.get(label))
+    return Columns(image, path, label, class_names, has_split, unused)
+
+
+def _image(schema: Any, names: list[str]) -> tuple[str, str]:  # noqa: ANN401  # likewise
+    """Return the column with the images, and the path of the leaf with their bytes."""
+    paths = {name: _bytes_path(name, schema.field(name).type) for name in names}
+    found = [name for name in names if paths[name] is not None]
+    known = _first(names, _IMAGES)
+    if known in found:
+        chosen = known
+    elif len(found) == 1:
+        chosen = found[0]
+    elif known is not None:
+        raise DataError(
+            f"column {known!r} has type {str(schema.field(known).type)[:80]}; binary, or a struct "
+            "with 'bytes', is needed"
+        )
+    else:
+        which = f"it could be any of {', '.join(found)}" if found else "none holds bytes"
+        raise DataError(
+            f"the Parquet file needs one column 'image' with the bytes of images; it has "
+            f"{', '.join(names)}, and {which}"[:300]
+        )
+    path = paths[chosen]
+    assert path is not None  # noqa: S101  # it is one of those found
+    return chosen, path
+
+
+def _bytes_path(name: str, type_: Any) -> str | None:  # noqa: ANN401  # likewise
+    if any(is_kind(type_) for is_kind in _BINARY):
+        return name
+    if pa.types.is_struct(type_):
+        index = type_.get_field_index("bytes")
+        if index >= 0 and any(is_kind(type_.field(index).type) for is_kind in _BINARY):
+            return f"{name}.bytes"
+    return None
+
+
+def _first(names: Sequence[str], known: Sequence[str]) -> str | None:
+    """Return the column of the best known name; capital letters do not count."""
+    by_name = {name.casefold(): name for name in reversed(names)}
+    return next((by_name[name] for name in known if name in by_name), None)
+
+
+def _features(schema: Any) -> Mapping[str, Any]:  # noqa: ANN401  # likewise
+    """Return what Hugging Face's ``datasets`` keeps beside the schema about every column."""
+    try:
+        found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _only_class_label(names: Sequence[str], features: Mapping[str, Any]) -> str | None:
+    found = [name for name in names if _class_names(features.get(name)) is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _class_names(feature: Any) -> list[str] | None:  # noqa: ANN401  # decoded JSON
+    names = feature.get("names") if isinstance(feature, dict) else None
+    return [str(name) for name in names] if isinstance(names, list) and names else None

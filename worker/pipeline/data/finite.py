@@ -1,0 +1,43 @@
+"""Are all samples numbers? Looked at when they are read, so that no network is blamed for them."""
+
+import numpy as np
+
+from worker.engine.errors import DataError
+from worker.pipeline.data.rows import Rows
+
+_CHUNK_BYTES = 16 * 1024**2
+
+
+def check_finite(rows: Rows, parts: list[tuple[str, int]]) -> None:
+    """Raise `DataError` where a sample holds NaN, infinity, or what is too large for 32 bits.
+
+    Args:
+        rows: The samples.
+        parts: Name and number of samples of each array that they come from, in order.
+    """
+    if rows.dtype == np.uint8:
+        return
+    chunk = max(1, _CHUNK_BYTES // max(1, rows.sample_bytes))
+    wrong: list[int] = []
+    first: object = None
+    for start in range(0, len(rows), chunk):
+        x = rows.read(np.arange(start, min(len(rows), start + chunk)))
+        with np.errstate(over="ignore"):
+            is_finite = np.isfinite(x.astype(np.float32, copy=False))
+        if is_finite.all():
+            continue
+        if not wrong:
+            first = x[~is_finite][0]
+        wrong += (start + np.flatnonzero(~is_finite.reshape(len(x), -1).all(1))).tolist()
+    if not wrong:
+        return
+    position, name = wrong[0], parts[0][0]
+    for part_name, size in parts:
+        name = part_name
+        if position < size:
+            break
+        position -= size
+    raise DataError(
+        f"sample {position} of the array {name!r} holds {first}: {len(wrong)} of {len(rows)} "
+        "samples have values that are not finite in 32 bits. Correct them or leave them out"
+    )

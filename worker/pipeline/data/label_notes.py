@@ -1,0 +1,50 @@
+"""What is odd about the values of labels, in sentences: ignored values, classes that begin at 1."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FAR = 10  # classes that nobody has, before a lone label is called far from the others
+_TOLERANCE = 1e-3
+
+
+def negative_message(y: NDArray[Any]) -> str:
+    """Return what goes on after "labels run from … to …" where some are negative."""
+    values, counts = np.unique(y, return_counts=True)
+    negative = values < 0
+    if values.tolist() == [-1, 1]:
+        return "; classes count from 0: write 0 for -1"
+    if negative.sum() == 1:
+        return (
+            f"; {int(values[0])}, in {int(counts[0])} of {len(y)} samples, often means that there "
+            "is no label: leave these samples out, classes count from 0"
+        )
+    return "; classes count from 0"
+
+
+def class_notes(y: NDArray[Any]) -> Iterator[str]:
+    """Yield what is odd about numbers of classes (N,), none of them negative."""
+    values, counts = np.unique(y, return_counts=True)
+    if int(values[0]) == 1:
+        yield "the labels begin at 1: classes count from 0, and class 0 has no sample"
+    if len(values) > 1:
+        high, second = int(values[-1]), int(values[-2])
+        if high - second > max(_FAR, second):
+            yield (
+                f"the label {high}, in {int(counts[-1])} of {len(y)} samples, is far from the "
+                f"others, which go up to {second}: if it means 'ignore', leave these samples out"
+            )
+
+
+def number_row_notes(values: NDArray[np.float32]) -> tuple[str, ...]:
+    """Return what is odd about rows of numbers (N, K)."""
+    are_shares = bool((values >= 0).all()) and bool((abs(values.sum(1) - 1) < _TOLERANCE).all())
+    if not are_shares:
+        return ()
+    note = (
+        "every row of the labels sums to 1, as probabilities do; they are read as numbers that "
+        "the outputs should equal. For classes give the number of the class"
+    )
+    return (note,)
