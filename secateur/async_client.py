@@ -32,6 +32,7 @@ from secateur.options import (
     JobOptions,
     ModelLike,
     ModelOptions,
+    Preprocess,
     Servable,
     Variant,
 )
@@ -113,7 +114,7 @@ class AsyncClient:
         path: AnyPath,
         *,
         name: str | None = None,
-        preprocess: Mapping[str, Any] | None = None,
+        preprocess: Preprocess | None = None,
         on_progress: ByteProgress | None = None,
         timeout: float | None = None,
     ) -> Dataset:
@@ -160,7 +161,7 @@ class AsyncClient:
         data: DataLike | None = None,
         config: Config | None = None,
         *,
-        preprocess: Mapping[str, Any] | None = None,
+        preprocess: Preprocess | None = None,
         on_progress: ByteProgress | None = None,
         **options: Unpack[JobOptions],
     ) -> AsyncJob:

@@ -32,6 +32,7 @@ from secateur.options import (
     JobOptions,
     ModelLike,
     ModelOptions,
+    Preprocess,
     Servable,
     Variant,
 )
@@ -138,7 +139,7 @@ class Client:
         path: AnyPath,
         *,
         name: str | None = None,
-        preprocess: Mapping[str, Any] | None = None,
+        preprocess: Preprocess | None = None,
         on_progress: ByteProgress | None = None,
         timeout: float | None = None,
     ) -> Dataset:
@@ -147,7 +148,9 @@ class Client:
         Args:
             path: ``.npz``, ``.zip`` or ``.tar`` of images, or ``.parquet``.
             name: The file's own unless given.
-            preprocess: How pixels become inputs, such as ``{"mean": [0.5], "std": [0.5]}``.
+            preprocess: How pixels become inputs, as the network was trained: ``"imagenet"``,
+                ``"unit"``, ``"symmetric"``, ``"from-data"``, or numbers such as ``{"mean": [0.5],
+                "std": [0.5]}``.
             on_progress: Called with the bytes sent and all there are.
             timeout: Seconds to wait for the intake's verdict, after the upload.
 
@@ -195,7 +198,7 @@ class Client:
         data: DataLike | None = None,
         config: Config | None = None,
         *,
-        preprocess: Mapping[str, Any] | None = None,
+        preprocess: Preprocess | None = None,
         on_progress: ByteProgress | None = None,
         **options: Unpack[JobOptions],
     ) -> Job:

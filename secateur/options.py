@@ -21,6 +21,14 @@ Servable = Model | JobData | str
 Config = Mapping[str, Any]
 """How to prune; README.md and ``/v1/schemas/config`` tell what it may say."""
 
+Preset = Literal["imagenet", "unit", "symmetric", "from-data"]
+"""How pixels become inputs: as torchvision's networks take them, from 0 to 1, from -1 to 1, or by
+mean and std of the training samples."""
+
+Preprocess = Preset | Mapping[str, Any]
+"""A preset, or more: ``{"preset": "imagenet", "resize": [224, 224]}``, ``{"mean": [0.5], "std":
+[0.5]}``."""
+
 Variant = Literal["pruned", "base"]
 """The model that is named, or the one that it was pruned from."""
 

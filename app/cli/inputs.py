@@ -1,17 +1,20 @@
 """Arguments that are an id or a file: a file is uploaded, with a bar, and its id comes back."""
 
+import difflib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 
 from app.cli.progress import sending
 from secateur import Client, Dataset, Model, SecateurError
-from secateur.options import ModelOptions
+from secateur.options import ModelOptions, Preprocess, Preset
 
 MODEL_SUFFIXES = (".pt2", ".safetensors")
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+NOT_GIVEN = "no preprocessing was given"
 DATA_SUFFIXES = (".npz", ".zip", ".tar", ".tgz", ".gz", ".parquet")
 
 
@@ -25,7 +28,7 @@ def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
 
 
 def push_dataset(
-    client: Client, path: Path, name: str | None, preprocess: Mapping[str, Any] | None
+    client: Client, path: Path, name: str | None, preprocess: Preprocess | None
 ) -> Dataset:
     """Upload samples, wait for the intake, and say what they are."""
     with sending(_existing(path)) as show:
@@ -33,9 +36,26 @@ def push_dataset(
     num_samples = (data.summary or {}).get("num_samples")
     what = f"{num_samples:,} samples" if isinstance(num_samples, int) else data.format
     typer.secho(f"{data.name} is ready: {what}", err=True)
-    for note in data.notes:
-        typer.secho(f"note: {note}", err=True, fg="yellow")
+    tell_preprocess(data)
     return data
+
+
+def tell_preprocess(data: Dataset) -> None:
+    """Say how the pixels of a data set become inputs, and what is to be known of it."""
+    spec, seen = data.preprocess, (data.summary or {}).get("network_sees")
+    how = spec.get("preset") or f"mean {spec.get('mean')}, std {spec.get('std')}"
+    if NOT_GIVEN in " ".join(data.warnings):
+        how = "none"
+    typer.secho(f"preprocessing: {how}" + (f"; {_seen_text(seen)}" if seen else ""), err=True)
+    for warning in data.warnings:
+        typer.secho(f"note: {warning}", fg="yellow", err=True)
+
+
+def _seen_text(seen: Mapping[str, float]) -> str:
+    return (
+        f"the network sees values from {seen['min']:.3g} to {seen['max']:.3g}, "
+        f"mean {seen['mean']:.3g}, std {seen['std']:.3g}"
+    )
 
 
 def model_id(client: Client, given: Path, name: str | None = None) -> str:
@@ -45,22 +65,33 @@ def model_id(client: Client, given: Path, name: str | None = None) -> str:
     return push_model(client, given, {"name": name} if name else {}).id
 
 
-def dataset_id(
-    client: Client, given: Path | None, preprocess: Mapping[str, Any] | None
-) -> str | None:
+def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None) -> str | None:
     """Return a data set's id; a file is uploaded first."""
     if given is None or str(given).startswith("ds_"):
         if preprocess is not None:
             raise SecateurError("--preprocess goes with a file: a data set has its own")
+        if given is not None:
+            tell_preprocess(client.get_dataset(str(given)))
         return None if given is None else str(given)
     return push_dataset(client, given, None, preprocess).id
+
+
+def parse_preprocess(text: str) -> Preprocess:
+    """Return a preset, or what JSON (or a file with it) says."""
+    if text in PRESETS:
+        return text
+    if text.lstrip().startswith("{") or "." in text or Path(text).is_file():
+        return parse_json(text)
+    alike = difflib.get_close_matches(text.lower(), PRESETS, 1)
+    meant = f": did you mean {alike[0]}?" if alike else ";"
+    raise typer.BadParameter(f"{text[:80]!r}{meant} it takes JSON, or {', '.join(PRESETS)}")
 
 
 def parse_json(text: str) -> dict[str, Any]:
     """Return the JSON object that an option holds, or the file that it names."""
     is_file = not text.lstrip().startswith("{")
     try:
-        found = json.loads(Path(text).read_text(encoding="utf-8") if is_file else text)
+        found = json.loads(Path(text).read_text(encoding="utf-8-sig") if is_file else text)
     except OSError as error:
         raise typer.BadParameter(f"{text!r}: {error.strerror}") from error
     except ValueError as error:

@@ -275,6 +275,21 @@ class ArchitectureSpec(Spec):
     )
 
 
+Preset = Literal["imagenet", "unit", "symmetric", "from-data"]
+# (mean, std) of pixels from 0 to 1; what is found in the data is not known before.
+_PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]] | None] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "unit": ((0.0,), (1.0,)),
+    "symmetric": ((0.5,), (0.5,)),
+    "from-data": None,
+}
+_MOST_CHANNELS = 64
+NO_PREPROCESS = (
+    "no preprocessing was given; pixels are scaled to [0, 1]. If the network was trained with "
+    "other inputs (torchvision's and timm's: preset imagenet), every number of it here is wrong"
+)
+
+
 class PreprocessSpec(Spec):
     """How raw pixels become the network's input: ``x = (pixel * scale - mean) / std``.
 
@@ -282,6 +297,12 @@ class PreprocessSpec(Spec):
     an image file.
     """
 
+    preset: Preset | None = Field(
+        default=None,
+        description="imagenet: the mean and std that torchvision's and timm's networks are trained "
+        "with. unit: inputs from 0 to 1. symmetric: from -1 to 1. from-data: mean and std of the "
+        "training samples. None: as scale, mean and std say.",
+    )
     resize: Annotated[tuple[int, int], Field(description="Height and width in pixels.")] | None = (
         None
     )
@@ -294,10 +315,35 @@ class PreprocessSpec(Spec):
     mean: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = (0.0,)
     std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = (1.0,)
 
+    @property
+    def is_given(self) -> bool:
+        """Whether it says anything of the values: a user who knows of none is told so."""
+        values = self.preset, self.scale, self.mean, self.std
+        return values != (None, None, (0.0,), (1.0,))
+
+    @property
+    def waits_for_data(self) -> bool:
+        """Whether mean and std are still to be found in the data."""
+        return self.preset == "from-data" and (self.mean, self.std) == ((0.0,), (1.0,))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_values(cls, data: object) -> object:
+        """Fill in what a preset stands for, unless it is there: stored specs hold the numbers."""
+        if not isinstance(data, dict):
+            return data
+        values = _PRESETS.get(str(data.get("preset")))
+        if values is None or "mean" in data or "std" in data:
+            return data
+        return {**data, "mean": values[0], "std": values[1]}
+
     @model_validator(mode="after")
     def _shapes(self) -> Self:
-        if len(self.mean) != len(self.std) or len(self.mean) not in {1, 3}:
-            raise ValueError("mean and std take one number each, or three each")
+        if len(self.mean) != len(self.std) or not 1 <= len(self.mean) <= _MOST_CHANNELS:
+            raise ValueError(
+                f"mean has {len(self.mean)} numbers and std {len(self.std)}: give one each, or one "
+                "each for every channel"
+            )
         if self.resize is not None and not all(1 <= side <= 4096 for side in self.resize):  # noqa: PLR2004
             raise ValueError("resize takes sides of 1 to 4096 pixels")
         return self

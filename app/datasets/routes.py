@@ -22,8 +22,9 @@ Preprocess = Annotated[
     str | None,
     Query(
         max_length=4096,
-        description="JSON: how raw pixels become inputs; see /v1/schemas/preprocess.",
-        examples=['{"mean": [0.286], "std": [0.353]}'],
+        description="How raw pixels become inputs: imagenet, unit, symmetric, from-data, or JSON; "
+        "see /v1/schemas/preprocess.",
+        examples=["imagenet", '{"mean": [0.286], "std": [0.353]}'],
     ),
 ]
 

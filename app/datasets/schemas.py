@@ -1,16 +1,20 @@
 """What a data set looks like over HTTP."""
 
+import json
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
-from app.contracts.spec import PreprocessSpec
+from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, Preset
+from app.contracts.suggestions import suggestion
 from app.contracts.tables import DatasetRow
 from app.models.schemas import Metadata
 from app.paging import to_time
 from app.text import Line
+
+PRESETS: tuple[str, ...] = get_args(Preset)
 
 
 class Dataset(BaseModel):
@@ -27,6 +31,7 @@ class Dataset(BaseModel):
     preprocess: dict[str, Any]
     summary: dict[str, Any] | None = Field(description="Samples, classes and splits found.")
     error: dict[str, Any] | None
+    warnings: list[str] = Field(description="What to know before trusting a number.")
     metadata: Metadata
     created_at: datetime | None
 
@@ -53,25 +58,59 @@ def to_dataset(row: DatasetRow) -> Dataset:
         preprocess=row.preprocess,
         summary=row.summary,
         error=row.error,
+        warnings=warnings_of(row),
         metadata=row.meta,
         created_at=to_time(row.created_at),
     )
 
 
 def parse_preprocess(text: str | None) -> PreprocessSpec:
-    """Return the preprocessing that came as JSON text.
+    """Return the preprocessing that came as a preset's name or as JSON text.
 
     Raises:
         InvalidInputError: It is not a preprocessing spec; pointers say where.
     """
-    if text is None:
+    if text is None or not text.strip():
         return PreprocessSpec()
+    is_name = not text.lstrip().startswith(("{", "[")) and not text.strip(' "').isdecimal()
+    sent = json.dumps({"preset": text.strip(' "')}) if is_name else text
     try:
-        return PreprocessSpec.model_validate_json(text)
+        spec = PreprocessSpec.model_validate_json(sent)
     except ValidationError as error:
+        details = details_of(error, "/preprocess")
+        if is_name:
+            meant = suggestion(text.strip(' "'), PRESETS)
+            message = f"preprocess is {text[:64]!r}{meant or ';'} It takes JSON, or one of "
+            raise InvalidInputError(message + ", ".join(PRESETS), details=details) from error
+        first = details[0]
+        raise InvalidInputError(f"{first.pointer}: {first.detail}", details=details) from error
+    given = json.loads(sent)
+    values = [name for name in ("scale", "mean", "std") if name in given]
+    if spec.preset is not None and values:
         raise InvalidInputError(
-            "preprocess: " + str(error.errors()[0]["msg"]), details=details_of(error, "/preprocess")
-        ) from error
+            f"preset {spec.preset!r} says what {values[0]} is: leave out {values[0]} or the preset",
+            details=[ErrorDetail(f"/preprocess/{values[0]}", "comes from the preset")],
+        )
+    # Who writes the default down knows of it.
+    return spec.model_copy(update={"preset": "unit"}) if values and not spec.is_given else spec
+
+
+def warnings_of(row: DatasetRow) -> list[str]:
+    """Return what a user should know of a data set before a job works with it."""
+    if row.summary is not None:
+        return list(row.summary.get("notes", []))
+    # Before the intake, files of images are known to hold pixels.
+    is_images = row.format != "npz"
+    return [NO_PREPROCESS] if is_images and not _spec_of(row).is_given else []
+
+
+def lacks_preprocess(row: DatasetRow) -> bool:
+    """Return whether a data set is known to hold pixels, of which nobody said what becomes."""
+    return NO_PREPROCESS in warnings_of(row)
+
+
+def _spec_of(row: DatasetRow) -> PreprocessSpec:
+    return PreprocessSpec.model_validate(row.preprocess or {})
 
 
 def details_of(error: ValidationError, prefix: str = "") -> list[ErrorDetail]:

@@ -89,7 +89,10 @@ _BODY = {
                             "type": "string",
                             "description": "The config as JSON, with a filename or without.",
                         },
-                        "preprocess": {"type": "string", "description": "As JSON."},
+                        "preprocess": {
+                            "type": "string",
+                            "description": "A preset's name, or JSON.",
+                        },
                     },
                     "required": ["model"],
                 }

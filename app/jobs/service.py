@@ -14,9 +14,10 @@ from app.contracts.job import JobKind, JobState
 from app.contracts.repositories import jobs
 from app.contracts.repositories.events import PLAN, find_newest, list_events
 from app.contracts.repositories.jobs import REJECTED, NewJob, SweepPlace
-from app.contracts.spec import PreprocessSpec, PruneConfig, part_that_needs_data
+from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, PruneConfig, part_that_needs_data
 from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.datasets import service as datasets
+from app.datasets.schemas import lacks_preprocess
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.jobs.lines import Standing
@@ -256,6 +257,9 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
         InvalidInputError: The config needs data and there is none, or the webhook is not public.
     """
     config, warnings = resolve(body)
+    if body.dataset is not None:
+        dataset = datasets.find(session, tenant, body.dataset)
+        warnings += (NO_PREPROCESS,) if lacks_preprocess(dataset) else ()
     _refuse_beyond_limits(context, body)
     worker, webhooks = context.settings.worker, context.settings.webhooks
     new = NewJob(

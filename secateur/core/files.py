@@ -122,7 +122,9 @@ def _message(subject: str, kind: FileKind | None, use: Use) -> str:
     if kind is None:
         return f"{subject} is of no kind that is known. {TAKEN[use]}"
     if kind.use is not None and kind.use != use and not kind.advice:
-        return f"{subject} is {kind.what}: {_ARTICLES[kind.use]}, not {_ARTICLES[use]}. {TAKEN[use]}"
+        return (
+            f"{subject} is {kind.what}: {_ARTICLES[kind.use]}, not {_ARTICLES[use]}. {TAKEN[use]}"
+        )
     return f"{subject} is {kind.what}, which is not taken as it is. {TAKEN[use]}" + (
         f"\n{kind.advice}" if kind.advice else ""
     )

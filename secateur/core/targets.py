@@ -9,7 +9,7 @@ from secateur.core.requests import ByteProgress
 from secateur.core.steps import Flow
 from secateur.core.uploads import dataset_query, push_dataset, push_model
 from secateur.errors import SecateurError
-from secateur.options import DataLike, ModelLike, Servable
+from secateur.options import DataLike, ModelLike, Preprocess, Servable
 from secateur.types import Dataset, JobData, JobResult, Model
 
 
@@ -18,7 +18,7 @@ def job_body(
     model: ModelLike,
     data: DataLike | None,
     members: Mapping[str, Any],
-    preprocess: Mapping[str, Any] | None,
+    preprocess: Preprocess | None,
     on_progress: ByteProgress | None,
 ) -> Flow[dict[str, Any]]:
     """Return the JSON of a job or a sweep: ids, and the other ``members``."""
@@ -62,7 +62,7 @@ def _model_id(context: Context, model: ModelLike, on_progress: ByteProgress | No
 def _dataset_id(
     context: Context,
     data: DataLike | None,
-    preprocess: Mapping[str, Any] | None,
+    preprocess: Preprocess | None,
     on_progress: ByteProgress | None,
 ) -> Flow[str | None]:
     is_known = isinstance(data, Dataset) or (isinstance(data, str) and data.startswith("ds_"))

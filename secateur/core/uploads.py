@@ -31,6 +31,7 @@ from secateur.errors import (
     UnsupportedFileError,
     WaitTimeoutError,
 )
+from secateur.options import Preprocess
 from secateur.types import Dataset, Model
 
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
@@ -80,10 +81,11 @@ def push_dataset(
     return dataset
 
 
-def dataset_query(name: str | None, preprocess: Mapping[str, Any] | None) -> dict[str, Any]:
+def dataset_query(name: str | None, preprocess: Preprocess | None) -> dict[str, Any]:
     """Return what goes beside the bytes of a data set."""
-    text = json.dumps(dict(preprocess)) if preprocess is not None else None
-    return {"name": name, "preprocess": text}
+    if preprocess is None or isinstance(preprocess, str):
+        return {"name": name, "preprocess": preprocess}
+    return {"name": name, "preprocess": json.dumps(dict(preprocess))}
 
 
 def _send(

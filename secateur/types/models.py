@@ -45,6 +45,7 @@ class Dataset(Answer):
     preprocess: dict[str, Any]
     summary: dict[str, Any] | None
     error: Failure | None
+    warnings: tuple[str, ...] = ()
     metadata: dict[str, str]
     created_at: datetime | None
 

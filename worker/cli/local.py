@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from app.contracts.job import JobKind
-from app.contracts.spec import ArchitectureSpec, PruneConfig, part_that_needs_data
+from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig, part_that_needs_data
 from secateur.core.files import WrongFileError, check_path
 from worker.engine.program.program import Program
 from worker.pipeline.inputs import read_model
@@ -43,6 +43,7 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
     out: Path,
     device: str,
     num_threads: int,
+    preprocess: PreprocessSpec | None = None,
 ) -> Iterator[JobRequest]:
     """Yield the request of a pruning job whose results go to ``out``.
 
@@ -52,6 +53,8 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
     _check(model, architecture)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise LocalError(f"{out} is not an empty folder")
+    if preprocess is not None and data is None:
+        raise LocalError("--preprocess is for samples: add --data")
     part = part_that_needs_data(config) if data is None else None
     if part is not None:
         raise LocalError(f"{part[0][1:].replace('/', ' ')} {part[1]} needs --data")
@@ -76,6 +79,7 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
                 "dataset_name": data.name,
                 "dataset_sha256": _sha256(data),
                 "dataset_format": _data_format(data),
+                "preprocess": preprocess,
             }
         found = {
             "model_id": model.name,

@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from app.contracts.spec import ArchitectureSpec, PruneConfig
+from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from worker.cli.local import LocalError, local_request, open_model
 from worker.cli.progress import ConsoleReporter
 from worker.cli.tables import print_applied, print_inspection, print_report
@@ -76,6 +76,13 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     data: Annotated[
         Path | None, typer.Option(exists=True, help=".npz, .zip, .tar or .parquet.")
     ] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRESET|JSON",
+            help="How pixels become inputs: imagenet, unit, symmetric, from-data, or JSON.",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Of retraining.")] = None,
     compare: Annotated[  # noqa: FBT002  # a flag
         bool, typer.Option(help="Correlate all criteria with the exact loss.")
@@ -134,7 +141,9 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         )
         chosen = _architecture(architecture, num_classes, image_size)
         with (
-            local_request(model, chosen, spec, data, out, device, num_threads) as request,
+            local_request(
+                model, chosen, spec, data, out, device, num_threads, _preprocess(preprocess)
+            ) as request,
             ConsoleReporter(console) as reporter,
         ):
             done = prune(request, reporter)
@@ -182,6 +191,13 @@ def _architecture(
         return ArchitectureSpec(name=name, num_classes=num_classes, image_size=image_size)
     except ValidationError as error:
         _fail(error)
+
+
+def _preprocess(text: str | None) -> PreprocessSpec | None:
+    if text is None:
+        return None
+    sent = text if text.lstrip().startswith("{") else json.dumps({"preset": text})
+    return PreprocessSpec.model_validate_json(sent)
 
 
 def _number(option: str, text: str) -> int:

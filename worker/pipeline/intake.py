@@ -6,6 +6,7 @@ from worker.engine.export.onnx import compare_onnx, export_onnx
 from worker.engine.graph import analyse
 from worker.pipeline.checks import check_computes
 from worker.pipeline.data import open_dataset
+from worker.pipeline.data.preprocess import network_sees
 from worker.pipeline.describe import verdict
 from worker.pipeline.inputs import read_model
 from worker.pipeline.reporter import Reporter
@@ -47,4 +48,6 @@ def intake_dataset(request: JobRequest, reporter: Reporter) -> Succeeded:
         request.output_dir,
         limits=request.limits,
     )
-    return Succeeded(result={}, report=dataset.summary())
+    preprocess = dataset.preprocess.model_dump(mode="json")
+    seen = {"preprocess": preprocess, "network_sees": network_sees(dataset)}
+    return Succeeded(result={}, report=dataset.summary() | seen)

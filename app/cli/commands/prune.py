@@ -6,7 +6,7 @@ import typer
 
 from app.cli.client import AsJson, DataOrFile, Key, ModelOrFile, Url, fail_usage, reporting, service
 from app.cli.config import make_config, selection_of
-from app.cli.inputs import dataset_id, model_id, parse_json
+from app.cli.inputs import dataset_id, model_id, parse_json, parse_preprocess
 from app.cli.output import console, plan_table, print_json, result_table
 from app.cli.progress import follow
 
@@ -72,8 +72,11 @@ def prune_command(  # noqa: PLR0913  # the command's options
         ),
     ] = None,
     preprocess: Annotated[
-        dict[str, Any] | None,
-        typer.Option(parser=parse_json, metavar="JSON", help="Of a data file that is uploaded."),
+        str | None,
+        typer.Option(
+            metavar="PRESET|JSON",
+            help="Of a data file that is uploaded: imagenet, unit, symmetric, from-data, or JSON.",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Of a model file that is uploaded.")] = None,
     plan: Annotated[
@@ -98,8 +101,9 @@ def prune_command(  # noqa: PLR0913  # the command's options
         "retrain.epochs": epochs,
     }
     body = make_config(config, given, settings or [])
+    how = None if preprocess is None else parse_preprocess(preprocess)
     with service(url, key) as client:
-        inputs = model_id(client, model, name), dataset_id(client, data, preprocess)
+        inputs = model_id(client, model, name), dataset_id(client, data, how)
         if plan:
             found = client.plan(*inputs, body)
             if as_json:

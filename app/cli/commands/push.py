@@ -1,12 +1,12 @@
 """``secateur push``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from app.cli.client import AsJson, Key, Url, fail_usage, service
-from app.cli.inputs import DATA_SUFFIXES, MODEL_SUFFIXES, parse_json, push_dataset, push_model
+from app.cli.inputs import DATA_SUFFIXES, MODEL_SUFFIXES, parse_preprocess, push_dataset, push_model
 from app.cli.output import print_json
 from secateur import Dataset, Model
 from secateur.options import ModelOptions
@@ -23,11 +23,11 @@ def push_command(  # noqa: PLR0913  # the command's options
         bool, typer.Option("--data", help="The file holds samples; known by .npz, .zip and so on.")
     ] = False,
     preprocess: Annotated[
-        dict[str, Any] | None,
+        str | None,
         typer.Option(
-            parser=parse_json,
-            metavar="JSON",
-            help='Of samples: how pixels become inputs, such as {"mean": [0.5], "std": [0.5]}.',
+            metavar="PRESET|JSON",
+            help="Of samples: how pixels become inputs, as the network was trained: imagenet, unit "
+            '(0 to 1), symmetric (-1 to 1), from-data, or {"mean": [0.5], "std": [0.5]}.',
         ),
     ] = None,
     architecture: Annotated[
@@ -57,9 +57,10 @@ def push_command(  # noqa: PLR0913  # the command's options
         "image_size": image_size,
     }
     item: Model | Dataset
+    how = None if preprocess is None else parse_preprocess(preprocess)
     with service(url, key) as client:
         if is_data:
-            item = push_dataset(client, path, name, preprocess)
+            item = push_dataset(client, path, name, how)
         else:
             chosen = {option: value for option, value in given.items() if value is not None}
             item = push_model(client, path, ModelOptions(**chosen))  # type: ignore[typeddict-item]

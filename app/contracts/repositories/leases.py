@@ -112,7 +112,7 @@ def record(
     if progress is not None:
         job.progress = progress
     if warnings:
-        job.warnings = [*job.warnings, *warnings]
+        job.warnings = list(dict.fromkeys([*job.warnings, *warnings]))
     add_events(session, job, events)
     return True
 

@@ -59,6 +59,7 @@ def store_intake(session: Session, job: JobRow, outcome: Outcome) -> Sequence[tu
         row = dataset = session.get(DatasetRow, job.dataset_id)
         if dataset is not None:
             dataset.summary = outcome.report
+            dataset.preprocess = outcome.report.get("preprocess", dataset.preprocess)
     if row is None:
         return ()
     row.status = READY

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.contracts.ids import new_id
 from app.contracts.repositories import jobs
+from app.contracts.spec import NO_PREPROCESS
 from app.contracts.tables import ArtifactRow, JobRow
 from app.contracts.tasks import QUEUE_CPU, QUEUE_INTAKE
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
@@ -199,6 +200,35 @@ def test_model_data_and_config_in_one_request(api: Api) -> None:
     assert [queue for _, queue in api.queue.rings] == [QUEUE_INTAKE, QUEUE_INTAKE]
     dataset = api.client.get(f"/v1/datasets/{job['dataset']}").json()
     assert dataset["preprocess"]["mean"] == [0.5]
+
+
+def test_preprocessing_is_asked_for_by_a_preset(api: Api) -> None:
+    post = api.client.post
+    found = post("/v1/datasets?preprocess=imagenet", content=NPZ).json()["preprocess"]
+    assert (found["preset"], found["mean"]) == ("imagenet", [0.485, 0.456, 0.406])
+    params = {"preprocess": '{"preset": "symmetric", "resize": [8, 8]}'}
+    found = post("/v1/datasets", content=NPZ, params=params).json()["preprocess"]
+    assert (found["resize"], found["mean"], found["std"]) == ([8, 8], [0.5], [0.5])
+    params = {"preprocess": '{"mean": [0], "std": [1]}'}
+    assert post("/v1/datasets", content=NPZ, params=params).json()["preprocess"]["preset"] == "unit"
+    for sent, words in (
+        ("image-net", "did you mean 'imagenet'?"),
+        ("nothing", "imagenet, unit, symmetric, from-data"),
+        ('{"preset": "imagenet", "mean": [0.5]}', "leave out mean or the preset"),
+    ):
+        response = post("/v1/datasets", content=NPZ, params={"preprocess": sent})
+        assert response.status_code == 422
+        assert words in response.json()["detail"]
+
+
+def test_who_says_nothing_of_pixels_is_told_what_becomes_of_them(api: Api) -> None:
+    images = zip_bytes(b"cat/1.png")
+    dataset = api.client.post("/v1/datasets", content=images).json()
+    assert dataset["warnings"] == [NO_PREPROCESS]
+    assert post_job(api, dataset=dataset["id"])["warnings"] == [NO_PREPROCESS]
+    dataset = api.client.post("/v1/datasets?preprocess=unit", content=images).json()
+    assert dataset["warnings"] == []
+    assert post_job(api, dataset=dataset["id"])["warnings"] == []
 
 
 @pytest.mark.parametrize(

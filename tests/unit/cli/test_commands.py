@@ -64,6 +64,7 @@ def test_a_typing_error_is_met_with_a_suggestion() -> None:
         (("push", "nothing.pt2", "--preprocess", "{}"), 2, "--preprocess is for samples"),
         (("push", "data.npz", "--preprocess", "{"), 2, "not JSON"),
         (("push", "data.npz", "--preprocess", "missing.json"), 2, "No such file"),
+        (("push", "data.npz", "--preprocess", "image-net"), 2, "did you mean imagenet?"),
         (("prune", "mdl_1", "--macs", "0.5", "--ratio", "0.5"), 2, "exclude each other"),
         (("prune", "mdl_1", "--plan", "--wait"), 2, "posts no job"),
         (("prune", "mdl_1", "--set", "macs=1"), 2, "no setting such as"),

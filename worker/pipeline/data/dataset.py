@@ -121,6 +121,11 @@ class Dataset:
         return {split: int((self._split == split).sum()) for split in Split}
 
     @property
+    def preprocess(self) -> PreprocessSpec:
+        """How raw values become inputs, in numbers."""
+        return self._preprocess
+
+    @property
     def pixel_range(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
         """Mean and std, one number each or one a channel: ``x * std + mean`` is in [0, 1].
 

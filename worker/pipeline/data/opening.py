@@ -10,6 +10,7 @@ from worker.pipeline.data.dataset import Dataset
 from worker.pipeline.data.folders import read_folders
 from worker.pipeline.data.images import ImageTarget
 from worker.pipeline.data.npz import read_npz
+from worker.pipeline.data.preprocess import with_colours, with_numbers
 
 _DEFAULT_SPLIT = SplitSpec()
 _DEFAULT_LIMITS = LimitSettings()
@@ -43,6 +44,8 @@ def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
         DataError: The file is not what it should be.
         DataTooLargeError: It is past a limit; value and limit are named.
     """
+    if kind != "npz":
+        preprocess = with_colours(preprocess)
     target = ImageTarget(preprocess, limits, image_shape)
     if kind == "npz":
         raw = read_npz(path, scratch, limits)
@@ -58,4 +61,4 @@ def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
         raw = read_parquet(path, target, scratch)
     else:
         raise DataError(f"a data set is npz, zip, tar or parquet, not {kind[:20]!r}")
-    return Dataset(raw, preprocess, split)
+    return with_numbers(raw, preprocess, split)

@@ -3,7 +3,7 @@
 import { read, readAll } from "../api.js";
 import { h, fill, refill } from "../dom.js";
 import { changesOf, objectField } from "../form/object.js";
-import { bytes, count } from "../format.js";
+import { bytes, count, decimal, plural } from "../format.js";
 import { panel } from "../parts/panel.js";
 import { emptyState, loading } from "../parts/problem.js";
 import { badge } from "../parts/status.js";
@@ -13,6 +13,7 @@ import { uploadForm, verdictNotice } from "../parts/upload.js";
 import { watch } from "../polling.js";
 
 const MOST = 300;
+const NUMBERS = ["scale", "mean", "std"]; // what a preset says
 
 export async function datasetsPage(view) {
   const body = view.begin("Data sets", {
@@ -55,18 +56,31 @@ export async function datasetsPage(view) {
   });
 }
 
+/** A preset, or numbers of one's own: it must be what the network was trained with. */
 function preprocessFields(schema) {
-  const field = objectField(schema, schema, { pointer: "/preprocess" });
+  const field = objectField(schema, schema, { isFirst: (name) => name === "preset" });
+  const preset = field.fields.get("preset");
+  const show = () => {
+    for (const name of NUMBERS) {
+      field.fields.get(name).node.hidden = preset.get() !== null;
+    }
+  };
+  field.node.addEventListener("change", show);
+  show();
   const node = h(
-    "details",
-    { class: "section" },
-    h("summary", {}, "Preprocessing", h("span", { class: "hint" }, "x = (pixel × scale − mean) ÷ std")),
-    h("div", { class: "section-body" }, field.node),
+    "fieldset",
+    { class: "group" },
+    h("legend", {}, "Preprocessing"),
+    h("p", { class: "hint" }, "What the network was trained with: x = (pixel × scale − mean) ÷ std. Torchvision’s and timm’s networks take imagenet. Without any, pixels are scaled to [0, 1]."),
+    field.node,
   );
   return {
     node,
     params: () => {
       const changes = changesOf(schema, schema, field.get());
+      if (changes.preset !== undefined) {
+        NUMBERS.forEach((name) => delete changes[name]);
+      }
       return { preprocess: Object.keys(changes).length === 0 ? null : JSON.stringify(changes) };
     },
   };
@@ -93,15 +107,16 @@ function datasetTable(datasets) {
 }
 
 function notes(dataset) {
-  const found = dataset.summary?.notes ?? [];
-  return found.length === 0 ? null : h("ul", { class: "small" }, found.map((note) => h("li", {}, note)));
+  const seen = dataset.summary?.network_sees;
+  return [
+    seen?.min !== undefined && h("p", {}, `The network sees values from ${decimal(seen.min)} to ${decimal(seen.max)}, mean ${decimal(seen.mean)}, std ${decimal(seen.std)}.`),
+    dataset.warnings.length > 0 && h("ul", { class: "small" }, dataset.warnings.map((note) => h("li", {}, note))),
+  ];
 }
 
 /** Return the notes of a data set of the list, folded up: they are true as long as it is there. */
 function notesOf(dataset) {
-  const list = notes(dataset);
-  const number = dataset.summary?.notes?.length ?? 0;
-  return list && h("details", {}, h("summary", {}, number === 1 ? "1 note" : `${number} notes`), list);
+  return dataset.warnings.length > 0 && h("details", {}, h("summary", {}, plural(dataset.warnings.length, "note")), notes(dataset));
 }
 
 function nothing() {

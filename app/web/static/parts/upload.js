@@ -121,7 +121,7 @@ async function verdict(path, signal) {
 /** Return what is said of something that was just uploaded and judged. */
 export function verdictNotice(item, noun, next) {
   if (item.status === "ready") {
-    return notice("good", `${item.name} is ready`, next && h("p", {}, next));
+    return notice("good", `${item.name} is ready`, next && h("div", {}, next));
   }
   return notice(
     "bad",
