@@ -59,12 +59,13 @@ def statistics(program: Program) -> list[str]:
     """Return the names of all running means and variances, in the order of the graph."""
     names: dict[str, None] = {}
     for node in program.graph.nodes:
-        if _has_statistics(node):
+        if has_statistics(node):
             names |= {str(node.args[i].target): None for i in (_MEAN, _VARIANCE)}
     return list(names)
 
 
-def _has_statistics(node: fx.Node) -> bool:
+def has_statistics(node: fx.Node) -> bool:
+    """Return whether a call is a BatchNorm with running statistics."""
     if node.target is not _BATCH_NORM:
         return False
     return all(isinstance(node.args[i], fx.Node) for i in (_MEAN, _VARIANCE))
@@ -75,7 +76,7 @@ def _measuring(program: Program) -> Program:
     graph = fx.Graph()
     graph.output(graph.graph_copy(program.graph, {}))
     for node in graph.nodes:
-        if _has_statistics(node):
+        if has_statistics(node):
             arguments = list(node.args)
             arguments[_TRAINING], arguments[_MOMENTUM] = True, 1.0
             node.args = tuple(arguments)

@@ -18,6 +18,7 @@ from worker.engine.retrain.outputs import (
     float_outputs,
     score_outputs,
 )
+from worker.engine.retrain.ranking import Rank, rank
 
 # Where less is better; of all other metrics, more is.
 LOWER_IS_BETTER = frozenset({"mean_error", "output_error"})
@@ -57,6 +58,11 @@ class Metrics:
         """The metric that counts, negated where less is better: higher is better."""
         value = self.values[self.primary]
         return -value if self.primary in LOWER_IS_BETTER else value
+
+    @property
+    def rank(self) -> Rank:
+        """What tells better networks from worse: the greater, the better."""
+        return rank(self.score, self.loss)
 
 
 class Reference:

@@ -6,6 +6,7 @@ cut the network on the way: `Cuts`.
 """
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -17,16 +18,20 @@ from torch import Tensor
 from worker.engine.errors import DataError, DivergenceError
 from worker.engine.program.program import Program
 from worker.engine.retrain.augment import Augmentation
+from worker.engine.retrain.batch_norm import recalibrate, statistics
 from worker.engine.retrain.data import TrainingData, read_ahead
 from worker.engine.retrain.evaluate import Metrics, Reference, evaluate
 from worker.engine.retrain.options import Hooks, RetrainOptions
 from worker.engine.retrain.phases import Cuts, Phase
+from worker.engine.retrain.ranking import NO_RANK
 from worker.engine.retrain.schedule import learning_rate
 from worker.engine.retrain.state import EpochRecord, RetrainState
 from worker.engine.retrain.teacher import Teacher
 from worker.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
 
 RESTART_FACTOR = 0.1
+_COLLAPSED = 2.0  # times the loss that training began with
+_SETTLING_BATCH = 256
 _AUGMENT, _TORCH, _CUDA = "augment", "torch", "cuda"  # generators of a saved state
 
 
@@ -35,8 +40,9 @@ class RetrainResult:
     """The trained program and what every epoch did.
 
     Attributes:
-        program: With the weights that training ended with, their average, or the best epoch's.
+        program: Of the epoch that is best on the validation samples; without any, of the last.
         history: One record an epoch.
+        kept_epoch: Which epoch the program is of; 0 without training.
         note: Of the last phase.
         num_restarts: 1 if the loss diverged once and training started over at a tenth.
         num_steps: Of the whole schedule.
@@ -44,6 +50,7 @@ class RetrainResult:
 
     program: Program
     history: tuple[EpochRecord, ...]
+    kept_epoch: int = 0
     note: str = ""
     num_restarts: int = 0
     num_steps: int = 0
@@ -58,14 +65,16 @@ def retrain(  # noqa: PLR0913  # what decides the result
     masks: Mapping[str, Tensor] | None = None,
     cuts: Cuts | None = None,
     note: str = "",
+    start: Metrics | None = None,
     hooks: Hooks | None = None,
     resume: RetrainState | None = None,
 ) -> RetrainResult:
-    """Train ``program`` and return it; the program passed in is not changed.
+    """Train ``program`` and return the best epoch's; the program passed in is not changed.
 
     Same program, data, options, thread count and machine: same weights, bit for bit, whether or not
     training was interrupted and resumed. If the loss stops being finite, training starts over once,
-    at a tenth of the learning rate.
+    at a tenth of the learning rate; so it does if the first epoch leaves a network far worse than
+    ``start``.
 
     Args:
         program: What to train: the compacted network, or the masked twin together with ``masks``.
@@ -75,6 +84,8 @@ def retrain(  # noqa: PLR0913  # what decides the result
         masks: By tensor name, True = keep. Removed elements are zero after every step.
         cuts: Prunes further on the way.
         note: What the first `Phase` is noted as.
+        start: How good ``program`` is on the validation samples; None: the first epoch is not
+            compared with it.
         hooks: Who wants to know.
         resume: A state that an earlier call with the same arguments handed to ``checkpoint``.
 
@@ -84,11 +95,11 @@ def retrain(  # noqa: PLR0913  # what decides the result
     """
     phase = Phase(program, masks or {}, note)
     if options.epochs == 0:
-        return RetrainResult(program, (), note)
+        return RetrainResult(program, (), 0, note)
     hooks = hooks or Hooks()
     num_restarts = resume.num_restarts if resume is not None else 0
     while True:
-        run = _Run(phase, data, options, teacher, cuts, num_restarts)
+        run = _Run(phase, data, options, teacher, cuts, num_restarts, start)
         try:
             return run.train(hooks, resume)
         except DivergenceError as error:
@@ -110,6 +121,7 @@ class _Run:
         teacher: Program | None,
         cuts: Cuts | None,
         num_restarts: int,
+        start: Metrics | None,
     ) -> None:
         if len(data.train) == 0:
             raise DataError("there are no training samples")
@@ -130,12 +142,12 @@ class _Run:
             self.teacher = Teacher(teacher, data.source, data.train)
         self.reference = Reference(teacher) if teacher and data.labels == "none" else None
         self.precision = resolve_precision(options, phase.program)
-        self.phase = phase
+        self.phase, self.start = phase, start
         self.step, self.history = 0, tuple[EpochRecord, ...]()
         self.loss_sum = 0.0  # of this epoch's steps
         self.generators: Mapping[str, Tensor] = {}  # of a state saved in the middle of an epoch
         self.best: Program | None = None
-        self.best_epoch = 0
+        self.best_epoch, self.best_rank = 0, NO_RANK
 
     def train(self, hooks: Hooks, resume: RetrainState | None) -> RetrainResult:
         self._start(resume)
@@ -144,14 +156,15 @@ class _Run:
                 break
             record = self._epoch(epoch, hooks)
             self.history = (*self.history, record)
-            self._remember_best(record)
             if hooks.on_epoch is not None:  # told first: whoever saves may end the process
                 hooks.on_epoch(record)
             if hooks.checkpoint is not None:
                 hooks.checkpoint(self._state())
-        program = self.best if self.best is not None else self.trainer.result()
+        program, kept = self.best, self.best_epoch
+        if program is None:
+            program, kept = self._settled(self.trainer.result()), len(self.history)
         note, num_steps = self.phase.note, self.num_steps
-        return RetrainResult(program, self.history, note, self.num_restarts, num_steps)
+        return RetrainResult(program, self.history, kept, note, self.num_restarts, num_steps)
 
     def _start(self, resume: RetrainState | None) -> None:
         if resume is not None:
@@ -193,7 +206,7 @@ class _Run:
                 is_last = self.step == (epoch + 1) * num_batches
                 self._save_if_due(hooks, generator, is_last=is_last)
         loss_sum, self.loss_sum = self.loss_sum, 0.0
-        metrics = self._validate()
+        metrics = self._validate(epoch, rate)
         return EpochRecord(
             epoch=epoch + 1,
             train_loss=loss_sum / num_batches,
@@ -235,27 +248,60 @@ class _Run:
         self.phase, optimizer = self.cuts.cut(now, number, self.trainer.optimizer_tensors())
         self._begin_phase()  # an average starts anew: that of the wider network does not fit
         self.trainer.restore(optimizer)
-        self.best, self.best_epoch = None, 0
+        self.best, self.best_epoch, self.best_rank = None, 0, NO_RANK
 
-    def _validate(self) -> Metrics | None:
+    def _validate(self, epoch: int, rate: float) -> Metrics | None:
+        """Score the network after an epoch, and remember it if it is the best since the cuts.
+
+        Raises:
+            DivergenceError: It is far worse than what training began with.
+        """
         data = self.data
         if len(data.validation) == 0 or (data.labels == "none" and self.reference is None):
             return None
-        program = self.trainer.result()
-        return evaluate(program, data.source, data.validation, data.labels, self.reference)
+        program = self._settled(self.trainer.result())
+        metrics = evaluate(program, data.source, data.validation, data.labels, self.reference)
+        if epoch == 0 and self.num_restarts == 0 and self._has_collapsed(metrics):
+            assert self.start is not None  # noqa: S101  # it was compared with
+            raise DivergenceError(
+                f"the first epoch took the validation loss from {self.start.loss:.3g} to "
+                f"{metrics.loss:.3g}, at a learning rate of {rate:.3g}"
+            )
+        if metrics.rank > self.best_rank:
+            self.best, self.best_epoch, self.best_rank = program, epoch + 1, metrics.rank
+        return metrics
 
-    def _remember_best(self, record: EpochRecord) -> None:
-        if self.options.patience is None or record.val_loss is None:
-            return
-        best_loss = self.history[self.best_epoch - 1].val_loss if self.best_epoch else None
-        if best_loss is None or record.val_loss < best_loss:
-            self.best, self.best_epoch = self.trainer.result(), record.epoch
+    def _settled(self, program: Program) -> Program:
+        """Return the network with statistics measured anew, if the options ask for it."""
+        if not self.options.num_settling_samples or not statistics(program):
+            return program
+        parts = self.data.train[: self.options.num_settling_samples].split(_SETTLING_BATCH)
+        return recalibrate(program, (self.data.source.batch(part)[0] for part in parts))
+
+    def _has_collapsed(self, metrics: Metrics) -> bool:
+        start = self.start
+        if start is None or self.cuts is not None or metrics.rank >= start.rank:
+            return False
+        return not metrics.loss <= _COLLAPSED * start.loss
 
     def _is_patience_spent(self) -> bool:
+        """Return whether the validation loss has not improved for as long as is allowed.
+
+        What was validated before the last cut was another network, and does not count.
+        """
         patience = self.options.patience
-        if patience is None or not self.best_epoch:
+        num_batches = len(self.data.train) // self.batch_size
+        last_cut = self.cut_steps[-1] if self.cut_steps else -1
+        losses = [
+            record.val_loss
+            for record in self.history
+            if record.epoch * num_batches > last_cut and record.val_loss is not None
+        ]
+        if patience is None or not losses:
             return False
-        return len(self.history) - self.best_epoch >= patience
+        # NaN is no improvement on anything.
+        numbers = [loss if math.isfinite(loss) else math.inf for loss in losses]
+        return len(numbers) - 1 - numbers.index(min(numbers)) >= patience
 
     def _settings(self) -> dict[str, object]:
         return {
@@ -274,6 +320,7 @@ class _Run:
             average=self.trainer.average_tensors(),
             best=self.best.tensors if self.best is not None else {},
             best_epoch=self.best_epoch,
+            best_rank=self.best_rank,
             settings=self._settings(),
             history=self.history,
             note=self.phase.note,
@@ -304,7 +351,7 @@ class _Run:
         self.phase = replace(self.phase, program=program.with_tensors(state.weights).to(device))
         if state.best:
             self.best = program.with_tensors(state.best).to(device)
-            self.best_epoch = state.best_epoch
+            self.best_epoch, self.best_rank = state.best_epoch, state.best_rank
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:

@@ -108,8 +108,10 @@ class RetrainOptions:
         augment: With what random changes of the inputs.
         precision: ``auto``: bfloat16 where the device multiplies it itself, else float32.
         ema: Decay a step of the moving average that is returned instead of the last weights.
-        patience: Epochs without a better validation loss after which training stops; the best
-            epoch's weights are returned.
+        patience: Epochs without a better validation loss after which training stops.
+        num_settling_samples: Training samples on which BatchNorm's statistics are measured anew
+            before an epoch is scored, and for what is returned; 0: the running ones do. They lag
+            behind where an epoch has few steps.
         is_compiled: Whether torch.compile fuses the forward and backward passes.
         seed: Of order, augmentation and dropout.
     """
@@ -122,6 +124,7 @@ class RetrainOptions:
     precision: Precision = "auto"
     ema: float | None = None
     patience: int | None = None
+    num_settling_samples: int = 0
     is_compiled: bool = False
     seed: int = 0
 

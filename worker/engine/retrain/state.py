@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from worker.engine.errors import DataError
+from worker.engine.retrain.ranking import NO_RANK, Rank
 from worker.engine.whole_file import whole_file
 
 FILE_NAME = "retrain_state.safetensors"
@@ -50,8 +51,9 @@ class RetrainState:
         settings: What must be the same when training goes on, as JSON values.
         history: The finished epochs.
         average: The moving averages, where the options ask for them.
-        best: The tensors of the best epoch, where the options ask for it.
+        best: The tensors of the best epoch, where there are validation samples.
         best_epoch: Which epoch that was; 0 for none.
+        best_rank: What made it the best, as `ranking.rank` gives it.
         note: What the caller of training keeps with it, such as the plan so far.
         num_restarts: How often training has started over.
         loss_sum: Of the steps of the unfinished epoch.
@@ -67,6 +69,7 @@ class RetrainState:
     average: Mapping[str, Tensor] = field(default_factory=dict)
     best: Mapping[str, Tensor] = field(default_factory=dict)
     best_epoch: int = 0
+    best_rank: Rank = NO_RANK
     note: str = ""
     num_restarts: int = 0
     loss_sum: float = 0.0
@@ -92,6 +95,7 @@ def save_state(state: RetrainState, directory: Path) -> Path:
         "settings": dict(state.settings),
         "history": [asdict(record) for record in state.history],
         "best_epoch": state.best_epoch,
+        "best_rank": state.best_rank,
         "note": state.note,
         "num_restarts": state.num_restarts,
         "loss_sum": state.loss_sum,
@@ -127,6 +131,7 @@ def load_state(directory: Path) -> RetrainState | None:
         average=_under(_AVERAGE, tensors),
         best=_under(_BEST, tensors),
         best_epoch=header["best_epoch"],
+        best_rank=tuple(header["best_rank"]),
         note=header["note"],
         num_restarts=header["num_restarts"],
         loss_sum=header["loss_sum"],

@@ -1,0 +1,10 @@
+"""Does a network know these samples? What its answers, its scores and its BatchNorm layers say.
+
+Called by the pipeline before anything is pruned. Nothing here decides: it measures.
+"""
+
+from worker.engine.sanity.look import Look, look
+from worker.engine.sanity.order import Order, find_order
+from worker.engine.sanity.statistics import NormShift, first_norms
+
+__all__ = ["Look", "NormShift", "Order", "find_order", "first_norms", "look"]
