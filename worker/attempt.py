@@ -120,6 +120,10 @@ class Attempt:
         config = PruneConfig.model_validate(job.resolved or {})
         self._batch_size = config.retrain.batch_size
         worker = shop.settings.worker
+        is_prune = job.kind == JobKind.PRUNE
+        most = worker.time_limit_seconds if is_prune else worker.intake_time_limit_seconds
+        self._most_seconds = min(most, job.time_limit_seconds or most)
+        seconds = max(0.0, self._most_seconds - job.seconds_run)
         request = JobRequest(
             job_id=job.id,
             kind=JobKind(job.kind),
@@ -146,15 +150,12 @@ class Attempt:
             checkpoint_dir=self._checkpoints.folder,
             checkpoint_seconds=worker.checkpoint_seconds,
             cache_dir=shop.settings.scratch_dir / "cache",
+            time_limit_seconds=seconds if is_prune else None,
             device=worker.device,
             num_threads=worker.num_threads,
             serving_num_threads=shop.settings.inference.num_threads,
             limits=shop.settings.limits,
         )
-        is_prune = request.kind is JobKind.PRUNE
-        most = worker.time_limit_seconds if is_prune else worker.intake_time_limit_seconds
-        self._most_seconds = min(most, job.time_limit_seconds or most)
-        seconds = max(0.0, self._most_seconds - job.seconds_run)
         limits = Limits(
             time_limit_seconds=seconds,
             progress_timeout_seconds=worker.progress_timeout_seconds,

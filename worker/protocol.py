@@ -51,6 +51,9 @@ class JobRequest(_Message):
     cache_dir: Path | None = Field(
         default=None, description="What jobs of one worker share, such as saliencies."
     )
+    time_limit_seconds: float | None = Field(
+        default=None, description="That are left to the job, where that has a limit."
+    )
     device: str = "cpu"
     num_threads: int = Field(default=0, description="0: as many as cores.")
     serving_num_threads: int = Field(
@@ -98,6 +101,8 @@ class Warned(_Message):
 
     type: Literal["warning"] = "warning"
     message: str
+    code: str | None = Field(default=None, description="Of a finding, as the report has it.")
+    severity: Literal["serious", "notice"] | None = None
 
 
 class Saved(_Message):

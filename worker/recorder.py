@@ -11,6 +11,7 @@ from app.contracts.job import Stage
 from app.contracts.repositories import leases
 from app.contracts.repositories.events import PLAN
 from app.contracts.repositories.leases import Claim
+from app.contracts.tables import JobWarning
 from worker.patience import AWAY
 from worker.protocol import Message, Metric, Planned, Progress, Saved, StageStarted, Warned
 
@@ -75,9 +76,16 @@ class Recorder:
                 events,
                 stage=self.stage,
                 progress=progress[-1].model_dump(exclude={"type"}) if progress else None,
-                warnings=[m.message for m in pending if isinstance(m, Warned)],
+                warnings=[_warning(m) for m in pending if isinstance(m, Warned)],
             )
         self._pending = self._pending[len(pending) :]
+
+
+def _warning(message: Warned) -> JobWarning:
+    """Return what the job's row keeps: text, or a finding as the report has it."""
+    if message.code is None:
+        return message.message
+    return message.model_dump(include={"code", "severity", "message"})
 
 
 def _event_data(message: Message) -> dict[str, Any]:

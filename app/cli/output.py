@@ -8,11 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from secateur.types import Dataset, JobData, JobResult, Model, Network, Plan, SweepData
 
 _WIDE = 200  # columns, where nobody's terminal is the limit
+SERIOUS = "serious"
 _UNITS = ("", " k", " M", " G", " T")
 _THOUSAND = 1000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -112,6 +114,19 @@ def result_table(result: JobResult) -> Table:
         times = (f"{network.latency_seconds[index].p50 * 1e3:.2f} ms" for network in networks)
         table.add_row(f"latency p50, batch {latency.batch_size}", *times)
     return table
+
+
+def print_findings(job: JobData) -> None:
+    """Print what makes a job's result doubtful, in red, beside its result."""
+    out = console(is_result=False)
+    for finding in job.findings:
+        if finding.severity == SERIOUS:
+            out.print(f"{warning_word(finding.severity)} {escape(finding.message)}")
+
+
+def warning_word(severity: object) -> str:
+    """Return what a warning begins with: red if it makes the result doubtful."""
+    return "[bold red]warning:[/bold red]" if severity == SERIOUS else "[yellow]note:[/yellow]"
 
 
 def _metric_title(network: Network, metric: str) -> str:

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from app.cli.client import is_terminal
-from app.cli.output import console
+from app.cli.output import console, warning_word
 from secateur import Client, Event, Job
 from secateur.types import SweepData
 
@@ -126,7 +126,8 @@ class _Follower:
         elif event.type == "metric" and "epoch" in data:
             self._out.print(_epoch(data))
         elif event.type == "warning":
-            self._out.print(f"[yellow]note:[/yellow] {escape(str(data.get('message', '')))}")
+            word = warning_word(data.get("severity"))
+            self._out.print(f"{word} {escape(str(data.get('message', '')))}")
         elif event.type.startswith("job."):
             status = event.type.removeprefix("job.")
             self._bar.update(self._task, description=status, note="")

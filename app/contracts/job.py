@@ -103,6 +103,7 @@ class FailureCode(StrEnum):
     EXPORT_FAILED = "export_failed"
     OUT_OF_MEMORY = "out_of_memory"
     DATA_ERROR = "data_error"
+    DATA_DOES_NOT_FIT = "data_does_not_fit"
     NAN_LOSS = "nan_loss"
     TIME_LIMIT = "time_limit"
     WORKER_LOST = "worker_lost"
@@ -156,6 +157,13 @@ FAILURES: dict[FailureCode, Failure] = {
         is_retryable=False,
         message="The data set does not fit the model or the objective.",
         hint="Compare the sample shape and the labels with the model's report.",
+    ),
+    FailureCode.DATA_DOES_NOT_FIT: Failure(
+        is_retryable=False,
+        message="The dense network does not know these samples, so nothing was pruned.",
+        hint="Mostly the data lack the preprocessing of the network's training: upload them with "
+        "its mean and std, or with labels in the network's order. If the network is meant to be "
+        'this poor, set {"sanity": {"action": "warn"}} in the config.',
     ),
     FailureCode.NAN_LOSS: Failure(
         is_retryable=False,

@@ -202,6 +202,50 @@ class RangeTestReport(_Part):
     curve: tuple[tuple[float, float], ...] = Field(description="(learning rate, smoothed loss).")
 
 
+class Finding(_Part):
+    """Something about the job that its user should not miss, for people and for programs."""
+
+    code: str = Field(description="Stable, such as near_chance or training_did_not_help.")
+    severity: Literal["serious", "notice"] = Field(
+        description="serious: the result is not to be trusted before this is understood."
+    )
+    message: str
+
+
+class CandidateReport(_Part):
+    """One of the networks that the result was chosen from, on the validation samples."""
+
+    what: Literal["pruned", "recalibrated", "epoch"]
+    epoch: int | None = Field(description="Of `epoch`; null for the others.")
+    value: float | None = Field(description="Of the metric that counts.")
+    loss: float | None
+
+
+class KeptReport(_Part):
+    """Which network is the result, and why: the best of all on the validation samples."""
+
+    what: Literal["pruned", "recalibrated", "epoch"] = Field(
+        description="pruned: before anything else. recalibrated: with BatchNorm's statistics "
+        "measured anew. epoch: as it was after an epoch of training."
+    )
+    epoch: int | None = Field(description="Of `epoch`; null for the others.")
+    metric: str | None = Field(description="The metric that decided; null without validation.")
+    value: float | None
+    loss: float | None
+    reason: str
+    candidates: tuple[CandidateReport, ...] = Field(
+        description="The pruned and the recalibrated network and the best epoch."
+    )
+
+
+class EpochsReport(_Part):
+    """How long was trained, and why so long."""
+
+    asked: int | Literal["auto"]
+    num: int = Field(description="Epochs that were to be trained.")
+    reason: str
+
+
 class CutReport(_Part):
     """One cut of an iterative schedule."""
 
@@ -257,8 +301,13 @@ class Report(_Part):
     cuts: tuple[CutReport, ...] = Field(default=(), description="Of an iterative schedule.")
     learning_rate: float | None = Field(default=None, description="The peak that was trained at.")
     range_test: RangeTestReport | None = None
+    epochs: EpochsReport | None = Field(default=None, description="Null without training.")
     history: tuple[EpochReport, ...]
+    kept: KeptReport | None = Field(default=None, description="Null in reports before 0.2.")
     baselines: tuple[BaselineReport, ...] = ()
+    findings: tuple[Finding, ...] = Field(
+        default=(), description="What should not be missed, in the order it was found."
+    )
     notes: tuple[str, ...]
     stage_seconds: dict[str, float]
     device: str

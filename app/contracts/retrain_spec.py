@@ -102,7 +102,12 @@ class RetrainSpec(Spec):
         description="compact trains the smaller network; masked trains the full-size twin whose "
         "removed weights stay zero, then compacts it. Both compute the same.",
     )
-    epochs: Annotated[int, Field(ge=0, le=1000)] = 3
+    epochs: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = Field(
+        default="auto",
+        description="Passes over the training samples; 0: none. auto: about 1500 steps, at least 1 "
+        "epoch and at most 30, and no more than fit into 60 percent of the job's time limit. "
+        "Whatever the number, the network that is best on the validation samples is kept.",
+    )
     batch_size: Annotated[int, Field(ge=1, le=8192)] = 128
     optimizer: OptimizerSpec = OptimizerSpec()
     augment: AugmentSpec = AugmentSpec()
@@ -114,8 +119,8 @@ class RetrainSpec(Spec):
     )
     patience: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Stop when the validation loss has not improved for this many epochs, and "
-        "return the best one.",
+        description="Stop when the validation loss has not improved for this many epochs. The "
+        "best network is kept with or without it.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["never", "always"] = Field(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from app.contracts.retrain_spec import RetrainSpec, Spec
+from app.contracts.sanity_spec import ExpectedSpec, SanitySpec
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
@@ -211,6 +212,12 @@ class PruneConfig(Spec):
         description="Also retrain, with the same budget, a network pruned at random to the same "
         "widths and the pruned network from scratch; both are in the report.",
     )
+    expected: ExpectedSpec = Field(
+        default=ExpectedSpec(),
+        description="How good the dense network is known to be on such data. A job whose dense "
+        "network is worse, beyond what so few samples can tell, stops: the data are fed wrongly.",
+    )
+    sanity: SanitySpec = SanitySpec()
     export: ExportSpec = ExportSpec()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
@@ -257,6 +264,8 @@ def part_that_needs_data(config: PruneConfig) -> tuple[str, str] | None:
         return "/selection/mode", config.selection.mode
     if isinstance(config.schedule, IterativeSchedule):
         return "/schedule/kind", config.schedule.kind
+    for name, value in config.expected.values.items():
+        return f"/expected/{name}", f"{value:g}"
     return None
 
 

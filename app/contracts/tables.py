@@ -13,6 +13,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 Json = dict[str, Any]
 
 
+# What a job warns of: text, or a finding as the report has it (code, severity, message).
+JobWarning = str | dict[str, Any]
+
+
 class Base(DeclarativeBase):
     """The metadata that migrations are compared with."""
 
@@ -151,7 +155,7 @@ class JobRow(Base):
     resolved: Mapped[Json | None]  # with every default filled in
     result: Mapped[Json | None]
     error: Mapped[Json | None]  # code, message, stage, is_retryable, hint
-    warnings: Mapped[list[str]]
+    warnings: Mapped[list[JobWarning]] = mapped_column(JSON(none_as_null=True))
     meta: Mapped[Json] = mapped_column("metadata")
     attempt: Mapped[int] = mapped_column(Integer)
     max_attempts: Mapped[int] = mapped_column(Integer)

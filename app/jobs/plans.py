@@ -18,6 +18,7 @@ from app.contracts.errors import (
     UnavailableError,
 )
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
+from app.contracts.report import Finding
 from app.contracts.repositories import jobs
 from app.contracts.repositories.jobs import NewJob
 from app.contracts.spec import AccuracySelection
@@ -55,6 +56,9 @@ class Plan(BaseModel):
     criteria_agreement: dict[str, float]
     latency_trials: list[dict[str, float]]
     warnings: list[str]
+    findings: list[Finding] = Field(
+        default=[], description="What speaks against the data set; a job may stop for it."
+    )
 
 
 @router.post("/jobs:plan", openapi_extra=_BODY)

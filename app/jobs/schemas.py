@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.contracts.layers import LayerSummary, PlanSummary
+from app.contracts.report import Finding
 from app.contracts.spec import PruneConfig
 from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.contracts.webhook import WebhookSpec
@@ -112,7 +113,10 @@ class Job(BaseModel):
     resolved: dict[str, Any] | None = Field(description="With every default filled in.")
     result: dict[str, Any] | None
     error: dict[str, Any] | None = Field(description="code, message, stage, retryable, hint.")
-    warnings: list[str]
+    warnings: list[str] = Field(description="What the user should know, findings among it.")
+    findings: list[Finding] = Field(
+        description="What should not be missed, for programs: code, severity, message."
+    )
     metadata: Metadata
     webhook: Webhook | None
     created_at: datetime | None
@@ -148,7 +152,8 @@ def to_job(row: JobRow, standing: Standing | None = None) -> Job:
         resolved=row.resolved,
         result=row.result,
         error=row.error,
-        warnings=row.warnings,
+        warnings=[w if isinstance(w, str) else w["message"] for w in row.warnings],
+        findings=[Finding.model_validate(w) for w in row.warnings if isinstance(w, dict)],
         metadata=row.meta,
         webhook=_to_webhook(row),
         created_at=to_time(row.created_at),

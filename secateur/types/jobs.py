@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from secateur.types.base import FINAL_STATUSES, Answer, Failure
-from secateur.types.results import JobResult
+from secateur.types.results import Finding, JobResult
 
 
 class Progress(Answer):
@@ -44,6 +46,7 @@ class JobData(Answer):
     result: JobResult | None
     error: Failure | None
     warnings: list[str]
+    findings: list[Finding] = Field(default_factory=list)
     metadata: dict[str, str]
     webhook: Webhook | None
     created_at: datetime | None
@@ -102,3 +105,4 @@ class Plan(Answer):
     criteria_agreement: dict[str, float]
     latency_trials: list[dict[str, float]]
     warnings: list[str]
+    findings: list[Finding] = Field(default_factory=list)

@@ -75,6 +75,14 @@ class Equivalence(Answer):
     num_samples: int
 
 
+class Finding(Answer):
+    """What should not be missed: of severity `serious`, it makes the result doubtful."""
+
+    code: str
+    severity: Literal["serious", "notice"]
+    message: str
+
+
 class Baseline(Answer):
     """A network that had the same budget, to compare with."""
 

@@ -16,7 +16,7 @@ import httpx
 
 from app.cli.processes import QUICK_SECONDS
 from tests.chaos.processes import find_part, kill_tree, send
-from tests.fixtures.service import FINAL, Service, images, model_bytes, npz_bytes, serving
+from tests.fixtures.service import FINAL, Service, images, npz_bytes, serving, trained_model_bytes
 
 VICTIMS = ("job", "worker", "scheduler", "api", "redis", "all")
 ARTIFACTS = ("plan.json", "weights.safetensors", "model.onnx", "pruned.pt2")
@@ -108,7 +108,7 @@ class Experiment:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._killed_at: dict[str, float] = {}
-        model = service.upload("models", model_bytes(), name="small")
+        model = service.upload("models", trained_model_bytes(), name="small")
         x, y = images()
         dataset = service.upload("datasets", npz_bytes(x=x, y=y), filename="d.npz")
         assert (model["status"], dataset["status"]) == ("ready", "ready"), (model, dataset)

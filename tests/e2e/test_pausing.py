@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_service import artifact, images, model_bytes, npz_bytes
+from tests.e2e.test_service import artifact, images, npz_bytes, trained_model_bytes
 from tests.fixtures.service import Service, serving
 
 NUM_EPOCHS = 40
@@ -28,7 +28,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def body(service: Service) -> dict[str, Any]:
     x, y = images()
     return {
-        "model": service.upload("models", model_bytes())["id"],
+        "model": service.upload("models", trained_model_bytes())["id"],
         "dataset": service.upload("datasets", npz_bytes(x=x, y=y), filename="d.npz")["id"],
         "config": {
             "selection": {"mode": "budget", "macs": 0.5, "round_to": 1},

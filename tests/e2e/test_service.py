@@ -30,7 +30,6 @@ from tests.fixtures.service import (
     Service,
     artifact,
     images,
-    model_bytes,
     npz_bytes,
     serving,
     trained_model_bytes,
@@ -57,7 +56,7 @@ def folder_zip_bytes() -> bytes:
 
 @pytest.fixture(scope="module")
 def model(service: Service) -> str:
-    found = service.upload("models", model_bytes(), name="small")
+    found = service.upload("models", trained_model_bytes(), name="small")
     assert found["status"] == "ready", found
     return str(found["id"])
 
@@ -333,7 +332,7 @@ def test_weights_and_an_architectures_name_are_a_model(service: Service) -> None
 
 def test_one_request_carries_model_data_and_config(service: Service) -> None:
     files = {
-        "model": ("net.pt2", model_bytes()),
+        "model": ("net.pt2", trained_model_bytes()),
         "dataset": ("classes.zip", folder_zip_bytes()),
     }
     config = {
@@ -351,7 +350,7 @@ def test_one_request_carries_model_data_and_config(service: Service) -> None:
 
 def test_the_example_client_does_the_three_steps(service: Service, tmp_path: Path) -> None:
     x, y = images()
-    (tmp_path / "model.pt2").write_bytes(model_bytes())
+    (tmp_path / "model.pt2").write_bytes(trained_model_bytes())
     (tmp_path / "data.npz").write_bytes(npz_bytes(x=x, y=y))
     Image.fromarray(x[0]).save(tmp_path / "image.png")
     paths = [str(tmp_path / name) for name in ("model.pt2", "data.npz", "image.png")]
@@ -369,7 +368,7 @@ def test_the_example_client_does_the_three_steps(service: Service, tmp_path: Pat
 
 
 def test_garbage_is_refused_clearly_and_the_service_goes_on(service: Service, model: str) -> None:
-    good = model_bytes()
+    good = trained_model_bytes()
     assert service.client.post("/v1/models", content=b"\x80\x04pickle").status_code == 415
     rejected = service.upload("models", good[: len(good) // 2])
     assert (rejected["status"], rejected["error"]["code"]) == ("rejected", "model_rejected")
@@ -407,7 +406,7 @@ def test_intake_does_not_wait_behind_a_long_job_which_can_be_cancelled(
     service.wait(
         lambda: service.get(f"/v1/jobs/{job_id}"), lambda found: found["stage"] == "retrain"
     )
-    assert service.upload("models", model_bytes())["status"] == "ready"
+    assert service.upload("models", trained_model_bytes())["status"] == "ready"
     assert service.get(f"/v1/jobs/{job_id}")["status"] == "running"
     started = time.monotonic()
     assert service.client.post(f"/v1/jobs/{job_id}/cancel").json()["status"] == "cancelling"
@@ -428,7 +427,7 @@ def test_settings_alone_move_it_to_postgresql_a_redis_url_and_a_bucket(
         "SECATEUR_STORAGE__SECRET_ACCESS_KEY": "test",
     }
     with serving(tmp_path / "data", **settings) as ours:
-        model = ours.upload("models", model_bytes())
+        model = ours.upload("models", trained_model_bytes())
         assert model["status"] == "ready", model
         config = {"selection": {"mode": "ratio", "ratio": 0.5}}
         found = ours.wait_for_job(ours.post_job(model=model["id"], config=config))
@@ -449,7 +448,7 @@ def test_a_service_stopped_in_the_middle_goes_on_where_it_was(tmp_path: Path) ->
         "retrain": {"epochs": num_epochs, "batch_size": 8},
     }
     with serving(tmp_path / "data") as ours:
-        model = ours.upload("models", model_bytes(), name="small")["id"]
+        model = ours.upload("models", trained_model_bytes(), name="small")["id"]
         dataset = ours.upload("datasets", npz_bytes(x=x, y=y), filename="d.npz")["id"]
         body = {"model": model, "dataset": dataset, "config": config}
         undisturbed = ours.wait_for_job(ours.post_job(**body))

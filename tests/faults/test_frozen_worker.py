@@ -12,7 +12,7 @@ from tests.chaos.experiment import ARTIFACTS, CONFIG
 from tests.chaos.processes import Process, find_job, read_process, send
 from tests.faults.cluster import REAL, Cluster, running_cluster
 from tests.faults.parts import wait_for
-from tests.fixtures.service import images, model_bytes, npz_bytes
+from tests.fixtures.service import images, npz_bytes, trained_model_bytes
 
 REAL_JOB_SECONDS = 300
 
@@ -56,7 +56,7 @@ def hashes(cluster: Cluster, job_id: str) -> dict[str, str]:
 
 
 def test_a_frozen_worker_changes_nothing_when_it_wakes(cluster: Cluster) -> None:
-    model = cluster.upload_model(model_bytes())
+    model = cluster.upload_model(trained_model_bytes())
     x, y = images()
     response = cluster.client.post(
         "/v1/datasets", content=npz_bytes(x=x, y=y), params={"filename": "d.npz"}

@@ -58,7 +58,7 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
     part = part_that_needs_data(config) if data is None else None
     if part is not None:
         raise LocalError(f"{part[0][1:].replace('/', ' ')} {part[1]} needs --data")
-    if data is None and config.retrain.epochs > 0:
+    if data is None and config.retrain.epochs != 0:
         retrain = config.retrain.model_copy(update={"epochs": 0})
         config = config.model_copy(update={"retrain": retrain})
     if num_threads > 0:

@@ -83,7 +83,9 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
             help="How pixels become inputs: imagenet, unit, symmetric, from-data, or JSON.",
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Of retraining.")] = None,
+    epochs: Annotated[
+        str, typer.Option(help="Of retraining; a number, or auto (by the data).")
+    ] = "auto",
     compare: Annotated[  # noqa: FBT002  # a flag
         bool, typer.Option(help="Correlate all criteria with the exact loss.")
     ] = False,
@@ -128,7 +130,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     body: dict[str, Any] = {
         "criterion": {"kind": criterion, "compare": compare},
         "selection": selection,
-        "retrain": {} if epochs is None else {"epochs": epochs},
+        "retrain": {"epochs": "auto" if epochs == "auto" else _number("--epochs", epochs)},
         "baselines": baselines,
         "seed": seed,
     }

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from worker.pipeline.reporter import AnyMessage, Reporter
@@ -45,7 +46,8 @@ class ConsoleReporter(Reporter):
         elif isinstance(message, ProgressMessage):
             self._bar.update(self._task, completed=message.fraction, description=message.message)
         elif isinstance(message, Warned):
-            self._bar.console.print(f"[yellow]warning[/yellow] {message.message}")
+            colour = "bold red" if message.severity == "serious" else "yellow"
+            self._bar.console.print(f"[{colour}]warning[/{colour}] {escape(message.message)}")
         elif isinstance(message, Metric) and message.data.get("kind") == "epoch":
             self._bar.console.print(_epoch(message.data))
 

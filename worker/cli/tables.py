@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 Json = Mapping[str, Any]
@@ -82,6 +83,11 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
         console.print(f"  {part['op']}: {part['float64_max_relative_error']:.1e} relative")
     for name, rho in sorted(report["criteria_agreement"].items(), key=lambda item: -item[1]):
         console.print(f"Spearman's rho of {name} with the exact loss: {rho:+.3f}")
+    if report["kept"] is not None:
+        console.print(f"kept: {escape(report['kept']['reason'])}")
+    for finding in report["findings"]:
+        colour = "bold red" if finding["severity"] == "serious" else "yellow"
+        console.print(f"[{colour}]warning[/{colour}] {escape(finding['message'])}")
     for note in report["notes"]:
         console.print(f"[yellow]note[/yellow] {note}")
     console.print(f"results in {folder}")

@@ -9,7 +9,8 @@ EngineError
 ├── EquivalenceError          the compacted program differs from its masked twin
 ├── ExportError               an exported file does not compute what the program computes
 ├── DataError                 samples or labels do not fit the program or the objective
-│   └── DataTooLargeError     a data set past a limit (value and limit named)
+│   ├── DataTooLargeError     a data set past a limit (value and limit named)
+│   └── DataMismatchError     the network does not know these samples
 └── DivergenceError           the loss became NaN or infinite while training
 """
 
@@ -52,6 +53,10 @@ class DataError(EngineError):
 
 class DataTooLargeError(DataError):
     """The data set, or what reading it would take, is past a limit."""
+
+
+class DataMismatchError(DataError):
+    """The dense network's answers show that the samples are not what it was trained on."""
 
 
 class DivergenceError(EngineError):

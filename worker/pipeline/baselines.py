@@ -42,7 +42,10 @@ def train_baselines(inputs: Inputs, plan: Plan) -> tuple[Baseline, ...]:
     other = at_random(inputs, plan, seed)
     runs: tuple[tuple[Literal["random", "scratch"], Callable[[], Start]], ...] = (
         ("random", lambda: replace(start_of(inputs, other), label="random")),
-        ("scratch", lambda: Start(plan, _reset(inputs, plan, seed), None, "scratch")),
+        (
+            "scratch",
+            lambda: Start(plan, _reset(inputs, plan, seed), None, "scratch", is_reset=True),
+        ),
     )
     found = []
     for number, (kind, start) in enumerate(runs):

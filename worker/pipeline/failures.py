@@ -16,6 +16,7 @@ _CODES: dict[type[BaseException], FailureCode] = {
     errors.EquivalenceError: FailureCode.EQUIVALENCE_FAILED,
     errors.ExportError: FailureCode.EXPORT_FAILED,
     errors.DataTooLargeError: FailureCode.TOO_LARGE,
+    errors.DataMismatchError: FailureCode.DATA_DOES_NOT_FIT,
     errors.DataError: FailureCode.DATA_ERROR,
     errors.DivergenceError: FailureCode.NAN_LOSS,
     MemoryError: FailureCode.OUT_OF_MEMORY,

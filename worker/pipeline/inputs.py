@@ -21,6 +21,7 @@ from worker.engine.retrain import (
     TrainingData,
     evaluate,
     recalibrate,
+    spread,
 )
 from worker.engine.retrain.evaluate import primary_metric
 from worker.engine.retrain.outputs import score_outputs
@@ -32,8 +33,8 @@ from worker.pipeline.options import objective_kind, retrain_options
 from worker.pipeline.reporter import Reporter
 from worker.protocol import JobRequest
 
+NUM_RECALIBRATION_SAMPLES = 2048
 _NUM_CHECKED = 8  # samples of each kind that the certificate compares
-_NUM_RECALIBRATION_SAMPLES = 2048
 _RECALIBRATION_BATCH = 256
 
 
@@ -77,7 +78,8 @@ class Inputs:
         """Return the samples that criteria look at, if there are any."""
         if self.dataset is None:
             return None
-        chosen = self.dataset.indices(Split.TRAIN)[: self.request.config.criterion.num_samples]
+        num_samples = self.request.config.criterion.num_samples
+        chosen = spread(self.dataset.indices(Split.TRAIN), num_samples)
         x, y = self.dataset.batch(chosen)
         # Criteria know the loss of classes; with other labels they measure the outputs' change.
         return (CalibrationBatch((x,), y if self.dataset.labels_kind == "classes" else None),)
@@ -86,7 +88,7 @@ class Inputs:
         """Return the program with BatchNorm statistics of the training samples."""
         if self.dataset is None:
             return program
-        chosen = self.dataset.indices(Split.TRAIN)[:_NUM_RECALIBRATION_SAMPLES]
+        chosen = spread(self.dataset.indices(Split.TRAIN), NUM_RECALIBRATION_SAMPLES)
         parts = torch.split(chosen, _RECALIBRATION_BATCH)
         dataset = self.dataset
         return recalibrate(program, (dataset.batch(part)[0] for part in parts))
@@ -127,10 +129,12 @@ class Inputs:
         )
 
     def score(self, program: Program, split: Split, limit: int | None = None) -> Metrics | None:
-        """Return how good a program is on (the first samples of) a split; None without any."""
+        """Return how good a program is on a split, or some of its samples; None without any."""
         if self.dataset is None:
             return None
-        indices = self.dataset.indices(split)[:limit]
+        indices = self.dataset.indices(split)
+        if limit is not None:
+            indices = spread(indices, limit)
         if len(indices) == 0:
             return None
         kind = self.dataset.labels_kind
@@ -169,7 +173,7 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
     program = read_model(request)
     analysis = analyse(program)
     if request.dataset_path is None or request.dataset_format is None:
-        if request.config.retrain.epochs > 0:
+        if request.config.retrain.epochs != 0:
             reporter.warn("no data set was given: the pruned network is not retrained")
         return Inputs(request, reporter, program, analysis, None)
     image_shape = program.inputs[0].shape[1:]

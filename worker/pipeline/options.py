@@ -28,6 +28,7 @@ from worker.engine.selection import (
 
 # A stand-in until a learning rate is found; the range test never looks at it.
 _UNKNOWN_RATE = 0.04
+_UNKNOWN_EPOCHS = 1  # until they are decided
 _BY_LABELS: dict[LabelKind, ObjectiveKind] = {
     "classes": "mixed",
     "binary": "bce",
@@ -95,7 +96,7 @@ def retrain_options(
     """
     optimizer, augment = spec.optimizer, spec.augment
     return RetrainOptions(
-        epochs=spec.epochs,
+        epochs=spec.epochs if spec.epochs != "auto" else _UNKNOWN_EPOCHS,
         batch_size=spec.batch_size,
         objective=ObjectiveOptions(
             kind=objective_kind(spec, labels),

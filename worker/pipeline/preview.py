@@ -9,6 +9,7 @@ from worker.pipeline.describe import group_reports, verdict
 from worker.pipeline.inputs import open_inputs
 from worker.pipeline.planning import Planner
 from worker.pipeline.reporter import Reporter
+from worker.pipeline.sanity import check_sanity
 from worker.pipeline.scoring import measure_saliency
 from worker.protocol import JobRequest, Succeeded
 
@@ -21,6 +22,7 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
     """
     reporter.begin(Stage.INTAKE)
     inputs = open_inputs(request, reporter)
+    check_sanity(inputs, may_stop=False)
     reporter.begin(Stage.SALIENCY)
     scores = measure_saliency(inputs)
     reporter.begin(Stage.SELECT)
@@ -50,6 +52,7 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
         "latency_trials": [
             {"asked": asked, "measured": measured} for asked, measured in choice.latency_trials
         ],
-        "warnings": reporter.warnings,
+        "warnings": [*reporter.warnings, *(finding.message for finding in reporter.findings)],
+        "findings": [finding.model_dump(mode="json") for finding in reporter.findings],
     }
     return Succeeded(result=result, report=verdict(inputs.program, inputs.analysis))

@@ -14,6 +14,7 @@ from worker.pipeline.inputs import Inputs, open_inputs
 from worker.pipeline.package import export_and_package
 from worker.pipeline.report import Results
 from worker.pipeline.reporter import Reporter
+from worker.pipeline.sanity import check_sanity
 from worker.pipeline.scoring import measure_saliency
 from worker.pipeline.training import Trained, start_of, train
 from worker.protocol import JobRequest, Succeeded
@@ -40,11 +41,13 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
     """Prune a model, retrain it, prove it and package it.
 
     Raises:
+        DataMismatchError: The dense network does not know the samples.
         EngineError: One of the engine's; `failures` turns it into the job's last message.
     """
     reporter.expect(request.config)
     reporter.begin(Stage.INTAKE)
     inputs = open_inputs(request, reporter)
+    check_sanity(inputs)
     reporter.begin(Stage.SALIENCY)
     scores = measure_saliency(inputs)
     reporter.begin(Stage.SELECT)
@@ -57,6 +60,8 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
     before = None if choice.cuts is not None else _look(inputs, choice.plan)
     reporter.begin(Stage.RETRAIN)
     trained, baselines = _retrain(inputs, choice)
+    if trained.kept.finding is not None:
+        reporter.find(trained.kept.finding)
     if trained.plan != choice.plan:  # an iterative schedule has cut more on the way
         reporter.planned(plan_summary(inputs.analysis, trained.plan, scores.criterion))
     reporter.begin(Stage.VERIFY)

@@ -89,8 +89,11 @@ def make_report(
         cuts=trained.cuts,
         learning_rate=trained.learning_rate,
         range_test=range_test_report(trained.range_test),
+        epochs=trained.epochs,
         history=tuple(epoch_report(record) for record in trained.history),
+        kept=trained.kept.report(),
         baselines=baselines,
+        findings=tuple(inputs.reporter.findings),
         notes=(*notes, *more),
         stage_seconds=dict(inputs.reporter.stage_seconds),
         device=inputs.request.device,
@@ -162,6 +165,9 @@ def summary(report: Report) -> dict[str, Any]:
             {"kind": b.kind, "metrics": [m.model_dump(mode="json") for m in b.metrics]}
             for b in report.baselines
         ],
+        "epochs": report.epochs.model_dump(mode="json") if report.epochs else None,
+        "kept": report.kept.model_dump(mode="json") if report.kept else None,
+        "findings": [finding.model_dump(mode="json") for finding in report.findings],
         "notes": list(report.notes),
     }
 

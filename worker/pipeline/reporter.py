@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from app.contracts.job import Stage
 from app.contracts.layers import PlanSummary
+from app.contracts.report import Finding
 from app.contracts.spec import AccuracySelection, PruneConfig
 from worker.pipeline.stopping import StopRequest
 from worker.protocol import (
@@ -54,6 +55,7 @@ class Reporter:
     stop: StopRequest = field(default_factory=StopRequest)
     stage_seconds: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     stage: Stage | None = None
     spans: Mapping[Stage, tuple[float, float]] = field(default_factory=lambda: _SPANS)
     _stage_started: float = 0.0
@@ -131,6 +133,11 @@ class Reporter:
         """Tell the user something that does not end the job."""
         self.warnings.append(message)
         self.send(Warned(message=message))
+
+    def find(self, finding: Finding) -> None:
+        """Tell the user, and the programs that read on, something that should not be missed."""
+        self.findings.append(finding)
+        self.send(Warned(**finding.model_dump()))
 
     def succeed(self, message: Succeeded) -> None:
         """Say that the job is done."""

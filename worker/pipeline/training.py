@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from app.contracts.report import CutReport
+from app.contracts.report import CutReport, EpochsReport
 from app.contracts.spec import IterativeSchedule
 from worker.engine.errors import DataError
 from worker.engine.plan import Plan
@@ -23,6 +23,7 @@ from worker.engine.ramp import RampedCuts
 from worker.engine.retrain import (
     EpochRecord,
     Hooks,
+    Metrics,
     Phase,
     RetrainOptions,
     RetrainState,
@@ -32,14 +33,18 @@ from worker.engine.retrain import (
     retrain,
     save_state,
 )
+from worker.engine.retrain.pace import seconds_per_step
 from worker.engine.retrain.range_test import RangeTest, find_learning_rate
 from worker.engine.surgery import compact, keep_masks, mask_program
 from worker.engine.whole_file import whole_file
 from worker.pipeline.data import Split
 from worker.pipeline.describe import epoch_report
-from worker.pipeline.inputs import Inputs
+from worker.pipeline.epochs import Epochs, decide_epochs
+from worker.pipeline.inputs import NUM_RECALIBRATION_SAMPLES, Inputs
+from worker.pipeline.keep import Candidate, Kept, keep_best
 
 _RANGE_TEST = "range_test.json"
+_FEW_STEPS = 100  # an epoch, with which running statistics lag behind the weights
 
 
 @dataclass(frozen=True)
@@ -47,20 +52,27 @@ class Trained:
     """A pruned network, trained.
 
     Attributes:
-        program: Compacted.
+        kept: The best of what it was on the way.
         plan: What it keeps of the dense network: with an iterative schedule, after the last cut.
         history: One record an epoch.
         learning_rate: The peak of the schedule; None without training.
         range_test: How it was found, if it was not given.
         cuts: When an iterative schedule cut, and what each cut left.
+        epochs: How many were to be trained, and why; None without training.
     """
 
-    program: Program
+    kept: Kept
     plan: Plan
     history: tuple[EpochRecord, ...] = ()
     learning_rate: float | None = None
     range_test: RangeTest | None = None
     cuts: tuple[CutReport, ...] = ()
+    epochs: EpochsReport | None = None
+
+    @property
+    def program(self) -> Program:
+        """The network that is kept, compacted."""
+        return self.kept.chosen.program
 
 
 @dataclass(frozen=True)
@@ -72,12 +84,14 @@ class Start:
         twin: The masked twin, recalibrated.
         cuts: What an iterative schedule does on the way.
         label: Tells runs of one plan apart, such as a baseline's.
+        is_reset: Whether the twin has new weights, so that the dense network's are no candidate.
     """
 
     plan: Plan
     twin: Program
     cuts: RampedCuts | None = None
     label: str = ""
+    is_reset: bool = False
 
 
 def start_of(inputs: Inputs, plan: Plan, cuts: RampedCuts | None = None) -> Start:
@@ -88,13 +102,15 @@ def start_of(inputs: Inputs, plan: Plan, cuts: RampedCuts | None = None) -> Star
 def train(inputs: Inputs, start: Start) -> Trained:
     """Train the network of a plan from the newest checkpoint of this very run, or from the start.
 
+    What is kept is the best on the validation samples: pruned, recalibrated or of some epoch.
+
     Raises:
         DataError: The data set has no training samples, or does not fit the objective.
         DivergenceError: The loss is not finite, at a tenth of the learning rate too.
     """
     config, program, analysis = inputs.request.config.retrain, inputs.program, inputs.analysis
     if inputs.objective is None:
-        return Trained(compact(start.twin, analysis, start.plan), start.plan)
+        return Trained(keep_best(_untrained(inputs, start, start.plan), 0), start.plan)
     data, device = inputs.training_data(), inputs.request.device
     if device != "cpu":
         data = replace(data, source=_OnDevice(data.source, torch.device(device)))
@@ -102,7 +118,8 @@ def train(inputs: Inputs, start: Start) -> Trained:
     folder = inputs.request.checkpoint_dir / _key(inputs, start)
     folder.mkdir(parents=True, exist_ok=True)
     teacher = program.to(device)
-    options, found = _with_learning_rate(inputs, phase, data, teacher, folder)
+    options, epochs = _with_epochs(inputs, phase, data, teacher)
+    options, found = _with_learning_rate(inputs, phase, data, options, teacher, folder)
     with inputs.reporter.stop.deferred():
         result = retrain(
             phase.program,
@@ -112,6 +129,7 @@ def train(inputs: Inputs, start: Start) -> Trained:
             masks=phase.masks,
             cuts=start.cuts,
             note=phase.note,
+            start=_start_metrics(inputs, start, found),
             hooks=_hooks(inputs, options, folder),
             resume=_resume(folder),
         )
@@ -120,8 +138,32 @@ def train(inputs: Inputs, start: Start) -> Trained:
     if config.mode == "masked":
         trained = compact(trained, analysis, plan)
     rate = options.optimizer.learning_rate * 0.1**result.num_restarts
+    best = _settled(inputs, Candidate("epoch", trained, None, result.kept_epoch))
+    kept = keep_best((*_untrained(inputs, start, plan), best), len(result.history))
     cuts = _cut_reports(start.cuts, result.num_steps)
-    return Trained(_settled(inputs, trained), plan, result.history, rate, found, cuts)
+    return Trained(kept, plan, result.history, rate, found, cuts, epochs.report(config.epochs))
+
+
+def _start_metrics(inputs: Inputs, start: Start, found: RangeTest | None) -> Metrics | None:
+    """Return what the first epoch is compared with: nothing, where a user gave the rate."""
+    if found is None or start.cuts is not None:
+        return None
+    return inputs.score(compact(start.twin, inputs.analysis, start.plan), Split.VALIDATION)
+
+
+def _untrained(inputs: Inputs, start: Start, plan: Plan) -> tuple[Candidate, ...]:
+    """Return the networks that a plan leaves without training."""
+    analysis = inputs.analysis
+    pruned = compact(inputs.program, analysis, plan)
+    recalibrated = (
+        inputs.recalibrated(pruned)
+        if start.cuts is not None
+        else compact(start.twin, analysis, plan)
+    )
+    last = Candidate("recalibrated", recalibrated, inputs.score(recalibrated, Split.VALIDATION))
+    if start.is_reset:
+        return (last,)
+    return Candidate("pruned", pruned, inputs.score(pruned, Split.VALIDATION)), last
 
 
 def ramp_of(inputs: Inputs) -> IterativeSchedule | None:
@@ -138,11 +180,34 @@ def _phase(inputs: Inputs, start: Start) -> Phase:
     return Phase(compact(start.twin, inputs.analysis, start.plan).to(device), {}, note)
 
 
-def _with_learning_rate(
-    inputs: Inputs, phase: Phase, data: TrainingData, teacher: Program, folder: Path
+def _with_epochs(
+    inputs: Inputs, phase: Phase, data: TrainingData, teacher: Program
+) -> tuple[RetrainOptions, Epochs]:
+    """Return options with a number of epochs: the one given, or one that suits data and time."""
+    options = inputs.retrain_options()
+    request = inputs.request
+    num_steps = len(data.train) // min(options.batch_size, len(data.train))
+    settling = NUM_RECALIBRATION_SAMPLES if num_steps < _FEW_STEPS else 0
+    options = replace(options, num_settling_samples=settling)
+    epochs = decide_epochs(
+        request.config,
+        num_steps,
+        request.time_limit_seconds,
+        lambda: seconds_per_step(phase.program, data, options, teacher, phase.masks),
+        request.checkpoint_dir / f"epochs-{_job_key(inputs)}.json",
+    )
+    return replace(options, epochs=epochs.num), epochs
+
+
+def _with_learning_rate(  # what a training run needs
+    inputs: Inputs,
+    phase: Phase,
+    data: TrainingData,
+    options: RetrainOptions,
+    teacher: Program,
+    folder: Path,
 ) -> tuple[RetrainOptions, RangeTest | None]:
     """Return options with a learning rate: the one given, or one that a range test finds."""
-    options = inputs.retrain_options()
     if inputs.request.config.retrain.optimizer.learning_rate is not None:
         return options, None
     path = folder / _RANGE_TEST
@@ -196,18 +261,20 @@ def _cut_reports(cuts: RampedCuts | None, num_steps: int) -> tuple[CutReport, ..
     return tuple(CutReport(step=step, target=target) for step, target in pairs)
 
 
-def _settled(inputs: Inputs, program: Program) -> Program:
-    """Return the network with recalibrated statistics, if the validation loss is lower with them.
+def _settled(inputs: Inputs, candidate: Candidate) -> Candidate:
+    """Return the network with recalibrated statistics, if it is better on the validation samples.
 
     Running averages lag behind the last steps and have seen augmented images; the plain average
     over training images is usually, and not always, better.
     """
-    before = inputs.score(program, Split.VALIDATION)
-    if before is None:
-        return program
+    program = candidate.program
+    before = replace(candidate, metrics=inputs.score(program, Split.VALIDATION))
+    if before.metrics is None:
+        return before
     recalibrated = inputs.recalibrated(program)
     after = inputs.score(recalibrated, Split.VALIDATION)
-    return recalibrated if after is not None and after.loss < before.loss else program
+    found = replace(candidate, program=recalibrated, metrics=after)
+    return found if found.rank > before.rank else before
 
 
 @dataclass(frozen=True)
@@ -229,15 +296,27 @@ class _OnDevice:
 
 def _key(inputs: Inputs, start: Start) -> str:
     """Name what a checkpoint belongs to: config, model, data, plan, later cuts and label."""
+    return _hash(
+        [
+            *_job_parts(inputs),
+            start.plan.to_json(),
+            # Two goals may begin with one plan.
+            start.cuts.targets() if start.cuts is not None else (),
+            start.label,
+        ]
+    )
+
+
+def _job_key(inputs: Inputs) -> str:
+    return _hash(_job_parts(inputs))
+
+
+def _job_parts(inputs: Inputs) -> list[object]:
     request = inputs.request
-    parts = [
-        request.config.model_dump_json(),
-        request.model_sha256,
-        request.dataset_sha256,
-        start.plan.to_json(),
-        start.cuts.targets() if start.cuts is not None else (),  # two goals may begin with one plan
-        start.label,
-    ]
+    return [request.config.model_dump_json(), request.model_sha256, request.dataset_sha256]
+
+
+def _hash(parts: list[object]) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

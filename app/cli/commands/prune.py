@@ -3,11 +3,19 @@
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from app.cli.client import AsJson, DataOrFile, Key, ModelOrFile, Url, fail_usage, reporting, service
 from app.cli.config import make_config, selection_of
 from app.cli.inputs import dataset_id, model_id, parse_json, parse_preprocess
-from app.cli.output import console, plan_table, print_json, result_table
+from app.cli.output import (
+    console,
+    plan_table,
+    print_findings,
+    print_json,
+    result_table,
+    warning_word,
+)
 from app.cli.progress import follow
 
 app = typer.Typer(add_completion=False)
@@ -51,7 +59,10 @@ def prune_command(  # noqa: PLR0913  # the command's options
         str | None, typer.Option(help="A number, or auto.", rich_help_panel=_TRAINING)
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Of retraining.", rich_help_panel=_TRAINING)
+        str | None,
+        typer.Option(
+            help="Of retraining; a number, or auto (by the data).", rich_help_panel=_TRAINING
+        ),
     ] = None,
     config: Annotated[
         dict[str, Any] | None,
@@ -97,8 +108,8 @@ def prune_command(  # noqa: PLR0913  # the command's options
     given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})
     given |= {
         "criterion.kind": criterion,
-        "selection.round_to": _round_to(round_to),
-        "retrain.epochs": epochs,
+        "selection.round_to": _number_or_word(round_to),
+        "retrain.epochs": _number_or_word(epochs),
     }
     body = make_config(config, given, settings or [])
     how = None if preprocess is None else parse_preprocess(preprocess)
@@ -110,6 +121,9 @@ def prune_command(  # noqa: PLR0913  # the command's options
                 print_json(found)
             else:
                 console().print(plan_table(found))
+                for finding in found.findings:
+                    text = f"{warning_word(finding.severity)} {escape(finding.message)}"
+                    console(is_result=False).print(text)
             return
         job = client.prune(*inputs, body)
         if not as_json:
@@ -121,9 +135,10 @@ def prune_command(  # noqa: PLR0913  # the command's options
                 job = follow(client, job)
             if job.result is not None:
                 console(is_result=False).print(result_table(job.result))
+                print_findings(job)
         if as_json:
             print_json(job)
 
 
-def _round_to(text: str | None) -> int | str | None:
+def _number_or_word(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdecimal() else text

@@ -3,7 +3,7 @@
 import typer
 
 from app.cli.client import AsJson, JobId, Key, Url, reporting, resolve_job, service
-from app.cli.output import console, print_json, result_table
+from app.cli.output import console, print_findings, print_json, result_table
 from app.cli.progress import follow
 
 app = typer.Typer(add_completion=False)
@@ -25,5 +25,6 @@ def watch_command(
         print_json(job)
     elif job.result is not None:
         console().print(result_table(job.result))
+        print_findings(job)
         for note in job.result.summary.notes:
             typer.echo(f"note: {note}")

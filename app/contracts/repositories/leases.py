@@ -21,7 +21,7 @@ from app.contracts.repositories.jobs import (
 )
 from app.contracts.repositories.line import Allowance, next_in_line
 from app.contracts.repositories.outcomes import Outcome, store_intake, store_pruned
-from app.contracts.tables import JobRow
+from app.contracts.tables import JobRow, JobWarning
 
 BACK_OFF_SECONDS = 2.0
 _MAX_BACK_OFF_SECONDS = 300.0
@@ -101,7 +101,7 @@ def record(
     *,
     stage: Stage | None = None,
     progress: dict[str, Any] | None = None,
-    warnings: Sequence[str] = (),
+    warnings: Sequence[JobWarning] = (),
 ) -> bool:
     """Write what the process reported; False if the claim is stale."""
     job = _held(session, held)
@@ -111,8 +111,10 @@ def record(
         job.stage = stage
     if progress is not None:
         job.progress = progress
-    if warnings:
-        job.warnings = list(dict.fromkeys([*job.warnings, *warnings]))
+    # An attempt that goes on after another says again what that one said.
+    news = [warning for warning in warnings if warning not in job.warnings]
+    if news:
+        job.warnings = [*job.warnings, *news]
     add_events(session, job, events)
     return True
 

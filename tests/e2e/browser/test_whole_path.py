@@ -18,7 +18,6 @@ from tests.fixtures.browser import Tab
 from tests.fixtures.service import (
     Service,
     images,
-    model_bytes,
     npz_bytes,
     serving,
     trained_model_bytes,
@@ -46,7 +45,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     x, y = images()
     (folder / "small.pt2").write_bytes(trained_model_bytes())
     (folder / "quadrants.npz").write_bytes(npz_bytes(x=x, y=y))
-    (folder / "garbage.pt2").write_bytes(model_bytes()[:5000])
+    (folder / "garbage.pt2").write_bytes(trained_model_bytes()[:5000])
     Image.fromarray(x[0]).save(folder / "image.png")
     return folder
 

@@ -4,7 +4,7 @@ Called by the pipeline's retrain stage. Nothing here knows of plans or groups: m
 """
 
 from worker.engine.retrain.batch_norm import recalibrate
-from worker.engine.retrain.data import SampleSource, TensorSource, TrainingData, iterate
+from worker.engine.retrain.data import SampleSource, TensorSource, TrainingData, iterate, spread
 from worker.engine.retrain.evaluate import LOWER_IS_BETTER, Metrics, Reference, evaluate
 from worker.engine.retrain.loop import RetrainResult, retrain
 from worker.engine.retrain.options import (
@@ -42,4 +42,5 @@ __all__ = [
     "recalibrate",
     "retrain",
     "save_state",
+    "spread",
 ]

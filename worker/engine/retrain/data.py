@@ -63,6 +63,13 @@ class TrainingData:
     labels: LabelKind = "classes"
 
 
+def spread(indices: Tensor, most: int) -> Tensor:
+    """Return at most so many of the indices, evenly spread: files are often sorted by class."""
+    if len(indices) <= most:
+        return indices
+    return indices[torch.arange(most) * len(indices) // most]
+
+
 def iterate(
     source: SampleSource, indices: Tensor, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -19,7 +19,7 @@ from worker.engine.errors import DataError, DivergenceError
 from worker.engine.program.program import Program
 from worker.engine.retrain.augment import Augmentation
 from worker.engine.retrain.batch_norm import recalibrate, statistics
-from worker.engine.retrain.data import TrainingData, read_ahead
+from worker.engine.retrain.data import TrainingData, read_ahead, spread
 from worker.engine.retrain.evaluate import Metrics, Reference, evaluate
 from worker.engine.retrain.options import Hooks, RetrainOptions
 from worker.engine.retrain.phases import Cuts, Phase
@@ -113,7 +113,7 @@ def retrain(  # noqa: PLR0913  # what decides the result
 class _Run:
     """One training run, and the counters that change in it."""
 
-    def __init__(  # what stays the same over its steps
+    def __init__(  # noqa: PLR0913, PLR0917  # what stays the same over its steps
         self,
         phase: Phase,
         data: TrainingData,
@@ -275,7 +275,8 @@ class _Run:
         """Return the network with statistics measured anew, if the options ask for it."""
         if not self.options.num_settling_samples or not statistics(program):
             return program
-        parts = self.data.train[: self.options.num_settling_samples].split(_SETTLING_BATCH)
+        chosen = spread(self.data.train, self.options.num_settling_samples)
+        parts = chosen.split(_SETTLING_BATCH)
         return recalibrate(program, (self.data.source.batch(part)[0] for part in parts))
 
     def _has_collapsed(self, metrics: Metrics) -> bool:

@@ -3,6 +3,10 @@
 Smith 2017, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186. The rate
 climbs exponentially over a short run on training batches; the loss falls, stays, and then blows up.
 The peak of a schedule belongs a safe step below the rate at which it begins to rise.
+
+A short training has no time to repair what a high rate does to a trained network, and 80 steps at
+ever higher rates do not show it: the range ends the earlier, the fewer steps there will be.
+Measured on ResNet-20 at half of its MACs: in 10 steps, a peak of 0.02 left 90 % and 0.1 78 %.
 """
 
 import math
@@ -21,6 +25,9 @@ from worker.engine.retrain.teacher import Teacher
 from worker.engine.retrain.trainer import Lesson, Trainer, make_lesson, resolve_precision
 
 NUM_STEPS = 80
+_LEAST_STEPS = 20  # fewer climb too steeply to show anything
+_WHOLE_RANGE = 5000  # steps of training that may have every rate of the range
+_LEAST_SHARE = 0.02  # of the highest rate, however few the steps
 _RANGES: Mapping[OptimizerKind, tuple[float, float]] = {"sgd": (1e-3, 1.0), "adamw": (1e-5, 0.1)}
 _SMOOTHING = 0.9
 _BLOWN_UP = 3.0  # times the least loss
@@ -65,6 +72,7 @@ def find_learning_rate(
         taught = Teacher(teacher, data.source, data.train)
     lesson = make_lesson(program, taught, options)
     low, high = _RANGES[options.optimizer.kind]
+    high *= min(1.0, _BACK_OFF * _share(data, options))
     curve = _climb(program, data, options, lesson, masks or {}, (low, high))
     for _ in range(_MAX_LOWERINGS):
         if curve[_edge(curve)][0] / _BACK_OFF >= low:
@@ -90,19 +98,23 @@ def _climb(  # what a training run needs, and the range
     generator = torch.Generator().manual_seed(options.seed)
     curve: list[tuple[float, float]] = []
     average = 0.0
+    num_steps = _num_steps(data, options)
+    smoothing = _SMOOTHING ** (NUM_STEPS / num_steps)
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
-        batches = read_ahead(data.source, _chunks(data.train, options.batch_size, generator))
+        batches = read_ahead(
+            data.source, _chunks(data.train, options.batch_size, num_steps, generator)
+        )
         for step, (x, labels) in enumerate(batches):
-            rate = low * (high / low) ** (step / (NUM_STEPS - 1))
+            rate = low * (high / low) ** (step / (num_steps - 1))
             try:
                 loss = trainer.step(augment(x, generator), labels, rate, step)
             except DivergenceError:
                 if step == 0:
                     raise
                 break
-            average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
-            smoothed = average / (1 - _SMOOTHING ** (step + 1))
+            average = smoothing * average + (1 - smoothing) * loss
+            smoothed = average / (1 - smoothing ** (step + 1))
             curve.append((rate, smoothed))
             if smoothed > _BLOWN_UP * min(value for _, value in curve):
                 break
@@ -126,11 +138,27 @@ def _edge(curve: list[tuple[float, float]]) -> int:
     return edge
 
 
-def _chunks(train: Tensor, batch_size: int, generator: torch.Generator) -> list[Tensor]:
+def _training_steps(data: TrainingData, options: RetrainOptions) -> int:
+    return len(data.train) // min(options.batch_size, len(data.train)) * options.epochs
+
+
+def _num_steps(data: TrainingData, options: RetrainOptions) -> int:
+    """Return how many steps the test takes: no more than the training, if that is short."""
+    return min(NUM_STEPS, max(_LEAST_STEPS, _training_steps(data, options)))
+
+
+def _share(data: TrainingData, options: RetrainOptions) -> float:
+    """Return the share of the highest rate that a training of so many steps may have."""
+    return min(1.0, max(_LEAST_SHARE, _training_steps(data, options) / _WHOLE_RANGE))
+
+
+def _chunks(
+    train: Tensor, batch_size: int, num_steps: int, generator: torch.Generator
+) -> list[Tensor]:
     """Return batches for every step, over and over the samples if they are few."""
     size = min(batch_size, len(train))
     chunks: list[Tensor] = []
-    while len(chunks) < NUM_STEPS:
+    while len(chunks) < num_steps:
         order = train[torch.randperm(len(train), generator=generator)]
         chunks += [chunk for chunk in order.split(size) if len(chunk) == size]
-    return chunks[:NUM_STEPS]
+    return chunks[:num_steps]

@@ -5,7 +5,7 @@ from torch import Tensor, fx
 
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
-from worker.engine.retrain.data import SampleSource
+from worker.engine.retrain.data import SampleSource, spread
 from worker.engine.retrain.outputs import float_outputs
 
 NUM_SCALED = 512  # samples on which the outputs' variances are measured
@@ -23,10 +23,10 @@ class Teacher:
     """
 
     def __init__(self, program: Program, source: SampleSource, indices: Tensor) -> None:
-        """Measure the outputs' variances on the first of the samples ``indices``."""
+        """Measure the outputs' variances on some of the samples ``indices``."""
         self.program = program
         self._module = ProgramModule(program.map_tensors(_lay_out), copy=False).eval()
-        self.scales = self._measure(source, indices[:NUM_SCALED])
+        self.scales = self._measure(source, spread(indices, NUM_SCALED))
 
     def answer(
         self, x: Tensor, kept: tuple[fx.Node, ...] = ()

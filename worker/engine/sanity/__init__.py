@@ -3,8 +3,19 @@
 Called by the pipeline before anything is pruned. Nothing here decides: it measures.
 """
 
+from worker.engine.sanity.interval import mean_interval, share_interval
 from worker.engine.sanity.look import Look, look
 from worker.engine.sanity.order import Order, find_order
-from worker.engine.sanity.statistics import NormShift, first_norms
+from worker.engine.sanity.statistics import NormShift, distance, worst
 
-__all__ = ["Look", "NormShift", "Order", "find_order", "first_norms", "look"]
+__all__ = [
+    "Look",
+    "NormShift",
+    "Order",
+    "distance",
+    "find_order",
+    "look",
+    "mean_interval",
+    "share_interval",
+    "worst",
+]

@@ -1,5 +1,6 @@
-"""One pass of a network over samples: its scores, its answers, and what its first layers are fed."""
+"""One pass of a network over samples: its scores, its answers, and what its layers are fed."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -34,6 +35,7 @@ class Look:
         errors: Mean absolute error of each sample and of the best constant answer, where labels
             are numbers: (N,) both.
         norms: The first BatchNorm layers.
+        fed: Least and largest value, mean and standard deviation of what the network is fed.
     """
 
     metrics: Metrics | None
@@ -44,6 +46,7 @@ class Look:
     labels: Tensor | None
     errors: tuple[Tensor, Tensor] | None
     norms: tuple[NormShift, ...]
+    fed: tuple[float, float, float, float]
 
     @property
     def values(self) -> Mapping[str, float]:
@@ -85,9 +88,19 @@ class _Seen:
         self._answers: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._outputs: list[Tensor] = []
+        self._fed: list[tuple[float, float, float, float]] = []
 
     def add(self, outputs: list[Tensor], x: Tensor, y: Tensor | None, part: Tensor) -> None:
         self._num_samples += len(part)
+        values = x.double()
+        self._fed.append(
+            (
+                float(values.min()),
+                float(values.max()),
+                float(values.mean()) * len(part),
+                float(values.square().mean()) * len(part),
+            )
+        )
         finite = [output.isfinite().flatten(1).all(1) for output in outputs if output.dim()]
         if finite:
             self._num_not_finite += int((~torch.stack(finite).all(0)).sum())
@@ -116,7 +129,14 @@ class _Seen:
             labels=torch.cat(self._labels) if answers is not None else None,
             errors=self._errors() if is_numbers else None,
             norms=norms,
+            fed=self._bounds(),
         )
+
+    def _bounds(self) -> tuple[float, float, float, float]:
+        least, most, sums, squares = zip(*self._fed, strict=True)
+        mean = sum(sums) / self._num_samples
+        variance = sum(squares) / self._num_samples - mean**2
+        return min(least), max(most), mean, math.sqrt(max(0.0, variance))
 
     def _bound(self, outputs: list[Tensor]) -> None:
         least = [output.amin(0) for output in outputs]

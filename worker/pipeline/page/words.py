@@ -50,6 +50,10 @@ def asked(report: Report) -> list[tuple[str, str]]:
     if schedule.get("kind") == "iterative":
         found.append(("When", f"in {schedule['rounds']} cuts while training goes on"))
     found.append(("Retraining", _retraining(report)))
+    if report.epochs is not None and report.epochs.asked == "auto":
+        found.append(("How long", report.epochs.reason))
+    if report.kept is not None:
+        found.append(("Kept", report.kept.reason))
     return found
 
 

@@ -8,6 +8,7 @@ import { h, fill, refill } from "../dom.js";
 import { follow } from "../events.js";
 import { duration, moment, words } from "../format.js";
 import { noticeChange } from "../polling.js";
+import { warningNotices } from "../parts/findings.js";
 import { findDataset, findModel, modelLink, nameOf } from "../parts/names.js";
 import { panel } from "../parts/panel.js";
 import { notice, problemPanel } from "../parts/problem.js";
@@ -91,7 +92,7 @@ class JobPage {
     if (this.#isNew.actions([job.status, job.result?.model])) {
       refill(this.#view.actions, this.#actions.nodes(job));
     }
-    if (this.#isNew.messages([job.status, job.error, job.warnings])) {
+    if (this.#isNew.messages([job.status, job.error, job.warnings, job.findings])) {
       fill(this.messages, messagesOf(job));
     }
     if (this.#isNew.about([job.status, job.attempt])) {
@@ -254,10 +255,7 @@ function messagesOf(job) {
       ),
     );
   }
-  if (job.warnings.length > 0) {
-    found.push(notice("warn", null, h("ul", {}, job.warnings.map((warning) => h("li", {}, warning)))));
-  }
-  return found;
+  return [...found, ...warningNotices(job.warnings, job.findings)];
 }
 
 function aboutPanel(job, signal) {

@@ -4,6 +4,7 @@ import { ProblemError, post } from "../api.js";
 import { h, fill } from "../dom.js";
 import { compact, count, percent } from "../format.js";
 import { widthBars, widthLegend } from "../job/layers.js";
+import { warningNotices } from "../parts/findings.js";
 import { loading, notice, problemPanel } from "../parts/problem.js";
 import { disclosure } from "../parts/table.js";
 
@@ -86,7 +87,7 @@ function planned(plan) {
         ),
       ),
     ),
-    plan.warnings.length > 0 && h("div", { class: "panel-part" }, notice("warn", null, h("ul", {}, plan.warnings.map((warning) => h("li", {}, warning))))),
+    warningNotices(plan.warnings, plan.findings).map((each) => h("div", { class: "panel-part" }, each)),
     h("p", { class: "panel-part quiet" }, `${count(filters)} filters go. The network’s quality is known once it is retrained.`),
     h("div", { class: "panel-part" }, widthLegend()),
     h("div", { class: "panel-part" }, widthBars(layers.slice(0, SHOWN))),

@@ -1,0 +1,115 @@
+"""Whole jobs whose dense network does not know the samples, or whose training does not help."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.contracts.job import FailureCode, Stage
+from app.contracts.report import Report
+from tests.integration.pipeline.test_modes import job, samples, save_data
+from worker.engine.errors import DataError, DataMismatchError
+from worker.pipeline.failures import to_failed
+from worker.pipeline.preview import preview
+from worker.pipeline.prune import prune
+from worker.protocol import StageStarted, Warned
+
+STOP: dict[str, Any] = {"sanity": {"action": "stop"}, "retrain": {"epochs": 0}}
+
+
+def wrong(folder: Path) -> Path:
+    """Samples in another range than the network was trained on."""
+    x, y = samples()
+    return save_data(folder, x=x * 60 + 100, y=y)
+
+
+def test_samples_in_another_range_stop_a_job_before_anything_is_pruned(tmp_path: Path) -> None:
+    request, reporter = job(tmp_path, STOP, data=wrong(tmp_path / "data"))
+    with pytest.raises(DataMismatchError) as caught:
+        prune(request, reporter)
+    message = str(caught.value)
+    assert "lies elsewhere than in training" in message
+    assert "preprocess" in message
+    assert '{"sanity": {"action": "warn"}}' in message
+    assert "mean 100" in message
+    stages = [m.stage for m in reporter.messages if isinstance(m, StageStarted)]
+    assert stages == [Stage.INTAKE]
+    assert to_failed(caught.value, Stage.INTAKE).code is FailureCode.DATA_DOES_NOT_FIT
+    assert not list(request.output_dir.iterdir())
+
+
+def test_the_same_samples_without_labels_stop_it_too(tmp_path: Path) -> None:
+    x, _ = samples()
+    data = save_data(tmp_path / "data", x=x * 60 + 100)
+    request, reporter = job(tmp_path, STOP, data=data)
+    with pytest.raises(DataMismatchError, match="BatchNorm"):
+        prune(request, reporter)
+
+
+def test_a_job_that_only_warns_says_it_everywhere(tmp_path: Path) -> None:
+    config = {**STOP, "sanity": {"action": "warn"}}
+    request, reporter = job(tmp_path, config, data=wrong(tmp_path / "data"))
+    done = prune(request, reporter)
+    report = Report.model_validate_json((request.output_dir / "report.json").read_text())
+    codes = {finding.code for finding in report.findings}
+    assert "inputs_unlike_training" in codes
+    assert {finding.severity for finding in report.findings} == {"serious"}
+    assert [f["code"] for f in done.result["summary"]["findings"]] == [
+        finding.code for finding in report.findings
+    ]
+    told = [m for m in reporter.messages if isinstance(m, Warned) and m.severity == "serious"]
+    assert [m.code for m in told] == [finding.code for finding in report.findings]
+    page = (request.output_dir / "report.html").read_text()
+    assert 'class="notes serious"' in page
+    off, silent = job(tmp_path / "off", {**STOP, "sanity": {"action": "off"}})
+    prune(off, silent)
+    assert silent.findings == []
+
+
+def test_a_plan_warns_of_what_a_job_would_stop_for(tmp_path: Path) -> None:
+    request, reporter = job(tmp_path, STOP, data=wrong(tmp_path / "data"))
+    found = preview(request, reporter).result
+    assert "inputs_unlike_training" in {finding["code"] for finding in found["findings"]}
+    assert found["findings"][0]["message"] in found["warnings"]
+
+
+def test_labels_in_another_order_stop_a_job(tmp_path: Path) -> None:
+    x, y = samples()
+    data = save_data(tmp_path / "data", x=x, y=np.array([1, 2, 3, 0])[y])
+    request, reporter = job(tmp_path, STOP, data=data)
+    with pytest.raises(DataMismatchError, match="labels are in another order"):
+        prune(request, reporter)
+
+
+def test_expectations_stop_a_job_or_are_refused(tmp_path: Path) -> None:
+    for name, expected, error, words in (
+        ("met", {"accuracy": 0.7}, None, ""),
+        ("missed", {"top1": 1.0}, DataMismatchError, "1 was expected"),
+        ("strange", {"mean_error": 0.1}, DataError, "expected.mean_error cannot be measured"),
+    ):
+        request, reporter = job(tmp_path / name, {**STOP, "expected": expected})
+        if error is None:
+            prune(request, reporter)
+            assert reporter.findings == []
+        else:
+            with pytest.raises(error, match=words):
+                prune(request, reporter)
+
+
+def test_training_that_makes_it_worse_is_not_the_result(tmp_path: Path) -> None:
+    retrain = {"epochs": 2, "batch_size": 32, "optimizer": {"learning_rate": 9.0}}
+    config = {"retrain": retrain, "selection": {"mode": "ratio", "ratio": 0.1, "round_to": 1}}
+    request, reporter = job(tmp_path, {**config, "sanity": {"action": "stop"}})
+    prune(request, reporter)
+    report = Report.model_validate_json((request.output_dir / "report.json").read_text())
+    assert report.kept is not None
+    assert report.kept.what in {"pruned", "recalibrated"}
+    assert [finding.code for finding in report.findings] == ["training_did_not_help"]
+    after = report.retrained.metrics[0].top1
+    assert after is not None
+    assert after == report.kept.value
+    assert after >= (report.recalibrated_metrics[0].top1 or 0.0)
+    assert report.epochs is not None
+    assert report.epochs.asked == 2
+    assert "is the result" in report.findings[0].message

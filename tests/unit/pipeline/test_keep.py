@@ -1,0 +1,104 @@
+"""Which network is kept, why, and how many epochs are trained."""
+
+import json
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import pytest
+
+from app.contracts.spec import PruneConfig
+from tests.unit.engine.retrain.networks import small_program
+from worker.engine.retrain import Metrics
+from worker.pipeline.epochs import decide_epochs, epochs_by_data
+from worker.pipeline.keep import Candidate, keep_best
+
+PROGRAM = small_program()
+
+
+def candidate(
+    what: Literal["pruned", "recalibrated", "epoch"],
+    top1: float | None,
+    loss: float = 1.0,
+    epoch: int = 0,
+    metric: str = "top1",
+) -> Candidate:
+    values = MappingProxyType({metric: top1 or 0.0})
+    metrics = Metrics(loss, 320, values, metric) if top1 is not None else None
+    return Candidate(what, PROGRAM, metrics, epoch)
+
+
+def test_the_best_on_the_validation_samples_is_kept_and_the_earliest_of_equals() -> None:
+    pruned, recalibrated = candidate("pruned", 0.1), candidate("recalibrated", 0.78)
+    trained = candidate("epoch", 0.8225, epoch=2)
+    kept = keep_best((pruned, recalibrated, trained), 3)
+    assert kept.chosen is trained
+    assert kept.finding is None
+    assert kept.reason == (
+        "epoch 2 has the best top1 on 320 validation samples, 0.8225; the pruned network has "
+        "0.1000, the recalibrated network has 0.7800"
+    )
+    even = keep_best((recalibrated, candidate("epoch", 0.78, epoch=1)), 3)
+    assert even.chosen is recalibrated
+    by_loss = keep_best((recalibrated, candidate("epoch", 0.78, loss=0.9, epoch=1)), 3)
+    assert by_loss.chosen.epoch == 1
+    assert "with the lower loss" in by_loss.reason
+
+
+def test_training_that_did_not_help_is_told() -> None:
+    kept = keep_best((candidate("recalibrated", 0.78), candidate("epoch", 0.4075, epoch=1)), 2)
+    assert kept.chosen.what == "recalibrated"
+    assert kept.finding is not None
+    assert (kept.finding.code, kept.finding.severity) == ("training_did_not_help", "serious")
+    assert "0.7800" in kept.finding.message
+    assert "0.4075" in kept.finding.message
+    report = kept.report()
+    assert (report.what, report.epoch, report.value) == ("recalibrated", None, 0.78)
+    assert [each.value for each in report.candidates] == [0.78, 0.4075]
+    untrained = keep_best((candidate("pruned", 0.5), candidate("recalibrated", 0.6)), 0)
+    assert untrained.finding is None
+
+
+def test_less_is_better_of_errors_and_what_is_not_finite_is_last() -> None:
+    errors = [candidate("recalibrated", 3.0, metric="mean_error"),
+              candidate("epoch", 2.0, metric="mean_error", epoch=1)]  # fmt: skip
+    assert keep_best(errors, 1).chosen.epoch == 1
+    broken = candidate("epoch", 0.99, loss=float("nan"), epoch=1)
+    assert keep_best((candidate("recalibrated", 0.1), broken), 1).chosen.what == "recalibrated"
+
+
+def test_without_validation_samples_the_last_is_kept_and_that_is_said() -> None:
+    kept = keep_best((candidate("recalibrated", None), candidate("epoch", None, epoch=3)), 3)
+    assert kept.chosen.epoch == 3
+    assert "without validation samples" in kept.reason
+    assert kept.finding is None
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "epochs"),
+    [(1, 30), (6, 30), (25, 24), (100, 6), (430, 3), (1000, 3), (2000, 2), (4000, 1), (9000, 1)],
+)
+def test_epochs_go_by_the_data(num_steps: int, epochs: int) -> None:
+    assert epochs_by_data(num_steps) == epochs
+
+
+def test_the_time_limit_caps_them_once_for_all_runs_and_attempts(tmp_path: Path) -> None:
+    config, path = PruneConfig(), tmp_path / "epochs.json"
+    found = decide_epochs(config, 25, 1000.0, lambda: 2.0, path)
+    assert (found.num, found.by_data) == (12, 24)
+    assert "cut to 12 by the time limit" in found.report("auto").reason
+    again = decide_epochs(config, 25, 1.0, lambda: 100.0, path)
+    assert again == found, "an attempt that goes on trains as the one before"
+    assert json.loads(path.read_text())["num"] == 12
+    least = decide_epochs(config, 25, 1.0, lambda: 100.0, tmp_path / "other.json")
+    assert least.num == 1
+    three = PruneConfig.model_validate({"baselines": True})
+    assert decide_epochs(three, 25, 1000.0, lambda: 2.0, tmp_path / "third.json").num == 4
+
+
+def test_epochs_that_are_given_are_trained(tmp_path: Path) -> None:
+    config = PruneConfig.model_validate({"retrain": {"epochs": 7}})
+    found = decide_epochs(config, 25, 1.0, lambda: 100.0, tmp_path / "epochs.json")
+    assert found.num == 7
+    assert found.report(7).reason == "as the config asks"
+    assert not (tmp_path / "epochs.json").exists()
