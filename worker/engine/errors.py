@@ -6,7 +6,7 @@ EngineError
 │   └── ModelTooLargeError    a model past a limit (value and limit named)
 ├── NothingPrunableError      every channel group is frozen or already at its minimum
 ├── PlanError                 a plan does not fit the program, or a selection cannot be met
-├── EquivalenceError          the compacted program differs from its masked twin
+├── EquivalenceError          the compacted program is wrong: a defect of ours
 ├── ExportError               an exported file does not compute what the program computes
 ├── DataError                 samples or labels do not fit the program or the objective
 │   ├── DataTooLargeError     a data set past a limit (value and limit named)

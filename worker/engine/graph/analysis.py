@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 
 from worker.engine.graph.atoms import Ints
-from worker.engine.graph.groups import Family, FrozenChannels, find_groups
+from worker.engine.graph.groups import Family, FrozenChannels, connected_components, find_groups
+from worker.engine.graph.meaning import pin_meaning
 from worker.engine.graph.propagate import Labels, propagate_labels
 from worker.engine.graph.rules import RULES
 from worker.engine.program.program import Program
@@ -70,7 +71,9 @@ def analyse(program: Program) -> Analysis:
     """
     shapes = propagate(program)
     atoms, labels = propagate_labels(program, shapes, RULES)
-    groups = find_groups(atoms)
+    component = connected_components(atoms.num_atoms, *atoms.edges())
+    pin_meaning(program, shapes, atoms, labels, component)
+    groups = find_groups(atoms, component)
     return Analysis(
         groups.families,
         groups.frozen,

@@ -5,7 +5,7 @@ The record that label propagation writes: which atoms must go together (edges), 
 indices; nothing loops over channels in Python.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -39,12 +39,29 @@ class Pin:
     source: str
 
 
+@dataclass(frozen=True)
+class Dissolved:
+    """A label that ends: its channels are contracted or reduced.
+
+    Attributes:
+        ids: The channels.
+        node: The call.
+        values: What the call sums over: one value of a reduction, the factors of a contraction.
+    """
+
+    ids: Tensor
+    node: fx.Node
+    values: tuple[fx.Node, ...]
+
+
 class Atoms:
     """The atoms of a program and what has been found out about them.
 
     Attributes:
         axes: ``(tensor name, dimension)`` of every axis that has atoms.
         starts: First atom of each axis; one more entry than axes.
+        pins: Every reason that was given, in order.
+        dissolved: Where labels end, for `meaning` to judge.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -60,6 +77,7 @@ class Atoms:
         self.starts: Ints = np.array(starts, dtype=np.int64)
         self.num_atoms = starts[-1]
         self.pins: list[Pin] = []
+        self.dissolved: list[Dissolved] = []
         self._united: list[tuple[Tensor, Tensor]] = []
         self._roles: dict[MemberRole, list[Tensor]] = {role: [] for role in MemberRole}
         self._pinned: list[tuple[int, Tensor]] = []
@@ -85,6 +103,11 @@ class Atoms:
         """Say that ``ids`` may not go, and why."""
         source = str(node.meta.get("source", ""))
         self._pin(ids, Pin(reason, op_name(node.target), node.name, source))
+
+    def dissolve(self, ids: Tensor, node: fx.Node, values: Iterable[object]) -> None:
+        """Say that ``node`` sums ``ids`` away over ``values``."""
+        nodes = tuple(value for value in values if isinstance(value, fx.Node))
+        self.dissolved.append(Dissolved(ids.reshape(-1), node, nodes))
 
     def mark_inexact(self, ids: Tensor, node: fx.Node) -> None:
         """Say that the values of ``node`` change when ``ids`` go."""

@@ -84,9 +84,8 @@ class Groups:
     group_of_atom: Ints
 
 
-def find_groups(atoms: Atoms) -> Groups:
+def find_groups(atoms: Atoms, component: Ints) -> Groups:
     """Gather connected atoms into groups and groups into families."""
-    component = connected_components(atoms.num_atoms, *atoms.edges())
     axis = np.repeat(np.arange(len(atoms.axes)), np.diff(atoms.starts))
     roles = atoms.roles()
     is_producer = np.zeros(atoms.num_atoms, dtype=bool)

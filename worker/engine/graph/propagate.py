@@ -6,8 +6,8 @@ unites the labels that meet and returns those of its output; an operator without
 flows into it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -37,12 +37,14 @@ class Site:
         atoms: Where to write what is found out.
         labels: Labels of every value so far.
         shapes: Meta tensors of every value.
+        followed: Arguments whose labels the rule has dealt with; of others they are pinned.
     """
 
     node: fx.Node
     atoms: Atoms
     labels: dict[fx.Node, Output]
     shapes: Shapes
+    followed: set[object] = field(default_factory=set)
 
     def argument(self, index: int, name: str, default: Any = None) -> Any:  # noqa: ANN401  # literal
         """Return an argument with nodes in it, given by position or by name."""
@@ -55,7 +57,9 @@ class Site:
         return resolve(self.argument(index, name, default), self.shapes)
 
     def labels_of(self, value: Any) -> Labels:  # noqa: ANN401  # a node, or a number
-        """Return a copy of the labels of a tensor argument."""
+        """Return a copy of the labels of a tensor argument, which the rule now answers for."""
+        if isinstance(value, fx.Node):
+            self.followed.add(value)
         found = self.labels.get(value) if isinstance(value, fx.Node) else None
         return dict(found) if isinstance(found, dict) else {}
 
@@ -76,9 +80,11 @@ class Site:
         if ids is not None:
             self.atoms.pin(ids, reason, self.node)
 
-    def pin_inputs(self, reason: str) -> None:
-        """Pin everything that flows into the call."""
+    def pin_inputs(self, reason: str, *, but: Collection[object] = ()) -> None:
+        """Pin everything that flows into the call, apart from the arguments in ``but``."""
         for used in self.node.all_input_nodes:
+            if used in but:
+                continue
             found = self.labels.get(used, {})
             for labels in found if isinstance(found, list) else [found]:
                 for ids in labels.values():
@@ -109,14 +115,17 @@ def propagate_labels(
 
 
 def _apply(site: Site, rules: dict[str, Rule]) -> Output:
-    rule = rules.get(op_name(site.node.target))
+    name = op_name(site.node.target)
+    rule = rules.get(name)
     if not any(site.labels.get(used) for used in site.node.all_input_nodes):
         return {}
     if rule is None:
-        site.pin_inputs(f"flows into {op_name(site.node.target)}, which has no rule")
+        site.pin_inputs(f"flows into {name}, which has no rule")
         return {}
     try:
-        return rule(site)
+        output = rule(site)
     except _UNRULED:
-        site.pin_inputs(f"flows into {op_name(site.node.target)} in a way that no rule expects")
+        site.pin_inputs(f"flows into {name} in a way that no rule expects")
         return {}
+    site.pin_inputs(f"is an argument of {name} that no rule follows", but=site.followed)
+    return output

@@ -13,8 +13,9 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from worker.engine.errors import UnsupportedOpError
-from worker.engine.program.functional import make_functional
+from worker.engine.program.functional import make_functional, op_name
 from worker.engine.program.program import InputSpec, Program, Role
+from worker.engine.program.vocabulary import ASSERTIONS
 
 _ROLES = {
     InputKind.PARAMETER: Role.PARAMETER,
@@ -54,6 +55,8 @@ def from_exported(exported: ExportedProgram) -> Program:
                 "the model runs a part of itself under autocast or another context; "
                 "export it without"
             )
+        elif op_name(node.target) in ASSERTIONS:
+            continue
         else:
             values[node] = graph.node_copy(node, values.__getitem__)
             values[node].meta = {"source": source_line(node.meta.get("stack_trace") or "")}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from worker.engine.errors import PlanError
+from worker.engine.errors import EquivalenceError, ModelRejectedError
 from worker.engine.graph.analysis import Analysis
 from worker.engine.graph.propagate import Labels
 from worker.engine.plan import Plan, check_fits
@@ -30,7 +30,8 @@ def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
         plan: What stays.
 
     Raises:
-        PlanError: The plan is for another graph, or a value does not get the shape it should.
+        PlanError: The plan is for another graph.
+        EquivalenceError: A value does not get the shape it should: a defect of ours.
     """
     check_fits(plan, program)
     keeps = plan.keeps()
@@ -41,8 +42,20 @@ def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
         tensors[name] = tensors[name].index_select(dim, index)
     graph, copies = _rewrite(program, analysis, is_kept)
     smaller = Program(graph, tensors, program.roles, program.inputs, program.output_tree)
-    _confirm(copies, propagate(smaller), analysis, is_kept)
+    try:
+        shapes = propagate(smaller)
+    except ModelRejectedError as error:  # the whole network was accepted, so the cut is to blame
+        raise _defect(str(error)) from error
+    _confirm(copies, shapes, analysis, is_kept)
     return smaller
+
+
+def _defect(what: str) -> EquivalenceError:
+    return EquivalenceError(
+        f"the smaller network does not fit together: {what}. This is a defect of Secateur, not of "
+        "your model: please report it with the model file and the config. Until it is mended, "
+        "leave out the layers before that line with selection.exclude"
+    )
 
 
 def _rewrite(
@@ -79,7 +92,7 @@ def _confirm(
         expected = _expected(analysis.shapes[node], analysis.labels.get(node, {}), count)
         found = _shapes(actual[copied])
         if expected != found:
-            raise PlanError(f"{where(node)} came out as {found}, expected {expected}")
+            raise _defect(f"{where(node)} came out as {found}, expected {expected}")
 
 
 def _expected(

@@ -54,7 +54,7 @@ def add_matrix_product(site: Site) -> Output:
     """Rule of ``addmm`` and ``baddbmm``: bias + a b."""
     bias, a, b = site.node.args[0], site.argument(1, "mat1"), site.argument(2, "mat2")
     output = _product(site, a, b)
-    _add_bias(site, output, len(site.output_shape) - 1, bias)
+    _meet(site, output, bias, site.labels_of(bias), MemberRole.AFFINE)
     return output
 
 
@@ -85,6 +85,7 @@ def einsum(site: Site) -> Output:
         if letter not in right:
             site.atoms.set_role(ids, MemberRole.CONSUMER)
             sides = [o for letters, o in zip(left, operands, strict=True) if letter in letters]
+            site.atoms.dissolve(ids, site.node, sides)
             _check_zeros(site, ids, sides)
     return {dim: by_letter[letter] for dim, letter in enumerate(right) if letter in by_letter}
 
@@ -107,9 +108,31 @@ def attention(site: Site) -> Output:
             for found in labels:
                 site.pin_label(found, dim, "is shared by several heads of attention")
         _merge(site, output, dim, [found.get(dim) for found in labels])
+    _meet_mask(site, output, site.argument(3, "attn_mask"))
     if widths[2] is not None:
         output[rank - 1] = widths[2]
     return output
+
+
+def _meet_mask(site: Site, output: Labels, mask: object) -> None:
+    """Unite the heads of attention with those of its mask (…, L, S); its positions stay."""
+    found, rank = site.labels_of(mask), len(site.shape_of(mask))
+    for dim in (rank - 2, rank - 1):
+        site.pin_label(found, dim, "is a position of attention")
+    _meet(site, output, mask, found, MemberRole.OTHER)
+
+
+def _meet(site: Site, output: Labels, value: object, found: Labels, role: MemberRole) -> None:
+    """Unite a broadcast operand's labels with the output's; one without the other is pinned."""
+    shape = site.shape_of(value)
+    for own, size in enumerate(shape):
+        dim = len(site.output_shape) - len(shape) + own
+        site.atoms.set_role(found.get(own), role)
+        if own in found and dim in output:
+            site.atoms.unite(output[dim], found[own])
+        elif size > 1:
+            side, at = (found, own) if own in found else (output, dim)
+            site.pin_label(side, at, "meets values that no parameter produces")
 
 
 def contract(
@@ -120,6 +143,7 @@ def contract(
         site.atoms.set_role(w, MemberRole.CONSUMER)
     if x is not None and w is not None:
         site.atoms.unite(x, w)
+        site.atoms.dissolve(x, site.node, factors)
         _check_zeros(site, x, factors)
     elif x is not None:
         site.atoms.pin(x, "is contracted with values that no parameter produces", site.node)
@@ -263,6 +287,8 @@ def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
     found = site.labels_of(bias)
     ids = found.get(len(site.shape_of(bias)) - 1)
     if ids is None:
+        if site.shape_of(bias)[-1:] != (1,):  # as many numbers as channels
+            site.pin_label(labels, dim, "meets values that no parameter produces")
         return
     site.atoms.set_role(ids, MemberRole.AFFINE)
     if dim in labels:

@@ -73,6 +73,7 @@ def pad(site: Site) -> Output:
 def get_item(site: Site) -> Output:
     """Rule of ``operator.getitem``: one of several outputs."""
     found = site.labels.get(site.node.args[0], {})  # type: ignore[arg-type]
+    site.followed.add(site.node.args[0])
     return found[site.node.args[1]] if isinstance(found, list) else {}  # type: ignore[index]
 
 
@@ -135,6 +136,19 @@ def index_select(site: Site) -> Output:
 def expand_as(site: Site) -> Output:
     """Rule of ``expand_as``: what is repeated along a channel dimension follows its size."""
     return unite_broadcast(site, [site.node.args[0], site.argument(1, "other")], site.output_shape)
+
+
+def like_another(site: Site) -> Output:
+    """Rule of ``view_as`` and ``reshape_as``: moved, into the shape that another value has."""
+    output = move(site)
+    assert isinstance(output, dict)  # noqa: S101  # one value comes out
+    shape = site.labels_of(site.argument(1, "other"))
+    for dim in output.keys() | shape.keys():
+        if dim in output and dim in shape:
+            site.atoms.unite(output[dim], shape[dim])
+        else:
+            site.pin_label(output if dim in output else shape, dim, "meets another's fixed shape")
+    return output
 
 
 def windows_to_columns(site: Site) -> Output:
@@ -296,6 +310,7 @@ RULES: dict[str, Rule] = {
     "index": index,
     "index_select": index_select,
     "expand_as": expand_as,
+    **dict.fromkeys(["view_as", "reshape_as"], like_another),
     "im2col": windows_to_columns,
     "col2im": columns_to_windows,
     "getitem": get_item,

@@ -28,8 +28,13 @@ def layer_norm(site: Site) -> Output:
         parameter = site.argument(index, name)
         if not isinstance(parameter, fx.Node):
             continue
-        for own, ids in site.labels_of(parameter).items():
-            _unite_one(site, labels, rank - num_normalised + own, ids)
+        found = site.labels_of(parameter)
+        for own, size in enumerate(site.shape_of(parameter)):
+            dim = rank - num_normalised + own
+            if own in found:
+                _unite_one(site, labels, dim, found[own])
+            elif size > 1:
+                site.pin_label(labels, dim, "meets values that no parameter produces")
     for dim in range(rank - num_normalised, rank):
         if dim in labels:
             site.atoms.mark_inexact(labels[dim], site.node)
@@ -59,11 +64,23 @@ def softmax(site: Site) -> Output:
     return labels
 
 
+def cumulate(site: Site) -> Output:
+    """Rule of ``cumsum``: its dimension is in order, so what is at a place says how far it is."""
+    x = site.node.args[0]
+    labels = site.labels_of(x)
+    dim = int(site.literal(1, "dim", -1)) % max(1, len(site.shape_of(x)))
+    site.pin_label(labels, dim, "is summed up in order")
+    return labels
+
+
 def _unite_affine(site: Site, labels: Labels, dim: int, parameters: list[object]) -> None:
     for parameter in parameters:
         if isinstance(parameter, fx.Node):
-            for ids in site.labels_of(parameter).values():
+            found = site.labels_of(parameter)
+            for ids in found.values():
                 _unite_one(site, labels, dim, ids)
+            if not found and site.shape_of(parameter).numel() > 1:
+                site.pin_label(labels, dim, "meets values that no parameter produces")
 
 
 def _unite_one(site: Site, labels: Labels, dim: int, ids: Tensor) -> None:
@@ -80,5 +97,6 @@ RULES: dict[str, Rule] = {
     "layer_norm": layer_norm,
     "rms_norm": layer_norm,
     "group_norm": group_norm,
-    **dict.fromkeys(["softmax", "log_softmax", "_softmax", "_log_softmax", "cumsum"], softmax),
+    **dict.fromkeys(["softmax", "log_softmax", "_softmax", "_log_softmax"], softmax),
+    "cumsum": cumulate,
 }

@@ -9,19 +9,20 @@ from worker.engine.graph.propagate import Labels, Output, Rule, Site
 
 UNARY = """relu relu6 hardtanh hardswish hardsigmoid sigmoid silu gelu elu selu celu leaky_relu mish
     tanh softplus softsign logsigmoid log_sigmoid exp log log2 log1p sqrt rsqrt abs neg sign sin cos
-    square reciprocal floor ceil round trunc erf erfc expm1 clamp clamp_min clamp_max threshold
+    square reciprocal floor ceil round trunc erf erfc expm1 threshold
     hardshrink softshrink contiguous clone detach alias to _to_copy type_as dropout
     feature_dropout alpha_dropout nan_to_num logical_not isnan isinf zeros_like ones_like full_like
     rand_like lift_fresh_copy native_dropout positive bitwise_not
     """.split()
 BINARY = """add sub mul div rsub pow maximum minimum fmod remainder where lerp addcmul addcdiv
     eq ne lt le gt ge logical_and logical_or logical_xor max min atan2 floor_divide clamp
-    masked_fill bitwise_and bitwise_or
+    clamp_min clamp_max masked_fill bitwise_and bitwise_or
     """.split()
 
 
 def unary(site: Site) -> Output:
-    """Rule of operators with one tensor: its labels pass through."""
+    """Rule of operators with one tensor: its labels pass; of another only the type counts."""
+    site.followed.update(site.node.all_input_nodes)
     return site.labels_of(site.node.args[0])
 
 
@@ -70,6 +71,8 @@ def prelu(site: Site) -> Output:
             site.atoms.unite(labels[1], own)
         else:
             site.atoms.pin(own, "scales channels that no parameter produces", site.node)
+    elif site.shape_of(slope).numel() > 1:
+        site.pin_label(labels, 1, "meets values that no parameter produces")
     return labels
 
 

@@ -10,8 +10,10 @@ POOLS = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d ada
     _adaptive_avg_pool2d max_pool2d_with_indices _upsample_bilinear2d_aa upsample_nearest_exact2d
     """.split()
 REDUCTIONS = """mean sum amax amin var std norm linalg_vector_norm prod logsumexp var_mean std_mean
-    any all argmax argmin max min
+    max min
     """.split()
+# What they return says which positions there were, not what they held.
+POSITIONS = "argmax argmin any all".split()
 
 
 def pool(site: Site) -> Output:
@@ -54,12 +56,35 @@ def _window(site: Site, dim: int) -> tuple[int, int, int]:
 
 def reduce(site: Site) -> Output:
     """Rule of reductions: dimensions they run over lose their label, inexactly."""
-    x = site.node.args[0]
-    labels = site.labels_of(x)
-    rank = len(site.shape_of(x))
-    reduced = _dims(site, rank)
-    for dim in reduced & labels.keys():
-        site.atoms.mark_inexact(labels.pop(dim), site.node)
+    if _are_indices_read(site):
+        return locate(site)
+    labels = site.labels_of(site.node.args[0])
+    for dim in _dims(site) & labels.keys():
+        ids = labels.pop(dim)
+        site.atoms.mark_inexact(ids, site.node)
+        site.atoms.dissolve(ids, site.node, [site.node.args[0]])
+    return _remaining(site, labels)
+
+
+def locate(site: Site) -> Output:
+    """Rule of ``argmax`` and its kin: positions become data, so all of them stay."""
+    labels = site.labels_of(site.node.args[0])
+    for dim in _dims(site):
+        site.pin_label(labels, dim, "is told apart by its position")
+    return _remaining(site, labels)
+
+
+def _are_indices_read(site: Site) -> bool:
+    """Return whether something reads the second result of ``max`` or ``min``: where it is."""
+    if op_name(site.node.target) not in {"max", "min"}:
+        return False
+    return any(user.args[1:] == (1,) and len(user.users) > 0 for user in site.node.users)
+
+
+def _remaining(site: Site, labels: Labels) -> Output:
+    """Return the labels of what a reduction leaves."""
+    rank = len(site.shape_of(site.node.args[0]))
+    reduced = _dims(site)
     left = [dim for dim in range(rank) if dim not in reduced]
     is_kept = len(site.output_shape) == rank
     output: Labels = {(dim if is_kept else left.index(dim)): ids for dim, ids in labels.items()}
@@ -68,7 +93,8 @@ def reduce(site: Site) -> Output:
     return output
 
 
-def _dims(site: Site, rank: int) -> set[int]:
+def _dims(site: Site) -> set[int]:
+    rank = len(site.shape_of(site.node.args[0]))
     schema = site.node.target._schema  # type: ignore[union-attr]  # noqa: SLF001
     names = [argument.name for argument in schema.arguments]
     for name in ("dim", "dims"):
@@ -82,5 +108,6 @@ def _dims(site: Site, rank: int) -> set[int]:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(REDUCTIONS, reduce),
+    **dict.fromkeys(POSITIONS, locate),
     **dict.fromkeys(POOLS, pool),
 }

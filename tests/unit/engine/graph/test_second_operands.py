@@ -1,0 +1,214 @@
+"""Every tensor argument of every operator counts: its channels are united, cut alike, or pinned.
+
+Each operator gets two values whose channels could go, and then one value and one of a fixed size.
+Half of everything that the analysis calls free is cut; the smaller network must fit together and
+compute what its masked twin computes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import fx
+from torch.utils import _pytree as pytree
+
+from worker.engine.errors import EquivalenceError
+from worker.engine.graph import analyse
+from worker.engine.graph.propagate import Output, Site
+from worker.engine.graph.rules import RULES
+from worker.engine.plan import make_plan
+from worker.engine.program.program import InputSpec, Program, Role
+from worker.engine.surgery import certify, compact, mask_program
+
+aten = torch.ops.aten
+WIDTH = SIZE = 8
+Build = Callable[[Any, Any], Any]
+
+
+def _vector(x: Any) -> Any:  # a proxy
+    return aten.mean.dim(x, [0, 2, 3])
+
+
+def _matrix(x: Any) -> Any:  # a proxy
+    """(C, W): a weight that other channels have computed."""
+    return aten.mean.dim(x, [0, 2])
+
+
+def _rows(x: Any) -> Any:  # a proxy
+    return aten.mean.dim(x, [2, 3])
+
+
+def _cube(x: Any) -> Any:  # a proxy
+    return aten.mean.dim(x, [3])
+
+
+def _kernel(x: Any, dims: int) -> Any:  # a proxy
+    return aten.reshape.default(_matrix(x), [WIDTH, WIDTH, *[1] * dims])
+
+
+def _positive(x: Any) -> Any:  # a proxy
+    return aten.add.Tensor(aten.sigmoid.default(x), 1.0)
+
+
+def _index(x: Any) -> Any:  # a proxy
+    """Whole numbers, one for each channel."""
+    return aten.to.dtype(aten.clamp.default(_vector(x), 0, 1), torch.int64)
+
+
+def _volume(x: Any) -> Any:  # a proxy
+    return aten.unsqueeze.default(x, 2)
+
+
+def _both(name: str, overload: str = "Tensor") -> Build:
+    target = getattr(getattr(aten, name), overload)
+    return lambda a, b: aten.to.dtype(target(_positive(a), _positive(b)), torch.float32)
+
+
+def _logical(name: str, overload: str = "default") -> Build:
+    target = getattr(getattr(aten, name), overload)
+    return lambda a, b: aten.to.dtype(
+        target(aten.gt.Scalar(a, 0), aten.gt.Scalar(b, 0)), torch.float32
+    )
+
+
+def _attention(a: Any, b: Any) -> Any:  # proxies
+    """Eight heads; the mask has a plane for each."""
+    return aten.scaled_dot_product_attention.default(a, a, a, b)
+
+
+CALLS: dict[str, Build] = {
+    **{name: _both(name) for name in "add sub mul div rsub fmod remainder".split()},
+    **{name: _both(name) for name in "eq ne lt le gt ge clamp_min clamp_max lerp".split()},
+    **{name: _both(name, "default") for name in "atan2 maximum minimum floor_divide".split()},
+    **{name: _both(name, "other") for name in ("max", "min")},
+    **{name: _logical(name) for name in "logical_and logical_or logical_xor".split()},
+    **{name: _logical(name, "Tensor") for name in "bitwise_and bitwise_or".split()},
+    "pow": _both("pow", "Tensor_Tensor"),
+    "lerp": lambda a, b: aten.lerp.Tensor(a, a, b),
+    "clamp": aten.clamp.Tensor,
+    "addcmul": lambda a, b: aten.addcmul.default(a, a, b),
+    "addcdiv": lambda a, b: aten.addcdiv.default(a, a, _positive(b)),
+    "where": lambda a, b: aten.where.self(aten.gt.Scalar(b, 0), a, a),
+    "masked_fill": lambda a, b: aten.masked_fill.Scalar(a, aten.gt.Scalar(b, 0), 0.0),
+    "prelu": lambda a, b: aten.prelu.default(a, _vector(b)),
+    "_prelu_kernel": aten._prelu_kernel.default,  # its name
+    "batch_norm": lambda a, b: aten.batch_norm.default(
+        a, _vector(b), _vector(b), _vector(b), _positive(_vector(b)), False, 0.1, 1e-5, False
+    ),
+    "instance_norm": lambda a, b: aten.instance_norm.default(
+        a, _vector(b), _vector(b), None, None, True, 0.1, 1e-5, False
+    ),
+    "group_norm": lambda a, b: aten.group_norm.default(a, 2, _vector(b), _vector(b)),
+    "layer_norm": lambda a, b: aten.layer_norm.default(_rows(a), [WIDTH], _vector(b), _vector(b)),
+    "rms_norm": lambda a, b: aten.rms_norm.default(_rows(a), [WIDTH], _vector(b)),
+    "linear": lambda a, b: aten.linear.default(_rows(a), _matrix(b), _vector(b)),
+    "matmul": lambda a, b: aten.matmul.default(_cube(a), _cube(b)),
+    "bmm": lambda a, b: aten.bmm.default(_cube(a), _cube(b)),
+    "mm": lambda a, b: aten.mm.default(_rows(a), _matrix(b)),
+    "addmm": lambda a, b: aten.addmm.default(_vector(b), _rows(a), _matrix(b)),
+    "baddbmm": lambda a, b: aten.baddbmm.default(_cube(b), _cube(a), _cube(b)),
+    "conv1d": lambda a, b: aten.conv1d.default(_cube(a), _kernel(b, 1), _vector(b)),
+    "conv2d": lambda a, b: aten.conv2d.default(a, _kernel(b, 2), _vector(b)),
+    "conv3d": lambda a, b: aten.conv3d.default(_volume(a), _kernel(b, 3), _vector(b)),
+    "convolution": lambda a, b: aten.convolution.default(
+        a, _kernel(b, 2), _vector(b), [1, 1], [0, 0], [1, 1], False, [0, 0], 1
+    ),
+    "conv_transpose1d": lambda a, b: aten.conv_transpose1d.default(
+        _cube(a), _kernel(b, 1), _vector(b)
+    ),
+    "conv_transpose2d": lambda a, b: aten.conv_transpose2d.input(a, _kernel(b, 2), _vector(b)),
+    "conv_transpose3d": lambda a, b: aten.conv_transpose3d.input(
+        _volume(a), _kernel(b, 3), _vector(b)
+    ),
+    "scaled_dot_product_attention": _attention,
+    "grid_sampler": lambda a, b: aten.grid_sampler.default(
+        a, aten.slice.Tensor(aten.permute.default(b, [0, 2, 1, 3]), 3, 0, 2), 0, 0, False
+    ),
+    "index": lambda a, b: aten.index.Tensor(a, [None, None, _index(b)]),
+    "index_select": lambda a, b: aten.index_select.default(a, 2, _index(b)),
+    "expand_as": lambda a, b: aten.expand_as.default(aten.mean.dim(a, [1], True), b),
+    "view_as": aten.view_as.default,
+    "reshape_as": aten.reshape_as.default,
+    "type_as": aten.type_as.default,
+    "to": aten.to.other,
+}
+# The others take a list, or a number that a tensor happens to hold.
+ELSEWHERE = {"narrow", "repeat_interleave", "tensor_split"}
+
+
+def program_of(build: Build, *, is_fixed: bool) -> Program:
+    """Return two convolutions, a call of what they make, and weights that read it."""
+    graph, generator = fx.Graph(), torch.Generator().manual_seed(0)
+    tracer = fx.proxy.GraphAppendingTracer(graph)
+    tensors = {
+        f"{name}.weight": torch.randn(WIDTH, 3, 3, 3, generator=generator) / 3 for name in "ab"
+    } | {"head.weight": torch.randn(2, WIDTH, generator=generator)}
+    x = graph.create_node("placeholder", "x0")
+    stored = {name: fx.Proxy(graph.get_attr(name), tracer) for name in tensors}
+    made = [
+        aten.conv2d.default(fx.Proxy(x, tracer), stored[f"{name}.weight"], None, [1, 1], [1, 1])
+        for name in "ab"
+    ]
+    if is_fixed:
+        ones = fx.Proxy(graph.call_function(aten.ones.default, ([1, WIDTH, SIZE, SIZE],)), tracer)
+        made[1] = aten.add.Tensor(aten.mean.dim(made[1], [1], True), ones)
+    y = aten.movedim.int(build(*made), 1, -1)
+    graph.output((aten.linear.default(y, stored["head.weight"]).node,))
+    roles = dict.fromkeys(tensors, Role.PARAMETER)
+    inputs = (InputSpec("x", (None, 3, SIZE, SIZE), torch.float32),)
+    return Program(graph, tensors, roles, inputs, pytree.tree_structure([0]))
+
+
+@pytest.mark.parametrize("is_fixed", [False, True], ids=["a-channel", "a-fixed-size"])
+@pytest.mark.parametrize("name", sorted(CALLS))
+def test_a_second_operand_is_cut_alike_or_pinned(name: str, *, is_fixed: bool) -> None:
+    program = program_of(CALLS[name], is_fixed=is_fixed)
+    found = analyse(program)
+    keeps = {f.name: torch.arange(f.num_groups) % 2 == 1 for f in found.families}
+    plan = make_plan(program, found, keeps)
+    smaller = compact(program, found, plan)
+    inexact = tuple(op for family in found.families for op in family.inexact_ops)
+    certify(mask_program(program, plan), smaller, [program.example_inputs(3)], inexact)
+
+
+def test_no_operator_with_two_tensors_is_left_out() -> None:
+    assert {name for name in RULES if _takes_two(name)} == CALLS.keys() | ELSEWHERE
+
+
+def _takes_two(name: str) -> bool:
+    packet = getattr(aten, name, None)
+    schemas = (
+        [getattr(packet, o)._schema for o in packet.overloads()] if packet else []
+    )  # no public name
+    return any(
+        sum("Tensor" in str(a.type) and not a.is_out for a in schema.arguments) > 1
+        and "List[Tensor]" not in str(schema.returns)
+        and "hacked" not in schema.overload_name
+        for schema in schemas
+        if not any(a.is_out for a in schema.arguments)
+    )
+
+
+def test_what_a_rule_does_not_follow_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    def careless(site: Site) -> Output:
+        return site.labels_of(site.node.args[0])
+
+    monkeypatch.setitem(RULES, "atan2", careless)
+    found = analyse(program_of(CALLS["atan2"], is_fixed=False))
+    assert [(f.tensor, f.pin.reason) for f in found.frozen if f.tensor == "b.weight"] == [
+        ("b.weight", "is an argument of atan2 that no rule follows")
+    ]
+
+
+def test_a_cut_that_does_not_fit_is_said_to_be_our_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(site: Site) -> Output:
+        site.followed.update(site.node.all_input_nodes)
+        return site.labels_of(site.node.args[0])
+
+    monkeypatch.setitem(RULES, "atan2", wrong)
+    program = program_of(CALLS["atan2"], is_fixed=False)
+    found = analyse(program)
+    plan = make_plan(program, found, {"a.weight": torch.arange(WIDTH) % 2 == 1})
+    with pytest.raises(EquivalenceError, match=r"a defect of Secateur, not of your model"):
+        compact(program, found, plan)
