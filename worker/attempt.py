@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -151,7 +152,8 @@ class Attempt:
             checkpoint_seconds=worker.checkpoint_seconds,
             cache_dir=shop.settings.scratch_dir / "cache",
             time_limit_seconds=seconds if is_prune else None,
-            device=worker.device,
+            # What is not a pruning job waits for no GPU, and needs none.
+            device=worker.device if is_prune else "cpu",
             num_threads=worker.num_threads,
             serving_num_threads=shop.settings.inference.num_threads,
             limits=shop.settings.limits,
@@ -225,13 +227,15 @@ class Attempt:
         elif ending is Ending.GARBLED:
             self._log_tail(finished.return_code)
             self._fail(FailureCode.INTERNAL, FAILURES[FailureCode.INTERNAL].message)
+        elif ending is Ending.NOT_STARTED:
+            message = f"the worker cannot run jobs: {finished.cause}"
+            self._retry_or_fail(FailureCode.WORKER_UNFIT, message)
         elif was_memory:
             self._log_tail(finished.return_code)
             self._retry_smaller_or_fail(FAILURES[FailureCode.OUT_OF_MEMORY].message)
         else:
             self._log_tail(finished.return_code)
-            message = f"its process ended without a word, with code {finished.return_code}"
-            self._retry_or_fail(FailureCode.INTERNAL, message)
+            self._retry_or_fail(FailureCode.INTERNAL, _how_it_ended(finished.return_code))
 
     def _finish(self, message: Succeeded) -> None:
         folder = self._folder / "out"
@@ -253,7 +257,7 @@ class Attempt:
         self._recorder.stage = failed.stage or self._recorder.stage
         if failed.code is FailureCode.OUT_OF_MEMORY:
             self._retry_smaller_or_fail(failed.message)
-        elif failed.code is FailureCode.STORAGE_UNAVAILABLE:
+        elif failed.code in {FailureCode.STORAGE_UNAVAILABLE, FailureCode.WORKER_UNFIT}:
             self._retry_or_fail(failed.code, failed.message)
         else:
             if failed.code is FailureCode.INTERNAL:
@@ -314,6 +318,17 @@ class Attempt:
             return  # the hourly collection takes it
         if is_over:
             shutil.rmtree(self._home, ignore_errors=True)
+
+
+def _how_it_ended(return_code: int | None) -> str:
+    """Say how a process ended that sent no last message."""
+    if return_code is None or return_code >= 0:
+        return f"its process ended with code {return_code}, and did not say why"
+    try:
+        name = signal.Signals(-return_code).name
+    except ValueError:
+        name = f"signal {-return_code}"
+    return f"its process was ended from outside, or crashed: {name}"
 
 
 def _cpu_seconds(seconds: float) -> int:

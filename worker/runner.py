@@ -77,6 +77,8 @@ class Runner:
 
     def _run_next(self, queue: str) -> bool:
         """Run the job that is next in line; False if there is none."""
+        if self._shop.server.is_resting():
+            return False  # it would only spend the job's attempts: the bell is rung again
         worker, quotas = self._settings.worker, self._settings.quotas
         with self._sessions.begin() as session:
             claim = leases.claim_next(

@@ -31,6 +31,7 @@ _CHUNK_BYTES = 65_536
 class Ending(Enum):
     """How a process ended, when not by its own last message."""
 
+    NOT_STARTED = "not_started"  # there was no process
     DIED = "died"  # without a last message
     GARBLED = "garbled"  # it said something that is not a message
     INTERRUPTED = "interrupted"  # we were told to stop it
@@ -70,10 +71,12 @@ class Finished:
     Attributes:
         ending: The last message, or why there is none.
         return_code: Of the process; None if there was none.
+        cause: Why there was none.
     """
 
     ending: Succeeded | Failed | Ending
     return_code: int | None
+    cause: str = ""
 
 
 def run_process(
@@ -100,13 +103,14 @@ def run_process(
         kept.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()
     try:
+        is_gpu = request.device.startswith("cuda")
         child = server.start_child(
-            ChildRequest(path, folder, folder / "log.txt", writable, limits.process), writer
+            ChildRequest(path, folder, folder / "log.txt", writable, limits.process, is_gpu), writer
         )
-    except ForkServerError:
+    except ForkServerError as error:
         log.exception("job.process_not_started", job_id=request.job_id)
         os.close(reader)
-        return Finished(Ending.DIED, None)
+        return Finished(Ending.NOT_STARTED, None, str(error))
     finally:
         os.close(writer)
     tell = log.info if child.isolation else log.warning  # nothing at all: not on Linux, or too old

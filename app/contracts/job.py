@@ -107,6 +107,7 @@ class FailureCode(StrEnum):
     NAN_LOSS = "nan_loss"
     TIME_LIMIT = "time_limit"
     WORKER_LOST = "worker_lost"
+    WORKER_UNFIT = "worker_unfit"
     STORAGE_UNAVAILABLE = "storage_unavailable"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
@@ -179,6 +180,11 @@ FAILURES: dict[FailureCode, Failure] = {
         is_retryable=True,
         message="The worker that ran the job disappeared, as often as the job may be tried.",
         hint="Post the job again; tell the operator if it happens again.",
+    ),
+    FailureCode.WORKER_UNFIT: Failure(
+        is_retryable=True,
+        message="The worker cannot run jobs: something that it needs cannot be loaded.",
+        hint="Tell the operator: `secateur doctor` on the worker's machine says what is missing.",
     ),
     FailureCode.STORAGE_UNAVAILABLE: Failure(
         is_retryable=True,

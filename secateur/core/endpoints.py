@@ -92,7 +92,9 @@ PLAN_JOB = Endpoint(
     Plan,
     query=("wait",),
     bodies=(JSON,),
-    final_codes=frozenset({"unavailable", "out_of_memory", "worker_lost", "storage_unavailable"}),
+    final_codes=frozenset(
+        {"unavailable", "out_of_memory", "worker_lost", "worker_unfit", "storage_unavailable"}
+    ),
 )
 LIST_JOBS = Endpoint("GET", "/v1/jobs", Page[JobData], query=_PAGING)
 READ_JOB = Endpoint("GET", "/v1/jobs/{job_id}", JobData, query=("wait",))

@@ -1,8 +1,8 @@
 """``python -m worker.fork_server --module MODULE --socket FD``: import, then fork on request.
 
 Single-threaded, and computes nothing itself: a fork copies one thread, and neither CUDA nor a pool
-of OpenMP survives it. It lives as long as its worker holds the other end of the socket, and its
-children live no longer than it does.
+of OpenMP survives it. If the import fails it says why and ends. It lives as long as its worker
+holds the other end of the socket, and its children live no longer than it does.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from worker.fork_server.cause import cause_of
 from worker.fork_server.isolation import isolate
 from worker.fork_server.limits import ProcessLimits, apply_limits
 
@@ -38,13 +39,19 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--module", required=True)
     parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--import-only", action="store_true", help="do not warm the module up")
     options = parser.parse_args()
-    module = importlib.import_module(options.module)
-    if hasattr(module, "warm_up"):
-        module.warm_up()
-    gc.collect()
-    gc.freeze()  # or the first collection of every child would copy all of these pages
     with socket.socket(fileno=options.socket) as requests:
+        try:
+            module = importlib.import_module(options.module)
+            if hasattr(module, "warm_up") and not options.import_only:
+                module.warm_up()
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # the worker is gone
+                requests.send(json.dumps({"error": cause_of(error)}).encode())
+            raise
+        gc.collect()
+        gc.freeze()  # or the first collection of every child would copy all of these pages
         _Server(module, requests).serve()
 
 
@@ -84,8 +91,9 @@ class _Server:
         server = os.getpid()
         try:
             pid = os.fork()
-        except OSError:  # no more processes or memory: this child fails, the others live
+        except OSError as error:  # no more processes or memory: this child fails, the others live
             traceback.print_exc()
+            os.write(status, json.dumps({"error": cause_of(error)}).encode() + b"\n")
             for descriptor in (status, log, events):
                 os.close(descriptor)
             return
@@ -137,7 +145,8 @@ def _become(
         own = dict.fromkeys(_OWN_FOLDERS, home)
         os.environ.update(own)  # noqa: TID251  # written, not read
         tempfile.tempdir = None  # the server may have asked for its own
-        granted = isolate([Path(path) for path in request["writable"]])
+        writable = [Path(path) for path in request["writable"]]
+        granted = isolate(writable, is_gpu=request["is_gpu"])
         apply_limits(ProcessLimits(**request["limits"]))
         answer = {"pid": os.getpid(), "isolation": granted}
         os.write(status, json.dumps(answer).encode() + b"\n")

@@ -1,41 +1,24 @@
 """The worker's side: start the server when it is first needed, ask it for children."""
 
 import json
+import math
 import os
-import select
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import structlog
-
 from worker.fork_server.limits import ProcessLimits
+from worker.fork_server.server import START_SECONDS, Server, read_line
 
-log = structlog.get_logger(__name__)
-
-_START_SECONDS = 120.0  # of the server: torch from a cold disk
 _KILLED = -9  # what is said of a child whose server died: its children die with it
-# What the server, and so a job's process, gets of our environment: no secrets, no settings.
-_ENVIRONMENT = (
-    "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV",
-    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "OMP_NUM_THREADS",
-)  # fmt: skip
-_FIXED = {
-    "PYTHONUNBUFFERED": "1",
-    # Arrow's own allocator takes 1 GiB of the memory limit when it is imported; malloc does not.
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    # torch's compiler would keep them in a folder of all users, named when it is imported.
-    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
-}
+# Between two tries to start a server that cannot be started: others may take the jobs meanwhile.
+_REST_SECONDS, _MAX_REST_SECONDS = 5.0, 300.0
 
 
 class ForkServerError(Exception):
-    """The server could not be started, or ended before it forked."""
+    """The server could not be started, or ended before it forked; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +31,7 @@ class ChildRequest:
         log: The file its output goes to.
         writable: The folders that it may write to, and the only ones of the service it may read.
         limits: On what it uses.
+        is_gpu: Whether it computes on a GPU; all others see none.
     """
 
     request: Path
@@ -55,6 +39,7 @@ class ChildRequest:
     log: Path
     writable: Sequence[Path]
     limits: ProcessLimits
+    is_gpu: bool = False
 
 
 class Child:
@@ -73,7 +58,7 @@ class Child:
     def wait(self, seconds: float | None) -> int | None:
         """Return the exit code (negative: the signal), or None if it still runs by then."""
         if self._return_code is None:
-            line = _read_line(self._status, seconds)
+            line = read_line(self._status, seconds)
             if line is not None:
                 self._return_code = int(line) if line else _KILLED
                 os.close(self._status)
@@ -81,7 +66,10 @@ class Child:
 
 
 class ForkServer:
-    """Starts children of one module; restarts its server if that died.
+    """Starts children of one module; restarts its servers if they died.
+
+    There is a server for children that compute on a GPU, and another for all others: the second
+    has loaded everything and sees no GPU. Each is started when it is first needed.
 
     Args:
         module: Has ``main(request: Path, events: int) -> int``, and may have ``warm_up()``.
@@ -89,30 +77,39 @@ class ForkServer:
     """
 
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
-        self._module = module
-        self._environment = {
-            name: environment[name] for name in _ENVIRONMENT if name in environment
+        self._servers = {
+            is_gpu: Server(module, environment, is_gpu=is_gpu) for is_gpu in (False, True)
         }
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
+        self._num_failures = 0
+        self._rests_until = -math.inf
+
+    def is_resting(self) -> bool:
+        """Return whether a server failed to start so recently that another try can wait."""
+        return time.monotonic() < self._rests_until
 
     def start_child(self, request: ChildRequest, events: int) -> Child:
         """Fork a process that writes to the descriptor ``events``.
 
         Raises:
-            ForkServerError: There is no server to fork it.
+            ForkServerError: There is no server to fork it; the message says why.
         """
+        server = self._servers[request.is_gpu]
         reader, writer = os.pipe()
         log_file = os.open(request.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        cause = ""
         try:
             with self._lock:  # one at a time: requests are not framed
-                self._send(_to_json(request), (writer, log_file, events))
-                os.close(writer)
-                writer = -1
-                line = _read_line(reader, _START_SECONDS)
-                if line is None or (self._process is not None and self._process.poll() is not None):
-                    self._stop()  # hung, or ended
+                line: bytes | None = b""
+                if server.send(_to_json(request), (writer, log_file, events)):
+                    os.close(writer)
+                    writer = -1
+                    line = read_line(reader, START_SECONDS)
+                answer = json.loads(line or b"null")
+                if answer is None:
+                    cause = self._give_up(server)
+                else:
+                    server.is_new, self._num_failures = False, 0
         except BaseException:
             os.close(reader)
             raise
@@ -120,54 +117,30 @@ class ForkServer:
             os.close(log_file)
             if writer >= 0:
                 os.close(writer)
-        answer = json.loads(line or "null")
-        if not isinstance(answer, dict):  # it ended before it could say that it began
+        if isinstance(answer, dict) and "error" in answer:
+            cause = answer["error"]
+        elif isinstance(answer, int):  # it ended before it could say that it began
+            cause = f"its process ended at once, with code {answer}"
+        if cause:
             os.close(reader)
-            raise ForkServerError(f"no process could be forked (exit code {answer})")
+            raise ForkServerError(cause)
         return Child(answer["pid"], answer["isolation"], reader)
 
     def close(self) -> None:
-        """End the server, and with it whatever children it has."""
+        """End the servers, and with them whatever children they have."""
         with self._lock:
-            self._stop()
+            for server in self._servers.values():
+                server.stop()
 
-    def _send(self, message: bytes, descriptors: Sequence[int]) -> None:
-        for is_last in (False, True):
-            if self._socket is None:
-                self._start()
-            assert self._socket is not None  # noqa: S101  # just made
-            try:
-                socket.send_fds(self._socket, [message], descriptors)
-            except OSError as error:  # it died since the last child
-                self._stop()
-                if is_last:
-                    raise ForkServerError(f"the fork server cannot be reached: {error}") from error
-            else:
-                return
-
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        # -P: the folder we were started in, where the service's data may lie, is no part of Python.
-        command = [sys.executable, "-P", "-m", "worker.fork_server", "--module", self._module]
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  # our own command line
-                [*command, "--socket", str(theirs.fileno())],
-                env=self._environment | _FIXED,
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        self._socket = ours
-        log.info("fork_server.started", pid=self._process.pid, module=self._module)
-
-    def _stop(self) -> None:
-        if self._socket is not None:
-            self._socket.close()  # its children die with it
-            self._socket = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+    def _give_up(self, server: Server) -> str:
+        """End a server that forked nothing, rest if it never did, and return why."""
+        cause = server.explain()
+        if server.is_new:
+            rest = min(_MAX_REST_SECONDS, _REST_SECONDS * 2**self._num_failures)
+            self._num_failures += 1
+            self._rests_until = time.monotonic() + rest
+        server.stop()
+        return cause
 
 
 def _to_json(request: ChildRequest) -> bytes:
@@ -177,22 +150,6 @@ def _to_json(request: ChildRequest) -> bytes:
             "home": str(request.home),
             "writable": [str(path) for path in request.writable],
             "limits": asdict(request.limits),
+            "is_gpu": request.is_gpu,
         }
     ).encode()
-
-
-def _read_line(descriptor: int, seconds: float | None) -> bytes | None:
-    """Return a line, empty at the end of the stream, or None if none comes in time."""
-    end = None if seconds is None else time.monotonic() + seconds
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    line = b""
-    while not line.endswith(b"\n"):
-        left = None if end is None else max(0.0, end - time.monotonic()) * 1000
-        if not poll.poll(left):
-            return None
-        byte = os.read(descriptor, 1)
-        if not byte:
-            return b""
-        line += byte
-    return line

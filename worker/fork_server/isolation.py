@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
+_THREADS = Path("/proc/self/task")
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x1000_0000, 0x4000_0000
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 22, 38, 2
@@ -51,13 +52,15 @@ _CALLS = {"x86_64": (0xC000_003E, 41, 425), "aarch64": (0xC000_00B7, 198, 425)}
 _X32 = 0x4000_0000
 
 
-def isolate(writable: Sequence[Path]) -> list[str]:
+def isolate(writable: Sequence[Path], *, is_gpu: bool = False) -> list[str]:
     """Give up network and files, for this process and its children; return the rungs granted.
 
     Call it in a process with one thread.
 
     Args:
         writable: Folders to keep; they exist.
+        is_gpu: Whether threads of this process may be named by writing to /proc: NVIDIA's driver
+            (570 and newer) does so when it is initialised, and gives up if it may not.
     """
     if sys.platform != "linux":
         return []
@@ -66,7 +69,7 @@ def isolate(writable: Sequence[Path]) -> list[str]:
         return []
     rungs: dict[str, Callable[[], None]] = {
         "network": lambda: _leave_network(libc),
-        "files": lambda: _leave_files(libc, writable),
+        "files": lambda: _leave_files(libc, writable, is_gpu=is_gpu),
         "filter": lambda: _filter_calls(libc),
     }
     granted = []
@@ -89,7 +92,7 @@ def _leave_network(libc: ctypes.CDLL) -> None:
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
 
 
-def _leave_files(libc: ctypes.CDLL, writable: Sequence[Path]) -> None:
+def _leave_files(libc: ctypes.CDLL, writable: Sequence[Path], *, is_gpu: bool) -> None:
     abi = libc.syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
     _check(abi)
     handled = _FIRST_RIGHTS
@@ -106,6 +109,8 @@ def _leave_files(libc: ctypes.CDLL, writable: Sequence[Path]) -> None:
         _allow(libc, ruleset, _readable(), read)
         _allow(libc, ruleset, [Path("/dev")], device)
         _allow(libc, ruleset, writable, handled & ~_EXECUTE)
+        if is_gpu:
+            _allow(libc, ruleset, [_THREADS], (read | _WRITE_FILE | _TRUNCATE) & handled)
         _check(libc.syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)

@@ -5,6 +5,7 @@ import os
 
 from app.contracts.job import FAILURES, FailureCode, Stage
 from worker.engine import errors
+from worker.fork_server.cause import cause_of
 from worker.protocol import Failed
 
 _CODES: dict[type[BaseException], FailureCode] = {
@@ -40,6 +41,9 @@ def to_failed(error: BaseException, stage: Stage | None) -> Failed:
     if _is_disk_full(error):
         code, message = FailureCode.STORAGE_UNAVAILABLE, "the worker's disk is full"
         return Failed(code=code, message=message, stage=stage)
+    if isinstance(error, ImportError):  # what is imported when it is needed
+        message = f"the worker cannot run this job: {cause_of(error)}"
+        return Failed(code=FailureCode.WORKER_UNFIT, message=message, stage=stage)
     # Not one of ours: its text may hold paths or values, so it goes to the log alone.
     code = FailureCode.INTERNAL
     return Failed(code=code, message=FAILURES[code].message, stage=stage)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ def main(path: Path, events: int) -> int:
     if request["what"] == "burn":
         while True:
             pass
+    if request["what"] == "name threads":
+        return name_threads(Path(request["folder"]))
     folder, secret = Path(request["folder"]), Path(request["secret"])
     attempts: dict[str, Callable[[], object]] = {
         "write its own folder": lambda: (folder / "mine").write_text("mine"),
@@ -35,12 +38,34 @@ def main(path: Path, events: int) -> int:
         "write a large file": lambda: (folder / "large").write_bytes(bytes(2_000_000)),
         "open many files": lambda: [(folder / "mine").open() for _ in range(200)],
     }
-    found = {}
-    for name, attempt in attempts.items():
-        try:
-            attempt()
-            found[name] = "done"
-        except OSError as error:
-            found[name] = type(error).__name__ if error.errno is None else os.strerror(error.errno)
+    found = {name: outcome(attempt) for name, attempt in attempts.items()}
     (folder / "found.json").write_text(json.dumps(found))
     return 7
+
+
+def name_threads(folder: Path) -> int:
+    """Name a thread that was started just now, and try what lies beside it."""
+    found: dict[str, str] = {}
+
+    def name_own() -> None:
+        path = Path(f"/proc/self/task/{threading.get_native_id()}/comm")
+        found["name a thread"] = outcome(lambda: path.write_text("cuda-EvtHandlr"))
+
+    thread = threading.Thread(target=name_own)
+    thread.start()
+    thread.join()
+    score = Path("/proc/self/oom_score_adj")
+    found["write beside the threads"] = outcome(lambda: score.write_text("500"))
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found["see a GPU"] = "none" if hidden == "" else "all"
+    (folder / "found.json").write_text(json.dumps(found))
+    return 7
+
+
+def outcome(attempt: Callable[[], object]) -> str:
+    """Return how an attempt ends, in the system's words."""
+    try:
+        attempt()
+    except OSError as error:
+        return type(error).__name__ if error.errno is None else os.strerror(error.errno)
+    return "done"

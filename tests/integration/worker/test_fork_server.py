@@ -17,6 +17,7 @@ from tests.integration.worker.world import wait_for
 from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
 from worker.fork_server.limits import ProcessLimits
 
+BROKEN = "tests.integration.worker.broken_child"
 # The tests' own modules are found nowhere else; the service's server does without.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
 
@@ -28,7 +29,12 @@ def server() -> Iterator[ForkServer]:
 
 
 def start(
-    server: ForkServer, folder: Path, what: str, limits: ProcessLimits | None = None
+    server: ForkServer,
+    folder: Path,
+    what: str,
+    limits: ProcessLimits | None = None,
+    *,
+    is_gpu: bool = False,
 ) -> Child:
     """Start a child and wait until it has begun."""
     folder.mkdir(exist_ok=True)
@@ -39,7 +45,8 @@ def start(
     body = {"what": what, "folder": str(folder), "secret": str(secret), "worker": os.getpid()}
     path.write_text(json.dumps(body))
     reader, writer = os.pipe()
-    request = ChildRequest(path, folder, folder / "log.txt", [folder], limits or ProcessLimits())
+    limits = limits or ProcessLimits()
+    request = ChildRequest(path, folder, folder / "log.txt", [folder], limits, is_gpu)
     try:
         child = server.start_child(request, writer)
     finally:
@@ -78,6 +85,21 @@ def test_a_child_reaches_nothing_but_its_own_folder(server: ForkServer, tmp_path
         "open many files": "Too many open files",
     }
     assert [path.name for path in (tmp_path / "secrets").iterdir()] == ["key"]
+
+
+@pytest.mark.parametrize("is_gpu", [False, True])
+def test_only_a_job_on_a_gpu_may_name_its_threads(
+    server: ForkServer, tmp_path: Path, *, is_gpu: bool
+) -> None:
+    """As NVIDIA's driver does when it is initialised; else it gives up."""
+    child = start(server, tmp_path / "home", "name threads", is_gpu=is_gpu)
+    assert child.wait(20) == 7
+    naming = "done" if is_gpu else "Permission denied"
+    assert json.loads((tmp_path / "home" / "found.json").read_text()) == {
+        "name a thread": naming,
+        "write beside the threads": "Permission denied",
+        "see a GPU": "all" if is_gpu else "none",
+    }
 
 
 def test_children_are_forked_from_one_server(server: ForkServer, tmp_path: Path) -> None:
@@ -125,11 +147,27 @@ def test_server_and_children_die_with_their_worker(tmp_path: Path) -> None:
     wait_for(lambda: is_gone(pid))
 
 
-def test_a_module_that_cannot_be_imported_is_an_error_and_not_a_wait(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [
+        ("missing", "ModuleNotFoundError: No module named 'onnx_that_is_not_there'"),
+        ("library", "libgomp_that_is_not_there.so.1: cannot open shared object file"),
+        ("mismatch", "RuntimeError: operator torchvision::nms does not exist"),
+        ("half", "ImportError: cannot import name 'nothing' from 'json'"),
+        ("crash", "it was ended by SIGABRT"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_an_error_that_says_why(
+    kind: str, cause: str, tmp_path: Path
+) -> None:
     started = time.monotonic()
     with (
-        closing(ForkServer("tests.integration.worker.nothing", ENVIRONMENT)) as server,
-        pytest.raises(ForkServerError),
+        closing(ForkServer(BROKEN, {**ENVIRONMENT, "LC_ALL": kind})) as server,
+        pytest.raises(ForkServerError) as caught,
     ):
         start(server, tmp_path / "home", "wait")
+    assert cause in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "/" not in str(caught.value), "where Python lies is not said"
+    assert server.is_resting()
     assert time.monotonic() - started < 60

@@ -21,13 +21,14 @@ from tests.integration.worker.world import World, wait_for
 from worker.fork_server.client import ForkServer
 from worker.orphans import clean_orphans, note_processes
 
+BROKEN = "tests.integration.worker.broken_child"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}  # where they are found
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ForkServer]:
-    root = str(Path(__file__).parents[3])  # where the scripted child is found
     secrets = {"SECATEUR_SECRET": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-    environment = {**os.environ, "PYTHONPATH": root, **secrets}
-    with closing(ForkServer(scripted_child.__name__, environment)) as running:
+    with closing(ForkServer(scripted_child.__name__, ENVIRONMENT | secrets)) as running:
         yield running
 
 
@@ -110,7 +111,41 @@ def test_a_child_that_is_always_killed_fails_when_attempts_are_spent(world: Worl
     assert job.error is not None
     # Nothing says that it was for memory (tests/unit/test_memory_kills.py), so it is not said.
     assert (job.state, job.error["code"]) == ("failed", "internal")
-    assert "code -9" in job.error["message"]
+    assert job.error["message"].endswith("SIGKILL")
+
+
+def test_a_worker_that_cannot_start_a_process_leaves_the_job_to_others(
+    tmp_path: Path, server: ForkServer
+) -> None:
+    with closing(ForkServer(BROKEN, {**ENVIRONMENT, "LC_ALL": "missing"})) as broken:
+        world = World(tmp_path, broken)
+        job_id = world.post(scripted_child.SUCCEED)
+        world.runner.run_job(job_id)
+        assert (world.job(job_id).state, world.job(job_id).attempt) == ("queued", 1)
+        world.make_due(job_id)
+        world.runner.run_job(job_id)
+        assert world.job(job_id).attempt == 1, "it rests before it tries again"
+    world.server = server
+    world.on_another_machine(tmp_path / "other").run_job(job_id)
+    assert (world.job(job_id).state, world.job(job_id).attempt) == ("succeeded", 2)
+
+
+def test_a_job_that_no_worker_can_start_says_why(tmp_path: Path) -> None:
+    world = None
+    for _ in range(2):
+        with closing(ForkServer(BROKEN, {**ENVIRONMENT, "LC_ALL": "missing"})) as broken:
+            if world is None:
+                world = World(tmp_path, broken)
+                job_id = world.post(scripted_child.SUCCEED)
+            world.server = broken
+            world.make_due(job_id)
+            world.on_another_machine(tmp_path / "other").run_job(job_id)
+    assert world is not None
+    job = world.job(job_id)
+    assert job.error is not None
+    assert (job.state, job.error["code"]) == ("failed", "worker_unfit")
+    assert "No module named 'onnx_that_is_not_there'" in job.error["message"]
+    assert "secateur doctor" in job.error["hint"]
 
 
 def test_garbage_on_the_pipe_is_an_internal_failure(world: World) -> None:

@@ -21,6 +21,7 @@ from worker.engine.retrain.augment import Augmentation
 from worker.engine.retrain.batch_norm import recalibrate, statistics
 from worker.engine.retrain.data import TrainingData, read_ahead, spread
 from worker.engine.retrain.evaluate import Metrics, Reference, evaluate
+from worker.engine.retrain.generators import fork_generators
 from worker.engine.retrain.options import Hooks, RetrainOptions
 from worker.engine.retrain.phases import Cuts, Phase
 from worker.engine.retrain.ranking import NO_RANK
@@ -191,7 +192,7 @@ class _Run:
         chunks = list(order[: num_batches * self.batch_size].view(num_batches, -1))
         num_done = self.step - epoch * num_batches
         rate = 0.0
-        with torch.random.fork_rng():
+        with fork_generators(self._device):
             torch.manual_seed(seed)
             self._restore_generators(generator)
             for x, labels in read_ahead(self.data.source, chunks[num_done:]):

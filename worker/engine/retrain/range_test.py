@@ -20,6 +20,7 @@ from worker.engine.errors import DivergenceError
 from worker.engine.program.program import Program
 from worker.engine.retrain.augment import Augmentation
 from worker.engine.retrain.data import TrainingData, read_ahead
+from worker.engine.retrain.generators import fork_generators
 from worker.engine.retrain.options import OptimizerKind, RetrainOptions
 from worker.engine.retrain.teacher import Teacher
 from worker.engine.retrain.trainer import Lesson, Trainer, make_lesson, resolve_precision
@@ -100,7 +101,8 @@ def _climb(  # what a training run needs, and the range
     average = 0.0
     num_steps = _num_steps(data, options)
     smoothing = _SMOOTHING ** (NUM_STEPS / num_steps)
-    with torch.random.fork_rng():
+    device = next(iter(program.parameters().values())).device
+    with fork_generators(device):
         torch.manual_seed(options.seed)
         batches = read_ahead(
             data.source, _chunks(data.train, options.batch_size, num_steps, generator)
