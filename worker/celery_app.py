@@ -6,6 +6,7 @@ happens in each job's own process.
 """
 
 import os
+import sys
 import threading
 from typing import Any
 
@@ -14,6 +15,7 @@ from celery import Celery
 from celery.signals import (
     heartbeat_sent,
     setup_logging,
+    worker_init,
     worker_ready,
     worker_shutdown,
     worker_shutting_down,
@@ -23,6 +25,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from app.contracts.database import create_database, create_sessions
+from app.contracts.installation import find_missing
 from app.contracts.object_lock import create_object_lock
 from app.contracts.repositories.workers import WorkerIdentity
 from app.contracts.settings import Settings, load_settings
@@ -101,6 +104,9 @@ def _configure(settings: Settings) -> Celery:
     def on_shutdown(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         stopping.set()
 
+    def on_init(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
+        _refuse_without_parts(celery)
+
     def on_ready(sender: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signal
         queues = tuple(sorted(celery.amqp.queues.consume_from))
         slots = sender.controller.concurrency
@@ -117,6 +123,7 @@ def _configure(settings: Settings) -> Celery:
     def on_heartbeat(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         beat(settings)
 
+    worker_init.connect(on_init, weak=False)
     heartbeat_sent.connect(on_heartbeat, weak=False)
     worker_shutting_down.connect(on_shutdown, weak=False)
     worker_ready.connect(on_ready, weak=False)
@@ -126,6 +133,17 @@ def _configure(settings: Settings) -> Celery:
     runner = Runner(settings, sessions, store, ring, stopping, server)
     register_tasks(celery, runner, garbage, create_deliverer(settings.webhooks, sessions))
     return celery
+
+
+def _refuse_without_parts(celery: Celery) -> None:
+    """End a worker that takes jobs and cannot run them; the scheduler's queue needs nothing."""
+    queues = set(celery.amqp.queues.consume_from)
+    missing = find_missing() if queues - {QUEUE_MAINTENANCE} else []
+    if missing:
+        sys.exit(
+            f"secateur: this worker cannot run jobs: {', '.join(missing)} not installed. "
+            "Install what workers need: pip install 'secateur[worker]'"
+        )
 
 
 app = _configure(load_settings())

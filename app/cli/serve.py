@@ -28,6 +28,7 @@ from app.cli.redis_server import (
     is_answering,
     redis_argv,
 )
+from app.cli.worker_parts import Probe, how_to_install
 from app.contracts.database import create_database, create_sessions
 from app.contracts.errors import UnauthenticatedError
 from app.contracts.job import JobKind
@@ -54,12 +55,18 @@ class _StopRequested(Exception):  # noqa: N818  # not an error
     """Ctrl-C or SIGTERM."""
 
 
-def serve(settings: Settings, console: Console | None = None) -> None:
+def serve(settings: Settings, console: Console | None = None, *, has_worker: bool = True) -> None:
     """Run the service until Ctrl-C or SIGTERM.
 
+    Args:
+        settings: Of the service.
+        console: Where it says that it is ready.
+        has_worker: Whether jobs run here. If not they wait for workers elsewhere.
+
     Raises:
-        ServeError: Another service runs in the data directory, the port is taken, no Redis server
-            can be found, or a part of the service keeps dying.
+        ServeError: Jobs cannot run here for what is not installed, another service runs in the
+            data directory, the port is taken, no Redis server can be found, or a part of the
+            service keeps dying.
         ValueError: Authentication is off on an address that others can reach.
     """
     refuse_public_address(settings.api)
@@ -71,22 +78,27 @@ def serve(settings: Settings, console: Console | None = None) -> None:
         stack.enter_context(_data_dir_lock(settings.data_dir))
         listener = stack.enter_context(_listen(settings))
         children: list[Child] = []
+        probe = stack.enter_context(_probing()) if has_worker else None
         try:
             settings = _start_queue(settings, stack, log_dir, children)
             api_key = _prepare_database(settings)
-            for command in commands(settings, listener):
+            for command in commands(settings, listener, has_worker=has_worker):
                 child = Child(command, log_dir)
                 children.append(child)
                 child.start()
             host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
             url = f"http://{host}:{listener.getsockname()[1]}"
             _wait_for_api(url, children)
+            if probe is not None:
+                _refuse_broken_worker(probe)
             stack.enter_context(_address_file(settings, url))
             console.print(f"Secateur is ready at [bold]{url}[/bold]", soft_wrap=True)
             console.print(f"API key: {api_key}", soft_wrap=True, highlight=False)
             # What follows # stays in the browser, and the page takes it out of the address bar.
             page = f"{url}/#key={api_key}" if settings.api.is_auth_required else f"{url}/"
             console.print(f"Dashboard: {page}", soft_wrap=True, highlight=False)
+            if not has_worker:
+                console.print("No worker runs here: uploads and jobs wait for one elsewhere.")
             if not is_loopback(settings.api.host):
                 console.print("Others can reach it and read along: put TLS in front.")
             console.print(f"Data and logs: {settings.data_dir.absolute()}", soft_wrap=True)
@@ -106,6 +118,27 @@ def _request_stop(_number: int, _frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise _StopRequested
+
+
+@contextmanager
+def _probing() -> Iterator[Probe]:
+    """Look what can be imported while the service starts, which takes as long."""
+    probe = Probe(_inherited_environment())
+    try:
+        yield probe
+    finally:
+        probe.stop()
+
+
+def _refuse_broken_worker(probe: Probe) -> None:
+    """Raise an error if jobs cannot run here, before anybody uploads anything."""
+    broken = probe.result()
+    if broken:
+        raise ServeError(
+            f"jobs cannot run on this machine: {'; '.join(map(str, broken))}\n"
+            f"What to do: {how_to_install(broken)}\n"
+            "Or start it without a worker, for workers elsewhere: secateur serve --no-worker"
+        )
 
 
 def _prepare_directories(settings: Settings) -> Path:
@@ -210,7 +243,9 @@ def _prepare_database(settings: Settings) -> str:
     return plaintext
 
 
-def commands(settings: Settings, listener: socket.socket) -> Sequence[Command]:
+def commands(
+    settings: Settings, listener: socket.socket, *, has_worker: bool = True
+) -> Sequence[Command]:
     """Return what `serve` starts besides Redis, in order.
 
     Raises:
@@ -225,9 +260,11 @@ def commands(settings: Settings, listener: socket.socket) -> Sequence[Command]:
     worker += ["--loglevel", "INFO"]
     file_number = str(listener.fileno())
     api = [*python, "app.http", "--fd", file_number]
-    quick_queues = f"{QUEUE_INTAKE},{QUEUE_MAINTENANCE}"
+    # Without a worker somebody still has to ring, to collect garbage and to call webhooks.
+    quick_queues = f"{QUEUE_INTAKE},{QUEUE_MAINTENANCE}" if has_worker else QUEUE_MAINTENANCE
+    job_worker = [*worker, "-Q", prune_queue, "-c", "1"]
     return [
-        *_job_workers(settings, [*worker, "-Q", prune_queue, "-c", "1"], environment),
+        *(_job_workers(settings, job_worker, environment) if has_worker else ()),
         Command("intake", [*worker, "-Q", quick_queues, "-n", "intake@%h", "-c", "3"], environment),
         Command("scheduler", [*celery, "beat", "--loglevel", "INFO"], environment),
         Command("api", api, environment, (listener.fileno(),)),

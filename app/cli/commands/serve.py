@@ -18,10 +18,14 @@ def serve_command(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    *,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Run no jobs here: workers elsewhere do.")
+    ] = False,
 ) -> None:
     """Start API, workers, scheduler and queue on this machine, until Ctrl-C."""
     try:
-        serve(_with_options(load_settings(), data_dir, host, port))
+        serve(_with_options(load_settings(), data_dir, host, port), has_worker=not no_worker)
     except (ServeError, ValueError) as error:
         typer.secho(f"secateur: {error}", fg="red", err=True)
         raise typer.Exit(1) from error

@@ -12,5 +12,5 @@ def fork_generators(device: torch.device) -> AbstractContextManager[None]:
     that even if nothing is computed there.
     """
     if device.type == "cpu":
-        return torch.random.fork_rng(devices=[])
-    return torch.random.fork_rng(devices=[device], device_type=device.type)
+        return torch.random.fork_rng(devices=[])  # noqa: TID251  # named
+    return torch.random.fork_rng(devices=[device], device_type=device.type)  # noqa: TID251

@@ -9,6 +9,7 @@ from torch import Tensor
 from worker.engine.program.program import Program
 from worker.engine.retrain.augment import Augmentation
 from worker.engine.retrain.data import TrainingData
+from worker.engine.retrain.generators import fork_generators
 from worker.engine.retrain.options import RetrainOptions
 from worker.engine.retrain.teacher import Teacher
 from worker.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
@@ -39,7 +40,8 @@ def seconds_per_step(
     generator = torch.Generator().manual_seed(options.seed)
     batch = data.train[: min(options.batch_size, len(data.train))]
     taken = []
-    with torch.random.fork_rng():
+    device = next(iter(program.parameters().values())).device
+    with fork_generators(device):
         for step in range(1 + _NUM_STEPS):  # the first warms up
             started_at = time.monotonic()
             x, labels = data.source.batch(batch)

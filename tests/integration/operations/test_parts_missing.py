@@ -1,0 +1,110 @@
+"""A machine on which something that jobs need is not installed, or cannot be imported."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.cli.worker_parts import Probe, how_to_install
+from tests.fixtures.service import Service
+
+# Stands in for a Python without these modules: no test can uninstall anything.
+SHIM = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Blocker(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name in {names!r}:
+            raise {error}
+        return None
+
+sys.meta_path.insert(0, Blocker())
+"""
+GONE = "ModuleNotFoundError(f'No module named {name!r}', name=name)"
+
+
+def without(folder: Path, *names: str, error: str = GONE) -> dict[str, str]:
+    """Return an environment in which the named modules cannot be imported."""
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(SHIM.format(names=set(names), error=error))
+    return {**os.environ, "PYTHONPATH": str(folder), "SECATEUR_LOG_LEVEL": "warning"}
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "said", "advice"),
+    [
+        (("torch",), GONE, ["torch is not installed"], "[worker]'"),
+        (("onnxscript", "pyarrow"), GONE, ["onnxscript is", "pyarrow is"], "[worker]'"),
+        (
+            ("torchvision",),
+            "RuntimeError('operator torchvision::nms does not exist')",
+            ["torchvision cannot be imported (RuntimeError: operator torchvision::nms does"],
+            "--force-reinstall torch torchvision",
+        ),
+        (
+            ("onnx.onnx_cpp2py_export",),
+            "ImportError('libgomp.so.1: cannot open shared object file: No such file')",
+            ["onnx cannot be imported (ImportError: libgomp.so.1:"],
+            "has libgomp.so.1",
+        ),
+    ],
+)
+def test_what_cannot_be_imported_is_found_and_named(
+    names: tuple[str, ...], error: str, said: list[str], advice: str, tmp_path: Path
+) -> None:
+    probe = Probe(without(tmp_path, *names, error=error))
+    broken = probe.result()
+    text = "; ".join(map(str, broken))
+    for part in said:
+        assert part in text
+    assert advice in how_to_install(broken)
+
+
+def test_serve_says_what_is_missing_before_it_is_ready(tmp_path: Path) -> None:
+    environment = without(tmp_path / "shim", "torch", "onnx")
+    command = [str(Path(sys.executable).with_name("secateur")), "serve", "--port", "0"]
+    done = subprocess.run(
+        [*command, "--data-dir", str(tmp_path / "data")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "ready" not in done.stdout
+    assert "jobs cannot run on this machine: torch is not installed" in done.stderr
+    assert "pip install '" in done.stderr
+    assert "--no-worker" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_worker_the_api_is_served_and_says_so(tmp_path: Path) -> None:
+    service = Service(tmp_path / "data", **without(tmp_path / "shim", "torch"))
+    service.start("--no-worker")
+    try:
+        assert "No worker runs here" in service.log.read_text()
+        assert service.get("/readyz")["status"] == "ok"
+        assert not (tmp_path / "data" / "logs" / "worker.log").exists()
+    finally:
+        assert service.stop(signal.SIGINT) == 0
+
+
+def test_a_worker_started_by_hand_says_what_is_missing_and_ends(tmp_path: Path) -> None:
+    environment = without(tmp_path / "shim", "onnx", "safetensors")
+    command = [sys.executable, "-m", "celery", "--app", "worker.celery_app", "--quiet", "worker"]
+    done = subprocess.run(
+        [*command, "--pool", "threads", "-Q", "intake,maintenance"],
+        env={**environment, "SECATEUR_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "cannot run jobs: safetensors, onnx not installed" in done.stderr
+    assert "pip install 'secateur[worker]'" in done.stderr
