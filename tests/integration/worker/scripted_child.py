@@ -32,7 +32,8 @@ def main(path: Path, events: int) -> int:  # noqa: C901  # a script each
 
     script = request["config"]["seed"]
     # The config says how to behave, in fields that it has: which stage to stand in, by number.
-    stage = STAGES[request["config"]["retrain"]["epochs"] % len(STAGES)]
+    epochs = request["config"]["retrain"]["epochs"]
+    stage = STAGES[0 if epochs == "auto" else epochs % len(STAGES)]
     send(type="stage", stage=stage if script == STUBBORN else "saliency")
     if script == STUBBORN:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
