@@ -91,7 +91,7 @@ def decode_image(data: bytes, max_pixels: int) -> Picture:
         ImageError: It is no image, damaged, animated, or of numbers that are no pixels.
     """
     with _decoding():
-        image: Image.Image = _opened(data)
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > max_pixels:
             raise ImageTooLargeError(
                 f"has {image.width}x{image.height} pixels, at most {max_pixels}"
@@ -109,12 +109,6 @@ def decode_image(data: bytes, max_pixels: int) -> Picture:
         if turn is not None:
             image = image.transpose(turn)
     return Picture(image, turn is not None, is_deep, is_transparent)
-
-
-def _opened(data: bytes) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # large images are refused by our own limit
-        return Image.open(io.BytesIO(data), formats=FORMATS)
 
 
 def _to_bytes(image: Image.Image) -> tuple[bool, Image.Image]:
@@ -150,7 +144,10 @@ def _decoding() -> Iterator[None]:
         ImageError: It cannot decode the image.
     """
     try:
-        yield
+        with warnings.catch_warnings():
+            # Of large images, which our own limit refuses, and of EXIF data that are damaged.
+            warnings.simplefilter("ignore")
+            yield
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # its decoders raise whatever damaged bytes lead them to

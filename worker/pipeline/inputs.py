@@ -185,7 +185,7 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
         limits=request.limits,
         image_shape=tuple(size for size in image_shape if size is not None),
         split=request.config.split,
-    )
+    ).with_validation(request.config.split)
     notes = dataset.notes
     dataset, fit_notes = check_fit(program, dataset, request.config.retrain.objective)
     objective_kind(request.config.retrain, dataset.labels_kind)  # refused early

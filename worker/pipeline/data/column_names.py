@@ -74,7 +74,7 @@ def _image(schema: Any, names: list[str]) -> tuple[str, str]:  # noqa: ANN401  #
     elif known is not None:
         raise DataError(
             f"column {known!r} has type {str(schema.field(known).type)[:80]}; binary, or a struct "
-            "with 'bytes', is needed"
+            "with 'bytes', is needed: the images themselves, not their paths"
         )
     else:
         which = f"it could be any of {', '.join(found)}" if found else "none holds bytes"

@@ -15,7 +15,7 @@ from worker.engine.errors import DataError
 from worker.engine.retrain.options import LabelKind
 from worker.pipeline.data.notes import imbalance, label_notes, pixel_notes, split_notes
 from worker.pipeline.data.raw import RawData
-from worker.pipeline.data.splits import Split, draw_split
+from worker.pipeline.data.splits import Split, draw_split, draw_validation
 from worker.pipeline.data.statistics import Statistics, measure
 
 _BYTE_SCALE = 1 / 255
@@ -87,6 +87,23 @@ class Dataset:
         """The smallest label; labels are classes."""
         assert self._y is not None  # noqa: S101  # they are classes
         return int(self._y.min())
+
+    def with_validation(self, spec: SplitSpec) -> "Dataset":
+        """Return the same samples, some of those for training taken to validate if none do."""
+        split = draw_validation(self._split, spec)
+        num_drawn = int((split != self._split).sum())
+        if not self.is_split_given or num_drawn == 0:
+            return self
+        found = copy(self)
+        found.__dict__.pop("notes", None)
+        found.__dict__.pop("statistics", None)
+        found._split = split  # noqa: SLF001  # its own kind
+        note = (
+            f"the file has no validation split: {num_drawn} of its training samples are drawn for "
+            "it, as config.split says"
+        )
+        found._notes = (*self._notes, note)  # noqa: SLF001  # likewise
+        return found
 
     def labels_as(self, kind: LabelKind) -> "Dataset":
         """Return the same samples with classes read as another kind of labels.

@@ -30,7 +30,7 @@ _LITTER = frozenset(
     | {"__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 )
 _HIDDEN = "hidden, or a system's own"
-_NO_IMAGE = f"not an image: {', '.join(sorted(SUFFIXES))} are"
+_NO_IMAGE = "no image of a kind that is read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,10 @@ def _sort(archive: Archive) -> tuple[list[_File], list[_File], list[LeftOut]]:
         is_image = PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES
         (images if is_image else others).append(file)
     if not images:
-        found = [*(other.member.name for other in others), *hidden]
+        found = [other.member.name for other in others]
         what = f": {shown(found)} is not an image ({', '.join(sorted(SUFFIXES))})" if found else ""
-        raise DataError(f"the {archive.kind} holds no image{what}")
+        secret = f"; {shown(hidden)} is hidden, or a system's own" if hidden else ""
+        raise DataError(f"the {archive.kind} holds no image{what}{secret}")
     images.sort(key=lambda image: ("/".join(image.parts), image.member.name))
     names = [other.member.name for other in others]
     left_out = [*leave_out("file", _NO_IMAGE, names), *leave_out("file", _HIDDEN, hidden)]

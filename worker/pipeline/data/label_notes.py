@@ -15,7 +15,7 @@ def negative_message(y: NDArray[Any]) -> str:
     values, counts = np.unique(y, return_counts=True)
     negative = values < 0
     if values.tolist() == [-1, 1]:
-        return "; classes count from 0: write 0 for -1"
+        return "; classes count from 0: write 0 for -1, or leave out what has no label"
     if negative.sum() == 1:
         return (
             f"; {int(values[0])}, in {int(counts[0])} of {len(y)} samples, often means that there "
@@ -36,6 +36,13 @@ def class_notes(y: NDArray[Any]) -> Iterator[str]:
                 f"the label {high}, in {int(counts[-1])} of {len(y)} samples, is far from the "
                 f"others, which go up to {second}: if it means 'ignore', leave these samples out"
             )
+
+
+def number_notes(values: NDArray[np.float32]) -> tuple[str, ...]:
+    """Return what is odd about numbers (N,)."""
+    if np.unique(values[:1000]).tolist() != [-1, 1] or not (abs(values) == 1).all():
+        return ()
+    return ("the labels are -1 and 1 and are read as numbers; for two classes write 0 and 1",)
 
 
 def number_row_notes(values: NDArray[np.float32]) -> tuple[str, ...]:

@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from app.contracts.settings import LimitSettings
 from worker.engine.errors import DataError, DataTooLargeError
 from worker.engine.retrain.options import LabelKind
-from worker.pipeline.data.label_notes import class_notes, negative_message, number_row_notes
+from worker.pipeline.data.label_notes import (
+    class_notes,
+    negative_message,
+    number_notes,
+    number_row_notes,
+)
 
 _MAX_RANK = 2
 _MAX_NAME = 200
@@ -84,7 +89,8 @@ def to_labels(
     if _are_classes(y):
         note = f"the labels are whole numbers, stored as {y.dtype}: {_FLOATS}"
         return _classes(y.astype(np.int64), class_names, limits, note)
-    return Labels("numbers", _numbers(y))
+    numbers = _numbers(y)
+    return Labels("numbers", numbers, notes=number_notes(numbers))
 
 
 def check_label_values(num_values: int, limits: LimitSettings) -> None:

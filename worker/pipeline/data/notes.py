@@ -91,7 +91,9 @@ def split_notes(sizes: Mapping[Split, int]) -> list[str]:
     """Return what is odd about the sizes of the splits."""
     size = sizes[Split.VALIDATION]
     if size == 0:
-        return ["there are no validation samples: nothing is measured while training"]
+        return [
+            "there are no validation samples: a job draws some of the training samples for them"
+        ]
     if size < _FEW_SAMPLES:
         are = "is only 1 validation sample" if size == 1 else f"are only {size} validation samples"
         return [f"there {are}: one of them is {100 / size:.3g} points of accuracy"]

@@ -117,8 +117,8 @@ def _rows(xs: list[NpyArray], scratch: Path, limits: LimitSettings) -> Rows:
         plain = x.dtype.newbyteorder("=")
         if plain != np.uint8 and plain not in (np.float16, np.float32, np.float64):
             raise DataError(
-                f"samples have type {x.dtype}; uint8 or floats are accepted: pixels from 0 to 255 "
-                "are x.astype(np.uint8)"
+                f"samples have type {x.dtype}; uint8 or floats are accepted: give pixels from 0 to "
+                "255 as uint8, and other values as float32"
             )
         if len(x.shape) < 2 or 0 in x.shape:  # noqa: PLR2004  # samples and at least one feature
             raise DataError(f"samples have shape {x.shape}; at least one sample is needed")

@@ -22,12 +22,14 @@ class Split(IntEnum):
 # As folders, columns and arrays call them.
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn"), Split.TRAIN),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), Split.VALIDATION),
+    **dict.fromkeys(
+        ("val", "valid", "validate", "validation", "dev", "development"), Split.VALIDATION
+    ),
     **dict.fromkeys(("eval", "evaluation"), Split.VALIDATION),
     **dict.fromkeys(("test", "testing", "tst"), Split.TEST),
 }
 _NOUNS = frozenset({"set", "data", "dataset", "images", "imgs", "split", "folder"})
-_BREAKS = re.compile(r"[\s_.-]+")
+_WORDS = re.compile(r"\d+|[^\W\d_]+")
 _GLUED = re.compile(f"({'|'.join(SPLIT_WORDS)})(?:{'|'.join(_NOUNS)})?")
 
 
@@ -52,12 +54,27 @@ def splits_named(names: Iterable[str]) -> dict[str, Split] | None:
 
 def _parse(name: str) -> tuple[Split, tuple[str, ...]] | None:
     """Return the one split that a name has among its words, and the other words."""
-    words = [word for word in _BREAKS.split(name.casefold()) if word]
+    words = _WORDS.findall(name.casefold())
     splits = [match for word in words if (match := _GLUED.fullmatch(word)) is not None]
     if len(splits) != 1:
         return None
     rest = tuple(word for word in words if word != splits[0][0])
     return SPLIT_WORDS[splits[0][1]], rest
+
+
+def draw_validation(split: NDArray[np.uint8], spec: SplitSpec) -> NDArray[np.uint8]:
+    """Return a split (N,) in which a share of the training samples validates, if none did.
+
+    Without any, nothing would say which epoch is best. A share of zero leaves the split as it is.
+    """
+    train = np.flatnonzero(split == Split.TRAIN)
+    num_drawn = int(len(train) * Fraction(repr(spec.validation)))
+    if num_drawn == 0 or (split == Split.VALIDATION).any():
+        return split
+    found = split.copy()
+    order = np.random.default_rng(spec.seed).permutation(len(train))
+    found[train[order[:num_drawn]]] = Split.VALIDATION
+    return found
 
 
 def draw_split(num_samples: int, spec: SplitSpec) -> NDArray[np.uint8]:

@@ -23,6 +23,8 @@ _GENERIC = frozenset(
     {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "dataset"}
 )
 _NO_CLASS = _GENERIC | {"labels", "annotations", "masks", "mask", "train", "val", "test", "classes"}
+_INNER_SPLITS = "They are read as no splits: for that put train/ and test/ around the classes"
+_INNER_CLASSES = "If the inner ones are the classes, pack them without the folders around"
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ def _classes(
     notes = list(_name_notes(names))
     if inner:
         notes.append(
-            f"class folders hold folders ({shown(sorted(inner))}): their images belong to the class"
+            f"class folders hold folders ({shown(sorted(inner))}): their images belong to the "
+            f"class, the outer folder. {_INNER_SPLITS if splits_named(inner) else _INNER_CLASSES}"
         )
     empty = _empty_folders([level.root for level in levels], set(names), folders)
     if empty:

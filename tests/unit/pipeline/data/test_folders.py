@@ -76,6 +76,18 @@ TREES: dict[str, tuple[dict[str, bytes], list[str], dict[str, int] | None, str]]
         None,
         "'test' is read as a class: is that meant?",
     ),
+    "years": (
+        pictures("train2017/cat", "train2017/dog", "val2017/cat"),
+        CAT_DOG,
+        {"train": 8, "validation": 4, "test": 0},
+        "",
+    ),
+    "splits inside of classes": (
+        pictures("cat/test", "cat/train", "dog/test", "dog/train"),
+        CAT_DOG,
+        None,
+        "They are read as no splits",
+    ),
     "words that only begin so": (
         pictures("test_track", "train_station"),
         ["test_track", "train_station"],
@@ -143,7 +155,9 @@ def test_files_that_are_no_images_are_left_out_and_listed(tmp_path: Path) -> Non
     assert found["class_names"] == ["rose", "tulip"]
     assert found["left_out"][0]["count"] == 5
     assert found["left_out"][0]["names"] == others
-    assert "not an image" in found["notes"][0]
+    assert "5 files were left out (no image of a kind that is read)" in found["notes"][0]
+    with pytest.raises(DataError, match=r"holds no image; '\.data/cat/0\.png', .* is hidden"):
+        summary(tmp_path, pictures(".data/cat"))
 
 
 def test_a_class_without_images_is_said(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_means_must_fit_the_channels(tmp_path: Path) -> None:
     ("data", "words"),
     [
         (b"garbage", "npz"),
-        (b"", "parquet"),
+        (b"", "empty"),
         (tarred(FILES, "w:bz2"), "tar.gz"),
         (tarred(FILES, "w:xz"), "tar.gz"),
     ],

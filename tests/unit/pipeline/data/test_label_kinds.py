@@ -95,6 +95,7 @@ def test_what_may_be_read_otherwise_is_said(tmp_path: Path) -> None:
     assert "the label 255, in 5 of 20 samples, is far from the others, which go up to 2" in said(
         tmp_path, ignored
     )
+    assert "for two classes write 0 and 1" in said(tmp_path, np.where(Y > 1, 1.0, -1.0))
     assert "sums to 1, as probabilities do" in said(tmp_path, ONE_HOT * 0.9 + 0.025)
 
 
@@ -167,7 +168,7 @@ def test_arrays_without_names_are_samples_and_labels(tmp_path: Path) -> None:
         (arrays("x_test", "y_test"), "no array of training samples"),
         (arrays("x_train", "y_train", "x_test"), "'y_train' but no array 'y_test'"),
         ({"x": np.zeros((4, 4, 3, 20), np.uint8), "y": Y}, "samples come first, as np.moveaxis"),
-        ({"x": X.astype(np.int64), "y": Y}, r"x.astype\(np.uint8\)"),
+        ({"x": X.astype(np.int64), "y": Y}, "give pixels from 0 to 255 as uint8"),
     ],
 )
 def test_arrays_that_could_be_several_things_are_refused(

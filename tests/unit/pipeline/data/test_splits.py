@@ -36,6 +36,20 @@ def test_a_sample_is_always_left_for_training(validation: float, test: float) ->
         assert (draw_split(num_samples, spec) == Split.TRAIN).any()
 
 
+def test_validation_samples_are_drawn_where_the_file_has_none(tmp_path: Path) -> None:
+    split = np.repeat([0, 2], [50, 10])
+    data = npz(x=np.zeros((60, 2), np.uint8), split=split)
+    raw = opened(tmp_path, data)
+    assert [len(raw.indices(s)) for s in Split] == [50, 0, 10]
+    assert "no validation samples: a job draws some" in "; ".join(raw.notes)
+    dataset, again = (raw.with_validation(SplitSpec()) for _ in range(2))
+    assert [len(dataset.indices(s)) for s in Split] == [45, 5, 10]
+    assert dataset.indices(Split.TEST).tolist() == list(range(50, 60))
+    assert dataset.indices(Split.VALIDATION).equal(again.indices(Split.VALIDATION))
+    assert "5 of its training samples are drawn for it" in "; ".join(dataset.notes)
+    assert raw.with_validation(SplitSpec(validation=0.0)) is raw
+
+
 def test_a_split_that_the_file_gives_is_not_drawn(tmp_path: Path) -> None:
     given = ["train"] * 4 + ["validation", "val", "test"]
     data = parquet(image=[png()] * 7, split=given)
