@@ -49,7 +49,7 @@ export async function tryPage(view) {
       {},
       h("div", { class: "form" }, choose.node, dropZone({
         prompt: "Choose an image",
-        hint: "PNG, JPEG or WebP. It goes to the service and is not kept.",
+        hint: "PNG, JPEG, WebP, BMP, GIF, TIFF or PPM. It goes to the service and is not kept.",
         accept: "image/png,image/jpeg,image/webp",
         onFile: ask,
       })),

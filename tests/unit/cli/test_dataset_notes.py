@@ -1,0 +1,50 @@
+"""What is odd about a data set is said when it is uploaded, and stays with it."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from rich.console import Console
+
+from app.cli.inputs import push_dataset
+from app.cli.output import dataset_table
+from secateur import Client, Dataset
+
+NOTES = ["1 file was left out (no image of a kind that is read): 'README.md'", "there are few"]
+
+
+def dataset(notes: list[str] | None) -> Dataset:
+    summary = None if notes is None else {"num_samples": 8, "notes": notes}
+    return Dataset.model_validate(
+        {
+            "id": "ds_1", "name": "pets", "status": "ready", "format": "zip", "filename": None,
+            "sha256": "", "num_bytes": 9, "preprocess": {}, "summary": summary, "error": None,
+            "metadata": {}, "created_at": None,
+        }
+    )  # fmt: skip
+
+
+class Service:
+    """Accepts every data set and finds the same in it."""
+
+    def push_dataset(self, path: Path, **options: Any) -> Dataset:
+        del path, options
+        return dataset(NOTES)
+
+
+def test_notes_are_printed_after_an_upload(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pets.zip").write_bytes(b"PK")
+    push_dataset(cast("Client", Service()), tmp_path / "pets.zip", None, None)
+    said = capsys.readouterr()
+    assert not said.out
+    assert all(f"note: {note}\n" in said.err for note in NOTES)
+
+
+def test_the_list_counts_the_notes(capsys: pytest.CaptureFixture[str]) -> None:
+    Console(width=200).print(dataset_table([dataset(NOTES), dataset([]), dataset(None)]))
+    shown = capsys.readouterr().out.splitlines()
+    assert "notes" in shown[1]
+    assert " 2 " in shown[3]
+    assert " 2 " not in shown[4]
