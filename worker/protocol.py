@@ -72,14 +72,15 @@ class StageStarted(_Message):
 
 
 class Progress(_Message):
-    """The child is somewhere in its stage; the fraction is of the whole job."""
+    """The child is somewhere in its stage; fraction and seconds are of the whole job."""
 
     type: Literal["progress"] = "progress"
     fraction: Annotated[float, Field(ge=0, le=1)]
     step: int
     num_steps: int
     message: str
-    eta_seconds: float | None = None
+    eta_seconds: float | None = None  # until its end; None while nothing is known
+    elapsed_seconds: float | None = None  # since this attempt began
 
 
 class Metric(_Message):

@@ -145,7 +145,7 @@ class JobRow(Base):
     queue: Mapped[str]
     state: Mapped[str]
     stage: Mapped[str | None]
-    progress: Mapped[Json | None]  # fraction, step, num_steps, message, eta_seconds
+    progress: Mapped[Json | None]  # fraction, step, message, eta_seconds …
     model_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"), index=True)
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweep.id"), index=True)

@@ -98,7 +98,11 @@ class Job(BaseModel):
     object: Literal["job"] = "job"
     status: str
     stage: str | None
-    progress: dict[str, Any] | None = Field(description="fraction, step, num_steps, eta_seconds.")
+    progress: dict[str, Any] | None = Field(
+        description="fraction, step, num_steps, message; eta_seconds until the job ends, by its "
+        "last epoch of steps (null while nothing is known); elapsed_seconds since this attempt "
+        "began."
+    )
     attempt: int
     max_attempts: int
     queue_position: int | None = Field(description="Jobs ahead of this one while it is queued.")

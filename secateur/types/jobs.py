@@ -10,13 +10,14 @@ from secateur.types.results import Finding, JobResult
 
 
 class Progress(Answer):
-    """Where a running job is; the fraction is of the whole job."""
+    """Where a running job is; fraction and seconds are of the whole job."""
 
     fraction: float
     step: int = 0
     num_steps: int = 0
     message: str = ""
     eta_seconds: float | None = None
+    elapsed_seconds: float | None = None
 
 
 class Webhook(Answer):

@@ -1,5 +1,6 @@
 """What a job says, on a terminal: a progress bar, warnings, and the numbers of every epoch."""
 
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -44,7 +45,10 @@ class ConsoleReporter(Reporter):
         if isinstance(message, StageStarted):
             self._bar.update(self._task, stage=message.stage.value)
         elif isinstance(message, ProgressMessage):
-            self._bar.update(self._task, completed=message.fraction, description=message.message)
+            text = message.message
+            if message.eta_seconds is not None:
+                text = f"{text}, {timedelta(seconds=round(message.eta_seconds))} left"
+            self._bar.update(self._task, completed=message.fraction, description=text)
         elif isinstance(message, Warned):
             colour = "bold red" if message.severity == "serious" else "yellow"
             self._bar.console.print(f"[{colour}]warning[/{colour}] {escape(message.message)}")

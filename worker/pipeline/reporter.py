@@ -1,8 +1,9 @@
 """The child's side of the pipe: messages as JSON lines, progress at most a few times a second."""
 
+import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from app.contracts.job import Stage
 from app.contracts.layers import PlanSummary
 from app.contracts.report import Finding
 from app.contracts.spec import AccuracySelection, PruneConfig
+from worker.pipeline.remaining import Remaining, after_training
 from worker.pipeline.stopping import StopRequest
 from worker.protocol import (
     Failed,
@@ -24,6 +26,7 @@ from worker.protocol import (
 )
 
 _PROGRESS_SECONDS = 0.5
+_CALM_SHARE, _CALM_SECONDS = 0.05, 2.0  # how soon a new estimate takes the place of the old one
 
 # Where each stage begins and ends on the way from 0 to 1, by what a short job spends.
 _SPANS: dict[Stage, tuple[float, float]] = {
@@ -58,14 +61,21 @@ class Reporter:
     findings: list[Finding] = field(default_factory=list)
     stage: Stage | None = None
     spans: Mapping[Stage, tuple[float, float]] = field(default_factory=lambda: _SPANS)
+    clock: Callable[[], float] = time.monotonic
+    _began: float | None = None
     _stage_started: float = 0.0
     _last_progress: float = 0.0
     _part: tuple[float, float] = (0.0, 1.0)
     _title: str = ""
+    _remaining: Remaining = field(default_factory=Remaining)
+    _told: tuple[float, float] | None = None  # (seconds left, when that was said)
+    _trains: Stage = Stage.RETRAIN
 
     def expect(self, config: PruneConfig) -> None:
         """Take the stages of this config's job to last as long as they do."""
-        self.spans = _SEARCH_SPANS if isinstance(config.selection, AccuracySelection) else _SPANS
+        is_search = isinstance(config.selection, AccuracySelection)
+        self.spans = _SEARCH_SPANS if is_search else _SPANS
+        self._trains = Stage.SELECT if is_search else Stage.RETRAIN
 
     @property
     def title(self) -> str:
@@ -82,6 +92,7 @@ class Reporter:
         start, size = part[0], part[1] - part[0]
         self._part = (start + size * number / total, start + size * (number + num_parts) / total)
         self._title = f"{outer}, {title}" if outer else title
+        self._remaining.begin_part(self.clock())
         self.progress(0, 1, "", is_forced=True)
         try:
             yield
@@ -91,31 +102,75 @@ class Reporter:
     def begin(self, stage: Stage) -> None:
         """Say that ``stage`` begins, and that the one before it is over."""
         self._end_stage()
-        self.stage, self._stage_started = stage, time.monotonic()
+        self.stage, self._stage_started = stage, self.clock()
+        if self._began is None:
+            self._began = self._stage_started
+        self._remaining.begin_part(self._stage_started)
         self.send(StageStarted(stage=stage))
         self.progress(0, 1, stage.value, is_forced=True)
 
-    def progress(self, step: int, num_steps: int, message: str, *, is_forced: bool = False) -> None:
-        """Say how far the stage is; too frequent calls are dropped."""
-        now = time.monotonic()
-        if self.stage is None or (now - self._last_progress < _PROGRESS_SECONDS and not is_forced):
+    def progress(
+        self,
+        step: int,
+        num_steps: int,
+        message: str,
+        *,
+        cycle: int | None = None,
+        is_forced: bool = False,
+    ) -> None:
+        """Say how far the stage is; too frequent calls are dropped.
+
+        Args:
+            step: Of the present part.
+            num_steps: How many it has.
+            message: What is done.
+            cycle: The step is one of training, and so many make an epoch.
+            is_forced: Not dropped.
+        """
+        now = self.clock()
+        if self.stage is None:
+            return
+        if cycle is not None:
+            self._remaining.step(now, step, num_steps, cycle)
+        if now - self._last_progress < _PROGRESS_SECONDS and not is_forced:
             return
         self._last_progress = now
         start, end = self.spans[self.stage]
         low, high = self._part
         share = low + min(1.0, step / max(1, num_steps)) * (high - low)
         message = ": ".join(text for text in (self._title, message) if text)
-        elapsed = now - self._stage_started
-        eta = elapsed / share - elapsed if share > 0 else None
+        left = self._seconds_left(now)
         self.send(
             Progress(
                 fraction=start + share * (end - start),
                 step=step,
                 num_steps=num_steps,
                 message=message,
-                eta_seconds=None if eta is None else round(eta, 1),
+                eta_seconds=None if left is None else round(left, 1),
+                elapsed_seconds=round(now - (now if self._began is None else self._began), 1),
             )
         )
+
+    def _seconds_left(self, now: float) -> float | None:
+        """Return how long the whole job still takes; None before training shows it."""
+        assert self.stage is not None  # noqa: S101  # the caller has looked
+        prune_seconds = self.stage_seconds.get(Stage.PRUNE.value, 0.0)
+        left: float | None = after_training(self.stage, now - self._stage_started, prune_seconds)
+        stages = list(Stage)
+        if self.stage is self._trains:
+            steps = self._remaining.of_training(now, *self._part)
+            left = None if steps is None or left is None else left + steps
+        elif stages.index(self.stage) < stages.index(self._trains):
+            left = None
+        if left is None:
+            return None
+        if self._told is not None:  # an estimate moves calmly, or nobody believes it
+            told, told_at = self._told
+            old = max(0.0, told - (now - told_at))
+            calm = max(_CALM_SECONDS, _CALM_SHARE * left)
+            left = old + (left - old) * (1 - math.exp(-(now - told_at) / calm))
+        self._told = left, now
+        return left
 
     def metric(self, data: Json) -> None:
         """Keep numbers worth keeping."""
@@ -152,6 +207,6 @@ class Reporter:
 
     def _end_stage(self) -> None:
         if self.stage is not None:
-            taken = time.monotonic() - self._stage_started
+            taken = self.clock() - self._stage_started
             self.stage_seconds[self.stage.value] = round(taken, 3)
             self.stage = None

@@ -245,7 +245,9 @@ def _hooks(inputs: Inputs, options: RetrainOptions, folder: Path) -> Hooks:
             reporter.stop.exit()
 
     return Hooks(
-        on_step=lambda step, total: reporter.progress(step, total, f"step {step} of {total}"),
+        on_step=lambda step, total: reporter.progress(
+            step, total, f"step {step} of {total}", cycle=total // options.epochs
+        ),
         on_epoch=tell,
         on_restart=reporter.warn,
         checkpoint=save,

@@ -52,7 +52,7 @@ function progressText(job, share) {
     const { message, eta_seconds: eta } = job.progress ?? {};
     parts.push(h("span", {}, message || (job.stage ? WHAT[job.stage] : "is about to begin")));
     if (eta) {
-      parts.push(h("span", { class: "quiet" }, `about ${duration(eta)} left in this stage`));
+      parts.push(h("span", { class: "quiet" }, `about ${duration(eta)} left`));
     }
   }
   return parts;
