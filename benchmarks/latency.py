@@ -116,11 +116,11 @@ def measure(case: Case) -> dict[str, Any]:
             plan = make_plan(program, analysis, selection.keeps, saliency=scores)
             export_onnx(compact(program, analysis, plan), pruned)
             found = compare_latency((dense, pruned), program.inputs, batch_sizes)
-            return [b.p50_seconds / a.p50_seconds for a, b in zip(*found, strict=True)]
+            return [1 / speedup.ratio for speedup in found.speedups[0]]
 
         started = time.perf_counter()
         timer = LayerTimer()
-        [[whole]] = compare_latency((dense,), program.inputs, (1,))
+        [[whole]] = compare_latency((dense,), program.inputs, (1,)).latencies
         latency = LatencyModel(program, analysis, timer, whole.p50_seconds)
         trials: tuple[tuple[float, float], ...] = ()
         if isinstance(case.options.mode, Budget) and case.options.mode.unit == "latency":

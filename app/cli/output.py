@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from secateur.types import Dataset, JobData, JobResult, Model, Network, Plan, SweepData
+from secateur.types import Dataset, JobData, JobResult, Latency, Model, Network, Plan, SweepData
 
 _WIDE = 200  # columns, where nobody's terminal is the limit
 SERIOUS = "serious"
@@ -105,14 +105,19 @@ def result_table(result: JobResult) -> Table:
     networks = (summary.dense, summary.pruned, summary.retrained)
     table = Table("", *_right("dense", "pruned", "retrained"))
     if summary.metric is not None:
-        values = (_value(network.value(summary.metric)) for network in networks)
+        values = (_measured(network, summary.metric) for network in networks)
         table.add_row(_metric_title(summary.retrained, summary.metric), *values)
+        changes = (_change(network) for network in networks)
+        table.add_row("difference from dense", *changes)
     table.add_row("parameters", *(f"{network.num_parameters:,}" for network in networks))
     table.add_row("MACs", *(f"{network.macs:,}" for network in networks))
     table.add_row("ONNX bytes", *(f"{network.file_bytes:,}" for network in networks))
     for index, latency in enumerate(summary.dense.latency_seconds):
-        times = (f"{network.latency_seconds[index].p50 * 1e3:.2f} ms" for network in networks)
-        table.add_row(f"latency p50, batch {latency.batch_size}", *times)
+        times = (_times(network.latency_seconds[index]) for network in networks)
+        table.add_row(f"latency p50, batch {latency.batch_size} (p95)", *times)
+    for speedup in summary.speedups:
+        table.add_row(f"speed, batch {speedup.batch_size}", "", "", speedup.text)
+    table.caption = "in parentheses: 95 % intervals"
     return table
 
 
@@ -127,6 +132,29 @@ def print_findings(job: JobData) -> None:
 def warning_word(severity: object) -> str:
     """Return what a warning begins with: red if it makes the result doubtful."""
     return "[bold red]warning:[/bold red]" if severity == SERIOUS else "[yellow]note:[/yellow]"
+
+
+def _measured(network: Network, metric: str) -> str:
+    found = network.final_metrics()
+    interval = "" if found is None or found.interval is None else _span(found.interval)
+    return f"{_value(network.value(metric))}{interval}"
+
+
+def _change(network: Network) -> str:
+    change = None if (found := network.final_metrics()) is None else found.change
+    if change is None:
+        return ""
+    if not change.is_measurable:
+        return "no measurable difference"
+    return f"{change.difference:+.4f} ({change.low:+.4f} to {change.high:+.4f})"
+
+
+def _span(interval: tuple[float, float]) -> str:
+    return f" ({interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def _times(latency: Latency) -> str:
+    return f"{latency.p50 * 1e3:.2f} ms ({latency.p95 * 1e3:.2f})"
 
 
 def _metric_title(network: Network, metric: str) -> str:

@@ -24,6 +24,50 @@ class LatencyReport(_Part):
     num_runs: int
 
 
+class SpeedupReport(_Part):
+    """How many times as fast as the dense network the pruned one is, both timed in turns."""
+
+    batch_size: int
+    num_threads: int
+    ratio: float = Field(description="Median, over rounds, of the dense time over the pruned one.")
+    low: float = Field(description="Lower end of its 95 % interval.")
+    high: float = Field(description="Upper end.")
+    num_rounds: int
+    is_measurable: bool = Field(description="Whether the interval leaves out 1: no difference.")
+
+    @property
+    def text(self) -> str:
+        """The ratio as people read it: with its interval, or that there is none to speak of."""
+        if not self.is_measurable:
+            return "no measurable difference"
+        digits = 2 if self.high - self.low < 0.2 else 1 if self.high < 10 else 0  # noqa: PLR2004
+        ratio, low, high = (f"{each:.{digits}f}" for each in (self.ratio, self.low, self.high))
+        return f"{ratio}x ({low} to {high}){'' if self.low > 1 else ', slower'}"
+
+
+class LoadReport(_Part):
+    """What the machine did beside the measurement of latencies."""
+
+    is_busy: bool | None = Field(description="Whether it was disturbed; null: not known.")
+    reason: str = Field(description="By what; empty if it was not.")
+    num_busy_processors: float | None = Field(
+        description="Processors that other processes kept busy on average; null: not known."
+    )
+
+
+class ChangeReport(_Part):
+    """How far the metric that counts is from the dense network's, on the same samples."""
+
+    difference: float = Field(description="This network's minus the dense one's.")
+    low: float = Field(description="Lower end of its 95 % interval.")
+    high: float = Field(description="Upper end.")
+    num_lost: int | None = Field(
+        description="Samples that only the dense network has right; null where no sample is right."
+    )
+    num_won: int | None = Field(description="Samples that only this network has right.")
+    is_measurable: bool = Field(description="Whether the interval leaves out 0: no difference.")
+
+
 class MetricsReport(_Part):
     """How good a network is on the samples of one split."""
 
@@ -47,6 +91,14 @@ class MetricsReport(_Part):
     output_error: float | None = Field(
         default=None,
         description="Distance to the dense network's outputs, as a share of their norm.",
+    )
+    interval: tuple[float, float] | None = Field(
+        default=None,
+        description="Of the metric that counts, 95 %: for having seen these samples and no others. "
+        "Null where it is not known.",
+    )
+    change: ChangeReport | None = Field(
+        default=None, description="Of the metric that counts, against the dense network."
     )
 
     def value(self, name: str) -> float | None:
@@ -182,6 +234,9 @@ class CriterionTrial(_Part):
     validation_loss: float | None = Field(description="Null if it is not finite.")
     validation_metric: float | None
     macs: float = Field(description="Share of the dense network's that is left.")
+    interval: tuple[float, float] | None = Field(
+        default=None, description="Of the validation metric, 95 %."
+    )
 
 
 class AccuracyTrial(_Part):
@@ -192,6 +247,9 @@ class AccuracyTrial(_Part):
     params: float = Field(description="The same of the parameters.")
     validation_metric: float | None = Field(description="None: its training diverged.")
     drop: float | None = Field(description="Below the dense network, where more is worse.")
+    drop_interval: tuple[float, float] | None = Field(
+        default=None, description="95 %, on the same samples. The promise is kept by the drop."
+    )
     is_kept: bool = Field(description="Whether the promise was kept.")
 
 
@@ -283,6 +341,10 @@ class Report(_Part):
         description="After BatchNorm recalibration, before training."
     )
     retrained: NetworkReport
+    speedups: tuple[SpeedupReport, ...] = Field(
+        default=(), description="Of the result, by batch size; empty in reports before 0.2."
+    )
+    load: LoadReport | None = Field(default=None, description="While latencies were measured.")
     equivalence: EquivalenceReport
     onnx_max_absolute_error: float = Field(description="model.onnx against torch, real batches.")
     groups: tuple[GroupReport, ...]

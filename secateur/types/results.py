@@ -18,8 +18,51 @@ class Latency(Answer):
     num_runs: int
 
 
+class Speedup(Answer):
+    """How many times as fast as the dense network the pruned one is, with its 95 % interval."""
+
+    batch_size: int
+    num_threads: int
+    ratio: float
+    low: float
+    high: float
+    num_rounds: int
+    is_measurable: bool
+
+    @property
+    def text(self) -> str:
+        """The ratio as people read it: ``1.9x (1.7 to 2.1)``, or ``no measurable difference``."""
+        if not self.is_measurable:
+            return "no measurable difference"
+        digits = 2 if self.high - self.low < 0.2 else 1 if self.high < 10 else 0  # noqa: PLR2004
+        ratio, low, high = (f"{each:.{digits}f}" for each in (self.ratio, self.low, self.high))
+        return f"{ratio}x ({low} to {high}){'' if self.low > 1 else ', slower'}"
+
+
+class Load(Answer):
+    """What the machine did beside the measurement of latencies; None: not known."""
+
+    is_busy: bool | None
+    reason: str
+    num_busy_processors: float | None
+
+
+class Change(Answer):
+    """How far the metric that counts is from the dense network's, on the same samples."""
+
+    difference: float
+    low: float
+    high: float
+    num_lost: int | None
+    num_won: int | None
+    is_measurable: bool
+
+
 class Metrics(Answer):
-    """How good a network is on the samples of one split."""
+    """How good a network is on the samples of one split.
+
+    ``interval`` (of 95 %) and ``change`` (from the dense network) are of the metric that counts.
+    """
 
     split: Literal["validation", "test"]
     runtime: Literal["torch", "onnxruntime"]
@@ -31,6 +74,8 @@ class Metrics(Answer):
     mean_error: float | None = None
     agreement: float | None = None
     output_error: float | None = None
+    interval: tuple[float, float] | None = None
+    change: Change | None = None
 
 
 class Network(Answer):
@@ -44,11 +89,16 @@ class Network(Answer):
 
     def value(self, metric: str | None, runtime: str = "torch") -> float | None:
         """Return a metric by name, on the test split or else the validation split."""
+        found = self.final_metrics(runtime)
+        value: float | None = getattr(found, metric, None) if metric else None
+        return value
+
+    def final_metrics(self, runtime: str = "torch") -> Metrics | None:
+        """Return the metrics on the test split or else the validation split."""
         for split in ("test", "validation"):
             for found in self.metrics:
-                if metric and found.split == split and found.runtime == runtime:
-                    value: float | None = getattr(found, metric, None)
-                    return value
+                if found.split == split and found.runtime == runtime:
+                    return found
         return None
 
 
@@ -98,6 +148,7 @@ class AccuracyTrial(Answer):
     params: float
     validation_metric: float | None
     drop: float | None
+    drop_interval: tuple[float, float] | None = None
     is_kept: bool
 
 
@@ -107,6 +158,8 @@ class Summary(Answer):
     dense: Network
     pruned: Network
     retrained: Network
+    speedups: list[Speedup] = Field(default_factory=list)
+    load: Load | None = None
     metric: str | None = None
     objective: str | None = None
     criterion: str | None = None

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from app.contracts.report import SpeedupReport
+
 Json = Mapping[str, Any]
 
 
@@ -61,19 +63,19 @@ def print_inspection(console: Console, found: Json) -> None:
 def print_report(console: Console, report: Json, folder: Path) -> None:
     """Print the before-and-after table of a job."""
     dense, after = report["dense"], report["retrained"]
-    rows = [
+    rows: list[Sequence[str]] = [
         _costs("parameters", dense, after, "num_parameters"),
         _costs("MACs", dense, after, "macs"),
     ]
     for a, b in zip(dense["latency_seconds"], after["latency_seconds"], strict=True):
-        name = f"latency p50, batch {a['batch_size']}, {a['num_threads']} thread(s), ms"
-        rows.append(
-            (name, f"{1e3 * a['p50']:.3f}", f"{1e3 * b['p50']:.3f}", _ratio(a["p50"], b["p50"]))
-        )
+        name = f"latency p50 / p95, batch {a['batch_size']}, {a['num_threads']} thread(s), ms"
+        times = (f"{1e3 * x['p50']:.3f} / {1e3 * x['p95']:.3f}" for x in (a, b))
+        rows.append((name, *times, _speedup(report, a["batch_size"])))
     metric = report["metric"]
     for a, b in zip(dense["metrics"], after["metrics"], strict=False):
-        rows.append((f"{metric}, {a['split']}", f"{a[metric]:.4f}", f"{b[metric]:.4f}", ""))
-    _print(console, "Result", ",>dense,>pruned,>ratio", rows)
+        values = (f"{x[metric]:.4f}{_interval(x['interval'])}" for x in (a, b))
+        rows.append((f"{metric}, {a['num_samples']} {a['split']} samples", *values, _change(b)))
+    _print(console, "Result, with 95 % intervals", ",>dense,>pruned,>ratio or difference", rows)
     _print_search(console, report)
     proof = report["equivalence"]
     kind = "exact" if proof["is_exact"] else f"inexact ({', '.join(proof['inexact_ops'])})"
@@ -93,6 +95,23 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
     console.print(f"results in {folder}")
 
 
+def _speedup(report: Json, batch_size: int) -> str:
+    found = [each for each in report["speedups"] if each["batch_size"] == batch_size]
+    return SpeedupReport.model_validate(found[0]).text if found else "-"
+
+
+def _interval(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f" ({interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def _change(metrics: Json) -> str:
+    change = metrics["change"]
+    if change is None:
+        return ""
+    text = f"{change['difference']:+.4f} ({change['low']:+.4f} to {change['high']:+.4f})"
+    return text if change["is_measurable"] else f"{text}: no measurable difference"
+
+
 def _print_search(console: Console, report: Json) -> None:
     """Print what was tried on the way, where something was."""
     rows = [
@@ -106,7 +125,7 @@ def _print_search(console: Console, report: Json) -> None:
         (
             f"{t['asked']:.3f}",
             f"{t['macs']:.3f}",
-            "diverged" if t["drop"] is None else f"{t['drop']:+.4f}",
+            "diverged" if t["drop"] is None else f"{t['drop']:+.4f}{_interval(t['drop_interval'])}",
             str(t["is_kept"]).lower(),
         )
         for t in report["accuracy_trials"]
@@ -115,8 +134,8 @@ def _print_search(console: Console, report: Json) -> None:
         _print(console, "Search", ">asked,>MACs left,>drop,kept", tried)
     for baseline in report["baselines"]:
         for found in baseline["metrics"]:
-            value = _number(found[report["metric"]])
-            console.print(f"baseline {baseline['kind']}: {value} ({found['split']})")
+            value = _number(found[report["metric"]]) + _interval(found["interval"])
+            console.print(f"baseline {baseline['kind']}: {value}, {found['split']}")
     if report["range_test"] is not None:
         console.print(f"learning rate found: {report['range_test']['learning_rate']:g}")
 

@@ -10,7 +10,7 @@ from app.contracts.spec import AccuracySelection, BudgetSelection
 from worker.engine.export.onnx import export_onnx
 from worker.engine.graph.cost import CostModel
 from worker.engine.latency import LatencyModel, LayerTimer, fit_latency
-from worker.engine.measure import compare_latency
+from worker.engine.measure import Comparison, compare_latency
 from worker.engine.plan import Plan, check_fits
 from worker.engine.ramp import RampedCuts
 from worker.engine.selection import Budget, Ratio, Selection, select
@@ -123,7 +123,7 @@ class _Target:
         program = self._inputs.program
         self._inputs.reporter.progress(0, 2, "measuring layers", is_forced=True)
         export_onnx(program, self._folder / DENSE_ONNX)
-        [[dense]] = self._compare(self._folder / DENSE_ONNX)
+        dense = self._compare(self._folder / DENSE_ONNX).latencies[0][0].p50_seconds
         timer = LayerTimer(self._inputs.request.serving_num_threads)
         return LatencyModel(program, self._inputs.analysis, timer, dense, self._batch_size)
 
@@ -133,22 +133,20 @@ class _Target:
         plan = self._planner.of(selection)
         path = self._folder / "trial.onnx"
         export_onnx(compact(inputs.program, inputs.analysis, plan), path)
-        [[dense], [pruned]] = self._compare(self._folder / DENSE_ONNX, path)
+        [[speedup]] = self._compare(self._folder / DENSE_ONNX, path).speedups
         self._num_trials += 1
-        share = pruned / dense
+        share = 1 / speedup.ratio
         message = f"trial {self._num_trials}: {share:.3f} of the dense latency"
         inputs.reporter.progress(1, 2, message, is_forced=True)
         return share
 
-    def _compare(self, *paths: Path) -> list[list[float]]:
-        request = self._inputs.request
-        found = compare_latency(
+    def _compare(self, *paths: Path) -> Comparison:
+        return compare_latency(
             paths,
             self._inputs.program.inputs,
             (self._batch_size,),
-            num_threads=request.serving_num_threads,
+            num_threads=self._inputs.request.serving_num_threads,
         )
-        return [[latency.p50_seconds for latency in each] for each in found]
 
 
 def _warn_if_nothing(inputs: Inputs, plan: Plan) -> None:

@@ -9,18 +9,22 @@ from torch import fx
 
 from app.contracts.layers import LayerSummary, PlanSummary, points_a_layer, thin
 from app.contracts.report import (
+    ChangeReport,
     EpochReport,
     EquivalenceReport,
     FrozenReport,
     GroupReport,
     InexactReport,
     LatencyReport,
+    LoadReport,
     MetricsReport,
     RangeTestReport,
+    SpeedupReport,
 )
 from worker.engine.graph import Analysis, Family, FrozenChannels
 from worker.engine.graph.cost import ANALYSIS_BATCH, CostModel
-from worker.engine.measure import Latency, count_macs, count_parameters
+from worker.engine.latency.load import Load
+from worker.engine.measure import Latency, Speedup, count_macs, count_parameters
 from worker.engine.plan import Plan
 from worker.engine.program.functional import op_name
 from worker.engine.program.macs import mac_terms, num_macs
@@ -153,6 +157,30 @@ def latency_reports(latencies: Sequence[Latency]) -> tuple[LatencyReport, ...]:
     )
 
 
+def speedup_reports(
+    speedups: Sequence[Speedup], latencies: Sequence[Latency]
+) -> tuple[SpeedupReport, ...]:
+    """Return how much faster a network is, by batch size."""
+    return tuple(
+        SpeedupReport(
+            batch_size=found.batch_size,
+            num_threads=latency.num_threads,
+            ratio=found.ratio,
+            low=found.low,
+            high=found.high,
+            num_rounds=found.num_rounds,
+            is_measurable=found.is_measurable,
+        )
+        for found, latency in zip(speedups, latencies, strict=True)
+    )
+
+
+def load_report(load: Load) -> LoadReport:
+    """Return what went on beside a measurement."""
+    others = None if load.others is None else round(load.others, 3)
+    return LoadReport(is_busy=load.is_busy, reason=load.reason, num_busy_processors=others)
+
+
 def finite(value: float | None) -> float | None:
     """Return a number that JSON can hold: None for NaN and infinities."""
     return value if value is not None and math.isfinite(value) else None
@@ -168,7 +196,29 @@ def metrics_report(
         num_samples=metrics.num_samples,
         loss=finite(metrics.loss),
         **{name: finite(value) for name, value in metrics.values.items()},
+        **doubt_report(metrics),
     )
+
+
+def doubt_report(metrics: Metrics) -> dict[str, Any]:
+    """Return how far the metric that counts may be off: `interval` and `change`."""
+    doubt = metrics.doubt()
+    change = doubt.change
+    if change is None or not all(map(math.isfinite, (change.low, change.high))):
+        reported = None
+    else:
+        reported = ChangeReport(
+            difference=change.difference,
+            low=change.low,
+            high=change.high,
+            num_lost=change.num_lost,
+            num_won=change.num_won,
+            is_measurable=not change.low <= 0 <= change.high,
+        )
+    interval = doubt.interval
+    if interval is not None and not all(map(math.isfinite, interval)):
+        interval = None
+    return {"interval": interval, "change": reported}
 
 
 def range_test_report(found: RangeTest | None) -> RangeTestReport | None:

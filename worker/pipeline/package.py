@@ -20,10 +20,17 @@ from worker.engine.retrain.evaluate import Judge
 from worker.engine.retrain.outputs import float_outputs
 from worker.pipeline.choose import DENSE_ONNX
 from worker.pipeline.data import Split
-from worker.pipeline.describe import latency_reports, metrics_report, verdict
+from worker.pipeline.describe import (
+    latency_reports,
+    load_report,
+    metrics_report,
+    speedup_reports,
+    verdict,
+)
+from worker.pipeline.doubts import Times
 from worker.pipeline.inputs import Inputs
 from worker.pipeline.page import render_page
-from worker.pipeline.report import Results, latency_notes, make_report, summary, versions
+from worker.pipeline.report import Results, make_report, summary, versions
 from worker.pipeline.subject import layer_reports
 from worker.protocol import JobRequest, OutputFile, Succeeded
 
@@ -60,14 +67,15 @@ def export_and_package(results: Results) -> Succeeded:
     onnx_error = compare_onnx(retrained, served, batches)
     _write_optional(request, retrained, folder)
     reporter.progress(2, 4, "measuring latency", is_forced=True)
-    latencies = compare_latency(
+    timed = compare_latency(
         (dense, served),
         inputs.program.inputs,
         BATCH_SIZES,
         num_threads=request.serving_num_threads,
     )
     reporter.progress(3, 4, "measured latency", is_forced=True)
-    dense_latency, pruned_latency = (latency_reports(found) for found in latencies)
+    dense_latency, pruned_latency = (latency_reports(found) for found in timed.latencies)
+    times = Times(speedup_reports(timed.speedups[0], timed.latencies[1]), load_report(timed.load))
     served_metrics = _served_metrics(inputs, retrained, served)
     reporter.begin(Stage.PACKAGE)
     networks = {
@@ -77,10 +85,9 @@ def export_and_package(results: Results) -> Succeeded:
             retrained, served, pruned_latency, results.retrained_metrics + served_metrics
         ),
     }
-    notes = (*reporter.warnings, *latency_notes(dense_latency, pruned_latency))
     analysis = analyse(retrained)
     layers = layer_reports((inputs.program, inputs.analysis), (retrained, analysis))
-    report = make_report(results, networks, layers, onnx_error, notes)
+    report = make_report(results, networks, layers, onnx_error, times)
     (folder / "plan.json").write_text(results.trained.plan.to_json())
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n")
     (folder / "report.html").write_text(render_page(report), encoding="utf-8")

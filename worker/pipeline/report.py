@@ -8,7 +8,6 @@ import torch
 
 from app.contracts.report import (
     BaselineReport,
-    LatencyReport,
     LatencyTrial,
     LayerReport,
     MetricsReport,
@@ -16,7 +15,6 @@ from app.contracts.report import (
     Report,
 )
 from worker.engine.program.program import Program
-from worker.engine.retrain import LOWER_IS_BETTER
 from worker.engine.surgery import Audit, Certificate
 from worker.pipeline.baselines import Baseline
 from worker.pipeline.choose import Choice
@@ -27,11 +25,18 @@ from worker.pipeline.describe import (
     group_reports,
     range_test_report,
 )
+from worker.pipeline.doubts import (
+    Times,
+    baseline_notes,
+    latency_budget_notes,
+    latency_notes,
+    promise_notes,
+    sample_notes,
+)
 from worker.pipeline.inputs import Inputs
 from worker.pipeline.subject import data_report, model_report
 from worker.pipeline.training import Trained
 
-_FASTER = 0.95  # a ratio above this is not worth calling faster
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "safetensors")
 
 
@@ -57,12 +62,19 @@ def make_report(
     networks: dict[str, NetworkReport],
     layers: tuple[LayerReport, ...],
     onnx_error: float,
-    notes: tuple[str, ...],
+    times: Times,
 ) -> Report:
     """Return the report of a job whose networks are measured."""
     inputs, choice, trained = results.inputs, results.choice, results.trained
     baselines = tuple(_baseline(inputs, baseline) for baseline in results.baselines)
-    more = _baseline_notes(inputs.primary_metric, results.retrained_metrics, baselines)
+    notes = (
+        *inputs.reporter.warnings,
+        *latency_notes(times),
+        *latency_budget_notes(inputs.request.config.selection, times),
+        *sample_notes(inputs.primary_metric, results.retrained_metrics),
+        *promise_notes(inputs.request.config.selection, choice.accuracy_trials),
+        *baseline_notes(inputs.primary_metric, results.retrained_metrics, baselines),
+    )
     return Report(
         config=inputs.request.config.model_dump(mode="json"),
         metric=inputs.primary_metric,
@@ -73,6 +85,8 @@ def make_report(
         dense=networks["dense"],
         pruned=networks["pruned"],
         retrained=networks["retrained"],
+        speedups=times.speedups,
+        load=times.load,
         recalibrated_metrics=results.recalibrated_metrics,
         equivalence=equivalence_report(results.certificate, results.audit),
         onnx_max_absolute_error=onnx_error,
@@ -94,7 +108,7 @@ def make_report(
         kept=trained.kept.report(),
         baselines=baselines,
         findings=tuple(inputs.reporter.findings),
-        notes=(*notes, *more),
+        notes=notes,
         stage_seconds=dict(inputs.reporter.stage_seconds),
         device=inputs.request.device,
         versions=versions(),
@@ -111,39 +125,6 @@ def _baseline(inputs: Inputs, baseline: Baseline) -> BaselineReport:
     )
 
 
-def latency_notes(
-    dense: tuple[LatencyReport, ...], pruned: tuple[LatencyReport, ...]
-) -> tuple[str, ...]:
-    """Say so when pruning did not make it faster."""
-    slow = [
-        f"batch {a.batch_size}: {b.p50 / a.p50:.2f} of the dense latency"
-        for a, b in zip(dense, pruned, strict=True)
-        if b.p50 > _FASTER * a.p50
-    ]
-    if not slow:
-        return ()
-    advice = "pruning did not make it faster on this device; try round_to 16 or a smaller budget"
-    return (f"{advice} ({', '.join(slow)})",)
-
-
-def _baseline_notes(
-    metric: str | None, ours: tuple[MetricsReport, ...], baselines: tuple[BaselineReport, ...]
-) -> tuple[str, ...]:
-    """Say so when a baseline did as well as the criterion."""
-    notes = []
-    for baseline in baselines:
-        for mine, found in zip(ours, baseline.metrics, strict=False):
-            value, other = (m.value(metric) if metric else None for m in (mine, found))
-            if value is None or other is None:
-                continue
-            if other <= value if metric in LOWER_IS_BETTER else other >= value:
-                notes.append(
-                    f"the baseline {baseline.kind!r} did as well: {metric} {other:.4f} against "
-                    f"{value:.4f} on the {found.split} split"
-                )
-    return tuple(notes)
-
-
 def summary(report: Report) -> dict[str, Any]:
     """Return what the job object shows of a report."""
     wanted = {"num_parameters", "macs", "file_bytes", "latency_seconds", "metrics"}
@@ -153,6 +134,8 @@ def summary(report: Report) -> dict[str, Any]:
     }
     return {
         **networks,
+        "speedups": [found.model_dump(mode="json") for found in report.speedups],
+        "load": report.load.model_dump(mode="json") if report.load is not None else None,
         "metric": report.metric,
         "objective": report.objective,
         "criterion": report.criterion,

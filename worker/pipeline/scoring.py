@@ -9,7 +9,7 @@ from worker.engine.errors import DataError, NothingPrunableError
 from worker.engine.program.program import Program
 from worker.engine.saliency import CRITERIA, agreement_with_loss
 from worker.pipeline.bakeoff import Candidate, bake_off
-from worker.pipeline.describe import finite
+from worker.pipeline.describe import doubt_report, finite
 from worker.pipeline.inputs import Inputs
 from worker.pipeline.options import saliency_options
 from worker.pipeline.saliency_cache import recall_scores, remember_scores, saliency_key
@@ -98,4 +98,5 @@ def _trial(candidate: Candidate) -> CriterionTrial:
         validation_loss=finite(metrics.loss),
         validation_metric=finite(metrics.values[metrics.primary]),
         macs=candidate.macs,
+        interval=doubt_report(metrics)["interval"],
     )

@@ -13,7 +13,7 @@ from app.contracts.spec import AccuracySelection
 from worker.engine.errors import DataError, DivergenceError, PlanError
 from worker.engine.graph.cost import CostModel
 from worker.engine.plan import Plan
-from worker.engine.retrain import Metrics
+from worker.engine.retrain import LOWER_IS_BETTER, Metrics
 from worker.engine.selection import Budget
 from worker.pipeline.data import Split
 from worker.pipeline.inputs import Inputs
@@ -114,7 +114,10 @@ def _try(  # what a trial is judged by
         return known[key]
     score = inputs.score(trained.program, Split.VALIDATION)
     assert score is not None  # noqa: S101  # the dense network has one
-    drop = dense.score - score.score
+    drop, change = dense.score - score.score, score.doubt().change
+    interval = None if change is None else (-change.high, -change.low)
+    if change is not None and score.primary in LOWER_IS_BETTER:
+        interval = change.low, change.high
     macs, params = shares_left(inputs, trained.plan)
     known[key] = AccuracyTrial(
         asked=budget.share,
@@ -122,6 +125,7 @@ def _try(  # what a trial is judged by
         params=params,
         validation_metric=score.values[score.primary],
         drop=drop,
+        drop_interval=interval,
         is_kept=drop <= max_drop + 1e-12,  # 0.92 - 0.91 is more than 0.01
     )
     return known[key]

@@ -72,6 +72,19 @@ export function milliseconds(seconds) {
   return `${value >= 100 ? Math.round(value) : value.toFixed(2)}\u00a0ms`;
 }
 
+/** "1.9x (1.7 to 2.1)", or that there is no difference to speak of. */
+export function speedup(found) {
+  if (!found) {
+    return NOTHING;
+  }
+  if (!found.is_measurable) {
+    return "no measurable difference";
+  }
+  const digits = found.high - found.low < 0.2 ? 2 : found.high < 10 ? 1 : 0;
+  const [ratio, low, high] = [found.ratio, found.low, found.high].map((value) => value.toFixed(digits));
+  return `${ratio}x (${low} to ${high})${found.low > 1 ? "" : ", slower"}`;
+}
+
 /** 4 min 12 s */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) {

@@ -1,15 +1,18 @@
 """Score a program on held-out samples; float32, no gradients, nothing changes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
+from worker.engine.intervals import proportion_interval
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
 from worker.engine.retrain.data import SampleSource, iterate
+from worker.engine.retrain.doubt import Counts, Doubt, Errors, Hits, macro_f1
 from worker.engine.retrain.objectives import bce, check_labels, cross_entropy, fit_numbers, mse
 from worker.engine.retrain.options import LabelKind
 from worker.engine.retrain.outputs import (
@@ -41,12 +44,14 @@ class Metrics:
             reference's) and ``output_error`` (distance to the reference's outputs, as a share of
             their norm).
         primary: The name of the one that counts.
+        doubt: Returns how far that one may be off.
     """
 
     loss: float
     num_samples: int
     values: Mapping[str, float]
     primary: str
+    doubt: Callable[[], Doubt] = field(default=Doubt, compare=False, repr=False)
 
     @property
     def top1(self) -> float:
@@ -144,7 +149,8 @@ class Judge:
         values = {k: v for tally in self._tallies for k, v in tally.values(total).items()}
         loss = self._tallies[0].loss(total) if self._tallies else float("nan")
         primary = primary_metric(self._labels, values)
-        return Metrics(loss, total, MappingProxyType(values), primary)
+        doubt = partial(self._tallies[0].doubt, total) if self._tallies else Doubt
+        return Metrics(loss, total, MappingProxyType(values), primary, doubt)
 
 
 def primary_metric(labels: LabelKind, values: Mapping[str, float]) -> str:
@@ -169,23 +175,26 @@ class _Tally:
     def loss(self, num_samples: int) -> float:
         return self.loss_sum / max(1, num_samples)
 
+    def doubt(self, num_samples: int) -> Doubt:
+        del num_samples
+        return Doubt()
+
 
 class _Classes(_Tally):
     def __init__(self, kind: Activation) -> None:
         super().__init__()
         self._kind = kind
-        self._hits, self._near_hits = 0, 0
+        self._hits, self._near_hits = Hits(), 0
         self._counts_3C = torch.zeros(3, 1)  # true positives, predicted, labelled
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        del wanted
         output, checked = outputs[0], check_labels(labels, outputs[0])
         self.loss_sum += float(cross_entropy(output, checked, self._kind, reduction="sum"))
         num_classes = output.shape[1]
         if self._counts_3C.shape[1] != num_classes:
             self._counts_3C = torch.zeros(3, num_classes)
         best = output.argmax(1)
-        self._hits += int((best == checked).sum())
+        self._hits.add(best == checked, wanted[0].argmax(1) == checked if wanted else None)
         if num_classes > _TOP:
             top = output.topk(_TOP, dim=1).indices
             self._near_hits += int((top == checked[:, None]).sum())
@@ -198,10 +207,13 @@ class _Classes(_Tally):
 
     def values(self, num_samples: int) -> dict[str, float]:
         total = max(1, num_samples)
-        found = {"top1": self._hits / total, "macro_f1": _macro_f1(self._counts_3C)}
+        found = {"top1": self._hits.num_hits / total, "macro_f1": macro_f1(self._counts_3C)}
         if self._counts_3C.shape[1] > _TOP:
             found["top5"] = self._near_hits / total
         return found
+
+    def doubt(self, num_samples: int) -> Doubt:
+        return self._hits.doubt(num_samples)
 
 
 class _Binary(_Tally):
@@ -210,22 +222,28 @@ class _Binary(_Tally):
     def __init__(self, kind: Activation) -> None:
         super().__init__()
         self._kind = kind
-        self._hits = 0
+        self._hits = Hits()
         self._counts_3C = torch.zeros(3, 2)
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        del wanted
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         self.loss_sum += float(bce(output, truth, self._kind, reduction="sum"))
         said = output.flatten() > _threshold(self._kind)
         is_true = truth.flatten() > 0.5  # noqa: PLR2004
-        self._hits += int((said == is_true).sum())
+        before = wanted[0].flatten() > _threshold(self._kind) if wanted else None
+        self._hits.add(said == is_true, None if before is None else before == is_true)
         for number, (a, b) in enumerate(((~said, ~is_true), (said, is_true))):
             counts = torch.stack([(a & b).sum(), a.sum(), b.sum()])
             self._counts_3C[:, number] += counts.float().cpu()
 
     def values(self, num_samples: int) -> dict[str, float]:
-        return {"top1": self._hits / max(1, num_samples), "macro_f1": _macro_f1(self._counts_3C)}
+        return {
+            "top1": self._hits.num_hits / max(1, num_samples),
+            "macro_f1": macro_f1(self._counts_3C),
+        }
+
+    def doubt(self, num_samples: int) -> Doubt:
+        return self._hits.doubt(num_samples)
 
 
 class _MultiLabel(_Tally):
@@ -233,21 +251,29 @@ class _MultiLabel(_Tally):
         super().__init__()
         self._kind = kind
         self._counts_3C: Tensor | None = None
+        self._by_sample = Counts()
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        del wanted
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         loss = bce(output, truth, self._kind, reduction="sum")
         self.loss_sum += float(loss) / output[0].numel()
-        said = output > _threshold(self._kind)
-        is_true = truth > 0.5  # noqa: PLR2004
-        counts = torch.stack([(said & is_true).sum(0), said.sum(0), is_true.sum(0)]).float().cpu()
+        counts_N3C = self._count(output, truth)
+        self._by_sample.add(counts_N3C, self._count(wanted[0], truth) if wanted else None)
+        counts = counts_N3C.sum(0).float().cpu()
         self._counts_3C = counts if self._counts_3C is None else self._counts_3C + counts
 
     def values(self, num_samples: int) -> dict[str, float]:
         del num_samples
         counts = self._counts_3C if self._counts_3C is not None else torch.zeros(3, 1)
-        return {"macro_f1": _macro_f1(counts)}
+        return {"macro_f1": macro_f1(counts)}
+
+    def doubt(self, num_samples: int) -> Doubt:
+        return self._by_sample.doubt(num_samples)
+
+    def _count(self, output: Tensor, truth: Tensor) -> Tensor:
+        said = output > _threshold(self._kind)
+        is_true = truth > 0.5  # noqa: PLR2004
+        return torch.stack([said & is_true, said, is_true], 1)
 
 
 class _Numbers(_Tally):
@@ -255,16 +281,21 @@ class _Numbers(_Tally):
         super().__init__()
         del kind
         self._error = 0.0
+        self._errors = Errors()
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        del wanted
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         size = output[0].numel()
         self.loss_sum += float(mse(output, truth, reduction="sum")) / size
         self._error += float((output - truth).abs().sum()) / size
+        before = (wanted[0] - truth).abs().flatten(1).mean(1) if wanted else None
+        self._errors.add((output - truth).abs().flatten(1).mean(1), before)
 
     def values(self, num_samples: int) -> dict[str, float]:
         return {"mean_error": self._error / max(1, num_samples)}
+
+    def doubt(self, num_samples: int) -> Doubt:
+        return self._errors.doubt(num_samples)
 
 
 class _AgainstReference(_Tally):
@@ -298,6 +329,11 @@ class _AgainstReference(_Tally):
         del num_samples
         return self._relative_square()
 
+    def doubt(self, num_samples: int) -> Doubt:
+        if not self._scores:
+            return Doubt()  # a distance that many outputs share: its doubt is not known
+        return Doubt(proportion_interval(self._num_equal, num_samples))
+
     def _relative_square(self) -> float:
         """Return the squared distance over the squared norm, averaged over outputs."""
         shares = [error / max(norm, 1e-30) for error, norm in self._squares]
@@ -317,12 +353,3 @@ _BY_LABELS: Mapping[
 def _threshold(kind: Activation) -> float:
     """Return the score of a probability of one half: a logit is zero there."""
     return 0.5 if kind == "sigmoid" else 0.0
-
-
-def _macro_f1(counts_3C: Tensor) -> float:
-    """Return F1 averaged over the classes that occur among labels or answers."""
-    hits, said, true = counts_3C.double()
-    occurs = (said + true) > 0
-    if not bool(occurs.any()):
-        return 0.0
-    return float((2 * hits[occurs] / (said + true)[occurs]).mean())

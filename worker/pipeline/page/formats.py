@@ -60,6 +60,16 @@ def points(difference: float) -> str:
     return "±0.00 points" if float(text) == 0 else signed(f"{text} points")
 
 
+def span(low: float, high: float, digits: int = 1) -> str:
+    """Return an interval of a share in percent: 88.2 to 93.4 %."""
+    return signed(f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %")
+
+
+def points_span(low: float, high: float) -> str:
+    """Return an interval of a difference of two shares in points: +0.1 to +0.7."""
+    return signed(f"{100 * low:+.2f} to {100 * high:+.2f}")
+
+
 def seconds(value: float) -> str:
     """Return a time in milliseconds, or in seconds from one on."""
     return f"{significant(value)} s" if value >= 1 else f"{significant(1000 * value)} ms"

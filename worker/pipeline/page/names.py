@@ -10,7 +10,6 @@ METRICS = {
     "loss": "loss",
 }
 SHARES = frozenset({"top1", "top5", "macro_f1", "agreement", "output_error"})
-PROPORTIONS = frozenset({"top1", "top5", "agreement"})  # of samples: they have a standard error
 
 CRITERIA = {
     "l1": "the L1 norm of its weights",

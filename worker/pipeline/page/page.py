@@ -47,6 +47,7 @@ def _environment() -> Environment:
         "percent": formats.percent,
         "scientific": formats.scientific,
         "significant": formats.significant,
+        "span": formats.span,
         "layer": names.layer,
     }
     return environment
@@ -67,7 +68,7 @@ def _view(report: Report) -> dict[str, Any]:
         "asked": words.asked(report),
         "costs": tables.costs(report),
         "comparisons": tables.comparisons(report),
-        "standard_error": tables.standard_error(report),
+        "load": words.load_text(report),
         "layers": report.layers,
         "widest": max((layer.num_outputs[0] for layer in report.layers), default=1) or 1,
         "costliest": max((layer.macs[0] for layer in report.layers), default=1) or 1,

@@ -1,16 +1,22 @@
 """The report's tables: rows of text, and shares that are drawn as bars beside it."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
 
-from app.contracts.report import MetricsReport, Report
+from app.contracts.report import ChangeReport, MetricsReport, Report
 from app.contracts.spec import PruneConfig
 from worker.pipeline.page import formats, names
-from worker.pipeline.page.words import metric_change, metric_value, pick
+from worker.pipeline.page.words import (
+    change_span,
+    change_text,
+    metric_change,
+    metric_interval,
+    metric_value,
+    pick,
+)
 
 _METRICS = ("top1", "top5", "macro_f1", "mean_error", "agreement", "output_error", "loss")
 _SPLITS = ("test", "validation")
@@ -52,8 +58,13 @@ def tiles(report: Report) -> list[Tile]:
         old, new = before.value(report.metric), now.value(report.metric)
         change = metric_change(report.metric, old, new)
         base = f"dense {metric_value(report.metric, old)}, {change}"
+        if now.change is not None:
+            change = change_text(report.metric, now.change)
+            base = f"dense {metric_value(report.metric, old)}: {change}"
         if report.metric == "agreement":
             base = f"of {formats.count(now.num_samples)} {now.split} samples"
+        if now.interval is not None:
+            base += f"; 95 % interval {metric_interval(report.metric, now.interval)}"
         name = names.capital(names.METRICS[report.metric])
         found.append(Tile(name, metric_value(report.metric, new), base))
     found += [
@@ -63,7 +74,10 @@ def tiles(report: Report) -> list[Tile]:
     ]
     pairs = zip(dense.latency_seconds[:1], after.latency_seconds[:1], strict=True)
     for a, b in pairs:
-        found.append(_cost(f"Latency, batch {b.batch_size}", a.p50, b.p50, formats.seconds))
+        tile = _cost(f"Latency, batch {b.batch_size}", a.p50, b.p50, formats.seconds)
+        text = f"{_speedup(report, b.batch_size)}; dense {formats.seconds(a.p50)}"
+        tails = f"95th percentile {formats.seconds(b.p95)}, dense {formats.seconds(a.p95)}"
+        found.append(replace(tile, before=f"{text}; {tails}"))
     return found
 
 
@@ -97,7 +111,7 @@ def comparisons(report: Report) -> list[Comparison]:
         if num_samples:
             rows = [_metric_row(report.metric, metric, columns) for metric in _METRICS]
             titles = (*(name for name, _ in stages), "as served")
-            kept = tuple(row for row in rows if row is not None)
+            kept = tuple(row for row in (*rows, *_doubt_rows(report.metric, columns)) if row)
             found.append(Comparison(split, num_samples, titles, kept))
     return found
 
@@ -112,21 +126,10 @@ def costs(report: Report) -> list[Row]:
     ]
     for a, b in zip(dense.latency_seconds, after.latency_seconds, strict=True):
         where = f"batch {a.batch_size}, {a.num_threads} thread{'' if a.num_threads == 1 else 's'}"
-        rows.append(_cost_row(f"Latency, {where}: median", a.p50, b.p50, formats.seconds))
-        rows.append(_cost_row("95th percentile", a.p95, b.p95, formats.seconds))
+        times = (formats.seconds(a.p50), formats.seconds(b.p50))
+        rows.append(Row(f"Latency, {where}: median", (*times, _speedup(report, a.batch_size))))
+        rows.append(Row("95th percentile", (formats.seconds(a.p95), formats.seconds(b.p95), "")))
     return rows
-
-
-def standard_error(report: Report) -> str | None:
-    """Return how precise the share that counts is; None where it is no share of samples."""
-    found = pick(report.retrained.metrics)
-    if report.metric not in names.PROPORTIONS or found is None:
-        return None
-    share = found.value(report.metric)
-    if share is None or found.num_samples == 0:
-        return None
-    error = math.sqrt(share * (1 - share) / found.num_samples)
-    return f"{100 * error:.2f} points"
 
 
 def frozen(report: Report) -> tuple[list[Row], int]:
@@ -183,6 +186,33 @@ def _metric_row(
         return None
     cells = tuple(metric_value(metric, value) for value in values)
     return Row(names.capital(names.METRICS[metric]), cells, metric == primary)
+
+
+def _doubt_rows(primary: str | None, columns: Sequence[MetricsReport | None]) -> list[Row]:
+    """Return how far the metric that counts may be off, and from the dense network's."""
+    name = names.METRICS.get(primary or "", "metric")
+    found = [column for column in columns if column is not None]
+    rows = []
+    if primary and any(column.interval is not None for column in found):
+        cells = tuple(metric_interval(primary, c.interval if c else None) for c in columns)
+        rows.append(Row(f"{names.capital(name)}, 95 % interval", cells))
+    if primary and any(column.change is not None for column in found):
+        cells = tuple(_short_change(primary, c.change if c else None) for c in columns)
+        rows.append(Row("Difference from dense, 95 % interval", cells))
+    return rows
+
+
+def _short_change(primary: str, change: ChangeReport | None) -> str:
+    if change is None:
+        return formats.NOTHING
+    return change_span(primary, change) + ("" if change.is_measurable else ", none")
+
+
+def _speedup(report: Report, batch_size: int) -> str:
+    for found in report.speedups:
+        if found.batch_size == batch_size:
+            return found.text
+    return "not compared"
 
 
 def _cost(name: str, before: Any, after: Any, text: Any) -> Tile:  # noqa: ANN401

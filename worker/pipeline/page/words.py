@@ -3,7 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.contracts.report import EquivalenceReport, MetricsReport, NetworkReport, Report
+from app.contracts.report import (
+    ChangeReport,
+    EquivalenceReport,
+    MetricsReport,
+    NetworkReport,
+    Report,
+)
 from worker.pipeline.page import formats, names
 
 _FINAL_SPLITS = ("test", "validation")
@@ -39,6 +45,34 @@ def metric_change(name: str, before: float | None, after: float | None) -> str:
     return formats.signed(f"{after - before:+.3g}")
 
 
+def metric_interval(name: str, interval: tuple[float, float] | None) -> str:
+    """Return between what a metric lies, for having seen so few samples."""
+    if interval is None:
+        return formats.NOTHING
+    if name in names.SHARES:
+        return formats.span(*interval)
+    low, high = (formats.significant(value) for value in interval)
+    return f"{low} to {high}"
+
+
+def change_text(name: str, change: ChangeReport | None) -> str:
+    """Return how far a metric is from the dense network's, and whether that is more than chance."""
+    if change is None:
+        return formats.NOTHING
+    if name in names.SHARES:
+        text = f"{formats.points(change.difference)} ({change_span(name, change)})"
+    else:
+        text = formats.signed(f"{change.difference:+.3g} ({change_span(name, change)})")
+    return text if change.is_measurable else f"{text}: no measurable difference"
+
+
+def change_span(name: str, change: ChangeReport) -> str:
+    """Return between what a difference from the dense network lies."""
+    if name in names.SHARES:
+        return formats.points_span(change.low, change.high)
+    return formats.signed(f"{change.low:+.3g} to {change.high:+.3g}")
+
+
 def asked(report: Report) -> list[tuple[str, str]]:
     """Return what the config asked for, as (what, how)."""
     config = report.config
@@ -64,12 +98,22 @@ def lead(report: Report) -> str:
         f"{_share(after.macs, dense.macs)} of the multiply-accumulates",
         f"{_share(after.num_parameters, dense.num_parameters)} of the parameters",
     ]
-    for before, now in zip(dense.latency_seconds[:1], after.latency_seconds[:1], strict=True):
-        share = _share(now.p50, before.p50)
-        costs.append(f"{share} of the latency at batch size {now.batch_size}")
-    is_plural = len(costs) > 2  # noqa: PLR2004  # a list of three takes two commas
-    text = ", ".join(costs[:-1]) + (", and " if is_plural else " and ") + costs[-1]
-    return f"The pruned network has {text} of the dense one. {_quality(report)}"
+    text = " and ".join(costs)
+    sentences = [
+        f"The pruned network has {text} of the dense one.",
+        _speed(report),
+        _quality(report),
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def load_text(report: Report) -> str:
+    """Return what the machine did while latencies were measured, in one sentence."""
+    if report.load is None or report.load.is_busy is None:
+        return "Whether the machine was busy with other things is not known."
+    if report.load.is_busy:
+        return f"Measured under load: {report.load.reason}."
+    return "The machine was not busy with other things."
 
 
 def certificate(proof: EquivalenceReport) -> str:
@@ -158,14 +202,24 @@ def _quality(report: Report) -> str:
         return ""
     if metric == "agreement":
         return f"It answers as the dense one does on {formats.percent(new)} of {_these(after)}."
+    change = after.change
     subject = f"{names.capital(names.METRICS[metric])} on {_these(after)} is"
     if old == new:
         return f"{subject} the same, {metric_value(metric, new)}."
-    change = metric_change(metric, old, new).lstrip("+\N{MINUS SIGN}")
-    return (
-        f"{subject} {metric_value(metric, new)} instead of {metric_value(metric, old)}: "
-        f"{change} {'more' if new > old else 'less'}."
-    )
+    both = f"{subject} {metric_value(metric, new)} instead of {metric_value(metric, old)}"
+    if change is not None and not change.is_measurable:
+        return f"{both}: no measurable difference on so many samples."
+    size = metric_change(metric, old, new).lstrip("+\N{MINUS SIGN}")
+    return f"{both}: {size} {'more' if new > old else 'less'}."
+
+
+def _speed(report: Report) -> str:
+    for found in report.speedups[:1]:
+        where = f"at batch size {found.batch_size}"
+        if not found.is_measurable:
+            return f"Its latency {where} differs by no more than chance."
+        return f"It is {found.text.removesuffix(', slower')} as fast {where}."
+    return ""
 
 
 def _these(metrics: MetricsReport) -> str:

@@ -1,12 +1,12 @@
 // What a job achieved: the headline, the table of before and after, and the proof.
 
 import { h } from "../dom.js";
-import { bytes, compact, count, decimal, milliseconds, plural } from "../format.js";
+import { bytes, compact, count, decimal, milliseconds, plural, speedup } from "../format.js";
 import { icon } from "../parts/icons.js";
 import { panel } from "../parts/panel.js";
 import { notice } from "../parts/problem.js";
 import { facts, table } from "../parts/table.js";
-import { changeText, costChange, metricLabel, metricText, splitsOf, valueOn } from "./summary.js";
+import { changeText, costChange, doubtfulChange, intervalText, measuredOn, metricLabel, metricText, splitsOf, valueOn } from "./summary.js";
 
 const NETWORKS = ["dense", "pruned", "retrained"];
 
@@ -18,11 +18,16 @@ export function headline(summary) {
     ["MACs", costChange(dense.macs, retrained.macs)],
     ["Parameters", costChange(dense.num_parameters, retrained.num_parameters)],
     ["File", costChange(dense.file_bytes, retrained.file_bytes)],
-    ["Latency, batch 1", costChange(median(dense, 1), median(retrained, 1))],
+    ["Speed, batch 1", speedOf(summary, 1), latencyWords(summary, 1)],
   ];
   if (split !== undefined) {
     const [before, after] = [dense, retrained].map((network) => valueOn(network.metrics, split, summary.metric));
-    cards.unshift([`${metricLabel(summary.metric)} (${split})`, metricText(summary.metric, after), changeText(summary.metric, before, after)]);
+    const measured = measuredOn(retrained.metrics, split);
+    const more = [
+      changeText(summary.metric, before, after),
+      measured?.change && `(${doubtfulChange(summary.metric, measured.change)})`,
+    ];
+    cards.unshift([`${metricLabel(summary.metric)} (${split})`, metricText(summary.metric, after), more.filter(Boolean).join(" ")]);
   }
   return h(
     "dl",
@@ -58,14 +63,21 @@ function qualityRows(summary) {
     const recalibrated = valueOn(summary.recalibrated_metrics, split, summary.metric);
     const served = valueOn(summary.retrained.metrics, split, summary.metric, "onnxruntime");
     const [dense, pruned, retrained] = values.map((value) => metricText(summary.metric, value));
+    const measured = NETWORKS.map((name) => measuredOn(summary[name].metrics, split));
+    const intervals = measured.map((found) => subText(intervalText(summary.metric, found?.interval)));
+    const change = measured[2]?.change;
     return [
-      [metricLabel(summary.metric), h("span", { class: "sub" }, `${split} split`)],
-      dense,
-      [pruned, recalibrated !== null && h("span", { class: "sub" }, `${metricText(summary.metric, recalibrated)} recalibrated`)],
-      [retrained, served !== null && h("span", { class: "sub not-narrow" }, `${metricText(summary.metric, served)} as served`)],
-      changeText(summary.metric, values[0], values[2]) ?? "–",
+      [metricLabel(summary.metric), h("span", { class: "sub" }, `${plural(measured[0].num_samples, "sample")} of the ${split} split, 95\u00a0% intervals`)],
+      [dense, intervals[0]],
+      [pruned, intervals[1], recalibrated !== null && h("span", { class: "sub" }, `${metricText(summary.metric, recalibrated)} recalibrated`)],
+      [retrained, intervals[2], served !== null && h("span", { class: "sub not-narrow" }, `${metricText(summary.metric, served)} as served`)],
+      [changeText(summary.metric, values[0], values[2]) ?? "–", subText(doubtfulChange(summary.metric, change))],
     ];
   });
+}
+
+function subText(text) {
+  return text && h("span", { class: "sub" }, text);
 }
 
 function costRows(summary) {
@@ -74,13 +86,19 @@ function costRows(summary) {
     ["MACs", (network) => network.macs, countAsWide],
     ["ONNX file", (network) => network.file_bytes, bytes],
   ];
-  for (const { batch_size: size } of summary.dense.latency_seconds) {
-    rows.push([`Latency, batch ${size}`, (network) => median(network, size), milliseconds]);
-  }
-  return rows.map(([name, read, text]) => {
+  const costs = rows.map(([name, read, text]) => {
     const values = NETWORKS.map((network) => read(summary[network]));
     return [name, ...values.map(text), costChange(values[0], values[2]) ?? "–"];
   });
+  const latencies = summary.dense.latency_seconds.map(({ batch_size: size }) => [
+    [`Latency, batch ${size}`, h("span", { class: "sub" }, "median, and 95th percentile")],
+    ...NETWORKS.map((network) => {
+      const found = latencyOf(summary[network], size);
+      return [milliseconds(found?.p50), subText(milliseconds(found?.p95))];
+    }),
+    [speedOf(summary, size), summary.load?.is_busy && subText("measured under load")],
+  ]);
+  return [...costs, ...latencies];
 }
 
 /** Return a count in full where there is room for it. */
@@ -88,8 +106,23 @@ function countAsWide(value) {
   return [h("span", { class: "not-narrow" }, count(value)), h("span", { class: "only-narrow" }, compact(value))];
 }
 
-function median(network, batchSize) {
-  return network.latency_seconds.find((each) => each.batch_size === batchSize)?.p50 ?? null;
+function latencyOf(network, batchSize) {
+  return network.latency_seconds.find((each) => each.batch_size === batchSize) ?? null;
+}
+
+/** How much faster, as text; results of before 0.2 have two medians and no interval. */
+function speedOf(summary, batchSize) {
+  const found = summary.speedups?.find((each) => each.batch_size === batchSize);
+  if (found) {
+    return speedup(found);
+  }
+  const [before, after] = [summary.dense, summary.retrained].map((network) => latencyOf(network, batchSize)?.p50);
+  return before && after ? `${(before / after).toFixed(1)}x, doubt not known` : null;
+}
+
+function latencyWords(summary, batchSize) {
+  const [before, after] = [summary.dense, summary.retrained].map((network) => milliseconds(latencyOf(network, batchSize)?.p50));
+  return `${before} to ${after}${summary.load?.is_busy ? ", measured under load" : ""}`;
 }
 
 /** Return the certificate: how far the smaller network is from the one it must equal. */

@@ -53,6 +53,37 @@ export function changeText(name, before, after) {
   return difference === 0 ? "±0" : `${sign}${decimal(Math.abs(difference))}`;
 }
 
+/** Return the metrics on a split with what is known of their doubt, or null. */
+export function measuredOn(metrics, split, runtime = "torch") {
+  return metrics.find((each) => each.split === split && each.runtime === runtime) ?? null;
+}
+
+/** Return between what a metric lies, as text: "88.0 to 93.4 %"; null where that is not known. */
+export function intervalText(name, interval) {
+  if (!interval) {
+    return null;
+  }
+  const [low, high] = interval;
+  if (isShare(name)) {
+    return `${(100 * low).toFixed(1)} to ${percent(high, 1)}`;
+  }
+  return `${decimal(low)} to ${decimal(high)}`;
+}
+
+/** Return a change from the dense network with its interval, and whether it is more than chance. */
+export function doubtfulChange(name, change) {
+  if (!change) {
+    return null;
+  }
+  const [low, high] = [change.low, change.high].map((value) => signed(name, value));
+  return change.is_measurable ? `${low} to ${high}` : `${low} to ${high}: no measurable difference`;
+}
+
+function signed(name, value) {
+  const sign = value < 0 ? "−" : "+";
+  return `${sign}${isShare(name) ? Math.abs(100 * value).toFixed(2) : decimal(Math.abs(value))}`;
+}
+
 /** Return by how much a cost changed: "−50.3 %". */
 export function costChange(before, after) {
   if (!before || after === null || after === undefined) {
