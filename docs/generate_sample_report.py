@@ -2,6 +2,7 @@
 
 ``sample-report.json`` beside it is the ``report.json`` of a real job: the demo's ResNet-20 on
 Fashion-MNIST, with ``criterion: auto``, ``compare`` and ``baselines``; its config is in it.
+Intervals of its accuracies were computed later, from its own counts; its latencies have none.
 """
 
 from pathlib import Path

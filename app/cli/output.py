@@ -80,13 +80,17 @@ def sweep_table(sweep: SweepData) -> Table:
     columns = ("MACs", "parameters", "latency", metric, "dense")
     table = Table("point", "status", *_right(*columns), _id_column("model"), title_justify="left")
     for row in sweep.table:
-        shares = (_share(row.macs_share), _share(row.params_share), _share(row.latency_share))
+        latency = f"{_share(row.latency_share)}{_share_span(row.latency_interval)}"
+        shares = (_share(row.macs_share), _share(row.params_share), latency)
         marks = "*" * row.is_pareto_macs + "†" * row.is_pareto_latency
-        value = f"{_value(row.value)}{marks}"
+        value = f"{_value(row.value)}{marks}{'' if row.interval is None else _span(row.interval)}"
         made = row.model or row.error or ""
         point = ", ".join(f"{pointer}={value}" for pointer, value in row.point.items())
         table.add_row(point, row.status, *shares, value, _value(row.dense_value), made)
-    table.caption = "* nothing is as good with as few MACs; † with as little latency"
+    table.caption = (
+        "* nothing is as good with as few MACs; † with as little latency; in parentheses 95 % "
+        "intervals: points whose intervals overlap may differ by chance"
+    )
     return table
 
 
@@ -151,6 +155,10 @@ def _change(network: Network) -> str:
 
 def _span(interval: tuple[float, float]) -> str:
     return f" ({interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def _share_span(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" ({interval[0]:.1%} to {interval[1]:.1%})"
 
 
 def _times(latency: Latency) -> str:

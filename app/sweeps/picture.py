@@ -20,9 +20,9 @@ _MAX_LABELS = 20
 _MAX_CHARACTERS = 24  # of one value in a label
 _PANELS = (
     ("macs_share", "is_pareto_macs", "MACs, share of dense"),
-    ("latency_share", "is_pareto_latency", "latency p50 at batch 1, share of dense"),
+    ("latency_share", "is_pareto_latency", "latency at batch 1, share of dense"),
 )
-_FRONT, _OTHERS, _DENSE = "#1b6ca8", "#9aa5b1", "#c1440e"
+_FRONT, _OTHERS, _DENSE, _DOUBT = "#1b6ca8", "#9aa5b1", "#c1440e", "#c3ccd6"
 
 
 def draw_pareto(rows: Sequence[SweepRow]) -> bytes:
@@ -47,6 +47,8 @@ def _panel(axes: Axes, rows: Sequence[SweepRow], cost: str, mark: str) -> None:
         for row in rows
         if getattr(row, cost) is not None
     ]
+    for x, y, row in points:
+        _draw_doubt(axes, x, y, row, cost)
     front = sorted((x, y) for x, y, row in points if getattr(row, mark))
     others = [(x, y) for x, y, row in points if not getattr(row, mark)]
     if others:
@@ -63,6 +65,17 @@ def _panel(axes: Axes, rows: Sequence[SweepRow], cost: str, mark: str) -> None:
             text.set_parse_math(False)  # a glob may hold dollars, which are no formula
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right")
+
+
+def _draw_doubt(axes: Axes, x: float, y: float, row: SweepRow, cost: str) -> None:
+    """Draw the 95 % intervals of a point as a thin cross."""
+    lines = []
+    if row.interval is not None:
+        lines.append(((x, x), row.interval))
+    if row.latency_interval is not None and cost == "latency_share":
+        lines.append((row.latency_interval, (y, y)))
+    for xs, ys in lines:
+        axes.plot(xs, ys, color=_DOUBT, linewidth=0.8, zorder=0.5)
 
 
 def _label(row: SweepRow) -> str:

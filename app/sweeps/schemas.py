@@ -53,12 +53,21 @@ class SweepRow(BaseModel):
     metric: str | None = Field(default=None, description="The name of what counts.")
     split: str | None = None
     value: float | None = Field(default=None, description="After retraining.")
+    interval: tuple[float, float] | None = Field(
+        default=None, description="Of the value, 95 %; null where it is not known."
+    )
     dense_value: float | None = None
     macs: int | None = None
     macs_share: float | None = None
     num_parameters: int | None = None
     params_share: float | None = None
-    latency_share: float | None = Field(default=None, description="Of the median, at batch 1.")
+    latency_share: float | None = Field(default=None, description="At batch 1, in turns.")
+    latency_interval: tuple[float, float] | None = Field(
+        default=None, description="Of that share, 95 %; it holds 1: no measurable difference."
+    )
+    was_busy: bool | None = Field(
+        default=None, description="Whether latency was measured under load; null: not known."
+    )
     is_pareto_macs: bool = Field(
         default=False, description="Nothing else is as good with as few MACs."
     )

@@ -40,30 +40,44 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
     summary = job.result["summary"]
     dense, after = summary["dense"], summary["retrained"]
     metric = summary.get("metric", "top1")  # None: there were no samples to measure on
-    split, value = _metric(after, metric)
+    split, value, interval = _metric(after, metric)
+    share, latency_interval = _latency_share(summary)
     return row.model_copy(
         update={
             "model": job.result["model"],
             "metric": metric,
             "split": split,
             "value": value,
+            "interval": interval,
             "dense_value": _metric(dense, metric)[1],
             "macs": after["macs"],
             "macs_share": after["macs"] / max(1, dense["macs"]),
             "num_parameters": after["num_parameters"],
             "params_share": after["num_parameters"] / max(1, dense["num_parameters"]),
-            "latency_share": _share(_latency(after), _latency(dense)),
+            "latency_share": share,
+            "latency_interval": latency_interval,
+            "was_busy": (summary.get("load") or {}).get("is_busy"),
         }
     )
 
 
-def _metric(network: dict[str, Any], name: str | None) -> tuple[str | None, float | None]:
-    """Return the split and the value of a network's metric, computed with torch."""
+def _metric(
+    network: dict[str, Any], name: str | None
+) -> tuple[str | None, float | None, list[float] | None]:
+    """Return the split, the value and its interval of a network's metric, computed with torch."""
     for split in _SPLITS:
         for found in network["metrics"]:
             if name and found["split"] == split and found["runtime"] == "torch":
-                return split, found.get(name)
-    return None, None
+                return split, found.get(name), found.get("interval")
+    return None, None, None
+
+
+def _latency_share(summary: dict[str, Any]) -> tuple[float | None, tuple[float, float] | None]:
+    """Return the share of the dense latency, with its interval where it was measured in rounds."""
+    for found in summary.get("speedups", ()):
+        if found["batch_size"] == _BATCH_SIZE:
+            return 1 / found["ratio"], (1 / found["high"], 1 / found["low"])
+    return _share(_latency(summary["retrained"]), _latency(summary["dense"])), None
 
 
 def _latency(network: dict[str, Any]) -> float | None:

@@ -19,12 +19,15 @@ class SweepRow(Answer):
     metric: str | None = None
     split: str | None = None
     value: float | None = None
+    interval: tuple[float, float] | None = None
     dense_value: float | None = None
     macs: int | None = None
     macs_share: float | None = None
     num_parameters: int | None = None
     params_share: float | None = None
     latency_share: float | None = None
+    latency_interval: tuple[float, float] | None = None
+    was_busy: bool | None = None
     is_pareto_macs: bool = False
     is_pareto_latency: bool = False
 

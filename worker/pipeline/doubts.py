@@ -30,7 +30,7 @@ def latency_notes(times: Times) -> tuple[str, ...]:
     notes = []
     slow = [found for found in times.speedups if found.low <= 1]
     if slow:
-        shown = ", ".join(f"batch {found.batch_size}: {found.text}" for found in slow)
+        shown = ", ".join(f"latency at batch {found.batch_size}: {found.text}" for found in slow)
         notes.append(
             "pruning did not make it faster on this device; try round_to 16 or a smaller budget "
             f"({shown})"

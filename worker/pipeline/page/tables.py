@@ -128,7 +128,12 @@ def costs(report: Report) -> list[Row]:
         where = f"batch {a.batch_size}, {a.num_threads} thread{'' if a.num_threads == 1 else 's'}"
         times = (formats.seconds(a.p50), formats.seconds(b.p50))
         rows.append(Row(f"Latency, {where}: median", (*times, _speedup(report, a.batch_size))))
-        rows.append(Row("95th percentile", (formats.seconds(a.p95), formats.seconds(b.p95), "")))
+        rows.append(
+            Row(
+                f"95th percentile, batch {a.batch_size}",
+                (formats.seconds(a.p95), formats.seconds(b.p95), ""),
+            )
+        )
     return rows
 
 
@@ -212,7 +217,13 @@ def _speedup(report: Report, batch_size: int) -> str:
     for found in report.speedups:
         if found.batch_size == batch_size:
             return found.text
-    return "not compared"
+    medians = [
+        latency.p50
+        for network in (report.dense, report.retrained)
+        for latency in network.latency_seconds
+        if latency.batch_size == batch_size
+    ]
+    return f"{medians[0] / medians[1]:.1f}x, doubt not known"  # of a release before 0.2
 
 
 def _cost(name: str, before: Any, after: Any, text: Any) -> Tile:  # noqa: ANN401

@@ -5,7 +5,7 @@ import { drawPareto, paretoData } from "../charts/pareto.js";
 import { legend } from "../charts/legend.js";
 import { h, fill, refill } from "../dom.js";
 import { compact, moment, percent, plural } from "../format.js";
-import { isShare, metricLabel, metricText } from "../job/summary.js";
+import { intervalText, isShare, metricLabel, metricText } from "../job/summary.js";
 import { modelLink } from "../parts/names.js";
 import { panel } from "../parts/panel.js";
 import { notice, problemPanel } from "../parts/problem.js";
@@ -127,13 +127,26 @@ function tablePanel(sweep) {
       return column === 0 ? h("a", { href: `#/jobs/${row.job}` }, text) : text;
     }),
     [badge(row.status), row.error && h("span", { class: "sub" }, row.error)],
-    row.value === null ? "–" : metricText(row.metric, row.value),
+    row.value === null ? "–" : [metricText(row.metric, row.value), sub(intervalText(row.metric, row.interval))],
     [percent(row.macs_share, 1), row.macs !== null && h("span", { class: "sub" }, compact(row.macs))],
     percent(row.params_share, 1),
-    percent(row.latency_share, 1),
+    [percent(row.latency_share, 1), sub(latencyDoubt(row))],
     [row.is_pareto_macs && "in MACs", row.is_pareto_latency && "in latency"].filter(Boolean).join(", ") || "–",
   ]);
-  return panel("Every point", { note: `${plural(rows.length, "point")}, shares of the dense network` }, table("Every point of the sweep", columns, rows));
+  return panel("Every point", { note: `${plural(rows.length, "point")}, shares of the dense network, 95\u00a0% intervals: where they overlap, points may differ by chance` }, table("Every point of the sweep", columns, rows));
+}
+
+function sub(text) {
+  return text && h("span", { class: "sub" }, text);
+}
+
+function latencyDoubt({ latency_interval: interval, was_busy: wasBusy }) {
+  if (!interval) {
+    return null;
+  }
+  const [low, high] = interval;
+  const text = low <= 1 && high >= 1 ? "no measurable difference" : `${(100 * low).toFixed(1)} to ${percent(high, 1)}`;
+  return wasBusy ? `${text}, under load` : text;
 }
 
 function textOf(value) {

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.unit.engine.retrain.networks import small_data, small_program
+from worker.engine.intervals import proportion_interval
 from worker.engine.program.exported import export, from_exported
 from worker.engine.program.program import Program
 from worker.engine.retrain import Reference, TensorSource, evaluate
@@ -94,3 +95,72 @@ def test_a_reference_is_asked_once_a_batch() -> None:
     again = reference.outputs(torch.zeros_like(x), torch.arange(8))
     assert again is first, "the same samples"
     assert reference.outputs(x, torch.arange(8) + 1) is not first
+
+
+def test_accuracy_has_an_interval_and_a_distance_to_the_reference_on_the_same_samples() -> None:
+    program, dense, x = linear(4), linear(4, seed=1), torch.randn(80, 4)
+    y = torch.randint(0, 4, (80,))
+    found = evaluate(
+        program, TensorSource(x, y), torch.arange(80), reference=Reference(dense), batch_size=32
+    )
+    right, was_right = (outputs(p, x).argmax(1) == y for p in (program, dense))
+    doubt = found.doubt()
+    assert doubt.interval == proportion_interval(int(right.sum()), 80)
+    change = doubt.change
+    assert change is not None
+    assert change.num_won == int((right & ~was_right).sum())
+    assert change.num_lost == int((was_right & ~right).sum())
+    assert change.difference == pytest.approx(
+        float(right.float().mean() - was_right.float().mean())
+    )
+    assert change.low < change.difference < change.high
+    assert evaluate(program, TensorSource(x, y), torch.arange(80)).doubt().change is None
+
+
+def test_an_error_has_the_interval_of_its_mean_and_of_its_changes() -> None:
+    program, dense, x = linear(2), linear(2, seed=1), torch.randn(64, 4)
+    y = torch.randn(64, 2)
+    source = TensorSource(x, y)
+    found = evaluate(program, source, torch.arange(64), "numbers", Reference(dense), batch_size=20)
+    error, before = ((outputs(p, x) - y).abs().mean(1).double() for p in (program, dense))
+    doubt = found.doubt()
+    assert doubt.interval is not None
+    assert doubt.change is not None
+    for (low, high), values in (
+        (doubt.interval, error),
+        ((doubt.change.low, doubt.change.high), error - before),
+    ):
+        half = 1.96 * float(values.std()) / 8
+        middle = float(values.mean())
+        assert (low, high) == pytest.approx((middle - half, middle + half), rel=1e-3)
+    assert doubt.change.difference == pytest.approx(float((error - before).mean()))
+
+
+def test_f1_over_several_classes_is_resampled() -> None:
+    program, x = linear(3), torch.randn(150, 4)
+    y = (outputs(program, x) + torch.randn(150, 3) / 4 > 0).float()
+    source = TensorSource(x, y)
+    same = evaluate(program, source, torch.arange(150), "multi_label", Reference(program)).doubt()
+    assert same.change is not None
+    assert (same.change.difference, same.change.low, same.change.high) == (0, 0, 0)
+    worse = evaluate(linear(3, 1), source, torch.arange(150), "multi_label", Reference(program))
+    change = worse.doubt().change
+    assert change is not None
+    assert change.low <= change.difference <= change.high < 0, "far from the reference"
+    few = evaluate(program, source, torch.arange(20), "multi_label").doubt().interval
+    assert few is not None
+    assert same.interval is not None
+    assert few[0] < few[1]
+    assert few[1] - few[0] > same.interval[1] - same.interval[0]
+
+
+def test_without_labels_agreement_has_an_interval_and_a_distance_has_none() -> None:
+    dense, data = small_program(), small_data()
+    found = evaluate(small_program(), data.source, data.train, "none", Reference(dense))
+    doubt = found.doubt()
+    assert doubt.change is None
+    if found.primary == "agreement":
+        num_equal = round(found.values["agreement"] * len(data.train))
+        assert doubt.interval == proportion_interval(num_equal, len(data.train))
+    else:
+        assert doubt.interval is None

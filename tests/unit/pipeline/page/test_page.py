@@ -12,12 +12,14 @@ from app.contracts.report import Report
 from tests.fixtures.pages import Element, every, read_page
 from tests.fixtures.reports import (
     body,
+    change,
     full_report,
     group,
     layer,
     least_report,
     network,
     resolved,
+    speedup,
 )
 from worker.pipeline.page import render_page
 from worker.pipeline.page.tables import not_default
@@ -173,7 +175,7 @@ def test_how_long_it_took_is_not_on_the_page_but_for_the_latency() -> None:
     slow["stage_seconds"] = {"retrain": 99_999.0}
     slow["history"] = [epoch | {"seconds": 777.0} for epoch in slow["history"]]
     assert render_page(Report.model_validate(slow)) == render_page(quick)
-    slow["retrained"]["latency_seconds"][0]["p50"] *= 2
+    slow["retrained"]["latency_seconds"][0]["p95"] *= 2
     assert render_page(Report.model_validate(slow)) != render_page(quick)
 
 
@@ -181,12 +183,18 @@ def test_the_verdict_says_what_came_out() -> None:
     root = page(full_report())
     lead = next(p for p in root.all("p") if p.attributes.get("class") == "lead").words()
     assert lead == (
-        "The pruned network has 50 % of the multiply-accumulates, 24 % of the parameters, and "
-        "62 % of the latency at batch size 1 of the dense one. Accuracy on 400 test samples is "
-        "91.00 % instead of 93.00 %: 2.00 points less."
+        "The pruned network has 50 % of the multiply-accumulates and 24 % of the parameters of the "
+        "dense one. It is 1.6x (1.5 to 1.8) as fast at batch size 1. Accuracy on 400 test samples "
+        "is 91.00 % instead of 93.00 %: 2.00 points less."
     )
     tiles = {t.all("dt")[0].words(): t.all("dd")[0].words() for t in root.all("dl")[0].all("div")}
-    assert tiles["Accuracy"] == "91.00 % dense 93.00 %, \N{MINUS SIGN}2.00 points"
+    assert tiles["Accuracy"] == (
+        "91.00 % dense 93.00 %: \N{MINUS SIGN}2.00 points (\N{MINUS SIGN}3.50 to "
+        "\N{MINUS SIGN}0.50); 95 % interval 88.0 to 93.0 %"
+    )
+    assert tiles["Latency, batch 1"] == (
+        "0.500 ms 1.6x (1.5 to 1.8); dense 0.800 ms; 95th percentile 0.625 ms, dense 1.00 ms"
+    )
     assert tiles["Parameters"] == "64.0 k 24 % of the dense 270 k"
     assert tiles["ONNX file"] == "277 kB 25 % of the dense 1.11 MB"
     assert tiles["Equivalence"].startswith("inexact")
@@ -199,7 +207,10 @@ def test_every_number_of_before_and_after_is_in_its_place() -> None:
     tables = section(page(full_report()), "result").all("table")
     costs, test, validation = (rows(table) for table in tables)
     assert costs["Multiply-accumulates of one sample"] == ["31,000,000", "15,500,000", "50.0 %"]
-    assert costs["Latency, batch 8, 1 thread: median"] == ["6.10 ms", "3.90 ms", "63.9 %"]
+    assert costs["Latency, batch 8, 1 thread: median"] == [
+        "6.10 ms", "3.90 ms", "no measurable difference",
+    ]  # fmt: skip
+    assert costs["95th percentile, batch 8"] == ["7.63 ms", "4.88 ms", ""]
     columns = [th.words() for th in tables[1].all("thead")[0].all("th")]
     assert columns == [
         "On 400 test samples", "dense", "pruned", "recalibrated", "retrained", "random pruning",
@@ -209,18 +220,52 @@ def test_every_number_of_before_and_after_is_in_its_place() -> None:
         "93.00 %", "10.00 %", "30.00 %", "91.00 %", "85.00 %", "85.00 %", "91.00 %",
     ]  # fmt: skip
     assert validation["Accuracy"][2] == "\N{EN DASH}", "it was not measured there"
-    assert "standard error of the retrained network's accuracy is 1.43 points" in (
-        section(page(full_report()), "result").words()
-    )
+    assert test["Accuracy, 95 % interval"][3] == "88.0 to 93.0 %"
+    assert test["Difference from dense, 95 % interval"][:2] == [
+        "\N{EN DASH}", "\N{MINUS SIGN}84.50 to \N{MINUS SIGN}81.50",
+    ]  # fmt: skip
+    assert "The machine was not busy" in section(page(full_report()), "result").words()
+
+
+def test_what_may_be_chance_is_said_to_be() -> None:
+    found = body()
+    found["retrained"]["metrics"][1]["change"] = change(0.002)
+    found["retrained"]["metrics"][1]["top1"] = 0.932
+    found["speedups"] = [speedup(1, 1.05), speedup(8, 1.6)]
+    found["load"] = {"is_busy": True, "reason": "all was busy", "num_busy_processors": 2.0}
+    root = page(Report.model_validate(found))
+    lead = next(p for p in root.all("p") if p.attributes.get("class") == "lead").words()
+    assert "Its latency at batch size 1 differs by no more than chance." in lead
+    assert lead.endswith("93.20 % instead of 93.00 %: no measurable difference on so many samples.")
+    result = section(root, "result")
+    assert "Measured under load: all was busy." in result.words()
+    test = rows(result.all("table")[1])
+    assert test["Difference from dense, 95 % interval"][3].endswith(", none")
+
+
+def test_a_report_of_an_older_release_is_shown_without_intervals() -> None:
+    found = body() | {"speedups": [], "load": None}
+    for name in ("dense", "pruned", "retrained"):
+        for measured in found[name]["metrics"]:
+            measured.update(interval=None, change=None)
+    root = page(Report.model_validate(found))
+    assert "1.6x, doubt not known" in section(root, "result").words()
+    assert "is not known" in section(root, "result").words()
 
 
 def test_what_was_tried_is_shown_with_what_became_of_it() -> None:
     found = section(page(full_report()), "tried")
     criteria, ranks, trials, latencies = (rows(table) for table in found.all("table"))
-    assert criteria["l2, used"][:3] == ["1.500", "0.4000", "50.0 %"]
+    assert criteria["l2, used"][:3] == ["1.500", "0.4000 (0.350 to 0.450)", "50.0 %"]
     assert criteria["random"][:2] == ["not finite", "\N{EN DASH}"]
     assert list(ranks) == ["l1", "random"]
-    assert trials["1"] == ["50.0 %", "50.0 %", "40.0 %", "1.00", "kept"]
+    assert trials["1"] == [
+        "50.0 %",
+        "50.0 %",
+        "40.0 %",
+        "1.00 (\N{MINUS SIGN}0.500 to 2.50)",
+        "kept",
+    ]
     assert trials["2"][3:] == ["diverged", "broken"]
     assert latencies["1"] == ["50.0 %", "61.0 %"]
     assert not [s for s in page(least_report()).all("section") if "tried" in s.attributes.values()]

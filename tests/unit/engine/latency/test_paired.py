@@ -1,0 +1,104 @@
+"""Two files timed in turns: the ratio has an interval, and noise is no difference."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.networks import small_program
+from worker.engine import measure
+from worker.engine.export.onnx import export_onnx
+from worker.engine.measure import Comparison, compare_latency
+
+
+class Clock:
+    """Time that passes only where sessions run."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+class Session:
+    """A file whose calls take as long as it is told."""
+
+    def __init__(self, clock: Clock, seconds: Iterator[float]) -> None:
+        self._clock, self._seconds = clock, seconds
+
+    def run(self, _outputs: None, _feed: dict[str, object]) -> None:
+        self._clock.now += next(self._seconds)
+
+
+def timed(
+    monkeypatch: pytest.MonkeyPatch, *files: Iterator[float], seconds: float = 1.0
+) -> tuple[Comparison, float]:
+    """Return what is found of files whose calls take these times, and how long that took."""
+    clock = Clock()
+    sessions = [Session(clock, file) for file in files]
+    monkeypatch.setattr(measure, "time", clock)
+    monkeypatch.setattr(measure, "_session", lambda path, *_: sessions[int(path.name)])
+    monkeypatch.setattr(measure, "_feed", lambda *_: {})
+    paths = [Path(str(index)) for index in range(len(files))]
+    return compare_latency(paths, (), (1,), seconds=seconds), clock.now
+
+
+def test_twice_as_fast_is_twice_as_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, took = timed(monkeypatch, itertools.repeat(0.004), itertools.repeat(0.002))
+    [[speedup]] = found.speedups
+    assert speedup.ratio == pytest.approx(2.0)
+    assert 1.9 < speedup.low < 2.0 < speedup.high < 2.1
+    assert speedup.is_measurable
+    assert speedup.num_rounds in {20, 21}
+    assert took < 1.2
+    assert [each.p50_seconds for each in (*found.latencies[0], *found.latencies[1])] == (
+        pytest.approx([0.004, 0.002])
+    )
+
+
+def test_a_machine_that_slows_down_slows_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowing(seconds: float) -> Iterator[float]:
+        return (seconds * (1 + call / 50) for call in itertools.count())
+
+    found, _ = timed(monkeypatch, slowing(0.004), slowing(0.002))
+    assert found.speedups[0][0].ratio == pytest.approx(2.0, rel=0.02)
+
+
+def test_one_call_in_ten_that_takes_long_changes_the_tail_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slow = itertools.cycle([0.002] * 9 + [0.028])
+    found, _ = timed(monkeypatch, itertools.repeat(0.004), slow)
+    assert found.speedups[0][0].ratio == pytest.approx(2.0)
+    assert found.latencies[1][0].p95_seconds == pytest.approx(0.028)
+    assert found.load.is_busy
+    assert "14.0 times the median" in found.load.reason
+
+
+def test_noise_is_measured_longer_and_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whole rounds are disturbed, of the one or of the other.
+    bursts = itertools.cycle([0.002] * 60 + [0.004] * 70)
+    others = itertools.cycle([0.004] * 50 + [0.002] * 40)
+    found, took = timed(monkeypatch, bursts, others)
+    [[speedup]] = found.speedups
+    assert not speedup.is_measurable
+    assert speedup.num_rounds > 21
+    assert 1.3 < took < 3.0
+
+
+def test_slow_files_are_called_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, took = timed(monkeypatch, itertools.repeat(30.0), itertools.repeat(10.0))
+    assert found.speedups[0][0].num_rounds == 6
+    assert found.speedups[0][0].low > 2.8
+    assert took == pytest.approx(8 * 40)
+
+
+def test_the_same_file_twice_is_as_fast(tmp_path: Path) -> None:
+    program = small_program()
+    export_onnx(program, tmp_path / "net.onnx")
+    found = compare_latency((tmp_path / "net.onnx",) * 2, program.inputs, (1,), seconds=0.1)
+    [[speedup]] = found.speedups
+    assert speedup.low / 1.5 < 1 < 1.5 * speedup.high, "whatever else the machine does"
+    assert found.load.others is None or found.load.others >= 0

@@ -1,0 +1,109 @@
+"""Notes that say what numbers do not show: noise, load, few samples, promises kept by chance."""
+
+from typing import Any
+
+import pytest
+
+from app.contracts.report import (
+    AccuracyTrial,
+    BaselineReport,
+    LoadReport,
+    MetricsReport,
+    SpeedupReport,
+)
+from app.contracts.spec import PruneConfig
+from tests.fixtures.reports import body, history, metrics, speedup
+from worker.pipeline.doubts import (
+    Times,
+    baseline_notes,
+    latency_budget_notes,
+    latency_notes,
+    promise_notes,
+    sample_notes,
+)
+
+PROMISED = body()
+
+
+def times(*speedups: dict[str, Any], busy: bool | None = False, reason: str = "") -> Times:
+    found = tuple(SpeedupReport.model_validate(each) for each in speedups)
+    return Times(found, LoadReport(is_busy=busy, reason=reason, num_busy_processors=None))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "spread", "text"),
+    [
+        (1.9, 1.1, "1.9x (1.7 to 2.1)"),
+        (1.05, 1.1, "no measurable difference"),
+        (1.21, 1.04, "1.21x (1.16 to 1.26)"),
+        (14.2, 1.1, "14x (13 to 16)"),
+    ],
+)
+def test_a_ratio_is_shown_with_its_interval(ratio: float, spread: float, text: str) -> None:
+    assert SpeedupReport.model_validate(speedup(1, ratio, spread)).text == text
+
+
+def test_slower_is_said_to_be_slower() -> None:
+    slower = speedup(1, 0.5) | {"is_measurable": True}
+    assert SpeedupReport.model_validate(slower).text == "0.50x (0.45 to 0.55), slower"
+
+
+def test_what_did_not_become_faster_is_said() -> None:
+    assert latency_notes(times(speedup(1, 1.5), speedup(8, 1.2))) == ()
+    [note] = latency_notes(times(speedup(1, 1.5), speedup(8, 1.02)))
+    assert note.startswith("pruning did not make it faster")
+    assert note.endswith("(latency at batch 8: no measurable difference)")
+
+
+def test_load_is_said_and_what_is_not_known_is_not() -> None:
+    [note] = latency_notes(times(speedup(1, 1.5), busy=True, reason="all were busy"))
+    assert note.startswith("latency was measured under load: all were busy")
+    assert latency_notes(times(speedup(1, 1.5), busy=None)) == ()
+
+
+def test_a_latency_budget_that_noise_may_have_met() -> None:
+    def selection(share: float) -> Any:
+        config = {"selection": {"mode": "budget", "latency": share}}
+        return PruneConfig.model_validate(config).selection
+
+    assert latency_budget_notes(selection(0.8), times(speedup(1, 1.5))) == ()
+    [note] = latency_budget_notes(selection(0.7), times(speedup(1, 1.5)))
+    assert "0.667 (0.606 to 0.733)" in note
+    assert latency_budget_notes(PruneConfig().selection, times(speedup(1, 1.5))) == ()
+
+
+def test_few_samples_are_said_to_be_few() -> None:
+    few = MetricsReport.model_validate(metrics(0.9) | {"num_samples": 64})
+    [note] = sample_notes("top1", [few])
+    assert note == (
+        "the test split has only 64 samples: top1 is known to lie between 0.87 and 0.92, no closer"
+    )
+    many = MetricsReport.model_validate(metrics(0.9))
+    unknown = few.model_copy(update={"interval": None})
+    assert sample_notes("top1", [many, unknown]) == ()
+
+
+def test_a_promise_that_chance_may_have_kept_is_said_to_be() -> None:
+    trials = PROMISED["accuracy_trials"]
+    selection = PruneConfig.model_validate(PROMISED["config"]).selection
+    [note] = promise_notes(selection, [AccuracyTrial.model_validate(each) for each in trials])
+    assert "max_drop 0.02 is kept" in note
+    assert "between -0.0050 and 0.0250" in note
+    sure = AccuracyTrial.model_validate(trials[0] | {"drop_interval": [-0.005, 0.015]})
+    assert promise_notes(selection, [sure]) == ()
+
+
+def test_a_baseline_within_the_doubt_did_as_well() -> None:
+    def noted(top1: float) -> tuple[str, ...]:
+        found = BaselineReport.model_validate(
+            {"kind": "random", "metrics": [metrics(top1)], "history": history(0.8),
+             "learning_rate": 0.1}
+        )  # fmt: skip
+        return baseline_notes("top1", (MetricsReport.model_validate(metrics(0.91)),), (found,))
+
+    assert noted(0.80) == ()
+    [note] = noted(0.90)
+    assert note.endswith("top1 0.9000 against 0.9100 on the test split: no measurable difference")
+    [note] = noted(0.99)
+    assert "did as well" in note
+    assert "measurable" not in note
