@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Scope
 
 from app.contracts import errors
+from app.contracts.complaints import complaints
 from app.contracts.errors import ErrorDetail, ServiceError
 from app.http import errors as http_errors
 from app.openapi import reference
@@ -119,14 +120,20 @@ def _service_error(request: Request, error: Exception) -> JSONResponse:
 
 def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for it
-    details = [
-        ErrorDetail("/" + "/".join(str(part) for part in item["loc"][1:]), str(item["msg"]))
-        for item in error.errors()
-    ]
-    first = details[0] if details else ErrorDetail("/", "invalid")
-    message = f"{first.pointer}: {first.detail}"
+    details = []
+    for item in error.errors():
+        where, *rest = item["loc"]
+        schema = _body_type(request) if where == "body" else None
+        details += complaints([{**item, "loc": rest}], schema)
+    first = details[0] if details else ErrorDetail("", "is not accepted")
+    message = f"{first.pointer}: {first.detail}" if first.pointer else f"the body {first.detail}"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     return _problem(request.scope, status, "invalid_input", message, details)
+
+
+def _body_type(request: Request) -> Any:  # noqa: ANN401  # a type
+    field = getattr(request.scope.get("route"), "body_field", None)
+    return None if field is None else field.field_info.annotation
 
 
 def _http_error(request: Request, error: Exception) -> JSONResponse:

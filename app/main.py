@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from app import health, schemas
 from app.artifacts.routes import router as artifacts
@@ -42,6 +42,7 @@ from app.protocol.repository import router as repository
 from app.protocol.routes import router as protocol
 from app.protocol.schemas import InferenceRequest
 from app.protocol.statistics import Statistics
+from app.query import refuse_unknown_query
 from app.queue import CeleryJobQueue, JobQueue
 from app.queues.routes import router as queues
 from app.quotas.routes import router as quotas
@@ -120,7 +121,8 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         metrics_router,
         web,
     ):
-        app.include_router(router)
+        is_ours = router.prefix.startswith("/v1")
+        app.include_router(router, dependencies=[Depends(refuse_unknown_query)] if is_ours else [])
     bodies = (JobCreate, SweepCreate, Problem, TensorsBody, InferenceRequest)
     others = [*inference.routes, *documented.routes]
     install_openapi(app, *bodies, others=others)

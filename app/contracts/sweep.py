@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from app.contracts.complaints import complaints
 from app.contracts.errors import ErrorDetail, InvalidInputError
 from app.contracts.spec import PruneConfig
 
@@ -49,10 +50,7 @@ class Point:
         try:
             return PruneConfig.model_validate(self.sent)
         except ValidationError as error:
-            details = [
-                ErrorDetail("/config" + "".join(f"/{part}" for part in item["loc"]), item["msg"])
-                for item in error.errors()
-            ]
+            details = complaints(error, PruneConfig, "/config")
             first = details[0]
             raise self.refusal(f"{first.pointer}: {first.detail}", details) from error
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.contracts.complaints import complaints, refusal
 from app.contracts.errors import ErrorDetail, InvalidInputError
 from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, Preset
 from app.contracts.suggestions import suggestion
@@ -77,13 +78,12 @@ def parse_preprocess(text: str | None) -> PreprocessSpec:
     try:
         spec = PreprocessSpec.model_validate_json(sent)
     except ValidationError as error:
-        details = details_of(error, "/preprocess")
+        details = complaints(error, PreprocessSpec, "/preprocess")
         if is_name:
             meant = suggestion(text.strip(' "'), PRESETS)
             message = f"preprocess is {text[:64]!r}{meant or ';'} It takes JSON, or one of "
             raise InvalidInputError(message + ", ".join(PRESETS), details=details) from error
-        first = details[0]
-        raise InvalidInputError(f"{first.pointer}: {first.detail}", details=details) from error
+        raise refusal(details) from error
     given = json.loads(sent)
     values = [name for name in ("scale", "mean", "std") if name in given]
     if spec.preset is not None and values:
@@ -111,11 +111,3 @@ def lacks_preprocess(row: DatasetRow) -> bool:
 
 def _spec_of(row: DatasetRow) -> PreprocessSpec:
     return PreprocessSpec.model_validate(row.preprocess or {})
-
-
-def details_of(error: ValidationError, prefix: str = "") -> list[ErrorDetail]:
-    """Return pydantic's complaints with JSON pointers below ``prefix``."""
-    return [
-        ErrorDetail(prefix + "".join(f"/{part}" for part in item["loc"]), str(item["msg"]))
-        for item in error.errors()
-    ]

@@ -28,6 +28,7 @@ from app.inference.servable import Servable
 from app.inference.service import SMALL_BYTES, Answer, InferenceService
 from app.inference.tensors import Arrays, invalid
 from app.keys.service import Principal
+from app.query import refuse_unknown
 from app.registry.resolve import Registry, split_reference
 from app.uploads import is_multipart, not_a_file
 from secateur.core.files import HEAD_BYTES, is_image, kind_of
@@ -38,6 +39,7 @@ _OTHER_NAMES = dict.fromkeys(
 _MAX_IMAGES = 256
 _MOST_LABELS = 1000
 _OPTIONS = ("variant", "priority", "timeout_seconds")
+_QUERY = frozenset(("model", "top_k", *_OPTIONS))
 
 
 async def infer(request: Request) -> Response:
@@ -48,6 +50,8 @@ async def infer(request: Request) -> Response:
     principal = await identify(context, request.scope, bearer_key(request.scope))
     principal.require("infer")
     query = request.query_params if request.scope["query_string"] else {}
+    if query:
+        refuse_unknown(query, _QUERY)
     named = request.path_params.get("model_id") or query.get("model")
     options = parse_options({key: query[key] for key in _OPTIONS if key in query}, "/query")
     media_type = request.headers.get("content-type", "")

@@ -11,12 +11,13 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field, ValidationError
 
+from app.contracts.complaints import complaints, refusal
 from app.contracts.database import reading
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.job import JobState
 from app.contracts.spec import PruneConfig
 from app.contracts.tables import EventRow, JobRow
-from app.datasets.schemas import details_of, parse_preprocess
+from app.datasets.schemas import parse_preprocess
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import NOT_MODIFIED, RESPONSES
 from app.forms import FileRule, Form
@@ -259,10 +260,7 @@ async def parse_job(request: Request, context: Context) -> tuple[JobCreate, dict
         text = without_mark(bytes(data))
         body = JobCreate.model_validate_json(text)
     except ValidationError as error:
-        details = details_of(error)
-        raise InvalidInputError(
-            f"{details[0].pointer}: {details[0].detail}", details=details
-        ) from error
+        raise refusal(complaints(error, JobCreate)) from error
     return body, json.loads(text)
 
 
@@ -273,10 +271,7 @@ async def _create_from_form(
     try:
         config = PruneConfig.model_validate_json(text)
     except ValidationError as error:
-        details = details_of(error, "/config")
-        raise InvalidInputError(
-            f"{details[0].pointer}: {details[0].detail}", details=details
-        ) from error
+        raise refusal(complaints(error, PruneConfig, "/config")) from error
     preprocess = parse_preprocess(form.fields.get("preprocess"))
     sent = json.loads(text)
     model, dataset = _given(form, "model"), _given(form, "dataset")

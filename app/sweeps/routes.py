@@ -8,9 +8,9 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
+from app.contracts.complaints import complaints, refusal
 from app.contracts.database import reading
 from app.contracts.errors import ConflictError, InvalidInputError
-from app.datasets.schemas import details_of
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
@@ -124,10 +124,7 @@ async def _parse(request: Request) -> SweepCreate:
     try:
         body = SweepCreate.model_validate_json(without_mark(await request.body()))
     except ValidationError as error:
-        details = details_of(error)
-        raise InvalidInputError(
-            f"{details[0].pointer}: {details[0].detail}", details=details
-        ) from error
+        raise refusal(complaints(error, SweepCreate)) from error
     try:
         json.dumps(body.model_dump(), allow_nan=False)  # PostgreSQL takes no NaN as JSON
     except ValueError as error:

@@ -31,9 +31,12 @@ def parse(answer: Answer, answer_type: type[T]) -> T:
         return TypeAdapter(answer_type).validate_json(answer.body)
     except ValidationError as error:
         first = error.errors()[0]
-        where = "".join(f"/{part}" for part in first["loc"]) or "the answer"
+        where = "".join(f"/{part}" for part in first["loc"])
+        what = (
+            f"the answer is not what was expected at {where}" if where else "the answer is no JSON"
+        )
         raise UnexpectedAnswerError(
-            f"{where}: {first['msg']}. Is the URL a Secateur service's, and of this client's "
+            f"{what}. Is the URL a Secateur service's, and of this client's "
             f"version? It begins with {answer.body[:_SHOWN]!r}"
         ) from error
 

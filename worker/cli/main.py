@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
+from app.contracts.complaints import complaints
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from worker.cli.local import LocalError, local_request, open_model
 from worker.cli.progress import ConsoleReporter
@@ -25,6 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
 )
+_SPECS = (ArchitectureSpec, PreprocessSpec, PruneConfig)
 ModelPath = Annotated[Path, typer.Argument(exists=True, help="A .pt2 or .safetensors file.")]
 ArchitectureName = Annotated[
     str | None,
@@ -210,7 +212,11 @@ def _number(option: str, text: str) -> int:
 
 def _fail(error: Exception) -> NoReturn:
     if isinstance(error, ValidationError):
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        schema = {kind.__name__: kind for kind in _SPECS}.get(error.title)
+        lines = [
+            f"{each.pointer[1:].replace('/', '.')} {each.detail}".strip()
+            for each in complaints(error, schema)
+        ]
         message = "; ".join(lines)
     else:
         message = str(error)

@@ -15,6 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.chaos.processes import find_part
 from tests.e2e.browser.conftest import OpenTab
 from tests.fixtures.browser import Tab
+from tests.fixtures.files import zip_bytes
 from tests.fixtures.service import (
     Service,
     images,
@@ -251,7 +252,7 @@ def test_what_is_wrong_with_a_config_is_shown_where_it_is_wrong(
         tab.go(f"/jobs/new?model={things['model']}")
         page.locator("summary", has_text="Retrain").click()
         page.get_by_label("Learning rate").fill("50")
-        error = page.get_by_text("Input should be less than or equal to 10")
+        error = page.get_by_text("must be at most 10")
         expect(error.first).to_be_visible(timeout=_PATIENCE_MS)
         field = page.get_by_label("Learning rate")
         expect(field).to_have_attribute("aria-invalid", "true")
@@ -267,6 +268,26 @@ def test_what_is_wrong_with_a_config_is_shown_where_it_is_wrong(
         page.get_by_label("Round to").fill("2")
         expect(page.get_by_text("filters go.")).to_be_visible(timeout=_PATIENCE_MS)
         expect(page.locator('[aria-invalid="true"]')).to_have_count(0)
+
+
+def test_a_search_has_no_preview_and_nothing_is_wrong_with_it(
+    service: Service, open_tab: OpenTab, things: dict[str, str]
+) -> None:
+    with open_tab(service.url, expected=("422",)) as tab:
+        tab.enter(service.key)
+        tab.go(f"/jobs/new?model={things['model']}&dataset={things['dataset']}")
+        tab.page.get_by_role("button", name="At most one point of quality").click()
+        expect(tab.page.get_by_text("No preview for this one")).to_be_visible()
+        expect(tab.page.locator('[aria-invalid="true"]')).to_have_count(0)
+
+
+def test_a_file_of_another_kind_is_not_sent(tab: Tab, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(zip_bytes(b"weights/data.pkl"))
+    tab.go("/models")
+    tab.page.locator('input[type="file"]').set_input_files(weights)
+    expect(tab.page.get_by_text("weights.pth is a PyTorch pickle").first).to_be_visible()
+    expect(tab.page.get_by_role("button", name="Upload", exact=True)).to_have_count(0)
 
 
 def test_only_the_newest_preview_is_asked_for(tab: Tab, things: dict[str, str]) -> None:

@@ -119,3 +119,21 @@ def test_a_raw_image_is_known_whatever_its_type_is_called(api: Api, tmp_path: Pa
         assert words in response.json()["detail"]
     response = api.client.post(f"/infer?model={model}", files={"image": (None, "photo.png")})
     assert "-F image=@photo.png" in response.json()["detail"]
+
+
+def test_a_parameter_that_a_route_does_not_take_is_refused(api: Api) -> None:
+    for path, words in (
+        ("/v1/datasets?preproces=unit", "did you mean 'preprocess'?"),
+        ("/v1/models?nam=net", "did you mean 'name'?"),
+        ("/infer?modle=net", "did you mean 'model'?"),
+        ("/v1/jobs?dry_run=1", "'dry_run'"),
+    ):
+        response = api.client.post(path, content=zip_bytes())
+        assert response.status_code == 422
+        assert words in response.json()["detail"]
+        assert response.json()["errors"][0]["pointer"].startswith("/")
+    response = api.client.get("/v1/models?limit=many")
+    assert response.json()["detail"] == '/limit: must be a whole number, not "many"'
+    response = api.client.post("/v1/models?architecture=resnet18", content=zip_bytes())
+    assert "torchvision|timm" in response.json()["detail"]
+    assert "should" not in response.json()["detail"]

@@ -98,7 +98,7 @@ def test_one_bad_point_and_nothing_is_made(api: Api, model: str) -> None:
     before = len(api.queue.rings)
     response = post(api, model, grid={"/selection/macs": [0.5, 7]})
     assert response.status_code == 422
-    assert response.json()["errors"][0]["pointer"] == "/config/selection/budget/macs"
+    assert response.json()["errors"][0]["pointer"] == "/config/selection/macs"
     needs_data = post(api, model, grid={"/criterion/kind": ["l1", "taylor"]})
     assert needs_data.status_code == 422
     assert "needs a data set" in needs_data.json()["detail"]

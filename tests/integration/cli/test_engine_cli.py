@@ -162,7 +162,7 @@ def test_a_class_with_every_kind_of_width(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("prune", "{model}", "--out", "{out}", "--macs", "1.5"), "less than 1"),
+        (("prune", "{model}", "--out", "{out}", "--macs", "1.5"), "below 1"),
         (("prune", "{model}", "--out", "{out}", "--macs", "0.5", "--ratio", "0.5"), "one of"),
         (("prune", "{model}", "--out", "{out}", "--criterion", "loss"), "needs --data"),
         (("prune", "{model}", "--out", "{out}", "--round-to", "x"), "neither a whole number"),

@@ -56,7 +56,7 @@ def test_a_bad_point_is_named_by_pointers_into_the_grid() -> None:
     with pytest.raises(InvalidInputError) as caught:
         expand(BASE, {"/seed": [0, 1], "/selection/macs": [0.5, 7]})
     assert [detail.pointer for detail in caught.value.details] == [
-        "/config/selection/budget/macs", "/grid/~1seed/0", "/grid/~1selection~1macs/1",
+        "/config/selection/macs", "/grid/~1seed/0", "/grid/~1selection~1macs/1",
     ]  # fmt: skip
 
 

@@ -34,7 +34,8 @@ export function previewPart(onProblem, signal) {
       if (own.signal.aborted) {
         return; // a newer question has taken the place
       }
-      show(explained(error), error instanceof ProblemError ? error.problem.errors : []);
+      // A search has no preview, and nothing in the form is wrong with that.
+      show(explained(error), error instanceof ProblemError && !isSearch(error) ? error.problem.errors : []);
     }
   };
   const show = (nodes, details) => {
@@ -60,8 +61,12 @@ export function previewPart(onProblem, signal) {
   };
 }
 
+function isSearch(error) {
+  return error instanceof ProblemError && error.message.includes("decides by retraining");
+}
+
 function explained(error) {
-  if (error instanceof ProblemError && error.message.includes("decides by retraining")) {
+  if (isSearch(error)) {
     return notice("idle", "No preview for this one", h("p", {}, "A search decides by retraining, so what it would keep is not known before. The job itself will say."));
   }
   return problemPanel(error, { title: "This cannot be planned" });

@@ -22,7 +22,7 @@ export function uploadForm({ path, noun, hint, accept, more, onDone, signal }) {
   const ask = async (file) => {
     const refusal = await refusalOf(file, path === "/v1/models" ? "model" : "dataset");
     if (refusal !== null) {
-      announce(refusal);
+      announce(`${file.name} was not sent.`);
       begin(notice("bad", `${file.name} was not sent`, h("p", { class: "lines" }, refusal)));
       return;
     }

@@ -1,0 +1,39 @@
+"""Query parameters that a route does not have: refused, so that a typo never becomes a default."""
+
+from collections.abc import Iterable, Iterator
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from app.contracts.errors import ErrorDetail, InvalidInputError
+from app.contracts.suggestions import suggestion
+
+
+async def refuse_unknown_query(request: Request) -> None:
+    """Look at the names in the address of a request.
+
+    Raises:
+        InvalidInputError: The route does not take one of them.
+    """
+    route = request.scope.get("route")
+    if request.scope["query_string"] and isinstance(route, APIRoute):
+        refuse_unknown(request.query_params.keys(), frozenset(_names_of(route.dependant)))
+
+
+def refuse_unknown(given: Iterable[str], known: frozenset[str]) -> None:
+    """Refuse a name that is not among those that are known."""
+    for name in given:
+        if name not in known:
+            meant = suggestion(name, known)
+            takes = f" It takes {', '.join(sorted(known))}" if known else " It takes none"
+            message = f"the address has a parameter {name[:64]!r}{meant or '.'}{takes}"
+            detail = f"is not known{meant}"
+            raise InvalidInputError(message, details=[ErrorDetail(f"/{name[:64]}", detail)])
+
+
+def _names_of(dependant: Dependant) -> Iterator[str]:
+    for field in dependant.query_params:
+        yield field.alias
+    for inner in dependant.dependencies:
+        yield from _names_of(inner)
