@@ -55,7 +55,7 @@ class Evidence:
 PREPROCESSING = (
     "The likely cause is preprocessing: the network was trained on pixels in another range, or on "
     "pixels less a mean and divided by a std. Upload the data set with the `preprocess` of its "
-    'training, such as {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}'
+    'training, such as {"preset": "imagenet"} or {"mean": [0.286], "std": [0.353]}'
 )
 
 
