@@ -53,6 +53,7 @@ export function beforeAndAfter(summary) {
     "Before and after",
     { note: summary.criterion && `scored by ${summary.criterion}` },
     table("The network before and after", columns, rows),
+    summary.kept && h("p", { class: "panel-part quiet" }, `Kept: ${summary.kept.reason}.`),
     summary.notes.length > 0 && h("div", { class: "panel-part" }, notice("warn", null, h("ul", {}, summary.notes.map((note) => h("li", {}, note))))),
   );
 }

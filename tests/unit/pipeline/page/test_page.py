@@ -28,6 +28,7 @@ HOSTILE = (
     "\"'></style></script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}&amp;"
 )
 UNREADABLE = "a\x00b\x1b[31m\u202egnp.exe\ud800"
+NOTES = {"notes", "serious", "notice"}  # above everything else, and in no list of sections
 REPORTS: dict[str, Callable[[], Report]] = {
     "full": full_report,
     "least": least_report,
@@ -128,7 +129,7 @@ def test_a_page_is_accessible(name: str) -> None:
     assert levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
     links = {e.attributes["href"][1:] for e in root.all("nav")[0].all("a")}
-    assert links == {s.attributes["aria-labelledby"] for s in root.all("section")} - {"notes"}
+    assert links == {s.attributes["aria-labelledby"] for s in root.all("section")} - NOTES
     for table in root.all("table"):
         widths = {len(row.all("th")) + len(row.all("td")) for row in table.all("tr")}
         assert len(widths) == 1, "a row is shorter than the others"
@@ -315,3 +316,17 @@ def test_a_network_of_a_hundred_layers_makes_a_small_page() -> None:
     text = render_page(full_report(groups=many))
     assert text.count('class="panel"') == 240
     assert "the other 760 are in report.json" in text
+
+
+def test_what_makes_a_result_doubtful_is_above_everything_else_and_in_red() -> None:
+    root = page(full_report())
+    [first, second, *_] = root.all("main")[0].all("section")
+    assert "serious" in first.attributes["class"].split()
+    assert "Do not trust this result" in first.words()
+    assert "Inputs are far." in first.words()
+    assert "New statistics." in second.words()
+    shown = root.words()
+    assert "epoch 3 has the best top1 on 400 validation samples" in shown
+    assert "3 epochs of 8 steps by the time limit" in shown
+    assert not [s for s in page(least_report()).all("section")
+                if "serious" in s.attributes.get("class", "")]  # fmt: skip
