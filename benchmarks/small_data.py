@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.small_data [--seed 0] [--threads 1]. Ten whole jobs in this process, as
 `secateur-engine prune` runs them, with 200 to 4,000 images (a tenth of them validates), half of the
-MACs and no other setting: epochs and learning rate are found. The first 2,000 images of t10k are
+MACs and no other setting: epochs and learning rate are found. The first 1,000 images of t10k are
 the test split, which decides nothing. Rows go to results/small_data.json. Ten minutes on a core.
 """
 
@@ -33,11 +33,11 @@ from worker.pipeline.prune import prune
 
 RESULTS = Path(__file__).parent / "results" / "small_data.json"
 JOBS = (
-    ("resnet20", 200), ("resnet20", 800), ("resnet20", 2000), ("resnet20", 4000),
-    ("vgg", 200), ("vgg", 1000), ("vgg", 3000),
+    ("resnet20", 200), ("resnet20", 500), ("resnet20", 1000),
+    ("vgg", 200), ("vgg", 1000), ("vgg", 2500), ("vgg", 4000),
     ("mobilenet", 400), ("mobilenet", 1600), ("mobilenet", 4000),
 )  # fmt: skip
-NUM_TEST = 2000
+NUM_TEST = 1000
 _NUM_PRETRAINING = 8000
 
 
