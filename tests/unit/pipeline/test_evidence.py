@@ -112,7 +112,14 @@ def test_gains_by_recalibrating(after: float, *, strong: bool | None) -> None:
 
 @pytest.mark.parametrize(
     ("shift", "spread", "strong"),
-    [(0.1, 1.05, None), (0.35, 0.7, None), (0.7, 1.0, False), (0.2, 0.37, True), (75, 95, True)],
+    [
+        (0.1, 1.05, None),
+        (0.35, 0.7, None),
+        (0.7, 1.17, None),
+        (0.9, 1.0, False),
+        (0.2, 0.37, True),
+        (75, 95, True),
+    ],
 )
 def test_inputs_unlike_training(shift: float, spread: float, *, strong: bool | None) -> None:
     norm = NormShift("bn.running_mean", shift, spread, is_untrained=False)
