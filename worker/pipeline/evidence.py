@@ -20,7 +20,7 @@ from worker.engine.sanity import (
 )
 
 # Distances at which the input of a first BatchNorm layer is said to lie elsewhere. Measured: with
-# the right preprocessing 0.05, emoji for a network of photographs 0.38, images 40 % darker 0.45 (two
+# the right preprocessing 0.05, emoji for a network of photographs 0.38, images 40 % darker 0.45 (2
 # points of accuracy lost), without mean and std 0.99, bytes instead of [0, 1] 40 (decision 29).
 NEAR, FAR = 0.4, 0.9
 _FEW = 30  # samples, from which nothing strong follows
