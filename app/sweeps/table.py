@@ -63,12 +63,13 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
 
 def _metric(
     network: dict[str, Any], name: str | None
-) -> tuple[str | None, float | None, list[float] | None]:
+) -> tuple[str | None, float | None, tuple[float, ...] | None]:
     """Return the split, the value and its interval of a network's metric, computed with torch."""
     for split in _SPLITS:
         for found in network["metrics"]:
             if name and found["split"] == split and found["runtime"] == "torch":
-                return split, found.get(name), found.get("interval")
+                interval = found.get("interval")
+                return split, found.get(name), None if interval is None else tuple(interval)
     return None, None, None
 
 

@@ -51,3 +51,15 @@ def test_without_latency_or_value_a_row_is_shown_and_not_judged(latency: list[An
     assert [row.is_pareto_macs for row in rows] == [True, False]
     assert not any(row.is_pareto_latency for row in rows)
     assert draw_pareto(rows).startswith(b"<?xml")
+
+
+def test_what_may_be_chance_is_in_the_row() -> None:
+    speedup = {"batch_size": 1, "ratio": 2.0, "low": 1.6, "high": 2.5}
+    measured = {"split": "test", "runtime": "torch", "top1": 0.8, "interval": [0.75, 0.84]}
+    [row] = table(
+        job(50, 0.8, after={"metrics": [measured]}, speedups=[speedup], load={"is_busy": True})
+    )
+    assert (row.latency_share, row.latency_interval) == (0.5, (0.4, 0.625))
+    assert (row.interval, row.was_busy) == ((0.75, 0.84), True)
+    [old] = table(job(50, 0.8))
+    assert (old.latency_share, old.latency_interval, old.interval) == (1.0, None, None)
