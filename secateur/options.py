@@ -10,10 +10,10 @@ from secateur.types import Dataset, JobData, Model
 AnyPath = str | os.PathLike[str]
 
 ModelLike = Model | str | Path
-"""A model, its id (``mdl_…``), or a file, which is uploaded."""
+"""A model, its id (``mdl_…``), its name, or a file, which is uploaded."""
 
 DataLike = Dataset | str | Path
-"""A data set, its id (``ds_…``), or a file, which is uploaded."""
+"""A data set, its id (``ds_…``), its name, or a file, which is uploaded."""
 
 Servable = Model | JobData | str
 """A model, a job that made one, or an id, a name, ``name@version`` or ``name@alias``."""

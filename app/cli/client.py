@@ -74,10 +74,11 @@ JobId = Annotated[
     typer.Argument(help=f"A job's id, or `{LATEST}`.", metavar="JOB", autocompletion=complete_jobs),
 ]
 ModelOrFile = Annotated[
-    Path, typer.Argument(help="A model's id, or a file to upload.", metavar="MODEL")
+    Path, typer.Argument(help="A model's id or name, or a file to upload.", metavar="MODEL")
 ]
 DataOrFile = Annotated[
-    Path | None, typer.Argument(help="A data set's id, or a file to upload.", metavar="[DATA]")
+    Path | None,
+    typer.Argument(help="A data set's id or name, or a file to upload.", metavar="[DATA]"),
 ]
 
 

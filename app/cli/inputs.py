@@ -60,20 +60,28 @@ def _seen_text(seen: Mapping[str, float]) -> str:
 
 def model_id(client: Client, given: Path, name: str | None = None) -> str:
     """Return a model's id; a file is uploaded first."""
-    if str(given).startswith("mdl_"):
-        return str(given)
+    if is_reference(given):
+        return client.get_model(str(given)).id
     return push_model(client, given, {"name": name} if name else {}).id
 
 
 def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None) -> str | None:
     """Return a data set's id; a file is uploaded first."""
-    if given is None or str(given).startswith("ds_"):
+    if given is None or is_reference(given):
         if preprocess is not None:
             raise SecateurError("--preprocess goes with a file: a data set has its own")
-        if given is not None:
-            tell_preprocess(client.get_dataset(str(given)))
-        return None if given is None else str(given)
+        if given is None:
+            return None
+        found = client.get_dataset(str(given))
+        tell_preprocess(found)
+        return found.id
     return push_dataset(client, given, None, preprocess).id
+
+
+def is_reference(given: Path) -> bool:
+    """Return whether this is an id or a name: no file is there, and it is not named like one."""
+    suffixes = (*MODEL_SUFFIXES, *DATA_SUFFIXES, ".pt", ".pth", ".onnx")
+    return not given.exists() and len(given.parts) == 1 and given.suffix not in suffixes
 
 
 def parse_preprocess(text: str) -> Preprocess:

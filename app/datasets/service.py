@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.contracts.database import current_time
-from app.contracts.errors import NotFoundError
+from app.contracts.errors import InvalidInputError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind
 from app.contracts.repositories.jobs import NewJob, create_job
@@ -21,6 +21,7 @@ from app.spool import Upload
 from app.uploads import check_dataset
 
 _MAX_NAME = 200
+_MOST_SHOWN = 8
 
 
 def upload(
@@ -97,16 +98,30 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     return row, create_job(session, new)
 
 
-def find(session: Session, tenant: str, dataset_id: str) -> DatasetRow:
-    """Return a tenant's data set.
+def find(session: Session, tenant: str, reference: str) -> DatasetRow:
+    """Return a tenant's data set by its id or its name.
 
     Raises:
         NotFoundError: There is none, or it is somebody else's.
+        InvalidInputError: Several have the name.
     """
-    row = session.get(DatasetRow, dataset_id)
+    row = session.get(DatasetRow, reference)
+    if row is None:
+        row = _by_name(session, tenant, reference)
     if row is None or row.tenant != tenant or row.deleted_at is not None:
-        raise NotFoundError(f"there is no data set {dataset_id[:64]!r}")
+        raise NotFoundError(f"there is no data set {reference[:64]!r}")
     return row
+
+
+def _by_name(session: Session, tenant: str, name: str) -> DatasetRow | None:
+    query = select(DatasetRow).where(DatasetRow.tenant == tenant, DatasetRow.deleted_at.is_(None))
+    query = query.where(DatasetRow.name == name).order_by(DatasetRow.created_at)
+    rows = session.scalars(query.limit(_MOST_SHOWN + 1)).all()
+    if len(rows) > 1:
+        shown = ", ".join(row.id for row in rows[:_MOST_SHOWN])
+        more = ", …" if len(rows) > _MOST_SHOWN else ""
+        raise InvalidInputError(f"several data sets are {name[:64]!r}: {shown}{more}; name an id")
+    return rows[0] if rows else None
 
 
 def page(

@@ -97,7 +97,7 @@ def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any])
     config, warnings = service.resolve(body)
     worker = context.settings.worker
     with context.sessions.begin() as session:
-        service.refuse_bad_inputs(session, tenant, body)
+        body = service.find_inputs(session, tenant, body)
         context.quotas.refuse_jobs(session, tenant)
         new = NewJob(
             tenant=tenant,

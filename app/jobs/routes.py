@@ -53,6 +53,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=RESPONSES)
 
 _POLL_SECONDS = 0.5
 _EVENTS_AT_ONCE = 500
+_MOST_NAME = 200
 _TEXTS = ("config", "preprocess")
 _LAST = 2**31 - 1  # what both databases count up to
 _RETRY_AFTER_SECONDS = "2"
@@ -293,6 +294,10 @@ def _given(form: Form, name: str) -> Upload | str | None:
     text = form.fields.get(name, "").strip()
     if text.startswith("@") or text.lower().endswith(FILE_SUFFIXES):
         raise not_a_file(name, text)
+    if len(text) > _MOST_NAME:
+        raise InvalidInputError(
+            f"{name!r} of the form is text of more than {_MOST_NAME} characters"
+        )
     return form.files.get(name) or text or None
 
 

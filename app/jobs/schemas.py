@@ -32,9 +32,14 @@ class JobCreate(BaseModel):
         },
     )
 
-    model: Line = Field(max_length=64, description="A model's id.")
+    model: Line = Field(
+        max_length=300,
+        description="A model's id, or its name (with @version where it has several).",
+    )
     dataset: Line | None = Field(
-        default=None, max_length=64, description="A data set's id; without one, no retraining."
+        default=None,
+        max_length=200,
+        description="A data set's id or name; without one, no retraining.",
     )
     config: PruneConfig = PruneConfig()
     metadata: Metadata = Field(default_factory=dict, max_length=50)

@@ -44,10 +44,10 @@ def create(
     rings: list[tuple[str, str]] = []
 
     def make(session: Session) -> tuple[str, str]:
-        refuse_bad_inputs(session, key.tenant, body)
+        found = find_inputs(session, key.tenant, body)
         context.quotas.refuse_jobs(session, key.tenant)
         config = sent.get("config", {})
-        job = insert(context, session, key.tenant, body, config, rings)
+        job = insert(context, session, key.tenant, found, config, rings)
         return job.id, to_job(job, context.lines.standing(job, session)).model_dump_json()
 
     return _create(context, key, make, rings)
@@ -98,18 +98,19 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
             rings.append((intake.id, intake.queue))
             ids[1] = data.id
         body = JobCreate(model=str(ids[0]), dataset=ids[1] and str(ids[1]), config=config)
-        refuse_bad_inputs(session, key.tenant, body)
+        body = find_inputs(session, key.tenant, body)
         job = insert(context, session, key.tenant, body, sent, rings)
         return job.id, to_job(job).model_dump_json()
 
     return _create(context, key, make, rings)
 
 
-def refuse_bad_inputs(session: Session, tenant: str, body: JobCreate) -> None:
-    """Look at the model and the data set of a job before it is made.
+def find_inputs(session: Session, tenant: str, body: JobCreate) -> JobCreate:
+    """Return a job with the ids of its model and data set, which may have come as names.
 
     Raises:
         NotFoundError: One of them is not there.
+        InvalidInputError: A name is of several.
         ConflictError: Intake has rejected one of them.
     """
     model = models.find(session, tenant, body.model)
@@ -118,6 +119,9 @@ def refuse_bad_inputs(session: Session, tenant: str, body: JobCreate) -> None:
         if row is not None and row.status == REJECTED:
             message = (row.error or {}).get("message", "")
             raise ConflictError(f"{row.id} was rejected: {message}")
+    return body.model_copy(
+        update={"model": model.id, "dataset": None if dataset is None else dataset.id}
+    )
 
 
 def find(session: Session, tenant: str, job_id: str) -> JobRow:

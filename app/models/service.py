@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.contracts.database import current_time, reading
-from app.contracts.errors import ConflictError, NotFoundError
+from app.contracts.errors import ConflictError, InvalidInputError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind, JobState
 from app.contracts.repositories.jobs import NewJob, create_job
@@ -18,11 +18,13 @@ from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.schemas import ModelPatch, to_model
 from app.paging import fetch_page
+from app.registry.resolve import split_reference
 from app.registry.service import refuse_while_aliased
 from app.spool import Upload
 from app.uploads import check_model
 
 _MAX_NAME = 200
+_MOST_SHOWN = 8
 
 
 def upload(
@@ -116,16 +118,33 @@ def insert(  # what a row is made of
     return row, create_job(session, new)
 
 
-def find(session: Session, tenant: str, model_id: str) -> ModelRow:
-    """Return a tenant's model.
+def find(session: Session, tenant: str, reference: str) -> ModelRow:
+    """Return a tenant's model by its id, its name (of one version) or ``name@version``.
 
     Raises:
         NotFoundError: There is none, or it is somebody else's.
+        InvalidInputError: Several have the name.
     """
-    row = session.get(ModelRow, model_id)
+    row = session.get(ModelRow, reference)
+    if row is None:
+        row = _by_name(session, tenant, reference)
     if row is None or row.tenant != tenant or row.deleted_at is not None:
-        raise NotFoundError(f"there is no model {model_id[:64]!r}")
+        raise NotFoundError(f"there is no model {reference[:64]!r}")
     return row
+
+
+def _by_name(session: Session, tenant: str, reference: str) -> ModelRow | None:
+    name, version = split_reference(reference)
+    query = select(ModelRow).where(ModelRow.tenant == tenant, ModelRow.deleted_at.is_(None))
+    query = query.where(ModelRow.name == name).order_by(ModelRow.created_at)
+    if version is not None:
+        query = query.where(ModelRow.version == version)
+    rows = session.scalars(query.limit(_MOST_SHOWN + 1)).all()
+    if len(rows) > 1:
+        shown = ", ".join(f"{row.name}@{row.version} ({row.id})" for row in rows[:_MOST_SHOWN])
+        more = ", …" if len(rows) > _MOST_SHOWN else ""
+        raise InvalidInputError(f"several models are {reference[:64]!r}: {shown}{more}; name one")
+    return rows[0] if rows else None
 
 
 def page(

@@ -31,8 +31,13 @@ class SweepCreate(BaseModel):
         },
     )
 
-    model: Line = Field(max_length=64, description="A model's id.")
-    dataset: Line | None = Field(default=None, max_length=64, description="A data set's id.")
+    model: Line = Field(
+        max_length=300,
+        description="A model's id, or its name (with @version where it has several).",
+    )
+    dataset: Line | None = Field(
+        default=None, max_length=200, description="A data set's id or name."
+    )
     config: dict[str, Any] = Field(
         default_factory=dict, description="What all jobs share, as for a job."
     )

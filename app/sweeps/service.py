@@ -48,12 +48,14 @@ def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[st
     rings: list[tuple[str, str]] = []
 
     def insert(session: Session) -> tuple[str, str]:
-        jobs.refuse_bad_inputs(session, key.tenant, bodies[0])
+        first = jobs.find_inputs(session, key.tenant, bodies[0])
+        ids = {"model": first.model, "dataset": first.dataset}
         context.quotas.refuse_jobs(session, key.tenant, len(bodies))
-        row = _insert(session, key.tenant, body)
+        row = _insert(session, key.tenant, body.model_copy(update=ids))
         for index, (point, job) in enumerate(zip(points, bodies, strict=True)):
             place = SweepPlace(row.id, index, point.values)
-            jobs.insert(context, session, key.tenant, job, point.sent, rings, place)
+            found = job.model_copy(update=ids)
+            jobs.insert(context, session, key.tenant, found, point.sent, rings, place)
         session.flush()
         counts = count_states(session, [row.id])[row.id]
         return row.id, to_sweep(row, counts).model_dump_json()

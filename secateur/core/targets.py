@@ -12,6 +12,20 @@ from secateur.errors import SecateurError
 from secateur.options import DataLike, ModelLike, Preprocess, Servable
 from secateur.types import Dataset, JobData, JobResult, Model
 
+_FILES = (
+    ".pt2",
+    ".pt",
+    ".pth",
+    ".onnx",
+    ".safetensors",
+    ".npz",
+    ".zip",
+    ".tar",
+    ".tgz",
+    ".gz",
+    ".parquet",
+)
+
 
 def job_body(
     context: Context,
@@ -53,7 +67,7 @@ def result_of(job: JobData) -> JobResult:
 def _model_id(context: Context, model: ModelLike, on_progress: ByteProgress | None) -> Flow[str]:
     if isinstance(model, Model):
         return model.id
-    if isinstance(model, str) and model.startswith("mdl_"):
+    if isinstance(model, str) and _is_reference(model, "mdl_"):
         return model
     found = yield from push_model(context, _file(model, "mdl_"), {}, on_progress, None)
     return found.id
@@ -65,7 +79,7 @@ def _dataset_id(
     preprocess: Preprocess | None,
     on_progress: ByteProgress | None,
 ) -> Flow[str | None]:
-    is_known = isinstance(data, Dataset) or (isinstance(data, str) and data.startswith("ds_"))
+    is_known = isinstance(data, Dataset) or (isinstance(data, str) and _is_reference(data, "ds_"))
     if preprocess is not None and (is_known or data is None):
         raise SecateurError("preprocess goes with a file that is uploaded: a data set has its own")
     if data is None:
@@ -77,6 +91,12 @@ def _dataset_id(
     query = dataset_query(None, preprocess)
     found = yield from push_dataset(context, _file(data, "ds_"), query, on_progress, None)
     return found.id
+
+
+def _is_reference(given: str, prefix: str) -> bool:
+    """Return whether this is an id or a name, and no file: a file is there, or named like one."""
+    path = Path(given)
+    return given.startswith(prefix) or not (path.exists() or path.suffix in _FILES or "/" in given)
 
 
 def _file(given: str | Path, prefix: str) -> Path:

@@ -11,7 +11,7 @@ app = typer.Typer(
     help="List data sets; show or delete one.", invoke_without_command=True, add_completion=False
 )
 
-DatasetId = Annotated[str, typer.Argument(help="A data set's id.", metavar="ID")]
+DatasetId = Annotated[str, typer.Argument(help="A data set's id or name.", metavar="ID")]
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 
 

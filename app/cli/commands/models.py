@@ -11,7 +11,7 @@ app = typer.Typer(
     help="List models; show or delete one.", invoke_without_command=True, add_completion=False
 )
 
-ModelId = Annotated[str, typer.Argument(help="A model's id.", metavar="ID")]
+ModelId = Annotated[str, typer.Argument(help="A model's id or name.", metavar="ID")]
 Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
 
 

@@ -137,3 +137,28 @@ def test_a_parameter_that_a_route_does_not_take_is_refused(api: Api) -> None:
     response = api.client.post("/v1/models?architecture=resnet18", content=zip_bytes())
     assert "torchvision|timm" in response.json()["detail"]
     assert "should" not in response.json()["detail"]
+
+
+def test_names_are_taken_where_they_are_shown(tmp_path: Path) -> None:
+    with running_api(tmp_path / "data") as api:
+        first = api.client.post("/v1/models?name=rn18", content=zip_bytes()).json()["id"]
+        npz = zip_bytes(b"x.npy")
+        dataset = api.client.post("/v1/datasets?name=pets", content=npz).json()["id"]
+        assert api.client.get("/v1/models/rn18").json()["id"] == first
+        assert api.client.get("/v1/datasets/pets").json()["id"] == dataset
+        body = {"model": "rn18", "dataset": "pets"}
+        job = api.client.post("/v1/jobs", json=body).json()
+        assert (job["model"], job["dataset"]) == (first, dataset)
+        sweep = {**body, "grid": {"/seed": [1, 2]}}
+        assert api.client.post("/v1/sweeps", json=sweep).json()["model"] == first
+        second = api.client.post("/v1/models?name=rn18", content=zip_bytes()).json()["id"]
+        for response in (
+            api.client.get("/v1/models/rn18"),
+            api.client.delete("/v1/models/rn18"),
+            api.client.post("/v1/jobs", json=body),
+        ):
+            assert response.status_code == 422
+            assert f"rn18@1 ({first}), rn18@2 ({second})" in response.json()["detail"]
+        assert api.client.get("/v1/models/rn18@2").json()["id"] == second
+        other = api.client.get("/v1/models/rn18", headers=api.other_tenant())
+        assert other.status_code == 404
