@@ -83,5 +83,6 @@ def _weight(term: Term) -> str | None:
 
 def _num_outputs(term: Term, analysis: Analysis) -> int:
     """Return the size of the dimension that holds channels or features."""
-    shape = analysis.shapes[term[0]].shape
+    value = analysis.shapes[term[0]]
+    shape = (value[0] if isinstance(value, (list, tuple)) else value).shape  # an LSTM's has states
     return int(shape[1] if "conv" in op_name(term[0].target) else shape[-1])

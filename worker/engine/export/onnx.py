@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from worker.engine.errors import ExportError
 from worker.engine.program.exported import export, from_exported
+from worker.engine.program.functional import op_name
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
 from worker.engine.program.writer import export_program
 
 OPSET = 18
+_LATER_OPSETS = {"deform_conv2d": 19}
 # Of the largest output magnitude: float32 sums in another order differ by about 1e-6.
 TOLERANCE = 1e-3
 
@@ -41,7 +43,7 @@ def export_onnx(program: Program, path: Path) -> None:
                 (),
                 input_names=_names("input", len(program.inputs)),
                 output_names=_names("output", num_outputs),
-                opset_version=OPSET,
+                opset_version=_opset(program),
                 dynamo=True,
                 verbose=False,
             )
@@ -61,6 +63,12 @@ def export_onnx(program: Program, path: Path) -> None:
                 dim.dim_param = "batch"
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _opset(program: Program) -> int:
+    """Return the version of ONNX's operators; some came later than what older runtimes read."""
+    names = {op_name(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    return max([OPSET, *(_LATER_OPSETS[name] for name in names & _LATER_OPSETS.keys())])
 
 
 def warm_up_exporter() -> None:

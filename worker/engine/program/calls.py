@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import fx
 
-from worker.engine.errors import UnsupportedOpError
+from worker.engine.errors import ModelTooLargeError, UnsupportedOpError
 from worker.engine.program.document import Document
-from worker.engine.program.exported import source_line
+from worker.engine.program.exported import CONTEXTS, source_line
 from worker.engine.program.functional import op_name
 from worker.engine.program.stored import read_dtype
-from worker.engine.program.vocabulary import ASSERTIONS, find_operator
+from worker.engine.program.vocabulary import ASSERTIONS, find_operator, why_refused
 
 # torch._export.serde.schema.MemoryFormat
 _MEMORY_FORMATS = {
@@ -21,16 +21,20 @@ _MEMORY_FORMATS = {
     4: torch.preserve_format,
 }
 _NAME = r"[^\x00]{1,512}"
+_MAX_DEPTH = 16
 
 
 class GraphBuilder:
     """Builds a graph whose values are looked up by their serialised names."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_calls: int) -> None:
         self.graph = fx.Graph()
         self._values: dict[str, fx.Node] = {}
         self._num_inputs = 0
         self._num_tensors = 0
+        self._num_calls = 0
+        self._max_calls = max_calls
+        self._depth = 0
 
     def add_input(self, name: str) -> None:
         """Add an input of the model."""
@@ -43,20 +47,35 @@ class GraphBuilder:
         node = self.graph.create_node("get_attr", tensor, name=f"t{self._num_tensors}")
         self._define(name, node)
 
-    def add_call(self, call: Document) -> None:
-        """Add a call of an operator in the vocabulary.
+    def add_calls(self, nodes: Document) -> None:
+        """Add the calls of a graph.
 
         Raises:
-            UnsupportedOpError: It calls something else.
-            ModelRejectedError: Its arguments are not of a kind that is accepted.
+            UnsupportedOpError: One calls what is not in the vocabulary.
+            ModelRejectedError: Arguments are not of a kind that is accepted.
+            ModelTooLargeError: There are more calls than there may be.
         """
+        calls = nodes.list()
+        self._num_calls += len(calls)
+        if self._num_calls > self._max_calls:
+            raise ModelTooLargeError(
+                f"{nodes.path}: {self._num_calls} calls, at most {self._max_calls}"
+            )
+        for call in calls:
+            self._add_call(call)
+
+    def _add_call(self, call: Document) -> None:
         target = call["target"].string(_NAME)
+        library, _, name = target.rpartition(".")
+        if library == "torch.ops.higher_order" and name in CONTEXTS:
+            self._inline(call, CONTEXTS[name])
+            return
         trace = call["metadata"].get("stack_trace")
         source = source_line(trace.string(r"[^\x00]{0,65536}")) if trace is not None else ""
         operator = find_operator(target)
         if operator is None:
             line = f" ({source})" if source else ""
-            raise UnsupportedOpError(f"{target[:200]}{line} is not an operator that is accepted")
+            raise UnsupportedOpError(f"{target[:200]}{line} {why_refused(target)}")
         if op_name(operator) in ASSERTIONS:
             return
         given = [(item["name"].string(r"\w{0,64}"), item) for item in call["inputs"].list()]
@@ -64,6 +83,32 @@ class GraphBuilder:
         node = self.graph.create_node("call_function", operator, args, kwargs)
         node.meta["source"] = source
         self._define_outputs(call, node)
+
+    def _inline(self, call: Document, position: int) -> None:
+        """Add the calls of the graph that a context operator runs, in its place."""
+        inputs = [item["arg"] for item in call["inputs"].list()]
+        if len(inputs) <= position or self._depth >= _MAX_DEPTH:
+            call.refuse(f"holds no graph, or graphs nest deeper than {_MAX_DEPTH}")
+        graph = inputs[position]["as_graph"]["graph"]
+        given = [self.argument(item) for item in inputs[position + 1 :]]
+        names = [name for item in graph["inputs"].list() for name in _names(item)]
+        if len(names) != len(given):
+            graph.refuse(f"{len(given)} arguments for {len(names)} inputs")
+        outer, self._values, self._depth = self._values, {}, self._depth + 1
+        for name, value in zip(names, given, strict=True):
+            if not isinstance(value, fx.Node):
+                name.refuse("is given something that is neither a tensor nor a size")
+            self._define(name.string(_NAME), value)
+        self.add_calls(graph["nodes"])
+        results = [self.argument(item) for item in graph["outputs"].list()]
+        self._values, self._depth = outer, self._depth - 1
+        wanted = [name for item in call["outputs"].list() for name in _names(item)]
+        if len(wanted) != len(results):
+            call.refuse(f"{len(wanted)} names for {len(results)} results")
+        for name, value in zip(wanted, results, strict=True):
+            if not isinstance(value, fx.Node):
+                name.refuse("is neither a tensor nor a size")
+            self._define(name.string(_NAME), value)
 
     def argument(self, item: Document) -> Any:  # noqa: ANN401  # any literal
         """Return a serialised argument: a node, a literal, or a list of either."""
@@ -125,17 +170,7 @@ class GraphBuilder:
 
     def _define_outputs(self, call: Document, node: fx.Node) -> None:
         outputs = call["outputs"].list()
-        names: list[Document] = []
-        for output in outputs:
-            kind, body = output.only()
-            if kind == "as_tensor":
-                names.append(body["name"])
-            elif kind == "as_tensors":
-                names += [entry["name"] for entry in body.list()]
-            elif kind == "as_sym_int":
-                names.append(body["as_name"])
-            else:
-                output.refuse(f"results of kind {kind[:60]!r} are not accepted")
+        names = [name for output in outputs for name in _names(output)]
         is_list = any(output.only()[0] == "as_tensors" for output in outputs)
         if len(names) == 1 and not is_list:
             self._define(names[0].string(_NAME), node)
@@ -150,6 +185,18 @@ class GraphBuilder:
         if name in self._values:
             Document(None, "graph").refuse(f"{name[:60]!r} is made twice")
         self._values[name] = node
+
+
+def _names(result: Document) -> list[Document]:
+    """Return the names that a result, or an input of a graph, gives."""
+    kind, body = result.only()
+    if kind == "as_tensor":
+        return [body["name"]]
+    if kind == "as_tensors":
+        return [entry["name"] for entry in body.list()]
+    if kind == "as_sym_int":
+        return [body["as_name"]]
+    return result.refuse(f"results of kind {kind[:60]!r} are not accepted")
 
 
 def _memory_format(body: Document) -> torch.memory_format:

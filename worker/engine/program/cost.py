@@ -5,9 +5,11 @@ any other operator computes counts as well, and pooling counts its windows, so t
 way around the limit.
 """
 
+import re
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 from worker.engine.errors import ModelTooLargeError
@@ -19,6 +21,37 @@ from worker.engine.program.shapes import Shapes, where
 
 _BATCH_SIZE = 2
 _POOLS = ("max_pool", "avg_pool")
+# Operators whose work is that of their result, beside what `macs` counts. Pointwise ones and views
+# say so themselves; of any other the work is bounded from its arguments.
+_BY_RESULT = frozenset(
+    """
+    conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d linear
+    matmul mm bmm addmm baddbmm einsum scaled_dot_product_attention embedding deform_conv2d lstm gru
+    rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell bilinear mv addmv outer cdist
+    batch_norm instance_norm layer_norm rms_norm group_norm softmax log_softmax _softmax
+    _log_softmax cumsum cumprod mean sum amax amin max min var std var_mean std_mean norm
+    linalg_vector_norm prod logsumexp any all argmax argmin aminmax max_pool1d max_pool2d max_pool3d
+    max_pool2d_with_indices avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
+    adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d adaptive_max_pool1d
+    adaptive_max_pool2d adaptive_max_pool3d max_unpool2d max_unpool3d upsample_nearest1d
+    upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d upsample_linear1d
+    upsample_trilinear3d _upsample_nearest_exact1d _upsample_nearest_exact2d
+    _upsample_bilinear2d_aa _upsample_bicubic2d_aa grid_sampler grid_sampler_2d
+    affine_grid_generator prelu glu repeat tile repeat_interleave flip roll rot90 pixel_shuffle
+    pixel_unshuffle channel_shuffle cat stack hstack vstack dstack column_stack constant_pad_nd pad
+    reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d
+    replication_pad3d im2col col2im index index_select gather take take_along_dim slice_scatter
+    select_scatter diagonal_scatter scatter scatter_add scatter_reduce index_put index_add
+    index_copy index_fill masked_fill masked_scatter clone contiguous copy dropout zeros ones full
+    arange linspace eye scalar_tensor zeros_like ones_like full_like new_zeros new_ones new_full
+    tril triu meshgrid lift_fresh_copy to type_as local_response_norm expand_as one_hot sym_size
+    """.split()
+)
+# Sorting and Fourier transforms take a logarithm more, of at most 2^31 elements.
+_BY_LOGARITHM = re.compile(
+    r"sort|argsort|msort|topk|kthvalue|median|mode|fft_.*|_fft_.*|searchsorted"
+)
+_LOGARITHM = 32
 
 
 def check_cost(program: Program, shapes: Shapes, limits: ModelLimits) -> None:
@@ -74,8 +107,30 @@ def num_operations(program: Program, shapes: Shapes) -> int:
     total = sum(num_macs(term, shapes) for term in mac_terms(program, shapes))
     for node in program.graph.nodes:
         if node.op == "call_function":
-            total += _window(node) * sum(tensor.numel() for tensor in _tensors(shapes[node]))
+            total += _work(node, shapes)
     return total // _BATCH_SIZE
+
+
+def _work(node: fx.Node, shapes: Shapes) -> int:
+    """Return a bound of the elements that a call computes, beside its multiply-accumulates."""
+    made = sum(tensor.numel() for tensor in _tensors(shapes[node]))
+    name = op_name(node.target)
+    if name in _BY_RESULT or _is_pointwise(node.target):
+        return _window(node) * made
+    given = [tensor for used in node.all_input_nodes for tensor in _tensors(shapes[used])]
+    elements = made + sum(tensor.numel() for tensor in given)
+    if _BY_LOGARITHM.fullmatch(name):
+        return _LOGARITHM * elements
+    # Products, decompositions and distances: each element meets at most a row and a column.
+    longest = max((size for tensor in given for size in tensor.shape[-2:]), default=1)
+    return elements * longest
+
+
+def _is_pointwise(target: object) -> bool:
+    if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001
+        return True
+    is_view = any(value.alias_info for value in target._schema.returns)  # noqa: SLF001
+    return is_view or torch.Tag.pointwise in target.tags
 
 
 def _window(node: fx.Node) -> int:

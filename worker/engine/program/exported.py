@@ -12,7 +12,6 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from worker.engine.errors import UnsupportedOpError
 from worker.engine.program.functional import make_functional, op_name
 from worker.engine.program.program import InputSpec, Program, Role
 from worker.engine.program.vocabulary import ASSERTIONS
@@ -22,6 +21,9 @@ _ROLES = {
     InputKind.BUFFER: Role.BUFFER,
     InputKind.CONSTANT_TENSOR: Role.CONSTANT,
 }
+# Operators that run a graph of their own under a setting, and which of their arguments it is. The
+# settings say what is differentiated, and in which precision: nothing that a program keeps.
+CONTEXTS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 _SOURCE_LINE = re.compile(r'File "([^"]+)", line (\d+), in ([^\n]+)')
 
 
@@ -29,10 +31,10 @@ def from_exported(exported: ExportedProgram) -> Program:
     """Return the program of an inference-mode, training-IR ``ExportedProgram``.
 
     Raises:
-        UnsupportedOpError: A part of the graph is a submodule, or writes in place into a view.
+        UnsupportedOpError: It writes where no functional operator does.
     """
     graph = fx.Graph()
-    values: dict[fx.Node, fx.Node] = {}
+    values: dict[fx.Node, Any] = {}
     inputs: list[InputSpec] = []
     tensors: dict[str, Tensor] = {}
     roles: dict[str, Role] = {}
@@ -50,21 +52,37 @@ def from_exported(exported: ExportedProgram) -> Program:
             values[node] = graph.create_node("get_attr", name, name=f"t{len(tensors)}")
         elif node.op == "output":
             graph.output(tuple(fx.map_arg(node.args[0], values.__getitem__)))
-        elif node.op == "get_attr":
-            raise UnsupportedOpError(
-                "the model runs a part of itself under autocast or another context; "
-                "export it without"
-            )
-        elif op_name(node.target) in ASSERTIONS:
-            continue
-        else:
-            values[node] = graph.node_copy(node, values.__getitem__)
-            values[node].meta = {"source": source_line(node.meta.get("stack_trace") or "")}
-    make_functional(graph)
+        elif node.op == "call_function" and op_name(node.target) not in ASSERTIONS:
+            _copy_call(graph, node, values, exported.graph_module)
+    make_functional(graph, tensors, tuple(inputs))
     out_spec = exported.call_spec.out_spec
     if out_spec is None:
         raise ValueError("the exported program has no output structure")
     return Program(graph, tensors, roles, tuple(inputs), out_spec)
+
+
+def _copy_call(
+    graph: fx.Graph, node: fx.Node, values: dict[fx.Node, Any], owner: fx.GraphModule
+) -> None:
+    """Copy a call, or the calls of the graph that a context operator runs, in its place."""
+    position = CONTEXTS.get(str(node.target))
+    if position is None:
+        if isinstance(values.get(node.args[0] if node.args else None), tuple):  # type: ignore[arg-type]
+            values[node] = values[node.args[0]][node.args[1]]  # type: ignore[index]
+            return
+        values[node] = graph.node_copy(node, values.__getitem__)
+        values[node].meta = {"source": source_line(node.meta.get("stack_trace") or "")}
+        return
+    inner = owner.get_submodule(str(node.args[position].target))  # type: ignore[union-attr]
+    assert isinstance(inner, fx.GraphModule)  # noqa: S101  # the exporter makes no other
+    given = iter(values[each] for each in node.args[position + 1 :])  # type: ignore[index]
+    for each in inner.graph.nodes:
+        if each.op == "placeholder":
+            values[each] = next(given)
+        elif each.op == "output":
+            values[node] = tuple(values[result] for result in each.args[0])
+        elif each.op == "call_function" and op_name(each.target) not in ASSERTIONS:
+            _copy_call(graph, each, values, inner)
 
 
 def export(model: torch.nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:

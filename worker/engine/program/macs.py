@@ -97,6 +97,29 @@ def _attention(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
     return [[*q, k[-2]], [*q[:-1], *v[-2:]]]
 
 
+def _recurrent(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
+    """Every matrix of every layer and direction, once for each step of each sequence."""
+    weights = [w for w in node.args[2] if shapes[w].dim() > 1]  # type: ignore[union-attr,index]
+    return [[*_all(weight, shapes), *_all(node.args[0], shapes)[:-1]] for weight in weights]
+
+
+def _cell(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
+    weights = node.args[2:4]
+    return [[*_all(weight, shapes), *_all(node.args[0], shapes)[:-1]] for weight in weights]
+
+
+def _bilinear(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
+    return [[*_all(node.args[2], shapes), *_all(node.args[0], shapes)[:-1]]]
+
+
+def _matrix_vector(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
+    return [_all(node.args[1 if op_name(node.target) == "addmv" else 0], shapes)]
+
+
+def _distances(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
+    return [[*_all(node, shapes), _all(node.args[0], shapes)[-1]]]
+
+
 def _all(value: object, shapes: Shapes) -> list[Factor]:
     assert isinstance(value, fx.Node)  # noqa: S101
     tensor: Tensor = shapes[value]
@@ -111,4 +134,10 @@ _RULES: dict[str, Callable[[fx.Node, Shapes], list[list[Factor]]]] = {
     **dict.fromkeys(["matmul", "mm", "bmm", "addmm", "baddbmm"], _product),
     "einsum": _einsum,
     "scaled_dot_product_attention": _attention,
+    "deform_conv2d": _convolution,
+    **dict.fromkeys(["lstm", "gru", "rnn_tanh", "rnn_relu"], _recurrent),
+    **dict.fromkeys(["lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"], _cell),
+    "bilinear": _bilinear,
+    **dict.fromkeys(["mv", "addmv"], _matrix_vector),
+    "cdist": _distances,
 }

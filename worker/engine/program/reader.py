@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from worker.engine.errors import ModelRejectedError, ModelTooLargeError
+from worker.engine.errors import ModelRejectedError
 from worker.engine.program.archive import EXPORT_HINT, Archive
 from worker.engine.program.calls import GraphBuilder
 from worker.engine.program.cost import check_cost
@@ -83,22 +83,16 @@ def _program(module: Document, stored: StoredTensors, limits: ModelLimits) -> Pr
     graph = module["graph"]
     if graph.get("custom_obj_values") and graph["custom_obj_values"].value:
         graph["custom_obj_values"].refuse("custom objects are not accepted")
-    nodes = graph["nodes"].list()
-    if len(nodes) > limits.graph_nodes:
-        raise ModelTooLargeError(
-            f"{graph.path}.nodes: {len(nodes)} calls, at most {limits.graph_nodes}"
-        )
-    builder = GraphBuilder()
+    builder = GraphBuilder(limits.graph_nodes)
     roles, inputs = _read_inputs(module, stored, builder)
-    for node in nodes:
-        builder.add_call(node)
+    builder.add_calls(graph["nodes"])
     outputs = _read_outputs(module, builder)
     builder.graph.output(tuple(outputs))
-    make_functional(builder.graph)
     tree = read_structure(_root_signature(module)["out_spec"])
     if tree.num_leaves != len(outputs):
         module["signature"].refuse(f"{len(outputs)} outputs for {tree.num_leaves} places")
     tensors = {name: stored.tensors[name] for name in roles}
+    make_functional(builder.graph, tensors, inputs)
     program = Program(builder.graph, tensors, roles, inputs, tree)
     try:
         ProgramModule(program, copy=False)

@@ -1,9 +1,12 @@
-"""The operators a program may call: a lookup by name in fixed tables, never an import.
+"""The operators a program may call: looked up by name in torch's own tables, never an import.
 
-Everything here is a pure function of tensors and numbers. Operators that read files, run code, draw
-random numbers at inference or depend on data for their shapes are left out.
+An operator of ATen is accepted if its schema says that it is a function of tensors, numbers and
+lists to tensors, and nothing below forbids it. A closed list would refuse whole files for one
+operator that nobody needs to prune; the analysis pins what flows into an operator without a rule.
+Each refusal has its reason, for people whose network has that operator.
 """
 
+import functools
 import operator
 import re
 from collections.abc import Callable
@@ -11,42 +14,8 @@ from typing import Any
 
 import torch
 
-ATEN = frozenset(
-    """
-    conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d
-    linear matmul mm bmm addmm baddbmm einsum scaled_dot_product_attention embedding
-    batch_norm instance_norm layer_norm rms_norm group_norm local_response_norm
-    softmax log_softmax _softmax _log_softmax cumsum
-    relu relu_ relu6 relu6_ hardtanh hardtanh_ hardswish hardswish_ hardsigmoid hardsigmoid_
-    sigmoid sigmoid_ silu silu_ gelu gelu_ elu elu_ selu selu_ celu celu_ leaky_relu leaky_relu_
-    mish mish_ tanh tanh_ softplus softsign logsigmoid log_sigmoid prelu _prelu_kernel threshold
-    threshold_ hardshrink softshrink glu exp exp_ expm1 log log2 log1p sqrt sqrt_ rsqrt abs abs_
-    neg sign sin cos tan atan atan2 square reciprocal floor ceil round trunc erf erfc clamp clamp_
-    clamp_min clamp_min_ clamp_max clamp_max_ nan_to_num positive
-    add add_ sub sub_ mul mul_ div div_ rsub pow maximum minimum fmod remainder where lerp addcmul
-    addcdiv eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or
-    bitwise_not floor_divide masked_fill masked_fill_ isnan isinf
-    mean sum amax amin max min var std var_mean std_mean norm linalg_vector_norm prod logsumexp any
-    all argmax argmin
-    max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d avg_pool3d
-    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d _adaptive_avg_pool2d
-    adaptive_max_pool1d adaptive_max_pool2d
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d
-    upsample_linear1d upsample_trilinear3d _upsample_nearest_exact2d _upsample_bilinear2d_aa
-    grid_sampler affine_grid_generator
-    view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze squeeze_
-    unsqueeze unsqueeze_ select slice narrow expand expand_as view_as reshape_as
-    repeat tile repeat_interleave
-    movedim swapaxes flip roll pixel_shuffle pixel_unshuffle channel_shuffle cat concat stack split
-    split_with_sizes chunk unbind tensor_split constant_pad_nd pad reflection_pad1d
-    reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d unfold
-    im2col col2im index index_select gather
-    contiguous clone detach detach_ alias to _to_copy type_as lift_fresh_copy copy
-    dropout dropout_ feature_dropout feature_dropout_ alpha_dropout
-    zeros ones full arange linspace eye scalar_tensor empty zeros_like ones_like full_like new_zeros
-    new_ones new_full tril triu meshgrid sym_size
-    """.split()
-)
+_Overload = torch._ops.OpOverload  # noqa: SLF001  # torch has no public name for it
+
 # Checks that the exporter leaves behind; they compute nothing, and their literals would go stale.
 ASSERTIONS = frozenset(
     "_assert_tensor_metadata _assert_scalar _assert_async sym_constrain_range "
@@ -64,21 +33,232 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
         operator.getitem,
     )
 }
-_ATEN_TARGET = re.compile(r"torch\.ops\.aten\.([A-Za-z_0-9]{1,80})\.([A-Za-z_0-9]{1,40})")
+_TARGET = re.compile(r"torch\.ops\.(aten|torchvision)\.([A-Za-z_0-9]{1,80})\.([A-Za-z_0-9]{1,60})")
+# Names with an underscore in front are torch's own business, but for these, which exports hold.
+_INTERNAL = frozenset(
+    """
+    _softmax _log_softmax _to_copy _unsafe_view _unsafe_index _adaptive_avg_pool2d
+    _adaptive_avg_pool3d _prelu_kernel _upsample_nearest_exact1d _upsample_nearest_exact2d
+    _upsample_nearest_exact3d _upsample_bilinear2d_aa _upsample_bicubic2d_aa _weight_norm
+    _weight_norm_interface _native_batch_norm_legit_no_training _fused_rms_norm _cdist_forward
+    _pdist_forward _fft_r2c _fft_c2r _fft_c2c _conj _neg_view _trilinear _euclidean_dist
+    _safe_softmax _scaled_dot_product_flash_attention_for_cpu
+    _scaled_dot_product_attention_math __and__ __or__ __xor__ __lshift__ __rshift__
+    """.split()
+)
+# Tagged as random for what they do in training; exported for inference they are functions.
+_RANDOM_IN_TRAINING = frozenset(
+    """
+    dropout feature_dropout alpha_dropout feature_alpha_dropout native_dropout rrelu
+    scaled_dot_product_attention lstm gru rnn_tanh rnn_relu
+    _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math
+    """.split()
+)
+# In-place operators whose functional form has another name.
+_FUNCTIONAL_NAMES = {
+    "zero_": "zeros_like",
+    "__iand__": "bitwise_and",
+    "__ior__": "bitwise_or",
+    "__ixor__": "bitwise_xor",
+    "__ilshift__": "bitwise_left_shift",
+    "__irshift__": "bitwise_right_shift",
+}
+_FUNCTIONAL_OVERLOADS = {
+    ("pow_", "Scalar"): "Tensor_Scalar",
+    ("pow_", "Tensor"): "Tensor_Tensor",
+    ("__ilshift__", "Tensor"): "Tensor",
+    ("__ilshift__", "Scalar"): "Tensor_Scalar",
+    ("__irshift__", "Scalar"): "Tensor_Scalar",
+}
+_TORCHVISION = frozenset({"deform_conv2d", "roi_align"})
+_DEPENDS_ON_DATA = "the shape of its result depends on the data, and every shape here is fixed"
+_NUMBER_FROM_TENSOR = (
+    "it reads a number out of a tensor, and so the network would depend on the data. Compute with "
+    "the tensor instead"
+)
+_BY_ADDRESS = (
+    "it reads or shares memory by address, whatever the tensor's shape. Use view, slice or reshape"
+)
+_LOSS = "it computes a loss. Export the network alone, with its scores as outputs"
+_SPARSE = "sparse and nested tensors are not accepted. Convert to dense tensors before the export"
+_QUANTIZED = "it is quantised. Upload the network in float32: quantising comes after pruning"
+_BACKEND = (
+    "it belongs to one device's library. Export the network on the CPU, with torch.export.export"
+)
+_GRADIENT = "it belongs to training. Export the network alone, after model.eval()"
+_WORK = "how long it takes depends on a number in the file, which no limit here covers"
+_MEMORY = "its indices are not checked against the memory they read"
+_RANDOM = (
+    "it draws random numbers, and the network must give the same answer twice. Call model.eval() "
+    "before the export, or take the sampling out"
+)
+_UNKNOWN = "is not an operator that is accepted"
+_FORBIDDEN = tuple(
+    (re.compile("|".join(patterns.split())), reason)
+    for patterns, reason in (
+        ("from_file load save", "it opens files"),
+        ("as_strided.* slice_inverse set set_data data resize.* lift record_stream", _BY_ADDRESS),
+        (".*_backward.* .*_jvp get_gradients grad batch_norm_.*", _GRADIENT),
+        (".*_loss.* binary_cross_entropy.* kl_div", _LOSS),
+        (
+            """(to_)?sparse_.* to_sparse.* nested_.* .*_nested .*padded_tensor hspmm smm sspaddmm
+            to_dense coalesce (row_|col_|crow_|ccol_)?indices(_copy)? values(_copy)? copy_sparse_.*
+            resize_as_sparse flatten_dense_.* unflatten_dense_.*""",
+            _SPARSE,
+        ),
+        (
+            """quantize.* dequantize int_repr q_per_.* choose_qparams.* fbgemm_.* empty_quantized
+            to_mkldnn""",
+            _QUANTIZED,
+        ),
+        (
+            """(cudnn|miopen|mkldnn|mps|xpu)_.* cuda cpu pin_memory (slow|thnn)_conv.*
+            convolution_overrideable conv_depthwise3d conv_tbc""",
+            _BACKEND,
+        ),
+        (
+            """special_.*polynomial.* polygamma special_polygamma mvlgamma special_multigammaln
+            combinations hash_tensor linalg__powsum""",
+            _WORK,
+        ),
+        (
+            """lu_solve lu_unpack linalg_lu_solve linalg_ldl_solve orgqr ormqr
+            linalg_householder_product segment_reduce fractional_max_pool.* embedding_bag
+            embedding_renorm roi_pool ps_roi_.*""",
+            _MEMORY,
+        ),
+        ("nonzero.* nms masked_select unique.* bincount", _DEPENDS_ON_DATA),
+        ("histogramdd as_tensor tensor dict sorted", f"it {_UNKNOWN}"),
+    )
+)
+_ACCEPTED_TYPES = re.compile(
+    r"(Optional\[|List\[)*(Tensor|number|int|float|bool|complex|Device|str)\]*"
+)
+
+
+@functools.cache
+def op_name(target: object) -> str:
+    """Return the bare name of a call target, such as ``conv2d``, without its overload."""
+    if isinstance(target, _Overload):
+        return str(target.name()).split("::")[-1].split(".")[0]
+    return str(getattr(target, "__name__", target))
 
 
 def find_operator(target: str) -> Callable[..., Any] | None:
     """Return the callable for a serialised call target, or None if it is not in the vocabulary."""
     if target in _OPERATORS:
         return _OPERATORS[target]
-    match = _ATEN_TARGET.fullmatch(target)
-    if match is None or match[1] not in ATEN | ASSERTIONS:
+    overload = _find_overload(target)
+    return overload if overload is not None and reason_against(overload) is None else None
+
+
+def why_refused(target: str) -> str:
+    """Return what to tell someone whose network has the call target, which is refused."""
+    overload = _find_overload(target)
+    reason = reason_against(overload) if overload is not None else None
+    if reason is not None:
+        return f"is not an operator that is accepted: {reason}"
+    known = target.startswith(("torch.ops.aten.", "torch.ops.torchvision."))
+    if target.startswith("torch.ops.") and not known:
+        return (
+            f"{_UNKNOWN}: the worker does not have the library that it comes from. Write the layer "
+            "with torch's own operators"
+        )
+    return _UNKNOWN
+
+
+@functools.cache
+def reason_against(overload: _Overload) -> str | None:
+    """Return why an operator is refused, or None if it is accepted."""
+    namespace, _, name = overload._schema.name.partition("::")  # noqa: SLF001
+    if namespace == "torchvision":
+        return None if name in _TORCHVISION else _reason_by_name(name) or f"it {_UNKNOWN}"
+    if name in ASSERTIONS or name == "sym_size":
         return None
-    packet = getattr(torch.ops.aten, match[1], None)
-    if packet is None or match[2] not in packet.overloads():
+    if overload._schema.is_mutable:  # noqa: SLF001
+        functional = functional_form(overload)
+        if functional is None:
+            return "it writes into its arguments and has no form that returns its result"
+        return reason_against(functional)
+    return _reason_by_name(name) or _reason_by_tags(overload, name) or _reason_by_schema(overload)
+
+
+def functional_form(overload: _Overload) -> _Overload | None:
+    """Return the operator that returns what ``overload`` writes into its first argument."""
+    name = overload._schema.name.partition("::")[2]  # noqa: SLF001
+    found = _FUNCTIONAL_NAMES.get(name)
+    if found is None and (name.startswith("__") or not name.endswith("_")):
         return None
-    overload: Callable[..., Any] = getattr(packet, match[2])
-    # Of operators that write, only those that say so by their name: `functional` rewrites them.
-    if overload._schema.is_mutable and not match[1].endswith("_"):  # type: ignore[attr-defined]  # noqa: SLF001
+    writes = [a.alias_info is not None and a.alias_info.is_write for a in _arguments(overload)]
+    if not writes or writes != [True] + [False] * (len(writes) - 1):
         return None
-    return overload
+    packet = getattr(torch.ops.aten, found or name.removesuffix("_"), None)
+    overload_name = overload._overloadname  # noqa: SLF001
+    overload_name = _FUNCTIONAL_OVERLOADS.get((name, overload_name), overload_name)
+    if packet is None or overload_name not in packet.overloads():
+        return None
+    functional: _Overload = getattr(packet, overload_name)
+    return None if functional._schema.is_mutable else functional  # noqa: SLF001
+
+
+def _find_overload(target: str) -> _Overload | None:
+    match = _TARGET.fullmatch(target)
+    if match is None:
+        return None
+    library = torch.ops.aten if match[1] == "aten" else _torchvision()
+    packet = getattr(library, match[2], None) if library is not None else None
+    if not isinstance(packet, torch._ops.OpOverloadPacket):  # noqa: SLF001
+        return None
+    return getattr(packet, match[3]) if match[3] in packet.overloads() else None
+
+
+def _torchvision() -> Any:  # noqa: ANN401  # a namespace of operators
+    try:
+        import torchvision  # noqa: F401, PLC0415  # heavy, needed for few, and it may not be there
+    except ImportError:
+        return None
+    return torch.ops.torchvision
+
+
+def _arguments(overload: _Overload) -> list[Any]:
+    return list(overload._schema.arguments)  # noqa: SLF001  # torch has no public schema
+
+
+def _reason_by_name(name: str) -> str | None:
+    for pattern, reason in _FORBIDDEN:
+        if pattern.fullmatch(name):
+            return reason
+    if name.startswith("_") and name not in _INTERNAL:
+        return "it is internal to torch"
+    return None
+
+
+def _reason_by_tags(overload: _Overload, name: str) -> str | None:
+    tags = set(overload.tags)
+    if torch.Tag.data_dependent_output in tags or name == "item":
+        return _NUMBER_FROM_TENSOR
+    if torch.Tag.dynamic_output_shape in tags and name != "one_hot":  # its classes are given
+        return _DEPENDS_ON_DATA
+    if torch.Tag.nondeterministic_seeded in tags and name not in _RANDOM_IN_TRAINING:
+        return _RANDOM
+    return None
+
+
+def _reason_by_schema(overload: _Overload) -> str | None:
+    name = overload._schema.name.partition("::")[2]  # noqa: SLF001
+    if name in {"lstm", "gru", "rnn_tanh", "rnn_relu"} and overload._overloadname != "input":  # noqa: SLF001
+        return f"{_MEMORY}. Give the sequence as one padded tensor"
+    if name in {"view", "view_copy"} and overload._overloadname == "dtype":  # noqa: SLF001
+        return "it reads a tensor's bytes as another type"
+    # A generator stands at its default: the reader has no way to give one.
+    types = [
+        (argument.name, str(argument.type))
+        for argument in _arguments(overload)
+        if str(argument.type) != "Optional[Generator]"
+    ]
+    if any(not _ACCEPTED_TYPES.fullmatch(kind) or arg == "unsafe" for arg, kind in types):
+        return "it takes more than tensors, numbers and lists of them"
+    returns = [str(value.type) for value in overload._schema.returns]  # noqa: SLF001
+    if not returns or any(kind not in {"Tensor", "List[Tensor]"} for kind in returns):
+        return "it returns something that is not a tensor"
+    return None

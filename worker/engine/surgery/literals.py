@@ -114,6 +114,19 @@ def _slice(call: Resized) -> None:
     call.copied.kwargs = {}
 
 
+def _slice_scatter(call: Resized) -> None:
+    """What is written to loses channels before the place, and in it."""
+    size = call.analysis.shapes[call.node].shape
+    dim = call.literal(2, "dim", 0) % len(size)
+    kept = call.kept(call.node, dim)
+    if kept is None or kept.all():
+        return
+    first, last, _ = slice(call.literal(3, "start"), call.literal(4, "end")).indices(size[dim])
+    ends = (int(kept[:first].sum()), int(kept[:last].sum()))
+    call.copied.args = (*call.copied.args[:2], dim, *ends, 1)
+    call.copied.kwargs = {}
+
+
 def _select(call: Resized) -> None:
     x = call.node.args[0]
     size = call.analysis.shapes[x].shape  # type: ignore[index]
@@ -197,6 +210,7 @@ REWRITES: dict[str, Callable[[Resized], None]] = {
     "unflatten": _unflatten,
     **dict.fromkeys(["split", "split_with_sizes", "chunk", "tensor_split"], _split),
     "slice": _slice,
+    "slice_scatter": _slice_scatter,
     "narrow": _narrow,
     "select": _select,
     **dict.fromkeys(["pad", "constant_pad_nd"], _pad),

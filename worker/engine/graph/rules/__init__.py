@@ -3,10 +3,12 @@
 from worker.engine.graph.propagate import Output, Rule, Site
 from worker.engine.graph.rules import (
     contraction,
+    deformable,
     movement,
     normalization,
     pointwise,
     reduction,
+    writing,
 )
 
 
@@ -22,6 +24,8 @@ RULES: dict[str, Rule] = {
     **contraction.RULES,
     **pointwise.RULES,
     **movement.RULES,
+    **writing.RULES,
+    **deformable.RULES,
     "max": _max_or_min,
     "min": _max_or_min,
 }

@@ -301,7 +301,7 @@ def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
 _NOT_ZERO_AT_ZERO = frozenset(
     """sigmoid hardsigmoid softmax _softmax log_softmax _log_softmax exp softplus logsigmoid
     log_sigmoid cos log log2 reciprocal rsqrt erfc ones_like full_like expand_as logical_not eq ge
-    le
+    le fill
     """.split()
 )
 _ZERO_AT_ZERO = frozenset(
