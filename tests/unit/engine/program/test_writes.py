@@ -136,6 +136,8 @@ def test_what_is_written_is_read(function: Callable[[Tensor], Outputs]) -> None:
 
 
 class Counting(nn.Module):
+    calls: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(3, 2)
