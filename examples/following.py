@@ -39,8 +39,11 @@ def show(job: Job, title: str) -> None:
     table.add_row("parameters", *(f"{n.num_parameters:,}" for n in networks))
     table.add_row("ONNX bytes", *(f"{n.file_bytes:,}" for n in networks))
     for index, latency in enumerate(summary.dense.latency_seconds):
-        cells = (f"{1e3 * n.latency_seconds[index].p50:.2f} ms" for n in networks)
-        table.add_row(f"latency p50, batch {latency.batch_size}", *cells)
+        times = (n.latency_seconds[index] for n in networks)
+        cells = (f"{1e3 * found.p50:.2f} / {1e3 * found.p95:.2f} ms" for found in times)
+        table.add_row(f"latency p50 / p95, batch {latency.batch_size}", *cells)
+    for speedup in summary.speedups:
+        table.add_row(f"speed, batch {speedup.batch_size}", "", "", speedup.text)
     for metric in dict.fromkeys((summary.metric, "output_error")):
         if metric is not None:
             table.add_row(metric, *(_value(n, metric) for n in networks))
