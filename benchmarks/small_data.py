@@ -105,11 +105,15 @@ def main() -> None:
             row = _run(models[name], images, size, options, home / f"job{number}")
             rows.append({"network": name, "images": size, **row})
             print(json.dumps(rows[-1]), flush=True)
+            _write(rows, options.seed, time.monotonic() - started)
+
+
+def _write(rows: list[dict[str, Any]], seed: int, seconds: float) -> None:
     found = {
-        "seed": options.seed,
+        "seed": seed,
         "num_worse_on_validation": sum(row["is_worse"]["validation"] for row in rows),
         "num_worse_on_test_beyond_the_interval": sum(row["is_worse"]["test"] for row in rows),
-        "seconds": round(time.monotonic() - started),
+        "seconds": round(seconds),
         "jobs": rows,
         "machine": machine(),
     }

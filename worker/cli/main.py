@@ -88,6 +88,9 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     epochs: Annotated[
         str, typer.Option(help="Of retraining; a number, or auto (by the data).")
     ] = "auto",
+    sanity: Annotated[
+        str, typer.Option(help="If the network does not know the data: stop, warn, or off.")
+    ] = "stop",
     compare: Annotated[  # noqa: FBT002  # a flag
         bool, typer.Option(help="Correlate all criteria with the exact loss.")
     ] = False,
@@ -133,6 +136,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         "criterion": {"kind": criterion, "compare": compare},
         "selection": selection,
         "retrain": {"epochs": "auto" if epochs == "auto" else _number("--epochs", epochs)},
+        "sanity": {"action": sanity},
         "baselines": baselines,
         "seed": seed,
     }
