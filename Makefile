@@ -1,7 +1,11 @@
 # Everything runs in .venv of this checkout; `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
+# What serving and the demo need, and what tests and documents need besides.
+WORKER := .venv/.installed-worker
+DEV := .venv/.installed
+# PyPI's torch carries CUDA. For CPUs alone: https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 # Whole files: the tests of one file share what they start.
 PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 # One more than two cores: tests that start real parts also wait for them.
@@ -13,20 +17,26 @@ PROCESSES ?= 3
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
-# pip, not uv or poetry: it takes the torch and torchvision that match each other and this machine.
-$(STAMP): pyproject.toml
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[worker,dev]'
-	touch $(STAMP)
+	$(PYTHON) -m venv .venv
 
-install: $(STAMP) ## Make .venv and install everything into it
+# pip, not uv or poetry: it takes the torch and torchvision that match each other and this machine.
+$(WORKER): pyproject.toml | $(BIN)/python
+	@TORCH_INDEX=$(TORCH_INDEX) .ci/install worker 6100
+	@touch $(WORKER)
 
-serve: install ## Start the service on this machine, until Ctrl-C
+$(DEV): pyproject.toml | $(BIN)/python
+	@TORCH_INDEX=$(TORCH_INDEX) .ci/install worker,dev 7200
+	@touch $(WORKER) $(DEV)
+
+install: $(DEV) ## Make .venv and install everything into it, for tests and documents as well
+
+serve: $(WORKER) ## Start the service on this machine, until Ctrl-C
 	$(BIN)/secateur serve
 
-demo: install ## Prune a real network through the real service and print the table
-	$(BIN)/python -m examples.demo
+demo: $(WORKER) ## Prune a real network through the real service and print the table
+	@$(BIN)/python -u -m examples.demo
 
 check: install ## Format, lint, types, import rules, fast tests
 	$(BIN)/ruff format --check .

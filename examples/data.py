@@ -11,7 +11,7 @@ import hashlib
 import io
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,14 @@ class Images:
         """Return pixels and labels of one split."""
         chosen = self.split == split
         return self.x[chosen], self.y[chosen]
+
+    def first(self, num_train: int, num_test: int) -> "Images":
+        """Return a part of every split, drawn with a fixed seed; a tenth as many for validation."""
+        limits = {TRAIN: num_train, VALIDATION: max(1000, num_train // 10), TEST: num_test}
+        order = np.random.default_rng(SPLIT_SEED).permutation(len(self.y))
+        kept = [order[self.split[order] == part][:most] for part, most in limits.items()]
+        chosen = np.sort(np.concatenate(kept))
+        return replace(self, x=self.x[chosen], y=self.y[chosen], split=self.split[chosen])
 
     def preprocess(self) -> dict[str, object]:
         """Return the service's preprocessing spec for these images."""

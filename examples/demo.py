@@ -1,10 +1,14 @@
 """``make demo``: the whole path on this machine, with the real service.
 
 Serves, uploads ResNet-20 and Fashion-MNIST, prunes to half the MACs, retrains, asks the pruned
-network about every test image over HTTP, and prints what changed. Ends with 1 if anything fails.
+network about test images over HTTP, and prints what changed. How many images and epochs goes by the
+measured speed of this machine. It has no time limit while there is progress. What it has done stays
+when it is stopped, and the same command goes on. Ends with 1 if anything fails.
 """
 
 import argparse
+import json
+import math
 import re
 import shutil
 import signal
@@ -13,32 +17,31 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from examples.data import TEST, Images, load_images
 from examples.export_model import export_resnet20
+from examples.pace import Size, choose_size, measure_pace
 from examples.packages import DataUnavailableError
-from secateur import Client, Dataset, Job, Model, SecateurError
+from secateur import Client, Job, SecateurError, WaitTimeoutError
 from secateur.types import JobData, Latency, Network, Summary
 
-CONFIG = {
-    "criterion": {"kind": "l1"},
-    "selection": {"mode": "budget", "macs": 0.5, "round_to": 16},
-    "retrain": {"epochs": 3, "augment": {"crop": 2, "flip": True}},
-}
-START_SECONDS = 90
-INTAKE_SECONDS = 120
-JOB_SECONDS = 1800
+START_SECONDS = 600
+INTAKE_SECONDS = 1200  # the service's own limit is shorter, and says what went wrong
+STALL_SECONDS = 900  # without any progress: the only limit
+LINE_SECONDS = 15
+_MINUTES_FROM = 90
 BATCH_SIZE = 100
 FILES = (
     "report.html", "report.json", "saliency_curves.svg", "plan.json", "manifest.json", "model.onnx",
 )  # fmt: skip
 MARK = ".secateur-demo"  # what may be removed has it
+STATE = "demo.json"  # a job that has begun, so that the next run goes on with it
 
 console = Console()
 
@@ -52,33 +55,78 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("demo-output"))
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the service is stopped on the way out
-    started = time.monotonic()
+    signal.signal(signal.SIGTERM, _interrupt)  # the service is stopped on the way out
     output: Path = options.output.absolute()
+    started = time.monotonic()
     try:
-        _make_room(output)
-        images = load_images()
-        console.print(f"Data: [bold]{images.name}[/bold], {len(images.y):,} images")
-        export_resnet20(images.name, output / "model.pt2")
-        images.write_npz(output / "data.npz")
-        with _serving(output) as (url, key), Client(url, key) as client:
-            model = client.push(output / "model.pt2", name="resnet20", timeout=INTAKE_SECONDS)
-            console.print(f"Uploaded model.pt2: {model.id}")
-            data = client.push_dataset(
-                output / "data.npz", preprocess=images.preprocess(), timeout=INTAKE_SECONDS
-            )
-            console.print(f"Uploaded data.npz: {data.id}")
-            job = _prune(client, model, data)
-            job.download(output, FILES)
-            accuracy = _infer_all(job, images)
-        if job.result is not None:
-            _show(job.result.summary, images, accuracy)
-    except (DemoError, DataUnavailableError, SecateurError) as error:
-        console.print(f"[red]The demo failed:[/red] {error}")
+        _run(output)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+        _say_how_to_go_on(output)
+        return 130
+    except (DemoError, DataUnavailableError, SecateurError, OSError) as error:
+        console.print(f"[red]The demo failed:[/red] {error}", soft_wrap=True)
+        _say_how_to_go_on(output)
         return 1
     seconds = time.monotonic() - started
     console.print(f"Report, picture and model: {output}  ({seconds:.0f} s in all)", soft_wrap=True)
     return 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(output: Path) -> None:
+    begun = _read_state(output)
+    if begun is None:
+        _make_room(output)
+    say("Fetching the images")
+    images = load_images()
+    if begun is None:
+        say("Measuring how fast this machine trains")
+        pace = measure_pace()
+        size = choose_size(pace, images)
+        say(f"{pace:,.0f} images a second: {size}")
+        images = images.first(size.num_train, size.num_test)
+        say("Exporting ResNet-20 to model.pt2, and the images to data.npz")
+        export_resnet20(images.name, output / "model.pt2")
+        images.write_npz(output / "data.npz")
+    else:
+        size = begun[1]
+        say(f"Going on with the job that was begun here: {size}")
+        images = images.first(size.num_train, size.num_test)
+    with _serving(output) as (url, key), Client(url, key) as client:
+        if begun is None:
+            job = _post(client, images, size, output)
+            _write_state(output, job, size)
+        else:
+            job = client.get_job(begun[0])
+        job = _follow(job, size)
+        say("Fetching the report and the model")
+        job.download(output, FILES, overwrite=True)
+        accuracy = _infer_all(job, images)
+    (output / STATE).unlink(missing_ok=True)
+    if job.result is not None:
+        _show(job.result.summary, images, accuracy)
+
+
+def say(text: str) -> None:
+    """Print a line with the time, at once: a log is read while it grows."""
+    console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim]  {text}", soft_wrap=True)
+
+
+def _read_state(output: Path) -> tuple[str, Size] | None:
+    """Return what an earlier run left unfinished here."""
+    try:
+        state = json.loads((output / STATE).read_text())
+        return str(state["job"]), Size(**state["size"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_state(output: Path, job: Job, size: Size) -> None:
+    (output / STATE).write_text(json.dumps({"job": job.id, "size": asdict(size)}))
 
 
 def _make_room(output: Path) -> None:
@@ -90,9 +138,21 @@ def _make_room(output: Path) -> None:
     (output / MARK).touch()
 
 
+def _say_how_to_go_on(output: Path) -> None:
+    """Say what is left, and the command that goes on with it."""
+    if not (output / MARK).exists():
+        return
+    console.print(f"What it made stays in {output}; the logs are in data/logs.", soft_wrap=True)
+    what = "go on where it stopped" if (output / STATE).exists() else "try again"
+    console.print(f"To {what}: secateur demo --output {output}", soft_wrap=True)
+    data = f"secateur serve --data-dir {output / 'data'}"
+    console.print(f"To look at its service instead: {data}", soft_wrap=True)
+
+
 @contextmanager
 def _serving(output: Path) -> Iterator[tuple[str, str]]:
     """Run ``secateur serve`` on a free port and yield its URL and key."""
+    say("Starting the service")
     log = output / "serve.log"
     command = [str(Path(sys.executable).with_name("secateur")), "serve", "--port", "0"]
     command += ["--data-dir", str(output / "data")]
@@ -102,48 +162,110 @@ def _serving(output: Path) -> Iterator[tuple[str, str]]:
         end = time.monotonic() + START_SECONDS
         while (found := re.search(r"ready at (\S+)\s+API key: (\S+)", log.read_text())) is None:
             if process.poll() is not None or time.monotonic() > end:
-                raise DemoError(f"the service did not start:\n{log.read_text()}")
+                raise DemoError(f"the service did not start:\n{log.read_text().strip()}")
             time.sleep(0.2)
-        console.print(f"Service: {found[1]}")
+        say(f"The service is at {found[1]}")
         yield found[1], found[2]
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
 
 
-def _prune(client: Client, model: Model, data: Dataset) -> Job:
-    """Post the job and follow it to its end."""
-    columns = (TextColumn("{task.description:<9}"), BarColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
-        task = bar.add_task("queued", total=1.0, note="")
+def _post(client: Client, images: Images, size: Size, output: Path) -> Job:
+    """Upload the network and the images, and ask for a network of half the MACs."""
+    say("Uploading the network; the service looks at it")
+    model = client.push(output / "model.pt2", name="resnet20", timeout=INTAKE_SECONDS)
+    say("Uploading the images")
+    data = client.push_dataset(
+        output / "data.npz", preprocess=images.preprocess(), timeout=INTAKE_SECONDS
+    )
+    config = {
+        "criterion": {"kind": "l1"},
+        "selection": {"mode": "budget", "macs": 0.5, "round_to": 16},
+        "retrain": {"epochs": size.epochs, "augment": {"crop": 2, "flip": True}},
+    }
+    return client.prune(model, data, config)
 
-        def show(job: JobData) -> None:
-            done, note = (
-                (job.progress.fraction, job.progress.message) if job.progress else (0.0, "")
-            )
-            bar.update(task, completed=done, description=job.stage or job.status, note=note)
 
-        return client.prune(model, data, CONFIG).wait(JOB_SECONDS, on_progress=show)
+def _follow(job: Job, size: Size) -> Job:
+    """Wait for the job's end, for as long as there is progress; a line an epoch, or 15 seconds."""
+    say(f"Job {job.id}")
+    lines = _Lines(size.epochs)
+    while True:
+        try:
+            return job.wait(STALL_SECONDS / 10, on_progress=lines.show)
+        except WaitTimeoutError:
+            if time.monotonic() - lines.changed_at > STALL_SECONDS:
+                message = f"no progress for {STALL_SECONDS / 60:.0f} minutes"
+                raise DemoError(message) from None
+
+
+class _Lines:
+    """What a job does, as lines: with a terminal and without one.
+
+    Attributes:
+        changed_at: When there was progress last.
+    """
+
+    def __init__(self, num_epochs: int) -> None:
+        self.changed_at = time.monotonic()
+        self._num_epochs = num_epochs
+        self._seen: tuple[object, ...] = ()
+        self._told: tuple[object, ...] = ()
+        self._told_at = -math.inf
+
+    def show(self, job: JobData) -> None:
+        """Print a line if there is something new, and not too often."""
+        now = time.monotonic()
+        progress = job.progress
+        seen = (job.status, job.stage, progress.fraction if progress else 0.0)
+        if seen == self._seen:
+            return
+        self._seen, self.changed_at = seen, now
+        stage, epoch = job.stage or job.status, self._epoch(job)
+        if (stage, epoch) == self._told and now - self._told_at < LINE_SECONDS:
+            return
+        self._told, self._told_at = (stage, epoch), now
+        parts = [f"{stage:<8}", f"{progress.fraction:4.0%} of the job" if progress else ""]
+        parts.append(f"epoch {epoch} of {self._num_epochs}" if epoch else "")
+        if progress is not None:
+            parts.append(progress.message if progress.message != stage else "")
+            if progress.eta_seconds:
+                parts.append(f"about {_duration(progress.eta_seconds)} left of this stage")
+        say("  ".join(part for part in parts if part).rstrip())
+
+    def _epoch(self, job: JobData) -> int:
+        progress = job.progress
+        if job.stage != "retrain" or progress is None or not progress.message.startswith("step"):
+            return 0
+        done = progress.step * self._num_epochs // max(1, progress.num_steps)
+        return min(self._num_epochs, 1 + done)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < _MINUTES_FROM else f"{seconds / 60:.0f} min"
 
 
 def _infer_all(job: Job, images: Images) -> float:
     """Ask the pruned network about every test image over HTTP; return its accuracy."""
     pixels, labels = images.part(TEST)
+    say(f"Asking the pruned network about {len(labels):,} test images over HTTP")
     hits = 0
-    with Progress(console=console) as bar:
-        for start in bar.track(range(0, len(labels), BATCH_SIZE), description="/infer"):
-            outputs = job.infer(images.normalise(pixels[start : start + BATCH_SIZE]))
-            hits += int(np.sum(outputs.argmax(1) == labels[start : start + BATCH_SIZE]))
+    for start in range(0, len(labels), BATCH_SIZE):
+        outputs = job.infer(images.normalise(pixels[start : start + BATCH_SIZE]))
+        hits += int(np.sum(outputs.argmax(1) == labels[start : start + BATCH_SIZE]))
     return hits / len(labels)
 
 
 def _show(summary: Summary, images: Images, accuracy: float) -> None:
     """Print the table, and check what the demo promises."""
     networks = (summary.dense, summary.pruned, summary.retrained)
+    num_images = len(images.part(TEST)[1])
     table = Table(title=f"ResNet-20 on {images.name}", title_justify="left")
     for column in ("", "dense", "pruned", "retrained"):
         table.add_column(column, justify="left" if not column else "right")
-    table.add_row("accuracy (test)", *(f"{_accuracy(n):.2%}" for n in networks))
+    label = f"accuracy, {num_images:,} test images"
+    table.add_row(label, *(_share(_accuracy(n), num_images) for n in networks))
     table.add_row("parameters", *(f"{n.num_parameters:,}" for n in networks))
     table.add_row("MACs", *(f"{n.macs:,}" for n in networks))
     table.add_row("ONNX bytes", *(f"{n.file_bytes:,}" for n in networks))
@@ -152,6 +274,7 @@ def _show(summary: Summary, images: Images, accuracy: float) -> None:
         label = f"latency p50/p95, batch {size}, {threads} thread"
         table.add_row(label, *(_milliseconds(n.latency_seconds[index]) for n in networks))
     console.print(table)
+    console.print("± is the 95 % interval: differences within it say nothing.")
     equivalence = summary.equivalence
     console.print(
         f"compacted ≡ masked twin: {equivalence.float64_max_relative_error:.1e} relative in "
@@ -159,7 +282,6 @@ def _show(summary: Summary, images: Images, accuracy: float) -> None:
         f"ONNX error {summary.onnx_max_absolute_error:.1e}"
     )
     reported = _accuracy(summary.retrained, "onnxruntime")
-    num_images = len(images.part(TEST)[1])
     console.print(f"accuracy over HTTP, {num_images:,} images: {accuracy:.2%}")
     if accuracy != reported:
         raise DemoError(f"accuracy over HTTP is {accuracy}, the report says {reported}")
@@ -170,6 +292,14 @@ def _accuracy(network: Network, runtime: str = "torch") -> float:
     if found is None:
         raise DemoError(f"the report has no accuracy by {runtime}")
     return found
+
+
+def _share(value: float, num_samples: int) -> str:
+    """Return a share with its 95 % interval (Wilson's half-width)."""
+    z2 = 1.96**2
+    spread = value * (1 - value) / num_samples + z2 / (4 * num_samples**2)
+    half = 1.96 * math.sqrt(spread) / (1 + z2 / num_samples)
+    return f"{value:.2%} ± {100 * half:.2f}"
 
 
 def _milliseconds(latency: Latency) -> str:

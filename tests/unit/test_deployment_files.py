@@ -203,3 +203,18 @@ def test_images_install_what_is_pinned_by_hash_and_nothing_is_missing() -> None:
         assert f"pip install --require-hashes -r requirements/{image}.txt" in stage
         installs = re.findall(r"pip install (.*)", stage)
         assert all("--require-hashes" in line or "--no-deps" in line for line in installs)
+
+
+def test_the_demo_installs_what_it_needs_and_no_tools_for_tests() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    needs = dict(re.findall(r"^(\w+): (.*?) ##", makefile, re.MULTILINE))
+    assert needs["demo"] == needs["serve"] == "$(WORKER)"
+    assert needs["install"] == "$(DEV)"
+    assert "install" in needs["check"]
+    extras = dict(re.findall(r"\.ci/install ([\w,]+) (\d+)", makefile))
+    assert list(extras) == ["worker", "worker,dev"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for names in extras:
+        assert set(names.split(",")) <= project["optional-dependencies"].keys()
+    # Whoever has installed everything installs nothing again for the demo.
+    assert "touch $(WORKER) $(DEV)" in makefile

@@ -11,12 +11,14 @@ import onnxruntime
 
 from app.cli.doctor.finding import Finding, Status
 from app.cli.gpus import GpuError, list_gpus
+from app.cli.worker_parts import BrokenPart, Probe, how_to_install
+from app.contracts.installation import WORKER_MODULES
 from app.contracts.settings import Settings
 
 _IMPORT_SECONDS = 120
 # torch is not imported here: the API's side of the code never does.
-_PROBE = """
-import json, torch, torchvision
+_PROBE = f"""
+import json, {", ".join(WORKER_MODULES)}
 print(json.dumps([torch.__version__, torch.cuda.is_available(), torch.cuda.device_count()]))
 """
 _CUDA = "CUDAExecutionProvider"
@@ -56,9 +58,10 @@ def _check_torch(*, is_cuda: bool) -> Iterator[Finding]:
         )
         version, has_cuda, num_gpus = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError) as error:
-        stderr = (getattr(error, "stderr", None) or str(error)).strip()
-        advice = "install the torch and torchvision that go together: pip install torch torchvision"
-        yield Finding("torch", Status.FAIL, stderr.splitlines()[-1], advice)
+        # Which of them it is, is asked only now: each costs seconds.
+        broken = Probe(os.environ).result() or [BrokenPart("torch", str(error))]  # noqa: TID251
+        detail = "; ".join(map(str, broken))
+        yield Finding("torch", Status.FAIL, detail, how_to_install(broken))
         return
     what = f"torch {version}, " + (f"{num_gpus} GPUs" if has_cuda else "CPU")
     if is_cuda and not has_cuda:

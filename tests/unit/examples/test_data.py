@@ -17,6 +17,7 @@ from examples.data import (
     load_images,
     read_idx,
 )
+from examples.pace import TRAIN_SECONDS, Size, choose_size
 from examples.packages import DataUnavailableError, check_sha256
 from examples.resnet20 import ResNet20
 from examples.train_resnet20 import weights_path
@@ -78,3 +79,28 @@ def test_the_dense_network_fits_its_weights_and_says_what_they_reach(name: str) 
     assert float(metadata["test_accuracy"]) > 0.92
     with torch.no_grad():
         assert model.eval()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def many() -> Images:
+    """A class after the other, as some data sets are stored."""
+    split = np.repeat(np.array([TRAIN, VALIDATION, TEST], np.uint8), [20_000, 3_000, 4_000])
+    y = np.sort(np.random.default_rng(0).integers(0, 10, len(split)))
+    x = np.zeros((len(split), 1, 1, 1), np.uint8)
+    return Images("test", x, y, split, tuple("0123456789"), 0.5, 0.25)
+
+
+def test_a_part_of_the_images_has_all_classes_and_is_the_same_again() -> None:
+    part = many().first(6_000, 2_000)
+    sizes = [int((part.split == split).sum()) for split in (TRAIN, VALIDATION, TEST)]
+    assert sizes == [6_000, 1_000, 2_000]
+    assert set(many().part(TRAIN)[1]) == set(part.part(TRAIN)[1])
+    assert np.array_equal(part.y, many().first(6_000, 2_000).y)
+
+
+def test_the_demo_takes_what_the_machine_can_do_in_minutes_and_never_too_little() -> None:
+    images = many()
+    slow, usual, fast = (choose_size(pace, images) for pace in (1.0, 150.0, 1e6))
+    assert slow == Size(6_000, 2_000, 1)
+    assert usual.num_train * usual.epochs <= TRAIN_SECONDS * 150 / 0.6
+    assert usual.num_train > slow.num_train
+    assert (fast.num_train, fast.epochs, fast.num_test) == (20_000, 3, 4_000)
