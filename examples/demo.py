@@ -231,7 +231,7 @@ class _Lines:
         if progress is not None:
             parts.append(progress.message if progress.message != stage else "")
             if progress.eta_seconds:
-                parts.append(f"about {_duration(progress.eta_seconds)} left of this stage")
+                parts.append(f"about {_duration(progress.eta_seconds)} left")
         say("  ".join(part for part in parts if part).rstrip())
 
     def _epoch(self, job: JobData) -> int:
@@ -265,7 +265,7 @@ def _show(summary: Summary, images: Images, accuracy: float) -> None:
     for column in ("", "dense", "pruned", "retrained"):
         table.add_column(column, justify="left" if not column else "right")
     label = f"accuracy, {num_images:,} test images"
-    table.add_row(label, *(_share(_accuracy(n), num_images) for n in networks))
+    table.add_row(label, *(_share(n) for n in networks))
     table.add_row("parameters", *(f"{n.num_parameters:,}" for n in networks))
     table.add_row("MACs", *(f"{n.macs:,}" for n in networks))
     table.add_row("ONNX bytes", *(f"{n.file_bytes:,}" for n in networks))
@@ -274,7 +274,11 @@ def _show(summary: Summary, images: Images, accuracy: float) -> None:
         label = f"latency p50/p95, batch {size}, {threads} thread"
         table.add_row(label, *(_milliseconds(n.latency_seconds[index]) for n in networks))
     console.print(table)
-    console.print("± is the 95 % interval: differences within it say nothing.")
+    for found in summary.speedups:
+        console.print(f"speed at batch {found.batch_size}, against dense: {found.text}")
+    if summary.load is not None and summary.load.is_busy:
+        console.print(f"latencies were measured under load: {summary.load.reason}")
+    console.print("Intervals are of 95 %: differences within them say nothing.")
     equivalence = summary.equivalence
     console.print(
         f"compacted ≡ masked twin: {equivalence.float64_max_relative_error:.1e} relative in "
@@ -294,12 +298,13 @@ def _accuracy(network: Network, runtime: str = "torch") -> float:
     return found
 
 
-def _share(value: float, num_samples: int) -> str:
-    """Return a share with its 95 % interval (Wilson's half-width)."""
-    z2 = 1.96**2
-    spread = value * (1 - value) / num_samples + z2 / (4 * num_samples**2)
-    half = 1.96 * math.sqrt(spread) / (1 + z2 / num_samples)
-    return f"{value:.2%} ± {100 * half:.2f}"
+def _share(network: Network) -> str:
+    """Return the accuracy with its 95 % interval."""
+    text, found = f"{_accuracy(network):.2%}", network.final_metrics()
+    if found is None or found.interval is None:
+        return text
+    low, high = found.interval
+    return f"{text} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _milliseconds(latency: Latency) -> str:
