@@ -14,6 +14,7 @@ from worker.engine.program.exported import export, from_exported
 from worker.engine.program.program import Program
 from worker.engine.retrain import TensorSource, evaluate
 from worker.engine.retrain.outputs import activation
+from worker.engine.sanity import look
 from worker.pipeline.checks import check_fit
 
 X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
@@ -103,6 +104,9 @@ def test_two_folders_are_told_apart_by_one_score(tmp_path: Path) -> None:
     found = evaluate(program, dataset, torch.arange(11), "binary", batch_size=4)
     assert found.values["top1"] == pytest.approx(10 / 11)
     assert found.values["macro_f1"] == pytest.approx((10 / 11 + 10 / 11) / 2)
+    seen = look(program, dataset, torch.arange(11), "binary")
+    assert seen.answers is not None  # so the sanity gate tells chance and swapped folders
+    assert seen.answers.tolist() == [0] * 5 + [1] * 5 + [0]
     x, y = dataset.batch(torch.arange(11))
     assert y is not None
     logits = x.flatten(1).sum(1) - 8

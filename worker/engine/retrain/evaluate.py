@@ -20,6 +20,7 @@ from worker.engine.retrain.outputs import (
     activation,
     float_outputs,
     score_outputs,
+    threshold,
 )
 from worker.engine.retrain.ranking import Rank, rank
 
@@ -228,9 +229,9 @@ class _Binary(_Tally):
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         self.loss_sum += float(bce(output, truth, self._kind, reduction="sum"))
-        said = output.flatten() > _threshold(self._kind)
+        said = output.flatten() > threshold(self._kind)
         is_true = truth.flatten() > 0.5  # noqa: PLR2004
-        before = wanted[0].flatten() > _threshold(self._kind) if wanted else None
+        before = wanted[0].flatten() > threshold(self._kind) if wanted else None
         self._hits.add(said == is_true, None if before is None else before == is_true)
         for number, (a, b) in enumerate(((~said, ~is_true), (said, is_true))):
             counts = torch.stack([(a & b).sum(), a.sum(), b.sum()])
@@ -271,7 +272,7 @@ class _MultiLabel(_Tally):
         return self._by_sample.doubt(num_samples)
 
     def _count(self, output: Tensor, truth: Tensor) -> Tensor:
-        said = output > _threshold(self._kind)
+        said = output > threshold(self._kind)
         is_true = truth > 0.5  # noqa: PLR2004
         return torch.stack([said & is_true, said, is_true], 1)
 
@@ -348,8 +349,3 @@ _BY_LABELS: Mapping[
     "multi_label": _MultiLabel,
     "numbers": _Numbers,
 }
-
-
-def _threshold(kind: Activation) -> float:
-    """Return the score of a probability of one half: a logit is zero there."""
-    return 0.5 if kind == "sigmoid" else 0.0

@@ -61,6 +61,11 @@ def score_outputs(program: Program) -> tuple[int, ...]:
     return tuple(shaped) if len(outputs) == 1 else ()
 
 
+def threshold(kind: Activation) -> float:
+    """Return the score of a probability of one half: a logit is zero there."""
+    return 0.5 if kind == "sigmoid" else 0.0
+
+
 def log_probabilities(output: Tensor, kind: Activation, temperature: float = 1.0) -> Tensor:
     """Return the log-probabilities (N, C) that an output stands for, softened by a temperature."""
     if kind == "softmax":

@@ -13,7 +13,7 @@ from worker.engine.program.program import Program
 from worker.engine.retrain.data import SampleSource, iterate
 from worker.engine.retrain.evaluate import Judge, Metrics
 from worker.engine.retrain.options import LabelKind
-from worker.engine.retrain.outputs import float_outputs
+from worker.engine.retrain.outputs import activation, float_outputs, threshold
 from worker.engine.sanity.statistics import Moments, NormShift, first_norms
 
 _BATCH_SIZE = 64  # the input of a first normalisation is the largest tensor of most networks
@@ -80,7 +80,7 @@ class _Seen:
     """What is kept of outputs and labels, batch by batch."""
 
     def __init__(self, program: Program, kind: LabelKind) -> None:
-        self._kind = kind
+        self._kind, self._threshold = kind, threshold(activation(program))
         self._judge = Judge(program, kind) if kind != "none" else None
         self._num_samples, self._num_not_finite = 0, 0
         self._least: list[Tensor] = []
@@ -113,6 +113,9 @@ class _Seen:
         if self._kind == "classes" and first.dim() == _SCORES_RANK and first.shape[1] > 1:
             self._answers.append(first.argmax(1))
             self._labels.append(y)
+        elif self._kind == "binary":
+            self._answers.append((first.flatten() > self._threshold).long())
+            self._labels.append(y.flatten().long())
         elif self._kind == "numbers":
             self._outputs.append(first.flatten(1))
             self._labels.append(y.reshape(first.shape).flatten(1).float())
