@@ -182,7 +182,7 @@ def _expected(models: list[tuple[str, Path]]) -> Expected:
     for name, path in models:
         versions[name] += 1
         session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        found = [session.run(None, {"input": picture.values})[0] for picture in asked]
+        found = [session.run(None, {"x": picture.values})[0] for picture in asked]
         outputs[name, str(versions[name])] = np.asarray(found)
     return Expected(asked, outputs)
 

@@ -87,7 +87,7 @@ def write_wide(path: Path, seed: int) -> Path:
         for name, shape in (("w1", sides[:2]), ("w2", sides[1:]))
     ]
     nodes = [
-        helper.make_node("Flatten", ["input"], ["flat"], axis=1),
+        helper.make_node("Flatten", ["x"], ["flat"], axis=1),
         helper.make_node("MatMul", ["flat", "w1"], ["wide"]),
         helper.make_node("MatMul", ["wide", "w2"], ["output"]),
     ]
@@ -95,7 +95,7 @@ def write_wide(path: Path, seed: int) -> Path:
     graph = helper.make_graph(
         nodes,
         "wide",
-        [value("input", TensorProto.FLOAT, ["batch", *SHAPE[1:]])],
+        [value("x", TensorProto.FLOAT, ["batch", *SHAPE[1:]])],
         [value("output", TensorProto.FLOAT, ["batch", NUM_CLASSES])],
         weights,
     )
@@ -124,7 +124,7 @@ async def _npy(client: httpx.AsyncClient, name: str, picture: Picture) -> Asked:
 async def _binary(client: httpx.AsyncClient, name: str, picture: Picture) -> Asked:
     data = picture.values.tobytes()
     tensor = {
-        "name": "input",
+        "name": "x",
         "shape": list(SHAPE),
         "datatype": "FP32",
         "parameters": {"binary_data_size": len(data)},

@@ -111,7 +111,7 @@ def run(client: Client, case: Case, options: argparse.Namespace) -> None:
 
 def compare(job: Job, case: Case) -> None:
     """Ask the dense and the pruned network the same, and print how far each output agrees."""
-    x = {"input": case.samples}
+    x = {"x": case.samples}
     dense, pruned = job.infer(x, variant="base"), job.infer(x)
     for name, what in zip(dense, case.outputs, strict=True):
         a, b = dense[name], pruned[name]

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, Unpack, overload
+from typing import TypeVar, Unpack, overload
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from secateur.async_client import AsyncClient
 from secateur.client import Client
 from secateur.core.requests import ByteProgress
 from secateur.errors import SecateurError
+from secateur.fitting import fit, read_weights
 from secateur.jobs import Job
 from secateur.options import AnyPath, ModelOptions
 from secateur.types import Model
@@ -117,26 +118,20 @@ def load_pruned(source: Job | AnyPath, module: M) -> M:
     """Give a module of the user's own class the widths and weights of its pruned network.
 
     Works for classes whose ``forward`` takes sizes from its layers; where they are numbers in the
-    code, `load_program` does.
+    code, `load_program` does. The module is run once, on inputs whose answers lie in the file: what
+    is returned computes what the pruned network computes.
 
     Args:
         source: A finished job, a folder that its files are in, or ``weights.safetensors`` itself.
         module: Made as the dense one was; it is changed, and returned.
 
     Raises:
-        SecateurError: The weights are not of this class, or the job has no result.
+        SecateurError: The weights are not of this class, the module computes something else with
+            them than the pruned network, or the job has no result. The module is as it was.
     """
     with _file_of(source, WEIGHTS) as path:
-        tensors = _read_weights(path)
-    own = {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
-    if unknown := sorted(tensors.keys() - own):
-        raise SecateurError(
-            f"{type(module).__name__} has no {unknown[0]!r}: these are another class's weights"
-        )
-    for name, tensor in tensors.items():
-        _replace(module, name, tensor)
-    for layer in module.modules():
-        _take_sizes(layer)
+        weights = read_weights(path)
+    fit(module, weights)
     return module
 
 
@@ -196,43 +191,3 @@ def _file_of(source: Job | AnyPath, name: str) -> Iterator[Path]:
     if not path.is_file():
         raise SecateurError(f"there is no {path}")
     yield path
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors.torch import load_file  # noqa: PLC0415  # of this one function
-    except ModuleNotFoundError as error:
-        raise SecateurError("weights are read with safetensors: pip install safetensors") from error
-    found: dict[str, Tensor] = load_file(path)
-    return found
-
-
-def _replace(module: nn.Module, name: str, tensor: Tensor) -> None:
-    path, _, leaf = name.rpartition(".")
-    owner = module.get_submodule(path)
-    old: Tensor = getattr(owner, leaf)
-    new = tensor.to(old.device)
-    is_parameter = isinstance(old, nn.Parameter)
-    setattr(owner, leaf, nn.Parameter(new, old.requires_grad) if is_parameter else new)
-
-
-def _take_sizes(layer: nn.Module) -> None:
-    """Make the attributes of a layer say what its weights say."""
-    weight: Any = getattr(layer, "weight", None)
-    if isinstance(layer, nn.Linear):
-        layer.out_features, layer.in_features = weight.shape
-    elif isinstance(layer, nn.modules.batchnorm._NormBase):  # noqa: SLF001  # all of its kinds
-        statistics = layer.running_mean if weight is None else weight
-        layer.num_features = layer.num_features if statistics is None else len(statistics)
-    elif isinstance(layer, nn.LayerNorm) and weight is not None:
-        layer.normalized_shape = tuple(weight.shape)
-    elif isinstance(layer, nn.GroupNorm) and weight is not None:
-        layer.num_channels = len(weight)
-    elif isinstance(layer, nn.modules.conv._ConvNd):  # noqa: SLF001  # all of its kinds
-        is_depthwise = layer.groups > 1 and layer.groups == layer.in_channels
-        first, second = weight.shape[:2]
-        layer.groups = first if is_depthwise else layer.groups
-        inputs, outputs = second * layer.groups, first
-        if layer.transposed:
-            inputs, outputs = first, second * layer.groups
-        layer.in_channels, layer.out_channels = inputs, outputs

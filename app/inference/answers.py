@@ -1,4 +1,4 @@
-"""From predictions to bodies: scores as JSON or ``.npy``, labels for images."""
+"""From predictions to bodies: outputs as JSON or ``.npy``, labels for images."""
 
 from typing import Any
 
@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from app.inference import npy
+from app.inference.labels import best_labels, labelled_output
 from app.inference.service import Answer, Prediction
 from app.inference.tensors import invalid
-
-_SCORES_RANK = 2
 
 
 def outputs_answer(answer: Answer) -> Response:
@@ -20,9 +19,19 @@ def outputs_answer(answer: Answer) -> Response:
 
 
 def labels_answer(answer: Answer, top_k: int) -> Response:
-    """Return the best classes of every image; plain outputs where there are no scores."""
-    labels = _labels(answer.prediction, top_k)
-    return outputs_answer(answer) if labels is None else _json(answer, {"labels": labels})
+    """Return the best classes of every image; plain outputs where there are no scores.
+
+    What a network gives beside its scores (boxes, masks) is among the outputs.
+    """
+    prediction = answer.prediction
+    found = labelled_output(prediction.model, prediction.outputs)
+    if found is None:
+        return outputs_answer(answer)
+    name, kind = found
+    names = prediction.model.class_names or ()
+    body: dict[str, Any] = {"labels": best_labels(prediction.outputs[name], kind, names, top_k)}
+    others = {n: _plain(array) for n, array in prediction.outputs.items() if n != name}
+    return _json(answer, {**body, "outputs": others} if others else body)
 
 
 def npy_answer(answer: Answer) -> Response:
@@ -48,26 +57,6 @@ def _plain(array: NDArray[Any]) -> Any:  # noqa: ANN401  # JSON
     if array.dtype.kind not in "fiub" or array.dtype == np.float16:  # orjson writes these as lists
         return array.tolist()
     return np.ascontiguousarray(array)
-
-
-def _labels(prediction: Prediction, top_k: int) -> list[list[dict[str, Any]]] | None:
-    scores = next(iter(prediction.outputs.values()))
-    if scores.ndim != _SCORES_RANK or scores.dtype.kind != "f":
-        return None
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    probabilities = shifted / shifted.sum(axis=1, keepdims=True)
-    names = prediction.model.class_names or ()
-    return [
-        [
-            {
-                "label": names[index] if index < len(names) else str(index),
-                "index": index,
-                "score": float(row[index]),
-            }
-            for index in np.argsort(-row, kind="stable")[:top_k].tolist()
-        ]
-        for row in probabilities
-    ]
 
 
 def _json(answer: Answer, body: dict[str, Any]) -> Response:

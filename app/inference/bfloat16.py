@@ -22,6 +22,14 @@ def from_bits(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
     return numbers
 
 
+def round_to_bfloat16(numbers: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the BF16 numbers that are nearest to float32 ones, of two the even one."""
+    whole = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
+    half = np.uint32(0x7FFF) + ((whole >> np.uint32(_UPPER_HALF)) & np.uint32(1))
+    rounded: NDArray[np.float32] = ((whole + half) & np.uint32(0xFFFF0000)).view(np.float32)
+    return rounded
+
+
 def to_bits(numbers: NDArray[Any]) -> NDArray[np.uint16]:
     """Return the bit patterns of float32 numbers that are BF16 already."""
     whole = np.ascontiguousarray(numbers, np.float32).view(np.uint32)

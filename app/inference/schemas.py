@@ -40,7 +40,10 @@ class Label(BaseModel):
 
     label: str
     index: int
-    score: float = Field(description="Softmax of the network's outputs.")
+    score: float = Field(
+        description="The probability: by what the network's outputs are, a softmax, a sigmoid or "
+        "themselves."
+    )
 
 
 class BaseAnswer(BaseModel):

@@ -1,6 +1,7 @@
 """Which model is meant: its row, checked and remembered for a few seconds."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from app.contracts.database import Sessions, reading
@@ -27,6 +28,8 @@ class Servable:
         class_names: In the order of the scores.
         parent_id: The model it was pruned from.
         shadow_share: Of its requests, that the parent computes too; None: the setting's.
+        output_kinds: What its outputs are, by name (`worker` finds it); empty for models of before
+            that was stored.
     """
 
     id: str
@@ -36,6 +39,7 @@ class Servable:
     class_names: tuple[str, ...] | None
     parent_id: str | None = None
     shadow_share: float | None = None
+    output_kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 class Servables:
@@ -68,6 +72,7 @@ class Servables:
             tuple(row.class_names) if row.class_names else None,
             row.parent_id,
             _shadow_share(row),
+            {out["name"]: out["kind"] for out in (row.report or {}).get("outputs", ())},
         )
 
 

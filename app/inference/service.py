@@ -24,7 +24,7 @@ from app.inference.options import NO_OPTIONS, Options, refuse_without_parent
 from app.inference.servable import Servable, Servables
 from app.inference.sessions import LoadedModel, run_batch
 from app.inference.shadow import Shadow
-from app.inference.tensors import Arrays, parse_inputs
+from app.inference.tensors import Arrays, TensorSpec, as_type, parse_inputs
 from app.metrics.instruments import Metrics
 
 __all__ = ["InferenceService", "Prediction", "Servable"]
@@ -66,6 +66,34 @@ class Answer(NamedTuple):
     prediction: Prediction
     base: Prediction | None = None
     comparison: Comparison | None = None
+
+
+class Renaming(NamedTuple):
+    """What a model's inputs and outputs are called in its base.
+
+    The same, unless the base was stored when they had numbers for names; the order is the same.
+
+    Attributes:
+        input_names: The base's by the model's own.
+        output_names: The same.
+    """
+
+    input_names: dict[str, str]
+    output_names: dict[str, str]
+
+    def inputs(self, arrays: Arrays) -> Arrays:
+        """Return inputs as the base takes them."""
+        return {self.input_names.get(name, name): array for name, array in arrays.items()}
+
+    def outputs(self, wanted: Sequence[str] | None) -> Sequence[str] | None:
+        """Return what is wanted, in the base's words."""
+        return None if wanted is None else [self.output_names.get(n, n) for n in wanted]
+
+    def back(self, prediction: Prediction) -> Prediction:
+        """Return a prediction of the base in the model's words."""
+        names = {theirs: ours for ours, theirs in self.output_names.items()}
+        found = {names.get(name, name): array for name, array in prediction.outputs.items()}
+        return prediction._replace(outputs=found)
 
 
 class InferenceService:
@@ -169,26 +197,22 @@ class InferenceService:
             InvalidInputError: The model was not pruned from another, and the other was asked for.
             NotFoundError: The other was deleted.
         """
-
-        async def run(which: Servable) -> Prediction:
-            return await self.run(
-                which,
-                arrays,
-                outputs=outputs,
-                priority=options.priority,
-                deadline=options.deadline,
-                has_left=has_left,
-            )
-
+        run = partial(
+            self.run, priority=options.priority, deadline=options.deadline, has_left=has_left
+        )
         if options.variant == "pruned":
-            prediction = await run(servable)
+            prediction = await run(servable, arrays, outputs=outputs)
             self._shadow.consider(tenant, prediction, arrays)
             return Answer(prediction)
         base = await self.find_base(tenant, servable)
+        renamed = await self.renaming(servable, base)
+        theirs = renamed.back(
+            await run(base, renamed.inputs(arrays), outputs=renamed.outputs(outputs))
+        )
         if options.variant == "base":
-            return Answer(await run(base))
+            return Answer(theirs)
         # One after the other: side by side, each would be measured beside the other.
-        theirs, ours = await run(base), await run(servable)
+        ours = await run(servable, arrays, outputs=outputs)
         comparison = await self.in_thread(compare, theirs.outputs, ours.outputs)
         return Answer(ours, theirs, comparison)
 
@@ -202,6 +226,11 @@ class InferenceService:
         if servable.parent_id is None:
             raise refuse_without_parent(servable.id)
         return await self.find(tenant, servable.parent_id)
+
+    async def renaming(self, servable: Servable, base: Servable) -> "Renaming":
+        """Return what a model's inputs and outputs are called in the one it was pruned from."""
+        ours, theirs = await self.describe(servable), await self.describe(base)
+        return Renaming(_pairs(ours.inputs, theirs.inputs), _pairs(ours.outputs, theirs.outputs))
 
     @property
     def is_idle(self) -> bool:
@@ -240,7 +269,7 @@ class InferenceService:
         spec = (await self.describe(servable)).inputs[0]
         pixels = self._settings.limits.image_pixels
         images = await self.in_thread(decode_images, files, spec, servable.preprocess, pixels)
-        return {spec.name: images}
+        return {spec.name: as_type(spec, images)}
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401
         """Call what takes long, beside the computing."""
@@ -278,3 +307,9 @@ class InferenceService:
         self._metrics.compute_seconds.observe(seconds)
         self._metrics.batch_items.observe(sum(len(a) if a.ndim else 1 for a in first))
         return found, seconds
+
+
+def _pairs(ours: Sequence[TensorSpec], theirs: Sequence[TensorSpec]) -> dict[str, str]:
+    if len(ours) != len(theirs):
+        return {}
+    return {one.name: other.name for one, other in zip(ours, theirs, strict=True)}

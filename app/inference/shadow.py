@@ -58,8 +58,15 @@ class Shadow:
     async def _compare(self, tenant: str, prediction: "Prediction", arrays: Arrays) -> None:
         try:
             base = await self._service.find_base(tenant, prediction.model)
-            names = tuple(prediction.outputs)
-            found = await self._service.run(base, arrays, outputs=names, priority=_LAST)
+            renamed = await self._service.renaming(prediction.model, base)
+            found = renamed.back(
+                await self._service.run(
+                    base,
+                    renamed.inputs(arrays),
+                    outputs=renamed.outputs(tuple(prediction.outputs)),
+                    priority=_LAST,
+                )
+            )
             comparison = await self._service.in_thread(compare, found.outputs, prediction.outputs)
         except ServiceError as error:
             self._metrics.shadow_requests.labels("failed").inc()

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
-from app.inference.bfloat16 import BFLOAT16
+from app.inference.bfloat16 import BFLOAT16, round_to_bfloat16
 
 if TYPE_CHECKING:
     from app.inference.sessions import LoadedModel
@@ -68,6 +68,18 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...], pointer: str) -> None:
         raise invalid(pointer, f"input {spec.name!r} takes shape {wanted}, not {list(shape)}")
 
 
+def numpy_type(spec: TensorSpec) -> str:
+    """Return the type that an input's numbers have until its session takes them."""
+    return "float32" if spec.dtype == BFLOAT16 else spec.dtype
+
+
+def as_type(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+    """Return numbers in the type that an input takes."""
+    if spec.dtype == BFLOAT16:
+        return round_to_bfloat16(array)
+    return array.astype(spec.dtype, copy=False)
+
+
 def are_finite(array: NDArray[Any]) -> bool:
     """Return whether no value is infinite or NaN.
 
@@ -88,11 +100,11 @@ def invalid(pointer: str, detail: str) -> InvalidInputError:
 
 
 def _parse(spec: TensorSpec, value: Any, pointer: str) -> NDArray[Any]:  # noqa: ANN401  # JSON
-    if spec.dtype in {BYTES, BFLOAT16}:
+    if spec.dtype == BYTES:
         raise invalid(pointer, f"input {spec.name!r} is {spec.dtype}, which only /v2 takes")
     try:
         with np.errstate(over="ignore"):  # becomes infinite, and is refused below
-            array = np.asarray(value, dtype=spec.dtype)
+            array = as_type(spec, np.asarray(value, dtype=numpy_type(spec)))
     except (ValueError, TypeError, OverflowError) as error:
         detail = f"must be nested lists of numbers of type {spec.dtype}, all of one shape"
         raise invalid(pointer, detail) from error

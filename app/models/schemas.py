@@ -31,6 +31,10 @@ class Model(BaseModel):
     job: str | None = Field(description="The job that made it.")
     num_parameters: int | None
     macs: int | None
+    inputs: list[dict[str, Any]] | None = Field(description="Name, shape and dtype of each.")
+    outputs: list[dict[str, Any]] | None = Field(
+        description="Name, shape and dtype of each, and its kind: what `/infer` makes of it."
+    )
     preprocess: dict[str, Any] | None
     class_names: list[str] | None
     error: dict[str, Any] | None
@@ -66,6 +70,8 @@ def to_model(row: ModelRow) -> Model:
         job=row.job_id,
         num_parameters=report.get("num_parameters"),
         macs=report.get("macs"),
+        inputs=report.get("inputs"),
+        outputs=report.get("outputs"),
         preprocess=row.preprocess,
         class_names=row.class_names,
         error=row.error,

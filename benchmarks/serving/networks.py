@@ -45,7 +45,7 @@ def raw_images_a_second(path: Path, seconds: float) -> float:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    x = {"input": image()}
+    x = {"x": image()}
     end, number = time.perf_counter() + seconds, 0
     session.run(None, x)
     started = time.perf_counter()

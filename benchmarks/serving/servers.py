@@ -65,7 +65,7 @@ def _json_body(key: str = "inputs") -> bytes:
 
 def _v2_body() -> bytes:
     data = np.round(image().astype(float), 6).ravel().tolist()
-    tensor = {"name": "input", "shape": list(SHAPE), "datatype": "FP32", "data": data}
+    tensor = {"name": "x", "shape": list(SHAPE), "datatype": "FP32", "data": data}
     return json.dumps({"inputs": [tensor]}).encode()
 
 
@@ -78,7 +78,7 @@ def _ours(onnx: Path, folder: Path, port: int) -> Running:
     auth = {"Authorization": f"Bearer {key}"}
     data = image().tobytes()
     tensor = {
-        "name": "input",
+        "name": "x",
         "shape": list(SHAPE),
         "datatype": "FP32",
         "parameters": {"binary_data_size": len(data)},

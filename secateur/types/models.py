@@ -23,6 +23,8 @@ class Model(Answer):
     job: str | None
     num_parameters: int | None
     macs: int | None
+    inputs: list[dict[str, Any]] | None = None
+    outputs: list[dict[str, Any]] | None = None
     preprocess: dict[str, Any] | None
     class_names: list[str] | None
     error: Failure | None

@@ -133,7 +133,7 @@ def test_the_whole_path(run: Run, files: Path, tmp_path: Path) -> None:
         x = (images(20)[0][:, None] / 255 - 0.1) / 0.9
         y = await settled(job.infer(x))
         assert (y.shape, y.dtype) == ((20, 4), np.float32)
-        named = await settled(client.infer(job.result.model, {"input": x}))
+        named = await settled(client.infer(job.result.model, {"x": x}))
         assert [array.tobytes() for array in named.values()] == [y.tobytes()]
         both = await settled(client.infer(job, x, variant="both"))
         assert both.pruned.tobytes() == y.tobytes()

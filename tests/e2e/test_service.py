@@ -167,7 +167,7 @@ def test_the_pruned_network_answers_as_its_files_do(
     outputs = service.client.post("/infer", json=body).json()["outputs"]
     (tmp_path / "model.onnx").write_bytes(artifact(service, job, "model.onnx"))
     session = ort.InferenceSession(tmp_path / "model.onnx")
-    assert np.allclose(session.run(None, {"input": x})[0], outputs, atol=1e-5)
+    assert np.allclose(session.run(None, {"x": x})[0], outputs, atol=1e-5)
     (tmp_path / "pruned.pt2").write_bytes(artifact(service, job, "pruned.pt2"))
     program = torch.export.load(tmp_path / "pruned.pt2").module()
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -186,8 +187,15 @@ def apply_command(  # noqa: PLR0913, PLR0917  # the command's options
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; whatever fails is one line."""
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001  # a fault of ours: a traceback tells users nothing
+        reason = (str(error).splitlines() or [""])[0][:300]
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        found = f"{type(error).__name__}: {reason} ({place})"
+        _fail(RuntimeError(f"a fault of Secateur itself, not of your files: {found}"))
 
 
 def _architecture(

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
+import torch
 
+from worker.engine.export.session import Feeds, OnnxSession
 from worker.engine.intervals import Interval, median_interval
 from worker.engine.latency.load import Load, LoadMeter
 from worker.engine.program.macs import mac_terms, num_macs
@@ -127,13 +128,14 @@ def compare_latency(
         seconds: How long to measure each batch size, all files together; up to two and a half times
             as long where that leaves a wide interval.
     """
-    sessions = [_session(path, num_threads, provider) for path in paths]
+    sessions = [OnnxSession(path, num_threads, provider) for path in paths]
     latencies: list[list[Latency]] = [[] for _ in paths]
     speedups: list[list[Speedup]] = [[] for _ in paths[1:]]
-    random = np.random.default_rng(0)
+    generator = torch.Generator().manual_seed(0)
     spread, meter = 1.0, LoadMeter(num_threads)
     for batch_size in batch_sizes:
-        feeds = [_feed(session, inputs, batch_size, random) for session in sessions]
+        example = [spec.example(batch_size, generator) for spec in inputs]
+        feeds = [session.feeds(example) for session in sessions]
         rounds = _take_turns(sessions, feeds, seconds)
         for index, found in enumerate(latencies):
             taken = [time for times in rounds for time in times[index]]
@@ -146,40 +148,19 @@ def compare_latency(
     return Comparison(latencies, speedups, meter.read(spread))
 
 
-def _session(path: Path, num_threads: int, provider: str) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    options.inter_op_num_threads = 1
-    return ort.InferenceSession(path, options, providers=[provider])
-
-
-def _feed(
-    session: ort.InferenceSession,
-    inputs: Sequence[InputSpec],
-    batch_size: int,
-    random: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    shapes = [[batch_size if s is None else s for s in spec.shape] for spec in inputs]
-    names = [value.name for value in session.get_inputs()]
-    return {
-        name: random.standard_normal(shape, dtype=np.float32)
-        for name, shape in zip(names, shapes, strict=True)
-    }
-
-
 def _take_turns(
-    sessions: Sequence[ort.InferenceSession],
-    feeds: Sequence[dict[str, np.ndarray]],
+    sessions: Sequence[OnnxSession],
+    feeds: Sequence[Feeds],
     seconds: float,
 ) -> list[list[list[float]]]:
     """Return for each round and file what its calls took."""
     for session, feed in zip(sessions, feeds, strict=True):
-        session.run(None, feed)  # the first call plans memory
+        session.run(feed)  # the first call plans memory
     turn = float("inf")
     for _ in range(_NUM_WARM_UPS):
         began = time.perf_counter()
         for session, feed in zip(sessions, feeds, strict=True):
-            session.run(None, feed)
+            session.run(feed)
         turn = min(turn, time.perf_counter() - began)
         if turn >= seconds:
             break
@@ -192,7 +173,7 @@ def _take_turns(
             order = list(enumerate(zip(sessions, feeds, strict=True)))
             for index, (session, feed) in order if number % 2 == 0 else reversed(order):
                 started = time.perf_counter()
-                session.run(None, feed)
+                session.run(feed)
                 times[index].append(time.perf_counter() - started)
         rounds.append(times)
     return rounds

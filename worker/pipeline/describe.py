@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from torch import fx
+from torch import Tensor, fx
 
 from app.contracts.layers import LayerSummary, PlanSummary, points_a_layer, thin
 from app.contracts.report import (
@@ -30,13 +30,20 @@ from worker.engine.program.functional import op_name
 from worker.engine.program.macs import mac_terms, num_macs
 from worker.engine.program.program import Program
 from worker.engine.retrain import EpochRecord, Metrics
+from worker.engine.retrain.outputs import Labels, output_kinds
 from worker.engine.retrain.range_test import RangeTest
 from worker.engine.surgery import Audit, Certificate
 from worker.pipeline.data import Split
 
 
-def verdict(program: Program, analysis: Analysis) -> dict[str, Any]:
-    """Return what is stored with a model: what it is, and what of it can be pruned."""
+def verdict(program: Program, analysis: Analysis, labels: Labels | None = None) -> dict[str, Any]:
+    """Return what is stored with a model: what it is, and what of it can be pruned.
+
+    Args:
+        program: The model.
+        analysis: Of the model.
+        labels: What a data set says that its first output is, where there is one.
+    """
     ops = Counter(op_name(n.target) for n in program.graph.nodes if n.op == "call_function")
     num_prunable = sum(m.index_GK.numel() for f in analysis.families for m in f.producers())
     num_frozen = sum(frozen.num_channels for frozen in analysis.frozen)
@@ -45,10 +52,8 @@ def verdict(program: Program, analysis: Analysis) -> dict[str, Any]:
     return {
         "num_parameters": count_parameters(program),
         "macs": count_macs(program),
-        "inputs": [
-            {"name": s.name, "shape": ["batch", *s.shape[1:]], "dtype": str(s.dtype)[6:]}
-            for s in program.inputs
-        ],
+        "inputs": describe_inputs(program),
+        "outputs": _outputs(program, analysis, labels),
         "num_outputs": program.output_tree.num_leaves,
         "ops": dict(sorted(ops.items())),
         "num_prunable_filters": num_prunable,
@@ -61,6 +66,14 @@ def verdict(program: Program, analysis: Analysis) -> dict[str, Any]:
         "groups": [_family(family) for family in analysis.families],
         "frozen": [frozen_report(frozen).model_dump() for frozen in analysis.frozen],
     }
+
+
+def describe_inputs(program: Program) -> list[dict[str, Any]]:
+    """Return what a network takes, as its user gives it."""
+    return [
+        {"name": name, "shape": ["batch", *s.shape[1:]], "dtype": str(s.given_dtype)[6:]}
+        for name, s in zip(program.input_names, program.inputs, strict=True)
+    ]
 
 
 def group_reports(analysis: Analysis, plan: Plan) -> tuple[GroupReport, ...]:
@@ -238,6 +251,24 @@ def epoch_report(record: EpochRecord) -> EpochReport:
         learning_rate=record.learning_rate,
         seconds=round(record.seconds, 3),
     )
+
+
+def _outputs(program: Program, analysis: Analysis, labels: Labels | None) -> list[dict[str, Any]]:
+    """Return what a network gives, without outputs that are None."""
+    values = analysis.shapes[program.graph.output_node()]
+    kinds = output_kinds(program, labels)
+    return [
+        {
+            "name": name,
+            "shape": ["batch", *value.shape[1:]] if value.shape else [],
+            "dtype": str(program.own_output_types.get(index, value.dtype))[6:],
+            "kind": kind,
+        }
+        for index, (name, value, kind) in enumerate(
+            zip(program.output_names, values, kinds, strict=True)
+        )
+        if isinstance(value, Tensor)
+    ]
 
 
 def _around_cuts(group: GroupReport) -> tuple[int, ...]:

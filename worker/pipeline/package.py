@@ -4,16 +4,15 @@ import hashlib
 import json
 from pathlib import Path
 
-import onnxruntime as ort
-import torch
-from safetensors.torch import save_file
-
 from app.contracts.job import Stage
 from app.contracts.report import LatencyReport, MetricsReport, NetworkReport
 from worker.engine.curves import draw_saliency_curves
 from worker.engine.export.onnx import compare_onnx, export_onnx
+from worker.engine.export.session import OnnxSession
+from worker.engine.export.weights import write_weights
 from worker.engine.graph import analyse
 from worker.engine.measure import compare_latency, count_macs, count_parameters
+from worker.engine.program.precision import as_stored
 from worker.engine.program.program import Program
 from worker.engine.program.writer import write_program
 from worker.engine.retrain.evaluate import Judge
@@ -54,7 +53,7 @@ def export_and_package(results: Results) -> Succeeded:
     Raises:
         ExportError: The ONNX file does not compute what the network computes.
     """
-    inputs, retrained = results.inputs, results.trained.program
+    inputs, retrained = results.inputs, as_stored(results.trained.program)
     request, reporter = inputs.request, inputs.reporter
     reporter.begin(Stage.EXPORT)
     folder = request.output_dir
@@ -97,7 +96,7 @@ def export_and_package(results: Results) -> Succeeded:
     files = [name for name in _FILES if (folder / name).exists()]
     return Succeeded(
         result={"summary": summary(report)},
-        report=verdict(retrained, analysis),
+        report=verdict(retrained, analysis, inputs.dataset.labels_kind if inputs.dataset else None),
         files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
         onnx="model.onnx",
         program="pruned.pt2" if "pruned.pt2" in files else None,
@@ -109,8 +108,7 @@ def _write_optional(request: JobRequest, program: Program, folder: Path) -> None
     if "pt2" in formats:
         write_program(program, folder / "pruned.pt2")
     if "safetensors" in formats:
-        tensors = {name: t.contiguous() for name, t in program.tensors.items()}
-        save_file(tensors, folder / "weights.safetensors")
+        write_weights(program, folder / "weights.safetensors")
 
 
 def _network(
@@ -132,8 +130,7 @@ def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[Metri
     """Measure the file that /infer serves, with the runtime that serves it."""
     if inputs.dataset is None:
         return ()
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    session = OnnxSession(path)
     reports: list[MetricsReport] = []
     for split in (Split.VALIDATION, Split.TEST):
         indices = inputs.dataset.indices(split)
@@ -142,8 +139,7 @@ def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[Metri
         judge = Judge(program, inputs.dataset.labels_kind, inputs.reference)
         for part in indices.split(_EVALUATION_BATCH):
             x, y = inputs.dataset.batch(part)
-            values = [torch.from_numpy(v) for v in session.run(None, {name: x.numpy()})]
-            judge.add(float_outputs(list(values)), x, y, part)
+            judge.add(float_outputs(list(session([x]))), x, y, part)
         reports.append(metrics_report(judge.metrics(), split, "onnxruntime"))
     return tuple(reports)
 

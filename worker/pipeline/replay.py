@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
 from worker.engine.export.onnx import compare_onnx, export_onnx
+from worker.engine.export.weights import write_weights
 from worker.engine.graph import analyse
 from worker.engine.measure import count_macs, count_parameters
 from worker.engine.plan import Plan, check_consistent
+from worker.engine.program.precision import as_stored
 from worker.engine.program.program import Program
 from worker.engine.program.writer import write_program
 from worker.engine.surgery import audit, compact
@@ -30,15 +30,12 @@ def apply_plan(program: Program, plan: Plan, folder: Path) -> dict[str, Any]:
     analysis = analyse(program)
     check_consistent(plan, program, analysis)
     parts = audit(program, analysis, plan, [program.example_inputs(_NUM_CHECKED)])
-    pruned = compact(program, analysis, plan)
+    pruned = as_stored(compact(program, analysis, plan))
     folder.mkdir(parents=True, exist_ok=True)
     export_onnx(pruned, folder / "model.onnx")
     error = compare_onnx(pruned, folder / "model.onnx", [pruned.example_inputs(3)])
     write_program(pruned, folder / "pruned.pt2")
-    save_file(
-        {name: tensor.contiguous() for name, tensor in pruned.tensors.items()},
-        folder / "weights.safetensors",
-    )
+    write_weights(pruned, folder / "weights.safetensors")
     (folder / "plan.json").write_text(plan.to_json())
     return {
         "dense": {"macs": count_macs(program), "num_parameters": count_parameters(program)},

@@ -12,6 +12,7 @@ from worker.engine.graph.cost import ANALYSIS_BATCH
 from worker.engine.program.functional import op_name
 from worker.engine.program.macs import Term, mac_terms, num_macs
 from worker.engine.program.program import Program
+from worker.pipeline.describe import describe_inputs
 from worker.pipeline.inputs import Inputs
 
 _MOST_CLASS_NAMES = 100
@@ -24,10 +25,7 @@ def model_report(inputs: Inputs) -> ModelReport:
         name=request.model_name,
         id=request.model_id,
         sha256=request.model_sha256,
-        inputs=tuple(
-            {"name": spec.name, "shape": ["batch", *spec.shape[1:]], "dtype": str(spec.dtype)[6:]}
-            for spec in program.inputs
-        ),
+        inputs=tuple(describe_inputs(program)),
         num_outputs=program.output_tree.num_leaves,
     )
 

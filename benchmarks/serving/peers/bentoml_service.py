@@ -24,4 +24,4 @@ class Network:
     @bentoml.api(**_BATCHING)
     def infer(self, inputs: np.ndarray) -> np.ndarray:
         """Compute."""
-        return self.session.run(None, {"input": inputs.astype(np.float32)})[0]
+        return self.session.run(None, {"x": inputs.astype(np.float32)})[0]

@@ -16,12 +16,12 @@ app = FastAPI()
 @app.post("/json")
 def from_json(body: dict[str, Any]) -> dict[str, Any]:
     """Compute on nested lists."""
-    (scores,) = session.run(None, {"input": np.asarray(body["inputs"], np.float32)})
+    (scores,) = session.run(None, {"x": np.asarray(body["inputs"], np.float32)})
     return {"outputs": scores.tolist()}
 
 
 @app.post("/binary")
 def from_binary(body: Annotated[bytes, Body(media_type="application/octet-stream")]) -> Response:
     """Compute on float32 bytes."""
-    (scores,) = session.run(None, {"input": np.frombuffer(body, np.float32).reshape(-1, 1, 28, 28)})
+    (scores,) = session.run(None, {"x": np.frombuffer(body, np.float32).reshape(-1, 1, 28, 28)})
     return Response(scores.tobytes(), media_type="application/octet-stream")

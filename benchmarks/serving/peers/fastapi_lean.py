@@ -21,7 +21,7 @@ app = FastAPI()
 async def from_json(request: Request) -> Response:
     """Compute on nested lists."""
     inputs = orjson.loads(await request.body())["inputs"]
-    (scores,) = session.run(None, {"input": np.asarray(inputs, np.float32)})
+    (scores,) = session.run(None, {"x": np.asarray(inputs, np.float32)})
     body = orjson.dumps({"outputs": scores}, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(body, media_type="application/json")
 
@@ -30,5 +30,5 @@ async def from_json(request: Request) -> Response:
 async def from_binary(request: Request) -> Response:
     """Compute on float32 bytes."""
     x = np.frombuffer(await request.body(), np.float32).reshape(-1, 1, 28, 28)
-    (scores,) = session.run(None, {"input": x})
+    (scores,) = session.run(None, {"x": x})
     return Response(scores.tobytes(), media_type="application/octet-stream")

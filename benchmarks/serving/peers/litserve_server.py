@@ -33,7 +33,7 @@ class Network(ls.LitAPI):
 
     def predict(self, x: Any) -> Any:  # noqa: ANN401
         """Compute."""
-        return self.session.run(None, {"input": x})[0]
+        return self.session.run(None, {"x": x})[0]
 
     def encode_response(self, output: Any) -> dict[str, Any]:  # noqa: ANN401
         """Return lists."""

@@ -24,7 +24,7 @@ class Network(MLModel):
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Compute."""
         x = NumpyCodec.decode_input(payload.inputs[0]).astype(np.float32, copy=False)
-        (scores,) = self.session.run(None, {"input": x})
+        (scores,) = self.session.run(None, {"x": x})
         return InferenceResponse(
             model_name=self.name, outputs=[NumpyCodec.encode_output("output", scores)]
         )

@@ -69,6 +69,19 @@ def test_v2_answers_one_of_them_and_how_they_differ(api: Api, models: tuple[str,
     assert "must be one of" in infer_v2("dense")["error"]
 
 
+def test_a_base_of_before_names_were_kept_is_compared_by_the_order_of_its_tensors(
+    api: Api, models: tuple[str, str], tmp_path: Path
+) -> None:
+    write_linear_onnx(tmp_path / "new.onnx", 2 * DENSE, SHAPE, names=("image", "scores"))
+    pruned = api.ready_model(tmp_path / "new.onnx", parent_id=models[0])
+    both = infer(api, pruned, variant="both").json()
+    assert both["comparison"] == both["comparison"] | {"agreement": 1, "max_difference": 4}
+    tensor = {"name": "image", "datatype": "FP32", "shape": [2, 1, 2, 2], "data": X}
+    body = {"inputs": [tensor], "outputs": [{"name": "scores"}], "parameters": {"variant": "base"}}
+    (found,) = api.client.post(f"/v2/models/{pruned}/infer", json=body).json()["outputs"]
+    assert (found["name"], found["data"]) == ("scores", [1, 2, 4, 3])
+
+
 def test_what_was_pruned_from_nothing_has_no_base(api: Api, models: tuple[str, str]) -> None:
     response = infer(api, models[0], variant="both")
     assert response.status_code == 422

@@ -181,7 +181,7 @@ def test_claim_9_inference_runs_the_pruned_network(
     path = tmp_path_factory.mktemp("claim9") / "model.onnx"
     export_onnx(smaller, path)
     x = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(3))
-    found = ort.InferenceSession(path).run(None, {"input": x.numpy()})[0]
+    found = ort.InferenceSession(path).run(None, {"x": x.numpy()})[0]
     with torch.no_grad():
         expected = ProgramModule(mask_program(program, plan)).eval().run((x,))[0]
     assert np.abs(found - expected.numpy()).max() < 1e-4

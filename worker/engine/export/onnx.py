@@ -7,14 +7,15 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
 from worker.engine.errors import ExportError
+from worker.engine.export.files import give_names, give_types
+from worker.engine.export.session import OnnxSession
 from worker.engine.program.exported import export, from_exported
 from worker.engine.program.functional import op_name
 from worker.engine.program.module import ProgramModule
@@ -25,24 +26,29 @@ OPSET = 18
 _LATER_OPSETS = {"deform_conv2d": 19}
 # Of the largest output magnitude: float32 sums in another order differ by about 1e-6.
 TOLERANCE = 1e-3
+# Share of the values of a whole-number or boolean output that may differ: a value that lies on the
+# edge falls to one side in one runtime, and to the other in another.
+INTEGER_TOLERANCE = 0.01
+_NEUTRAL = "secateur."  # of the names that the exporter is given, which no weight has
 
 
 def export_onnx(program: Program, path: Path) -> None:
     """Write one self-contained file with a dynamic batch, checked by onnx.checker.
 
-    Inputs are named ``input`` (or ``input_0`` …), outputs ``output`` (or ``output_0`` …).
+    Inputs and outputs have the program's names, and the types that the user's file has.
 
     Raises:
         ExportError: The exporter or the checker refuses the program.
     """
-    num_outputs = len(program.graph.output_node().args[0])  # type: ignore[arg-type]
+    outputs = _tensor_outputs(program)
+    own = program.own_output_types
     try:
         with _quiet():
             exported = torch.onnx.export(
                 export_program(program),
                 (),
-                input_names=_names("input", len(program.inputs)),
-                output_names=_names("output", num_outputs),
+                input_names=[f"{_NEUTRAL}input_{index}" for index in range(len(program.inputs))],
+                output_names=[f"{_NEUTRAL}output_{index}" for index in range(len(outputs))],
                 opset_version=_opset(program),
                 dynamo=True,
                 verbose=False,
@@ -61,7 +67,14 @@ def export_onnx(program: Program, path: Path) -> None:
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param == batch:
                 dim.dim_param = "batch"
-    onnx.checker.check_model(model, full_check=True)
+    give_types(model.graph, program, {place: own[i] for place, i in enumerate(outputs) if i in own})
+    names = program.output_names
+    give_names(model.graph, program.input_names, [names[index] for index in outputs])
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise ExportError(f"the exported ONNX file is not valid: {reason}") from error
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
@@ -80,32 +93,64 @@ def warm_up_exporter() -> None:
 
 @torch.no_grad()
 def compare_onnx(program: Program, path: Path, batches: Sequence[tuple[Tensor, ...]]) -> float:
-    """Return the largest absolute error of the file against the program in float32.
+    """Return the largest absolute error of the file against the program.
+
+    Whole numbers and booleans count as right or wrong, and have no part in the error.
 
     Raises:
-        ExportError: The error is more than `TOLERANCE` of the largest output, or not finite.
+        ExportError: An error is more than `TOLERANCE` of the largest output, or not finite; or more
+            than `INTEGER_TOLERANCE` of an output's whole numbers differ.
     """
     module = ProgramModule(program, copy=False).eval()
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_inputs()]
+    session = OnnxSession(path)
+    names, outputs = program.output_names, _tensor_outputs(program)
     worst = 0.0
     for batch in batches:
-        feed = {name: x.contiguous().numpy() for name, x in zip(names, batch, strict=True)}
-        expected = [x for x in module.run(batch) if isinstance(x, Tensor)]
-        for x, y in zip(expected, session.run(None, feed), strict=True):
-            reference = x.numpy()
-            error = float(np.abs(reference - y).max(initial=0.0))
-            limit = TOLERANCE * max(1.0, float(np.abs(reference).max(initial=0.0)))
-            if not error <= limit:
-                raise ExportError(
-                    f"the ONNX file differs from the network by {error:.3g}, allowed {limit:.3g}"
-                )
-            worst = max(worst, error)
+        given = [
+            x.to(spec.given_dtype).to(spec.dtype)
+            for spec, x in zip(program.inputs, batch, strict=True)
+        ]
+        expected = module.run(tuple(given))
+        for index, found in zip(outputs, session(given), strict=True):
+            own = program.own_output_types.get(index)
+            worst = max(worst, _compare(names[index], expected[index], found, own))
     return worst
 
 
-def _names(stem: str, count: int) -> list[str]:
-    return [stem] if count == 1 else [f"{stem}_{index}" for index in range(count)]
+def _tensor_outputs(program: Program) -> list[int]:
+    """Return which outputs a file has: not those that are None."""
+    flat: Any = program.graph.output_node().args[0]
+    return [index for index, value in enumerate(flat) if value is not None]
+
+
+def _compare(name: str, expected: object, found: Tensor, own: torch.dtype | None) -> float:
+    """Return the absolute error of one output."""
+    x = torch.as_tensor(expected).cpu()
+    if x.shape != found.shape:
+        raise ExportError(
+            f"output {name!r} of the ONNX file has shape {list(found.shape)}, the network's has "
+            f"{list(x.shape)}"
+        )
+    if not x.numel():
+        return 0.0
+    if not x.is_floating_point():
+        wrong = float((x != found).double().mean())
+        if wrong > INTEGER_TOLERANCE:
+            raise ExportError(
+                f"output {name!r} of the ONNX file differs from the network in {wrong:.1%} of its "
+                f"values, allowed {INTEGER_TOLERANCE:.0%}"
+            )
+        return 0.0
+    # What both round to a narrower type may fall to neighbours.
+    share = TOLERANCE + (0.0 if own is None else torch.finfo(own).eps)
+    error = float((x.double() - found.double()).abs().max())
+    limit = share * max(1.0, float(x.double().abs().max()))
+    if not error <= limit:
+        raise ExportError(
+            f"the ONNX file differs from the network by {error:.3g}, allowed {limit:.3g} "
+            f"(output {name!r})"
+        )
+    return error
 
 
 @contextlib.contextmanager

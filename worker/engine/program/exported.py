@@ -13,7 +13,9 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from worker.engine.program.functional import make_functional, op_name
+from worker.engine.program.precision import to_float32
 from worker.engine.program.program import InputSpec, Program, Role
+from worker.engine.program.structure import CallSignature
 from worker.engine.program.vocabulary import ASSERTIONS
 
 _ROLES = {
@@ -55,10 +57,15 @@ def from_exported(exported: ExportedProgram) -> Program:
         elif node.op == "call_function" and op_name(node.target) not in ASSERTIONS:
             _copy_call(graph, node, values, exported.graph_module)
     make_functional(graph, tensors, tuple(inputs))
-    out_spec = exported.call_spec.out_spec
-    if out_spec is None:
-        raise ValueError("the exported program has no output structure")
-    return Program(graph, tensors, roles, tuple(inputs), out_spec)
+    out_spec, in_spec = exported.call_spec.out_spec, exported.call_spec.in_spec
+    if out_spec is None or in_spec is None:
+        raise ValueError("the exported program has no structure")
+    signature = exported.module_call_graph[0].signature
+    if signature is None or signature.forward_arg_names is None:
+        raise ValueError("the exported program does not say what its arguments are called")
+    names = signature.forward_arg_names
+    call = CallSignature(tuple(names), in_spec)
+    return to_float32(Program(graph, tensors, roles, tuple(inputs), out_spec, call))
 
 
 def _copy_call(

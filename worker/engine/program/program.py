@@ -6,13 +6,15 @@ uploaded file) or `exported` (from a live ``ExportedProgram``), executed by `mod
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
+
+from worker.engine.program.structure import CallSignature, output_names, unique
 
 
 class Role(StrEnum):
@@ -25,17 +27,30 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One input of a program; a dimension of ``None`` is the dynamic batch."""
+    """One input of a program.
+
+    Attributes:
+        name: In the user's file.
+        shape: A dimension of ``None`` is the dynamic batch.
+        dtype: What the program computes with.
+        own_dtype: What the user's file takes, where that is another type.
+    """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: torch.dtype
+    own_dtype: torch.dtype | None = None
+
+    @property
+    def given_dtype(self) -> torch.dtype:
+        """What the user gives."""
+        return self.own_dtype or self.dtype
 
     def example(self, batch_size: int, generator: torch.Generator | None = None) -> Tensor:
         """Return a random standard-normal (or zero, for integer types) batch of this input."""
         shape = [batch_size if size is None else size for size in self.shape]
-        if self.dtype.is_floating_point:
-            return torch.randn(shape, generator=generator).to(self.dtype)
+        if self.dtype.is_floating_point:  # such numbers as the user can give
+            return torch.randn(shape, generator=generator).to(self.given_dtype).to(self.dtype)
         return torch.zeros(shape, dtype=self.dtype)
 
 
@@ -54,6 +69,10 @@ class Program:
         roles: The role of each tensor.
         inputs: One spec for each placeholder.
         output_tree: How the flat outputs nest (tuple, list, dict) in what the user's model returns.
+        call: How the flat inputs nest in the user's call.
+        own_types: The types that tensors have in the user's file, where they are computed in
+            another (`precision`).
+        own_output_types: The same of the outputs, by their position.
     """
 
     graph: fx.Graph
@@ -61,6 +80,19 @@ class Program:
     roles: Mapping[str, Role]
     inputs: tuple[InputSpec, ...]
     output_tree: pytree.TreeSpec
+    call: CallSignature
+    own_types: Mapping[str, torch.dtype] = field(default_factory=dict)
+    own_output_types: Mapping[int, torch.dtype] = field(default_factory=dict)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs' names in files and answers: those of the user's file, each once."""
+        return unique(spec.name for spec in self.inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs' names in files and answers: by the keys of what the model returns."""
+        return output_names(self.output_tree, taken=self.input_names)
 
     def parameters(self) -> dict[str, Tensor]:
         """Return the trained tensors by name."""

@@ -21,6 +21,7 @@ from worker.engine.program.document import Document
 from worker.engine.program.functional import make_functional
 from worker.engine.program.limits import ModelLimits
 from worker.engine.program.module import ProgramModule
+from worker.engine.program.precision import to_float32
 from worker.engine.program.program import InputSpec, Program, Role
 from worker.engine.program.shapes import propagate
 from worker.engine.program.stored import (
@@ -30,7 +31,7 @@ from worker.engine.program.stored import (
     read_dtype,
     read_tensors,
 )
-from worker.engine.program.structure import read_structure
+from worker.engine.program.structure import read_call, read_structure
 
 OLDEST_SCHEMA = (8, 0)
 NEWEST_SCHEMA = (8, 99)
@@ -88,17 +89,19 @@ def _program(module: Document, stored: StoredTensors, limits: ModelLimits) -> Pr
     builder.add_calls(graph["nodes"])
     outputs = _read_outputs(module, builder)
     builder.graph.output(tuple(outputs))
-    tree = read_structure(_root_signature(module)["out_spec"])
+    signature = _root_signature(module)
+    tree = read_structure(signature["out_spec"])
     if tree.num_leaves != len(outputs):
         module["signature"].refuse(f"{len(outputs)} outputs for {tree.num_leaves} places")
     tensors = {name: stored.tensors[name] for name in roles}
     make_functional(builder.graph, tensors, inputs)
-    program = Program(builder.graph, tensors, roles, inputs, tree)
+    call = read_call(signature, len(inputs))
+    program = Program(builder.graph, tensors, roles, inputs, tree, call)
     try:
         ProgramModule(program, copy=False)
     except KeyError as error:  # such as "training", which every module has
         raise ModelRejectedError(f"a tensor has a name that modules use: {error}") from error
-    return program
+    return to_float32(program)
 
 
 def _read_inputs(
@@ -131,8 +134,13 @@ def _read_inputs(
 def _input_spec(name: str, meta: Document) -> InputSpec:
     sizes = meta["sizes"].list()
     dtype = read_dtype(meta["dtype"])
-    if not sizes or not dtype.is_floating_point:
-        meta.refuse("inputs must be floating-point tensors with a batch dimension")
+    if not dtype.is_floating_point:
+        meta.refuse(
+            f"input {name!r} is of type {str(dtype)[6:]}; inputs must be of floating point: let "
+            "the model take numbers and cast them itself, or export the part behind the embedding"
+        )
+    if not sizes:
+        meta.refuse(f"input {name!r} is a single number; inputs need a batch dimension")
     kind, batch = sizes[0].only()
     if kind != "as_expr":
         meta.refuse(f"the batch dimension of input {name!r} is fixed. {EXPORT_HINT}")

@@ -15,6 +15,7 @@ from worker.engine.retrain.options import ObjectiveOptions
 from worker.engine.retrain.outputs import Activation, activation, float_outputs, log_probabilities
 
 _LOGITS_RANK = 2
+_TINY = 1e-6
 
 
 class Objective:
@@ -93,6 +94,8 @@ def cross_entropy(
     checked = check_labels(labels, output)
     if kind == "softmax":
         output = log_probabilities(output, kind)  # its log_softmax is itself
+    elif kind == "sigmoid":  # the scores that each probability was made of
+        output = torch.logit(output, _TINY)
     return F.cross_entropy(output, checked, label_smoothing=label_smoothing, reduction=reduction)
 
 

@@ -119,7 +119,11 @@ def _cast(program: Program, dtype: torch.dtype) -> Program:
         node.args = _cast_literals(node.args, dtype)
         node.kwargs = {name: _cast_literals(v, dtype) for name, v in node.kwargs.items()}
     cast = program.map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t)
-    return replace(cast, graph=graph)
+    inputs = tuple(
+        replace(spec, dtype=dtype) if spec.dtype.is_floating_point else spec
+        for spec in program.inputs
+    )
+    return replace(cast, graph=graph, inputs=inputs)
 
 
 def _cast_literals(value: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401  # any literal

@@ -5,6 +5,7 @@ program either confirms every node or names the first one that is wrong.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
         index = torch.from_numpy(kept).to(tensors[name].device)
         tensors[name] = tensors[name].index_select(dim, index)
     graph, copies = _rewrite(program, analysis, is_kept)
-    smaller = Program(graph, tensors, program.roles, program.inputs, program.output_tree)
+    smaller = replace(program, graph=graph, tensors=tensors)
     try:
         shapes = propagate(smaller)
     except ModelRejectedError as error:  # the whole network was accepted, so the cut is to blame

@@ -19,6 +19,7 @@ from worker.engine.graph.propagate import Output, Site
 from worker.engine.graph.rules import RULES
 from worker.engine.plan import make_plan
 from worker.engine.program.program import InputSpec, Program, Role
+from worker.engine.program.structure import CallSignature
 from worker.engine.surgery import certify, compact, mask_program
 
 aten = torch.ops.aten
@@ -157,7 +158,8 @@ def program_of(build: Build, *, is_fixed: bool) -> Program:
     graph.output((aten.linear.default(y, stored["head.weight"]).node,))
     roles = dict.fromkeys(tensors, Role.PARAMETER)
     inputs = (InputSpec("x", (None, 3, SIZE, SIZE), torch.float32),)
-    return Program(graph, tensors, roles, inputs, pytree.tree_structure([0]))
+    call = CallSignature(("x",), pytree.tree_structure(((0,), {})))
+    return Program(graph, tensors, roles, inputs, pytree.tree_structure([0]), call)
 
 
 @pytest.mark.parametrize("is_fixed", [False, True], ids=["a-channel", "a-fixed-size"])

@@ -1,0 +1,86 @@
+"""From a network's scores to labels, by what its outputs are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.inference.servable import Servable
+from app.inference.tensors import Arrays
+
+Scores = NDArray[np.float64]
+
+_SCORES_RANK = 2
+_CLOSE = 1e-3
+
+
+def labelled_output(model: Servable, outputs: Arrays) -> tuple[str, str] | None:
+    """Return the name and the kind of the first output that scores labels, if one does.
+
+    A model that was stored before kinds were known has scores where its first output has two
+    dimensions: probabilities if its rows are, and raw scores otherwise.
+    """
+    if model.output_kinds:
+        for name, array in outputs.items():
+            kind = model.output_kinds.get(name, "other")
+            if kind in _PROBABILITIES and array.dtype.kind == "f":
+                return name, kind
+        return None
+    name, first = next(iter(outputs.items()))
+    if first.ndim != _SCORES_RANK or first.dtype.kind != "f":
+        return None
+    is_whole = bool((first >= 0).all()) and np.allclose(first.sum(axis=1), 1, atol=_CLOSE)
+    return name, "probabilities" if is_whole and first.shape[1] > 1 else "logits"
+
+
+def best_labels(
+    scores: NDArray[Any], kind: str, names: Sequence[str], top_k: int
+) -> list[list[dict[str, Any]]]:
+    """Return the labels of every sample, the most probable first.
+
+    Args:
+        scores: Of (N, classes); of (N,) or (N, 1) for a binary network.
+        kind: What they are.
+        names: Of the labels; the others are called by their index.
+        top_k: How many labels.
+    """
+    return [
+        [
+            {
+                "label": names[index] if index < len(names) else str(index),
+                "index": index,
+                "score": float(row[index]),
+            }
+            for index in np.argsort(-row, kind="stable")[:top_k].tolist()
+        ]
+        for row in _PROBABILITIES[kind](scores.astype(np.float64))
+    ]
+
+
+def _softmax(scores: Scores) -> Scores:
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+    found: Scores = shifted / shifted.sum(axis=1, keepdims=True)
+    return found
+
+
+def _sigmoid(scores: Scores) -> Scores:
+    found: Scores = 0.5 * (1 + np.tanh(scores / 2))  # which nothing overflows
+    return found
+
+
+def _both(probabilities: Scores) -> Scores:
+    """Return the probabilities of no and yes."""
+    yes = probabilities.reshape(len(probabilities), 1)
+    return np.concatenate([1 - yes, yes], axis=1)
+
+
+_PROBABILITIES: Mapping[str, Callable[[Scores], Scores]] = {
+    "logits": _softmax,
+    "probabilities": lambda scores: scores,
+    "log_probabilities": np.exp,
+    "label_logits": _sigmoid,
+    "label_probabilities": lambda scores: scores,
+    "binary_logit": lambda scores: _both(_sigmoid(scores)),
+    "binary_probability": _both,
+}
