@@ -202,7 +202,7 @@ class _Reader:
         known = [*self.limits.files, *self.limits.texts]
         names = " and ".join(filter(None, [", ".join(map(repr, known[:-1])), repr(known[-1])]))
         meant = suggestion(name, known, {k: v for k, v in _OTHER_NAMES.items() if v in known})
-        return InvalidInputError(f"the form has a part {shown}{meant or ';'} It takes {names}")
+        return InvalidInputError(f"the form has a part {shown}{meant or '.'} It takes {names}")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if isinstance(self._target, Spool):

@@ -81,7 +81,7 @@ def parse_preprocess(text: str | None) -> PreprocessSpec:
         details = complaints(error, PreprocessSpec, "/preprocess")
         if is_name:
             meant = suggestion(text.strip(' "'), PRESETS)
-            message = f"preprocess is {text[:64]!r}{meant or ';'} It takes JSON, or one of "
+            message = f"preprocess is {text[:64]!r}{meant or '.'} It takes JSON, or one of "
             raise InvalidInputError(message + ", ".join(PRESETS), details=details) from error
         raise refusal(details) from error
     given = json.loads(sent)
