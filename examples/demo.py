@@ -144,8 +144,9 @@ def _say_how_to_go_on(output: Path) -> None:
         return
     console.print(f"What it made stays in {output}; the logs are in data/logs.", soft_wrap=True)
     what = "go on where it stopped" if (output / STATE).exists() else "try again"
-    console.print(f"To {what}: secateur demo --output {output}", soft_wrap=True)
-    data = f"secateur serve --data-dir {output / 'data'}"
+    secateur = Path(sys.executable).with_name("secateur")  # perhaps not on PATH
+    console.print(f"To {what}: {secateur} demo --output {output}", soft_wrap=True)
+    data = f"{secateur} serve --data-dir {output / 'data'}"
     console.print(f"To look at its service instead: {data}", soft_wrap=True)
 
 
