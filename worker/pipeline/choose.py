@@ -7,6 +7,7 @@ from pathlib import Path
 
 from app.contracts.report import AccuracyTrial
 from app.contracts.spec import AccuracySelection, BudgetSelection
+from app.contracts.suggestions import suggestion
 from worker.engine.export.onnx import export_onnx
 from worker.engine.graph.cost import CostModel
 from worker.engine.latency import LatencyModel, LayerTimer, fit_latency
@@ -60,7 +61,8 @@ def choose(inputs: Inputs, scores: Scores) -> Choice:
     spec = inputs.request.config.selection
     planner = Planner(inputs, scores)
     for glob in _unmatched(inputs):
-        inputs.reporter.warn(f"{glob!r} matches no parameter of the model")
+        meant = suggestion(glob, inputs.program.parameters())
+        inputs.reporter.warn(f"{glob!r} matches no parameter of the model{meant}")
     if isinstance(spec, AccuracySelection):
         found = search(inputs, planner, spec)
         choice = _by_rule(inputs, planner, scores, found.mode)

@@ -4,7 +4,9 @@ The module is built by torchvision or timm from a name in their own lists (never
 imported by a user's string), the weights are loaded strictly, and the result is exported by us.
 """
 
+import difflib
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,11 +123,20 @@ def _build(architecture: Architecture) -> nn.Module:
     )
 
 
+def _meant(name: str, known: Sequence[str]) -> str:
+    """Return which name of a library's list this may have been meant to be."""
+    plain = name.lower().replace("-", "").replace("_", "")
+    squeezed = {each.replace("_", ""): each for each in known}
+    alike = difflib.get_close_matches(plain, squeezed, 1)
+    return f": did you mean {squeezed[alike[0]]!r}?" if alike else ""
+
+
 def _torchvision(name: str, options: dict[str, Any], in_channels: int) -> nn.Module:
     from torchvision import models  # noqa: PLC0415  # heavy, and needed for few uploads
 
     if name not in models.list_models():
-        raise ModelRejectedError(f"torchvision has no model {name[:80]!r}")
+        meant = _meant(name, models.list_models())
+        raise ModelRejectedError(f"torchvision has no model {name[:80]!r}{meant}")
     if in_channels != 3:  # noqa: PLR2004  # what torchvision builds
         raise ModelRejectedError(f"torchvision's models take 3 channels, not {in_channels}")
     model: nn.Module = models.get_model(name, weights=None, **_quiet_options(name), **options)
@@ -149,7 +160,9 @@ def _timm(name: str, options: dict[str, Any], in_channels: int) -> nn.Module:
             "timm is not installed on the worker: pip install 'secateur[timm]'"
         ) from error
     if name not in timm.list_models():
-        raise ModelRejectedError(f"timm has no model {name[:80]!r}")
+        raise ModelRejectedError(
+            f"timm has no model {name[:80]!r}{_meant(name, timm.list_models())}"
+        )
     model: nn.Module = timm.create_model(name, pretrained=False, in_chans=in_channels, **options)
     return model
 

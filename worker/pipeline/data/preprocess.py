@@ -32,7 +32,7 @@ def with_numbers(raw: RawData, spec: PreprocessSpec, split: SplitSpec) -> Datase
         DataError: A preset does not go with the samples.
     """
     is_bytes = raw.rows.dtype == np.uint8
-    if not spec.is_given and is_bytes:
+    if not spec.is_given and is_bytes and len(raw.rows.sample_shape) > 1:  # pixels, not features
         raw = replace(raw, notes=(*raw.notes, NO_PREPROCESS))
     if spec.preset is None:
         return Dataset(raw, spec, split)

@@ -54,6 +54,7 @@ def test_timm_weights_become_the_same_network(tmp_path: Path) -> None:
         ("torchvision/resnet34", 5, "not those of torchvision/resnet34: missing"),
         ("torchvision/resnet18", 6, "fc.weight is \\(5, 512\\), not \\(6, 512\\)"),
         ("torchvision/resnet999", 5, "torchvision has no model 'resnet999'"),
+        ("torchvision/ResNet-18", 5, "did you mean 'resnet18'"),
         ("timm/hf-hub:someone/model", 5, "timm has no model"),
         ("timm/local-dir:.", 5, "timm has no model"),
         ("os/system", 5, "neither"),
