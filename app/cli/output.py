@@ -52,7 +52,7 @@ def dataset_table(datasets: Sequence[Dataset]) -> Table:
     table.add_column("made", justify="right")
     for data in datasets:
         num_samples = (data.summary or {}).get("num_samples")
-        num_notes = str(len(data.notes)) if data.notes else ""
+        num_notes = str(len(data.warnings)) if data.warnings else ""
         sizes = (_number(num_samples), _number(data.num_bytes), num_notes)
         age = _age(data.created_at)
         table.add_row(data.id, data.name, data.status, data.format, *sizes, age)

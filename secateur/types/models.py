@@ -50,8 +50,3 @@ class Dataset(Answer):
     warnings: tuple[str, ...] = ()
     metadata: dict[str, str]
     created_at: datetime | None
-
-    @property
-    def notes(self) -> list[str]:
-        """What to know before trusting a number, in sentences: what was left out, what is odd."""
-        return list((self.summary or {}).get("notes", []))

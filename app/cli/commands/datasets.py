@@ -49,7 +49,7 @@ def show_command(
     if dataset.error is not None:
         typer.echo(f"{dataset.error.code}: {dataset.error.message}")
     elif dataset.summary is not None:
-        for note in dataset.notes:
+        for note in dataset.warnings:
             typer.secho(f"note: {note}", err=True, fg="yellow")
         print_json(dataset.summary)
 

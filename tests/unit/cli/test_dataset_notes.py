@@ -19,7 +19,7 @@ def dataset(notes: list[str] | None) -> Dataset:
         {
             "id": "ds_1", "name": "pets", "status": "ready", "format": "zip", "filename": None,
             "sha256": "", "num_bytes": 9, "preprocess": {}, "summary": summary, "error": None,
-            "metadata": {}, "created_at": None,
+            "metadata": {}, "created_at": None, "warnings": notes or [],
         }
     )  # fmt: skip
 

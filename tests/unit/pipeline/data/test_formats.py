@@ -9,7 +9,7 @@ import torch
 from app.contracts.errors import UnsupportedMediaError
 from app.spool import Upload
 from app.uploads import check_dataset
-from tests.unit.pipeline.data.files import npz, opened, parquet, png, png_of, tarred, zipped
+from tests.unit.pipeline.data.files import npz, opened, parquet, png_of, tarred, zipped
 from worker.engine.errors import DataError
 from worker.pipeline.data import Split
 
@@ -95,7 +95,7 @@ def test_bytes_know_how_to_become_pixels_again(tmp_path: Path) -> None:
 
 def test_means_must_fit_the_channels(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gives 3 means, the samples have 1 channels"):
-        opened(tmp_path, zipped({"a/1.png": png()}), "zip", mean=(0,) * 3, std=(1,) * 3)
+        opened(tmp_path, npz(x=PIXELS[..., 0]), mean=(0,) * 3, std=(1,) * 3)
 
 
 @pytest.mark.parametrize(

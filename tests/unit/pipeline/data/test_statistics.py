@@ -46,7 +46,7 @@ def test_large_data_sets_are_measured_at_evenly_spaced_samples(tmp_path: Path) -
 
 
 def notes(folder: Path, **arrays: Any) -> str:
-    dataset = opened(folder, npz(**arrays))
+    dataset = opened(folder, npz(**arrays), preset="unit")
     summary = dataset.summary()
     json.dumps(summary, allow_nan=False)
     assert summary["notes"] == dataset.notes
