@@ -18,6 +18,7 @@ from worker.engine.program.archive import EXPORT_HINT, Archive
 from worker.engine.program.calls import GraphBuilder
 from worker.engine.program.cost import check_cost
 from worker.engine.program.document import Document
+from worker.engine.program.faults import check_faults
 from worker.engine.program.functional import make_functional
 from worker.engine.program.limits import ModelLimits
 from worker.engine.program.module import ProgramModule
@@ -67,7 +68,9 @@ def read_archive(
     model = Document.parse(archive.read("models/model.json"), "models/model.json")
     _check_version(model)
     program = _program(model["graph_module"], stored, limits)
-    check_cost(program, propagate(program), limits)
+    shapes = propagate(program)
+    check_cost(program, shapes, limits)
+    check_faults(program, shapes)
     return program
 
 
@@ -117,6 +120,15 @@ def _read_inputs(
             inputs.append(_input_spec(name, values[name]))
             builder.add_input(name)
             continue
+        if kind == "constant_input":
+            argument = body["name"].string()
+            given, fixed = body["value"].only()
+            said = "None" if given == "as_none" else repr(fixed.value)[:60]
+            spec.refuse(
+                f"the argument {argument[:60]!r} was fixed to {said} by the export: leave it out "
+                "of the example inputs if it has a default, or export a module whose forward sets "
+                "it"
+            )
         if kind not in _TENSOR_KINDS:
             spec.refuse(f"inputs of kind {kind!r} are not accepted")
         member, role = _TENSOR_KINDS[kind]
