@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from worker.engine.errors import ExportError
 from worker.engine.export.files import give_names, give_types
@@ -20,6 +20,7 @@ from worker.engine.program.exported import export, from_exported
 from worker.engine.program.functional import op_name
 from worker.engine.program.module import ProgramModule
 from worker.engine.program.program import Program
+from worker.engine.program.shapes import where
 from worker.engine.program.writer import export_program
 
 OPSET = 18
@@ -40,6 +41,7 @@ def export_onnx(program: Program, path: Path) -> None:
     Raises:
         ExportError: The exporter or the checker refuses the program.
     """
+    _check_groups(program)
     outputs = _tensor_outputs(program)
     own = program.own_output_types
     try:
@@ -82,6 +84,18 @@ def _opset(program: Program) -> int:
     """Return the version of ONNX's operators; some came later than what older runtimes read."""
     names = {op_name(node.target) for node in program.graph.nodes if node.op == "call_function"}
     return max([OPSET, *(_LATER_OPSETS[name] for name in names & _LATER_OPSETS.keys())])
+
+
+def _check_groups(program: Program) -> None:
+    """Refuse convolutions with a group for every sample: ONNX stores a number."""
+    for node in program.graph.nodes:
+        if op_name(node.target).startswith("conv") and any(
+            isinstance(value, fx.Node) for value in [*node.args[6:7], node.kwargs.get("groups")]
+        ):
+            raise ExportError(
+                f"{where(node)} has a group for every sample, which ONNX cannot hold: convolve "
+                "with each expert and mix what comes out, not the weights; the result is the same"
+            )
 
 
 def warm_up_exporter() -> None:

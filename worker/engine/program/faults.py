@@ -53,13 +53,17 @@ def _check_call(node: fx.Node) -> None:
                 f"{where(node)} is in training mode: BatchNorm would normalise by each batch's own "
                 f"statistics. {_EVAL}"
             )
-    elif name in _DROPOUTS and all(_argument(node, *place) != 0 for place in _DROPOUTS[name]):
+    elif name in _DROPOUTS and _draws(node, *_DROPOUTS[name]):
         raise ModelRejectedError(f"{where(node)} is active: it draws random numbers. {_DROPOUT}")
     elif name == "scaled_dot_product_attention" and _argument(node, 4, "dropout_p"):
         raise ModelRejectedError(
             f"{where(node)} has active dropout: it draws random numbers. {_EVAL}; in forward, pass "
             "dropout_p=p if self.training else 0.0"
         )
+
+
+def _draws(node: fx.Node, trains: tuple[int, str], drops: tuple[int, str]) -> bool:
+    return bool(_argument(node, *trains)) and _argument(node, *drops) != 0
 
 
 def _argument(node: fx.Node, index: int, name: str) -> Any:  # noqa: ANN401  # any literal
