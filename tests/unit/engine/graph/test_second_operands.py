@@ -132,6 +132,12 @@ CALLS: dict[str, Build] = {
     "view_as": aten.view_as.default,
     "reshape_as": aten.reshape_as.default,
     "type_as": aten.type_as.default,
+    "copy": aten.copy.default,
+    "fill": lambda a, b: aten.fill.Tensor(a, aten.mean.default(b)),
+    "slice_scatter": lambda a, b: aten.slice_scatter.default(
+        a, aten.slice.Tensor(b, 1, 0, 4), 1, 2, 6
+    ),
+    "select_scatter": lambda a, b: aten.select_scatter.default(a, aten.select.int(b, 2, 0), 2, 1),
     "to": aten.to.other,
 }
 # The others take a list, or a number that a tensor happens to hold.

@@ -61,6 +61,12 @@ FAULTS: dict[str, tuple[Callable[[Net, Tensor], Any], str]] = {
         lambda n, x: _pooled(n, F.alpha_dropout(n.features(x), 0.3, training=True)),
         r"alpha_dropout.*random",
     ),
+    "the statistics of each batch": (
+        lambda n, x: _pooled(
+            n, F.batch_norm(n.conv(x), n.bn.running_mean, n.bn.running_var, training=True)
+        ),
+        r"batch_norm.*is in training mode.*net\.eval\(\)",
+    ),
     "a random slope": (
         lambda n, x: _pooled(n, F.rrelu(n.features(x), training=True)),
         r"rrelu.*random",
@@ -89,7 +95,7 @@ def test_a_fault_is_named_with_its_cure(
 
 def test_a_network_in_training_mode_is_told_to_call_eval(tmp_path: Path) -> None:
     path = saved(tmp_path, Net(lambda n, x: _pooled(n, n.features(x))), is_training=True)
-    with pytest.raises(ModelRejectedError, match=r"training mode: BatchNorm.*Call net\.eval\(\)"):
+    with pytest.raises(ModelRejectedError, match=r"training mode.*Call model\.eval\(\)"):
         read_program(path)
 
 
