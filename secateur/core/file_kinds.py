@@ -251,7 +251,7 @@ network that it was made from:
         "git_lfs",
         "a Git LFS pointer, and not the file it points to",
         "Fetch the file with: git lfs pull",
-        head=r"version https://(git-lfs|hawser)",
+        head=r"version \S+(git-lfs|hawser)\S*/spec/",
     ),
     FileKind(
         "git_annex",

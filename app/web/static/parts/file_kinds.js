@@ -270,7 +270,7 @@ export const FILE_KINDS = [
     "name": "git_lfs",
     "what": "a Git LFS pointer, and not the file it points to",
     "advice": "Fetch the file with: git lfs pull",
-    "head": "version https://(git-lfs|hawser)"
+    "head": "version \\S+(git-lfs|hawser)\\S*/spec/"
   },
   {
     "name": "git_annex",
