@@ -139,14 +139,9 @@ CALLS: dict[str, Build] = {
     ),
     "select_scatter": lambda a, b: aten.select_scatter.default(a, aten.select.int(b, 2, 0), 2, 1),
     "to": aten.to.other,
-    "copy": aten.copy.default,
-    "slice_scatter": lambda a, b: aten.slice_scatter.default(
-        a, aten.slice.Tensor(b, 1, 0, WIDTH // 2), 1, WIDTH // 2, WIDTH
-    ),
-    "select_scatter": lambda a, b: aten.select_scatter.default(a, aten.select.int(b, 2, 0), 2, 1),
 }
 # The others take a list, or a number that a tensor happens to hold.
-ELSEWHERE = {"narrow", "repeat_interleave", "tensor_split", "fill"}
+ELSEWHERE = {"narrow", "repeat_interleave", "tensor_split"}
 
 
 def program_of(build: Build, *, is_fixed: bool) -> Program:
