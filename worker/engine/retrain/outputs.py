@@ -206,8 +206,9 @@ def _is_limited(value: fx.Node) -> bool:
 @torch.no_grad()
 def _tried(program: Program) -> Mapping[int, Activation]:
     """Return what the rows of the outputs sum up to say, on a few random samples."""
-    device = next(iter(program.tensors.values())).device if program.tensors else "cpu"
-    inputs = tuple(x.to(device) for x in program.example_inputs(_NUM_TRIED))
+    # The tensors may have been moved, or made float64, since the inputs were described.
+    like = next(iter(program.parameters().values()), torch.zeros(()))
+    inputs = tuple(x.to(like.device, like.dtype) for x in program.example_inputs(_NUM_TRIED))
     found: dict[int, Activation] = {}
     for index, value in enumerate(ProgramModule(program, copy=False).eval().run(inputs)):
         found[index] = "none"
