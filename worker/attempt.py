@@ -262,7 +262,7 @@ class Attempt:
         else:
             if failed.code is FailureCode.INTERNAL:
                 self._log_tail(0)
-            self._fail(failed.code, failed.message)
+            self._fail(failed.code, failed.message, failed.hint)
 
     def _leave(self) -> None:
         """End an attempt that was stopped from outside."""
@@ -272,9 +272,9 @@ class Attempt:
         self._copier.submit(self._copy_checkpoint).result()
         self._write(lambda session: leases.hand_back(session, self._claim))
 
-    def _fail(self, code: FailureCode, message: str) -> None:
+    def _fail(self, code: FailureCode, message: str, hint: str = "") -> None:
         stage = self._stage()
-        self._write(lambda session: leases.fail(session, self._claim, code, message, stage))
+        self._write(lambda session: leases.fail(session, self._claim, code, message, stage, hint))
 
     def _retry_or_fail(self, code: FailureCode, message: str) -> None:
         stage = self._stage()

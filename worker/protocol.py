@@ -141,6 +141,9 @@ class Failed(_Message):
     code: FailureCode
     message: str = Field(max_length=2000)
     stage: Stage | None = None
+    hint: str = Field(
+        default="", max_length=2000, description="What to do; empty: what the code's table says."
+    )
 
 
 Message = Annotated[

@@ -151,7 +151,7 @@ FAILURES: dict[FailureCode, Failure] = {
     ),
     FailureCode.OUT_OF_MEMORY: Failure(
         is_retryable=True,
-        message="The job ran out of memory, and again with batches of half the size.",
+        message="The job ran out of memory.",
         hint="Use a smaller retrain.batch_size, or a worker with more memory.",
     ),
     FailureCode.DATA_ERROR: Failure(

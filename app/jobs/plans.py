@@ -133,10 +133,11 @@ def _forget(context: Context, job_id: str) -> None:
 
 
 def _failure(row: JobRow) -> ServiceError:
-    error = row.error or {"code": FailureCode.INTERNAL, "message": "the plan failed"}
+    error = row.error or {"code": FailureCode.INTERNAL, "message": "the plan failed", "hint": ""}
     code = FailureCode(error["code"])
     if code is FailureCode.INTERNAL:
         return ServiceError(str(error["message"]))
+    message = f"{str(error['message']).rstrip('.')}. {error['hint']}".rstrip()
     if FAILURES[code].is_retryable:
-        return UnavailableError(str(error["message"]), code=code)
-    return InvalidInputError(str(error["message"]), code=code)
+        return UnavailableError(message, code=code)
+    return InvalidInputError(message, code=code)

@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.errors import ConflictError
 from app.contracts.ids import new_id
-from app.contracts.job import FailureCode, JobKind, JobState, Stage
+from app.contracts.job import FAILURES, FailureCode, JobKind, JobState, Stage
 from app.contracts.migrations import downgrade, upgrade
 from app.contracts.repositories import jobs, leases
 from app.contracts.repositories.events import list_events
@@ -182,12 +182,25 @@ def test_a_rejected_model_fails_the_jobs_that_wait_for_it(sessions: Sessions) ->
     job_id = add_job(sessions, model_id=model_id)
     held = claimed(sessions, add_job(sessions, JobKind.INTAKE_MODEL, model_id=model_id))
     with sessions.begin() as session:
-        leases.fail(session, held, FailureCode.MODEL_REJECTED, "a pickle", Stage.INTAKE)
+        code = FailureCode.MODEL_REJECTED
+        leases.fail(session, held, code, "a pickle", Stage.INTAKE, "Save the program.")
     with sessions() as session:
         job, model = session.get_one(JobRow, job_id), session.get_one(ModelRow, model_id)
     assert (job.state, model.status) == (JobState.FAILED, "rejected")
-    assert job.error is not None
-    assert job.error["message"] == "a pickle"
+    for error in (job.error, model.error):
+        assert error is not None
+        assert (error["message"], error["hint"]) == ("a pickle", "Save the program.")
+
+
+def test_a_cause_without_a_hint_gets_the_one_of_its_code(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    held = claimed(sessions, job_id)
+    with sessions.begin() as session:
+        leases.fail(session, held, FailureCode.NAN_LOSS, "NaN in epoch 1", Stage.RETRAIN)
+    with sessions() as session:
+        error = session.get_one(JobRow, job_id).error
+    assert error is not None
+    assert error["hint"] == FAILURES[FailureCode.NAN_LOSS].hint
 
 
 def test_finishing_makes_artifacts_and_the_next_version_in_one_transaction(
@@ -378,3 +391,18 @@ def test_out_of_memory_halves_the_batch_once(sessions: Sessions) -> None:
         with sessions() as session:
             row = session.get_one(JobRow, job_id)
             assert (row.batch_divisor, row.state) == (divisor, state)
+    assert row.error is not None
+    assert row.error["message"] == "no memory, and again with batches of 64."
+    assert "retrain.batch_size below 64" in row.error["hint"]
+
+
+def test_an_intake_that_runs_out_of_memory_speaks_of_no_batches(sessions: Sessions) -> None:
+    job_id = add_job(sessions, JobKind.INTAKE_DATASET, dataset_id=add_dataset(sessions))
+    held = claimed(sessions, job_id)
+    with sessions.begin() as session:
+        leases.retry_smaller_or_fail(session, held, "no memory", Stage.INTAKE, 128)
+    with sessions() as session:
+        error = session.get_one(JobRow, job_id).error
+    assert error is not None
+    assert error["message"] == "no memory"
+    assert error["hint"].startswith("Use a smaller data set")

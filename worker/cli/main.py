@@ -232,5 +232,7 @@ def _fail(error: Exception) -> NoReturn:
         message = "; ".join(lines)
     else:
         message = str(error)
+        if isinstance(error, EngineError) and error.hint:
+            message = f"{message}\n{error.hint}"
     typer.secho(f"secateur-engine: {message}", fg="red", err=True)
     sys.exit(1)

@@ -16,7 +16,16 @@ EngineError
 
 
 class EngineError(Exception):
-    """Base of everything the engine raises on purpose; the message is safe to show to a user."""
+    """Base of everything the engine raises on purpose; it is safe to show to a user.
+
+    Args:
+        message: What happened, with the value and the limit.
+        hint: What to do about it, where the cause is known; else the failure code's is shown.
+    """
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class ModelRejectedError(EngineError):

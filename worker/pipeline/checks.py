@@ -14,6 +14,8 @@ from worker.pipeline.data import Dataset
 from worker.pipeline.failures import is_out_of_memory
 from worker.pipeline.fit import fit_labels
 
+_IMAGE_RANK = 3  # channels, height, width
+
 
 @torch.no_grad()
 def check_computes(program: Program) -> None:
@@ -36,6 +38,25 @@ def check_computes(program: Program) -> None:
             )
 
 
+def _reshaping(found: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
+    """Return what makes samples of one shape ones of another; empty if nothing obvious does."""
+    sizes = [size or 0 for size in expected]
+    if prod(found) == prod(sizes):
+        return "They have as many values: x.reshape or np.moveaxis helps."
+    if len(found) != len(sizes) or len(sizes) != _IMAGE_RANK:
+        return ""
+    todo = []
+    if found[1:] != tuple(sizes[1:]):
+        todo.append(f"resize the images to {sizes[1]} x {sizes[2]} pixels")
+    if found[0] != sizes[0]:
+        todo.append(f"convert them to {sizes[0]} channel{'' if sizes[0] == 1 else 's'}")
+    text = " and ".join(todo)
+    return (
+        f"{text[0].upper()}{text[1:]}. Image files, in a .zip, become what the network takes by "
+        "themselves, unless preprocess.resize or preprocess.channels says otherwise."
+    )
+
+
 @torch.no_grad()
 def check_fit(program: Program, dataset: Dataset, objective: str) -> tuple[Dataset, list[str]]:
     """Return the data set as the network reads its labels, and what is odd about the two.
@@ -47,10 +68,9 @@ def check_fit(program: Program, dataset: Dataset, objective: str) -> tuple[Datas
         raise DataError(f"the network takes {len(program.inputs)} inputs, a data set feeds one")
     expected = program.inputs[0].shape[1:]
     if dataset.sample_shape != expected:
-        is_flat = prod(dataset.sample_shape) == prod(size or 0 for size in expected)
         raise DataError(
-            f"samples have shape {list(dataset.sample_shape)}, the network takes {list(expected)}"
-            + ("; they have as many values: x.reshape or np.moveaxis helps" if is_flat else "")
+            f"samples have shape {list(dataset.sample_shape)}, the network takes {list(expected)}",
+            hint=_reshaping(dataset.sample_shape, expected),
         )
     x, _ = dataset.first()
     outputs = ProgramModule(program, copy=False).eval().run((x,))

@@ -54,7 +54,13 @@ class Evidence:
 PREPROCESSING = (
     "The likely cause is preprocessing: the network was trained on pixels in another range, or on "
     "pixels less a mean and divided by a std. Upload the data set with the `preprocess` of its "
-    'training, such as {"preset": "imagenet"} or {"mean": [0.286], "std": [0.353]}'
+    "training: imagenet (torchvision's and timm's networks), from-data (mean and std of these very "
+    "samples), unit (0 to 1), symmetric (-1 to 1), or the network's own numbers, such as "
+    '{"mean": [0.286], "std": [0.353]}'
+)
+CHANCE = (
+    "A trained network is not that close to chance on samples of its kind. Check the preprocessing "
+    "(mean, std, range of the pixels, order of the channels) and the numbers of the classes"
 )
 
 
@@ -196,9 +202,7 @@ def _of_classes(top1: float, labels: Tensor, answers: Tensor | None) -> Iterator
         f"top1 of the dense network is {top1:.4f} on {count} samples (95 % interval {low:.4f} to "
         f"{high:.4f}), and always answering the largest class would give {chance:.4f}",
         is_strong=is_at_chance and high < limit and count >= _FEW,
-        cause="A trained network is not that close to chance on samples of its kind. Check the "
-        "preprocessing (mean, std, range of the pixels, order of the channels) and the numbers of "
-        "the classes",
+        cause=CHANCE,
     )
 
 

@@ -34,7 +34,10 @@ def to_failed(error: BaseException, stage: Stage | None) -> Failed:
         if kind in _CODES:
             code = _CODES[kind]
             message = str(error) or FAILURES[code].message
-            return Failed(code=code, message=message[:_MAX_MESSAGE], stage=stage)
+            hint = getattr(error, "hint", "")
+            return Failed(
+                code=code, message=message[:_MAX_MESSAGE], stage=stage, hint=hint[:_MAX_MESSAGE]
+            )
     if is_out_of_memory(error):
         code = FailureCode.OUT_OF_MEMORY
         return Failed(code=code, message=FAILURES[code].message, stage=stage)

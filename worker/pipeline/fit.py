@@ -66,7 +66,8 @@ def _fit_classes(
             f"the network returns {list(output.shape)}; cross_entropy needs (N, num_classes)"
         )
     if num_classes > width:
-        raise DataError(_too_many(dataset, width))
+        message, hint = _too_many(dataset, width)
+        raise DataError(message, hint=hint)
     return dataset, list(_class_notes(dataset, width))
 
 
@@ -86,21 +87,29 @@ def _numbers(dataset: Dataset, output: Tensor, why: str) -> tuple[Dataset, list[
     return found, [f"the labels are whole numbers and are read as numbers, because {why}"]
 
 
-def _too_many(dataset: Dataset, width: int) -> str:
-    high = dataset.num_classes - 1
+def _too_many(dataset: Dataset, width: int) -> tuple[str, str]:
+    """Return what is wrong with labels that no output stands for, and what to do about it."""
+    high, last = dataset.num_classes - 1, width - 1
     message = f"labels go up to {high}, the network scores {width} classes"
     if dataset.are_labels_named:
-        return f"{message}: the data set names {shown(dataset.class_names)}"
-    if width == 1:
-        return f"{message}: one score tells two classes apart, with labels 0 and 1"
-    if high == width and dataset.lowest_class == 1:
-        return (
-            f"{message}, 0 to {width - 1}: do the labels begin at 1? Classes count from 0, so "
-            "subtract 1 from every label"
+        return f"{message}: the data set names {shown(dataset.class_names)}", (
+            f"Upload samples of the network's own {width} classes, or a network with "
+            f"{dataset.num_classes} outputs."
         )
+    if width == 1:
+        hint = "Number the classes 0 and 1, or use a network with an output for each class."
+        return f"{message}: one score tells two classes apart, with labels 0 and 1", hint
+    if high == width and dataset.lowest_class == 1:
+        hint = "Classes count from 0: subtract 1 from every label."
+        return f"{message}, 0 to {last}: do the labels begin at 1?", hint
     if high == width and dataset.lowest_class == 0:
-        return f"{message}, 0 to {width - 1}: is one of the labels 'background' or 'other'?"
-    return f"{message}, 0 to {width - 1}"
+        hint = (
+            f"Leave out the samples of that label and number the others 0 to {last}, or use a "
+            f"network with {dataset.num_classes} outputs."
+        )
+        return f"{message}, 0 to {last}: is one of the labels 'background' or 'other'?", hint
+    hint = f"Number the labels as the network's outputs are, 0 to {last}."
+    return f"{message}, 0 to {last}", hint
 
 
 def _class_notes(dataset: Dataset, width: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ from worker.engine.retrain.batch_norm import statistics
 from worker.engine.sanity import Look, look
 from worker.pipeline.data import Split
 from worker.pipeline.evidence import (
+    CHANCE,
     Evidence,
     of_chance,
     of_expected,
@@ -24,7 +25,7 @@ from worker.pipeline.evidence import (
 from worker.pipeline.inputs import Inputs
 
 _ADVICE = (
-    "Nothing was pruned. If the network is meant to be as poor as this on these data, set "
+    "If the network is meant to be as poor as this on these data, set "
     '{"sanity": {"action": "warn"}} in the config.'
 )
 
@@ -47,7 +48,7 @@ def check_sanity(inputs: Inputs, *, may_stop: bool = True) -> None:
     strong = [each for each in found if each.is_strong]
     if strong and may_stop and config.sanity.action == "stop":
         serious = [each for each in found if not each.is_notice]
-        raise DataMismatchError(_message(serious, dense))
+        raise DataMismatchError(_message(serious, dense), hint=_hint(serious))
     for each in found:
         severity = "notice" if each.is_notice else "serious"
         text = each.text[0].upper() + each.text[1:] + "."
@@ -103,8 +104,15 @@ def _samples(inputs: Inputs) -> torch.Tensor:
 
 def _message(found: list[Evidence], dense: Look) -> str:
     text = "; ".join(each.text for each in found)
-    causes = list(dict.fromkeys(each.cause for each in found if each.cause))
-    return ". ".join([text[0].upper() + text[1:], _fed(dense), *causes, _ADVICE])
+    return ". ".join([text[0].upper() + text[1:], _fed(dense), "Nothing was pruned."])
+
+
+def _hint(found: list[Evidence]) -> str:
+    """Return the causes that the evidence has, each once, and the way past the check."""
+    causes = dict.fromkeys(each.cause for each in found if each.cause)
+    if len(causes) > 1:
+        causes.pop(CHANCE, None)  # the others say what to check
+    return ". ".join([*causes, _ADVICE])
 
 
 def _fed(dense: Look) -> str:

@@ -71,8 +71,8 @@ def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
         drop, asked = min(drops)
         raise PlanError(
             f"no pruning kept max_drop {spec.max_drop:g} in {spec.max_trials} trials: the nearest "
-            f"lost {drop:.4f} with {asked:.3f} of the {spec.unit} left; allow more "
-            "trials, epochs or drop"
+            f"lost {drop:.4f} with {asked:.3f} of the {spec.unit} left",
+            hint="Allow more in selection.max_drop, selection.max_trials or retrain.epochs.",
         )
     return Found(kept, tuple(trials))
 

@@ -244,17 +244,25 @@ def expire_overdue(session: Session) -> list[str]:
     return [job.id for job in overdue]
 
 
-def fail_locked(
-    session: Session, job: JobRow, code: FailureCode, message: str, stage: Stage | None
+def fail_locked(  # what a public error is made of
+    session: Session,
+    job: JobRow,
+    code: FailureCode,
+    message: str,
+    stage: Stage | None,
+    hint: str = "",
 ) -> None:
-    """Make a locked job ``failed`` with its public error, and whatever waited for it."""
+    """Make a locked job ``failed`` with its public error, and whatever waited for it.
+
+    ``hint`` is what to do about this very cause; without one the code's is given.
+    """
     failure = FAILURES[code]
     job.error = {
         "code": code,
         "message": message,
         "stage": stage,
         "retryable": failure.is_retryable,
-        "hint": failure.hint,
+        "hint": hint or failure.hint,
     }
     move(session, job, JobState.FAILED, {"code": code, "message": message})
     reject_inputs(session, job)
@@ -286,8 +294,9 @@ def release_waiting(session: Session, row: ModelRow | DatasetRow) -> list[tuple[
         if row.status == REJECTED:
             is_model = isinstance(row, ModelRow)
             code = FailureCode.MODEL_REJECTED if is_model else FailureCode.DATA_ERROR
-            message = str((row.error or {}).get("message", FAILURES[code].message))
-            fail_locked(session, job, code, message, Stage.INTAKE)
+            error = row.error or {}
+            message = str(error.get("message", FAILURES[code].message))
+            fail_locked(session, job, code, message, Stage.INTAKE, str(error.get("hint", "")))
         elif _are_inputs_ready(session, job.model_id, job.dataset_id):
             move(session, job, JobState.QUEUED)
             job.rung_at = current_time(session)

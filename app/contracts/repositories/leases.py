@@ -146,8 +146,13 @@ def finish(
     return True, released
 
 
-def fail(
-    session: Session, held: Claim, code: FailureCode, message: str, stage: Stage | None
+def fail(  # what a public error is made of
+    session: Session,
+    held: Claim,
+    code: FailureCode,
+    message: str,
+    stage: Stage | None,
+    hint: str = "",
 ) -> bool:
     """Make the job ``failed`` (or ``cancelled``, if that was asked for meanwhile)."""
     job = _held(session, held)
@@ -156,7 +161,7 @@ def fail(
     if job.state == JobState.CANCELLING:
         move(session, job, JobState.CANCELLED)
     else:
-        fail_locked(session, job, code, message, stage)
+        fail_locked(session, job, code, message, stage, hint)
     return True
 
 
@@ -181,7 +186,11 @@ def retry_smaller_or_fail(
     smaller = batch_size // 2
     is_hopeless = job.batch_divisor > 1 or smaller < 1 or job.attempt >= job.max_attempts
     if is_hopeless or job.kind != JobKind.PRUNE or job.state != JobState.RUNNING:
-        return fail(session, held, FailureCode.OUT_OF_MEMORY, message, stage)
+        tried = batch_size // job.batch_divisor
+        if job.batch_divisor > 1:
+            message = f"{message.rstrip('.')}, and again with batches of {tried}."
+        hint = _memory_hint(JobKind(job.kind), tried)
+        return fail(session, held, FailureCode.OUT_OF_MEMORY, message, stage, hint)
     job.batch_divisor = 2
     warning = f"out of memory in attempt {job.attempt}: tried again with batches of {smaller}"
     job.warnings = [*job.warnings, warning]
@@ -257,6 +266,15 @@ def reap_expired(session: Session) -> list[str]:
             stage = Stage(job.stage) if job.stage else None
             _retry_or_fail(session, job, FailureCode.WORKER_LOST, message, stage)
     return [job.id for job in expired]
+
+
+def _memory_hint(kind: JobKind, batch_size: int) -> str:
+    """Return what helps a job that ran out of memory; only pruning has batches to choose."""
+    more = "or have the operator raise SECATEUR_WORKER__MEMORY_BYTES."
+    if kind == JobKind.PRUNE and batch_size > 1:
+        return f"Use a retrain.batch_size below {batch_size}, {more}"
+    what = "data set" if kind == JobKind.INTAKE_DATASET else "network, or smaller samples"
+    return f"Use a smaller {what}, {more}"
 
 
 def _held(session: Session, held: Claim) -> JobRow | None:

@@ -30,12 +30,14 @@ def test_samples_in_another_range_stop_a_job_before_anything_is_pruned(tmp_path:
         prune(request, reporter)
     message = str(caught.value)
     assert "lies elsewhere than in training" in message
-    assert "preprocess" in message
-    assert '{"sanity": {"action": "warn"}}' in message
+    assert "Nothing was pruned" in message
     assert "mean 100" in message
+    failed = to_failed(caught.value, Stage.INTAKE)
+    assert "preprocess" in failed.hint
+    assert '{"sanity": {"action": "warn"}}' in failed.hint
     stages = [m.stage for m in reporter.messages if isinstance(m, StageStarted)]
     assert stages == [Stage.INTAKE]
-    assert to_failed(caught.value, Stage.INTAKE).code is FailureCode.DATA_DOES_NOT_FIT
+    assert failed.code is FailureCode.DATA_DOES_NOT_FIT
     assert not list(request.output_dir.iterdir())
 
 

@@ -69,25 +69,57 @@ def test_labels_are_read_as_the_network_needs_them(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("y", "program", "words"),
+    ("y", "program", "words", "hint"),
     [
-        (Y + 1, FOUR, "labels go up to 4, the network scores 4 classes, 0 to 3: do the labels beg"),
-        (np.arange(20) % 5, FOUR, "is one of the labels 'background'"),
-        (Y.astype(str), network(2), "labels go up to 3, the network scores 2 classes, 0 to 1"),
-        (np.array(list("abcd") * 5), ONE, "the data set names 'a', 'b', 'c', 'd'"),
-        (Y / 3, FOUR, r"labels have shape \(1,\), the network returns \(1, 4\)"),
+        (
+            Y + 1,
+            FOUR,
+            "labels go up to 4, the network scores 4 classes, 0 to 3: do the labels begin at 1",
+            "subtract 1 from every label",
+        ),
+        (
+            np.arange(20) % 5,
+            FOUR,
+            "is one of the labels 'background'",
+            "number the others 0 to 3, or use a network with 5 outputs",
+        ),
+        (Y.astype(str), network(2), "labels go up to 3, the network scores 2", "are, 0 to 1."),
+        (np.array(list("abcd") * 5), ONE, "the data set names 'a', 'b', 'c', 'd'", "4 outputs"),
+        (Y / 3, FOUR, r"labels have shape \(1,\), the network returns \(1, 4\)", ""),
     ],
 )
 def test_labels_that_no_output_has_are_refused(
-    y: Any, program: Program, words: str, tmp_path: Path
+    y: Any, program: Program, words: str, hint: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=words):
+    with pytest.raises(DataError, match=words) as caught:
         check_fit(program, opened(tmp_path, npz(x=X, y=y)), "auto")
+    assert hint in caught.value.hint
 
 
 def test_samples_of_another_shape_get_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"they have as many values: x.reshape"):
+    with pytest.raises(DataError, match=r"samples have shape \[1, 3, 1\]") as caught:
         check_fit(ONE, opened(tmp_path, npz(x=X[:, :, None])), "auto")
+    assert caught.value.hint == "They have as many values: x.reshape or np.moveaxis helps."
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((1, 8, 8), "Resize the images to 4 x 4 pixels and convert them to 3 channels."),
+        ((3, 5, 4), "Resize the images to 4 x 4 pixels. Image files, in a .zip, become"),
+        ((4, 4, 4), "Convert them to 3 channels."),
+        ((3, 2, 3, 4), ""),
+    ],
+)
+def test_images_of_another_shape_are_told_what_to_become(
+    shape: tuple[int, ...], words: str, tmp_path: Path
+) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(48, 4))
+    program = from_exported(export(net, (torch.rand(2, 3, 4, 4),)))
+    with pytest.raises(DataError) as caught:
+        check_fit(program, opened(tmp_path, npz(x=np.zeros((20, *shape), np.float32))), "auto")
+    assert caught.value.hint.startswith(words)
+    assert bool(caught.value.hint) == bool(words)
 
 
 def test_two_folders_are_told_apart_by_one_score(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ from worker.engine.selection import Budget, Selection, SelectionOptions, select
 _MAX_TRIALS = 6
 _MARGIN = 0.97  # aim a little lower: the final measurement must not fail by noise
 _CLOSE = 0.93  # of the target; a network faster than this could have kept more
+_HINT = (
+    "Ask for a larger share of the latency; or lower min_channels or round_to, raise max_ratio, or "
+    "exclude less."
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def fit_latency(
             high = min(high, aim)
         aim = _next_aim(aim, measured, budget.share, low, high)
     if best is None:
-        raise PlanError(_unmet(budget.share, trials, refusal))
+        raise PlanError(_unmet(budget.share, trials, refusal), hint=_HINT)
     return replace(best, trials=tuple(trials))
 
 

@@ -4,6 +4,7 @@ Reads scores and writes masks; it touches no tensor of the network. The pipeline
 to `plan.make_plan`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -110,7 +111,9 @@ def select(
         raise NothingPrunableError(
             "no filter can be removed: every channel is frozen, excluded or within the limits "
             f"(max_ratio {options.max_ratio:g}, min_channels {options.min_channels}, "
-            f"round_to {options.round_to})"
+            f"round_to {options.round_to})",
+            hint="Raise max_ratio, or lower min_channels or round_to; the model's report says what "
+            "is frozen and why.",
         )
     choices = _choose(ladders, options, cost, latency)
     names = {m.tensor for f in analysis.families for m in f.members}
@@ -176,10 +179,12 @@ def _by_budget(
     widths = descend(free, start, measure, target)
     if (reached := measure(widths)) > target:
         nearest = reached / dense if dense > 0 else 1.0
+        least = math.ceil(nearest * 1000) / 1000
         raise PlanError(
             f"a budget of {mode.share:g} of the {mode.unit} cannot be met: with every layer at its "
-            f"narrowest {nearest:.4f} is left; lower min_channels or round_to, raise max_ratio, "
-            "or exclude less"
+            f"narrowest {nearest:.4f} is left",
+            hint=f"Ask for {least:g} of the {mode.unit} or more; or lower min_channels or round_to, "
+            "raise max_ratio, or exclude less.",
         )
     return _choices(free, widths, f"least damage for the {mode.unit} saved")
 
