@@ -183,8 +183,8 @@ model = transformers.AutoModelForImageClassification.from_pretrained("FOLDER")
         "onnx",
         "an ONNX network",
         f"""\
-ONNX has no training graph, so it is made of a network and not read as one. Export the PyTorch \
-network that it was made from:
+Secateur writes ONNX files and does not read them: they hold no network that can be trained again. \
+Export the PyTorch network that it was made from:
 {EXPORT}""",
         head=r"\x08[\x03-\x1f]([\x12\x1a\x22][\x00-\x7f][ -~]*|[\x3a\x42])",
     ),

@@ -233,6 +233,6 @@ def _fail(error: Exception) -> NoReturn:
     else:
         message = str(error)
         if isinstance(error, EngineError) and error.hint:
-            message = f"{message}\n{error.hint}"
+            message = f"{message.rstrip('.')}. {error.hint}"
     typer.secho(f"secateur-engine: {message}", fg="red", err=True)
     sys.exit(1)

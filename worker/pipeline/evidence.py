@@ -99,8 +99,8 @@ def of_statistics(look: Look) -> Iterator[Evidence]:
     yield Evidence(
         "inputs_unlike_training",
         f"what reaches the first BatchNorm layer ({found.name}) lies elsewhere than in training: "
-        f"its mean is {found.shift:.2g} standard deviations away, and its standard deviation is "
-        f"{found.spread:.2g} times the one in training",
+        f"its mean is {_short(found.shift)} standard deviations away, and its standard deviation "
+        f"is {_short(found.spread)} times the one in training",
         is_strong=distance(found) >= FAR and look.num_samples >= _FEW,
         cause=PREPROCESSING,
     )
@@ -220,6 +220,11 @@ def _of_numbers(errors: Tensor, constant: Tensor) -> Iterator[Evidence]:
         is_strong=low > 0 and count >= _FEW,
         cause="Check the preprocessing, and the unit and the scale of the numbers",
     )
+
+
+def _short(value: float) -> str:
+    """Return two digits of a number, and no power of ten where it is large."""
+    return f"{value:.0f}" if 100 <= value < 1e6 else f"{value:.2g}"  # noqa: PLR2004  # digits
 
 
 def _moves(order: Order, names: tuple[str, ...]) -> str:

@@ -167,7 +167,7 @@ def test_a_class_with_every_kind_of_width(tmp_path: Path) -> None:
         (("prune", "{model}", "--out", "{out}", "--criterion", "loss"), "needs --data"),
         (("prune", "{model}", "--out", "{out}", "--round-to", "x"), "neither a whole number"),
         (("prune", "{model}", "--out", "{folder}", "--ratio", "0.5"), "not an empty folder"),
-        (("prune", "{model}", "--out", "{out}", "--macs", "0.001"), "cannot be met"),
+        (("prune", "{model}", "--out", "{out}", "--macs", "0.001"), "is left. Ask for "),
         (("prune", "{model}", "--out", "{out}", "--data", "{model}"), "a model, not a data set"),
         (("inspect", "{data}"), "secateur-engine: "),
         (("apply", "{data}", "{model}", "--out", "{out}"), "secateur-engine: "),

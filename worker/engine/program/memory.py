@@ -239,12 +239,14 @@ class _Memory:
         if name.endswith("num_batches_tracked"):
             raise UnsupportedOpError(
                 f"the model changes its state: {where(node)} counts batches in {name!r}, so it was "
-                "exported in training mode. Call model.eval() before torch.export.export"
+                "exported in training mode",
+                hint="Call model.eval() before torch.export.export, and export again.",
             )
         raise UnsupportedOpError(
             f"the model changes its state: {where(node)} writes into its tensor {name!r}. A "
-            "network must give the same answer twice: take the line out, write into a copy "
-            f"(self.{name}.clone()), or do it only if self.training, and export again"
+            "network must give the same answer twice",
+            hint=f"Take the line out, write into a copy (self.{name}.clone()), or do it only if "
+            "self.training, and export again.",
         )
 
 
@@ -277,8 +279,9 @@ def _form(node: fx.Node) -> torch._ops.OpOverload | None:
 
 def _no_inverse(call: fx.Node) -> UnsupportedOpError:
     return UnsupportedOpError(
-        f"the model writes into a view made by {where(call)}, which has no inverse here. Write "
-        "into a slice, a reshaped or a transposed view, or join the parts with torch.cat"
+        f"the model writes into a view made by {where(call)}, which has no inverse here",
+        hint="Write into a slice, a reshaped or a transposed view, or join the parts with "
+        "torch.cat.",
     )
 
 

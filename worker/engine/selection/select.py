@@ -183,8 +183,8 @@ def _by_budget(
         raise PlanError(
             f"a budget of {mode.share:g} of the {mode.unit} cannot be met: with every layer at its "
             f"narrowest {nearest:.4f} is left",
-            hint=f"Ask for {least:g} of the {mode.unit} or more; or lower min_channels or round_to, "
-            "raise max_ratio, or exclude less.",
+            hint=f"Ask for {least:g} of the {mode.unit} or more; or lower min_channels or "
+            "round_to, raise max_ratio, or exclude less.",
         )
     return _choices(free, widths, f"least damage for the {mode.unit} saved")
 

@@ -146,7 +146,7 @@ export const FILE_KINDS = [
   {
     "name": "onnx",
     "what": "an ONNX network",
-    "advice": "ONNX has no training graph, so it is made of a network and not read as one. Export the PyTorch network that it was made from:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Secateur writes ONNX files and does not read them: they hold no network that can be trained again. Export the PyTorch network that it was made from:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "\\x08[\\x03-\\x1f]([\\x12\\x1a\\x22][\\x00-\\x7f][ -~]*|[\\x3a\\x42])"
   },
   {

@@ -150,16 +150,18 @@ class Counting(nn.Module):
 
 
 def test_a_tensor_that_the_model_keeps_is_not_written() -> None:
-    with pytest.raises(UnsupportedOpError, match=r"changes its state: .*'calls'.*self\.training"):
+    with pytest.raises(UnsupportedOpError, match=r"changes its state: .*'calls'") as caught:
         from_exported(export(Counting(), (torch.randn(2, 3),)))
+    assert "self.training" in caught.value.hint
 
 
 def test_training_mode_is_said_to_be_the_reason() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     batch = ({0: torch.export.Dim("batch", min=1)},)
     exported = torch.export.export(model, (torch.randn(2, 1, 4, 4),), dynamic_shapes=batch)
-    with pytest.raises(UnsupportedOpError, match=r"training mode. Call model\.eval\(\)"):
+    with pytest.raises(UnsupportedOpError, match="training mode") as caught:
         from_exported(exported)
+    assert caught.value.hint.startswith("Call model.eval()")
 
 
 def test_a_view_without_inverse_is_named() -> None:
@@ -167,5 +169,6 @@ def test_a_view_without_inverse_is_named() -> None:
         x.unfold(2, 3, 1)[:, 0] = 0
         return x
 
-    with pytest.raises(UnsupportedOpError, match=r"unfold.* no inverse"):
+    with pytest.raises(UnsupportedOpError, match=r"unfold.* no inverse") as caught:
         from_exported(export(Written(windows), (torch.randn(2, 4, 6, 6),)))
+    assert "torch.cat" in caught.value.hint
