@@ -1,6 +1,6 @@
 """What commands say on the way, on standard error: bars on a terminal, lines in a log."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -56,13 +56,18 @@ def receiving() -> Iterator[FileProgress]:
         yield show
 
 
-def follow(client: Client, job: Job) -> Job:
+def follow(client: Client, job: Job, *, told: Collection[str] = ()) -> Job:
     """Show a job until it has ended; return it if it succeeded.
+
+    Args:
+        client: Of the service.
+        job: Which one.
+        told: Warnings that the user has been told already.
 
     Raises:
         JobNotSucceededError: It did not.
     """
-    with _Follower(job) as follower:
+    with _Follower(job, told) as follower:
         for event in client.events(job.id):
             follower.show(event)
     return client.wait(job.id)
@@ -90,7 +95,8 @@ _ENDED = ("succeeded", "failed", "cancelled", "expired")
 class _Follower:
     """Shows events: a bar for the progress, lines for what is worth keeping."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, told: Collection[str] = ()) -> None:
+        self._told = set(told)
         self._out: Console = console(is_result=False)
         columns = (
             TextColumn("{task.description:<9}"),
@@ -125,7 +131,8 @@ class _Follower:
                 self._out.print(stage)
         elif event.type == "metric" and "epoch" in data:
             self._out.print(_epoch(data))
-        elif event.type == "warning":
+        elif event.type == "warning" and data.get("message") not in self._told:
+            self._told.add(str(data.get("message")))
             word = warning_word(data.get("severity"))
             self._out.print(f"{word} {escape(str(data.get('message', '')))}")
         elif event.type.startswith("job."):

@@ -132,7 +132,7 @@ def prune_command(  # noqa: PLR0913  # the command's options
             typer.secho(f"note: {warning}", fg="yellow", err=True)
         if wait:
             with reporting(f"{job.id} goes on; secateur watch {job.id} follows it"):
-                job = follow(client, job)
+                job = follow(client, job, told=job.warnings)
             if job.result is not None:
                 console(is_result=False).print(result_table(job.result))
                 print_findings(job)

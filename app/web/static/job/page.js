@@ -250,7 +250,7 @@ function messagesOf(job) {
         job.status === "cancelled" ? "idle" : "bad",
         `${stateWord(job.status)}${where}`,
         h("p", {}, job.error.message),
-        job.error.hint && h("p", { class: "small" }, job.error.hint),
+        job.error.hint && h("p", {}, job.error.hint),
         h("p", { class: "small quiet" }, `Code: ${job.error.code}`),
       ),
     );
