@@ -112,8 +112,8 @@ class NetworkReport(_Part):
 
     num_parameters: int
     macs: int = Field(description="Multiply-accumulates of one sample.")
-    file_bytes: int = Field(description="Size of the ONNX file.")
-    latency_seconds: tuple[LatencyReport, ...]
+    file_bytes: int = Field(description="Size of the ONNX file; 0 without one.")
+    latency_seconds: tuple[LatencyReport, ...] = Field(description="Empty without an ONNX file.")
     metrics: tuple[MetricsReport, ...] = Field(description="Empty without labelled data.")
 
 
@@ -346,7 +346,9 @@ class Report(_Part):
     )
     load: LoadReport | None = Field(default=None, description="While latencies were measured.")
     equivalence: EquivalenceReport
-    onnx_max_absolute_error: float = Field(description="model.onnx against torch, real batches.")
+    onnx_max_absolute_error: float | None = Field(
+        description="model.onnx against torch, real batches; none without that file."
+    )
     groups: tuple[GroupReport, ...]
     layers: tuple[LayerReport, ...] = Field(default=(), description="In the network's order.")
     frozen: tuple[FrozenReport, ...]

@@ -179,9 +179,9 @@ class ExportSpec(Spec):
     formats: tuple[Literal["pt2", "onnx", "safetensors"], ...] = ("pt2", "onnx", "safetensors")
 
     @model_validator(mode="after")
-    def _served(self) -> Self:
-        if "onnx" not in self.formats:
-            raise ValueError("formats must contain 'onnx': it is what the service serves")
+    def _some_network(self) -> Self:
+        if not {"pt2", "onnx"} & set(self.formats):
+            raise ValueError("formats must contain 'pt2' or 'onnx': both hold the whole network")
         return self
 
 
@@ -267,6 +267,13 @@ def part_that_needs_data(config: PruneConfig) -> tuple[str, str] | None:
     for name, value in config.expected.values.items():
         return f"/expected/{name}", f"{value:g}"
     return None
+
+
+def measures_onnx(config: PruneConfig) -> bool:
+    """Return whether widths are chosen by the latencies of ONNX files."""
+    selection = config.selection
+    is_latency = isinstance(selection, BudgetSelection) and selection.latency is not None
+    return is_latency or getattr(selection, "round_to", None) == "auto"
 
 
 class ArchitectureSpec(Spec):

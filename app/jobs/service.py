@@ -314,6 +314,12 @@ def resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
         InvalidInputError: The config needs data and there is none.
     """
     config = body.config
+    if "onnx" not in config.export.formats:
+        raise InvalidInputError(
+            "export.formats must contain 'onnx': it is what the service serves; without it, "
+            "secateur-engine prunes",
+            details=[ErrorDetail("/config/export/formats", "must contain 'onnx'")],
+        )
     if body.dataset is not None:
         return config, ()
     found = part_that_needs_data(config)

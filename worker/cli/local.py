@@ -9,7 +9,13 @@ from pathlib import Path
 import torch
 
 from app.contracts.job import JobKind
-from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig, part_that_needs_data
+from app.contracts.spec import (
+    ArchitectureSpec,
+    PreprocessSpec,
+    PruneConfig,
+    measures_onnx,
+    part_that_needs_data,
+)
 from secateur.core.files import WrongFileError, check_path
 from worker.engine.program.program import Program
 from worker.pipeline.inputs import read_model
@@ -58,6 +64,11 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
     part = part_that_needs_data(config) if data is None else None
     if part is not None:
         raise LocalError(f"{part[0][1:].replace('/', ' ')} {part[1]} needs --data")
+    if "onnx" not in config.export.formats and measures_onnx(config):
+        raise LocalError(
+            "latencies are measured with ONNX files: add 'onnx' to export.formats, or choose "
+            "widths by a ratio, macs or params and a number for round_to"
+        )
     if data is None and config.retrain.epochs != 0:
         retrain = config.retrain.model_copy(update={"epochs": 0})
         config = config.model_copy(update={"retrain": retrain})

@@ -18,13 +18,13 @@ from worker.engine.selection import Budget, Ratio, Selection, select
 from worker.engine.selection.ladder import unmatched
 from worker.engine.surgery import compact
 from worker.engine.whole_file import whole_file
+from worker.pipeline.dense_onnx import DENSE_ONNX, export_dense
 from worker.pipeline.inputs import Inputs
 from worker.pipeline.options import selection_options
 from worker.pipeline.planning import Planner
 from worker.pipeline.scoring import Scores
 from worker.pipeline.search import search
 
-DENSE_ONNX = "dense.onnx"
 _MAX_REASONS = 3
 
 
@@ -124,7 +124,7 @@ class _Target:
         """Return the latency model, calibrated by the dense network."""
         program = self._inputs.program
         self._inputs.reporter.progress(0, 2, "measuring layers", is_forced=True)
-        export_onnx(program, self._folder / DENSE_ONNX)
+        export_dense(self._inputs)
         dense = self._compare(self._folder / DENSE_ONNX).latencies[0][0].p50_seconds
         timer = LayerTimer(self._inputs.request.serving_num_threads)
         return LatencyModel(program, self._inputs.analysis, timer, dense, self._batch_size)

@@ -43,9 +43,9 @@ def latency_notes(times: Times) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def latency_budget_notes(selection: object, times: Times) -> tuple[str, ...]:
+def latency_budget_notes(selection: object, times: Times | None) -> tuple[str, ...]:
     """Say so when a latency budget is met by the measurement and may be missed in truth."""
-    if not isinstance(selection, BudgetSelection) or selection.latency is None:
+    if not isinstance(selection, BudgetSelection) or selection.latency is None or times is None:
         return ()
     return tuple(
         f"the latency budget of {selection.latency:g} is met within the doubt only: measured "

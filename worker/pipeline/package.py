@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.contracts.job import Stage
@@ -17,8 +18,8 @@ from worker.engine.program.program import Program
 from worker.engine.program.writer import write_program
 from worker.engine.retrain.evaluate import Judge
 from worker.engine.retrain.outputs import float_outputs
-from worker.pipeline.choose import DENSE_ONNX
 from worker.pipeline.data import Split
+from worker.pipeline.dense_onnx import DENSE_ONNX
 from worker.pipeline.describe import (
     latency_reports,
     load_report,
@@ -35,6 +36,7 @@ from worker.protocol import JobRequest, OutputFile, Succeeded
 
 BATCH_SIZES = (1, 8)
 _EVALUATION_BATCH = 256
+_SERVED = "model.onnx"
 _FILES = {
     "model.onnx": "application/octet-stream",
     "pruned.pt2": "application/zip",
@@ -45,6 +47,18 @@ _FILES = {
     "saliency_curves.svg": "image/svg+xml",
     "manifest.json": "application/json",
 }
+
+_Measured = tuple[int, tuple[LatencyReport, ...]]  # bytes of a file, and how fast it is
+
+
+@dataclass(frozen=True)
+class _Onnx:
+    """What the ONNX files of the dense and the pruned network are like; as it is: without any."""
+
+    files: tuple[_Measured, _Measured] = ((0, ()), (0, ()))
+    error: float | None = None
+    times: Times | None = None
+    served_metrics: tuple[MetricsReport, ...] = ()
 
 
 def export_and_package(results: Results) -> Succeeded:
@@ -57,48 +71,32 @@ def export_and_package(results: Results) -> Succeeded:
     request, reporter = inputs.request, inputs.reporter
     reporter.begin(Stage.EXPORT)
     folder = request.output_dir
-    served, dense = folder / "model.onnx", folder.parent / DENSE_ONNX
-    if not dense.exists():  # a latency budget has needed it before
-        export_onnx(inputs.program, dense)
-    reporter.progress(1, 4, "exported the dense network", is_forced=True)
-    export_onnx(retrained, served)
-    batches = [*inputs.real_batches(), retrained.example_inputs(3)]
-    onnx_error = compare_onnx(retrained, served, batches)
     _write_optional(request, retrained, folder)
-    reporter.progress(2, 4, "measuring latency", is_forced=True)
-    timed = compare_latency(
-        (dense, served),
-        inputs.program.inputs,
-        BATCH_SIZES,
-        num_threads=request.serving_num_threads,
-    )
-    reporter.progress(3, 4, "measured latency", is_forced=True)
-    dense_latency, pruned_latency = (latency_reports(found) for found in timed.latencies)
-    times = Times(speedup_reports(timed.speedups[0], timed.latencies[1]), load_report(timed.load))
-    served_metrics = _served_metrics(inputs, retrained, served)
+    onnx = _export_onnx(inputs, retrained) if "onnx" in request.config.export.formats else _Onnx()
     reporter.begin(Stage.PACKAGE)
+    dense_onnx, pruned_onnx = onnx.files
     networks = {
-        "dense": _network(inputs.program, dense, dense_latency, results.dense_metrics),
-        "pruned": _network(results.pruned, served, pruned_latency, results.pruned_metrics),
+        "dense": _network(inputs.program, dense_onnx, results.dense_metrics),
+        "pruned": _network(results.pruned, pruned_onnx, results.pruned_metrics),
         "retrained": _network(
-            retrained, served, pruned_latency, results.retrained_metrics + served_metrics
+            retrained, pruned_onnx, results.retrained_metrics + onnx.served_metrics
         ),
     }
     analysis = analyse(retrained)
     layers = layer_reports((inputs.program, inputs.analysis), (retrained, analysis))
-    report = make_report(results, networks, layers, onnx_error, times)
+    report = make_report(results, networks, layers, onnx.error, onnx.times)
     (folder / "plan.json").write_text(results.trained.plan.to_json())
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n")
     (folder / "report.html").write_text(render_page(report), encoding="utf-8")
     curves = [(g.name, g.saliency, g.num_groups - g.num_kept) for g in report.groups]
     draw_saliency_curves(curves, folder / "saliency_curves.svg")
-    (folder / "manifest.json").write_text(_manifest(request, folder, onnx_error))
+    (folder / "manifest.json").write_text(_manifest(request, folder, onnx.error))
     files = [name for name in _FILES if (folder / name).exists()]
     return Succeeded(
         result={"summary": summary(report)},
         report=verdict(retrained, analysis, inputs.dataset.labels_kind if inputs.dataset else None),
         files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
-        onnx="model.onnx",
+        onnx=_SERVED if _SERVED in files else None,
         program="pruned.pt2" if "pruned.pt2" in files else None,
     )
 
@@ -111,16 +109,37 @@ def _write_optional(request: JobRequest, program: Program, folder: Path) -> None
         write_weights(program, folder / "weights.safetensors")
 
 
+def _export_onnx(inputs: Inputs, retrained: Program) -> _Onnx:
+    """Write the file that is served, prove it, and measure it beside the dense one."""
+    request, reporter = inputs.request, inputs.reporter
+    served, dense = request.output_dir / _SERVED, request.output_dir.parent / DENSE_ONNX
+    export_onnx(retrained, served)
+    batches = [*inputs.real_batches(), retrained.example_inputs(3)]
+    error = compare_onnx(retrained, served, batches)
+    reporter.progress(1, 3, "measuring latency", is_forced=True)
+    timed = compare_latency(
+        (dense, served),
+        inputs.program.inputs,
+        BATCH_SIZES,
+        num_threads=request.serving_num_threads,
+    )
+    reporter.progress(2, 3, "measured latency", is_forced=True)
+    before, after = (
+        (path.stat().st_size, latency_reports(found))
+        for path, found in zip((dense, served), timed.latencies, strict=True)
+    )
+    times = Times(speedup_reports(timed.speedups[0], timed.latencies[1]), load_report(timed.load))
+    return _Onnx((before, after), error, times, _served_metrics(inputs, retrained, served))
+
+
 def _network(
-    program: Program,
-    onnx_path: Path,
-    latency: tuple[LatencyReport, ...],
-    metrics: tuple[MetricsReport, ...],
+    program: Program, onnx: _Measured, metrics: tuple[MetricsReport, ...]
 ) -> NetworkReport:
+    file_bytes, latency = onnx
     return NetworkReport(
         num_parameters=count_parameters(program),
         macs=count_macs(program),
-        file_bytes=onnx_path.stat().st_size,
+        file_bytes=file_bytes,
         latency_seconds=latency,
         metrics=metrics,
     )
@@ -144,7 +163,7 @@ def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[Metri
     return tuple(reports)
 
 
-def _manifest(request: JobRequest, folder: Path, onnx_error: float) -> str:
+def _manifest(request: JobRequest, folder: Path, onnx_error: float | None) -> str:
     """Sign for every file; says nothing about when, so the same job gives the same bytes."""
     files = {
         name: {

@@ -37,6 +37,7 @@ from worker.pipeline.inputs import Inputs
 from worker.pipeline.subject import data_report, model_report
 from worker.pipeline.training import Trained
 
+_NO_ONNX = "no ONNX file was asked for: latency was not measured, and the service cannot serve it"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "safetensors")
 
 
@@ -61,15 +62,15 @@ def make_report(
     results: Results,
     networks: dict[str, NetworkReport],
     layers: tuple[LayerReport, ...],
-    onnx_error: float,
-    times: Times,
+    onnx_error: float | None,
+    times: Times | None,
 ) -> Report:
     """Return the report of a job whose networks are measured."""
     inputs, choice, trained = results.inputs, results.choice, results.trained
     baselines = tuple(_baseline(inputs, baseline) for baseline in results.baselines)
     notes = (
         *inputs.reporter.warnings,
-        *latency_notes(times),
+        *((_NO_ONNX,) if times is None else latency_notes(times)),
         *latency_budget_notes(inputs.request.config.selection, times),
         *sample_notes(inputs.primary_metric, results.retrained_metrics),
         *promise_notes(inputs.request.config.selection, choice.accuracy_trials),
@@ -85,8 +86,8 @@ def make_report(
         dense=networks["dense"],
         pruned=networks["pruned"],
         retrained=networks["retrained"],
-        speedups=times.speedups,
-        load=times.load,
+        speedups=() if times is None else times.speedups,
+        load=None if times is None else times.load,
         recalibrated_metrics=results.recalibrated_metrics,
         equivalence=equivalence_report(results.certificate, results.audit),
         onnx_max_absolute_error=onnx_error,

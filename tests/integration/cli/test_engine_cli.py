@@ -159,6 +159,41 @@ def test_a_class_with_every_kind_of_width(tmp_path: Path) -> None:
     assert net.dw.groups == net.dw.in_channels == 8
 
 
+class MixedWeights(nn.Module):
+    """Kernels mixed for every sample, which ONNX cannot hold: its groups are the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.deep, self.route = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 6, 1), nn.Linear(6, 2)
+        self.experts, self.head = nn.Parameter(torch.randn(2, 5, 6, 1, 1)), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.deep(torch.relu(self.stem(x))))
+        kernels = self.route(x.mean((2, 3))).softmax(1) @ self.experts.flatten(1)
+        mixed = nn.functional.conv2d(
+            x.reshape(1, -1, 6, 6), kernels.view(-1, 6, 1, 1), groups=x.shape[0]
+        )
+        y: torch.Tensor = self.head(mixed.view(x.shape[0], 5, 6, 6).mean((2, 3)))
+        return y
+
+
+def test_what_onnx_cannot_hold_is_pruned_without_it(tmp_path: Path) -> None:
+    model, config, out = (tmp_path / name for name in ("m.pt2", "config.json", "out"))
+    save_model(randomise(MixedWeights()), (torch.randn(2, 1, 8, 8),), model)
+    refused = run("prune", model, "--ratio", 0.5, "--out", tmp_path / "none", code=1).stderr
+    assert "has a group for every sample" in refused
+    assert "prune without ONNX" in refused
+    selection = {"mode": "ratio", "ratio": 0.5, "round_to": 1, "min_channels": 1}
+    config.write_text(json.dumps({"selection": selection, "export": {"formats": ["pt2"]}}))
+    run("prune", model, "--config", config, "--out", out)
+    report = json.loads((out / "report.json").read_text())
+    assert not (out / "model.onnx").exists()
+    assert report["onnx_max_absolute_error"] is None
+    assert report["retrained"]["latency_seconds"] == []
+    assert report["equivalence"]["float64_max_relative_error"] < 1e-9
+    assert read_program(out / "pruned.pt2").parameters()["stem.weight"].shape[0] == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

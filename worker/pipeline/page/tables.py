@@ -70,8 +70,9 @@ def tiles(report: Report) -> list[Tile]:
     found += [
         _cost("Work (MACs)", dense.macs, after.macs, formats.short),
         _cost("Parameters", dense.num_parameters, after.num_parameters, formats.short),
-        _cost("ONNX file", dense.file_bytes, after.file_bytes, formats.size),
     ]
+    if after.file_bytes:
+        found.append(_cost("ONNX file", dense.file_bytes, after.file_bytes, formats.size))
     pairs = zip(dense.latency_seconds[:1], after.latency_seconds[:1], strict=True)
     for a, b in pairs:
         tile = _cost(f"Latency, batch {b.batch_size}", a.p50, b.p50, formats.seconds)
@@ -122,8 +123,10 @@ def costs(report: Report) -> list[Row]:
     rows = [
         _cost_row("Multiply-accumulates of one sample", dense.macs, after.macs, formats.count),
         _cost_row("Parameters", dense.num_parameters, after.num_parameters, formats.count),
-        _cost_row("ONNX file, bytes", dense.file_bytes, after.file_bytes, formats.count),
     ]
+    if after.file_bytes:
+        sizes = dense.file_bytes, after.file_bytes
+        rows.append(_cost_row("ONNX file, bytes", *sizes, formats.count))
     for a, b in zip(dense.latency_seconds, after.latency_seconds, strict=True):
         where = f"batch {a.batch_size}, {a.num_threads} thread{'' if a.num_threads == 1 else 's'}"
         times = (formats.seconds(a.p50), formats.seconds(b.p50))
