@@ -58,6 +58,8 @@ def print_inspection(console: Console, found: Json) -> None:
         ("MACs", f"{macs:,}", f"{least['macs']:,}"),
     ]
     _print(console, "Reachable", ",>dense,>with one channel left in every group", rows)
+    for note in found["notes"]:
+        console.print(f"[yellow]note[/yellow] {escape(note)}")
 
 
 def print_report(console: Console, report: Json, folder: Path) -> None:

@@ -55,6 +55,7 @@ def verdict(program: Program, analysis: Analysis, labels: Labels | None = None) 
         "inputs": describe_inputs(program),
         "outputs": _outputs(program, analysis, labels),
         "num_outputs": program.output_tree.num_leaves,
+        "notes": unused_inputs(program),
         "ops": dict(sorted(ops.items())),
         "num_prunable_filters": num_prunable,
         "num_frozen_filters": num_frozen,
@@ -73,6 +74,16 @@ def describe_inputs(program: Program) -> list[dict[str, Any]]:
     return [
         {"name": name, "shape": ["batch", *s.shape[1:]], "dtype": str(s.given_dtype)[6:]}
         for name, s in zip(program.input_names, program.inputs, strict=True)
+    ]
+
+
+def unused_inputs(program: Program) -> list[str]:
+    """Return a note for every input that nothing reads."""
+    nodes = [node for node in program.graph.nodes if node.op == "placeholder"]
+    return [
+        f"input {name!r} is not used: whatever is sent, the outputs are the same"
+        for name, node in zip(program.input_names, nodes, strict=True)
+        if not node.users
     ]
 
 

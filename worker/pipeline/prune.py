@@ -10,7 +10,7 @@ from worker.engine.surgery import Audit, audit, certify_retrained, compact
 from worker.pipeline.baselines import Baseline, train_baselines
 from worker.pipeline.choose import Choice, choose
 from worker.pipeline.dense_onnx import export_dense
-from worker.pipeline.describe import plan_summary
+from worker.pipeline.describe import plan_summary, unused_inputs
 from worker.pipeline.inputs import Inputs, open_inputs
 from worker.pipeline.package import export_and_package
 from worker.pipeline.report import Results
@@ -48,6 +48,8 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
     reporter.expect(request.config)
     reporter.begin(Stage.INTAKE)
     inputs = open_inputs(request, reporter)
+    for note in unused_inputs(inputs.program):
+        reporter.warn(note)
     if "onnx" in request.config.export.formats:
         export_dense(inputs)
     check_sanity(inputs)

@@ -1,9 +1,12 @@
 """Numbers on their way into the report."""
 
 import pytest
+import torch
+from torch import nn
 
 from worker.engine.errors import DataError, DivergenceError, EngineError
-from worker.pipeline.describe import finite
+from worker.engine.program.exported import export, from_exported
+from worker.pipeline.describe import finite, unused_inputs
 from worker.pipeline.failures import _CODES, to_failed
 
 
@@ -34,3 +37,16 @@ def test_running_out_of_memory_is_recognised() -> None:
     assert to_failed(torch_says, None).code == "out_of_memory"
     assert to_failed(MemoryError(), None).code == "out_of_memory"
     assert len(to_failed(DataError("x" * 9999), None).message) == 2000
+
+
+class IgnoresMask(nn.Module):
+    """Takes two inputs and reads one."""
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        return torch.relu(x)
+
+
+def test_an_input_that_nothing_reads_is_noted() -> None:
+    inputs = torch.zeros(2, 3), torch.zeros(2, 1)
+    [note] = unused_inputs(from_exported(export(IgnoresMask(), inputs)))
+    assert "'mask' is not used" in note

@@ -93,6 +93,7 @@ function prunable(found) {
       ["Layers that change width together", found.groups && count(found.groups.length)],
       ["Least MACs within reach", narrowest && `${compact(narrowest.macs)} (${percent(narrowest.macs / found.macs, 1)})`],
       ["Input", found.inputs?.map((input) => `${input.dtype} [${input.shape.join(", ")}]`).join("; ")],
+      ["Notes", found.notes?.join("; ") || undefined],
       ["Operators", found.ops && plural(Object.keys(found.ops).length, "kind")],
     ]),
   );
