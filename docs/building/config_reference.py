@@ -14,6 +14,7 @@ from app.contracts.spec import (
     AccuracySelection,
     BudgetSelection,
     CriterionSpec,
+    ExpectedSpec,
     ExportSpec,
     IterativeSchedule,
     LayerOverride,
@@ -21,6 +22,7 @@ from app.contracts.spec import (
     PreprocessSpec,
     PruneConfig,
     RatioSelection,
+    SanitySpec,
     SplitSpec,
     SteepnessSelection,
 )
@@ -40,6 +42,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("retrain.optimizer", OptimizerSpec),
     ("retrain.augment", AugmentSpec),
     ("split", SplitSpec),
+    ("expected", ExpectedSpec),
+    ("sanity", SanitySpec),
     ("export", ExportSpec),
     ("The whole config", PruneConfig),
 )
