@@ -100,7 +100,7 @@ def test_images_and_arrays_are_answered(folder: Path, job: str) -> None:
     assert answer["labels"][0]["label"] in run(folder, "infer", "latest", "image.png").stdout
     x = (images(3)[0][:, None] / 255).astype(np.float32)
     np.save(folder / "x.npy", x)
-    np.savez(folder / "x.npz", input=x)
+    np.savez(folder / "x.npz", x=x)
     outputs = np.array(as_json(folder, "infer", "net", "x.npy")["outputs"])
     run(folder, "infer", "net", "x.npy", "--out", "y.npy")
     run(folder, "infer", "net", "x.npz", "--out", "y.npz")
