@@ -36,7 +36,7 @@ serve: $(WORKER) ## Start the service on this machine, until Ctrl-C
 	$(BIN)/secateur serve
 
 demo: $(WORKER) ## Prune a real network through the real service and print the table
-	@$(BIN)/python -u -m examples.demo
+	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -u -m examples.demo
 
 check: install ## Format, lint, types, import rules, fast tests
 	$(BIN)/ruff format --check .

@@ -43,6 +43,8 @@ def demo_command(
     environment["PYTHONPATH"] = os.pathsep.join(
         filter(None, [str(home), environment.get("PYTHONPATH")])
     )
+    # Its speed is measured as jobs train (worker/fork_server/server.py).
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # -P: a folder `examples` of the user's own is not meant.
     command = [sys.executable, "-u", "-P", "-m", _MODULE, "--output", str(output)]
     os.execve(sys.executable, command, environment)  # noqa: S606  # signals reach it, not us
