@@ -133,6 +133,35 @@ class Finding(Answer):
     message: str
 
 
+class Candidate(Answer):
+    """One of the networks that the result was chosen from, on the validation samples."""
+
+    what: Literal["pruned", "recalibrated", "epoch"]
+    epoch: int | None
+    value: float | None
+    loss: float | None
+
+
+class Kept(Answer):
+    """Which network is the result, and why."""
+
+    what: Literal["pruned", "recalibrated", "epoch"]
+    epoch: int | None
+    metric: str | None
+    value: float | None
+    loss: float | None
+    reason: str
+    candidates: list[Candidate] = Field(default_factory=list)
+
+
+class Epochs(Answer):
+    """How many epochs were trained, and why so many."""
+
+    asked: int | Literal["auto"]
+    num: int
+    reason: str
+
+
 class Baseline(Answer):
     """A network that had the same budget, to compare with."""
 
@@ -164,6 +193,9 @@ class Summary(Answer):
     objective: str | None = None
     criterion: str | None = None
     learning_rate: float | None = None
+    epochs: Epochs | None = None
+    kept: Kept | None = None
+    findings: list[Finding] = Field(default_factory=list)
     recalibrated_metrics: list[Metrics] = Field(default_factory=list)
     equivalence: Equivalence
     onnx_max_absolute_error: float
