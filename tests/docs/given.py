@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from tests.fixtures.networks import SmallNet
-from tests.fixtures.service import Service, images, npz_bytes, trained_model_bytes
+from tests.fixtures.service import Service, images, npz_bytes, trained_model_bytes, trained_net
 from worker.engine.program.exported import export
 
 # Of the network of README.md: wide enough for its time to lie in its convolutions.
@@ -81,8 +81,8 @@ def _image_file(start: Start) -> None:
 
 def _live_model(start: Start) -> None:
     """A user's `model` (nn.Module) and an `example` batch of 2."""
-    torch.manual_seed(0)
-    start.names |= {"torch": torch, "model": SmallNet(_WIDTH), "example": torch.randn(2, 1, 8, 8)}
+    model = trained_net(_WIDTH)
+    start.names |= {"torch": torch, "model": model, "example": torch.randn(2, 1, 8, 8)}
 
 
 def _pruned(start: Start) -> None:

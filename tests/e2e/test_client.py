@@ -29,7 +29,14 @@ from secateur import (
 from secateur.torch import load_program, load_pruned, push_module
 from tests.fixtures.cutting_proxy import CuttingProxy, cutting_proxy
 from tests.fixtures.networks import SmallNet
-from tests.fixtures.service import Service, images, npz_bytes, serving, trained_model_bytes
+from tests.fixtures.service import (
+    Service,
+    images,
+    npz_bytes,
+    serving,
+    trained_model_bytes,
+    trained_net,
+)
 
 CONFIG = {
     "selection": {"mode": "budget", "macs": 0.5, "round_to": 4},
@@ -337,8 +344,7 @@ def test_a_service_that_is_away_is_said_to_be(service: Service) -> None:
 
 def test_a_live_module_goes_in_and_comes_back_pruned(run: Run, files: Path) -> None:
     async def scenario(client: AnyClient) -> None:
-        torch.manual_seed(0)
-        net = SmallNet(16).train()
+        net = trained_net().train()
         net.bn1.eval()
         modes = [layer.training for layer in net.modules()]
         model = await settled(push_module(client, net, torch.randn(1, 1, 8, 8)))

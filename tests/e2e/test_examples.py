@@ -98,7 +98,7 @@ def test_curl_goes_the_whole_path(service: Service, small_files: Path) -> None:
 def test_curl_shows_what_the_service_says(service: Service, small_files: Path) -> None:
     done = curl(small_files, service, CONFIG='{"selection": {"mode": "budgt"}}')
     assert done.returncode == 1
-    assert "'budgt' found using 'mode'" in done.stderr
+    assert "did you mean 'budget'?" in done.stderr
     done = curl(small_files, service, CONFIG='{"selection": {"mode": "budget", "macs": 0.0001}}')
     assert done.returncode == 1
     assert "plan_impossible" in done.stderr
