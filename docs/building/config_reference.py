@@ -10,11 +10,11 @@ from app.contracts.retrain_spec import (
     OptimizerSpec,
     RetrainSpec,
 )
+from app.contracts.sanity_spec import ExpectedSpec, SanitySpec
 from app.contracts.spec import (
     AccuracySelection,
     BudgetSelection,
     CriterionSpec,
-    ExpectedSpec,
     ExportSpec,
     IterativeSchedule,
     LayerOverride,
@@ -22,7 +22,6 @@ from app.contracts.spec import (
     PreprocessSpec,
     PruneConfig,
     RatioSelection,
-    SanitySpec,
     SplitSpec,
     SteepnessSelection,
 )
