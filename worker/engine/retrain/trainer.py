@@ -96,7 +96,7 @@ class Trainer:
 
     def program(self) -> Program:
         """Return the network as it is, in ordinary memory layout."""
-        return self.module.program().map_tensors(Tensor.contiguous)
+        return self.module.program().map_tensors(_in_ordinary_layout)
 
     def result(self) -> Program:
         """Return the network that training would return now: the average, where there is one."""
@@ -104,7 +104,7 @@ class Trainer:
             return self.program()
         # A copy: the average goes on changing.
         return self.program().with_tensors(
-            {name: tensor.clone().contiguous() for name, tensor in self._average.tensors.items()}
+            {name: _in_ordinary_layout(tensor) for name, tensor in self._average.tensors.items()}
         )
 
     def optimizer_tensors(self) -> dict[str, Tensor]:
@@ -180,6 +180,15 @@ def resolve_precision(options: RetrainOptions, program: Program) -> str:
         return "float32"
     is_on_cpu = all(tensor.device.type == "cpu" for tensor in program.tensors.values())
     return "bfloat16" if not is_on_cpu or _is_bfloat16_native() else "float32"
+
+
+def _in_ordinary_layout(tensor: Tensor) -> Tensor:
+    """Return a copy with the strides that a saved and loaded tensor has.
+
+    ``contiguous()`` leaves a channels_last kernel of one channel as it is, since both layouts hold
+    the same numbers in the same order; kernels are chosen by strides, and round differently.
+    """
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _lay_out(program: Program) -> ProgramModule:

@@ -58,6 +58,7 @@ def test_the_best_epoch_is_returned_also_after_a_stop(
     assert resumed.kept_epoch == whole.kept_epoch
     for name, tensor in whole.program.tensors.items():
         assert torch.equal(resumed.program.tensors[name], tensor), name
+        assert resumed.program.tensors[name].stride() == tensor.stride(), name
 
 
 def test_the_last_epoch_is_returned_where_none_can_be_measured() -> None:
