@@ -172,12 +172,12 @@ class _Reader:
         _, options = parse_options_header(self._disposition)
         if b"name" not in options:
             raise BadRequestError("a part of the form has no name")
-        name = _decoded(options[b"name"], "name")
+        name = _name(options[b"name"], "name")
         if name in self._fields or name in self._spools:
             raise InvalidInputError(f"the form has {name[:64]!r} twice")
         is_file = b"filename" in options and name not in self.limits.texts
         if is_file and name in self.limits.files:
-            filename = _decoded(options[b"filename"], "filename")
+            filename = _name(options[b"filename"], "filename")
             self._target = self._begin_file(name, filename)
         elif name in self.limits.texts or (name in self.limits.files and not is_file):
             self._target = self._begin_field(name)
@@ -215,6 +215,13 @@ class _Reader:
 
     def _end(self) -> None:
         self.has_ended = True
+
+
+def _name(data: bytes, what: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(f"the {what} of a part of the form is not UTF-8") from error
 
 
 def _decoded(data: bytes, what: str) -> str:

@@ -175,7 +175,7 @@ def paths_without_bytes(_marker: Path) -> bytes:
     return table(image=images)
 
 
-@refused("data_error", "needs one column 'image'")
+@refused("data_error", "two columns of one name")
 def two_columns_of_one_name(_marker: Path) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table([IMAGES, IMAGES], names=["image", "image"]), buffer)
