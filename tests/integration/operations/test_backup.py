@@ -69,7 +69,7 @@ def test_a_backup_of_sqlite_and_a_folder_is_a_service(
         with api.sessions.begin() as session:  # somebody writes meanwhile
             session.add(session.get_one(ArtifactRow, artifact))
             back_up(tmp_path / "data" / "secateur.db", restored / "secateur.db")
-        late = api.client.post("/v1/models", content=zip_bytes(b"late")).json()["id"]
+        late = api.client.post("/v1/models", content=zip_bytes() + b"late").json()["id"]
         # After the rows: every object that a saved row names was put before that row was committed.
         shutil.copytree(tmp_path / "data" / "objects", restored / "objects")
         key = api.key

@@ -16,8 +16,11 @@ TAKEN: dict[Use, set[str]] = {
     "dataset": {"npz", "zip", "tar", "parquet"},
 }
 
+# Bytes are no names: pytest-xdist compares what its processes collect.
+NAMES = [f"{number}-{name}" for number, (name, _) in enumerate(FILES)]
 
-@pytest.mark.parametrize(("name", "data"), FILES)
+
+@pytest.mark.parametrize(("name", "data"), FILES, ids=NAMES)
 def test_a_file_is_known_by_its_bytes(name: str, data: bytes) -> None:
     kind = kind_of(data, data)
     assert kind is not None
@@ -25,7 +28,7 @@ def test_a_file_is_known_by_its_bytes(name: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("use", ["model", "dataset"])
-@pytest.mark.parametrize(("name", "data"), FILES)
+@pytest.mark.parametrize(("name", "data"), FILES, ids=NAMES)
 def test_only_what_can_be_read_is_taken(name: str, data: bytes, use: Use) -> None:
     if name in TAKEN[use]:
         assert check(data, data, use).name == name
