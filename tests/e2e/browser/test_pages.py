@@ -125,6 +125,13 @@ def test_a_page_weighs_little(world: World, open_tab: OpenTab, name: str) -> Non
         assert 20_000 < sum(sizes) < _MOST_BYTES
 
 
+def test_data_sets_say_how_their_pixels_are_read(world: World, tab: Tab) -> None:
+    show(tab, world, "datasets")
+    text = tab.page.inner_text("main")
+    assert "Preprocessing: mean 0.286, std 0.353" in text
+    assert "Preprocessing: none given" in text
+
+
 def test_names_are_text_whatever_they_say(world: World, tab: Tab) -> None:
     for name in PAGES:
         show(tab, world, name)

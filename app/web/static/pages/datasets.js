@@ -94,8 +94,17 @@ function datasetTable(datasets) {
     datasets.map((dataset) => {
       const found = dataset.summary ?? {};
       return [
-        [dataset.name, h("span", { class: "sub" }, h("code", {}, dataset.id)), notesOf(dataset)],
-        [badge(dataset.status), dataset.error && h("span", { class: "sub" }, dataset.error.message)],
+        [
+          dataset.name,
+          h("span", { class: "sub" }, h("code", {}, dataset.id)),
+          h("span", { class: "sub" }, `Preprocessing: ${preprocessOf(dataset)}`),
+          notesOf(dataset),
+        ],
+        [
+          badge(dataset.status),
+          dataset.error && h("span", { class: "sub" }, dataset.error.message),
+          dataset.error?.hint && h("span", { class: "sub" }, dataset.error.hint),
+        ],
         count(found.num_samples),
         count(found.num_classes),
         found.sample_shape?.join(" × ") ?? "–",
@@ -112,6 +121,18 @@ function notes(dataset) {
     seen?.min !== undefined && h("p", {}, `The network sees values from ${decimal(seen.min)} to ${decimal(seen.max)}, mean ${decimal(seen.mean)}, std ${decimal(seen.std)}.`),
     dataset.warnings.length > 0 && h("ul", { class: "small" }, dataset.warnings.map((note) => h("li", {}, note))),
   ];
+}
+
+/** Return in a few words how pixels become what the network sees. */
+function preprocessOf({ preprocess }) {
+  const { preset = null, scale = null, mean = [0], std = [1] } = preprocess ?? {};
+  if (preset) {
+    return preset;
+  }
+  const isGiven = scale !== null || mean.some((value) => value !== 0) || std.some((value) => value !== 1);
+  const scaled = scale === null ? "" : `scale ${decimal(scale)}, `;
+  const list = (values) => values.map((value) => decimal(value)).join(", ");
+  return isGiven ? `${scaled}mean ${list(mean)}, std ${list(std)}` : "none given";
 }
 
 /** Return the notes of a data set of the list, folded up: they are true as long as it is there. */

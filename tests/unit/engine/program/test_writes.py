@@ -132,7 +132,9 @@ def test_what_is_written_is_read(function: Callable[[Tensor], Outputs]) -> None:
         found = ProgramModule(program).eval().run((x,))
         given = expected if isinstance(expected, tuple) else (expected,)
         for a, b in zip(given, found, strict=True):
-            torch.testing.assert_close(b, a, rtol=1e-6, atol=1e-6)
+            # Half precision is computed in float32, so it rounds less than the user's network.
+            most = 1e-3 if function is a_smaller_type else 1e-6
+            torch.testing.assert_close(b, a, rtol=most, atol=2 * most)
 
 
 class Counting(nn.Module):
