@@ -1,6 +1,7 @@
 """What the engine can prune, and how fast, beside Torch-Pruning: 50 % of every width, L1.
 
 Usage: pip install timm torch-pruning==1.6.1; python -m benchmarks.coverage [NAME …] [--output FILE]
+``--without-peer`` asks only what is pruned and proven: one run each, and no times to compare.
 One thread; for each network first ours, then the peer in a process of its own, each time the median
 of several runs. Graph export is counted on neither side. Writes JSON.
 """
@@ -31,6 +32,7 @@ from worker.engine.selection import Ratio, SelectionOptions, select
 from worker.engine.surgery import certify, compact, mask_program
 
 RUNS = 5
+NO_PEER = {"is_pruned": False, "error": "not asked"}
 PEER_TIMEOUT_SECONDS = 240
 LIMITS = SelectionOptions(Ratio(0.5), min_channels=1, round_to=1)
 
@@ -40,8 +42,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/coverage.json"))
+    parser.add_argument("--without-peer", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    num_runs = 1 if options.without_peer else RUNS
     warnings.simplefilter("ignore")
     rows = []
     for source, name in NETWORKS:
@@ -50,8 +54,8 @@ def main() -> None:
         row = {
             "source": source,
             "name": name,
-            **_try(source, name),
-            "peer": _peer(source, name),
+            **_try(source, name, num_runs),
+            "peer": NO_PEER if options.without_peer else _peer(source, name),
         }
         rows.append(row)
         print(json.dumps(row), flush=True)
@@ -60,14 +64,14 @@ def main() -> None:
     print(json.dumps(body["summary"], indent=1))
 
 
-def measure(source: str, name: str) -> dict[str, Any]:
+def measure(source: str, name: str, num_runs: int) -> dict[str, Any]:
     """Return what pruning one network gives."""
     size = image_size(source, name)
     started = time.perf_counter()
     program = from_exported(export(build(source, name), (torch.randn(2, 3, size, size),)))
     exported = time.perf_counter() - started
-    analysis, analysis_seconds = _median(lambda: analyse(program))
-    (plan, smaller), cut_seconds = _median(lambda: _prune(program, analyse(program)))
+    analysis, analysis_seconds = _median(lambda: analyse(program), num_runs)
+    (plan, smaller), cut_seconds = _median(lambda: _prune(program, analyse(program)), num_runs)
     cost = CostModel(program, analysis)
     keeps = plan.keeps()
     inexact = tuple(sorted({op for f in analysis.families for op in f.inexact_ops}))
@@ -101,19 +105,19 @@ def _prune(program: Program, analysis: Analysis) -> tuple[Plan, Program]:
     return plan, compact(program, analysis, plan)
 
 
-def _median(function: Callable[[], Any]) -> tuple[Any, float]:
+def _median(function: Callable[[], Any], num_runs: int) -> tuple[Any, float]:
     times = []
     result = None
-    for _ in range(RUNS):
+    for _ in range(num_runs):
         before = time.perf_counter()
         result = function()
         times.append(time.perf_counter() - before)
     return result, statistics.median(times)
 
 
-def _try(source: str, name: str) -> dict[str, Any]:
+def _try(source: str, name: str, num_runs: int) -> dict[str, Any]:
     try:
-        return measure(source, name)
+        return measure(source, name, num_runs)
     except EngineError as error:
         return {"is_pruned": False, "error": f"{type(error).__name__}: {error}"}
 
