@@ -28,7 +28,10 @@ class Session:
     def __init__(self, clock: Clock, seconds: Iterator[float]) -> None:
         self._clock, self._seconds = clock, seconds
 
-    def run(self, _outputs: None, _feed: dict[str, object]) -> None:
+    def feeds(self, _example: list[object]) -> dict[str, object]:
+        return {}
+
+    def run(self, _feeds: dict[str, object]) -> None:
         self._clock.now += next(self._seconds)
 
 
@@ -39,8 +42,7 @@ def timed(
     clock = Clock()
     sessions = [Session(clock, file) for file in files]
     monkeypatch.setattr(measure, "time", clock)
-    monkeypatch.setattr(measure, "_session", lambda path, *_: sessions[int(path.name)])
-    monkeypatch.setattr(measure, "_feed", lambda *_: {})
+    monkeypatch.setattr(measure, "OnnxSession", lambda path, *_: sessions[int(path.name)])
     paths = [Path(str(index)) for index in range(len(files))]
     return compare_latency(paths, (), (1,), seconds=seconds), clock.now
 
