@@ -495,7 +495,7 @@ def check_program(program: Program, read: Read, names: set[str], root: str) -> N
             given = next(inputs)
             assert node.op == "placeholder"
             assert given.shape == (None, *(size["as_int"] for size in meta["sizes"][1:]))
-            assert given.dtype == TORCH_TYPES[meta["dtype"]]
+            assert (given.own_dtype or given.dtype) == TORCH_TYPES[meta["dtype"]]
         else:
             name = spec["arg"]["name"]
             target = spec[f"{kind}_name"]
@@ -523,19 +523,25 @@ def check_tensor(tensor: Tensor, payload: Any, path: str, read: Read) -> None:
     meta = payload["tensor_meta"]
     shape = tuple(size["as_int"] for size in meta["sizes"])
     assert payload["use_pickle"] is False
-    assert tensor.dtype == TORCH_TYPES[meta["dtype"]]
+    own = TORCH_TYPES[meta["dtype"]]
+    assert tensor.dtype in ({own, torch.float32} if own.is_floating_point else {own})
     assert tuple(tensor.shape) == shape
     if tensor.numel() == 0:
         return
     index = np.full(shape, meta["storage_offset"]["as_int"])
     for axis, step in zip(np.indices(shape), meta["strides"], strict=True):
         index += axis * step["as_int"]
-    width, data = tensor.dtype.itemsize, read(path)
+    width, data = own.itemsize, read(path)
     stored = b"".join(data[i * width : (i + 1) * width] for i in index.flatten().tolist())
     if tensor.dtype == torch.bool:
         stored = bytes(map(bool, stored))
-    plain = torch.empty(shape, dtype=tensor.dtype).copy_(tensor)
-    assert plain.view(-1).view(torch.uint8).numpy().tobytes() == stored
+    found = torch.empty(shape, dtype=tensor.dtype).copy_(tensor)
+    given = torch.frombuffer(bytearray(stored), dtype=own).to(tensor.dtype)
+    assert to_bytes(found) == to_bytes(given)
+
+
+def to_bytes(tensor: Tensor) -> bytes:
+    return tensor.view(-1).view(torch.uint8).numpy().tobytes()
 
 
 def check_calls(calls: Any, nodes: Iterator[fx.Node], values: dict[str, fx.Node]) -> None:
