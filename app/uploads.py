@@ -23,19 +23,6 @@ from secateur.core.files import (
 )
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]{44}):")
-FILE_SUFFIXES = (
-    ".pt2",
-    ".pt",
-    ".pth",
-    ".onnx",
-    ".safetensors",
-    ".npz",
-    ".zip",
-    ".tar",
-    ".tgz",
-    ".gz",
-    ".parquet",
-)
 _TAIL_BYTES = 256 * 1024
 _WEIGHTS = "safetensors"
 _NEEDS_ARCHITECTURE = "a safetensors file needs 'architecture', such as torchvision/resnet18"

@@ -42,12 +42,12 @@ from app.quotas.places import FORM_PLACE, STREAM_PLACE
 from app.spool import Upload
 from app.text import without_mark
 from app.uploads import (
-    FILE_SUFFIXES,
     beginning_check,
     is_multipart,
     not_a_file,
     receive_files,
 )
+from secateur.core.file_kinds import FILE_SUFFIXES
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=RESPONSES)
 

@@ -60,6 +60,21 @@ class FileKind:
 _ZIP = r"PK\x03\x04"
 
 # The first that matches counts.
+# A text that ends in one of these is a file's path, not an id or a name.
+FILE_SUFFIXES = (
+    ".pt2",
+    ".pt",
+    ".pth",
+    ".onnx",
+    ".safetensors",
+    ".npz",
+    ".zip",
+    ".tar",
+    ".tgz",
+    ".gz",
+    ".parquet",
+)
+
 FILE_KINDS: tuple[FileKind, ...] = (
     FileKind(
         "pt2",

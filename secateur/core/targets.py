@@ -5,26 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from secateur.core.calls import Context
+from secateur.core.file_kinds import FILE_SUFFIXES
 from secateur.core.requests import ByteProgress
 from secateur.core.steps import Flow
 from secateur.core.uploads import dataset_query, push_dataset, push_model
 from secateur.errors import SecateurError
 from secateur.options import DataLike, ModelLike, Preprocess, Servable
 from secateur.types import Dataset, JobData, JobResult, Model
-
-_FILES = (
-    ".pt2",
-    ".pt",
-    ".pth",
-    ".onnx",
-    ".safetensors",
-    ".npz",
-    ".zip",
-    ".tar",
-    ".tgz",
-    ".gz",
-    ".parquet",
-)
 
 
 def job_body(
@@ -96,7 +83,9 @@ def _dataset_id(
 def _is_reference(given: str, prefix: str) -> bool:
     """Return whether this is an id or a name, and no file: a file is there, or named like one."""
     path = Path(given)
-    return given.startswith(prefix) or not (path.exists() or path.suffix in _FILES or "/" in given)
+    return given.startswith(prefix) or not (
+        path.exists() or path.suffix in FILE_SUFFIXES or "/" in given
+    )
 
 
 def _file(given: str | Path, prefix: str) -> Path:
