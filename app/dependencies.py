@@ -7,18 +7,18 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.types import Scope
 
-from app.contracts.database import Sessions
 from app.contracts.errors import UnauthenticatedError
 from app.contracts.settings import Settings
-from app.contracts.storage import ObjectStore
+from app.doorbell import JobQueue
 from app.jobs.lines import Lines
 from app.jobs.reader import JobReader
 from app.keys.cache import KeyCache
-from app.keys.open_door import refuse_strangers
+from app.keys.no_auth import refuse_strangers
 from app.keys.scopes import ADMIN
 from app.keys.service import DEFAULT_TENANT, Principal
-from app.queue import JobQueue
+from app.objects.storage import ObjectStore
 from app.quotas.service import Quotas
+from app.records.database import Sessions
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import structlog
 from fastapi import APIRouter
 from sqlalchemy import text
 
-from app.contracts.database import reading
 from app.contracts.errors import UnavailableError
 from app.dependencies import ContextDep
 from app.errors import RESPONSES
+from app.records.database import reading
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["health"], responses=RESPONSES)

@@ -13,9 +13,9 @@ from fastapi import Request
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.contracts.database import Sessions, current_time, reading
 from app.contracts.errors import InvalidInputError
-from app.contracts.tables import IdempotencyRow
+from app.records.database import Sessions, current_time, reading
+from app.records.tables import IdempotencyRow
 
 _KEY = re.compile(r"[!-~]{1,255}")
 

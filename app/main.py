@@ -8,18 +8,12 @@ from fastapi import Depends, FastAPI
 
 from app import health, schemas
 from app.artifacts.routes import router as artifacts
-from app.contracts.database import create_database, create_sessions
-from app.contracts.garbage import clean_uploads
-from app.contracts.object_lock import create_object_lock
-from app.contracts.repositories.line import Allowance
 from app.contracts.settings import Settings, load_settings
-from app.contracts.storage import open_store
-from app.contracts.telemetry import configure_logging
 from app.datasets.routes import router as datasets
 from app.dependencies import Context
+from app.doorbell import CeleryJobQueue, JobQueue
 from app.errors import Problem, install_error_handlers
 from app.http.middleware import Application
-from app.http.shedding import Shedding
 from app.inference.routes import documented as inference
 from app.inference.routes import hot_routes as inference_routes
 from app.inference.schemas import TensorsBody
@@ -31,26 +25,32 @@ from app.jobs.routes import router as jobs
 from app.jobs.schemas import JobCreate
 from app.keys.cache import KeyCache
 from app.keys.last_use import LastUse
-from app.keys.open_door import refuse_public_address
+from app.keys.no_auth import refuse_public_address
 from app.metrics.instruments import Metrics
 from app.metrics.jobs import JobsCollector
 from app.metrics.routes import router as metrics_router
 from app.models.routes import router as models
+from app.objects.garbage import clean_uploads
+from app.objects.lock import create_object_lock
+from app.objects.storage import open_store
+from app.open_inference.infer import documented, hot_routes
+from app.open_inference.repository import router as repository
+from app.open_inference.routes import router as protocol
+from app.open_inference.schemas import InferenceRequest
+from app.open_inference.statistics import Statistics
 from app.openapi import install_openapi
-from app.protocol.infer import documented, hot_routes
-from app.protocol.repository import router as repository
-from app.protocol.routes import router as protocol
-from app.protocol.schemas import InferenceRequest
-from app.protocol.statistics import Statistics
 from app.query import refuse_unknown_query
-from app.queue import CeleryJobQueue, JobQueue
 from app.queues.routes import router as queues
 from app.quotas.routes import router as quotas
 from app.quotas.service import Quotas
+from app.records.database import create_database, create_sessions
+from app.records.line import Allowance
 from app.registry.resolve import Registry
 from app.registry.routes import router as registry
+from app.server.shedding import Shedding
 from app.sweeps.routes import router as sweeps
 from app.sweeps.schemas import SweepCreate
+from app.telemetry.logs import configure_logging
 from app.web.routes import router as web
 
 _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → infer."

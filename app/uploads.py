@@ -115,7 +115,7 @@ async def _receive_body(
 
 
 def uploads_folder(scratch: Path) -> Path:
-    """Return where files lie while they arrive; `app.contracts.garbage` empties it."""
+    """Return where files lie while they arrive; `app.objects.garbage` empties it."""
     return scratch / "uploads"
 
 

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from benchmarks.machine import machine
 from benchmarks.networks import build
 from examples.resnet20 import ResNet20
-from worker.engine.graph import Analysis, analyse
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.module import ProgramModule
-from worker.engine.program.program import Program
-from worker.engine.retrain.objectives import cross_entropy
-from worker.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
-from worker.engine.saliency.loss import without_each_group
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.objectives.objectives import cross_entropy
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
+from secateur.engine.saliency.loss import without_each_group
 
 RUNS = 3
 # Name, how to build it, input shape, samples.

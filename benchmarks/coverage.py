@@ -21,15 +21,15 @@ import torch
 
 from benchmarks.machine import machine
 from benchmarks.networks import NETWORKS, build, image_size
-from worker.engine.errors import EngineError
-from worker.engine.graph import Analysis, analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.plan import Plan, make_plan
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.saliency import CRITERIA, SaliencyOptions
-from worker.engine.selection import Ratio, SelectionOptions, select
-from worker.engine.surgery import certify, compact, mask_program
+from secateur.engine.errors import EngineError
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.plan import Plan, make_plan
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import Ratio, SelectionOptions, select
+from secateur.engine.surgery import certify, compact, mask_program
 
 RUNS = 5
 NO_PEER = {"is_pruned": False, "error": "not asked"}

@@ -31,10 +31,10 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext
 
-from app.contracts.database import create_database, create_sessions
-from app.contracts.migrations import upgrade
 from app.contracts.settings import Settings
 from app.keys.service import create_key
+from app.records.database import create_database, create_sessions
+from app.records.migrations import upgrade
 from benchmarks.machine import machine
 from tests.fixtures.browser import DESKTOP, running_browser
 from tests.fixtures.shown import fill

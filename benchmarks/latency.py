@@ -22,16 +22,16 @@ from torch import nn
 from benchmarks.machine import machine
 from benchmarks.networks import build
 from examples.resnet20 import ResNet20
-from worker.engine.export.onnx import export_onnx
-from worker.engine.graph import analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.latency import LatencyModel, LayerTimer, fit_latency
-from worker.engine.measure import compare_latency
-from worker.engine.plan import make_plan
-from worker.engine.program.exported import export, from_exported
-from worker.engine.saliency import CRITERIA, SaliencyOptions
-from worker.engine.selection import Budget, Selection, SelectionOptions, select
-from worker.engine.surgery import compact
+from secateur.engine.export.onnx import export_onnx
+from secateur.engine.graph import analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.latency import LatencyModel, LayerTimer, fit_latency
+from secateur.engine.measure import compare_latency
+from secateur.engine.plan import make_plan
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import Budget, Selection, SelectionOptions, select
+from secateur.engine.surgery import compact
 
 RUNS = 3
 BATCH_SIZES = (1, 8)

@@ -31,15 +31,15 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from app.contracts.database import Sessions, create_database, create_sessions
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind
-from app.contracts.migrations import upgrade
-from app.contracts.repositories.jobs import NewJob, create_job
 from app.contracts.settings import Settings
 from app.contracts.spec import PruneConfig
-from app.contracts.tables import EventRow, JobRow
 from app.keys.service import create_key
+from app.records.database import Sessions, create_database, create_sessions
+from app.records.jobs import NewJob, create_job
+from app.records.migrations import upgrade
+from app.records.tables import EventRow, JobRow
 from benchmarks.machine import machine
 
 SIZES = (100, 10_000)

@@ -24,12 +24,12 @@ from benchmarks.machine import machine
 from examples.data import TEST, TRAIN, VALIDATION, Images, load_images
 from examples.resnet20 import ResNet20
 from examples.train_resnet20 import weights_path
-from worker.engine.graph import analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.plan import make_plan
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.retrain import (
+from secateur.engine.graph import analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.plan import make_plan
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import (
     AugmentOptions,
     ObjectiveOptions,
     RetrainOptions,
@@ -39,10 +39,10 @@ from worker.engine.retrain import (
     recalibrate,
     retrain,
 )
-from worker.engine.retrain.range_test import find_learning_rate
-from worker.engine.saliency import CRITERIA, SaliencyOptions
-from worker.engine.selection import Budget, SelectionOptions, select
-from worker.engine.surgery import compact
+from secateur.engine.retrain.range_test import find_learning_rate
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import Budget, SelectionOptions, select
+from secateur.engine.surgery import compact
 
 RESULTS = Path(__file__).parent / "results" / "quality.jsonl"
 EPOCHS = 3

@@ -25,10 +25,10 @@ from benchmarks.machine import machine
 from examples.data import TEST, TRAIN, VALIDATION, Images, load_images
 from examples.resnet20 import ResNet20
 from examples.train_resnet20 import weights_path
+from secateur.engine.program.exported import export
+from secateur.engine.sanity import share_interval
 from worker.cli.local import local_request
 from worker.cli.progress import ConsoleReporter
-from worker.engine.program.exported import export
-from worker.engine.sanity import share_interval
 from worker.pipeline.prune import prune
 
 RESULTS = Path(__file__).parent / "results" / "small_data.json"

@@ -25,11 +25,11 @@ from benchmarks.quality import dense_program
 from examples.data import TRAIN, Images, load_images
 from examples.resnet20 import ResNet20
 from examples.train_resnet20 import augment, weights_path
-from worker.engine.graph import analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.plan import Plan, make_plan
-from worker.engine.program.program import Program
-from worker.engine.retrain import (
+from secateur.engine.graph import analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.plan import Plan, make_plan
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import (
     AugmentOptions,
     Hooks,
     ObjectiveOptions,
@@ -38,9 +38,9 @@ from worker.engine.retrain import (
     TrainingData,
     retrain,
 )
-from worker.engine.saliency import CRITERIA, SaliencyOptions
-from worker.engine.selection import Budget, SelectionOptions, select
-from worker.engine.surgery import compact, keep_masks, mask_program
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import Budget, SelectionOptions, select
+from secateur.engine.surgery import compact, keep_masks, mask_program
 
 BATCH_SIZE = 128
 WARM_STEPS = 3

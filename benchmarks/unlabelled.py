@@ -31,9 +31,9 @@ from examples.pretrained import (
     load_efficientnet_lite0,
     load_mtcnn,
 )
+from secateur.engine.program.exported import export
 from worker.cli.local import local_request
 from worker.cli.progress import ConsoleReporter
-from worker.engine.program.exported import export
 from worker.pipeline.prune import prune
 
 RESULTS = Path(__file__).parent / "results" / "unlabelled.jsonl"

@@ -8,7 +8,7 @@ Intervals of its accuracies were computed later, from its own counts; its latenc
 from pathlib import Path
 
 from app.contracts.report import Report
-from worker.pipeline.page import render_page
+from worker.pipeline.report.page import render_page
 
 TARGET = Path(__file__).parent / "sample-report.html"
 SOURCE = TARGET.with_suffix(".json")

@@ -13,25 +13,25 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
-from app.contracts.database import Sessions, reading
 from app.contracts.errors import UnavailableError
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState, Stage
-from app.contracts.repositories import leases
-from app.contracts.repositories.leases import Claim
-from app.contracts.repositories.outcomes import Outcome, StoredFile
 from app.contracts.settings import Settings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
-from app.contracts.storage import ObjectStore
-from app.contracts.tables import DatasetRow, JobRow, ModelRow
+from app.objects.storage import ObjectStore
+from app.records import leases
+from app.records.database import Sessions, reading
+from app.records.leases import Claim
+from app.records.outcomes import Outcome, StoredFile
+from app.records.tables import DatasetRow, JobRow, ModelRow
 from worker.checkpoints import Checkpoints
 from worker.fork_server.client import ForkServer
 from worker.fork_server.limits import ProcessLimits
 from worker.lease import Lease
 from worker.memory_kills import count_memory_kills
+from worker.messages import Failed, JobRequest, Message, Saved, Succeeded
 from worker.orphans import note_processes
-from worker.patience import AWAY, patiently
-from worker.protocol import Failed, JobRequest, Message, Saved, Succeeded
 from worker.recorder import Recorder
+from worker.retry import AWAY, patiently
 from worker.supervisor import Ending, Finished, Limits, Listener, run_process
 
 log = structlog.get_logger(__name__)

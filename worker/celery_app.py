@@ -24,19 +24,19 @@ from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from app.contracts.database import create_database, create_sessions
 from app.contracts.installation import find_missing
-from app.contracts.object_lock import create_object_lock
-from app.contracts.repositories.workers import WorkerIdentity
 from app.contracts.settings import Settings, load_settings
-from app.contracts.storage import open_store
 from app.contracts.tasks import COLLECT, DELIVER, QUEUE_MAINTENANCE, QUEUES, REAP, RING, RUN_JOB
-from app.contracts.telemetry import configure_logging
+from app.objects.lock import create_object_lock
+from app.objects.storage import open_store
+from app.records.database import create_database, create_sessions
+from app.records.workers import WorkerIdentity
+from app.telemetry.logs import configure_logging
 from worker.fork_server.client import ForkServer
 from worker.garbage import GarbageTask
 from worker.health import beat
+from worker.heartbeat import Presence
 from worker.orphans import clean_orphans
-from worker.presence import Presence
 from worker.runner import Runner
 from worker.supervisor import PIPELINE
 from worker.tasks import register_tasks

@@ -15,9 +15,9 @@ from typing import Any
 import structlog
 
 from app.contracts.errors import UnavailableError
-from app.contracts.repositories.leases import Claim
-from app.contracts.storage import ObjectStore
-from worker.engine.whole_file import PARTIAL
+from app.objects.storage import ObjectStore
+from app.records.leases import Claim
+from secateur.engine.files.atomic_write import PARTIAL
 
 log = structlog.get_logger(__name__)
 

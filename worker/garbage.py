@@ -1,16 +1,16 @@
-"""The periodic collection of what nothing refers to (`app.contracts.garbage`)."""
+"""The periodic collection of what nothing refers to (`app.objects.garbage`)."""
 
 import time
 from dataclasses import asdict
 
 import structlog
 
-from app.contracts.database import Sessions
 from app.contracts.errors import UnavailableError
-from app.contracts.garbage import ObjectCollector, clean_jobs, clean_uploads
-from app.contracts.object_lock import ObjectLock
 from app.contracts.settings import Settings
-from app.contracts.storage import ObjectStore
+from app.objects.garbage import ObjectCollector, clean_jobs, clean_uploads
+from app.objects.lock import ObjectLock
+from app.objects.storage import ObjectStore
+from app.records.database import Sessions
 
 log = structlog.get_logger(__name__)
 

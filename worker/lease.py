@@ -7,9 +7,9 @@ from typing import Self
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.contracts.database import Sessions
-from app.contracts.repositories import leases
-from app.contracts.repositories.leases import Claim
+from app.records import leases
+from app.records.database import Sessions
+from app.records.leases import Claim
 
 log = structlog.get_logger(__name__)
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import structlog
 
-from app.contracts.database import Sessions
 from app.contracts.job import Stage
-from app.contracts.repositories import leases
-from app.contracts.repositories.events import PLAN
-from app.contracts.repositories.leases import Claim
-from app.contracts.tables import JobWarning
-from worker.patience import AWAY
-from worker.protocol import Message, Metric, Planned, Progress, Saved, StageStarted, Warned
+from app.records import leases
+from app.records.database import Sessions
+from app.records.events import PLAN
+from app.records.leases import Claim
+from app.records.tables import JobWarning
+from worker.messages import Message, Metric, Planned, Progress, Saved, StageStarted, Warned
+from worker.retry import AWAY
 
 log = structlog.get_logger(__name__)
 

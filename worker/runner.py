@@ -8,13 +8,13 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy import select
 
-from app.contracts.database import Sessions, reading
-from app.contracts.repositories import jobs, leases, workers
-from app.contracts.repositories.line import Allowance
 from app.contracts.settings import Settings
-from app.contracts.storage import ObjectStore
-from app.contracts.tables import JobRow
-from app.contracts.tracing import enter_trace
+from app.objects.storage import ObjectStore
+from app.records import jobs, leases, workers
+from app.records.database import Sessions, reading
+from app.records.line import Allowance
+from app.records.tables import JobRow
+from app.telemetry.tracing import enter_trace
 from worker.attempt import Attempt, Workshop
 from worker.fork_server.client import ForkServer
 from worker.lease import Lease

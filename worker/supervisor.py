@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
 from worker.fork_server.limits import ProcessLimits
-from worker.protocol import MESSAGES, Failed, JobRequest, Message, Succeeded
+from worker.messages import MESSAGES, Failed, JobRequest, Message, Succeeded
 
 log = structlog.get_logger(__name__)
 

@@ -20,11 +20,11 @@ from http import HTTPStatus
 
 import structlog
 
-from app.contracts.database import Sessions
-from app.contracts.repositories import webhooks
-from app.contracts.repositories.webhooks import Delivery
 from app.contracts.settings import WebhookSettings
 from app.contracts.webhook import key_of
+from app.records import webhooks
+from app.records.database import Sessions
+from app.records.webhooks import Delivery
 from worker.outbound import Outbound, OutboundError, RefusedAddressError, create_tls_context
 
 log = structlog.get_logger(__name__)

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.contracts.database import reading
 from app.contracts.errors import NotFoundError
-from app.contracts.tables import ArtifactRow
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import NOT_MODIFIED, RESPONSES
 from app.http.headers import attachment
 from app.jobs.schemas import Artifact, to_artifact
+from app.records.database import reading
+from app.records.tables import ArtifactRow
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], responses=RESPONSES)
 

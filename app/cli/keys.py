@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Column, Table
 from sqlalchemy.exc import DBAPIError
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time, reading
 from app.contracts.errors import ServiceError
 from app.contracts.settings import load_settings
-from app.contracts.tables import ApiKeyRow
 from app.keys import service
 from app.keys.scopes import SCOPES
+from app.records.database import Sessions, create_database, create_sessions, current_time, reading
+from app.records.tables import ApiKeyRow
 
 app = typer.Typer(
     help="Make, list, rotate and revoke API keys.", no_args_is_help=True, add_completion=False

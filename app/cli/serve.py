@@ -29,15 +29,15 @@ from app.cli.redis_server import (
     redis_argv,
 )
 from app.cli.worker_parts import Probe, how_to_install
-from app.contracts.database import create_database, create_sessions
 from app.contracts.errors import UnauthenticatedError
 from app.contracts.job import JobKind
-from app.contracts.migrations import upgrade
 from app.contracts.settings import CLIENT_NAMES, PREFIX, Settings
 from app.contracts.tasks import QUEUE_INTAKE, QUEUE_MAINTENANCE, queue_of
-from app.keys.open_door import is_loopback, refuse_public_address
+from app.keys.no_auth import is_loopback, refuse_public_address
 from app.keys.scopes import ADMIN
 from app.keys.service import DEFAULT_TENANT, authenticate, create_key
+from app.records.database import create_database, create_sessions
+from app.records.migrations import upgrade
 from secateur.core.connection import is_this_machine
 from secateur.local import KEY_FILE, URL_FILE
 

@@ -1,6 +1,6 @@
 """The part of the pruning config that says how to train; `spec` has the rest.
 
-No HTTP, no torch. ``worker.pipeline.options`` turns it into the engine's plain options.
+No HTTP, no torch. ``worker.pipeline.job.options`` turns it into the engine's plain options.
 """
 
 from typing import Annotated, Literal

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app.contracts.database import reading
 from app.datasets import service
 from app.datasets.schemas import Dataset, DatasetPatch, parse_preprocess, to_dataset
 from app.dependencies import ContextDep, PrincipalDep
@@ -14,6 +13,7 @@ from app.idempotency import idempotency_key
 from app.models.routes import UPLOAD_BODY, Filename, Name
 from app.paging import After, Limit, Order, Page
 from app.quotas.places import UPLOAD_PLACE
+from app.records.database import reading
 from app.uploads import receive_upload
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=RESPONSES)

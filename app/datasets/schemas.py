@@ -10,9 +10,9 @@ from app.contracts.complaints import complaints, refusal
 from app.contracts.errors import ErrorDetail, InvalidInputError
 from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, Preset
 from app.contracts.suggestions import suggestion
-from app.contracts.tables import DatasetRow
 from app.models.schemas import Metadata
 from app.paging import to_time
+from app.records.tables import DatasetRow
 from app.text import Line
 
 PRESETS: tuple[str, ...] = get_args(Preset)

@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.contracts.database import current_time
 from app.contracts.errors import InvalidInputError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind
-from app.contracts.repositories.jobs import NewJob, create_job
 from app.contracts.spec import PreprocessSpec
-from app.contracts.tables import DatasetRow, JobRow
 from app.datasets.schemas import DatasetPatch, to_dataset
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.service import refuse_while_used, store_within_quota
 from app.paging import fetch_page
+from app.records.database import current_time
+from app.records.jobs import NewJob, create_job
+from app.records.tables import DatasetRow, JobRow
 from app.spool import Upload
 from app.uploads import check_dataset
 

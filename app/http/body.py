@@ -12,7 +12,7 @@ from app.contracts.errors import TooLargeError
 from app.contracts.settings import HttpSettings, LimitSettings
 from app.http.depth import DepthMeter
 from app.http.errors import BusyError, JsonTooDeepError, TooSlowError
-from app.http.leaving import cycle_of
+from app.server.disconnect import cycle_of
 
 # Multipart boundaries and part headers on top of the file itself.
 _ENVELOPE_BYTES = 64 * 1024

@@ -16,7 +16,7 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from app.contracts.errors import OverloadedError
-from app.http.shedding import Shedding
+from app.server.shedding import Shedding
 
 _MOST_FOUND = 1000  # paths whose route is remembered
 

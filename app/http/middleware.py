@@ -16,8 +16,8 @@ from app.http.body import BodyMiddleware
 from app.http.gate import GateMiddleware
 from app.http.hot import HotMiddleware, HotRoute
 from app.http.request import RequestMiddleware
-from app.http.shedding import Shedding
 from app.metrics.instruments import Metrics
+from app.server.shedding import Shedding
 
 # A page elsewhere can give its own name to a loopback address. A key protects from what it then
 # asks for; without keys, its name must not be taken.

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from starlette.requests import ClientDisconnect
 
 from app.contracts.errors import DeadlineError, OverloadedError
-from app.http.leaving import HasLeft
 from app.inference.tensors import Arrays
+from app.server.disconnect import HasLeft
 
 Outputs = tuple[str, ...] | None
 # Starts a run of one batch, given the seconds that it will likely take (0: not known); the future

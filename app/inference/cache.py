@@ -14,10 +14,10 @@ from functools import partial
 
 from app.contracts.errors import UnavailableError
 from app.contracts.settings import InferenceSettings
-from app.contracts.storage import ObjectStore
 from app.inference.batcher import Batcher
 from app.inference.measure import measure_batch
 from app.inference.sessions import LoadedModel, open_session
+from app.objects.storage import ObjectStore
 
 MakeBatcher = Callable[[LoadedModel, int], Batcher]
 

@@ -19,7 +19,6 @@ from app.dependencies import Context, PrincipalDep, bearer_key, identify
 from app.errors import RESPONSES
 from app.http.body import read_body
 from app.http.hot import HotRoute
-from app.http.leaving import has_left
 from app.inference import npy
 from app.inference.answers import labels_answer, npy_answer, outputs_answer
 from app.inference.options import Options, parse_options
@@ -30,6 +29,7 @@ from app.inference.tensors import Arrays, invalid
 from app.keys.service import Principal
 from app.query import refuse_unknown
 from app.registry.resolve import Registry, split_reference
+from app.server.disconnect import has_left
 from app.uploads import is_multipart, not_a_file
 from secateur.core.files import HEAD_BYTES, is_image, kind_of
 

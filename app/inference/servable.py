@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from app.contracts.database import Sessions, reading
 from app.contracts.errors import ConflictError
 from app.contracts.spec import PreprocessSpec
-from app.contracts.tables import ModelRow
-from app.fresh import Fresh
 from app.models.service import find
+from app.records.database import Sessions, reading
+from app.records.tables import ModelRow
+from app.ttl_cache import Fresh
 
 # A ready model changes in nothing but its name; its deletion may take this long to be seen.
 _KNOWN_SECONDS = 5.0

@@ -10,11 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from app.contracts.database import Sessions
 from app.contracts.errors import InvalidInputError, UnavailableError
 from app.contracts.settings import Settings
-from app.contracts.storage import ObjectStore
-from app.http.leaving import HasLeft
 from app.inference.batcher import Batcher, BatchLimits, Outputs, Run, Slots
 from app.inference.cache import SessionCache
 from app.inference.compare import Comparison, compare
@@ -26,6 +23,9 @@ from app.inference.sessions import LoadedModel, run_batch
 from app.inference.shadow import Shadow
 from app.inference.tensors import Arrays, TensorSpec, as_type, parse_inputs
 from app.metrics.instruments import Metrics
+from app.objects.storage import ObjectStore
+from app.records.database import Sessions
+from app.server.disconnect import HasLeft
 
 __all__ = ["InferenceService", "Prediction", "Servable"]
 

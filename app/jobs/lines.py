@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from app.contracts.database import Sessions, reading
 from app.contracts.job import JobState
-from app.contracts.repositories.line import Allowance, Line, look_along
-from app.contracts.tables import JobRow
+from app.records.database import Sessions, reading
+from app.records.line import Allowance, Line, look_along
+from app.records.tables import JobRow
 
 _FRESH_SECONDS = 1.0
 _LEAST_SECONDS = 0.2

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from app.contracts.database import reading
 from app.contracts.errors import (
     ConflictError,
     ErrorDetail,
@@ -19,16 +18,17 @@ from app.contracts.errors import (
 )
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
 from app.contracts.report import Finding
-from app.contracts.repositories import jobs
-from app.contracts.repositories.jobs import NewJob
 from app.contracts.spec import AccuracySelection
-from app.contracts.tables import JobRow
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import RESPONSES
 from app.jobs import service
 from app.jobs.routes import parse_job
 from app.jobs.schemas import JobCreate
 from app.openapi import reference
+from app.records import jobs
+from app.records.database import reading
+from app.records.jobs import NewJob
+from app.records.tables import JobRow
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=RESPONSES)
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import select
 
-from app.contracts.database import Sessions, reading
-from app.contracts.tables import JobRow
+from app.records.database import Sessions, reading
+from app.records.tables import JobRow
 
 
 @dataclass

@@ -12,11 +12,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field, ValidationError
 
 from app.contracts.complaints import complaints, refusal
-from app.contracts.database import reading
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.job import JobState
 from app.contracts.spec import PruneConfig
-from app.contracts.tables import EventRow, JobRow
 from app.datasets.schemas import parse_preprocess
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import NOT_MODIFIED, RESPONSES
@@ -39,6 +37,8 @@ from app.keys.service import Principal
 from app.openapi import IDEMPOTENCY_KEY, reference
 from app.paging import After, Limit, Order, Page
 from app.quotas.places import FORM_PLACE, STREAM_PLACE
+from app.records.database import reading
+from app.records.tables import EventRow, JobRow
 from app.spool import Upload
 from app.text import without_mark
 from app.uploads import (

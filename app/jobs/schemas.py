@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.contracts.layers import LayerSummary, PlanSummary
 from app.contracts.report import Finding
 from app.contracts.spec import PruneConfig
-from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.contracts.webhook import WebhookSpec
 from app.jobs.lines import Standing
 from app.models.schemas import Metadata
 from app.paging import to_time
+from app.records.tables import ArtifactRow, EventRow, JobRow
 from app.text import Line
 
 

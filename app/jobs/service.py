@@ -1,4 +1,4 @@
-"""Jobs in the database. Moves go through `app.contracts.repositories`; queries name the tenant."""
+"""Jobs in the database. Moves go through `app.records`; queries name the tenant."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -8,14 +8,9 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.contracts.database import reading
 from app.contracts.errors import ConflictError, ErrorDetail, InvalidInputError, NotFoundError
 from app.contracts.job import JobKind, JobState
-from app.contracts.repositories import jobs
-from app.contracts.repositories.events import PLAN, find_newest, list_events
-from app.contracts.repositories.jobs import REJECTED, NewJob, SweepPlace
 from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, PruneConfig, part_that_needs_data
-from app.contracts.tables import ArtifactRow, EventRow, JobRow
 from app.datasets import service as datasets
 from app.datasets.schemas import lacks_preprocess
 from app.dependencies import Context
@@ -24,6 +19,11 @@ from app.jobs.lines import Standing
 from app.jobs.schemas import JobCreate, to_job
 from app.models import service as models
 from app.paging import fetch_page
+from app.records import jobs
+from app.records.database import reading
+from app.records.events import PLAN, find_newest, list_events
+from app.records.jobs import REJECTED, NewJob, SweepPlace
+from app.records.tables import ArtifactRow, EventRow, JobRow
 from app.spool import Upload
 from app.uploads import check_dataset, check_model
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from app.contracts.database import Sessions, current_time, reading
-from app.contracts.tables import ApiKeyRow
-from app.fresh import Fresh
 from app.keys.last_use import LastUse
 from app.keys.service import Principal, authenticate, is_live
+from app.records.database import Sessions, current_time, reading
+from app.records.tables import ApiKeyRow
+from app.ttl_cache import Fresh
 
 _FRESH_SECONDS = 1.0
 _MOST_KEYS = 1024

@@ -12,8 +12,8 @@ import structlog
 from sqlalchemy import or_, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.contracts.database import Sessions, database_now
-from app.contracts.tables import ApiKeyRow
+from app.records.database import Sessions, database_now
+from app.records.tables import ApiKeyRow
 
 log = structlog.get_logger(__name__)
 

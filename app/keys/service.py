@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.contracts.database import Sessions, current_time, reading
 from app.contracts.errors import (
     ConflictError,
     ForbiddenError,
@@ -22,8 +21,9 @@ from app.contracts.errors import (
     UnauthenticatedError,
 )
 from app.contracts.ids import new_id
-from app.contracts.tables import ApiKeyRow
 from app.keys.scopes import ADMIN, Scope, parse_scopes
+from app.records.database import Sessions, current_time, reading
+from app.records.tables import ApiKeyRow
 
 DEFAULT_TENANT = "default"
 _SECRET_BYTES = 32

@@ -12,9 +12,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.contracts.database import Sessions, current_time, reading
 from app.contracts.job import JobState
-from app.contracts.tables import JobRow
+from app.records.database import Sessions, current_time, reading
+from app.records.tables import JobRow
 
 log = structlog.get_logger(__name__)
 

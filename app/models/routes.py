@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from app.contracts.database import reading
 from app.contracts.errors import ConflictError
 from app.contracts.spec import ArchitectureSpec
 from app.dependencies import ContextDep, PrincipalDep
@@ -16,6 +15,7 @@ from app.models.schemas import Model, ModelPatch, to_model
 from app.openapi import CONTENT_DIGEST, IDEMPOTENCY_KEY
 from app.paging import After, Limit, Order, Page
 from app.quotas.places import UPLOAD_PLACE
+from app.records.database import reading
 from app.text import Line
 from app.uploads import receive_upload
 

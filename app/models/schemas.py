@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.contracts.tables import ModelRow
 from app.paging import to_time
+from app.records.tables import ModelRow
 from app.text import Line, Text
 
 Metadata = dict[

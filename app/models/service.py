@@ -6,18 +6,18 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.contracts.database import current_time, reading
 from app.contracts.errors import ConflictError, InvalidInputError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind, JobState
-from app.contracts.repositories.jobs import NewJob, create_job
-from app.contracts.repositories.names import next_version
 from app.contracts.spec import ArchitectureSpec
-from app.contracts.tables import JobRow, ModelRow
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.schemas import ModelPatch, to_model
 from app.paging import fetch_page
+from app.records.database import current_time, reading
+from app.records.jobs import NewJob, create_job
+from app.records.names import next_version
+from app.records.tables import JobRow, ModelRow
 from app.registry.resolve import split_reference
 from app.registry.service import refuse_while_aliased
 from app.spool import Upload

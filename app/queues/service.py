@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.contracts.database import reading
 from app.contracts.job import LEASED, JobKind, JobState
-from app.contracts.repositories.line import Line
-from app.contracts.repositories.workers import list_present
-from app.contracts.tables import JobRow, WorkerRow
 from app.contracts.tasks import QUEUE_CPU, QUEUE_GPU, QUEUE_INTAKE, queue_of
 from app.dependencies import Context
 from app.paging import to_time
 from app.queues.schemas import JobInLine, Queue, Worker
+from app.records.database import reading
+from app.records.line import Line
+from app.records.tables import JobRow, WorkerRow
+from app.records.workers import list_present
 
 _NAMES = (QUEUE_CPU, QUEUE_GPU, QUEUE_INTAKE)
 _MOST_JOBS = 100

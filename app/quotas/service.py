@@ -13,7 +13,6 @@ from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from app.contracts.database import Sessions, reading
 from app.contracts.errors import (
     ComputeQuotaError,
     RateLimitedError,
@@ -22,10 +21,11 @@ from app.contracts.errors import (
     TooManyStreamsError,
     TooManyUploadsError,
 )
-from app.contracts.repositories import usage
 from app.contracts.settings import QuotaSettings
 from app.quotas.rates import Rates
 from app.quotas.slots import Slots
+from app.records import usage
+from app.records.database import Sessions, reading
 
 _JOBS_RETRY_SECONDS = 30.0
 

@@ -15,10 +15,10 @@ from functools import partial
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.contracts.database import Sessions, reading
 from app.contracts.errors import NotFoundError
-from app.contracts.tables import AliasRow, ModelRow
-from app.fresh import Fresh
+from app.records.database import Sessions, reading
+from app.records.tables import AliasRow, ModelRow
+from app.ttl_cache import Fresh
 
 _FRESH_SECONDS = 1.0
 _ID = re.compile(r"mdl_[0-9A-Z]{26}")

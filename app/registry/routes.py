@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 
-from app.contracts.database import reading
-from app.contracts.tables import AliasRow
 from app.dependencies import ContextDep, PrincipalDep
 from app.errors import RESPONSES
+from app.records.database import reading
+from app.records.tables import AliasRow
 from app.registry import service
 from app.registry.schemas import Alias, AliasList, AliasName, AliasPut, Name, to_alias
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.contracts.tables import AliasRow
 from app.paging import to_time
+from app.records.tables import AliasRow
 from app.text import Line
 
 _MAX_TARGETS = 16

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.contracts.database import current_time
 from app.contracts.errors import ConflictError, NotFoundError
-from app.contracts.repositories.names import hold_name
-from app.contracts.tables import AliasRow, ModelRow
 from app.http.errors import PreconditionFailedError, PreconditionRequiredError
+from app.records.database import current_time
+from app.records.names import hold_name
+from app.records.tables import AliasRow, ModelRow
 from app.registry.schemas import AliasTarget
 
 _MAX_HISTORY = 20

@@ -9,13 +9,13 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 
 from app.contracts.complaints import complaints, refusal
-from app.contracts.database import reading
 from app.contracts.errors import ConflictError, InvalidInputError
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
 from app.openapi import IDEMPOTENCY_KEY, reference
 from app.paging import After, Limit, Order, Page
+from app.records.database import reading
 from app.sweeps import service
 from app.sweeps.picture import draw_pareto
 from app.sweeps.schemas import Sweep, SweepCreate, SweepDetail

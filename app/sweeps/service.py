@@ -10,19 +10,19 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.contracts.database import current_time, reading
 from app.contracts.errors import ConflictError, InvalidInputError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import JobState
-from app.contracts.repositories import jobs as job_rows
-from app.contracts.repositories.jobs import SweepPlace
-from app.contracts.sweep import Point, expand, refuse_duplicates
-from app.contracts.tables import JobRow, SweepTableRow
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once
 from app.jobs import service as jobs
 from app.jobs.schemas import JobCreate
 from app.paging import fetch_page, to_time
+from app.records import jobs as job_rows
+from app.records.database import current_time, reading
+from app.records.jobs import SweepPlace
+from app.records.tables import JobRow, SweepTableRow
+from app.sweeps.grid import Point, expand, refuse_duplicates
 from app.sweeps.schemas import Status, Sweep, SweepCreate
 
 Counts = Mapping[str, int]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.contracts.job import JobState
-from app.contracts.tables import JobRow
+from app.records.tables import JobRow
 from app.sweeps.pareto import pareto_front
 from app.sweeps.schemas import SweepRow
 

@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime as ort
 
 from examples.export_model import export_resnet20
-from worker.engine.export.onnx import export_onnx
-from worker.engine.program.reader import read_program
+from secateur.engine.export.onnx import export_onnx
+from secateur.engine.program.reader import read_program
 
 SHAPE = (1, 1, 28, 28)
 

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.ids import new_id
-from app.contracts.migrations import upgrade
 from app.contracts.settings import Settings
-from app.contracts.storage import open_store
-from app.contracts.tables import ModelRow
 from app.keys.service import create_key
+from app.objects.storage import open_store
+from app.records.database import Sessions, create_database, create_sessions, current_time
+from app.records.migrations import upgrade
+from app.records.tables import ModelRow
 
 
 def prepare(onnx: Path, folder: Path) -> tuple[str, str]:

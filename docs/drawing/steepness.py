@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from docs.drawing.canvas import Canvas
 from examples.resnet20 import ResNet20
 from examples.train_resnet20 import weights_path
-from worker.engine.graph import analyse
-from worker.engine.program.exported import export, from_exported
-from worker.engine.saliency import CRITERIA, SaliencyOptions
-from worker.engine.selection import cut
+from secateur.engine.graph import analyse
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import cut
 
 LAYER = "blocks.1.conv1.weight"
 _LEFT, _TOP, _SIZE = 64, 58, 300

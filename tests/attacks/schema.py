@@ -28,8 +28,8 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 
-from app.contracts.repositories import leases
-from app.contracts.repositories.outcomes import Outcome, StoredFile
+from app.records import leases
+from app.records.outcomes import Outcome, StoredFile
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
 
 # Waiting is not what is tested here.

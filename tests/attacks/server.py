@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 
-from app.contracts.database import create_database, create_sessions
-from app.contracts.migrations import upgrade
 from app.contracts.settings import Settings
 from app.keys.service import create_key
+from app.records.database import create_database, create_sessions
+from app.records.migrations import upgrade
 from tests.fixtures.services import running_redis
 
 START_SECONDS = 60

@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.contracts.database import (
+from app.contracts.errors import ConflictError, NotFoundError
+from app.contracts.ids import new_id
+from app.http.errors import PreconditionFailedError, PreconditionRequiredError
+from app.records.database import (
     Sessions,
     create_database,
     create_sessions,
     current_time,
     reading,
 )
-from app.contracts.errors import ConflictError, NotFoundError
-from app.contracts.ids import new_id
-from app.contracts.migrations import downgrade, upgrade
-from app.contracts.repositories.names import next_version
-from app.contracts.tables import ModelRow
-from app.http.errors import PreconditionFailedError, PreconditionRequiredError
+from app.records.migrations import downgrade, upgrade
+from app.records.names import next_version
+from app.records.tables import ModelRow
 from app.registry import service
 from app.registry.resolve import Registry
 from app.registry.schemas import AliasTarget

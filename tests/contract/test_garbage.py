@@ -11,19 +11,19 @@ from threading import Event, Thread
 import pytest
 from pydantic import SecretStr
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.errors import UnavailableError
-from app.contracts.garbage import Collected, ObjectCollector
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind, JobState
-from app.contracts.migrations import upgrade
-from app.contracts.object_lock import ObjectLock, create_object_lock
-from app.contracts.repositories import jobs
-from app.contracts.repositories.jobs import NewJob
-from app.contracts.repositories.objects import find_referenced
 from app.contracts.settings import StorageSettings
-from app.contracts.storage import ObjectStore, StoredObject, open_store
-from app.contracts.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
+from app.objects.garbage import Collected, ObjectCollector
+from app.objects.lock import ObjectLock, create_object_lock
+from app.objects.storage import ObjectStore, StoredObject, open_store
+from app.records import jobs
+from app.records.database import Sessions, create_database, create_sessions, current_time
+from app.records.jobs import NewJob
+from app.records.migrations import upgrade
+from app.records.references import find_referenced
+from app.records.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
 
 GRACE = 86_400.0
 YOUNG, MIDDLE, OLD = 0.0, 0.6 * GRACE, 1.1 * GRACE  # ages, relative to what a put does

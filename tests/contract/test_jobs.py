@@ -7,18 +7,18 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.errors import ConflictError
 from app.contracts.ids import new_id
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState, Stage
-from app.contracts.migrations import downgrade, upgrade
-from app.contracts.repositories import jobs, leases
-from app.contracts.repositories.events import list_events
-from app.contracts.repositories.jobs import NewJob
-from app.contracts.repositories.leases import Claim
-from app.contracts.repositories.line import look_along
-from app.contracts.repositories.outcomes import Outcome, StoredFile
-from app.contracts.tables import ArtifactRow, Base, DatasetRow, JobRow, ModelRow
+from app.records import jobs, leases
+from app.records.database import Sessions, create_database, create_sessions, current_time
+from app.records.events import list_events
+from app.records.jobs import NewJob
+from app.records.leases import Claim
+from app.records.line import look_along
+from app.records.migrations import downgrade, upgrade
+from app.records.outcomes import Outcome, StoredFile
+from app.records.tables import ArtifactRow, Base, DatasetRow, JobRow, ModelRow
 
 
 @pytest.fixture

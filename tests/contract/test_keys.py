@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.errors import (
     ConflictError,
     ForbiddenError,
@@ -13,8 +12,6 @@ from app.contracts.errors import (
     NotFoundError,
     UnauthenticatedError,
 )
-from app.contracts.migrations import upgrade
-from app.contracts.tables import ApiKeyRow
 from app.keys.cache import KeyCache
 from app.keys.last_use import LastUse
 from app.keys.service import (
@@ -25,6 +22,9 @@ from app.keys.service import (
     revoke_key,
     rotate_key,
 )
+from app.records.database import Sessions, create_database, create_sessions, current_time
+from app.records.migrations import upgrade
+from app.records.tables import ApiKeyRow
 
 
 @pytest.fixture

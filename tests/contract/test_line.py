@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.job import JobKind, JobState
-from app.contracts.migrations import upgrade
-from app.contracts.repositories import jobs, leases, workers
-from app.contracts.repositories.jobs import NewJob
-from app.contracts.repositories.line import Allowance, Line, look_along
-from app.contracts.repositories.workers import WorkerIdentity
 from app.contracts.spec import PruneConfig
-from app.contracts.tables import DatasetRow, JobRow, ModelRow
+from app.records import jobs, leases, workers
+from app.records.database import Sessions, create_database, create_sessions, current_time
+from app.records.jobs import NewJob
+from app.records.line import Allowance, Line, look_along
+from app.records.migrations import upgrade
+from app.records.tables import DatasetRow, JobRow, ModelRow
+from app.records.workers import WorkerIdentity
 from tests.contract.test_jobs import add_dataset, add_model
 
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.errors import ComputeQuotaError, StorageQuotaError, TooManyJobsError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind, JobState
-from app.contracts.migrations import upgrade
-from app.contracts.repositories import jobs, leases, usage
-from app.contracts.repositories.jobs import NewJob
-from app.contracts.repositories.line import Allowance
 from app.contracts.settings import QuotaSettings
-from app.contracts.tables import ArtifactRow, ComputeUseRow, DatasetRow, JobRow, ModelRow
 from app.quotas.service import Quotas
+from app.records import jobs, leases, usage
+from app.records.database import Sessions, create_database, create_sessions, current_time
+from app.records.jobs import NewJob
+from app.records.line import Allowance
+from app.records.migrations import upgrade
+from app.records.tables import ArtifactRow, ComputeUseRow, DatasetRow, JobRow, ModelRow
 
 NOTHING_LIMITED = Allowance(running_jobs=1000, compute_seconds=1e9)
 

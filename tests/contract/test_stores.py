@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from app.contracts.errors import UnavailableError
 from app.contracts.settings import StorageSettings
-from app.contracts.storage import ObjectStore, open_store
+from app.objects.storage import ObjectStore, open_store
 
 
 @pytest.fixture(params=["folder", "s3"])

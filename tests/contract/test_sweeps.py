@@ -10,23 +10,23 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
-from app.contracts.database import create_database, create_sessions, current_time
 from app.contracts.errors import InvalidInputError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind
-from app.contracts.migrations import upgrade
-from app.contracts.repositories import jobs, leases
-from app.contracts.repositories.jobs import NewJob
-from app.contracts.repositories.outcomes import Outcome
 from app.contracts.settings import Settings
-from app.contracts.storage import open_store
-from app.contracts.tables import EventRow, JobRow, ModelRow, SweepTableRow
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey
 from app.jobs.lines import Lines
 from app.jobs.reader import JobReader
 from app.keys.cache import KeyCache
+from app.objects.storage import open_store
 from app.quotas.service import Quotas
+from app.records import jobs, leases
+from app.records.database import create_database, create_sessions, current_time
+from app.records.jobs import NewJob
+from app.records.migrations import upgrade
+from app.records.outcomes import Outcome
+from app.records.tables import EventRow, JobRow, ModelRow, SweepTableRow
 from app.sweeps import service
 from app.sweeps.schemas import SweepCreate
 from tests.fixtures.api import RecordingQueue

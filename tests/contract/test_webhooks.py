@@ -7,15 +7,15 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.job import FailureCode, JobKind, JobState
-from app.contracts.migrations import upgrade
-from app.contracts.repositories import jobs, leases, webhooks
-from app.contracts.repositories.events import list_events
-from app.contracts.repositories.jobs import NewJob
-from app.contracts.repositories.webhooks import Delivery
-from app.contracts.tables import JobRow, WebhookRow
 from app.contracts.webhook import FINAL_EVENTS
+from app.records import jobs, leases, webhooks
+from app.records.database import Sessions, create_database, create_sessions, current_time
+from app.records.events import list_events
+from app.records.jobs import NewJob
+from app.records.migrations import upgrade
+from app.records.tables import JobRow, WebhookRow
+from app.records.webhooks import Delivery
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  # the published example
 

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from app.contracts.database import Sessions, create_database, create_sessions
-from app.contracts.migrations import upgrade
-from app.contracts.repositories import workers
-from app.contracts.repositories.workers import PRESENT_SECONDS, WorkerIdentity
-from app.contracts.tables import WorkerRow
-from worker.presence import Presence
+from app.records import workers
+from app.records.database import Sessions, create_database, create_sessions
+from app.records.migrations import upgrade
+from app.records.tables import WorkerRow
+from app.records.workers import PRESENT_SECONDS, WorkerIdentity
+from worker.heartbeat import Presence
 
 ONE = WorkerIdentity("host:1", ("cpu",), "cpu", 1)
 TWO = WorkerIdentity("host:2", ("intake", "maintenance"), "cpu", 3)

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.networks import NETWORKS, build, image_size
-from worker.engine.program.exported import export
+from secateur.engine.program.exported import export
 
 GRAPHS = Path(__file__).parent / "graphs"
 _GRAPH = "models/model.json"

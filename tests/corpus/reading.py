@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.graph import Analysis, analyse
-from worker.engine.program.archive import Archive
-from worker.engine.program.limits import ModelLimits
-from worker.engine.program.program import Program
-from worker.engine.program.reader import read_archive
-from worker.engine.program.stored import Layout
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.program.archive import Archive
+from secateur.engine.program.limits import ModelLimits
+from secateur.engine.program.program import Program
+from secateur.engine.program.reader import read_archive
+from secateur.engine.program.stored import Layout
 
 GRAPHS = Path(__file__).parent / "graphs"
 GOLDEN = Path(__file__).parent / "golden.json"

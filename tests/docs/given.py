@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from secateur.engine.program.exported import export
 from tests.fixtures.networks import SmallNet
 from tests.fixtures.service import Service, images, npz_bytes, trained_model_bytes, trained_net
-from worker.engine.program.exported import export
 
 # Of the network of README.md: wide enough for its time to lie in its convolutions.
 _WIDTH = 48

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 from sqlalchemy import Engine, text
 
-from app.contracts.database import create_database
-from app.contracts.migrations import upgrade
+from app.records.database import create_database
+from app.records.migrations import upgrade
 from tests.chaos.processes import kill_tree
 from tests.faults.parts import wait_for
 from tests.fixtures.api import zip_bytes

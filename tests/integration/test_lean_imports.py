@@ -22,17 +22,18 @@ import pytest
         ("secateur.torch", ["app", "worker", "fastapi", "sqlalchemy", "celery"]),
         (
             (
-                "app.contracts.repositories.leases, app.contracts.spec, app.contracts.storage, "
-                "app.contracts.tasks, app.contracts.report, app.contracts.migrations"
+                "app.records.leases, app.contracts.spec, app.objects.storage, "
+                "app.contracts.tasks, app.contracts.report, app.records.migrations"
             ),
             ["torch", "celery", "fastapi"],
         ),
         ("worker.runner", ["torch"]),
         (
             (
-                "worker.engine.graph, worker.engine.surgery, worker.engine.retrain, "
-                "worker.engine.selection, worker.engine.saliency, worker.engine.program.reader, "
-                "worker.engine.export.onnx, worker.engine.measure, worker.engine.curves"
+                "secateur.engine.graph, secateur.engine.surgery, secateur.engine.retrain, "
+                "secateur.engine.selection, secateur.engine.saliency, "
+                "secateur.engine.program.reader, "
+                "secateur.engine.export.onnx, secateur.engine.measure, secateur.engine.curves"
             ),
             ["fastapi", "sqlalchemy", "celery", "pydantic", "app"],
         ),

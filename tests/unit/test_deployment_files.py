@@ -176,7 +176,7 @@ def test_links_between_documents_lead_somewhere() -> None:
         for path in re.findall(
             r"`((?:docs|tests|examples|worker|app)/[\w./-]+\.\w+)`", page.read_text()
         ):
-            assert (ROOT / path).exists() or (ROOT / "worker/engine" / path).exists(), path
+            assert (ROOT / path).exists() or (ROOT / "secateur/engine" / path).exists(), path
 
 
 def test_images_install_what_is_pinned_by_hash_and_nothing_is_missing() -> None:

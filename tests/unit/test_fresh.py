@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.fresh import Fresh
+from app.ttl_cache import Fresh
 
 
 class Source:

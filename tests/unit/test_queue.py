@@ -1,6 +1,6 @@
 import pytest
 
-from app.queue import CeleryJobQueue
+from app.doorbell import CeleryJobQueue
 
 
 @pytest.mark.timeout(5)  # it waited 6 s for each ring

@@ -17,9 +17,9 @@ from app.contracts.spec import (
     part_that_needs_data,
 )
 from secateur.core.files import WrongFileError, check_path
-from worker.engine.program.program import Program
-from worker.pipeline.inputs import read_model
-from worker.protocol import JobRequest
+from secateur.engine.program.program import Program
+from worker.messages import JobRequest
+from worker.pipeline.job.inputs import read_model
 
 _CHUNK_BYTES = 2**20
 _WEIGHTS = ".safetensors"

@@ -12,15 +12,15 @@ from rich.console import Console
 
 from app.contracts.complaints import complaints
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
+from secateur.engine.errors import EngineError
+from secateur.engine.graph import analyse
+from secateur.engine.plan import Plan
 from worker.cli.local import LocalError, local_request, open_model
 from worker.cli.progress import ConsoleReporter
 from worker.cli.tables import print_applied, print_inspection, print_report
-from worker.engine.errors import EngineError
-from worker.engine.graph import analyse
-from worker.engine.plan import Plan
-from worker.pipeline.describe import verdict
 from worker.pipeline.prune import prune
 from worker.pipeline.replay import apply_plan
+from worker.pipeline.report.describe import verdict
 
 app = typer.Typer(
     help="Inspect and prune convolutional networks on this machine, without a server.",

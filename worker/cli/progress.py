@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from worker.pipeline.reporter import AnyMessage, Reporter
-from worker.protocol import Metric, StageStarted, Warned
-from worker.protocol import Progress as ProgressMessage
+from worker.messages import Metric, StageStarted, Warned
+from worker.messages import Progress as ProgressMessage
+from worker.pipeline.job.reporter import AnyMessage, Reporter
 
 
 class ConsoleReporter(Reporter):

@@ -2,15 +2,15 @@
 
 from app.contracts.job import Stage
 from app.contracts.spec import PreprocessSpec
-from worker.engine.export.onnx import compare_onnx, export_onnx
-from worker.engine.graph import analyse
-from worker.pipeline.checks import check_computes
+from secateur.engine.export.onnx import compare_onnx, export_onnx
+from secateur.engine.graph import analyse
+from worker.messages import JobRequest, OutputFile, Succeeded
 from worker.pipeline.data import open_dataset
 from worker.pipeline.data.preprocess import network_sees
-from worker.pipeline.describe import verdict
-from worker.pipeline.inputs import read_model
-from worker.pipeline.reporter import Reporter
-from worker.protocol import JobRequest, OutputFile, Succeeded
+from worker.pipeline.job.checks import check_computes
+from worker.pipeline.job.inputs import read_model
+from worker.pipeline.job.reporter import Reporter
+from worker.pipeline.report.describe import verdict
 
 ONNX = OutputFile(name="model.onnx", media_type="application/octet-stream")
 

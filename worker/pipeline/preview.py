@@ -3,15 +3,15 @@
 from typing import Any
 
 from app.contracts.job import Stage
-from worker.engine.graph.cost import CostModel
-from worker.pipeline.choose import choose
-from worker.pipeline.describe import group_reports, verdict
-from worker.pipeline.inputs import open_inputs
-from worker.pipeline.planning import Planner
-from worker.pipeline.reporter import Reporter
-from worker.pipeline.sanity import check_sanity
-from worker.pipeline.scoring import measure_saliency
-from worker.protocol import JobRequest, Succeeded
+from secateur.engine.graph.cost import CostModel
+from worker.messages import JobRequest, Succeeded
+from worker.pipeline.job.inputs import open_inputs
+from worker.pipeline.job.reporter import Reporter
+from worker.pipeline.report.describe import group_reports, verdict
+from worker.pipeline.stages.planning import Planner
+from worker.pipeline.stages.saliency import measure_saliency
+from worker.pipeline.stages.sanity import check_sanity
+from worker.pipeline.stages.select import choose
 
 
 def preview(request: JobRequest, reporter: Reporter) -> Succeeded:

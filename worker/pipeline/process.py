@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from app.contracts.job import JobKind
-from worker.engine.export.onnx import warm_up_exporter
-from worker.pipeline.failures import to_failed
+from secateur.engine.export.onnx import warm_up_exporter
+from worker.messages import JobRequest
 from worker.pipeline.intake import intake_dataset, intake_model
+from worker.pipeline.job.failures import to_failed
+from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
-from worker.pipeline.reporter import Reporter
-from worker.protocol import JobRequest
 
 _STAGES = {
     JobKind.PRUNE: prune,

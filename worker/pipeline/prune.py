@@ -4,21 +4,21 @@ from dataclasses import dataclass
 
 from app.contracts.job import Stage
 from app.contracts.report import MetricsReport
-from worker.engine.plan import Plan
-from worker.engine.program.program import Program
-from worker.engine.surgery import Audit, audit, certify_retrained, compact
-from worker.pipeline.baselines import Baseline, train_baselines
-from worker.pipeline.choose import Choice, choose
-from worker.pipeline.dense_onnx import export_dense
-from worker.pipeline.describe import plan_summary, unused_inputs
-from worker.pipeline.inputs import Inputs, open_inputs
-from worker.pipeline.package import export_and_package
-from worker.pipeline.report import Results
-from worker.pipeline.reporter import Reporter
-from worker.pipeline.sanity import check_sanity
-from worker.pipeline.scoring import measure_saliency
-from worker.pipeline.training import Trained, start_of, train
-from worker.protocol import JobRequest, Succeeded
+from secateur.engine.plan import Plan
+from secateur.engine.program.program import Program
+from secateur.engine.surgery import Audit, audit, certify_retrained, compact
+from worker.messages import JobRequest, Succeeded
+from worker.pipeline.job.inputs import Inputs, open_inputs
+from worker.pipeline.job.reporter import Reporter
+from worker.pipeline.report.describe import plan_summary, unused_inputs
+from worker.pipeline.report.report import Results
+from worker.pipeline.stages.baselines import Baseline, train_baselines
+from worker.pipeline.stages.dense_onnx import export_dense
+from worker.pipeline.stages.package import export_and_package
+from worker.pipeline.stages.retrain import Trained, start_of, train
+from worker.pipeline.stages.saliency import measure_saliency
+from worker.pipeline.stages.sanity import check_sanity
+from worker.pipeline.stages.select import Choice, choose
 
 
 @dataclass(frozen=True)

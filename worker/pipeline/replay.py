@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from worker.engine.export.onnx import compare_onnx, export_onnx
-from worker.engine.export.weights import write_weights
-from worker.engine.graph import analyse
-from worker.engine.measure import count_macs, count_parameters
-from worker.engine.plan import Plan, check_consistent
-from worker.engine.program.precision import as_stored
-from worker.engine.program.program import Program
-from worker.engine.program.writer import write_program
-from worker.engine.surgery import audit, compact
+from secateur.engine.export.onnx import compare_onnx, export_onnx
+from secateur.engine.export.weights import write_weights
+from secateur.engine.graph import analyse
+from secateur.engine.measure import count_macs, count_parameters
+from secateur.engine.plan import Plan, check_consistent
+from secateur.engine.program.precision import as_stored
+from secateur.engine.program.program import Program
+from secateur.engine.program.writer import write_program
+from secateur.engine.surgery import audit, compact
 
 _NUM_CHECKED = 8
 

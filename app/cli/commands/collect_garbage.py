@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from app.contracts.database import create_database, create_sessions
-from app.contracts.garbage import ObjectCollector
-from app.contracts.object_lock import create_object_lock
 from app.contracts.settings import load_settings
-from app.contracts.storage import open_store
+from app.objects.garbage import ObjectCollector
+from app.objects.lock import create_object_lock
+from app.objects.storage import open_store
+from app.records.database import create_database, create_sessions
 
 app = typer.Typer(add_completion=False)
 

@@ -2,9 +2,9 @@
 
 import typer
 
-from app.contracts.database import create_database
-from app.contracts.migrations import upgrade
 from app.contracts.settings import load_settings
+from app.records.database import create_database
+from app.records.migrations import upgrade
 
 app = typer.Typer(add_completion=False)
 

@@ -7,9 +7,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.doctor.finding import Finding, Status
-from app.contracts.database import create_database
-from app.contracts.migrations import current_revision, newest_revision
 from app.contracts.settings import Settings
+from app.records.database import create_database
+from app.records.migrations import current_revision, newest_revision
 
 _NAME = "database"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from app.cli.doctor.finding import Finding, Status
 from app.cli.redis_server import find_redis_server, is_answering
 from app.contracts.settings import Settings
-from app.queue import CeleryJobQueue
+from app.doorbell import CeleryJobQueue
 
 _NAME = "queue"
 _SECONDS = 10

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.cli.doctor.finding import Finding, Status
 from app.contracts.errors import UnavailableError
 from app.contracts.settings import Settings
-from app.contracts.storage import open_store
+from app.objects.storage import open_store
 
 _NAME = "store"
 _SKEW_SECONDS = 300.0

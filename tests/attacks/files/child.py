@@ -14,13 +14,13 @@ from typing import Any
 import torch
 
 from app.contracts.job import JobKind
+from secateur.engine.graph import analyse
 from tests.fixtures.jobs import Recorder
-from worker.engine.graph import analyse
-from worker.pipeline.checks import check_computes
-from worker.pipeline.failures import to_failed
-from worker.pipeline.inputs import read_model
+from worker.messages import JobRequest
 from worker.pipeline.intake import intake_dataset
-from worker.protocol import JobRequest
+from worker.pipeline.job.checks import check_computes
+from worker.pipeline.job.failures import to_failed
+from worker.pipeline.job.inputs import read_model
 
 ROOM_BYTES = 640 * 1024**2  # above what torch, Pillow and Arrow have when they are imported
 SECONDS = 60  # of one file, and then the process is ended

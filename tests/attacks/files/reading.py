@@ -13,7 +13,7 @@ from typing import Any
 
 from app.contracts.job import JobKind
 from app.contracts.settings import LimitSettings
-from worker.protocol import JobRequest
+from worker.messages import JobRequest
 
 ROOT = Path(__file__).parents[3]
 READ = "read"  # the code of a file that is accepted

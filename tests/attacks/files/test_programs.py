@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import torch
 
+from secateur.engine.program.exported import export
 from tests.attacks.files.payloads import expression, pickle
 from tests.attacks.files.reading import READ, Case, Cases, ReadingChild, check
 from tests.attacks.files.zips import Entry, deflated, written, zip64
 from tests.fixtures.networks import SmallNet
-from worker.engine.program.exported import export
 
 FORMAT = "pt2"
 GRAPH = "models/model.json"

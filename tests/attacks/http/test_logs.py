@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.contracts.redaction import redact, redact_fields
+from app.telemetry.redaction import redact, redact_fields
 from tests.attacks.server import running_server
 from tests.fixtures.api import zip_bytes
 

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from secateur.engine.program.exported import export
+from secateur.engine.program.vocabulary import find_operator
 from tests.attacks.files.payloads import pickle
 from tests.attacks.files.zips import Entry, written
 from tests.attacks.mutations.parts import NUMBERS, Mutate, damaged, edit_directory, edit_json
 from tests.fixtures.networks import SmallNet
-from worker.engine.program.exported import export
-from worker.engine.program.vocabulary import find_operator
 
 
 @functools.cache

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
-from app.contracts.tables import ApiKeyRow
 from app.keys.service import create_key
+from app.records.tables import ApiKeyRow
 from tests.e2e.browser.conftest import OpenTab
 from tests.fixtures.browser import Tab
 from tests.fixtures.serving import Serving, serving

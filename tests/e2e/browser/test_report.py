@@ -9,7 +9,7 @@ import pytest
 from app.contracts.report import Report
 from tests.fixtures.browser import PHONE, Tab
 from tests.fixtures.reports import full_report, group, layer, least_report
-from worker.pipeline.page import render_page
+from worker.pipeline.report.page import render_page
 
 OpenTab = Callable[..., Any]
 HOSTILE = "<script>window.hacked = true</script><img src=x onerror='window.hacked = true'>"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.contracts.database import current_time
 from app.contracts.errors import UnauthenticatedError
-from app.contracts.tables import ApiKeyRow, JobRow
 from app.jobs.reader import JobReader
 from app.keys.cache import KeyCache
+from app.records.database import current_time
+from app.records.tables import ApiKeyRow, JobRow
 from tests.fixtures.api import Api, running_api, zip_bytes
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from app.contracts.garbage import ObjectCollector
-from app.contracts.object_lock import create_object_lock
+from app.objects.garbage import ObjectCollector
+from app.objects.lock import create_object_lock
 from tests.fixtures.api import Api, running_api, zip_bytes
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.contracts.repositories import leases, workers
-from app.contracts.repositories.workers import PRESENT_SECONDS, WorkerIdentity
-from app.contracts.tables import WorkerRow
+from app.records import leases, workers
+from app.records.tables import WorkerRow
+from app.records.workers import PRESENT_SECONDS, WorkerIdentity
 from tests.fixtures.api import Api, running_api, zip_bytes
 
 OWNER = "a-host-that-is-nobodys-business:42"

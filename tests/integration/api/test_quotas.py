@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.contracts.database import current_time
-from app.contracts.repositories.usage import SECONDS_A_DAY
-from app.contracts.tables import ComputeUseRow
 from app.keys.service import list_keys, revoke_key
+from app.records.database import current_time
+from app.records.tables import ComputeUseRow
+from app.records.usage import SECONDS_A_DAY
 from tests.fixtures.api import Api, running_api, zip_bytes
 
 SIZE = len(zip_bytes())

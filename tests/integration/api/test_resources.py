@@ -12,10 +12,10 @@ from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from app.contracts.ids import new_id
-from app.contracts.repositories import jobs
 from app.contracts.spec import NO_PREPROCESS
-from app.contracts.tables import ArtifactRow, JobRow
 from app.contracts.tasks import QUEUE_CPU, QUEUE_INTAKE
+from app.records import jobs
+from app.records.tables import ArtifactRow, JobRow
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
 
 NPZ = zip_bytes(b"x.npy")

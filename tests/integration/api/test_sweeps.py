@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from app.contracts.job import FailureCode, Stage
-from app.contracts.repositories import leases
-from app.contracts.repositories.outcomes import Outcome, StoredFile
+from app.records import leases
+from app.records.outcomes import Outcome, StoredFile
 from tests.fixtures.api import Api, running_api, write_linear_onnx
 
 GRID = {"/selection/macs": [0.5, 0.25], "/criterion/kind": ["l1", "l2"]}

@@ -11,8 +11,8 @@ from typing import Any, get_args
 import pytest
 from sqlalchemy import select
 
-from app.contracts.tables import Base
 from app.keys.scopes import SCOPES, Scope
+from app.records.tables import Base
 from app.web.assets import load_assets
 from tests.fixtures.api import zip_bytes
 from tests.fixtures.tenants import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.contracts.tables import JobRow
+from app.records.tables import JobRow
 from tests.fixtures.api import Api, running_api, zip_bytes
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  # the published example

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.reader import read_program
 from secateur.torch import load_pruned
 from tests.fixtures.jobs import save_model
 from tests.fixtures.networks import SmallNet, randomise
-from worker.engine.program.module import ProgramModule
-from worker.engine.program.reader import read_program
 
 COMMAND = Path(sys.executable).parent / "secateur-engine"
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from secateur.engine.graph import analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.measure import count_macs, count_parameters
+from secateur.engine.plan import make_plan
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.surgery import certify, compact, deviation, expand_program, mask_program
 from tests.fixtures.networks import torchvision_program
-from worker.engine.graph import analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.measure import count_macs, count_parameters
-from worker.engine.plan import make_plan
-from worker.engine.program.module import ProgramModule
-from worker.engine.surgery import certify, compact, deviation, expand_program, mask_program
 
 FAMILIES = ["resnet18", "resnet50", "vgg11_bn", "mobilenet_v2", "densenet121"]
 # Grouped convolutions, channel shuffle, squeeze-and-excitation, concatenation.

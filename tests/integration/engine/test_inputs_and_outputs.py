@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.reader import read_program
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import randomise
-from worker.engine.program.module import ProgramModule
-from worker.engine.program.reader import read_program
 from worker.pipeline.prune import prune
 
 

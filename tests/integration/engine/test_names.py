@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from worker.engine.export.onnx import compare_onnx, export_onnx
-from worker.engine.program.exported import export
-from worker.engine.program.module import ProgramModule
-from worker.engine.program.reader import read_program
-from worker.engine.program.writer import write_program
+from secateur.engine.export.onnx import compare_onnx, export_onnx
+from secateur.engine.program.exported import export
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.reader import read_program
+from secateur.engine.program.writer import write_program
 
 # The last are names of `ProgramModule`'s own methods and attributes.
 NAMES = "a-b|a_b|größe|layer 1|a+b|a:b|日本|0|start|outputs|steps|run|program|tensor".split("|")

@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from secateur.engine.errors import EngineError, ModelRejectedError, UnsupportedOpError
+from secateur.engine.plan import fingerprint
+from secateur.engine.program.exported import export
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.reader import read_program
+from secateur.engine.program.writer import write_program
 from tests.fixtures.networks import SmallNet, randomise, torchvision_program
-from worker.engine.errors import EngineError, ModelRejectedError, UnsupportedOpError
-from worker.engine.plan import fingerprint
-from worker.engine.program.exported import export
-from worker.engine.program.module import ProgramModule
-from worker.engine.program.reader import read_program
-from worker.engine.program.writer import write_program
 
 GRAPH = "models/model.json"
 WEIGHTS = "data/weights/model_weights_config.json"

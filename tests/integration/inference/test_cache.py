@@ -10,10 +10,10 @@ import pytest
 
 from app.contracts.errors import UnavailableError
 from app.contracts.settings import InferenceSettings, StorageSettings
-from app.contracts.storage import ObjectStore, open_store
 from app.inference.batcher import Batcher, BatchLimits, Slots
 from app.inference.cache import SessionCache
 from app.inference.sessions import LoadedModel
+from app.objects.storage import ObjectStore, open_store
 from tests.fixtures.api import write_linear_onnx
 
 

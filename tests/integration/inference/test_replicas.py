@@ -14,13 +14,13 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from app.contracts.database import Sessions, create_database, create_sessions
-from app.contracts.migrations import upgrade
-from app.contracts.repositories import leases
 from app.contracts.settings import DatabaseSettings, Settings
-from app.contracts.storage import ObjectStore, open_store
-from app.contracts.tables import JobRow
 from app.keys.service import create_key, revoke_key
+from app.objects.storage import ObjectStore, open_store
+from app.records import leases
+from app.records.database import Sessions, create_database, create_sessions
+from app.records.migrations import upgrade
+from app.records.tables import JobRow
 from tests.fixtures.api import finish_intake, zip_bytes
 from tests.fixtures.services import fresh_postgresql_url
 from tests.fixtures.serving import scaled

@@ -12,9 +12,9 @@ import numpy as np
 import psycopg
 import pytest
 
-from app.contracts.database import current_time
 from app.contracts.ids import new_id
-from app.contracts.tables import ArtifactRow
+from app.records.database import current_time
+from app.records.tables import ArtifactRow
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
 from tests.fixtures.services import fresh_postgresql_url
 

@@ -8,12 +8,12 @@ import pytest
 
 from app.contracts.job import FailureCode, Stage
 from app.contracts.report import Report
+from secateur.engine.errors import DataError, DataMismatchError
 from tests.integration.pipeline.test_modes import job, samples, save_data
-from worker.engine.errors import DataError, DataMismatchError
-from worker.pipeline.failures import to_failed
+from worker.messages import StageStarted, Warned
+from worker.pipeline.job.failures import to_failed
 from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
-from worker.protocol import StageStarted, Warned
 
 STOP: dict[str, Any] = {"sanity": {"action": "stop"}, "retrain": {"epochs": 0}}
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from app.contracts.spec import PreprocessSpec
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.retrain import RetrainOptions, TrainingData, retrain
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import RetrainOptions, TrainingData, retrain
 from worker.fork_server.limits import ProcessLimits, apply_limits
 from worker.pipeline.data import Dataset, open_dataset
 

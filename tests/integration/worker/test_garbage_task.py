@@ -9,16 +9,16 @@ from typer.testing import CliRunner
 
 from app.cli.main import app as command_line
 from app.cli.serve import _listen
-from app.contracts.database import Sessions, create_database, create_sessions
-from app.contracts.garbage import clean_uploads
 from app.contracts.job import JobKind, JobState
-from app.contracts.migrations import upgrade
-from app.contracts.object_lock import create_object_lock
-from app.contracts.repositories import jobs
-from app.contracts.repositories.jobs import NewJob
 from app.contracts.settings import Settings
-from app.contracts.storage import ObjectStore, open_store
-from app.contracts.tables import JobRow
+from app.objects.garbage import clean_uploads
+from app.objects.lock import create_object_lock
+from app.objects.storage import ObjectStore, open_store
+from app.records import jobs
+from app.records.database import Sessions, create_database, create_sessions
+from app.records.jobs import NewJob
+from app.records.migrations import upgrade
+from app.records.tables import JobRow
 from worker.garbage import GarbageTask
 
 LONG_AGO = 1_000_000.0

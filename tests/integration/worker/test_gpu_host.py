@@ -18,7 +18,7 @@ from tests.fixtures.jobs import request_for, save_model
 from tests.fixtures.networks import SmallNet
 from worker.fork_server.client import ChildRequest, ForkServer
 from worker.fork_server.limits import ProcessLimits
-from worker.protocol import Succeeded
+from worker.messages import Succeeded
 from worker.supervisor import Limits, Listener, run_process
 
 DRIVER = r"""

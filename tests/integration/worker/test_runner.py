@@ -13,9 +13,9 @@ import pytest
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
-from app.contracts.repositories import jobs
-from app.contracts.tables import ArtifactRow, JobRow, ModelRow
-from app.contracts.tracing import enter_trace
+from app.records import jobs
+from app.records.tables import ArtifactRow, JobRow, ModelRow
+from app.telemetry.tracing import enter_trace
 from tests.integration.worker import scripted_child
 from tests.integration.worker.world import World, wait_for
 from worker.fork_server.client import ForkServer

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.contracts.database import Sessions, create_database, create_sessions
 from app.contracts.job import JobKind
-from app.contracts.migrations import upgrade
-from app.contracts.repositories import jobs, webhooks
-from app.contracts.repositories.events import list_events
-from app.contracts.repositories.jobs import NewJob
 from app.contracts.settings import WebhookSettings
-from app.contracts.tables import WebhookRow
+from app.records import jobs, webhooks
+from app.records.database import Sessions, create_database, create_sessions
+from app.records.events import list_events
+from app.records.jobs import NewJob
+from app.records.migrations import upgrade
+from app.records.tables import WebhookRow
 from tests.fixtures.receiver import Received, Receiver, running_receiver
 from worker.webhooks import Deliverer, create_deliverer
 

@@ -5,16 +5,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app.contracts.database import Sessions, create_database, create_sessions, current_time
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind
-from app.contracts.migrations import upgrade
-from app.contracts.repositories import jobs
-from app.contracts.repositories.events import list_events
-from app.contracts.repositories.jobs import NewJob
 from app.contracts.settings import Settings
-from app.contracts.storage import ObjectStore, open_store
-from app.contracts.tables import JobRow, ModelRow
+from app.objects.storage import ObjectStore, open_store
+from app.records import jobs
+from app.records.database import Sessions, create_database, create_sessions, current_time
+from app.records.events import list_events
+from app.records.jobs import NewJob
+from app.records.migrations import upgrade
+from app.records.tables import JobRow, ModelRow
 from worker.fork_server.client import ForkServer
 from worker.runner import Runner
 

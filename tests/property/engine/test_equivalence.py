@@ -5,12 +5,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from secateur.engine.graph import analyse
+from secateur.engine.plan import make_plan
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.surgery import certify, compact, mask_program
 from tests.fixtures.networks import randomise
-from worker.engine.graph import analyse
-from worker.engine.plan import make_plan
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.module import ProgramModule
-from worker.engine.surgery import certify, compact, mask_program
 
 KINDS = ("conv", "depthwise", "grouped", "residual", "cat", "split", "shuffle", "pool", "gate")
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.graph.atoms import MemberRole
+from secateur.engine.graph.groups import Family, Member
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
 from tests.fixtures.networks import randomise
-from worker.engine.graph import Analysis, analyse
-from worker.engine.graph.atoms import MemberRole
-from worker.engine.graph.groups import Family, Member
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.module import ProgramModule
-from worker.engine.program.program import Program
 
 # Only the flow of data ties these channels; the others also tie some to keep sizes divisible.
 FLOWING = (

@@ -22,11 +22,11 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from secateur.engine.errors import ModelRejectedError
+from secateur.engine.program.exported import export
+from secateur.engine.program.program import Program
+from secateur.engine.program.reader import read_program
 from tests.fixtures.networks import randomise
-from worker.engine.errors import ModelRejectedError
-from worker.engine.program.exported import export
-from worker.engine.program.program import Program
-from worker.engine.program.reader import read_program
 
 NUM_CHUNKS = 20
 PER_CHUNK = 500

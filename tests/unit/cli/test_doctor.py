@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 from app.cli.doctor import database, disk, run_checks, versions
 from app.cli.doctor.finding import Finding, Status
 from app.cli.main import app
-from app.contracts.database import create_database
-from app.contracts.migrations import upgrade
 from app.contracts.settings import Settings
+from app.records.database import create_database
+from app.records.migrations import upgrade
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli.main import app
-from app.contracts.database import create_database
-from app.contracts.migrations import upgrade
 from app.contracts.settings import Settings
+from app.records.database import create_database
+from app.records.migrations import upgrade
 
 
 @pytest.fixture(autouse=True)

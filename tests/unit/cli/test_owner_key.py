@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from app.cli.serve import _address_file, _prepare_database
-from app.contracts.database import create_database, create_sessions
 from app.contracts.settings import Settings
 from app.keys.service import authenticate, list_keys, revoke_key
+from app.records.database import create_database, create_sessions
 from secateur.local import find_local
 
 

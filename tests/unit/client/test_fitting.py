@@ -8,15 +8,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from secateur.engine.export.weights import write_weights
+from secateur.engine.graph import analyse
+from secateur.engine.plan import make_plan
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.surgery import compact
 from secateur.errors import SecateurError
 from secateur.torch import load_pruned
 from tests.fixtures.networks import randomise
-from worker.engine.export.weights import write_weights
-from worker.engine.graph import analyse
-from worker.engine.plan import make_plan
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.module import ProgramModule
-from worker.engine.surgery import compact
 
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -5,7 +5,7 @@ from math import comb
 
 import pytest
 
-from worker.engine.intervals import (
+from secateur.engine.intervals import (
     difference_interval,
     mean_interval,
     median_interval,

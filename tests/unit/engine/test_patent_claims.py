@@ -7,18 +7,18 @@ import torch
 from torch import Tensor
 
 from app.contracts.spec import PruneConfig
+from secateur.engine.export.onnx import export_onnx
+from secateur.engine.graph import Analysis, Family, MemberRole, analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.plan import Plan, make_plan
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import RetrainOptions, TensorSource, TrainingData, retrain
+from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
+from secateur.engine.selection import Ratio, SelectionOptions, Steepness, select
+from secateur.engine.selection.steepness import cut
+from secateur.engine.surgery import compact, keep_masks, mask_program
 from tests.fixtures.networks import small_program
-from worker.engine.export.onnx import export_onnx
-from worker.engine.graph import Analysis, Family, MemberRole, analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.plan import Plan, make_plan
-from worker.engine.program.module import ProgramModule
-from worker.engine.program.program import Program
-from worker.engine.retrain import RetrainOptions, TensorSource, TrainingData, retrain
-from worker.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
-from worker.engine.selection import Ratio, SelectionOptions, Steepness, select
-from worker.engine.selection.steepness import cut
-from worker.engine.surgery import compact, keep_masks, mask_program
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +188,8 @@ def test_claim_9_inference_runs_the_pruned_network(
 
 
 def test_claim_10_the_device_has_a_saliency_module_and_a_pruning_module() -> None:
-    import worker.engine.saliency  # noqa: PLC0415
-    import worker.engine.surgery  # noqa: PLC0415
+    import secateur.engine.saliency  # noqa: PLC0415
+    import secateur.engine.surgery  # noqa: PLC0415
 
-    assert {"l1", "l2", "loss"} <= set(worker.engine.saliency.CRITERIA)
-    assert callable(worker.engine.surgery.compact)
+    assert {"l1", "l2", "loss"} <= set(secateur.engine.saliency.CRITERIA)
+    assert callable(secateur.engine.surgery.compact)

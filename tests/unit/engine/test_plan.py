@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 
+from secateur.engine.errors import PlanError
+from secateur.engine.graph import analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.plan import Plan, check_consistent, make_plan
+from secateur.engine.program.program import Program
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import Ratio, SelectionOptions, select
+from secateur.engine.surgery import certify, compact, mask_program
 from tests.fixtures.networks import small_program
-from worker.engine.errors import PlanError
-from worker.engine.graph import analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.plan import Plan, check_consistent, make_plan
-from worker.engine.program.program import Program
-from worker.engine.saliency import CRITERIA, SaliencyOptions
-from worker.engine.selection import Ratio, SelectionOptions, select
-from worker.engine.surgery import certify, compact, mask_program
 
 LIMITS = SelectionOptions(Ratio(0.5), min_channels=1, round_to=1)
 

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fixtures.networks import small_program
-from worker.engine.errors import PlanError
-from worker.engine.graph import analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.plan import Plan, make_plan
-from worker.engine.program.program import Program
-from worker.engine.ramp import Ramp, RampedCuts
-from worker.engine.retrain import (
+from secateur.engine.errors import PlanError
+from secateur.engine.graph import analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.plan import Plan, make_plan
+from secateur.engine.program.program import Program
+from secateur.engine.ramp import Ramp, RampedCuts
+from secateur.engine.retrain import (
     Hooks,
     OptimizerOptions,
     RetrainOptions,
@@ -27,9 +26,10 @@ from worker.engine.retrain import (
     retrain,
     save_state,
 )
-from worker.engine.saliency import CRITERIA, SaliencyOptions
-from worker.engine.selection import Budget, Ratio, SelectionOptions, select
-from worker.engine.surgery import carry_over, compact, keep_masks, mask_program
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import Budget, Ratio, SelectionOptions, select
+from secateur.engine.surgery import carry_over, compact, keep_masks, mask_program
+from tests.fixtures.networks import small_program
 
 # In double precision, so that two ways to compute the same sum stay together over many steps.
 PROGRAM = small_program(width=16).map_tensors(lambda t: t.double() if t.is_floating_point() else t)

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 import uvloop
 
-import app.http.accepting
-from app.http.accepting import Acceptor
+import app.server.accepting
+from app.server.accepting import Acceptor
 
 NUMBER = 200
 BACKLOG = 512
@@ -121,7 +121,7 @@ class Full:
 def test_without_a_file_for_another_connection_it_rests_and_tries_again(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app.http.accepting, "_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(app.server.accepting, "_RETRY_SECONDS", 0.2)
 
     async def take() -> None:
         full = Full(listener)

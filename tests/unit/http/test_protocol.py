@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.contracts.settings import HttpSettings
-from app.http.leaving import cycle_of
-from app.http.protocol import limited_protocol
-from app.http.shedding import Shedding
 from app.metrics.instruments import Metrics
+from app.server.connection import limited_protocol
+from app.server.disconnect import cycle_of
+from app.server.shedding import Shedding
 
 KEEP_ALIVE_SECONDS = 1
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.http.turns import Turns
+from app.server.turns import Turns
 
 A_TURN = 32
 

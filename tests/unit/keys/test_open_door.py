@@ -7,7 +7,7 @@ import pytest
 from app.cli.serve import serve
 from app.contracts.errors import ForbiddenError
 from app.contracts.settings import ApiSettings, Settings
-from app.keys.open_door import refuse_public_address, refuse_strangers
+from app.keys.no_auth import refuse_public_address, refuse_strangers
 
 PUBLIC = [
     "0.0.0.0",  # noqa: S104  # what is refused

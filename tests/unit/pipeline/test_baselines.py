@@ -1,13 +1,13 @@
 import torch
 import torchvision
 
+from secateur.engine.graph import analyse
+from secateur.engine.plan import make_plan
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.module import ProgramModule
 from tests.fixtures.networks import randomise, small_program
-from worker.engine.graph import analyse
-from worker.engine.plan import make_plan
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.module import ProgramModule
-from worker.pipeline.baselines import at_random, reset_weights
-from worker.pipeline.inputs import Inputs
+from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.stages.baselines import at_random, reset_weights
 
 
 def test_new_weights_are_those_of_an_untrained_network() -> None:

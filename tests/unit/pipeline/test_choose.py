@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from app.contracts.job import Stage
+from secateur.engine.errors import DataError, NothingPrunableError, PlanError
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
-from worker.engine.errors import DataError, NothingPrunableError, PlanError
-from worker.pipeline.choose import Choice, choose
-from worker.pipeline.inputs import open_inputs
-from worker.pipeline.scoring import measure_saliency
+from worker.pipeline.job.inputs import open_inputs
+from worker.pipeline.stages.saliency import measure_saliency
+from worker.pipeline.stages.select import Choice, choose
 
 
 class Pinned(nn.Module):

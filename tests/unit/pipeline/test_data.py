@@ -12,7 +12,7 @@ from PIL import Image
 
 from app.contracts.settings import LimitSettings
 from app.contracts.spec import PreprocessSpec
-from worker.engine.errors import DataError
+from secateur.engine.errors import DataError
 from worker.pipeline.data import Dataset, Split, open_dataset
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from worker.engine.errors import DataError, DivergenceError, EngineError
-from worker.engine.program.exported import export, from_exported
-from worker.pipeline.describe import finite, unused_inputs
-from worker.pipeline.failures import _CODES, to_failed
+from secateur.engine.errors import DataError, DivergenceError, EngineError
+from secateur.engine.program.exported import export, from_exported
+from worker.pipeline.job.failures import _CODES, to_failed
+from worker.pipeline.report.describe import finite, unused_inputs
 
 
 @pytest.mark.parametrize(

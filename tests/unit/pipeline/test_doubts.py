@@ -13,7 +13,7 @@ from app.contracts.report import (
 )
 from app.contracts.spec import PruneConfig
 from tests.fixtures.reports import body, history, metrics, speedup
-from worker.pipeline.doubts import (
+from worker.pipeline.report.doubts import (
     Times,
     baseline_notes,
     latency_budget_notes,

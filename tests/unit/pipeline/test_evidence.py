@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.engine.retrain import Metrics
-from worker.engine.sanity import Look, NormShift
-from worker.pipeline import evidence
+from secateur.engine.retrain import Metrics
+from secateur.engine.sanity import Look, NormShift
+from worker.pipeline.stages import evidence
 
 
 def a_look(

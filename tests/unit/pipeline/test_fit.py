@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.errors import DataError
+from secateur.engine.objectives.outputs import activation
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import TensorSource, evaluate
+from secateur.engine.sanity import look
 from tests.unit.pipeline.data.files import npz, opened, png, zipped
-from worker.engine.errors import DataError
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.retrain import TensorSource, evaluate
-from worker.engine.retrain.outputs import activation
-from worker.engine.sanity import look
-from worker.pipeline.checks import check_fit
+from worker.pipeline.job.checks import check_fit
 
 X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 Y = np.arange(20) % 4

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.pipeline.failures import to_failed
+from worker.pipeline.job.failures import to_failed
 
 
 @pytest.mark.parametrize(

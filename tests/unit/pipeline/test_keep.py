@@ -8,10 +8,10 @@ from typing import Literal
 import pytest
 
 from app.contracts.spec import PruneConfig
+from secateur.engine.retrain import Metrics
 from tests.unit.engine.retrain.networks import small_program
-from worker.engine.retrain import Metrics
-from worker.pipeline.epochs import decide_epochs, epochs_by_data
-from worker.pipeline.keep import Candidate, keep_best
+from worker.pipeline.stages.epochs import decide_epochs, epochs_by_data
+from worker.pipeline.stages.keep import Candidate, keep_best
 
 PROGRAM = small_program()
 

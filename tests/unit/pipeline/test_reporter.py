@@ -7,8 +7,8 @@ import pytest
 
 from app.contracts.job import Stage
 from app.contracts.spec import PruneConfig
-from worker.pipeline.reporter import AnyMessage, Reporter
-from worker.protocol import Progress
+from worker.messages import Progress
+from worker.pipeline.job.reporter import AnyMessage, Reporter
 
 _TAIL_SECONDS = 15.0  # verify, export and package of the jobs below
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec
 from tests.fixtures.jobs import request_for
-from worker.pipeline.saliency_cache import recall_scores, remember_scores, saliency_key
-from worker.protocol import JobRequest
+from worker.messages import JobRequest
+from worker.pipeline.stages.saliency_cache import recall_scores, remember_scores, saliency_key
 
 CONFIG: dict[str, Any] = {"criterion": {"kind": "taylor"}, "seed": 3}
 

@@ -7,7 +7,7 @@ import pytest
 
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.http.errors import UnsupportedEncodingError
-from app.protocol.compression import choose_encoding, deflate, inflate
+from app.open_inference.compression import choose_encoding, deflate, inflate
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "GZIP", " identity", ""])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.contracts.errors import InvalidInputError
-from app.protocol.requests import InferRequest, decode_request
+from app.open_inference.requests import InferRequest, decode_request
 
 X = {"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [1, 2.5, -3, 4]}
 

@@ -2,7 +2,7 @@ import pytest
 
 from app.contracts.errors import InvalidInputError
 from app.contracts.spec import BudgetSelection
-from app.contracts.sweep import expand
+from app.sweeps.grid import expand
 
 BASE = {"selection": {"mode": "budget", "macs": 0.9}, "retrain": {"epochs": 1}}
 

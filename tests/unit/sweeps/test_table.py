@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.contracts.tables import JobRow
+from app.records.tables import JobRow
 from app.sweeps.picture import draw_pareto
 from app.sweeps.table import make_table
 

@@ -2,7 +2,7 @@
 
 import json
 
-from app.contracts.repositories.webhooks import Delivery
+from app.records.webhooks import Delivery
 from worker.webhooks import body_of, sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  # the published example

@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 from app.contracts.images import SUFFIXES
 from app.contracts.settings import LimitSettings
-from worker.engine.errors import DataError, DataTooLargeError
-from worker.engine.zips import find_overlap, open_zip_file
+from secateur.engine.errors import DataError, DataTooLargeError
+from secateur.engine.files.zips import find_overlap, open_zip_file
 
 _SMALL_BYTES = 1024
 _CHUNK_BYTES = 1024**2

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from worker.engine.errors import DataError
+from secateur.engine.errors import DataError
 from worker.pipeline.data.splits import SPLIT_WORDS, Split
 
 # In order of preference; `numpy.savez` calls arrays without names arr_0 and arr_1.

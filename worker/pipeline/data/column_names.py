@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from worker.engine.errors import DataError
+from secateur.engine.errors import DataError
 
 # In order of preference.
 _IMAGES = ("image", "img", "images", "picture", "photo", "jpg", "jpeg", "png", "pixels", "bytes")

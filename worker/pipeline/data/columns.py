@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from app.contracts.settings import LimitSettings
-from worker.engine.errors import DataError, DataTooLargeError
+from secateur.engine.errors import DataError, DataTooLargeError
 from worker.pipeline.data.labels import Labels, check_label_values, to_integers, to_labels
 from worker.pipeline.data.splits import Split, split_named
 

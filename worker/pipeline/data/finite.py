@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worker.engine.errors import DataError
+from secateur.engine.errors import DataError
 from worker.pipeline.data.rows import Rows
 
 _CHUNK_BYTES = 16 * 1024**2

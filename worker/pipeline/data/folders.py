@@ -13,7 +13,7 @@ import numpy as np
 
 from app.contracts.images import SUFFIXES
 from app.contracts.settings import LimitSettings
-from worker.engine.errors import DataError
+from secateur.engine.errors import DataError
 from worker.pipeline.data.archives import Archive, Member
 from worker.pipeline.data.images import ImageTarget, decode_images
 from worker.pipeline.data.labels import Labels, to_labels

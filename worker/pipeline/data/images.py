@@ -13,7 +13,7 @@ import numpy as np
 from app.contracts.images import ImageError, ImageTooLargeError, Picture, decode_image
 from app.contracts.settings import LimitSettings
 from app.contracts.spec import PreprocessSpec
-from worker.engine.errors import DataError, DataTooLargeError
+from secateur.engine.errors import DataError, DataTooLargeError
 from worker.pipeline.data.rows import RowFile, Rows
 
 _CHANNELS = frozenset({1, 3})

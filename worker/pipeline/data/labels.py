@@ -1,7 +1,7 @@
 """Labels: what an array of them is, told by its values where its type leaves it open.
 
-Where two readings are possible the likelier one is taken and said; `worker.pipeline.fit` takes the
-other one where the network asks for it.
+Where two readings are possible the likelier one is taken and said; `worker.pipeline.job.fit` takes
+the other one where the network asks for it.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.settings import LimitSettings
-from worker.engine.errors import DataError, DataTooLargeError
-from worker.engine.retrain.options import LabelKind
+from secateur.engine.errors import DataError, DataTooLargeError
+from secateur.engine.objectives.options import LabelKind
 from worker.pipeline.data.label_notes import (
     class_notes,
     negative_message,

@@ -10,7 +10,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from app.contracts.settings import LimitSettings
-from worker.engine.errors import DataError, DataTooLargeError
+from secateur.engine.errors import DataError, DataTooLargeError
 
 _MAX_RANK = 8
 _MAX_SIZE = 2**48

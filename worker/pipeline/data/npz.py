@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.settings import LimitSettings
-from worker.engine.errors import DataError, DataTooLargeError
-from worker.engine.zips import open_zip_file
+from secateur.engine.errors import DataError, DataTooLargeError
+from secateur.engine.files.zips import open_zip_file
 from worker.pipeline.data.archives import check_no_overlap, check_readable, reading
 from worker.pipeline.data.array_names import Part, find_parts
 from worker.pipeline.data.finite import check_finite

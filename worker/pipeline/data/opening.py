@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app.contracts.settings import LimitSettings
 from app.contracts.spec import PreprocessSpec, SplitSpec
-from worker.engine.errors import DataError
+from secateur.engine.errors import DataError
 from worker.pipeline.data.archives import open_tar, open_zip
 from worker.pipeline.data.dataset import Dataset
 from worker.pipeline.data.folders import read_folders

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.contracts.settings import LimitSettings
-from worker.engine.errors import DataError, DataTooLargeError
+from secateur.engine.errors import DataError, DataTooLargeError
 from worker.pipeline.data.column_names import Columns, find_columns
 from worker.pipeline.data.columns import LabelColumn, SplitColumn
 from worker.pipeline.data.images import ImageTarget, decode_images

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, SplitSpec
-from worker.engine.errors import DataError
+from secateur.engine.errors import DataError
 from worker.pipeline.data.dataset import Dataset
 from worker.pipeline.data.raw import RawData
 from worker.pipeline.data.splits import Split

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.engine.errors import DataError
+from secateur.engine.errors import DataError
 
 _REWRITE_BYTES = 64 * 1024**2
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from worker.engine.errors import DataError
+from secateur.engine.errors import DataError
 from worker.pipeline.data.left_out import shown
 from worker.pipeline.data.splits import Split, split_named, splits_named
 

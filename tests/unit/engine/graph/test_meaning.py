@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from worker.engine.graph import Analysis, analyse
-from worker.engine.graph.meaning import BINS, CONSTANTS, COUNTED, NO_WEIGHTS
-from worker.engine.program.exported import export, from_exported
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.graph.meaning import BINS, CONSTANTS, COUNTED, NO_WEIGHTS
+from secateur.engine.program.exported import export, from_exported
 
 WIDTH, SIZE = 6, 4
 POSITION = "is told apart by its position"

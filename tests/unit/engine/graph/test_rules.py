@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.graph.rules import RULES
+from secateur.engine.plan import make_plan
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.program.vocabulary import find_operator
+from secateur.engine.surgery import certify, compact, mask_program
 from tests.fixtures.networks import randomise
-from worker.engine.graph import Analysis, analyse
-from worker.engine.graph.rules import RULES
-from worker.engine.plan import make_plan
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.program.vocabulary import find_operator
-from worker.engine.surgery import certify, compact, mask_program
 
 WIDTH = 8
 

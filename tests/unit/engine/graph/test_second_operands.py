@@ -13,14 +13,14 @@ import torch
 from torch import fx
 from torch.utils import _pytree as pytree
 
-from worker.engine.errors import EquivalenceError
-from worker.engine.graph import analyse
-from worker.engine.graph.propagate import Output, Site
-from worker.engine.graph.rules import RULES
-from worker.engine.plan import make_plan
-from worker.engine.program.program import InputSpec, Program, Role
-from worker.engine.program.structure import CallSignature
-from worker.engine.surgery import certify, compact, mask_program
+from secateur.engine.errors import EquivalenceError
+from secateur.engine.graph import analyse
+from secateur.engine.graph.propagate import Output, Site
+from secateur.engine.graph.rules import RULES
+from secateur.engine.plan import make_plan
+from secateur.engine.program.program import InputSpec, Program, Role
+from secateur.engine.program.structure import CallSignature
+from secateur.engine.surgery import certify, compact, mask_program
 
 aten = torch.ops.aten
 WIDTH = SIZE = 8

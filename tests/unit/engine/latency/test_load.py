@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.engine.latency.load import Load, LoadMeter, Used, read_used_of_linux
+from secateur.engine.latency.load import Load, LoadMeter, Used, read_used_of_linux
 
 
 def read(

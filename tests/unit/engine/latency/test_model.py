@@ -5,14 +5,14 @@ import math
 import pytest
 import torch
 
+from secateur.engine.errors import PlanError
+from secateur.engine.graph import analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.latency import LatencyModel, LayerTimer, fit_latency
+from secateur.engine.latency.timer import LayerShape
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import Budget, Ratio, Selection, SelectionOptions, select
 from tests.fixtures.networks import small_program, torchvision_program
-from worker.engine.errors import PlanError
-from worker.engine.graph import analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.latency import LatencyModel, LayerTimer, fit_latency
-from worker.engine.latency.timer import LayerShape
-from worker.engine.saliency import CRITERIA, SaliencyOptions
-from worker.engine.selection import Budget, Ratio, Selection, SelectionOptions, select
 
 PROGRAM = small_program(width=64)
 ANALYSIS = analyse(PROGRAM)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from secateur.engine import measure
+from secateur.engine.export.onnx import export_onnx
+from secateur.engine.measure import Comparison, compare_latency
 from tests.fixtures.networks import small_program
-from worker.engine import measure
-from worker.engine.export.onnx import export_onnx
-from worker.engine.measure import Comparison, compare_latency
 
 
 class Clock:

@@ -10,10 +10,10 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+from secateur.engine.errors import ModelRejectedError
+from secateur.engine.program.architectures import Architecture, read_weights
+from secateur.engine.program.module import ProgramModule
 from tests.fixtures.networks import randomise
-from worker.engine.errors import ModelRejectedError
-from worker.engine.program.architectures import Architecture, read_weights
-from worker.engine.program.module import ProgramModule
 
 SIZE = 64
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from worker.engine.errors import ModelRejectedError
-from worker.engine.program.reader import read_program
+from secateur.engine.errors import ModelRejectedError
+from secateur.engine.program.reader import read_program
 
 
 class Net(nn.Module):

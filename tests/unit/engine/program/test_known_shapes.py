@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from secateur.engine.program import shapes
+from secateur.engine.program.known_shapes import known_shape
+from secateur.engine.program.program import Program
 from tests.fixtures.networks import small_program, torchvision_program
-from worker.engine.program import shapes
-from worker.engine.program.known_shapes import known_shape
-from worker.engine.program.program import Program
 
 NAMES = [
     "resnet18",

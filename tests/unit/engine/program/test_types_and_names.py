@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from secateur.engine.errors import ExportError, ModelRejectedError
+from secateur.engine.export.onnx import compare_onnx, export_onnx
+from secateur.engine.export.session import OnnxSession
+from secateur.engine.measure import compare_latency
+from secateur.engine.program.precision import as_stored
+from secateur.engine.program.program import Program
+from secateur.engine.program.reader import read_program
+from secateur.engine.program.structure import output_names, unique
+from secateur.engine.program.writer import write_program
 from tests.fixtures.networks import randomise
-from worker.engine.errors import ExportError, ModelRejectedError
-from worker.engine.export.onnx import compare_onnx, export_onnx
-from worker.engine.export.session import OnnxSession
-from worker.engine.measure import compare_latency
-from worker.engine.program.precision import as_stored
-from worker.engine.program.program import Program
-from worker.engine.program.reader import read_program
-from worker.engine.program.structure import output_names, unique
-from worker.engine.program.writer import write_program
 
 X = torch.randn(2, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 Answer = Callable[..., Any]

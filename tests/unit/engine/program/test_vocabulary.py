@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.errors import ModelTooLargeError, UnsupportedOpError
+from secateur.engine.graph import analyse
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.footprint import check_cost
+from secateur.engine.program.functional import op_name
+from secateur.engine.program.limits import ModelLimits
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import InputSpec, Program
+from secateur.engine.program.reader import read_program
+from secateur.engine.program.shapes import propagate
+from secateur.engine.program.vocabulary import find_operator, why_refused
 from tests.fixtures.networks import SmallNet, randomise
-from worker.engine.errors import ModelTooLargeError, UnsupportedOpError
-from worker.engine.graph import analyse
-from worker.engine.program.cost import check_cost
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.functional import op_name
-from worker.engine.program.limits import ModelLimits
-from worker.engine.program.module import ProgramModule
-from worker.engine.program.program import InputSpec, Program
-from worker.engine.program.reader import read_program
-from worker.engine.program.shapes import propagate
-from worker.engine.program.vocabulary import find_operator, why_refused
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worker.engine.errors import UnsupportedOpError
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.functional import is_in_place
-from worker.engine.program.module import ProgramModule
+from secateur.engine.errors import UnsupportedOpError
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.functional import is_in_place
+from secateur.engine.program.module import ProgramModule
 
 Outputs = Tensor | tuple[Tensor, ...]
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.retrain import TensorSource, TrainingData
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import TensorSource, TrainingData
 
 
 def small_program(*, dropout: float = 0.0, momentum: float | None = 0.1) -> Program:

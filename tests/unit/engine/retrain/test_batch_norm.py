@@ -3,9 +3,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.retrain import RetrainOptions, recalibrate, retrain
 from tests.unit.engine.retrain.networks import small_data, small_program
-from worker.engine.program.exported import export, from_exported
-from worker.engine.retrain import RetrainOptions, recalibrate, retrain
 
 
 def test_statistics_are_what_torch_estimates_cumulatively() -> None:

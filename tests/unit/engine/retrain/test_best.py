@@ -7,8 +7,7 @@ from types import MappingProxyType
 import pytest
 import torch
 
-from tests.unit.engine.retrain.networks import small_data, small_program
-from worker.engine.retrain import (
+from secateur.engine.retrain import (
     Hooks,
     Metrics,
     OptimizerOptions,
@@ -20,8 +19,9 @@ from worker.engine.retrain import (
     retrain,
     save_state,
 )
-from worker.engine.retrain.range_test import find_learning_rate
-from worker.engine.retrain.ranking import NO_RANK, rank
+from secateur.engine.retrain.range_test import find_learning_rate
+from secateur.engine.retrain.ranking import NO_RANK, rank
+from tests.unit.engine.retrain.networks import small_data, small_program
 
 # So high that epochs come out better and worse.
 WILD = RetrainOptions(

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.intervals import proportion_interval
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import Reference, TensorSource, evaluate
 from tests.unit.engine.retrain.networks import small_data, small_program
-from worker.engine.intervals import proportion_interval
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.retrain import Reference, TensorSource, evaluate
 
 
 def linear(num_outputs: int, seed: int = 0) -> Program:

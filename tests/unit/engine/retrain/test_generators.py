@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from worker.engine.retrain.generators import fork_generators
+from secateur.engine.retrain.generators import fork_generators
 
 
 def test_the_callers_generator_is_as_before_and_no_gpu_is_asked(

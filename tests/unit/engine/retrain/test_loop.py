@@ -5,10 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.unit.engine.retrain.networks import small_data, small_program
-from worker.engine.errors import DataError, DivergenceError, PlanError
-from worker.engine.program.module import ProgramModule
-from worker.engine.retrain import (
+from secateur.engine.errors import DataError, DivergenceError, PlanError
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.retrain import (
     AugmentOptions,
     Hooks,
     OptimizerOptions,
@@ -21,7 +20,8 @@ from worker.engine.retrain import (
     retrain,
     save_state,
 )
-from worker.engine.retrain.masks import Masks
+from secateur.engine.retrain.masks import Masks
+from tests.unit.engine.retrain.networks import small_data, small_program
 
 OPTIONS = RetrainOptions(epochs=3, batch_size=16, precision="float32", seed=7)
 
@@ -141,7 +141,7 @@ def test_masked_elements_are_exactly_zero_after_every_step(kind: str) -> None:
         observed.append({name: modules[0].tensor(name).detach().clone() for name in masks})
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("worker.engine.retrain.trainer.Masks", Watched)
+        patch.setattr("secateur.engine.retrain.trainer.Masks", Watched)
         options = RetrainOptions(
             epochs=2,
             batch_size=16,

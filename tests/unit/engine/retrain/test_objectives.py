@@ -5,15 +5,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own habit
 from torch import Tensor, nn
 
+from secateur.engine.errors import DataError
+from secateur.engine.objectives.objectives import Objective, bce, cross_entropy, soften
+from secateur.engine.objectives.outputs import Labels, activation, output_kinds, score_outputs
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import ObjectiveOptions, TensorSource
+from secateur.engine.retrain.features import attention_distance, find_taps
+from secateur.engine.retrain.teacher import Teacher
 from tests.unit.engine.retrain.networks import small_data, small_program
-from worker.engine.errors import DataError
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.retrain import ObjectiveOptions, TensorSource
-from worker.engine.retrain.features import attention_distance, find_taps
-from worker.engine.retrain.objectives import Objective, bce, cross_entropy, soften
-from worker.engine.retrain.outputs import Labels, activation, output_kinds, score_outputs
-from worker.engine.retrain.teacher import Teacher
 
 
 class Heads(nn.Module):

@@ -1,12 +1,12 @@
 import pytest
 import torch
 
+from secateur.engine.errors import DataError
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.retrain import AugmentOptions, evaluate
+from secateur.engine.retrain.augment import Augmentation
+from secateur.engine.retrain.schedule import one_cycle
 from tests.unit.engine.retrain.networks import small_data, small_program
-from worker.engine.errors import DataError
-from worker.engine.program.module import ProgramModule
-from worker.engine.retrain import AugmentOptions, evaluate
-from worker.engine.retrain.augment import Augmentation
-from worker.engine.retrain.schedule import one_cycle
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.unit.engine.retrain.networks import small_data, small_program
-from worker.engine.errors import DataError
-from worker.engine.retrain import (
+from secateur.engine.errors import DataError
+from secateur.engine.retrain import (
     AugmentOptions,
     EpochRecord,
     Hooks,
@@ -24,9 +23,10 @@ from worker.engine.retrain import (
     retrain,
     save_state,
 )
-from worker.engine.retrain.averaging import MovingAverage
-from worker.engine.retrain.range_test import find_learning_rate
-from worker.engine.retrain.schedule import learning_rate
+from secateur.engine.retrain.averaging import MovingAverage
+from secateur.engine.retrain.range_test import find_learning_rate
+from secateur.engine.retrain.schedule import learning_rate
+from tests.unit.engine.retrain.networks import small_data, small_program
 
 OPTIONS = RetrainOptions(epochs=3, batch_size=16, precision="float32", seed=7)
 EVERYTHING = replace(

@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.retrain import RetrainOptions, retrain
+from secateur.engine.retrain.safe_convolution import CONV2D, conv2d
 from tests.unit.engine.retrain.networks import small_data
-from worker.engine.program.exported import export, from_exported
-from worker.engine.retrain import RetrainOptions, retrain
-from worker.engine.retrain.safe_convolution import CONV2D, conv2d
 
 
 @pytest.mark.parametrize("stride", [[2, 2], [1, 3], [1, 1]])

@@ -4,9 +4,9 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from worker.engine.graph import Analysis, analyse
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
 
 
 class Branches(nn.Module):

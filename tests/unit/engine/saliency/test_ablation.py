@@ -1,8 +1,8 @@
 import torch
 
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.saliency.ablation import PartialRunner
 from tests.unit.engine.saliency.networks import branches
-from worker.engine.program.module import ProgramModule
-from worker.engine.saliency.ablation import PartialRunner
 
 
 def test_only_what_the_tensors_reach_runs_again() -> None:

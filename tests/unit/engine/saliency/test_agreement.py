@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from tests.fixtures.networks import small_program
-from worker.engine.graph import analyse
-from worker.engine.program.exported import export, from_exported
-from worker.engine.saliency import (
+from secateur.engine.graph import analyse
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.saliency import (
     CalibrationBatch,
     SaliencyOptions,
     agreement_with_loss,
     spearman,
 )
-from worker.engine.saliency.agreement import mean_spearman
+from secateur.engine.saliency.agreement import mean_spearman
+from tests.fixtures.networks import small_program
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from app.contracts.spec import NEED_DATA, CriterionSpec
+from secateur.engine.errors import DataError
+from secateur.engine.graph import MemberRole, analyse
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
 from tests.fixtures.networks import small_program
-from worker.engine.errors import DataError
-from worker.engine.graph import MemberRole, analyse
-from worker.engine.program.module import ProgramModule
-from worker.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
 
 PROGRAM = small_program()
 ANALYSIS = analyse(PROGRAM)

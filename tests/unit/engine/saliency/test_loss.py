@@ -2,14 +2,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.errors import DataError
+from secateur.engine.graph import Analysis
+from secateur.engine.plan import make_plan
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
+from secateur.engine.surgery.mask import mask_program
 from tests.unit.engine.saliency.networks import branches
-from worker.engine.errors import DataError
-from worker.engine.graph import Analysis
-from worker.engine.plan import make_plan
-from worker.engine.program.module import ProgramModule
-from worker.engine.program.program import Program
-from worker.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
-from worker.engine.surgery.mask import mask_program
 
 OPTIONS = SaliencyOptions()
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
 from tests.unit.engine.saliency.networks import branches
-from worker.engine.saliency import CRITERIA, SaliencyOptions
 
 RAW = SaliencyOptions(normalization="none")
 

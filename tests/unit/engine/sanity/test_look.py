@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import TensorSource, recalibrate, spread
+from secateur.engine.sanity import distance, find_order, look, share_interval, worst
+from secateur.engine.sanity.statistics import first_norms
 from tests.fixtures.networks import SmallNet
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.retrain import TensorSource, recalibrate, spread
-from worker.engine.sanity import distance, find_order, look, share_interval, worst
-from worker.engine.sanity.statistics import first_norms
 
 
 def program_of(model: nn.Module, *shape: int) -> Program:

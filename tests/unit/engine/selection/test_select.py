@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.fixtures.networks import small_program
-from worker.engine.errors import NothingPrunableError, PlanError
-from worker.engine.graph import Analysis, analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.selection import (
+from secateur.engine.errors import NothingPrunableError, PlanError
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.selection import (
     Budget,
     LayerOverride,
     Ratio,
@@ -17,7 +16,8 @@ from worker.engine.selection import (
     Steepness,
     select,
 )
-from worker.engine.selection.steepness import cut
+from secateur.engine.selection.steepness import cut
+from tests.fixtures.networks import small_program
 
 PROGRAM = small_program(width=16)
 ANALYSIS: Analysis = analyse(PROGRAM)

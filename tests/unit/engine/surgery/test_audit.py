@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import nn
 
+from secateur.engine.errors import EquivalenceError
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.plan import Plan, make_plan
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import Ratio, SelectionOptions, select
+from secateur.engine.surgery import audit
 from tests.fixtures.networks import randomise, small_program
-from worker.engine.errors import EquivalenceError
-from worker.engine.graph import Analysis, analyse
-from worker.engine.graph.cost import CostModel
-from worker.engine.plan import Plan, make_plan
-from worker.engine.program.exported import export, from_exported
-from worker.engine.program.program import Program
-from worker.engine.saliency import CRITERIA, SaliencyOptions
-from worker.engine.selection import Ratio, SelectionOptions, select
-from worker.engine.surgery import audit
 
 
 class Mixed(nn.Module):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from secateur.engine.errors import DataError
 from tests.unit.pipeline.data.files import opened, png, tarred, zipped
-from worker.engine.errors import DataError
 
 GOOD = {f"cat/{i}.png": png(i) for i in range(3)}
 

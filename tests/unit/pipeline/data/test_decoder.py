@@ -14,8 +14,8 @@ from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.spec import PreprocessSpec
 from app.inference.images import decode_images
 from app.inference.tensors import TensorSpec
+from secateur.engine.errors import DataError, DataTooLargeError
 from tests.unit.pipeline.data.files import opened, parquet, zipped
-from worker.engine.errors import DataError, DataTooLargeError
 
 RNG = np.random.default_rng(0)
 COLOUR = RNG.integers(0, 256, (12, 20, 3), np.uint8)

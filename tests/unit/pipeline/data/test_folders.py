@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from secateur.engine.errors import DataError
 from tests.unit.pipeline.data.files import opened, png, tarred, zipped
-from worker.engine.errors import DataError
 
 
 def pictures(*folders: str, count: int = 4) -> dict[str, bytes]:

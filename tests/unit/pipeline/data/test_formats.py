@@ -9,8 +9,8 @@ import torch
 from app.contracts.errors import UnsupportedMediaError
 from app.spool import Upload
 from app.uploads import check_dataset
+from secateur.engine.errors import DataError
 from tests.unit.pipeline.data.files import npz, opened, parquet, png_of, tarred, zipped
-from worker.engine.errors import DataError
 from worker.pipeline.data import Split
 
 RNG = np.random.default_rng(0)

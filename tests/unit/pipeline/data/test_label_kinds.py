@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from secateur.engine.errors import DataError
 from tests.unit.pipeline.data.files import npz, opened, parquet, png
-from worker.engine.errors import DataError
 from worker.pipeline.data import Split
 
 X = np.arange(80).reshape(20, 2, 2).astype(np.uint8)

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 import torch
 
+from secateur.engine.errors import DataError
 from tests.unit.pipeline.data.files import opened, parquet, png
-from worker.engine.errors import DataError
 
 IMAGES = [png(i) for i in range(10)]
 LABELS = list(range(10))

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from app.contracts.spec import NO_PREPROCESS, PreprocessSpec
+from secateur.engine.errors import DataError
 from tests.unit.pipeline.data.files import npz, opened, zipped
-from worker.engine.errors import DataError
 from worker.pipeline.data.preprocess import network_sees
 
 RNG = np.random.default_rng(0)

@@ -21,8 +21,8 @@ from tests.fixtures.reports import (
     resolved,
     speedup,
 )
-from worker.pipeline.page import render_page
-from worker.pipeline.page.tables import not_default
+from worker.pipeline.report.page import render_page
+from worker.pipeline.report.page.tables import not_default
 
 HOSTILE = (
     "\"'></style></script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}&amp;"

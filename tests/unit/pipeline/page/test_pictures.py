@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.contracts.report import GroupReport, Report
+from secateur.engine.selection.steepness import cut
 from tests.fixtures.reports import body, full_report, group, history, least_report
-from worker.engine.selection.steepness import cut
-from worker.pipeline.page import charts, curves, formats
-from worker.pipeline.page.pictures import search_chart, training_charts
-from worker.pipeline.page.scales import Scale, spanning
+from worker.pipeline.report.page import charts, curves, formats
+from worker.pipeline.report.page.pictures import search_chart, training_charts
+from worker.pipeline.report.page.scales import Scale, spanning
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False)
 

@@ -1,0 +1,49 @@
+"""A model as the protocol describes it."""
+
+from app.inference.sessions import LoadedModel
+from app.inference.tensors import TensorSpec
+from app.open_inference.datatypes import BYTES, datatype_of
+from app.open_inference.schemas import ConfigTensor, ModelConfig, ModelMetadata, TensorMetadata
+
+_PLATFORM, _BACKEND = "onnxruntime_onnx", "onnxruntime"
+_ANY_SIZE = -1
+
+
+def to_metadata(name: str, versions: list[str], model: LoadedModel) -> ModelMetadata:
+    """Return what a model takes and gives."""
+    return ModelMetadata(
+        name=name,
+        versions=versions,
+        platform=_PLATFORM,
+        inputs=[_metadata(spec) for spec in model.inputs],
+        outputs=[_metadata(spec) for spec in model.outputs],
+    )
+
+
+def to_config(name: str, model: LoadedModel) -> ModelConfig:
+    """Return a model's configuration.
+
+    ``max_batch_size`` is 0, so that the dimensions are those of the file, the batch among them.
+    """
+    return ModelConfig(
+        name=name,
+        platform=_PLATFORM,
+        backend=_BACKEND,
+        max_batch_size=0,
+        input=[_config(spec) for spec in model.inputs],
+        output=[_config(spec) for spec in model.outputs],
+    )
+
+
+def _metadata(spec: TensorSpec) -> TensorMetadata:
+    return TensorMetadata(name=spec.name, datatype=datatype_of(spec).name, shape=_dims(spec))
+
+
+def _config(spec: TensorSpec) -> ConfigTensor:
+    name = datatype_of(spec).name
+    data_type = "TYPE_STRING" if name == BYTES else f"TYPE_{name}"
+    return ConfigTensor(name=spec.name, data_type=data_type, dims=_dims(spec))
+
+
+def _dims(spec: TensorSpec) -> list[int]:
+    return [_ANY_SIZE if size is None else size for size in spec.shape]

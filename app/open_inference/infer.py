@@ -1,0 +1,196 @@
+"""``POST /v2/models/{model}[/versions/{version}]/infer``: every microsecond here is paid each time.
+
+Small bodies are read and written on the event loop, since a thread takes longer to wake up; larger
+and compressed ones on threads. Computing is never done here.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Header
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.dependencies import Context, PrincipalDep, bearer_key, identify
+from app.http.body import read_body
+from app.http.hot import HotRoute
+from app.inference.options import Options
+from app.inference.service import SMALL_BYTES, InferenceService, Prediction
+from app.inference.sessions import LoadedModel
+from app.open_inference.answers import encode_answer, wanted_outputs
+from app.open_inference.compression import choose_encoding, deflate, inflate
+from app.open_inference.requests import InferRequest, WantedOutput, decode_request
+from app.open_inference.schemas import RESPONSES, InferenceRequest, InferenceResponse
+from app.open_inference.statistics import Statistics, Timing
+from app.openapi import reference
+from app.registry.resolve import Choice, Registry
+from app.server.disconnect import has_left
+
+_LENGTH_HEADER = "Inference-Header-Content-Length"
+_LOWEST_PRIORITY = 2**63
+
+
+class _Answer(NamedTuple):
+    body: bytes
+    header_length: int | None
+    encoding: str | None
+
+
+async def infer(request: Request) -> Response:
+    """Answer an inference request."""
+    arrived = time.perf_counter()
+    state = request.app.state
+    context: Context = state.context
+    principal = await identify(context, request.scope, bearer_key(request.scope))
+    principal.require("infer")
+    asked = await _decode(state.inference, request, context.settings.limits.infer_bytes)
+    read = time.perf_counter()
+    registry: Registry = state.registry
+    name, segment = request.path_params["model"], request.path_params.get("version")
+    choice = await registry.resolve(principal.tenant, name, segment, asked.id)
+    statistics: Statistics = state.statistics
+    try:
+        prediction, computed_at, answer = await _run(
+            state.inference, principal.tenant, request, asked, choice
+        )
+    except BaseException:  # a client that hung up is counted too
+        statistics.fail(principal.tenant, choice, time.perf_counter() - arrived)
+        raise
+    now = time.perf_counter()
+    timing = Timing(
+        total=now - arrived,
+        queue=prediction.queue_seconds,
+        compute_input=read - arrived,
+        compute_infer=prediction.compute_seconds,
+        compute_output=now - computed_at,
+        num_items=asked.num_items,
+        batch_size=prediction.batch_size,
+    )
+    statistics.succeed(principal.tenant, choice, timing)
+    return _response(answer)
+
+
+async def _run(
+    service: InferenceService, tenant: str, request: Request, asked: InferRequest, choice: Choice
+) -> tuple[Prediction, float, _Answer]:
+    servable = await service.find(tenant, choice.model_id)
+    model = await service.describe(servable)
+    asked.check(model)
+    wanted = wanted_outputs(asked, model.outputs)
+    names = None if asked.outputs is None else [output.name for output in wanted]
+    parameters: dict[str, Any] = {}
+    timeout, clock = asked.timeout_seconds, asyncio.get_running_loop().time
+    options = Options(
+        asked.variant,
+        _LOWEST_PRIORITY - asked.priority if asked.priority else 0,
+        None if timeout is None else clock() + timeout,
+    )
+    answer = await service.answer(
+        tenant, servable, asked.arrays, options, names, has_left(request.scope)
+    )
+    prediction = answer.prediction
+    if answer.comparison is not None and answer.base is not None:
+        parameters = {
+            "agreement": answer.comparison.agreement,
+            "max_difference": answer.comparison.max_difference,
+            "base_seconds": answer.base.compute_seconds,
+            "pruned_seconds": prediction.compute_seconds,
+        }
+    computed_at = time.perf_counter()
+    head: dict[str, Any] = {} if asked.id is None else {"id": asked.id}
+    head |= {"model_name": request.path_params["model"], "model_version": choice.version}
+    if parameters:
+        head["parameters"] = parameters
+    arguments = (head, wanted, prediction, model, _header(request, b"accept-encoding"))
+    num_bytes = sum(values.nbytes for values in prediction.outputs.values())
+    if num_bytes <= SMALL_BYTES:
+        return prediction, computed_at, _encode(*arguments)
+    return prediction, computed_at, await service.in_thread(_encode, *arguments)
+
+
+def _header(request: Request, name: bytes) -> str | None:
+    """Return a header; a fifth of the time that Starlette's mapping takes."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+async def _decode(service: InferenceService, request: Request, limit: int) -> InferRequest:
+    body = await read_body(request.receive)
+    encoding = _header(request, b"content-encoding")
+    length = _header(request, _LENGTH_HEADER.lower().encode())
+    if encoding is None and len(body) <= SMALL_BYTES:
+        return decode_request(body, length)
+    return await service.in_thread(_inflate_and_decode, body, encoding or "", length, limit)
+
+
+def _inflate_and_decode(body: bytes, encoding: str, length: str | None, limit: int) -> InferRequest:
+    return decode_request(inflate(body, encoding, limit), length)
+
+
+def _encode(
+    head: dict[str, Any],
+    wanted: Sequence[WantedOutput],
+    prediction: Prediction,
+    model: LoadedModel,
+    accepted: str | None,
+) -> _Answer:
+    names = prediction.model.class_names
+    body, header_length = encode_answer(head, wanted, prediction.outputs, model.outputs, names)
+    encoding = choose_encoding(accepted, len(body))
+    return _Answer(body if encoding is None else deflate(body, encoding), header_length, encoding)
+
+
+def _response(answer: _Answer) -> Response:
+    headers = {"Vary": "Accept-Encoding"}
+    media_type = "application/json"
+    if answer.encoding is not None:
+        headers["Content-Encoding"] = answer.encoding
+    if answer.header_length is not None:
+        headers[_LENGTH_HEADER] = str(answer.header_length)
+        media_type = "application/octet-stream"
+    return Response(answer.body, 200, headers, media_type)
+
+
+_PATHS = ("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer")
+hot_routes = [HotRoute(path, infer, methods=["POST"]) for path in _PATHS]
+documented = APIRouter(tags=["open inference protocol"], responses=RESPONSES)
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_LENGTH_DESCRIPTION = "Bytes of the JSON; after it come those of the tensors."
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": reference(InferenceRequest)},
+            "application/octet-stream": _BINARY,
+        },
+    }
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": InferenceResponse,
+        "content": {"application/octet-stream": _BINARY},
+        "headers": {
+            _LENGTH_HEADER: {"schema": {"type": "integer"}, "description": _LENGTH_DESCRIPTION}
+        },
+    }
+}
+HeaderLength = Annotated[
+    int | None, Header(alias=_LENGTH_HEADER, ge=0, description=_LENGTH_DESCRIPTION)
+]
+
+
+@documented.post(_PATHS[0], openapi_extra=_BODY, responses=_ANSWERS)
+async def infer_latest(model: str, principal: PrincipalDep, length: HeaderLength = None) -> None:
+    """Run the latest version of a model, by name, or a model by id."""
+
+
+@documented.post(_PATHS[1], openapi_extra=_BODY, responses=_ANSWERS)
+async def infer_version(
+    model: str, version: str, principal: PrincipalDep, length: HeaderLength = None
+) -> None:
+    """Run a version of a model, or what an alias points at."""

@@ -1,0 +1,332 @@
+"""The queue side of a job: created, cancelled, released, rung.
+
+What a worker does under its lease is in `leases`. Each function is part of the caller's
+transaction; rows are locked (PostgreSQL) or the database is (SQLite) before they are judged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.contracts.errors import ConflictError, NotFoundError
+from app.contracts.ids import new_id
+from app.contracts.job import FAILURES, LEASED, MOVES, FailureCode, JobKind, JobState, Stage
+from app.contracts.tasks import queue_of
+from app.records.database import current_time
+from app.records.events import add_events
+from app.records.tables import DatasetRow, EventRow, JobRow, ModelRow
+from app.records.usage import add_compute
+from app.telemetry.tracing import current_trace_id
+
+READY, REJECTED = "ready", "rejected"
+
+
+@dataclass(frozen=True)
+class SweepPlace:
+    """Where a job stands in a sweep: its number in the grid, and the values there by pointer."""
+
+    sweep_id: str
+    index: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What a job row is made of.
+
+    Attributes:
+        tenant: Whose it is.
+        kind: What it asks for.
+        config: As the user sent it.
+        resolved: With every default filled in.
+        device: Where the service prunes; decides the queue.
+        max_attempts: How often it may be tried.
+        model_id: The model it is about.
+        dataset_id: The data set it is about.
+        metadata: The user's own.
+        warnings: What the user should know from the start.
+        place: In a sweep, if it is part of one.
+        start_within_seconds: A job that has not begun by then expires.
+        time_limit_seconds: Of running, over all attempts.
+        webhook: Who is told: ``url``, ``secret`` and ``events``.
+    """
+
+    tenant: str
+    kind: JobKind
+    config: dict[str, Any]
+    resolved: dict[str, Any]
+    device: str
+    max_attempts: int
+    model_id: str | None = None
+    dataset_id: str | None = None
+    metadata: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    place: SweepPlace | None = None
+    start_within_seconds: float | None = None
+    time_limit_seconds: float | None = None
+    webhook: dict[str, Any] | None = None
+
+
+def create_job(session: Session, new: NewJob) -> JobRow:
+    """Insert a job: ``queued``, or ``validating`` while its model or data set is."""
+    now = current_time(session)
+    # Locked: an intake that ended between this look and our commit would not release the job.
+    is_waiting = new.kind in {JobKind.PRUNE, JobKind.PLAN} and not _are_inputs_ready(
+        session, new.model_id, new.dataset_id, is_locking=True
+    )
+    state = JobState.VALIDATING if is_waiting else JobState.QUEUED
+    job = JobRow(
+        id=new_id("job"),
+        tenant=new.tenant,
+        kind=new.kind,
+        queue=queue_of(new.kind, new.device),
+        state=state,
+        stage=None,
+        progress=None,
+        model_id=new.model_id,
+        dataset_id=new.dataset_id,
+        sweep_id=new.place.sweep_id if new.place is not None else None,
+        sweep_index=new.place.index if new.place is not None else None,
+        sweep_point=new.place.values if new.place is not None else None,
+        config=new.config,
+        resolved=new.resolved,
+        result=None,
+        error=None,
+        warnings=list(new.warnings),
+        meta=new.metadata or {},
+        attempt=0,
+        max_attempts=new.max_attempts,
+        lease_owner=None,
+        lease_token=0,
+        lease_expires_at=None,
+        num_events=0,
+        not_before=None,
+        rung_at=now if state is JobState.QUEUED else None,
+        expires_at=None if new.start_within_seconds is None else now + new.start_within_seconds,
+        time_limit_seconds=new.time_limit_seconds,
+        claimed_at=None,
+        seconds_run=0.0,
+        batch_divisor=1,
+        checkpoint=None,
+        webhook=new.webhook,
+        trace_id=current_trace_id(),
+        created_at=now,
+        queued_at=None if is_waiting else now,
+        started_at=None,
+        pause_requested_at=None,
+        paused_at=None,
+        cancel_requested_at=None,
+        finished_at=None,
+    )
+    session.add(job)
+    session.flush()  # the events refer to it
+    add_events(session, job, [(f"job.{state}", {})])
+    return job
+
+
+def get_job(session: Session, job_id: str) -> JobRow:
+    """Return a job, locked until the transaction ends.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    query = select(JobRow).where(JobRow.id == job_id).with_for_update()
+    job = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
+    if job is None:
+        raise NotFoundError(f"there is no job {job_id}")
+    return job
+
+
+def move(
+    session: Session, job: JobRow, state: JobState, data: dict[str, Any] | None = None
+) -> None:
+    """Change the state of a locked job, with the timestamps and the event that belong to it.
+
+    Raises:
+        ConflictError: The state machine does not allow it.
+    """
+    if state not in MOVES[JobState(job.state)]:
+        raise ConflictError(f"job {job.id} is {job.state} and cannot become {state}")
+    job.state = state
+    now = current_time(session)
+    if state is JobState.QUEUED:
+        job.queued_at = now
+    elif state is JobState.RUNNING:
+        job.started_at, job.claimed_at = job.started_at or now, now
+    elif state is JobState.PAUSED:
+        job.paused_at = now
+    elif state.is_final:
+        job.finished_at = now
+    if state not in LEASED:
+        if job.claimed_at is not None:
+            job.seconds_run += max(0.0, now - job.claimed_at)
+            add_compute(session, job.tenant, job.claimed_at, now)
+        job.lease_owner, job.lease_expires_at, job.claimed_at = None, None, None
+    add_events(session, job, [(f"job.{state}", data or {})])
+
+
+def forget_plans(session: Session, ids: Sequence[str] = (), older_than_seconds: float = 0) -> None:
+    """Delete plan jobs that have ended, with their events: those named, or all that are old."""
+    final = [state for state in JobState if state.is_final]
+    query = select(JobRow.id).where(JobRow.kind == JobKind.PLAN, JobRow.state.in_(final))
+    if ids:
+        query = query.where(JobRow.id.in_(ids))
+    else:
+        query = query.where(JobRow.finished_at < current_time(session) - older_than_seconds)
+    found = session.scalars(query).all()
+    session.execute(delete(EventRow).where(EventRow.job_id.in_(found)))
+    session.execute(delete(JobRow).where(JobRow.id.in_(found)))
+
+
+def request_cancel(session: Session, job_id: str) -> JobRow:
+    """Cancel a job: at once if no worker has it, else as soon as its worker hears of it.
+
+    Raises:
+        ConflictError: It has ended already.
+    """
+    job = get_job(session, job_id)
+    state = JobState(job.state)
+    if state is JobState.CANCELLING:
+        return job
+    if state.is_final:
+        raise ConflictError(f"job {job.id} has ended: it is {state}")
+    job.cancel_requested_at = current_time(session)
+    is_held = JobState.CANCELLING in MOVES[state]
+    move(session, job, JobState.CANCELLING if is_held else JobState.CANCELLED)
+    return job
+
+
+def request_pause(session: Session, job_id: str) -> JobRow:
+    """Pause a job: at once if no worker has it, else as soon as its worker has saved it.
+
+    Raises:
+        ConflictError: It has ended, is being cancelled, or still waits for its inputs.
+    """
+    job = get_job(session, job_id)
+    state = JobState(job.state)
+    if state in {JobState.PAUSING, JobState.PAUSED}:
+        return job
+    job.pause_requested_at = current_time(session)
+    move(session, job, JobState.PAUSING if state is JobState.RUNNING else JobState.PAUSED)
+    return job
+
+
+def resume(session: Session, job_id: str) -> JobRow:
+    """Queue a paused job again; it goes on where it was saved.
+
+    Raises:
+        ConflictError: It is not paused.
+    """
+    job = get_job(session, job_id)
+    if job.state != JobState.PAUSED:
+        raise ConflictError(f"job {job.id} is {job.state}; only a paused job can be resumed")
+    move(session, job, JobState.QUEUED, {"reason": "resumed"})
+    job.rung_at = current_time(session)
+    return job
+
+
+def expire_overdue(session: Session) -> list[str]:
+    """Expire the jobs that have never begun and whose time to begin is over; return their ids."""
+    overdue = session.scalars(
+        select(JobRow)
+        .where(
+            JobRow.state.in_([JobState.VALIDATING, JobState.QUEUED]),
+            JobRow.started_at.is_(None),
+            JobRow.expires_at < current_time(session),
+        )
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job in overdue:
+        move(session, job, JobState.EXPIRED)
+    return [job.id for job in overdue]
+
+
+def fail_locked(  # what a public error is made of
+    session: Session,
+    job: JobRow,
+    code: FailureCode,
+    message: str,
+    stage: Stage | None,
+    hint: str = "",
+) -> None:
+    """Make a locked job ``failed`` with its public error, and whatever waited for it.
+
+    ``hint`` is what to do about this very cause; without one the code's is given.
+    """
+    failure = FAILURES[code]
+    job.error = {
+        "code": code,
+        "message": message,
+        "stage": stage,
+        "retryable": failure.is_retryable,
+        "hint": hint or failure.hint,
+    }
+    move(session, job, JobState.FAILED, {"code": code, "message": message})
+    reject_inputs(session, job)
+
+
+def reject_inputs(session: Session, job: JobRow) -> None:
+    """Mark what a failed intake was about as rejected, and fail the jobs that wait for it."""
+    row: ModelRow | DatasetRow | None = None
+    if job.kind == JobKind.INTAKE_MODEL:
+        row = session.get(ModelRow, job.model_id)
+    elif job.kind == JobKind.INTAKE_DATASET:
+        row = session.get(DatasetRow, job.dataset_id)
+    if row is not None:
+        row.status, row.error = REJECTED, job.error
+        release_waiting(session, row)
+
+
+def release_waiting(session: Session, row: ModelRow | DatasetRow) -> list[tuple[str, str]]:
+    """Queue, or fail, the jobs that waited for a model or data set; return (id, queue) to ring."""
+    column = JobRow.model_id if isinstance(row, ModelRow) else JobRow.dataset_id
+    session.flush()
+    query = (
+        select(JobRow)
+        .where(column == row.id, JobRow.state == JobState.VALIDATING)
+        .with_for_update()
+    )
+    released = []
+    for job in session.scalars(query):
+        if row.status == REJECTED:
+            is_model = isinstance(row, ModelRow)
+            code = FailureCode.MODEL_REJECTED if is_model else FailureCode.DATA_ERROR
+            error = row.error or {}
+            message = str(error.get("message", FAILURES[code].message))
+            fail_locked(session, job, code, message, Stage.INTAKE, str(error.get("hint", "")))
+        elif _are_inputs_ready(session, job.model_id, job.dataset_id):
+            move(session, job, JobState.QUEUED)
+            job.rung_at = current_time(session)
+            released.append((job.id, job.queue))
+    return released
+
+
+def take_unrung(session: Session, older_than_seconds: float) -> Sequence[tuple[str, str]]:
+    """Return (id, queue) of queued jobs whose doorbell may have been lost, and mark them rung."""
+    now = current_time(session)
+    is_due = or_(JobRow.not_before.is_(None), JobRow.not_before <= now)
+    is_unrung = or_(JobRow.rung_at.is_(None), JobRow.rung_at < now - older_than_seconds)
+    found = session.execute(
+        select(JobRow.id, JobRow.queue)
+        .where(JobRow.state == JobState.QUEUED, is_due, is_unrung)
+        .order_by(JobRow.created_at)
+        .limit(1000)
+    ).all()
+    ids = [job_id for job_id, _ in found]
+    session.execute(update(JobRow).where(JobRow.id.in_(ids)).values(rung_at=now))
+    return [(job_id, queue) for job_id, queue in found]
+
+
+def _are_inputs_ready(
+    session: Session, model_id: str | None, dataset_id: str | None, *, is_locking: bool = False
+) -> bool:
+    lock = {"read": True} if is_locking else None  # shared: other jobs may be made meanwhile
+    model = dataset = None
+    if model_id is not None:
+        model = session.get(ModelRow, model_id, with_for_update=lock)
+    if dataset_id is not None:
+        dataset = session.get(DatasetRow, dataset_id, with_for_update=lock)
+    return all(row is None or row.status == READY for row in (model, dataset))

@@ -1,0 +1,306 @@
+"""The worker side of a job: claim, renew, report, finish, all guarded by the fencing token.
+
+A claim that is no longer the newest changes nothing: its updates match zero rows, and the worker is
+told so.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.contracts.job import LEASED, FailureCode, JobKind, JobState, Stage
+from app.records.database import current_time
+from app.records.events import add_events
+from app.records.jobs import (
+    fail_locked,
+    get_job,
+    move,
+)
+from app.records.line import Allowance, next_in_line
+from app.records.outcomes import Outcome, store_intake, store_pruned
+from app.records.tables import JobRow, JobWarning
+
+BACK_OFF_SECONDS = 2.0
+_MAX_BACK_OFF_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to run a job, for as long as its token is the newest."""
+
+    job_id: str
+    token: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class LeaseStatus:
+    """What a worker hears when it renews."""
+
+    is_held: bool
+    is_cancel_requested: bool = False
+    is_pause_requested: bool = False
+
+
+def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
+    """Take a queued job: attempt + 1, a new token, a lease. None if somebody else has it."""
+    job = session.scalars(
+        select(JobRow)
+        .where(JobRow.id == job_id, JobRow.state == JobState.QUEUED)
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    now = current_time(session)
+    if job is None or (job.not_before is not None and job.not_before > now):
+        return None
+    job.attempt += 1
+    job.lease_token += 1
+    job.stage, job.progress, job.not_before = None, None, None
+    move(session, job, JobState.RUNNING, {"attempt": job.attempt})
+    job.lease_owner, job.lease_expires_at = owner, now + lease_seconds
+    return Claim(job.id, job.lease_token, job.attempt)
+
+
+def claim_next(
+    session: Session,
+    *,
+    queue: str,
+    owner: str,
+    lease_seconds: float,
+    allowance: Allowance | None = None,
+) -> Claim | None:
+    """Take the job that is next in the line of a queue; None if nothing there is due."""
+    passed: set[str] = set()
+    while (job_id := next_in_line(session, queue, passed, allowance)) is not None:
+        claimed = claim(session, job_id=job_id, owner=owner, lease_seconds=lease_seconds)
+        if claimed is not None:
+            return claimed
+        passed.add(job_id)  # another worker was quicker
+    return None
+
+
+def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseStatus:
+    """Extend the lease; tells whether it is still held and whether to stop."""
+    job = _held(session, held)
+    if job is None:
+        return LeaseStatus(is_held=False)
+    job.lease_expires_at = current_time(session) + lease_seconds
+    return LeaseStatus(
+        is_held=True,
+        is_cancel_requested=job.state == JobState.CANCELLING,
+        is_pause_requested=job.state == JobState.PAUSING,
+    )
+
+
+def record(
+    session: Session,
+    held: Claim,
+    events: Sequence[tuple[str, dict[str, Any]]],
+    *,
+    stage: Stage | None = None,
+    progress: dict[str, Any] | None = None,
+    warnings: Sequence[JobWarning] = (),
+) -> bool:
+    """Write what the process reported; False if the claim is stale."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    if stage is not None:
+        job.stage = stage
+    if progress is not None:
+        job.progress = progress
+    # An attempt that goes on after another says again what that one said.
+    news = [warning for warning in warnings if warning not in job.warnings]
+    if news:
+        job.warnings = [*job.warnings, *news]
+    add_events(session, job, events)
+    return True
+
+
+def finish(
+    session: Session, held: Claim, outcome: Outcome
+) -> tuple[bool, Sequence[tuple[str, str]]]:
+    """Make the job ``succeeded`` with everything it made, in this one transaction.
+
+    Returns:
+        Whether the claim was good, and (id, queue) of jobs that waited for this one.
+    """
+    job = _held(session, held)
+    if job is None:
+        return False, ()
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+        return True, ()
+    released: Sequence[tuple[str, str]] = ()
+    if job.kind == JobKind.PRUNE:
+        job.result = store_pruned(session, job, outcome)
+    elif job.kind == JobKind.PLAN:
+        job.result = outcome.result
+    else:
+        job.result = outcome.result
+        released = store_intake(session, job, outcome)
+    job.progress = {"fraction": 1.0}
+    move(session, job, JobState.SUCCEEDED)
+    return True, released
+
+
+def fail(  # what a public error is made of
+    session: Session,
+    held: Claim,
+    code: FailureCode,
+    message: str,
+    stage: Stage | None,
+    hint: str = "",
+) -> bool:
+    """Make the job ``failed`` (or ``cancelled``, if that was asked for meanwhile)."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+    else:
+        fail_locked(session, job, code, message, stage, hint)
+    return True
+
+
+def retry_or_fail(
+    session: Session, held: Claim, code: FailureCode, message: str, stage: Stage | None
+) -> bool:
+    """Queue the job again with back-off, or fail it when its attempts are spent."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    _retry_or_fail(session, job, code, message, stage)
+    return True
+
+
+def retry_smaller_or_fail(
+    session: Session, held: Claim, message: str, stage: Stage | None, batch_size: int
+) -> bool:
+    """Queue a job that ran out of memory again, once, with batches of half the size; or fail it."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    smaller = batch_size // 2
+    is_hopeless = job.batch_divisor > 1 or smaller < 1 or job.attempt >= job.max_attempts
+    if is_hopeless or job.kind != JobKind.PRUNE or job.state != JobState.RUNNING:
+        tried = batch_size // job.batch_divisor
+        if job.batch_divisor > 1:
+            message = f"{message.rstrip('.')}, and again with batches of {tried}."
+        hint = _memory_hint(JobKind(job.kind), tried)
+        return fail(session, held, FailureCode.OUT_OF_MEMORY, message, stage, hint)
+    job.batch_divisor = 2
+    warning = f"out of memory in attempt {job.attempt}: tried again with batches of {smaller}"
+    job.warnings = [*job.warnings, warning]
+    add_events(session, job, [("warning", {"message": warning})])
+    _queue_again(session, job, message)
+    return True
+
+
+def keep_checkpoint(session: Session, held: Claim, files: dict[str, str]) -> Collection[str]:
+    """Note the objects of the newest checkpoint, and return those that nobody needs any more.
+
+    These are the ones of the checkpoint before, or the new ones if the claim is stale. What a
+    checkpoint's objects hold names the job and the claim, so no other row refers to them.
+
+    Args:
+        session: The transaction.
+        held: By whom.
+        files: SHA-256 by file name.
+    """
+    job = _held(session, held)
+    if job is None:
+        return tuple(files.values())
+    before, job.checkpoint = job.checkpoint, {"token": held.token, "files": files}
+    return tuple(set(before["files"].values()) - set(files.values())) if before is not None else ()
+
+
+def mark_cancelled(session: Session, held: Claim) -> bool:
+    """Make a job whose process was stopped ``cancelled``."""
+    job = _held(session, held)
+    if job is None:
+        return False
+    if job.state != JobState.CANCELLING:
+        move(session, job, JobState.CANCELLING)
+    move(session, job, JobState.CANCELLED)
+    return True
+
+
+def hand_back(session: Session, held: Claim) -> bool:
+    """Pause the job, if that was asked for, or queue it again: the worker lets it go.
+
+    Neither counts the attempt.
+    """
+    job = _held(session, held)
+    if job is None:
+        return False
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+        return True
+    job.attempt -= 1
+    if job.state == JobState.PAUSING:
+        move(session, job, JobState.PAUSED)
+        return True
+    job.rung_at = None  # rung at once by whoever is left
+    move(session, job, JobState.QUEUED, {"reason": "the worker shuts down"})
+    return True
+
+
+def reap_expired(session: Session) -> list[str]:
+    """Take back every lease that ran out; return the jobs that changed."""
+    expired = session.scalars(
+        select(JobRow)
+        .where(JobRow.state.in_(LEASED), JobRow.lease_expires_at < current_time(session))
+        .order_by(JobRow.tenant)  # two who reap write compute time in the same order
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job in expired:
+        if job.state == JobState.CANCELLING:
+            move(session, job, JobState.CANCELLED)
+        elif job.state == JobState.PAUSING:
+            move(session, job, JobState.PAUSED)
+        else:
+            message = f"its worker stopped answering in attempt {job.attempt}"
+            stage = Stage(job.stage) if job.stage else None
+            _retry_or_fail(session, job, FailureCode.WORKER_LOST, message, stage)
+    return [job.id for job in expired]
+
+
+def _memory_hint(kind: JobKind, batch_size: int) -> str:
+    """Return what helps a job that ran out of memory; only pruning has batches to choose."""
+    more = "or have the operator raise SECATEUR_WORKER__MEMORY_BYTES."
+    if kind == JobKind.PRUNE and batch_size > 1:
+        return f"Use a retrain.batch_size below {batch_size}, {more}"
+    what = "data set" if kind == JobKind.INTAKE_DATASET else "network, or smaller samples"
+    return f"Use a smaller {what}, {more}"
+
+
+def _held(session: Session, held: Claim) -> JobRow | None:
+    """Return the job, locked, if the claim is the newest and its lease was not taken back."""
+    job = get_job(session, held.job_id)
+    is_good = job.lease_token == held.token and job.state in LEASED
+    return job if is_good else None
+
+
+def _retry_or_fail(
+    session: Session, job: JobRow, code: FailureCode, message: str, stage: Stage | None
+) -> None:
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+        return
+    if job.attempt >= job.max_attempts:
+        fail_locked(session, job, code, message, stage)
+        return
+    if job.state == JobState.PAUSING:
+        move(session, job, JobState.PAUSED)
+        return
+    _queue_again(session, job, message)
+
+
+def _queue_again(session: Session, job: JobRow, message: str) -> None:
+    wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * 2 ** (job.attempt - 1))
+    job.not_before = current_time(session) + wait
+    job.rung_at = None
+    move(session, job, JobState.QUEUED, {"reason": message, "wait_seconds": wait})

@@ -1,0 +1,52 @@
+"""Which objects rows refer to. Whoever adds a column that holds a hash adds it here."""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Select, exists, or_, select
+from sqlalchemy.orm import Session
+
+from app.contracts.job import JobState
+from app.contracts.tasks import QUEUES
+from app.records.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
+
+_LIVE = [state for state in JobState if not state.is_final]
+
+
+def find_referenced(session: Session, hashes: Collection[str]) -> set[str]:
+    """Return those of ``hashes`` that a row needs.
+
+    Deleted models and data sets need nothing, unless a job that has not ended is about them.
+    Artifacts are needed for ever, checkpoints until their job has ended.
+    """
+    queries: list[Select[Any]] = [
+        select(ArtifactRow.sha256).where(ArtifactRow.sha256.in_(hashes)),
+        select(DatasetRow.sha256).where(
+            DatasetRow.sha256.in_(hashes),
+            or_(
+                DatasetRow.deleted_at.is_(None),
+                exists().where(JobRow.dataset_id == DatasetRow.id, JobRow.state.in_(_LIVE)),
+            ),
+        ),
+    ]
+    for column in (ModelRow.sha256, ModelRow.onnx_sha256):
+        is_used = exists().where(JobRow.model_id == ModelRow.id, JobRow.state.in_(_LIVE))
+        queries.append(
+            select(column).where(column.in_(hashes), or_(ModelRow.deleted_at.is_(None), is_used))
+        )
+    found = {sha256 for query in queries for sha256 in session.scalars(query)}
+    return found | (_in_checkpoints(session) & set(hashes))
+
+
+def _in_checkpoints(session: Session) -> set[str]:
+    query = select(JobRow.checkpoint).where(
+        JobRow.queue.in_(QUEUES),  # all there are: it lets the index on queue and state be used
+        JobRow.state.in_(_LIVE),
+        JobRow.checkpoint.is_not(None),
+    )
+    return {
+        sha256
+        for checkpoint in session.scalars(query)
+        if checkpoint is not None
+        for sha256 in checkpoint.get("files", {}).values()
+    }

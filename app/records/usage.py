@@ -1,0 +1,107 @@
+"""What tenants use, for their quotas: jobs that wait and run, stored bytes, compute time of a day.
+
+All of it is counted from the rows when it is asked for, by indexes that hold what is added up. Only
+compute time of attempts that have ended is written down, by the day: the rows of plans go away.
+"""
+
+import zlib
+from collections import defaultdict
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.contracts.job import LEASED, JobState
+from app.contracts.tasks import QUEUE_CPU, QUEUE_GPU, QUEUES
+from app.records.database import current_time
+from app.records.tables import ArtifactRow, ComputeUseRow, DatasetRow, JobRow, ModelRow
+
+SECONDS_A_DAY = 86_400
+_WAITING = (JobState.VALIDATING, JobState.QUEUED, JobState.PAUSED)
+_LOCK_CLASS = 0x5ECA7E  # any number: with a tenant's own, the name of its lock
+
+
+def hold_tenant(session: Session, tenant: str) -> None:
+    """Let no other transaction count the tenant's things until this one ends.
+
+    So that two requests cannot both have the last place. SQLite has one writer at a time anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        number = zlib.crc32(tenant.encode()) - 2**31  # two with the same number wait in vain
+        session.execute(select(func.pg_advisory_xact_lock(_LOCK_CLASS, number)))
+
+
+def count_waiting(session: Session, tenant: str) -> int:
+    """Return how many jobs of any kind wait for a worker, for their inputs, or to be resumed."""
+    return _count(session, tenant, JobRow.queue.in_(QUEUES), JobRow.state.in_(_WAITING))
+
+
+def count_running(session: Session, tenant: str) -> int:
+    """Return how many pruning jobs run."""
+    is_pruning = JobRow.queue.in_((QUEUE_CPU, QUEUE_GPU))
+    return _count(session, tenant, is_pruning, JobRow.state.in_(LEASED))
+
+
+def count_bytes(session: Session, tenant: str) -> int:
+    """Return the bytes of a tenant's uploads and artifacts, each counted as often as it is listed.
+
+    Not counted is what the service makes for itself: ONNX files of uploads, and checkpoints.
+    """
+    sums = (
+        select(func.sum(ModelRow.num_bytes)).where(
+            ModelRow.tenant == tenant, ModelRow.deleted_at.is_(None), ModelRow.job_id.is_(None)
+        ),
+        select(func.sum(DatasetRow.num_bytes)).where(
+            DatasetRow.tenant == tenant, DatasetRow.deleted_at.is_(None)
+        ),
+        select(func.sum(ArtifactRow.num_bytes)).where(ArtifactRow.tenant == tenant),
+    )
+    return sum(int(session.scalar(query) or 0) for query in sums)
+
+
+def compute_seconds(session: Session, tenant: str | None = None) -> dict[str, float]:
+    """Return by tenant how long jobs ran today (UTC), those that run now included."""
+    now = current_time(session)
+    day, midnight = _day(now)
+    ended = select(ComputeUseRow.tenant, ComputeUseRow.seconds).where(ComputeUseRow.day == day)
+    running = select(JobRow.tenant, JobRow.claimed_at).where(
+        JobRow.queue.in_(QUEUES),  # all there are: it lets the index on queue and state be used
+        JobRow.state.in_(LEASED),
+    )
+    if tenant is not None:
+        ended = ended.where(ComputeUseRow.tenant == tenant)
+        running = running.where(JobRow.tenant == tenant)
+    found: defaultdict[str, float] = defaultdict(float)
+    for owner, seconds in session.execute(ended):
+        found[owner] += seconds
+    for owner, claimed_at in session.execute(running):
+        found[owner] += max(0.0, now - max(midnight, claimed_at or now))
+    return found
+
+
+def add_compute(session: Session, tenant: str, began_at: float, ended_at: float) -> None:
+    """Write down how long an attempt ran on the day it ended; the days before are over."""
+    day, midnight = _day(ended_at)
+    seconds = max(0.0, ended_at - max(midnight, began_at))
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    new = dialect.insert(ComputeUseRow).values(day=day, tenant=tenant, seconds=seconds)
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=["day", "tenant"], set_={"seconds": ComputeUseRow.seconds + seconds}
+        )
+    )
+
+
+def next_midnight(session: Session) -> float:
+    """Return when the day that compute time is counted for ends."""
+    return _day(current_time(session))[1] + SECONDS_A_DAY
+
+
+def _day(now: float) -> tuple[int, float]:
+    day = int(now // SECONDS_A_DAY)
+    return day, float(day * SECONDS_A_DAY)
+
+
+def _count(session: Session, tenant: str, *conditions: ColumnElement[bool]) -> int:
+    query = select(func.count()).select_from(JobRow).where(JobRow.tenant == tenant, *conditions)
+    return session.scalar(query) or 0

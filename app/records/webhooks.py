@@ -1,0 +1,114 @@
+"""Deliveries of webhooks: taken, and settled by what the receiver answered.
+
+They are made in `events.add_events`. A delivery that was taken is nobody else's until its hold runs
+out, so two workers do not send it at the same time; a worker that dies leaves it to the next one.
+Where a job is locked too, it is locked first, as everywhere.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import and_, select, update
+from sqlalchemy.orm import Session
+
+from app.records.database import current_time
+from app.records.events import DELIVERED, FAILED, PENDING, add_events
+from app.records.jobs import get_job
+from app.records.tables import EventRow, JobRow, WebhookRow
+
+BACK_OFF_SECONDS = 5.0
+_BACK_OFF_FACTOR = 4
+_MAX_BACK_OFF_SECONDS = 6 * 3600.0
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event on its way, taken for one attempt."""
+
+    id: str
+    attempt: int
+    job_id: str
+    event_number: int
+    type: str
+    data: dict[str, Any]
+    created_at: float
+    url: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+def take_due(session: Session, *, limit: int, hold_seconds: float) -> list[Delivery]:
+    """Take deliveries that are due: attempt + 1, and not due again for ``hold_seconds``."""
+    now = current_time(session)
+    is_event = and_(
+        EventRow.job_id == WebhookRow.job_id, EventRow.number == WebhookRow.event_number
+    )
+    query = (
+        select(WebhookRow, EventRow, JobRow.webhook)
+        .join(EventRow, is_event)
+        .join(JobRow, JobRow.id == WebhookRow.job_id)
+        .where(WebhookRow.state == PENDING, WebhookRow.not_before <= now)
+        .order_by(WebhookRow.not_before)
+        .limit(limit)
+        .with_for_update(of=WebhookRow, skip_locked=True)
+    )
+    taken = []
+    for row, event, webhook in session.execute(query).all():
+        assert webhook is not None  # noqa: S101  # it asked for the event
+        row.attempt += 1
+        row.not_before = now + hold_seconds
+        taken.append(
+            Delivery(
+                id=row.id,
+                attempt=row.attempt,
+                job_id=row.job_id,
+                event_number=row.event_number,
+                type=event.type,
+                data=event.data,
+                created_at=event.created_at,
+                url=webhook["url"],
+                secret=webhook["secret"],
+            )
+        )
+    return taken
+
+
+def mark_delivered(session: Session, delivery: Delivery, answer: str) -> None:
+    """Close a delivery that arrived, whichever attempt it was that did."""
+    session.execute(
+        update(WebhookRow)
+        .where(WebhookRow.id == delivery.id, WebhookRow.state == PENDING)
+        .values(state=DELIVERED, last_answer=answer, delivered_at=current_time(session))
+    )
+
+
+def back_off(session: Session, delivery: Delivery, answer: str) -> None:
+    """Have a delivery tried again later; does nothing if a newer attempt has taken it."""
+    wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * _BACK_OFF_FACTOR ** (delivery.attempt - 1))
+    session.execute(
+        update(WebhookRow)
+        .where(
+            WebhookRow.id == delivery.id,
+            WebhookRow.state == PENDING,
+            WebhookRow.attempt == delivery.attempt,
+        )
+        .values(not_before=current_time(session) + wait, last_answer=answer)
+    )
+
+
+def give_up(session: Session, delivery: Delivery, answer: str) -> None:
+    """Close a delivery that will not arrive, and say so in the job's events.
+
+    Does nothing if it is closed, or if a newer attempt has taken it.
+    """
+    job = get_job(session, delivery.job_id)
+    row = session.get_one(WebhookRow, delivery.id, with_for_update=True)
+    if row.state != PENDING or row.attempt != delivery.attempt:
+        return
+    row.state, row.last_answer = FAILED, answer
+    data = {
+        "delivery": row.id,
+        "event": row.event_number,
+        "attempts": row.attempt,
+        "answer": answer,
+    }
+    add_events(session, job, [("webhook.failed", data)])

@@ -1,0 +1,1 @@
+"""uvicorn as this service runs it: connections, limits on heads, and load shedding."""

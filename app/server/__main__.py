@@ -1,0 +1,25 @@
+"""The API's process: ``python -m app.http [--fd NUMBER]``, configured by settings."""
+
+import argparse
+import socket
+
+from app.contracts.settings import load_settings
+from app.main import create_app
+from app.server.server import make_server
+from app.telemetry.logs import configure_logging
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m app.http")
+    parser.add_argument("--fd", type=int, help="A socket that listens already.")
+    number = parser.parse_args().fd
+    settings = load_settings()
+    configure_logging(settings)
+    server = make_server(create_app(settings), settings)
+    # By number uvicorn takes a socket for a unix one: Nagle's algorithm stays on.
+    server.run(None if number is None else [socket.socket(fileno=number)])
+
+
+if __name__ == "__main__":
+    main()

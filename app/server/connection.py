@@ -1,0 +1,271 @@
+"""Limits on what comes before a request exists: connections, and heads that do not end.
+
+Once a head is complete the middlewares take over; uvicorn has no limits of its own here.
+"""
+
+import asyncio
+import fcntl
+import json
+import logging
+import termios
+from functools import partial
+from http import HTTPStatus
+from typing import Any, cast
+
+from starlette.types import Scope
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from app.contracts.errors import ServiceError
+from app.contracts.ids import new_id
+from app.contracts.settings import HttpSettings
+from app.errors import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_body, status_of
+from app.http.errors import BadRequestError, BusyError, HeadersTooLargeError, TooSlowError
+from app.http.gate import ALIVE_PATH
+from app.http.headers import complete_headers
+from app.server.disconnect import put_cycle
+from app.server.shedding import Shedding
+from app.server.turns import Turns
+
+log = logging.getLogger(__name__)
+
+# After an answer that came before the body's end: how long the rest may take to be thrown away.
+_LINGER_SECONDS = 5.0
+_SPARE_CONNECTIONS = 64  # beyond the limit: they may ask whether the process is alive, and no more
+_UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\n"
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    http: HttpSettings  # set by `limited_protocol`, as is
+    shedding: Shedding
+    turns: Turns
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # uvicorn's
+        super().__init__(*arguments, **options)
+        self._is_in_head, self._num_head_bytes = True, 0
+        self._is_beyond = self._is_shed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0  # when it goes off
+        self._deadline: float | None = None  # when it means something
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Take a connection, or refuse it where there are too many."""
+        super().connection_made(transport)
+        self._is_beyond = len(self.connections) > self.http.connections
+        if len(self.connections) > self.http.connections + _SPARE_CONNECTIONS:
+            self._refuse_beyond()
+            return
+        self._start_timer(self.http.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, unless it belongs to a head that is too long already."""
+        if self._is_in_head:
+            self._num_head_bytes += len(data)
+            if self._num_head_bytes > self._most_head_bytes:
+                self._refuse_head()
+                return
+        super().data_received(data)
+        cycle = self._cycle
+        is_idle = cycle is None or cycle.response_complete
+        if self._is_shed:  # the rest of the body is to come
+            self._start_timer(_LINGER_SECONDS)
+        elif is_idle and self._deadline is None and self.timeout_keep_alive_task is None:
+            # A blank line, or the end of a body that nobody wanted: neither keeps a connection.
+            self._start_timer(self.http.keep_alive_seconds)
+
+    def on_message_begin(self) -> None:
+        """Begin with a head, which may come with the end of the body before it."""
+        super().on_message_begin()
+        if not self._is_in_head:
+            self._is_in_head, self._num_head_bytes = True, 0
+            self._start_timer(self.http.head_seconds)
+
+    def on_headers_complete(self) -> None:
+        """Hand the request to the middlewares, which judge a whole head exactly."""
+        self._is_in_head, self._num_head_bytes = False, 0
+        self._stop_timer()
+        if self._is_beyond and self.url.partition(b"?")[0] != ALIVE_PATH.encode():
+            self._refuse_beyond()
+            return
+        if self._shed():
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body, unless its request is answered already."""
+        if not self._is_shed and not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Keep a connection whose body came whole after all."""
+        self._stop_timer()
+        if self._is_shed:
+            self._is_shed = False
+            self._start_timer(self.http.keep_alive_seconds)
+        elif not self.transport.is_closing():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Do not read the rest of a body for ever when its answer is out."""
+        is_last, has_more = not self.pipeline, self.cycle.more_body
+        super().on_response_complete()
+        if is_last and has_more and not self.transport.is_closing():
+            self._start_timer(_LINGER_SECONDS)
+
+    def pause_writing(self) -> None:
+        """Give a client that does not read its answer some time, and not more."""
+        super().pause_writing()
+        if self._write_timer is None:
+            seconds = self.http.write_stall_seconds
+            self._write_timer = self.loop.call_later(seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, unless its next request is here and not read yet."""
+        if not _has_unread(self.transport):
+            super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._refuse(BadRequestError(msg))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begin to answer: whether the process is alive at once, all else when its turn comes."""
+        put_cycle(cast("Scope", cycle.scope), cycle)
+        start = partial(super()._start_asgi_task, cycle, app)
+        if cycle.scope["path"] == ALIVE_PATH:
+            start()
+        else:
+            self.turns.begin(start)
+
+    @property
+    def _cycle(self) -> RequestResponseCycle | None:
+        return cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+
+    @property
+    def _most_head_bytes(self) -> int:
+        # Method, version and blanks on top; a piece from the network may also hold a body's begin.
+        http = self.http
+        return http.path_bytes + http.query_bytes + http.header_bytes + self._read_bytes
+
+    _read_bytes = 256 * 1024
+
+    def _start_timer(self, seconds: float) -> None:
+        """Have `_time_is_up` called, unless the time is set anew or cleared before.
+
+        Several times a request: a timer that is there goes off in vain and is set for the rest,
+        which costs less than to cancel it and make another.
+        """
+        self._deadline = self.loop.time() + seconds
+        if self._timer is None or self._timer_at > self._deadline:
+            self._arm(self._deadline)
+
+    def _stop_timer(self) -> None:
+        self._deadline = None
+
+    def _arm(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at = self.loop.call_at(when, self._go_off), when
+
+    def _go_off(self) -> None:
+        self._timer = None
+        if self._deadline is not None and self._deadline > self.loop.time():
+            self._arm(self._deadline)
+        elif self._deadline is not None:
+            self._deadline = None
+            self._time_is_up()
+
+    def _time_is_up(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._is_beyond:
+            self._refuse_beyond()
+        elif self._is_in_head and self._num_head_bytes:
+            seconds = self.http.head_seconds
+            self._refuse(TooSlowError(f"the request line and headers did not end in {seconds:g} s"))
+        elif not _has_unread(self.transport):
+            self.transport.close()
+
+    def _shed(self) -> bool:
+        """Answer at once what is refused just now in any case; return whether it was."""
+        cycle = self._cycle
+        if cycle is not None and not cycle.response_complete:
+            return False  # answers come in the order of their requests
+        if not self.parser.should_keep_alive():
+            return False
+        method, num_before = self.parser.get_method(), self.turns.num_begun
+        found = self.shedding.refusal(method, self.url, self.headers, num_before)
+        if found is None:
+            return False
+        head, body = found
+        own = b"".join(b"%s: %s\r\n" % pair for pair in self.server_state.default_headers)
+        self.transport.write(_UNAVAILABLE + own + head + b"\r\n" + body)
+        self._is_shed = True
+        return True
+
+    def _refuse_beyond(self) -> None:
+        self._refuse(BusyError(f"{self.http.connections} connections are open, and no more"))
+
+    def _refuse_head(self) -> None:
+        num_bytes = self.http.header_bytes
+        self._refuse(
+            HeadersTooLargeError(f"the headers have more than the {num_bytes} bytes accepted")
+        )
+
+    def _refuse(self, error: ServiceError) -> None:
+        """Answer without an application, and hang up."""
+        if self.transport.is_closing():
+            return
+        cycle = self._cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            self.transport.close()  # nothing may go in between
+            return
+        request_id, status = new_id("req"), status_of(error)
+        body = json.dumps(problem_body(error, "", request_id)).encode()
+        message: dict[str, Any] = {
+            "headers": [
+                *self.server_state.default_headers,
+                (b"content-type", MEDIA_TYPE.encode()),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
+            ]
+        }
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+            message["headers"].append((b"retry-after", RETRY_AFTER_SECONDS.encode()))
+        complete_headers(message, "", request_id)
+        head = b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode())
+        head += b"".join(b"%s: %s\r\n" % pair for pair in message["headers"])
+        log.info("request.refused: %s %s (%s)", int(status), error.message, request_id)
+        self.transport.write(head + b"\r\n" + body)
+        self.transport.close()
+
+
+def _has_unread(transport: asyncio.Transport) -> bool:
+    """Say whether bytes came in the turn of the event loop that has just ended."""
+    connection = transport.get_extra_info("socket")
+    found = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
+    return found != bytes(4)
+
+
+def limited_protocol(settings: HttpSettings, shedding: Shedding) -> type[LimitedProtocol]:
+    """Return the protocol with its limits; uvicorn makes one of it for each connection."""
+    parts = {"http": settings, "shedding": shedding, "turns": Turns()}
+    return type("LimitedProtocol", (LimitedProtocol,), parts)

@@ -1,0 +1,130 @@
+"""What an exported ONNX graph is given afterwards: the user's names, and the user's types."""
+
+from collections.abc import Mapping, Sequence
+
+import onnx
+import torch
+from onnx import AttributeProto, GraphProto, TensorProto, helper
+from onnx.external_data_helper import uses_external_data
+
+from secateur.engine.errors import ExportError
+from secateur.engine.program.program import Program
+
+_NUMBERS = {
+    torch.float16: TensorProto.FLOAT16,
+    torch.bfloat16: TensorProto.BFLOAT16,
+    torch.float64: TensorProto.DOUBLE,
+}
+
+
+def give_names(graph: GraphProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Name a graph's inputs and outputs; what has such a name inside gets another.
+
+    An output that is an input, a weight or another output's value is copied into one of its own.
+    """
+    wanted = {*inputs, *outputs}
+    inner = _names(graph)
+    taken = inner | wanted
+    renamed = {name: _free(name, taken) for name in sorted(inner & wanted)}
+    given = dict(zip((value.name for value in graph.input), inputs, strict=True))
+    made = {name for node in graph.node for name in node.output}
+    for value, name in zip(graph.output, outputs, strict=True):
+        if value.name in made and value.name not in given:
+            given[value.name] = name
+        else:
+            source = given.get(value.name) or renamed.get(value.name, value.name)
+            graph.node.append(helper.make_node("Identity", [source], [name]))
+            value.name = name
+    _rename(graph, {**renamed, **given})
+
+
+def give_types(graph: GraphProto, program: Program, outputs: Mapping[int, torch.dtype]) -> None:
+    """Let a graph that computes in float32 hold, take and give the user's own types.
+
+    Args:
+        graph: As the exporter made it.
+        program: What it was made of.
+        outputs: The types of the graph's outputs that are not computed in them, by position.
+    """
+    taken = _names(graph)
+    widened: dict[str, torch.dtype] = {}
+    for tensor in graph.initializer:
+        dtype = program.own_types.get(tensor.name)
+        if dtype is not None and tensor.data_type == TensorProto.FLOAT:
+            _store_as(tensor, dtype)
+            widened[tensor.name] = dtype
+    for value, spec in zip(graph.input, program.inputs, strict=True):
+        if spec.own_dtype is not None:
+            value.type.tensor_type.elem_type = _NUMBERS[spec.own_dtype]
+            widened[value.name] = spec.own_dtype
+    wide = {name: _free(f"{name}_float32", taken) for name in widened}
+    _rename(graph, wide, is_read_only=True)
+    kept = [value for value in graph.value_info if value.name not in widened]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+    nodes = [_cast(name, wide[name], TensorProto.FLOAT) for name in widened] + list(graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for index, dtype in outputs.items():
+        value = graph.output[index]
+        own = _free(f"{value.name}_own", taken)
+        graph.node.append(_cast(wide.get(value.name, value.name), own, _NUMBERS[dtype]))
+        value.name = own
+        value.type.tensor_type.elem_type = _NUMBERS[dtype]
+
+
+def _store_as(tensor: TensorProto, dtype: torch.dtype) -> None:
+    if uses_external_data(tensor):
+        raise ExportError(f"the exporter put {tensor.name!r} outside of the file")
+    name = tensor.name
+    values = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()).to(dtype)
+    dims = list(tensor.dims)
+    tensor.Clear()
+    tensor.name, tensor.data_type = name, _NUMBERS[dtype]
+    tensor.dims.extend(dims)
+    tensor.raw_data = values.contiguous().view(torch.uint8).numpy().tobytes()
+
+
+def _cast(source: str, target: str, number: int) -> onnx.NodeProto:
+    return helper.make_node("Cast", [source], [target], to=number)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return a name like ``name`` that nothing has, and remember it."""
+    number = 1
+    while f"{name}__{number}" in taken:
+        number += 1
+    taken.add(f"{name}__{number}")
+    return f"{name}__{number}"
+
+
+def _names(graph: GraphProto) -> set[str]:
+    found = {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    for each in _graphs(graph):
+        for node in each.node:
+            found |= {*node.input, *node.output}
+        found |= {value.name for value in (*each.input, *each.output, *each.initializer)}
+    return found - {""}
+
+
+def _graphs(graph: GraphProto) -> list[GraphProto]:
+    """Return a graph and those of its branches and loops."""
+    found = [graph]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                found += _graphs(attribute.g)
+    return found
+
+
+def _rename(graph: GraphProto, names: dict[str, str], *, is_read_only: bool = False) -> None:
+    """Rename values, or have the nodes read others in their place."""
+    for each in _graphs(graph):
+        for node in each.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+        if is_read_only:
+            continue
+        for node in each.node:
+            node.output[:] = [names.get(name, name) for name in node.output]
+        for value in (*each.input, *each.output, *each.initializer, *each.value_info):
+            value.name = names.get(value.name, value.name)

@@ -1,0 +1,180 @@
+"""Export to ONNX, and proof that the file computes what the program computes."""
+
+import contextlib
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, fx, nn
+
+from secateur.engine.errors import ExportError
+from secateur.engine.export.files import give_names, give_types
+from secateur.engine.export.session import OnnxSession
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.functional import op_name
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import where
+from secateur.engine.program.writer import export_program
+
+OPSET = 18
+_LATER_OPSETS = {"deform_conv2d": 19}
+# Of the largest output magnitude: float32 sums in another order differ by about 1e-6.
+TOLERANCE = 1e-3
+# Share of the values of a whole-number or boolean output that may differ: a value that lies on the
+# edge falls to one side in one runtime, and to the other in another.
+INTEGER_TOLERANCE = 0.01
+_NEUTRAL = "secateur."  # of the names that the exporter is given, which no weight has
+
+
+def export_onnx(program: Program, path: Path) -> None:
+    """Write one self-contained file with a dynamic batch, checked by onnx.checker.
+
+    Inputs and outputs have the program's names, and the types that the user's file has.
+
+    Raises:
+        ExportError: The exporter or the checker refuses the program.
+    """
+    _check_groups(program)
+    outputs = _tensor_outputs(program)
+    own = program.own_output_types
+    try:
+        with _quiet():
+            exported = torch.onnx.export(
+                export_program(program),
+                (),
+                input_names=[f"{_NEUTRAL}input_{index}" for index in range(len(program.inputs))],
+                output_names=[f"{_NEUTRAL}output_{index}" for index in range(len(outputs))],
+                opset_version=_opset(program),
+                dynamo=True,
+                verbose=False,
+            )
+        assert exported is not None  # noqa: S101  # dynamo=True always returns a program
+        model = exported.model_proto
+    except torch.onnx.OnnxExporterError as error:
+        raise ExportError(f"ONNX export failed: {str(error).splitlines()[0]}") from error
+    # Names in the file would tell where the model was written.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.ClearField("doc_string")
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]:
+        del value.metadata_props[:]
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param == batch:
+                dim.dim_param = "batch"
+    give_types(model.graph, program, {place: own[i] for place, i in enumerate(outputs) if i in own})
+    names = program.output_names
+    give_names(model.graph, program.input_names, [names[index] for index in outputs])
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise ExportError(f"the exported ONNX file is not valid: {reason}") from error
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _opset(program: Program) -> int:
+    """Return the version of ONNX's operators; some came later than what older runtimes read."""
+    names = {op_name(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    return max([OPSET, *(_LATER_OPSETS[name] for name in names & _LATER_OPSETS.keys())])
+
+
+def _check_groups(program: Program) -> None:
+    """Refuse convolutions with a group for every sample: ONNX stores a number."""
+    for node in program.graph.nodes:
+        if op_name(node.target).startswith("conv") and any(
+            isinstance(value, fx.Node) for value in [*node.args[6:7], node.kwargs.get("groups")]
+        ):
+            raise ExportError(
+                f"{where(node)} has a group for every sample, which ONNX cannot hold: convolve "
+                "with each expert and mix what comes out, not the weights; the result is the same"
+            )
+
+
+def warm_up_exporter() -> None:
+    """Export a network of two layers, so that everything the exporter loads lazily is there."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten()).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        export_onnx(from_exported(export(net, (torch.zeros(2, 1, 4, 4),))), Path(folder) / "x.onnx")
+
+
+@torch.no_grad()
+def compare_onnx(program: Program, path: Path, batches: Sequence[tuple[Tensor, ...]]) -> float:
+    """Return the largest absolute error of the file against the program.
+
+    Whole numbers and booleans count as right or wrong, and have no part in the error.
+
+    Raises:
+        ExportError: An error is more than `TOLERANCE` of the largest output, or not finite; or more
+            than `INTEGER_TOLERANCE` of an output's whole numbers differ.
+    """
+    module = ProgramModule(program, copy=False).eval()
+    session = OnnxSession(path)
+    names, outputs = program.output_names, _tensor_outputs(program)
+    worst = 0.0
+    for batch in batches:
+        given = [
+            x.to(spec.given_dtype).to(spec.dtype)
+            for spec, x in zip(program.inputs, batch, strict=True)
+        ]
+        expected = module.run(tuple(given))
+        for index, found in zip(outputs, session(given), strict=True):
+            own = program.own_output_types.get(index)
+            worst = max(worst, _compare(names[index], expected[index], found, own))
+    return worst
+
+
+def _tensor_outputs(program: Program) -> list[int]:
+    """Return which outputs a file has: not those that are None."""
+    flat: Any = program.graph.output_node().args[0]
+    return [index for index, value in enumerate(flat) if value is not None]
+
+
+def _compare(name: str, expected: object, found: Tensor, own: torch.dtype | None) -> float:
+    """Return the absolute error of one output."""
+    x = torch.as_tensor(expected).cpu()
+    if x.shape != found.shape:
+        raise ExportError(
+            f"output {name!r} of the ONNX file has shape {list(found.shape)}, the network's has "
+            f"{list(x.shape)}"
+        )
+    if not x.numel():
+        return 0.0
+    if not x.is_floating_point():
+        wrong = float((x != found).double().mean())
+        if wrong > INTEGER_TOLERANCE:
+            raise ExportError(
+                f"output {name!r} of the ONNX file differs from the network in {wrong:.1%} of its "
+                f"values, allowed {INTEGER_TOLERANCE:.0%}"
+            )
+        return 0.0
+    # What both round to a narrower type may fall to neighbours.
+    share = TOLERANCE + (0.0 if own is None else torch.finfo(own).eps)
+    error = float((x.double() - found.double()).abs().max())
+    limit = share * max(1.0, float(x.double().abs().max()))
+    if not error <= limit:
+        raise ExportError(
+            f"the ONNX file differs from the network by {error:.3g}, allowed {limit:.3g} "
+            f"(output {name!r})"
+        )
+    return error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress marks and deprecation notes off our streams."""
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logging.getLogger("torch.onnx").setLevel(level)

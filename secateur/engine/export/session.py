@@ -1,0 +1,127 @@
+"""A session of ONNX Runtime over one file that takes and gives torch's tensors of any type.
+
+numpy has no bfloat16, so that type travels as `OrtValue`. Used by the comparison with the network,
+the latencies and the served metrics; the service has sessions of its own.
+"""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import onnxruntime as ort
+import torch
+from torch import Tensor
+
+from secateur.engine.errors import ExportError
+
+# As ONNX spells a type, and the number of TensorProto that it has.
+_DTYPES = {
+    "tensor(float)": torch.float32,
+    "tensor(double)": torch.float64,
+    "tensor(float16)": torch.float16,
+    "tensor(bfloat16)": torch.bfloat16,
+    "tensor(bool)": torch.bool,
+    "tensor(uint8)": torch.uint8,
+    "tensor(int8)": torch.int8,
+    "tensor(int16)": torch.int16,
+    "tensor(int32)": torch.int32,
+    "tensor(int64)": torch.int64,
+}
+_BFLOAT16 = 16
+_MAX_MESSAGE = 300
+_MEMORY = ("bad_alloc", "allocate memory")
+
+T = TypeVar("T")
+Feeds = dict[str, Any]
+
+
+class OnnxSession:
+    """One file, opened to be run."""
+
+    def __init__(
+        self,
+        path: Path,
+        num_threads: int | None = None,
+        provider: str = "CPUExecutionProvider",
+    ) -> None:
+        """Open the file.
+
+        Args:
+            path: Of the file.
+            num_threads: Inside one call; None: as many as cores.
+            provider: Where to run.
+
+        Raises:
+            ExportError: ONNX Runtime cannot run it.
+        """
+        options = ort.SessionOptions()
+        options.log_severity_level = 3  # it warns of nothing that a user can change
+        if num_threads is not None:
+            options.intra_op_num_threads = num_threads
+            options.inter_op_num_threads = 1
+        self._session = _asked(lambda: ort.InferenceSession(path, options, providers=[provider]))
+        self._names = [value.name for value in self._session.get_outputs()]
+        self._inputs = {v.name: _DTYPES[v.type] for v in self._session.get_inputs()}
+        self._outputs = [_DTYPES[value.type] for value in self._session.get_outputs()]
+        types = (*self._inputs.values(), *self._outputs)
+        self._needs_values = torch.bfloat16 in types
+
+    def feeds(self, inputs: Sequence[Tensor]) -> Feeds:
+        """Return what `run` takes: the inputs in order, in the types that the file takes."""
+        found: Feeds = {}
+        for (name, dtype), x in zip(self._inputs.items(), inputs, strict=True):
+            given = x.detach().cpu().to(dtype).contiguous()
+            if not self._needs_values:
+                found[name] = given.numpy()
+            elif dtype is torch.bfloat16:
+                bits = given.view(torch.int16).numpy()
+                found[name] = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _BFLOAT16)
+            else:
+                found[name] = ort.OrtValue.ortvalue_from_numpy(given.numpy())
+        return found
+
+    def run(self, feeds: Feeds) -> list[Any]:
+        """Compute the outputs, as ONNX Runtime gives them.
+
+        Raises:
+            ExportError: The file cannot compute them.
+        """
+        return _asked(lambda: self._run(feeds))
+
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Return the outputs.
+
+        Raises:
+            ExportError: The file cannot compute them.
+        """
+        found = self.run(self.feeds(inputs))
+        if not self._needs_values:
+            return [torch.from_numpy(value) for value in found]
+        return [_to_tensor(v, d) for v, d in zip(found, self._outputs, strict=True)]
+
+    def _run(self, feeds: Feeds) -> list[Any]:
+        if self._needs_values:
+            return list(self._session.run_with_ort_values(self._names, feeds))
+        return list(self._session.run(self._names, feeds))
+
+
+def _to_tensor(value: Any, dtype: torch.dtype) -> Tensor:  # noqa: ANN401  # an untyped library
+    if dtype is not torch.bfloat16:
+        return torch.from_numpy(value.numpy())
+    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    return torch.frombuffer(bytearray(data), dtype=dtype).view(value.shape())
+
+
+def _asked(ask: Callable[[], T]) -> T:
+    try:
+        return ask()
+    except MemoryError:
+        raise
+    except Exception as error:  # ONNX Runtime's errors have no base of their own
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        if any(words in message for words in _MEMORY):
+            raise MemoryError(message) from error
+        raise ExportError(
+            f"ONNX Runtime cannot run the exported file: {message[:_MAX_MESSAGE]}"
+        ) from error

@@ -1,0 +1,76 @@
+"""``weights.safetensors``: the tensors, and a probe by which who loads them can check the result.
+
+The probe is what the network answers to inputs that anybody can make again (`probe_input`, whose
+twin is in `secateur/fitting.py`). It travels in the file's own metadata.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.precision import own_tensors
+from secateur.engine.program.program import Program, Role
+
+KEY = "secateur"
+_BATCH_SIZE = 2
+_MOST_VALUES = 128  # of an output
+_NUM_DIGITS = 7
+
+
+def write_weights(program: Program, path: Path) -> None:
+    """Write a program's tensors, in the types of the user's file, with a probe."""
+    tensors = {name: t.contiguous() for name, t in own_tensors(program).items()}
+    about = {
+        "version": 1,
+        "constants": sorted(n for n, role in program.roles.items() if role is Role.CONSTANT),
+        "probe": _probe(program),
+    }
+    save_file(tensors, path, metadata={KEY: json.dumps(about, sort_keys=True)})
+
+
+def probe_input(shape: tuple[int, ...], number: int) -> Tensor:
+    """Return numbers in [-2, 2) that are the same everywhere: nothing is drawn."""
+    count = torch.Size(shape).numel()
+    steps = (torch.arange(count, dtype=torch.int64) + 7919 * number) * 48271 % 65521
+    return (steps.double() / 65521 * 4 - 2).float().view(shape)
+
+
+@torch.no_grad()
+def _probe(program: Program) -> dict[str, Any]:
+    """Return the question and the answer."""
+    inputs = [
+        probe_input(tuple(_BATCH_SIZE if size is None else size for size in spec.shape), number)
+        for number, spec in enumerate(program.inputs)
+    ]
+    own = [x.to(spec.given_dtype) for x, spec in zip(inputs, program.inputs, strict=True)]
+    given = [x.to(spec.dtype) for x, spec in zip(own, program.inputs, strict=True)]
+    device = next((t.device for t in program.tensors.values()), torch.device("cpu"))
+    outputs = ProgramModule(program, copy=False).eval().run(tuple(x.to(device) for x in given))
+    return {
+        "call": pytree.treespec_dumps(program.call.tree),
+        "inputs": [{"shape": list(x.shape), "dtype": str(x.dtype)[6:]} for x in own],
+        "outputs": [_answer(value) for value in outputs],
+    }
+
+
+def _answer(value: object) -> dict[str, Any] | None:
+    """Return an output's shape and some of its values, evenly spread; None for what is no tensor.
+
+    Whole numbers that were decided by a comparison may fall to the other side elsewhere, so of
+    them the shape alone is told.
+    """
+    if not isinstance(value, Tensor):
+        return None
+    found: dict[str, Any] = {"shape": list(value.shape)}
+    if value.is_floating_point():
+        flat = value.detach().double().cpu().flatten()
+        some = flat[:: max(1, len(flat) // _MOST_VALUES)]
+        found["values"] = [float(f"{v:.{_NUM_DIGITS}g}") for v in some.tolist()]
+        found["largest"] = float(f"{float(flat.abs().max()):.{_NUM_DIGITS}g}") if len(flat) else 0
+    return found

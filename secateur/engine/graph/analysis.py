@@ -1,0 +1,85 @@
+"""The dependency analysis of a program: its channel groups, and where every channel goes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, fx
+
+from secateur.engine.graph.atoms import Ints
+from secateur.engine.graph.groups import Family, FrozenChannels, connected_components, find_groups
+from secateur.engine.graph.meaning import pin_meaning
+from secateur.engine.graph.propagate import Labels, propagate_labels
+from secateur.engine.graph.rules import RULES
+from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import Shapes, propagate
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What may be removed from a program.
+
+    Attributes:
+        families: Channel groups that may go, by family.
+        frozen: Filters that may not, with reasons.
+        shapes: Meta tensors of every value, for batches of 2.
+        labels: For every value, which atom stands behind each index of a dimension.
+        axes: Tensor name and dimension of every axis that has atoms.
+        starts: The first atom of each axis, and the number of atoms.
+        group_of_atom: For every atom the number of its group through all families, or -1.
+    """
+
+    families: tuple[Family, ...]
+    frozen: tuple[FrozenChannels, ...]
+    shapes: Shapes
+    labels: dict[fx.Node, Labels | list[Labels]]
+    axes: tuple[tuple[str, int], ...]
+    starts: Ints
+    group_of_atom: Ints
+
+    def family(self, name: str) -> Family:
+        """Return a family by name."""
+        return next(family for family in self.families if family.name == name)
+
+    def kept_atoms(self, keeps: Mapping[str, Tensor]) -> NDArray[np.bool_]:
+        """Return for every atom whether it stays; families that are not named keep everything."""
+        parts = [
+            np.ones(family.num_groups, dtype=bool) if keep is None else keep.numpy()
+            for family in self.families
+            for keep in [keeps.get(family.name)]
+        ]
+        # One more at the end: what is in no group is looked up at -1, and stays.
+        return np.concatenate([*parts, np.ones(1, dtype=bool)])[self.group_of_atom]
+
+    def kept_indices(self, keeps: Mapping[str, Tensor]) -> dict[tuple[str, int], Ints]:
+        """Return the indices that stay along every tensor and dimension that loses some."""
+        is_kept = self.kept_atoms(keeps)
+        num_kept = np.add.reduceat(is_kept, self.starts[:-1], dtype=np.int64)
+        shrunk = np.flatnonzero(num_kept < np.diff(self.starts))
+        return {
+            self.axes[axis]: np.flatnonzero(is_kept[self.starts[axis] : self.starts[axis + 1]])
+            for axis in shrunk.tolist()
+        }
+
+
+def analyse(program: Program) -> Analysis:
+    """Find the channel groups of a program by label propagation.
+
+    The groups are those of DepGraph (Fang et al. 2023, arXiv:2301.12900), found on the exported
+    graph by running data movement on integer labels instead of a rule for every pair of layers.
+    """
+    shapes = propagate(program)
+    atoms, labels = propagate_labels(program, shapes, RULES)
+    component = connected_components(atoms.num_atoms, *atoms.edges())
+    pin_meaning(program, shapes, atoms, labels, component)
+    groups = find_groups(atoms, component)
+    return Analysis(
+        groups.families,
+        groups.frozen,
+        shapes,
+        labels,
+        tuple(atoms.axes),
+        atoms.starts,
+        groups.group_of_atom,
+    )

@@ -1,0 +1,190 @@
+"""What a program would cost after pruning, without building it: exact, and cheap to ask often.
+
+Costs are functions of *widths*: how many groups each family keeps when it loses them in a given
+order. A search changes one family at a time, so only the terms which that family touches are
+computed again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from secateur.engine.graph.analysis import Analysis
+from secateur.engine.graph.atoms import Atoms
+from secateur.engine.program.macs import mac_terms
+from secateur.engine.program.program import Program
+
+Keeps = Mapping[str, Tensor]
+Widths = Mapping[str, int]
+Orders = Mapping[str, Sequence[int]]  # for each family its groups, the first to go first
+ANALYSIS_BATCH = 2  # of the analysis
+
+
+@dataclass(frozen=True)
+class Count:
+    """A size as a function of widths.
+
+    Attributes:
+        fixed: The part that no family touches.
+        tables: For each family that does, by its width, how much of the size stays.
+    """
+
+    fixed: int
+    tables: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families that change this size."""
+        return tuple(name for name, _ in self.tables)
+
+    def at(self, widths: Widths) -> int:
+        """Return the size under ``widths``; families that are not named keep everything."""
+        size = self.fixed
+        for name, table in self.tables:
+            size += table[widths.get(name, -1)]
+        return size
+
+
+class Counts:
+    """The sizes of a program's values and tensors when families go in given orders."""
+
+    def __init__(self, analysis: Analysis, orders: Orders) -> None:
+        self._analysis = analysis
+        self._names = [family.name for family in analysis.families]
+        sizes = [family.num_groups for family in analysis.families]
+        self._starts = np.cumsum([0, *sizes])
+        self._family_of_group = np.repeat(np.arange(len(sizes)), sizes)
+        ranks = [np.argsort(orders.get(f.name, range(f.num_groups))) for f in analysis.families]
+        self._rank_of_group = np.concatenate([np.zeros(0, dtype=np.int64), *ranks])
+        self._known: dict[int, tuple[Tensor, Count]] = {}  # by identity: values share labels
+
+    def of_value(self, node: fx.Node, dim: int) -> Count:
+        """Return the size of a value's dimension, batches being those of the analysis."""
+        labels = self._analysis.labels.get(node, {})
+        ids = labels.get(dim) if isinstance(labels, dict) else None
+        return self.of_label(ids, self._analysis.shapes[node].shape[dim])
+
+    def of_label(self, ids: Tensor | None, size: int) -> Count:
+        """Return how much stays of a dimension of ``size`` with the label ``ids``."""
+        if ids is None:
+            return Count(size)
+        found = self._known.get(id(ids))
+        if found is None:
+            found = self._known[id(ids)] = (ids, self._count(ids.numpy()))
+        return found[1]
+
+    def _count(self, ids: np.ndarray) -> Count:
+        groups = self._analysis.group_of_atom[ids[ids >= 0]]
+        groups = groups[groups >= 0]
+        families = self._family_of_group[groups]
+        tables = []
+        for number in np.unique(families).tolist():
+            num_groups = int(self._starts[number + 1] - self._starts[number])
+            ranks = self._rank_of_group[groups[families == number]]
+            # By width w, what has one of the last w ranks stays.
+            by_rank = np.bincount(ranks, minlength=num_groups)[::-1]
+            table = np.concatenate([[0], np.cumsum(by_rank)])
+            tables.append((self._names[number], tuple(table.tolist())))
+        return Count(len(ids) - len(groups), tuple(tables))
+
+
+@dataclass(frozen=True)
+class Term:
+    """One summand of a cost, and the families that change it."""
+
+    families: tuple[str, ...]
+    at: Callable[[Widths], float]
+
+
+class WidthSum:
+    """A sum of terms that remembers the last widths and computes only what has changed."""
+
+    def __init__(self, terms: Sequence[Term], analysis: Analysis) -> None:
+        self._terms = terms
+        self._widths = {family.name: family.num_groups for family in analysis.families}
+        self._values = [term.at(self._widths) for term in terms]
+        self._total = sum(self._values)
+        self._touched: dict[str, list[int]] = {name: [] for name in self._widths}
+        for index, term in enumerate(terms):
+            for name in term.families:
+                self._touched[name].append(index)
+
+    def __call__(self, widths: Widths) -> float:
+        """Return the sum; families that are not named stay as the last call left them."""
+        changed = [name for name, width in widths.items() if self._widths[name] != width]
+        if changed:
+            self._widths.update(widths)
+            for index in {index for name in changed for index in self._touched[name]}:
+                value = self._terms[index].at(self._widths)
+                self._total += value - self._values[index]
+                self._values[index] = value
+        return self._total
+
+
+class CostModel:
+    """MACs and parameters under pruning.
+
+    The numbers equal `measure.count_macs` and `measure.count_parameters` of the compacted program.
+    """
+
+    def __init__(self, program: Program, analysis: Analysis) -> None:
+        self._program, self._analysis = program, analysis
+
+    def macs_by_width(self, orders: Orders) -> WidthSum:
+        """Return the multiply-accumulates of one sample as a function of widths."""
+        counts = Counts(self._analysis, orders)
+        products = [
+            [counts.of_value(node, dim) for node, dim in factors]
+            for _, factors in mac_terms(self._program, self._analysis.shapes)
+        ]
+        return self._sum(products, ANALYSIS_BATCH)
+
+    def params_by_width(self, orders: Orders) -> WidthSum:
+        """Return the number of parameters as a function of widths."""
+        counts = Counts(self._analysis, orders)
+        atoms = Atoms(self._program.tensors)
+        products = []
+        for name, tensor in self._program.parameters().items():
+            own = atoms.of(name, tensor.shape)
+            sizes = [counts.of_label(own.get(dim), size) for dim, size in enumerate(tensor.shape)]
+            products.append(sizes)
+        return self._sum(products, 1)
+
+    def macs(self, keeps: Keeps) -> int:
+        """Return the multiply-accumulates of one sample; families not named keep everything."""
+        orders, widths = _as_widths(keeps)
+        return int(self.macs_by_width(orders)(widths))
+
+    def params(self, keeps: Keeps) -> int:
+        """Return the number of parameters; families not named keep everything."""
+        orders, widths = _as_widths(keeps)
+        return int(self.params_by_width(orders)(widths))
+
+    def _sum(self, products: Sequence[Sequence[Count]], divisor: int) -> WidthSum:
+        return WidthSum([product_term(factors, divisor) for factors in products], self._analysis)
+
+
+def product_term(factors: Sequence[Count], divisor: int = 1) -> Term:
+    """Return the product of sizes, divided by a number that divides it."""
+    constant = prod(factor.fixed for factor in factors if not factor.tables)
+    varying = [factor for factor in factors if factor.tables]
+    families = tuple(dict.fromkeys(name for factor in varying for name in factor.families))
+
+    def at(widths: Widths) -> int:
+        product = constant
+        for factor in varying:
+            product *= factor.at(widths)
+        return product // divisor
+
+    return Term(families, at)
+
+
+def _as_widths(keeps: Keeps) -> tuple[dict[str, list[int]], dict[str, int]]:
+    orders = {
+        name: torch.argsort(keep.long(), stable=True).tolist() for name, keep in keeps.items()
+    }
+    return orders, {name: int(keep.sum()) for name, keep in keeps.items()}

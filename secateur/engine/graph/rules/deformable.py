@@ -1,0 +1,36 @@
+"""Deformable convolution (Dai et al. 2017, arXiv:1703.06211), as torchvision computes it."""
+
+from secateur.engine.graph.atoms import MemberRole
+from secateur.engine.graph.propagate import Output, Rule, Site
+from secateur.engine.graph.rules.contraction import contract
+
+
+def deformable_convolution(site: Site) -> Output:
+    """Rule of ``deform_conv2d``: a convolution whose offsets and masks are positions."""
+    x, weight, offset, mask, bias = site.node.args[:5]
+    for value in (offset, mask):
+        labels = site.labels_of(value)
+        for dim in list(labels):
+            site.pin_label(labels, dim, "is an offset of a deformable convolution")
+    if site.literal(11, "groups") != 1 or site.literal(12, "offset_groups") != 1:
+        site.pin_inputs("is in groups of a deformable convolution")
+        return {}
+    labels, filters = site.labels_of(x), site.labels_of(weight)
+    for dim in (2, 3):
+        site.pin_label(labels, dim, "is a position that is resampled")
+        site.pin_label(filters, dim, "is a position in the kernel")
+    contract(site, labels.pop(1, None), filters.get(1), [weight, x], is_weight=True)
+    ids, shift = filters.get(0), site.labels_of(bias).get(0)
+    if ids is not None:
+        site.atoms.set_role(ids, MemberRole.PRODUCER)
+        labels[1] = ids
+    if shift is not None:
+        site.atoms.set_role(shift, MemberRole.AFFINE)
+        if ids is not None:
+            site.atoms.unite(ids, shift)
+        else:
+            site.atoms.pin(shift, "shifts channels that nothing prunes", site.node)
+    return labels
+
+
+RULES: dict[str, Rule] = {"deform_conv2d": deformable_convolution}

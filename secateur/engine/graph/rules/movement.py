@@ -1,0 +1,320 @@
+"""Operators that only move values: run the operator on the labels themselves.
+
+No index arithmetic per operator: the label of a dimension is expanded to the value's shape
+(without memory, by strides of 0), the real operator runs on it, and what comes out says where each
+atom went.
+Right by construction for concat, split, shuffle, NHWC permutes and flatten.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from secateur.engine.graph.propagate import Labels, Output, Rule, Site
+from secateur.engine.graph.rules.pointwise import unite_broadcast
+from secateur.engine.program.functional import op_name
+from secateur.engine.program.module import resolve
+
+SINGLE = """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze
+    unsqueeze slice narrow expand view_as reshape_as repeat tile repeat_interleave movedim
+    swapaxes flip pixel_shuffle pixel_unshuffle channel_shuffle unfold select roll
+    """.split()
+SEVERAL = ["split", "split_with_sizes", "chunk", "unbind", "tensor_split"]
+
+
+def move(site: Site) -> Output:
+    """Rule of every operator with one moved input."""
+    source = site.node.args[0]
+    labels = site.labels_of(source)
+    name = op_name(site.node.target)
+    results: list[Labels] | None = None
+    for dim, ids in labels.items():
+        whole = _unmoved(site, name, dim)
+        if whole is not None:
+            results = results or [{}]
+            _add(site, results[0], whole, ids)
+            continue
+        moved = _run(site, source, _along(ids, dim, site.shape_of(source)))
+        parts = moved if isinstance(moved, (list, tuple)) else [moved]
+        if results is None:
+            results = [{} for _ in parts]
+        for result, part in zip(results, parts, strict=True):
+            _collect(site, result, part, kept_dim=1 if name in _CHANNELS_FIRST else None)
+        if name in _BY_POSITION and dim in _moved_dims(site):
+            _fix_positions(site, ids, name)
+        if name == "channel_shuffle" and dim == 1:
+            _align(site, ids, site.literal(1, "groups"))
+    if results is None:
+        return {}
+    return results if isinstance(site.shapes[site.node], (list, tuple)) else results[0]
+
+
+def pad(site: Site) -> Output:
+    """Rule of padding: a label is padded along its own dimension and does not notice others."""
+    x = site.node.args[0]
+    rank = len(site.shape_of(x))
+    amounts = list(site.literal(1, "pad"))
+    name = op_name(site.node.target)
+    mode = site.literal(2, "mode", "constant") if name == "pad" else _PADDING[name]
+    output = site.labels_of(x)
+    for dim, ids in list(output.items()):
+        own = amounts[2 * (rank - 1 - dim) :][:2]  # amounts begin with the last dimension
+        if not any(own):
+            continue
+        if mode == "constant":
+            output[dim] = torch.nn.functional.pad(ids, own, value=-1)
+        else:  # other channels would be copied once some are gone
+            site.pin_label(output, dim, "is padded with copies of its neighbours")
+    return output
+
+
+def get_item(site: Site) -> Output:
+    """Rule of ``operator.getitem``: one of several outputs."""
+    found = site.labels.get(site.node.args[0], {})  # type: ignore[arg-type]
+    site.followed.add(site.node.args[0])
+    return found[site.node.args[1]] if isinstance(found, list) else {}  # type: ignore[index]
+
+
+def concatenate(site: Site) -> Output:
+    """Rule of ``cat``: labels along its dimension follow each other, others are united."""
+    items: list[Any] = list(site.argument(0, "tensors"))
+    items = [item for item in items if site.shape_of(item) != torch.Size([0])]
+    rank = len(site.output_shape)
+    along = site.literal(1, "dim", 0) % rank
+    parts, output = [], {}
+    for item in items:
+        labels = site.labels_of(item)
+        size = site.shape_of(item)[along]
+        parts.append(labels.pop(along, torch.full((size,), -1)))
+    joined = torch.cat(parts)
+    if bool((joined >= 0).any()):
+        output[along] = joined
+    output |= unite_along(site, items, [d for d in range(rank) if d != along])
+    return output
+
+
+def stack(site: Site) -> Output:
+    """Rule of ``stack``: a new dimension in front of ``dim``; the others are united."""
+    items: list[Any] = list(site.argument(0, "tensors"))
+    rank = len(site.output_shape)
+    new = site.literal(1, "dim", 0) % rank
+    united = unite_along(site, items, list(range(rank - 1)))
+    return {dim + (dim >= new): ids for dim, ids in united.items()}
+
+
+def index(site: Site) -> Output:
+    """Rule of ``index``, ``x[:, i, j]``: indexed dimensions pin, the others keep their labels."""
+    labels = site.labels_of(site.node.args[0])
+    indices = list(site.argument(1, "indices"))
+    chosen = [dim for dim, used in enumerate(indices) if used is not None]
+    if any(site.shapes[indices[dim]].dtype in {torch.bool, torch.uint8} for dim in chosen):
+        site.pin_inputs("is indexed by a mask")
+        return {}
+    for dim in chosen:
+        site.pin_label(labels, dim, "is indexed by position")
+    num_new = len(torch.broadcast_shapes(*[site.shape_of(indices[dim]) for dim in chosen]))
+    # Where the indices are not next to each other, their dimensions come first.
+    is_adjacent = chosen == list(range(chosen[0], chosen[-1] + 1))
+    first = chosen[0] if is_adjacent else 0
+    output: Labels = {}
+    for dim, ids in labels.items():
+        own = dim - sum(d < dim for d in chosen)
+        output[own + num_new * (own >= first)] = ids
+    return output
+
+
+def index_select(site: Site) -> Output:
+    """Rule of ``index_select``: its dimension pins, the others keep their labels."""
+    labels = site.labels_of(site.node.args[0])
+    dim = site.literal(1, "dim") % len(site.output_shape)
+    site.pin_label(labels, dim, "is indexed by position")
+    return labels
+
+
+def expand_as(site: Site) -> Output:
+    """Rule of ``expand_as``: what is repeated along a channel dimension follows its size."""
+    return unite_broadcast(site, [site.node.args[0], site.argument(1, "other")], site.output_shape)
+
+
+def like_another(site: Site) -> Output:
+    """Rule of ``view_as`` and ``reshape_as``: moved, into the shape that another value has."""
+    output = move(site)
+    assert isinstance(output, dict)  # noqa: S101  # one value comes out
+    shape = site.labels_of(site.argument(1, "other"))
+    for dim in output.keys() | shape.keys():
+        if dim in output and dim in shape:
+            site.atoms.unite(output[dim], shape[dim])
+        else:
+            site.pin_label(output if dim in output else shape, dim, "meets another's fixed shape")
+    return output
+
+
+def windows_to_columns(site: Site) -> Output:
+    """Rule of ``im2col`` (N, C, H, W) → (N, C k, L): a channel becomes k in a row."""
+    labels = site.labels_of(site.node.args[0])
+    own = len(site.output_shape) - 2
+    for dim in [d for d in labels if d > own]:
+        site.pin_label(labels, dim, "is a position of a window")
+    if own in labels:
+        labels[own] = labels[own].repeat_interleave(site.output_shape[own] // len(labels[own]))
+    return labels
+
+
+def columns_to_windows(site: Site) -> Output:
+    """Rule of ``col2im`` (N, C k, L) → (N, C, H, W): the k in a row go together."""
+    labels = site.labels_of(site.node.args[0])
+    own = len(site.output_shape) - 3
+    for dim in [d for d in labels if d > own]:
+        site.pin_label(labels, dim, "is a position of a window")
+    if own in labels:
+        rows = labels[own].view(site.output_shape[own], -1)
+        site.atoms.unite(rows, rows[:, :1])
+        labels[own] = rows[:, 0]
+    return labels
+
+
+def unite_along(site: Site, items: list[Any], dims: list[int]) -> Labels:
+    """Unite the labels of equal-rank ``items`` along each of ``dims``."""
+    output: Labels = {}
+    for dim in dims:
+        found = [site.labels_of(item).get(dim) for item in items]
+        present = [ids for ids in found if ids is not None]
+        for ids in present[1:]:
+            site.atoms.unite(present[0], ids)
+        if len(present) == len(found) and present:
+            output[dim] = present[0]
+        elif present:
+            site.atoms.pin(present[0], "meets values that no parameter produces", site.node)
+    return output
+
+
+_PADDING = {
+    "constant_pad_nd": "constant",
+    **{f"reflection_pad{d}d": "reflect" for d in (1, 2, 3)},
+    **{f"replication_pad{d}d": "replicate" for d in (1, 2, 3)},
+}
+# Where a channel lands in several dimensions at once, this one keeps it.
+_CHANNELS_FIRST = frozenset({"pixel_shuffle"})
+# What stays after pruning would not be in the places these operators name.
+_BY_POSITION = frozenset({"roll", "slice", "unfold"})
+# Operators that leave the order of elements in memory alone.
+_RESHAPES = frozenset(
+    "view reshape _unsafe_view flatten unflatten squeeze unsqueeze view_as reshape_as".split()
+)
+
+
+def _along(ids: Tensor, dim: int, shape: torch.Size) -> Tensor:
+    view = [1] * len(shape)
+    view[dim] = -1
+    return ids.view(view).expand(shape)
+
+
+def _unmoved(site: Site, name: str, dim: int) -> int | None:
+    """Return which output dimension a whole dimension becomes under a reshape, if one does."""
+    if name not in _RESHAPES:
+        return None
+    shape = site.shape_of(site.node.args[0])
+    before, reached = math.prod(shape[:dim]), 1
+    for own, length in enumerate(site.output_shape):
+        if reached == before and length == shape[dim]:
+            return own
+        reached *= length
+    return None
+
+
+def _fix_positions(site: Site, ids: Tensor, name: str) -> None:
+    """Pin what is read by position; of a slice with a step, whole steps may go."""
+    step = site.literal(4, "step", 1) if name == "slice" else len(ids) + 1
+    if len(ids) % step:
+        site.atoms.pin(ids, f"{name} works by position", site.node)
+    elif step > 1:
+        rows = ids.view(-1, step)
+        site.atoms.unite(rows, rows[:, :1])
+
+
+def _moved_dims(site: Site) -> set[int]:
+    name = op_name(site.node.target)
+    rank = len(site.shape_of(site.node.args[0]))
+    dims = site.literal(2, "dims", ()) if name == "roll" else site.literal(1, "dim", 0)
+    return {d % rank for d in ([dims] if isinstance(dims, int) else dims)} or set(range(rank))
+
+
+def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401  # tensors
+    """Call the node's own operator with ``labels`` in place of its first argument."""
+    values = site.shapes
+    name = op_name(site.node.target)
+    args: list[Any] = [labels if a is source else resolve(a, values) for a in site.node.args]
+    kwargs = {key: resolve(value, values) for key, value in site.node.kwargs.items()}
+    if name == "view":  # expanded labels have strides that view refuses and reshape does not
+        return labels.reshape(args[1])
+    if name in {"view_as", "reshape_as"}:
+        return labels.reshape(args[1].shape)
+    return site.node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def _collect(site: Site, result: Labels, moved: Tensor, kept_dim: int | None) -> None:
+    """Read the label off a moved label tensor and add it to ``result``."""
+    varying = []
+    # The largest first: what is found not to vary makes the next comparison smaller.
+    for dim in sorted(range(moved.dim()), key=lambda d: -moved.shape[d]):
+        if _varies(moved, dim):
+            varying.append(dim)
+        else:
+            moved = moved.narrow(dim, 0, 1)
+    varying.sort()
+    if not varying:
+        if moved.numel() and not _is_constant_input(moved):
+            site.atoms.pin(moved, "one channel is read by its position", site.node)
+        return
+    # The atoms form a box over several dimensions: align them over all but the longest.
+    keep = kept_dim if kept_dim in varying else max(varying, key=lambda d: (moved.shape[d], d))
+    first = moved
+    for dim in varying:
+        if dim != keep:
+            first = first.narrow(dim, 0, 1)
+    if len(varying) > 1:
+        site.atoms.unite(moved, first)
+    _add(site, result, keep, first.reshape(-1))
+
+
+def _add(site: Site, result: Labels, dim: int, ids: Tensor) -> None:
+    """Add a label; of two on one dimension the finer (or first) stays, the other is pinned."""
+    other = result.get(dim)
+    if other is not None:
+        if len(torch.unique(ids)) <= len(torch.unique(other)):
+            ids, other = other, ids
+        site.atoms.pin(other, "is flattened together with another prunable dimension", site.node)
+    result[dim] = ids
+
+
+def _varies(t: Tensor, dim: int) -> bool:
+    if t.shape[dim] == 1 or t.stride(dim) == 0 or t.numel() == 0:
+        return False
+    return not bool((t == t.narrow(dim, 0, 1)).all())
+
+
+def _is_constant_input(moved: Tensor) -> bool:
+    return bool((moved < 0).all())
+
+
+def _align(site: Site, ids: Tensor, num_groups: int) -> None:
+    rows = ids.view(num_groups, -1)
+    site.atoms.unite(rows, rows[:1])
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys([*SINGLE, *SEVERAL], move),
+    **dict.fromkeys([*_PADDING, "pad"], pad),
+    "index": index,
+    "index_select": index_select,
+    "expand_as": expand_as,
+    **dict.fromkeys(["view_as", "reshape_as"], like_another),
+    "im2col": windows_to_columns,
+    "col2im": columns_to_windows,
+    "getitem": get_item,
+    "cat": concatenate,
+    "concat": concatenate,
+    "stack": stack,
+}

@@ -1,0 +1,113 @@
+"""Operators that reduce, pool or resample: other dimensions drop out, channels pass through."""
+
+from secateur.engine.graph.propagate import Labels, Output, Rule, Site
+from secateur.engine.program.functional import op_name
+
+POOLS = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d
+    adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d lp_pool2d
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d
+    upsample_linear1d upsample_trilinear3d _upsample_nearest_exact2d grid_sampler
+    _adaptive_avg_pool2d max_pool2d_with_indices _upsample_bilinear2d_aa upsample_nearest_exact2d
+    """.split()
+REDUCTIONS = """mean sum amax amin var std norm linalg_vector_norm prod logsumexp var_mean std_mean
+    max min
+    """.split()
+# What they return says which positions there were, not what they held.
+POSITIONS = "argmax argmin any all".split()
+
+
+def pool(site: Site) -> Output:
+    """Rule of pooling and interpolation: they work on space, and channels pass through."""
+    labels = site.labels_of(site.node.args[0])
+    for dim in [d for d in labels if d > 1]:
+        _pool_along(site, labels, dim)
+    if isinstance(site.shapes[site.node], (list, tuple)):
+        return [dict(labels) for _ in site.shapes[site.node]]
+    return labels
+
+
+def _pool_along(site: Site, labels: Labels, dim: int) -> None:
+    """Deal with channels among the positions: a window of stride 1 may run over them, inexactly.
+
+    Local response normalisation is an average over neighbouring channels.
+    """
+    ids = labels[dim]
+    is_channel = ids >= 0  # the others pad
+    size, stride, padding = _window(site, dim)
+    if stride == 1 and int(is_channel.sum()) == site.output_shape[dim]:
+        labels[dim] = ids[is_channel]
+        if size > 1:
+            site.atoms.mark_inexact(labels[dim], site.node)
+    elif (size, stride, padding) != (1, 1, 0):
+        site.pin_label(labels, dim, "is a position that is pooled or resampled")
+
+
+def _window(site: Site, dim: int) -> tuple[int, int, int]:
+    """Return size, stride and padding of a pooling window along ``dim``; zeros if it has none."""
+    if not op_name(site.node.target).startswith(("avg_pool", "max_pool")):
+        return 0, 0, 0
+    sizes = site.literal(1, "kernel_size")
+    given = (sizes, site.literal(2, "stride") or sizes, site.literal(3, "padding", 0))
+    size, stride, padding = (
+        value if isinstance(value, int) else value[(dim - 2) % len(value)] for value in given
+    )
+    return size, stride, padding
+
+
+def reduce(site: Site) -> Output:
+    """Rule of reductions: dimensions they run over lose their label, inexactly."""
+    if _are_indices_read(site):
+        return locate(site)
+    labels = site.labels_of(site.node.args[0])
+    for dim in _dims(site) & labels.keys():
+        ids = labels.pop(dim)
+        site.atoms.mark_inexact(ids, site.node)
+        site.atoms.dissolve(ids, site.node, [site.node.args[0]])
+    return _remaining(site, labels)
+
+
+def locate(site: Site) -> Output:
+    """Rule of ``argmax`` and its kin: positions become data, so all of them stay."""
+    labels = site.labels_of(site.node.args[0])
+    for dim in _dims(site):
+        site.pin_label(labels, dim, "is told apart by its position")
+    return _remaining(site, labels)
+
+
+def _are_indices_read(site: Site) -> bool:
+    """Return whether something reads the second result of ``max`` or ``min``: where it is."""
+    if op_name(site.node.target) not in {"max", "min"}:
+        return False
+    return any(user.args[1:] == (1,) and len(user.users) > 0 for user in site.node.users)
+
+
+def _remaining(site: Site, labels: Labels) -> Output:
+    """Return the labels of what a reduction leaves."""
+    rank = len(site.shape_of(site.node.args[0]))
+    reduced = _dims(site)
+    left = [dim for dim in range(rank) if dim not in reduced]
+    is_kept = len(site.output_shape) == rank
+    output: Labels = {(dim if is_kept else left.index(dim)): ids for dim, ids in labels.items()}
+    if isinstance(site.shapes[site.node], (list, tuple)):
+        return [dict(output) for _ in site.shapes[site.node]]
+    return output
+
+
+def _dims(site: Site) -> set[int]:
+    rank = len(site.shape_of(site.node.args[0]))
+    schema = site.node.target._schema  # type: ignore[union-attr]  # noqa: SLF001
+    names = [argument.name for argument in schema.arguments]
+    for name in ("dim", "dims"):
+        if name in names:
+            dims = site.literal(names.index(name), name)
+            if dims is None or dims == []:
+                break
+            return {d % rank for d in ([dims] if isinstance(dims, int) else dims)}
+    return set(range(rank))
+
+
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(REDUCTIONS, reduce),
+    **dict.fromkeys(POSITIONS, locate),
+    **dict.fromkeys(POOLS, pool),
+}

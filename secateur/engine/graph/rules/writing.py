@@ -1,0 +1,64 @@
+"""Operators that a write through a view becomes: a value with another in a part of it.
+
+Channels of the part and channels of the whole that stand in the same place go together, so what is
+written through can be pruned: a partial convolution, a shift along time.
+"""
+
+from secateur.engine.graph.propagate import Labels, Output, Rule, Site
+from secateur.engine.graph.rules.pointwise import combine, unary
+
+
+def slice_scatter(site: Site) -> Output:
+    """Rule of ``slice_scatter``: the part's labels meet those of the slice it replaces."""
+    whole, part = site.node.args[0], site.argument(1, "src")
+    rank = len(site.output_shape)
+    along = site.literal(2, "dim", 0) % rank
+    output, labels = site.labels_of(whole), site.labels_of(part)
+    if site.literal(5, "step", 1) != 1:
+        site.pin_label(output, along, "is written to in steps")
+        site.pin_label(labels, along, "is written in steps")
+    size = site.output_shape[along]
+    first, last, _ = slice(site.literal(3, "start"), site.literal(4, "end")).indices(size)
+    ids, own = output.get(along), labels.pop(along, None)
+    if ids is not None:
+        place = ids[first:last]
+        if own is not None:
+            site.atoms.unite(place, own)
+        else:
+            site.atoms.pin(place, "is replaced by values that no parameter produces", site.node)
+    elif own is not None:
+        site.atoms.pin(own, "is written into values that no parameter produces", site.node)
+    _unite_others(site, output, labels, along)
+    return output
+
+
+def select_scatter(site: Site) -> Output:
+    """Rule of ``select_scatter``: its dimension is a place, the others are united."""
+    output, labels = site.labels_of(site.node.args[0]), site.labels_of(site.argument(1, "src"))
+    along = site.literal(2, "dim") % len(site.output_shape)
+    site.pin_label(output, along, "is written to by position")
+    shifted = {dim + (dim >= along): ids for dim, ids in labels.items()}
+    _unite_others(site, output, shifted, along)
+    return output
+
+
+def _unite_others(site: Site, output: Labels, labels: Labels, along: int) -> None:
+    """Unite what the whole and its part have along dimensions that they share."""
+    for dim in range(len(site.output_shape)):
+        if dim == along:
+            continue
+        whole, part = output.get(dim), labels.get(dim)
+        if whole is not None and part is not None:
+            site.atoms.unite(whole, part)
+        elif part is not None:
+            site.atoms.pin(part, "is written into values that no parameter produces", site.node)
+        else:
+            site.pin_label(output, dim, "is replaced by values that no parameter produces")
+
+
+RULES: dict[str, Rule] = {
+    "slice_scatter": slice_scatter,
+    "select_scatter": select_scatter,
+    "copy": combine,
+    "fill": unary,
+}

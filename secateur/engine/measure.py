@@ -1,0 +1,199 @@
+"""What a network costs: parameters, multiply-accumulates, and measured latency.
+
+Latency is measured on the exported file with ONNX Runtime, because that is what serves it; dense
+and pruned files take turns, so that a machine that slows down slows both.
+
+How much faster one file is than another is told with an interval. Calls are made in rounds, each
+short and with a ratio of its own: of the median times of its calls. What disturbs neighbouring
+calls alike stays within a round, so rounds, not calls, are what the interval counts (Georges,
+Buytaert and Eeckhout 2007, "Statistically rigorous Java performance evaluation"). See
+`intervals.median_interval` for the interval of their median.
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from secateur.engine.export.session import Feeds, OnnxSession
+from secateur.engine.intervals import Interval, median_interval
+from secateur.engine.latency.load import Load, LoadMeter
+from secateur.engine.program.macs import mac_terms, num_macs
+from secateur.engine.program.program import InputSpec, Program
+from secateur.engine.program.shapes import propagate
+
+_BATCH_SIZE = 2
+_NUM_ROUNDS, _FEWEST_ROUNDS = 20, 6  # fewer than six have no interval of 95 %
+_NUM_WARM_UPS = 3  # one alone may be disturbed, and decides how many calls a round has
+_NARROW = 1.1  # upper end of an interval over its lower end: good enough
+_MOST_TIMES, _MOST_TIMES_SLOW = 2.5, 20.0  # as long as asked for: noisy files, and slow ones
+# Two sessions of one file differ by so much as long as they are open, and no repeat tells: where
+# their memory lies decides (up to 3.8 % of a MobileNet's 1 ms).
+_SESSIONS_DIFFER = 1.04
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one call takes.
+
+    Attributes:
+        batch_size: Samples in a call.
+        num_threads: Threads of the session.
+        provider: ONNX Runtime's execution provider.
+        p50_seconds: The median.
+        p95_seconds: Nineteen calls in twenty are faster.
+        num_runs: How many calls were timed.
+    """
+
+    batch_size: int
+    num_threads: int
+    provider: str
+    p50_seconds: float
+    p95_seconds: float
+    num_runs: int
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times as fast as the first file another is.
+
+    Attributes:
+        batch_size: Samples in a call.
+        ratio: Median over rounds of the first file's time over this one's.
+        low: Lower end of its interval of 95 %.
+        high: Upper end.
+        num_rounds: How many rounds it is made of.
+    """
+
+    batch_size: int
+    ratio: float
+    low: float
+    high: float
+    num_rounds: int
+
+    @property
+    def is_measurable(self) -> bool:
+        """Whether the interval leaves out that both are as fast."""
+        return not self.low <= 1 <= self.high
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare_latency` measured.
+
+    Attributes:
+        latencies: For each file one a batch size.
+        speedups: For each file after the first one a batch size.
+        load: What the machine did beside it.
+    """
+
+    latencies: list[list[Latency]]
+    speedups: list[list[Speedup]]
+    load: Load
+
+
+def count_parameters(program: Program) -> int:
+    """Return the number of trained values (buffers such as running statistics do not count)."""
+    return sum(tensor.numel() for tensor in program.parameters().values())
+
+
+def count_macs(program: Program) -> int:
+    """Return the multiply-accumulates of one sample, over convolutions and matrix products."""
+    shapes = propagate(program, _BATCH_SIZE)
+    terms = mac_terms(program, shapes)
+    return sum(num_macs(term, shapes) for term in terms) // _BATCH_SIZE
+
+
+def compare_latency(
+    paths: Sequence[Path],
+    inputs: Sequence[InputSpec],
+    batch_sizes: Sequence[int],
+    *,
+    num_threads: int = 1,
+    provider: str = "CPUExecutionProvider",
+    seconds: float = 1.0,
+) -> Comparison:
+    """Time ONNX files side by side, one call each in turn.
+
+    Args:
+        paths: The files; all take the same inputs.
+        inputs: What they take.
+        batch_sizes: Batches to time.
+        num_threads: Threads inside one call.
+        provider: Where to run.
+        seconds: How long to measure each batch size, all files together; up to two and a half times
+            as long where that leaves a wide interval.
+    """
+    sessions = [OnnxSession(path, num_threads, provider) for path in paths]
+    latencies: list[list[Latency]] = [[] for _ in paths]
+    speedups: list[list[Speedup]] = [[] for _ in paths[1:]]
+    generator = torch.Generator().manual_seed(0)
+    spread, meter = 1.0, LoadMeter(num_threads)
+    for batch_size in batch_sizes:
+        example = [spec.example(batch_size, generator) for spec in inputs]
+        feeds = [session.feeds(example) for session in sessions]
+        rounds = _take_turns(sessions, feeds, seconds)
+        for index, found in enumerate(latencies):
+            taken = [time for times in rounds for time in times[index]]
+            p50, p95 = map(float, np.percentile(taken, [50, 95]))
+            spread = max(spread, p95 / max(p50, 1e-9))
+            found.append(Latency(batch_size, num_threads, provider, p50, p95, len(taken)))
+        for index, ratios in enumerate(speedups, 1):
+            ratio, (low, high) = _speedup(rounds, index)
+            ratios.append(Speedup(batch_size, ratio, low, high, len(rounds)))
+    return Comparison(latencies, speedups, meter.read(spread))
+
+
+def _take_turns(
+    sessions: Sequence[OnnxSession],
+    feeds: Sequence[Feeds],
+    seconds: float,
+) -> list[list[list[float]]]:
+    """Return for each round and file what its calls took."""
+    for session, feed in zip(sessions, feeds, strict=True):
+        session.run(feed)  # the first call plans memory
+    turn = float("inf")
+    for _ in range(_NUM_WARM_UPS):
+        began = time.perf_counter()
+        for session, feed in zip(sessions, feeds, strict=True):
+            session.run(feed)
+        turn = min(turn, time.perf_counter() - began)
+        if turn >= seconds:
+            break
+    num_turns = max(1, round(seconds / _NUM_ROUNDS / max(turn, 1e-9)))
+    rounds: list[list[list[float]]] = []
+    began = time.perf_counter()
+    while not _is_enough(rounds, (time.perf_counter() - began) / seconds):
+        times: list[list[float]] = [[] for _ in sessions]
+        for number in range(num_turns):
+            order = list(enumerate(zip(sessions, feeds, strict=True)))
+            for index, (session, feed) in order if number % 2 == 0 else reversed(order):
+                started = time.perf_counter()
+                session.run(feed)
+                times[index].append(time.perf_counter() - started)
+        rounds.append(times)
+    return rounds
+
+
+def _is_enough(rounds: list[list[list[float]]], num_times: float) -> bool:
+    """Return whether to stop after so many times the seconds that were asked for."""
+    if len(rounds) < _FEWEST_ROUNDS:
+        return False
+    if num_times >= _MOST_TIMES_SLOW:
+        return True
+    if len(rounds) < _NUM_ROUNDS or num_times < 1:
+        return False
+    if num_times >= _MOST_TIMES:
+        return True
+    intervals = (_speedup(rounds, index)[1] for index in range(1, len(rounds[0])))
+    return all(high <= _NARROW * _SESSIONS_DIFFER**2 * low for low, high in intervals)
+
+
+def _speedup(rounds: list[list[list[float]]], index: int) -> tuple[float, Interval]:
+    ratios = [statistics.median(times[0]) / statistics.median(times[index]) for times in rounds]
+    ratio, (low, high) = median_interval(ratios)
+    return ratio, (low / _SESSIONS_DIFFER, high * _SESSIONS_DIFFER)

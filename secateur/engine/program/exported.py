@@ -1,0 +1,113 @@
+"""Make a program from a live ``ExportedProgram``: the trusted, in-process road.
+
+Used for models we build ourselves (an architecture name plus safetensors, tests, benchmarks).
+Uploads never come this way: `reader` parses them without torch's loader.
+"""
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from secateur.engine.program.functional import make_functional, op_name
+from secateur.engine.program.precision import to_float32
+from secateur.engine.program.program import InputSpec, Program, Role
+from secateur.engine.program.structure import CallSignature
+from secateur.engine.program.vocabulary import ASSERTIONS
+
+_ROLES = {
+    InputKind.PARAMETER: Role.PARAMETER,
+    InputKind.BUFFER: Role.BUFFER,
+    InputKind.CONSTANT_TENSOR: Role.CONSTANT,
+}
+# Operators that run a graph of their own under a setting, and which of their arguments it is. The
+# settings say what is differentiated, and in which precision: nothing that a program keeps.
+CONTEXTS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
+_SOURCE_LINE = re.compile(r'File "([^"]+)", line (\d+), in ([^\n]+)')
+
+
+def from_exported(exported: ExportedProgram) -> Program:
+    """Return the program of an inference-mode, training-IR ``ExportedProgram``.
+
+    Raises:
+        UnsupportedOpError: It writes where no functional operator does.
+    """
+    graph = fx.Graph()
+    values: dict[fx.Node, Any] = {}
+    inputs: list[InputSpec] = []
+    tensors: dict[str, Tensor] = {}
+    roles: dict[str, Role] = {}
+    specs = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
+    stored: dict[str, Any] = {**exported.state_dict, **exported.constants}
+    for node in exported.graph.nodes:
+        if node.op == "placeholder":
+            spec = specs[node.name]
+            if spec.kind is InputKind.USER_INPUT:
+                values[node] = graph.create_node("placeholder", f"x{len(inputs)}")
+                inputs.append(_input_spec(node))
+                continue
+            name = str(spec.target)
+            tensors[name], roles[name] = stored[name].detach(), _ROLES[spec.kind]
+            values[node] = graph.create_node("get_attr", name, name=f"t{len(tensors)}")
+        elif node.op == "output":
+            graph.output(tuple(fx.map_arg(node.args[0], values.__getitem__)))
+        elif node.op == "call_function" and op_name(node.target) not in ASSERTIONS:
+            _copy_call(graph, node, values, exported.graph_module)
+    make_functional(graph, tensors, tuple(inputs))
+    out_spec, in_spec = exported.call_spec.out_spec, exported.call_spec.in_spec
+    if out_spec is None or in_spec is None:
+        raise ValueError("the exported program has no structure")
+    signature = exported.module_call_graph[0].signature
+    if signature is None or signature.forward_arg_names is None:
+        raise ValueError("the exported program does not say what its arguments are called")
+    names = signature.forward_arg_names
+    call = CallSignature(tuple(names), in_spec)
+    return to_float32(Program(graph, tensors, roles, tuple(inputs), out_spec, call))
+
+
+def _copy_call(
+    graph: fx.Graph, node: fx.Node, values: dict[fx.Node, Any], owner: fx.GraphModule
+) -> None:
+    """Copy a call, or the calls of the graph that a context operator runs, in its place."""
+    position = CONTEXTS.get(str(node.target))
+    if position is None:
+        if isinstance(values.get(node.args[0] if node.args else None), tuple):  # type: ignore[arg-type]
+            values[node] = values[node.args[0]][node.args[1]]  # type: ignore[index]
+            return
+        values[node] = graph.node_copy(node, values.__getitem__)
+        values[node].meta = {"source": source_line(node.meta.get("stack_trace") or "")}
+        return
+    inner = owner.get_submodule(str(node.args[position].target))  # type: ignore[union-attr]
+    assert isinstance(inner, fx.GraphModule)  # noqa: S101  # the exporter makes no other
+    given = iter(values[each] for each in node.args[position + 1 :])  # type: ignore[index]
+    for each in inner.graph.nodes:
+        if each.op == "placeholder":
+            values[each] = next(given)
+        elif each.op == "output":
+            values[node] = tuple(values[result] for result in each.args[0])
+        elif each.op == "call_function" and op_name(each.target) not in ASSERTIONS:
+            _copy_call(graph, each, values, inner)
+
+
+def export(model: torch.nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
+    """Export ``model`` in eval mode with a dynamic batch on dimension 0 of every input."""
+    batch = torch.export.Dim("batch", min=1)
+    dynamic = tuple({0: batch} for _ in inputs)
+    return torch.export.export(model.eval(), inputs, dynamic_shapes=dynamic)
+
+
+def source_line(stack_trace: str) -> str:
+    """Return ``file:line in function`` of the innermost frame that is not torch's own."""
+    frames = [m.groups() for m in _SOURCE_LINE.finditer(stack_trace)]
+    theirs = [f for f in frames if "/torch/" not in f[0] and not f[0].startswith("torch/")]
+    chosen = (theirs or frames)[-1:]
+    return "".join(f"{file}:{line} in {function}" for file, line, function in chosen)
+
+
+def _input_spec(node: fx.Node) -> InputSpec:
+    value = node.meta["val"]
+    shape = tuple(None if isinstance(s, torch.SymInt) else int(s) for s in value.shape)
+    return InputSpec(node.name, shape, value.dtype)

@@ -1,0 +1,152 @@
+"""Rewrite in-place operators as functional ones, so that every value of a graph is written once.
+
+``torch.export`` keeps ``relu_``, ``x += y`` and ``x[:, 0] = y`` as the user wrote them. Analysis
+and caching want values that never change, so both roads into a `Program` end here. Most writes go
+to a value that nothing else looks into, and only change their operator; graphs that write through
+views go to `memory`.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, fx
+
+from secateur.engine.errors import ModelRejectedError, UnsupportedOpError
+from secateur.engine.program.dialect import use_one_spelling
+from secateur.engine.program.memory import rewrite_writes
+from secateur.engine.program.program import InputSpec
+from secateur.engine.program.shapes import values_on_meta, where
+from secateur.engine.program.vocabulary import functional_form, op_name
+
+__all__ = ["is_in_place", "make_functional", "op_name"]
+
+# Composite operators whose result is always new memory; other composite ones may return a view.
+_FRESH = frozenset(
+    """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear matmul
+    batch_norm instance_norm layer_norm group_norm rms_norm softmax log_softmax silu gelu mish selu
+    relu6 hardswish hardtanh avg_pool1d max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d
+    adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d upsample_nearest2d
+    upsample_bilinear2d upsample_bicubic2d embedding cat concat stack mean sum clone
+    scaled_dot_product_attention
+    """.split()
+)
+# Fresh in training, and their own argument at inference.
+_IDENTITIES = frozenset("dropout feature_dropout alpha_dropout feature_alpha_dropout".split())
+_EMPTY = {
+    "empty": "zeros",
+    "empty_like": "zeros_like",
+    "empty_permuted": "zeros",
+    "empty_strided": "zeros",
+    "new_empty": "new_zeros",
+    "new_empty_strided": "new_zeros",
+}
+
+
+def make_functional(
+    graph: fx.Graph, tensors: Mapping[str, Tensor], inputs: tuple[InputSpec, ...]
+) -> None:
+    """Replace every in-place operator of ``graph``, which is changed.
+
+    Raises:
+        UnsupportedOpError: It writes into a tensor that the model keeps, or through a view that
+            has no inverse.
+    """
+    order = {node: index for index, node in enumerate(graph.nodes)}
+    writes: list[fx.Node] = []
+    for node in graph.nodes:
+        if op_name(node.target) in _EMPTY:
+            _fill_with_zeros(node)
+        if not is_in_place(node.target):
+            continue
+        if not node.args or not isinstance(node.args[0], fx.Node):
+            raise ModelRejectedError(f"{where(node)} has no tensor to write into")
+        if torch.Tag.inplace_view in node.target.tags:  # it looks at the same values otherwise
+            _replace(node, order)
+        else:
+            writes.append(node)
+    if all(_is_alone(node, order) for node in writes):
+        for node in writes:
+            _replace(node, order)
+    else:
+        rewrite_writes(graph, values_on_meta(graph, tensors, inputs, shortcuts=False))
+    use_one_spelling(graph, tensors)
+
+
+@functools.cache
+def is_in_place(target: object) -> bool:
+    """Return whether a call target writes into its first argument."""
+    is_overload = isinstance(target, torch._ops.OpOverload)  # noqa: SLF001
+    return is_overload and target._schema.is_mutable  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _replace(node: fx.Node, order: dict[fx.Node, int]) -> None:
+    """Make a write a call that returns what was written, and have later calls read that."""
+    written = node.args[0]
+    assert isinstance(written, fx.Node)  # noqa: S101  # checked before
+    assert isinstance(node.target, torch._ops.OpOverload)  # noqa: S101, SLF001
+    form = functional_form(node.target)
+    if form is None:
+        raise UnsupportedOpError(f"{where(node)} has no form that is not in place")
+    node.target = form
+    if form is torch.ops.aten.zeros_like.default:
+        node.args, node.kwargs = node.args[:1], {}
+    for user in list(written.users):
+        if order[user] > order[node]:
+            user.replace_input_with(written, node)
+
+
+def _is_alone(node: fx.Node, order: dict[fx.Node, int]) -> bool:
+    """Return whether nothing but the written value itself is read through the same memory later."""
+    written = {node, node.args[0]}
+    for alias in _possible_aliases(node):
+        if alias.op == "get_attr":
+            return False
+        if alias not in written and any(order[user] > order[node] for user in alias.users):
+            return False
+    return True
+
+
+def _possible_aliases(value: fx.Node) -> set[fx.Node]:
+    """Return the values that may share memory with ``value``, itself among them."""
+    found = {value}
+    frontier = [value]
+    while frontier:
+        node = frontier.pop()
+        linked = [user for user in node.users if _may_share(user)]
+        if _may_share(node):
+            linked += node.all_input_nodes
+        for other in linked:
+            if other not in found:
+                found.add(other)
+                frontier.append(other)
+    return found
+
+
+def _may_share(node: fx.Node) -> bool:
+    """Return whether a call may return memory of its arguments."""
+    return node.op == "call_function" and _may_return_view(node.target)
+
+
+@functools.cache
+def _may_return_view(target: Callable[..., object]) -> bool:
+    if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001
+        return True  # getitem; numbers share nothing
+    name = op_name(target)
+    if name in _FRESH or name == "sym_size":
+        return False
+    if name in _IDENTITIES or any(value.alias_info for value in target._schema.returns):  # noqa: SLF001
+        return True
+    return torch._C._dispatch_has_kernel_for_dispatch_key(  # noqa: SLF001
+        target.name(), "CompositeImplicitAutograd"
+    )
+
+
+def _fill_with_zeros(node: fx.Node) -> None:
+    """Have memory that nobody wrote hold zeros, not what another network left there."""
+    name = op_name(node.target)
+    kwargs = {k: v for k, v in node.kwargs.items() if k not in {"memory_format", "stride"}}
+    kwargs.pop("physical_layout", None)
+    num_args = {"empty": 1, "empty_like": 1, "empty_permuted": 1, "empty_strided": 1}.get(name, 2)
+    node.args, node.kwargs = tuple(node.args[:num_args]), kwargs
+    node.target = getattr(torch.ops.aten, _EMPTY[name]).default

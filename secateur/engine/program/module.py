@@ -1,0 +1,162 @@
+"""Run a program: an `nn.Module` that executes the graph node by node over registered tensors.
+
+Training from an inference-mode export needs no second graph: the literal ``training`` flags of
+``aten.batch_norm`` and ``aten.dropout`` are flipped, which is bit-exact against the eager module,
+running statistics included (docs/architecture). Called by saliency, retraining, export and checks.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from secateur.engine.program.program import Program, Role
+
+# Position of the literal that says "training" in each operator that behaves differently.
+TRAINING_ARGUMENT: dict[object, int] = {
+    torch.ops.aten.batch_norm.default: 5,
+    torch.ops.aten.dropout.default: 2,
+    torch.ops.aten.feature_dropout.default: 2,
+}
+
+_TAKEN = frozenset(dir(nn.Module()))
+Step = tuple[fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any], tuple[fx.Node, ...]]
+
+
+class ProgramModule(nn.Module):
+    """An executable program whose tensors are the module's parameters and buffers.
+
+    The tensors are registered under their fully qualified names in nested modules, so
+    ``state_dict()`` has the user's own names. The module shares storage with the program it is
+    built from unless ``copy`` is set; `program()` reads the current tensors back.
+    """
+
+    def __init__(self, program: Program, *, copy: bool = True) -> None:
+        super().__init__()
+        self._program = program
+        self.steps = _compile_steps(program.graph)
+        self._placeholders = [n for n in program.graph.nodes if n.op == "placeholder"]
+        self._output: Any = program.graph.output_node().args[0]
+        for name, tensor in program.tensors.items():
+            value = tensor.detach().clone() if copy else tensor.detach()
+            self._register(name, value, program.roles[name])
+
+    def forward(self, *inputs: Tensor) -> Any:  # noqa: ANN401  # whatever the user's model returns
+        """Return what the user's model returns for ``inputs``."""
+        return self._program.unflatten(self.run(inputs))
+
+    def run(self, inputs: tuple[Tensor, ...]) -> list[Any]:
+        """Return the flat outputs for ``inputs``."""
+        values = self.start(inputs)
+        self.run_steps(values, self.steps)
+        return self.outputs(values)
+
+    def run_and_keep(
+        self, inputs: tuple[Tensor, ...], kept: tuple[fx.Node, ...]
+    ) -> tuple[list[Any], list[Any]]:
+        """Return the flat outputs and the values of the nodes ``kept``."""
+        values = self.start(inputs)
+        steps = [
+            (node, target, args, kwargs, tuple(gone for gone in dead if gone not in kept))
+            for node, target, args, kwargs, dead in self.steps
+        ]
+        self.run_steps(values, steps)
+        return self.outputs(values), [values[node] for node in kept]
+
+    def start(self, inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
+        """Return the values that exist before the first step."""
+        return dict(zip(self._placeholders, inputs, strict=True))
+
+    def run_steps(self, values: dict[fx.Node, Any], steps: list[Step]) -> None:
+        """Execute ``steps``; ``values`` gains their results and loses what nothing reads again."""
+        training = self.training
+        for node, target, args, kwargs, dead in steps:
+            if node.op == "get_attr":
+                values[node] = self.tensor(str(node.target))
+                continue
+            actual = [resolve(a, values) for a in args]
+            if training and target in TRAINING_ARGUMENT:
+                actual[TRAINING_ARGUMENT[target]] = True
+            values[node] = target(*actual, **{k: resolve(v, values) for k, v in kwargs.items()})
+            for gone in dead:
+                del values[gone]
+
+    def outputs(self, values: dict[fx.Node, Any]) -> list[Any]:
+        """Return the flat outputs once every step has run."""
+        return [resolve(item, values) for item in self._output]
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the registered tensor with the fully qualified ``name``."""
+        owner, leaf = self._owner(name)
+        value = owner._parameters.get(leaf)  # noqa: SLF001  # getattr would walk three dicts a call
+        return value if value is not None else owner._buffers[leaf]  # type: ignore[return-value]  # noqa: SLF001
+
+    def program(self) -> Program:
+        """Return the program over detached copies of the current tensors."""
+        current = {name: self.tensor(name).detach().clone() for name in self._program.tensors}
+        return self._program.with_tensors(current)
+
+    def _owner(self, name: str) -> tuple[nn.Module, str]:
+        owner: nn.Module = self
+        *path, leaf = name.split(".")
+        for part in path:
+            owner = owner._modules[part]  # type: ignore[assignment]  # noqa: SLF001
+        return owner, leaf
+
+    def _register(self, name: str, value: Tensor, role: Role) -> None:
+        owner: nn.Module = self
+        *path, leaf = name.split(".")
+        for part in path:
+            if part not in owner._modules:  # noqa: SLF001
+                _check_free(owner, part)
+                owner._modules[part] = nn.Module()  # noqa: SLF001
+            owner = owner._modules[part]  # type: ignore[assignment]  # noqa: SLF001
+        _check_free(owner, leaf)
+        if role is Role.PARAMETER:
+            owner._parameters[leaf] = nn.Parameter(  # noqa: SLF001
+                value, requires_grad=value.is_floating_point()
+            )
+        else:
+            owner._buffers[leaf] = value  # noqa: SLF001
+
+
+def _check_free(owner: nn.Module, name: str) -> None:
+    """Refuse the names that no module of a user's can have either.
+
+    What this class has beyond `nn.Module` (``start``, ``outputs``) is free: tensors are looked up
+    in the dictionaries, never as attributes.
+
+    Raises:
+        KeyError: `nn.Module` has it.
+    """
+    if name in _TAKEN or name in owner._modules:  # noqa: SLF001  # a module, and a tensor
+        raise KeyError(name)
+
+
+def resolve(argument: Any, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  # any literal
+    """Replace the nodes in an argument, however nested, by their values."""
+    if isinstance(argument, fx.Node):
+        return values[argument]
+    if isinstance(argument, (list, tuple)):
+        return [resolve(item, values) for item in argument]
+    return argument
+
+
+def _compile_steps(graph: fx.Graph) -> list[Step]:
+    last_use: dict[fx.Node, fx.Node] = {}
+    for node in graph.nodes:
+        for used in node.all_input_nodes:
+            last_use[used] = node
+    steps: list[Step] = []
+    for node in graph.nodes:
+        if node.op in {"placeholder", "output"}:
+            continue
+        dead = tuple(n for n in node.all_input_nodes if last_use[n] is node)
+        target = node.target if callable(node.target) else _no_call
+        steps.append((node, target, node.args, dict(node.kwargs), dead))
+    return steps
+
+
+def _no_call() -> None:
+    raise AssertionError("a get_attr node is read, not called")

@@ -1,0 +1,120 @@
+"""The canonical form of a model: an ATen graph and its tensors, and no code.
+
+Everything else in the engine reads or returns a `Program`. It is made by `reader` (from an
+uploaded file) or `exported` (from a live ``ExportedProgram``), executed by `module`, and written by
+`writer`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.utils import _pytree as pytree
+
+from secateur.engine.program.structure import CallSignature, output_names, unique
+
+
+class Role(StrEnum):
+    """What a tensor of a program is: trained, tracked, or fixed."""
+
+    PARAMETER = "parameter"
+    BUFFER = "buffer"
+    CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a program.
+
+    Attributes:
+        name: In the user's file.
+        shape: A dimension of ``None`` is the dynamic batch.
+        dtype: What the program computes with.
+        own_dtype: What the user's file takes, where that is another type.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: torch.dtype
+    own_dtype: torch.dtype | None = None
+
+    @property
+    def given_dtype(self) -> torch.dtype:
+        """What the user gives."""
+        return self.own_dtype or self.dtype
+
+    def example(self, batch_size: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return a random standard-normal (or zero, for integer types) batch of this input."""
+        shape = [batch_size if size is None else size for size in self.shape]
+        if self.dtype.is_floating_point:  # such numbers as the user can give
+            return torch.randn(shape, generator=generator).to(self.given_dtype).to(self.dtype)
+        return torch.zeros(shape, dtype=self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """A model as data. Treat graph and tensors as immutable: surgery builds new ones.
+
+    A program equals only itself, so that what is found out about it can be remembered.
+
+    Attributes:
+        graph: ``placeholder`` nodes for the inputs in order, ``get_attr`` nodes whose target is a
+            key of ``tensors``, ``call_function`` nodes whose targets are allow-listed ATen
+            overloads or `operator` functions, and one ``output`` node with a flat tuple. Node
+            names are ours; ``node.meta["source"]`` holds the user's source line where known.
+        tensors: Every parameter, buffer and constant by its fully qualified name.
+        roles: The role of each tensor.
+        inputs: One spec for each placeholder.
+        output_tree: How the flat outputs nest (tuple, list, dict) in what the user's model returns.
+        call: How the flat inputs nest in the user's call.
+        own_types: The types that tensors have in the user's file, where they are computed in
+            another (`precision`).
+        own_output_types: The same of the outputs, by their position.
+    """
+
+    graph: fx.Graph
+    tensors: Mapping[str, Tensor]
+    roles: Mapping[str, Role]
+    inputs: tuple[InputSpec, ...]
+    output_tree: pytree.TreeSpec
+    call: CallSignature
+    own_types: Mapping[str, torch.dtype] = field(default_factory=dict)
+    own_output_types: Mapping[int, torch.dtype] = field(default_factory=dict)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The inputs' names in files and answers: those of the user's file, each once."""
+        return unique(spec.name for spec in self.inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The outputs' names in files and answers: by the keys of what the model returns."""
+        return output_names(self.output_tree, taken=self.input_names)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return the trained tensors by name."""
+        return {k: t for k, t in self.tensors.items() if self.roles[k] is Role.PARAMETER}
+
+    def with_tensors(self, tensors: Mapping[str, Tensor]) -> "Program":
+        """Return the same graph over other tensors (same names), in this program's order."""
+        return replace(self, tensors={name: tensors[name] for name in self.tensors})
+
+    def map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Program":
+        """Return the same graph with ``function`` applied to every tensor."""
+        return self.with_tensors({name: function(t) for name, t in self.tensors.items()})
+
+    def to(self, device: torch.device | str) -> "Program":
+        """Return the program with every tensor on ``device``."""
+        return self.map_tensors(lambda t: t.to(device))
+
+    def example_inputs(self, batch_size: int, seed: int = 0) -> tuple[Tensor, ...]:
+        """Return one random batch for every input, the same for the same seed."""
+        generator = torch.Generator().manual_seed(seed)
+        return tuple(spec.example(batch_size, generator) for spec in self.inputs)
+
+    def unflatten(self, outputs: list[Any]) -> Any:  # noqa: ANN401  # whatever the user's model returns
+        """Nest flat outputs as the user's model returned them."""
+        return pytree.tree_unflatten(outputs, self.output_tree)

@@ -1,0 +1,138 @@
+"""How a model's inputs and outputs nest, and what they are called.
+
+The nesting is a serialised tree specification, read by hand; names follow from it.
+"""
+
+import keyword
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch.utils import _pytree as pytree
+
+from secateur.engine.program.document import Document
+
+_MAX_DEPTH = 16
+_PROTOCOL = 1
+_MAX_NAME_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class CallSignature:
+    """How the user calls the model.
+
+    Attributes:
+        names: ``forward``'s arguments, positional ones first, as many as ``tree`` has.
+        tree: How the flat inputs nest in (args, kwargs).
+    """
+
+    names: tuple[str, ...]
+    tree: pytree.TreeSpec
+
+
+def read_structure(text: Document, what: str = "outputs") -> pytree.TreeSpec:
+    """Return the tree of tuples, lists and dicts that a tree specification describes.
+
+    Raises:
+        ModelRejectedError: It names another type, such as a class of the user's.
+    """
+    document = Document.parse(text.string(r"[^\x00]{0,65536}").encode(), text.path)
+    parts = document.list()
+    if len(parts) != 2 or parts[0].integer() != _PROTOCOL:  # noqa: PLR2004  # protocol and tree
+        document.refuse("is not a tree specification of protocol 1")
+    return pytree.tree_structure(_example(parts[1], what, 0))
+
+
+def read_call(signature: Document, num_inputs: int) -> CallSignature:
+    """Return how a model is called, by the signature that its file holds.
+
+    Raises:
+        ModelRejectedError: It does not fit the inputs, or they nest in a class of the user's.
+    """
+    tree = read_structure(signature["in_spec"], "inputs")
+    if tree.num_leaves != num_inputs:
+        signature["in_spec"].refuse(f"{num_inputs} inputs for {tree.num_leaves} places")
+    call: Any = pytree.tree_unflatten([0] * num_inputs, tree)
+    if [type(part) for part in (call if isinstance(call, tuple) else ())] != [tuple, dict]:
+        signature["in_spec"].refuse("is not a call: a tuple of arguments and a dict of others")
+    args, kwargs = call
+    given = signature.get("forward_arg_names")
+    if given is None:
+        names: list[Any] = [f"args_{index}" for index in range(len(args))]
+    else:
+        names = [name.string(r"\w{1,200}") for name in given.list()][: len(args)]
+    names += kwargs
+    if len(names) != len(args) + len(kwargs) or len(set(names)) != len(names):
+        signature.refuse("the arguments and their names do not pair up")
+    if not all(isinstance(name, str) and _is_argument(name) for name in names):
+        signature.refuse("an argument has a name that Python does not take")
+    return CallSignature(tuple(names), tree)
+
+
+def output_names(tree: pytree.TreeSpec, taken: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return a name for each output, by where it stands in what the model returns.
+
+    Keys of dicts are names as they are; what stands in a tuple or list is numbered: ``output_0``,
+    and ``boxes_1`` below the key ``boxes``.
+
+    Args:
+        tree: How the outputs nest.
+        taken: Names that outputs cannot have, because inputs have them.
+    """
+    leaves, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten([0] * tree.num_leaves, tree))
+    return unique([_path_name(path) for path, _ in leaves], taken)
+
+
+def unique(names: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return names that a file can hold beside each other, changed as little as possible."""
+    used, found = set(taken), []
+    for name in names:
+        plain = "".join(c if c.isprintable() else "_" for c in name)[:_MAX_NAME_LENGTH] or "_"
+        free, number = plain, 1
+        while free in used:
+            number += 1
+            free = f"{plain}_{number}"
+        used.add(free)
+        found.append(free)
+    return tuple(found)
+
+
+def _is_argument(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)
+
+
+def _path_name(path: tuple[Any, ...]) -> str:
+    parts = [str(entry.key if hasattr(entry, "key") else entry.idx) for entry in path]
+    if not path or not hasattr(path[0], "key"):
+        parts.insert(0, "output")
+    return "_".join(parts)
+
+
+def _example(tree: Document, what: str, depth: int) -> Any:  # noqa: ANN401  # any nesting
+    """Return a value that nests as the tree says, with a number for each leaf."""
+    if depth > _MAX_DEPTH:
+        tree.refuse(f"nests deeper than {_MAX_DEPTH}")
+    children = [_example(child, what, depth + 1) for child in tree["children_spec"].list()]
+    kind = tree["type"].value
+    if kind is None:
+        return 0
+    if kind == "builtins.tuple":
+        return tuple(children)
+    if kind == "builtins.list":
+        return children
+    if kind in {"builtins.dict", "collections.OrderedDict"}:
+        context = tree["context"].string(r"[^\x00]{0,16384}")
+        keys = [_key(key) for key in Document.parse(context.encode(), tree.path).list()]
+        if len(keys) != len(children) or len(set(keys)) != len(keys):
+            tree.refuse("keys and values do not pair up")
+        found = zip(keys, children, strict=True)
+        return dict(found) if kind == "builtins.dict" else OrderedDict(found)
+    do = "return" if what == "outputs" else "take"
+    return tree.refuse(
+        f"{what} of type {str(kind)[:80]!r} are not accepted; {do} tensors, tuples, lists or dicts"
+    )
+
+
+def _key(key: Document) -> str | int:
+    return key.integer() if isinstance(key.value, int) else key.string()

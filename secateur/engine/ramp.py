@@ -1,0 +1,135 @@
+"""The iterative schedule: prune a little, train, prune again, on a cubic ramp.
+
+Zhu and Gupta 2017, "To prune, or not to prune", arXiv:1710.01878: much goes early, when the network
+can still recover, and little late. Saliencies are measured anew at every cut; what is gone stays
+gone; the optimiser keeps the state of what stays. Driven by `retrain.loop`, built by the pipeline.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from secateur.engine.errors import NothingPrunableError
+from secateur.engine.graph import Analysis
+from secateur.engine.plan import Plan
+from secateur.engine.program.program import Program
+from secateur.engine.retrain import Phase
+from secateur.engine.selection import Budget, Ratio, Steepness
+from secateur.engine.surgery import carry_over, compact, expand_program, keep_masks, mask_program
+
+# Makes a plan from scores: (the network as it is, the rule of this cut, the groups still there).
+Chooser = Callable[[Program, Budget | Ratio, Mapping[str, Tensor] | None], Plan]
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """When the cuts are made.
+
+    Attributes:
+        rounds: How many cuts; the first is made before training.
+        share: Of the training steps, by which the last is made.
+    """
+
+    rounds: int
+    share: float
+
+    def rule(self, mode: Budget | Ratio | Steepness, number: int) -> Budget | Ratio:
+        """Return what cut ``number`` (from 1) of the ramp asks for.
+
+        Raises:
+            ValueError: The rule names no amount.
+        """
+        done = 1 - (1 - number / self.rounds) ** 3
+        if isinstance(mode, Ratio):
+            return replace(mode, ratio=mode.ratio * done)
+        if isinstance(mode, Budget):
+            return replace(mode, share=1 - (1 - mode.share) * done)
+        raise ValueError("a ramp needs an amount to go to")
+
+
+class RampedCuts:
+    """The cuts of one training run; implements `retrain.Cuts`."""
+
+    def __init__(  # noqa: PLR0913  # what a cut is made with
+        self,
+        program: Program,
+        analysis: Analysis,
+        mode: Budget | Ratio,
+        ramp: Ramp,
+        choose: Chooser,
+        settle: Callable[[Program], Program],
+        *,
+        is_masked: bool,
+    ) -> None:
+        """Prepare the cuts.
+
+        Args:
+            program: The dense network.
+            analysis: Of it.
+            mode: What the last cut asks for.
+            ramp: When.
+            choose: Scores a network and makes a plan.
+            settle: What is done to the masked twin after a cut, such as recalibration.
+            is_masked: Whether the full-size twin is trained, and not the compacted network.
+        """
+        self._program, self._analysis = program, analysis
+        self._mode, self._ramp = mode, ramp
+        self._choose, self._settle = choose, settle
+        self._is_masked = is_masked
+
+    def first(self) -> Plan:
+        """Return the plan of the first cut, which is made before any training."""
+        return self._choose(self._program, self._ramp.rule(self._mode, 1), None)
+
+    def steps(self, num_steps: int) -> tuple[int, ...]:
+        """Return the steps before which the second and later cuts are made."""
+        last = self._ramp.rounds - 1
+        found = (round(self._ramp.share * num_steps * k / last) for k in range(1, last + 1))
+        return tuple(min(step, num_steps - 1) for step in found)
+
+    def targets(self) -> tuple[float, ...]:
+        """Return what each cut asks for, the first one included: its share or ratio."""
+        rules = [self._ramp.rule(self._mode, n) for n in range(1, self._ramp.rounds + 1)]
+        return tuple(rule.share if isinstance(rule, Budget) else rule.ratio for rule in rules)
+
+    def cut(
+        self, phase: Phase, number: int, optimizer: Mapping[str, Tensor]
+    ) -> tuple[Phase, dict[str, Tensor]]:
+        """Return the network after cut ``number`` (from 0), and its optimiser's tensors."""
+        before = Plan.from_json(phase.note)
+        twin = (
+            phase.program
+            if self._is_masked
+            else expand_program(self._program, before, phase.program)
+        )
+        try:
+            rule = self._ramp.rule(self._mode, number + 2)
+            after = self._choose(twin, rule, before.keeps())
+        except NothingPrunableError:  # limits and multiples leave nothing more to cut
+            return phase, dict(optimizer)
+        new = self.phase(self._settle(mask_program(twin, after)), after)
+        if self._is_masked:
+            return new, _masked(optimizer, new.masks)
+        return new, carry_over(before, after, optimizer)
+
+    def resume(self, note: str) -> Phase:
+        """Return the network of a saved plan, with the dense weights."""
+        plan = Plan.from_json(note)
+        return self.phase(mask_program(self._program, plan), plan)
+
+    def phase(self, twin: Program, plan: Plan) -> Phase:
+        """Return what is trained under a plan, from its masked twin."""
+        if self._is_masked:
+            return Phase(twin, keep_masks(twin, plan), plan.to_json())
+        return Phase(compact(twin, self._analysis, plan), {}, plan.to_json())
+
+
+def _masked(optimizer: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state with zeros for what is gone, so that no momentum moves it any more."""
+    found = dict(optimizer)
+    for key, tensor in optimizer.items():
+        mask = masks.get(key.rpartition("/")[0])
+        if mask is not None and mask.shape == tensor.shape:
+            found[key] = tensor * mask
+    return found

@@ -1,0 +1,163 @@
+"""How far a score may be off for having seen so few samples, and its distance to the reference's.
+
+`evaluate` sums up what is needed while it looks at the outputs, so nothing is computed twice.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from secateur.engine.intervals import (
+    Interval,
+    mean_interval,
+    paired_share_interval,
+    proportion_interval,
+)
+
+_NUM_RESAMPLES = 300
+_ENDS = (0.025, 0.975)
+_MOST_COUNTS = 20_000_000  # samples times classes that are kept to resample
+
+
+@dataclass(frozen=True)
+class Change:
+    """How far the metric that counts is from the reference's, on the same samples.
+
+    Attributes:
+        difference: This network's minus the reference's.
+        low: Lower end of its interval of 95 %.
+        high: Upper end.
+        num_lost: Samples that only the reference has right; None where samples are not right or
+            wrong.
+        num_won: Samples that only this network has right.
+    """
+
+    difference: float
+    low: float
+    high: float
+    num_lost: int | None = None
+    num_won: int | None = None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How far the metric that counts may be off.
+
+    Attributes:
+        interval: Of 95 %; None where it is not known.
+        change: Against the reference; None without one.
+    """
+
+    interval: Interval | None = None
+    change: Change | None = None
+
+
+class Hits:
+    """Samples that are right, of this network and of the reference."""
+
+    def __init__(self) -> None:
+        self.num_hits = self._lost = self._won = self._compared = 0
+
+    def add(self, is_right: Tensor, was_right: Tensor | None) -> None:
+        """Take in a batch: (N,) booleans of this network, and of the reference if there is one."""
+        self.num_hits += int(is_right.sum())
+        if was_right is not None:
+            self._compared += len(is_right)
+            self._won += int((is_right & ~was_right).sum())
+            self._lost += int((~is_right & was_right).sum())
+
+    def doubt(self, num_samples: int) -> Doubt:
+        """Return the intervals of the share that is right."""
+        change = None
+        if num_samples and self._compared == num_samples:
+            low, high = paired_share_interval(self._lost, self._won, num_samples)
+            difference = (self._won - self._lost) / num_samples
+            change = Change(difference, low, high, self._lost, self._won)
+        return Doubt(proportion_interval(self.num_hits, num_samples), change)
+
+
+class Errors:
+    """The error of every sample, of this network and of the reference."""
+
+    def __init__(self) -> None:
+        self._sums = (0.0, 0.0)  # of errors, and of their squares
+        self._changes = (0.0, 0.0)
+        self._compared = 0
+
+    def add(self, error_N: Tensor, error_before_N: Tensor | None) -> None:
+        """Take in a batch: (N,) errors of this network, and of the reference if there is one."""
+        self._sums = _with(self._sums, error_N)
+        if error_before_N is not None:
+            self._compared += len(error_N)
+            self._changes = _with(self._changes, error_N.double() - error_before_N.double())
+
+    def doubt(self, num_samples: int) -> Doubt:
+        """Return the intervals of the mean error, by the normal distribution."""
+        found = mean_interval(*self._changes, self._compared)
+        change = None
+        if found is not None and self._compared == num_samples:
+            change = Change(self._changes[0] / num_samples, *found)
+        return Doubt(mean_interval(*self._sums, num_samples), change)
+
+
+class Counts:
+    """What F1 is made of, by sample: (true positives, said, true) of every class.
+
+    F1 over classes is no mean over samples, so samples are drawn again and again (the percentile
+    bootstrap, Efron 1979, "Bootstrap methods"), the same ones for both networks.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Tensor, Tensor | None]] = []
+        self._size = 0
+
+    def add(self, counts_N3C: Tensor, before_N3C: Tensor | None) -> None:
+        """Take in a batch of this network, and of the reference if there is one."""
+        self._size += counts_N3C.shape[0] * counts_N3C.shape[2]
+        if self._size <= _MOST_COUNTS:
+            packed = None if before_N3C is None else before_N3C.cpu().to(torch.uint8)
+            self._parts.append((counts_N3C.cpu().to(torch.uint8), packed))
+
+    def doubt(self, num_samples: int) -> Doubt:
+        """Return the intervals of F1 averaged over classes; none for too many samples."""
+        if not self._parts or self._size > _MOST_COUNTS or num_samples < 2:  # noqa: PLR2004
+            return Doubt()
+        generator = torch.Generator().manual_seed(0)
+        drawn = torch.randint(num_samples, (_NUM_RESAMPLES, num_samples), generator=generator)
+        weights = torch.stack([row.bincount(minlength=num_samples) for row in drawn]).float()
+        own = torch.cat([part for part, _ in self._parts])
+        scores = _resampled_f1(own, weights)
+        interval = _ends(scores)
+        before = [part for _, part in self._parts if part is not None]
+        if len(before) < len(self._parts):
+            return Doubt(interval)
+        reference = torch.cat(before)
+        low, high = _ends(scores - _resampled_f1(reference, weights))
+        difference = macro_f1(own.sum(0)) - macro_f1(reference.sum(0))
+        return Doubt(interval, Change(difference, low, high))
+
+
+def macro_f1(counts_3C: Tensor) -> float:
+    """Return F1 averaged over the classes that occur among labels or answers."""
+    hits, said, true = counts_3C.double()
+    occurs = (said + true) > 0
+    if not bool(occurs.any()):
+        return 0.0
+    return float((2 * hits[occurs] / (said + true)[occurs]).mean())
+
+
+def _resampled_f1(counts_N3C: Tensor, weights_BN: Tensor) -> Tensor:
+    size = counts_N3C.shape
+    drawn_B3C = (weights_BN @ counts_N3C.flatten(1).float()).view(-1, 3, size[2])
+    return torch.tensor([macro_f1(each) for each in drawn_B3C])
+
+
+def _ends(values: Tensor) -> Interval:
+    low, high = torch.quantile(values.double(), torch.tensor(_ENDS, dtype=torch.float64)).tolist()
+    return low, high
+
+
+def _with(sums: tuple[float, float], values: Tensor) -> tuple[float, float]:
+    values = values.double()
+    return sums[0] + float(values.sum()), sums[1] + float(values.square().sum())

@@ -1,0 +1,362 @@
+"""The training loop: seeded, resumable after every step, one restart when the loss diverges.
+
+One loop serves both modes. ``compact`` is a smaller program and no masks; ``masked`` is the
+full-size twin with masks, whose removed weights stay exactly zero (claims 6 and 7). A schedule may
+cut the network on the way: `Cuts`.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from secateur.engine.errors import DataError, DivergenceError
+from secateur.engine.program.program import Program
+from secateur.engine.retrain.augment import Augmentation
+from secateur.engine.retrain.batch_norm import recalibrate, statistics
+from secateur.engine.retrain.data import TrainingData, read_ahead, spread
+from secateur.engine.retrain.evaluate import Metrics, Reference, evaluate
+from secateur.engine.retrain.generators import fork_generators
+from secateur.engine.retrain.options import Hooks, RetrainOptions
+from secateur.engine.retrain.phases import Cuts, Phase
+from secateur.engine.retrain.ranking import NO_RANK
+from secateur.engine.retrain.schedule import learning_rate
+from secateur.engine.retrain.state import EpochRecord, RetrainState
+from secateur.engine.retrain.teacher import Teacher
+from secateur.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
+
+RESTART_FACTOR = 0.1
+_COLLAPSED = 2.0  # times the loss that training began with
+_SETTLING_BATCH = 256
+_AUGMENT, _TORCH, _CUDA = "augment", "torch", "cuda"  # generators of a saved state
+
+
+@dataclass(frozen=True)
+class RetrainResult:
+    """The trained program and what every epoch did.
+
+    Attributes:
+        program: Of the epoch that is best on the validation samples; without any, of the last.
+        history: One record an epoch.
+        kept_epoch: Which epoch the program is of; 0 without training.
+        note: Of the last phase.
+        num_restarts: 1 if the loss diverged once and training started over at a tenth.
+        num_steps: Of the whole schedule.
+    """
+
+    program: Program
+    history: tuple[EpochRecord, ...]
+    kept_epoch: int = 0
+    note: str = ""
+    num_restarts: int = 0
+    num_steps: int = 0
+
+
+def retrain(  # noqa: PLR0913  # what decides the result
+    program: Program,
+    data: TrainingData,
+    options: RetrainOptions,
+    *,
+    teacher: Program | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+    cuts: Cuts | None = None,
+    note: str = "",
+    start: Metrics | None = None,
+    hooks: Hooks | None = None,
+    resume: RetrainState | None = None,
+) -> RetrainResult:
+    """Train ``program`` and return the best epoch's; the program passed in is not changed.
+
+    Same program, data, options, thread count and machine: same weights, bit for bit, whether or not
+    training was interrupted and resumed. If the loss stops being finite, training starts over once,
+    at a tenth of the learning rate; so it does if the first epoch leaves a network far worse than
+    ``start``.
+
+    Args:
+        program: What to train: the compacted network, or the masked twin together with ``masks``.
+        data: Samples and their split.
+        options: Everything else that decides the result.
+        teacher: The dense network, for the objectives that need it and for scores without labels.
+        masks: By tensor name, True = keep. Removed elements are zero after every step.
+        cuts: Prunes further on the way.
+        note: What the first `Phase` is noted as.
+        start: How good ``program`` is on the validation samples; None: the first epoch is not
+            compared with it.
+        hooks: Who wants to know.
+        resume: A state that an earlier call with the same arguments handed to ``checkpoint``.
+
+    Raises:
+        DataError: Samples, labels or the state to resume from do not fit.
+        DivergenceError: The loss is not finite, at the lower learning rate too.
+    """
+    phase = Phase(program, masks or {}, note)
+    if options.epochs == 0:
+        return RetrainResult(program, (), 0, note)
+    hooks = hooks or Hooks()
+    num_restarts = resume.num_restarts if resume is not None else 0
+    while True:
+        run = _Run(phase, data, options, teacher, cuts, num_restarts, start)
+        try:
+            return run.train(hooks, resume)
+        except DivergenceError as error:
+            if num_restarts > 0:
+                raise
+            num_restarts, resume = 1, None
+            if hooks.on_restart is not None:
+                hooks.on_restart(f"{error}; training starts over at a tenth of it")
+
+
+class _Run:
+    """One training run, and the counters that change in it."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  # what stays the same over its steps
+        self,
+        phase: Phase,
+        data: TrainingData,
+        options: RetrainOptions,
+        teacher: Program | None,
+        cuts: Cuts | None,
+        num_restarts: int,
+        start: Metrics | None,
+    ) -> None:
+        if len(data.train) == 0:
+            raise DataError("there are no training samples")
+        factor = RESTART_FACTOR**num_restarts
+        rate = options.optimizer.learning_rate * factor
+        self.options = replace(options, optimizer=replace(options.optimizer, learning_rate=rate))
+        self.data, self.num_restarts = data, num_restarts
+        self.batch_size = min(options.batch_size, len(data.train))
+        self.num_steps = len(data.train) // self.batch_size * options.epochs
+        self.cuts = cuts
+        self.cut_steps = cuts.steps(self.num_steps) if cuts is not None else ()
+        self.augment = Augmentation(options.augment)
+        self.teacher = None
+        if self.options.objective.needs_teacher:
+            if teacher is None:
+                kind = self.options.objective.kind
+                raise DataError(f"the objective {kind!r} needs the dense network as its teacher")
+            self.teacher = Teacher(teacher, data.source, data.train)
+        self.reference = Reference(teacher) if teacher and data.labels == "none" else None
+        self.precision = resolve_precision(options, phase.program)
+        self.phase, self.start = phase, start
+        self.step, self.history = 0, tuple[EpochRecord, ...]()
+        self.loss_sum = 0.0  # of this epoch's steps
+        self.generators: Mapping[str, Tensor] = {}  # of a state saved in the middle of an epoch
+        self.best: Program | None = None
+        self.best_epoch, self.best_rank = 0, NO_RANK
+
+    def train(self, hooks: Hooks, resume: RetrainState | None) -> RetrainResult:
+        self._start(resume)
+        for epoch in range(len(self.history), self.options.epochs):
+            if self._is_patience_spent():
+                break
+            record = self._epoch(epoch, hooks)
+            self.history = (*self.history, record)
+            if hooks.on_epoch is not None:  # told first: whoever saves may end the process
+                hooks.on_epoch(record)
+            if hooks.checkpoint is not None:
+                hooks.checkpoint(self._state())
+        program, kept = self.best, self.best_epoch
+        if program is None:
+            program, kept = self._settled(self.trainer.result()), len(self.history)
+        note, num_steps = self.phase.note, self.num_steps
+        return RetrainResult(program, self.history, kept, note, self.num_restarts, num_steps)
+
+    def _start(self, resume: RetrainState | None) -> None:
+        if resume is not None:
+            self._continue_from(resume)
+        self._begin_phase()
+        if resume is not None:
+            self.trainer.restore(resume.optimizer, resume.average)
+
+    def _begin_phase(self) -> None:
+        """Make a trainer for the network of this phase."""
+        program = self.phase.program
+        lesson = make_lesson(program, self.teacher, self.options)
+        self.trainer = Trainer(program, self.options, self.precision, lesson, self.phase.masks)
+
+    def _epoch(self, epoch: int, hooks: Hooks) -> EpochRecord:
+        started_at = time.monotonic()
+        # Every epoch draws from its own seed, so a resumed run needs no generator state. Dropout
+        # and torchvision draw from torch's global generator: it is forked, and the caller's stays
+        # as it was.
+        seed = self.options.seed * 1_000_003 + epoch
+        generator = torch.Generator().manual_seed(seed)
+        order = self.data.train[torch.randperm(len(self.data.train), generator=generator)]
+        num_batches = len(order) // self.batch_size  # a short last batch would skew BatchNorm
+        chunks = list(order[: num_batches * self.batch_size].view(num_batches, -1))
+        num_done = self.step - epoch * num_batches
+        rate = 0.0
+        with fork_generators(self._device):
+            torch.manual_seed(seed)
+            self._restore_generators(generator)
+            for x, labels in read_ahead(self.data.source, chunks[num_done:]):
+                self._cut_if_due()
+                self.trainer.module.train()
+                rate = learning_rate(self.step, self.num_steps, self.options.optimizer)
+                augmented = self.augment(x, generator)
+                self.loss_sum += self.trainer.step(augmented, labels, rate, self.step)
+                self.step += 1
+                if hooks.on_step is not None:
+                    hooks.on_step(self.step, self.num_steps)
+                is_last = self.step == (epoch + 1) * num_batches
+                self._save_if_due(hooks, generator, is_last=is_last)
+        loss_sum, self.loss_sum = self.loss_sum, 0.0
+        metrics = self._validate(epoch, rate)
+        return EpochRecord(
+            epoch=epoch + 1,
+            train_loss=loss_sum / num_batches,
+            val_loss=metrics.loss if metrics else None,
+            val_metric=metrics.values[metrics.primary] if metrics else None,
+            learning_rate=rate,
+            seconds=time.monotonic() - started_at,
+        )
+
+    def _save_if_due(self, hooks: Hooks, generator: torch.Generator, *, is_last: bool) -> None:
+        """Save in the middle of an epoch; at its end it is saved anyway."""
+        if is_last or hooks.checkpoint is None or hooks.is_save_due is None:
+            return
+        if not hooks.is_save_due():
+            return
+        generators = {_AUGMENT: generator.get_state(), _TORCH: torch.get_rng_state()}
+        if self._device.type == "cuda":
+            generators[_CUDA] = torch.cuda.get_rng_state(self._device)
+        hooks.checkpoint(self._state(generators))
+
+    def _restore_generators(self, generator: torch.Generator) -> None:
+        found, self.generators = self.generators, {}
+        if not found:
+            return
+        generator.set_state(found[_AUGMENT])
+        torch.set_rng_state(found[_TORCH])
+        if _CUDA in found:
+            torch.cuda.set_rng_state(found[_CUDA], self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(iter(self.phase.program.parameters().values())).device
+
+    def _cut_if_due(self) -> None:
+        if self.cuts is None or self.step not in self.cut_steps:
+            return
+        number = max(n for n, step in enumerate(self.cut_steps) if step == self.step)
+        now = replace(self.phase, program=self.trainer.program())
+        self.phase, optimizer = self.cuts.cut(now, number, self.trainer.optimizer_tensors())
+        self._begin_phase()  # an average starts anew: that of the wider network does not fit
+        self.trainer.restore(optimizer)
+        self.best, self.best_epoch, self.best_rank = None, 0, NO_RANK
+
+    def _validate(self, epoch: int, rate: float) -> Metrics | None:
+        """Score the network after an epoch, and remember it if it is the best since the cuts.
+
+        Raises:
+            DivergenceError: It is far worse than what training began with.
+        """
+        data = self.data
+        if len(data.validation) == 0 or (data.labels == "none" and self.reference is None):
+            return None
+        program = self._settled(self.trainer.result())
+        metrics = evaluate(program, data.source, data.validation, data.labels, self.reference)
+        if epoch == 0 and self.num_restarts == 0 and self._has_collapsed(metrics):
+            assert self.start is not None  # noqa: S101  # it was compared with
+            raise DivergenceError(
+                f"the first epoch took the validation loss from {self.start.loss:.3g} to "
+                f"{metrics.loss:.3g}, at a learning rate of {rate:.3g}"
+            )
+        if metrics.rank > self.best_rank:
+            self.best, self.best_epoch, self.best_rank = program, epoch + 1, metrics.rank
+        return metrics
+
+    def _settled(self, program: Program) -> Program:
+        """Return the network with statistics measured anew, if the options ask for it."""
+        if not self.options.num_settling_samples or not statistics(program):
+            return program
+        chosen = spread(self.data.train, self.options.num_settling_samples)
+        parts = chosen.split(_SETTLING_BATCH)
+        return recalibrate(program, (self.data.source.batch(part)[0] for part in parts))
+
+    def _has_collapsed(self, metrics: Metrics) -> bool:
+        start = self.start
+        if start is None or self.cuts is not None or metrics.rank >= start.rank:
+            return False
+        return not metrics.loss <= _COLLAPSED * start.loss
+
+    def _is_patience_spent(self) -> bool:
+        """Return whether the validation loss has not improved for as long as is allowed.
+
+        What was validated before the last cut was another network, and does not count.
+        """
+        patience = self.options.patience
+        num_batches = len(self.data.train) // self.batch_size
+        last_cut = self.cut_steps[-1] if self.cut_steps else -1
+        losses = [
+            record.val_loss
+            for record in self.history
+            if record.epoch * num_batches > last_cut and record.val_loss is not None
+        ]
+        if patience is None or not losses:
+            return False
+        # NaN is no improvement on anything.
+        numbers = [loss if math.isfinite(loss) else math.inf for loss in losses]
+        return len(numbers) - 1 - numbers.index(min(numbers)) >= patience
+
+    def _settings(self) -> dict[str, object]:
+        return {
+            **cast("dict[str, object]", asdict(self.options)),
+            "resolved_precision": self.precision,
+            "num_samples": len(self.data.train),
+            "is_masked": bool(self.phase.masks),
+        }
+
+    def _state(self, generators: Mapping[str, Tensor] | None = None) -> RetrainState:
+        return RetrainState(
+            epoch=len(self.history),
+            step=self.step,
+            weights=self.trainer.program().tensors,
+            optimizer=self.trainer.optimizer_tensors(),
+            average=self.trainer.average_tensors(),
+            best=self.best.tensors if self.best is not None else {},
+            best_epoch=self.best_epoch,
+            best_rank=self.best_rank,
+            settings=self._settings(),
+            history=self.history,
+            note=self.phase.note,
+            num_restarts=self.num_restarts,
+            loss_sum=self.loss_sum,
+            generators=generators or {},
+        )
+
+    def _continue_from(self, state: RetrainState) -> None:
+        if self.cuts is not None and state.note:
+            self.phase = self.cuts.resume(state.note)
+        # Another machine may have saved it: what it computed in, this one goes on in.
+        self.precision = str(state.settings.get("resolved_precision", self.precision))
+        saved = _plain(state.settings)
+        for name, value in _plain(self._settings()).items():
+            if saved.get(name) != value:
+                raise DataError(
+                    f"the training state was saved with {name} = {state.settings.get(name)}, "
+                    f"and this run has {value}"
+                )
+        program = self.phase.program
+        shapes = {name: tensor.shape for name, tensor in program.tensors.items()}
+        if {name: tensor.shape for name, tensor in state.weights.items()} != shapes:
+            raise DataError("the training state belongs to another network")
+        self.step, self.history = state.step, state.history
+        self.loss_sum, self.generators = state.loss_sum, state.generators
+        device = next(iter(program.parameters().values())).device
+        self.phase = replace(self.phase, program=program.with_tensors(state.weights).to(device))
+        if state.best:
+            self.best = program.with_tensors(state.best).to(device)
+            self.best_epoch, self.best_rank = state.best_epoch, state.best_rank
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, object]:
+    """Return values as a saved state would give them back: tuples as lists."""
+    plain: dict[str, object] = json.loads(json.dumps(dict(values)))
+    return plain

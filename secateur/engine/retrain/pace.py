@@ -1,0 +1,50 @@
+"""How long a step of training takes, by taking a few; nothing of the network changes."""
+
+import time
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from secateur.engine.program.program import Program
+from secateur.engine.retrain.augment import Augmentation
+from secateur.engine.retrain.data import TrainingData
+from secateur.engine.retrain.generators import fork_generators
+from secateur.engine.retrain.options import RetrainOptions
+from secateur.engine.retrain.teacher import Teacher
+from secateur.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
+
+_NUM_STEPS = 3
+
+
+def seconds_per_step(
+    program: Program,
+    data: TrainingData,
+    options: RetrainOptions,
+    teacher: Program | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+) -> float:
+    """Return the median time of a few steps, reading and augmenting their batches included.
+
+    Raises:
+        DataError: Samples or labels do not fit.
+        DivergenceError: The loss is not finite from the first step on.
+    """
+    taught = None
+    if teacher is not None and options.objective.needs_teacher:
+        taught = Teacher(teacher, data.source, data.train)
+    lesson = make_lesson(program, taught, options)
+    trainer = Trainer(program, options, resolve_precision(options, program), lesson, masks or {})
+    trainer.module.train()
+    augment = Augmentation(options.augment)
+    generator = torch.Generator().manual_seed(options.seed)
+    batch = data.train[: min(options.batch_size, len(data.train))]
+    taken = []
+    device = next(iter(program.parameters().values())).device
+    with fork_generators(device):
+        for step in range(1 + _NUM_STEPS):  # the first warms up
+            started_at = time.monotonic()
+            x, labels = data.source.batch(batch)
+            trainer.step(augment(x, generator), labels, 0.0, step)
+            taken.append(time.monotonic() - started_at)
+    return sorted(taken[1:])[_NUM_STEPS // 2]

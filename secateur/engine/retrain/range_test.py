@@ -1,0 +1,166 @@
+"""Find a learning rate by trying: the range test.
+
+Smith 2017, "Cyclical Learning Rates for Training Neural Networks", arXiv:1506.01186. The rate
+climbs exponentially over a short run on training batches; the loss falls, stays, and then blows up.
+The peak of a schedule belongs a safe step below the rate at which it begins to rise.
+
+A short training has no time to repair what a high rate does to a trained network, and 80 steps at
+ever higher rates do not show it: the range ends the earlier, the fewer steps there will be.
+Measured on ResNet-20 at half of its MACs: in 10 steps, a peak of 0.02 left 90 % and 0.1 78 %.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from secateur.engine.errors import DivergenceError
+from secateur.engine.program.program import Program
+from secateur.engine.retrain.augment import Augmentation
+from secateur.engine.retrain.data import TrainingData, read_ahead
+from secateur.engine.retrain.generators import fork_generators
+from secateur.engine.retrain.options import OptimizerKind, RetrainOptions
+from secateur.engine.retrain.teacher import Teacher
+from secateur.engine.retrain.trainer import Lesson, Trainer, make_lesson, resolve_precision
+
+NUM_STEPS = 80
+_LEAST_STEPS = 20  # fewer climb too steeply to show anything
+_WHOLE_RANGE = 5000  # steps of training that may have every rate of the range
+_LEAST_SHARE = 0.02  # of the highest rate, however few the steps
+_RANGES: Mapping[OptimizerKind, tuple[float, float]] = {"sgd": (1e-3, 1.0), "adamw": (1e-5, 0.1)}
+_SMOOTHING = 0.9
+_BLOWN_UP = 3.0  # times the least loss
+_RISE = 0.1  # of the whole fall: past the noise of a smoothed loss
+_BACK_OFF = 2.0
+_LOWER = 100.0  # the range moves down by this much if even its lowest rate was too high
+_MAX_LOWERINGS = 3
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What was found.
+
+    Attributes:
+        learning_rate: For the peak of the schedule.
+        curve: (learning rate, smoothed loss) of every step that was taken.
+    """
+
+    learning_rate: float
+    curve: tuple[tuple[float, float], ...]
+
+
+def find_learning_rate(
+    program: Program,
+    data: TrainingData,
+    options: RetrainOptions,
+    teacher: Program | None = None,
+    masks: Mapping[str, Tensor] | None = None,
+) -> RangeTest:
+    """Return the peak learning rate for training ``program``, which is not changed.
+
+    Same arguments, same answer. The learning rate of the options is ignored. Where even the lowest
+    rate blows the loss up (an output that starts many times its own variance away), lower ones are
+    tried.
+
+    Raises:
+        DataError: Samples or labels do not fit.
+        DivergenceError: The loss is not finite from the first step on.
+    """
+    taught = None
+    if teacher is not None and options.objective.needs_teacher:
+        taught = Teacher(teacher, data.source, data.train)
+    lesson = make_lesson(program, taught, options)
+    low, high = _RANGES[options.optimizer.kind]
+    high *= min(1.0, _BACK_OFF * _share(data, options))
+    curve = _climb(program, data, options, lesson, masks or {}, (low, high))
+    for _ in range(_MAX_LOWERINGS):
+        if curve[_edge(curve)][0] / _BACK_OFF >= low:
+            break
+        low, high = low / _LOWER, high / _LOWER
+        curve = _climb(program, data, options, lesson, masks or {}, (low, high))
+    return RangeTest(_choose(curve, low, high), tuple(curve))
+
+
+def _climb(  # what a training run needs, and the range
+    program: Program,
+    data: TrainingData,
+    options: RetrainOptions,
+    lesson: Lesson,
+    masks: Mapping[str, Tensor],
+    rates: tuple[float, float],
+) -> list[tuple[float, float]]:
+    """Train while the rate climbs; return (rate, smoothed loss) until the loss has blown up."""
+    low, high = rates
+    trainer = Trainer(program, options, resolve_precision(options, program), lesson, masks)
+    trainer.module.train()
+    augment = Augmentation(options.augment)
+    generator = torch.Generator().manual_seed(options.seed)
+    curve: list[tuple[float, float]] = []
+    average = 0.0
+    num_steps = _num_steps(data, options)
+    smoothing = _SMOOTHING ** (NUM_STEPS / num_steps)
+    device = next(iter(program.parameters().values())).device
+    with fork_generators(device):
+        torch.manual_seed(options.seed)
+        batches = read_ahead(
+            data.source, _chunks(data.train, options.batch_size, num_steps, generator)
+        )
+        for step, (x, labels) in enumerate(batches):
+            rate = low * (high / low) ** (step / (num_steps - 1))
+            try:
+                loss = trainer.step(augment(x, generator), labels, rate, step)
+            except DivergenceError:
+                if step == 0:
+                    raise
+                break
+            average = smoothing * average + (1 - smoothing) * loss
+            smoothed = average / (1 - smoothing ** (step + 1))
+            curve.append((rate, smoothed))
+            if smoothed > _BLOWN_UP * min(value for _, value in curve):
+                break
+    return curve
+
+
+def _choose(curve: list[tuple[float, float]], low: float, high: float) -> float:
+    """Return half of the last rate before the loss rises, in two significant digits."""
+    rate = min(high, max(low, curve[_edge(curve)][0] / _BACK_OFF))
+    return round(rate, 1 - math.floor(math.log10(rate)))
+
+
+def _edge(curve: list[tuple[float, float]]) -> int:
+    """Return the index of the last rate before the loss rises."""
+    losses = [loss for _, loss in curve]
+    least = min(losses)
+    limit = least + _RISE * max(0.0, losses[0] - least)
+    edge = losses.index(least)
+    while edge + 1 < len(curve) and losses[edge + 1] <= limit:
+        edge += 1
+    return edge
+
+
+def _training_steps(data: TrainingData, options: RetrainOptions) -> int:
+    return len(data.train) // min(options.batch_size, len(data.train)) * options.epochs
+
+
+def _num_steps(data: TrainingData, options: RetrainOptions) -> int:
+    """Return how many steps the test takes: no more than the training, if that is short."""
+    return min(NUM_STEPS, max(_LEAST_STEPS, _training_steps(data, options)))
+
+
+def _share(data: TrainingData, options: RetrainOptions) -> float:
+    """Return the share of the highest rate that a training of so many steps may have."""
+    return min(1.0, max(_LEAST_SHARE, _training_steps(data, options) / _WHOLE_RANGE))
+
+
+def _chunks(
+    train: Tensor, batch_size: int, num_steps: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Return batches for every step, over and over the samples if they are few."""
+    size = min(batch_size, len(train))
+    chunks: list[Tensor] = []
+    while len(chunks) < num_steps:
+        order = train[torch.randperm(len(train), generator=generator)]
+        chunks += [chunk for chunk in order.split(size) if len(chunk) == size]
+    return chunks[:num_steps]

@@ -1,0 +1,53 @@
+"""The teacher: the dense network, answering the batches that the pruned one is trained on."""
+
+import torch
+from torch import Tensor, fx
+
+from secateur.engine.objectives.outputs import float_outputs
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+from secateur.engine.retrain.data import SampleSource, spread
+
+NUM_SCALED = 512  # samples on which the outputs' variances are measured
+_BATCH_SIZE = 128
+_TINY = 1e-12
+
+
+class Teacher:
+    """A network in inference mode; nothing of it ever changes.
+
+    Attributes:
+        program: The network.
+        scales: The variance of each float output over samples: what an error is measured by, so
+            that boxes in pixels and probabilities weigh alike.
+    """
+
+    def __init__(self, program: Program, source: SampleSource, indices: Tensor) -> None:
+        """Measure the outputs' variances on some of the samples ``indices``."""
+        self.program = program
+        self._module = ProgramModule(program.map_tensors(_lay_out), copy=False).eval()
+        self.scales = self._measure(source, spread(indices, NUM_SCALED))
+
+    def answer(
+        self, x: Tensor, kept: tuple[fx.Node, ...] = ()
+    ) -> tuple[list[object], list[Tensor]]:
+        """Return flat outputs, and the values of the nodes ``kept``, for inputs (N, ...)."""
+        with torch.no_grad():
+            if not kept:
+                return self._module.run((x,)), []
+            return self._module.run_and_keep((x,), kept)
+
+    def _measure(self, source: SampleSource, indices: Tensor) -> tuple[float, ...]:
+        chunks: list[list[Tensor]] = []
+        for part in indices.split(_BATCH_SIZE):
+            outputs, _ = self.answer(source.batch(part)[0])
+            chunks.append(float_outputs(outputs))
+        joined = [torch.cat(parts).double() for parts in zip(*chunks, strict=True)]
+        return tuple(
+            max(_TINY, float((output - output.mean(0)).square().mean())) for output in joined
+        )
+
+
+def _lay_out(tensor: Tensor) -> Tensor:
+    is_kernel = tensor.ndim == 4  # noqa: PLR2004  # (O, I, H, W)
+    return tensor.contiguous(memory_format=torch.channels_last) if is_kernel else tensor

@@ -1,0 +1,240 @@
+"""One training step after another: weights, optimiser, objective, masks, precision.
+
+Knows nothing of epochs, schedules or files; `loop` and `range_test` drive it.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+from secateur.engine.errors import DataError, DivergenceError
+from secateur.engine.objectives.objectives import Objective
+from secateur.engine.program.module import TRAINING_ARGUMENT, ProgramModule
+from secateur.engine.program.program import Program
+from secateur.engine.retrain.averaging import MovingAverage
+from secateur.engine.retrain.batch_norm import follow_closely
+from secateur.engine.retrain.features import Taps, attention_distance, find_taps
+from secateur.engine.retrain.masks import Masks
+from secateur.engine.retrain.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from secateur.engine.retrain.options import RetrainOptions
+from secateur.engine.retrain.safe_convolution import CONV2D, conv2d
+from secateur.engine.retrain.teacher import Teacher
+
+_NUM_IMAGE_DIMS = 4
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learnt from: the teacher's program and where its attention is compared."""
+
+    teacher: Teacher | None = None
+    taps: Taps | None = None
+
+
+class Trainer:
+    """The network in training; `program` reads it back."""
+
+    def __init__(
+        self,
+        program: Program,
+        options: RetrainOptions,
+        precision: str,
+        lesson: Lesson,
+        masks: Mapping[str, Tensor],
+    ) -> None:
+        """Lay the network out for training; the program passed in is not changed."""
+        self._options, self._precision, self._lesson = options, precision, lesson
+        self.module = _lay_out(program)
+        self._device = next(iter(program.parameters().values())).device
+        self._masks = Masks(self.module, masks)
+        self._optimizer = make_optimizer(self.module, options.optimizer)
+        scales = lesson.teacher.scales if lesson.teacher is not None else ()
+        self._objective = Objective(program, options.objective, scales)
+        self._average: MovingAverage | None = None
+        if options.ema is not None:
+            self._average = MovingAverage(self._tensors(), options.ema)
+        self._forward = _compiled(self.module, program) if options.is_compiled else None
+
+    def step(self, x: Tensor, labels: Tensor | None, learning_rate: float, number: int) -> float:
+        """Take one step on a batch and return its loss before the step.
+
+        Args:
+            x: Inputs (N, ...).
+            labels: As the source gives them.
+            learning_rate: Of this step.
+            number: The step, from 0.
+
+        Raises:
+            DataError: Labels or outputs do not fit the objective.
+            DivergenceError: The loss is not finite.
+        """
+        if x.ndim == _NUM_IMAGE_DIMS:
+            x = x.contiguous(memory_format=torch.channels_last)
+        loss = self._loss(x, labels)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise DivergenceError(
+                f"the loss became {value} in step {number + 1}, at a learning rate of "
+                f"{learning_rate:.3g}"
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._masks.hold_gradients()
+        clip_norm = self._options.optimizer.clip_norm
+        if clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.module.parameters(), clip_norm)
+        self._optimizer.step()
+        self._masks.hold_statistics()
+        if self._average is not None:
+            self._average.update(self._tensors(), number)
+        return value
+
+    def program(self) -> Program:
+        """Return the network as it is, in ordinary memory layout."""
+        return self.module.program().map_tensors(_in_ordinary_layout)
+
+    def result(self) -> Program:
+        """Return the network that training would return now: the average, where there is one."""
+        if self._average is None:
+            return self.program()
+        # A copy: the average goes on changing.
+        return self.program().with_tensors(
+            {name: _in_ordinary_layout(tensor) for name, tensor in self._average.tensors.items()}
+        )
+
+    def optimizer_tensors(self) -> dict[str, Tensor]:
+        """Return copies of the optimiser's tensors by ``<parameter>/<slot>``."""
+        return optimizer_tensors(self._optimizer, self.module)
+
+    def average_tensors(self) -> dict[str, Tensor]:
+        """Return copies of the moving averages by name; none without ``ema``."""
+        if self._average is None:
+            return {}
+        return {name: tensor.clone() for name, tensor in self._average.tensors.items()}
+
+    def restore(
+        self, optimizer: Mapping[str, Tensor], average: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Put saved optimiser tensors back, and averages if given.
+
+        Raises:
+            DataError: One of them fits no parameter.
+        """
+        restore_optimizer(self._optimizer, self.module, optimizer)
+        if self._average is None or average is None:
+            return
+        for name, tensor in self._average.tensors.items():
+            if name not in average or average[name].shape != tensor.shape:
+                raise DataError(f"the training state has no average of {name}")
+            tensor.copy_(average[name])
+
+    def _loss(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        teacher, taps = self._lesson.teacher, self._lesson.taps
+        taught: list[object] | None = None
+        seen: list[Tensor] = []
+        is_low = self._precision == "bfloat16"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=is_low):
+            if teacher is not None:
+                taught, seen = teacher.answer(x, taps.teacher if taps is not None else ())
+            outputs, shown = self._answer(x, taps)
+        loss = self._objective.loss(outputs, labels, taught)
+        if taps is not None:
+            weight = self._options.objective.feature_weight
+            loss = loss + weight * attention_distance(shown, seen)
+        return loss
+
+    def _answer(self, x: Tensor, taps: Taps | None) -> tuple[list[object], list[Tensor]]:
+        if self._forward is not None:
+            return list(self._forward(x)), []
+        if taps is None:
+            return self.module.run((x,)), []
+        return self.module.run_and_keep((x,), taps.student)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return dict(self.module.state_dict(keep_vars=True))
+
+
+def make_lesson(program: Program, teacher: Teacher | None, options: RetrainOptions) -> Lesson:
+    """Return what ``program`` is taught by: the teacher, and where attention is compared.
+
+    Raises:
+        DataError: Features are asked for, and cannot be compared.
+    """
+    if teacher is None or options.objective.feature_weight <= 0:
+        return Lesson(teacher)
+    if options.is_compiled:
+        raise DataError("retrain.compile and retrain.distill.features cannot be had together")
+    return Lesson(teacher, find_taps(program, teacher.program))
+
+
+def resolve_precision(options: RetrainOptions, program: Program) -> str:
+    """Return ``float32`` or ``bfloat16``: what ``auto`` means for this program on its device."""
+    if options.precision != "auto":
+        return options.precision
+    if any(tensor.dtype is torch.float64 for tensor in program.parameters().values()):
+        return "float32"
+    is_on_cpu = all(tensor.device.type == "cpu" for tensor in program.tensors.values())
+    return "bfloat16" if not is_on_cpu or _is_bfloat16_native() else "float32"
+
+
+def _in_ordinary_layout(tensor: Tensor) -> Tensor:
+    """Return a copy with the strides that a saved and loaded tensor has.
+
+    ``contiguous()`` leaves a channels_last kernel of one channel as it is, since both layouts hold
+    the same numbers in the same order; kernels are chosen by strides, and round differently.
+    """
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _lay_out(program: Program) -> ProgramModule:
+    """Return a module of copies, 4-d kernels in channels_last: a third faster on CPU."""
+    module = ProgramModule(
+        program.map_tensors(
+            lambda t: (
+                t.clone(memory_format=torch.channels_last)
+                if t.ndim == _NUM_IMAGE_DIMS
+                else t.clone()
+            )
+        ),
+        copy=False,
+    )
+    module.steps = [
+        (
+            node,
+            conv2d if target is CONV2D else target,
+            follow_closely(target, args),
+            kwargs,
+            dead,
+        )
+        for node, target, args, kwargs, dead in module.steps
+    ]
+    return module
+
+
+def _compiled(module: ProgramModule, program: Program) -> Callable[..., tuple[object, ...]]:
+    """Return a compiled forward pass in training mode over the module's own tensors."""
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(program.graph, {}))
+    for node in graph.nodes:
+        if node.target is CONV2D:
+            node.target = conv2d
+        node.args = follow_closely(node.target, node.args)
+        if node.target in TRAINING_ARGUMENT:
+            arguments = list(node.args)
+            arguments[TRAINING_ARGUMENT[node.target]] = True
+            node.args = tuple(arguments)
+    compiled: Callable[..., tuple[object, ...]] = torch.compile(fx.GraphModule(module, graph))
+    return compiled
+
+
+def _is_bfloat16_native() -> bool:
+    """Return whether this CPU multiplies bfloat16 itself; emulated, it is ten times slower."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch < 2.11 cannot tell
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))

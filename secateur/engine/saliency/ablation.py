@@ -1,0 +1,138 @@
+"""Run a program again and again with different tensors, computing only what they change.
+
+For the `loss` criterion. The values that a family's tensors cannot reach are computed once; only
+the nodes downstream of them run for every ablation. The values are those of full forward passes,
+bit for bit: the same kernels run on the same operands.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, fx
+
+from secateur.engine.program.module import resolve
+from secateur.engine.program.program import Program
+
+Values = dict[fx.Node, Any]
+Step = tuple[fx.Node, tuple[fx.Node, ...]]  # a node, and the values that are not needed after it
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What has to run when certain tensors change.
+
+    Attributes:
+        tensors: The names of the tensors that change.
+        sources: Their nodes.
+        start: Position of the first node that they change.
+        clean: Nodes after the start that they do not change and the changed ones need.
+        needed: Unchanged values that the changed nodes read.
+        changed: The nodes that they change, in order.
+    """
+
+    tensors: tuple[str, ...]
+    sources: tuple[fx.Node, ...]
+    start: int
+    clean: tuple[Step, ...]
+    needed: tuple[fx.Node, ...]
+    changed: tuple[Step, ...]
+
+
+class PartialRunner:
+    """Executes parts of one program's graph; tensors are read where the program has them."""
+
+    def __init__(self, program: Program) -> None:
+        nodes = program.graph.nodes
+        self._calls = [node for node in nodes if node.op == "call_function"]
+        self._placeholders = [node for node in nodes if node.op == "placeholder"]
+        self._tensors = {n: program.tensors[str(n.target)] for n in nodes if n.op == "get_attr"}
+        self._outputs: tuple[Any, ...] = tuple(program.graph.output_node().args[0])  # type: ignore[arg-type]
+        self._position = {node: index for index, node in enumerate(self._calls)}
+
+    def ablation(self, tensors: Iterable[str]) -> Ablation:
+        """Return what has to run when ``tensors`` change."""
+        names = tuple(dict.fromkeys(tensors))
+        sources = tuple(node for node in self._tensors if node.target in names)
+        reached: set[fx.Node] = set(sources)
+        changed: list[fx.Node] = []
+        for node in self._calls:
+            if not reached.isdisjoint(node.all_input_nodes):
+                reached.add(node)
+                changed.append(node)
+        start = self._position[changed[0]] if changed else len(self._calls)
+        wanted = {n for n in self._outputs if isinstance(n, fx.Node)}
+        wanted.update(used for node in changed for used in node.all_input_nodes)
+        clean: list[fx.Node] = []
+        inner: set[fx.Node] = set()
+        for node in reversed(self._calls[start:]):
+            if node not in reached and (node in wanted or not inner.isdisjoint(node.users)):
+                clean.append(node)
+                inner.add(node)
+        clean.reverse()
+        keep = wanted - reached
+        return Ablation(
+            names,
+            sources,
+            start,
+            _with_last_uses(clean, wanted),
+            tuple(node for node in keep if node.op != "get_attr"),
+            _with_last_uses(changed, {n for n in self._outputs if isinstance(n, fx.Node)} | keep),
+        )
+
+    def begin(self, inputs: tuple[Tensor, ...]) -> Values:
+        """Return the values of the inputs: the frontier before the first node."""
+        return dict(zip(self._placeholders, inputs, strict=True))
+
+    def advance(self, frontier: Values, start: int, stop: int) -> Values:
+        """Run the nodes from ``start`` to ``stop`` and return the values needed from there on."""
+        values = frontier | self._tensors
+        for node in self._calls[start:stop]:
+            values[node] = _call(node, values)
+            for used in node.all_input_nodes:
+                if used.op != "get_attr" and self._last_use(used) <= self._position[node]:
+                    values.pop(used, None)
+        return {node: value for node, value in values.items() if node.op != "get_attr"}
+
+    def unchanged(self, ablation: Ablation, frontier: Values) -> Values:
+        """Return the values that every run of ``ablation`` shares, tensors included."""
+        values = _run(ablation.clean, frontier | self._tensors)
+        return {node: values[node] for node in ablation.needed} | self._tensors
+
+    def outputs(
+        self, ablation: Ablation, shared: Values, tensors: Mapping[str, Tensor]
+    ) -> list[Any]:
+        """Return the program's flat outputs with ``tensors`` in place of its own."""
+        own = {node: tensors[str(node.target)] for node in ablation.sources}
+        values = _run(ablation.changed, shared | own)
+        return [resolve(item, values) for item in self._outputs]
+
+    def _last_use(self, node: fx.Node) -> int:
+        # An output is used after the last call.
+        return max(self._position.get(user, len(self._calls)) for user in node.users)
+
+
+def _run(steps: tuple[Step, ...], values: Values) -> Values:
+    for node, dead in steps:
+        values[node] = _call(node, values)
+        for gone in dead:
+            del values[gone]
+    return values
+
+
+def _call(node: fx.Node, values: Values) -> Any:  # noqa: ANN401  # whatever the operator returns
+    arguments = [resolve(item, values) for item in node.args]
+    options = {name: resolve(item, values) for name, item in node.kwargs.items()}
+    return node.target(*arguments, **options)  # type: ignore[operator]
+
+
+def _with_last_uses(nodes: list[fx.Node], keep: set[fx.Node]) -> tuple[Step, ...]:
+    """Pair every node with the values of ``nodes`` that nobody reads after it."""
+    last: dict[fx.Node, fx.Node] = {}
+    members = set(nodes)
+    for node in nodes:
+        last.update({used: node for used in node.all_input_nodes if used in members - keep})
+    dead: dict[fx.Node, list[fx.Node]] = {}
+    for used, node in last.items():
+        dead.setdefault(node, []).append(used)
+    return tuple((node, tuple(dead.get(node, ()))) for node in nodes)

@@ -1,0 +1,41 @@
+"""Saliency is the squared norm as a share of all that is at least as large in the layer.
+
+Lee et al. 2021, "Layer-adaptive Sparsity for the Magnitude-based Pruning" (LAMP),
+arXiv:2010.07611, for filters instead of single weights. The largest of every layer scores 1, so a
+global ranking never empties a layer. Needs no data.
+"""
+
+import torch
+from torch import Tensor
+
+from secateur.engine.graph import Analysis
+from secateur.engine.program.program import Program
+from secateur.engine.saliency.options import CalibrationBatches, SaliencyOptions, group_scores
+
+
+def lamp(
+    program: Program,
+    analysis: Analysis,
+    batches: CalibrationBatches | None,
+    options: SaliencyOptions,
+) -> dict[str, Tensor]:
+    """Score a group by its squared norm over the sum of those not smaller than it."""
+    del batches
+    scores = {}
+    for family in analysis.families:
+        squares_G = torch.zeros(family.num_groups, dtype=torch.float64)
+        for member in family.producers():
+            tensor = program.tensors[member.tensor].detach().double()
+            filters = tensor.movedim(member.dim, 0).flatten(1)
+            squares_G += filters.square().sum(1)[member.index_GK].sum(1)
+        scores[family.name] = group_scores(_shares(squares_G)[:, None], options, auto="none")
+    return scores
+
+
+def _shares(squares_G: Tensor) -> Tensor:
+    order = torch.argsort(squares_G, stable=True)
+    ascending = squares_G[order]
+    rest = ascending.flip(0).cumsum(0).flip(0)  # this one, and all after it
+    shares = torch.empty_like(squares_G)
+    shares[order] = torch.where(rest > 0, ascending / rest.clamp_min(1e-300), ascending)
+    return shares

@@ -1,0 +1,163 @@
+"""One pass of a network over samples: its scores, its answers, and what its layers are fed."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from secateur.engine.objectives.options import LabelKind
+from secateur.engine.objectives.outputs import activation, float_outputs, threshold
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+from secateur.engine.retrain.data import SampleSource, iterate
+from secateur.engine.retrain.evaluate import Judge, Metrics
+from secateur.engine.sanity.statistics import Moments, NormShift, first_norms
+
+_BATCH_SIZE = 64  # the input of a first normalisation is the largest tensor of most networks
+_SCORES_RANK = 2
+_SAME = 1e-6  # of the largest output: rounding
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one pass over samples showed.
+
+    Attributes:
+        metrics: As `evaluate` gives them; None where there are no labels.
+        num_samples: How many samples were looked at.
+        num_not_finite: Samples with an output that is NaN or infinite.
+        is_constant: Whether every sample gets the same outputs.
+        answers: Best class of each sample (N,), where the first output scores classes.
+        labels: Of the same samples (N,), where labels are classes.
+        errors: Mean absolute error of each sample and of the best constant answer, where labels
+            are numbers: (N,) both.
+        norms: The first BatchNorm layers.
+        fed: Least and largest value, mean and standard deviation of what the network is fed.
+    """
+
+    metrics: Metrics | None
+    num_samples: int
+    num_not_finite: int
+    is_constant: bool
+    answers: Tensor | None
+    labels: Tensor | None
+    errors: tuple[Tensor, Tensor] | None
+    norms: tuple[NormShift, ...]
+    fed: tuple[float, float, float, float]
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """The metrics by name; empty where there are no labels."""
+        return self.metrics.values if self.metrics is not None else MappingProxyType({})
+
+
+def look(program: Program, source: SampleSource, indices: Tensor, labels: LabelKind) -> Look:
+    """Return what a pass over the samples ``indices`` shows; nothing of the network changes.
+
+    Raises:
+        DataError: The labels do not fit the outputs.
+    """
+    module = ProgramModule(program, copy=False).eval()
+    norms = first_norms(program)
+    moments = [Moments() for _ in norms]
+    seen = _Seen(program, labels)
+    fed = tuple(node.all_input_nodes[0] for node in norms)
+    parts = indices.split(_BATCH_SIZE)
+    with torch.inference_mode():
+        for part, (x, y) in zip(parts, iterate(source, indices, _BATCH_SIZE), strict=True):
+            outputs, inputs = module.run_and_keep((x,), fed)
+            for moment, values in zip(moments, inputs, strict=True):
+                moment.add(values)
+            seen.add(float_outputs(outputs), x, y, part)
+    shifts = tuple(m.shift(program, n) for m, n in zip(moments, norms, strict=True))
+    return seen.look(shifts)
+
+
+class _Seen:
+    """What is kept of outputs and labels, batch by batch."""
+
+    def __init__(self, program: Program, kind: LabelKind) -> None:
+        self._kind, self._threshold = kind, threshold(activation(program))
+        self._judge = Judge(program, kind) if kind != "none" else None
+        self._num_samples, self._num_not_finite = 0, 0
+        self._least: list[Tensor] = []
+        self._most: list[Tensor] = []
+        self._answers: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._outputs: list[Tensor] = []
+        self._fed: list[tuple[float, float, float, float]] = []
+
+    def add(self, outputs: list[Tensor], x: Tensor, y: Tensor | None, part: Tensor) -> None:
+        self._num_samples += len(part)
+        values = x.double()
+        self._fed.append(
+            (
+                float(values.min()),
+                float(values.max()),
+                float(values.mean()) * len(part),
+                float(values.square().mean()) * len(part),
+            )
+        )
+        finite = [output.isfinite().flatten(1).all(1) for output in outputs if output.dim()]
+        if finite:
+            self._num_not_finite += int((~torch.stack(finite).all(0)).sum())
+        self._bound(outputs)
+        if self._judge is not None:
+            self._judge.add(outputs, x, y, part)
+        first = outputs[0] if outputs else None
+        if first is None or y is None:
+            return
+        if self._kind == "classes" and first.dim() == _SCORES_RANK and first.shape[1] > 1:
+            self._answers.append(first.argmax(1))
+            self._labels.append(y)
+        elif self._kind == "binary":
+            self._answers.append((first.flatten() > self._threshold).long())
+            self._labels.append(y.flatten().long())
+        elif self._kind == "numbers":
+            self._outputs.append(first.flatten(1))
+            self._labels.append(y.reshape(first.shape).flatten(1).float())
+
+    def look(self, norms: tuple[NormShift, ...]) -> Look:
+        answers = torch.cat(self._answers) if self._answers else None
+        is_numbers = bool(self._outputs)
+        return Look(
+            metrics=self._judge.metrics() if self._judge is not None else None,
+            num_samples=self._num_samples,
+            num_not_finite=self._num_not_finite,
+            is_constant=self._is_constant(),
+            answers=answers,
+            labels=torch.cat(self._labels) if answers is not None else None,
+            errors=self._errors() if is_numbers else None,
+            norms=norms,
+            fed=self._bounds(),
+        )
+
+    def _bounds(self) -> tuple[float, float, float, float]:
+        least, most, sums, squares = zip(*self._fed, strict=True)
+        mean = sum(sums) / self._num_samples
+        variance = sum(squares) / self._num_samples - mean**2
+        return min(least), max(most), mean, math.sqrt(max(0.0, variance))
+
+    def _bound(self, outputs: list[Tensor]) -> None:
+        least = [output.amin(0) for output in outputs]
+        most = [output.amax(0) for output in outputs]
+        if self._least:
+            least = [a.minimum(b) for a, b in zip(self._least, least, strict=True)]
+            most = [a.maximum(b) for a, b in zip(self._most, most, strict=True)]
+        self._least, self._most = least, most
+
+    def _is_constant(self) -> bool:
+        if self._num_samples < 2 or not self._least:  # noqa: PLR2004  # one is always constant
+            return False
+        return all(
+            bool(((b - a).abs() <= _SAME * a.abs().maximum(b.abs()).max()).all())
+            for a, b in zip(self._least, self._most, strict=True)
+        )
+
+    def _errors(self) -> tuple[Tensor, Tensor]:
+        outputs, labels = torch.cat(self._outputs), torch.cat(self._labels)
+        best = labels.median(0).values  # of all constants, it has the least absolute error
+        return (outputs - labels).abs().mean(1), (labels - best).abs().mean(1)

@@ -1,0 +1,23 @@
+"""Surgery: from a program and a plan to the masked twin and the smaller program."""
+
+from secateur.engine.surgery.audit import Audit, InexactOp, audit, certify_retrained
+from secateur.engine.surgery.carry import carry_over
+from secateur.engine.surgery.certificate import Certificate, Deviation, certify, deviation
+from secateur.engine.surgery.compact import compact
+from secateur.engine.surgery.mask import expand_program, keep_masks, mask_program
+
+__all__ = [
+    "Audit",
+    "Certificate",
+    "Deviation",
+    "InexactOp",
+    "audit",
+    "carry_over",
+    "certify",
+    "certify_retrained",
+    "compact",
+    "deviation",
+    "expand_program",
+    "keep_masks",
+    "mask_program",
+]

@@ -1,0 +1,96 @@
+"""What a plan changes beyond removing channels: nothing where it is exact, and how much elsewhere.
+
+A plan that prunes inexact groups (channels inside a LayerNorm, say) may deviate from its masked
+twin as a whole. Its exact families are proven by themselves, and every inexact operator's families
+are measured by themselves, so that one does not hide behind the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from secateur.engine.graph import Analysis
+from secateur.engine.plan import Plan, make_plan
+from secateur.engine.program.program import Program
+from secateur.engine.surgery.certificate import Batch, Certificate, Deviation, certify, deviation
+from secateur.engine.surgery.compact import compact
+from secateur.engine.surgery.mask import expand_program, mask_program
+
+
+@dataclass(frozen=True)
+class InexactOp:
+    """The families that one operator makes inexact, pruned without the others.
+
+    Attributes:
+        op: The operator.
+        families: Their names.
+        float64: How far the compacted program is from its masked twin.
+    """
+
+    op: str
+    families: tuple[str, ...]
+    float64: Deviation
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A plan's parts.
+
+    Attributes:
+        exact: Deviation in float64 of the exact families, or None if the plan prunes none.
+        inexact: One entry for each inexact operator.
+    """
+
+    exact: Deviation | None
+    inexact: tuple[InexactOp, ...]
+
+
+def audit(program: Program, analysis: Analysis, plan: Plan, batches: Sequence[Batch]) -> Audit:
+    """Prove a plan's exact families by themselves, and measure its inexact ones.
+
+    Raises:
+        EquivalenceError: The exact families alone deviate by more than 1e-9 relative in float64.
+    """
+    shrunk = {family.name for family in plan.families if len(family.kept) < family.num_groups}
+    families = [family for family in analysis.families if family.name in shrunk]
+    exact = [family.name for family in families if family.is_exact]
+    found: Deviation | None = None
+    if exact:
+        twin, smaller = _only(program, analysis, plan, exact)
+        found = certify(twin, smaller, batches).float64
+    inexact = []
+    for op in sorted({op for family in families for op in family.inexact_ops}):
+        names = [family.name for family in families if op in family.inexact_ops]
+        twin, smaller = _only(program, analysis, plan, names)
+        moved = deviation(twin, smaller, batches, torch.float64)
+        inexact.append(InexactOp(op, tuple(names), moved))
+    return Audit(found, tuple(inexact))
+
+
+def certify_retrained(
+    program: Program,
+    analysis: Analysis,
+    plan: Plan,
+    retrained: Program,
+    batches: Sequence[Batch],
+) -> Certificate:
+    """Compare a compacted program, such as after training, with the masked twin that it implies.
+
+    Raises:
+        EquivalenceError: No pruned family is inexact, and yet the two differ.
+    """
+    shrunk = {family.name for family in plan.families if len(family.kept) < family.num_groups}
+    inexact = {op for f in analysis.families if f.name in shrunk for op in f.inexact_ops}
+    twin = expand_program(program, plan, retrained)
+    return certify(twin, retrained, batches, tuple(sorted(inexact)))
+
+
+def _only(
+    program: Program, analysis: Analysis, plan: Plan, names: Sequence[str]
+) -> tuple[Program, Program]:
+    """Return masked twin and compacted program of the part of a plan that ``names`` say."""
+    keeps: dict[str, Tensor] = {k: mask for k, mask in plan.keeps().items() if k in names}
+    part = make_plan(program, analysis, keeps)
+    return mask_program(program, part), compact(program, analysis, part)

@@ -1,0 +1,134 @@
+"""The equivalence certificate: the compacted program against its masked twin, on every job."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from secateur.engine.errors import EquivalenceError
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+
+FLOAT64_TOLERANCE = 1e-9
+
+Batch = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far two programs are apart on some batches, over all outputs.
+
+    Attributes:
+        max_absolute_error: The largest difference.
+        max_relative_error: The same, divided by the largest magnitude of that output.
+    """
+
+    max_absolute_error: float
+    max_relative_error: float
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was compared, and how far apart it was.
+
+    Attributes:
+        is_exact: Whether the two must agree (no pruned group is inexact).
+        inexact_ops: Operators whose values change when their channels go.
+        float64: Deviation in double precision.
+        float32: Deviation in single precision.
+        num_samples: Samples compared, random and real ones.
+    """
+
+    is_exact: bool
+    inexact_ops: tuple[str, ...]
+    float64: Deviation
+    float32: Deviation
+    num_samples: int
+
+
+def certify(
+    masked: Program,
+    compacted: Program,
+    batches: Sequence[Batch],
+    inexact_ops: tuple[str, ...] = (),
+) -> Certificate:
+    """Compare the compacted program with its masked twin in float64 and float32.
+
+    Args:
+        masked: The original graph with every removed slice zeroed.
+        compacted: The smaller program.
+        batches: Inputs, random and real.
+        inexact_ops: Operators of pruned groups whose values may change.
+
+    Raises:
+        EquivalenceError: Nothing is inexact, and yet they differ by more than 1e-9 relative in
+            float64; or an output is not finite.
+    """
+    float64 = deviation(masked, compacted, batches, torch.float64)
+    float32 = deviation(masked, compacted, batches, torch.float32)
+    if not inexact_ops and not float64.max_relative_error <= FLOAT64_TOLERANCE:
+        raise EquivalenceError(
+            "the compacted network differs from its masked twin by "
+            f"{float64.max_relative_error:.3g} relative in float64, "
+            f"more than {FLOAT64_TOLERANCE:g}"
+        )
+    num_samples = sum(len(batch[0]) for batch in batches)
+    return Certificate(not inexact_ops, inexact_ops, float64, float32, num_samples)
+
+
+@torch.no_grad()
+def deviation(a: Program, b: Program, batches: Sequence[Batch], dtype: torch.dtype) -> Deviation:
+    """Return how far two programs are apart when both compute in ``dtype``."""
+    modules = [ProgramModule(_cast(p, dtype), copy=False).eval() for p in (a, b)]
+    absolute = relative = 0.0
+    for batch in batches:
+        inputs = tuple(x.to(dtype) if x.is_floating_point() else x for x in batch)
+        with _default_dtype(dtype):
+            outputs = [module.run(inputs) for module in modules]
+        for x, y in zip(*outputs, strict=True):
+            if not isinstance(x, Tensor) or not x.is_floating_point():
+                continue
+            error = float((x - y).abs().max())
+            largest = float(x.abs().max())
+            absolute = max(absolute, error)
+            # NaN compares false everywhere, so it must not hide behind max().
+            ratio = error / largest if largest > 0 else error
+            relative = ratio if not ratio <= relative else relative
+    return Deviation(absolute, relative)
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Let operators that make tensors from nothing, such as ``arange``, use ``dtype`` too."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _cast(program: Program, dtype: torch.dtype) -> Program:
+    """Return the program computing in ``dtype``, casts that the graph spells out included."""
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(program.graph, {}))
+    for node in graph.nodes:
+        node.args = _cast_literals(node.args, dtype)
+        node.kwargs = {name: _cast_literals(v, dtype) for name, v in node.kwargs.items()}
+    cast = program.map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t)
+    inputs = tuple(
+        replace(spec, dtype=dtype) if spec.dtype.is_floating_point else spec
+        for spec in program.inputs
+    )
+    return replace(cast, graph=graph, inputs=inputs)
+
+
+def _cast_literals(value: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401  # any literal
+    if isinstance(value, torch.dtype) and value.is_floating_point:
+        return dtype
+    if isinstance(value, (list, tuple)):
+        return type(value)(_cast_literals(item, dtype) for item in value)
+    return value

@@ -1,0 +1,120 @@
+"""Compaction: apply a plan physically. Tensors and the literal sizes in the graph get smaller.
+
+Every value's new shape is known beforehand from its labels, so shape propagation over the new
+program either confirms every node or names the first one that is wrong.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from secateur.engine.errors import EquivalenceError, ModelRejectedError
+from secateur.engine.graph.analysis import Analysis
+from secateur.engine.graph.propagate import Labels
+from secateur.engine.plan import Plan, check_fits
+from secateur.engine.program.functional import op_name
+from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import Shapes, propagate, where
+from secateur.engine.surgery.literals import REWRITES, Resized
+
+
+def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
+    """Return the smaller program that computes what the masked twin computes.
+
+    Args:
+        program: The original program, or one with the same graph and other tensors.
+        analysis: Of the same graph.
+        plan: What stays.
+
+    Raises:
+        PlanError: The plan is for another graph.
+        EquivalenceError: A value does not get the shape it should: a defect of ours.
+    """
+    check_fits(plan, program)
+    keeps = plan.keeps()
+    is_kept = analysis.kept_atoms(keeps)
+    tensors = dict(program.tensors)
+    for (name, dim), kept in analysis.kept_indices(keeps).items():
+        index = torch.from_numpy(kept).to(tensors[name].device)
+        tensors[name] = tensors[name].index_select(dim, index)
+    graph, copies = _rewrite(program, analysis, is_kept)
+    smaller = replace(program, graph=graph, tensors=tensors)
+    try:
+        shapes = propagate(smaller)
+    except ModelRejectedError as error:  # the whole network was accepted, so the cut is to blame
+        raise _defect(str(error)) from error
+    _confirm(copies, shapes, analysis, is_kept)
+    return smaller
+
+
+def _defect(what: str) -> EquivalenceError:
+    return EquivalenceError(
+        f"the smaller network does not fit together: {what}. This is a defect of Secateur, not of "
+        "your model: please report it with the model file and the config. Until it is mended, "
+        "leave out the layers before that line with selection.exclude"
+    )
+
+
+def _rewrite(
+    program: Program, analysis: Analysis, is_kept: np.ndarray
+) -> tuple[fx.Graph, dict[fx.Node, fx.Node]]:
+    """Return the new graph, and for every node of the old one its copy."""
+    graph = fx.Graph()
+    values: dict[fx.Node, fx.Node] = {}
+    for node in program.graph.nodes:
+        copied = graph.node_copy(node, values.__getitem__)
+        values[node] = copied
+        rewrite = REWRITES.get(op_name(node.target)) if node.op == "call_function" else None
+        if rewrite is not None:
+            rewrite(Resized(node, copied, analysis, is_kept))
+    return graph, values
+
+
+def _confirm(
+    copies: dict[fx.Node, fx.Node], actual: Shapes, analysis: Analysis, is_kept: np.ndarray
+) -> None:
+    counts: dict[int, int] = {}  # by the identity of a label: neighbours share theirs
+
+    def count(ids: Tensor) -> int:
+        found = counts.get(id(ids))
+        if found is None:
+            index = ids.numpy()
+            found = int(np.count_nonzero(is_kept[index] | (index < 0)))
+            counts[id(ids)] = found
+        return found
+
+    for node, copied in copies.items():
+        if node.op == "output":
+            continue
+        expected = _expected(analysis.shapes[node], analysis.labels.get(node, {}), count)
+        found = _shapes(actual[copied])
+        if expected != found:
+            raise _defect(f"{where(node)} came out as {found}, expected {expected}")
+
+
+def _expected(
+    value: Any,  # noqa: ANN401  # a tensor, several, or a number
+    labels: Labels | list[Labels],
+    count: Callable[[Tensor], int],
+) -> Any:  # noqa: ANN401
+    if isinstance(value, Tensor):
+        shape = list(value.shape)
+        for dim, ids in labels.items() if isinstance(labels, dict) else ():
+            shape[dim] = count(ids)
+        return tuple(shape)
+    if isinstance(value, (list, tuple)):
+        each = labels if isinstance(labels, list) else [{}] * len(value)
+        return [_expected(v, found, count) for v, found in zip(value, each, strict=True)]
+    return None
+
+
+def _shapes(value: Any) -> Any:  # noqa: ANN401  # a tensor, several, or a number
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    if isinstance(value, (list, tuple)):
+        return [_shapes(item) for item in value]
+    return None

@@ -1,0 +1,224 @@
+"""The sizes that ``torch.export`` burned into a graph, and how each changes when channels go."""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from secateur.engine.graph.analysis import Analysis
+from secateur.engine.program.module import resolve
+
+
+@dataclass(frozen=True)
+class Resized:
+    """One call in both programs.
+
+    Attributes:
+        node: The call in the original graph.
+        copied: The call in the new graph, whose literals may be set.
+        analysis: Of the original graph.
+        is_kept: For every atom whether it stays.
+    """
+
+    node: fx.Node
+    copied: fx.Node
+    analysis: Analysis
+    is_kept: np.ndarray
+
+    def kept(self, value: Any, dim: int) -> np.ndarray | None:  # noqa: ANN401  # a node or a number
+        """Return for each index of a value's dimension whether it stays, None without label."""
+        labels = self.analysis.labels.get(value) if isinstance(value, fx.Node) else None
+        ids = labels.get(dim) if isinstance(labels, dict) else None
+        if ids is None:
+            return None
+        index = ids.numpy()
+        return np.where(index < 0, True, self.is_kept[index])  # noqa: FBT003  # an array of bool
+
+    def literal(self, index: int, name: str, default: Any = None) -> Any:  # noqa: ANN401  # literal
+        """Return an argument of the original call as plain numbers."""
+        given = self.node.args[index] if len(self.node.args) > index else None
+        value = self.node.kwargs.get(name, default) if given is None else given
+        return resolve(value, self.analysis.shapes)
+
+    def set_argument(self, index: int, value: Any) -> None:  # noqa: ANN401  # literal
+        """Replace a positional argument of the new call."""
+        self.copied.args = (*self.copied.args[:index], value, *self.copied.args[index + 1 :])
+
+
+def _sizes(call: Resized) -> None:
+    """``view``, ``reshape`` and ``expand``: a size for each output dimension."""
+    sizes = list(call.copied.args[1])  # type: ignore[arg-type]
+    for dim, size in enumerate(sizes):
+        kept = call.kept(call.node, dim)
+        if kept is None or kept.all():
+            continue
+        if isinstance(size, fx.Node):
+            sizes[dim] = _scaled(call, size, int(kept.sum()), len(kept))
+        elif size > 0:
+            sizes[dim] = int(kept.sum())
+    call.set_argument(1, sizes)
+
+
+def _scaled(call: Resized, size: fx.Node, num_kept: int, num_all: int) -> fx.Node:
+    """Return ``size * num_kept / num_all``: batch times channels, after pruning."""
+    graph = call.copied.graph
+    with graph.inserting_before(call.copied):
+        product = graph.call_function(operator.mul, (size, num_kept))
+        return graph.call_function(operator.floordiv, (product, num_all))
+
+
+def _unflatten(call: Resized) -> None:
+    sizes = list(call.literal(2, "sizes"))
+    first = call.literal(1, "dim") % (call.analysis.shapes[call.node].dim() - len(sizes) + 1)
+    for offset, size in enumerate(sizes):
+        kept = call.kept(call.node, first + offset)
+        if size > 0 and kept is not None:
+            sizes[offset] = int(kept.sum())
+    call.set_argument(2, sizes)
+
+
+def _split(call: Resized) -> None:
+    """``split`` and ``chunk`` name one size; what stays of each piece may differ."""
+    x = call.node.args[0]
+    dim = call.literal(2, "dim", 0) % call.analysis.shapes[x].dim()  # type: ignore[index]
+    kept = call.kept(x, dim)
+    if kept is None:
+        return
+    pieces = [value.shape[dim] for value in call.analysis.shapes[call.node]]
+    ends = np.cumsum(pieces)
+    sizes = [int(kept[end - size : end].sum()) for end, size in zip(ends, pieces, strict=True)]
+    call.copied.target = torch.ops.aten.split_with_sizes.default
+    call.copied.args = (call.copied.args[0], sizes, dim)
+    call.copied.kwargs = {}
+
+
+def _slice(call: Resized) -> None:
+    x = call.node.args[0]
+    size = call.analysis.shapes[x].shape  # type: ignore[index]
+    dim = call.literal(1, "dim", 0) % len(size)
+    kept = call.kept(x, dim)
+    if kept is None or kept.all():
+        return
+    start, end = call.literal(2, "start"), call.literal(3, "end")
+    step = call.literal(4, "step", 1)
+    first, last, _ = slice(start, end).indices(size[dim])
+    # Whole steps go or stay, so a place within a step that stays is what it was.
+    ends = [int(kept[: at - at % step].sum()) + at % step for at in (first, last)]
+    if last % step and not kept[last]:
+        ends[1] -= last % step
+    call.copied.args = (call.copied.args[0], dim, *ends, step)
+    call.copied.kwargs = {}
+
+
+def _slice_scatter(call: Resized) -> None:
+    """What is written to loses channels before the place, and in it."""
+    size = call.analysis.shapes[call.node].shape
+    dim = call.literal(2, "dim", 0) % len(size)
+    kept = call.kept(call.node, dim)
+    if kept is None or kept.all():
+        return
+    first, last, _ = slice(call.literal(3, "start"), call.literal(4, "end")).indices(size[dim])
+    ends = (int(kept[:first].sum()), int(kept[:last].sum()))
+    call.copied.args = (*call.copied.args[:2], dim, *ends, 1)
+    call.copied.kwargs = {}
+
+
+def _select(call: Resized) -> None:
+    x = call.node.args[0]
+    size = call.analysis.shapes[x].shape  # type: ignore[index]
+    dim = call.literal(1, "dim") % len(size)
+    kept = call.kept(x, dim)
+    if kept is not None:
+        call.set_argument(2, int(kept[: call.literal(2, "index") % size[dim]].sum()))
+
+
+def _pad(call: Resized) -> None:
+    """A negative amount cuts channels off, of which some may be gone already."""
+    amounts = list(call.literal(1, "pad"))
+    rank = call.analysis.shapes[call.node].dim()
+    is_changed = False
+    for dim in range(rank - len(amounts) // 2, rank):
+        kept = call.kept(call.node.args[0], dim)
+        place = 2 * (rank - 1 - dim)
+        before, after = amounts[place : place + 2]
+        if kept is None or min(before, after) >= 0:
+            continue
+        is_changed = True
+        amounts[place] = -int(kept[:-before].sum()) if before < 0 else before
+        amounts[place + 1] = -int(kept[after:].sum()) if after < 0 else after
+    if is_changed:
+        call.set_argument(1, amounts)
+
+
+def _scale(call: Resized) -> None:
+    """Attention divides by the root of its width; narrower, it still divides by the same."""
+    q = call.node.args[0]
+    rank = call.analysis.shapes[q].dim()  # type: ignore[index]
+    kept = call.kept(q, rank - 1)
+    if kept is not None and not kept.all() and call.literal(6, "scale") is None:
+        call.copied.kwargs = {**call.copied.kwargs, "scale": len(kept) ** -0.5}
+
+
+def _narrow(call: Resized) -> None:
+    x = call.node.args[0]
+    size = call.analysis.shapes[x].shape  # type: ignore[index]
+    dim = call.literal(1, "dim") % len(size)
+    kept = call.kept(x, dim)
+    if kept is None:
+        return
+    start, length = call.literal(2, "start") % size[dim], call.literal(3, "length")
+    stays = int(kept[start : start + length].sum())
+    call.copied.args = (call.copied.args[0], dim, int(kept[:start].sum()), stays)
+
+
+def _groups(call: Resized) -> None:
+    """A depthwise convolution has as many groups as channels; others keep their number."""
+    groups = call.literal(6, "groups", 1)
+    x = call.node.args[0]
+    num_channels = call.analysis.shapes[x].shape[1]  # type: ignore[index]
+    kept = call.kept(x, 1)
+    if groups == 1 or groups != num_channels or kept is None:
+        return
+    if len(call.copied.args) > 6:  # noqa: PLR2004  # the position of groups
+        call.set_argument(6, int(kept.sum()))
+    else:
+        call.copied.kwargs = {**call.copied.kwargs, "groups": int(kept.sum())}
+
+
+def _normalized_shape(call: Resized) -> None:
+    sizes = list(call.literal(1, "normalized_shape"))
+    rank = call.analysis.shapes[call.node].dim()
+    for offset in range(len(sizes)):
+        kept = call.kept(call.node, rank - len(sizes) + offset)
+        if kept is not None:
+            sizes[offset] = int(kept.sum())
+    call.set_argument(1, sizes)
+
+
+def _norm_groups(call: Resized) -> None:
+    kept = call.kept(call.node.args[0], 1)
+    if kept is not None and len(kept) == call.literal(1, "num_groups"):
+        call.set_argument(1, int(kept.sum()))
+
+
+REWRITES: dict[str, Callable[[Resized], None]] = {
+    **dict.fromkeys(["view", "reshape", "_unsafe_view", "expand"], _sizes),
+    "unflatten": _unflatten,
+    **dict.fromkeys(["split", "split_with_sizes", "chunk", "tensor_split"], _split),
+    "slice": _slice,
+    "slice_scatter": _slice_scatter,
+    "narrow": _narrow,
+    "select": _select,
+    **dict.fromkeys(["pad", "constant_pad_nd"], _pad),
+    "scaled_dot_product_attention": _scale,
+    **dict.fromkeys(
+        ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"],
+        _groups,
+    ),
+    **dict.fromkeys(["layer_norm", "rms_norm"], _normalized_shape),
+    "group_norm": _norm_groups,
+}

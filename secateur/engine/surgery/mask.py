@@ -1,0 +1,62 @@
+"""The masked twin: the original program with every removed slice set to zero.
+
+Claims 6 and 7 of CN113361702A: the pruned filters of layer i are zero, and so are the matching
+input channels of the kernels of layer i+1. The mask covers the whole channel group.
+"""
+
+import torch
+from torch import Tensor
+
+from secateur.engine.plan import Plan, check_fits
+from secateur.engine.program.program import Program
+
+
+def expand_program(program: Program, plan: Plan, compacted: Program) -> Program:
+    """Return the masked twin whose kept slices are those of ``compacted``, such as after training.
+
+    The inverse of compaction: what `compact` gathers, this puts back between zeros.
+    """
+    check_fits(plan, program)
+    kept: dict[str, dict[int, Tensor]] = {}
+    for axis in plan.axes:
+        kept.setdefault(axis.tensor, {})[axis.dim] = torch.tensor(axis.kept)
+    tensors = dict(compacted.tensors)
+    for name, by_dim in kept.items():
+        small = compacted.tensors[name]
+        full = torch.zeros(program.tensors[name].shape, dtype=small.dtype, device=small.device)
+        places = [by_dim.get(dim, torch.arange(size)) for dim, size in enumerate(full.shape)]
+        grid = torch.meshgrid(*places, indexing="ij")
+        tensors[name] = full.index_put(tuple(index.to(small.device) for index in grid), small)
+    return program.with_tensors(tensors)
+
+
+def keep_masks(program: Program, plan: Plan) -> dict[str, Tensor]:
+    """Return for each touched tensor a boolean of its own shape, True = keep.
+
+    Raises:
+        PlanError: The plan is for another graph.
+    """
+    check_fits(plan, program)
+    masks: dict[str, Tensor] = {}
+    for axis in plan.axes:
+        tensor = program.tensors[axis.tensor]
+        along = torch.zeros(axis.size, dtype=torch.bool)
+        along[list(axis.kept)] = True
+        shape = [1] * tensor.dim()
+        shape[axis.dim] = axis.size
+        mask = masks.setdefault(axis.tensor, torch.ones(tensor.shape, dtype=torch.bool))
+        mask &= along.view(shape)
+    return {name: mask.to(program.tensors[name].device) for name, mask in masks.items()}
+
+
+def mask_program(program: Program, plan: Plan) -> Program:
+    """Return the masked twin of ``program`` under ``plan``."""
+    masks = keep_masks(program, plan)
+    return program.with_tensors(
+        {
+            name: torch.where(masks[name], tensor, torch.zeros_like(tensor))
+            if name in masks
+            else tensor
+            for name, tensor in program.tensors.items()
+        }
+    )

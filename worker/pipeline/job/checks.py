@@ -1,0 +1,85 @@
+"""Does the network compute, and does the data set fit it? Asked before any work is done."""
+
+from math import prod
+
+import torch
+from torch import Tensor
+
+from secateur.engine.errors import DataError, ModelRejectedError
+from secateur.engine.objectives.outputs import activation
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import propagate
+from worker.pipeline.data import Dataset
+from worker.pipeline.job.failures import is_out_of_memory
+from worker.pipeline.job.fit import fit_labels
+
+_IMAGE_RANK = 3  # channels, height, width
+
+
+@torch.no_grad()
+def check_computes(program: Program) -> None:
+    """Raise `ModelRejectedError` unless the network computes what its shapes promise.
+
+    Torch lets shapes alone through that no kernel computes: a convolution's bias of another width.
+    """
+    try:
+        outputs = ProgramModule(program, copy=False).eval().run(program.example_inputs(2))
+    except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise ModelRejectedError(f"the network cannot be computed: {reason}") from error
+    promised = propagate(program)[program.graph.output_node()]
+    for number, (found, said) in enumerate(zip(outputs, promised, strict=True)):
+        if isinstance(found, Tensor) and found.shape != said.shape:
+            raise ModelRejectedError(
+                f"output {number} has shape {list(found.shape)}, not {list(said.shape)}"
+            )
+
+
+def _reshaping(found: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
+    """Return what makes samples of one shape ones of another; empty if nothing obvious does."""
+    sizes = [size or 0 for size in expected]
+    if prod(found) == prod(sizes):
+        return "They have as many values: x.reshape or np.moveaxis helps."
+    if len(found) != len(sizes) or len(sizes) != _IMAGE_RANK:
+        return ""
+    todo = []
+    if found[1:] != tuple(sizes[1:]):
+        todo.append(f"resize the images to {sizes[1]} x {sizes[2]} pixels")
+    if found[0] != sizes[0]:
+        todo.append(f"convert them to {sizes[0]} channel{'' if sizes[0] == 1 else 's'}")
+    text = " and ".join(todo)
+    return (
+        f"{text[0].upper()}{text[1:]}. Image files, in a .zip, become what the network takes by "
+        "themselves, unless preprocess.resize or preprocess.channels says otherwise."
+    )
+
+
+@torch.no_grad()
+def check_fit(program: Program, dataset: Dataset, objective: str) -> tuple[Dataset, list[str]]:
+    """Return the data set as the network reads its labels, and what is odd about the two.
+
+    Raises:
+        DataError: The network does not take the samples, or its outputs do not fit the labels.
+    """
+    if len(program.inputs) != 1:
+        raise DataError(f"the network takes {len(program.inputs)} inputs, a data set feeds one")
+    expected = program.inputs[0].shape[1:]
+    if dataset.sample_shape != expected:
+        raise DataError(
+            f"samples have shape {list(dataset.sample_shape)}, the network takes {list(expected)}",
+            hint=_reshaping(dataset.sample_shape, expected),
+        )
+    x, _ = dataset.first()
+    outputs = ProgramModule(program, copy=False).eval().run((x,))
+    found = [
+        (index, output)
+        for index, output in enumerate(outputs)
+        if isinstance(output, Tensor) and output.is_floating_point()
+    ]
+    if not found:
+        raise DataError("the network returns no numbers of floating point")
+    index, output = found[0]
+    return fit_labels(dataset, output, activation(program, index), objective)

@@ -1,0 +1,66 @@
+"""The one seam where the engine's errors become the service's failure codes."""
+
+import errno
+import os
+
+from app.contracts.job import FAILURES, FailureCode, Stage
+from secateur.engine import errors
+from worker.fork_server.cause import cause_of
+from worker.messages import Failed
+
+_CODES: dict[type[BaseException], FailureCode] = {
+    errors.UnsupportedOpError: FailureCode.UNSUPPORTED_OP,
+    errors.ModelTooLargeError: FailureCode.TOO_LARGE,
+    errors.ModelRejectedError: FailureCode.MODEL_REJECTED,
+    errors.NothingPrunableError: FailureCode.NOTHING_PRUNABLE,
+    errors.PlanError: FailureCode.PLAN_IMPOSSIBLE,
+    errors.EquivalenceError: FailureCode.EQUIVALENCE_FAILED,
+    errors.ExportError: FailureCode.EXPORT_FAILED,
+    errors.DataTooLargeError: FailureCode.TOO_LARGE,
+    errors.DataMismatchError: FailureCode.DATA_DOES_NOT_FIT,
+    errors.DataError: FailureCode.DATA_ERROR,
+    errors.DivergenceError: FailureCode.NAN_LOSS,
+    MemoryError: FailureCode.OUT_OF_MEMORY,
+}
+_MAX_MESSAGE = 2000
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What torch says when an allocation fails: on the CPU, and on a GPU.
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def to_failed(error: BaseException, stage: Stage | None) -> Failed:
+    """Return the last message of a child that ends with ``error``."""
+    for kind in type(error).__mro__:
+        if kind in _CODES:
+            code = _CODES[kind]
+            message = str(error) or FAILURES[code].message
+            hint = getattr(error, "hint", "")
+            return Failed(
+                code=code, message=message[:_MAX_MESSAGE], stage=stage, hint=hint[:_MAX_MESSAGE]
+            )
+    if is_out_of_memory(error):
+        code = FailureCode.OUT_OF_MEMORY
+        return Failed(code=code, message=FAILURES[code].message, stage=stage)
+    if _is_disk_full(error):
+        code, message = FailureCode.STORAGE_UNAVAILABLE, "the worker's disk is full"
+        return Failed(code=code, message=message, stage=stage)
+    if isinstance(error, ImportError):  # what is imported when it is needed
+        message = f"the worker cannot run this job: {cause_of(error)}"
+        return Failed(code=FailureCode.WORKER_UNFIT, message=message, stage=stage)
+    # Not one of ours: its text may hold paths or values, so it goes to the log alone.
+    code = FailureCode.INTERNAL
+    return Failed(code=code, message=FAILURES[code].message, stage=stage)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether this is what torch, or Python, says when an allocation fails."""
+    if isinstance(error, RuntimeError):
+        return any(words in str(error) for words in _OUT_OF_MEMORY)
+    return isinstance(error, MemoryError)
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _DISK_IS_FULL
+    # safetensors and the ONNX writers have exceptions of their own, with the system's words.
+    return any(os.strerror(number) in str(error) for number in _DISK_IS_FULL)

@@ -1,0 +1,134 @@
+"""Do labels and outputs fit, and which reading of the labels does the network ask for?"""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from secateur.engine.errors import DataError
+from secateur.engine.objectives.objectives import fit_numbers
+from secateur.engine.objectives.outputs import Activation
+from worker.pipeline.data import Dataset
+from worker.pipeline.data.left_out import shown
+
+_LOGITS_RANK = 2
+_TWO = 2
+_MANY = 4  # times as many outputs as classes: they are hardly the same classes
+
+
+def fit_labels(
+    dataset: Dataset, output: Tensor, activation: Activation, objective: str
+) -> tuple[Dataset, list[str]]:
+    """Return the data set with labels that the network's first output can learn, and notes.
+
+    Args:
+        dataset: With labels as its file has them.
+        output: The network's first output for the data set's first sample.
+        activation: What that output ends in.
+        objective: The spec's; ``auto`` leaves it to the labels.
+
+    Raises:
+        DataError: They do not fit.
+    """
+    if dataset.labels_kind == "classes":
+        return _fit_classes(dataset, output, activation, objective)
+    if dataset.labels_kind != "none":
+        _, labels = dataset.first()
+        fit_numbers(labels, output)
+    return dataset, []
+
+
+def _fit_classes(
+    dataset: Dataset, output: Tensor, activation: Activation, objective: str
+) -> tuple[Dataset, list[str]]:
+    num_classes, width = dataset.num_classes, _width(output)
+    may_be_numbers = not dataset.are_labels_named and not dataset.are_labels_one_hot
+    if objective == "mse" and may_be_numbers:
+        return _numbers(dataset, output, "the objective is 'mse'")
+    if (
+        dataset.are_labels_one_hot
+        and width == num_classes
+        and _wants_several(activation, objective)
+    ):
+        why = "the objective is 'bce'" if objective == "bce" else "the network ends in a sigmoid"
+        return dataset.labels_as("multi_label"), [
+            f"the one-hot labels are read as several classes a sample, because {why}"
+        ]
+    if width == 1 and num_classes <= _TWO and not dataset.are_labels_one_hot:
+        name = dataset.class_names[1] if num_classes == _TWO else "1"
+        over = "one half" if activation == "sigmoid" else "0"
+        return dataset.labels_as("binary"), [
+            f"the network returns one score for two classes: above {over} it says {name!r}"
+        ]
+    if width == 1 and may_be_numbers:
+        return _numbers(dataset, output, "the network returns one number")
+    if output.dim() != _LOGITS_RANK:
+        raise DataError(
+            f"the network returns {list(output.shape)}; cross_entropy needs (N, num_classes)"
+        )
+    if num_classes > width:
+        message, hint = _too_many(dataset, width)
+        raise DataError(message, hint=hint)
+    return dataset, list(_class_notes(dataset, width))
+
+
+def _width(output: Tensor) -> int:
+    """Return the number of scores of a sample: 1 for (N,) and (N, 1)."""
+    return output.numel() // max(1, len(output)) if output.dim() > 0 else 1
+
+
+def _wants_several(activation: Activation, objective: str) -> bool:
+    return objective == "bce" or (activation == "sigmoid" and objective == "auto")
+
+
+def _numbers(dataset: Dataset, output: Tensor, why: str) -> tuple[Dataset, list[str]]:
+    found = dataset.labels_as("numbers")
+    _, labels = found.first()
+    fit_numbers(labels, output)
+    return found, [f"the labels are whole numbers and are read as numbers, because {why}"]
+
+
+def _too_many(dataset: Dataset, width: int) -> tuple[str, str]:
+    """Return what is wrong with labels that no output stands for, and what to do about it."""
+    high, last = dataset.num_classes - 1, width - 1
+    message = f"labels go up to {high}, the network scores {width} classes"
+    if dataset.are_labels_named:
+        return f"{message}: the data set names {shown(dataset.class_names)}", (
+            f"Upload samples of the network's own {width} classes, or a network with "
+            f"{dataset.num_classes} outputs."
+        )
+    if width == 1:
+        hint = "Number the classes 0 and 1, or use a network with an output for each class."
+        return f"{message}: one score tells two classes apart, with labels 0 and 1", hint
+    if high == width and dataset.lowest_class == 1:
+        hint = "Classes count from 0: subtract 1 from every label."
+        return f"{message}, 0 to {last}: do the labels begin at 1?", hint
+    if high == width and dataset.lowest_class == 0:
+        hint = (
+            f"Leave out the samples of that label and number the others 0 to {last}, or use a "
+            f"network with {dataset.num_classes} outputs."
+        )
+        return f"{message}, 0 to {last}: is one of the labels 'background' or 'other'?", hint
+    hint = f"Number the labels as the network's outputs are, 0 to {last}."
+    return f"{message}, 0 to {last}", hint
+
+
+def _class_notes(dataset: Dataset, width: int) -> Iterator[str]:
+    """Yield what is odd where every label is an output."""
+    num_classes = max(dataset.num_classes, len(dataset.class_names))
+    if num_classes > width:
+        yield (
+            f"the data set names {num_classes} classes, the network scores {width}; no sample has "
+            "one of the others"
+        )
+    if num_classes >= width:
+        return
+    note = f"the network scores {width} classes, the data set has {num_classes}"
+    if width >= _MANY * num_classes:
+        yield (
+            f"{note}: class 0 of the data set, {dataset.class_names[0]!r}, is compared with output "
+            "0 of the network. If they are not the same classes, no metric means anything"
+        )
+    elif dataset.lowest_class == 1 and not dataset.are_labels_named:
+        yield f"{note}: no label is 0. Do they begin at 1? Classes count from 0"
+    else:
+        yield note

@@ -1,0 +1,139 @@
+"""From the job's config to the engine's plain options: config never intrudes into the engine."""
+
+from app.contracts.retrain_spec import RetrainSpec
+from app.contracts.spec import (
+    AccuracySelection,
+    PruneConfig,
+    RatioSelection,
+    SelectionSpec,
+    SteepnessSelection,
+)
+from secateur.engine.errors import DataError
+from secateur.engine.objectives.options import ObjectiveKind
+from secateur.engine.retrain import (
+    AugmentOptions,
+    LabelKind,
+    ObjectiveOptions,
+    OptimizerOptions,
+    RetrainOptions,
+)
+from secateur.engine.saliency import SaliencyOptions
+from secateur.engine.selection import (
+    Budget,
+    LayerOverride,
+    Ratio,
+    SelectionOptions,
+    Steepness,
+)
+
+# A stand-in until a learning rate is found; the range test never looks at it.
+_UNKNOWN_RATE = 0.04
+_UNKNOWN_EPOCHS = 1  # until they are decided
+_BY_LABELS: dict[LabelKind, ObjectiveKind] = {
+    "classes": "mixed",
+    "binary": "bce",
+    "multi_label": "bce",
+    "numbers": "mse",
+    "none": "distill",
+}
+_NEEDED: dict[ObjectiveKind, tuple[LabelKind, ...]] = {
+    "cross_entropy": ("classes",),
+    "mixed": ("classes",),
+    "bce": ("binary", "multi_label"),
+    "mse": ("numbers",),
+}
+
+PixelRange = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def saliency_options(config: PruneConfig) -> SaliencyOptions:
+    """Return how filters are scored."""
+    criterion = config.criterion
+    return SaliencyOptions(
+        reduction=criterion.reduction, normalization=criterion.normalization, seed=config.seed
+    )
+
+
+def selection_options(spec: SelectionSpec) -> SelectionOptions:
+    """Return how many filters go; the amount of an ``accuracy`` selection is the search's."""
+    return SelectionOptions(
+        mode=_mode(spec),
+        max_ratio=spec.max_ratio,
+        min_channels=spec.min_channels,
+        round_to=spec.round_to,
+        exclude=spec.exclude,
+        layers={
+            glob: LayerOverride(layer.ratio, layer.max_ratio, layer.min_channels)
+            for glob, layer in spec.layers.items()
+        },
+    )
+
+
+def objective_kind(spec: RetrainSpec, labels: LabelKind) -> ObjectiveKind:
+    """Return what a network is trained for, given what its data set's labels are.
+
+    Raises:
+        DataError: The objective needs other labels.
+    """
+    if spec.objective == "auto":
+        return _BY_LABELS[labels]
+    needed = _NEEDED.get(spec.objective)
+    if needed is not None and labels not in needed:
+        raise DataError(
+            f"the objective {spec.objective!r} needs labels of the kind "
+            f"{' or '.join(map(repr, needed))}; those of the data set are {labels!r}"
+        )
+    return spec.objective
+
+
+def retrain_options(
+    spec: RetrainSpec, seed: int, labels: LabelKind, pixel_range: PixelRange | None
+) -> RetrainOptions:
+    """Return how the pruned network is trained.
+
+    Raises:
+        DataError: The objective needs other labels.
+    """
+    optimizer, augment = spec.optimizer, spec.augment
+    return RetrainOptions(
+        epochs=spec.epochs if spec.epochs != "auto" else _UNKNOWN_EPOCHS,
+        batch_size=spec.batch_size,
+        objective=ObjectiveOptions(
+            kind=objective_kind(spec, labels),
+            label_smoothing=spec.label_smoothing,
+            distill_weight=spec.distill.weight,
+            temperature=spec.distill.temperature,
+            feature_weight=spec.distill.features,
+        ),
+        optimizer=OptimizerOptions(
+            kind=optimizer.kind,
+            learning_rate=optimizer.learning_rate or _UNKNOWN_RATE,
+            momentum=optimizer.momentum,
+            weight_decay=optimizer.weight_decay,
+            warmup=optimizer.warmup,
+            schedule=optimizer.schedule,
+            decay=optimizer.decay,
+            clip_norm=optimizer.clip_norm,
+        ),
+        augment=AugmentOptions(**augment.model_dump(), pixel_range=pixel_range),
+        precision=spec.precision,
+        ema=spec.ema,
+        patience=spec.patience,
+        is_compiled=spec.compile == "always",
+        seed=seed,
+    )
+
+
+def _mode(spec: SelectionSpec) -> Steepness | Ratio | Budget:
+    if isinstance(spec, RatioSelection):
+        return Ratio(spec.ratio, spec.scope)
+    if isinstance(spec, SteepnessSelection):
+        return Steepness(spec.steepness)
+    if isinstance(spec, AccuracySelection):
+        return Budget(spec.unit, 0.5)
+    if spec.macs is not None:
+        return Budget("macs", spec.macs)
+    if spec.params is not None:
+        return Budget("params", spec.params)
+    assert spec.latency is not None  # noqa: S101  # the spec names exactly one
+    return Budget("latency", spec.latency)

@@ -1,0 +1,109 @@
+"""What a report's numbers do not show, in notes: for `worker.pipeline.report.report`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.contracts.report import (
+    AccuracyTrial,
+    BaselineReport,
+    LoadReport,
+    MetricsReport,
+    SpeedupReport,
+)
+from app.contracts.spec import AccuracySelection, BudgetSelection
+from secateur.engine.intervals import difference_interval
+from secateur.engine.retrain import LOWER_IS_BETTER
+
+_FEW_SAMPLES = 200  # 90 % right of 200 is 85 to 93 %
+
+
+@dataclass(frozen=True)
+class Times:
+    """How much faster the pruned network is, and what the machine did meanwhile."""
+
+    speedups: tuple[SpeedupReport, ...]
+    load: LoadReport
+
+
+def latency_notes(times: Times) -> tuple[str, ...]:
+    """Say so when pruning did not make it faster, or when that cannot be told."""
+    notes = []
+    slow = [found for found in times.speedups if found.low <= 1]
+    if slow:
+        shown = ", ".join(f"latency at batch {found.batch_size}: {found.text}" for found in slow)
+        notes.append(
+            "pruning did not make it faster on this device; try round_to 16 or a smaller budget "
+            f"({shown})"
+        )
+    if times.load.is_busy:
+        notes.append(
+            f"latency was measured under load: {times.load.reason}; measure it on a quiet machine "
+            "before you rely on it"
+        )
+    return tuple(notes)
+
+
+def latency_budget_notes(selection: object, times: Times | None) -> tuple[str, ...]:
+    """Say so when a latency budget is met by the measurement and may be missed in truth."""
+    if not isinstance(selection, BudgetSelection) or selection.latency is None or times is None:
+        return ()
+    return tuple(
+        f"the latency budget of {selection.latency:g} is met within the doubt only: measured "
+        f"{1 / found.ratio:.3f} ({1 / found.high:.3f} to {1 / found.low:.3f}) of the dense latency "
+        f"at batch {found.batch_size}"
+        for found in times.speedups
+        if found.batch_size == selection.batch_size and 1 / found.low > selection.latency
+    )
+
+
+def sample_notes(metric: str | None, measured: Sequence[MetricsReport]) -> tuple[str, ...]:
+    """Say so when few samples leave the metric wide open."""
+    return tuple(
+        f"the {found.split} split has only {found.num_samples} samples: {metric} is known to lie "
+        f"between {found.interval[0]:.4g} and {found.interval[1]:.4g}, no closer"
+        for found in measured
+        if found.num_samples < _FEW_SAMPLES and found.interval is not None
+    )
+
+
+def promise_notes(selection: object, trials: Sequence[AccuracyTrial]) -> tuple[str, ...]:
+    """Say so when the drop of the network that was chosen may be larger than was allowed."""
+    kept = [trial for trial in trials if trial.is_kept]
+    if not isinstance(selection, AccuracySelection) or not kept:
+        return ()
+    chosen = min(kept, key=lambda trial: trial.asked)
+    if chosen.drop is None or chosen.drop_interval is None:
+        return ()
+    low, high = chosen.drop_interval
+    if high <= selection.max_drop:
+        return ()
+    note = (
+        f"max_drop {selection.max_drop:g} is kept on these validation samples (drop "
+        f"{chosen.drop:.4f}), but they are too few to be sure: the drop lies between {low:.4f} and "
+        f"{high:.4f}"
+    )
+    return (note,)
+
+
+def baseline_notes(
+    metric: str | None, ours: tuple[MetricsReport, ...], baselines: tuple[BaselineReport, ...]
+) -> tuple[str, ...]:
+    """Say so when a baseline did as well as the criterion, or no worse as far as can be told."""
+    notes = []
+    for baseline in baselines:
+        for mine, found in zip(ours, baseline.metrics, strict=False):
+            value, other = (m.value(metric) if metric else None for m in (mine, found))
+            if metric is None or value is None or other is None:
+                continue
+            sign = -1 if metric in LOWER_IS_BETTER else 1
+            is_as_good, is_close = sign * other >= sign * value, False
+            if mine.interval is not None and found.interval is not None:
+                low, high = difference_interval(value, mine.interval, other, found.interval)
+                is_close = low <= 0 <= high
+            if is_as_good or is_close:
+                doubt = ": no measurable difference" if is_close else ""
+                notes.append(
+                    f"the baseline {baseline.kind!r} did as well: {metric} {other:.4f} against "
+                    f"{value:.4f} on the {found.split} split{doubt}"
+                )
+    return tuple(notes)

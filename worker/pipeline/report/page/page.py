@@ -1,0 +1,98 @@
+"""A report as one HTML file that needs nothing else: no network, no script, no other file.
+
+Everything in it that a stranger may have chosen (names of models, layers and classes, reasons,
+notes) is escaped by the template engine, and stripped of what is no text beforehand. The same
+report gives the same bytes. How long things took is left out but for the measured latency, so that
+a job that was stopped and resumed has the page of one that was not.
+"""
+
+import json
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from app.contracts.report import Report
+from worker.pipeline.report.page import charts, curves, formats, names, tables, words
+from worker.pipeline.report.page.pictures import search_chart, training_charts
+
+_PACKAGE = "worker.pipeline.report.page"
+# Control characters, halves of characters, and what turns the direction of the text around it.
+_NO_TEXT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
+)
+
+
+def render_page(report: Report) -> str:
+    """Return the page of a report."""
+    clean = Report.model_validate(_clean(report.model_dump()))
+    style = Markup(files(_PACKAGE).joinpath("templates/report.css").read_text())  # noqa: S704  # ours
+    return _environment().get_template("report.html").render(style=style, **_view(clean))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": formats.count,
+        "percent": formats.percent,
+        "scientific": formats.scientific,
+        "significant": formats.significant,
+        "span": formats.span,
+        "layer": names.layer,
+    }
+    return environment
+
+
+def _view(report: Report) -> dict[str, Any]:
+    """Return everything that the template writes."""
+    selection = report.config["selection"]
+    steepness = selection["steepness"] if selection["mode"] == "steepness" else None
+    frozen, num_more_frozen = tables.frozen(report)
+    panels = curves.panels(report.groups, steepness)
+    return {
+        "report": report,
+        "names": names,
+        "title": (report.model.name if report.model is not None else None) or "A network",
+        "lead": words.lead(report),
+        "tiles": tables.tiles(report),
+        "asked": words.asked(report),
+        "costs": tables.costs(report),
+        "comparisons": tables.comparisons(report),
+        "load": words.load_text(report),
+        "layers": report.layers,
+        "widest": max((layer.num_outputs[0] for layer in report.layers), default=1) or 1,
+        "costliest": max((layer.macs[0] for layer in report.layers), default=1) or 1,
+        "panels": panels,
+        "panel_size": (curves.WIDTH, curves.HEIGHT),
+        "num_panels_left_out": len(report.groups) - len(panels),
+        "steepness": steepness,
+        "charts": training_charts(report),
+        "chart_size": (charts.WIDTH, charts.HEIGHT),
+        "plot": (charts.LEFT, charts.RIGHT, charts.TOP, charts.BOTTOM),
+        "search_chart": search_chart(report),
+        "certificate": words.certificate(report.equivalence),
+        "frozen": frozen,
+        "num_more_frozen": num_more_frozen,
+        "not_default": tables.not_default(report.config),
+        "config": json.dumps(report.config, indent=1, ensure_ascii=False),
+        "preprocess": json.dumps(report.data.preprocess) if report.data is not None else None,
+    }
+
+
+def _clean(value: Any) -> Any:  # noqa: ANN401  # any part of a report
+    """Return a value whose strings hold text only."""
+    if isinstance(value, str):
+        return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {_clean(key): _clean(each) for key, each in value.items()}
+    return [_clean(each) for each in value] if isinstance(value, (list, tuple)) else value

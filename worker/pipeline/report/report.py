@@ -1,0 +1,162 @@
+"""The report of a pruning job, from what its stages found."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from app.contracts.report import (
+    BaselineReport,
+    LatencyTrial,
+    LayerReport,
+    MetricsReport,
+    NetworkReport,
+    Report,
+)
+from secateur.engine.program.program import Program
+from secateur.engine.surgery import Audit, Certificate
+from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.report.describe import (
+    epoch_report,
+    equivalence_report,
+    frozen_report,
+    group_reports,
+    range_test_report,
+)
+from worker.pipeline.report.doubts import (
+    Times,
+    baseline_notes,
+    latency_budget_notes,
+    latency_notes,
+    promise_notes,
+    sample_notes,
+)
+from worker.pipeline.report.subject import data_report, model_report
+from worker.pipeline.stages.baselines import Baseline
+from worker.pipeline.stages.retrain import Trained
+from worker.pipeline.stages.select import Choice
+
+_NO_ONNX = "no ONNX file was asked for: latency was not measured, and the service cannot serve it"
+_PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "safetensors")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the stages before found."""
+
+    inputs: Inputs
+    choice: Choice
+    trained: Trained
+    baselines: tuple[Baseline, ...]
+    pruned: Program
+    certificate: Certificate
+    audit: Audit
+    dense_metrics: tuple[MetricsReport, ...]
+    pruned_metrics: tuple[MetricsReport, ...]
+    recalibrated_metrics: tuple[MetricsReport, ...]
+    retrained_metrics: tuple[MetricsReport, ...]
+
+
+def make_report(
+    results: Results,
+    networks: dict[str, NetworkReport],
+    layers: tuple[LayerReport, ...],
+    onnx_error: float | None,
+    times: Times | None,
+) -> Report:
+    """Return the report of a job whose networks are measured."""
+    inputs, choice, trained = results.inputs, results.choice, results.trained
+    baselines = tuple(_baseline(inputs, baseline) for baseline in results.baselines)
+    notes = (
+        *inputs.reporter.warnings,
+        *((_NO_ONNX,) if times is None else latency_notes(times)),
+        *latency_budget_notes(inputs.request.config.selection, times),
+        *sample_notes(inputs.primary_metric, results.retrained_metrics),
+        *promise_notes(inputs.request.config.selection, choice.accuracy_trials),
+        *baseline_notes(inputs.primary_metric, results.retrained_metrics, baselines),
+    )
+    return Report(
+        config=inputs.request.config.model_dump(mode="json"),
+        metric=inputs.primary_metric,
+        objective=inputs.objective,
+        criterion=choice.scores.criterion,
+        model=model_report(inputs),
+        data=data_report(inputs),
+        dense=networks["dense"],
+        pruned=networks["pruned"],
+        retrained=networks["retrained"],
+        speedups=() if times is None else times.speedups,
+        load=None if times is None else times.load,
+        recalibrated_metrics=results.recalibrated_metrics,
+        equivalence=equivalence_report(results.certificate, results.audit),
+        onnx_max_absolute_error=onnx_error,
+        groups=group_reports(inputs.analysis, trained.plan),
+        layers=layers,
+        frozen=tuple(frozen_report(frozen) for frozen in inputs.analysis.frozen),
+        criteria_agreement=choice.scores.agreement or {},
+        latency_trials=tuple(
+            LatencyTrial(asked=asked, measured=measured)
+            for asked, measured in choice.latency_trials
+        ),
+        criterion_trials=choice.scores.trials,
+        accuracy_trials=choice.accuracy_trials,
+        cuts=trained.cuts,
+        learning_rate=trained.learning_rate,
+        range_test=range_test_report(trained.range_test),
+        epochs=trained.epochs,
+        history=tuple(epoch_report(record) for record in trained.history),
+        kept=trained.kept.report(),
+        baselines=baselines,
+        findings=tuple(inputs.reporter.findings),
+        notes=notes,
+        stage_seconds=dict(inputs.reporter.stage_seconds),
+        device=inputs.request.device,
+        versions=versions(),
+    )
+
+
+def _baseline(inputs: Inputs, baseline: Baseline) -> BaselineReport:
+    trained = baseline.trained
+    return BaselineReport(
+        kind=baseline.kind,
+        metrics=inputs.metrics(trained.program),
+        history=tuple(epoch_report(record) for record in trained.history),
+        learning_rate=trained.learning_rate or 0.0,
+    )
+
+
+def summary(report: Report) -> dict[str, Any]:
+    """Return what the job object shows of a report."""
+    wanted = {"num_parameters", "macs", "file_bytes", "latency_seconds", "metrics"}
+    networks = {
+        name: getattr(report, name).model_dump(mode="json", include=wanted)
+        for name in ("dense", "pruned", "retrained")
+    }
+    return {
+        **networks,
+        "speedups": [found.model_dump(mode="json") for found in report.speedups],
+        "load": report.load.model_dump(mode="json") if report.load is not None else None,
+        "metric": report.metric,
+        "objective": report.objective,
+        "criterion": report.criterion,
+        "learning_rate": report.learning_rate,
+        "recalibrated_metrics": [m.model_dump(mode="json") for m in report.recalibrated_metrics],
+        "equivalence": report.equivalence.model_dump(mode="json"),
+        "onnx_max_absolute_error": report.onnx_max_absolute_error,
+        "accuracy_trials": [t.model_dump(mode="json") for t in report.accuracy_trials],
+        "baselines": [
+            {"kind": b.kind, "metrics": [m.model_dump(mode="json") for m in b.metrics]}
+            for b in report.baselines
+        ],
+        "epochs": report.epochs.model_dump(mode="json") if report.epochs else None,
+        "kept": report.kept.model_dump(mode="json") if report.kept else None,
+        "findings": [finding.model_dump(mode="json") for finding in report.findings],
+        "notes": list(report.notes),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what made the artifact."""
+    found = {name: version(name) for name in _PACKAGES}
+    return {"secateur": version("secateur"), **found, "torch_build": torch.__version__}

@@ -1,0 +1,86 @@
+"""What a job was about, for the report: the model, the data, and the layers before and after.
+
+`describe` has what became of them in numbers; `report` puts both together.
+"""
+
+from torch import fx
+
+from app.contracts.report import DataReport, LayerReport, ModelReport
+from app.contracts.spec import PreprocessSpec
+from secateur.engine.graph import Analysis
+from secateur.engine.graph.cost import ANALYSIS_BATCH
+from secateur.engine.program.functional import op_name
+from secateur.engine.program.macs import Term, mac_terms, num_macs
+from secateur.engine.program.program import Program
+from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.report.describe import describe_inputs
+
+_MOST_CLASS_NAMES = 100
+
+
+def model_report(inputs: Inputs) -> ModelReport:
+    """Return which model was pruned."""
+    request, program = inputs.request, inputs.program
+    return ModelReport(
+        name=request.model_name,
+        id=request.model_id,
+        sha256=request.model_sha256,
+        inputs=tuple(describe_inputs(program)),
+        num_outputs=program.output_tree.num_leaves,
+    )
+
+
+def data_report(inputs: Inputs) -> DataReport | None:
+    """Return which samples were used, if there are any."""
+    request, dataset = inputs.request, inputs.dataset
+    if dataset is None or request.dataset_format is None:
+        return None
+    return DataReport(
+        name=request.dataset_name,
+        id=request.dataset_id,
+        sha256=request.dataset_sha256,
+        format=request.dataset_format,
+        num_samples=len(dataset),
+        sample_shape=dataset.sample_shape,
+        labels=dataset.labels_kind,
+        num_classes=dataset.num_classes,
+        class_names=tuple(dataset.class_names[:_MOST_CLASS_NAMES]),
+        splits={split.name.lower(): size for split, size in dataset.split_sizes.items()},
+        is_split_given=dataset.is_split_given,
+        preprocess=(request.preprocess or PreprocessSpec()).model_dump(mode="json"),
+    )
+
+
+def layer_reports(
+    dense: tuple[Program, Analysis], pruned: tuple[Program, Analysis]
+) -> tuple[LayerReport, ...]:
+    """Return every contraction of a network, beside itself in the compacted one.
+
+    Compaction changes sizes and no operator, so the two have the same contractions in one order.
+    """
+    before, after = (mac_terms(program, analysis.shapes) for program, analysis in (dense, pruned))
+    return tuple(
+        LayerReport(
+            weight=_weight(old),
+            op=op_name(old[0].target),
+            num_outputs=(_num_outputs(old, dense[1]), _num_outputs(new, pruned[1])),
+            macs=(
+                num_macs(old, dense[1].shapes) // ANALYSIS_BATCH,
+                num_macs(new, pruned[1].shapes) // ANALYSIS_BATCH,
+            ),
+        )
+        for old, new in zip(before, after, strict=True)
+    )
+
+
+def _weight(term: Term) -> str | None:
+    node = term[0]
+    weights = [a for a in node.args[1:] if isinstance(a, fx.Node) and a.op == "get_attr"]
+    return str(weights[0].target) if weights else None
+
+
+def _num_outputs(term: Term, analysis: Analysis) -> int:
+    """Return the size of the dimension that holds channels or features."""
+    value = analysis.shapes[term[0]]
+    shape = (value[0] if isinstance(value, (list, tuple)) else value).shape  # an LSTM's has states
+    return int(shape[1] if "conv" in op_name(term[0].target) else shape[-1])

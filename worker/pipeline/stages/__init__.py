@@ -1,0 +1,1 @@
+"""The stages of a pruning job, one file each, and what they share."""

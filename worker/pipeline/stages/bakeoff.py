@@ -1,0 +1,106 @@
+"""``criterion: auto``: no criterion dominates, so the cheap ones are tried and the best is kept.
+
+PruningBench (2024, arXiv:2406.12315) finds no winner over models, data and ratios. Each candidate
+prunes once, to the same cost, BatchNorm is recalibrated, and the loss on the validation split
+decides: seconds instead of a retraining each. ``random`` stands beside them and is never chosen.
+"""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from secateur.engine.errors import DataError
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.plan import make_plan
+from secateur.engine.retrain import Metrics
+from secateur.engine.saliency import CRITERIA
+from secateur.engine.selection import Budget, SelectionOptions, Steepness, select
+from secateur.engine.surgery import compact, mask_program
+from worker.pipeline.data import Split
+from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.job.options import saliency_options, selection_options
+
+_NUM_SAMPLES = 2048
+_RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What one criterion left.
+
+    Attributes:
+        criterion: Its name.
+        scores: For every family.
+        metrics: On the validation split, recalibrated.
+        macs: Share of the dense network's.
+    """
+
+    criterion: str
+    scores: dict[str, Tensor]
+    metrics: Metrics
+    macs: float
+
+
+def bake_off(inputs: Inputs) -> tuple[Candidate, tuple[Candidate, ...]]:
+    """Return the best candidate, and all with `random` last.
+
+    Raises:
+        DataError: There are no samples to judge by.
+        NothingPrunableError: Nothing can be removed.
+    """
+    if inputs.dataset is None or len(inputs.dataset.indices(Split.VALIDATION)) == 0:
+        raise DataError("criterion 'auto' needs validation samples to judge by")
+    names = list(inputs.request.config.criterion.candidates)
+    if inputs.dataset.labels_kind != "classes":
+        names = [name for name in names if name != "taylor"]
+    if not names:
+        raise DataError("criterion 'auto' is left without candidates: taylor needs classes")
+    found: list[Candidate] = []
+    options: SelectionOptions | None = None
+    for number, name in enumerate([*dict.fromkeys(names), _RANDOM]):
+        inputs.reporter.progress(number, len(names) + 1, f"trying {name}", is_forced=True)
+        scores = CRITERIA[name](
+            inputs.program,
+            inputs.analysis,
+            inputs.calibration(),
+            saliency_options(inputs.request.config),
+        )
+        options = options or _comparable(inputs, scores)
+        found.append(_judge(inputs, name, scores, options))
+    best = min(found[:-1], key=lambda candidate: (candidate.metrics.loss, candidate.criterion))
+    return best, tuple(found)
+
+
+def _comparable(inputs: Inputs, scores: dict[str, Tensor]) -> SelectionOptions:
+    """Return a selection that leaves every criterion the same cost, near what the config asks.
+
+    A steepness of each criterion's own curves, or a measured latency, would leave them different
+    costs, and then the one that prunes least would win.
+    """
+    spec = inputs.request.config.selection
+    options = selection_options(spec)
+    if options.round_to == "auto":
+        options = replace(options, round_to=1)
+    mode = options.mode
+    if isinstance(mode, Budget):
+        unit = "macs" if mode.unit == "latency" else mode.unit
+        return replace(options, mode=Budget(unit, mode.share))
+    if not isinstance(mode, Steepness):
+        return options
+    cost = CostModel(inputs.program, inputs.analysis)
+    chosen = select(inputs.analysis, scores, options, cost)
+    share = cost.macs(chosen.keeps) / max(1, cost.macs({}))
+    return replace(options, mode=Budget("macs", share)) if share < 1 else options
+
+
+def _judge(
+    inputs: Inputs, name: str, scores: dict[str, Tensor], options: SelectionOptions
+) -> Candidate:
+    program, analysis = inputs.program, inputs.analysis
+    cost = CostModel(program, analysis)
+    keeps = select(analysis, scores, options, cost).keeps
+    plan = make_plan(program, analysis, keeps)
+    pruned = compact(mask_program(program, plan), analysis, plan)
+    metrics = inputs.score(inputs.recalibrated(pruned), Split.VALIDATION, _NUM_SAMPLES)
+    assert metrics is not None  # noqa: S101  # there are validation samples
+    return Candidate(name, scores, metrics, cost.macs(keeps) / max(1, cost.macs({})))

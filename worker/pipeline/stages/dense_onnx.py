@@ -1,0 +1,30 @@
+"""The dense network as ONNX: what latencies are compared with, made before any work is done."""
+
+from secateur.engine.errors import ExportError
+from secateur.engine.export.onnx import compare_onnx, export_onnx
+from secateur.engine.files.atomic_write import atomic_write
+from worker.pipeline.job.inputs import Inputs
+
+DENSE_ONNX = "dense.onnx"
+WITHOUT_ONNX = (
+    'or prune without ONNX: secateur-engine prune --config FILE with {"export": {"formats": '
+    '["pt2", "safetensors"]}}'
+)
+
+
+def export_dense(inputs: Inputs) -> None:
+    """Write and prove the dense network's file; its pruned one has the same operators.
+
+    Raises:
+        ExportError: ONNX cannot hold the network, or ONNX Runtime cannot compute it.
+    """
+    path = inputs.request.output_dir.parent / DENSE_ONNX
+    if path.exists():
+        return
+    program = inputs.program
+    try:
+        with atomic_write(path) as partial:
+            export_onnx(program, partial)
+            compare_onnx(program, partial, [program.example_inputs(3, seed=3)])
+    except ExportError as error:
+        raise ExportError(f"{error}; {WITHOUT_ONNX}") from error

@@ -1,0 +1,123 @@
+"""Does the dense network know these samples? Looked at first, before anything is pruned.
+
+The likeliest mistake of all is a data set without the preprocessing of the network's training: the
+job then prunes, trains and proves a network that is wrong from the beginning.
+"""
+
+import torch
+
+from app.contracts.report import Finding
+from secateur.engine.errors import DataError, DataMismatchError
+from secateur.engine.retrain import spread
+from secateur.engine.retrain.batch_norm import statistics
+from secateur.engine.sanity import Look, look
+from worker.pipeline.data import Split
+from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.stages.evidence import (
+    CHANCE,
+    Evidence,
+    of_chance,
+    of_expected,
+    of_order,
+    of_outputs,
+    of_recalibrated,
+    of_statistics,
+)
+
+_ADVICE = (
+    "If the network is meant to be as poor as this on these data, set "
+    '{"sanity": {"action": "warn"}} in the config.'
+)
+
+
+def check_sanity(inputs: Inputs, *, may_stop: bool = True) -> None:
+    """Look at the dense network on its data set; tell what speaks against it.
+
+    Args:
+        inputs: Of the job.
+        may_stop: Whether strong evidence stops the job, if the config says so; a plan only warns.
+
+    Raises:
+        DataMismatchError: The evidence is strong, and the config lets it stop the job.
+        DataError: A metric is expected that these labels do not have.
+    """
+    config = inputs.request.config
+    if inputs.dataset is None or config.sanity.action == "off":
+        return
+    dense, found = _evidence(inputs)
+    strong = [each for each in found if each.is_strong]
+    if strong and may_stop and config.sanity.action == "stop":
+        serious = [each for each in found if not each.is_notice]
+        raise DataMismatchError(_message(serious, dense), hint=_hint(serious))
+    for each in found:
+        severity = "notice" if each.is_notice else "serious"
+        text = each.text[0].upper() + each.text[1:] + "."
+        message = f"{text} {each.cause}." if each.cause else text
+        inputs.reporter.find(Finding(code=each.code, severity=severity, message=message))
+
+
+def _evidence(inputs: Inputs) -> tuple[Look, list[Evidence]]:
+    config, dataset = inputs.request.config, inputs.dataset
+    assert dataset is not None  # noqa: S101  # the caller has asked
+    chosen = _samples(inputs)
+    inputs.reporter.progress(0, 2, "looking at the dense network", is_forced=True)
+    dense = look(inputs.program, dataset, chosen, dataset.labels_kind)
+    expected = config.expected.values
+    for name in expected:
+        if name not in dense.values:
+            known = ", ".join(sorted(dense.values)) or "none, without labels"
+            raise DataError(f"expected.{name} cannot be measured on this data set: it has {known}")
+    found = [*of_outputs(dense), *of_expected(dense, expected)]
+    order = list(of_order(dense, tuple(dataset.class_names)))
+    chance = list(of_chance(dense))
+    found += order or chance
+    of_norms = list(of_statistics(dense))
+    gap: list[Evidence] = []
+    is_untrained = any(norm.is_untrained for norm in dense.norms)
+    if dense.answers is not None and not is_untrained and statistics(inputs.program):
+        inputs.reporter.progress(1, 2, "recalibrating the dense network", is_forced=True)
+        again = look(inputs.recalibrated(inputs.program), dataset, chosen, dataset.labels_kind)
+        gap = list(of_recalibrated(dense, again))
+    found += gap
+    return dense, found + [_weighed(each, dense, is_doubted=bool(found)) for each in of_norms]
+
+
+def _weighed(evidence: Evidence, dense: Look, *, is_doubted: bool) -> Evidence:
+    """Return the evidence of BatchNorm as strong as it is beside what the labels say.
+
+    Where there are labels, they know better: a network that is right about samples of another
+    brightness is right, and the user is told.
+    """
+    if evidence.is_notice or is_doubted or dense.metrics is None:
+        return evidence
+    return Evidence(evidence.code, evidence.text, is_notice=True)
+
+
+def _samples(inputs: Inputs) -> torch.Tensor:
+    """Return the samples that are looked at: those that validate, then some that train."""
+    assert inputs.dataset is not None  # noqa: S101  # the caller has asked
+    most = inputs.request.config.sanity.num_samples
+    validation, train = (inputs.dataset.indices(s) for s in (Split.VALIDATION, Split.TRAIN))
+    chosen = spread(validation, most)
+    return torch.cat([chosen, spread(train, most - len(chosen))])
+
+
+def _message(found: list[Evidence], dense: Look) -> str:
+    text = "; ".join(each.text for each in found)
+    return ". ".join([text[0].upper() + text[1:], _fed(dense), "Nothing was pruned."])
+
+
+def _hint(found: list[Evidence]) -> str:
+    """Return the causes that the evidence has, each once, and the way past the check."""
+    causes = dict.fromkeys(each.cause for each in found if each.cause)
+    if len(causes) > 1:
+        causes.pop(CHANCE, None)  # the others say what to check
+    return ". ".join([*causes, _ADVICE])
+
+
+def _fed(dense: Look) -> str:
+    least, most, mean, deviation = dense.fed
+    return (
+        f"The samples reach the network with values from {least:.4g} to {most:.4g}, mean "
+        f"{mean:.4g} and standard deviation {deviation:.4g}"
+    )
