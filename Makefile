@@ -12,7 +12,7 @@ PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test chaos check docs format lock sbom vendor screenshots clean
+.PHONY: help install serve demo test chaos check docs format async lock sbom vendor screenshots clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -41,7 +41,8 @@ demo: $(WORKER) ## Prune a real network through the real service and print the t
 check: install ## Format, lint, types, import rules, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy app worker secateur examples docs tests/unit/client/consumer.py
+	$(BIN)/python -m tools.unasync --check
+	$(BIN)/mypy app worker secateur examples docs tools tests/unit/client/consumer.py
 	$(BIN)/lint-imports
 	$(PYTEST) -n auto --maxprocesses 4 tests/unit
 
@@ -57,6 +58,9 @@ chaos: install ## Kill parts of a running service N times at random moments: mak
 format: install ## Rewrite the sources in house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+async: install ## Generate the asynchronous client from the synchronous one
+	$(BIN)/python -m tools.unasync
 
 # What the images install, for Linux on x86-64, each file with its hash. The CPU image takes torch from
 # PyTorch's own index, so its list leaves torch and what only torch's CUDA builds need out.

@@ -1,4 +1,5 @@
-"""`AsyncClient`: the service from asyncio; what the methods do is told in `secateur.client`."""
+# Generated from secateur/client.py by `make async`; do not edit.
+"""The asynchronous client."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -56,9 +57,23 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """A service, and a key for it: ``async with AsyncClient() as client``.
+    """A connection to one Secateur service.
 
-    The arguments are those of `Client`.
+    ``async with AsyncClient() as client`` closes the connections at the end.
+    Tasks of one event loop may share one client.
+
+    Args:
+        url: The service's URL. Default: ``SECATEUR_URL``; else the service that `secateur serve`
+            runs in this folder or in one above it; else ``http://127.0.0.1:8000``.
+        api_key: Default: ``SECATEUR_KEY``; else the key of the service that `secateur serve` runs.
+        timeout: The longest pause in a response, in seconds.
+        retries: How many times to retry a request that got no response, or 429 or 503. The delay
+            doubles each time; a longer ``Retry-After`` is respected up to a minute.
+        verify: An SSL context with the certificate authorities to trust; False turns the check off.
+        transport: An httpx transport, such as a proxy; httpx's default if None.
+
+    Raises:
+        ConfigurationError: The URL or the key is not valid.
     """
 
     def __init__(
@@ -78,7 +93,7 @@ class AsyncClient:
 
     @property
     def url(self) -> str:
-        """The service's."""
+        """The service's URL, without a trailing slash."""
         return self.target.url
 
     async def close(self) -> None:
@@ -106,7 +121,20 @@ class AsyncClient:
         timeout: float | None = None,
         **options: Unpack[ModelOptions],
     ) -> Model:
-        """Upload a model and return it when the intake has accepted it."""
+        """Upload a model, wait until the service has checked it, and return it.
+
+        Args:
+            path: A ``.pt2`` file, or a ``.safetensors`` file if ``architecture`` is given.
+            on_progress: Called with the bytes sent so far and the size of the file.
+            timeout: How long to wait for the check after the upload, in seconds.
+            options: See `ModelOptions`.
+
+        Raises:
+            UnsupportedFileError: The file is not a model; nothing was sent.
+            ModelRejectedError: The service refused the model; the message says why.
+            WaitTimeoutError: The check took longer than ``timeout``; it continues.
+            OSError: The file cannot be read.
+        """
         return await self._run(push_model(self._context, Path(path), options, on_progress, timeout))
 
     async def push_dataset(
@@ -118,38 +146,54 @@ class AsyncClient:
         on_progress: ByteProgress | None = None,
         timeout: float | None = None,
     ) -> Dataset:
-        """Upload samples and return the data set when the intake has accepted it."""
+        """Upload a data set, wait until the service has checked it, and return it.
+
+        Args:
+            path: A ``.npz`` file, a ``.zip`` or ``.tar`` of images, or a ``.parquet`` file.
+            name: The data set's name; the file's name if None.
+            preprocess: How the network's training turned pixels into inputs: ``"imagenet"``,
+                ``"unit"``, ``"symmetric"``, ``"from-data"``, or numbers such as ``{"mean": [0.5],
+                "std": [0.5]}``.
+            on_progress: Called with the bytes sent so far and the size of the file.
+            timeout: How long to wait for the check after the upload, in seconds.
+
+        Raises:
+            UnsupportedFileError: The file is not a data set; nothing was sent.
+            DatasetRejectedError: The service refused the data set; the message says why.
+            WaitTimeoutError: The check took longer than ``timeout``; it continues.
+            OSError: The file cannot be read.
+        """
         query = dataset_query(name, preprocess)
         return await self._run(push_dataset(self._context, Path(path), query, on_progress, timeout))
 
     async def models(self, limit: int | None = 100) -> list[Model]:
-        """List models, newest first; all with ``limit=None``."""
+        """List models, newest first; ``limit=None`` lists all."""
         return await self._run(list_all(self._context, endpoints.LIST_MODELS, limit))
 
     async def datasets(self, limit: int | None = 100) -> list[Dataset]:
-        """List data sets, newest first; all with ``limit=None``."""
+        """List data sets, newest first; ``limit=None`` lists all."""
         return await self._run(list_all(self._context, endpoints.LIST_DATASETS, limit))
 
     async def get_model(self, model_id: str) -> Model:
-        """Read a model."""
+        """Return a model."""
         return await self._read(endpoints.READ_MODEL, Model, model_id)
 
     async def get_dataset(self, dataset_id: str) -> Dataset:
-        """Read a data set."""
+        """Return a data set."""
         return await self._read(endpoints.READ_DATASET, Dataset, dataset_id)
 
     async def report(self, model: Model | str) -> dict[str, Any]:
-        """Read the intake's verdict: operators, channel groups, what is frozen and why."""
+        """Return a model's report: its operators, its channel groups, what is frozen and why."""
         return await self._read(endpoints.READ_REPORT, dict[str, Any], reference(model))
 
     async def delete_model(self, model: Model | str) -> None:
-        """Delete a model that no live job uses."""
+        """Delete a model that no unfinished job uses."""
         await self._run(
             exchange(self._context, make_request(endpoints.DELETE_MODEL, reference(model)))
         )
 
     async def delete_dataset(self, dataset: Dataset | str) -> None:
-        """Delete a data set that no live job uses."""
+        """Delete a data set that no unfinished job uses."""
         dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
         await self._run(exchange(self._context, make_request(endpoints.DELETE_DATASET, dataset_id)))
 
@@ -165,7 +209,21 @@ class AsyncClient:
         on_progress: ByteProgress | None = None,
         **options: Unpack[JobOptions],
     ) -> AsyncJob:
-        """Post a job and return it; `AsyncJob.wait` waits for its result."""
+        """Start a pruning job and return it; `AsyncJob.wait` waits for its result.
+
+        Args:
+            model: A model, its id or name, or a file to upload.
+            data: A data set, its id or name, or a file to upload. Without data the pruned network
+                is not retrained.
+            config: How to prune. Every key is optional.
+            preprocess: The preprocessing of an uploaded data file; see `push_dataset`.
+            on_progress: Called during uploads with the bytes sent so far and the size of the file.
+            options: See `JobOptions`.
+
+        Raises:
+            InvalidRequestError: The config is not valid; `errors` points at what is wrong.
+            ModelRejectedError, DatasetRejectedError: The service refused an uploaded file.
+        """
         members = {"config": dict(config or {}), **options}
         body = await self._run(
             job_body(self._context, model, data, members, preprocess, on_progress)
@@ -180,18 +238,28 @@ class AsyncClient:
         *,
         timeout: float = 60.0,
     ) -> Plan:
-        """Return what a job would leave; nothing is pruned, and no job is stored."""
+        """Return what a job would keep, without pruning anything or storing a job.
+
+        Args:
+            model: As for `prune`.
+            data: As for `prune`.
+            config: As for `prune`.
+            timeout: How long the service may take, in seconds; at most 600.
+
+        Raises:
+            ServiceUnavailableError: The plan was not ready in time.
+        """
         members = {"config": dict(config or {})}
         body = await self._run(job_body(self._context, model, data, members, None, None))
         return await self._run(plan_job(self._context, body, timeout))
 
     async def jobs(self, limit: int | None = 100) -> list[AsyncJob]:
-        """List jobs, newest first; all with ``limit=None``."""
+        """List jobs, newest first; ``limit=None`` lists all."""
         found = await self._run(list_all(self._context, endpoints.LIST_JOBS, limit))
         return [AsyncJob.of(self, job) for job in found]
 
     async def get_job(self, job_id: str) -> AsyncJob:
-        """Read a job."""
+        """Return a job."""
         return await self._job(endpoints.READ_JOB, job_id)
 
     async def wait(
@@ -200,30 +268,30 @@ class AsyncClient:
         timeout: float | None = None,
         on_progress: Callable[[JobData], None] | None = None,
     ) -> AsyncJob:
-        """Return a job when it has succeeded; see `AsyncJob.wait`."""
+        """Wait until a job has succeeded and return it; see `AsyncJob.wait`."""
         known = await self.get_job(job) if isinstance(job, str) else job
         return AsyncJob.of(
             self, await self._run(wait_for_job(self._context, known, timeout, on_progress))
         )
 
     def events(self, job_id: str, after: int = 0) -> AsyncIterator[Event]:
-        """Yield the events of a job with a number above ``after``, until it has ended."""
+        """Yield a job's events whose number is above ``after``, until the job has ended."""
         return self._transport.iterate(follow(self._context, job_id, after))
 
     async def pause(self, job_id: str) -> AsyncJob:
-        """Save a job's state and let its worker go."""
+        """Save a job's state and free its worker."""
         return await self._job(endpoints.PAUSE_JOB, job_id)
 
     async def resume(self, job_id: str) -> AsyncJob:
-        """Let a paused job go on where it was saved."""
+        """Continue a paused job from its saved state."""
         return await self._job(endpoints.RESUME_JOB, job_id)
 
     async def cancel(self, job_id: str) -> AsyncJob:
-        """Cancel a job that has not ended."""
+        """Cancel a job."""
         return await self._job(endpoints.CANCEL_JOB, job_id)
 
     async def artifacts(self, job_id: str) -> list[Artifact]:
-        """List the files that a job made."""
+        """List the files that a job produced."""
         return await self._read(endpoints.LIST_ARTIFACTS, list[Artifact], job_id)
 
     async def download(
@@ -235,7 +303,7 @@ class AsyncClient:
         overwrite: bool = False,
         on_progress: FileProgress | None = None,
     ) -> list[Path]:
-        """Download a job's files, or those named; see `AsyncJob.download`."""
+        """Download all files of a job, or the named ones; see `AsyncJob.download`."""
         flow = download_all(
             self._context, job_id, Path(folder), names, on_progress, is_overwriting=overwrite
         )
@@ -252,7 +320,18 @@ class AsyncClient:
         config: Config | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> AsyncSweep:
-        """Post a job for every point of a grid."""
+        """Start a job for every point of a grid.
+
+        Args:
+            model: As for `prune`.
+            data: As for `prune`.
+            grid: Values by JSON pointer into the config: ``{"/selection/macs": [0.5, 0.25]}``.
+            config: The config that all jobs share.
+            metadata: Key-value pairs of your own, stored with the sweep.
+
+        Raises:
+            InvalidRequestError: A point is not a valid config; `errors` points at it.
+        """
         members = {
             "grid": {pointer: list(values) for pointer, values in grid.items()},
             "config": dict(config or {}),
@@ -262,12 +341,12 @@ class AsyncClient:
         return AsyncSweep.of(self, await self._run(create_sweep(self._context, body)))
 
     async def sweeps(self, limit: int | None = 100) -> list[AsyncSweep]:
-        """List sweeps, newest first, without their tables; all with ``limit=None``."""
+        """List sweeps, newest first, without their tables; ``limit=None`` lists all."""
         found = await self._run(list_all(self._context, endpoints.LIST_SWEEPS, limit))
         return [AsyncSweep.of(self, sweep) for sweep in found]
 
     async def get_sweep(self, sweep_id: str) -> AsyncSweep:
-        """Read a sweep with its table."""
+        """Return a sweep with its table."""
         return AsyncSweep.of(self, await self._read(endpoints.READ_SWEEP, SweepData, sweep_id))
 
     async def wait_for_sweep(
@@ -276,12 +355,12 @@ class AsyncClient:
         timeout: float | None = None,
         on_progress: Callable[[SweepData], None] | None = None,
     ) -> AsyncSweep:
-        """Return a sweep when all its jobs have ended; see `AsyncSweep.wait`."""
+        """Wait until all jobs of a sweep have ended and return it; see `AsyncSweep.wait`."""
         flow = wait_for_sweep(self._context, sweep, timeout, on_progress)
         return AsyncSweep.of(self, await self._run(flow))
 
     async def cancel_sweep(self, sweep_id: str) -> AsyncSweep:
-        """Cancel every job of a sweep that has not ended."""
+        """Cancel the unfinished jobs of a sweep."""
         return AsyncSweep.of(self, await self._read(endpoints.CANCEL_SWEEP, SweepData, sweep_id))
 
     async def picture(self, sweep_id: str) -> bytes:
@@ -326,8 +405,21 @@ class AsyncClient:
         variant: Any = "pruned",
         timeout_seconds: float | None = None,
     ) -> Any:
-        """Run a model."""
-        from secateur.core.inference import infer  # noqa: PLC0415  # numpy, when it is needed
+        """Run a model on preprocessed inputs.
+
+        Args:
+            model: A model, a finished job, or an id, ``name``, ``name@version`` or ``name@alias``.
+            x: An array, which returns an array; or a mapping of input names to arrays, which
+                returns a mapping of output names to arrays. The first dimension is the batch.
+            variant: ``base`` runs the model that this one was pruned from; ``both`` runs the two
+                and returns a `Comparison`.
+            timeout_seconds: Deadline of the request; a request past it is dropped, not computed.
+
+        Raises:
+            SecateurError: The inputs do not fit the model.
+            InvalidRequestError: The service refused the inputs.
+        """
+        from secateur.core.inference import infer  # noqa: PLC0415  # imports numpy
 
         return await self._run(infer(self._context, reference(model), x, variant, timeout_seconds))
 
@@ -339,7 +431,7 @@ class AsyncClient:
         *,
         variant: Variant = "pruned",
     ) -> list[Label]:
-        """Return the best classes of an image file (or of its bytes), the best first."""
+        """Return the ``top_k`` most likely classes of an image file (or its bytes), best first."""
         return (await self.infer_images(model, [image], top_k, variant=variant))[0]
 
     async def infer_images(
@@ -350,8 +442,12 @@ class AsyncClient:
         *,
         variant: Variant = "pruned",
     ) -> list[list[Label]]:
-        """Return the best classes of each image; up to 256 in one request."""
-        from secateur.core.inference import infer_images  # noqa: PLC0415  # numpy, likewise
+        """Return the ``top_k`` most likely classes of each of up to 256 images.
+
+        Raises:
+            SecateurError: The model does not output class scores.
+        """
+        from secateur.core.inference import infer_images  # noqa: PLC0415  # imports numpy
 
         files = [image if isinstance(image, bytes) else Path(image) for image in images]
         return await self._run(infer_images(self._context, reference(model), files, top_k, variant))
@@ -359,11 +455,15 @@ class AsyncClient:
     # The service
 
     async def quotas(self) -> TenantQuotas:
-        """Read what the key's tenant may have, and has."""
+        """Return the tenant's limits and how much of each is used."""
         return await self._read(endpoints.READ_QUOTAS, TenantQuotas)
 
     async def ready(self) -> dict[str, str]:
-        """Ask whether the service reaches all that it needs."""
+        """Return the state of everything the service depends on.
+
+        Raises:
+            ServiceUnavailableError: Something is unreachable; the message names it.
+        """
         return await self._read(endpoints.READY, dict[str, str])
 
     async def _job(self, endpoint: Endpoint, job_id: str) -> AsyncJob:

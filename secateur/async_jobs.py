@@ -1,4 +1,5 @@
-"""The jobs and sweeps of `AsyncClient`; what the methods do is told in `secateur.jobs`."""
+# Generated from secateur/jobs.py by `make async`; do not edit.
+"""`AsyncJob` and `AsyncSweep`: what the service knows of them, and methods to act on them."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
 
 
 class AsyncJob(JobData):
-    """A job as it was when it was read; each method reads or changes it, and returns it anew."""
+    """A snapshot of a job. Methods that change or refresh the job return a new snapshot."""
 
     _client: "AsyncClient" = PrivateAttr()
 
     @classmethod
     def of(cls, client: "AsyncClient", data: JobData) -> "AsyncJob":
-        """Return a job that its client can do something with."""
+        """Return a job bound to the client that its methods use."""
         job = cls.model_construct(**data.__dict__, **(data.model_extra or {}))
-        job._client = client  # noqa: SLF001  # its own
+        job._client = client  # noqa: SLF001  # our own class
         return job
 
     async def refresh(self) -> "AsyncJob":
-        """Read the job again."""
+        """Return a new snapshot of the job."""
         return await self._client.get_job(self.id)
 
     async def wait(
@@ -39,19 +40,28 @@ class AsyncJob(JobData):
         timeout: float | None = None,
         on_progress: Callable[[JobData], None] | None = None,
     ) -> "AsyncJob":
-        """Return the job when it has succeeded."""
+        """Wait until the job has succeeded and return it.
+
+        Args:
+            timeout: How long to wait, in seconds. The job continues after a timeout.
+            on_progress: Called with the job about once a second.
+
+        Raises:
+            JobFailedError, JobCancelledError, JobExpiredError: The job ended without a result.
+            WaitTimeoutError: The job has not ended in time.
+        """
         return await self._client.wait(self, timeout, on_progress)
 
     def events(self, after: int = 0) -> AsyncIterator[Event]:
-        """Yield what happens to the job until it has ended; broken streams are taken up again."""
+        """Yield the job's events until it has ended; a broken stream is reopened where it broke."""
         return self._client.events(self.id, after)
 
     async def pause(self) -> "AsyncJob":
-        """Save the job's state and let its worker go."""
+        """Save the job's state and free its worker."""
         return await self._client.pause(self.id)
 
     async def resume(self) -> "AsyncJob":
-        """Let a paused job go on where it was saved."""
+        """Continue the paused job from its saved state."""
         return await self._client.resume(self.id)
 
     async def cancel(self) -> "AsyncJob":
@@ -59,7 +69,7 @@ class AsyncJob(JobData):
         return await self._client.cancel(self.id)
 
     async def artifacts(self) -> list[Artifact]:
-        """List the files that the job made."""
+        """List the files that the job produced."""
         return await self._client.artifacts(self.id)
 
     async def download(
@@ -70,7 +80,18 @@ class AsyncJob(JobData):
         overwrite: bool = False,
         on_progress: FileProgress | None = None,
     ) -> list[Path]:
-        """Download the job's files, or those named, and return where they lie."""
+        """Download all files of the job, or the named ones, and return their paths.
+
+        Args:
+            folder: Where to store the files.
+            names: Names of files, such as ``model.onnx``; all files if None.
+            overwrite: Replace existing files that have other contents.
+            on_progress: Called with a file's name, the bytes received and the size of the file.
+
+        Raises:
+            DownloadError: The job has no file of that name, a different file exists in ``folder``,
+                or the bytes received do not have the expected SHA-256.
+        """
         return await self._client.download(
             self.id, folder, names, overwrite=overwrite, on_progress=on_progress
         )
@@ -102,12 +123,20 @@ class AsyncJob(JobData):
     async def infer(
         self, x: Any, *, variant: Any = "pruned", timeout_seconds: float | None = None
     ) -> Any:
-        """Run the pruned network; see `Client.infer`."""
+        """Run the pruned network; see `AsyncClient.infer`.
+
+        Raises:
+            SecateurError: The job has no result.
+        """
         model = result_of(self).model
         return await self._client.infer(model, x, variant=variant, timeout_seconds=timeout_seconds)
 
     async def infer_image(self, image: AnyPath | bytes, top_k: int = 5) -> list[Label]:
-        """Return the best classes of an image, the best first."""
+        """Return the ``top_k`` most likely classes of an image file (or its bytes), best first.
+
+        Raises:
+            SecateurError: The job has no result, or its network does not output class scores.
+        """
         return await self._client.infer_image(result_of(self).model, image, top_k)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
@@ -115,19 +144,19 @@ class AsyncJob(JobData):
 
 
 class AsyncSweep(SweepData):
-    """A sweep as it was when it was read."""
+    """A snapshot of a sweep. Methods that change or refresh the sweep return a new snapshot."""
 
     _client: "AsyncClient" = PrivateAttr()
 
     @classmethod
     def of(cls, client: "AsyncClient", data: SweepData) -> "AsyncSweep":
-        """Return a sweep that its client can do something with."""
+        """Return a sweep bound to the client that its methods use."""
         sweep = cls.model_construct(**data.__dict__, **(data.model_extra or {}))
-        sweep._client = client  # noqa: SLF001  # its own
+        sweep._client = client  # noqa: SLF001  # our own class
         return sweep
 
     async def refresh(self) -> "AsyncSweep":
-        """Read the sweep again, with its table."""
+        """Return a new snapshot of the sweep, with its table."""
         return await self._client.get_sweep(self.id)
 
     async def wait(
@@ -135,15 +164,27 @@ class AsyncSweep(SweepData):
         timeout: float | None = None,
         on_progress: Callable[[SweepData], None] | None = None,
     ) -> "AsyncSweep":
-        """Return the sweep when all its jobs have ended, however they did."""
+        """Wait until all jobs of the sweep have ended, successfully or not, and return the sweep.
+
+        Args:
+            timeout: How long to wait, in seconds. The jobs continue after a timeout.
+            on_progress: Called with the sweep after every poll.
+
+        Raises:
+            WaitTimeoutError: Some jobs have not ended in time.
+        """
         return await self._client.wait_for_sweep(self, timeout, on_progress)
 
     async def cancel(self) -> "AsyncSweep":
-        """Cancel every job that has not ended."""
+        """Cancel the sweep's unfinished jobs."""
         return await self._client.cancel_sweep(self.id)
 
     async def picture(self) -> bytes:
-        """Return the Pareto fronts as SVG."""
+        """Return the Pareto fronts as SVG.
+
+        Raises:
+            ConflictError: No job has a result yet.
+        """
         return await self._client.picture(self.id)
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:

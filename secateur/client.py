@@ -1,4 +1,7 @@
-"""`Client`: the service from code that waits. `secateur.async_client` is the same, awaited."""
+"""The synchronous client.
+
+`secateur.async_client` is generated from this file: run `make async` after a change.
+"""
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,23 +59,23 @@ T = TypeVar("T")
 
 
 class Client:
-    """A service, and a key for it.
+    """A connection to one Secateur service.
 
-    ``with Client() as client`` closes the connections in the end. One client may be used by several
-    threads.
+    ``with Client() as client`` closes the connections at the end.
+    Threads may share one client.
 
     Args:
-        url: Of the service; else ``SECATEUR_URL``, the service that `secateur serve` runs in this
-            folder or one above, or ``http://127.0.0.1:8000``.
-        api_key: Else ``SECATEUR_KEY``, or what `secateur serve` has left for its owner.
-        timeout: Seconds of the longest pause in an answer.
-        retries: How often a request is tried again that is lost on the way, or answered with 429
-            or 503; after what the service asks for, or twice as long each time.
-        verify: A context with authorities to trust besides the system's; False trusts anybody.
-        transport: What connects, such as a proxy; httpx's own unless given.
+        url: The service's URL. Default: ``SECATEUR_URL``; else the service that `secateur serve`
+            runs in this folder or in one above it; else ``http://127.0.0.1:8000``.
+        api_key: Default: ``SECATEUR_KEY``; else the key of the service that `secateur serve` runs.
+        timeout: The longest pause in a response, in seconds.
+        retries: How many times to retry a request that got no response, or 429 or 503. The delay
+            doubles each time; a longer ``Retry-After`` is respected up to a minute.
+        verify: An SSL context with the certificate authorities to trust; False turns the check off.
+        transport: An httpx transport, such as a proxy; httpx's default if None.
 
     Raises:
-        ConfigurationError: The URL or the key cannot be used.
+        ConfigurationError: The URL or the key is not valid.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class Client:
 
     @property
     def url(self) -> str:
-        """The service's."""
+        """The service's URL, without a trailing slash."""
         return self.target.url
 
     def close(self) -> None:
@@ -120,16 +123,18 @@ class Client:
         timeout: float | None = None,
         **options: Unpack[ModelOptions],
     ) -> Model:
-        """Upload a model and return it when the intake has accepted it.
+        """Upload a model, wait until the service has checked it, and return it.
 
         Args:
-            path: A ``.pt2`` file, or a ``.safetensors`` file with the ``architecture`` of it.
-            on_progress: Called with the bytes sent and all there are.
-            timeout: Seconds to wait for the intake's verdict, after the upload.
+            path: A ``.pt2`` file, or a ``.safetensors`` file if ``architecture`` is given.
+            on_progress: Called with the bytes sent so far and the size of the file.
+            timeout: How long to wait for the check after the upload, in seconds.
             options: See `ModelOptions`.
 
         Raises:
-            ModelRejectedError: The intake refuses it, and says why.
+            UnsupportedFileError: The file is not a model; nothing was sent.
+            ModelRejectedError: The service refused the model; the message says why.
+            WaitTimeoutError: The check took longer than ``timeout``; it continues.
             OSError: The file cannot be read.
         """
         return self._run(push_model(self._context, Path(path), options, on_progress, timeout))
@@ -143,50 +148,52 @@ class Client:
         on_progress: ByteProgress | None = None,
         timeout: float | None = None,
     ) -> Dataset:
-        """Upload samples and return the data set when the intake has accepted it.
+        """Upload a data set, wait until the service has checked it, and return it.
 
         Args:
-            path: ``.npz``, ``.zip`` or ``.tar`` of images, or ``.parquet``.
-            name: The file's own unless given.
-            preprocess: How pixels become inputs, as the network was trained: ``"imagenet"``,
+            path: A ``.npz`` file, a ``.zip`` or ``.tar`` of images, or a ``.parquet`` file.
+            name: The data set's name; the file's name if None.
+            preprocess: How the network's training turned pixels into inputs: ``"imagenet"``,
                 ``"unit"``, ``"symmetric"``, ``"from-data"``, or numbers such as ``{"mean": [0.5],
                 "std": [0.5]}``.
-            on_progress: Called with the bytes sent and all there are.
-            timeout: Seconds to wait for the intake's verdict, after the upload.
+            on_progress: Called with the bytes sent so far and the size of the file.
+            timeout: How long to wait for the check after the upload, in seconds.
 
         Raises:
-            DatasetRejectedError: The intake refuses it, and says why.
+            UnsupportedFileError: The file is not a data set; nothing was sent.
+            DatasetRejectedError: The service refused the data set; the message says why.
+            WaitTimeoutError: The check took longer than ``timeout``; it continues.
             OSError: The file cannot be read.
         """
         query = dataset_query(name, preprocess)
         return self._run(push_dataset(self._context, Path(path), query, on_progress, timeout))
 
     def models(self, limit: int | None = 100) -> list[Model]:
-        """List models, newest first; all with ``limit=None``."""
+        """List models, newest first; ``limit=None`` lists all."""
         return self._run(list_all(self._context, endpoints.LIST_MODELS, limit))
 
     def datasets(self, limit: int | None = 100) -> list[Dataset]:
-        """List data sets, newest first; all with ``limit=None``."""
+        """List data sets, newest first; ``limit=None`` lists all."""
         return self._run(list_all(self._context, endpoints.LIST_DATASETS, limit))
 
     def get_model(self, model_id: str) -> Model:
-        """Read a model."""
+        """Return a model."""
         return self._read(endpoints.READ_MODEL, Model, model_id)
 
     def get_dataset(self, dataset_id: str) -> Dataset:
-        """Read a data set."""
+        """Return a data set."""
         return self._read(endpoints.READ_DATASET, Dataset, dataset_id)
 
     def report(self, model: Model | str) -> dict[str, Any]:
-        """Read the intake's verdict: operators, channel groups, what is frozen and why."""
+        """Return a model's report: its operators, its channel groups, what is frozen and why."""
         return self._read(endpoints.READ_REPORT, dict[str, Any], reference(model))
 
     def delete_model(self, model: Model | str) -> None:
-        """Delete a model that no live job uses."""
+        """Delete a model that no unfinished job uses."""
         self._run(exchange(self._context, make_request(endpoints.DELETE_MODEL, reference(model))))
 
     def delete_dataset(self, dataset: Dataset | str) -> None:
-        """Delete a data set that no live job uses."""
+        """Delete a data set that no unfinished job uses."""
         dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
         self._run(exchange(self._context, make_request(endpoints.DELETE_DATASET, dataset_id)))
 
@@ -202,19 +209,20 @@ class Client:
         on_progress: ByteProgress | None = None,
         **options: Unpack[JobOptions],
     ) -> Job:
-        """Post a job and return it; `Job.wait` waits for its result.
+        """Start a pruning job and return it; `Job.wait` waits for its result.
 
         Args:
-            model: A model, its id, or a file to upload.
-            data: Samples, likewise; without any the pruned network is not retrained.
-            config: How to prune; an empty config is a good config.
-            preprocess: Of a data file that is uploaded.
-            on_progress: Of uploads: called with the bytes sent and all there are.
+            model: A model, its id or name, or a file to upload.
+            data: A data set, its id or name, or a file to upload. Without data the pruned network
+                is not retrained.
+            config: How to prune. Every key is optional.
+            preprocess: The preprocessing of an uploaded data file; see `push_dataset`.
+            on_progress: Called during uploads with the bytes sent so far and the size of the file.
             options: See `JobOptions`.
 
         Raises:
-            InvalidRequestError: The config is not accepted; `errors` points at what is wrong.
-            ModelRejectedError, DatasetRejectedError: The intake refuses a file.
+            InvalidRequestError: The config is not valid; `errors` points at what is wrong.
+            ModelRejectedError, DatasetRejectedError: The service refused an uploaded file.
         """
         members = {"config": dict(config or {}), **options}
         body = self._run(job_body(self._context, model, data, members, preprocess, on_progress))
@@ -228,28 +236,28 @@ class Client:
         *,
         timeout: float = 60.0,
     ) -> Plan:
-        """Return what a job would leave; nothing is pruned, and no job is stored.
+        """Return what a job would keep, without pruning anything or storing a job.
 
         Args:
             model: As for `prune`.
-            data: Likewise.
-            config: Likewise.
-            timeout: Seconds that the service may take, up to 600.
+            data: As for `prune`.
+            config: As for `prune`.
+            timeout: How long the service may take, in seconds; at most 600.
 
         Raises:
-            ServiceUnavailableError: It is not ready in time.
+            ServiceUnavailableError: The plan was not ready in time.
         """
         members = {"config": dict(config or {})}
         body = self._run(job_body(self._context, model, data, members, None, None))
         return self._run(plan_job(self._context, body, timeout))
 
     def jobs(self, limit: int | None = 100) -> list[Job]:
-        """List jobs, newest first; all with ``limit=None``."""
+        """List jobs, newest first; ``limit=None`` lists all."""
         found = self._run(list_all(self._context, endpoints.LIST_JOBS, limit))
         return [Job.of(self, job) for job in found]
 
     def get_job(self, job_id: str) -> Job:
-        """Read a job."""
+        """Return a job."""
         return self._job(endpoints.READ_JOB, job_id)
 
     def wait(
@@ -258,28 +266,28 @@ class Client:
         timeout: float | None = None,
         on_progress: Callable[[JobData], None] | None = None,
     ) -> Job:
-        """Return a job when it has succeeded; see `Job.wait`."""
+        """Wait until a job has succeeded and return it; see `Job.wait`."""
         known = self.get_job(job) if isinstance(job, str) else job
         return Job.of(self, self._run(wait_for_job(self._context, known, timeout, on_progress)))
 
     def events(self, job_id: str, after: int = 0) -> Iterator[Event]:
-        """Yield the events of a job with a number above ``after``, until it has ended."""
-        yield from self._transport.iterate(follow(self._context, job_id, after))
+        """Yield a job's events whose number is above ``after``, until the job has ended."""
+        return self._transport.iterate(follow(self._context, job_id, after))
 
     def pause(self, job_id: str) -> Job:
-        """Save a job's state and let its worker go."""
+        """Save a job's state and free its worker."""
         return self._job(endpoints.PAUSE_JOB, job_id)
 
     def resume(self, job_id: str) -> Job:
-        """Let a paused job go on where it was saved."""
+        """Continue a paused job from its saved state."""
         return self._job(endpoints.RESUME_JOB, job_id)
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job that has not ended."""
+        """Cancel a job."""
         return self._job(endpoints.CANCEL_JOB, job_id)
 
     def artifacts(self, job_id: str) -> list[Artifact]:
-        """List the files that a job made."""
+        """List the files that a job produced."""
         return self._read(endpoints.LIST_ARTIFACTS, list[Artifact], job_id)
 
     def download(
@@ -291,7 +299,7 @@ class Client:
         overwrite: bool = False,
         on_progress: FileProgress | None = None,
     ) -> list[Path]:
-        """Download a job's files, or those named; see `Job.download`."""
+        """Download all files of a job, or the named ones; see `Job.download`."""
         flow = download_all(
             self._context, job_id, Path(folder), names, on_progress, is_overwriting=overwrite
         )
@@ -308,17 +316,17 @@ class Client:
         config: Config | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Sweep:
-        """Post a job for every point of a grid.
+        """Start a job for every point of a grid.
 
         Args:
             model: As for `prune`.
-            data: Likewise.
+            data: As for `prune`.
             grid: Values by JSON pointer into the config: ``{"/selection/macs": [0.5, 0.25]}``.
-            config: What all jobs share.
-            metadata: Of the user's own.
+            config: The config that all jobs share.
+            metadata: Key-value pairs of your own, stored with the sweep.
 
         Raises:
-            InvalidRequestError: A point makes no job; `errors` points at it.
+            InvalidRequestError: A point is not a valid config; `errors` points at it.
         """
         members = {
             "grid": {pointer: list(values) for pointer, values in grid.items()},
@@ -329,12 +337,12 @@ class Client:
         return Sweep.of(self, self._run(create_sweep(self._context, body)))
 
     def sweeps(self, limit: int | None = 100) -> list[Sweep]:
-        """List sweeps, newest first, without their tables; all with ``limit=None``."""
+        """List sweeps, newest first, without their tables; ``limit=None`` lists all."""
         found = self._run(list_all(self._context, endpoints.LIST_SWEEPS, limit))
         return [Sweep.of(self, sweep) for sweep in found]
 
     def get_sweep(self, sweep_id: str) -> Sweep:
-        """Read a sweep with its table."""
+        """Return a sweep with its table."""
         return Sweep.of(self, self._read(endpoints.READ_SWEEP, SweepData, sweep_id))
 
     def wait_for_sweep(
@@ -343,12 +351,12 @@ class Client:
         timeout: float | None = None,
         on_progress: Callable[[SweepData], None] | None = None,
     ) -> Sweep:
-        """Return a sweep when all its jobs have ended; see `Sweep.wait`."""
+        """Wait until all jobs of a sweep have ended and return it; see `Sweep.wait`."""
         flow = wait_for_sweep(self._context, sweep, timeout, on_progress)
         return Sweep.of(self, self._run(flow))
 
     def cancel_sweep(self, sweep_id: str) -> Sweep:
-        """Cancel every job of a sweep that has not ended."""
+        """Cancel the unfinished jobs of a sweep."""
         return Sweep.of(self, self._read(endpoints.CANCEL_SWEEP, SweepData, sweep_id))
 
     def picture(self, sweep_id: str) -> bytes:
@@ -393,21 +401,21 @@ class Client:
         variant: Any = "pruned",
         timeout_seconds: float | None = None,
     ) -> Any:
-        """Run a model.
+        """Run a model on preprocessed inputs.
 
         Args:
             model: A model, a finished job, or an id, ``name``, ``name@version`` or ``name@alias``.
-            x: Preprocessed inputs, the first dimension is the batch: an array, which gives an
-                array, or arrays by input name, which give arrays by output name.
-            variant: ``base`` runs the model that it was pruned from; ``both`` gives a
-                `Comparison` of the two.
-            timeout_seconds: After which the request is not computed any more.
+            x: An array, which returns an array; or a mapping of input names to arrays, which
+                returns a mapping of output names to arrays. The first dimension is the batch.
+            variant: ``base`` runs the model that this one was pruned from; ``both`` runs the two
+                and returns a `Comparison`.
+            timeout_seconds: Deadline of the request; a request past it is dropped, not computed.
 
         Raises:
-            SecateurError: What is passed does not go with the model.
-            InvalidRequestError: Likewise, by the service.
+            SecateurError: The inputs do not fit the model.
+            InvalidRequestError: The service refused the inputs.
         """
-        from secateur.core.inference import infer  # noqa: PLC0415  # numpy, when it is needed
+        from secateur.core.inference import infer  # noqa: PLC0415  # imports numpy
 
         return self._run(infer(self._context, reference(model), x, variant, timeout_seconds))
 
@@ -419,7 +427,7 @@ class Client:
         *,
         variant: Variant = "pruned",
     ) -> list[Label]:
-        """Return the best classes of an image file (or of its bytes), the best first."""
+        """Return the ``top_k`` most likely classes of an image file (or its bytes), best first."""
         return self.infer_images(model, [image], top_k, variant=variant)[0]
 
     def infer_images(
@@ -430,12 +438,12 @@ class Client:
         *,
         variant: Variant = "pruned",
     ) -> list[list[Label]]:
-        """Return the best classes of each image; up to 256 in one request.
+        """Return the ``top_k`` most likely classes of each of up to 256 images.
 
         Raises:
-            SecateurError: The model gives no scores of classes.
+            SecateurError: The model does not output class scores.
         """
-        from secateur.core.inference import infer_images  # noqa: PLC0415  # numpy, likewise
+        from secateur.core.inference import infer_images  # noqa: PLC0415  # imports numpy
 
         files = [image if isinstance(image, bytes) else Path(image) for image in images]
         return self._run(infer_images(self._context, reference(model), files, top_k, variant))
@@ -443,14 +451,14 @@ class Client:
     # The service
 
     def quotas(self) -> TenantQuotas:
-        """Read what the key's tenant may have, and has."""
+        """Return the tenant's limits and how much of each is used."""
         return self._read(endpoints.READ_QUOTAS, TenantQuotas)
 
     def ready(self) -> dict[str, str]:
-        """Ask whether the service reaches all that it needs.
+        """Return the state of everything the service depends on.
 
         Raises:
-            ServiceUnavailableError: It does not; the message says what is away.
+            ServiceUnavailableError: Something is unreachable; the message names it.
         """
         return self._read(endpoints.READY, dict[str, str])
 

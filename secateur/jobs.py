@@ -1,4 +1,7 @@
-"""Jobs and sweeps as things that can be waited for, asked and downloaded from."""
+"""`Job` and `Sweep`: what the service knows of them, and methods to act on them.
+
+`secateur.async_jobs` is generated from this file: run `make async` after a change.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,19 +22,19 @@ if TYPE_CHECKING:
 
 
 class Job(JobData):
-    """A job as it was when it was read; each method reads or changes it, and returns it anew."""
+    """A snapshot of a job. Methods that change or refresh the job return a new snapshot."""
 
     _client: "Client" = PrivateAttr()
 
     @classmethod
     def of(cls, client: "Client", data: JobData) -> "Job":
-        """Return a job that its client can do something with."""
+        """Return a job bound to the client that its methods use."""
         job = cls.model_construct(**data.__dict__, **(data.model_extra or {}))
-        job._client = client  # noqa: SLF001  # its own
+        job._client = client  # noqa: SLF001  # our own class
         return job
 
     def refresh(self) -> "Job":
-        """Read the job again."""
+        """Return a new snapshot of the job."""
         return self._client.get_job(self.id)
 
     def wait(
@@ -39,28 +42,28 @@ class Job(JobData):
         timeout: float | None = None,
         on_progress: Callable[[JobData], None] | None = None,
     ) -> "Job":
-        """Return the job when it has succeeded.
+        """Wait until the job has succeeded and return it.
 
         Args:
-            timeout: Seconds, after which it is not waited for any longer; the job goes on.
+            timeout: How long to wait, in seconds. The job continues after a timeout.
             on_progress: Called with the job about once a second.
 
         Raises:
-            JobFailedError, JobCancelledError, JobExpiredError: It ended without a result.
-            WaitTimeoutError: It has not ended in time.
+            JobFailedError, JobCancelledError, JobExpiredError: The job ended without a result.
+            WaitTimeoutError: The job has not ended in time.
         """
         return self._client.wait(self, timeout, on_progress)
 
     def events(self, after: int = 0) -> Iterator[Event]:
-        """Yield what happens to the job until it has ended; broken streams are taken up again."""
+        """Yield the job's events until it has ended; a broken stream is reopened where it broke."""
         return self._client.events(self.id, after)
 
     def pause(self) -> "Job":
-        """Save the job's state and let its worker go."""
+        """Save the job's state and free its worker."""
         return self._client.pause(self.id)
 
     def resume(self) -> "Job":
-        """Let a paused job go on where it was saved."""
+        """Continue the paused job from its saved state."""
         return self._client.resume(self.id)
 
     def cancel(self) -> "Job":
@@ -68,7 +71,7 @@ class Job(JobData):
         return self._client.cancel(self.id)
 
     def artifacts(self) -> list[Artifact]:
-        """List the files that the job made."""
+        """List the files that the job produced."""
         return self._client.artifacts(self.id)
 
     def download(
@@ -79,10 +82,17 @@ class Job(JobData):
         overwrite: bool = False,
         on_progress: FileProgress | None = None,
     ) -> list[Path]:
-        """Download the job's files, or those named, and return where they lie.
+        """Download all files of the job, or the named ones, and return their paths.
+
+        Args:
+            folder: Where to store the files.
+            names: Names of files, such as ``model.onnx``; all files if None.
+            overwrite: Replace existing files that have other contents.
+            on_progress: Called with a file's name, the bytes received and the size of the file.
 
         Raises:
-            DownloadError: A name is not there, a file of that name is, or bytes are not right.
+            DownloadError: The job has no file of that name, a different file exists in ``folder``,
+                or the bytes received do not have the expected SHA-256.
         """
         return self._client.download(
             self.id, folder, names, overwrite=overwrite, on_progress=on_progress
@@ -124,10 +134,10 @@ class Job(JobData):
         return self._client.infer(model, x, variant=variant, timeout_seconds=timeout_seconds)
 
     def infer_image(self, image: AnyPath | bytes, top_k: int = 5) -> list[Label]:
-        """Return the best classes of an image, the best first.
+        """Return the ``top_k`` most likely classes of an image file (or its bytes), best first.
 
         Raises:
-            SecateurError: The job has no result, or its network gives no scores of classes.
+            SecateurError: The job has no result, or its network does not output class scores.
         """
         return self._client.infer_image(result_of(self).model, image, top_k)
 
@@ -136,19 +146,19 @@ class Job(JobData):
 
 
 class Sweep(SweepData):
-    """A sweep as it was when it was read."""
+    """A snapshot of a sweep. Methods that change or refresh the sweep return a new snapshot."""
 
     _client: "Client" = PrivateAttr()
 
     @classmethod
     def of(cls, client: "Client", data: SweepData) -> "Sweep":
-        """Return a sweep that its client can do something with."""
+        """Return a sweep bound to the client that its methods use."""
         sweep = cls.model_construct(**data.__dict__, **(data.model_extra or {}))
-        sweep._client = client  # noqa: SLF001  # its own
+        sweep._client = client  # noqa: SLF001  # our own class
         return sweep
 
     def refresh(self) -> "Sweep":
-        """Read the sweep again, with its table."""
+        """Return a new snapshot of the sweep, with its table."""
         return self._client.get_sweep(self.id)
 
     def wait(
@@ -156,15 +166,19 @@ class Sweep(SweepData):
         timeout: float | None = None,
         on_progress: Callable[[SweepData], None] | None = None,
     ) -> "Sweep":
-        """Return the sweep when all its jobs have ended, however they did.
+        """Wait until all jobs of the sweep have ended, successfully or not, and return the sweep.
+
+        Args:
+            timeout: How long to wait, in seconds. The jobs continue after a timeout.
+            on_progress: Called with the sweep after every poll.
 
         Raises:
-            WaitTimeoutError: They have not in time; they go on.
+            WaitTimeoutError: Some jobs have not ended in time.
         """
         return self._client.wait_for_sweep(self, timeout, on_progress)
 
     def cancel(self) -> "Sweep":
-        """Cancel every job that has not ended."""
+        """Cancel the sweep's unfinished jobs."""
         return self._client.cancel_sweep(self.id)
 
     def picture(self) -> bytes:

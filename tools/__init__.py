@@ -1,0 +1,1 @@
+"""Scripts that maintain this repository; none of them is installed."""
