@@ -13,7 +13,6 @@ from app.contracts.settings import Settings
 from app.contracts.spec import ArchitectureSpec
 from app.forms import FileRule, Form, FormLimits, receive_form
 from app.spool import Check, Spool, Upload
-from secateur.core.file_kinds import Use
 from secateur.core.files import (
     HEAD_BYTES,
     WrongFileError,
@@ -21,11 +20,10 @@ from secateur.core.files import (
     check_beginning,
     kind_of,
 )
+from secateur.core.formats import MODEL_FORMATS, Use, alternatives, needs_architecture
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/=]{44}):")
 _TAIL_BYTES = 256 * 1024
-_WEIGHTS = "safetensors"
-_NEEDS_ARCHITECTURE = "a safetensors file needs 'architecture', such as torchvision/resnet18"
 
 
 @asynccontextmanager
@@ -91,8 +89,13 @@ def beginning_check(use: Use, architecture: str | None = None) -> Check:
         except WrongFileError as error:
             raise UnsupportedMediaError(str(error)) from error
         kind = kind_of(head)
-        if use == "model" and kind is not None and kind.name == _WEIGHTS and architecture is None:
-            raise InvalidInputError(_NEEDS_ARCHITECTURE)
+        if (
+            use == "model"
+            and kind is not None
+            and needs_architecture(kind.name)
+            and not architecture
+        ):
+            raise _architecture_error(kind.name)
 
     return look
 
@@ -125,27 +128,32 @@ def is_multipart(request: Request) -> bool:
 
 
 def check_model(upload: Upload, architecture: ArchitectureSpec | None) -> str:
-    """Return the format of a model file by what it looks like; parsing is the worker's.
+    """Return the name in `MODEL_FORMATS` of a file's format; the worker parses the file.
 
     Raises:
-        UnsupportedMediaError: It is something else.
+        UnsupportedMediaError: It is of none of them.
         InvalidInputError: Weights without an architecture, or an architecture without weights.
     """
-    kind = _check(upload, "model")
-    if kind == _WEIGHTS and architecture is None:
-        raise InvalidInputError(_NEEDS_ARCHITECTURE)
-    if kind != _WEIGHTS and architecture is not None:
-        raise InvalidInputError("'architecture' belongs to a safetensors file, and this is none")
-    return kind
+    name = _check(upload, "model")
+    if needs_architecture(name) and architecture is None:
+        raise _architecture_error(name)
+    if architecture is not None and not needs_architecture(name):
+        takers = alternatives(each for each in MODEL_FORMATS if needs_architecture(each))
+        raise InvalidInputError(f"'architecture' belongs to a {takers} file, and this is none")
+    return name
 
 
 def check_dataset(upload: Upload) -> str:
-    """Return ``npz``, ``zip``, ``tar`` (plain or gzipped) or ``parquet``, by what it looks like.
+    """Return the name in `DATASET_FORMATS` of a file's format; the worker parses the file.
 
     Raises:
-        UnsupportedMediaError: It is none of them.
+        UnsupportedMediaError: It is of none of them.
     """
     return _check(upload, "dataset")
+
+
+def _architecture_error(name: str) -> InvalidInputError:
+    return InvalidInputError(f"a {name} file needs 'architecture', such as torchvision/resnet18")
 
 
 def _check(upload: Upload, use: Use) -> str:

@@ -10,12 +10,11 @@ import typer
 
 from app.cli.progress import sending
 from secateur import Client, Dataset, Model, SecateurError
+from secateur.core.file_kinds import FILE_SUFFIXES
 from secateur.options import ModelOptions, Preprocess, Preset
 
-MODEL_SUFFIXES = (".pt2", ".safetensors")
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 NOT_GIVEN = "no preprocessing was given"
-DATA_SUFFIXES = (".npz", ".zip", ".tar", ".tgz", ".gz", ".parquet")
 
 
 def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
@@ -80,8 +79,7 @@ def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None
 
 def is_reference(given: Path) -> bool:
     """Return whether this is an id or a name: no file is there, and it is not named like one."""
-    suffixes = (*MODEL_SUFFIXES, *DATA_SUFFIXES, ".pt", ".pth", ".onnx")
-    return not given.exists() and len(given.parts) == 1 and given.suffix not in suffixes
+    return not given.exists() and len(given.parts) == 1 and given.suffix not in FILE_SUFFIXES
 
 
 def parse_preprocess(text: str) -> Preprocess:

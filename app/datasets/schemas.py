@@ -14,6 +14,7 @@ from app.models.schemas import Metadata
 from app.paging import to_time
 from app.records.tables import DatasetRow
 from app.text import Line
+from secateur.core.formats import DATASET_FORMATS, DatasetFormatName
 
 PRESETS: tuple[str, ...] = get_args(Preset)
 
@@ -25,7 +26,7 @@ class Dataset(BaseModel):
     object: Literal["dataset"] = "dataset"
     name: str
     status: Literal["validating", "ready", "rejected"]
-    format: Literal["npz", "zip", "tar", "parquet"]
+    format: DatasetFormatName
     filename: str | None
     sha256: str
     num_bytes: int
@@ -100,8 +101,8 @@ def warnings_of(row: DatasetRow) -> list[str]:
     if row.summary is not None:
         return list(row.summary.get("notes", []))
     # Before the intake, files of images are known to hold pixels.
-    is_images = row.format != "npz"
-    return [NO_PREPROCESS] if is_images and not _spec_of(row).is_given else []
+    holds_images = any(f.holds_images for f in DATASET_FORMATS.values() if f.name == row.format)
+    return [NO_PREPROCESS] if holds_images and not _spec_of(row).is_given else []
 
 
 def lacks_preprocess(row: DatasetRow) -> bool:

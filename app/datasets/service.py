@@ -38,7 +38,7 @@ def upload(
         StorageQuotaError: It does not fit into what the tenant may store.
         TooManyJobsError: Its intake would be one job too many.
     """
-    kind = check_dataset(file)
+    format_ = check_dataset(file)
     if (earlier := recall(context.sessions, key)) is not None:
         return earlier
     store_within_quota(context, key.tenant, file)
@@ -46,7 +46,7 @@ def upload(
 
     def create(session: Session) -> tuple[str, str]:
         context.quotas.refuse_upload(session, key.tenant, file.num_bytes)
-        row, job = insert(context, session, key.tenant, file, kind, name, preprocess)
+        row, job = insert(context, session, key.tenant, file, format_, name, preprocess)
         jobs.append((job.id, job.queue))
         return row.id, to_dataset(row).model_dump_json()
 
@@ -61,7 +61,7 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     session: Session,
     tenant: str,
     file: Upload,
-    kind: str,
+    format_: str,
     name: str | None,
     preprocess: PreprocessSpec,
 ) -> tuple[DatasetRow, JobRow]:
@@ -72,7 +72,7 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
         tenant=tenant,
         name=(name or stem or "dataset")[:_MAX_NAME],
         status="validating",
-        format=kind,
+        format=format_,
         filename=file.filename,
         sha256=file.sha256,
         num_bytes=file.num_bytes,

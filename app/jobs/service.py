@@ -72,9 +72,8 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
         InvalidInputError: The config needs data and there is none.
         TooManyJobsError, ComputeQuotaError, StorageQuotaError: It is too much for the tenant.
     """
-    if isinstance(model, Upload):
-        check_model(model, None)
-    dataset_kind = check_dataset(dataset) if isinstance(dataset, Upload) else ""
+    model_format = check_model(model, None) if isinstance(model, Upload) else ""
+    dataset_format = check_dataset(dataset) if isinstance(dataset, Upload) else ""
     if (earlier := recall(context.sessions, key)) is not None:
         return earlier
     files = [file for file in (model, dataset) if isinstance(file, Upload)]
@@ -88,12 +87,14 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
         context.quotas.refuse_jobs(session, key.tenant, 1 + len(files))
         ids = [model, dataset]
         if isinstance(model, Upload):
-            row, intake = models.insert(context, session, key.tenant, model, None, None)
+            row, intake = models.insert(
+                context, session, key.tenant, model, model_format, None, None
+            )
             rings.append((intake.id, intake.queue))
             ids[0] = row.id
         if isinstance(dataset, Upload):
             data, intake = datasets.insert(
-                context, session, key.tenant, dataset, dataset_kind, None, preprocess
+                context, session, key.tenant, dataset, dataset_format, None, preprocess
             )
             rings.append((intake.id, intake.queue))
             ids[1] = data.id

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.paging import to_time
 from app.records.tables import ModelRow
 from app.text import Line, Text
+from secateur.core.formats import ModelFormatName
 
 Metadata = dict[
     Annotated[Line, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=2048)]
@@ -22,7 +23,7 @@ class Model(BaseModel):
     name: str
     version: str
     status: Literal["validating", "ready", "rejected"]
-    format: Literal["pt2", "safetensors", "onnx"]
+    format: Literal[ModelFormatName, "onnx"]
     architecture: dict[str, Any] | None = Field(description="Of a model that came as weights.")
     filename: str | None
     sha256: str

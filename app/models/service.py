@@ -22,6 +22,7 @@ from app.registry.resolve import split_reference
 from app.registry.service import refuse_while_aliased
 from app.spool import Upload
 from app.uploads import check_model
+from secateur.core.formats import suffixes
 
 _MAX_NAME = 200
 _MOST_SHOWN = 8
@@ -42,7 +43,7 @@ def upload(
         StorageQuotaError: It does not fit into what the tenant may store.
         TooManyJobsError: Its intake would be one job too many.
     """
-    check_model(file, architecture)
+    format_ = check_model(file, architecture)
     if (earlier := recall(context.sessions, key)) is not None:
         return earlier
     store_within_quota(context, key.tenant, file)
@@ -50,7 +51,7 @@ def upload(
 
     def create(session: Session) -> tuple[str, str]:
         context.quotas.refuse_upload(session, key.tenant, file.num_bytes)
-        row, job = insert(context, session, key.tenant, file, name, architecture)
+        row, job = insert(context, session, key.tenant, file, format_, name, architecture)
         jobs.append((job.id, job.queue))
         return row.id, to_model(row).model_dump_json()
 
@@ -75,24 +76,26 @@ def store_within_quota(context: Context, tenant: str, *files: Upload) -> None:
         context.store.put_file(file.path, file.sha256)
 
 
-def insert(  # what a row is made of
+def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     context: Context,
     session: Session,
     tenant: str,
     file: Upload,
+    format_: str,
     name: str | None,
     architecture: ArchitectureSpec | None,
 ) -> tuple[ModelRow, JobRow]:
     """Insert a model and the job that judges it, in the caller's transaction."""
-    stem = (file.filename or "model").rpartition("/")[2].removesuffix(".pt2")
-    stem = stem.removesuffix(".safetensors")
+    stem = (file.filename or "model").rpartition("/")[2]
+    for suffix in suffixes("model"):
+        stem = stem.removesuffix(suffix)
     row = ModelRow(
         id=new_id("mdl"),
         tenant=tenant,
         name=(name or stem or "model")[:_MAX_NAME],
         version="1",
         status="validating",
-        format="pt2" if architecture is None else "safetensors",
+        format=format_,
         architecture=None if architecture is None else architecture.model_dump(mode="json"),
         filename=file.filename,
         sha256=file.sha256,

@@ -61,7 +61,7 @@ class ModelRow(Base):
     name: Mapped[str]
     version: Mapped[str]
     status: Mapped[str]  # validating | ready | rejected
-    format: Mapped[str]  # pt2 | safetensors
+    format: Mapped[str]  # a name of MODEL_FORMATS, or onnx
     architecture: Mapped[Json | None]  # of safetensors: what they are the weights of
     filename: Mapped[str | None]
     sha256: Mapped[str] = mapped_column(index=True)
@@ -103,7 +103,7 @@ class DatasetRow(Base):
     tenant: Mapped[str] = mapped_column(index=True)
     name: Mapped[str]
     status: Mapped[str]  # validating | ready | rejected
-    format: Mapped[str]  # npz | zip | tar | parquet
+    format: Mapped[str]  # a name of DATASET_FORMATS
     filename: Mapped[str | None]
     sha256: Mapped[str] = mapped_column(index=True)
     num_bytes: Mapped[int] = mapped_column(BigInteger)

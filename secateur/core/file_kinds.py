@@ -1,22 +1,17 @@
-"""What files are, by their first bytes or by the names inside them: the one table of it.
+"""What a file is, by its first bytes or by the names inside it, and what to do where it is refused.
 
-The client and the command line ask it before a byte is sent, the service before the rest of a body
-is read, ``secateur-engine`` before a file is opened. The dashboard has it as JavaScript, written by
-``python -m docs.generate_file_kinds``: the patterns keep to what both languages understand, and
-see bytes as characters of Latin-1. `secateur.core.files` is how it is asked.
+The client and the command line ask before a byte is sent, the service before the rest of a body is
+read, ``secateur-engine`` before a file is opened. What is taken comes from `formats`. The dashboard
+has the table as JavaScript, written by ``python -m docs.generate_file_kinds``. `files` looks a file
+up.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
-Use = Literal["model", "dataset"]
+from secateur.core.formats import FORMATS, ZIP, Use, suffixes
 
-TAKEN: dict[Use, str] = {
-    "model": "A model is a .pt2 file (torch.export.export, then torch.export.save), or a "
-    ".safetensors file with the name of its torchvision or timm architecture.",
-    "dataset": "A data set is a .npz file with x and y, a .zip, .tar or .tar.gz of class folders "
-    "of images, or a .parquet file with image bytes.",
-}
+_NOUNS: dict[Use, str] = {"model": "A model", "dataset": "A data set"}
 EXPORT = """\
 x = torch.rand(2, 3, 224, 224)  # an example input: two samples
 ep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
@@ -31,22 +26,21 @@ Secateur reads networks from PyTorch. Rebuild the network there (torchvision and
 common ones), load the weights, and export it:
 {EXPORT}"""
 _ARRAYS = 'Save the arrays with: numpy.savez("data.npz", x=images, y=labels)'
-_UNPACK = "Unpack it, and send what is inside."
 _TAR_GZ = "A compressed tar must be a .tar.gz."
 _NO_DATA = "Ask where it comes from for the file itself."
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """One kind of file. It must match `head` and `members` where they are given.
+    """One kind of file, with a look of `formats.Look`.
 
     Attributes:
-        name: Of the kind; what is taken is stored as a format of this name.
+        name: Of the kind; the name of its format, where it is taken.
         what: It is, in a sentence that begins with the file's name.
-        advice: What turns it into something that is taken.
+        advice: How to make a file that is taken.
         head: A pattern at the first bytes.
         members: A pattern in the names inside a zip or a folder, one a line.
-        use: What it is taken as.
+        use: What it is taken as; None where it is refused.
     """
 
     name: str
@@ -57,45 +51,20 @@ class FileKind:
     use: Use | None = None
 
 
-_ZIP = r"PK\x03\x04"
-
-# The first that matches counts.
-# A text that ends in one of these is a file's path, not an id or a name.
-FILE_SUFFIXES = (
-    ".pt2",
-    ".pt",
-    ".pth",
-    ".onnx",
-    ".safetensors",
-    ".npz",
-    ".zip",
-    ".tar",
-    ".tgz",
-    ".gz",
-    ".parquet",
-)
-
-FILE_KINDS: tuple[FileKind, ...] = (
-    FileKind(
-        "pt2",
-        "an exported PyTorch program",
-        head=_ZIP,
-        members=r"(^|\n)[^/\n]+/(models/[^/\n]+\.json|data/weights/weight_\d+)(\n|$)",
-        use="model",
-    ),
+_REFUSED: tuple[FileKind, ...] = (
     FileKind(
         "aotinductor",
         "a compiled AOTInductor package",
         "It holds machine code and no network that could be pruned. Save the program it was "
         f"compiled from:\n{EXPORT}",
-        head=_ZIP,
+        head=ZIP,
         members=r"(^|\n)([^/\n]+/)?data/aotinductor/",
     ),
     FileKind(
         "old_pt2",
         "a .pt2 file of an older torch",
         "Export it again with torch 2.9 or later, whose format has no pickles:\n" + EXPORT,
-        head=_ZIP,
+        head=ZIP,
         members=r"(^|\n)([^/\n]+/)?serialized_(exported_program\.json|state_dict\.(pt|json))",
     ),
     FileKind(
@@ -107,14 +76,14 @@ class:
 model = MyNetwork()
 model.load_state_dict(torch.jit.load("model.pt").state_dict())
 {EXPORT}""",
-        head=_ZIP,
+        head=ZIP,
         members=r"^[^/\n]+/data/\d+(\n|$)|(^|\n)[^/\n]+/(constants\.pkl(\n|$)|code/__torch__)",
     ),
     FileKind(
         "torch_pickle",
         "a PyTorch pickle (torch.save): a state dict, a checkpoint or a whole network",
         _PICKLE,
-        head=_ZIP,
+        head=ZIP,
         members=r"(^|\n)([^/\n]+/)?data\.pkl(\n|$)",
     ),
     FileKind(
@@ -122,13 +91,6 @@ model.load_state_dict(torch.jit.load("model.pt").state_dict())
         "a PyTorch pickle (torch.save): a state dict, a checkpoint or a whole network",
         _PICKLE,
         head=r"\x80[\x02-\x05]\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19",
-    ),
-    FileKind(
-        "npz",
-        "arrays of numbers (.npz)",
-        head=_ZIP,
-        members=r"^[^\n]+\.npy(\n|$)",
-        use="dataset",
     ),
     FileKind(
         "saved_model",
@@ -140,7 +102,7 @@ model.load_state_dict(torch.jit.load("model.pt").state_dict())
         "keras",
         "a Keras network (.keras)",
         _ELSEWHERE,
-        head=_ZIP,
+        head=ZIP,
         members=r"(^|\n)model\.weights\.h5(\n|$)",
     ),
     FileKind(
@@ -150,7 +112,7 @@ model.load_state_dict(torch.jit.load("model.pt").state_dict())
         "torch_serve",
         "a TorchServe archive (.mar)",
         f"It holds code and weights. {_PICKLE}",
-        head=_ZIP,
+        head=ZIP,
         members=r"(^|\n)MAR-INF/",
     ),
     FileKind(
@@ -166,27 +128,10 @@ model = transformers.AutoModelForImageClassification.from_pretrained("FOLDER")
     FileKind(
         "office",
         "a document of an office program",
-        head=_ZIP,
+        head=ZIP,
         members=r"^(\[Content_Types\]\.xml|mimetype)(\n|$)",
     ),
-    FileKind(
-        "zip",
-        "a zip archive",
-        "If the model is inside, unpack it and send the .pt2 file alone.",
-        head=_ZIP,
-        use="dataset",
-    ),
     FileKind("zip", "an empty zip archive", head=r"PK\x05\x06"),
-    FileKind("safetensors", "weights (.safetensors)", head=r"[^]{6}\x00\x00\{", use="model"),
-    FileKind("parquet", "a Parquet file", head=r"PAR1", use="dataset"),
-    FileKind(
-        "tar",
-        "a tar archive",
-        "Made of a model's folder, it holds the model's files: send the .pt2 file alone.",
-        head=r"[^]{257}ustar",
-        use="dataset",
-    ),
-    FileKind("tar", "a gzip file", _UNPACK, head=r"\x1f\x8b", use="dataset"),
     FileKind("pickle", "a pickle", _PICKLE, head=r"\x80[\x02-\x05]"),
     FileKind(
         "pickle",
@@ -307,4 +252,27 @@ Export the PyTorch network that it was made from:
         "@FILE.",
         head=r"(\xef\xbb\xbf)?[\t\n\r -~\x80-\xff]{1,64}$|(\xef\xbb\xbf)?[\t\n\r -~]{64}",
     ),
+)
+
+
+def _taken() -> Iterator[FileKind]:
+    for use, formats in FORMATS.items():
+        for each in formats:
+            for look in each.looks:
+                yield FileKind(each.name, look.what, look.advice, look.head, look.members, use)
+
+
+def _sentence(use: Use) -> str:
+    *first, last = (each.taken for each in FORMATS[use])
+    return f"{_NOUNS[use]} is {', '.join([*first, 'or ' + last]) if first else last}."
+
+
+TAKEN: dict[Use, str] = {use: _sentence(use) for use in FORMATS}
+
+# A text that ends in one of these is a file's path, not an id or a name.
+FILE_SUFFIXES = (*suffixes("model"), *suffixes("dataset"), ".pt", ".pth", ".onnx")
+
+# The first that matches counts. Any zip looks like a zip of images, so members are asked first.
+FILE_KINDS: tuple[FileKind, ...] = tuple(
+    sorted((*_taken(), *_REFUSED), key=lambda kind: kind.members == "")
 )

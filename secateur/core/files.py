@@ -8,7 +8,8 @@ import re
 import stat
 from pathlib import Path
 
-from secateur.core.file_kinds import FILE_KINDS, TAKEN, FileKind, Use
+from secateur.core.file_kinds import FILE_KINDS, TAKEN, FileKind
+from secateur.core.formats import Use
 
 HEAD_BYTES = 64 * 1024
 _TAIL_BYTES = 256 * 1024

@@ -14,8 +14,8 @@ from secateur.core.endpoints import (
     READ_MODEL,
     Endpoint,
 )
-from secateur.core.file_kinds import Use
 from secateur.core.files import WrongFileError, check_path
+from secateur.core.formats import Use
 from secateur.core.requests import (
     ByteProgress,
     content_digest,

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from secateur.core.formats import DatasetFormatName, ModelFormatName
 from secateur.types.base import Answer, Failure
 
 
@@ -14,7 +15,7 @@ class Model(Answer):
     name: str
     version: str
     status: Literal["validating", "ready", "rejected"]
-    format: Literal["pt2", "safetensors", "onnx"]
+    format: Literal[ModelFormatName, "onnx"]
     architecture: dict[str, Any] | None
     filename: str | None
     sha256: str
@@ -40,7 +41,7 @@ class Dataset(Answer):
     object: Literal["dataset"] = "dataset"
     name: str
     status: Literal["validating", "ready", "rejected"]
-    format: Literal["npz", "zip", "tar", "parquet"]
+    format: DatasetFormatName
     filename: str | None
     sha256: str
     num_bytes: int

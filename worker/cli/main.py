@@ -12,6 +12,7 @@ from rich.console import Console
 
 from app.contracts.complaints import complaints
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
+from secateur.core.formats import usual_suffixes
 from secateur.engine.errors import EngineError
 from secateur.engine.graph import analyse
 from secateur.engine.plan import Plan
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=True,
 )
 _SPECS = (ArchitectureSpec, PreprocessSpec, PruneConfig)
-ModelPath = Annotated[Path, typer.Argument(exists=True, help="A .pt2 or .safetensors file.")]
+ModelPath = Annotated[Path, typer.Argument(exists=True, help=f"A {usual_suffixes('model')} file.")]
 ArchitectureName = Annotated[
     str | None,
     typer.Option("--architecture", help="Of a .safetensors file: torchvision/NAME or timm/NAME."),
@@ -77,7 +78,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     max_ratio: Annotated[float, typer.Option(help="No layer loses more.")] = 0.9,
     exclude: Annotated[list[str] | None, typer.Option(help="Globs on weight names.")] = None,
     data: Annotated[
-        Path | None, typer.Option(exists=True, help=".npz, .zip, .tar or .parquet.")
+        Path | None, typer.Option(exists=True, help=f"{usual_suffixes('dataset')}.")
     ] = None,
     preprocess: Annotated[
         str | None,

@@ -6,17 +6,20 @@ from typing import Annotated
 import typer
 
 from app.cli.client import AsJson, Key, Url, fail_usage, service
-from app.cli.inputs import DATA_SUFFIXES, MODEL_SUFFIXES, parse_preprocess, push_dataset, push_model
+from app.cli.inputs import parse_preprocess, push_dataset, push_model
 from app.cli.output import print_json
 from secateur import Dataset, Model
+from secateur.core.formats import suffixes, usual_suffixes
 from secateur.options import ModelOptions
+
+_FILE = f"{usual_suffixes('model')}; or samples."
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command("push")
 def push_command(  # noqa: PLR0913  # the command's options
-    path: Annotated[Path, typer.Argument(help=".pt2 or .safetensors; or samples.", metavar="FILE")],
+    path: Annotated[Path, typer.Argument(help=_FILE, metavar="FILE")],
     *,
     name: Annotated[str | None, typer.Option(help="The file's own unless given.")] = None,
     data: Annotated[
@@ -44,8 +47,8 @@ def push_command(  # noqa: PLR0913  # the command's options
 
     The id goes to standard output when the intake has accepted the file.
     """
-    is_data = data or path.name.endswith(DATA_SUFFIXES)
-    if is_data and path.name.endswith(MODEL_SUFFIXES):
+    is_data = data or path.name.endswith(suffixes("dataset"))
+    if is_data and path.name.endswith(suffixes("model")):
         raise fail_usage(f"{path.name} is a model; --data is for samples")
     if preprocess is not None and not is_data:
         raise fail_usage("--preprocess is for samples: add --data")

@@ -7,14 +7,12 @@ import torch
 from torch import nn
 
 from docs.generate_file_kinds import TARGET, render
-from secateur.core.file_kinds import FILE_KINDS, Use
+from secateur.core.file_kinds import FILE_KINDS
 from secateur.core.files import WrongFileError, check, check_beginning, check_path, kind_of
+from secateur.core.formats import FORMATS, Use
 from tests.fixtures.files import FILES, zip_bytes
 
-TAKEN: dict[Use, set[str]] = {
-    "model": {"pt2", "safetensors"},
-    "dataset": {"npz", "zip", "tar", "parquet"},
-}
+TAKEN = {use: {each.name for each in formats} for use, formats in FORMATS.items()}
 
 # Bytes are no names: pytest-xdist compares what its processes collect.
 NAMES = [f"{number}-{name}" for number, (name, _) in enumerate(FILES)]

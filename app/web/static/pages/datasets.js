@@ -4,6 +4,7 @@ import { read, readAll } from "../api.js";
 import { h, fill, refill } from "../dom.js";
 import { changesOf, objectField } from "../form/object.js";
 import { bytes, count, decimal, plural } from "../format.js";
+import { ACCEPT, TAKEN } from "../parts/file_kinds.js";
 import { panel } from "../parts/panel.js";
 import { emptyState, loading } from "../parts/problem.js";
 import { badge } from "../parts/status.js";
@@ -34,8 +35,8 @@ export async function datasetsPage(view) {
       uploadForm({
         path: "/v1/datasets",
         noun: "data set",
-        hint: "A .npz file with arrays x and y, a .zip or .tar with a folder of images for each class, or a .parquet file with a column image.",
-        accept: ".npz,.zip,.tar,.gz,.parquet",
+        hint: TAKEN.dataset,
+        accept: ACCEPT.dataset,
         more: () => preprocessFields(schema),
         onDone,
         signal: view.signal,

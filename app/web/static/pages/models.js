@@ -3,6 +3,7 @@
 import { readAll } from "../api.js";
 import { h, fill, refill } from "../dom.js";
 import { bytes, compact } from "../format.js";
+import { ACCEPT, TAKEN } from "../parts/file_kinds.js";
 import { nameOf, remember } from "../parts/names.js";
 import { panel } from "../parts/panel.js";
 import { emptyState, loading } from "../parts/problem.js";
@@ -34,8 +35,8 @@ export async function modelsPage(view) {
       uploadForm({
         path: "/v1/models",
         noun: "model",
-        hint: "A .pt2 file of torch.export.save, or .safetensors with the weights of a torchvision or timm network.",
-        accept: ".pt2,.safetensors",
+        hint: TAKEN.model,
+        accept: ACCEPT.model,
         more: weightsFields,
         onDone,
         signal: view.signal,

@@ -1,10 +1,11 @@
 // What is asked of a file of weights alone: what they are the weights of.
 
 import { h } from "../dom.js";
+import { NEED_ARCHITECTURE } from "../parts/file_kinds.js";
 
 /** Return the fields for a file; none for a program, which says everything itself. */
 export function weightsFields(file) {
-  if (!file.name.endsWith(".safetensors")) {
+  if (!NEED_ARCHITECTURE.some((suffix) => file.name.endsWith(suffix))) {
     return { node: null, params: () => ({}) };
   }
   const fields = [

@@ -1,10 +1,17 @@
 // What files are, by their first bytes. Written by `python -m docs.generate_file_kinds` from
-// secateur/core/file_kinds.py: change it there. files.js asks it.
+// secateur/core/formats.py and file_kinds.py: change it there. files.js looks files up.
 
 export const TAKEN = {
   "model": "A model is a .pt2 file (torch.export.export, then torch.export.save), or a .safetensors file with the name of its torchvision or timm architecture.",
-  "dataset": "A data set is a .npz file with x and y, a .zip, .tar or .tar.gz of class folders of images, or a .parquet file with image bytes."
+  "dataset": "A data set is a .npz file with x and y, a .zip of class folders of images, a .tar or .tar.gz of them, or a .parquet file with image bytes."
 };
+
+export const ACCEPT = {
+  "model": ".pt2,.safetensors",
+  "dataset": ".npz,.zip,.tar,.tgz,.gz,.parquet"
+};
+
+export const NEED_ARCHITECTURE = [".safetensors"];
 
 export const FILE_KINDS = [
   {
@@ -13,6 +20,13 @@ export const FILE_KINDS = [
     "head": "PK\\x03\\x04",
     "members": "(^|\\n)[^/\\n]+/(models/[^/\\n]+\\.json|data/weights/weight_\\d+)(\\n|$)",
     "use": "model"
+  },
+  {
+    "name": "npz",
+    "what": "arrays of numbers (.npz)",
+    "head": "PK\\x03\\x04",
+    "members": "^[^\\n]+\\.npy(\\n|$)",
+    "use": "dataset"
   },
   {
     "name": "aotinductor",
@@ -41,19 +55,6 @@ export const FILE_KINDS = [
     "advice": "A pickle may run code when it is read, so none is. Export the network where its class is at hand:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "PK\\x03\\x04",
     "members": "(^|\\n)([^/\\n]+/)?data\\.pkl(\\n|$)"
-  },
-  {
-    "name": "torch_pickle",
-    "what": "a PyTorch pickle (torch.save): a state dict, a checkpoint or a whole network",
-    "advice": "A pickle may run code when it is read, so none is. Export the network where its class is at hand:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
-    "head": "\\x80[\\x02-\\x05]\\x8a\\nl\\xfc\\x9cF\\xf9 j\\xa8P\\x19"
-  },
-  {
-    "name": "npz",
-    "what": "arrays of numbers (.npz)",
-    "head": "PK\\x03\\x04",
-    "members": "^[^\\n]+\\.npy(\\n|$)",
-    "use": "dataset"
   },
   {
     "name": "saved_model",
@@ -94,27 +95,16 @@ export const FILE_KINDS = [
     "members": "^(\\[Content_Types\\]\\.xml|mimetype)(\\n|$)"
   },
   {
-    "name": "zip",
-    "what": "a zip archive",
-    "advice": "If the model is inside, unpack it and send the .pt2 file alone.",
-    "head": "PK\\x03\\x04",
-    "use": "dataset"
-  },
-  {
-    "name": "zip",
-    "what": "an empty zip archive",
-    "head": "PK\\x05\\x06"
-  },
-  {
     "name": "safetensors",
     "what": "weights (.safetensors)",
     "head": "[^]{6}\\x00\\x00\\{",
     "use": "model"
   },
   {
-    "name": "parquet",
-    "what": "a Parquet file",
-    "head": "PAR1",
+    "name": "zip",
+    "what": "a zip archive",
+    "advice": "If the model is inside, unpack it and send the .pt2 file alone.",
+    "head": "PK\\x03\\x04",
     "use": "dataset"
   },
   {
@@ -130,6 +120,23 @@ export const FILE_KINDS = [
     "advice": "Unpack it, and send what is inside.",
     "head": "\\x1f\\x8b",
     "use": "dataset"
+  },
+  {
+    "name": "parquet",
+    "what": "a Parquet file",
+    "head": "PAR1",
+    "use": "dataset"
+  },
+  {
+    "name": "torch_pickle",
+    "what": "a PyTorch pickle (torch.save): a state dict, a checkpoint or a whole network",
+    "advice": "A pickle may run code when it is read, so none is. Export the network where its class is at hand:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "head": "\\x80[\\x02-\\x05]\\x8a\\nl\\xfc\\x9cF\\xf9 j\\xa8P\\x19"
+  },
+  {
+    "name": "zip",
+    "what": "an empty zip archive",
+    "head": "PK\\x05\\x06"
   },
   {
     "name": "pickle",

@@ -1,0 +1,166 @@
+"""Formats of model files and of data set files: one record each.
+
+The client, the command line, the service, the worker and the dashboard take names, suffixes and
+first bytes from here. `worker.pipeline.job.model_files` and `worker.pipeline.data.opening` have the
+readers, one for each name. `file_kinds` adds the files that are not taken.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Use = Literal["model", "dataset"]
+ModelFormatName = Literal["pt2", "safetensors"]
+DatasetFormatName = Literal["npz", "zip", "tar", "parquet"]
+
+ZIP = r"PK\x03\x04"  # the first bytes of a zip
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a file looks. It matches ``head`` and ``members`` where they are given.
+
+    Patterns keep to what Python and JavaScript both understand, and see bytes as characters of
+    Latin-1.
+
+    Attributes:
+        what: It is, in a sentence that begins with the file's name.
+        advice: How to make a file that is taken, where this one is sent as something else.
+        head: A pattern at the first bytes.
+        members: A pattern in the names inside a zip or a folder, one a line.
+    """
+
+    what: str
+    advice: str = ""
+    head: str = ""
+    members: str = ""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format of files that the service takes.
+
+    Attributes:
+        name: In rows, requests, reports and the API.
+        taken: A file of this format, in the sentence that says what is taken.
+        suffixes: Of file names; the usual one first.
+        looks: One or more ways that its files look.
+    """
+
+    name: str
+    taken: str
+    suffixes: tuple[str, ...]
+    looks: tuple[Look, ...]
+
+
+@dataclass(frozen=True)
+class ModelFormat(Format):
+    """A format of models.
+
+    Attributes:
+        needs_architecture: Whether the file holds weights alone, so that the user must name their
+            architecture.
+    """
+
+    needs_architecture: bool = False
+
+
+@dataclass(frozen=True)
+class DatasetFormat(Format):
+    """A format of data sets.
+
+    Attributes:
+        holds_images: Whether samples are image files, which become bytes from 0 to 255.
+    """
+
+    holds_images: bool = True
+
+
+MODEL_FORMATS: dict[ModelFormatName, ModelFormat] = {
+    "pt2": ModelFormat(
+        "pt2",
+        "a .pt2 file (torch.export.export, then torch.export.save)",
+        (".pt2",),
+        (
+            Look(
+                "an exported PyTorch program",
+                head=ZIP,
+                members=r"(^|\n)[^/\n]+/(models/[^/\n]+\.json|data/weights/weight_\d+)(\n|$)",
+            ),
+        ),
+    ),
+    "safetensors": ModelFormat(
+        "safetensors",
+        "a .safetensors file with the name of its torchvision or timm architecture",
+        (".safetensors",),
+        (Look("weights (.safetensors)", head=r"[^]{6}\x00\x00\{"),),
+        needs_architecture=True,
+    ),
+}
+
+DATASET_FORMATS: dict[DatasetFormatName, DatasetFormat] = {
+    "npz": DatasetFormat(
+        "npz",
+        "a .npz file with x and y",
+        (".npz",),
+        (Look("arrays of numbers (.npz)", head=ZIP, members=r"^[^\n]+\.npy(\n|$)"),),
+        holds_images=False,
+    ),
+    "zip": DatasetFormat(
+        "zip",
+        "a .zip of class folders of images",
+        (".zip",),
+        (
+            Look(
+                "a zip archive",
+                "If the model is inside, unpack it and send the .pt2 file alone.",
+                head=ZIP,
+            ),
+        ),
+    ),
+    "tar": DatasetFormat(
+        "tar",
+        "a .tar or .tar.gz of them",
+        (".tar", ".tgz", ".gz"),
+        (
+            Look(
+                "a tar archive",
+                "Made of a model's folder, it holds the model's files: send the .pt2 file alone.",
+                head=r"[^]{257}ustar",
+            ),
+            Look("a gzip file", "Unpack it, and send what is inside.", head=r"\x1f\x8b"),
+        ),
+    ),
+    "parquet": DatasetFormat(
+        "parquet",
+        "a .parquet file with image bytes",
+        (".parquet",),
+        (Look("a Parquet file", head=r"PAR1"),),
+    ),
+}
+
+FORMATS: dict[Use, tuple[Format, ...]] = {
+    "model": tuple(MODEL_FORMATS.values()),
+    "dataset": tuple(DATASET_FORMATS.values()),
+}
+
+
+def suffixes(use: Use) -> tuple[str, ...]:
+    """Return every suffix of the files of a use."""
+    return tuple(suffix for each in FORMATS[use] for suffix in each.suffixes)
+
+
+def usual_suffixes(use: Use) -> str:
+    """Return the usual suffixes of a use as words: ``.npz, .zip, .tar or .parquet``."""
+    return alternatives(each.suffixes[0] for each in FORMATS[use])
+
+
+def alternatives(words: Iterable[str]) -> str:
+    """Join words with commas and an "or" before the last."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def needs_architecture(name: str) -> bool:
+    """Return whether a model of the format of this name comes with its architecture's name."""
+    return any(each.name == name and each.needs_architecture for each in MODEL_FORMATS.values())
