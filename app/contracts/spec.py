@@ -4,7 +4,7 @@ No HTTP, no torch. The API validates request bodies with it, the pipeline builds
 options from it, and its JSON Schema is served at ``/v1/schemas/config``.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -15,17 +15,18 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-# Criteria that look at samples.
+# The engine's criteria by name; tests/unit/test_surface.py holds these lists equal to its records.
+CriterionName = Literal[
+    "l1", "l2", "loss", "taylor", "bn_scale", "geometric_median", "lamp", "random"
+]
+CandidateName = Literal["l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"]
 NEED_DATA = frozenset({"loss", "taylor", "auto"})
-CheapCriterion = Literal["l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"]
 
 
 class CriterionSpec(Spec):
     """How the saliency of a filter is measured (claims 1, 4 and 5 of CN113361702A)."""
 
-    kind: Literal[
-        "l1", "l2", "loss", "taylor", "bn_scale", "geometric_median", "lamp", "random", "auto"
-    ] = Field(
+    kind: Literal[CriterionName, "auto"] = Field(
         default="l1",
         description="l1, l2: norm of the filter's weights (Li et al. 2017, arXiv:1608.08710). "
         "loss: the exact change of the loss without the filter. taylor: its first-order estimate "
@@ -34,10 +35,10 @@ class CriterionSpec(Spec):
         "(arXiv:2010.07611). random: the baseline. auto: prune once with each of `candidates`, "
         "recalibrate BatchNorm, and keep the one with the least loss on the validation split.",
     )
-    candidates: tuple[CheapCriterion, ...] = Field(
-        default=("l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"),
+    candidates: tuple[CandidateName, ...] = Field(
+        default=get_args(CandidateName),
         min_length=1,
-        max_length=6,
+        max_length=len(get_args(CandidateName)),
         description="What `auto` chooses from. `taylor` is left out where there are no labels.",
     )
     reduction: Literal["sum", "mean", "max"] = Field(

@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from app.contracts.complaints import complaints
-from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
+from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig, SteepnessSelection
 from secateur.core.formats import usual_suffixes
 from secateur.engine.errors import EngineError
 from secateur.engine.graph import analyse
 from secateur.engine.plan import Plan
+from secateur.engine.saliency import CRITERIA
 from worker.cli.local import LocalError, local_request, open_model
 from worker.cli.progress import ConsoleReporter
 from worker.cli.tables import print_applied, print_inspection, print_report
@@ -28,6 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
 )
+_LIMITS = SteepnessSelection()  # the config's defaults
 _SPECS = (ArchitectureSpec, PreprocessSpec, PruneConfig)
 ModelPath = Annotated[Path, typer.Argument(exists=True, help=f"A {usual_suffixes('model')} file.")]
 ArchitectureName = Annotated[
@@ -63,7 +65,7 @@ def inspect_command(
 def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     model: ModelPath,
     out: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
-    criterion: Annotated[str, typer.Option(help="l1, l2, loss, taylor, bn_scale, …")] = "l1",
+    criterion: Annotated[str, typer.Option(help=f"{', '.join(CRITERIA)} or auto.")] = "l1",
     ratio: Annotated[float | None, typer.Option(help="Share of filters to remove.")] = None,
     scope: Annotated[str, typer.Option(help="Of the ratio: layer or global.")] = "layer",
     macs: Annotated[float | None, typer.Option(help="Share of MACs to keep.")] = None,
@@ -73,9 +75,11 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     max_drop: Annotated[
         float | None, typer.Option(help="Search for the smallest network that loses no more.")
     ] = None,
-    round_to: Annotated[str, typer.Option(help="A number, or auto (measured).")] = "8",
-    min_channels: Annotated[int, typer.Option(help="No layer keeps fewer.")] = 4,
-    max_ratio: Annotated[float, typer.Option(help="No layer loses more.")] = 0.9,
+    round_to: Annotated[
+        str, typer.Option(help="A number, or auto (measured).")
+    ] = f"{_LIMITS.round_to}",
+    min_channels: Annotated[int, typer.Option(help="No layer keeps fewer.")] = _LIMITS.min_channels,
+    max_ratio: Annotated[float, typer.Option(help="No layer loses more.")] = _LIMITS.max_ratio,
     exclude: Annotated[list[str] | None, typer.Option(help="Globs on weight names.")] = None,
     data: Annotated[
         Path | None, typer.Option(exists=True, help=f"{usual_suffixes('dataset')}.")

@@ -21,7 +21,7 @@ from secateur.engine.program.program import Program
 Keeps = Mapping[str, Tensor]
 Widths = Mapping[str, int]
 Orders = Mapping[str, Sequence[int]]  # for each family its groups, the first to go first
-ANALYSIS_BATCH = 2  # of the analysis
+ANALYSIS_BATCH = 2  # samples in the values that the analysis looks at
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Count:
 
     Attributes:
         fixed: The part that no family touches.
-        tables: For each family that does, by its width, how much of the size stays.
+        tables: For each family that does, by its width, how much of the size is left.
     """
 
     fixed: int
@@ -42,7 +42,7 @@ class Count:
         return tuple(name for name, _ in self.tables)
 
     def at(self, widths: Widths) -> int:
-        """Return the size under ``widths``; families that are not named keep everything."""
+        """Return the size under ``widths``; families that are not named have all their groups."""
         size = self.fixed
         for name, table in self.tables:
             size += table[widths.get(name, -1)]
@@ -69,7 +69,7 @@ class Counts:
         return self.of_label(ids, self._analysis.shapes[node].shape[dim])
 
     def of_label(self, ids: Tensor | None, size: int) -> Count:
-        """Return how much stays of a dimension of ``size`` with the label ``ids``."""
+        """Return how much is left of a dimension of ``size`` with the label ``ids``."""
         if ids is None:
             return Count(size)
         found = self._known.get(id(ids))
@@ -85,7 +85,7 @@ class Counts:
         for number in np.unique(families).tolist():
             num_groups = int(self._starts[number + 1] - self._starts[number])
             ranks = self._rank_of_group[groups[families == number]]
-            # By width w, what has one of the last w ranks stays.
+            # At width w, the atoms with one of the last w ranks are left.
             by_rank = np.bincount(ranks, minlength=num_groups)[::-1]
             table = np.concatenate([[0], np.cumsum(by_rank)])
             tables.append((self._names[number], tuple(table.tolist())))
@@ -114,7 +114,7 @@ class WidthSum:
                 self._touched[name].append(index)
 
     def __call__(self, widths: Widths) -> float:
-        """Return the sum; families that are not named stay as the last call left them."""
+        """Return the sum; a family that is not named has the width of the last call."""
         changed = [name for name, width in widths.items() if self._widths[name] != width]
         if changed:
             self._widths.update(widths)
@@ -155,12 +155,12 @@ class CostModel:
         return self._sum(products, 1)
 
     def macs(self, keeps: Keeps) -> int:
-        """Return the multiply-accumulates of one sample; families not named keep everything."""
+        """Return the multiply-accumulates of one sample; families not named keep all groups."""
         orders, widths = _as_widths(keeps)
         return int(self.macs_by_width(orders)(widths))
 
     def params(self, keeps: Keeps) -> int:
-        """Return the number of parameters; families not named keep everything."""
+        """Return the number of parameters; families not named keep all groups."""
         orders, widths = _as_widths(keeps)
         return int(self.params_by_width(orders)(widths))
 

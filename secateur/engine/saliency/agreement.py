@@ -11,23 +11,10 @@ from torch import Tensor
 
 from secateur.engine.graph import Analysis
 from secateur.engine.program.program import Program
-from secateur.engine.saliency.batch_norm_scale import bn_scale
-from secateur.engine.saliency.geometric_median import geometric_median
-from secateur.engine.saliency.lamp import lamp
-from secateur.engine.saliency.loss import loss
-from secateur.engine.saliency.norms import l1, l2
-from secateur.engine.saliency.options import CalibrationBatches, Criterion, SaliencyOptions
-from secateur.engine.saliency.random_scores import random
-from secateur.engine.saliency.taylor import taylor
-
-_CHEAP: Mapping[str, Criterion] = {
-    "l1": l1,
-    "l2": l2,
-    "bn_scale": bn_scale,
-    "geometric_median": geometric_median,
-    "lamp": lamp,
-    "random": random,
-}
+from secateur.engine.saliency.criteria import CRITERIA
+from secateur.engine.saliency.criterion import has_labels
+from secateur.engine.saliency.loss import LOSS
+from secateur.engine.saliency.options import CalibrationBatches, SaliencyOptions
 
 
 def agreement_with_loss(
@@ -36,20 +23,20 @@ def agreement_with_loss(
     batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, float]:
-    """Return for every other criterion its mean rank correlation with `loss`, in [-1, 1].
+    """Return for every cheap criterion its mean rank correlation with `loss`, in [-1, 1].
 
-    ``taylor`` is left out where there are no labels. Families of one group say nothing.
+    Where there are no labels, criteria that need them are left out. Families of one group say
+    nothing.
 
     Raises:
         DataError: There are no samples, or the loss is not finite.
     """
-    exact = loss(program, analysis, batches, options)
-    criteria = dict(_CHEAP)
-    if all(batch.labels is not None for batch in batches):
-        criteria["taylor"] = taylor
+    exact = LOSS(program, analysis, batches, options)
+    is_labelled = has_labels(batches)
     return {
         name: mean_spearman(criterion(program, analysis, batches, options), exact)
-        for name, criterion in sorted(criteria.items())
+        for name, criterion in sorted(CRITERIA.items())
+        if criterion.is_cheap and (is_labelled or criterion.needs != "classes")
     }
 
 

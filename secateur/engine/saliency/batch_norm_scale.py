@@ -10,6 +10,7 @@ from torch import Tensor, fx
 from secateur.engine.graph import Analysis
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.program import Program
+from secateur.engine.saliency.criterion import Criterion
 from secateur.engine.saliency.options import CalibrationBatches, SaliencyOptions, group_scores
 
 _SCALE = 1  # the position of the scale among batch_norm's arguments
@@ -18,7 +19,7 @@ _SCALE = 1  # the position of the scale among batch_norm's arguments
 def bn_scale(
     program: Program,
     analysis: Analysis,
-    batches: CalibrationBatches | None,
+    batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
     """Score a group by the scales behind its filters.
@@ -53,3 +54,8 @@ def _scales(program: Program) -> set[str]:
             if isinstance(scale, fx.Node) and scale.op == "get_attr":
                 found.add(str(scale.target))
     return found
+
+
+BN_SCALE = Criterion(
+    "bn_scale", "BatchNorm's scale", bn_scale, source="Liu et al. 2017, arXiv:1708.06519"
+)

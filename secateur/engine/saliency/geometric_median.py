@@ -9,13 +9,14 @@ from torch import Tensor
 
 from secateur.engine.graph import Analysis
 from secateur.engine.program.program import Program
+from secateur.engine.saliency.criterion import Criterion
 from secateur.engine.saliency.options import CalibrationBatches, SaliencyOptions, group_scores
 
 
 def geometric_median(
     program: Program,
     analysis: Analysis,
-    batches: CalibrationBatches | None,
+    batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
     """Score a group by the summed distances of its filters to all filters of the layer."""
@@ -30,3 +31,11 @@ def geometric_median(
             slices.append(distances[member.index_GK])
         scores[family.name] = group_scores(torch.cat(slices, dim=1), options)
     return scores
+
+
+GEOMETRIC_MEDIAN = Criterion(
+    "geometric_median",
+    "its distance to the other filters of the layer",
+    geometric_median,
+    source="He et al. 2019, arXiv:1811.00250",
+)

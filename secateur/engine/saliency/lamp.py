@@ -10,13 +10,14 @@ from torch import Tensor
 
 from secateur.engine.graph import Analysis
 from secateur.engine.program.program import Program
+from secateur.engine.saliency.criterion import Criterion
 from secateur.engine.saliency.options import CalibrationBatches, SaliencyOptions, group_scores
 
 
 def lamp(
     program: Program,
     analysis: Analysis,
-    batches: CalibrationBatches | None,
+    batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
     """Score a group by its squared norm over the sum of those not smaller than it."""
@@ -39,3 +40,8 @@ def _shares(squares_G: Tensor) -> Tensor:
     shares = torch.empty_like(squares_G)
     shares[order] = torch.where(rest > 0, ascending / rest.clamp_min(1e-300), ascending)
     return shares
+
+
+LAMP = Criterion(
+    "lamp", "its share of the layer's norm", lamp, source="Lee et al. 2021, arXiv:2010.07611"
+)

@@ -16,6 +16,7 @@ from secateur.engine.graph import Analysis, Family
 from secateur.engine.objectives.objectives import cross_entropy
 from secateur.engine.program.program import Program
 from secateur.engine.saliency.ablation import Ablation, PartialRunner
+from secateur.engine.saliency.criterion import Criterion
 from secateur.engine.saliency.options import (
     CalibrationBatch,
     CalibrationBatches,
@@ -27,16 +28,14 @@ from secateur.engine.saliency.options import (
 def loss(
     program: Program,
     analysis: Analysis,
-    batches: CalibrationBatches | None,
+    batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
     """Score a group by how much the mean loss rises when it is removed; may be negative.
 
     Raises:
-        DataError: There are no batches, the labels do not fit, or the dense loss is not finite.
+        DataError: The labels do not fit, or the dense loss is not finite.
     """
-    if not batches:
-        raise DataError("the criterion 'loss' needs calibration samples")
     runner = PartialRunner(program)
     ablations = [
         (family, runner.ablation(member.tensor for member in family.members))
@@ -119,3 +118,13 @@ def _finite(rise_G: Tensor) -> Tensor:
     finite = rise_G[torch.isfinite(rise_G)]
     highest = float(finite.max()) if len(finite) else 0.0
     return torch.nan_to_num(rise_G, nan=2 * abs(highest) + 1, posinf=2 * abs(highest) + 1)
+
+
+LOSS = Criterion(
+    "loss",
+    "what the loss becomes without it",
+    loss,
+    needs="samples",
+    is_cheap=False,
+    source="the patent's claim 5",
+)

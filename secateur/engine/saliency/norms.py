@@ -8,6 +8,7 @@ from torch import Tensor
 
 from secateur.engine.graph import Analysis, Family, Member
 from secateur.engine.program.program import Program, Role
+from secateur.engine.saliency.criterion import Criterion
 from secateur.engine.saliency.options import (
     CalibrationBatches,
     SaliencyOptions,
@@ -19,7 +20,7 @@ from secateur.engine.saliency.options import (
 def l1(
     program: Program,
     analysis: Analysis,
-    batches: CalibrationBatches | None,
+    batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
     """Score a group by the sum of the absolute weights of its filters."""
@@ -30,7 +31,7 @@ def l1(
 def l2(
     program: Program,
     analysis: Analysis,
-    batches: CalibrationBatches | None,
+    batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
     """Score a group by the Euclidean norms of its filters."""
@@ -64,3 +65,8 @@ def _slice_norms(tensor: Tensor, member: Member, order: int) -> Tensor:
         rows = rows.float()
     norms: Tensor = torch.linalg.vector_norm(rows, ord=order, dim=1)
     return norms.double()[member.index_GK]
+
+
+_SOURCE = "Li et al. 2017, arXiv:1608.08710"
+L1 = Criterion("l1", "the L1 norm of its weights", l1, source=_SOURCE)
+L2 = Criterion("l2", "the L2 norm of its weights", l2, source=_SOURCE)

@@ -6,9 +6,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from secateur.engine.graph import Analysis
-from secateur.engine.program.program import Program
-
 Reduction = Literal["sum", "mean", "max"]
 Normalization = Literal["auto", "none", "mean", "max"]
 Scope = Literal["filter", "group"]
@@ -48,11 +45,6 @@ class SaliencyOptions:
     scope: Scope = "filter"
     seed: int = 0
     on_progress: Callable[[int, int], None] | None = field(default=None, compare=False)
-
-
-Criterion = Callable[
-    [Program, Analysis, CalibrationBatches | None, SaliencyOptions], dict[str, Tensor]
-]
 
 
 def group_scores(

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from secateur.engine.graph import Analysis
 from secateur.engine.program.program import Program
+from secateur.engine.saliency.criterion import Criterion
 from secateur.engine.saliency.options import CalibrationBatches, SaliencyOptions, group_scores
 
 
 def random(
     program: Program,
     analysis: Analysis,
-    batches: CalibrationBatches | None,
+    batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
     """Score every group uniformly in [0, 1), the same for the same seed."""
@@ -28,3 +29,6 @@ def random(
         )
         for family in analysis.families
     }
+
+
+RANDOM = Criterion("random", "chance", random, is_baseline=True, source="the baseline")

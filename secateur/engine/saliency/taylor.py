@@ -9,11 +9,11 @@ where weight times gradient of the filter itself is not. One backward pass for a
 import torch
 from torch import Tensor
 
-from secateur.engine.errors import DataError
 from secateur.engine.graph import Analysis, Family, MemberRole
 from secateur.engine.objectives.objectives import cross_entropy
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
+from secateur.engine.saliency.criterion import Criterion
 from secateur.engine.saliency.options import (
     CalibrationBatch,
     CalibrationBatches,
@@ -28,16 +28,10 @@ _CHUNK_SAMPLES = 16
 def taylor(
     program: Program,
     analysis: Analysis,
-    batches: CalibrationBatches | None,
+    batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
-    """Score a group by the magnitude of the estimated change of the loss, averaged over chunks.
-
-    Raises:
-        DataError: There are no batches, or they have no labels.
-    """
-    if not batches or any(batch.labels is None for batch in batches):
-        raise DataError("the criterion 'taylor' needs labelled calibration samples")
+    """Score a group by the magnitude of the estimated change of the loss, averaged over chunks."""
     module = ProgramModule(program).eval()
     totals = {f.name: torch.zeros(f.num_groups, dtype=torch.float64) for f in analysis.families}
     num_chunks = 0
@@ -56,7 +50,7 @@ def taylor(
 
 
 def _chunks(batch: CalibrationBatch) -> list[CalibrationBatch]:
-    assert batch.labels is not None  # noqa: S101  # checked by the caller
+    assert batch.labels is not None  # noqa: S101  # checked by the record
     inputs = zip(*(x.split(_CHUNK_SAMPLES) for x in batch.inputs), strict=True)
     labels = batch.labels.split(_CHUNK_SAMPLES)
     return [CalibrationBatch(x, y) for x, y in zip(inputs, labels, strict=True)]
@@ -72,3 +66,12 @@ def _change(module: ProgramModule, family: Family) -> Tensor:
         product = (weight.detach().double() * weight.grad.double()).movedim(member.dim, 0)
         change_G += product.flatten(1).sum(1)[member.index_GK].sum(1)
     return change_G
+
+
+TAYLOR = Criterion(
+    "taylor",
+    "a first-order estimate of the loss without it",
+    taylor,
+    needs="classes",
+    source="Molchanov et al. 2019, arXiv:1906.10771",
+)

@@ -7,12 +7,11 @@ from secateur.engine.selection.options import (
     SelectionOptions,
     Steepness,
 )
-from secateur.engine.selection.select import CostModel, Selection, select
+from secateur.engine.selection.select import Selection, select
 from secateur.engine.selection.steepness import Cut, cut
 
 __all__ = [
     "Budget",
-    "CostModel",
     "Cut",
     "LayerOverride",
     "Ratio",

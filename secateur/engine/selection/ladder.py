@@ -7,7 +7,7 @@ of this package walks these ladders; limits, exclusions and overrides live here 
 import bisect
 import math
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -136,12 +136,6 @@ def make_ladder(
         is_excluded=is_excluded,
         num_filters=sum(member.index_GK.shape[1] for member in family.producers()),
     )
-
-
-def unmatched(globs: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
-    """Return the globs that match none of ``names``: most likely a typing error."""
-    known = tuple(names)
-    return tuple(g for g in globs if not any(fnmatchcase(name, g) for name in known))
 
 
 def _widths(

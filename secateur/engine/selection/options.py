@@ -1,7 +1,8 @@
 """How many groups each family loses: plain values, built by the pipeline from the job's spec."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Literal
 
@@ -56,6 +57,11 @@ class SelectionOptions:
     mode: Steepness | Ratio | Budget = field(default_factory=Steepness)
     max_ratio: float = 0.9
     min_channels: int = 4
-    round_to: int | Literal["auto"] = 1
+    round_to: int | Literal["auto"] = 8
     exclude: tuple[str, ...] = ()
     layers: Mapping[str, LayerOverride] = field(default_factory=lambda: MappingProxyType({}))
+
+    def unmatched(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the globs that match none of ``names``: most likely a typing error."""
+        known, globs = tuple(names), (*self.exclude, *self.layers)
+        return tuple(g for g in globs if not any(fnmatchcase(name, g) for name in known))

@@ -13,32 +13,18 @@ from torch import Tensor
 
 from secateur.engine.errors import NothingPrunableError, PlanError
 from secateur.engine.graph import Analysis
+from secateur.engine.graph.cost import CostModel
 from secateur.engine.selection.descent import Cost, Widths, descend
-from secateur.engine.selection.ladder import Ladder, make_ladder, unmatched
+from secateur.engine.selection.ladder import Ladder, make_ladder
 from secateur.engine.selection.options import Budget, Ratio, SelectionOptions, Steepness
 from secateur.engine.selection.steepness import cut
-
-
-class CostModel(Protocol):
-    """What a program costs as a function of widths; `graph.cost.CostModel` is one.
-
-    ``orders`` has for each family its groups, the first to go first.
-    """
-
-    def macs_by_width(self, orders: Mapping[str, Sequence[int]]) -> Cost:
-        """Return the multiply-accumulates of one sample."""
-        ...
-
-    def params_by_width(self, orders: Mapping[str, Sequence[int]]) -> Cost:
-        """Return the number of parameters."""
-        ...
 
 
 class Latency(Protocol):
     """How long a program takes on the target; `latency.LatencyModel` is one."""
 
     def seconds_by_width(self, orders: Mapping[str, Sequence[int]]) -> Cost:
-        """Return the seconds of one call."""
+        """Return the seconds of one call; ``orders`` as `CostModel.macs_by_width` takes them."""
         ...
 
     def efficient_widths(self, name: str) -> Sequence[int]:
@@ -56,12 +42,10 @@ class Selection:
             (what the rule would remove), ``num_removed`` (what the limits and multiples made of
             it: the position of the cut), ``threshold`` (the least saliency kept, None when
             nothing goes) and ``reason``.
-        unmatched: Globs of the options that match no tensor.
     """
 
     keeps: dict[str, Tensor]
     details: dict[str, dict[str, Any]]
-    unmatched: tuple[str, ...]
 
     @property
     def num_removed(self) -> int:
@@ -116,12 +100,9 @@ def select(
             "is frozen and why.",
         )
     choices = _choose(ladders, options, cost, latency)
-    names = {m.tensor for f in analysis.families for m in f.members}
-    names |= {frozen.tensor for frozen in analysis.frozen}
     return Selection(
         keeps={ladder.name: ladder.keep(choices[ladder.name].width) for ladder in ladders},
         details={ladder.name: _detail(ladder, choices[ladder.name]) for ladder in ladders},
-        unmatched=unmatched((*options.exclude, *options.layers), names),
     )
 
 

@@ -90,7 +90,9 @@ def test_claim_3_the_steepness_of_the_curve_decides_how_many_go(
     scores = {f.name: torch.linspace(0, 1, f.num_groups) ** 3 for f in analysis.families}
     cost = CostModel(program, analysis)
     removed = [
-        select(analysis, scores, SelectionOptions(Steepness(s), min_channels=1), cost).num_removed
+        select(
+            analysis, scores, SelectionOptions(Steepness(s), min_channels=1, round_to=1), cost
+        ).num_removed
         for s in (0.25, 1.0, 4.0)
     ]
     assert removed == sorted(removed)

@@ -49,7 +49,7 @@ def data() -> TrainingData:
 
 def choose(program: Program, rule: Budget | Ratio, alive: Mapping[str, Tensor] | None) -> Plan:
     scores = CRITERIA["l1"](program, ANALYSIS, None, SaliencyOptions())
-    options = SelectionOptions(rule, min_channels=1)
+    options = SelectionOptions(rule, min_channels=1, round_to=1)
     return make_plan(PROGRAM, ANALYSIS, select(ANALYSIS, scores, options, COST, alive=alive).keeps)
 
 

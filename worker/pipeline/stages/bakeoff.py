@@ -2,15 +2,17 @@
 
 PruningBench (2024, arXiv:2406.12315) finds no winner over models, data and ratios. Each candidate
 prunes once, to the same cost, BatchNorm is recalibrated, and the loss on the validation split
-decides: seconds instead of a retraining each. ``random`` stands beside them and is never chosen.
+decides: seconds instead of a retraining each. Baselines (``random``) are tried and never chosen.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from secateur.engine.errors import DataError
 from secateur.engine.graph.cost import CostModel
+from secateur.engine.objectives.options import LabelKind
 from secateur.engine.plan import make_plan
 from secateur.engine.retrain import Metrics
 from secateur.engine.saliency import CRITERIA
@@ -21,7 +23,6 @@ from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.options import saliency_options, selection_options
 
 _NUM_SAMPLES = 2048
-_RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Candidate:
 
 
 def bake_off(inputs: Inputs) -> tuple[Candidate, tuple[Candidate, ...]]:
-    """Return the best candidate, and all with `random` last.
+    """Return the best candidate, and all, the baselines last.
 
     Raises:
         DataError: There are no samples to judge by.
@@ -50,15 +51,13 @@ def bake_off(inputs: Inputs) -> tuple[Candidate, tuple[Candidate, ...]]:
     """
     if inputs.dataset is None or len(inputs.dataset.indices(Split.VALIDATION)) == 0:
         raise DataError("criterion 'auto' needs validation samples to judge by")
-    names = list(inputs.request.config.criterion.candidates)
-    if inputs.dataset.labels_kind != "classes":
-        names = [name for name in names if name != "taylor"]
-    if not names:
-        raise DataError("criterion 'auto' is left without candidates: taylor needs classes")
+    names = _usable(inputs.request.config.criterion.candidates, inputs.dataset.labels_kind)
+    baselines = [criterion.name for criterion in CRITERIA.values() if criterion.is_baseline]
     found: list[Candidate] = []
     options: SelectionOptions | None = None
-    for number, name in enumerate([*dict.fromkeys(names), _RANDOM]):
-        inputs.reporter.progress(number, len(names) + 1, f"trying {name}", is_forced=True)
+    total = len(names) + len(baselines)
+    for number, name in enumerate([*names, *baselines]):
+        inputs.reporter.progress(number, total, f"trying {name}", is_forced=True)
         scores = CRITERIA[name](
             inputs.program,
             inputs.analysis,
@@ -67,8 +66,20 @@ def bake_off(inputs: Inputs) -> tuple[Candidate, tuple[Candidate, ...]]:
         )
         options = options or _comparable(inputs, scores)
         found.append(_judge(inputs, name, scores, options))
-    best = min(found[:-1], key=lambda candidate: (candidate.metrics.loss, candidate.criterion))
+    candidates = found[: len(names)]
+    best = min(candidates, key=lambda candidate: (candidate.metrics.loss, candidate.criterion))
     return best, tuple(found)
+
+
+def _usable(candidates: Iterable[str], labels: LabelKind) -> list[str]:
+    """Return the candidates that such labels suffice for, each once."""
+    given = dict.fromkeys(candidates)
+    names = [name for name in given if labels == "classes" or CRITERIA[name].needs != "classes"]
+    if not names:
+        needing = " and ".join(given)
+        verb = "needs" if len(given) == 1 else "need"
+        raise DataError(f"criterion 'auto' is left without candidates: {needing} {verb} classes")
+    return names
 
 
 def _comparable(inputs: Inputs, scores: dict[str, Tensor]) -> SelectionOptions:

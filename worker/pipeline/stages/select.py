@@ -16,7 +16,6 @@ from secateur.engine.measure import Comparison, compare_latency
 from secateur.engine.plan import Plan, check_fits
 from secateur.engine.ramp import RampedCuts
 from secateur.engine.selection import Budget, Ratio, Selection, select
-from secateur.engine.selection.ladder import unmatched
 from secateur.engine.surgery import compact
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.options import selection_options
@@ -60,8 +59,9 @@ def choose(inputs: Inputs, scores: Scores) -> Choice:
     """
     spec = inputs.request.config.selection
     planner = Planner(inputs, scores)
-    for glob in _unmatched(inputs):
-        meant = suggestion(glob, inputs.program.parameters())
+    names = inputs.program.parameters()
+    for glob in selection_options(spec).unmatched(names):
+        meant = suggestion(glob, names)
         inputs.reporter.warn(f"{glob!r} matches no parameter of the model{meant}")
     if isinstance(spec, AccuracySelection):
         found = search(inputs, planner, spec)
@@ -159,12 +159,6 @@ def _warn_if_nothing(inputs: Inputs, plan: Plan) -> None:
     inputs.reporter.warn(
         f"the selection removes nothing: {'; '.join(reasons[:_MAX_REASONS])}{more}"
     )
-
-
-def _unmatched(inputs: Inputs) -> tuple[str, ...]:
-    """Return the globs of the selection that match no tensor."""
-    spec = inputs.request.config.selection
-    return unmatched((*spec.exclude, *spec.layers), inputs.program.parameters())
 
 
 def _key(inputs: Inputs) -> str:

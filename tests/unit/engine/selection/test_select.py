@@ -94,7 +94,12 @@ def test_excluded_layers_keep_everything_and_overrides_their_own_ratio() -> None
     assert found["conv3.weight"] == 32
     layers = {"conv3*": LayerOverride(ratio=0.75)}
     assert widths(chosen(mode=Ratio(0.5), layers=layers))["conv3.weight"] == 8
-    assert chosen(mode=Ratio(0.5), exclude=("typo*",)).unmatched == ("typo*",)
+
+
+def test_globs_that_match_no_name_are_told() -> None:
+    options = SelectionOptions(exclude=("typo*", "conv3*"), layers={"con?1*": LayerOverride(0.5)})
+    assert options.unmatched(PROGRAM.parameters()) == ("typo*",)
+    assert options.unmatched(["conv9.weight"]) == ("typo*", "conv3*", "con?1*")
 
 
 def test_nothing_to_prune_is_a_clear_answer() -> None:
@@ -156,7 +161,7 @@ def test_the_unit_of_a_layers_saliencies_does_not_move_a_budget() -> None:
 def test_what_earlier_cuts_have_removed_stays_removed(mode: Budget | Ratio) -> None:
     first = chosen(mode=Ratio(0.25))
     turned = {name: -scores for name, scores in ramp().items()}  # now the last ones matter least
-    options = SelectionOptions(mode, min_channels=1)
+    options = SelectionOptions(mode, min_channels=1, round_to=1)
     then = select(ANALYSIS, turned, options, COST, alive=first.keeps)
     assert then.num_removed > first.num_removed
     for name, keep in then.keeps.items():

@@ -11,17 +11,6 @@ METRICS = {
 }
 SHARES = frozenset({"top1", "top5", "macro_f1", "agreement", "output_error"})
 
-CRITERIA = {
-    "l1": "the L1 norm of its weights",
-    "l2": "the L2 norm of its weights",
-    "loss": "what the loss becomes without it",
-    "taylor": "a first-order estimate of the loss without it",
-    "bn_scale": "BatchNorm's scale",
-    "geometric_median": "its distance to the other filters of the layer",
-    "lamp": "its share of the layer's norm",
-    "random": "chance",
-}
-
 OBJECTIVES = {
     "cross_entropy": "from the labels",
     "mixed": "from the labels and from the dense network's answers",
