@@ -51,13 +51,12 @@ def recall(sessions: Sessions, key: IdempotencyKey) -> tuple[str, str] | None:
     if key.key is None:
         return None
     with reading(sessions) as session:
-        earlier = _find(session, key)
-    return earlier[:2] if earlier is not None else None
+        return _find(session, key)
 
 
 def create_once(
     sessions: Sessions, key: IdempotencyKey, create: Callable[[Session], tuple[str, str]]
-) -> tuple[str, str, bool]:
+) -> tuple[str, str]:
     """Run ``create`` in a transaction unless it ran before under the same key.
 
     Args:
@@ -66,7 +65,7 @@ def create_once(
         create: Returns the new object's id and the answer's JSON.
 
     Returns:
-        The id, the answer's JSON, and whether it was created just now.
+        The id, and the answer's JSON.
 
     Raises:
         InvalidInputError: The key was used for another request.
@@ -94,10 +93,10 @@ def create_once(
         if earlier is None:
             raise
         return earlier
-    return object_id, response, True
+    return object_id, response
 
 
-def _find(session: Session, key: IdempotencyKey) -> tuple[str, str, bool] | None:
+def _find(session: Session, key: IdempotencyKey) -> tuple[str, str] | None:
     if key.key is None:
         return None
     row = session.get(IdempotencyRow, (key.tenant, key.key))
@@ -109,4 +108,4 @@ def _find(session: Session, key: IdempotencyKey) -> tuple[str, str, bool] | None
         )
     assert row.object_id is not None  # noqa: S101  # written with the object
     assert row.response is not None  # noqa: S101
-    return row.object_id, row.response, False
+    return row.object_id, row.response

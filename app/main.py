@@ -45,6 +45,7 @@ from app.quotas.routes import router as quotas
 from app.quotas.service import Quotas
 from app.records.database import create_database, create_sessions
 from app.records.line import Allowance
+from app.records.rings import ring_after_commit
 from app.registry.resolve import Registry
 from app.registry.routes import router as registry
 from app.server.shedding import Shedding
@@ -73,6 +74,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         store = open_store(settings.storage_url, settings.storage, lock.shared)
         sessions = create_sessions(engine)
         doorbell = queue or CeleryJobQueue(settings.queue_url)
+        ring_after_commit(sessions, doorbell.ring)
         last_use = LastUse(sessions)
         clean_uploads(settings.scratch_dir, time.time() - settings.storage.orphan_seconds)
         app.state.context = Context(

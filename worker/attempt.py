@@ -40,7 +40,6 @@ _KILLED = -9
 _LOG_TAIL_CHARACTERS = 4000
 
 T = TypeVar("T")
-Ring = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,6 @@ class Workshop:
         settings: Of the service.
         sessions: Transactions.
         store: Objects.
-        ring: Tells workers that a job (id, queue) waits.
         stopping: Set when this worker shuts down.
         server: Forks the jobs' processes.
     """
@@ -59,7 +57,6 @@ class Workshop:
     settings: Settings
     sessions: Sessions
     store: ObjectStore
-    ring: Ring
     stopping: threading.Event
     server: ForkServer
 
@@ -249,9 +246,7 @@ class Attempt:
             for file in message.files
         )
         outcome = Outcome(message.result, message.report, files, message.onnx, message.program)
-        released = self._write(lambda session: leases.finish(session, self._claim, outcome)[1])
-        for job_id, queue in released:
-            self._shop.ring(job_id, queue)
+        self._write(lambda session: leases.finish(session, self._claim, outcome))
 
     def _take_failure(self, failed: Failed) -> None:
         self._recorder.stage = failed.stage or self._recorder.stage

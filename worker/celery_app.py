@@ -30,6 +30,7 @@ from app.contracts.tasks import COLLECT, DELIVER, QUEUE_MAINTENANCE, QUEUES, REA
 from app.objects.lock import create_object_lock
 from app.objects.storage import open_store
 from app.records.database import create_database, create_sessions
+from app.records.rings import ring_after_commit
 from app.records.workers import WorkerIdentity
 from app.telemetry.logs import configure_logging
 from worker.fork_server.client import ForkServer
@@ -101,6 +102,8 @@ def _configure(settings: Settings) -> Celery:
         except (OperationalError, RedisError, OSError):
             log.warning("queue.ring_lost", job_id=job_id, queue=queue)
 
+    ring_after_commit(sessions, ring)
+
     def on_shutdown(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         stopping.set()
 
@@ -130,7 +133,7 @@ def _configure(settings: Settings) -> Celery:
     worker_shutdown.connect(on_end, weak=False)
     setup_logging.connect(on_logging, weak=False)
     server = ForkServer(PIPELINE, os.environ)  # noqa: TID251  # handed on in part, not read
-    runner = Runner(settings, sessions, store, ring, stopping, server)
+    runner = Runner(settings, sessions, store, stopping, server)
     register_tasks(celery, runner, garbage, create_deliverer(settings.webhooks, sessions))
     return celery
 

@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-from collections.abc import Callable
 
 import structlog
 from sqlalchemy import select
@@ -37,12 +36,11 @@ class Runner:
         settings: Settings,
         sessions: Sessions,
         store: ObjectStore,
-        ring: Callable[[str, str], None],
         stopping: threading.Event,
         server: ForkServer,
     ) -> None:
         self._settings, self._sessions, self._stopping = settings, sessions, stopping
-        self._shop = Workshop(settings, sessions, store, ring, stopping, server)
+        self._shop = Workshop(settings, sessions, store, stopping, server)
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def run_job(self, job_id: str) -> None:
@@ -61,9 +59,7 @@ class Runner:
         """Ring for jobs that stayed queued: their doorbell was lost, or they waited to be due."""
         age = _RING_AGAIN_TICKS * self._settings.queue.ring_seconds
         with self._sessions.begin() as session:
-            found = jobs.take_unrung(session, age)
-        for job_id, queue in found:
-            self._shop.ring(job_id, queue)
+            jobs.ring_again(session, age)
 
     def reap(self) -> None:
         """Take back leases that ran out, expire what waited too long, forget plans and workers."""

@@ -42,18 +42,13 @@ def upload(
     if (earlier := recall(context.sessions, key)) is not None:
         return earlier
     store_within_quota(context, key.tenant, file)
-    jobs: list[tuple[str, str]] = []
 
     def create(session: Session) -> tuple[str, str]:
         context.quotas.refuse_upload(session, key.tenant, file.num_bytes)
-        row, job = insert(context, session, key.tenant, file, format_, name, preprocess)
-        jobs.append((job.id, job.queue))
+        row = insert(context, session, key.tenant, file, format_, name, preprocess)
         return row.id, to_dataset(row).model_dump_json()
 
-    dataset_id, response, _ = create_once(context.sessions, key, create)
-    for job_id, queue in jobs:
-        context.queue.ring(job_id, queue)
-    return dataset_id, response
+    return create_once(context.sessions, key, create)
 
 
 def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
@@ -64,7 +59,7 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     format_: str,
     name: str | None,
     preprocess: PreprocessSpec,
-) -> tuple[DatasetRow, JobRow]:
+) -> DatasetRow:
     """Insert a data set and the job that judges it, in the caller's transaction."""
     stem = (file.filename or "dataset").rpartition("/")[2].rpartition(".")[0]
     row = DatasetRow(
@@ -95,7 +90,8 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
         worker.max_attempts,
         dataset_id=row.id,
     )
-    return row, create_job(session, new)
+    create_job(session, new)
+    return row
 
 
 def find(session: Session, tenant: str, reference: str) -> DatasetRow:

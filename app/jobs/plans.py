@@ -110,11 +110,7 @@ def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any])
             dataset_id=body.dataset,
             warnings=warnings,
         )
-        job = jobs.create_job(session, new)
-        job_id, queue, is_queued = job.id, job.queue, job.state == JobState.QUEUED
-    if is_queued:
-        context.queue.ring(job_id, queue)
-    return job_id
+        return jobs.create_job(session, new).id
 
 
 def _read(context: Context, job_id: str) -> JobRow:

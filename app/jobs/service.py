@@ -1,7 +1,7 @@
 """Jobs in the database. Moves go through `app.records`; queries name the tenant."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
@@ -41,16 +41,15 @@ def create(
         InvalidInputError: The config needs data and there is none.
         TooManyJobsError, ComputeQuotaError, StorageQuotaError: It is too much for the tenant.
     """
-    rings: list[tuple[str, str]] = []
 
     def make(session: Session) -> tuple[str, str]:
         found = find_inputs(session, key.tenant, body)
         context.quotas.refuse_jobs(session, key.tenant)
         config = sent.get("config", {})
-        job = insert(context, session, key.tenant, found, config, rings)
+        job = insert(context, session, key.tenant, found, config)
         return job.id, to_job(job, context.lines.standing(job, session)).model_dump_json()
 
-    return _create(context, key, make, rings)
+    return create_once(context.sessions, key, make)
 
 
 def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries everything
@@ -79,7 +78,6 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
     files = [file for file in (model, dataset) if isinstance(file, Upload)]
     if files:
         models.store_within_quota(context, key.tenant, *files)
-    rings: list[tuple[str, str]] = []
 
     def make(session: Session) -> tuple[str, str]:
         num_bytes = sum(file.num_bytes for file in files)
@@ -87,23 +85,19 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
         context.quotas.refuse_jobs(session, key.tenant, 1 + len(files))
         ids = [model, dataset]
         if isinstance(model, Upload):
-            row, intake = models.insert(
-                context, session, key.tenant, model, model_format, None, None
-            )
-            rings.append((intake.id, intake.queue))
+            row = models.insert(context, session, key.tenant, model, model_format, None, None)
             ids[0] = row.id
         if isinstance(dataset, Upload):
-            data, intake = datasets.insert(
+            data = datasets.insert(
                 context, session, key.tenant, dataset, dataset_format, None, preprocess
             )
-            rings.append((intake.id, intake.queue))
             ids[1] = data.id
         body = JobCreate(model=str(ids[0]), dataset=ids[1] and str(ids[1]), config=config)
         body = find_inputs(session, key.tenant, body)
-        job = insert(context, session, key.tenant, body, sent, rings)
+        job = insert(context, session, key.tenant, body, sent)
         return job.id, to_job(job).model_dump_json()
 
-    return _create(context, key, make, rings)
+    return create_once(context.sessions, key, make)
 
 
 def find_inputs(session: Session, tenant: str, body: JobCreate) -> JobCreate:
@@ -190,9 +184,7 @@ def resume(context: Context, tenant: str, job_id: str) -> JobRow:
     """
     with context.sessions.begin() as session:
         find(session, tenant, job_id)
-        row = jobs.resume(session, job_id)
-    context.queue.ring(row.id, row.queue)
-    return row
+        return jobs.resume(session, job_id)
 
 
 def events(  # which events, and whose
@@ -234,29 +226,15 @@ def artifacts(context: Context, tenant: str, job_id: str) -> Sequence[ArtifactRo
         return session.scalars(query).all()
 
 
-def _create(
-    context: Context,
-    key: IdempotencyKey,
-    make: Callable[[Session], tuple[str, str]],
-    rings: list[tuple[str, str]],
-) -> tuple[str, str]:
-    job_id, response, is_new = create_once(context.sessions, key, make)
-    if is_new:  # committed: now, and only now, the workers may hear of it
-        for ring_id, queue in rings:
-            context.queue.ring(ring_id, queue)
-    return job_id, response
-
-
-def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
+def insert(  # what a row is made of
     context: Context,
     session: Session,
     tenant: str,
     body: JobCreate,
     sent: dict[str, Any],
-    rings: list[tuple[str, str]],
     place: SweepPlace | None = None,
 ) -> JobRow:
-    """Insert a job in the caller's transaction, and note whom to ring for it afterwards.
+    """Insert a job in the caller's transaction.
 
     Raises:
         InvalidInputError: The config needs data and there is none, or the webhook is not public.
@@ -287,10 +265,7 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
             else None
         ),
     )
-    job = jobs.create_job(session, new)
-    if job.state == JobState.QUEUED:
-        rings.append((job.id, job.queue))
-    return job
+    return jobs.create_job(session, new)
 
 
 def _refuse_beyond_limits(context: Context, body: JobCreate) -> None:

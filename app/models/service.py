@@ -47,18 +47,13 @@ def upload(
     if (earlier := recall(context.sessions, key)) is not None:
         return earlier
     store_within_quota(context, key.tenant, file)
-    jobs: list[tuple[str, str]] = []
 
     def create(session: Session) -> tuple[str, str]:
         context.quotas.refuse_upload(session, key.tenant, file.num_bytes)
-        row, job = insert(context, session, key.tenant, file, format_, name, architecture)
-        jobs.append((job.id, job.queue))
+        row = insert(context, session, key.tenant, file, format_, name, architecture)
         return row.id, to_model(row).model_dump_json()
 
-    model_id, response, _ = create_once(context.sessions, key, create)
-    for job_id, queue in jobs:
-        context.queue.ring(job_id, queue)
-    return model_id, response
+    return create_once(context.sessions, key, create)
 
 
 def store_within_quota(context: Context, tenant: str, *files: Upload) -> None:
@@ -84,7 +79,7 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     format_: str,
     name: str | None,
     architecture: ArchitectureSpec | None,
-) -> tuple[ModelRow, JobRow]:
+) -> ModelRow:
     """Insert a model and the job that judges it, in the caller's transaction."""
     stem = (file.filename or "model").rpartition("/")[2]
     for suffix in suffixes("model"):
@@ -118,7 +113,8 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     new = NewJob(
         tenant, JobKind.INTAKE_MODEL, {}, {}, worker.device, worker.max_attempts, model_id=row.id
     )
-    return row, create_job(session, new)
+    create_job(session, new)
+    return row
 
 
 def find(session: Session, tenant: str, reference: str) -> ModelRow:

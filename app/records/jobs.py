@@ -17,6 +17,7 @@ from app.contracts.job import FAILURES, LEASED, MOVES, FailureCode, JobKind, Job
 from app.contracts.tasks import queue_of
 from app.records.database import current_time
 from app.records.events import add_events
+from app.records.rings import note_ring
 from app.records.tables import DatasetRow, EventRow, JobRow, ModelRow
 from app.records.usage import add_compute
 from app.telemetry.tracing import current_trace_id
@@ -124,6 +125,8 @@ def create_job(session: Session, new: NewJob) -> JobRow:
     session.add(job)
     session.flush()  # the events refer to it
     add_events(session, job, [(f"job.{state}", {})])
+    if not is_waiting:
+        note_ring(session, job.id, job.queue)
     return job
 
 
@@ -224,7 +227,7 @@ def resume(session: Session, job_id: str) -> JobRow:
     if job.state != JobState.PAUSED:
         raise ConflictError(f"job {job.id} is {job.state}; only a paused job can be resumed")
     move(session, job, JobState.QUEUED, {"reason": "resumed"})
-    job.rung_at = current_time(session)
+    _ring(session, job)
     return job
 
 
@@ -280,8 +283,8 @@ def reject_inputs(session: Session, job: JobRow) -> None:
         release_waiting(session, row)
 
 
-def release_waiting(session: Session, row: ModelRow | DatasetRow) -> list[tuple[str, str]]:
-    """Queue, or fail, the jobs that waited for a model or data set; return (id, queue) to ring."""
+def release_waiting(session: Session, row: ModelRow | DatasetRow) -> None:
+    """Queue, or fail, the jobs that waited for a model or data set."""
     column = JobRow.model_id if isinstance(row, ModelRow) else JobRow.dataset_id
     session.flush()
     query = (
@@ -289,7 +292,6 @@ def release_waiting(session: Session, row: ModelRow | DatasetRow) -> list[tuple[
         .where(column == row.id, JobRow.state == JobState.VALIDATING)
         .with_for_update()
     )
-    released = []
     for job in session.scalars(query):
         if row.status == REJECTED:
             is_model = isinstance(row, ModelRow)
@@ -299,13 +301,11 @@ def release_waiting(session: Session, row: ModelRow | DatasetRow) -> list[tuple[
             fail_locked(session, job, code, message, Stage.INTAKE, str(error.get("hint", "")))
         elif _are_inputs_ready(session, job.model_id, job.dataset_id):
             move(session, job, JobState.QUEUED)
-            job.rung_at = current_time(session)
-            released.append((job.id, job.queue))
-    return released
+            _ring(session, job)
 
 
-def take_unrung(session: Session, older_than_seconds: float) -> Sequence[tuple[str, str]]:
-    """Return (id, queue) of queued jobs whose doorbell may have been lost, and mark them rung."""
+def ring_again(session: Session, older_than_seconds: float) -> None:
+    """Ring for queued jobs whose last ring is so old that it may have been lost."""
     now = current_time(session)
     is_due = or_(JobRow.not_before.is_(None), JobRow.not_before <= now)
     is_unrung = or_(JobRow.rung_at.is_(None), JobRow.rung_at < now - older_than_seconds)
@@ -317,7 +317,13 @@ def take_unrung(session: Session, older_than_seconds: float) -> Sequence[tuple[s
     ).all()
     ids = [job_id for job_id, _ in found]
     session.execute(update(JobRow).where(JobRow.id.in_(ids)).values(rung_at=now))
-    return [(job_id, queue) for job_id, queue in found]
+    for job_id, queue in found:
+        note_ring(session, job_id, queue)
+
+
+def _ring(session: Session, job: JobRow) -> None:
+    job.rung_at = current_time(session)
+    note_ring(session, job.id, job.queue)
 
 
 def _are_inputs_ready(

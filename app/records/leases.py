@@ -119,31 +119,24 @@ def record(
     return True
 
 
-def finish(
-    session: Session, held: Claim, outcome: Outcome
-) -> tuple[bool, Sequence[tuple[str, str]]]:
-    """Make the job ``succeeded`` with everything it made, in this one transaction.
-
-    Returns:
-        Whether the claim was good, and (id, queue) of jobs that waited for this one.
-    """
+def finish(session: Session, held: Claim, outcome: Outcome) -> bool:
+    """Make the job ``succeeded`` with everything it made; False if the claim is stale."""
     job = _held(session, held)
     if job is None:
-        return False, ()
+        return False
     if job.state == JobState.CANCELLING:
         move(session, job, JobState.CANCELLED)
-        return True, ()
-    released: Sequence[tuple[str, str]] = ()
+        return True
     if job.kind == JobKind.PRUNE:
         job.result = store_pruned(session, job, outcome)
     elif job.kind == JobKind.PLAN:
         job.result = outcome.result
     else:
         job.result = outcome.result
-        released = store_intake(session, job, outcome)
+        store_intake(session, job, outcome)
     job.progress = {"fraction": 1.0}
     move(session, job, JobState.SUCCEEDED)
-    return True, released
+    return True
 
 
 def fail(  # what a public error is made of

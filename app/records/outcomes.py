@@ -1,6 +1,5 @@
 """What a job made, written as rows in the transaction that ends it (`leases.finish`)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +46,8 @@ class Outcome:
         return next((file.sha256 for file in self.files if file.name == name), None)
 
 
-def store_intake(session: Session, job: JobRow, outcome: Outcome) -> Sequence[tuple[str, str]]:
-    """Write a verdict to its model or data set; return (id, queue) of jobs that waited for it."""
+def store_intake(session: Session, job: JobRow, outcome: Outcome) -> None:
+    """Write a verdict to its model or data set, and release the jobs that waited for it."""
     row: ModelRow | DatasetRow | None
     if job.kind == JobKind.INTAKE_MODEL:
         row = model = session.get(ModelRow, job.model_id)
@@ -60,10 +59,9 @@ def store_intake(session: Session, job: JobRow, outcome: Outcome) -> Sequence[tu
         if dataset is not None:
             dataset.summary = outcome.report
             dataset.preprocess = outcome.report.get("preprocess", dataset.preprocess)
-    if row is None:
-        return ()
-    row.status = READY
-    return release_waiting(session, row)
+    if row is not None:
+        row.status = READY
+        release_waiting(session, row)
 
 
 def store_pruned(session: Session, job: JobRow, outcome: Outcome) -> dict[str, Any]:

@@ -45,7 +45,6 @@ def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[st
         for point in points
     ]
     _check(points, bodies)
-    rings: list[tuple[str, str]] = []
 
     def insert(session: Session) -> tuple[str, str]:
         first = jobs.find_inputs(session, key.tenant, bodies[0])
@@ -55,16 +54,12 @@ def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[st
         for index, (point, job) in enumerate(zip(points, bodies, strict=True)):
             place = SweepPlace(row.id, index, point.values)
             found = job.model_copy(update=ids)
-            jobs.insert(context, session, key.tenant, found, point.sent, rings, place)
+            jobs.insert(context, session, key.tenant, found, point.sent, place)
         session.flush()
         counts = count_states(session, [row.id])[row.id]
         return row.id, to_sweep(row, counts).model_dump_json()
 
-    sweep_id, response, is_new = create_once(context.sessions, key, insert)
-    if is_new:  # committed: now, and only now, the workers may hear of it
-        for job_id, queue in rings:
-            context.queue.ring(job_id, queue)
-    return sweep_id, response
+    return create_once(context.sessions, key, insert)
 
 
 def find(session: Session, tenant: str, sweep_id: str) -> SweepTableRow:

@@ -18,6 +18,7 @@ from app.records.leases import Claim
 from app.records.line import look_along
 from app.records.migrations import downgrade, upgrade
 from app.records.outcomes import Outcome, StoredFile
+from app.records.rings import ring_after_commit
 from app.records.tables import ArtifactRow, Base, DatasetRow, JobRow, ModelRow
 
 
@@ -113,7 +114,7 @@ def test_a_stale_worker_changes_nothing(sessions: Sessions) -> None:
     with sessions.begin() as session:
         assert not leases.renew(session, stale, lease_seconds=30).is_held
         assert not leases.record(session, stale, [("progress", {})])
-        assert leases.finish(session, stale, outcome) == (False, ())
+        assert not leases.finish(session, stale, outcome)
         assert not leases.fail(session, stale, FailureCode.INTERNAL, "", None)
         assert not leases.hand_back(session, stale)
         assert leases.renew(session, newer, lease_seconds=30).is_held
@@ -173,7 +174,7 @@ def test_a_job_waits_for_intake_and_is_released_by_it(sessions: Sessions) -> Non
     with sessions.begin() as session:
         held = leases.claim(session, job_id=intake, owner="w", lease_seconds=30)
         assert held is not None
-        assert leases.finish(session, held, outcome) == (True, [(job_id, "cpu")])
+        assert leases.finish(session, held, outcome)
     assert state_of(sessions, job_id) == JobState.QUEUED
 
 
@@ -215,7 +216,7 @@ def test_finishing_makes_artifacts_and_the_next_version_in_one_transaction(
     )
     outcome = Outcome({"summary": {}}, {"macs": 5}, files, "model.onnx", "pruned.pt2")
     with sessions.begin() as session:
-        assert leases.finish(session, held, outcome)[0]
+        assert leases.finish(session, held, outcome)
     with sessions() as session:
         result = session.get_one(JobRow, job_id).result
         assert result is not None
@@ -242,10 +243,13 @@ def test_events_are_numbered_without_gaps_and_written_with_the_change(sessions: 
 
 def test_lost_doorbells_are_rung_again_but_not_all_the_time(sessions: Sessions) -> None:
     job_id = add_job(sessions)
-    with sessions.begin() as session:
-        assert jobs.take_unrung(session, 60) == []  # it was rung when it was created
-        assert jobs.take_unrung(session, -1) == [(job_id, "cpu")]
-        assert jobs.take_unrung(session, 60) == []
+    rings: list[tuple[str, str]] = []
+    ring_after_commit(sessions, lambda job_id, queue: rings.append((job_id, queue)))
+    for seconds, found in ((60, []), (-1, [(job_id, "cpu")]), (60, [])):
+        rings.clear()
+        with sessions.begin() as session:
+            jobs.ring_again(session, seconds)
+        assert rings == found, seconds  # it was rung when it was created
 
 
 def claim_next(sessions: Sessions) -> str | None:
@@ -332,7 +336,7 @@ def test_a_job_may_end_before_its_worker_hears_of_the_pause(sessions: Sessions) 
     file = StoredFile("model.onnx", "application/octet-stream", "3" * 64, 3)
     with sessions.begin() as session:
         jobs.request_pause(session, job_id)
-        assert leases.finish(session, held, Outcome({}, {}, (file,), "model.onnx", None))[0]
+        assert leases.finish(session, held, Outcome({}, {}, (file,), "model.onnx", None))
     assert state_of(sessions, job_id) == JobState.SUCCEEDED
 
 

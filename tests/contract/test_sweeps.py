@@ -26,6 +26,7 @@ from app.records.database import create_database, create_sessions, current_time
 from app.records.jobs import NewJob
 from app.records.migrations import upgrade
 from app.records.outcomes import Outcome
+from app.records.rings import ring_after_commit
 from app.records.tables import EventRow, JobRow, ModelRow, SweepTableRow
 from app.sweeps import service
 from app.sweeps.schemas import SweepCreate
@@ -41,12 +42,13 @@ def context(database_url: str, tmp_path: Path) -> Iterator[Context]:
     engine = create_database(database_url)
     upgrade(engine)
     store = open_store(settings.storage_url, settings.storage)
-    sessions = create_sessions(engine)
+    sessions, queue = create_sessions(engine), RecordingQueue()
+    ring_after_commit(sessions, queue.ring)
     yield Context(
         settings,
         sessions,
         store,
-        RecordingQueue(),
+        queue,
         Lines(sessions),
         JobReader(sessions),
         KeyCache(sessions),

@@ -61,7 +61,7 @@ def finish(api: Api, job_id: str, top1: float, macs: int, seconds: float) -> Non
         held = leases.claim(session, job_id=job_id, owner="test", lease_seconds=30)
         assert held is not None
         outcome = Outcome({"summary": summary}, {}, (file,), "model.onnx", None)
-        assert leases.finish(session, held, outcome)[0]
+        assert leases.finish(session, held, outcome)
 
 
 def fail(api: Api, job_id: str) -> None:

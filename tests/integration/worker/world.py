@@ -14,6 +14,7 @@ from app.records.database import Sessions, create_database, create_sessions, cur
 from app.records.events import list_events
 from app.records.jobs import NewJob
 from app.records.migrations import upgrade
+from app.records.rings import ring_after_commit
 from app.records.tables import JobRow, ModelRow
 from worker.fork_server.client import ForkServer
 from worker.runner import Runner
@@ -31,13 +32,13 @@ class World:
         self.sessions: Sessions = create_sessions(engine)
         self.store: ObjectStore = open_store(self.settings.storage_url, self.settings.storage)
         self.rings: list[tuple[str, str]] = []
+        ring_after_commit(self.sessions, lambda job_id, queue: self.rings.append((job_id, queue)))
         self.stopping = threading.Event()
         self.server = server
         self.runner = Runner(
             self.settings,
             self.sessions,
             self.store,
-            lambda job_id, queue: self.rings.append((job_id, queue)),
             self.stopping,
             server,
         )

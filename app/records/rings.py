@@ -1,0 +1,46 @@
+"""Rings after commit: jobs that a transaction queues are noted on its session.
+
+After the commit, and once the connection is back in its pool, the workers are rung for each of
+them; after a rollback nobody is. Only `app.records.jobs` notes jobs, and the process that owns the
+sessions says how to ring.
+"""
+
+from collections.abc import Callable
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session, SessionTransaction
+
+from app.records.database import Sessions
+
+Ring = Callable[[str, str], None]  # a job's id, and its queue
+
+_NOTED, _IS_COMMITTED = "rings.noted", "rings.is_committed"
+
+
+def note_ring(session: Session, job_id: str, queue: str) -> None:
+    """Ring for a job after the transaction's commit."""
+    session.info.setdefault(_NOTED, []).append((job_id, queue))
+
+
+def ring_after_commit(sessions: Sessions, ring: Ring) -> None:
+    """Call ``ring`` for the jobs that are noted in any transaction of ``sessions``.
+
+    Args:
+        sessions: The maker of the sessions.
+        ring: Must not raise: the transaction is committed by then.
+    """
+
+    def note_commit(session: Session) -> None:
+        if not session.in_nested_transaction():  # the end of a savepoint commits nothing yet
+            session.info[_IS_COMMITTED] = True
+
+    def ring_all(session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is not None:
+            return
+        noted, is_committed = session.info.pop(_NOTED, ()), session.info.pop(_IS_COMMITTED, False)
+        if is_committed:
+            for job_id, queue in noted:
+                ring(job_id, queue)
+
+    event.listen(sessions, "after_commit", note_commit)
+    event.listen(sessions, "after_transaction_end", ring_all)
