@@ -1,7 +1,8 @@
 """Secateur from Python: push a model, prune it, wait, infer.
 
 ``Client().prune("model.pt2", "data.npz").wait().infer(x)``. `AsyncClient` has the same methods,
-awaited. `secateur.torch` has what needs torch; nothing here does, nor anything of the service.
+awaited. ``prune(net.eval(), example, macs=0.5)`` needs the extra ``engine`` and no service.
+`secateur.torch` moves live modules to a service and back; importing this package needs no torch.
 """
 
 from secateur.async_client import AsyncClient
@@ -34,6 +35,8 @@ from secateur.errors import (
     WaitTimeoutError,
 )
 from secateur.jobs import Job, Sweep
+from secateur.pruned import Pruned
+from secateur.pruning import prune
 from secateur.types import (
     Artifact,
     Dataset,
@@ -46,6 +49,8 @@ from secateur.types import (
     SweepRow,
     TenantQuotas,
 )
+
+__version__ = "0.1.0"  # the one place that has it; pyproject.toml reads it
 
 __all__ = [
     "ApiError",
@@ -78,6 +83,7 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "Plan",
+    "Pruned",
     "SecateurError",
     "ServiceUnavailableError",
     "Summary",
@@ -88,4 +94,5 @@ __all__ = [
     "UnexpectedAnswerError",
     "UnsupportedFileError",
     "WaitTimeoutError",
+    "prune",
 ]

@@ -95,6 +95,18 @@ def export_module(
     Raises:
         SecateurError: The module cannot be exported.
     """
+    torch.export.save(export_live(module, example_inputs), path)
+    return Path(path)
+
+
+def export_live(
+    module: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]
+) -> torch.export.ExportedProgram:
+    """Return a module as torch exports it on the CPU, in evaluation mode, with a dynamic batch.
+
+    Raises:
+        SecateurError: The module cannot be exported.
+    """
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     if not given or any(tensor.dim() == 0 for tensor in given):
         raise SecateurError("example_inputs are tensors whose first dimension is the batch")
@@ -105,13 +117,11 @@ def export_module(
     with _evaluating(module) as ready, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         try:
-            program = torch.export.export(ready, inputs, dynamic_shapes=dynamic)
+            return torch.export.export(ready, inputs, dynamic_shapes=dynamic)
         except Exception as error:
             raise SecateurError(
                 f"torch.export cannot export {type(module).__name__} with a dynamic batch: {error}"
             ) from error
-        torch.export.save(program, path)
-    return Path(path)
 
 
 def load_pruned(source: Job | AnyPath, module: M) -> M:

@@ -1,1 +1,133 @@
-"""A PyTorch library that prunes exported networks. It knows nothing of the service around it."""
+"""A PyTorch library that prunes exported networks. It knows nothing of the service around it.
+
+`__all__` is its public surface: programs, channel groups, saliency, selection, plan, surgery,
+retraining, cost. `secateur.prune` does all of it in one call. The modules below this package may
+change between releases; these names stay. Each is imported when it is first used, because some of
+the modules, such as ``errors``, are also read where there is no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from secateur.engine.errors import EngineError
+    from secateur.engine.export.onnx import export_onnx
+    from secateur.engine.graph import Analysis, analyse
+    from secateur.engine.graph.cost import CostModel
+    from secateur.engine.measure import compare_latency, count_macs, count_parameters
+    from secateur.engine.plan import Plan, make_plan
+    from secateur.engine.program.exported import export, from_exported
+    from secateur.engine.program.module import ProgramModule
+    from secateur.engine.program.program import Program
+    from secateur.engine.program.reader import read_program
+    from secateur.engine.program.writer import write_program
+    from secateur.engine.retrain.batch_norm import recalibrate
+    from secateur.engine.retrain.data import TrainingData
+    from secateur.engine.retrain.evaluate import evaluate
+    from secateur.engine.retrain.loop import retrain
+    from secateur.engine.retrain.options import RetrainOptions
+    from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
+    from secateur.engine.selection import Budget, Ratio, SelectionOptions, Steepness, cut, select
+    from secateur.engine.surgery import Certificate, certify, compact, mask_program
+
+_HOMES = {
+    "errors": ("EngineError",),
+    "export.onnx": ("export_onnx",),
+    "graph": (
+        "Analysis",
+        "Family",
+        "analyse",
+    ),
+    "graph.cost": ("CostModel",),
+    "measure": (
+        "compare_latency",
+        "count_macs",
+        "count_parameters",
+    ),
+    "plan": (
+        "Plan",
+        "make_plan",
+    ),
+    "program.exported": (
+        "export",
+        "from_exported",
+    ),
+    "program.module": ("ProgramModule",),
+    "program.program": ("Program",),
+    "program.reader": ("read_program",),
+    "program.writer": ("write_program",),
+    "retrain.batch_norm": ("recalibrate",),
+    "retrain.data": ("TrainingData",),
+    "retrain.evaluate": ("evaluate",),
+    "retrain.loop": ("retrain",),
+    "retrain.options": ("RetrainOptions",),
+    "saliency": (
+        "CRITERIA",
+        "CalibrationBatch",
+        "SaliencyOptions",
+    ),
+    "selection": (
+        "Budget",
+        "Ratio",
+        "SelectionOptions",
+        "Steepness",
+        "cut",
+        "select",
+    ),
+    "surgery": (
+        "Certificate",
+        "certify",
+        "compact",
+        "mask_program",
+    ),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "CRITERIA",
+    "Analysis",
+    "Budget",
+    "CalibrationBatch",
+    "Certificate",
+    "CostModel",
+    "EngineError",
+    "Plan",
+    "Program",
+    "ProgramModule",
+    "Ratio",
+    "RetrainOptions",
+    "SaliencyOptions",
+    "SelectionOptions",
+    "Steepness",
+    "TrainingData",
+    "analyse",
+    "certify",
+    "compact",
+    "compare_latency",
+    "count_macs",
+    "count_parameters",
+    "cut",
+    "evaluate",
+    "export",
+    "export_onnx",
+    "from_exported",
+    "make_plan",
+    "mask_program",
+    "read_program",
+    "recalibrate",
+    "retrain",
+    "select",
+    "write_program",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # a module's attributes
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

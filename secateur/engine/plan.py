@@ -41,6 +41,11 @@ class FamilyPlan:
     saliency: tuple[float, ...] | None
     detail: Mapping[str, Any]
 
+    @property
+    def num_removed(self) -> int:
+        """How many groups go."""
+        return self.num_groups - len(self.kept)
+
 
 @dataclass(frozen=True)
 class AxisPlan:
@@ -71,7 +76,18 @@ class Plan:
     @property
     def num_removed(self) -> int:
         """How many channel groups go."""
-        return sum(family.num_groups - len(family.kept) for family in self.families)
+        return sum(family.num_removed for family in self.families)
+
+    def __str__(self) -> str:
+        """Return how many groups go, and a line for each family: its groups, and what stays."""
+        total = sum(family.num_groups for family in self.families)
+        width = max((len(family.name) for family in self.families), default=0)
+        lines = [f"Plan: {self.num_removed:,} of {total:,} channel groups go"]
+        lines += [
+            f"  {family.name:{width}}  {family.num_groups:>5} → {len(family.kept):>5}"
+            for family in self.families
+        ]
+        return "\n".join(lines)
 
     def keeps(self) -> dict[str, Tensor]:
         """Return for every family a boolean (num_groups,): True = keep."""

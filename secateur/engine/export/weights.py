@@ -26,12 +26,17 @@ _NUM_DIGITS = 7
 def write_weights(program: Program, path: Path) -> None:
     """Write a program's tensors, in the types of the user's file, with a probe."""
     tensors = {name: t.contiguous() for name, t in own_tensors(program).items()}
-    about = {
+    about = describe_weights(program)
+    save_file(tensors, path, metadata={KEY: json.dumps(about, sort_keys=True)})
+
+
+def describe_weights(program: Program) -> dict[str, Any]:
+    """Return what the file says of the tensors: names of constants, and the probe."""
+    return {
         "version": 1,
         "constants": sorted(n for n, role in program.roles.items() if role is Role.CONSTANT),
         "probe": _probe(program),
     }
-    save_file(tensors, path, metadata={KEY: json.dumps(about, sort_keys=True)})
 
 
 def probe_input(shape: tuple[int, ...], number: int) -> Tensor:

@@ -93,7 +93,15 @@ def _copy_call(
 
 
 def export(model: torch.nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
-    """Export ``model`` in eval mode with a dynamic batch on dimension 0 of every input."""
+    """Export ``model`` with a dynamic batch on dimension 0 of every input.
+
+    Args:
+        model: It is put into evaluation mode.
+        inputs: Example tensors (N, ...) with N of 2 or more: the exporter takes 1 for a constant.
+
+    Raises:
+        torch._dynamo.exc.UserError: torch cannot export the module with a dynamic batch.
+    """
     batch = torch.export.Dim("batch", min=1)
     dynamic = tuple({0: batch} for _ in inputs)
     return torch.export.export(model.eval(), inputs, dynamic_shapes=dynamic)

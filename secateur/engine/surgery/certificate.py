@@ -48,6 +48,16 @@ class Certificate:
     float32: Deviation
     num_samples: int
 
+    def __str__(self) -> str:
+        """Return one line: what was compared, and the largest differences."""
+        ops = f" ({', '.join(self.inexact_ops)} compute over pruned channels)"
+        return (
+            f"Certificate: {'exact' if self.is_exact else 'inexact' + ops}; pruned network and "
+            f"masked twin differ by at most {self.float64.max_relative_error:.1e} relative in "
+            f"float64 and {self.float32.max_relative_error:.1e} in float32, on "
+            f"{self.num_samples} samples"
+        )
+
 
 def certify(
     masked: Program,

@@ -50,7 +50,13 @@ def keep_masks(program: Program, plan: Plan) -> dict[str, Tensor]:
 
 
 def mask_program(program: Program, plan: Plan) -> Program:
-    """Return the masked twin of ``program`` under ``plan``."""
+    """Return the masked twin: the same shapes, with zeros where the plan removes something.
+
+    Claims 6 and 7 of CN113361702A.
+
+    Raises:
+        PlanError: The plan is for another graph.
+    """
     masks = keep_masks(program, plan)
     return program.with_tensors(
         {

@@ -1,0 +1,89 @@
+"""All steps on one program: groups, saliency, selection, plan, smaller program, certificate.
+
+`secateur.prune` calls it. The service's jobs go through the same steps one by one, and save,
+measure and report between them.
+"""
+
+from dataclasses import dataclass
+
+from secateur.engine.errors import DataError, PlanError
+from secateur.engine.graph.analysis import analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.plan import Plan, make_plan
+from secateur.engine.program.program import Program
+from secateur.engine.saliency import CRITERIA, CalibrationBatches, SaliencyOptions
+from secateur.engine.selection import SelectionOptions, select
+from secateur.engine.surgery.certificate import Certificate, certify
+from secateur.engine.surgery.compact import compact
+from secateur.engine.surgery.mask import mask_program
+
+_NUM_RANDOM, _NUM_REAL = 2, 8  # samples that the certificate compares
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """A program with fewer channels, and how it came about.
+
+    Attributes:
+        program: The smaller program.
+        plan: Which channel groups stayed.
+        certificate: The comparison with the masked twin.
+    """
+
+    program: Program
+    plan: Plan
+    certificate: Certificate
+
+
+def prune_program(
+    program: Program,
+    options: SelectionOptions,
+    *,
+    criterion: str = "l1",
+    batches: CalibrationBatches = (),
+    seed: int = 0,
+) -> Smaller:
+    """Score every channel group, remove the least, and prove the result; nothing is trained.
+
+    Args:
+        program: What to prune; it is not changed.
+        options: How much goes, and what stays whatever it scores.
+        criterion: A name in `CRITERIA`.
+        batches: Calibration batches, on the CPU; ``loss`` and ``taylor`` need them.
+        seed: For criteria that draw.
+
+    Raises:
+        DataError: The criterion needs samples or labels that are not there.
+        PlanError: There is no such criterion, or the budget cannot be met.
+        NothingPrunableError: No channel group can go under these options.
+        EquivalenceError: The smaller program does not compute what the masked twin computes.
+    """
+    score = CRITERIA.get(criterion)
+    if score is None:
+        raise PlanError(f"criterion is {criterion!r}; it is one of {', '.join(sorted(CRITERIA))}")
+    analysis = analyse(program)
+    try:
+        scores = score(program, analysis, batches or None, SaliencyOptions(seed=seed))
+    except DataError as error:
+        if batches:
+            raise
+        raise DataError(
+            f"{error}: give some of the training set as data=[(inputs, labels), …], or choose a "
+            "criterion that needs none, such as l1"
+        ) from error
+    found = select(analysis, scores, options, CostModel(program, analysis))
+    plan = make_plan(
+        program,
+        analysis,
+        found.keeps,
+        saliency=scores,
+        details=found.details,
+        settings={"criterion": criterion, "seed": seed},
+    )
+    smaller = compact(program, analysis, plan)
+    pruned = {family.name for family in plan.families if family.num_removed}
+    inexact = {op for f in analysis.families if f.name in pruned for op in f.inexact_ops}
+    samples = [program.example_inputs(_NUM_RANDOM, seed)]
+    samples += [tuple(x[:_NUM_REAL] for x in batch.inputs) for batch in batches[:1]]
+    twin = mask_program(program, plan)
+    return Smaller(smaller, plan, certify(twin, smaller, samples, tuple(sorted(inexact))))

@@ -1,0 +1,138 @@
+"""What `secateur.prune` returns: the network, the plan, the proof, and ways to go on."""
+
+import copy
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from secateur.errors import SecateurError
+from secateur.options import AnyPath
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from secateur.engine import Certificate, Plan, Program
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a network costs.
+
+    Attributes:
+        num_parameters: Trained values; running statistics do not count.
+        macs: Multiply-accumulates of one sample.
+    """
+
+    num_parameters: int
+    macs: int
+
+
+@dataclass(frozen=True, repr=False)
+class Pruned:
+    """A pruned network, how it was chosen, and the proof that nothing else was changed.
+
+    Nothing was trained: train `module`, or ``retrain`` the program, before it is used.
+
+    Attributes:
+        program: The pruned network as graph and tensors.
+        plan: Which channel groups stay, with every number behind the choice. Print it.
+        certificate: How far the network is from its masked twin, the original with zeros where
+            the pruned network has nothing. Print it.
+        dense: What the original costs.
+        cost: What the pruned network costs.
+        name: Of the module's class, or of the file.
+        original: The module that was given, unchanged; None if a file or a program was.
+    """
+
+    program: "Program"
+    plan: "Plan"
+    certificate: "Certificate"
+    dense: Cost
+    cost: Cost
+    name: str
+    original: "nn.Module | None" = None
+
+    @cached_property
+    def module(self) -> "nn.Module":
+        """A module to train and to call: of the given class where its code allows it.
+
+        It is a copy of the given module with the pruned widths and weights, on its device, in
+        evaluation mode. Where ``forward`` has sizes as numbers (``x.view(n, 64)``), and where a
+        file or a program was given, it is a module that runs the graph, with the same names in
+        ``state_dict()``; for the former a warning tells which number.
+        """
+        from secateur.engine import ProgramModule  # noqa: PLC0415  # torch comes with it
+        from secateur.engine.export.weights import describe_weights  # noqa: PLC0415
+        from secateur.engine.program.precision import own_tensors  # noqa: PLC0415
+        from secateur.fitting import Weights, fit  # noqa: PLC0415
+
+        if self.original is None:
+            return ProgramModule(self.program).eval()
+        about = describe_weights(self.program)
+        tensors = {name: tensor.clone() for name, tensor in own_tensors(self.program).items()}
+        fitted = copy.deepcopy(self.original)
+        try:
+            fit(fitted, Weights(tensors, frozenset(about["constants"]), about["probe"]))
+        except SecateurError as error:
+            warnings.warn(f"{error}; `module` runs the graph instead", stacklevel=2)
+            device = next(iter(self.original.parameters())).device
+            return ProgramModule(self.program).to(device).eval()
+        return fitted
+
+    def save(self, path: AnyPath) -> Path:
+        """Write the network, or its plan, and return where it lies.
+
+        Args:
+            path: By its suffix: ``.pt2`` (`torch.export.load` reads it, and so does the service),
+                ``.onnx``, ``.safetensors`` (for `secateur.torch.load_pruned`) or ``.json`` (the
+                plan, which ``secateur-engine apply`` takes).
+
+        Raises:
+            SecateurError: It has another suffix.
+            EngineError: The network cannot be written in this format.
+        """
+        from secateur.engine import export_onnx, write_program  # noqa: PLC0415  # torch
+        from secateur.engine.export.weights import write_weights  # noqa: PLC0415
+
+        path = Path(path)
+        match path.suffix:
+            case ".pt2":
+                write_program(self.program, path)
+            case ".onnx":
+                export_onnx(self.program, path)
+            case ".safetensors":
+                write_weights(self.program, path)
+            case ".json":
+                path.write_text(self.plan.to_json())
+            case suffix:
+                raise SecateurError(
+                    f"cannot save as {suffix or path.name!r}: the suffix is .pt2, .onnx, "
+                    ".safetensors, or .json for the plan"
+                )
+        return path
+
+    def summary(self) -> str:
+        """Return what was pruned and what is left, in a few lines."""
+        before, after = self.dense, self.cost
+        return "\n".join(
+            (
+                f"{self.name}, pruned; not yet retrained",
+                _change("MACs", before.macs, after.macs),
+                _change("parameters", before.num_parameters, after.num_parameters),
+                str(self.plan).partition("\n")[0],
+                str(self.certificate),
+            )
+        )
+
+    __str__ = summary
+
+    def __repr__(self) -> str:
+        macs = f"{self.cost.macs / max(1, self.dense.macs):.1%} of the MACs"
+        parameters = f"{self.cost.num_parameters / max(1, self.dense.num_parameters):.1%}"
+        return f"Pruned({self.name}, {macs}, {parameters} of the parameters)"
+
+
+def _change(name: str, before: int, after: int) -> str:
+    return f"{name}: {before:,} → {after:,} ({after / max(1, before):.1%} left)"

@@ -1,0 +1,257 @@
+"""`prune`: a live module, a ``.pt2`` file or an exported program becomes smaller, in this process.
+
+It needs the extra ``engine``, which brings torch; to import this module needs nothing of it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from secateur.errors import SecateurError
+from secateur.options import AnyPath
+from secateur.pruned import Cost, Pruned
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.export import ExportedProgram
+
+    from secateur.engine import CalibrationBatch, Program, SelectionOptions
+
+    Inputs = Tensor | tuple[Tensor, ...]
+    Batch = Inputs | tuple[Inputs, Tensor | None]
+
+_INSTALL = "pip install 'secateur[engine]'"
+_SUFFIX = ".pt2"
+_MOST_NAMES = 6  # in a message
+
+
+def prune(  # noqa: PLR0913  # options that each have a default
+    model: "nn.Module | ExportedProgram | AnyPath",
+    example_inputs: "Inputs | None" = None,
+    *,
+    macs: float | None = None,
+    params: float | None = None,
+    ratio: float | None = None,
+    steepness: float | None = None,
+    criterion: str = "l1",
+    data: "Iterable[Batch]" = (),
+    ignore: Sequence[str] = (),
+    round_to: int = 8,
+    min_channels: int = 4,
+    max_ratio: float = 0.9,
+    seed: int = 0,
+) -> Pruned:
+    """Prune a network in this process: remove its least salient filters, and prove the result.
+
+    ``prune(net.eval(), torch.randn(1, 3, 224, 224), macs=0.5)`` returns a network with half of the
+    multiply-accumulates. Give at most one of ``macs``, ``params``, ``ratio`` and ``steepness``;
+    with none of them ``steepness`` is 1. Nothing is trained. Same arguments, same result.
+
+    Args:
+        model: A module in evaluation mode, which is not changed; a ``.pt2`` file, which is read
+            as data; or what ``torch.export.export`` returned, with a dynamic batch.
+        example_inputs: For a module: one tensor, or one for each input, whose first dimension is
+            the batch; on the module's device.
+        macs: Share of the multiply-accumulates to keep, in (0, 1).
+        params: Share of the parameters to keep, in (0, 1).
+        ratio: Share of the filters to remove in every layer, in (0, 1).
+        steepness: Where every layer's saliency curve is cut, above 0; more prunes more.
+        criterion: ``l1``, ``l2``, ``bn_scale``, ``geometric_median``, ``lamp``, ``random``; or
+            ``loss`` and ``taylor``, which need ``data``.
+        data: Calibration batches: tensors, or pairs of inputs and labels (int64 classes). The
+            certificate also compares on samples of the first.
+        ignore: Names of layers or weights, or globs, that keep all their filters, such as
+            ``"conv1"`` or ``"layer4.*"``.
+        round_to: Kept widths are multiples of this, where a layer is at least as wide.
+        min_channels: No layer keeps fewer.
+        max_ratio: No layer loses a larger share, in (0, 1].
+        seed: For the random samples that are compared, and for criteria that draw.
+
+    Raises:
+        SecateurError: An argument does not fit; the message has its value and what to do. The
+            extra ``engine`` is not installed, or the module cannot be exported.
+        EngineError: The network cannot be pruned as asked: the file is refused, the budget cannot
+            be met (the nearest one that can is named), nothing is prunable, or the criterion needs
+            data. The classes are in `secateur.engine.errors`.
+
+    The method is that of CN113361702A; channel groups are found as by DepGraph (Fang et al. 2023,
+    arXiv:2301.12900).
+    """
+    with _engine_installed():
+        from torch.export import ExportedProgram  # noqa: PLC0415  # only who calls needs torch
+
+        from secateur.engine.pruning import prune_program  # noqa: PLC0415
+    shares = {"macs": macs, "params": params, "ratio": ratio, "steepness": steepness}
+    limits = {"round_to": round_to, "min_channels": min_channels, "max_ratio": max_ratio}
+    options = _selection(shares, limits)
+    program, name = _read(model, example_inputs)
+    options = replace(options, exclude=_excluded(ignore, program))
+    batches = _batches(data, program)
+    found = prune_program(program, options, criterion=criterion, batches=batches, seed=seed)
+    original = None if isinstance(model, (str, PathLike, ExportedProgram)) else model
+    return Pruned(
+        found.program, found.plan, found.certificate, _cost(program), _cost(found.program),
+        name, original,
+    )  # fmt: skip
+
+
+@contextmanager
+def _engine_installed() -> Iterator[None]:
+    """Say how to install what is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SecateurError(
+            f"prune() needs {error.name}, which is not installed: {_INSTALL}"
+        ) from error
+
+
+def _selection(shares: "dict[str, float | None]", limits: dict[str, Any]) -> "SelectionOptions":
+    """Return the options of a selection; every number is checked."""
+    from secateur.engine import Budget, Ratio, SelectionOptions, Steepness  # noqa: PLC0415
+
+    given = {name: value for name, value in shares.items() if value is not None}
+    if len(given) > 1:
+        said = " and ".join(f"{name}={value:g}" for name, value in given.items())
+        raise SecateurError(f"{said} exclude each other: give one of {', '.join(shares)}")
+    for name, value in given.items():
+        _check_share(name, value)
+    for name in ("round_to", "min_channels"):
+        if not isinstance(limits[name], int) or limits[name] < 1:
+            raise SecateurError(f"{name} is {limits[name]!r}; it is a whole number from 1")
+    if not 0 < limits["max_ratio"] <= 1:
+        raise SecateurError(f"max_ratio is {limits['max_ratio']:g}; it is a share up to 1")
+    name, value = next(iter(given.items()), ("steepness", 1.0))
+    modes: dict[str, Callable[[float], Budget | Ratio | Steepness]] = {
+        "macs": partial(Budget, "macs"),
+        "params": partial(Budget, "params"),
+        "ratio": Ratio,
+        "steepness": Steepness,
+    }
+    return SelectionOptions(modes[name](value), **limits)
+
+
+def _check_share(name: str, value: float) -> None:
+    if name == "steepness":
+        if not value > 0:
+            raise SecateurError(f"steepness is {value:g}; it is a number above 0")
+    elif not 0 < value < 1:
+        kind = "to remove" if name == "ratio" else "to keep"
+        raise SecateurError(f"{name} is {value:g}; it is a share {kind}, between 0 and 1")
+
+
+def _read(model: Any, example_inputs: "Inputs | None") -> "tuple[Program, str]":  # noqa: ANN401
+    """Return the program of whatever was given, and what to call it."""
+    from torch.export import ExportedProgram  # noqa: PLC0415
+
+    from secateur.engine import from_exported, read_program  # noqa: PLC0415
+
+    if _is_module(model):
+        return from_exported(_export(model, example_inputs)), type(model).__name__
+    if example_inputs is not None:
+        raise SecateurError("example_inputs belong to a module; a file or a program has its own")
+    if isinstance(model, ExportedProgram):
+        program = from_exported(model)
+        for spec in program.inputs:
+            if spec.shape[:1] != (None,):
+                raise SecateurError(
+                    f"input {spec.name!r} has the fixed shape {list(spec.shape)}: export it with "
+                    'dynamic_shapes=({0: torch.export.Dim("batch", min=1)},) for each input'
+                )
+        return program, "program"
+    if not isinstance(model, (str, PathLike)):
+        raise SecateurError(
+            f"cannot prune a {type(model).__name__}: give a torch.nn.Module, the path of a "
+            f"{_SUFFIX} file, or what torch.export.export returned"
+        )
+    path = Path(model)
+    if path.suffix != _SUFFIX:
+        raise SecateurError(f"{path.name} is not a {_SUFFIX} file; a module can be given as it is")
+    if not path.is_file():
+        raise SecateurError(f"there is no {path}")
+    return read_program(path), path.name
+
+
+def _is_module(model: object) -> bool:
+    from torch import nn  # noqa: PLC0415
+
+    return isinstance(model, nn.Module)
+
+
+def _export(module: "nn.Module", example_inputs: "Inputs | None") -> "ExportedProgram":
+    from torch import Tensor  # noqa: PLC0415
+
+    from secateur.torch import export_live  # noqa: PLC0415
+
+    kind = type(module).__name__
+    if example_inputs is None:
+        raise SecateurError(f"{kind} is a module: give an example input, prune(module, example)")
+    if module.training:
+        raise SecateurError(
+            f"{kind} is in training mode, in which BatchNorm and dropout compute something else: "
+            "call module.eval() first"
+        )
+    given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    tensors = (*module.parameters(), *module.buffers())
+    homes = {str(tensor.device) for tensor in tensors}
+    if len(homes) > 1:
+        raise SecateurError(
+            f"{kind} lies on several devices ({', '.join(sorted(homes))}): move it to one with "
+            "module.to(device)"
+        )
+    for tensor in given:
+        if homes and str(tensor.device) not in homes:
+            home = homes.pop()
+            raise SecateurError(
+                f"the example is on {tensor.device} and {kind} on {home}: call "
+                f"example.to({home!r}), or move the module"
+            )
+    return export_live(module, given)
+
+
+def _excluded(ignore: Sequence[str], program: "Program") -> tuple[str, ...]:
+    """Return globs on the names of weights: a layer's name means all that is in it."""
+    if isinstance(ignore, str):
+        ignore = (ignore,)
+    weights = tuple(program.parameters())
+    for name in ignore:
+        if not any(fnmatchcase(w, name) or fnmatchcase(w, f"{name}.*") for w in weights):
+            raise SecateurError(
+                f"ignore has {name!r}, which is no layer and no weight; there are "
+                f"{', '.join(weights[:_MOST_NAMES])}{', …' if len(weights) > _MOST_NAMES else ''}"
+            )
+    return tuple(glob for name in ignore for glob in (name, f"{name}.*"))
+
+
+def _batches(data: "Iterable[Batch]", program: "Program") -> "tuple[CalibrationBatch, ...]":
+    """Return calibration batches on the CPU, in the types that are computed with."""
+    from torch import Tensor  # noqa: PLC0415
+
+    from secateur.engine import CalibrationBatch  # noqa: PLC0415
+
+    found = []
+    for batch in data:
+        inputs, labels = (batch, None) if isinstance(batch, Tensor) else batch
+        inputs = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        wanted = [list(spec.shape[1:]) for spec in program.inputs]
+        if [list(x.shape[1:]) for x in inputs] != wanted:
+            raise SecateurError(
+                f"data has inputs of shape {[list(x.shape) for x in inputs]}; after the batch "
+                f"dimension the network takes {wanted}. A batch is a tensor, or (inputs, labels)"
+            )
+        cpu = tuple(
+            x.detach().to("cpu", s.dtype) for x, s in zip(inputs, program.inputs, strict=True)
+        )
+        found.append(CalibrationBatch(cpu, None if labels is None else labels.cpu()))
+    return tuple(found)
+
+
+def _cost(program: "Program") -> Cost:
+    from secateur.engine import count_macs, count_parameters  # noqa: PLC0415
+
+    return Cost(count_parameters(program), count_macs(program))
