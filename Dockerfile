@@ -18,7 +18,7 @@ EXPOSE 8000
 ENV SECATEUR_API__HOST=0.0.0.0 SECATEUR_API__PORT=8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
-CMD ["python", "-m", "app.http"]
+CMD ["python", "-m", "app.server"]
 
 FROM base AS worker
 COPY requirements requirements

@@ -143,7 +143,7 @@ def _server(folder: Path, num_layers: int, num_events: int) -> Iterator[tuple[st
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
         number = listener.fileno()
-        argv = [sys.executable, "-m", "app.http", "--fd", str(number)]
+        argv = [sys.executable, "-m", "app.server", "--fd", str(number)]
         environment = {**os.environ, "SECATEUR_DATA_DIR": str(folder)}  # noqa: TID251  # handed on
         with (folder / "api.log").open("wb") as log:
             process = subprocess.Popen(  # noqa: S603  # our own command line

@@ -161,7 +161,7 @@ def main() -> None:
             "SECATEUR_API__PORT": str(port),
             "SECATEUR_INFERENCE__CACHE_BYTES": str(CACHE_BYTES),
         }
-        running = Running([sys.executable, "-m", "app.http"], {}, environment)
+        running = Running([sys.executable, "-m", "app.server"], {}, environment)
         with started(running, port, CACHE / "soak.log"):
             soak = asyncio.run(_run(f"http://127.0.0.1:{port}", key, expected, options))
     result = _result(soak, options)

@@ -259,7 +259,7 @@ def commands(
     worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip"]
     worker += ["--loglevel", "INFO"]
     file_number = str(listener.fileno())
-    api = [*python, "app.http", "--fd", file_number]
+    api = [*python, "app.server", "--fd", file_number]
     # Without a worker somebody still has to ring, to collect garbage and to call webhooks.
     quick_queues = f"{QUEUE_INTAKE},{QUEUE_MAINTENANCE}" if has_worker else QUEUE_MAINTENANCE
     job_worker = [*worker, "-Q", prune_queue, "-c", "1"]

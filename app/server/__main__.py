@@ -1,4 +1,4 @@
-"""The API's process: ``python -m app.http [--fd NUMBER]``, configured by settings."""
+"""The API's process: ``python -m app.server [--fd NUMBER]``, configured by settings."""
 
 import argparse
 import socket
@@ -11,7 +11,7 @@ from app.telemetry.logs import configure_logging
 
 def main() -> None:
     """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m app.http")
+    parser = argparse.ArgumentParser(prog="python -m app.server")
     parser.add_argument("--fd", type=int, help="A socket that listens already.")
     number = parser.parse_args().fd
     settings = load_settings()

@@ -89,7 +89,7 @@ def _ours(onnx: Path, folder: Path, port: int) -> Running:
     npy = {"Content-Type": "application/x-npy", "Accept": "application/x-npy"}
     own, protocol = f"/v1/models/{model}/infer", f"/v2/models/{model}/infer"
     return Running(
-        [sys.executable, "-m", "app.http"],
+        [sys.executable, "-m", "app.server"],
         {
             "json": Call(own, _json_body(), auth | _JSON),
             "binary": Call(protocol, head_bytes + data, auth | _BYTES | length),

@@ -61,7 +61,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 @contextmanager
 def running_server(
-    folder: Path, *, program: tuple[str, ...] = ("app.http",), **settings: str
+    folder: Path, *, program: tuple[str, ...] = ("app.server",), **settings: str
 ) -> Iterator[Server]:
     """Start ``program`` with the settings, whose names have no prefix, and stop it in the end."""
     folder.mkdir(exist_ok=True)

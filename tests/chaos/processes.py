@@ -33,7 +33,7 @@ Match = Callable[[Process], bool]
 PARTS: dict[str, Match] = {
     "worker": lambda p: any(word.startswith("jobs@") for word in p.argv),
     "scheduler": lambda p: "beat" in p.argv,
-    "api": lambda p: "app.http" in p.argv,
+    "api": lambda p: "app.server" in p.argv,
     "redis": lambda p: "redis-server" in p.argv[0],
 }
 

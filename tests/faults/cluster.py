@@ -58,7 +58,7 @@ class Cluster:
             listener.listen(64)
             base_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             number = listener.fileno()
-            argv = ["app.http", "--fd", str(number)]
+            argv = ["app.server", "--fd", str(number)]
             self._start("api", argv, pass_fds=(number,))
         self.client = httpx.Client(base_url=base_url, timeout=30, trust_env=False)
 

@@ -98,7 +98,7 @@ def process(log: Path, environment: dict[str, str]) -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         number = listener.fileno()
-        command = [sys.executable, "-m", "app.http", "--fd", str(number)]
+        command = [sys.executable, "-m", "app.server", "--fd", str(number)]
         running = subprocess.Popen(
             command, env=environment, stdout=file, stderr=file, pass_fds=(number,)
         )
