@@ -1,6 +1,6 @@
 """One job's process: started, listened to, and stopped when it has to be.
 
-Knows processes and messages, but neither rows nor objects; `runner` decides what an ending means.
+Knows processes and messages, but neither rows nor objects; `attempt` decides what an ending means.
 """
 
 import contextlib

@@ -1,1 +1,1 @@
-"""Inference: ONNX Runtime behind ``/infer``. The event loop never computes."""
+"""Inference behind ``/infer``: ONNX Runtime on threads; only very short runs stay on the loop."""

@@ -1,4 +1,4 @@
-"""The last two stages: export the files that others read, measure them, and sign for them all."""
+"""The last two stages: export the files, measure them, and list them in a manifest."""
 
 import hashlib
 import json
@@ -164,7 +164,7 @@ def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[Metri
 
 
 def _manifest(request: JobRequest, folder: Path, onnx_error: float | None) -> str:
-    """Sign for every file; says nothing about when, so the same job gives the same bytes."""
+    """List all files with their SHA-256, but no times: the same job gives the same bytes."""
     files = {
         name: {
             "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
