@@ -89,12 +89,18 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
+            preexec_fn=_take_interrupts,  # noqa: PLW1509  # nothing else runs here
         )
         os.close(slave)
         try:
             yield process, master
         finally:
             os.close(master)
+
+
+def _take_interrupts() -> None:
+    """Let Ctrl-C end the command, though this process may have been started without that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _read(master: int, end: float, until: str | None = None) -> str:

@@ -47,7 +47,7 @@ def test_a_carriage_return_writes_the_line_anew() -> None:
 def test_commands_run_on_a_terminal(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, {"PATH": "/usr/bin:/bin"})
     assert terminal.run("test -t 1").strip() == ""
-    with terminal.in_background("sh -c 'echo here; exec sleep 60'", until="here"):
+    with terminal.in_background("sh -c 'echo here; exec sleep 600'", until="here"):
         assert "here" in terminal.written[-1]
     assert "$\x1b[0m \x1b[1mtest -t 1" in terminal.written[0]
 

@@ -1,4 +1,4 @@
-"""A data set that is three times as large as the memory a job's process may have."""
+"""A data set three times as large as what the memory limit leaves for it."""
 
 import os
 import subprocess
@@ -68,14 +68,14 @@ def test_an_allocation_beyond_the_limit_fails_inside_the_process(limit: int) -> 
     assert run("allocate", limit, memory=limit).split() == ["MemoryError", "RuntimeError"]
 
 
-def test_a_data_set_three_times_the_memory_limit_trains_to_the_end(
+def test_a_data_set_three_times_as_large_as_the_room_left_trains_to_the_end(
     limit: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "large.npz"
-    num_samples = 3 * limit // int(np.prod(SHAPE)) + 1
+    num_samples = 3 * ROOM // int(np.prod(SHAPE)) + 1
     write_npz(path, num_samples)
     try:
-        assert path.stat().st_size >= 3 * limit
+        assert path.stat().st_size >= 3 * ROOM
         found = run("npz", path, tmp_path, memory=limit)
     finally:  # gigabytes, which pytest would keep for three runs
         for file in tmp_path.iterdir():

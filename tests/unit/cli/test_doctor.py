@@ -54,10 +54,12 @@ def test_every_failure_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path
         monkeypatch.setenv(f"SECATEUR_{name}", value)
     (tmp_path / "file").touch()
     (tmp_path / "file").chmod(0o600)
+    findings = list(run_checks(None, None))  # once: the checks that start Python take seconds
+    monkeypatch.setattr("app.cli.commands.doctor.run_checks", lambda _url, _key: findings)
     result = doctor()
     assert result.exit_code == 1
     assert "hidden" not in result.stdout
-    failed = {f.name: f for f in run_checks(None, None) if f.status is Status.FAIL}
+    failed = {f.name: f for f in findings if f.status is Status.FAIL}
     assert set(failed) == {"torch", "gpus", "onnxruntime", "queue", "database", "service"}
     assert all(f.advice for f in failed.values())
     for words in ("secateur serve", "SECATEUR_QUEUE__URL", "SECATEUR_DATABASE__URL", "nvidia-smi"):

@@ -59,7 +59,7 @@ def test_the_overlap_of_boxes_is_intersection_over_union() -> None:
 
 def test_the_small_detector_learns() -> None:
     pictures, boxes, classes = two_heads.draw(200, seed=9)
-    found, scores = two_heads.train(150)(two_heads.normalise(pictures))
+    found, scores = two_heads.train(100)(two_heads.normalise(pictures))
     assert two_heads.overlap(found.detach().numpy(), boxes) > 0.4
     assert np.mean(scores.argmax(1).numpy() == classes) > 0.6
 
