@@ -20,7 +20,7 @@ from benchmarks.machine import machine
 from benchmarks.networks import build
 from examples.resnet20 import ResNet20
 from secateur.engine.graph import Analysis, analyse
-from secateur.engine.objectives.objectives import cross_entropy
+from secateur.engine.objectives.cross_entropy import cross_entropy
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program

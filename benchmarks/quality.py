@@ -26,21 +26,21 @@ from examples.resnet20 import ResNet20
 from examples.train_resnet20 import weights_path
 from secateur.engine.graph import analyse
 from secateur.engine.graph.cost import CostModel
+from secateur.engine.metrics import evaluate
+from secateur.engine.objectives import ObjectiveOptions
 from secateur.engine.plan import make_plan
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
 from secateur.engine.retrain import (
     AugmentOptions,
-    ObjectiveOptions,
     RetrainOptions,
-    TensorSource,
     TrainingData,
-    evaluate,
     recalibrate,
     retrain,
 )
 from secateur.engine.retrain.range_test import find_learning_rate
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.samples import TensorSource
 from secateur.engine.selection import Budget, SelectionOptions, select
 from secateur.engine.surgery import compact
 

@@ -27,18 +27,12 @@ from examples.resnet20 import ResNet20
 from examples.train_resnet20 import augment, weights_path
 from secateur.engine.graph import analyse
 from secateur.engine.graph.cost import CostModel
+from secateur.engine.objectives import ObjectiveOptions
 from secateur.engine.plan import Plan, make_plan
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import (
-    AugmentOptions,
-    Hooks,
-    ObjectiveOptions,
-    RetrainOptions,
-    TensorSource,
-    TrainingData,
-    retrain,
-)
+from secateur.engine.retrain import AugmentOptions, Hooks, RetrainOptions, TrainingData, retrain
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.samples import TensorSource
 from secateur.engine.selection import Budget, SelectionOptions, select
 from secateur.engine.surgery import compact, keep_masks, mask_program
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LOWER_IS_BETTER = frozenset({"mean_error", "output_error"})  # of the metrics
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

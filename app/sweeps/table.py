@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.contracts.job import JobState
+from app.contracts.report import LOWER_IS_BETTER
 from app.records.tables import JobRow
 from app.sweeps.pareto import pareto_front
 from app.sweeps.schemas import SweepRow
 
-_LOWER_IS_BETTER = frozenset({"mean_error", "output_error"})
 _SPLITS = ("test", "validation")  # the first that there is
 _BATCH_SIZE = 1
 
@@ -25,7 +25,7 @@ def make_table(points: Sequence[tuple[dict[str, Any], JobRow]]) -> list[SweepRow
             for index, row in enumerate(rows)
             if getattr(row, cost) is not None and row.value is not None
         ]
-        sign = -1.0 if any(rows[i].metric in _LOWER_IS_BETTER for i, *_ in found) else 1.0
+        sign = -1.0 if any(rows[i].metric in LOWER_IS_BETTER for i, *_ in found) else 1.0
         front = pareto_front([(c, sign * float(v)) for _, c, v in found])
         for (index, *_), is_front in zip(found, front, strict=True):
             rows[index] = rows[index].model_copy(update={mark: is_front})

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from secateur.engine.graph import Analysis, analyse
     from secateur.engine.graph.cost import CostModel
     from secateur.engine.measure import compare_latency, count_macs, count_parameters
+    from secateur.engine.metrics import evaluate
     from secateur.engine.plan import Plan, make_plan
     from secateur.engine.program.exported import export, from_exported
     from secateur.engine.program.module import ProgramModule
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from secateur.engine.program.writer import write_program
     from secateur.engine.retrain.batch_norm import recalibrate
     from secateur.engine.retrain.data import TrainingData
-    from secateur.engine.retrain.evaluate import evaluate
     from secateur.engine.retrain.loop import retrain
     from secateur.engine.retrain.options import RetrainOptions
     from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
@@ -58,7 +58,7 @@ _HOMES = {
     "program.writer": ("write_program",),
     "retrain.batch_norm": ("recalibrate",),
     "retrain.data": ("TrainingData",),
-    "retrain.evaluate": ("evaluate",),
+    "metrics": ("evaluate",),
     "retrain.loop": ("retrain",),
     "retrain.options": ("RetrainOptions",),
     "saliency": (

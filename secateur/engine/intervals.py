@@ -1,6 +1,6 @@
 """How far a measured number may be off: intervals that hold the true value 19 times in 20.
 
-Pure Python; called by `measure` for times and by `retrain.evaluate` for scores.
+Pure Python; called by `measure` for times and by `metrics` for scores.
 """
 
 from collections.abc import Sequence

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
+from secateur.engine.objectives.labels import LabelKind
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
@@ -29,7 +30,6 @@ OutputKind = Literal[
     "binary_probability",
     "other",
 ]
-Labels = Literal["classes", "binary", "multi_label", "numbers", "none"]
 
 _SOFTMAX = frozenset({"softmax", "_softmax"})
 _LOG_SOFTMAX = frozenset({"log_softmax", "_log_softmax"})
@@ -93,7 +93,7 @@ def threshold(kind: Activation) -> float:
     return 0.5 if kind == "sigmoid" else 0.0
 
 
-def output_kinds(program: Program, labels: Labels | None = None) -> tuple[OutputKind, ...]:
+def output_kinds(program: Program, labels: LabelKind | None = None) -> tuple[OutputKind, ...]:
     """Return what each output is to who reads it.
 
     Args:
@@ -124,7 +124,7 @@ def log_probabilities(output: Tensor, kind: Activation, temperature: float = 1.0
 
 
 def _kind(
-    program: Program, index: int, shape: tuple[int, ...], labels: Labels | None, *, is_only: bool
+    program: Program, index: int, shape: tuple[int, ...], labels: LabelKind | None, *, is_only: bool
 ) -> OutputKind:
     if labels == "numbers":
         return "other"
@@ -140,7 +140,9 @@ def _kind(
     return _ENDED[ending]
 
 
-def _raw_kind(program: Program, index: int, labels: Labels | None, *, is_only: bool) -> OutputKind:
+def _raw_kind(
+    program: Program, index: int, labels: LabelKind | None, *, is_only: bool
+) -> OutputKind:
     """Return what an output (N, C) is that no activation ends."""
     if labels == "multi_label":
         return "label_logits"

@@ -16,19 +16,21 @@ import torch
 from torch import Tensor
 
 from secateur.engine.errors import DataError, DivergenceError
+from secateur.engine.metrics import Metrics, Reference, evaluate
+from secateur.engine.metrics.ranking import NO_RANK
+from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.program.program import Program
 from secateur.engine.retrain.augment import Augmentation
 from secateur.engine.retrain.batch_norm import recalibrate, statistics
-from secateur.engine.retrain.data import TrainingData, read_ahead, spread
-from secateur.engine.retrain.evaluate import Metrics, Reference, evaluate
+from secateur.engine.retrain.data import TrainingData
 from secateur.engine.retrain.generators import fork_generators
 from secateur.engine.retrain.options import Hooks, RetrainOptions
 from secateur.engine.retrain.phases import Cuts, Phase
-from secateur.engine.retrain.ranking import NO_RANK
 from secateur.engine.retrain.schedule import learning_rate
 from secateur.engine.retrain.state import EpochRecord, RetrainState
 from secateur.engine.retrain.teacher import Teacher
 from secateur.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
+from secateur.engine.samples import read_ahead, spread
 
 RESTART_FACTOR = 0.1
 _COLLAPSED = 2.0  # times the loss that training began with
@@ -136,10 +138,12 @@ class _Run:
         self.cut_steps = cuts.steps(self.num_steps) if cuts is not None else ()
         self.augment = Augmentation(options.augment)
         self.teacher = None
-        if self.options.objective.needs_teacher:
+        objective = OBJECTIVES[self.options.objective.kind]
+        if objective.needs_teacher:
             if teacher is None:
-                kind = self.options.objective.kind
-                raise DataError(f"the objective {kind!r} needs the dense network as its teacher")
+                raise DataError(
+                    f"the objective {objective.name!r} needs the dense network as its teacher"
+                )
             self.teacher = Teacher(teacher, data.source, data.train)
         self.reference = Reference(teacher) if teacher and data.labels == "none" else None
         self.precision = resolve_precision(options, phase.program)

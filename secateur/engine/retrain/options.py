@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from secateur.engine.objectives.options import ObjectiveOptions
+from secateur.engine.objectives import ObjectiveOptions
 from secateur.engine.retrain.state import EpochRecord, RetrainState
 
 OptimizerKind = Literal["sgd", "adamw"]

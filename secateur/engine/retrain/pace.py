@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.program.program import Program
 from secateur.engine.retrain.augment import Augmentation
 from secateur.engine.retrain.data import TrainingData
@@ -31,7 +32,7 @@ def seconds_per_step(
         DivergenceError: The loss is not finite from the first step on.
     """
     taught = None
-    if teacher is not None and options.objective.needs_teacher:
+    if teacher is not None and OBJECTIVES[options.objective.kind].needs_teacher:
         taught = Teacher(teacher, data.source, data.train)
     lesson = make_lesson(program, taught, options)
     trainer = Trainer(program, options, resolve_precision(options, program), lesson, masks or {})

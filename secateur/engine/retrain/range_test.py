@@ -17,13 +17,15 @@ import torch
 from torch import Tensor
 
 from secateur.engine.errors import DivergenceError
+from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.program.program import Program
 from secateur.engine.retrain.augment import Augmentation
-from secateur.engine.retrain.data import TrainingData, read_ahead
+from secateur.engine.retrain.data import TrainingData
 from secateur.engine.retrain.generators import fork_generators
 from secateur.engine.retrain.options import OptimizerKind, RetrainOptions
 from secateur.engine.retrain.teacher import Teacher
 from secateur.engine.retrain.trainer import Lesson, Trainer, make_lesson, resolve_precision
+from secateur.engine.samples import read_ahead
 
 NUM_STEPS = 80
 _LEAST_STEPS = 20  # fewer climb too steeply to show anything
@@ -69,7 +71,7 @@ def find_learning_rate(
         DivergenceError: The loss is not finite from the first step on.
     """
     taught = None
-    if teacher is not None and options.objective.needs_teacher:
+    if teacher is not None and OBJECTIVES[options.objective.kind].needs_teacher:
         taught = Teacher(teacher, data.source, data.train)
     lesson = make_lesson(program, taught, options)
     low, high = _RANGES[options.optimizer.kind]

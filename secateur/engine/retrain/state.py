@@ -16,7 +16,7 @@ from torch import Tensor
 
 from secateur.engine.errors import DataError
 from secateur.engine.files.atomic_write import atomic_write
-from secateur.engine.retrain.ranking import NO_RANK, Rank
+from secateur.engine.metrics.ranking import NO_RANK, Rank
 
 FILE_NAME = "retrain_state.safetensors"
 _WEIGHT, _OPTIMIZER, _AVERAGE, _BEST = "weight/", "optimizer/", "average/", "best/"

@@ -6,7 +6,7 @@ from torch import Tensor, fx
 from secateur.engine.objectives.outputs import float_outputs
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
-from secateur.engine.retrain.data import SampleSource, spread
+from secateur.engine.samples import SampleSource, spread
 
 NUM_SCALED = 512  # samples on which the outputs' variances are measured
 _BATCH_SIZE = 128

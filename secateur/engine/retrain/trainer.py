@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from secateur.engine.errors import DataError, DivergenceError
-from secateur.engine.objectives.objectives import Objective
+from secateur.engine.objectives import Loss
 from secateur.engine.program.module import TRAINING_ARGUMENT, ProgramModule
 from secateur.engine.program.program import Program
 from secateur.engine.retrain.averaging import MovingAverage
@@ -52,7 +52,7 @@ class Trainer:
         self._masks = Masks(self.module, masks)
         self._optimizer = make_optimizer(self.module, options.optimizer)
         scales = lesson.teacher.scales if lesson.teacher is not None else ()
-        self._objective = Objective(program, options.objective, scales)
+        self._objective = Loss(program, options.objective, scales)
         self._average: MovingAverage | None = None
         if options.ema is not None:
             self._average = MovingAverage(self._tensors(), options.ema)
@@ -142,7 +142,7 @@ class Trainer:
             if teacher is not None:
                 taught, seen = teacher.answer(x, taps.teacher if taps is not None else ())
             outputs, shown = self._answer(x, taps)
-        loss = self._objective.loss(outputs, labels, taught)
+        loss = self._objective(outputs, labels, taught)
         if taps is not None:
             weight = self._options.objective.feature_weight
             loss = loss + weight * attention_distance(shown, seen)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from secateur.engine.errors import DataError
 from secateur.engine.graph import Analysis, Family
-from secateur.engine.objectives.objectives import cross_entropy
+from secateur.engine.objectives.cross_entropy import cross_entropy
 from secateur.engine.program.program import Program
 from secateur.engine.saliency.ablation import Ablation, PartialRunner
 from secateur.engine.saliency.criterion import Criterion

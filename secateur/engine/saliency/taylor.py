@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.graph import Analysis, Family, MemberRole
-from secateur.engine.objectives.objectives import cross_entropy
+from secateur.engine.objectives.cross_entropy import cross_entropy
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
 from secateur.engine.saliency.criterion import Criterion

@@ -8,12 +8,12 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from secateur.engine.objectives.options import LabelKind
+from secateur.engine.metrics import Judge, Metrics
+from secateur.engine.objectives import LabelKind
 from secateur.engine.objectives.outputs import activation, float_outputs, threshold
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
-from secateur.engine.retrain.data import SampleSource, iterate
-from secateur.engine.retrain.evaluate import Judge, Metrics
+from secateur.engine.samples import SampleSource, iterate
 from secateur.engine.sanity.statistics import Moments, NormShift, first_norms
 
 _BATCH_SIZE = 64  # the input of a first normalisation is the largest tensor of most networks

@@ -13,8 +13,9 @@ from secateur.engine.graph.cost import CostModel
 from secateur.engine.plan import Plan, make_plan
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import RetrainOptions, TensorSource, TrainingData, retrain
+from secateur.engine.retrain import RetrainOptions, TrainingData, retrain
 from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
+from secateur.engine.samples import TensorSource
 from secateur.engine.selection import Ratio, SelectionOptions, Steepness, select
 from secateur.engine.selection.steepness import cut
 from secateur.engine.surgery import compact, keep_masks, mask_program

@@ -20,13 +20,13 @@ from secateur.engine.retrain import (
     RetrainOptions,
     RetrainResult,
     RetrainState,
-    TensorSource,
     TrainingData,
     load_state,
     retrain,
     save_state,
 )
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.samples import TensorSource
 from secateur.engine.selection import Budget, Ratio, SelectionOptions, select
 from secateur.engine.surgery import carry_over, compact, keep_masks, mask_program
 from tests.fixtures.networks import small_program

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from secateur.engine.retrain import Metrics
+from secateur.engine.metrics import Metrics
 from secateur.engine.sanity import Look, NormShift
 from worker.pipeline.stages import evidence
 

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from secateur.engine.errors import DataError
+from secateur.engine.metrics import evaluate
 from secateur.engine.objectives.outputs import activation
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import TensorSource, evaluate
+from secateur.engine.samples import TensorSource
 from secateur.engine.sanity import look
 from tests.unit.pipeline.data.files import npz, opened, png, zipped
 from worker.pipeline.job.checks import check_fit

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from app.contracts.spec import PruneConfig
-from secateur.engine.retrain import Metrics
+from secateur.engine.metrics import Metrics
 from tests.unit.engine.retrain.networks import small_program
 from worker.pipeline.stages.epochs import decide_epochs, epochs_by_data
 from worker.pipeline.stages.keep import Candidate, keep_best

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 
 from app.contracts.spec import PreprocessSpec, SplitSpec
 from secateur.engine.errors import DataError
-from secateur.engine.objectives.options import LabelKind
+from secateur.engine.objectives import LabelKind
 from worker.pipeline.data.notes import imbalance, label_notes, pixel_notes, split_notes
 from worker.pipeline.data.raw import RawData
 from worker.pipeline.data.splits import Split, draw_split, draw_validation

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError, DataTooLargeError
-from secateur.engine.objectives.options import LabelKind
+from secateur.engine.objectives import LabelKind
 from worker.pipeline.data.label_notes import (
     class_notes,
     negative_message,

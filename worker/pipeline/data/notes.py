@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from secateur.engine.objectives.options import LabelKind
+from secateur.engine.objectives import LabelKind
 from worker.pipeline.data.splits import Split
 from worker.pipeline.data.statistics import Statistics
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from secateur.engine.errors import DataError
-from secateur.engine.objectives.objectives import fit_numbers
+from secateur.engine.objectives import OBJECTIVES
+from secateur.engine.objectives.labels import fit_numbers
 from secateur.engine.objectives.outputs import Activation
 from worker.pipeline.data import Dataset
 from worker.pipeline.data.left_out import shown
@@ -42,14 +43,13 @@ def _fit_classes(
 ) -> tuple[Dataset, list[str]]:
     num_classes, width = dataset.num_classes, _width(output)
     may_be_numbers = not dataset.are_labels_named and not dataset.are_labels_one_hot
-    if objective == "mse" and may_be_numbers:
-        return _numbers(dataset, output, "the objective is 'mse'")
-    if (
-        dataset.are_labels_one_hot
-        and width == num_classes
-        and _wants_several(activation, objective)
-    ):
-        why = "the objective is 'bce'" if objective == "bce" else "the network ends in a sigmoid"
+    wanted = OBJECTIVES[objective].labels if objective in OBJECTIVES else ()  # auto: by the labels
+    if "numbers" in wanted and may_be_numbers:
+        return _numbers(dataset, output, f"the objective is {objective!r}")
+    is_asked = "multi_label" in wanted
+    is_usual = activation == "sigmoid" and objective == "auto"
+    if dataset.are_labels_one_hot and width == num_classes and (is_asked or is_usual):
+        why = f"the objective is {objective!r}" if is_asked else "the network ends in a sigmoid"
         return dataset.labels_as("multi_label"), [
             f"the one-hot labels are read as several classes a sample, because {why}"
         ]
@@ -74,10 +74,6 @@ def _fit_classes(
 def _width(output: Tensor) -> int:
     """Return the number of scores of a sample: 1 for (N,) and (N, 1)."""
     return output.numel() // max(1, len(output)) if output.dim() > 0 else 1
-
-
-def _wants_several(activation: Activation, objective: str) -> bool:
-    return objective == "bce" or (activation == "sigmoid" and objective == "auto")
 
 
 def _numbers(dataset: Dataset, output: Tensor, why: str) -> tuple[Dataset, list[str]]:

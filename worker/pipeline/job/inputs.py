@@ -10,22 +10,15 @@ from app.contracts.report import MetricsReport
 from app.contracts.spec import PreprocessSpec
 from secateur.engine.errors import DataError
 from secateur.engine.graph import Analysis, analyse
+from secateur.engine.metrics import Metrics, Reference, evaluate, primary_metric
 from secateur.engine.objectives.outputs import score_outputs
 from secateur.engine.program.architectures import Architecture, read_weights
 from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.program import Program
 from secateur.engine.program.reader import read_program
-from secateur.engine.retrain import (
-    Metrics,
-    Reference,
-    RetrainOptions,
-    TrainingData,
-    evaluate,
-    recalibrate,
-    spread,
-)
-from secateur.engine.retrain.evaluate import primary_metric
+from secateur.engine.retrain import RetrainOptions, TrainingData, recalibrate
 from secateur.engine.saliency import CalibrationBatch
+from secateur.engine.samples import spread
 from worker.messages import JobRequest
 from worker.pipeline.data import Dataset, Split, open_dataset
 from worker.pipeline.job.checks import check_fit
@@ -71,8 +64,8 @@ class Inputs:
         """The name of the metric that counts; None without samples."""
         if self.dataset is None:
             return None
-        scores = {"agreement": 1.0} if score_outputs(self.program) else {}
-        return primary_metric(self.dataset.labels_kind, scores)
+        has_scores = bool(score_outputs(self.program))
+        return primary_metric(self.dataset.labels_kind, has_scores=has_scores)
 
     def calibration(self) -> tuple[CalibrationBatch, ...] | None:
         """Return the samples that criteria look at, if there are any."""

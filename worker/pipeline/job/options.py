@@ -9,14 +9,8 @@ from app.contracts.spec import (
     SteepnessSelection,
 )
 from secateur.engine.errors import DataError
-from secateur.engine.objectives.options import ObjectiveKind
-from secateur.engine.retrain import (
-    AugmentOptions,
-    LabelKind,
-    ObjectiveOptions,
-    OptimizerOptions,
-    RetrainOptions,
-)
+from secateur.engine.objectives import DEFAULTS, OBJECTIVES, LabelKind, ObjectiveOptions
+from secateur.engine.retrain import AugmentOptions, OptimizerOptions, RetrainOptions
 from secateur.engine.saliency import SaliencyOptions
 from secateur.engine.selection import (
     Budget,
@@ -29,19 +23,6 @@ from secateur.engine.selection import (
 # A stand-in until a learning rate is found; the range test never looks at it.
 _UNKNOWN_RATE = 0.04
 _UNKNOWN_EPOCHS = 1  # until they are decided
-_BY_LABELS: dict[LabelKind, ObjectiveKind] = {
-    "classes": "mixed",
-    "binary": "bce",
-    "multi_label": "bce",
-    "numbers": "mse",
-    "none": "distill",
-}
-_NEEDED: dict[ObjectiveKind, tuple[LabelKind, ...]] = {
-    "cross_entropy": ("classes",),
-    "mixed": ("classes",),
-    "bce": ("binary", "multi_label"),
-    "mse": ("numbers",),
-}
 
 PixelRange = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -69,16 +50,16 @@ def selection_options(spec: SelectionSpec) -> SelectionOptions:
     )
 
 
-def objective_kind(spec: RetrainSpec, labels: LabelKind) -> ObjectiveKind:
+def objective_kind(spec: RetrainSpec, labels: LabelKind) -> str:
     """Return what a network is trained for, given what its data set's labels are.
 
     Raises:
         DataError: The objective needs other labels.
     """
     if spec.objective == "auto":
-        return _BY_LABELS[labels]
-    needed = _NEEDED.get(spec.objective)
-    if needed is not None and labels not in needed:
+        return DEFAULTS[labels].name
+    needed = OBJECTIVES[spec.objective].labels
+    if needed and labels not in needed:
         raise DataError(
             f"the objective {spec.objective!r} needs labels of the kind "
             f"{' or '.join(map(repr, needed))}; those of the data set are {labels!r}"

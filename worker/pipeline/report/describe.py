@@ -25,18 +25,22 @@ from secateur.engine.graph import Analysis, Family, FrozenChannels
 from secateur.engine.graph.cost import ANALYSIS_BATCH, CostModel
 from secateur.engine.latency.load import Load
 from secateur.engine.measure import Latency, Speedup, count_macs, count_parameters
-from secateur.engine.objectives.outputs import Labels, output_kinds
+from secateur.engine.metrics import Metrics
+from secateur.engine.objectives import LabelKind
+from secateur.engine.objectives.outputs import output_kinds
 from secateur.engine.plan import Plan
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.macs import mac_terms, num_macs
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import EpochRecord, Metrics
+from secateur.engine.retrain import EpochRecord
 from secateur.engine.retrain.range_test import RangeTest
 from secateur.engine.surgery import Audit, Certificate
 from worker.pipeline.data import Split
 
 
-def verdict(program: Program, analysis: Analysis, labels: Labels | None = None) -> dict[str, Any]:
+def verdict(
+    program: Program, analysis: Analysis, labels: LabelKind | None = None
+) -> dict[str, Any]:
     """Return what is stored with a model: what it is, and what of it can be pruned.
 
     Args:
@@ -264,7 +268,9 @@ def epoch_report(record: EpochRecord) -> EpochReport:
     )
 
 
-def _outputs(program: Program, analysis: Analysis, labels: Labels | None) -> list[dict[str, Any]]:
+def _outputs(
+    program: Program, analysis: Analysis, labels: LabelKind | None
+) -> list[dict[str, Any]]:
     """Return what a network gives, without outputs that are None."""
     values = analysis.shapes[program.graph.output_node()]
     kinds = output_kinds(program, labels)

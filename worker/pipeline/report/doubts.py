@@ -12,7 +12,7 @@ from app.contracts.report import (
 )
 from app.contracts.spec import AccuracySelection, BudgetSelection
 from secateur.engine.intervals import difference_interval
-from secateur.engine.retrain import LOWER_IS_BETTER
+from secateur.engine.metrics import METRICS
 
 _FEW_SAMPLES = 200  # 90 % right of 200 is 85 to 93 %
 
@@ -95,7 +95,7 @@ def baseline_notes(
             value, other = (m.value(metric) if metric else None for m in (mine, found))
             if metric is None or value is None or other is None:
                 continue
-            sign = -1 if metric in LOWER_IS_BETTER else 1
+            sign = -1 if METRICS[metric].is_less_better else 1
             is_as_good, is_close = sign * other >= sign * value, False
             if mine.interval is not None and found.interval is not None:
                 low, high = difference_interval(value, mine.interval, other, found.interval)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from secateur.engine.errors import DataError
 from secateur.engine.graph.cost import CostModel
-from secateur.engine.objectives.options import LabelKind
+from secateur.engine.metrics import Metrics
+from secateur.engine.objectives import LabelKind
 from secateur.engine.plan import make_plan
-from secateur.engine.retrain import Metrics
 from secateur.engine.saliency import CRITERIA
 from secateur.engine.selection import Budget, SelectionOptions, Steepness, select
 from secateur.engine.surgery import compact, mask_program

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from secateur.engine.metrics import METRICS
 from secateur.engine.sanity import (
     Look,
     Order,
@@ -144,7 +145,7 @@ def of_expected(look: Look, expected: Mapping[str, float]) -> Iterator[Evidence]
     """Metrics below what the network's owner knows it for, beyond what so few samples can tell."""
     for name, value in expected.items():
         found = look.values[name]
-        if name == "mean_error":
+        if METRICS[name].is_less_better:
             assert look.errors is not None  # noqa: S101  # the metric is of numbers
             errors = look.errors[0]
             low, high = mean_interval(found, float(errors.std()), len(errors))

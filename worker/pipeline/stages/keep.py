@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.contracts.report import CandidateReport, Finding, KeptReport
+from secateur.engine.metrics import Metrics
+from secateur.engine.metrics.ranking import NO_RANK, Rank
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import Metrics
-from secateur.engine.retrain.ranking import NO_RANK, Rank
 from worker.pipeline.report.describe import finite
 
 

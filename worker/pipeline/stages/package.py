@@ -13,11 +13,11 @@ from secateur.engine.export.session import OnnxSession
 from secateur.engine.export.weights import write_weights
 from secateur.engine.graph import analyse
 from secateur.engine.measure import compare_latency, count_macs, count_parameters
+from secateur.engine.metrics import Judge
 from secateur.engine.objectives.outputs import float_outputs
 from secateur.engine.program.precision import as_stored
 from secateur.engine.program.program import Program
 from secateur.engine.program.writer import write_program
-from secateur.engine.retrain.evaluate import Judge
 from worker.messages import JobRequest, OutputFile, Succeeded
 from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import Inputs

@@ -18,17 +18,16 @@ from app.contracts.report import CutReport, EpochsReport
 from app.contracts.spec import IterativeSchedule
 from secateur.engine.errors import DataError
 from secateur.engine.files.atomic_write import atomic_write
+from secateur.engine.metrics import Metrics
 from secateur.engine.plan import Plan
 from secateur.engine.program.program import Program
 from secateur.engine.ramp import RampedCuts
 from secateur.engine.retrain import (
     EpochRecord,
     Hooks,
-    Metrics,
     Phase,
     RetrainOptions,
     RetrainState,
-    SampleSource,
     TrainingData,
     load_state,
     retrain,
@@ -36,6 +35,7 @@ from secateur.engine.retrain import (
 )
 from secateur.engine.retrain.pace import seconds_per_step
 from secateur.engine.retrain.range_test import RangeTest, find_learning_rate
+from secateur.engine.samples import SampleSource
 from secateur.engine.surgery import compact, keep_masks, mask_program
 from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import NUM_RECALIBRATION_SAMPLES, Inputs

@@ -8,8 +8,8 @@ import torch
 
 from app.contracts.report import Finding
 from secateur.engine.errors import DataError, DataMismatchError
-from secateur.engine.retrain import spread
 from secateur.engine.retrain.batch_norm import statistics
+from secateur.engine.samples import spread
 from secateur.engine.sanity import Look, look
 from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import Inputs

@@ -12,8 +12,8 @@ from app.contracts.report import AccuracyTrial
 from app.contracts.spec import AccuracySelection
 from secateur.engine.errors import DataError, DivergenceError, PlanError
 from secateur.engine.graph.cost import CostModel
+from secateur.engine.metrics import METRICS, Metrics
 from secateur.engine.plan import Plan
-from secateur.engine.retrain import LOWER_IS_BETTER, Metrics
 from secateur.engine.selection import Budget
 from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import Inputs
@@ -116,7 +116,7 @@ def _try(  # what a trial is judged by
     assert score is not None  # noqa: S101  # the dense network has one
     drop, change = dense.score - score.score, score.doubt().change
     interval = None if change is None else (-change.high, -change.low)
-    if change is not None and score.primary in LOWER_IS_BETTER:
+    if change is not None and METRICS[score.primary].is_less_better:
         interval = change.low, change.high
     macs, params = shares_left(inputs, trained.plan)
     known[key] = AccuracyTrial(

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import TensorSource, TrainingData
+from secateur.engine.retrain import TrainingData
+from secateur.engine.samples import TensorSource
 
 
 def small_program(*, dropout: float = 0.0, momentum: float | None = 0.1) -> Program:

@@ -7,20 +7,19 @@ from types import MappingProxyType
 import pytest
 import torch
 
+from secateur.engine.metrics import Metrics, evaluate
+from secateur.engine.metrics.ranking import NO_RANK, rank
 from secateur.engine.retrain import (
     Hooks,
-    Metrics,
     OptimizerOptions,
     RetrainOptions,
     RetrainState,
     TrainingData,
-    evaluate,
     load_state,
     retrain,
     save_state,
 )
 from secateur.engine.retrain.range_test import find_learning_rate
-from secateur.engine.retrain.ranking import NO_RANK, rank
 from tests.unit.engine.retrain.networks import small_data, small_program
 
 # So high that epochs come out better and worse.

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from secateur.engine.intervals import proportion_interval
+from secateur.engine.metrics import Reference, evaluate
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import Reference, TensorSource, evaluate
+from secateur.engine.samples import TensorSource
 from tests.unit.engine.retrain.networks import small_data, small_program
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.errors import DataError, DivergenceError, PlanError
+from secateur.engine.metrics import evaluate
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.retrain import (
     AugmentOptions,
@@ -13,14 +14,13 @@ from secateur.engine.retrain import (
     OptimizerOptions,
     RetrainOptions,
     RetrainState,
-    TensorSource,
     TrainingData,
-    evaluate,
     load_state,
     retrain,
     save_state,
 )
 from secateur.engine.retrain.masks import Masks
+from secateur.engine.samples import TensorSource
 from tests.unit.engine.retrain.networks import small_data, small_program
 
 OPTIONS = RetrainOptions(epochs=3, batch_size=16, precision="float32", seed=7)

@@ -6,13 +6,16 @@ import torch.nn.functional as F  # noqa: N812  # torch's own habit
 from torch import Tensor, nn
 
 from secateur.engine.errors import DataError
-from secateur.engine.objectives.objectives import Objective, bce, cross_entropy, soften
-from secateur.engine.objectives.outputs import Labels, activation, output_kinds, score_outputs
+from secateur.engine.objectives import LabelKind, Loss, ObjectiveOptions
+from secateur.engine.objectives.bce import bce
+from secateur.engine.objectives.cross_entropy import cross_entropy
+from secateur.engine.objectives.distill import soften
+from secateur.engine.objectives.outputs import activation, output_kinds, score_outputs
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import ObjectiveOptions, TensorSource
 from secateur.engine.retrain.features import attention_distance, find_taps
 from secateur.engine.retrain.teacher import Teacher
+from secateur.engine.samples import TensorSource
 from tests.unit.engine.retrain.networks import small_data, small_program
 
 
@@ -69,13 +72,13 @@ def test_outputs_without_labels_are_compared_by_their_own_variance() -> None:
     teacher = Teacher(program, TensorSource(x), torch.arange(64))
     boxes, scores = (output for output in teacher.answer(x)[0] if isinstance(output, Tensor))
     assert teacher.scales[0] == pytest.approx(float(boxes.var(0, correction=0).mean()), rel=1e-4)
-    objective = Objective(program, ObjectiveOptions("distill"), teacher.scales)
+    objective = Loss(program, ObjectiveOptions("distill"), teacher.scales)
     shifted: list[object] = [boxes * 10 + 1, scores]
-    scaled = Objective(program, ObjectiveOptions("distill"), [100 * s for s in teacher.scales])
-    a = objective.loss([boxes + 0.1, scores], None, [boxes, scores])
-    b = scaled.loss([boxes * 10 + 1 + 1, scores], None, shifted)
+    scaled = Loss(program, ObjectiveOptions("distill"), [100 * s for s in teacher.scales])
+    a = objective([boxes + 0.1, scores], None, [boxes, scores])
+    b = scaled([boxes * 10 + 1 + 1, scores], None, shifted)
     torch.testing.assert_close(a, b, msg="a box in other units weighs the same")
-    assert float(objective.loss([boxes, scores], None, [boxes, scores])) == 0
+    assert float(objective([boxes, scores], None, [boxes, scores])) == 0
 
 
 def test_which_outputs_are_class_scores_is_read_off_the_graph() -> None:
@@ -95,7 +98,7 @@ class Head(nn.Module):
         return self.end(self.fc(x.flatten(1)))
 
 
-ENDS: dict[str, tuple[int, Callable[[Tensor], object], Labels | None, str]] = {
+ENDS: dict[str, tuple[int, Callable[[Tensor], object], LabelKind | None, str]] = {
     "nothing": (3, lambda z: z, None, "logits"),
     "temperature": (3, lambda z: z / 1.5, None, "logits"),
     "softmax": (3, lambda z: z.softmax(-1), None, "probabilities"),
@@ -148,23 +151,23 @@ def test_mixed_weighs_labels_and_teacher() -> None:
     torch.manual_seed(1)
     logits: list[object] = [torch.randn(len(x), 3)]
     options = {
-        kind: Objective(program, ObjectiveOptions(kind, distill_weight=0.3), teacher.scales)
+        kind: Loss(program, ObjectiveOptions(kind, distill_weight=0.3), teacher.scales)
         for kind in ("cross_entropy", "mixed")
     }
-    by_labels = options["cross_entropy"].loss(logits, y)
+    by_labels = options["cross_entropy"](logits, y)
     assert isinstance(logits[0], Tensor)
     assert isinstance(taught[0], Tensor)
     by_teacher = soften(logits[0], taught[0], "none", 2.0)
-    found = options["mixed"].loss(logits, y, taught)
+    found = options["mixed"](logits, y, taught)
     torch.testing.assert_close(found, 0.7 * by_labels + 0.3 * by_teacher)
 
 
 def test_numbers_must_have_the_shape_of_the_output() -> None:
-    objective = Objective(small_program(), ObjectiveOptions("mse"), ())
+    objective = Loss(small_program(), ObjectiveOptions("mse"), ())
     with pytest.raises(
         DataError, match=r"labels have shape \(4, 2\), the network returns \(4, 3\)"
     ):
-        objective.loss([torch.zeros(4, 3)], torch.zeros(4, 2))
+        objective([torch.zeros(4, 3)], torch.zeros(4, 2))
 
 
 def test_attention_is_compared_at_the_last_layer_of_every_image_size() -> None:

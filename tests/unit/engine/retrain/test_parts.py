@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from secateur.engine.errors import DataError
+from secateur.engine.metrics import evaluate
 from secateur.engine.program.module import ProgramModule
-from secateur.engine.retrain import AugmentOptions, evaluate
+from secateur.engine.retrain import AugmentOptions
 from secateur.engine.retrain.augment import Augmentation
 from secateur.engine.retrain.schedule import one_cycle
 from tests.unit.engine.retrain.networks import small_data, small_program

@@ -8,17 +8,16 @@ import torch
 from torch import Tensor
 
 from secateur.engine.errors import DataError
+from secateur.engine.metrics import evaluate
+from secateur.engine.objectives import ObjectiveOptions
 from secateur.engine.retrain import (
     AugmentOptions,
     EpochRecord,
     Hooks,
-    ObjectiveOptions,
     OptimizerOptions,
     RetrainOptions,
     RetrainState,
-    TensorSource,
     TrainingData,
-    evaluate,
     load_state,
     retrain,
     save_state,
@@ -26,6 +25,7 @@ from secateur.engine.retrain import (
 from secateur.engine.retrain.averaging import MovingAverage
 from secateur.engine.retrain.range_test import find_learning_rate
 from secateur.engine.retrain.schedule import learning_rate
+from secateur.engine.samples import TensorSource
 from tests.unit.engine.retrain.networks import small_data, small_program
 
 OPTIONS = RetrainOptions(epochs=3, batch_size=16, precision="float32", seed=7)

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import TensorSource, recalibrate, spread
+from secateur.engine.retrain import recalibrate
+from secateur.engine.samples import TensorSource, spread
 from secateur.engine.sanity import distance, find_order, look, share_interval, worst
 from secateur.engine.sanity.statistics import first_norms
 from tests.fixtures.networks import SmallNet

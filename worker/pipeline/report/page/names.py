@@ -1,46 +1,19 @@
-"""What the report's short names mean, in words."""
+"""What the report's short names mean, in words: the engine's records have most of them."""
 
-METRICS = {
-    "top1": "accuracy",
-    "top5": "top-5 accuracy",
-    "macro_f1": "macro-F1",
-    "mean_error": "mean absolute error",
-    "agreement": "agreement with the dense network",
-    "output_error": "distance to the dense network's outputs",
-    "loss": "loss",
-}
-SHARES = frozenset({"top1", "top5", "macro_f1", "agreement", "output_error"})
+from secateur.engine import metrics, objectives
+from secateur.engine.saliency import criteria
 
-OBJECTIVES = {
-    "cross_entropy": "from the labels",
-    "mixed": "from the labels and from the dense network's answers",
-    "distill": "from the dense network's answers, without labels",
-    "mse": "from the numbers in the labels",
-    "bce": "from the labels, several classes a sample",
-}
-# What the two losses of a curve are: the objective, and what validation measures.
-TRAINED_LOSS = {
-    "cross_entropy": "cross-entropy",
-    "mixed": "cross-entropy and the teacher's divergence",
-    "distill": "distance to the teacher, by its variance",
-    "mse": "squared error",
-    "bce": "binary cross-entropy",
-}
-VALIDATED_LOSS = {
-    "classes": "cross-entropy",
-    "binary": "binary cross-entropy",
-    "multi_label": "binary cross-entropy",
-    "numbers": "squared error",
-    "none": "squared distance to the dense network's outputs",
-}
+CRITERIA = {name: each.words for name, each in criteria.CRITERIA.items()}
 
-LABELS = {
-    "classes": "one class a sample",
-    "binary": "two classes, told apart by one score",
-    "multi_label": "several classes a sample",
-    "numbers": "numbers",
-    "none": "none",
-}
+METRICS = {name: each.words for name, each in metrics.METRICS.items()} | {"loss": "loss"}
+SHARES = frozenset(name for name, each in metrics.METRICS.items() if each.is_share)
+
+OBJECTIVES = {name: each.words for name, each in objectives.OBJECTIVES.items()}
+# What the two losses of a curve are: the objective's, and what validation measures.
+TRAINED_LOSS = {name: each.loss_words for name, each in objectives.OBJECTIVES.items()}
+VALIDATED_LOSS = {labels: each.loss_words for labels, each in metrics.SCORINGS.items()}
+
+LABELS = {labels: each.words for labels, each in metrics.SCORINGS.items()}
 UNITS = {"macs": "multiply-accumulates", "params": "parameters", "latency": "latency"}
 BASELINES = {"random": "random pruning", "scratch": "from scratch"}
 

@@ -18,7 +18,6 @@ from worker.pipeline.report.page.words import (
     pick,
 )
 
-_METRICS = ("top1", "top5", "macro_f1", "mean_error", "agreement", "output_error", "loss")
 _SPLITS = ("test", "validation")
 _MOST_FROZEN = 100
 
@@ -110,7 +109,7 @@ def comparisons(report: Report) -> list[Comparison]:
         columns.append(_on(report.retrained.metrics, split, "onnxruntime"))
         num_samples = next((m.num_samples for m in columns if m is not None), 0)
         if num_samples:
-            rows = [_metric_row(report.metric, metric, columns) for metric in _METRICS]
+            rows = [_metric_row(report.metric, metric, columns) for metric in names.METRICS]
             titles = (*(name for name, _ in stages), "as served")
             kept = tuple(row for row in (*rows, *_doubt_rows(report.metric, columns)) if row)
             found.append(Comparison(split, num_samples, titles, kept))

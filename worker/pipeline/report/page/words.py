@@ -10,7 +10,6 @@ from app.contracts.report import (
     NetworkReport,
     Report,
 )
-from secateur.engine.saliency import CRITERIA
 from worker.pipeline.report.page import formats, names
 
 _FINAL_SPLITS = ("test", "validation")
@@ -167,8 +166,7 @@ def _selection(selection: Mapping[str, Any]) -> str:
 
 
 def _criterion(report: Report) -> str:
-    known = CRITERIA.get(report.criterion)
-    words = report.criterion if known is None else known.words
+    words = names.CRITERIA.get(report.criterion, report.criterion)
     text = f"the least salient go; a filter's saliency is {words} ({report.criterion})"
     if report.criterion_trials:
         text += f", the best of {len(report.criterion_trials)} criteria that were tried"

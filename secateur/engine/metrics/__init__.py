@@ -1,0 +1,22 @@
+"""How good a network is: metrics of its answers on held-out samples, and their doubt.
+
+Called by training, by the pipeline and by `sanity`. Nothing here trains.
+"""
+
+from secateur.engine.metrics.evaluate import Judge, Metrics, evaluate
+from secateur.engine.metrics.metric import METRICS, Metric
+from secateur.engine.metrics.reference import Reference
+from secateur.engine.metrics.scoring import Scoring
+from secateur.engine.metrics.scorings import SCORINGS, primary_metric
+
+__all__ = [
+    "METRICS",
+    "SCORINGS",
+    "Judge",
+    "Metric",
+    "Metrics",
+    "Reference",
+    "Scoring",
+    "evaluate",
+    "primary_metric",
+]

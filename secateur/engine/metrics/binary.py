@@ -1,0 +1,50 @@
+"""Scores against two classes that one output tells apart: accuracy and macro-F1."""
+
+import torch
+from torch import Tensor
+
+from secateur.engine.metrics.doubt import Doubt, Hits, macro_f1
+from secateur.engine.metrics.scoring import LossSum, Scoring
+from secateur.engine.objectives.bce import bce
+from secateur.engine.objectives.labels import fit_numbers
+from secateur.engine.objectives.outputs import Activation, threshold
+
+
+class _Binary(LossSum):
+    def __init__(self, kind: Activation) -> None:
+        super().__init__()
+        self._kind = kind
+        self._hits = Hits()
+        self._counts_3C = torch.zeros(3, 2)
+
+    def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
+        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        output, truth = outputs[0], fit_numbers(labels, outputs[0])
+        self.loss_sum += float(bce(output, truth, self._kind, reduction="sum"))
+        said = output.flatten() > threshold(self._kind)
+        is_true = truth.flatten() > 0.5  # noqa: PLR2004
+        before = wanted[0].flatten() > threshold(self._kind) if wanted else None
+        self._hits.add(said == is_true, None if before is None else before == is_true)
+        for number, (a, b) in enumerate(((~said, ~is_true), (said, is_true))):
+            counts = torch.stack([(a & b).sum(), a.sum(), b.sum()])
+            self._counts_3C[:, number] += counts.float().cpu()
+
+    def values(self, num_samples: int) -> dict[str, float]:
+        """Return the metrics of all samples by name."""
+        return {
+            "top1": self._hits.num_hits / max(1, num_samples),
+            "macro_f1": macro_f1(self._counts_3C),
+        }
+
+    def doubt(self, num_samples: int) -> Doubt:
+        """Return how far the metric that counts may be off."""
+        return self._hits.doubt(num_samples)
+
+
+BINARY = Scoring(
+    "binary",
+    "two classes, told apart by one score",
+    "binary cross-entropy",
+    ("top1", "macro_f1"),
+    _Binary,
+)

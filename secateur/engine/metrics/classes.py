@@ -1,0 +1,56 @@
+"""Scores against one class a sample: accuracy, top-5 accuracy and macro-F1."""
+
+import torch
+from torch import Tensor
+
+from secateur.engine.metrics.doubt import Doubt, Hits, macro_f1
+from secateur.engine.metrics.scoring import LossSum, Scoring
+from secateur.engine.objectives.cross_entropy import cross_entropy
+from secateur.engine.objectives.labels import check_labels
+from secateur.engine.objectives.outputs import Activation
+
+_TOP = 5
+
+
+class _Classes(LossSum):
+    def __init__(self, kind: Activation) -> None:
+        super().__init__()
+        self._kind = kind
+        self._hits, self._near_hits = Hits(), 0
+        self._counts_3C = torch.zeros(3, 1)  # true positives, predicted, labelled
+
+    def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
+        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        output, checked = outputs[0], check_labels(labels, outputs[0])
+        self.loss_sum += float(cross_entropy(output, checked, self._kind, reduction="sum"))
+        num_classes = output.shape[1]
+        if self._counts_3C.shape[1] != num_classes:
+            self._counts_3C = torch.zeros(3, num_classes)
+        best = output.argmax(1)
+        self._hits.add(best == checked, wanted[0].argmax(1) == checked if wanted else None)
+        if num_classes > _TOP:
+            top = output.topk(_TOP, dim=1).indices
+            self._near_hits += int((top == checked[:, None]).sum())
+        self._counts_3C += torch.stack(
+            [
+                torch.bincount(values.cpu(), minlength=num_classes).float()
+                for values in (best[best == checked], best, checked)
+            ]
+        )
+
+    def values(self, num_samples: int) -> dict[str, float]:
+        """Return the metrics of all samples by name."""
+        total = max(1, num_samples)
+        found = {"top1": self._hits.num_hits / total, "macro_f1": macro_f1(self._counts_3C)}
+        if self._counts_3C.shape[1] > _TOP:
+            found["top5"] = self._near_hits / total
+        return found
+
+    def doubt(self, num_samples: int) -> Doubt:
+        """Return how far the metric that counts may be off."""
+        return self._hits.doubt(num_samples)
+
+
+CLASSES = Scoring(
+    "classes", "one class a sample", "cross-entropy", ("top1", "top5", "macro_f1"), _Classes
+)

@@ -1,0 +1,126 @@
+"""Score a program on held-out samples; float32, no gradients, nothing changes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from secateur.engine.metrics.doubt import Doubt
+from secateur.engine.metrics.metric import METRICS
+from secateur.engine.metrics.ranking import Rank, rank
+from secateur.engine.metrics.reference import AgainstReference, Reference
+from secateur.engine.metrics.scoring import Tally
+from secateur.engine.metrics.scorings import SCORINGS, primary_metric
+from secateur.engine.objectives.labels import LabelKind
+from secateur.engine.objectives.outputs import activation, float_outputs, score_outputs
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+from secateur.engine.samples import SampleSource, iterate
+
+_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How good a network is on some samples.
+
+    Attributes:
+        loss: Mean cross-entropy (classes), binary cross-entropy (binary, multi_label) or squared
+            error (numbers); without labels the squared relative distance to the reference's
+            outputs.
+        num_samples: How many samples that is about.
+        values: What applies of ``top1``, ``top5``, ``macro_f1`` (shares), ``mean_error`` (mean
+            absolute error), ``agreement`` (share of samples whose best classes are the
+            reference's) and ``output_error`` (distance to the reference's outputs, as a share of
+            their norm).
+        primary: The name of the one that counts.
+        doubt: Returns how far that one may be off.
+    """
+
+    loss: float
+    num_samples: int
+    values: Mapping[str, float]
+    primary: str
+    doubt: Callable[[], Doubt] = field(default=Doubt, compare=False, repr=False)
+
+    @property
+    def top1(self) -> float:
+        """The share of samples whose best class is the right one."""
+        return self.values["top1"]
+
+    @property
+    def score(self) -> float:
+        """The metric that counts, negated where less is better: higher is better."""
+        return METRICS[self.primary].score(self.values[self.primary])
+
+    @property
+    def rank(self) -> Rank:
+        """What tells better networks from worse: the greater, the better."""
+        return rank(self.score, self.loss)
+
+
+def evaluate(
+    program: Program,
+    source: SampleSource,
+    indices: Tensor,
+    labels: LabelKind = "classes",
+    reference: Reference | None = None,
+    batch_size: int = _BATCH_SIZE,
+) -> Metrics:
+    """Return the metrics of ``program`` on the samples ``indices``.
+
+    Args:
+        program: What is scored.
+        source: The samples.
+        indices: Which of them.
+        labels: What the source's labels are.
+        reference: The dense network; needed where there are no labels.
+        batch_size: Samples at once; does not change the result but for rounding.
+
+    Raises:
+        DataError: The labels do not fit the outputs.
+    """
+    module = ProgramModule(program, copy=False).eval()
+    judge = Judge(program, labels, reference)
+    parts = indices.split(batch_size)
+    with torch.inference_mode():
+        for part, (x, y) in zip(parts, iterate(source, indices, batch_size), strict=True):
+            judge.add(float_outputs(module.run((x,))), x, y, part)
+    return judge.metrics()
+
+
+class Judge:
+    """Sums up how good outputs are, whatever computes them."""
+
+    def __init__(
+        self, program: Program, labels: LabelKind, reference: Reference | None = None
+    ) -> None:
+        """Prepare to judge outputs that are shaped like those of ``program``."""
+        self._reference = reference
+        self._tallies: list[Tally] = []
+        make_tally = SCORINGS[labels].tally
+        if make_tally is not None:
+            self._tallies.append(make_tally(activation(program)))
+        scores = score_outputs(program) if reference is not None else ()
+        if reference is not None:
+            self._tallies.append(AgainstReference(scores))
+        self._primary = primary_metric(labels, has_scores=bool(scores))
+        self._num_samples = 0
+
+    def add(self, outputs: list[Tensor], x: Tensor, labels: Tensor | None, part: Tensor) -> None:
+        """Take in a batch: float outputs, inputs, labels, and the indices of its samples."""
+        wanted = self._reference.outputs(x, part) if self._reference is not None else []
+        self._num_samples += len(part)
+        for tally in self._tallies:
+            tally.add(outputs, labels, wanted)
+
+    def metrics(self) -> Metrics:
+        """Return the metrics of everything taken in."""
+        total = self._num_samples
+        values = {k: v for tally in self._tallies for k, v in tally.values(total).items()}
+        loss = self._tallies[0].loss(total) if self._tallies else float("nan")
+        doubt = partial(self._tallies[0].doubt, total) if self._tallies else Doubt
+        return Metrics(loss, total, MappingProxyType(values), self._primary, doubt)

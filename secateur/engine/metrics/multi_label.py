@@ -1,0 +1,48 @@
+"""Scores against several classes a sample: macro-F1."""
+
+import torch
+from torch import Tensor
+
+from secateur.engine.metrics.doubt import Counts, Doubt, macro_f1
+from secateur.engine.metrics.scoring import LossSum, Scoring
+from secateur.engine.objectives.bce import bce
+from secateur.engine.objectives.labels import fit_numbers
+from secateur.engine.objectives.outputs import Activation, threshold
+
+
+class _MultiLabel(LossSum):
+    def __init__(self, kind: Activation) -> None:
+        super().__init__()
+        self._kind = kind
+        self._counts_3C: Tensor | None = None
+        self._by_sample = Counts()
+
+    def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
+        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        output, truth = outputs[0], fit_numbers(labels, outputs[0])
+        loss = bce(output, truth, self._kind, reduction="sum")
+        self.loss_sum += float(loss) / output[0].numel()
+        counts_N3C = self._count(output, truth)
+        self._by_sample.add(counts_N3C, self._count(wanted[0], truth) if wanted else None)
+        counts = counts_N3C.sum(0).float().cpu()
+        self._counts_3C = counts if self._counts_3C is None else self._counts_3C + counts
+
+    def values(self, num_samples: int) -> dict[str, float]:
+        """Return the metrics of all samples by name."""
+        del num_samples
+        counts = self._counts_3C if self._counts_3C is not None else torch.zeros(3, 1)
+        return {"macro_f1": macro_f1(counts)}
+
+    def doubt(self, num_samples: int) -> Doubt:
+        """Return how far the metric that counts may be off."""
+        return self._by_sample.doubt(num_samples)
+
+    def _count(self, output: Tensor, truth: Tensor) -> Tensor:
+        said = output > threshold(self._kind)
+        is_true = truth > 0.5  # noqa: PLR2004
+        return torch.stack([said & is_true, said, is_true], 1)
+
+
+MULTI_LABEL = Scoring(
+    "multi_label", "several classes a sample", "binary cross-entropy", ("macro_f1",), _MultiLabel
+)

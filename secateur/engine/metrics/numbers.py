@@ -1,0 +1,37 @@
+"""Scores against numbers: mean absolute error."""
+
+from torch import Tensor
+
+from secateur.engine.metrics.doubt import Doubt, Errors
+from secateur.engine.metrics.scoring import LossSum, Scoring
+from secateur.engine.objectives.labels import fit_numbers
+from secateur.engine.objectives.mse import mse
+from secateur.engine.objectives.outputs import Activation
+
+
+class _Numbers(LossSum):
+    def __init__(self, kind: Activation) -> None:
+        super().__init__()
+        del kind
+        self._error = 0.0
+        self._errors = Errors()
+
+    def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
+        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        output, truth = outputs[0], fit_numbers(labels, outputs[0])
+        size = output[0].numel()
+        self.loss_sum += float(mse(output, truth, reduction="sum")) / size
+        self._error += float((output - truth).abs().sum()) / size
+        before = (wanted[0] - truth).abs().flatten(1).mean(1) if wanted else None
+        self._errors.add((output - truth).abs().flatten(1).mean(1), before)
+
+    def values(self, num_samples: int) -> dict[str, float]:
+        """Return the metrics of all samples by name."""
+        return {"mean_error": self._error / max(1, num_samples)}
+
+    def doubt(self, num_samples: int) -> Doubt:
+        """Return how far the metric that counts may be off."""
+        return self._errors.doubt(num_samples)
+
+
+NUMBERS = Scoring("numbers", "numbers", "squared error", ("mean_error",), _Numbers)

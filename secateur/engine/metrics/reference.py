@@ -1,0 +1,90 @@
+"""Scores against the dense network's answers, where there are no labels or beside them."""
+
+import torch
+from torch import Tensor
+
+from secateur.engine.intervals import proportion_interval
+from secateur.engine.metrics.doubt import Doubt
+from secateur.engine.metrics.scoring import Scoring
+from secateur.engine.objectives.outputs import float_outputs
+from secateur.engine.program.module import ProgramModule
+from secateur.engine.program.program import Program
+
+_CACHE_BYTES = 256 * 1024**2
+
+
+class Reference:
+    """The dense network's outputs on the samples that others are compared on, remembered."""
+
+    def __init__(self, program: Program) -> None:
+        self._module = ProgramModule(program, copy=False).eval()
+        self._known: dict[bytes, list[Tensor]] = {}
+        self._num_bytes = 0
+
+    def outputs(self, x: Tensor, indices: Tensor) -> list[Tensor]:
+        """Return the float outputs for inputs ``x``, which are the samples ``indices``."""
+        key = indices.numpy().tobytes()
+        found = self._known.get(key)
+        if found is None:
+            found = float_outputs(self._module.run((x,)))
+            size = sum(output.nbytes for output in found)
+            if self._num_bytes + size <= _CACHE_BYTES:
+                self._known[key] = found
+                self._num_bytes += size
+        return found
+
+
+class AgainstReference:
+    """How far outputs are from the reference's, and how often their best classes agree."""
+
+    def __init__(self, scores: tuple[int, ...]) -> None:
+        self._scores = scores
+        self._num_equal = 0
+        self._squares: list[tuple[float, float]] = []
+
+    def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
+        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        del labels
+        squares = [
+            (float((a.double() - b.double()).square().sum()), float(b.double().square().sum()))
+            for a, b in zip(outputs, wanted, strict=True)
+        ]
+        before = self._squares or [(0.0, 0.0)] * len(squares)
+        self._squares = [(a + c, b + d) for (a, b), (c, d) in zip(before, squares, strict=True)]
+        if self._scores:
+            is_equal = torch.stack(
+                [outputs[i].argmax(1) == wanted[i].argmax(1) for i in self._scores]
+            )
+            self._num_equal += int(is_equal.all(0).sum())
+
+    def values(self, num_samples: int) -> dict[str, float]:
+        """Return the metrics of all samples by name."""
+        found = {"output_error": self._relative_square() ** 0.5}
+        if self._scores:
+            found["agreement"] = self._num_equal / max(1, num_samples)
+        return found
+
+    def loss(self, num_samples: int) -> float:
+        """Return the mean loss of all samples."""
+        del num_samples
+        return self._relative_square()
+
+    def doubt(self, num_samples: int) -> Doubt:
+        """Return how far the metric that counts may be off."""
+        if not self._scores:
+            return Doubt()  # a distance that many outputs share: its doubt is not known
+        return Doubt(proportion_interval(self._num_equal, num_samples))
+
+    def _relative_square(self) -> float:
+        """Return the squared distance over the squared norm, averaged over outputs."""
+        shares = [error / max(norm, 1e-30) for error, norm in self._squares]
+        return sum(shares) / max(1, len(shares))
+
+
+NONE = Scoring(
+    "none",
+    "none",
+    "squared distance to the dense network's outputs",
+    ("agreement", "output_error"),
+    None,
+)
