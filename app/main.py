@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI
 
 from app import health, schemas
 from app.artifacts.routes import router as artifacts
+from app.contracts.errors import Demand
 from app.contracts.settings import Settings, load_settings
 from app.datasets.routes import router as datasets
 from app.dependencies import Context
@@ -18,6 +19,7 @@ from app.inference.routes import documented as inference
 from app.inference.routes import hot_routes as inference_routes
 from app.inference.schemas import TensorsBody
 from app.inference.service import InferenceService
+from app.inference.shadow import Shadow
 from app.jobs.lines import Lines
 from app.jobs.plans import router as plans
 from app.jobs.reader import JobReader
@@ -92,9 +94,12 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         )
         metrics.registry.register(JobsCollector(sessions))
         app.state.inference = InferenceService(settings, sessions, store, metrics)
+        shadow = Shadow(app.state.inference, metrics, settings.inference.shadow_share)
+        app.state.shadow = shadow
         app.state.registry = Registry(sessions)
         app.state.statistics = Statistics()
         yield
+        shadow.close()
         app.state.inference.close()
         last_use.close()
         engine.dispose()
@@ -128,8 +133,13 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
     bodies = (JobCreate, SweepCreate, Problem, TensorsBody, InferenceRequest)
     others = [*inference.routes, *documented.routes]
     install_openapi(app, *bodies, others=others)
-    app.state.shedding = Shedding(metrics)
-    app.add_outer(settings, metrics, hot, app.state.shedding)
+
+    def accepts(demand: Demand, num_others: int) -> bool:
+        service: InferenceService = app.state.inference
+        return service.accepts(demand, num_others)
+
+    app.state.shedding = Shedding(metrics, accepts)
+    app.add_outer(settings, metrics, hot, app.state.shedding.guard)
     return app
 
 

@@ -14,10 +14,14 @@ ServiceError
 └── UnavailableError          a part the service needs cannot be reached; try again
     └── OverloadedError       a model's queue is full; carries when to try again
         └── DeadlineError     the request's own deadline passes before it can run
+
+`AbandonedError` is none of them: there is nobody to answer.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,26 @@ class ErrorDetail:
 
     pointer: str
     detail: str
+
+
+class Demand(NamedTuple):
+    """What one inference request asks of a model's queue.
+
+    Attributes:
+        model: SHA-256 of the model's file.
+        num_items: Items on dimension 0.
+        num_bytes: Of its inputs.
+        seconds: That it may wait.
+    """
+
+    model: str
+    num_items: int
+    num_bytes: int
+    seconds: float = math.inf
+
+
+class AbandonedError(Exception):
+    """Nobody waits for the answer any more: the client has hung up."""
 
 
 class ServiceError(Exception):
@@ -153,8 +177,7 @@ class OverloadedError(UnavailableError):
     Args:
         message: What waits, and the limit.
         retry_after_seconds: When it is worth another try.
-        lets_in: Says whether a request like the one that was refused would be let in now, behind so
-            many others that are being read.
+        demand: What was asked for, where a request like it may be refused unread from now on.
     """
 
     code = "overloaded"
@@ -164,11 +187,11 @@ class OverloadedError(UnavailableError):
         message: str,
         *,
         retry_after_seconds: float = 1.0,
-        lets_in: Callable[[int], bool] | None = None,
+        demand: Demand | None = None,
     ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
-        self.lets_in = lets_in
+        self.demand = demand
 
 
 class DeadlineError(OverloadedError):

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.contracts.errors import TooLargeError
 from app.contracts.settings import HttpSettings, LimitSettings
 from app.http.depth import DepthMeter
+from app.http.disconnect import Exchange, exchange_of
 from app.http.errors import BusyError, JsonTooDeepError, TooSlowError
-from app.server.disconnect import cycle_of
 
 # Multipart boundaries and part headers on top of the file itself.
 _ENVELOPE_BYTES = 64 * 1024
@@ -49,7 +48,7 @@ class BodyMiddleware:
             declared=length,
             meter=DepthMeter(self._http.json_depth) if is_json and not is_inference else None,
             held=None if scope["path"] in self._files and not is_json else self._held,
-            cycle=cycle_of(scope),
+            exchange=exchange_of(scope),
         )
         try:
             await self._app(scope, body.receive, send)
@@ -67,16 +66,16 @@ class _Body:
         declared: bytes,
         meter: DepthMeter | None,
         held: _Held | None,
-        cycle: RequestResponseCycle | None,
+        exchange: Exchange | None,
     ) -> None:
         self._receive, self._http, self._limit = receive, http, limit
         self._declared, self._meter, self._held = declared, meter, held
-        self._cycle = cycle
+        self._exchange = exchange
         self._num_bytes, self._waited, self._is_complete = 0, 0.0, False
 
     async def receive(self) -> Message:
         if self._is_complete:
-            return await self._receive()  # the client's leaving, which may take as long as it likes
+            return await self._receive()  # a disconnect, whenever it happens
         if self._declared.isdigit() and int(self._declared) > self._limit:
             raise TooLargeError(
                 f"the body has {self._declared.decode()} bytes, at most {self._limit} are accepted"
@@ -112,7 +111,7 @@ class _Body:
             self._waited += clock() - started
 
     def _has_arrived(self) -> bool:
-        return self._cycle is not None and not self._cycle.more_body
+        return self._exchange is not None and not self._exchange.more_body
 
     def _count(self, chunk: bytes) -> None:
         self._num_bytes += len(chunk)

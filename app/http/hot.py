@@ -7,7 +7,7 @@ methods that are not theirs, and the OpenAPI document has their twins.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from starlette.requests import Request
@@ -16,7 +16,9 @@ from starlette.routing import Match, Route
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
 from app.contracts.errors import OverloadedError
-from app.server.shedding import Shedding
+
+# Is told of every refusal for load, with the answer that was given.
+Guard = Callable[[Scope, Response, OverloadedError], None]
 
 _MOST_FOUND = 1000  # paths whose route is remembered
 
@@ -35,8 +37,8 @@ class HotRoute(Route):
 class HotMiddleware:
     """Answers requests to hot routes; errors become what the application makes of them."""
 
-    def __init__(self, app: ASGIApp, routes: Sequence[HotRoute], shedding: Shedding) -> None:
-        self._app, self._routes, self._shedding = app, routes, shedding
+    def __init__(self, app: ASGIApp, routes: Sequence[HotRoute], guard: Guard) -> None:
+        self._app, self._routes, self._guard = app, routes, guard
         ends = {route.path.rpartition("/")[2] for route in routes}
         self._ends = tuple(f"/{end}" for end in ends)
         self._found: dict[tuple[str, str], tuple[HotRoute, Scope]] = {}
@@ -78,7 +80,7 @@ class HotMiddleware:
             answer = handler(request, error)  # type: ignore[arg-type]  # none is a WebSocket's
             response = cast("Response", await answer if inspect.isawaitable(answer) else answer)
             if isinstance(error, OverloadedError):
-                self._shedding.guard(request.scope, response, error)
+                self._guard(request.scope, response, error)
             return response
 
 

@@ -14,10 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.contracts.settings import Settings
 from app.http.body import BodyMiddleware
 from app.http.gate import GateMiddleware
-from app.http.hot import HotMiddleware, HotRoute
+from app.http.hot import Guard, HotMiddleware, HotRoute
 from app.http.request import RequestMiddleware
 from app.metrics.instruments import Metrics
-from app.server.shedding import Shedding
 
 # A page elsewhere can give its own name to a loopback address. A key protects from what it then
 # asks for; without keys, its name must not be taken.
@@ -54,12 +53,12 @@ class Application(FastAPI):
         settings: Settings,
         metrics: Metrics,
         hot_routes: Sequence[HotRoute],
-        shedding: Shedding,
+        guard: Guard,
     ) -> None:
         """Add the middlewares, the innermost first: refusals are logged too."""
         api = settings.api
         hosts = api.trusted_hosts or (() if api.is_auth_required else _THIS_MACHINE)
-        outer: ASGIApp = HotMiddleware(super().__call__, hot_routes, shedding)
+        outer: ASGIApp = HotMiddleware(super().__call__, hot_routes, guard)
         outer = BodyMiddleware(outer, http=settings.http, limits=settings.limits)
         outer = GateMiddleware(outer, http=settings.http, hosts=hosts)
         if api.cors_origins:

@@ -7,6 +7,7 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.contracts.errors import AbandonedError
 from app.errors import unexpected_problem
 from app.http.headers import complete_headers
 from app.http.hot import HotRoute
@@ -15,7 +16,7 @@ from app.telemetry.tracing import TraceParent, enter_trace, parse_traceparent
 
 log = structlog.get_logger(__name__)
 
-_CLIENT_LEFT = 499  # nginx's number, for log and metrics alone
+_CLIENT_DISCONNECTED = 499  # nginx's number, for log and metrics alone
 _FIRST_ERROR = 400
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
@@ -53,8 +54,8 @@ class RequestMiddleware:
 
         try:
             await self._app(scope, receive, send_with_headers)
-        except ClientDisconnect:
-            status = _CLIENT_LEFT
+        except (ClientDisconnect, AbandonedError):
+            status = _CLIENT_DISCONNECTED
         except Exception:
             log.exception("request.failed")
             if has_started:  # too late for an answer: the server cuts the connection

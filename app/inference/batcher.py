@@ -1,6 +1,6 @@
 """Requests for one model, gathered into batches: idle → run at once, busy → accumulate.
 
-Pure asyncio: what computes is handed in, nothing here blocks, all of it runs on one event loop.
+Pure asyncio: what computes is handed in, nothing here blocks, everything runs on one event loop.
 Items are counted on dimension 0. Only requests whose shapes, types and wanted outputs are the same
 share a batch. Cancelled and expired requests leave the queue before they run.
 """
@@ -9,24 +9,22 @@ import asyncio
 import math
 import time
 from bisect import insort
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, takewhile
 from typing import NamedTuple
 
-from starlette.requests import ClientDisconnect
-
-from app.contracts.errors import DeadlineError, OverloadedError
+from app.contracts.errors import AbandonedError, DeadlineError, Demand, OverloadedError
+from app.inference.runs import Runs
 from app.inference.tensors import Arrays
-from app.server.disconnect import HasLeft
 
 Outputs = tuple[str, ...] | None
 # Starts a run of one batch, given the seconds that it will likely take (0: not known); the future
 # gives each request's outputs, and the seconds that it took.
 Run = asyncio.Future[tuple[Sequence[Arrays], float]]
 Compute = Callable[[Sequence[Arrays], Outputs, float], Run]
+IsDisconnected = Callable[[], bool]
 
 _SMOOTHING = 0.2
 
@@ -55,53 +53,6 @@ class Computed(NamedTuple):
     batch_size: int
 
 
-class Slots:
-    """Runs that may be under way at once; batchers that wait for one take turns."""
-
-    def __init__(self, number: int, ahead: int = 0) -> None:
-        """Make places for runs.
-
-        Args:
-            number: Of runs that are computed at once.
-            ahead: Of runs that may be handed out besides, to be begun as soon as another has ended:
-                by then the event loop may be busy for longer than a run takes.
-        """
-        self.number, self._most = number, number + ahead
-        self._num_runs = 0
-        self._waiting: deque[Batcher] = deque()
-
-    @property
-    def are_idle(self) -> bool:
-        """Whether a run could start now and leave room for another, if there can be two at all."""
-        return self._num_runs <= max(0, self.number - 2)
-
-    @property
-    def is_only_run(self) -> bool:
-        """Whether the run that starts now has nothing beside it, and nobody waits for a place."""
-        return self._num_runs == 1 and not self._waiting
-
-    def ask(self, batcher: "Batcher") -> None:
-        """Have a batcher start a run: now, or when its turn comes."""
-        if self._num_runs < self._most:
-            self._num_runs += 1
-            self._hand_to(batcher)
-        elif batcher not in self._waiting:
-            self._waiting.append(batcher)
-
-    def give_back(self) -> None:
-        """End a run; the next in turn gets its place."""
-        if self._waiting:
-            self._hand_to(self._waiting.popleft())
-        else:
-            self._num_runs -= 1
-
-    def _hand_to(self, batcher: "Batcher") -> None:
-        if not batcher.start():
-            self.give_back()
-        elif batcher.num_waiting:
-            self.ask(batcher)
-
-
 @dataclass(eq=False)
 class _Entry:
     arrays: Arrays
@@ -113,7 +64,7 @@ class _Entry:
     queued_at: float
     answer: "asyncio.Future[Computed]"
     timer: asyncio.TimerHandle | None = None
-    has_left: HasLeft | None = None
+    is_disconnected: IsDisconnected | None = None
 
 
 class _Pace:
@@ -135,8 +86,16 @@ class _Pace:
 class Batcher:
     """The queue of one model."""
 
-    def __init__(self, compute: Compute, limits: BatchLimits, slots: Slots) -> None:
-        self._compute, self.limits, self._slots = compute, limits, slots
+    def __init__(self, compute: Compute, limits: BatchLimits, runs: Runs, model: str = "") -> None:
+        """Start with an empty queue, on the running event loop.
+
+        Args:
+            compute: Starts one run.
+            limits: On a batch, and on the queue.
+            runs: The runs of all models.
+            model: SHA-256 of the model's file.
+        """
+        self._compute, self.limits, self._runs, self._model = compute, limits, runs, model
         self._loop = asyncio.get_running_loop()
         self._queue: list[_Entry] = []  # sorted by rank
         self._numbers = count()
@@ -156,7 +115,7 @@ class Batcher:
         *,
         priority: int = 0,
         deadline: float | None = None,
-        has_left: HasLeft | None = None,
+        is_disconnected: IsDisconnected | None = None,
     ) -> Computed:
         """Compute the outputs of one request.
 
@@ -165,17 +124,17 @@ class Batcher:
             outputs: Names; None: all.
             priority: Higher goes first; equals go in the order they came.
             deadline: By the event loop's clock: after it, nobody wants the answer.
-            has_left: Says whether the client has hung up; asked before it would run.
+            is_disconnected: Whether the client has hung up; called before the request would run.
 
         Raises:
             OverloadedError: The queue is full.
             DeadlineError: The deadline passed before it ran, or will: too much waits before it.
-            ClientDisconnect: The client hung up before it ran.
+            AbandonedError: The client hung up before it ran.
         """
         entry = self._entry(arrays, outputs, priority)
-        entry.has_left = has_left
+        entry.is_disconnected = is_disconnected
         self._admit(entry, deadline)
-        self._slots.ask(self)
+        self._runs.ask(self)
         try:
             return await entry.answer
         finally:
@@ -185,7 +144,7 @@ class Batcher:
                 self._remove(entry)
 
     def start(self) -> bool:
-        """Run the next batch; return whether there was one. Called by `Slots`."""
+        """Run the next batch; return whether there was one. Called by `Runs`."""
         batch = self._take()
         if not batch:
             return False
@@ -194,6 +153,15 @@ class Batcher:
         run = self._compute([entry.arrays for entry in batch], batch[0].outputs, seconds)
         run.add_done_callback(partial(self._end, batch, started, began))
         return True
+
+    def accepts(self, demand: Demand, num_others: int = 0) -> bool:
+        """Return whether a request would be taken into the queue, behind others like it."""
+        if not self._queue and not num_others:
+            return True  # whatever its size, as `_admit` would
+        num_before = self._num_items + num_others * demand.num_items
+        return self._pace.seconds * num_before <= demand.seconds and self._fits(
+            (num_others + 1) * demand.num_items, (num_others + 1) * demand.num_bytes
+        )
 
     def _entry(self, arrays: Arrays, outputs: Outputs, priority: int) -> _Entry:
         values = tuple(arrays.items())
@@ -211,13 +179,13 @@ class Batcher:
     def _admit(self, entry: _Entry, deadline: float | None) -> None:
         if deadline is not None:
             self._refuse_late(entry, deadline)
-        if self._queue and not self._has_room(entry.num_items, entry.num_bytes):
+        if self._queue and not self._fits(entry.num_items, entry.num_bytes):
             limits = self.limits
             raise OverloadedError(
                 f"{self._num_items} items wait for this model, at most {limits.queue_items} items "
                 f"and {limits.queue_bytes} bytes may",
                 retry_after_seconds=max(1.0, math.ceil(self._pace.seconds * self._num_items)),
-                lets_in=partial(self._lets_in, entry.num_items, entry.num_bytes, math.inf),
+                demand=Demand(self._model, entry.num_items, entry.num_bytes),
             )
         if deadline is not None:
             entry.timer = self._loop.call_at(deadline, self._expire, entry)
@@ -225,7 +193,7 @@ class Batcher:
         self._num_items += entry.num_items
         self._num_bytes += entry.num_bytes
 
-    def _has_room(self, num_items: int, num_bytes: int) -> bool:
+    def _fits(self, num_items: int, num_bytes: int) -> bool:
         limits = self.limits
         return (
             self._num_items + num_items <= limits.queue_items
@@ -243,22 +211,13 @@ class Batcher:
         seconds = self._pace.seconds * sum(e.num_items for e in before)
         if seconds > left:
             is_usual = entry.rank[0] == 0
-            lets_in = partial(self._lets_in, entry.num_items, entry.num_bytes, left)
+            demand = Demand(self._model, entry.num_items, entry.num_bytes, left)
             raise DeadlineError(
                 f"the request's deadline is in {left:.3f} s, and what waits before it takes "
                 f"{seconds:.3f} s",
                 retry_after_seconds=max(1.0, math.ceil(seconds - left)),
-                lets_in=lets_in if is_usual else None,
+                demand=demand if is_usual else None,
             )
-
-    def _lets_in(self, num_items: int, num_bytes: int, seconds: float, num_others: int) -> bool:
-        """Whether a request that is still to be read would be admitted, after others like it."""
-        if not self._queue and not num_others:
-            return True  # whatever its size, as `_admit` would
-        num_before = self._num_items + num_others * num_items
-        return self._pace.seconds * num_before <= seconds and self._has_room(
-            (num_others + 1) * num_items, (num_others + 1) * num_bytes
-        )
 
     def _expire(self, entry: _Entry) -> None:
         if entry in self._queue and not entry.answer.done():
@@ -276,9 +235,9 @@ class Batcher:
         for place, entry in enumerate(queue):
             if entry.answer.done():  # cancelled a moment ago
                 self._forget(entry)
-            elif entry.has_left is not None and entry.has_left():
+            elif entry.is_disconnected is not None and entry.is_disconnected():
                 self._forget(entry)
-                entry.answer.set_exception(ClientDisconnect())
+                entry.answer.set_exception(AbandonedError())
             elif not batch:
                 batch.append(entry)
                 num_items = entry.num_items
@@ -313,7 +272,7 @@ class Batcher:
                 batch[0].answer.set_exception(error)
         else:
             self._retry_alone(batch)
-        self._slots.give_back()
+        self._runs.end()
 
     def _answer(
         self, batch: list[_Entry], started: float, outputs: Sequence[Arrays], seconds: float
@@ -333,7 +292,7 @@ class Batcher:
             insort(self._queue, entry, key=lambda e: e.rank)
             self._num_items += entry.num_items
             self._num_bytes += entry.num_bytes
-        self._slots.ask(self)
+        self._runs.ask(self)
 
     def _remove(self, entry: _Entry) -> None:
         self._queue.remove(entry)

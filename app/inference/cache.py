@@ -19,7 +19,7 @@ from app.inference.measure import measure_batch
 from app.inference.sessions import LoadedModel, open_session
 from app.objects.storage import ObjectStore
 
-MakeBatcher = Callable[[LoadedModel, int], Batcher]
+MakeBatcher = Callable[[str, LoadedModel, int], Batcher]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ class SessionCache:
             task = self._loading[sha256] = asyncio.create_task(self._load(sha256))
         return await asyncio.shield(task)  # others wait for it, whoever leaves
 
+    def find(self, sha256: str) -> Loaded | None:
+        """Return a model if it is loaded."""
+        return self._loaded.get(sha256)
+
     @property
     def num_loaded(self) -> int:
         """How many sessions are held."""
@@ -93,7 +97,8 @@ class SessionCache:
         loop = asyncio.get_running_loop()
         try:
             model, max_items = await loop.run_in_executor(self._threads, self._open, sha256)
-            loaded = self._loaded[sha256] = Loaded(model, self._make_batcher(model, max_items))
+            batcher = self._make_batcher(sha256, model, max_items)
+            loaded = self._loaded[sha256] = Loaded(model, batcher)
             self._evict()
         except FileNotFoundError as error:
             raise UnavailableError("the model's file is missing") from error

@@ -1,6 +1,7 @@
 """numpy's ``.npy`` files as bodies: one array, its type and shape in front, no pickle."""
 
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 
 from app.contracts.errors import InvalidInputError
 from app.inference.bfloat16 import BFLOAT16
-from app.inference.sessions import LoadedModel
-from app.inference.tensors import BYTES, Arrays, check_shape, invalid
+from app.inference.tensors import BYTES, Arrays, TensorSpec, check_shape, invalid
 
 MEDIA_TYPE = "application/x-npy"
 MAGIC = npy_format.MAGIC_PREFIX
@@ -20,16 +20,16 @@ _MOST_HEADER_BYTES = 4096
 _PREFIXES = {1: 10, 2: 12}  # bytes up to the header, by major version
 
 
-def parse_npy(model: LoadedModel, data: bytes) -> Arrays:
+def parse_npy(specs: Sequence[TensorSpec], data: bytes) -> Arrays:
     """Return the array of a body for the one input of a model; it shares the body's memory.
 
     Raises:
         InvalidInputError: It is no ``.npy`` file, or does not fit.
     """
-    if len(model.inputs) != 1:
-        names = [spec.name for spec in model.inputs]
+    if len(specs) != 1:
+        names = [spec.name for spec in specs]
         raise invalid(_POINTER, f"the model takes {len(names)} inputs, {names}: send JSON, or /v2")
-    spec = model.inputs[0]
+    spec = specs[0]
     start = _header_end(data)
     dtype, shape, is_fortran = _header(data[:start])
     if dtype.hasobject or dtype.names is not None or spec.dtype in {BYTES, BFLOAT16}:

@@ -18,6 +18,7 @@ from app.contracts.suggestions import suggestion
 from app.dependencies import Context, PrincipalDep, bearer_key, identify
 from app.errors import RESPONSES
 from app.http.body import read_body
+from app.http.disconnect import disconnect_check
 from app.http.hot import HotRoute
 from app.inference import npy
 from app.inference.answers import labels_answer, npy_answer, outputs_answer
@@ -25,11 +26,11 @@ from app.inference.options import Options, parse_options
 from app.inference.schemas import ANSWERS, BODY, InferAnswer, Parameters
 from app.inference.servable import Servable
 from app.inference.service import SMALL_BYTES, Answer, InferenceService
+from app.inference.shadow import Shadow
 from app.inference.tensors import Arrays, invalid
 from app.keys.service import Principal
 from app.query import refuse_unknown
 from app.registry.resolve import Registry, split_reference
-from app.server.disconnect import has_left
 from app.uploads import is_multipart, not_a_file
 from secateur.core.files import HEAD_BYTES, is_image, kind_of
 
@@ -75,9 +76,7 @@ async def infer(request: Request) -> Response:
         servable = await _find(request, principal, named or body.get("model"))
         options = parse_options(body["parameters"]) if body.get("parameters") else options
         arrays = await service.parse(servable, body["inputs"], len(data))
-    answer = await service.answer(
-        principal.tenant, servable, arrays, options, has_left=has_left(request.scope)
-    )
+    answer = await _answer(request, principal, servable, arrays, options)
     if npy.MEDIA_TYPE in request.headers.get("accept", ""):
         return npy_answer(answer)
     if _num_bytes(answer) <= SMALL_BYTES:
@@ -96,10 +95,25 @@ async def _classify(
     top_k = _top_k(request.query_params.get("top_k", "5"))
     servable = await _find(request, principal, named)
     arrays = await service.decode(servable, files)
-    answer = await service.answer(
-        principal.tenant, servable, arrays, options, has_left=has_left(request.scope)
-    )
+    answer = await _answer(request, principal, servable, arrays, options)
     return await service.in_thread(labels_answer, answer, top_k)
+
+
+async def _answer(
+    request: Request, principal: Principal, servable: Servable, arrays: Arrays, options: Options
+) -> Answer:
+    state = request.app.state
+    service: InferenceService = state.inference
+    answer = await service.answer(
+        principal.tenant,
+        servable,
+        arrays,
+        options,
+        is_disconnected=disconnect_check(request.scope),
+    )
+    shadow: Shadow = state.shadow
+    shadow.consider(principal.tenant, options, answer, arrays)
+    return answer
 
 
 async def _read_form(request: Request) -> tuple[list[bytes], object]:

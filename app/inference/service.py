@@ -10,28 +10,26 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from app.contracts.errors import InvalidInputError, UnavailableError
+from app.contracts.errors import Demand, UnavailableError
 from app.contracts.settings import Settings
-from app.inference.batcher import Batcher, BatchLimits, Outputs, Run, Slots
+from app.inference.batcher import Batcher, BatchLimits, IsDisconnected
 from app.inference.cache import SessionCache
 from app.inference.compare import Comparison, compare
+from app.inference.execution import Execution
 from app.inference.images import decode_images
 from app.inference.npy import parse_npy
 from app.inference.options import NO_OPTIONS, Options, refuse_without_parent
 from app.inference.servable import Servable, Servables
-from app.inference.sessions import LoadedModel, run_batch
-from app.inference.shadow import Shadow
+from app.inference.sessions import LoadedModel
 from app.inference.tensors import Arrays, TensorSpec, as_type, parse_inputs
 from app.metrics.instruments import Metrics
 from app.objects.storage import ObjectStore
 from app.records.database import Sessions
-from app.server.disconnect import HasLeft
 
 __all__ = ["InferenceService", "Prediction", "Servable"]
 
 # JSON of this size is decoded on the loop: a thread would take longer to wake up.
 SMALL_BYTES = 64 * 1024
-_AHEAD = 1  # batches that lie ready when a run ends, so that its thread need not wait for the loop
 
 T = TypeVar("T")
 
@@ -107,15 +105,10 @@ class InferenceService:
         metrics: Metrics | None = None,
     ) -> None:
         self._settings, self._metrics = settings, metrics or Metrics()
-        number = settings.inference.num_workers
-        self._computing = ThreadPoolExecutor(number, "inference")
-        self._helping = ThreadPoolExecutor(number, "inference-helper")
-        self._slots = Slots(number, _AHEAD)
-        is_on_cpu = settings.inference.provider == "cpu"
-        self._most_inline = settings.inference.inline_seconds if is_on_cpu else 0.0
+        self._execution = Execution(settings.inference, self._metrics)
+        self._helping = ThreadPoolExecutor(settings.inference.num_workers, "inference-helper")
         self._servables = Servables(sessions)
         self.cache = SessionCache(settings.inference, store, self._make_batcher, self._helping)
-        self._shadow = Shadow(self, self._metrics, settings.inference.shadow_share)
 
     async def find(self, tenant: str, model_id: str) -> Servable:
         """Return a model that can be served; what is returned may be some seconds old.
@@ -146,7 +139,7 @@ class InferenceService:
         outputs: Sequence[str] | None = None,
         priority: int = 0,
         deadline: float | None = None,
-        has_left: HasLeft | None = None,
+        is_disconnected: IsDisconnected | None = None,
     ) -> Prediction:
         """Compute a model's outputs.
 
@@ -156,10 +149,10 @@ class InferenceService:
             outputs: Names of what is wanted; None: all.
             priority: Higher goes first, among the requests that wait for this model.
             deadline: By the event loop's clock: after it, nobody wants the answer.
-            has_left: Says whether the client has hung up; asked before the request would run.
+            is_disconnected: Whether the client has hung up; called before the request would run.
 
         Raises:
-            ClientDisconnect: The client hung up before the request ran.
+            AbandonedError: The client hung up before the request ran.
             OverloadedError: Too much waits for this model.
             DeadlineError: The deadline passed before the request ran.
             InvalidInputError: The network cannot compute these inputs.
@@ -168,7 +161,11 @@ class InferenceService:
         wanted = None if outputs is None else tuple(outputs)
         try:
             computed = await loaded.batcher.submit(
-                arrays, wanted, priority=priority, deadline=deadline, has_left=has_left
+                arrays,
+                wanted,
+                priority=priority,
+                deadline=deadline,
+                is_disconnected=is_disconnected,
             )
         except UnavailableError as error:
             self._metrics.rejections.labels(error.code).inc()
@@ -189,7 +186,7 @@ class InferenceService:
         arrays: Arrays,
         options: Options = NO_OPTIONS,
         outputs: Sequence[str] | None = None,
-        has_left: HasLeft | None = None,
+        is_disconnected: IsDisconnected | None = None,
     ) -> Answer:
         """Compute what a request asks for: a model, the one it was pruned from, or both.
 
@@ -198,12 +195,13 @@ class InferenceService:
             NotFoundError: The other was deleted.
         """
         run = partial(
-            self.run, priority=options.priority, deadline=options.deadline, has_left=has_left
+            self.run,
+            priority=options.priority,
+            deadline=options.deadline,
+            is_disconnected=is_disconnected,
         )
         if options.variant == "pruned":
-            prediction = await run(servable, arrays, outputs=outputs)
-            self._shadow.consider(tenant, prediction, arrays)
-            return Answer(prediction)
+            return Answer(await run(servable, arrays, outputs=outputs))
         base = await self.find_base(tenant, servable)
         renamed = await self.renaming(servable, base)
         theirs = renamed.back(
@@ -235,7 +233,12 @@ class InferenceService:
     @property
     def is_idle(self) -> bool:
         """Whether a run more would be in nobody's way."""
-        return self._slots.are_idle
+        return self._execution.runs.are_idle
+
+    def accepts(self, demand: Demand, num_others: int) -> bool:
+        """Return whether a request would be taken into its model's queue, behind others like it."""
+        loaded = self.cache.find(demand.model)
+        return loaded is None or loaded.batcher.accepts(demand, num_others)
 
     async def parse(self, servable: Servable, inputs: Any, num_bytes: int) -> Arrays:  # noqa: ANN401  # JSON
         """Return arrays for decoded JSON that was ``num_bytes`` long.
@@ -245,8 +248,8 @@ class InferenceService:
         """
         model = await self.describe(servable)
         if num_bytes <= SMALL_BYTES:
-            return parse_inputs(model, inputs)
-        return await self.in_thread(parse_inputs, model, inputs)
+            return parse_inputs(model.inputs, inputs)
+        return await self.in_thread(parse_inputs, model.inputs, inputs)
 
     async def parse_npy(self, servable: Servable, data: bytes) -> Arrays:
         """Return the array of a ``.npy`` file.
@@ -256,8 +259,8 @@ class InferenceService:
         """
         model = await self.describe(servable)
         if len(data) <= SMALL_BYTES:
-            return parse_npy(model, data)
-        return await self.in_thread(parse_npy, model, data)
+            return parse_npy(model.inputs, data)
+        return await self.in_thread(parse_npy, model.inputs, data)
 
     async def decode(self, servable: Servable, files: Sequence[bytes]) -> Arrays:
         """Return arrays for encoded images, by the model's stored preprocessing.
@@ -277,36 +280,14 @@ class InferenceService:
 
     def close(self) -> None:
         """Let running requests end."""
-        self._shadow.close()
-        self._computing.shutdown()
+        self._execution.close()
         self._helping.shutdown()
 
-    def _make_batcher(self, model: LoadedModel, max_items: int) -> Batcher:
+    def _make_batcher(self, sha256: str, model: LoadedModel, max_items: int) -> Batcher:
         inference = self._settings.inference
         limits = BatchLimits(max_items, inference.queue_items, inference.queue_bytes)
-        return Batcher(partial(self._compute, model), limits, self._slots)
-
-    def _compute(
-        self, model: LoadedModel, requests: Sequence[Arrays], outputs: Outputs, seconds: float
-    ) -> Run:
-        loop = asyncio.get_running_loop()
-        if 0 < seconds <= self._most_inline and self._slots.is_only_run:
-            run: Run = loop.create_future()
-            try:
-                run.set_result(self._run(model, requests, outputs))
-            except InvalidInputError as error:
-                run.set_exception(error)
-            return run
-        return loop.run_in_executor(self._computing, self._run, model, requests, outputs)
-
-    def _run(
-        self, model: LoadedModel, requests: Sequence[Arrays], outputs: Outputs
-    ) -> tuple[Sequence[Arrays], float]:
-        found, seconds = run_batch(model, requests, outputs)
-        first = [next(iter(request.values())) for request in requests]
-        self._metrics.compute_seconds.observe(seconds)
-        self._metrics.batch_items.observe(sum(len(a) if a.ndim else 1 for a in first))
-        return found, seconds
+        compute = partial(self._execution.start, model)
+        return Batcher(compute, limits, self._execution.runs, sha256)
 
 
 def _pairs(ours: Sequence[TensorSpec], theirs: Sequence[TensorSpec]) -> dict[str, str]:

@@ -5,17 +5,15 @@ requests are being computed a shadow is dropped, and there is one at a time.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import structlog
 
 from app.contracts.errors import ServiceError
 from app.inference.compare import Comparison, compare
+from app.inference.options import Options
+from app.inference.service import Answer, InferenceService, Prediction
 from app.inference.tensors import Arrays
 from app.metrics.instruments import Metrics
-
-if TYPE_CHECKING:
-    from app.inference.service import InferenceService, Prediction
 
 log = structlog.get_logger(__name__)
 
@@ -26,14 +24,17 @@ _MOST_MODELS = 10_000
 class Shadow:
     """Compares pruned models with their parents on real requests."""
 
-    def __init__(self, service: "InferenceService", metrics: Metrics, share: float) -> None:
+    def __init__(self, service: InferenceService, metrics: Metrics, share: float) -> None:
         self._service, self._metrics, self._share = service, metrics, share
         self._owed: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._largest = 0.0
 
-    def consider(self, tenant: str, prediction: "Prediction", arrays: Arrays) -> None:
-        """Take this request, if it is one of the share."""
+    def consider(self, tenant: str, options: Options, answer: Answer, arrays: Arrays) -> None:
+        """Compare this request in the background, if it asked for a pruned model and is due."""
+        if options.variant != "pruned":
+            return
+        prediction = answer.prediction
         model = prediction.model
         share = self._share if model.shadow_share is None else model.shadow_share
         if share == 0 or model.parent_id is None:
@@ -55,7 +56,7 @@ class Shadow:
         if self._task is not None:
             self._task.cancel()
 
-    async def _compare(self, tenant: str, prediction: "Prediction", arrays: Arrays) -> None:
+    async def _compare(self, tenant: str, prediction: Prediction, arrays: Arrays) -> None:
         try:
             base = await self._service.find_base(tenant, prediction.model)
             renamed = await self._service.renaming(prediction.model, base)

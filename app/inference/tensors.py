@@ -1,16 +1,14 @@
 """JSON to arrays: every shape and value is checked before anything computes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
 from app.inference.bfloat16 import BFLOAT16, round_to_bfloat16
-
-if TYPE_CHECKING:
-    from app.inference.sessions import LoadedModel
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -34,22 +32,22 @@ class TensorSpec:
     dtype: str = "float32"
 
 
-def parse_inputs(model: "LoadedModel", inputs: Any) -> Arrays:  # noqa: ANN401  # decoded JSON
+def parse_inputs(specs: Sequence[TensorSpec], inputs: Any) -> Arrays:  # noqa: ANN401  # decoded JSON
     """Return an array for each input of the model.
 
     Args:
-        model: What will compute.
+        specs: The model's inputs.
         inputs: Nested lists (one input), or an object of nested lists by input name.
 
     Raises:
         InvalidInputError: A name, shape or value does not fit; a pointer says which.
     """
     if not isinstance(inputs, dict):
-        if len(model.inputs) != 1:
-            names = [spec.name for spec in model.inputs]
+        if len(specs) != 1:
+            names = [spec.name for spec in specs]
             raise invalid("/inputs", f"the model takes {len(names)} inputs; name them: {names}")
-        return {model.inputs[0].name: _parse(model.inputs[0], inputs, "/inputs")}
-    expected = {spec.name: spec for spec in model.inputs}
+        return {specs[0].name: _parse(specs[0], inputs, "/inputs")}
+    expected = {spec.name: spec for spec in specs}
     if inputs.keys() != expected.keys():
         raise invalid("/inputs", f"the model takes {sorted(expected)}, not {sorted(inputs)[:10]}")
     arrays = {name: _parse(expected[name], v, f"/inputs/{name}") for name, v in inputs.items()}

@@ -15,10 +15,12 @@ from starlette.responses import Response
 
 from app.dependencies import Context, PrincipalDep, bearer_key, identify
 from app.http.body import read_body
+from app.http.disconnect import disconnect_check
 from app.http.hot import HotRoute
 from app.inference.options import Options
 from app.inference.service import SMALL_BYTES, InferenceService, Prediction
 from app.inference.sessions import LoadedModel
+from app.inference.shadow import Shadow
 from app.open_inference.answers import encode_answer, wanted_outputs
 from app.open_inference.compression import choose_encoding, deflate, inflate
 from app.open_inference.requests import InferRequest, WantedOutput, decode_request
@@ -26,7 +28,6 @@ from app.open_inference.schemas import RESPONSES, InferenceRequest, InferenceRes
 from app.open_inference.statistics import Statistics, Timing
 from app.openapi import reference
 from app.registry.resolve import Choice, Registry
-from app.server.disconnect import has_left
 
 _LENGTH_HEADER = "Inference-Header-Content-Length"
 _LOWEST_PRIORITY = 2**63
@@ -88,8 +89,10 @@ async def _run(
         None if timeout is None else clock() + timeout,
     )
     answer = await service.answer(
-        tenant, servable, asked.arrays, options, names, has_left(request.scope)
+        tenant, servable, asked.arrays, options, names, disconnect_check(request.scope)
     )
+    shadow: Shadow = request.app.state.shadow
+    shadow.consider(tenant, options, answer, asked.arrays)
     prediction = answer.prediction
     if answer.comparison is not None and answer.base is not None:
         parameters = {

@@ -20,10 +20,10 @@ from app.contracts.errors import ServiceError
 from app.contracts.ids import new_id
 from app.contracts.settings import HttpSettings
 from app.errors import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_body, status_of
+from app.http.disconnect import put_exchange
 from app.http.errors import BadRequestError, BusyError, HeadersTooLargeError, TooSlowError
 from app.http.gate import ALIVE_PATH
 from app.http.headers import complete_headers
-from app.server.disconnect import put_cycle
 from app.server.shedding import Shedding
 from app.server.turns import Turns
 
@@ -148,7 +148,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Begin to answer: whether the process is alive at once, all else when its turn comes."""
-        put_cycle(cast("Scope", cycle.scope), cycle)
+        put_exchange(cast("Scope", cycle.scope), cycle)
         start = partial(super()._start_asgi_task, cycle, app)
         if cycle.scope["path"] == ALIVE_PATH:
             start()

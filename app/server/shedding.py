@@ -4,7 +4,7 @@ To read a request, check its key and decode its tensors costs many times more th
 a refusal; under a flood that leaves no time to compute what was accepted. When a model's queue
 turns out to be full, or too long for a request's deadline, it is guarded: of the requests with the
 same request line and the same key, only as many are read as there is room for. The others get the
-same refusal straight from the connection (`protocol`). A second after the last of them the guard
+same refusal straight from the connection (`connection`). A second after the last of them the guard
 goes.
 """
 
@@ -18,7 +18,7 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Message, Scope
 
-from app.contracts.errors import OverloadedError
+from app.contracts.errors import Demand, OverloadedError
 from app.http.headers import complete_headers
 from app.metrics.instruments import Metrics
 
@@ -34,7 +34,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class _Guard:
-    lets_in: Callable[[int], bool]
+    demand: Demand
     refused_at: float
     head: bytes  # after the status line
     body: bytes
@@ -45,8 +45,14 @@ class _Guard:
 class Shedding:
     """Which requests are refused unread just now. For one event loop."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics, accepts: Callable[[Demand, int], bool]) -> None:
+        """Guard nothing yet.
+
+        Args:
+            metrics: Counts what is shed.
+            accepts: Whether a model's queue would take a request, behind so many others like it.
+        """
+        self._metrics, self._accepts = metrics, accepts
         self._guards: dict[tuple[bytes, bytes], _Guard] = {}
         self._random = random.Random()  # noqa: S311  # ids, not secrets
 
@@ -54,7 +60,7 @@ class Shedding:
         """Give a refusal to those who ask the same, from now until there is room again."""
         query: bytes = scope["query_string"]
         names_model = scope.get("path_params") or b"model=" in query  # and not in its body
-        if error.lets_in is None or scope["method"] != "POST" or not names_model:
+        if error.demand is None or scope["method"] != "POST" or not names_model:
             return
         request_id: str = scope["state"]["request_id"]
         message: Message = {"headers": list(response.raw_headers)}
@@ -63,7 +69,7 @@ class Shedding:
             self._guards.clear()
         url = scope["raw_path"] + (b"?" + query if query else b"")
         self._guards[url, _bearer(scope["headers"])] = _Guard(
-            error.lets_in,
+            error.demand,
             asyncio.get_running_loop().time(),
             b"".join(b"%s: %s\r\n" % pair for pair in message["headers"]),
             bytes(response.body),
@@ -89,7 +95,7 @@ class Shedding:
         if now - guard.refused_at > _CALM_SECONDS:
             del self._guards[key]
             return None
-        if guard.lets_in(num_before):
+        if self._accepts(guard.demand, num_before):
             return None
         guard.refused_at = now
         status = HTTPStatus.SERVICE_UNAVAILABLE.value

@@ -10,8 +10,9 @@ import pytest
 
 from app.contracts.errors import UnavailableError
 from app.contracts.settings import InferenceSettings, StorageSettings
-from app.inference.batcher import Batcher, BatchLimits, Slots
+from app.inference.batcher import Batcher, BatchLimits
 from app.inference.cache import SessionCache
+from app.inference.runs import Runs
 from app.inference.sessions import LoadedModel
 from app.objects.storage import ObjectStore, open_store
 from tests.fixtures.api import write_linear_onnx
@@ -35,11 +36,11 @@ def put(store: ObjectStore, folder: Path, value: float) -> tuple[str, int]:
 
 
 def make(store: ObjectStore, threads: ThreadPoolExecutor, cache_bytes: int) -> SessionCache:
-    def batcher(_model: LoadedModel, max_items: int) -> Batcher:
+    def batcher(_sha256: str, _model: LoadedModel, max_items: int) -> Batcher:
         def compute(*_: object) -> "asyncio.Future[object]":
             return asyncio.get_running_loop().create_future()
 
-        return Batcher(compute, BatchLimits(max_items, 1, 1), Slots(1))  # type: ignore[arg-type]
+        return Batcher(compute, BatchLimits(max_items, 1, 1), Runs(1))  # type: ignore[arg-type]
 
     settings = InferenceSettings(cache_bytes=cache_bytes, max_batch_items=1)
     return SessionCache(settings, store, batcher, threads)

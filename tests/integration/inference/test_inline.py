@@ -18,7 +18,7 @@ def test_the_threads_are_needed_unless_a_run_is_short(
     with running_api(tmp_path / "data", inference={"inline_seconds": seconds}) as api:
         path = f"/v1/models/{api.ready_model(tmp_path / 'm.onnx')}/infer"
         first = api.client.post(path, json=BODY)  # how long it takes is not known yet
-        api.client.app.state.inference._computing.shutdown()  # type: ignore[attr-defined]
+        api.client.app.state.inference._execution._threads.shutdown()  # type: ignore[attr-defined]
         second = api.client.post(path, json=BODY)
         assert (first.status_code, second.status_code) == (200, status)
         if status == 200:

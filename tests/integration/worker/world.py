@@ -75,9 +75,7 @@ class World:
     def on_another_machine(self, folder: Path) -> Runner:
         """A worker with the same rows and objects, and a disk of its own."""
         settings = Settings(data_dir=folder, worker=self.settings.worker)
-        return Runner(
-            settings, self.sessions, self.store, lambda *_: None, threading.Event(), self.server
-        )
+        return Runner(settings, self.sessions, self.store, threading.Event(), self.server)
 
     def run_in_thread(self, job_id: str, stage: str = "saliency") -> threading.Thread:
         thread = threading.Thread(target=self.runner.run_job, args=(job_id,))

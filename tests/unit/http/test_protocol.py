@@ -12,25 +12,24 @@ from contextlib import asynccontextmanager
 import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.contracts.settings import HttpSettings
+from app.http.disconnect import Exchange, exchange_of
 from app.metrics.instruments import Metrics
 from app.server.connection import limited_protocol
-from app.server.disconnect import cycle_of
 from app.server.shedding import Shedding
 
 KEEP_ALIVE_SECONDS = 1
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
 
 
-answered: "list[weakref.ref[RequestResponseCycle]]" = []
+answered: "list[weakref.ref[Exchange]]" = []
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-    cycle = cycle_of(scope)
-    assert cycle is not None
-    answered.append(weakref.ref(cycle))
+    exchange = exchange_of(scope)
+    assert exchange is not None
+    answered.append(weakref.ref(exchange))
     body = (await receive())["body"]
     headers = [(b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -41,7 +40,8 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 async def connected() -> AsyncIterator[socket.socket]:
     """Serve on this event loop, and yield a connection that had an answer."""
     protocol = limited_protocol(
-        HttpSettings(keep_alive_seconds=KEEP_ALIVE_SECONDS), Shedding(Metrics())
+        HttpSettings(keep_alive_seconds=KEEP_ALIVE_SECONDS),
+        Shedding(Metrics(), lambda _demand, _num_others: True),
     )
     config = uvicorn.Config(
         answer, http=protocol, timeout_keep_alive=KEEP_ALIVE_SECONDS, lifespan="off", ws="none"

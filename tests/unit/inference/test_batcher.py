@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from starlette.requests import ClientDisconnect
 
-from app.contracts.errors import DeadlineError, InvalidInputError, OverloadedError
+from app.contracts.errors import AbandonedError, DeadlineError, InvalidInputError, OverloadedError
 from app.errors import problem
-from app.inference.batcher import Batcher, BatchLimits, Computed, Outputs, Run, Slots
+from app.inference.batcher import Batcher, BatchLimits, Computed, Outputs, Run
+from app.inference.runs import Runs
 from app.inference.tensors import Arrays
 
 LIMITS = BatchLimits(max_items=4, queue_items=100, queue_bytes=1_000_000)
@@ -66,9 +66,9 @@ def on_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]
     return run
 
 
-def make(limits: BatchLimits = LIMITS, slots: int = 1, ahead: int = 0) -> tuple[Batcher, Runner]:
+def make(limits: BatchLimits = LIMITS, num_runs: int = 1, ahead: int = 0) -> tuple[Batcher, Runner]:
     runner = Runner()
-    return Batcher(runner, limits, Slots(slots, ahead)), runner
+    return Batcher(runner, limits, Runs(num_runs, ahead)), runner
 
 
 async def ask(batcher: Batcher, *requests: Arrays, **options: Any) -> list[Answer]:
@@ -169,14 +169,13 @@ async def test_a_client_that_hung_up_without_a_word_is_asked_for_before_its_turn
     gone: set[int] = set()
     await ask(batcher, x(0))
     tasks = [
-        (await ask(batcher, x(n), has_left=lambda n=n: n in gone))[0]  # type: ignore[misc]
-        for n in (1, 2, 3)
+        (await ask(batcher, x(n), is_disconnected=lambda n=n: n in gone))[0] for n in (1, 2, 3)
     ]
     gone |= {1, 3}
     await runner.finish()
     assert runner.values == [[0], [2]]
     for number in (0, 2):
-        with pytest.raises(ClientDisconnect):
+        with pytest.raises(AbandonedError):
             await tasks[number]
 
 
@@ -209,9 +208,9 @@ async def test_one_that_cannot_be_computed_does_not_fail_its_neighbours() -> Non
 
 
 @on_loop
-async def test_models_take_turns_at_the_slots() -> None:
-    slots, runner = Slots(2), Runner()
-    first, second = (Batcher(runner, BatchLimits(1, 100, 1_000_000), slots) for _ in range(2))
+async def test_models_take_turns_at_the_runs() -> None:
+    runs, runner = Runs(2), Runner()
+    first, second = (Batcher(runner, BatchLimits(1, 100, 1_000_000), runs) for _ in range(2))
     await ask(first, x(1), x(2), x(3), x(4))
     await ask(second, x(10), x(20))
     assert runner.values == [[1], [2]]  # two at once
@@ -222,7 +221,7 @@ async def test_models_take_turns_at_the_slots() -> None:
 
 @on_loop
 async def test_a_batch_lies_ready_for_the_moment_when_a_run_ends() -> None:
-    batcher, runner = make(BatchLimits(2, 100, 1_000_000), slots=1, ahead=1)
+    batcher, runner = make(BatchLimits(2, 100, 1_000_000), num_runs=1, ahead=1)
     await ask(batcher, x(1), x(2), x(3), x(4), x(5))
     assert runner.values == [[1], [2]]  # the second waits for the thread, not for the loop
     await runner.finish()
@@ -234,26 +233,26 @@ async def test_a_batch_lies_ready_for_the_moment_when_a_run_ends() -> None:
 
 
 @pytest.mark.parametrize(("number", "ahead"), [(1, 0), (1, 1), (2, 0), (2, 1), (4, 1)])
-def test_what_lies_ready_is_no_room_for_more(number: int, ahead: int) -> None:
+def test_what_lies_ready_takes_a_run_as_well(number: int, ahead: int) -> None:
     async def test() -> None:
-        slots, runner = Slots(number, ahead), Runner()
-        batcher = Batcher(runner, BatchLimits(1, 100, 1_000_000), slots)
+        runs, runner = Runs(number, ahead), Runner()
+        batcher = Batcher(runner, BatchLimits(1, 100, 1_000_000), runs)
         for num_runs in range(number + ahead):
-            assert slots.are_idle == (num_runs <= max(0, number - 2))
+            assert runs.are_idle == (num_runs <= max(0, number - 2))
             await ask(batcher, x(num_runs))
-            assert slots.is_only_run == (num_runs == 0)
+            assert runs.is_only_run == (num_runs == 0)
             assert batcher.num_waiting == 0
         await ask(batcher, x(9))
         assert batcher.num_waiting == 1
         for _ in range(number + ahead + 1):
             await runner.finish()
-        assert slots.are_idle
+        assert runs.are_idle
 
     asyncio.run(test())
 
 
 @on_loop
-async def test_a_slot_comes_back_from_whatever_happens() -> None:
+async def test_a_run_ends_from_whatever_happens() -> None:
     batcher, runner = make()
     for number in range(20):
         tasks = await ask(batcher, x(number), x(number))
@@ -279,36 +278,36 @@ async def test_a_run_is_told_how_long_it_will_likely_take() -> None:
     await runner.finish()
 
 
-def lets_in(error: OverloadedError, num_others: int = 0) -> bool:
-    assert error.lets_in is not None
-    return error.lets_in(num_others)
+def accepts(batcher: Batcher, error: OverloadedError, num_others: int = 0) -> bool:
+    assert error.demand is not None
+    return batcher.accepts(error.demand, num_others)
 
 
 @on_loop
-async def test_a_refusal_knows_whether_there_is_room_by_now() -> None:
+async def test_a_queue_says_whether_it_would_take_by_now_what_it_refused() -> None:
     batcher, runner = make(BatchLimits(1, 4, 1_000_000))
     await ask(batcher, x(0), *(x(number, items=2) for number in (1, 2)))
     with pytest.raises(OverloadedError) as caught:
         await batcher.submit(x(3, items=2))
-    assert not lets_in(caught.value)
+    assert not accepts(batcher, caught.value)
     await runner.finish()
-    assert lets_in(caught.value)
-    assert not lets_in(caught.value, num_others=1), "each of them takes two places"
+    assert accepts(batcher, caught.value)
+    assert not accepts(batcher, caught.value, num_others=1), "each of them has two items"
     await runner.finish()
-    assert lets_in(caught.value, num_others=1)
+    assert accepts(batcher, caught.value, num_others=1)
     await runner.finish()
 
 
 @on_loop
-async def test_one_that_is_larger_than_the_queue_is_let_in_when_nothing_waits() -> None:
+async def test_one_that_is_larger_than_the_queue_is_taken_when_nothing_waits() -> None:
     batcher, runner = make(BatchLimits(1, 4, 1_000_000))
     await ask(batcher, x(0), x(1))
     with pytest.raises(OverloadedError) as caught:
         await batcher.submit(x(2, items=9))
-    assert not lets_in(caught.value)
+    assert not accepts(batcher, caught.value)
     await runner.finish()
-    assert lets_in(caught.value)
-    assert not lets_in(caught.value, num_others=1)
+    assert accepts(batcher, caught.value)
+    assert not accepts(batcher, caught.value, num_others=1)
     (answer,) = await ask(batcher, x(2, items=9))
     await runner.finish()
     await runner.finish()
@@ -328,7 +327,7 @@ async def test_a_request_that_would_wait_in_vain_is_refused_when_it_comes() -> N
     with pytest.raises(DeadlineError, match="what waits before it takes") as caught:
         await batcher.submit(x(51), deadline=clock() + 0.1)
     assert 1 <= caught.value.retry_after_seconds <= 2
-    assert not lets_in(caught.value)
+    assert not accepts(batcher, caught.value)
     assert batcher.num_waiting == 5
     (patient,) = await ask(batcher, x(52), deadline=clock() + 60)
     (first,) = await ask(batcher, x(53), priority=1, deadline=clock() + 0.1)
@@ -336,7 +335,7 @@ async def test_a_request_that_would_wait_in_vain_is_refused_when_it_comes() -> N
     assert runner.values[-1] == [53]
     for _ in range(6):
         await runner.finish()
-    assert lets_in(caught.value), "now nobody is before it"
+    assert accepts(batcher, caught.value), "now nobody is before it"
     await runner.finish()
     assert (await first).batch_size == (await patient).batch_size == 1
 
@@ -370,6 +369,6 @@ async def test_whoever_goes_first_is_not_refused_unread_for_those_behind() -> No
         await runner.finish()
     with pytest.raises(DeadlineError) as caught:
         await batcher.submit(x(50), priority=1, deadline=clock() + 0.05)
-    assert caught.value.lets_in is None
+    assert caught.value.demand is None
     for _ in range(4):
         await runner.finish()

@@ -1,0 +1,41 @@
+"""Whether a client has hung up: asked without waiting, of what the server put into the scope."""
+
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+from starlette.types import Scope
+
+_KEY = "secateur.exchange"
+
+
+class Exchange(Protocol):
+    """A request and its response, as the server holds them.
+
+    Attributes:
+        disconnected: Whether the client has hung up.
+        more_body: Whether the rest of the body is still to arrive.
+    """
+
+    disconnected: bool
+    more_body: bool
+
+
+def put_exchange(scope: Scope, exchange: Exchange) -> None:
+    """Put the server's object into its own scope.
+
+    Weakly: a reference cycle would keep the body alive until garbage collection.
+    """
+    scope[_KEY] = weakref.ref(exchange)
+
+
+def exchange_of(scope: Scope) -> Exchange | None:
+    """Return what the server put into the scope; None under another server."""
+    reference: weakref.ref[Exchange] | None = scope.get(_KEY)
+    return None if reference is None else reference()
+
+
+def disconnect_check(scope: Scope) -> Callable[[], bool]:
+    """Return a function that tells whether the client of a request has hung up."""
+    exchange = exchange_of(scope)
+    return lambda: exchange is not None and exchange.disconnected
