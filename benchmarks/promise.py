@@ -59,11 +59,11 @@ def run(seed: int, options: argparse.Namespace) -> dict[str, Any]:
         images.write_npz(data)
         with (
             local_request(
-                model, None, config, data, home / "out", "cpu", options.threads
+                model, None, config, data, home / "out", "cpu", options.threads, spec
             ) as request,
             ConsoleReporter(Console(stderr=True)) as reporter,
         ):
-            prune(request.model_copy(update={"preprocess": spec}), reporter)
+            prune(request, reporter)
         report = json.loads((home / "out" / "report.json").read_text())
     dense, retrained = _top1(report["dense"]["metrics"]), _top1(report["retrained"]["metrics"])
     drops = {split: round(dense[split] - retrained[split], 4) for split in dense}

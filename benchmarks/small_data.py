@@ -170,10 +170,10 @@ def _run(
         {"selection": {"mode": "budget", "macs": 0.5}, "seed": options.seed}
     )
     spec = PreprocessSpec.model_validate(images.preprocess())
-    arguments = (model, None, config, data, home / "out", "cpu", options.threads)
+    arguments = (model, None, config, data, home / "out", "cpu", options.threads, spec)
     console = Console(stderr=True, quiet=True)
     with local_request(*arguments) as request, ConsoleReporter(console) as reporter:
-        prune(request.model_copy(update={"preprocess": spec}), reporter)
+        prune(request, reporter)
     report = json.loads((home / "out" / "report.json").read_text())
     found = {
         "dense": _top1(report["dense"]["metrics"]),

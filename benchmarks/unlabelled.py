@@ -90,10 +90,12 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
         torch.export.save(export(case.model.eval(), (example,)), model)
         out, data = home / "out", emoji_zip()
         with (
-            local_request(model, None, config, data, out, "cpu", options.threads) as request,
+            local_request(
+                model, None, config, data, out, "cpu", options.threads, case.preprocess
+            ) as request,
             ConsoleReporter(Console(stderr=True)) as reporter,
         ):
-            prune(request.model_copy(update={"preprocess": case.preprocess}), reporter)
+            prune(request, reporter)
         report = json.loads((out / "report.json").read_text())
     return {
         "name": name,

@@ -22,6 +22,30 @@ class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ModelInput(_Message):
+    """The model file that a job reads."""
+
+    path: Path
+    format: str = Field(description="Its name in `MODEL_FORMATS`.")
+    id: str
+    name: str
+    sha256: str
+    architecture: ArchitectureSpec | None = Field(
+        default=None, description="Of a format that holds weights alone."
+    )
+
+
+class DatasetInput(_Message):
+    """The data set file that a job reads."""
+
+    path: Path
+    format: str = Field(description="Its name in `DATASET_FORMATS`.")
+    id: str
+    name: str
+    sha256: str
+    preprocess: PreprocessSpec = PreprocessSpec()
+
+
 class JobRequest(_Message):
     """Everything the job's process is told."""
 
@@ -29,20 +53,8 @@ class JobRequest(_Message):
     kind: JobKind
     attempt: int
     config: PruneConfig = PruneConfig()
-    model_path: Path | None = None
-    architecture: ArchitectureSpec | None = Field(
-        default=None, description="Of a model that came as safetensors."
-    )
-    model_id: str | None = None
-    model_name: str | None = None
-    model_sha256: str | None = None
-    dataset_path: Path | None = None
-    dataset_id: str | None = None
-    dataset_name: str | None = None
-    dataset_sha256: str | None = None
-    dataset_format: Literal["npz", "zip", "tar", "parquet"] | None = None
-    preprocess: PreprocessSpec | None = None
-    class_names: tuple[str, ...] | None = None
+    model: ModelInput | None = None
+    dataset: DatasetInput | None = None
     output_dir: Path
     checkpoint_dir: Path
     checkpoint_seconds: float = Field(
@@ -62,6 +74,35 @@ class JobRequest(_Message):
     limits: LimitSettings = Field(
         default=LimitSettings(), description="What is refused for its size."
     )
+
+    def require_model(self) -> ModelInput:
+        """Return the model.
+
+        Raises:
+            ValueError: The job has none.
+        """
+        if self.model is None:
+            raise ValueError(f"a job of kind {self.kind} needs a model")
+        return self.model
+
+    def require_dataset(self) -> DatasetInput:
+        """Return the data set.
+
+        Raises:
+            ValueError: The job has none.
+        """
+        if self.dataset is None:
+            raise ValueError(f"a job of kind {self.kind} needs a data set")
+        return self.dataset
+
+    def subject(self) -> list[str | None]:
+        """Return config, model and data set as text: what a saved state belongs to."""
+        data = self.dataset
+        return [
+            self.config.model_dump_json(),
+            self.require_model().sha256,
+            None if data is None else data.sha256,
+        ]
 
 
 class StageStarted(_Message):

@@ -14,7 +14,8 @@ from app.records.database import Sessions, reading
 from app.records.line import Allowance
 from app.records.tables import JobRow
 from app.telemetry.tracing import enter_trace
-from worker.attempt import Attempt, Workshop
+from worker.attempt import Attempt
+from worker.context import WorkerContext
 from worker.fork_server.client import ForkServer
 from worker.lease import Lease
 
@@ -40,7 +41,7 @@ class Runner:
         server: ForkServer,
     ) -> None:
         self._settings, self._sessions, self._stopping = settings, sessions, stopping
-        self._shop = Workshop(settings, sessions, store, stopping, server)
+        self._context = WorkerContext(settings, sessions, store, stopping, server)
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def run_job(self, job_id: str) -> None:
@@ -73,7 +74,7 @@ class Runner:
 
     def _run_next(self, queue: str) -> bool:
         """Run the job that is next in line; False if there is none."""
-        if self._shop.server.is_resting():
+        if self._context.server.is_resting():
             return False  # it would only spend the job's attempts: the bell is rung again
         worker, quotas = self._settings.worker, self._settings.quotas
         with self._sessions.begin() as session:
@@ -90,7 +91,7 @@ class Runner:
         enter_trace(self._trace_of(claim.job_id))
         bound.info("job.claimed")
         with Lease(self._sessions, claim, worker.lease_seconds, worker.heartbeat_seconds) as lease:
-            Attempt(self._shop, claim, lease).run()
+            Attempt(self._context, claim, lease).run()
         bound.info("job.left")
         enter_trace(None)
         return True

@@ -27,7 +27,7 @@ def main(path: Path, events: int) -> int:
         share = step / num_steps
         send(type="progress", fraction=share, step=step, num_steps=num_steps, message="x")
     # Programs of one model and different seeds differ.
-    seed = f"{request['model_sha256']} {request['config']['seed']}".encode()
+    seed = f"{request['model']['sha256']} {request['config']['seed']}".encode()
     block = hashlib.sha256(seed).digest()
     size = PROGRAM_BYTES if num_steps else len(block)
     contents = {"pruned.pt2": block * (size // len(block)), "plan.json": block}

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from app.contracts.job import JobKind
+from app.contracts.settings import LimitSettings
 from app.contracts.spec import (
     ArchitectureSpec,
     PreprocessSpec,
@@ -17,12 +18,12 @@ from app.contracts.spec import (
     part_that_needs_data,
 )
 from secateur.core.files import WrongFileError, check_path
+from secateur.core.formats import MODEL_FORMATS, Use, alternatives, needs_architecture
 from secateur.engine.program.program import Program
-from worker.messages import JobRequest
-from worker.pipeline.job.inputs import read_model
+from worker.messages import DatasetInput, JobRequest, ModelInput
+from worker.pipeline.job.model_files import read_model
 
 _CHUNK_BYTES = 2**20
-_WEIGHTS = ".safetensors"
 
 
 class LocalError(Exception):
@@ -36,8 +37,7 @@ def open_model(path: Path, architecture: ArchitectureSpec | None) -> Program:
         LocalError: Weights without an architecture, or the other way round.
         ModelRejectedError: The file is refused.
     """
-    _check(path, architecture)
-    return read_model(_request(path, architecture, PruneConfig(), Path(), Path()))
+    return read_model(_model(path, architecture), LimitSettings())
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
     Raises:
         LocalError: ``out`` holds something, or the config needs data and there is none.
     """
-    _check(model, architecture)
+    model_input = _model(model, architecture)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise LocalError(f"{out} is not an empty folder")
     if preprocess is not None and data is None:
@@ -81,60 +81,53 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
         (scratch / "checkpoints").mkdir()
         # The pipeline keeps scratch files beside its output folder: hence a link to the user's.
         (scratch / "out").symlink_to(out.absolute(), target_is_directory=True)
-        request = _request(model, architecture, config, scratch / "out", scratch / "checkpoints")
-        dataset: dict[str, object] = {}
-        if data is not None:
-            dataset = {
-                "dataset_path": data,
-                "dataset_id": data.name,
-                "dataset_name": data.name,
-                "dataset_sha256": _sha256(data),
-                "dataset_format": _data_format(data),
-                "preprocess": preprocess,
-            }
-        found = {
-            "model_id": model.name,
-            "model_name": model.name,
-            "model_sha256": _sha256(model),
-            "device": device,
-            "num_threads": num_threads,
-        }
-        yield request.model_copy(update={**found, **dataset})
+        yield JobRequest(
+            job_id="local",
+            kind=JobKind.PRUNE,
+            attempt=1,
+            config=config,
+            model=model_input,
+            dataset=None if data is None else _dataset(data, preprocess),
+            output_dir=scratch / "out",
+            checkpoint_dir=scratch / "checkpoints",
+            device=device,
+            num_threads=num_threads,
+        )
 
 
-def _request(
-    model: Path,
-    architecture: ArchitectureSpec | None,
-    config: PruneConfig,
-    out: Path,
-    checkpoints: Path,
-) -> JobRequest:
-    return JobRequest(
-        job_id="local",
-        kind=JobKind.PRUNE,
-        attempt=1,
-        config=config,
-        model_path=model,
+def _model(path: Path, architecture: ArchitectureSpec | None) -> ModelInput:
+    format_ = _format(path, "model")
+    if needs_architecture(format_) and architecture is None:
+        raise LocalError(f"{path.name} needs --architecture, such as torchvision/resnet18")
+    if architecture is not None and not needs_architecture(format_):
+        takers = alternatives(
+            each.suffixes[0] for each in MODEL_FORMATS.values() if each.needs_architecture
+        )
+        raise LocalError(f"--architecture belongs to a {takers} file, not to {path.name}")
+    return ModelInput(
+        path=path,
+        format=format_,
+        id=path.name,
+        name=path.name,
+        sha256=_sha256(path),
         architecture=architecture,
-        output_dir=out,
-        checkpoint_dir=checkpoints,
     )
 
 
-def _check(model: Path, architecture: ArchitectureSpec | None) -> None:
-    try:
-        is_weights = check_path(model, "model").name == _WEIGHTS[1:]
-    except WrongFileError as error:
-        raise LocalError(str(error)) from error
-    if is_weights and architecture is None:
-        raise LocalError(f"{model.name} needs --architecture, such as torchvision/resnet18")
-    if architecture is not None and not is_weights:
-        raise LocalError(f"--architecture belongs to a {_WEIGHTS} file, not to {model.name}")
+def _dataset(path: Path, preprocess: PreprocessSpec | None) -> DatasetInput:
+    return DatasetInput(
+        path=path,
+        format=_format(path, "dataset"),
+        id=path.name,
+        name=path.name,
+        sha256=_sha256(path),
+        preprocess=preprocess or PreprocessSpec(),
+    )
 
 
-def _data_format(path: Path) -> str:
+def _format(path: Path, use: Use) -> str:
     try:
-        return check_path(path, "dataset").name
+        return check_path(path, use).name
     except WrongFileError as error:
         raise LocalError(str(error)) from error
 

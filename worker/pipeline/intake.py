@@ -1,14 +1,13 @@
 """Intake: is this a model, is this a data set, and what can be done with it?"""
 
 from app.contracts.job import Stage
-from app.contracts.spec import PreprocessSpec
 from secateur.engine.export.onnx import compare_onnx, export_onnx
 from secateur.engine.graph import analyse
 from worker.messages import JobRequest, OutputFile, Succeeded
 from worker.pipeline.data import open_dataset
 from worker.pipeline.data.preprocess import network_sees
 from worker.pipeline.job.checks import check_computes
-from worker.pipeline.job.inputs import read_model
+from worker.pipeline.job.model_files import read_model
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.report.describe import verdict
 
@@ -22,7 +21,7 @@ def intake_model(request: JobRequest, reporter: Reporter) -> Succeeded:
         EngineError: The model is refused, or its ONNX file does not compute what it computes.
     """
     reporter.begin(Stage.INTAKE)
-    program = read_model(request)
+    program = read_model(request.require_model(), request.limits)
     check_computes(program)
     report = verdict(program, analyse(program))
     path = request.output_dir / ONNX.name
@@ -38,15 +37,10 @@ def intake_dataset(request: JobRequest, reporter: Reporter) -> Succeeded:
     Raises:
         DataError: It is not one.
     """
-    assert request.dataset_path is not None  # noqa: S101  # the supervisor always gives these
-    assert request.dataset_format is not None  # noqa: S101
     reporter.begin(Stage.INTAKE)
+    given = request.require_dataset()
     dataset = open_dataset(
-        request.dataset_path,
-        request.dataset_format,
-        request.preprocess or PreprocessSpec(),
-        request.output_dir,
-        limits=request.limits,
+        given.path, given.format, given.preprocess, request.output_dir, limits=request.limits
     )
     preprocess = dataset.preprocess.model_dump(mode="json")
     seen = {"preprocess": preprocess, "network_sees": network_sees(dataset)}

@@ -20,7 +20,7 @@ from worker.messages import JobRequest
 from worker.pipeline.intake import intake_dataset
 from worker.pipeline.job.checks import check_computes
 from worker.pipeline.job.failures import to_failed
-from worker.pipeline.job.inputs import read_model
+from worker.pipeline.job.model_files import read_model
 
 ROOM_BYTES = 640 * 1024**2  # above what torch, Pillow and Arrow have when they are imported
 SECONDS = 60  # of one file, and then the process is ended
@@ -57,7 +57,7 @@ def read(request: JobRequest) -> dict[str, Any]:
         if request.kind is JobKind.INTAKE_DATASET:
             report = intake_dataset(request, reporter).report
             return {"code": "read", "message": "", "report": report}
-        program = read_model(request)
+        program = read_model(request.require_model(), request.limits)
         check_computes(program)
         analyse(program)
     except Exception as error:  # noqa: BLE001  # the last frame, as in `worker.pipeline`

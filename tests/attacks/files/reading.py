@@ -13,6 +13,8 @@ from typing import Any
 
 from app.contracts.job import JobKind
 from app.contracts.settings import LimitSettings
+from secateur.core.formats import MODEL_FORMATS
+from tests.fixtures.jobs import dataset_input, model_input
 from worker.messages import JobRequest
 
 ROOT = Path(__file__).parents[3]
@@ -100,15 +102,15 @@ class ReadingChild:
             (folder / name).mkdir(parents=True)
         path = folder / "file"
         path.write_bytes(data)
-        is_model = format_ in {"pt2", "safetensors"}
+        is_model = format_ in MODEL_FORMATS
         request = JobRequest(
             job_id="job_test",
             kind=JobKind.INTAKE_MODEL if is_model else JobKind.INTAKE_DATASET,
             attempt=1,
-            model_path=path if is_model else None,
-            architecture=architecture,  # type: ignore[arg-type]  # validated by pydantic
-            dataset_path=None if is_model else path,
-            dataset_format=None if is_model else format_,  # type: ignore[arg-type]  # likewise
+            model=model_input(path, format=format_, architecture=architecture)
+            if is_model
+            else None,
+            dataset=None if is_model else dataset_input(path, format=format_),
             output_dir=folder / "out",
             checkpoint_dir=folder / "checkpoints",
             limits=LimitSettings(**(limits or {})),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from app.contracts.report import Report
 from secateur.engine.errors import DataError, DivergenceError, PlanError
-from tests.fixtures.jobs import Recorder, request_for, save_model
+from tests.fixtures.jobs import Recorder, dataset_input, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
 from tests.fixtures.pages import read_page
 from worker.messages import JobRequest, Metric, Planned, Progress
@@ -73,10 +73,7 @@ def job(
     path = save_model(model or trained_net(), (torch.randn(2, 1, 8, 8),), folder / "model.pt2")
     data = data or save_data(folder, x=x, y=y)
     config = {"retrain": RETRAIN, "selection": HALF, **config}
-    return request_for(
-        path, folder, config, dataset_path=data, dataset_format="npz", dataset_sha256="1" * 64,
-        dataset_id="ds_test",
-    ), Recorder()  # fmt: skip
+    return request_for(path, folder, config, dataset=dataset_input(data)), Recorder()
 
 
 def run(folder: Path, config: dict[str, Any], **more: Any) -> tuple[Report, Recorder]:

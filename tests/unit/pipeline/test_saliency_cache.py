@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec
-from tests.fixtures.jobs import request_for
+from tests.fixtures.jobs import dataset_input, model_input, request_for
 from worker.messages import JobRequest
 from worker.pipeline.stages.saliency_cache import recall_scores, remember_scores, saliency_key
 
@@ -78,7 +78,7 @@ def test_a_job_goes_on_where_nothing_can_be_written(tmp_path: Path) -> None:
 
 def request(folder: Path, config: dict[str, Any] | None = None, **more: Any) -> JobRequest:
     found = request_for(folder / "m.pt2", folder, {**CONFIG, **(config or {})})
-    return found.model_copy(update={"dataset_sha256": "d", **more})
+    return found.model_copy(update={"dataset": dataset_input(folder / "d.npz"), **more})
 
 
 @pytest.mark.parametrize("config", [
@@ -104,12 +104,14 @@ def test_the_key_stays_with_everything_else(config: dict[str, Any], tmp_path: Pa
 def test_the_key_changes_with_model_data_and_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    model, data = tmp_path / "m.pt2", tmp_path / "d.npz"
     found = {
         saliency_key(request(tmp_path, None, **more))
         for more in (
-            {}, {"model_sha256": "1"}, {"dataset_sha256": "e"}, {"dataset_sha256": None},
-            {"preprocess": PreprocessSpec(mean=(0.5,))}, {"num_threads": 7},
-            {"architecture": ArchitectureSpec(name="timm/a")},
+            {}, {"model": model_input(model, sha256="1")}, {"dataset": None}, {"num_threads": 7},
+            {"dataset": dataset_input(data, sha256="e")},
+            {"dataset": dataset_input(data, preprocess=PreprocessSpec(mean=(0.5,)))},
+            {"model": model_input(model, architecture=ArchitectureSpec(name="timm/a"))},
         )
     }  # fmt: skip
     monkeypatch.setattr(torch, "__version__", "0")
@@ -117,5 +119,6 @@ def test_the_key_changes_with_model_data_and_machine(
 
 
 def test_the_key_stays_with_the_attempt_and_the_job(tmp_path: Path) -> None:
-    other = request(tmp_path, None, job_id="job_other", attempt=2, dataset_id="ds_other")
+    data = dataset_input(tmp_path / "d.npz", id="ds_other")
+    other = request(tmp_path, None, job_id="job_other", attempt=2, dataset=data)
     assert saliency_key(other) == saliency_key(request(tmp_path))

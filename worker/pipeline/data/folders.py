@@ -14,7 +14,7 @@ import numpy as np
 from app.contracts.images import SUFFIXES
 from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError
-from worker.pipeline.data.archives import Archive, Member
+from worker.pipeline.data.archives import Archive, Member, open_tar, open_zip
 from worker.pipeline.data.images import ImageTarget, decode_images
 from worker.pipeline.data.labels import Labels, to_labels
 from worker.pipeline.data.left_out import LeftOut, leave_out, shown
@@ -39,6 +39,18 @@ class _File:
 
     member: Member
     parts: tuple[str, ...]
+
+
+def read_zip(path: Path, target: ImageTarget, scratch: Path) -> RawData:
+    """Return the images of a zip, as `read_folders` does."""
+    with open_zip(path, target.limits) as archive:
+        return read_folders(archive, target, scratch)
+
+
+def read_tar(path: Path, target: ImageTarget, scratch: Path) -> RawData:
+    """Return the images of a tar, plain or gzipped, as `read_folders` does."""
+    with open_tar(path, scratch, target.limits) as archive:
+        return read_folders(archive, target, scratch)
 
 
 def read_folders(archive: Archive, target: ImageTarget, scratch: Path) -> RawData:

@@ -15,6 +15,7 @@ from secateur.engine.files.zips import open_zip_file
 from worker.pipeline.data.archives import check_no_overlap, check_readable, reading
 from worker.pipeline.data.array_names import Part, find_parts
 from worker.pipeline.data.finite import check_finite
+from worker.pipeline.data.images import ImageTarget
 from worker.pipeline.data.labels import Labels, check_label_values, to_labels
 from worker.pipeline.data.left_out import leave_out
 from worker.pipeline.data.npy import NpyArray, open_npy
@@ -30,7 +31,7 @@ _OTHERS = frozenset({"split", "class_names"})
 _CHANNELS = frozenset({1, 3})
 
 
-def read_npz(path: Path, scratch: Path, limits: LimitSettings) -> RawData:
+def read_npz(path: Path, target: ImageTarget, scratch: Path) -> RawData:
     """Return what an uploaded ``.npz`` holds.
 
     Samples and, where there are any, labels, of one part or of several splits, by the names that
@@ -42,6 +43,7 @@ def read_npz(path: Path, scratch: Path, limits: LimitSettings) -> RawData:
         DataError: It is not such a file.
         DataTooLargeError: It is past a limit.
     """
+    limits = target.limits
     arrays = _unpack(path, scratch, limits)
     parts = find_parts(name for name in arrays if name not in _OTHERS)
     xs = [arrays[part.x] for part in parts]

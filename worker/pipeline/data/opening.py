@@ -1,16 +1,21 @@
-"""From a file and its kind to a `Dataset`."""
+"""From a file and the name of its format to a `Dataset`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from app.contracts.settings import LimitSettings
 from app.contracts.spec import PreprocessSpec, SplitSpec
+from secateur.core.formats import DATASET_FORMATS, alternatives
 from secateur.engine.errors import DataError
-from worker.pipeline.data.archives import open_tar, open_zip
 from worker.pipeline.data.dataset import Dataset
-from worker.pipeline.data.folders import read_folders
+from worker.pipeline.data.folders import read_tar, read_zip
 from worker.pipeline.data.images import ImageTarget
 from worker.pipeline.data.npz import read_npz
 from worker.pipeline.data.preprocess import with_colours, with_numbers
+from worker.pipeline.data.raw import RawData
+
+Reader = Callable[[Path, ImageTarget, Path], RawData]
+"""Takes a file, what images are decoded to with the limits, and a private folder."""
 
 _DEFAULT_SPLIT = SplitSpec()
 _DEFAULT_LIMITS = LimitSettings()
@@ -33,7 +38,7 @@ def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
 
     Args:
         path: The file.
-        kind: ``npz``, ``zip``, ``tar`` (plain or gzipped) or ``parquet``.
+        kind: The name of its format in `DATASET_FORMATS`.
         preprocess: How raw values become inputs.
         scratch: A private folder for unpacked arrays.
         limits: What is refused for its size.
@@ -44,21 +49,25 @@ def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
         DataError: The file is not what it should be.
         DataTooLargeError: It is past a limit; value and limit are named.
     """
-    if kind != "npz":
+    format_ = next((each for each in DATASET_FORMATS.values() if each.name == kind), None)
+    if format_ is None:
+        names = alternatives(DATASET_FORMATS)
+        raise DataError(f"a data set is {names}, not {kind[:20]!r}")
+    if format_.holds_images:
         preprocess = with_colours(preprocess)
     target = ImageTarget(preprocess, limits, image_shape)
-    if kind == "npz":
-        raw = read_npz(path, scratch, limits)
-    elif kind == "zip":
-        with open_zip(path, limits) as archive:
-            raw = read_folders(archive, target, scratch)
-    elif kind == "tar":
-        with open_tar(path, scratch, limits) as archive:
-            raw = read_folders(archive, target, scratch)
-    elif kind == "parquet":
-        from worker.pipeline.data.parquet import read_parquet  # noqa: PLC0415  # pyarrow: 15 MB
+    return with_numbers(DATASET_READERS[kind](path, target, scratch), preprocess, split)
 
-        raw = read_parquet(path, target, scratch)
-    else:
-        raise DataError(f"a data set is npz, zip, tar or parquet, not {kind[:20]!r}")
-    return with_numbers(raw, preprocess, split)
+
+def _read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
+    from worker.pipeline.data.parquet import read_parquet  # noqa: PLC0415  # pyarrow: 15 MB
+
+    return read_parquet(path, target, scratch)
+
+
+DATASET_READERS: dict[str, Reader] = {
+    "npz": read_npz,
+    "zip": read_zip,
+    "tar": read_tar,
+    "parquet": _read_parquet,
+}

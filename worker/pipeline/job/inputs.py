@@ -1,27 +1,24 @@
 """What a job works on: its model, analysed, and its data set, checked to fit."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from app.contracts.report import MetricsReport
-from app.contracts.spec import PreprocessSpec
 from secateur.engine.errors import DataError
 from secateur.engine.graph import Analysis, analyse
 from secateur.engine.metrics import Metrics, Reference, evaluate, primary_metric
 from secateur.engine.objectives.outputs import score_outputs
-from secateur.engine.program.architectures import Architecture, read_weights
-from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.program import Program
-from secateur.engine.program.reader import read_program
 from secateur.engine.retrain import RetrainOptions, TrainingData, recalibrate
 from secateur.engine.saliency import CalibrationBatch
 from secateur.engine.samples import spread
 from worker.messages import JobRequest
 from worker.pipeline.data import Dataset, Split, open_dataset
 from worker.pipeline.job.checks import check_fit
+from worker.pipeline.job.model_files import read_model
 from worker.pipeline.job.options import objective_kind, retrain_options
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.report.describe import metrics_report
@@ -144,21 +141,6 @@ class Inputs:
         return reports
 
 
-def read_model(request: JobRequest) -> Program:
-    """Return the program of the request's model file.
-
-    Raises:
-        ModelRejectedError: It is refused.
-    """
-    assert request.model_path is not None  # noqa: S101  # the supervisor always gives one
-    given = request.limits.model_dump()
-    limits = ModelLimits(**{each.name: given[each.name] for each in fields(ModelLimits)})
-    if request.architecture is None:
-        return read_program(request.model_path, limits)
-    architecture = Architecture(**request.architecture.model_dump())
-    return read_weights(request.model_path, architecture, limits)
-
-
 def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
     """Read the model strictly, analyse it, open the data set.
 
@@ -166,17 +148,17 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
         ModelRejectedError: The model is refused.
         DataError: The data set is, or it does not fit the model or the objective.
     """
-    program = read_model(request)
+    program = read_model(request.require_model(), request.limits)
     analysis = analyse(program)
-    if request.dataset_path is None or request.dataset_format is None:
+    if request.dataset is None:
         if request.config.retrain.epochs != 0:
             reporter.warn("no data set was given: the pruned network is not retrained")
         return Inputs(request, reporter, program, analysis, None)
     image_shape = program.inputs[0].shape[1:]
     dataset = open_dataset(
-        request.dataset_path,
-        request.dataset_format,
-        request.preprocess or PreprocessSpec(),
+        request.dataset.path,
+        request.dataset.format,
+        request.dataset.preprocess,
         _scratch(request),
         limits=request.limits,
         image_shape=tuple(size for size in image_shape if size is not None),

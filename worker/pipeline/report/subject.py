@@ -6,7 +6,6 @@
 from torch import fx
 
 from app.contracts.report import DataReport, LayerReport, ModelReport
-from app.contracts.spec import PreprocessSpec
 from secateur.engine.graph import Analysis
 from secateur.engine.graph.cost import ANALYSIS_BATCH
 from secateur.engine.program.functional import op_name
@@ -20,11 +19,11 @@ _MOST_CLASS_NAMES = 100
 
 def model_report(inputs: Inputs) -> ModelReport:
     """Return which model was pruned."""
-    request, program = inputs.request, inputs.program
+    model, program = inputs.request.require_model(), inputs.program
     return ModelReport(
-        name=request.model_name,
-        id=request.model_id,
-        sha256=request.model_sha256,
+        name=model.name,
+        id=model.id,
+        sha256=model.sha256,
         inputs=tuple(describe_inputs(program)),
         num_outputs=program.output_tree.num_leaves,
     )
@@ -32,14 +31,14 @@ def model_report(inputs: Inputs) -> ModelReport:
 
 def data_report(inputs: Inputs) -> DataReport | None:
     """Return which samples were used, if there are any."""
-    request, dataset = inputs.request, inputs.dataset
-    if dataset is None or request.dataset_format is None:
+    given, dataset = inputs.request.dataset, inputs.dataset
+    if given is None or dataset is None:
         return None
     return DataReport(
-        name=request.dataset_name,
-        id=request.dataset_id,
-        sha256=request.dataset_sha256,
-        format=request.dataset_format,
+        name=given.name,
+        id=given.id,
+        sha256=given.sha256,
+        format=given.format,
         num_samples=len(dataset),
         sample_shape=dataset.sample_shape,
         labels=dataset.labels_kind,
@@ -47,7 +46,7 @@ def data_report(inputs: Inputs) -> DataReport | None:
         class_names=tuple(dataset.class_names[:_MOST_CLASS_NAMES]),
         splits={split.name.lower(): size for split, size in dataset.split_sizes.items()},
         is_split_given=dataset.is_split_given,
-        preprocess=(request.preprocess or PreprocessSpec()).model_dump(mode="json"),
+        preprocess=given.preprocess.model_dump(mode="json"),
     )
 
 

@@ -174,6 +174,7 @@ def _manifest(request: JobRequest, folder: Path, onnx_error: float | None) -> st
         for name, media_type in _FILES.items()
         if (folder / name).exists() and name != "manifest.json"
     }
+    model, data = request.require_model(), request.dataset
     body = {
         "version": 1,
         "files": files,
@@ -181,10 +182,10 @@ def _manifest(request: JobRequest, folder: Path, onnx_error: float | None) -> st
         "seed": request.config.seed,
         "onnx_max_absolute_error": onnx_error,
         "lineage": {
-            "model": request.model_id,
-            "model_sha256": request.model_sha256,
-            "dataset": request.dataset_id,
-            "dataset_sha256": request.dataset_sha256,
+            "model": model.id,
+            "model_sha256": model.sha256,
+            "dataset": None if data is None else data.id,
+            "dataset_sha256": None if data is None else data.sha256,
         },
         "versions": versions(),
     }

@@ -314,8 +314,7 @@ def _job_key(inputs: Inputs) -> str:
 
 
 def _job_parts(inputs: Inputs) -> list[object]:
-    request = inputs.request
-    return [request.config.model_dump_json(), request.model_sha256, request.dataset_sha256]
+    return [*inputs.request.subject()]
 
 
 def _hash(parts: list[object]) -> str:

@@ -23,12 +23,12 @@ _SUFFIX, _PARTIAL = ".saliency.safetensors", ".partial"
 
 def saliency_key(request: JobRequest) -> str:
     """Name everything that scores depend on: model, data, criterion and seed; not the selection."""
-    config = request.config
+    config, model, data = request.config, request.require_model(), request.dataset
     parts = {
-        "model": request.model_sha256,
-        "architecture": request.architecture.model_dump() if request.architecture else None,
-        "dataset": request.dataset_sha256,
-        "preprocess": request.preprocess.model_dump() if request.preprocess else None,
+        "model": model.sha256,
+        "architecture": model.architecture.model_dump() if model.architecture else None,
+        "dataset": None if data is None else data.sha256,
+        "preprocess": None if data is None else data.preprocess.model_dump(),
         "split": config.split.model_dump(),
         "criterion": config.criterion.model_dump(exclude={"compare", "candidates"}),
         "seed": config.seed,

@@ -163,6 +163,4 @@ def _warn_if_nothing(inputs: Inputs, plan: Plan) -> None:
 
 def _key(inputs: Inputs) -> str:
     """Name what a measured plan belongs to: config, model and data."""
-    request = inputs.request
-    parts = [request.config.model_dump_json(), request.model_sha256, request.dataset_sha256]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(inputs.request.subject()).encode()).hexdigest()[:32]

@@ -1,0 +1,158 @@
+"""What the ending of a job's process means for the job: each is one guarded transaction."""
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from sqlalchemy.orm import Session
+
+from app.contracts.job import FAILURES, FailureCode, Stage
+from app.records import leases
+from app.records.leases import Claim
+from app.records.outcomes import Outcome, StoredFile
+from worker.context import WorkerContext
+from worker.lease import Lease
+from worker.messages import Failed, Succeeded
+from worker.recorder import Recorder
+from worker.retry import patiently
+from worker.supervisor import Ending, Finished
+
+log = structlog.get_logger(__name__)
+
+_LOG_TAIL_CHARACTERS = 4000
+
+T = TypeVar("T")
+
+
+class Endings:
+    """Writes down how one attempt ended."""
+
+    def __init__(
+        self, context: WorkerContext, claim: Claim, lease: Lease, recorder: Recorder, folder: Path
+    ) -> None:
+        """Keep what every ending needs.
+
+        Args:
+            context: Of the worker.
+            claim: The attempt.
+            lease: Nothing more is written once it is lost.
+            recorder: Knows the stage that the process was in.
+            folder: Of the attempt.
+        """
+        self._context, self._claim, self._lease = context, claim, lease
+        self._recorder, self._folder = recorder, folder
+
+    def succeed(self, message: Succeeded) -> None:
+        """Store the files, and make the job succeeded."""
+        folder = self._folder / "out"
+        files = tuple(
+            StoredFile(
+                file.name,
+                file.media_type,
+                self._context.store.put_file(folder / file.name),
+                (folder / file.name).stat().st_size,
+            )
+            for file in message.files
+        )
+        outcome = Outcome(message.result, message.report, files, message.onnx, message.program)
+        self._write(lambda session: leases.finish(session, self._claim, outcome))
+
+    def take_failure(self, failed: Failed, batch_size: int) -> None:
+        """Act on the failure that the process reported."""
+        self._recorder.stage = failed.stage or self._recorder.stage
+        if failed.code is FailureCode.OUT_OF_MEMORY:
+            self._retry_smaller_or_fail(failed.message, batch_size)
+        elif failed.code in {FailureCode.STORAGE_UNAVAILABLE, FailureCode.WORKER_UNFIT}:
+            self.retry_or_fail(failed.code, failed.message)
+        else:
+            if failed.code is FailureCode.INTERNAL:
+                self._log_tail(0)
+            self._fail(failed.code, failed.message, failed.hint)
+
+    def take_kill(self, finished: Finished, batch_size: int) -> None:
+        """Act on a process that ran out of memory."""
+        self._log_tail(finished.return_code)
+        self._retry_smaller_or_fail(FAILURES[FailureCode.OUT_OF_MEMORY].message, batch_size)
+
+    def take_silence(
+        self, finished: Finished, most_seconds: float, progress_timeout_seconds: float
+    ) -> None:
+        """Act on a process that ended, or was ended, without a last message.
+
+        Args:
+            finished: How.
+            most_seconds: The job's time limit, over all attempts.
+            progress_timeout_seconds: How long it may make no progress.
+        """
+        ending = finished.ending
+        if ending is Ending.TIME_LIMIT:
+            message = f"ran past its time limit of {most_seconds:g} s"
+            self._fail(FailureCode.TIME_LIMIT, message)
+        elif ending is Ending.NOT_STARTED:
+            message = f"the worker cannot run jobs: {finished.cause}"
+            self.retry_or_fail(FailureCode.WORKER_UNFIT, message)
+        else:
+            self._log_tail(finished.return_code)
+            if ending is Ending.STALLED:
+                message = f"made no progress for {progress_timeout_seconds:g} s"
+                self.retry_or_fail(FailureCode.TIME_LIMIT, message)
+            elif ending is Ending.GARBLED:
+                self._fail(FailureCode.INTERNAL, FAILURES[FailureCode.INTERNAL].message)
+            else:
+                self.retry_or_fail(FailureCode.INTERNAL, _how_it_ended(finished.return_code))
+
+    def mark_cancelled(self) -> None:
+        """Make the job cancelled."""
+        self._write(lambda session: leases.mark_cancelled(session, self._claim))
+
+    def hand_back(self) -> None:
+        """Let another worker go on with the job, or keep it paused."""
+        self._write(lambda session: leases.hand_back(session, self._claim))
+
+    def retry_or_fail(self, code: FailureCode, message: str) -> None:
+        """Queue the job again, or fail it when its attempts are spent."""
+        stage = self._stage()
+        self._write(
+            lambda session: leases.retry_or_fail(session, self._claim, code, message, stage)
+        )
+
+    def _retry_smaller_or_fail(self, message: str, size: int) -> None:
+        stage = self._stage()
+        self._write(
+            lambda session: leases.retry_smaller_or_fail(session, self._claim, message, stage, size)
+        )
+
+    def _fail(self, code: FailureCode, message: str, hint: str = "") -> None:
+        stage = self._stage()
+        self._write(lambda session: leases.fail(session, self._claim, code, message, stage, hint))
+
+    def _stage(self) -> Stage:
+        return self._recorder.stage or Stage.INTAKE
+
+    def _write(self, change: Callable[[Session], T]) -> T:
+        def transaction() -> T:
+            with self._context.sessions.begin() as session:
+                return change(session)
+
+        return patiently(transaction, self._lease.is_lost)
+
+    def _log_tail(self, return_code: int | None) -> None:
+        """Keep the end of the process's own output for the operator; users never see it."""
+        path = self._folder / "log.txt"
+        tail = path.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:] if path.exists() else ""
+        log.error(
+            "job.process_failed", job_id=self._claim.job_id, return_code=return_code, tail=tail
+        )
+
+
+def _how_it_ended(return_code: int | None) -> str:
+    """Say how a process ended that sent no last message."""
+    if return_code is None or return_code >= 0:
+        return f"its process ended with code {return_code}, and did not say why"
+    try:
+        name = signal.Signals(-return_code).name
+    except ValueError:
+        name = f"signal {-return_code}"
+    return f"its process was ended from outside, or crashed: {name}"

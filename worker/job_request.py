@@ -1,0 +1,147 @@
+"""From the rows of a claimed job to the request of its process: files fetched, limits set."""
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from app.contracts.job import JobKind
+from app.contracts.settings import Settings, WorkerSettings
+from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
+from app.objects.storage import ObjectStore
+from app.records.tables import DatasetRow, JobRow, ModelRow
+from worker.fork_server.limits import ProcessLimits
+from worker.messages import DatasetInput, JobRequest, ModelInput
+from worker.supervisor import Limits
+
+
+@dataclass(frozen=True)
+class JobRows:
+    """What the database says of a job.
+
+    Attributes:
+        job: The job.
+        model: Its model; None for the intake of a data set.
+        dataset: Its data set, if any.
+    """
+
+    job: JobRow
+    model: ModelRow | None
+    dataset: DatasetRow | None
+
+    @property
+    def config(self) -> PruneConfig:
+        """The job's config as the user asked for it."""
+        return PruneConfig.model_validate(self.job.resolved or {})
+
+
+def read_rows(session: Session, job_id: str) -> JobRows:
+    """Return the rows of a job."""
+    job = session.get_one(JobRow, job_id)
+    return JobRows(
+        job,
+        session.get(ModelRow, job.model_id) if job.model_id else None,
+        session.get(DatasetRow, job.dataset_id) if job.dataset_id else None,
+    )
+
+
+def most_seconds(job: JobRow, worker: WorkerSettings) -> float:
+    """Return how long a job may run, over all attempts."""
+    is_prune = job.kind == JobKind.PRUNE
+    most = worker.time_limit_seconds if is_prune else worker.intake_time_limit_seconds
+    return min(most, job.time_limit_seconds or most)
+
+
+def make_request(
+    rows: JobRows, settings: Settings, store: ObjectStore, folder: Path, checkpoint_dir: Path
+) -> JobRequest:
+    """Fetch the files of a job into ``folder`` and say what to do with them.
+
+    Raises:
+        UnavailableError: The object store cannot be reached.
+        FileNotFoundError: A file is not there.
+    """
+    job, worker = rows.job, settings.worker
+    is_prune = job.kind == JobKind.PRUNE
+    return JobRequest(
+        job_id=job.id,
+        kind=JobKind(job.kind),
+        attempt=job.attempt,
+        config=_with_smaller_batches(rows.config, job.batch_divisor),
+        model=None if rows.model is None else _fetch_model(rows.model, store, folder),
+        dataset=None if rows.dataset is None else _fetch_dataset(rows.dataset, store, folder),
+        output_dir=folder / "out",
+        checkpoint_dir=checkpoint_dir,
+        checkpoint_seconds=worker.checkpoint_seconds,
+        cache_dir=settings.scratch_dir / "cache",
+        time_limit_seconds=_seconds_left(job, worker) if is_prune else None,
+        # Only pruning jobs need a GPU, so the others do not wait for one.
+        device=worker.device if is_prune else "cpu",
+        num_threads=worker.num_threads,
+        serving_num_threads=settings.inference.num_threads,
+        limits=settings.limits,
+    )
+
+
+def make_limits(job: JobRow, worker: WorkerSettings) -> Limits:
+    """Return what stops a job's process."""
+    seconds = _seconds_left(job, worker)
+    return Limits(
+        time_limit_seconds=seconds,
+        progress_timeout_seconds=worker.progress_timeout_seconds,
+        grace_seconds=worker.cancel_grace_seconds,
+        process=ProcessLimits(
+            worker.memory_bytes,
+            worker.file_bytes,
+            worker.open_files,
+            cpu_seconds=_cpu_seconds(seconds),
+        ),
+    )
+
+
+def _fetch_model(row: ModelRow, store: ObjectStore, folder: Path) -> ModelInput:
+    path = folder / "model"
+    store.fetch(row.sha256, path)
+    return ModelInput(
+        path=path,
+        format=row.format,
+        id=row.id,
+        name=row.name,
+        sha256=row.sha256,
+        architecture=(
+            None if row.architecture is None else ArchitectureSpec.model_validate(row.architecture)
+        ),
+    )
+
+
+def _fetch_dataset(row: DatasetRow, store: ObjectStore, folder: Path) -> DatasetInput:
+    path = folder / "dataset"
+    store.fetch(row.sha256, path)
+    return DatasetInput(
+        path=path,
+        format=row.format,
+        id=row.id,
+        name=row.name,
+        sha256=row.sha256,
+        preprocess=PreprocessSpec.model_validate(row.preprocess),
+    )
+
+
+def _seconds_left(job: JobRow, worker: WorkerSettings) -> float:
+    return max(0.0, most_seconds(job, worker) - job.seconds_run)
+
+
+def _cpu_seconds(seconds: float) -> int:
+    """Return what every core together can spend in a time limit, and a minute more.
+
+    A living worker stops the process long before; this limit is for one that died.
+    """
+    return math.ceil(seconds + 60) * (os.cpu_count() or 1)
+
+
+def _with_smaller_batches(config: PruneConfig, divisor: int) -> PruneConfig:
+    size = max(1, config.retrain.batch_size // divisor)
+    retrain = config.retrain.model_copy(update={"batch_size": size})
+    return config.model_copy(update={"retrain": retrain})
