@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from docs.generate_file_kinds import TARGET, render
 from secateur.core.file_kinds import FILE_KINDS
 from secateur.core.files import WrongFileError, check, check_beginning, check_path, kind_of
 from secateur.core.formats import FORMATS, Use
@@ -78,7 +77,3 @@ def test_an_empty_file_and_folders_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "images" / "cat").mkdir(parents=True)
     with pytest.raises(WrongFileError, match="zip -r"):
         check_path(tmp_path / "images", "dataset")
-
-
-def test_the_dashboard_has_the_same_table() -> None:
-    assert TARGET.read_text() == render(), "run: python -m docs.generate_file_kinds"

@@ -1,0 +1,76 @@
+"""Formats are kept in one list of records, and what uses them has exactly their names."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from app.contracts.settings import LimitSettings
+from app.contracts.spec import PreprocessSpec
+from app.datasets.schemas import Dataset
+from app.models.schemas import Model
+from docs.generate_file_kinds import TARGET, render
+from secateur.core.file_kinds import FILE_KINDS, FILE_SUFFIXES, TAKEN
+from secateur.core.formats import (
+    DATASET_FORMATS,
+    FORMATS,
+    MODEL_FORMATS,
+    DatasetFormatName,
+    ModelFormatName,
+    Use,
+    suffixes,
+)
+from secateur.engine.errors import DataError, ModelRejectedError
+from tests.fixtures.jobs import model_input
+from worker.pipeline.data.opening import DATASET_READERS, open_dataset
+from worker.pipeline.job.model_files import MODEL_READERS, read_model
+
+PAGES = (Path(__file__).parents[2] / "app/web/static/pages").glob("*.js")
+
+
+def test_records_readers_and_types_have_the_same_names() -> None:
+    assert get_args(ModelFormatName) == tuple(MODEL_FORMATS) == tuple(MODEL_READERS)
+    assert get_args(DatasetFormatName) == tuple(DATASET_FORMATS) == tuple(DATASET_READERS)
+    for formats in (MODEL_FORMATS, DATASET_FORMATS):
+        assert [each.name for each in formats.values()] == list(formats)
+
+
+def test_the_api_shows_these_names() -> None:
+    shown = Model.model_json_schema()["properties"]["format"]["enum"]
+    assert shown == [*MODEL_FORMATS, "onnx"]  # a job may have made no .pt2 file
+    assert Dataset.model_json_schema()["properties"]["format"]["enum"] == list(DATASET_FORMATS)
+
+
+@pytest.mark.parametrize("use", ["model", "dataset"])
+def test_every_format_is_known_by_its_bytes_and_its_suffix(use: Use) -> None:
+    assert {kind.name for kind in FILE_KINDS if kind.use == use} == {f.name for f in FORMATS[use]}
+    assert set(suffixes(use)) <= set(FILE_SUFFIXES)
+    for each in FORMATS[use]:
+        assert each.suffixes[0] in each.taken
+        assert each.taken in TAKEN[use]
+
+
+def test_suffixes_belong_to_one_format() -> None:
+    found = [*suffixes("model"), *suffixes("dataset")]
+    assert len(set(found)) == len(found)
+
+
+def test_the_dashboard_keeps_no_list_of_its_own() -> None:
+    assert TARGET.read_text() == render(), "run: python -m docs.generate_file_kinds"
+    for page in PAGES:
+        assert ".safetensors" not in page.read_text()
+        assert ".parquet" not in page.read_text()
+
+
+def test_a_format_without_a_reader_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net"
+    path.write_bytes(b"")
+    with pytest.raises(ModelRejectedError, match="pt2 or safetensors, not 'onnx'"):
+        read_model(model_input(path, format="onnx"), LimitSettings())
+    with pytest.raises(DataError, match="zip, tar or parquet, not 'csv'"):
+        open_dataset(path, "csv", PreprocessSpec(), tmp_path)
+
+
+def test_weights_without_an_architecture_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelRejectedError, match="architecture"):
+        read_model(model_input(tmp_path / "net", format="safetensors"), LimitSettings())
