@@ -4,6 +4,7 @@ FROM python:3.12-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 10001 secateur && mkdir /data && chown secateur /data
 WORKDIR /srv/secateur
+# The code lies here, and is installed editable: commands and `python -m` run the same files.
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY secateur secateur
@@ -12,7 +13,7 @@ ENV SECATEUR_DATA_DIR=/data SECATEUR_LOG_FORMAT=json
 
 FROM base AS app
 COPY requirements requirements
-RUN pip install --require-hashes -r requirements/app.txt && pip install --no-deps .
+RUN pip install --require-hashes -r requirements/app.txt && pip install --no-deps --editable .
 USER secateur
 EXPOSE 8000
 ENV SECATEUR_API__HOST=0.0.0.0 SECATEUR_API__PORT=8000
@@ -26,7 +27,7 @@ COPY requirements requirements
 RUN pip install --require-hashes -r requirements/worker.txt \
     && pip install --no-deps --index-url https://download.pytorch.org/whl/cpu \
         $(grep -Eo '^(torch|torchvision)==[^ ]+' requirements/worker-gpu.txt) \
-    && pip install --no-deps .
+    && pip install --no-deps --editable .
 USER secateur
 ENV SECATEUR_WORKER__HEARTBEAT_FILE=/tmp/heartbeat
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]
@@ -35,7 +36,7 @@ CMD ["python", "-m", "celery", "--app", "worker.celery_app", "worker", "--pool",
 # Never run on a GPU by this project's own tests.
 FROM base AS worker-gpu
 COPY requirements requirements
-RUN pip install --require-hashes -r requirements/worker-gpu.txt && pip install --no-deps .
+RUN pip install --require-hashes -r requirements/worker-gpu.txt && pip install --no-deps --editable .
 USER secateur
 ENV SECATEUR_WORKER__DEVICE=cuda SECATEUR_WORKER__HEARTBEAT_FILE=/tmp/heartbeat
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]

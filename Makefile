@@ -70,7 +70,7 @@ CUDA := (torch|torchvision|triton|nvidia[a-z0-9-]*|cuda-[a-z-]+)
 
 lock: install ## Pin what the images install, by version and hash
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
-	$(COMPILE) -o requirements/app.txt
+	$(COMPILE) --extra service -o requirements/app.txt
 	$(COMPILE) --extra worker --constraint requirements/constraints.txt -o requirements/worker-gpu.txt
 	$(COMPILE) --extra worker --constraint requirements/worker-gpu.txt \
 		$$(grep -Eo '^$(CUDA)\b' requirements/worker-gpu.txt | sed 's/^/--no-emit-package /') \

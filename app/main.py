@@ -55,6 +55,7 @@ from app.sweeps.routes import router as sweeps
 from app.sweeps.schemas import SweepCreate
 from app.telemetry.logs import configure_logging
 from app.web.routes import router as web
+from secateur import __version__
 
 _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → infer."
 
@@ -105,7 +106,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         engine.dispose()
 
     app = Application(
-        title="Secateur", version="0.1.0", description=_DESCRIPTION, lifespan=lifespan
+        title="Secateur", version=__version__, description=_DESCRIPTION, lifespan=lifespan
     )
     app.state.metrics = metrics
     install_error_handlers(app)

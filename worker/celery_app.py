@@ -24,7 +24,7 @@ from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from app.contracts.installation import find_missing
+from app.contracts.installation import find_missing, how_to_install
 from app.contracts.settings import Settings, load_settings
 from app.contracts.tasks import COLLECT, DELIVER, QUEUE_MAINTENANCE, QUEUES, REAP, RING, RUN_JOB
 from app.objects.lock import create_object_lock
@@ -145,7 +145,7 @@ def _refuse_without_parts(celery: Celery) -> None:
     if missing:
         sys.exit(
             f"secateur: this worker cannot run jobs: {', '.join(missing)} not installed. "
-            "Install what workers need: pip install 'secateur[worker]'"
+            f"Install what workers need: {how_to_install('worker')}"
         )
 
 

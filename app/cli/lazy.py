@@ -7,6 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from app.contracts.installation import Extra, how_to_install
+
 
 @dataclass(frozen=True)
 class Lazy:
@@ -16,11 +18,13 @@ class Lazy:
         module: Whose ``app`` it is.
         help: The first line of what it says of itself; a test compares them.
         panel: Under which heading the help lists it.
+        extra: What has to be installed for it, besides the client.
     """
 
     module: str
     help: str
     panel: str
+    extra: Extra | None = None
 
 
 class LazyGroup(TyperGroup):
@@ -29,9 +33,9 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # noqa: ANN401  # click's own types are typer's secret
         """Return the command that the arguments name."""
         stand_in = self.commands.get(args[0]) if args else None
-        module = getattr(getattr(stand_in, "callback", None), "lazy_module", None)
-        if module is not None:
-            command = typer.main.get_command(importlib.import_module(module).app)
+        lazy = getattr(getattr(stand_in, "callback", None), "lazy", None)
+        if lazy is not None:
+            command = typer.main.get_command(_import(args[0], lazy).app)
             command.name = args[0]
             self.commands[args[0]] = command
         return super().resolve_command(ctx, args)
@@ -40,12 +44,27 @@ class LazyGroup(TyperGroup):
 def add_lazy(app: typer.Typer, commands: dict[str, Lazy]) -> None:
     """Register a stand-in for each command, in order."""
     for name, lazy in commands.items():
-        app.command(name, help=lazy.help, rich_help_panel=lazy.panel)(_stand_in(lazy.module))
+        app.command(name, help=lazy.help, rich_help_panel=lazy.panel)(_stand_in(lazy))
 
 
-def _stand_in(module: str) -> Any:  # noqa: ANN401  # a function with an attribute
+def _import(name: str, lazy: Lazy) -> Any:  # noqa: ANN401  # a module
+    try:
+        return importlib.import_module(lazy.module)
+    except ModuleNotFoundError as error:
+        if lazy.extra is None:
+            raise
+        typer.secho(
+            f"secateur: {name} needs {error.name}, which is not installed: "
+            f"{how_to_install(lazy.extra)}",
+            fg="red",
+            err=True,
+        )
+        raise typer.Exit(1) from error
+
+
+def _stand_in(lazy: Lazy) -> Any:  # noqa: ANN401  # a function with an attribute
     def call() -> None:
-        raise AssertionError(module)  # `LazyGroup` never calls it
+        raise AssertionError(lazy.module)  # `LazyGroup` never calls it
 
-    call.lazy_module = module  # type: ignore[attr-defined]
+    call.lazy = lazy  # type: ignore[attr-defined]
     return call

@@ -1,5 +1,7 @@
 """The entry point of the ``secateur`` command: which commands there are, and nothing of them."""
 
+from typing import Annotated
+
 import typer
 
 from app.cli.lazy import Lazy, LazyGroup, add_lazy
@@ -20,19 +22,24 @@ COMMANDS = {
         f"{_COMMANDS}.serve",
         "Start API, workers, scheduler and queue on this machine, until Ctrl-C.",
         _OPERATE,
+        "worker",
     ),
     "demo": Lazy(f"{_COMMANDS}.demo", "Prune a real network through a real service.", _OPERATE),
-    "doctor": Lazy(f"{_COMMANDS}.doctor", "Look for what is wrong, and say what to do.", _OPERATE),
-    "keys": Lazy("app.cli.keys", "Make, list, rotate and revoke API keys.", _OPERATE),
+    "doctor": Lazy(
+        f"{_COMMANDS}.doctor", "Look for what is wrong, and say what to do.", _OPERATE, "service"
+    ),
+    "keys": Lazy("app.cli.keys", "Make, list, rotate and revoke API keys.", _OPERATE, "service"),
     "migrate": Lazy(
         f"{_COMMANDS}.migrate",
         "Bring the tables of the database in the settings up to date.",
         _OPERATE,
+        "service",
     ),
     "collect-garbage": Lazy(
         f"{_COMMANDS}.collect_garbage",
         "Remove stored objects that nothing refers to; the scheduler has it done every hour.",
         _OPERATE,
+        "service",
     ),
 }
 
@@ -43,6 +50,28 @@ app = typer.Typer(
     add_completion=True,
 )
 add_lazy(app, COMMANDS)
+
+
+def print_version(is_asked: bool) -> None:  # noqa: FBT001  # as typer calls it
+    """Print the version and end, if the option is there."""
+    if is_asked:
+        from secateur import __version__  # noqa: PLC0415  # the client is not needed for the help
+
+        typer.echo(f"secateur {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Prune convolutional networks: push, prune, pull, infer; or serve."""
 
 
 def main() -> None:

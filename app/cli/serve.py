@@ -252,8 +252,9 @@ def commands(
         ServeError: GPUs are asked for and cannot be listed.
     """
     environment = _child_environment(settings)
-    python = [sys.executable, "-m"]
-    celery = [*python, "celery", "--app", "worker.celery_app", "--quiet"]
+    # -P: a package `app` or `worker` of the folder that this was called in is not meant.
+    python = [sys.executable, "-P", "-m"]
+    celery = [*python, "worker", "--quiet"]
     prune_queue = queue_of(JobKind.PRUNE, settings.worker.device)
     # Threads: the task only waits for its job's process (docs/decisions/0004-threads-pool.md).
     worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip"]

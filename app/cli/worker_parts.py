@@ -10,9 +10,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 
-from app.contracts.installation import WORKER_MODULES
+from app.contracts import installation
 
 _SECONDS = 300  # torch from a cold disk, on a machine with other work
 _PROBE = """
@@ -55,7 +54,7 @@ class Probe:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(  # noqa: S603  # this Python, fixed arguments
-            [sys.executable, "-P", "-W", "ignore", "-c", _PROBE, *WORKER_MODULES],
+            [sys.executable, "-P", "-W", "ignore", "-c", _PROBE, *installation.WORKER_MODULES],
             env={**environment, "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -94,14 +93,4 @@ def how_to_install(broken: Sequence[BrokenPart]) -> str:
     if any(part.cause for part in broken):
         names = " ".join(sorted({part.name.partition(".")[0] for part in broken} | {"torch"}))
         return f"install them again: pip install --upgrade --force-reinstall {names}"
-    return f"pip install '{_source()}[worker]'"
-
-
-def _source() -> str:
-    """Return what pip is to install: the checkout, if this runs from one, or the package."""
-    try:
-        url = json.loads(distribution("secateur").read_text("direct_url.json") or "{}")["url"]
-    except (PackageNotFoundError, ValueError, KeyError):
-        return "secateur"
-    path = str(url).removeprefix("file://")
-    return path if path != url else "secateur"
+    return installation.how_to_install("worker")

@@ -35,7 +35,7 @@ import pytest
                 "secateur.engine.program.reader, "
                 "secateur.engine.export.onnx, secateur.engine.measure, secateur.engine.curves"
             ),
-            ["fastapi", "sqlalchemy", "celery", "pydantic", "app"],
+            ["fastapi", "sqlalchemy", "celery", "typer", "app", "worker"],
         ),
         ("worker.pipeline.process", ["sqlalchemy", "celery", "fastapi", "obstore"]),
     ],

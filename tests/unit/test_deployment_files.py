@@ -24,6 +24,11 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_SHOT = {"migrate", "bucket"}
 
 
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return found
+
+
 def stages() -> dict[str, str]:
     """Return the text of every stage of the Dockerfile by its name."""
     parts = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]
@@ -132,10 +137,11 @@ def test_volumes_and_profiles_are_there_and_used() -> None:
 def test_the_app_image_has_no_torch() -> None:
     assert "torch" not in stages()["app"] + stages()["base"]
     assert "torch" not in (ROOT / "requirements" / "app.txt").read_text()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    names = {re.split(r"[^\w-]", line)[0] for line in project["dependencies"]}
+    extras = project()["optional-dependencies"]
+    names = {re.split(r"[^\w-]", line)[0] for line in project()["dependencies"] + extras["service"]}
     assert not {name for name in names if "torch" in name}
-    assert any("torch" in line for line in project["optional-dependencies"]["worker"])
+    assert any("torch" in line for line in extras["engine"])
+    assert extras["worker"] == ["secateur[engine,service]"]
 
 
 def test_files_that_are_copied_exist() -> None:
@@ -180,10 +186,11 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_images_install_what_is_pinned_by_hash_and_nothing_is_missing() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    worker = project["dependencies"] + project["optional-dependencies"]["worker"]
+    extras = project()["optional-dependencies"]
+    service = project()["dependencies"] + extras["service"]
+    worker = service + extras["engine"]
     for image, dependencies, elsewhere in (
-        ("app", project["dependencies"], set()),
+        ("app", service, set()),
         ("worker", worker, {"torch", "torchvision"}),
         ("worker-gpu", worker, set()),
     ):
@@ -213,8 +220,7 @@ def test_the_demo_installs_what_it_needs_and_no_tools_for_tests() -> None:
     assert "install" in needs["check"]
     extras = dict(re.findall(r"\.ci/install ([\w,]+) (\d+)", makefile))
     assert list(extras) == ["worker", "worker,dev"]
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for names in extras:
-        assert set(names.split(",")) <= project["optional-dependencies"].keys()
+        assert set(names.split(",")) <= project()["optional-dependencies"].keys()
     # Whoever has installed everything installs nothing again for the demo.
     assert "touch $(WORKER) $(DEV)" in makefile

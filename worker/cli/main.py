@@ -12,6 +12,7 @@ from rich.console import Console
 
 from app.contracts.complaints import complaints
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig, SteepnessSelection
+from secateur import __version__
 from secateur.core.formats import usual_suffixes
 from secateur.engine.errors import EngineError
 from secateur.engine.graph import analyse
@@ -30,6 +31,28 @@ app = typer.Typer(
     add_completion=True,
 )
 _LIMITS = SteepnessSelection()  # the config's defaults
+
+
+def print_version(is_asked: bool) -> None:  # noqa: FBT001  # as typer calls it
+    """Print the version and end, if the option is there."""
+    if is_asked:
+        typer.echo(f"secateur-engine {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Inspect and prune convolutional networks on this machine, without a server."""
+
+
 _SPECS = (ArchitectureSpec, PreprocessSpec, PruneConfig)
 ModelPath = Annotated[Path, typer.Argument(exists=True, help=f"A {usual_suffixes('model')} file.")]
 ArchitectureName = Annotated[

@@ -118,8 +118,11 @@ def _leave_files(libc: ctypes.CDLL, writable: Sequence[Path], *, is_gpu: bool) -
 
 def _readable() -> list[Path]:
     """Return where the system, Python's packages and our own lie."""
-    python = (sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), *sys.path)
-    return [*map(Path, _SYSTEM), *map(Path, python), _ROOT / "app", _ROOT / "worker"]
+    python = {sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), *sys.path}
+    # The root of a checkout is where a service that was started there keeps its data.
+    python -= {str(_ROOT)}
+    own = [_ROOT / name for name in ("app", "secateur", "worker")]
+    return [*map(Path, _SYSTEM), *map(Path, sorted(python)), *own]
 
 
 def _allow(libc: ctypes.CDLL, ruleset: int, paths: Iterable[Path], rights: int) -> None:

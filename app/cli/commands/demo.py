@@ -2,21 +2,23 @@
 
 import os
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from app.cli.client import ExitCode
-from app.contracts.installation import find_missing
+from app.contracts.installation import (
+    SERVICE_MODULES,
+    WORKER_MODULES,
+    find_missing,
+    how_to_install,
+)
 
 app = typer.Typer(add_completion=False)
 
 _MODULE = "examples.demo"
-_CHECKOUT = Path(__file__).parents[3]
-# Where pyproject.toml has them installed.
-_SHARED = Path(sysconfig.get_path("data")) / "share" / "secateur"
+_HOME = Path(__file__).parents[3]  # a checkout, or the folder `_service` of a wheel
 
 
 @app.command("demo")
@@ -32,27 +34,19 @@ def demo_command(
     network about test images over HTTP, and prints what changed. How many images it takes goes by
     the measured speed of this machine. Stopped, it goes on when it is called again.
     """
-    home = find_examples()
-    if home is None:
-        _fail(f"the demo is neither in {_CHECKOUT} nor in {_SHARED}: install Secateur again")
-    missing = find_missing()
+    missing = find_missing((*SERVICE_MODULES, *WORKER_MODULES))
     if missing:
         names = ", ".join(missing)
-        _fail(f"the demo prunes on this machine, and needs {names}: pip install 'secateur[worker]'")
+        _fail(f"the demo prunes on this machine, and needs {names}: {how_to_install('worker')}")
     environment = dict(os.environ)  # noqa: TID251  # handed on, with where the demo is
     environment["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(home), environment.get("PYTHONPATH")])
+        filter(None, [str(_HOME), environment.get("PYTHONPATH")])
     )
     # Its speed is measured as jobs train (worker/fork_server/server.py).
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # -P: a folder `examples` of the user's own is not meant.
     command = [sys.executable, "-u", "-P", "-m", _MODULE, "--output", str(output)]
     os.execve(sys.executable, command, environment)  # noqa: S606  # signals reach it, not us
-
-
-def find_examples(homes: tuple[Path, ...] = (_CHECKOUT, _SHARED)) -> Path | None:
-    """Return the folder that has the examples in it."""
-    return next((home for home in homes if (home / "examples" / "demo.py").exists()), None)
 
 
 def _fail(message: str) -> NoReturn:

@@ -10,25 +10,25 @@ from packaging.requirements import Requirement
 from app.cli.doctor.finding import Finding, Status
 
 _DISTRIBUTION = "secateur"
-_WORKER = "worker"
+_SERVICE, _ENGINE, _WORKER = "service", "engine", "worker"
 _OLDEST_PYTHON = (3, 11)
 
 
 def check_versions() -> Iterator[Finding]:
-    """Look at Python, the requirements, and those of workers."""
+    """Look at Python, the requirements of client and API, and those of workers."""
     machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     if sys.version_info < _OLDEST_PYTHON:
         yield Finding("python", Status.FAIL, machine, "install Python 3.11 or newer")
     else:
         yield Finding("python", Status.OK, machine)
-    wrong = _unmet("")
+    wrong = _unmet("") + _unmet(_SERVICE)
     if wrong:
-        advice = f"pip install --upgrade {_DISTRIBUTION}"
+        advice = f"pip install --upgrade '{_DISTRIBUTION}[{_SERVICE}]'"
         yield Finding("packages", Status.FAIL, "; ".join(wrong), advice)
     else:
         detail = f"{_DISTRIBUTION} {version(_DISTRIBUTION)}, and all that it requires"
         yield Finding("packages", Status.OK, detail)
-    wrong = _unmet(_WORKER)
+    wrong = _unmet(_ENGINE)
     if wrong:
         detail = "cannot prune here, only serve and use a service: " + "; ".join(wrong)
         yield Finding("worker", Status.NOTE, detail, f"pip install '{_DISTRIBUTION}[{_WORKER}]'")

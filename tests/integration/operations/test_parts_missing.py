@@ -107,4 +107,35 @@ def test_a_worker_started_by_hand_says_what_is_missing_and_ends(tmp_path: Path) 
     )
     assert done.returncode == 1
     assert "cannot run jobs: safetensors, onnx not installed" in done.stderr
-    assert "pip install 'secateur[worker]'" in done.stderr
+    assert "[worker]'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "gone", "said"),
+    [
+        (["secateur", "serve"], "redis", "serve needs redis, which is not installed: pip install"),
+        (["secateur", "keys", "list"], "sqlalchemy", "keys needs sqlalchemy, which is not"),
+        (["secateur", "demo"], "onnx", "this machine, and needs onnx: pip install"),
+        (["secateur-engine", "inspect", "x.pt2"], "torch", "engine: torch is not installed: pip"),
+    ],
+)
+def test_a_command_names_the_extra_that_it_needs(
+    command: list[str], gone: str, said: str, tmp_path: Path
+) -> None:
+    start = {"secateur": "main", "secateur-engine": "engine"}[command[0]]
+    script = (
+        f"import sys; sys.argv = {command!r}; from secateur.commands import {start} as run; run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=without(tmp_path, gone),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    extra = {"keys": "service", "inspect": "engine"}.get(command[1], "worker")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert f"[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr

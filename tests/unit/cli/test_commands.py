@@ -12,7 +12,6 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from app.cli.commands.demo import find_examples
 from app.cli.commands.sweep import parse_grid
 from app.cli.config import make_config, parse_setting, selection_of
 from app.cli.main import COMMANDS, app
@@ -125,17 +124,6 @@ def test_values_are_json_or_text() -> None:
         "/selection/exclude",
         [["a,b"], []],
     )
-
-
-def test_the_demo_is_found_in_a_checkout_and_beside_an_installation(tmp_path: Path) -> None:
-    found = find_examples()
-    assert found is not None
-    assert (found / "examples" / "weights").is_dir()
-    shared = tmp_path / "examples"
-    shared.mkdir()
-    assert find_examples((tmp_path,)) is None
-    (shared / "demo.py").touch()
-    assert find_examples((tmp_path / "no", tmp_path)) == tmp_path
 
 
 @pytest.mark.parametrize(
