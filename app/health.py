@@ -7,13 +7,14 @@ from sqlalchemy import text
 from app.contracts.errors import UnavailableError
 from app.dependencies import ContextDep
 from app.errors import RESPONSES
+from app.http.gate import ALIVE_PATH
 from app.records.database import reading
 
 log = structlog.get_logger(__name__)
 router = APIRouter(tags=["health"], responses=RESPONSES)
 
 
-@router.get("/healthz")
+@router.get(ALIVE_PATH)
 def alive() -> dict[str, str]:
     """Say that the process answers."""
     return {"status": "ok"}

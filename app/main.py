@@ -57,6 +57,24 @@ from app.telemetry.logs import configure_logging
 from app.web.routes import router as web
 from secateur import __version__
 
+API_ROUTERS = (
+    models,
+    registry,
+    datasets,
+    jobs,
+    plans,
+    sweeps,
+    queues,
+    quotas,
+    artifacts,
+    protocol,
+    repository,
+    schemas.router,
+    health.router,
+    metrics_router,
+    web,
+)
+
 _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → infer."
 
 
@@ -112,23 +130,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
     install_error_handlers(app)
     hot = [*inference_routes, *hot_routes]
     app.router.routes.extend(hot)
-    for router in (
-        models,
-        registry,
-        datasets,
-        jobs,
-        plans,
-        sweeps,
-        queues,
-        quotas,
-        artifacts,
-        protocol,
-        repository,
-        schemas.router,
-        health.router,
-        metrics_router,
-        web,
-    ):
+    for router in API_ROUTERS:
         is_ours = router.prefix.startswith("/v1")
         app.include_router(router, dependencies=[Depends(refuse_unknown_query)] if is_ours else [])
     bodies = (JobCreate, SweepCreate, Problem, TensorsBody, InferenceRequest)
@@ -140,7 +142,8 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         return service.accepts(demand, num_others)
 
     app.state.shedding = Shedding(metrics, accepts)
-    app.add_outer(settings, metrics, hot, app.state.shedding.guard)
+    routes = [route for router in API_ROUTERS for route in router.routes]
+    app.add_outer(settings, metrics, hot, routes, app.state.shedding.guard)
     return app
 
 

@@ -9,10 +9,11 @@ from app.datasets import service
 from app.datasets.schemas import Dataset, DatasetPatch, parse_preprocess, to_dataset
 from app.dependencies import ContextDep, PrincipalDep
 from app.errors import RESPONSES
+from app.http.limits import DATASET_FILE, limits
 from app.idempotency import idempotency_key
 from app.models.routes import UPLOAD_BODY, Filename, Name
 from app.paging import After, Limit, Order, Page
-from app.quotas.places import UPLOAD_PLACE
+from app.quotas.dependencies import UPLOAD_SLOT
 from app.records.database import reading
 from app.uploads import receive_upload
 
@@ -34,8 +35,9 @@ Preprocess = Annotated[
     status_code=201,
     response_model=Dataset,
     openapi_extra=UPLOAD_BODY,
-    dependencies=[UPLOAD_PLACE],
+    dependencies=[UPLOAD_SLOT],
 )
+@limits(DATASET_FILE)
 async def create(  # query parameters
     request: Request,
     context: ContextDep,

@@ -1,7 +1,6 @@
 """Counts a body while it streams in: its bytes, its time, its depth, and what all of them hold."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect
@@ -12,9 +11,7 @@ from app.contracts.settings import HttpSettings, LimitSettings
 from app.http.depth import DepthMeter
 from app.http.disconnect import Exchange, exchange_of
 from app.http.errors import BusyError, JsonTooDeepError, TooSlowError
-
-# Multipart boundaries and part headers on top of the file itself.
-_ENVELOPE_BYTES = 64 * 1024
+from app.http.limits import LimitsByPath
 
 
 @dataclass
@@ -27,10 +24,10 @@ class _Held:
 class BodyMiddleware:
     """Refuses a body that is past a limit of its route, at the byte that is too many."""
 
-    def __init__(self, app: ASGIApp, http: HttpSettings, limits: LimitSettings) -> None:
-        self._app, self._http = app, http
-        self._files = _file_limits(limits)
-        self._limit_of = _limit_of(limits, self._files)
+    def __init__(
+        self, app: ASGIApp, http: HttpSettings, limits: LimitSettings, by_path: LimitsByPath
+    ) -> None:
+        self._app, self._http, self._limits, self._by_path = app, http, limits, by_path
         self._held = _Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,14 +37,15 @@ class BodyMiddleware:
             return
         media_type, length = _type_and_length(scope)
         is_json = b"json" in media_type
-        is_inference = scope["path"].endswith("/infer")  # its parsers bring a limit on depth
+        route = self._by_path.find(scope["path"])
+        has_depth_limit = is_json and route.has_depth_limit
         body = _Body(
             receive,
             self._http,
-            self._limit_of(scope["path"]),
+            route.body(self._limits),
             declared=length,
-            meter=DepthMeter(self._http.json_depth) if is_json and not is_inference else None,
-            held=None if scope["path"] in self._files and not is_json else self._held,
+            meter=DepthMeter(self._http.json_depth) if has_depth_limit else None,
+            held=None if route.is_on_disk and not is_json else self._held,
             exchange=exchange_of(scope),
         )
         try:
@@ -156,21 +154,3 @@ def _type_and_length(scope: Scope) -> tuple[bytes, bytes]:
         elif name == b"content-length" and length is None:
             length = value
     return media_type or b"", length or b""
-
-
-def _file_limits(limits: LimitSettings) -> dict[str, int]:
-    """Return the limits of the routes whose bodies go to disk and not to memory."""
-    return {
-        "/v1/models": limits.model_bytes + _ENVELOPE_BYTES,
-        "/v1/datasets": limits.dataset_bytes + _ENVELOPE_BYTES,
-        "/v1/jobs": limits.model_bytes + limits.dataset_bytes + _ENVELOPE_BYTES,
-    }
-
-
-def _limit_of(limits: LimitSettings, by_path: dict[str, int]) -> Callable[[str], int]:
-    def limit_of(path: str) -> int:
-        if path in by_path:
-            return by_path[path]
-        return limits.infer_bytes if path.endswith("/infer") else limits.json_bytes
-
-    return limit_of

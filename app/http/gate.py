@@ -1,4 +1,4 @@
-"""Refuses what can be judged by its head alone, and what there is no room for."""
+"""Refuses what can be judged by its head alone, and what is more than there may be at once."""
 
 import re
 from typing import NamedTuple
@@ -16,17 +16,17 @@ from app.http.errors import (
     UnsupportedEncodingError,
     UrlTooLongError,
 )
+from app.http.limits import LimitsByPath
 
 ALIVE_PATH = "/healthz"  # answers however busy the process is
-_INFERENCE_PROTOCOL = "/v2/"  # inflates by itself, up to a limit
 _EVENT_STREAM = b"text/event-stream"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUL = re.compile(rb"%00|\x00")
 _HEADER_OVERHEAD = len(": \r\n")
 
 
-class _Room(NamedTuple):
-    """What one request takes of what there is."""
+class _Slots(NamedTuple):
+    """Slots that one request holds while it is answered."""
 
     requests: int
     streams: int
@@ -35,15 +35,18 @@ class _Room(NamedTuple):
 class GateMiddleware:
     """Lets a request in, or says why not."""
 
-    def __init__(self, app: ASGIApp, http: HttpSettings, hosts: tuple[str, ...]) -> None:
+    def __init__(
+        self, app: ASGIApp, http: HttpSettings, hosts: tuple[str, ...], by_path: LimitsByPath
+    ) -> None:
         """Wrap ``app``.
 
         Args:
             app: What is behind the gate.
             http: The limits.
             hosts: Names that a Host header may have; empty: any.
+            by_path: The limits that routes declare.
         """
-        self._app, self._http = app, http
+        self._app, self._http, self._by_path = app, http, by_path
         self._hosts = frozenset(host.lower() for host in hosts)
         self._num_requests = self._num_streams = 0
 
@@ -54,15 +57,15 @@ class GateMiddleware:
             return
         try:
             self._check(scope)
-            taken = self._take_room(scope)
+            held = self._take_slots(scope)
         except ServiceError as error:
             await problem(scope, error)(scope, receive, send)
             return
         try:
             await self._app(scope, receive, send)
         finally:
-            self._num_requests -= taken.requests
-            self._num_streams -= taken.streams
+            self._num_requests -= held.requests
+            self._num_streams -= held.streams
 
     def _check(self, scope: Scope) -> None:
         self._check_url(scope)
@@ -80,7 +83,7 @@ class GateMiddleware:
             )
         self._check_host([value for name, value in headers if name == b"host"], scope)
         encodings = [value for name, value in headers if name == b"content-encoding"]
-        if encodings and not scope["path"].startswith(_INFERENCE_PROTOCOL):
+        if encodings and not self._by_path.find(scope["path"]).may_be_compressed:
             _check_encoding(b",".join(encodings))
 
     def _check_url(self, scope: Scope) -> None:
@@ -108,19 +111,19 @@ class GateMiddleware:
         if name not in self._hosts:
             raise UnknownHostError(f"this service is not {name[:100]!r}")
 
-    def _take_room(self, scope: Scope) -> _Room:
+    def _take_slots(self, scope: Scope) -> _Slots:
         if scope["path"] == ALIVE_PATH:
-            return _Room(0, 0)
+            return _Slots(0, 0)
         if self._num_requests >= self._http.concurrent_requests:
             raise BusyError(
                 f"{self._num_requests} requests are being answered, and no more are at once"
             )
-        is_stream = _asks_for_events(scope)
+        is_stream = self._by_path.find(scope["path"]).is_event_stream and _asks_for_events(scope)
         if is_stream and self._num_streams >= self._http.event_streams:
             raise BusyError(f"{self._num_streams} event streams are open, and no more are at once")
         self._num_requests += 1
         self._num_streams += is_stream
-        return _Room(1, int(is_stream))
+        return _Slots(1, int(is_stream))
 
 
 def _check_encoding(sent: bytes) -> None:
@@ -131,6 +134,4 @@ def _check_encoding(sent: bytes) -> None:
 
 
 def _asks_for_events(scope: Scope) -> bool:
-    return scope["path"].endswith("/events") and any(
-        name == b"accept" and _EVENT_STREAM in value for name, value in scope["headers"]
-    )
+    return any(name == b"accept" and _EVENT_STREAM in value for name, value in scope["headers"])

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.contracts.settings import Settings
 from app.http.body import BodyMiddleware
 from app.http.gate import GateMiddleware
 from app.http.hot import Guard, HotMiddleware, HotRoute
+from app.http.limits import LimitsByPath
 from app.http.request import RequestMiddleware
 from app.metrics.instruments import Metrics
 
@@ -53,14 +55,24 @@ class Application(FastAPI):
         settings: Settings,
         metrics: Metrics,
         hot_routes: Sequence[HotRoute],
+        routes: Sequence[BaseRoute],
         guard: Guard,
     ) -> None:
-        """Add the middlewares, the innermost first: refusals are logged too."""
+        """Add the middlewares, the innermost first: refusals are logged too.
+
+        Args:
+            settings: The service's.
+            metrics: Count requests.
+            hot_routes: Are answered without FastAPI's layers.
+            routes: All others that may declare limits.
+            guard: Is told of every refusal for load.
+        """
         api = settings.api
         hosts = api.trusted_hosts or (() if api.is_auth_required else _THIS_MACHINE)
         outer: ASGIApp = HotMiddleware(super().__call__, hot_routes, guard)
-        outer = BodyMiddleware(outer, http=settings.http, limits=settings.limits)
-        outer = GateMiddleware(outer, http=settings.http, hosts=hosts)
+        by_path = LimitsByPath([*hot_routes, *routes])
+        outer = BodyMiddleware(outer, settings.http, settings.limits, by_path)
+        outer = GateMiddleware(outer, settings.http, hosts, by_path)
         if api.cors_origins:
             outer = CORSMiddleware(
                 outer,

@@ -20,6 +20,7 @@ from app.errors import RESPONSES
 from app.http.body import read_body
 from app.http.disconnect import disconnect_check
 from app.http.hot import HotRoute
+from app.http.limits import INFERENCE, limits
 from app.inference import npy
 from app.inference.answers import labels_answer, npy_answer, outputs_answer
 from app.inference.options import Options, parse_options
@@ -43,6 +44,7 @@ _OPTIONS = ("variant", "priority", "timeout_seconds")
 _QUERY = frozenset(("model", "top_k", *_OPTIONS))
 
 
+@limits(INFERENCE)
 async def infer(request: Request) -> Response:
     """Run a model on tensors (``outputs``) or images (``labels``)."""
     state = request.app.state

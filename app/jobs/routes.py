@@ -19,6 +19,7 @@ from app.datasets.schemas import parse_preprocess
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.errors import NOT_MODIFIED, RESPONSES
 from app.forms import FileRule, Form
+from app.http.limits import EVENTS, FILES_OF_A_JOB, limits
 from app.idempotency import idempotency_key
 from app.jobs import service
 from app.jobs.lines import Standing
@@ -36,7 +37,7 @@ from app.jobs.schemas import (
 from app.keys.service import Principal
 from app.openapi import IDEMPOTENCY_KEY, reference
 from app.paging import After, Limit, Order, Page
-from app.quotas.places import FORM_PLACE, STREAM_PLACE
+from app.quotas.dependencies import FORM_SLOT, STREAM_SLOT
 from app.records.database import reading
 from app.records.tables import EventRow, JobRow
 from app.spool import Upload
@@ -104,9 +105,8 @@ _BODY = {
 }
 
 
-@router.post(
-    "", status_code=202, response_model=Job, openapi_extra=_BODY, dependencies=[FORM_PLACE]
-)
+@router.post("", status_code=202, response_model=Job, openapi_extra=_BODY, dependencies=[FORM_SLOT])
+@limits(FILES_OF_A_JOB)
 async def create(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
     """Post a job: ids and a config as JSON, or model, data set and config in one form."""
     principal.require("jobs:write")
@@ -171,8 +171,9 @@ async def read(  # query parameters and headers
     "/{job_id}/events",
     response_model=list[Event],
     responses=_EVENTS,
-    dependencies=[STREAM_PLACE],
+    dependencies=[STREAM_SLOT],
 )
+@limits(EVENTS)
 async def events(  # noqa: PLR0913, PLR0917  # query parameters and headers
     request: Request,
     job_id: str,

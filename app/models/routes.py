@@ -9,12 +9,13 @@ from app.contracts.errors import ConflictError
 from app.contracts.spec import ArchitectureSpec
 from app.dependencies import ContextDep, PrincipalDep
 from app.errors import RESPONSES
+from app.http.limits import MODEL_FILE, limits
 from app.idempotency import idempotency_key
 from app.models import service
 from app.models.schemas import Model, ModelPatch, to_model
 from app.openapi import CONTENT_DIGEST, IDEMPOTENCY_KEY
 from app.paging import After, Limit, Order, Page
-from app.quotas.places import UPLOAD_PLACE
+from app.quotas.dependencies import UPLOAD_SLOT
 from app.records.database import reading
 from app.text import Line
 from app.uploads import receive_upload
@@ -54,8 +55,9 @@ Filename = Annotated[Line | None, Query(max_length=200, examples=["model.pt2"])]
     status_code=201,
     response_model=Model,
     openapi_extra=UPLOAD_BODY,
-    dependencies=[UPLOAD_PLACE],
+    dependencies=[UPLOAD_SLOT],
 )
+@limits(MODEL_FILE)
 async def create(  # noqa: PLR0913, PLR0917  # query parameters
     request: Request,
     context: ContextDep,

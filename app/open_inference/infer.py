@@ -17,6 +17,7 @@ from app.dependencies import Context, PrincipalDep, bearer_key, identify
 from app.http.body import read_body
 from app.http.disconnect import disconnect_check
 from app.http.hot import HotRoute
+from app.http.limits import COMPRESSED_INFERENCE, limits
 from app.inference.options import Options
 from app.inference.service import SMALL_BYTES, InferenceService, Prediction
 from app.inference.sessions import LoadedModel
@@ -39,6 +40,7 @@ class _Answer(NamedTuple):
     encoding: str | None
 
 
+@limits(COMPRESSED_INFERENCE)
 async def infer(request: Request) -> Response:
     """Answer an inference request."""
     arrived = time.perf_counter()

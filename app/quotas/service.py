@@ -71,11 +71,11 @@ class Quotas:
             )
 
     def upload(self, tenant: str) -> AbstractContextManager[None]:
-        """Hold a place for an upload; entering raises `TooManyUploadsError` if all are held."""
+        """Hold a slot for an upload; entering raises `TooManyUploadsError` if all are held."""
         return self._uploads.hold(tenant)
 
     def stream(self, tenant: str) -> AbstractContextManager[None]:
-        """Hold a place for an event stream; entering raises `TooManyStreamsError` likewise."""
+        """Hold a slot for an event stream; entering raises `TooManyStreamsError` likewise."""
         return self._streams.hold(tenant)
 
     def refuse_upload(self, session: Session, tenant: str, num_bytes: int) -> None:

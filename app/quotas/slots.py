@@ -1,4 +1,4 @@
-"""Places that a tenant's long requests hold while they last."""
+"""Slots that a tenant's long requests hold while they last."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from app.contracts.errors import TooManyError
 
 
 class Slots:
-    """How many each tenant holds in this process. For one thread: the event loop's."""
+    """The slots that each tenant holds in this process. For one thread: the event loop's."""
 
     def __init__(self, limit: int, refusal: Callable[[int], TooManyError]) -> None:
         self._limit, self._refusal = limit, refusal
@@ -16,7 +16,7 @@ class Slots:
 
     @contextmanager
     def hold(self, tenant: str) -> Iterator[None]:
-        """Hold a place until the block ends.
+        """Hold a slot until the block ends.
 
         Raises:
             TooManyError: All are held.
@@ -32,5 +32,5 @@ class Slots:
                 del self._held[tenant]
 
     def used(self, tenant: str) -> int:
-        """Return how many places a tenant holds."""
+        """Return how many slots a tenant holds."""
         return self._held.get(tenant, 0)

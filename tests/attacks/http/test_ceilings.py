@@ -12,7 +12,11 @@ from app.contracts.settings import HttpSettings, LimitSettings
 from app.http.body import BodyMiddleware
 from app.http.errors import BusyError, TooSlowError
 from app.http.gate import GateMiddleware
+from app.http.limits import LimitsByPath
+from app.jobs.routes import router as jobs
+from app.models.routes import router as models
 
+ROUTES = [*jobs.routes, *models.routes]
 EVENTS = ((b"accept", b"text/event-stream"),)
 
 
@@ -56,7 +60,7 @@ async def held_by(
             await leave.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    gate = GateMiddleware(app, http, ())
+    gate = GateMiddleware(app, http, (), LimitsByPath(ROUTES))
     tasks = [asyncio.create_task(status_through(gate, scope)) for scope in scopes]
     await are_inside.wait()
     await then(gate)
@@ -101,7 +105,9 @@ def test_bodies_in_memory_have_a_ceiling_together_and_uploads_do_not_count() -> 
             pass
 
     async def run() -> None:
-        middleware = BodyMiddleware(reader, HttpSettings(buffered_bytes=100), LimitSettings())
+        middleware = BodyMiddleware(
+            reader, HttpSettings(buffered_bytes=100), LimitSettings(), LimitsByPath(ROUTES)
+        )
         go_on = asyncio.Event()
         pieces = [b"a" * 60, b"a" * 40]
 
@@ -153,7 +159,7 @@ def test_a_body_may_be_as_slow_as_its_bytes_have_earned() -> None:
             piece = pieces.pop()
             return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
-        middleware = BodyMiddleware(reader, http, LimitSettings())
+        middleware = BodyMiddleware(reader, http, LimitSettings(), LimitsByPath(ROUTES))
         with closing(loop):
             loop.run_until_complete(receive_all(middleware, scope_of(), receive))
 

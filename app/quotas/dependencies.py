@@ -1,4 +1,4 @@
-"""What a route depends on whose requests last: a place, held until its answer is sent."""
+"""Dependencies of routes whose requests last: a slot, held until the answer is sent."""
 
 from collections.abc import AsyncIterator
 
@@ -33,6 +33,6 @@ async def _stream(
         yield
 
 
-UPLOAD_PLACE = Depends(_upload)
-FORM_PLACE = Depends(_form)  # of a route that takes JSON as well
-STREAM_PLACE = Depends(_stream)
+UPLOAD_SLOT = Depends(_upload)
+FORM_SLOT = Depends(_form)  # of a route that takes JSON as well
+STREAM_SLOT = Depends(_stream)

@@ -1,0 +1,81 @@
+"""Limits of one route, declared beside it: ``@limits(…)``; the middlewares look them up by path."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.routing import BaseRoute, Route
+
+from app.contracts.settings import LimitSettings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_KEY = "limits"
+_MOST_FOUND = 1000  # paths whose limits are remembered
+# Multipart boundaries and part headers on top of the files themselves.
+_ENVELOPE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class RouteLimits:
+    """What the requests of one route may be.
+
+    Attributes:
+        body: Returns the most bytes that a body may have.
+        is_on_disk: Whether files go to disk and not to memory; JSON stays in memory.
+        has_depth_limit: Whether JSON is refused for its depth; False where the parser does that.
+        may_be_compressed: Whether the route inflates bodies itself.
+        is_event_stream: Whether an answer may be a stream of events.
+    """
+
+    body: Callable[[LimitSettings], int] = lambda limits: limits.json_bytes
+    is_on_disk: bool = False
+    has_depth_limit: bool = True
+    may_be_compressed: bool = False
+    is_event_stream: bool = False
+
+
+DEFAULT = RouteLimits()
+EVENTS = RouteLimits(is_event_stream=True)
+INFERENCE = RouteLimits(lambda limits: limits.infer_bytes, has_depth_limit=False)
+COMPRESSED_INFERENCE = RouteLimits(
+    lambda limits: limits.infer_bytes, has_depth_limit=False, may_be_compressed=True
+)
+MODEL_FILE = RouteLimits(lambda limits: limits.model_bytes + _ENVELOPE_BYTES, is_on_disk=True)
+DATASET_FILE = RouteLimits(lambda limits: limits.dataset_bytes + _ENVELOPE_BYTES, is_on_disk=True)
+FILES_OF_A_JOB = RouteLimits(
+    lambda limits: limits.model_bytes + limits.dataset_bytes + _ENVELOPE_BYTES, is_on_disk=True
+)
+
+
+def limits(of_route: RouteLimits) -> Callable[[F], F]:
+    """Declare the limits of the route that a function answers."""
+
+    def declare(function: F) -> F:
+        vars(function)[_KEY] = of_route
+        return function
+
+    return declare
+
+
+class LimitsByPath:
+    """Finds the limits of the route that a path leads to. For one event loop."""
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._declared = [
+            (route.path_regex, declared)
+            for route in routes
+            if isinstance(route, Route)
+            and (declared := getattr(route.endpoint, _KEY, None)) is not None
+        ]
+        self._found: dict[str, RouteLimits] = {}
+
+    def find(self, path: str) -> RouteLimits:
+        """Return what was declared; the default for all other paths."""
+        found = self._found.get(path)
+        if found is None:
+            if len(self._found) >= _MOST_FOUND:
+                self._found.clear()
+            matching = (limits for regex, limits in self._declared if regex.match(path))
+            found = self._found[path] = next(matching, DEFAULT)
+        return found
