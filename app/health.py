@@ -6,8 +6,8 @@ from sqlalchemy import text
 
 from app.contracts.errors import UnavailableError
 from app.dependencies import ContextDep
-from app.errors import RESPONSES
 from app.http.gate import ALIVE_PATH
+from app.http.problems import RESPONSES
 from app.records.database import reading
 
 log = structlog.get_logger(__name__)

@@ -13,8 +13,8 @@ from app.contracts.settings import Settings, load_settings
 from app.datasets.routes import router as datasets
 from app.dependencies import Context
 from app.doorbell import CeleryJobQueue, JobQueue
-from app.errors import Problem, install_error_handlers
 from app.http.middleware import Application
+from app.http.problems import Problem, install_error_handlers
 from app.inference.routes import documented as inference
 from app.inference.routes import hot_routes as inference_routes
 from app.inference.schemas import TensorsBody
@@ -28,13 +28,13 @@ from app.jobs.schemas import JobCreate
 from app.keys.cache import KeyCache
 from app.keys.last_use import LastUse
 from app.keys.no_auth import refuse_public_address
-from app.metrics.instruments import Metrics
 from app.metrics.jobs import JobsCollector
 from app.metrics.routes import router as metrics_router
 from app.models.routes import router as models
 from app.objects.garbage import clean_uploads
 from app.objects.lock import create_object_lock
 from app.objects.storage import open_store
+from app.open_inference.errors import PREFIX, error_answer
 from app.open_inference.infer import documented, hot_routes
 from app.open_inference.repository import router as repository
 from app.open_inference.routes import router as protocol
@@ -54,6 +54,7 @@ from app.server.shedding import Shedding
 from app.sweeps.routes import router as sweeps
 from app.sweeps.schemas import SweepCreate
 from app.telemetry.logs import configure_logging
+from app.telemetry.metrics import Metrics
 from app.web.routes import router as web
 from secateur import __version__
 
@@ -127,7 +128,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         title="Secateur", version=__version__, description=_DESCRIPTION, lifespan=lifespan
     )
     app.state.metrics = metrics
-    install_error_handlers(app)
+    install_error_handlers(app, {PREFIX: error_answer})
     hot = [*inference_routes, *hot_routes]
     app.router.routes.extend(hot)
     for router in API_ROUTERS:

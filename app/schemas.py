@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from app.contracts.errors import NotFoundError
 from app.contracts.report import Report
 from app.contracts.spec import PreprocessSpec, PruneConfig
-from app.errors import RESPONSES
+from app.http.problems import RESPONSES
 
 router = APIRouter(prefix="/v1/schemas", tags=["schemas"], responses=RESPONSES)
 

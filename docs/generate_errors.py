@@ -4,7 +4,7 @@ from pathlib import Path
 
 from app.contracts.errors import ServiceError
 from app.contracts.job import FAILURES
-from app.errors import STATUSES, status_of
+from app.http.problems import STATUSES, status_of
 
 TARGET = Path(__file__).parent / "errors.md"
 _HEAD = """# Errors

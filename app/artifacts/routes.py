@@ -8,8 +8,8 @@ from fastapi.responses import StreamingResponse
 
 from app.contracts.errors import NotFoundError
 from app.dependencies import Context, ContextDep, PrincipalDep
-from app.errors import NOT_MODIFIED, RESPONSES
 from app.http.headers import attachment
+from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.jobs.schemas import Artifact, to_artifact
 from app.records.database import reading
 from app.records.tables import ArtifactRow

@@ -1,4 +1,4 @@
-"""The service's error tree. Families map to HTTP in `app.errors`; nothing here knows HTTP.
+"""The service's error tree. Families map to HTTP in `app.http.problems`; nothing here knows HTTP.
 
 ServiceError
 ├── NotFoundError             no such thing, or not yours

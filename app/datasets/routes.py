@@ -8,8 +8,8 @@ from fastapi.concurrency import run_in_threadpool
 from app.datasets import service
 from app.datasets.schemas import Dataset, DatasetPatch, parse_preprocess, to_dataset
 from app.dependencies import ContextDep, PrincipalDep
-from app.errors import RESPONSES
 from app.http.limits import DATASET_FILE, limits
+from app.http.problems import RESPONSES
 from app.idempotency import idempotency_key
 from app.models.routes import UPLOAD_BODY, Filename, Name
 from app.paging import After, Limit, Order, Page

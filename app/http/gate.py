@@ -7,7 +7,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.contracts.errors import ServiceError
 from app.contracts.settings import HttpSettings
-from app.errors import problem
 from app.http.errors import (
     BadRequestError,
     BusyError,
@@ -17,6 +16,7 @@ from app.http.errors import (
     UrlTooLongError,
 )
 from app.http.limits import LimitsByPath
+from app.http.problems import problem
 
 ALIVE_PATH = "/healthz"  # answers however busy the process is
 _EVENT_STREAM = b"text/event-stream"

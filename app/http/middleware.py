@@ -18,7 +18,7 @@ from app.http.gate import GateMiddleware
 from app.http.hot import Guard, HotMiddleware, HotRoute
 from app.http.limits import LimitsByPath
 from app.http.request import RequestMiddleware
-from app.metrics.instruments import Metrics
+from app.telemetry.metrics import Metrics
 
 # A page elsewhere can give its own name to a loopback address. A key protects from what it then
 # asks for; without keys, its name must not be taken.

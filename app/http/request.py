@@ -8,10 +8,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.contracts.errors import AbandonedError
-from app.errors import unexpected_problem
 from app.http.headers import complete_headers
 from app.http.hot import HotRoute
-from app.metrics.instruments import UNKNOWN_ROUTE, Metrics
+from app.http.problems import unexpected_problem
+from app.telemetry.metrics import UNKNOWN_ROUTE, Metrics
 from app.telemetry.tracing import TraceParent, enter_trace, parse_traceparent
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from app.inference.batcher import Outputs, Run
 from app.inference.runs import Runs
 from app.inference.sessions import LoadedModel, run_batch
 from app.inference.tensors import Arrays
-from app.metrics.instruments import Metrics
+from app.telemetry.metrics import Metrics
 
 _AHEAD = 1  # batches that lie ready when a run ends, so that its thread need not wait for the loop
 

@@ -16,11 +16,11 @@ from starlette.responses import Response
 from app.contracts.errors import ErrorDetail, InvalidInputError
 from app.contracts.suggestions import suggestion
 from app.dependencies import Context, PrincipalDep, bearer_key, identify
-from app.errors import RESPONSES
 from app.http.body import read_body
 from app.http.disconnect import disconnect_check
 from app.http.hot import HotRoute
 from app.http.limits import INFERENCE, limits
+from app.http.problems import RESPONSES
 from app.inference import npy
 from app.inference.answers import labels_answer, npy_answer, outputs_answer
 from app.inference.options import Options, parse_options

@@ -22,9 +22,9 @@ from app.inference.options import NO_OPTIONS, Options, refuse_without_parent
 from app.inference.servable import Servable, Servables
 from app.inference.sessions import LoadedModel
 from app.inference.tensors import Arrays, TensorSpec, as_type, parse_inputs
-from app.metrics.instruments import Metrics
 from app.objects.storage import ObjectStore
 from app.records.database import Sessions
+from app.telemetry.metrics import Metrics
 
 __all__ = ["InferenceService", "Prediction", "Servable"]
 

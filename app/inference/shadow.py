@@ -13,7 +13,7 @@ from app.inference.compare import Comparison, compare
 from app.inference.options import Options
 from app.inference.service import Answer, InferenceService, Prediction
 from app.inference.tensors import Arrays
-from app.metrics.instruments import Metrics
+from app.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 

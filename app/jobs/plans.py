@@ -20,7 +20,7 @@ from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
 from app.contracts.report import Finding
 from app.contracts.spec import AccuracySelection
 from app.dependencies import Context, ContextDep, PrincipalDep
-from app.errors import RESPONSES
+from app.http.problems import RESPONSES
 from app.jobs import service
 from app.jobs.routes import parse_job
 from app.jobs.schemas import JobCreate

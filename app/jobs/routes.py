@@ -17,9 +17,9 @@ from app.contracts.job import JobState
 from app.contracts.spec import PruneConfig
 from app.datasets.schemas import parse_preprocess
 from app.dependencies import Context, ContextDep, PrincipalDep
-from app.errors import NOT_MODIFIED, RESPONSES
 from app.forms import FileRule, Form
 from app.http.limits import EVENTS, FILES_OF_A_JOB, limits
+from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
 from app.jobs import service
 from app.jobs.lines import Standing

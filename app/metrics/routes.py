@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from prometheus_client.exposition import choose_encoder
 
 from app.inference.service import InferenceService
-from app.metrics.instruments import Metrics
+from app.telemetry.metrics import Metrics
 
 router = APIRouter(tags=["health"])
 

@@ -8,8 +8,8 @@ from fastapi.concurrency import run_in_threadpool
 from app.contracts.errors import ConflictError
 from app.contracts.spec import ArchitectureSpec
 from app.dependencies import ContextDep, PrincipalDep
-from app.errors import RESPONSES
 from app.http.limits import MODEL_FILE, limits
+from app.http.problems import RESPONSES
 from app.idempotency import idempotency_key
 from app.models import service
 from app.models.schemas import Model, ModelPatch, to_model

@@ -10,6 +10,7 @@ from app.dependencies import ContextDep, PrincipalDep
 from app.inference.sessions import LoadedModel
 from app.keys.service import Principal
 from app.open_inference.descriptions import to_config, to_metadata
+from app.open_inference.errors import PREFIX
 from app.open_inference.schemas import (
     RESPONSES,
     ModelConfig,
@@ -20,7 +21,7 @@ from app.open_inference.schemas import (
 from app.open_inference.statistics import Statistics
 from app.registry.resolve import Choice, Registry
 
-router = APIRouter(prefix="/v2", tags=["open inference protocol"], responses=RESPONSES)
+router = APIRouter(prefix=PREFIX, tags=["open inference protocol"], responses=RESPONSES)
 
 _EXTENSIONS = [
     "binary_tensor_data",

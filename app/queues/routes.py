@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app.dependencies import ContextDep, PrincipalDep
-from app.errors import RESPONSES
+from app.http.problems import RESPONSES
 from app.queues import service
 from app.queues.schemas import Queues
 

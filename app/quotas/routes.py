@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from app.dependencies import ContextDep, PrincipalDep
-from app.errors import RESPONSES
+from app.http.problems import RESPONSES
 from app.paging import to_time
 
 router = APIRouter(prefix="/v1/quotas", tags=["quotas"], responses=RESPONSES)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Request, Response
 
 from app.dependencies import ContextDep, PrincipalDep
-from app.errors import RESPONSES
+from app.http.problems import RESPONSES
 from app.records.database import reading
 from app.records.tables import AliasRow
 from app.registry import service

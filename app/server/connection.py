@@ -19,11 +19,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app.contracts.errors import ServiceError
 from app.contracts.ids import new_id
 from app.contracts.settings import HttpSettings
-from app.errors import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_body, status_of
 from app.http.disconnect import put_exchange
 from app.http.errors import BadRequestError, BusyError, HeadersTooLargeError, TooSlowError
 from app.http.gate import ALIVE_PATH
 from app.http.headers import complete_headers
+from app.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_body, status_of
 from app.server.shedding import Shedding
 from app.server.turns import Turns
 

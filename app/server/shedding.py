@@ -20,7 +20,7 @@ from starlette.types import Message, Scope
 
 from app.contracts.errors import Demand, OverloadedError
 from app.http.headers import complete_headers
-from app.metrics.instruments import Metrics
+from app.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.contracts.complaints import complaints, refusal
 from app.contracts.errors import ConflictError, InvalidInputError
 from app.dependencies import Context, ContextDep, PrincipalDep
-from app.errors import NOT_MODIFIED, RESPONSES
+from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
 from app.openapi import IDEMPOTENCY_KEY, reference
 from app.paging import After, Limit, Order, Page

@@ -10,10 +10,10 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.metrics.instruments import Metrics
 from app.metrics.jobs import JobsCollector
 from app.records.database import create_database, create_sessions
 from app.records.tables import JobRow
+from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import parse_traceparent
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
 

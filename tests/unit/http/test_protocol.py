@@ -15,9 +15,9 @@ from starlette.types import Receive, Scope, Send
 
 from app.contracts.settings import HttpSettings
 from app.http.disconnect import Exchange, exchange_of
-from app.metrics.instruments import Metrics
 from app.server.connection import limited_protocol
 from app.server.shedding import Shedding
+from app.telemetry.metrics import Metrics
 
 KEEP_ALIVE_SECONDS = 1
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.contracts.errors import AbandonedError, DeadlineError, InvalidInputError, OverloadedError
-from app.errors import problem
+from app.http.problems import problem
 from app.inference.batcher import Batcher, BatchLimits, Computed, Outputs, Run
 from app.inference.runs import Runs
 from app.inference.tensors import Arrays

@@ -4,14 +4,14 @@ FastAPI's own 404, 405, 422 and whatever broke come out in the same shape.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -46,6 +46,8 @@ STATUSES: dict[type[ServiceError], HTTPStatus] = {
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 RETRY_AFTER_SECONDS = "5"
+# Makes the answer of a problem below one prefix: of its status, message and headers.
+Shape = Callable[[HTTPStatus, str, dict[str, str]], Response]
 
 
 class ProblemDetail(BaseModel):
@@ -80,8 +82,14 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Make every expected failure of ``app`` a problem; `app.http.request` does the others."""
+def install_error_handlers(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
+    """Make every expected failure of ``app`` a problem; `app.http.request` does the others.
+
+    Args:
+        app: The application.
+        shapes: Prefixes of paths whose problems have a shape of their own.
+    """
+    app.state.error_shapes = shapes
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(StarletteHTTPException, _http_error)
@@ -94,7 +102,7 @@ def status_of(error: ServiceError) -> HTTPStatus:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
-def problem(scope: Scope, error: ServiceError) -> JSONResponse:
+def problem(scope: Scope, error: ServiceError) -> Response:
     """Return the answer to a request that ended in ``error``."""
     response = _problem(scope, status_of(error), error.code, error.message, error.details)
     if isinstance(error, errors.TooManyError | errors.OverloadedError):
@@ -107,18 +115,18 @@ def problem_body(error: ServiceError, path: str, request_id: str | None) -> dict
     return _body(status_of(error), error.code, error.message, error.details, path, request_id)
 
 
-def unexpected_problem(scope: Scope) -> JSONResponse:
+def unexpected_problem(scope: Scope) -> Response:
     """Return the answer where something broke; what it was is for the log alone."""
     message = "something broke inside Secateur; tell the operator the request id"
     return _problem(scope, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)
 
 
-def _service_error(request: Request, error: Exception) -> JSONResponse:
+def _service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # noqa: S101  # registered for it
     return problem(request.scope, error)
 
 
-def _validation_error(request: Request, error: Exception) -> JSONResponse:
+def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for it
     details = []
     for item in error.errors():
@@ -136,7 +144,7 @@ def _body_type(request: Request) -> Any:  # noqa: ANN401  # a type
     return None if field is None else field.field_info.annotation
 
 
-def _http_error(request: Request, error: Exception) -> JSONResponse:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101  # registered for it
     cause = error.__cause__
     if isinstance(cause, ServiceError):  # FastAPI wraps whatever ends its reading of a body
@@ -148,13 +156,13 @@ def _http_error(request: Request, error: Exception) -> JSONResponse:
     return response
 
 
-def _database_error(request: Request, error: Exception) -> JSONResponse:
+def _database_error(request: Request, error: Exception) -> Response:
     log.error("database.unavailable", exc_info=error)
     message = "the database cannot be reached; nothing was changed"
     return _problem(request.scope, HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", message)
 
 
-def _unstorable_error(request: Request, _error: Exception) -> JSONResponse:
+def _unstorable_error(request: Request, _error: Exception) -> Response:
     """Answer what got past our own checks and no database takes, such as NUL in PostgreSQL."""
     message = "the request holds a character or a number that cannot be stored"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -167,20 +175,24 @@ def _problem(
     code: str,
     message: str,
     details: Sequence[ErrorDetail] = (),
-) -> JSONResponse:
+) -> Response:
     headers = {}
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = RETRY_AFTER_SECONDS
     path = scope["path"]
-    if path == "/v2" or path.startswith("/v2/"):  # the Open Inference Protocol has its own shape
-        if status is HTTPStatus.UNPROCESSABLE_ENTITY:
-            status = HTTPStatus.BAD_REQUEST  # and its clients' word for whatever does not fit
-        return JSONResponse({"error": message}, status, headers)
+    shape = _shape_of(scope, path)
+    if shape is not None:
+        return shape(status, message, headers)
     request_id = scope.get("state", {}).get("request_id")
     body = _body(status, code, message, details, path, request_id)
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def _shape_of(scope: Scope, path: str) -> Shape | None:
+    shapes: Mapping[str, Shape] = scope["app"].state.error_shapes if "app" in scope else {}
+    return next((s for p, s in shapes.items() if path == p or path.startswith(f"{p}/")), None)
 
 
 def _body(  # a problem's members
