@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.contracts.errors import NotFoundError
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.http.headers import attachment
 from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.jobs.schemas import Artifact, to_artifact
 from app.records.database import reading
+from app.records.lookup import owned
 from app.records.tables import ArtifactRow
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], responses=RESPONSES)
@@ -82,9 +82,7 @@ def content(  # noqa: PLR0913, PLR0917  # headers
 def _find(context: Context, tenant: str, artifact_id: str) -> ArtifactRow:
     with reading(context.sessions) as session:
         row = session.get(ArtifactRow, artifact_id)
-    if row is None or row.tenant != tenant:
-        raise NotFoundError(f"there is no artifact {artifact_id[:64]!r}")
-    return row
+    return owned(row, tenant, "artifact", artifact_id)
 
 
 def _parse_range(header: str | None, size: int) -> tuple[int, int] | tuple[()] | None:

@@ -11,10 +11,11 @@ from app.dependencies import ContextDep, PrincipalDep
 from app.http.limits import DATASET_FILE, limits
 from app.http.problems import RESPONSES
 from app.idempotency import idempotency_key
+from app.listing import add_list
 from app.models.routes import UPLOAD_BODY, Filename, Name
-from app.paging import After, Limit, Order, Page
 from app.quotas.dependencies import UPLOAD_SLOT
 from app.records.database import reading
+from app.records.tables import DatasetRow
 from app.uploads import receive_upload
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=RESPONSES)
@@ -60,22 +61,15 @@ async def create(  # query parameters
     return Response(body, 201, headers, media_type="application/json")
 
 
-@router.get("")
-def list_datasets(  # paging
-    context: ContextDep,
-    principal: PrincipalDep,
-    limit: Limit = 20,
-    after: After = None,
-    order: Order = "desc",
-) -> Page:
-    """List data sets, newest first."""
-    principal.require("datasets:read")
-    with reading(context.sessions) as session:
-        rows, has_more = service.page(
-            session, principal.tenant, limit=limit, after=after, order=order
-        )
-    last = rows[-1].id if has_more else None
-    return Page(data=[to_dataset(row) for row in rows], has_more=has_more, next_after=last)
+add_list(
+    router,
+    DatasetRow,
+    name="list_datasets",
+    description="List data sets, newest first.",
+    scope="datasets:read",
+    query=service.of_tenant,
+    show=lambda _, rows: [to_dataset(row) for row in rows],
+)
 
 
 @router.get("/{dataset_id}")

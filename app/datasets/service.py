@@ -1,11 +1,8 @@
 """Data sets in the database and the store; every query names the tenant."""
 
-from collections.abc import Sequence
-
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.contracts.errors import InvalidInputError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind
 from app.contracts.spec import PreprocessSpec
@@ -13,15 +10,14 @@ from app.datasets.schemas import DatasetPatch, to_dataset
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.service import refuse_while_used, store_within_quota
-from app.paging import fetch_page
 from app.records.database import current_time
 from app.records.jobs import NewJob, create_job
+from app.records.lookup import only_one, owned
 from app.records.tables import DatasetRow, JobRow
 from app.spool import Upload
 from app.uploads import check_dataset
 
 _MAX_NAME = 200
-_MOST_SHOWN = 8
 
 
 def upload(
@@ -101,31 +97,24 @@ def find(session: Session, tenant: str, reference: str) -> DatasetRow:
         NotFoundError: There is none, or it is somebody else's.
         InvalidInputError: Several have the name.
     """
-    row = session.get(DatasetRow, reference)
-    if row is None:
-        row = _by_name(session, tenant, reference)
-    if row is None or row.tenant != tenant or row.deleted_at is not None:
-        raise NotFoundError(f"there is no data set {reference[:64]!r}")
-    return row
+    row = session.get(DatasetRow, reference) or _by_name(session, tenant, reference)
+    return owned(row, tenant, "data set", reference)
 
 
 def _by_name(session: Session, tenant: str, name: str) -> DatasetRow | None:
-    query = select(DatasetRow).where(DatasetRow.tenant == tenant, DatasetRow.deleted_at.is_(None))
-    query = query.where(DatasetRow.name == name).order_by(DatasetRow.created_at)
-    rows = session.scalars(query.limit(_MOST_SHOWN + 1)).all()
-    if len(rows) > 1:
-        shown = ", ".join(row.id for row in rows[:_MOST_SHOWN])
-        more = ", …" if len(rows) > _MOST_SHOWN else ""
-        raise InvalidInputError(f"several data sets are {name[:64]!r}: {shown}{more}; name an id")
-    return rows[0] if rows else None
+    query = of_tenant(tenant).where(DatasetRow.name == name).order_by(DatasetRow.created_at)
+    return only_one(
+        session,
+        query,
+        several=f"several data sets are {name[:64]!r}",
+        show=lambda row: row.id,
+        hint="name an id",
+    )
 
 
-def page(
-    session: Session, tenant: str, *, limit: int, after: str | None, order: str
-) -> tuple[Sequence[DatasetRow], bool]:
-    """Return one page of a tenant's data sets."""
-    query = select(DatasetRow).where(DatasetRow.tenant == tenant, DatasetRow.deleted_at.is_(None))
-    return fetch_page(session, query, DatasetRow, limit=limit, after=after, order=order)
+def of_tenant(tenant: str) -> "Select[DatasetRow]":
+    """Return the query for a tenant's data sets."""
+    return select(DatasetRow).where(DatasetRow.tenant == tenant, DatasetRow.deleted_at.is_(None))
 
 
 def change(context: Context, tenant: str, dataset_id: str, patch: DatasetPatch) -> DatasetRow:

@@ -35,10 +35,9 @@ from app.jobs.schemas import (
     to_layers,
 )
 from app.keys.service import Principal
+from app.listing import add_list
 from app.openapi import IDEMPOTENCY_KEY, reference
-from app.paging import After, Limit, Order, Page
 from app.quotas.dependencies import FORM_SLOT, STREAM_SLOT
-from app.records.database import reading
 from app.records.tables import EventRow, JobRow
 from app.spool import Upload
 from app.text import without_mark
@@ -126,22 +125,15 @@ async def create(request: Request, context: ContextDep, principal: PrincipalDep)
     return Response(body, 202, headers, media_type="application/json")
 
 
-@router.get("")
-def list_jobs(  # paging
-    context: ContextDep,
-    principal: PrincipalDep,
-    limit: Limit = 20,
-    after: After = None,
-    order: Order = "desc",
-) -> Page:
-    """List jobs, newest first."""
-    principal.require("jobs:read")
-    with reading(context.sessions) as session:
-        rows, has_more = service.page(
-            session, principal.tenant, limit=limit, after=after, order=order
-        )
-    last = rows[-1].id if has_more else None
-    return Page(data=[to_job(row) for row in rows], has_more=has_more, next_after=last)
+add_list(
+    router,
+    JobRow,
+    name="list_jobs",
+    description="List jobs, newest first.",
+    scope="jobs:read",
+    query=service.of_tenant,
+    show=lambda _, rows: [to_job(row) for row in rows],
+)
 
 
 @router.get("/{job_id}", response_model=Job, responses=NOT_MODIFIED)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.contracts.errors import ConflictError, ErrorDetail, InvalidInputError, NotFoundError
+from app.contracts.errors import ConflictError, ErrorDetail, InvalidInputError
 from app.contracts.job import JobKind, JobState
 from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, PruneConfig, part_that_needs_data
 from app.datasets import service as datasets
@@ -18,11 +18,11 @@ from app.idempotency import IdempotencyKey, create_once, recall
 from app.jobs.lines import Standing
 from app.jobs.schemas import JobCreate, to_job
 from app.models import service as models
-from app.paging import fetch_page
 from app.records import jobs
 from app.records.database import reading
 from app.records.events import PLAN, find_newest, list_events
 from app.records.jobs import REJECTED, NewJob, SweepPlace
+from app.records.lookup import owned
 from app.records.tables import ArtifactRow, EventRow, JobRow
 from app.spool import Upload
 from app.uploads import check_dataset, check_model
@@ -129,9 +129,8 @@ def find(session: Session, tenant: str, job_id: str) -> JobRow:
 
 
 def _show(row: JobRow | None, tenant: str, job_id: str) -> JobRow:
-    if row is None or row.tenant != tenant or row.kind != JobKind.PRUNE:
-        raise NotFoundError(f"there is no job {job_id[:64]!r}")
-    return row
+    is_shown = row is not None and row.kind == JobKind.PRUNE
+    return owned(row if is_shown else None, tenant, "job", job_id)
 
 
 async def read(context: Context, tenant: str, job_id: str) -> tuple[JobRow, Standing | None]:
@@ -146,12 +145,9 @@ async def read(context: Context, tenant: str, job_id: str) -> tuple[JobRow, Stan
     return row, context.lines.standing(row)
 
 
-def page(
-    session: Session, tenant: str, *, limit: int, after: str | None, order: str
-) -> tuple[Sequence[JobRow], bool]:
-    """Return one page of a tenant's pruning jobs."""
-    query = select(JobRow).where(JobRow.tenant == tenant, JobRow.kind == JobKind.PRUNE)
-    return fetch_page(session, query, JobRow, limit=limit, after=after, order=order)
+def of_tenant(tenant: str) -> "Select[JobRow]":
+    """Return the query for a tenant's pruning jobs."""
+    return select(JobRow).where(JobRow.tenant == tenant, JobRow.kind == JobKind.PRUNE)
 
 
 def cancel(context: Context, tenant: str, job_id: str) -> JobRow:

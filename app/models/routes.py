@@ -11,12 +11,13 @@ from app.dependencies import ContextDep, PrincipalDep
 from app.http.limits import MODEL_FILE, limits
 from app.http.problems import RESPONSES
 from app.idempotency import idempotency_key
+from app.listing import add_list
 from app.models import service
 from app.models.schemas import Model, ModelPatch, to_model
 from app.openapi import CONTENT_DIGEST, IDEMPOTENCY_KEY
-from app.paging import After, Limit, Order, Page
 from app.quotas.dependencies import UPLOAD_SLOT
 from app.records.database import reading
+from app.records.tables import ModelRow
 from app.text import Line
 from app.uploads import receive_upload
 
@@ -95,22 +96,15 @@ async def create(  # noqa: PLR0913, PLR0917  # query parameters
     return Response(body, 201, headers, media_type="application/json")
 
 
-@router.get("")
-def list_models(  # paging
-    context: ContextDep,
-    principal: PrincipalDep,
-    limit: Limit = 20,
-    after: After = None,
-    order: Order = "desc",
-) -> Page:
-    """List models, newest first."""
-    principal.require("models:read")
-    with reading(context.sessions) as session:
-        rows, has_more = service.page(
-            session, principal.tenant, limit=limit, after=after, order=order
-        )
-    last = rows[-1].id if has_more else None
-    return Page(data=[to_model(row) for row in rows], has_more=has_more, next_after=last)
+add_list(
+    router,
+    ModelRow,
+    name="list_models",
+    description="List models, newest first.",
+    scope="models:read",
+    query=service.of_tenant,
+    show=lambda _, rows: [to_model(row) for row in rows],
+)
 
 
 @router.get("/{model_id}")

@@ -1,21 +1,20 @@
 """Models in the database and the store; every query names the tenant."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.contracts.errors import ConflictError, InvalidInputError, NotFoundError
+from app.contracts.errors import ConflictError
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind, JobState
 from app.contracts.spec import ArchitectureSpec
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.schemas import ModelPatch, to_model
-from app.paging import fetch_page
 from app.records.database import current_time, reading
 from app.records.jobs import NewJob, create_job
+from app.records.lookup import only_one, owned
 from app.records.names import next_version
 from app.records.tables import JobRow, ModelRow
 from app.registry.resolve import split_reference
@@ -25,7 +24,6 @@ from app.uploads import check_model
 from secateur.core.formats import suffixes
 
 _MAX_NAME = 200
-_MOST_SHOWN = 8
 
 
 def upload(
@@ -124,34 +122,27 @@ def find(session: Session, tenant: str, reference: str) -> ModelRow:
         NotFoundError: There is none, or it is somebody else's.
         InvalidInputError: Several have the name.
     """
-    row = session.get(ModelRow, reference)
-    if row is None:
-        row = _by_name(session, tenant, reference)
-    if row is None or row.tenant != tenant or row.deleted_at is not None:
-        raise NotFoundError(f"there is no model {reference[:64]!r}")
-    return row
+    row = session.get(ModelRow, reference) or _by_name(session, tenant, reference)
+    return owned(row, tenant, "model", reference)
 
 
 def _by_name(session: Session, tenant: str, reference: str) -> ModelRow | None:
     name, version = split_reference(reference)
-    query = select(ModelRow).where(ModelRow.tenant == tenant, ModelRow.deleted_at.is_(None))
-    query = query.where(ModelRow.name == name).order_by(ModelRow.created_at)
+    query = of_tenant(tenant).where(ModelRow.name == name).order_by(ModelRow.created_at)
     if version is not None:
         query = query.where(ModelRow.version == version)
-    rows = session.scalars(query.limit(_MOST_SHOWN + 1)).all()
-    if len(rows) > 1:
-        shown = ", ".join(f"{row.name}@{row.version} ({row.id})" for row in rows[:_MOST_SHOWN])
-        more = ", …" if len(rows) > _MOST_SHOWN else ""
-        raise InvalidInputError(f"several models are {reference[:64]!r}: {shown}{more}; name one")
-    return rows[0] if rows else None
+    return only_one(
+        session,
+        query,
+        several=f"several models are {reference[:64]!r}",
+        show=lambda row: f"{row.name}@{row.version} ({row.id})",
+        hint="name one",
+    )
 
 
-def page(
-    session: Session, tenant: str, *, limit: int, after: str | None, order: str
-) -> tuple[Sequence[ModelRow], bool]:
-    """Return one page of a tenant's models."""
-    query = select(ModelRow).where(ModelRow.tenant == tenant, ModelRow.deleted_at.is_(None))
-    return fetch_page(session, query, ModelRow, limit=limit, after=after, order=order)
+def of_tenant(tenant: str) -> "Select[ModelRow]":
+    """Return the query for a tenant's models."""
+    return select(ModelRow).where(ModelRow.tenant == tenant, ModelRow.deleted_at.is_(None))
 
 
 def change(context: Context, tenant: str, model_id: str, patch: ModelPatch) -> ModelRow:

@@ -13,9 +13,9 @@ from app.contracts.errors import ConflictError, InvalidInputError
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
+from app.listing import add_list
 from app.openapi import IDEMPOTENCY_KEY, reference
-from app.paging import After, Limit, Order, Page
-from app.records.database import reading
+from app.records.tables import SweepTableRow
 from app.sweeps import service
 from app.sweeps.picture import draw_pareto
 from app.sweeps.schemas import Sweep, SweepCreate, SweepDetail
@@ -49,21 +49,15 @@ async def create(request: Request, context: ContextDep, principal: PrincipalDep)
     return Response(answer, 202, headers, media_type="application/json")
 
 
-@router.get("")
-def list_sweeps(  # paging
-    context: ContextDep,
-    principal: PrincipalDep,
-    limit: Limit = 20,
-    after: After = None,
-    order: Order = "desc",
-) -> Page:
-    """List sweeps, newest first."""
-    principal.require("jobs:read")
-    with reading(context.sessions) as session:
-        found, has_more = service.page(
-            session, principal.tenant, limit=limit, after=after, order=order
-        )
-    return Page(data=found, has_more=has_more, next_after=found[-1].id if has_more else None)
+add_list(
+    router,
+    SweepTableRow,
+    name="list_sweeps",
+    description="List sweeps, newest first.",
+    scope="jobs:read",
+    query=service.of_tenant,
+    show=service.show_all,
+)
 
 
 @router.get("/{sweep_id}", response_model=SweepDetail, responses=NOT_MODIFIED)

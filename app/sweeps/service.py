@@ -7,20 +7,21 @@ to end, so nothing needs it. Every query names the tenant.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from app.contracts.errors import ConflictError, InvalidInputError, NotFoundError
+from app.contracts.errors import ConflictError, InvalidInputError
 from app.contracts.ids import new_id
 from app.contracts.job import JobState
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once
 from app.jobs import service as jobs
 from app.jobs.schemas import JobCreate
-from app.paging import fetch_page, to_time
+from app.paging import to_time
 from app.records import jobs as job_rows
 from app.records.database import current_time, reading
 from app.records.jobs import SweepPlace
+from app.records.lookup import owned
 from app.records.tables import JobRow, SweepTableRow
 from app.sweeps.grid import Point, expand, refuse_duplicates
 from app.sweeps.schemas import Status, Sweep, SweepCreate
@@ -68,10 +69,7 @@ def find(session: Session, tenant: str, sweep_id: str) -> SweepTableRow:
     Raises:
         NotFoundError: There is none, or it is somebody else's.
     """
-    row = session.get(SweepTableRow, sweep_id)
-    if row is None or row.tenant != tenant:
-        raise NotFoundError(f"there is no sweep {sweep_id[:64]!r}")
-    return row
+    return owned(session.get(SweepTableRow, sweep_id), tenant, "sweep", sweep_id)
 
 
 def read(
@@ -85,16 +83,15 @@ def read(
         return row, [(dict(job.sweep_point or {}), job) for job in found]
 
 
-def page(
-    session: Session, tenant: str, *, limit: int, after: str | None, order: str
-) -> tuple[list[Sweep], bool]:
-    """Return one page of a tenant's sweeps; one query counts the jobs of all."""
-    query = select(SweepTableRow).where(SweepTableRow.tenant == tenant)
-    rows, has_more = fetch_page(
-        session, query, SweepTableRow, limit=limit, after=after, order=order
-    )
+def of_tenant(tenant: str) -> "Select[SweepTableRow]":
+    """Return the query for a tenant's sweeps."""
+    return select(SweepTableRow).where(SweepTableRow.tenant == tenant)
+
+
+def show_all(session: Session, rows: Sequence[SweepTableRow]) -> list[Sweep]:
+    """Return sweeps as the API shows them; one query counts the jobs of all."""
     counts = count_states(session, [row.id for row in rows])
-    return [to_sweep(row, counts[row.id]) for row in rows], has_more
+    return [to_sweep(row, counts[row.id]) for row in rows]
 
 
 def cancel(context: Context, tenant: str, sweep_id: str) -> None:
