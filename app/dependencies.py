@@ -13,7 +13,7 @@ from app.doorbell import JobQueue
 from app.jobs.lines import Lines
 from app.jobs.reader import JobReader
 from app.keys.cache import KeyCache
-from app.keys.no_auth import refuse_strangers
+from app.keys.no_auth import refuse_remote
 from app.keys.scopes import ADMIN
 from app.keys.service import DEFAULT_TENANT, Principal
 from app.objects.storage import ObjectStore
@@ -65,7 +65,7 @@ async def identify(context: Context, scope: Scope, key: str | None) -> Principal
     """
     api = context.settings.api
     if not api.is_auth_required:
-        refuse_strangers(scope, api.cors_origins)
+        refuse_remote(scope, api.cors_origins)
         principal = Principal(DEFAULT_TENANT, frozenset({ADMIN}))
     elif key is None:
         raise UnauthenticatedError("send an API key: Authorization: Bearer sec_…")

@@ -1,7 +1,7 @@
-"""What was read a moment ago, so that requests need not ask the database each time.
+"""A cache of values that were read at most some seconds ago, so that requests spare the database.
 
-Whoever needs a thing that is not there reads it, and others wait for that one reading. A thing that
-is asked for all the time is read anew, beside the requests, before it is too old: nobody waits.
+A value that is missing is read once, and every request that needs it waits for that one reading. A
+value in constant use is read again beside the requests before it expires, so that nobody waits.
 For one event loop.
 """
 
@@ -15,45 +15,47 @@ from fastapi.concurrency import run_in_threadpool
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_RENEWED = 0.5  # of its life: then it is read anew
+_REFRESH_AT = 0.5  # the share of its lifetime after which a value is read again
 
 
-class _Known(NamedTuple, Generic[V]):
-    asked_at: float  # before the reading: what changed during it may be missing
+class _Entry(NamedTuple, Generic[V]):
+    asked_at: float  # when the reading began: a change during it may be missing
     value: V
 
 
-class Fresh(Generic[K, V]):
-    """Things by key, none of them older than some seconds. What raised is not remembered."""
+class TtlCache(Generic[K, V]):
+    """Values by key, none older than the lifetime. Errors are not remembered."""
 
     def __init__(
         self, seconds: float, most: int = 10_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Remember nothing yet.
+        """Start empty.
 
         Args:
-            seconds: How old a thing may be that is given out.
-            most: How many are remembered at once.
+            seconds: The lifetime of a value.
+            most: Values that are kept at once.
             clock: Seconds, for tests.
         """
         self._seconds, self._most, self._clock = seconds, most, clock
-        self._known: dict[K, _Known[V]] = {}
+        self._known: dict[K, _Entry[V]] = {}
         self._reading: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, read: Callable[[], V]) -> V:
-        """Return what ``read``, which may block, says of ``key`` or said a moment ago."""
+        """Return the value of ``key``, or what ``read``, which may block, returns for it."""
         known = self._known.get(key)
         if known is not None:
             age = self._clock() - known.asked_at
             if age < self._seconds:
-                if age >= _RENEWED * self._seconds and key not in self._reading:
-                    self._start(key, read).add_done_callback(_see_error)
+                if age >= _REFRESH_AT * self._seconds and key not in self._reading:
+                    self._start(key, read).add_done_callback(_retrieve_error)
                 return known.value
         task = self._reading.get(key) or self._start(key, read)
-        return await asyncio.shield(task)  # one that hangs up must not take it from the others
+        return await asyncio.shield(
+            task
+        )  # a client that hangs up must not cancel it for the others
 
     def forget(self, is_meant: Callable[[K], bool]) -> None:
-        """Read what is meant anew from here on, also instead of what is being read now."""
+        """Drop the values of some keys, those that are being read included."""
         for things in (self._known, self._reading):
             for key in [key for key in things if is_meant(key)]:
                 del things[key]
@@ -68,20 +70,20 @@ class Fresh(Generic[K, V]):
             value = await run_in_threadpool(read)
         except BaseException:
             if self._reading.get(key) is task:
-                self._known.pop(key, None)  # the next one asks, and hears the error itself
+                self._known.pop(key, None)  # the next request reads, and gets the error itself
             raise
         else:
             if self._reading.get(key) is task:
                 if len(self._known) >= self._most:
                     self._known = {}
-                self._known[key] = _Known(asked_at, value)
+                self._known[key] = _Entry(asked_at, value)
             return value
         finally:
             if self._reading.get(key) is task:
                 del self._reading[key]
 
 
-def _see_error(task: "asyncio.Task[V]") -> None:
-    """Take note of what went wrong beside the requests; nobody waits for it."""
+def _retrieve_error(task: "asyncio.Task[V]") -> None:
+    """Retrieve the error of a refresh that nobody waits for, or asyncio logs it."""
     if not task.cancelled():
         task.exception()

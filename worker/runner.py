@@ -47,7 +47,7 @@ class Runner:
     def run_job(self, job_id: str) -> None:
         """Run jobs of the queue that ``job_id`` waits in, one after another, until none is due.
 
-        Which one is next is the line's to say (`repositories.line`); whoever comes too late finds
+        Which one is next is the line's to say (`records.line`); whoever comes too late finds
         nothing.
         """
         with reading(self._sessions) as session:

@@ -9,7 +9,7 @@ from app.contracts.spec import PreprocessSpec
 from app.models.service import find
 from app.records.database import Sessions, reading
 from app.records.tables import ModelRow
-from app.ttl_cache import Fresh
+from app.ttl_cache import TtlCache
 
 # A ready model changes in nothing but its name; its deletion may take this long to be seen.
 _KNOWN_SECONDS = 5.0
@@ -47,7 +47,7 @@ class Servables:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._known = Fresh[tuple[str, str], Servable](_KNOWN_SECONDS)
+        self._known = TtlCache[tuple[str, str], Servable](_KNOWN_SECONDS)
 
     async def find(self, tenant: str, model_id: str) -> Servable:
         """Return a model that is ready.

@@ -11,7 +11,7 @@ from app.records.database import Sessions, reading
 from app.records.line import Allowance, Line, look_along
 from app.records.tables import JobRow
 
-_FRESH_SECONDS = 1.0
+_TTL_SECONDS = 1.0
 _LEAST_SECONDS = 0.2
 _MOST_SHARE = 1 / 50  # of the time is spent looking, however long the line
 _STALEST_SECONDS = 5.0  # but one slow look, on a busy machine, is not believed for long
@@ -67,7 +67,7 @@ class Lines:
     def line(self, queue: str, session: Session) -> Line:
         """Return a queue's line."""
         look = self._looks.get(queue)
-        if look is None or _is_older(look, _FRESH_SECONDS):
+        if look is None or _is_older(look, _TTL_SECONDS):
             look = self._look(queue, session)
         return look.line
 
@@ -103,7 +103,7 @@ def _is_old(look: _Look | None, job_id: str) -> bool:
     if look is None:
         return True
     # A job that came after we looked is worth another look, but not at once.
-    least = _FRESH_SECONDS if job_id in look.line.positions else _LEAST_SECONDS
+    least = _TTL_SECONDS if job_id in look.line.positions else _LEAST_SECONDS
     return _is_older(look, least)
 
 

@@ -13,9 +13,9 @@ from app.keys.last_use import LastUse
 from app.keys.service import Principal, authenticate, is_live
 from app.records.database import Sessions, current_time, reading
 from app.records.tables import ApiKeyRow
-from app.ttl_cache import Fresh
+from app.ttl_cache import TtlCache
 
-_FRESH_SECONDS = 1.0
+_TTL_SECONDS = 1.0
 _MOST_KEYS = 1024
 
 
@@ -30,7 +30,7 @@ class KeyCache:
     ) -> None:
         self._sessions, self._clock, self._last_use = sessions, clock, last_use
         # By hash: no secrets in memory.
-        self._found = Fresh[bytes, Principal](_FRESH_SECONDS, _MOST_KEYS, clock)
+        self._found = TtlCache[bytes, Principal](_TTL_SECONDS, _MOST_KEYS, clock)
         self._good: dict[str, float] = {}  # by id: when `is_still_good` looked
 
     async def find(self, plaintext: str) -> Principal:
@@ -55,7 +55,7 @@ class KeyCache:
     def is_still_good(self, principal: Principal) -> bool:
         """Return whether the key behind a long answer is valid, by the database a second ago."""
         key_id, now = principal.key_id, self._clock()
-        if key_id is None or now - self._good.get(key_id, -_FRESH_SECONDS) < _FRESH_SECONDS:
+        if key_id is None or now - self._good.get(key_id, -_TTL_SECONDS) < _TTL_SECONDS:
             return True
         with reading(self._sessions) as session:
             row = session.get(ApiKeyRow, key_id)

@@ -1,8 +1,9 @@
-"""The service without keys: for one machine alone, and for nobody who only passes through it.
+"""The service without keys: for users of this machine only.
 
-Whoever can send a request may then do everything, so settings must name a loopback address, each
-request must have arrived at one, and it must come neither through a proxy nor from a page elsewhere
-(a browser on this machine sends what any page tells it to). The Host header is `app.http`'s.
+Without keys, whoever can send a request may do everything. So the settings must name a loopback
+address, each request must have arrived at one, and it must come neither through a proxy nor from a
+page of another origin: a browser on this machine sends what any page tells it to. `app.http`
+checks the Host header.
 """
 
 import ipaddress
@@ -14,7 +15,7 @@ from starlette.types import Scope
 from app.contracts.errors import ForbiddenError
 from app.contracts.settings import ApiSettings
 
-_MARKS_OF_A_PROXY = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 def refuse_public_address(api: ApiSettings) -> None:
@@ -26,13 +27,13 @@ def refuse_public_address(api: ApiSettings) -> None:
         )
 
 
-def refuse_strangers(scope: Scope, cors_origins: tuple[str, ...]) -> None:
-    """Raise `ForbiddenError` for a request that comes from elsewhere, by whatever way."""
+def refuse_remote(scope: Scope, cors_origins: tuple[str, ...]) -> None:
+    """Raise `ForbiddenError` for a request from another machine, a proxy or another origin."""
     server, headers = scope.get("server"), Headers(scope=scope)
     # The server may have been started by hand with another address than the settings name.
     if server is None or not is_loopback(str(server[0])):
         raise ForbiddenError("this service runs without keys and answers on loopback alone")
-    for name in _MARKS_OF_A_PROXY:
+    for name in _PROXY_HEADERS:
         if name in headers:
             raise ForbiddenError(f"this service runs without keys and takes no request with {name}")
     origin = headers.get("origin")

@@ -18,7 +18,7 @@ from app.records.tables import JobRow
 
 log = structlog.get_logger(__name__)
 
-_FRESH_SECONDS = 5.0
+_TTL_SECONDS = 5.0
 
 Counts = tuple[list[tuple[str, str, str, int]], list[tuple[str, float]]]
 
@@ -57,7 +57,7 @@ class JobsCollector(Collector):
 
     def _counts(self) -> Counts:
         now = self._clock()
-        if self._found is not None and now - self._found[0] < _FRESH_SECONDS:
+        if self._found is not None and now - self._found[0] < _TTL_SECONDS:
             return self._found[1]
         by_state = select(JobRow.kind, JobRow.queue, JobRow.state, func.count()).group_by(
             JobRow.kind, JobRow.queue, JobRow.state

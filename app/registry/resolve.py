@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 from app.contracts.errors import NotFoundError
 from app.records.database import Sessions, reading
 from app.records.tables import AliasRow, ModelRow
-from app.ttl_cache import Fresh
+from app.ttl_cache import TtlCache
 
-_FRESH_SECONDS = 1.0
+_TTL_SECONDS = 1.0
 _ID = re.compile(r"mdl_[0-9A-Z]{26}")
 
 
@@ -52,8 +52,8 @@ class Registry:
     ) -> None:
         self._sessions = sessions
         self._dice = dice or random.Random()  # noqa: S311  # shares of requests, not secrets
-        self._known = Fresh[tuple[str, str, str | None], Sequence[Choice]](
-            _FRESH_SECONDS, clock=clock
+        self._known = TtlCache[tuple[str, str, str | None], Sequence[Choice]](
+            _TTL_SECONDS, clock=clock
         )
 
     async def resolve(

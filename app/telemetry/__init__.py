@@ -1,1 +1,1 @@
-"""Logs and traces, without secrets."""
+"""Logs and traces, without secrets, and the metrics that a process counts by itself."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.ttl_cache import Fresh
+from app.ttl_cache import TtlCache
 
 
 class Source:
@@ -34,9 +34,9 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 def test_many_who_ask_at_once_share_one_reading() -> None:
     async def ask() -> None:
-        source, fresh = Source(), Fresh[str, str](1.0)
+        source, cache = Source(), TtlCache[str, str](1.0)
         source.may_end.clear()
-        asking = [asyncio.create_task(fresh.get("key", source)) for _ in range(50)]
+        asking = [asyncio.create_task(cache.get("key", source)) for _ in range(50)]
         await until(lambda: source.num_reads > 0)
         asking.pop().cancel()  # who hangs up takes it from nobody
         source.may_end.set()
@@ -49,22 +49,22 @@ def test_many_who_ask_at_once_share_one_reading() -> None:
 def test_what_is_asked_for_all_the_time_is_renewed_beside_the_requests() -> None:
     async def ask() -> None:
         now = 0.0
-        source, fresh = Source(), Fresh[str, str](1.0, clock=lambda: now)
-        await fresh.get("key", source)
+        source, cache = Source(), TtlCache[str, str](1.0, clock=lambda: now)
+        await cache.get("key", source)
         source.value = "new"
         now = 0.4
-        assert await fresh.get("key", source) == "old"
+        assert await cache.get("key", source) == "old"
         assert source.num_reads == 1, "young enough"
         now = 0.6
         source.may_end.clear()
         for _ in range(3):
-            assert await fresh.get("key", source) == "old", "nobody waits for the reading"
+            assert await cache.get("key", source) == "old", "nobody waits for the reading"
         await until(lambda: source.num_reads == 2)
         source.may_end.set()
-        await until(lambda: not fresh._reading)
-        assert await fresh.get("key", source) == "new"
+        await until(lambda: not cache._reading)
+        assert await cache.get("key", source) == "new"
         now = 1.5  # of the second reading's life 0.9 is over
-        assert await fresh.get("key", source) == "new"
+        assert await cache.get("key", source) == "new"
 
     asyncio.run(ask())
 
@@ -72,11 +72,11 @@ def test_what_is_asked_for_all_the_time_is_renewed_beside_the_requests() -> None
 def test_nothing_is_given_out_after_its_time() -> None:
     async def ask() -> None:
         now = 0.0
-        source, fresh = Source(), Fresh[str, str](1.0, clock=lambda: now)
-        await fresh.get("key", source)
+        source, cache = Source(), TtlCache[str, str](1.0, clock=lambda: now)
+        await cache.get("key", source)
         source.value = "new"
         now = 1.0
-        assert await fresh.get("key", source) == "new"
+        assert await cache.get("key", source) == "new"
 
     asyncio.run(ask())
 
@@ -84,33 +84,33 @@ def test_nothing_is_given_out_after_its_time() -> None:
 def test_an_error_is_for_those_who_asked_and_is_not_remembered() -> None:
     async def ask() -> None:
         now = 0.0
-        source, fresh = Source(), Fresh[str, str](1.0, clock=lambda: now)
+        source, cache = Source(), TtlCache[str, str](1.0, clock=lambda: now)
         source.error = OSError("away")
         with pytest.raises(OSError, match="away"):
-            await fresh.get("key", source)
+            await cache.get("key", source)
         source.error = None
-        assert await fresh.get("key", source) == "old"
+        assert await cache.get("key", source) == "old"
         now, source.error = 0.6, OSError("away again")
-        assert await fresh.get("key", source) == "old"
+        assert await cache.get("key", source) == "old"
         await until(lambda: source.num_reads == 3)
-        await until(lambda: not fresh._reading)
+        await until(lambda: not cache._reading)
         with pytest.raises(OSError, match="away again"):  # beside the requests it failed: ask anew
-            await fresh.get("key", source)
+            await cache.get("key", source)
 
     asyncio.run(ask())
 
 
 def test_what_is_forgotten_while_it_is_read_is_read_again() -> None:
     async def ask() -> None:
-        source, fresh = Source(), Fresh[str, str](1.0)
+        source, cache = Source(), TtlCache[str, str](1.0)
         source.may_end.clear()
-        first = asyncio.create_task(fresh.get("key", source))
+        first = asyncio.create_task(cache.get("key", source))
         await until(lambda: source.num_reads == 1)
-        fresh.forget(lambda key: key == "key")
+        cache.forget(lambda key: key == "key")
         source.value = "new"
         source.may_end.set()
         await first
-        await fresh.get("key", source)
+        await cache.get("key", source)
         assert source.num_reads == 2
 
     asyncio.run(ask())
@@ -118,9 +118,9 @@ def test_what_is_forgotten_while_it_is_read_is_read_again() -> None:
 
 def test_memory_is_bounded() -> None:
     async def ask() -> None:
-        source, fresh = Source(), Fresh[int, str](1.0, most=3)
+        source, cache = Source(), TtlCache[int, str](1.0, most=3)
         for key in range(10):
-            await fresh.get(key, source)
-            assert len(fresh._known) <= 3
+            await cache.get(key, source)
+            assert len(cache._known) <= 3
 
     asyncio.run(ask())

@@ -7,7 +7,7 @@ import pytest
 from app.cli.serve import serve
 from app.contracts.errors import ForbiddenError
 from app.contracts.settings import ApiSettings, Settings
-from app.keys.no_auth import refuse_public_address, refuse_strangers
+from app.keys.no_auth import refuse_public_address, refuse_remote
 
 PUBLIC = [
     "0.0.0.0",  # noqa: S104  # what is refused
@@ -71,7 +71,7 @@ def scope(
 )
 def test_whoever_comes_from_elsewhere_is_refused(stranger: dict[str, object]) -> None:
     with pytest.raises(ForbiddenError, match="without keys"):
-        refuse_strangers(stranger, ())
+        refuse_remote(stranger, ())
 
 
 @pytest.mark.parametrize(
@@ -85,4 +85,4 @@ def test_whoever_comes_from_elsewhere_is_refused(stranger: dict[str, object]) ->
     ],
 )
 def test_whoever_is_on_this_machine_comes_in(neighbour: dict[str, object]) -> None:
-    refuse_strangers(neighbour, ("https://listed.example",))
+    refuse_remote(neighbour, ("https://listed.example",))
