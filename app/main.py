@@ -15,9 +15,8 @@ from app.dependencies import Context
 from app.doorbell import CeleryJobQueue, JobQueue
 from app.http.middleware import Application
 from app.http.problems import Problem, install_error_handlers
-from app.inference.routes import documented as inference
 from app.inference.routes import hot_routes as inference_routes
-from app.inference.schemas import TensorsBody
+from app.inference.schemas import InferAnswer, TensorsBody
 from app.inference.service import InferenceService
 from app.inference.shadow import Shadow
 from app.jobs.lines import Lines
@@ -35,10 +34,10 @@ from app.objects.garbage import clean_uploads
 from app.objects.lock import create_object_lock
 from app.objects.storage import open_store
 from app.open_inference.errors import PREFIX, error_answer
-from app.open_inference.infer import documented, hot_routes
+from app.open_inference.infer import hot_routes
 from app.open_inference.repository import router as repository
 from app.open_inference.routes import router as protocol
-from app.open_inference.schemas import InferenceRequest
+from app.open_inference.schemas import InferenceRequest, InferenceResponse
 from app.open_inference.statistics import Statistics
 from app.openapi import install_openapi
 from app.query import refuse_unknown_query
@@ -134,9 +133,12 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
     for router in API_ROUTERS:
         is_ours = router.prefix.startswith("/v1")
         app.include_router(router, dependencies=[Depends(refuse_unknown_query)] if is_ours else [])
-    bodies = (JobCreate, SweepCreate, Problem, TensorsBody, InferenceRequest)
-    others = [*inference.routes, *documented.routes]
-    install_openapi(app, *bodies, others=others)
+    install_openapi(
+        app,
+        {route.path: route.operation for route in hot},
+        bodies=(JobCreate, SweepCreate, Problem, TensorsBody, InferenceRequest),
+        answers=(InferAnswer, InferenceResponse),
+    )
 
     def accepts(demand: Demand, num_others: int) -> bool:
         service: InferenceService = app.state.inference

@@ -4,15 +4,20 @@
 the schemas, and this module puts their definitions where the references lead.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
-from starlette.routing import BaseRoute
+from pydantic.json_schema import JsonSchemaMode
 
 REFERENCE = "#/components/schemas/{model}"
+_PLACEHOLDER = re.compile(r"{(\w+)}")
+_OTHER_CHARACTER = re.compile(r"\W")
 
 
 def _header(name: str, pattern: str, description: str) -> dict[str, Any]:
@@ -41,10 +46,74 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": REFERENCE.format(model=model.__name__)}
 
 
+def parameters_of(model: type[BaseModel], *names: str) -> list[dict[str, Any]]:
+    """Return the fields of a model, or some of them, as parameters in the query."""
+    properties: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
+    found = []
+    for name in names or properties:
+        schema = {k: v for k, v in properties[name].items() if (k, v) != ("default", None)}
+        parameter = {"name": name, "in": "query", "required": False, "schema": schema}
+        found.append({**parameter, "description": schema["description"]})
+    return found
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What the document says of a route that is answered without FastAPI.
+
+    Attributes:
+        name: Of the route, as FastAPI would take it from a function.
+        description: What the route does.
+        tag: The group that it is in.
+        parameters: In the query or the headers; those in the path are found there.
+        request: The request's body.
+        responses: By status.
+    """
+
+    name: str
+    description: str
+    tag: str
+    parameters: Sequence[dict[str, Any]]
+    request: dict[str, Any]
+    responses: dict[str, Any]
+
+    def to_json(self, path: str) -> dict[str, Any]:
+        """Return the operation at a path."""
+        in_path = [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "title": name.replace("_", " ").title()},
+            }
+            for name in _PLACEHOLDER.findall(path)
+        ]
+        return {
+            "tags": [self.tag],
+            "summary": self.name.replace("_", " ").title(),
+            "description": self.description,
+            "operationId": f"{_OTHER_CHARACTER.sub('_', self.name + path)}_post",
+            "security": [{"HTTPBearer": []}],
+            "parameters": [*in_path, *self.parameters],
+            "requestBody": self.request,
+            "responses": self.responses,
+        }
+
+
 def install_openapi(
-    app: FastAPI, *models: type[BaseModel], others: Sequence[BaseRoute] = ()
+    app: FastAPI,
+    operations: Mapping[str, Operation],
+    bodies: Sequence[type[BaseModel]],
+    answers: Sequence[type[BaseModel]],
 ) -> None:
-    """Make ``app`` describe ``models`` among its components, and ``others`` among its routes."""
+    """Make ``app`` describe what its routes read and answer without FastAPI.
+
+    Args:
+        app: The application, with its routes.
+        operations: By path.
+        bodies: Models of requests that are referred to.
+        answers: Models of answers that are referred to.
+    """
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -52,14 +121,22 @@ def install_openapi(
                 title=app.title,
                 version=app.version,
                 description=app.description,
-                routes=[*app.routes, *others],
+                routes=app.routes,
             )
+            for path, operation in operations.items():
+                document["paths"].setdefault(path, {})["post"] = operation.to_json(path)
             components = document.setdefault("components", {}).setdefault("schemas", {})
-            for model in models:
-                schema = model.model_json_schema(ref_template=REFERENCE)
-                components |= schema.pop("$defs", {})
-                components[model.__name__] = schema
+            for model in bodies:
+                components |= _schemas(model, "validation")
+            for model in answers:
+                schemas = _schemas(model, "serialization")
+                components |= jsonable_encoder(schemas, exclude_none=True)  # as FastAPI does
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents
+
+
+def _schemas(model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template=REFERENCE, mode=mode)
+    return {**schema.pop("$defs", {}), model.__name__: schema}

@@ -1,6 +1,6 @@
 """The life of a job as pure code: states, legal moves, stages and the closed list of failures.
 
-No row and no clock here; `repositories` enforces these moves by guarded updates, and the API and
+No row and no clock here; `records` enforces these moves by guarded updates, and the API and
 the worker both read them.
 """
 

@@ -1,30 +1,27 @@
 """``/infer`` and ``/v1/models/{id}/infer``: tensors or image files in, scores or labels out.
 
-Plain Starlette, since every microsecond is paid with each request; `documented` is what the OpenAPI
-document says of it.
+Plain Starlette, since every microsecond is paid with each request.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from fastapi import APIRouter, Query
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
 from app.contracts.suggestions import suggestion
-from app.dependencies import Context, PrincipalDep, bearer_key, identify
+from app.dependencies import Context, bearer_key, identify
 from app.http.body import read_body
 from app.http.disconnect import disconnect_check
 from app.http.hot import HotRoute
 from app.http.limits import INFERENCE, limits
-from app.http.problems import RESPONSES
 from app.inference import npy
 from app.inference.answers import labels_answer, npy_answer, outputs_answer
 from app.inference.options import Options, parse_options
-from app.inference.schemas import ANSWERS, BODY, InferAnswer, Parameters
+from app.inference.schemas import MOST_LABELS, Parameters, Question, operation
 from app.inference.servable import Servable
 from app.inference.service import SMALL_BYTES, Answer, InferenceService
 from app.inference.shadow import Shadow
@@ -39,9 +36,8 @@ _OTHER_NAMES = dict.fromkeys(
     ("input", "data", "x", "instances", "tensor", "features", "array"), "inputs"
 )
 _MAX_IMAGES = 256
-_MOST_LABELS = 1000
-_OPTIONS = ("variant", "priority", "timeout_seconds")
-_QUERY = frozenset(("model", "top_k", *_OPTIONS))
+_OPTIONS = tuple(Parameters.model_fields)
+_QUERY = frozenset((*Question.model_fields, *_OPTIONS))
 
 
 @limits(INFERENCE)
@@ -174,8 +170,8 @@ def _not_json(data: bytes, error: orjson.JSONDecodeError) -> InvalidInputError:
 
 
 def _top_k(sent: str) -> int:
-    if not sent.isascii() or not sent.isdecimal() or not 1 <= int(sent[:5]) <= _MOST_LABELS:
-        raise invalid("/top_k", f"must be a whole number from 1 to {_MOST_LABELS}")
+    if not sent.isascii() or not sent.isdecimal() or not 1 <= int(sent[:5]) <= MOST_LABELS:
+        raise invalid("/top_k", f"must be a whole number from 1 to {MOST_LABELS}")
     return int(sent)
 
 
@@ -188,34 +184,6 @@ def _size(arrays: Arrays) -> int:
 
 
 hot_routes = [
-    HotRoute("/infer", infer, methods=["POST"]),
-    HotRoute("/v1/models/{model_id}/infer", infer, methods=["POST"]),
+    HotRoute("/infer", infer, operation("infer_any", "a model", "model", "top_k")),
+    HotRoute("/v1/models/{model_id}/infer", infer, operation("infer_with", "this model", "top_k")),
 ]
-documented = APIRouter(tags=["inference"], responses=RESPONSES)
-
-ModelReference = Annotated[
-    str | None, Query(max_length=300, description="An id, name, name@version or name@alias.")
-]
-TopK = Annotated[int, Query(ge=1, le=_MOST_LABELS, description="Labels for each image.")]
-
-
-@documented.post("/infer", openapi_extra=BODY, response_model=InferAnswer, responses=ANSWERS)
-async def infer_any(
-    principal: PrincipalDep,
-    model: ModelReference = None,
-    top_k: TopK = 5,
-    parameters: Annotated[Parameters | None, Query()] = None,
-) -> None:
-    """Run a model on tensors (``outputs``) or images (``labels``)."""
-
-
-@documented.post(
-    "/v1/models/{model_id}/infer", openapi_extra=BODY, response_model=InferAnswer, responses=ANSWERS
-)
-async def infer_with(
-    model_id: str,
-    principal: PrincipalDep,
-    top_k: TopK = 5,
-    parameters: Annotated[Parameters | None, Query()] = None,
-) -> None:
-    """Run this model on tensors (``outputs``) or images (``labels``)."""

@@ -1,12 +1,14 @@
 """What ``/infer`` looks like in the OpenAPI document; its bodies are read without pydantic."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from app.http.problems import RESPONSES
 from app.inference.npy import MEDIA_TYPE
-from app.openapi import reference
+from app.openapi import Operation, parameters_of, reference
 
+MOST_LABELS = 1000
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -23,6 +25,15 @@ class Parameters(BaseModel):
     timeout_seconds: float | None = Field(
         default=None, gt=0, le=3600, description="After it the request is not computed any more."
     )
+
+
+class Question(BaseModel):
+    """What a request may say in its query, besides `Parameters`."""
+
+    model: Annotated[str, Field(max_length=300)] | None = Field(
+        default=None, description="An id, name, name@version or name@alias."
+    )
+    top_k: int = Field(default=5, ge=1, le=MOST_LABELS, description="Labels for each image.")
 
 
 class TensorsBody(BaseModel):
@@ -83,36 +94,50 @@ class InferAnswer(BaseModel):
     comparison: ComparisonAnswer | None = None
 
 
-ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {
+_RESPONSES: dict[str, Any] = {
+    "200": {
         "description": "JSON, or one array where Accept asks for it.",
-        "content": {MEDIA_TYPE: _BINARY},
-    }
-}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
         "content": {
-            "application/json": {
-                "schema": reference(TensorsBody),
-                "example": {"model": "mdl_01JD0000000000000000000000", "inputs": [[[[0.1, 0.2]]]]},
-            },
+            "application/json": {"schema": reference(InferAnswer)},
             MEDIA_TYPE: _BINARY,
-            "image/png": _BINARY,
-            "image/jpeg": _BINARY,
-            "image/webp": _BINARY,
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "file": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                        },
-                        "model": {"type": "string"},
-                    },
-                }
-            },
         },
-    }
+    },
+    "default": RESPONSES["default"],
 }
+_REQUEST: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": reference(TensorsBody),
+            "example": {"model": "mdl_01JD0000000000000000000000", "inputs": [[[[0.1, 0.2]]]]},
+        },
+        MEDIA_TYPE: _BINARY,
+        "image/png": _BINARY,
+        "image/jpeg": _BINARY,
+        "image/webp": _BINARY,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "file": {
+                        "type": "array",
+                        "items": {"type": "string", "format": "binary"},
+                    },
+                    "model": {"type": "string"},
+                },
+            }
+        },
+    },
+}
+
+
+def operation(name: str, what: str, *parameters: str) -> Operation:
+    """Return what the document says of a route that runs ``what``."""
+    return Operation(
+        name,
+        f"Run {what} on tensors (``outputs``) or images (``labels``).",
+        "inference",
+        [*parameters_of(Question, *parameters), *parameters_of(Parameters)],
+        _REQUEST,
+        _RESPONSES,
+    )

@@ -7,13 +7,12 @@ and compressed ones on threads. Computing is never done here.
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from fastapi import APIRouter, Header
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.dependencies import Context, PrincipalDep, bearer_key, identify
+from app.dependencies import Context, bearer_key, identify
 from app.http.body import read_body
 from app.http.disconnect import disconnect_check
 from app.http.hot import HotRoute
@@ -25,9 +24,9 @@ from app.inference.shadow import Shadow
 from app.open_inference.answers import encode_answer, wanted_outputs
 from app.open_inference.compression import choose_encoding, deflate, inflate
 from app.open_inference.requests import InferRequest, WantedOutput, decode_request
-from app.open_inference.schemas import RESPONSES, InferenceRequest, InferenceResponse
+from app.open_inference.schemas import InferenceRequest, InferenceResponse, ProtocolError
 from app.open_inference.statistics import Statistics, Timing
-from app.openapi import reference
+from app.openapi import Operation, reference
 from app.registry.resolve import Choice, Registry
 
 _LENGTH_HEADER = "Inference-Header-Content-Length"
@@ -160,42 +159,61 @@ def _response(answer: _Answer) -> Response:
     return Response(answer.body, 200, headers, media_type)
 
 
-_PATHS = ("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer")
-hot_routes = [HotRoute(path, infer, methods=["POST"]) for path in _PATHS]
-documented = APIRouter(tags=["open inference protocol"], responses=RESPONSES)
-
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _LENGTH_DESCRIPTION = "Bytes of the JSON; after it come those of the tensors."
-_BODY = {
-    "requestBody": {
-        "required": True,
+_PARAMETERS = [
+    {
+        "name": _LENGTH_HEADER,
+        "in": "header",
+        "required": False,
+        "schema": {
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}],
+            "description": _LENGTH_DESCRIPTION,
+            "title": _LENGTH_HEADER,
+        },
+        "description": _LENGTH_DESCRIPTION,
+    }
+]
+_REQUEST = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": reference(InferenceRequest)},
+        "application/octet-stream": _BINARY,
+    },
+}
+_RESPONSES = {
+    "200": {
+        "description": "Successful Response",
         "content": {
-            "application/json": {"schema": reference(InferenceRequest)},
+            "application/json": {"schema": reference(InferenceResponse)},
             "application/octet-stream": _BINARY,
         },
-    }
-}
-_ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": InferenceResponse,
-        "content": {"application/octet-stream": _BINARY},
         "headers": {
             _LENGTH_HEADER: {"schema": {"type": "integer"}, "description": _LENGTH_DESCRIPTION}
         },
-    }
+    },
+    "default": {
+        "description": "An error.",
+        "content": {"application/json": {"schema": reference(ProtocolError)}},
+    },
 }
-HeaderLength = Annotated[
-    int | None, Header(alias=_LENGTH_HEADER, ge=0, description=_LENGTH_DESCRIPTION)
+
+
+def _operation(name: str, description: str) -> Operation:
+    return Operation(
+        name, description, "open inference protocol", _PARAMETERS, _REQUEST, _RESPONSES
+    )
+
+
+hot_routes = [
+    HotRoute(
+        "/v2/models/{model}/infer",
+        infer,
+        _operation("infer_latest", "Run the latest version of a model, by name, or a model by id."),
+    ),
+    HotRoute(
+        "/v2/models/{model}/versions/{version}/infer",
+        infer,
+        _operation("infer_version", "Run a version of a model, or what an alias points at."),
+    ),
 ]
-
-
-@documented.post(_PATHS[0], openapi_extra=_BODY, responses=_ANSWERS)
-async def infer_latest(model: str, principal: PrincipalDep, length: HeaderLength = None) -> None:
-    """Run the latest version of a model, by name, or a model by id."""
-
-
-@documented.post(_PATHS[1], openapi_extra=_BODY, responses=_ANSWERS)
-async def infer_version(
-    model: str, version: str, principal: PrincipalDep, length: HeaderLength = None
-) -> None:
-    """Run a version of a model, or what an alias points at."""

@@ -3,7 +3,7 @@
 Bytes, jobs and compute time are counted from the rows, in the transaction that adds to them and
 with the tenant held (`records.usage`): no two requests get the last place. Requests, uploads
 and event streams are counted by each API process for itself. How many jobs run is the line's to
-see to (`repositories.line`).
+see to (`records.line`).
 """
 
 from contextlib import AbstractContextManager

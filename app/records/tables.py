@@ -131,7 +131,7 @@ class SweepTableRow(Base):
 
 
 class JobRow(Base):
-    """A request and its state. Every move is a guarded update (`repositories.jobs`)."""
+    """A request and its state. Every move is a guarded update (`records.jobs`)."""
 
     __tablename__ = "job"
     __table_args__ = (

@@ -12,6 +12,7 @@ from app.inference.routes import hot_routes
 from app.jobs.routes import router as jobs
 from app.main import API_ROUTERS
 from app.open_inference.infer import hot_routes as open_routes
+from app.openapi import Operation
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,8 @@ def test_a_new_route_declares_its_own() -> None:
     async def hot(_request: Request) -> Response:
         return Response()
 
-    found = LimitsByPath([*router.routes, HotRoute("/hot/{name}", hot, methods=["POST"])])
+    operation = Operation("hot", "Do nothing.", "hot", (), {}, {})
+    found = LimitsByPath([*router.routes, HotRoute("/hot/{name}", hot, operation)])
     assert found.find("/a/b") is own
     assert found.find("/hot/b") is limits.EVENTS
     assert found.find("/a") is DEFAULT
