@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LOWER_IS_BETTER = frozenset({"mean_error", "output_error"})  # of the metrics
+# As in the engine's records; tests/unit/test_surface.py holds these lists equal to them.
+LabelName = Literal["classes", "binary", "multi_label", "numbers", "none"]
+LOWER_IS_BETTER = frozenset({"mean_error", "output_error"})
 
 
 class _Part(BaseModel):
@@ -165,7 +167,7 @@ class DataReport(_Part):
     format: str
     num_samples: int
     sample_shape: tuple[int, ...]
-    labels: Literal["classes", "binary", "multi_label", "numbers", "none"]
+    labels: LabelName
     num_classes: int = Field(description="0 where labels are not classes.")
     class_names: tuple[str, ...] = Field(description="The first hundred, if there are more.")
     splits: dict[str, int] = Field(description="Samples in train, validation and test.")

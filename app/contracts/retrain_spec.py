@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# The engine's objectives by name; tests/unit/test_surface.py holds the list equal to its records.
+ObjectiveName = Literal["cross_entropy", "distill", "mixed", "mse", "bce"]
+
 
 class Spec(BaseModel):
     """Unknown keys are refused, so a typo never becomes a default."""
@@ -89,7 +92,7 @@ class DistillSpec(Spec):
 class RetrainSpec(Spec):
     """Training after pruning (claims 6 to 8)."""
 
-    objective: Literal["auto", "cross_entropy", "distill", "mixed", "mse", "bce"] = Field(
+    objective: Literal["auto", ObjectiveName] = Field(
         default="auto",
         description="cross_entropy: one class a sample. mse: numbers. bce: any number of classes a "
         "sample. distill: what the dense network answers; needs no labels, and any outputs will "
@@ -104,8 +107,9 @@ class RetrainSpec(Spec):
     )
     epochs: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = Field(
         default="auto",
-        description="Passes over the training samples; 0: none. auto: about 1500 steps, at least 1 "
-        "epoch and at most 30, and no more than fit into 60 percent of the job's time limit. "
+        description="Passes over the training samples; 0: none. auto: about 600 steps, at most 30 "
+        "epochs, 3 where those are at most 4000 steps, at least 1; and no more than fit into 60 "
+        "percent of the job's time limit. "
         "Whatever the number, the network that is best on the validation samples is kept.",
     )
     batch_size: Annotated[int, Field(ge=1, le=8192)] = 128

@@ -21,6 +21,9 @@ CriterionName = Literal[
 ]
 CandidateName = Literal["l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"]
 NEED_DATA = frozenset({"loss", "taylor", "auto"})
+# Likewise its export formats, and those whose file holds the whole network.
+ExportName = Literal["pt2", "onnx", "safetensors"]
+HOLD_NETWORK = frozenset({"pt2", "onnx"})
 
 
 class CriterionSpec(Spec):
@@ -177,11 +180,11 @@ ScheduleSpec = Annotated[OneShotSchedule | IterativeSchedule, Field(discriminato
 class ExportSpec(Spec):
     """Which files are made besides the plan, the report and the manifest."""
 
-    formats: tuple[Literal["pt2", "onnx", "safetensors"], ...] = ("pt2", "onnx", "safetensors")
+    formats: tuple[ExportName, ...] = get_args(ExportName)
 
     @model_validator(mode="after")
     def _some_network(self) -> Self:
-        if not {"pt2", "onnx"} & set(self.formats):
+        if not HOLD_NETWORK & set(self.formats):
             raise ValueError("formats must contain 'pt2' or 'onnx': both hold the whole network")
         return self
 

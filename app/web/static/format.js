@@ -132,6 +132,10 @@ export function shortId(id) {
 
 /** "bn_scale" as words. */
 export function words(name) {
-  const text = String(name).replaceAll("_", " ");
+  return capital(String(name).replaceAll("_", " "));
+}
+
+/** Return a text with a capital at its start. */
+export function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

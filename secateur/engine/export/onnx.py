@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from secateur.engine.errors import ExportError
-from secateur.engine.export.files import give_names, give_types
+from secateur.engine.export.format import ExportFormat
+from secateur.engine.export.onnx_graph import give_names, give_types
 from secateur.engine.export.session import OnnxSession
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.functional import op_name
@@ -178,3 +179,8 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             logging.getLogger("torch.onnx").setLevel(level)
+
+
+ONNX = ExportFormat(
+    "onnx", "model.onnx", "application/octet-stream", export_onnx, compare=compare_onnx
+)

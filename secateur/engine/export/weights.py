@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from secateur.engine.export.format import ExportFormat
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.precision import own_tensors
 from secateur.engine.program.program import Program, Role
@@ -79,3 +80,12 @@ def _answer(value: object) -> dict[str, Any] | None:
         found["values"] = [float(f"{v:.{_NUM_DIGITS}g}") for v in some.tolist()]
         found["largest"] = float(f"{float(flat.abs().max()):.{_NUM_DIGITS}g}") if len(flat) else 0
     return found
+
+
+SAFETENSORS = ExportFormat(
+    "safetensors",
+    "weights.safetensors",
+    "application/octet-stream",
+    write_weights,
+    holds_network=False,
+)

@@ -27,6 +27,7 @@ class Criterion:
             labels are ``classes``.
         is_cheap: Whether it costs at most one backward pass over the samples.
         is_baseline: Whether others are only compared with it: `auto` tries it and never takes it.
+        cost: What it takes, in words.
         source: Author, year and paper; or the patent's claim.
     """
 
@@ -36,6 +37,7 @@ class Criterion:
     needs: Needs = "weights"
     is_cheap: bool = True
     is_baseline: bool = False
+    cost: str = "nothing"
     source: str = ""
 
     def __call__(

@@ -126,5 +126,6 @@ LOSS = Criterion(
     loss,
     needs="samples",
     is_cheap=False,
+    cost="one measurement a filter",
     source="the patent's claim 5",
 )

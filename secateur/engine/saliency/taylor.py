@@ -73,5 +73,6 @@ TAYLOR = Criterion(
     "a first-order estimate of the loss without it",
     taylor,
     needs="classes",
+    cost="one backward pass over `num_samples`",
     source="Molchanov et al. 2019, arXiv:1906.10771",
 )

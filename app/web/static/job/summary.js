@@ -1,26 +1,18 @@
 // The numbers of a job's result by their names: what counts, on which split, better or worse.
 
-import { decimal, percent } from "../format.js";
+import { capital, decimal, percent } from "../format.js";
+import { METRICS } from "./metrics.js";
 
-const LABELS = {
-  top1: "Accuracy",
-  top5: "Top-5 accuracy",
-  macro_f1: "F1, averaged over classes",
-  mean_error: "Mean absolute error",
-  agreement: "Agreement with the dense network",
-  output_error: "Distance to the dense network’s outputs",
-};
-const SHARES = new Set(["top1", "top5", "macro_f1", "agreement"]);
 const SPLITS = ["test", "validation"];
 
 /** Return what people call a metric. */
 export function metricLabel(name) {
-  return LABELS[name] ?? name;
+  return capital(METRICS[name]?.words ?? name);
 }
 
 /** Return whether a metric is a share, so that it is shown in percent. */
 export function isShare(name) {
-  return SHARES.has(name);
+  return METRICS[name]?.isShare ?? false;
 }
 
 /** Return a metric's value as text. */

@@ -1,4 +1,4 @@
-"""Small networks with a residual stream, a branch, a concatenation and a flatten."""
+"""Small networks and their scores: one with a residual stream, a branch and a concatenation."""
 
 import torch
 from torch import nn
@@ -7,6 +7,12 @@ from typing_extensions import override
 from secateur.engine.graph import Analysis, analyse
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
+from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
+from tests.fixtures.networks import small_program
+
+PROGRAM = small_program()
+ANALYSIS = analyse(PROGRAM)
+OPTIONS = SaliencyOptions(normalization="none")
 
 
 class Branches(nn.Module):
@@ -34,3 +40,17 @@ def branches() -> tuple[Program, Analysis]:
             nn.init.uniform_(tensor, 0.5, 1.5)
     program = from_exported(export(net, (torch.randn(2, 1, 6, 6),)))
     return program, analyse(program)
+
+
+def calibration(num_samples: int = 16) -> CalibrationBatch:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(num_samples, 1, 8, 8, generator=generator)
+    return CalibrationBatch((x,), torch.arange(num_samples) % 4)
+
+
+def scores(kind: str, num_samples: int = 16) -> dict[str, torch.Tensor]:
+    return CRITERIA[kind](PROGRAM, ANALYSIS, (calibration(num_samples),), OPTIONS)
+
+
+def filters() -> torch.Tensor:
+    return PROGRAM.tensors["conv3.weight"].double().flatten(1)

@@ -1,0 +1,6 @@
+"""``pruned.pt2``: the program as an exported program, which torch and this engine read."""
+
+from secateur.engine.export.format import ExportFormat
+from secateur.engine.program.writer import write_program
+
+PT2 = ExportFormat("pt2", "pruned.pt2", "application/zip", write_program)

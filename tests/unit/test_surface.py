@@ -1,0 +1,157 @@
+"""One list of each kind: the engine's records, and everything else that names them.
+
+The service and the client import no torch, so they name kinds in lists of their own. These tests
+hold the lists equal, and say what is missing where.
+"""
+
+import inspect
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+import secateur
+from app.cli.commands.prune import prune_command
+from app.contracts import report, retrain_spec, sanity_spec, spec
+from docs import generate_kinds
+from secateur.engine.export.formats import EXPORT_FORMATS
+from secateur.engine.metrics import METRICS, SCORINGS
+from secateur.engine.objectives import DEFAULTS, OBJECTIVES, LabelKind
+from secateur.engine.retrain.options import AugmentOptions, OptimizerOptions, RetrainOptions
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import LayerOverride, SelectionOptions
+from secateur.types import results
+from worker.cli.main import prune_command as local_prune_command
+from worker.pipeline.report.page import names
+
+ROOT = Path(__file__).parents[2]
+LABELS = get_args(LabelKind)
+
+
+def literal(model: type[BaseModel], field: str) -> set[str]:
+    return set(get_args(model.model_fields[field].annotation))
+
+
+def described(model: type[BaseModel], field: str) -> set[str]:
+    """Return every word of a field's description that could be a name."""
+    text = model.model_fields[field].description or ""
+    return {word.strip("`.,:;()") for word in text.split()}
+
+
+def optional_numbers(model: type[BaseModel]) -> set[str]:
+    kinds = {float | None}
+    return {n for n, f in model.model_fields.items() if f.annotation in kinds} - {"loss"}
+
+
+_CRITERION, _RETRAIN = spec.CriterionSpec, retrain_spec.RetrainSpec
+_CANDIDATES = {name for name, each in CRITERIA.items() if each.is_cheap and not each.is_baseline}
+_NEEDING_DATA = {name for name, each in CRITERIA.items() if each.needs != "weights"}
+
+# What is listed where: the names of the records, and the names there.
+LISTS: dict[str, tuple[Iterable[str], Iterable[str]]] = {
+    "criteria in CriterionSpec.kind": ({*CRITERIA, "auto"}, literal(_CRITERION, "kind")),
+    "candidates of auto in CandidateName": (_CANDIDATES, get_args(spec.CandidateName)),
+    "criteria that look at samples in NEED_DATA": ({*_NEEDING_DATA, "auto"}, spec.NEED_DATA),
+    "criteria in the report page's names": (CRITERIA, names.CRITERIA),
+    "objectives in RetrainSpec.objective": ({*OBJECTIVES, "auto"}, literal(_RETRAIN, "objective")),
+    "label kinds in LabelKind": (SCORINGS, LABELS),
+    "label kinds in report.LabelName": (LABELS, get_args(report.LabelName)),
+    "label kinds with a default objective": (LABELS, DEFAULTS),
+    "metrics of label kinds": (METRICS, {n for each in SCORINGS.values() for n in each.metrics}),
+    "metrics in MetricsReport": (METRICS, optional_numbers(report.MetricsReport)),
+    "metrics in the client's Metrics": (METRICS, optional_numbers(results.Metrics)),
+    "metrics in LOWER_IS_BETTER": (
+        {name for name, each in METRICS.items() if each.is_less_better},
+        report.LOWER_IS_BETTER,
+    ),
+    "metrics of labels in ExpectedSpec": (
+        {n for kind, each in SCORINGS.items() if kind != "none" for n in each.metrics},
+        set(sanity_spec.ExpectedSpec.model_fields) - {"accuracy"},
+    ),
+    "export formats in ExportName": (EXPORT_FORMATS, get_args(spec.ExportName)),
+    "export formats in HOLD_NETWORK": (
+        {name for name, each in EXPORT_FORMATS.items() if each.holds_network},
+        spec.HOLD_NETWORK,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_has_the_names_of_the_records(name: str) -> None:
+    records, listed = (set(names) for names in LISTS[name])
+    assert not records - listed, f"missing among {name}: {sorted(records - listed)}"
+    assert not listed - records, f"without a record, among {name}: {sorted(listed - records)}"
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "records"),
+    [(_CRITERION, "kind", {*CRITERIA, "auto"}), (_RETRAIN, "objective", {*OBJECTIVES, "auto"})],
+)
+def test_the_config_describes_every_kind(
+    model: type[BaseModel], field: str, records: set[str]
+) -> None:
+    missing = records - described(model, field)
+    assert not missing, f"not described in {model.__name__}.{field}: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("command", [prune_command, local_prune_command], ids=["service", "local"])
+def test_the_command_line_names_criteria_that_exist(command: Any) -> None:
+    option = inspect.get_annotations(command)["criterion"].__metadata__[0]
+    named = set(option.help.rstrip(".").replace(" or ", ", ").split(", "))
+    assert named <= {*CRITERIA, "auto", "…"}, option.help
+
+
+def test_objectives_fit_the_labels_that_they_are_the_default_for() -> None:
+    for each in OBJECTIVES.values():
+        assert not each.labels or set(each.default_for) <= set(each.labels), each.name
+        assert set(each.labels) <= set(LABELS), each.name
+
+
+@pytest.mark.parametrize(
+    ("target", "render"),
+    [
+        (generate_kinds.CHOOSING, generate_kinds.render_choosing),
+        (generate_kinds.DASHBOARD, generate_kinds.render_dashboard),
+    ],
+)
+def test_what_is_generated_from_the_records_is_up_to_date(target: Path, render: Any) -> None:
+    assert target.read_text() == render(), "run: python -m docs.generate_kinds"
+
+
+def _spec_defaults(model: type[BaseModel]) -> dict[str, Any]:
+    return {n: f.default for n, f in model.model_fields.items() if f.default_factory is None}
+
+
+@pytest.mark.parametrize(
+    ("options", "model", "differing"),
+    [
+        # `mode` and `layers` are records of their own.
+        (SelectionOptions, spec.SteepnessSelection, {"mode"}),
+        (LayerOverride, spec.LayerOverride, set()),
+        (SaliencyOptions, spec.CriterionSpec, set()),
+        # The service finds a rate, and a number of epochs, where none is given.
+        (OptimizerOptions, retrain_spec.OptimizerSpec, {"learning_rate"}),
+        (AugmentOptions, retrain_spec.AugmentSpec, set()),
+        (RetrainOptions, retrain_spec.RetrainSpec, {"epochs", "objective", "optimizer", "augment"}),
+    ],
+)
+def test_the_engine_has_the_defaults_of_the_config(
+    options: type, model: type[BaseModel], differing: set[str]
+) -> None:
+    ours = _spec_defaults(model)
+    found = {each.name: each.default for each in fields(options)}
+    shared = (ours.keys() & found.keys()) - differing
+    assert shared
+    assert {n: found[n] for n in shared} == {n: ours[n] for n in shared}
+
+
+@pytest.mark.parametrize("function", [secateur.prune, local_prune_command])
+def test_functions_and_commands_have_the_defaults_of_the_config(function: Any) -> None:
+    ours = _spec_defaults(spec.SteepnessSelection)
+    given = inspect.signature(function).parameters
+    for name in ("round_to", "min_channels", "max_ratio"):
+        assert str(given[name].default) == str(ours[name]), name
+    assert given["criterion"].default == spec.CriterionSpec().kind
