@@ -145,6 +145,7 @@ class Warned(_Message):
     message: str
     code: str | None = Field(default=None, description="Of a finding, as the report has it.")
     severity: Literal["serious", "notice"] | None = None
+    replaces: str | None = Field(default=None, description="A warning that no longer holds.")
 
 
 class Saved(_Message):

@@ -77,6 +77,7 @@ class Recorder:
                 stage=self.stage,
                 progress=progress[-1].model_dump(exclude={"type"}) if progress else None,
                 warnings=[_warning(m) for m in pending if isinstance(m, Warned)],
+                withdrawn=[m.replaces for m in pending if isinstance(m, Warned) and m.replaces],
             )
         self._pending = self._pending[len(pending) :]
 
@@ -93,4 +94,4 @@ def _event_data(message: Message) -> dict[str, Any]:
         return message.data
     if isinstance(message, Planned):
         return message.plan.model_dump(mode="json")
-    return message.model_dump(mode="json", exclude={"type"})
+    return message.model_dump(mode="json", exclude={"type", "replaces"})

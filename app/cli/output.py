@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from secateur.types import Dataset, JobData, JobResult, Latency, Model, Network, Plan, SweepData
 
+_MOST_CLASSES = 20
 _WIDE = 200  # columns, where nobody's terminal is the limit
 SERIOUS = "serious"
 _UNITS = ("", " k", " M", " G", " T")
@@ -56,6 +57,29 @@ def dataset_table(datasets: Sequence[Dataset]) -> Table:
         sizes = (_number(num_samples), _number(data.num_bytes), num_notes)
         age = _age(data.created_at)
         table.add_row(data.id, data.name, data.status, data.format, *sizes, age)
+    return table
+
+
+def summary_table(summary: Mapping[str, Any]) -> Table:
+    """Return what the intake found in a data set as a table."""
+    table = Table("", "found", show_header=False)
+    parts = [f"{size:,} {name}" for name, size in summary.get("splits", {}).items() if size]
+    table.add_row("samples", f"{_number(summary.get('num_samples'))}: {', '.join(parts)}")
+    shape = " x ".join(map(str, summary.get("sample_shape", ())))
+    table.add_row("each", f"{shape}, {summary.get('dtype', '')}")
+    table.add_row("labels", str(summary.get("labels", "")))
+    names, counts = summary.get("class_names", ()), summary.get("class_counts", ())
+    if counts:
+        shown = [
+            f"{names[number] if number < len(names) else number}: {count:,}"
+            for number, count in enumerate(counts[:_MOST_CLASSES])
+        ]
+        more = [f"and {len(counts) - _MOST_CLASSES} more"] if len(counts) > _MOST_CLASSES else []
+        table.add_row("classes", escape("\n".join([*shown, *more])))
+    for entry in summary.get("left_out", ()):
+        table.add_row(
+            "left out", escape(f"{entry['count']:,} x {entry['what']}: {entry['reason']}")
+        )
     return table
 
 

@@ -304,9 +304,13 @@ _PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]] | None] = {
     "from-data": None,
 }
 _MOST_CHANNELS = 64
+_NO_PREPROCESS = "no preprocessing was given; pixels are scaled to [0, 1]"
 NO_PREPROCESS = (
-    "no preprocessing was given; pixels are scaled to [0, 1]. If the network was trained with "
+    f"{_NO_PREPROCESS}. If the network was trained with "
     "other inputs (torchvision's and timm's: preset imagenet), every number of it here is wrong"
+)
+NO_PREPROCESS_BUT_RIGHT = (
+    f"{_NO_PREPROCESS}. The dense network's score on these samples shows that this is right"
 )
 
 

@@ -1,5 +1,7 @@
 """Data sets in the database and the store; every query names the tenant."""
 
+from functools import partial
+
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
@@ -12,7 +14,7 @@ from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.service import refuse_while_used, store_within_quota
 from app.records.database import current_time
 from app.records.jobs import NewJob, create_job
-from app.records.lookup import only_one, owned
+from app.records.lookup import known_names, only_one, owned
 from app.records.tables import DatasetRow, JobRow
 from app.spool import Upload
 from app.uploads import check_dataset
@@ -98,7 +100,8 @@ def find(session: Session, tenant: str, reference: str) -> DatasetRow:
         InvalidInputError: Several have the name.
     """
     row = session.get(DatasetRow, reference) or _by_name(session, tenant, reference)
-    return owned(row, tenant, "data set", reference)
+    known = partial(known_names, session, DatasetRow, tenant)
+    return owned(row, tenant, "data set", reference, known)
 
 
 def _by_name(session: Session, tenant: str, name: str) -> DatasetRow | None:

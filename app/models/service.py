@@ -1,5 +1,6 @@
 """Models in the database and the store; every query names the tenant."""
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -14,7 +15,7 @@ from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.schemas import ModelPatch, to_model
 from app.records.database import current_time, reading
 from app.records.jobs import NewJob, create_job
-from app.records.lookup import only_one, owned
+from app.records.lookup import known_names, only_one, owned
 from app.records.names import next_version
 from app.records.tables import JobRow, ModelRow
 from app.registry.resolve import split_reference
@@ -123,7 +124,8 @@ def find(session: Session, tenant: str, reference: str) -> ModelRow:
         InvalidInputError: Several have the name.
     """
     row = session.get(ModelRow, reference) or _by_name(session, tenant, reference)
-    return owned(row, tenant, "model", reference)
+    known = partial(known_names, session, ModelRow, tenant)
+    return owned(row, tenant, "model", reference, known)
 
 
 def _by_name(session: Session, tenant: str, reference: str) -> ModelRow | None:

@@ -94,7 +94,7 @@ def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseStatus
     )
 
 
-def record(
+def record(  # noqa: PLR0913  # what a process reports
     session: Session,
     held: Claim,
     events: Sequence[tuple[str, dict[str, Any]]],
@@ -102,8 +102,19 @@ def record(
     stage: Stage | None = None,
     progress: dict[str, Any] | None = None,
     warnings: Sequence[JobWarning] = (),
+    withdrawn: Sequence[str] = (),
 ) -> bool:
-    """Write what the process reported; False if the claim is stale."""
+    """Write what the process reported; False if the claim is stale.
+
+    Args:
+        session: A transaction.
+        held: The attempt.
+        events: Type and data of each, in order.
+        stage: That the process is in.
+        progress: Of the whole job.
+        warnings: For the user.
+        withdrawn: Earlier warnings that no longer hold.
+    """
     job = _held(session, held)
     if job is None:
         return False
@@ -113,8 +124,8 @@ def record(
         job.progress = progress
     # An attempt that goes on after another says again what that one said.
     news = [warning for warning in warnings if warning not in job.warnings]
-    if news:
-        job.warnings = [*job.warnings, *news]
+    if news or withdrawn:
+        job.warnings = [w for w in (*job.warnings, *news) if w not in withdrawn]
     add_events(session, job, events)
     return True
 

@@ -1,19 +1,28 @@
 """One row of a tenant by id or by name; what belongs to another tenant is not found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.contracts.errors import InvalidInputError, NotFoundError
+from app.contracts.suggestions import suggestion
+from app.records.tables import DatasetRow, ModelRow
 
 Row = TypeVar("Row", bound=Any)  # has `tenant`, and may have `deleted_at`
 
 _MOST_SHOWN = 8
+_MOST_KNOWN = 1000
 
 
-def owned(row: Row | None, tenant: str, kind: str, reference: str) -> Row:
+def owned(
+    row: Row | None,
+    tenant: str,
+    kind: str,
+    reference: str,
+    known: Callable[[], Iterable[str]] = tuple,
+) -> Row:
     """Return a row if it is the tenant's and not deleted.
 
     Args:
@@ -21,13 +30,21 @@ def owned(row: Row | None, tenant: str, kind: str, reference: str) -> Row:
         tenant: Who asks.
         kind: What is asked for, in words.
         reference: What it was asked for by.
+        known: Returns names that may have been meant.
 
     Raises:
         NotFoundError: There is none, or it is somebody else's.
     """
     if row is None or row.tenant != tenant or getattr(row, "deleted_at", None) is not None:
-        raise NotFoundError(f"there is no {kind} {reference[:64]!r}")
+        meant = suggestion(reference.partition("@")[0], known())
+        raise NotFoundError(f"there is no {kind} {reference[:64]!r}{meant}")
     return row
+
+
+def known_names(session: Session, table: type[ModelRow | DatasetRow], tenant: str) -> Sequence[str]:
+    """Return the names of a tenant's models or data sets, each once."""
+    query = select(table.name).where(table.tenant == tenant, table.deleted_at.is_(None))
+    return session.scalars(query.distinct().limit(_MOST_KNOWN)).all()
 
 
 def only_one(

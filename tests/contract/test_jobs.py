@@ -241,6 +241,16 @@ def test_events_are_numbered_without_gaps_and_written_with_the_change(sessions: 
     assert [event.type for event in events][:2] == ["job.queued", "job.running"]
 
 
+def test_a_warning_is_written_once_and_can_be_withdrawn(sessions: Sessions) -> None:
+    job_id = add_job(sessions)
+    held = claimed(sessions, job_id)
+    for warnings, withdrawn in ((["a", "b"], []), (["b", "c"], ["a"]), ([], ["c"])):
+        with sessions.begin() as session:
+            assert leases.record(session, held, [], warnings=warnings, withdrawn=withdrawn)
+    with sessions() as session:
+        assert session.get_one(JobRow, job_id).warnings == ["b"]
+
+
 def test_lost_doorbells_are_rung_again_but_not_all_the_time(sessions: Sessions) -> None:
     job_id = add_job(sessions)
     rings: list[tuple[str, str]] = []

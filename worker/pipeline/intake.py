@@ -1,7 +1,6 @@
 """Intake: is this a model, is this a data set, and what can be done with it?"""
 
 from app.contracts.job import Stage
-from secateur.engine.export.onnx import compare_onnx, export_onnx
 from secateur.engine.graph import analyse
 from worker.messages import JobRequest, OutputFile, Succeeded
 from worker.pipeline.data import open_dataset
@@ -10,6 +9,7 @@ from worker.pipeline.job.checks import check_computes
 from worker.pipeline.job.model_files import read_model
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.report.describe import verdict
+from worker.pipeline.stages.dense_onnx import export_proved
 
 ONNX = OutputFile(name="model.onnx", media_type="application/octet-stream")
 
@@ -25,9 +25,8 @@ def intake_model(request: JobRequest, reporter: Reporter) -> Succeeded:
     check_computes(program)
     report = verdict(program, analyse(program))
     path = request.output_dir / ONNX.name
-    export_onnx(program, path)
     batches = [program.example_inputs(size, seed=size) for size in (1, 3)]
-    report["onnx_max_absolute_error"] = compare_onnx(program, path, batches)
+    report["onnx_max_absolute_error"] = export_proved(program, path, batches)
     return Succeeded(result={}, report=report, files=(ONNX,), onnx=ONNX.name)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.client import AsJson, Key, Url, service
-from app.cli.output import console, dataset_table, print_json
+from app.cli.output import console, dataset_table, print_json, summary_table
 
 app = typer.Typer(
     help="List data sets; show or delete one.", invoke_without_command=True, add_completion=False
@@ -51,7 +51,7 @@ def show_command(
     elif dataset.summary is not None:
         for note in dataset.warnings:
             typer.secho(f"note: {note}", err=True, fg="yellow")
-        print_json(dataset.summary)
+        console().print(summary_table(dataset.summary))
 
 
 @app.command("delete")

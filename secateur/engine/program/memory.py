@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from secateur.engine.errors import UnsupportedOpError
+from secateur.engine.errors import ModelRejectedError, UnsupportedOpError
 from secateur.engine.program.shapes import Shapes, where
 from secateur.engine.program.vocabulary import functional_form, op_name
 
@@ -237,7 +237,7 @@ class _Memory:
             return
         name = str(root.target)
         if name.endswith("num_batches_tracked"):
-            raise UnsupportedOpError(
+            raise ModelRejectedError(
                 f"the model changes its state: {where(node)} counts batches in {name!r}, so it was "
                 "exported in training mode",
                 hint="Call model.eval() before torch.export.export, and export again.",

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from app.contracts.ids import new_id
 from app.contracts.spec import NO_PREPROCESS
 from app.contracts.tasks import QUEUE_CPU, QUEUE_INTAKE
+from app.keys.service import create_key
 from app.records import jobs
 from app.records.tables import ArtifactRow, JobRow
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
@@ -219,6 +220,20 @@ def test_preprocessing_is_asked_for_by_a_preset(api: Api) -> None:
         response = post("/v1/datasets", content=NPZ, params={"preprocess": sent})
         assert response.status_code == 422
         assert words in response.json()["detail"]
+
+
+def test_a_name_that_is_nearly_right_is_suggested(api: Api) -> None:
+    api.client.post("/v1/models?name=resnet20", content=zip_bytes())
+    api.client.post("/v1/datasets?name=fashion", content=NPZ)
+    for path, meant in (
+        ("models/resnet_20", "'resnet20'"), ("models/resnet2@1", "'resnet20'"),
+        ("datasets/fashoin", "'fashion'"),
+    ):  # fmt: skip
+        detail = problem(api.client.get(f"/v1/{path}"))["detail"]
+        assert detail.endswith(f": did you mean {meant}?")
+    _, key = create_key(api.sessions, "other", "test", ["admin"])
+    headers = {"authorization": f"Bearer {key}"}
+    assert "did you mean" not in api.client.get("/v1/models/resnet_20", headers=headers).text
 
 
 def test_who_says_nothing_of_pixels_is_told_what_becomes_of_them(api: Api) -> None:

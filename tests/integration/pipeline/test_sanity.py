@@ -1,16 +1,21 @@
 """Whole jobs whose dense network does not know the samples, or whose training does not help."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from app.contracts.job import FailureCode, Stage
 from app.contracts.report import Report
+from app.contracts.spec import NO_PREPROCESS
 from secateur.engine.errors import DataError, DataMismatchError
-from tests.integration.pipeline.test_modes import job, samples, save_data
-from worker.messages import StageStarted, Warned
+from tests.fixtures.jobs import Recorder
+from tests.integration.pipeline.test_modes import job, samples, save_data, trained_net
+from worker.messages import JobRequest, StageStarted, Warned
 from worker.pipeline.job.failures import to_failed
 from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
@@ -39,6 +44,42 @@ def test_samples_in_another_range_stop_a_job_before_anything_is_pruned(tmp_path:
     assert stages == [Stage.INTAKE]
     assert failed.code is FailureCode.DATA_DOES_NOT_FIT
     assert not list(request.output_dir.iterdir())
+
+
+class OfPixels(nn.Module):
+    """A network that takes pixels from 0 to 1 of samples that `pixels` made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = trained_net()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.net((x * 255 - 128) / 8)
+        return y
+
+
+def pixels(folder: Path, **more: np.ndarray) -> Path:
+    x, y = samples()
+    return save_data(folder, x=(x * 8 + 128).clip(0, 255).astype(np.uint8), **{"y": y, **more})
+
+
+def warned(request: JobRequest, reporter: Recorder) -> list[Warned]:
+    preview(request, reporter)
+    found = [m for m in reporter.messages if isinstance(m, Warned)]
+    return [m for m in found if m.message.startswith("no preprocessing was given")]
+
+
+def test_missing_preprocessing_is_no_worry_where_the_score_is_right(tmp_path: Path) -> None:
+    data = pixels(tmp_path / "data")
+    (found,) = warned(*job(tmp_path, STOP, OfPixels(), data))
+    assert found.replaces == NO_PREPROCESS
+    assert re.search(r"shows that this is right \(top1 (1|0\.\d+) on 288 samples\)", found.message)
+    (found,) = warned(
+        *job(tmp_path / "off", {**STOP, "sanity": {"action": "off"}}, OfPixels(), data)
+    )
+    assert (found.message, found.replaces) == (NO_PREPROCESS, None)
+    (found,) = warned(*job(tmp_path / "wrong", STOP, trained_net(), data))
+    assert (found.message, found.replaces) == (NO_PREPROCESS, None)
 
 
 def test_the_same_samples_without_labels_stop_it_too(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from app.cli.inputs import push_dataset
-from app.cli.output import dataset_table
+from app.cli.output import dataset_table, summary_table
 from secateur import Client, Dataset
 
 NOTES = ["1 file was left out (no image of a kind that is read): 'README.md'", "there are few"]
@@ -48,3 +48,18 @@ def test_the_list_counts_the_notes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "notes" in shown[1]
     assert " 2 " in shown[3]
     assert " 2 " not in shown[4]
+
+
+def test_what_was_found_is_shown_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = {
+        "num_samples": 1640, "sample_shape": [3, 8, 8], "dtype": "uint8", "labels": "classes",
+        "class_names": ["[b]cat"], "class_counts": [1000, 640],
+        "splits": {"train": 1600, "validation": 40, "test": 0},
+        "left_out": [{"what": "file", "reason": "hidden", "count": 2, "names": [".a", ".b"]}],
+    }  # fmt: skip
+    Console(width=200).print(summary_table(summary))
+    shown = capsys.readouterr().out
+    for words in ("1,600 train, 40 validation", "3 x 8 x 8, uint8", "[b]cat: 1,000", "1: 640"):
+        assert words in shown
+    assert "2 x file: hidden" in shown
+    assert "test" not in shown

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from app.contracts.report import MetricsReport
+from app.contracts.spec import NO_PREPROCESS
 from secateur.engine.errors import DataError
 from secateur.engine.graph import Analysis, analyse
 from secateur.engine.metrics import Metrics, Reference, evaluate, primary_metric
@@ -168,7 +169,8 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
     dataset, fit_notes = check_fit(program, dataset, request.config.retrain.objective)
     objective_kind(request.config.retrain, dataset.labels_kind)  # refused early
     for note in (*notes, *fit_notes):
-        reporter.warn(note)
+        if note != NO_PREPROCESS:  # `check_sanity` says whether it is right
+            reporter.warn(note)
     return Inputs(request, reporter, program, analysis, dataset, Reference(program))
 
 

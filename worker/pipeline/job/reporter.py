@@ -184,10 +184,15 @@ class Reporter:
         """Say that a state is saved from which the job can go on."""
         self.send(Saved())
 
-    def warn(self, message: str) -> None:
-        """Tell the user something that does not end the job."""
+    def warn(self, message: str, *, replaces: str | None = None) -> None:
+        """Tell the user something that does not end the job.
+
+        Args:
+            message: One or more sentences.
+            replaces: A warning of the service's that no longer holds.
+        """
         self.warnings.append(message)
-        self.send(Warned(message=message))
+        self.send(Warned(message=message, replaces=replaces))
 
     def find(self, finding: Finding) -> None:
         """Tell the user, and the programs that read on, something that should not be missed."""

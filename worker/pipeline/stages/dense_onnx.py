@@ -1,8 +1,14 @@
 """The dense network as ONNX: what latencies are compared with, made before any work is done."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
 from secateur.engine.errors import ExportError
 from secateur.engine.export.onnx import compare_onnx, export_onnx
 from secateur.engine.files.atomic_write import atomic_write
+from secateur.engine.program.program import Program
 from worker.pipeline.job.inputs import Inputs
 
 DENSE_ONNX = "dense.onnx"
@@ -22,9 +28,19 @@ def export_dense(inputs: Inputs) -> None:
     if path.exists():
         return
     program = inputs.program
+    with atomic_write(path) as partial:
+        export_proved(program, partial, [program.example_inputs(3, seed=3)])
+
+
+def export_proved(program: Program, path: Path, batches: Sequence[tuple[Tensor, ...]]) -> float:
+    """Write an uploaded network as ONNX and return its largest absolute error on ``batches``.
+
+    Raises:
+        ExportError: ONNX cannot hold the network, or ONNX Runtime cannot compute it; the message
+            says how to prune it all the same.
+    """
     try:
-        with atomic_write(path) as partial:
-            export_onnx(program, partial)
-            compare_onnx(program, partial, [program.example_inputs(3, seed=3)])
+        export_onnx(program, path)
+        return compare_onnx(program, path, batches)
     except ExportError as error:
         raise ExportError(f"{error}; {WITHOUT_ONNX}") from error

@@ -7,6 +7,7 @@ job then prunes, trains and proves a network that is wrong from the beginning.
 import torch
 
 from app.contracts.report import Finding
+from app.contracts.spec import NO_PREPROCESS, NO_PREPROCESS_BUT_RIGHT
 from secateur.engine.errors import DataError, DataMismatchError
 from secateur.engine.retrain.batch_norm import statistics
 from secateur.engine.samples import spread
@@ -42,9 +43,13 @@ def check_sanity(inputs: Inputs, *, may_stop: bool = True) -> None:
         DataError: A metric is expected that these labels do not have.
     """
     config = inputs.request.config
-    if inputs.dataset is None or config.sanity.action == "off":
+    if inputs.dataset is None:
+        return
+    if config.sanity.action == "off":
+        _tell_preprocess(inputs, None)
         return
     dense, found = _evidence(inputs)
+    _tell_preprocess(inputs, None if found else dense)
     strong = [each for each in found if each.is_strong]
     if strong and may_stop and config.sanity.action == "stop":
         serious = [each for each in found if not each.is_notice]
@@ -54,6 +59,24 @@ def check_sanity(inputs: Inputs, *, may_stop: bool = True) -> None:
         text = each.text[0].upper() + each.text[1:] + "."
         message = f"{text} {each.cause}." if each.cause else text
         inputs.reporter.find(Finding(code=each.code, severity=severity, message=message))
+
+
+def _tell_preprocess(inputs: Inputs, right: Look | None) -> None:
+    """Warn of samples without preprocessing.
+
+    Args:
+        inputs: Of the job.
+        right: What the network did on them, where nothing speaks against it.
+    """
+    assert inputs.dataset is not None  # noqa: S101  # the caller has asked
+    if NO_PREPROCESS not in inputs.dataset.notes:
+        return
+    value = None if right is None else right.values.get(inputs.primary_metric or "")
+    if right is None or value is None:  # without labels there is no score
+        inputs.reporter.warn(NO_PREPROCESS)
+    else:
+        score = f"{inputs.primary_metric} {value:.4g} on {right.num_samples} samples"
+        inputs.reporter.warn(f"{NO_PREPROCESS_BUT_RIGHT} ({score})", replaces=NO_PREPROCESS)
 
 
 def _evidence(inputs: Inputs) -> tuple[Look, list[Evidence]]:

@@ -230,7 +230,7 @@ class JobPage {
 
   async #drawResult(job) {
     const { summary } = job.result;
-    fill(this.results, headline(summary), beforeAndAfter(summary));
+    fill(this.results, headline(summary), beforeAndAfter(summary, job.warnings));
     fill(this.proof, certificate(summary));
     this.training.update(this.#story.runs, summary);
     try {

@@ -45,8 +45,9 @@ export function headline(summary) {
   );
 }
 
-/** Return the table of the dense, the pruned and the retrained network. */
-export function beforeAndAfter(summary) {
+/** Return the table of the dense, the pruned and the retrained network, and the notes that are not among the job's warnings. */
+export function beforeAndAfter(summary, warnings) {
+  const notes = summary.notes.filter((note) => !warnings.includes(note));
   const rows = [...qualityRows(summary), ...costRows(summary)];
   const columns = ["", ["Dense", "end"], ["Pruned", "end"], ["Retrained", "end strong"], ["Change", "end not-narrow"]];
   return panel(
@@ -54,7 +55,7 @@ export function beforeAndAfter(summary) {
     { note: summary.criterion && `scored by ${summary.criterion}` },
     table("The network before and after", columns, rows),
     summary.kept && h("p", { class: "panel-part quiet" }, `Kept: ${summary.kept.reason}.`),
-    summary.notes.length > 0 && h("div", { class: "panel-part" }, notice("warn", null, h("ul", {}, summary.notes.map((note) => h("li", {}, note))))),
+    notes.length > 0 && h("div", { class: "panel-part" }, notice("warn", null, h("ul", {}, notes.map((note) => h("li", {}, note))))),
   );
 }
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from secateur.engine.errors import UnsupportedOpError
+from secateur.engine.errors import ModelRejectedError, UnsupportedOpError
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.functional import is_in_place
 from secateur.engine.program.module import ProgramModule
@@ -161,8 +161,9 @@ def test_training_mode_is_said_to_be_the_reason() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     batch = ({0: torch.export.Dim("batch", min=1)},)
     exported = torch.export.export(model, (torch.randn(2, 1, 4, 4),), dynamic_shapes=batch)
-    with pytest.raises(UnsupportedOpError, match="training mode") as caught:
+    with pytest.raises(ModelRejectedError, match="training mode") as caught:
         from_exported(exported)
+    assert type(caught.value) is ModelRejectedError  # its code is not that of an operator
     assert caught.value.hint.startswith("Call model.eval()")
 
 
