@@ -1,4 +1,4 @@
-"""What ``variant="both"`` answers."""
+"""The result of inference with ``variant="both"``."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the pruned and the dense network answer to the same inputs.
+    """Outputs of the pruned and the dense network for the same inputs.
 
     Attributes:
-        pruned: The named model's outputs: an array, or arrays by name where there are several.
-        base: Those of the model that it was pruned from.
-        agreement: Share of samples with the same best class; without classes, of values within a
-            hundredth of the largest.
-        max_difference: Of any two values.
-        pruned_seconds: What the batch took to compute.
-        base_seconds: Likewise.
+        pruned: Outputs of the pruned model: an array, or arrays by name if there are several.
+        base: Outputs of the model it was pruned from.
+        agreement: The share of samples with the same most likely class; without classes, the share
+            of values that differ by less than a hundredth of the largest value.
+        max_difference: The largest absolute difference of two corresponding values.
+        pruned_seconds: Computing time of the pruned model's batch.
+        base_seconds: Computing time of the base model's batch.
     """
 
     pruned: "NDArray[Any] | dict[str, NDArray[Any]]"

@@ -1,25 +1,25 @@
-"""What can go wrong when one talks to a service: one tree, and messages that say what to do.
+"""The client's exceptions. Messages say what happened and what to do.
 
 SecateurError
-├── ConfigurationError        the URL or the key cannot be used
-├── ConnectionFailedError     no answer, after as many tries as are made
-├── ApiError                  the service said no: status, code, detail, errors, request_id
-│   ├── AuthenticationError       401: no key, or not a valid one
-│   ├── PermissionDeniedError     403: a scope or a quota
-│   ├── NotFoundError             404: no such thing, or somebody else's
-│   ├── ConflictError             409: not in a state that allows it
-│   ├── InvalidRequestError       400, 413, 415, 422 …: what was sent
-│   ├── TooManyRequestsError      429, after as many tries as are made
-│   └── ServiceUnavailableError   503, after as many tries as are made
-├── UnexpectedAnswerError     an answer that this client does not understand
-├── ModelRejectedError        the intake refused a model
-├── DatasetRejectedError      the intake refused a data set
-├── JobNotSucceededError      a job ended without a result; carries the job
+├── ConfigurationError        the URL or the key is not valid
+├── ConnectionFailedError     no response, after all retries
+├── ApiError                  the service refused: status, code, detail, errors, request_id
+│   ├── AuthenticationError       401: the key is missing or not valid
+│   ├── PermissionDeniedError     403: the key lacks a scope, or a quota is used up
+│   ├── NotFoundError             404: it does not exist, or belongs to another tenant
+│   ├── ConflictError             409: the resource's state does not allow it
+│   ├── InvalidRequestError       400, 413, 415, 422 …: the request is not valid
+│   ├── TooManyRequestsError      429, after all retries
+│   └── ServiceUnavailableError   503, after all retries
+├── UnexpectedAnswerError     a response that this client does not understand
+├── ModelRejectedError        the service refused an uploaded model
+├── DatasetRejectedError      the service refused an uploaded data set
+├── JobNotSucceededError      a job ended without a result; `job` holds it
 │   └── JobFailedError, JobCancelledError, JobExpiredError
-├── WaitTimeoutError          what was waited for goes on without us
-├── UnsupportedFileError      a file of a kind that is not taken; nothing was sent
-├── FileChangedError          a file was written to while it was sent
-└── DownloadError             a file that cannot be stored as it should
+├── WaitTimeoutError          a wait took too long; the work continues
+├── UnsupportedFileError      a file of an unsupported kind; nothing was sent
+├── FileChangedError          a file changed while it was being sent
+└── DownloadError             a file cannot be stored, or has the wrong bytes
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,33 +32,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ErrorDetail:
-    """One thing wrong with what was sent: where (a JSON pointer) and what."""
+    """One error in a request: its place (a JSON pointer) and a message."""
 
     pointer: str
     detail: str
 
 
 class SecateurError(Exception):
-    """Base of everything that this package raises on purpose."""
+    """Base class of this package's exceptions."""
 
 
 class ConfigurationError(SecateurError):
-    """The URL or the key cannot be used as it is."""
+    """The URL or the key is not valid."""
 
 
 class ConnectionFailedError(SecateurError):
-    """The service cannot be reached, or went away before it had answered."""
+    """The service cannot be reached, or the connection broke before the response."""
 
 
 class ApiError(SecateurError):
     """The service refused a request.
 
     Attributes:
-        status: Of HTTP.
-        code: Stable; docs/errors.md lists them.
-        detail: What the service says of it.
-        errors: What is wrong with the input, one by one.
-        request_id: By which the operator finds the request in the log.
+        status: The HTTP status.
+        code: A stable code; docs/errors.md lists all codes.
+        detail: The service's message.
+        errors: The single errors of the input.
+        request_id: The id under which the service logged the request.
+        hint: What to do about it; None if the message says it all.
     """
 
     def __init__(
@@ -69,53 +70,54 @@ class ApiError(SecateurError):
         *,
         errors: Sequence[ErrorDetail] = (),
         request_id: str | None = None,
+        hint: str | None = None,
     ) -> None:
         self.status, self.code, self.detail = status, code, detail
         self.errors, self.request_id = tuple(errors), request_id
+        self.hint = hint or HINTS.get(code)
         super().__init__(self._message())
 
     def _message(self) -> str:
-        # The first complaint is the detail already.
+        # `detail` already contains the first error.
         others = "".join(f"\n  {e.pointer}: {e.detail}" for e in self.errors[1:])
-        hint = HINTS.get(self.code)
         tail = f" [{self.code}" + (f", request {self.request_id}]" if self.request_id else "]")
-        return f"{self.detail}{tail}{others}" + (f"\n{hint}" if hint else "")
+        return f"{self.detail}{tail}{others}" + (f"\n{self.hint}" if self.hint else "")
 
 
 class AuthenticationError(ApiError):
-    """No key, or not a valid one."""
+    """The key is missing or not valid."""
 
 
 class PermissionDeniedError(ApiError):
-    """A valid key that may not do this, or a quota that is used up."""
+    """The key lacks a scope, or a quota is used up."""
 
 
 class NotFoundError(ApiError):
-    """No such thing, or not yours."""
+    """The resource does not exist, or belongs to another tenant."""
 
 
 class ConflictError(ApiError):
-    """The thing is not in a state that allows this."""
+    """The state of the resource does not allow this."""
 
 
 class InvalidRequestError(ApiError):
-    """What was sent cannot be accepted."""
+    """The request is not valid."""
 
 
 class TooManyRequestsError(ApiError):
-    """More at once than the tenant may have, and waiting did not help."""
+    """A rate limit or a limit on concurrent work was still exceeded after all retries."""
 
 
 class ServiceUnavailableError(ApiError):
-    """A part that the service needs is away, and waiting did not help."""
+    """The service was still overloaded or missing a dependency after all retries."""
 
 
 class UnexpectedAnswerError(SecateurError):
-    """An answer that is not this API's, or a version's that this client does not know."""
+    """A response that is not from this API, or from an unknown version of it."""
 
 
 class ModelRejectedError(SecateurError):
-    """The intake refused a model; `model` says why in `error`."""
+    """The service refused a model; `model.error` says why."""
 
     def __init__(self, model: "Model") -> None:
         self.model = model
@@ -123,7 +125,7 @@ class ModelRejectedError(SecateurError):
 
 
 class DatasetRejectedError(SecateurError):
-    """The intake refused a data set; `dataset` says why in `error`."""
+    """The service refused a data set; `dataset.error` says why."""
 
     def __init__(self, dataset: "Dataset") -> None:
         self.dataset = dataset
@@ -131,7 +133,7 @@ class DatasetRejectedError(SecateurError):
 
 
 class JobNotSucceededError(SecateurError):
-    """A job ended without a result; `job` is what is known of it."""
+    """A job ended without a result; `job` is its last state."""
 
     def __init__(self, job: "JobData") -> None:
         self.job = job
@@ -147,34 +149,34 @@ class JobCancelledError(JobNotSucceededError):
 
 
 class JobExpiredError(JobNotSucceededError):
-    """A job had not begun when its time to begin was over."""
+    """A job did not start within ``start_within_seconds``."""
 
 
 class WaitTimeoutError(SecateurError, TimeoutError):
-    """What was waited for is not done in time; it goes on."""
+    """A wait took too long; the work continues."""
 
 
 class UnsupportedFileError(SecateurError):
-    """A file of a kind that is not taken: the message says what it is and what to do instead."""
+    """A file of an unsupported kind; the message names the kind and how to convert it."""
 
 
 class FileChangedError(SecateurError):
-    """A file has other bytes than it had when it was first read; send it again."""
+    """A file changed while it was being sent; send it again."""
 
 
 class DownloadError(SecateurError):
-    """A file cannot be stored as it should: its name, what is there already, or its bytes."""
+    """A file cannot be stored: unsafe name, a different file in its place, or wrong bytes."""
 
 
-# What one can do about a code, where the service's own words do not say it.
+# What to do about a code, for responses without a hint of their own.
 HINTS: Mapping[str, str] = {
     "unauthenticated": "Set SECATEUR_KEY to a valid key, or pass one; an operator makes keys with "
     "`secateur keys create`.",
     "forbidden": "Ask the operator for a key with that scope.",
-    "storage_quota": "Delete models and data sets that are not needed any more.",
+    "storage_quota": "Delete models and data sets that you no longer need.",
     "rate_limited": "Send fewer requests at once.",
-    "unavailable": "Try again; GET /readyz says which part is away.",
-    "internal": "Tell the operator the request id.",
+    "unavailable": "Try again; GET /readyz says which dependency is missing.",
+    "internal": "Report the request id to the operator.",
 }
 
 _STATUSES: Mapping[int, type[ApiError]] = {
@@ -189,7 +191,7 @@ _SERVER_ERRORS = 500
 
 
 def api_error_type(status: int) -> type[ApiError]:
-    """Return the class for a status."""
+    """Return the exception class of an HTTP status."""
     other = ApiError if status >= _SERVER_ERRORS else InvalidRequestError
     return _STATUSES.get(status, other)
 

@@ -1,8 +1,8 @@
-"""Fit a live module to the weights of its pruned network, or say why it cannot be done.
+"""Fits a live module to the weights of its pruned network.
 
-A class says in its code what weights cannot say: sizes in ``forward``, groups, numbers of heads. So
-the result is run on the probe that lies in the weights' file, and refused if it answers otherwise
-than the pruned network did. A module that is refused is left as it was.
+A class's code may contain what weights do not show: sizes in ``forward``, groups, numbers of heads.
+So the fitted module is run on the probe in the weights' file, and refused if its outputs differ
+from the pruned network's. A refused module is left unchanged.
 """
 
 import json
@@ -21,8 +21,8 @@ from secateur.errors import SecateurError
 
 _KEY = "secateur"
 _INSTEAD = "or use load_program, which needs no class"
-# Of the largest value of an output: what kernels of other machines may differ by. A scale of
-# attention that is another one shows in the fourth digit.
+# Tolerated differences between machines, as a share of an output's largest value. A wrong scale of
+# attention shows in the fourth digit.
 _TOLERANCES = {torch.float16: 0.05, torch.bfloat16: 0.2}
 _TOLERANCE, _GPU_TOLERANCE = 1e-4, 2e-3  # GPUs may multiply with 10 bits
 
@@ -32,9 +32,9 @@ class Weights:
     """The contents of ``weights.safetensors``.
 
     Attributes:
-        tensors: By the names that the user's module has for them.
-        constants: Names of those that may stand in the code of ``forward`` instead.
-        probe: What the pruned network answered to what; None in files of before that was written.
+        tensors: The tensors, by their names in the user's module.
+        constants: Names of tensors that ``forward`` may contain as literals instead.
+        probe: Inputs and outputs of the pruned network; None in older files.
     """
 
     tensors: dict[str, Tensor]
@@ -43,17 +43,17 @@ class Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """Return what lies in a weights file.
+    """Return the contents of a weights file.
 
     Raises:
         SecateurError: safetensors is not installed.
     """
     try:
-        from safetensors import safe_open  # noqa: PLC0415  # of this one function
+        from safetensors import safe_open  # noqa: PLC0415  # only needed here
     except ModuleNotFoundError as error:
-        raise SecateurError("weights are read with safetensors: pip install safetensors") from error
+        raise SecateurError("reading weights needs safetensors: pip install safetensors") from error
     with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
         about = json.loads((file.metadata() or {}).get(_KEY, "{}"))
     return Weights(tensors, frozenset(about.get("constants", ())), about.get("probe"))
 
@@ -62,8 +62,8 @@ def fit(module: nn.Module, weights: Weights) -> None:
     """Give a module the tensors and sizes of its pruned network.
 
     Raises:
-        SecateurError: They are another class's weights, or the module computes something else with
-            them; it is then as it was.
+        SecateurError: The weights belong to another class, or the module computes something else
+            with them. The module is left unchanged.
     """
     with _restored_on_error(module):
         _replace_all(module, weights)
@@ -71,8 +71,8 @@ def fit(module: nn.Module, weights: Weights) -> None:
             _take_sizes(layer)
         if weights.probe is None:
             warnings.warn(
-                "these weights were written before Secateur wrote down what the network answers: "
-                "compare the module with load_program yourself",
+                "these weights have no probe, because an older Secateur wrote them: compare the "
+                "module with load_program yourself",
                 stacklevel=3,
             )
         else:
@@ -85,7 +85,7 @@ def _replace_all(module: nn.Module, weights: Weights) -> None:
     for name, tensor in weights.tensors.items():
         if name not in places:
             if name in weights.constants:
-                continue  # it stands in the code, and the probe tells whether rightly
+                continue  # `forward` has it as a literal, which the probe checks
             raise SecateurError(f"{kind} has no {name!r}: these are another class's weights")
         owners = places[name]
         old: Tensor = getattr(*owners[0])
@@ -102,11 +102,11 @@ def _replace_all(module: nn.Module, weights: Weights) -> None:
 
 
 def _places(module: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
-    """Return for each name of a tensor every place that holds it: tied weights have several."""
+    """Return all places of each named tensor: tied weights have several."""
     by_name: dict[str, tuple[nn.Module, str]] = {}
     by_identity: dict[int, list[tuple[nn.Module, str]]] = {}
     for prefix, layer in module.named_modules(remove_duplicate=False):
-        own = {**layer._parameters, **layer._buffers}  # noqa: SLF001  # each by its own name
+        own = {**layer._parameters, **layer._buffers}  # noqa: SLF001  # tied tensors under each of their names
         own |= {n: v for n, v in vars(layer).items() if isinstance(v, Tensor)}
         for leaf, tensor in own.items():
             if tensor is not None:
@@ -115,19 +115,21 @@ def _places(module: nn.Module) -> dict[str, list[tuple[nn.Module, str]]]:
     return {name: by_identity[id(getattr(*place))] for name, place in by_name.items()}
 
 
-def _take_sizes(layer: Any) -> None:  # noqa: ANN401  # its attributes are its class's own
-    """Make the attributes of a layer say what its weights say."""
+def _take_sizes(layer: Any) -> None:  # noqa: ANN401  # attributes depend on the class
+    """Set a layer's size attributes to the sizes of its weights."""
     weight = _weight(layer)
     for kinds, take in _SIZES:
         if isinstance(layer, kinds):
             take(layer, weight)
             return
     if weight is not None and hasattr(layer, "normalized_shape"):
-        layer.normalized_shape = tuple(weight.shape)  # LayerNorm, RMSNorm, other libraries' own
+        layer.normalized_shape = tuple(
+            weight.shape
+        )  # LayerNorm, RMSNorm, and those of other libraries
 
 
 def _weight(layer: nn.Module) -> Tensor | None:
-    """Return what says a layer's sizes: what hooks make ``weight`` of, where they do."""
+    """Return the tensor that determines a layer's sizes; hooks compute ``weight`` from another."""
     for name in ("weight_v", "weight_orig", "weight", "running_mean"):
         found = getattr(layer, name, None)
         if isinstance(found, Tensor):
@@ -136,9 +138,9 @@ def _weight(layer: nn.Module) -> Tensor | None:
 
 
 def _set(*names: str) -> Callable[[Any, Tensor | None], None]:
-    """Return what sets attributes to the sizes of a weight's dimensions, in order."""
+    """Return a function that sets attributes to the sizes of a weight's dimensions, in order."""
 
-    def take(layer: Any, weight: Tensor | None) -> None:  # noqa: ANN401  # of several classes
+    def take(layer: Any, weight: Tensor | None) -> None:  # noqa: ANN401  # several classes
         if weight is not None:
             for name, size in zip(names, weight.shape, strict=False):
                 setattr(layer, name, size)
@@ -153,7 +155,7 @@ def _take_recurrent(layer: Any, _weight: Tensor | None) -> None:  # noqa: ANN401
     layer.input_size, layer.hidden_size = by_input.shape[1], by_input.shape[0] // num_gates
 
 
-def _take_attention(layer: Any, _weight: Tensor | None) -> None:  # noqa: ANN401  # half-typed
+def _take_attention(layer: Any, _weight: Tensor | None) -> None:  # noqa: ANN401  # partly typed
     if layer.in_proj_weight is not None:
         size = layer.in_proj_weight.shape[1]
         layer.kdim = layer.vdim = size
@@ -165,16 +167,16 @@ def _take_attention(layer: Any, _weight: Tensor | None) -> None:  # noqa: ANN401
 
 def _take_group_norm(layer: nn.GroupNorm, weight: Tensor | None) -> None:
     if weight is not None:
-        if layer.num_groups == layer.num_channels:  # a group a channel
+        if layer.num_groups == layer.num_channels:  # one group per channel
             layer.num_groups = len(weight)
         layer.num_channels = len(weight)
 
 
-def _take_convolution(layer: Any, weight: Tensor | None) -> None:  # noqa: ANN401  # all of its kinds
+def _take_convolution(layer: Any, weight: Tensor | None) -> None:  # noqa: ANN401  # all subclasses
     if weight is None:
         return
     first, second = weight.shape[:2]
-    if layer.groups > 1 and layer.groups == layer.in_channels:  # depthwise: a group a channel
+    if layer.groups > 1 and layer.groups == layer.in_channels:  # depthwise: one group per channel
         multiplier = layer.out_channels // layer.groups
         layer.groups = first if layer.transposed else first // multiplier
     if layer.transposed:
@@ -190,14 +192,14 @@ _SIZES: tuple[tuple[Any, Callable[[Any, Tensor | None], None]], ...] = (
     (nn.Bilinear, _set("out_features", "in1_features", "in2_features")),
     ((nn.Embedding, nn.EmbeddingBag), _set("num_embeddings", "embedding_dim")),
     (nn.PReLU, _set("num_parameters")),
-    (nn.modules.batchnorm._NormBase, _set("num_features")),  # noqa: SLF001  # all of its kinds
+    (nn.modules.batchnorm._NormBase, _set("num_features")),  # noqa: SLF001  # all subclasses
     (nn.GroupNorm, _take_group_norm),
-    (nn.modules.conv._ConvNd, _take_convolution),  # noqa: SLF001  # all of its kinds
+    (nn.modules.conv._ConvNd, _take_convolution),  # noqa: SLF001  # all subclasses
 )
 
 
 def _check(module: nn.Module, probe: dict[str, Any]) -> None:
-    """Raise `SecateurError` unless the module answers the probe as the pruned network did."""
+    """Raise `SecateurError` if the module's outputs for the probe differ from those in it."""
     kind = type(module).__name__
     device = next((t.device for t in (*module.parameters(), *module.buffers())), None)
     inputs = [
@@ -212,8 +214,8 @@ def _check(module: nn.Module, probe: dict[str, Any]) -> None:
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise SecateurError(
-            f"{kind} cannot be run with the pruned widths: {reason}. Some size is a number in its "
-            f"code (such as x.view(n, 64)): take it from the layers, {_INSTEAD}"
+            f"{kind} cannot run with the pruned widths: {reason}. Its code contains a size as a "
+            f"number (such as x.view(n, 64)): take it from the layers, {_INSTEAD}"
         ) from error
     finally:
         for layer, mode in modes:
@@ -236,7 +238,7 @@ def _compare(kind: str, number: int, found: object, said: dict[str, Any], share:
         shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise SecateurError(
             f"output {number} of {kind} is {shape}, the pruned network's has shape {said['shape']}:"
-            f" a size is a number in its code. Take it from the layers, {_INSTEAD}"
+            f" its code contains a size as a number. Take it from the layers, {_INSTEAD}"
         )
     if "values" not in said or not found.numel():
         return
@@ -246,15 +248,15 @@ def _compare(kind: str, number: int, found: object, said: dict[str, Any], share:
     error = float((some - wanted).abs().max())
     if not error <= share * max(said["largest"], 1e-6):
         raise SecateurError(
-            f"{kind} does not compute with these weights what its pruned network computes: output "
-            f"{number} differs by {error:.3g}, its largest value is {said['largest']:.3g}. Its "
-            "code holds sizes or values that weights cannot change, or it was made in another way "
-            f"than the dense one: take them from the layers, {_INSTEAD}"
+            f"with these weights {kind} does not compute what the pruned network computes: output "
+            f"{number} differs by {error:.3g}, and its largest value is {said['largest']:.3g}. The "
+            "code contains sizes or values that weights cannot change, or the module was built "
+            f"unlike the dense network: take sizes from the layers, {_INSTEAD}"
         )
 
 
 def _probe_input(shape: tuple[int, ...], number: int) -> Tensor:
-    """Return numbers in [-2, 2) that are the same everywhere: nothing is drawn."""
+    """Return numbers in [-2, 2) that are the same on every machine, without a random generator."""
     count = torch.Size(shape).numel()
     steps = (torch.arange(count, dtype=torch.int64) + 7919 * number) * 48271 % 65521
     return (steps.double() / 65521 * 4 - 2).float().view(shape)
@@ -262,7 +264,7 @@ def _probe_input(shape: tuple[int, ...], number: int) -> Tensor:
 
 @contextmanager
 def _restored_on_error(module: nn.Module) -> Iterator[None]:
-    """Put a module's tensors and attributes back if what is done to it fails."""
+    """Restore a module's tensors and attributes if the block raises."""
     layers = list(module.modules())
     before = [
         (dict(vars(layer)), dict(layer._parameters), dict(layer._buffers))  # noqa: SLF001

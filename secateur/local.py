@@ -1,9 +1,9 @@
-"""Which service is meant, and with which key: what is passed, the environment, or this machine's.
+"""Finds the service and the key: from arguments, the environment, or the local service's files.
 
-`secateur serve` leaves its address and its key in its data directory, in files that only their
-owner can read. They are found from the folder it was started in and from those below it, as git
-finds a repository, or where ``SECATEUR_DATA_DIR`` says. Only a loopback address is taken from
-there: a folder that came from elsewhere sends nobody's models away.
+`secateur serve` stores its address and its key in its data directory, in files that only their
+owner can read. The client looks for them in the current folder and the folders above it, as git
+looks for a repository, or in ``SECATEUR_DATA_DIR``. It accepts only a loopback address from there,
+so a folder from elsewhere cannot redirect anybody's models.
 """
 
 import os
@@ -19,7 +19,7 @@ URL_VARIABLE, KEY_VARIABLE = "SECATEUR_URL", "SECATEUR_KEY"
 DATA_DIR_VARIABLE = "SECATEUR_DATA_DIR"
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_DATA_DIR = ".secateur"
-# What `secateur serve` writes.
+# Files that `secateur serve` writes.
 URL_FILE, KEY_FILE = "url", "api-key"
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -28,13 +28,13 @@ _MOST_BYTES = 4096
 
 @dataclass(frozen=True)
 class Target:
-    """A service and a key, and where both were found, for messages.
+    """A service and a key, and where each was found, for messages.
 
     Attributes:
-        url: Without a slash at its end.
-        api_key: None: there is none.
-        url_source: Such as ``SECATEUR_URL``.
-        key_source: Likewise.
+        url: The service's URL, without a trailing slash.
+        api_key: The key; None if none was found.
+        url_source: Where the URL was found, such as ``SECATEUR_URL``.
+        key_source: Where the key was found.
     """
 
     url: str
@@ -49,16 +49,16 @@ def find_target(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Target:
-    """Return which service is meant.
+    """Return the service and the key to use.
 
     Args:
-        url: What the user passed.
-        api_key: Likewise.
-        environment: Of this process, unless given.
-        folder: Where to look from; the current one, unless given.
+        url: The URL that the user passed.
+        api_key: The key that the user passed.
+        environment: Environment variables; those of this process if None.
+        folder: Where the search starts; the current folder if None.
 
     Raises:
-        ConfigurationError: What is found cannot be used.
+        ConfigurationError: The URL or the key is not valid.
     """
     names = os.environ if environment is None else environment  # noqa: TID251  # a client's own
     url_source = "the URL given" if url else URL_VARIABLE
@@ -78,7 +78,7 @@ def find_target(
 
 
 def find_local(environment: Mapping[str, str], folder: Path) -> Target | None:
-    """Return the service that runs, or ran, in a data directory at or above a folder."""
+    """Return the service that has, or had, its data directory in a folder or in one above it."""
     for data_dir in _data_dirs(environment, folder):
         url, key = _read(data_dir / URL_FILE), _read(data_dir / KEY_FILE)
         if url is not None and key is not None:
@@ -99,16 +99,16 @@ def _data_dirs(environment: Mapping[str, str], folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> str | None:
-    """Return what is in a file that is ours alone; None if there is no such file.
+    """Return the contents of a file that only we can read; None if there is no such file.
 
     Raises:
-        ConfigurationError: Others can read it.
+        ConfigurationError: Others can read the file.
     """
     try:
         with path.open("rb") as file:
             about = os.fstat(file.fileno())
             if hasattr(os, "getuid") and about.st_uid != os.getuid():
-                return None  # somebody else's service
+                return None  # another user's service
             if os.name == "posix" and about.st_mode & _OTHERS:
                 raise ConfigurationError(f"others can read {path}: chmod 600 {path}")
             return file.read(_MOST_BYTES).decode("ascii", "replace").strip() or None

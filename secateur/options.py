@@ -1,4 +1,4 @@
-"""What callers may pass: the types of arguments that several methods share."""
+"""The types of arguments that several methods share."""
 
 import os
 from collections.abc import Mapping
@@ -10,38 +10,38 @@ from secateur.types import Dataset, JobData, Model
 AnyPath = str | os.PathLike[str]
 
 ModelLike = Model | str | Path
-"""A model, its id (``mdl_…``), its name, or a file, which is uploaded."""
+"""A model, its id (``mdl_…``) or name, or a file to upload."""
 
 DataLike = Dataset | str | Path
-"""A data set, its id (``ds_…``), its name, or a file, which is uploaded."""
+"""A data set, its id (``ds_…``) or name, or a file to upload."""
 
 Servable = Model | JobData | str
-"""A model, a job that made one, or an id, a name, ``name@version`` or ``name@alias``."""
+"""A model, a job with a result, or an id, a name, ``name@version`` or ``name@alias``."""
 
 Config = Mapping[str, Any]
-"""How to prune; README.md and ``/v1/schemas/config`` tell what it may say."""
+"""How to prune; README.md and ``/v1/schemas/config`` describe its keys."""
 
 Preset = Literal["imagenet", "unit", "symmetric", "from-data"]
-"""How pixels become inputs: as torchvision's networks take them, from 0 to 1, from -1 to 1, or by
-mean and std of the training samples."""
+"""How pixels become inputs: with ImageNet's mean and std, in [0, 1], in [-1, 1], or with the mean
+and std of the training samples."""
 
 Preprocess = Preset | Mapping[str, Any]
-"""A preset, or more: ``{"preset": "imagenet", "resize": [224, 224]}``, ``{"mean": [0.5], "std":
-[0.5]}``."""
+"""A preset, or a mapping: ``{"preset": "imagenet", "resize": [224, 224]}``, ``{"mean": [0.5],
+"std": [0.5]}``."""
 
 Variant = Literal["pruned", "base"]
-"""The model that is named, or the one that it was pruned from."""
+"""The named model, or the model that it was pruned from."""
 
 
 class ModelOptions(TypedDict, total=False):
-    """What goes beside a model's file.
+    """Options of a model's upload.
 
     Attributes:
-        name: The file's own unless given; files of one name are its versions.
-        architecture: Of a safetensors file: ``torchvision/NAME`` or ``timm/NAME``.
-        num_classes: Of that architecture.
-        in_channels: Likewise.
-        image_size: Side of its square images, in pixels.
+        name: The model's name; default: the file's name. Files with the same name are versions.
+        architecture: Required for a safetensors file: ``torchvision/NAME`` or ``timm/NAME``.
+        num_classes: The architecture's number of classes.
+        in_channels: The architecture's number of input channels.
+        image_size: The side of the architecture's square input, in pixels.
     """
 
     name: str
@@ -52,14 +52,14 @@ class ModelOptions(TypedDict, total=False):
 
 
 class JobOptions(TypedDict, total=False):
-    """What a job may bring beside model, data and config.
+    """Options of a job besides model, data and config.
 
     Attributes:
-        metadata: Of the user's own.
-        start_within_seconds: A job that has not begun by then expires.
-        time_limit_seconds: Of running, over all attempts.
-        max_attempts: How often it is tried when a worker is lost.
-        webhook: ``url``, ``secret`` and ``events``: who is told about it.
+        metadata: Key-value pairs of your own, stored with the job.
+        start_within_seconds: The job expires if it has not started by then.
+        time_limit_seconds: The largest running time, over all attempts.
+        max_attempts: The largest number of attempts if workers are lost.
+        webhook: ``url``, ``secret`` and ``events`` of a webhook that reports the job's end.
     """
 
     metadata: Mapping[str, str]

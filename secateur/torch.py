@@ -1,6 +1,6 @@
-"""For PyTorch users: a live module goes in with one call, and comes back pruned with another.
+"""For PyTorch users: uploads a live module and loads its pruned weights back.
 
-Needs torch 2.9 or newer, and safetensors for `load_pruned`; nothing else of this package does.
+Needs torch 2.9 or newer, and safetensors for `load_pruned`.
 """
 
 import copy
@@ -56,18 +56,19 @@ def push_module(
     on_progress: ByteProgress | None = None,
     **options: Unpack[ModelOptions],
 ) -> Model | Awaitable[Model]:
-    """Export a live module with a dynamic batch, upload it, and return it when it is ready.
+    """Export a live module with a dynamic batch, upload it, and return the model when it is ready.
 
     Args:
-        client: With an `AsyncClient` the result is to be awaited; the export is done at once.
-        module: In whatever mode and on whatever device; it is not changed.
+        client: A `Client`; or an `AsyncClient`, whose result must be awaited. The export itself
+            runs at once and blocks.
+        module: The module, in any mode and on any device; it is not changed.
         example_inputs: One tensor, or one for each input; the first dimension is the batch.
-        on_progress: Called with the bytes sent and all there are.
-        options: ``name``, which is the module's class unless given.
+        on_progress: Called with the bytes sent so far and the size of the file.
+        options: See `ModelOptions`. The default ``name`` is that of the module's class.
 
     Raises:
         SecateurError: The module cannot be exported.
-        ModelRejectedError: The intake refuses it, and says why.
+        ModelRejectedError: The service refused the model; the message says why.
     """
     options.setdefault("name", type(module).__name__)
     folder = tempfile.TemporaryDirectory(prefix="secateur-")
@@ -85,12 +86,12 @@ def push_module(
 def export_module(
     module: nn.Module, example_inputs: Tensor | tuple[Tensor, ...], path: AnyPath
 ) -> Path:
-    """Write a module as a ``.pt2`` file with a dynamic batch, and return where it lies.
+    """Write a module as a ``.pt2`` file with a dynamic batch, and return the path.
 
     Args:
-        module: In whatever mode and on whatever device; it is not changed.
+        module: The module, in any mode and on any device; it is not changed.
         example_inputs: One tensor, or one for each input; the first dimension is the batch.
-        path: Where to write.
+        path: The file to write.
 
     Raises:
         SecateurError: The module cannot be exported.
@@ -109,8 +110,8 @@ def export_live(
     """
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     if not given or any(tensor.dim() == 0 for tensor in given):
-        raise SecateurError("example_inputs are tensors whose first dimension is the batch")
-    # The exporter takes a batch of one sample for a constant.
+        raise SecateurError("example_inputs must be tensors whose first dimension is the batch")
+    # The exporter would treat a batch of one sample as a constant.
     inputs = tuple(_at_least_two(tensor.detach().cpu()) for tensor in given)
     batch = torch.export.Dim("batch", min=1)
     dynamic = tuple({0: batch} for _ in inputs)
@@ -125,19 +126,22 @@ def export_live(
 
 
 def load_pruned(source: Job | AnyPath, module: M) -> M:
-    """Give a module of the user's own class the widths and weights of its pruned network.
+    """Give a module of your own class the widths and weights of its pruned network.
 
-    Works for classes whose ``forward`` takes sizes from its layers; where they are numbers in the
-    code, `load_program` does. The module is run once, on inputs whose answers lie in the file: what
-    is returned computes what the pruned network computes.
+    The class's ``forward`` must take sizes from its layers; if its code contains them as numbers,
+    use `load_program`. The module is run once, on inputs whose outputs are stored in the file, so
+    the returned module computes what the pruned network computes.
 
     Args:
-        source: A finished job, a folder that its files are in, or ``weights.safetensors`` itself.
-        module: Made as the dense one was; it is changed, and returned.
+        source: A finished job, a folder with its files, or ``weights.safetensors`` itself.
+        module: A new instance, built like the dense network; it is changed in place.
+
+    Returns:
+        The module.
 
     Raises:
-        SecateurError: The weights are not of this class, the module computes something else with
-            them than the pruned network, or the job has no result. The module is as it was.
+        SecateurError: The weights belong to another class, the module computes something else
+            with them, or the job has no result. The module is left unchanged.
     """
     with _file_of(source, WEIGHTS) as path:
         weights = read_weights(path)
@@ -146,15 +150,15 @@ def load_pruned(source: Job | AnyPath, module: M) -> M:
 
 
 def load_program(source: Job | AnyPath) -> nn.Module:
-    """Return the pruned network as torch exported it: a module that runs without the user's code.
+    """Return the pruned network as an exported module, which needs no code of your own.
 
-    torch's loader may run what a file tells it to: give it files of a service that you trust.
+    torch's loader may run code from the file: load only files of a service that you trust.
 
     Args:
-        source: A finished job, a folder that its files are in, or ``pruned.pt2`` itself.
+        source: A finished job, a folder with its files, or ``pruned.pt2`` itself.
 
     Raises:
-        SecateurError: The job has no result, or the file is not there.
+        SecateurError: The job has no result, or the file does not exist.
     """
     with _file_of(source, PROGRAM) as path:
         return torch.export.load(path).module()
@@ -177,7 +181,7 @@ def _at_least_two(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the module on the CPU and in evaluation mode, and leave it as it was."""
+    """Yield the module on the CPU and in evaluation mode, and restore its modes afterwards."""
     tensors = (*module.parameters(), *module.buffers())
     if any(tensor.device.type != "cpu" for tensor in tensors):
         yield copy.deepcopy(module).cpu().eval()
@@ -199,5 +203,5 @@ def _file_of(source: Job | AnyPath, name: str) -> Iterator[Path]:
     path = Path(source)
     path = path / name if path.is_dir() else path
     if not path.is_file():
-        raise SecateurError(f"there is no {path}")
+        raise SecateurError(f"{path} does not exist")
     yield path

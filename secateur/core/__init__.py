@@ -1,6 +1,6 @@
-"""What `Client` and `AsyncClient` share: everything but the waiting.
+"""The logic that `Client` and `AsyncClient` share: everything but I/O.
 
-Requests and answers are plain values (`requests`, `answers`); what takes several of them is a
-generator that yields its steps (`steps`), written once and driven by either of two thin loops
-(`transport`). Not a public interface: import from `secateur`.
+Requests and responses are plain values (`requests`, `answers`). An operation of several requests is
+a generator of steps (`steps`), written once; two small loops execute the steps (`transport`,
+`async_transport`). This package is not public: import from `secateur`.
 """

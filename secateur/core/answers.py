@@ -1,6 +1,6 @@
-"""From answers to typed values, or to errors that say what to do."""
+"""Turns HTTP responses into typed values or exceptions."""
 
-from http.client import responses as PHRASES  # noqa: N812  # a table, as it is used
+from http.client import responses as PHRASES  # noqa: N812  # a constant
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,10 +22,10 @@ _SHOWN = 200
 
 
 def parse(answer: Answer, answer_type: type[T]) -> T:
-    """Return the value of a successful JSON answer.
+    """Return the value of a successful JSON response.
 
     Raises:
-        UnexpectedAnswerError: It is not what this client knows.
+        UnexpectedAnswerError: The response does not match the type.
     """
     try:
         return TypeAdapter(answer_type).validate_json(answer.body)
@@ -33,45 +33,58 @@ def parse(answer: Answer, answer_type: type[T]) -> T:
         first = error.errors()[0]
         where = "".join(f"/{part}" for part in first["loc"])
         what = (
-            f"the answer is not what was expected at {where}" if where else "the answer is no JSON"
+            f"the response has an unexpected value at {where}"
+            if where
+            else "the response is not JSON"
         )
         raise UnexpectedAnswerError(
-            f"{what}. Is the URL a Secateur service's, and of this client's "
-            f"version? It begins with {answer.body[:_SHOWN]!r}"
+            f"{what}. Does the URL belong to a Secateur service of this client's version? "
+            f"The response begins with {answer.body[:_SHOWN]!r}"
         ) from error
 
 
 def refuse_failure(endpoint: Endpoint, answer: Answer) -> None:
-    """Raise what an unsuccessful answer says; do nothing if it is a successful one."""
+    """Raise the exception of an unsuccessful response; return if the response is successful."""
     if answer.status >= _FIRST_ERROR:
         raise failure_of(answer)
     if answer.status >= _FIRST_REDIRECT:
         to = answer.headers.get("location", "somewhere")
         raise UnexpectedAnswerError(
-            f"{endpoint.method} {endpoint.path} is redirected to {to}: use the URL that it leads "
-            "to; a key is not carried along"
+            f"{endpoint.method} {endpoint.path} was redirected to {to}. Use that URL: the client "
+            "does not send its key to another address"
         )
 
 
 def failure_of(answer: Answer) -> SecateurError:
-    """Return the error that an unsuccessful answer stands for."""
+    """Return the exception of an unsuccessful response."""
     problem = _problem(answer) or _protocol_error(answer)
     if problem is None:
-        kind = answer.headers.get("content-type", "no type")
+        kind = answer.headers.get("content-type", "no content type")
         return UnexpectedAnswerError(
-            f"status {answer.status}, and no problem that this client knows ({kind}): is the URL "
-            f"a Secateur service's? It begins with {answer.body[:_SHOWN]!r}"
+            f"status {answer.status} without a problem document ({kind}). Does the URL belong to a "
+            f"Secateur service? The response begins with {answer.body[:_SHOWN]!r}"
         )
     errors = [ErrorDetail(found.pointer, found.detail) for found in problem.errors]
     return api_error_type(answer.status)(
-        answer.status, problem.code, problem.detail, errors=errors, request_id=problem.request_id
+        answer.status,
+        problem.code,
+        problem.detail,
+        errors=errors,
+        request_id=problem.request_id,
+        hint=_hint(problem),
     )
 
 
 def code_of(answer: Answer) -> str | None:
-    """Return the stable code of an unsuccessful answer."""
+    """Return the stable code of an unsuccessful response."""
     problem = _problem(answer)
     return problem.code if problem is not None else None
+
+
+def _hint(problem: Problem) -> str | None:
+    """Return the hint of a service that sends one; today's service does not."""
+    hint = (problem.model_extra or {}).get("hint")
+    return hint if isinstance(hint, str) else None
 
 
 def _problem(answer: Answer) -> Problem | None:
@@ -82,7 +95,7 @@ def _problem(answer: Answer) -> Problem | None:
 
 
 def _protocol_error(answer: Answer) -> Problem | None:
-    """Return an error of the Open Inference Protocol, which is a sentence, as a problem."""
+    """Return an error of the Open Inference Protocol, which has only a message, as a problem."""
     try:
         found = ProtocolError.model_validate_json(answer.body)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Does the steps of flows by awaiting, with asyncio; files are read and written on threads."""
+"""Executes the steps of flows by awaiting, with asyncio; file access runs on threads."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class AsyncTransport:
-    """Drives flows, and awaits."""
+    """Executes flows by awaiting."""
 
     def __init__(self, connection: Connection, transport: httpx.AsyncBaseTransport | None) -> None:
         self._connection = connection
@@ -26,7 +26,7 @@ class AsyncTransport:
         await self._http.aclose()
 
     async def run(self, flow: Flow[T]) -> T:
-        """Do every step of a flow and return what it returns."""
+        """Execute all steps of a flow and return the flow's result."""
         result: list[T] = []
         async with aclosing(self._drive(flow, result)) as driver:
             async for _ in driver:
@@ -34,7 +34,7 @@ class AsyncTransport:
         return result[0]
 
     def iterate(self, flow: Flow[None]) -> AsyncGenerator[Any, None]:
-        """Do every step of a flow and yield what it emits."""
+        """Execute all steps of a flow and yield the values it emits."""
         return self._drive(flow, [])
 
     async def _drive(self, flow: Flow[T], result: list[T]) -> AsyncGenerator[Any, None]:
@@ -57,10 +57,10 @@ class AsyncTransport:
                     outcome = await self._do(step, stream)
                 except httpx.TransportError as lost:
                     error = to_loss(lost)
-                except Exception as raised:  # noqa: BLE001  # it is the flow's to handle
+                except Exception as raised:  # noqa: BLE001  # the flow handles it
                     error = raised
 
-    async def _do(self, step: Step, stream: "_Stream") -> Any:  # noqa: ANN401  # by the step
+    async def _do(self, step: Step, stream: "_Stream") -> Any:  # noqa: ANN401  # depends on the step
         outcome: Any = None
         match step:
             case Send(request):
@@ -96,7 +96,7 @@ class AsyncTransport:
 
 
 class _Stream:
-    """The answer that is being read."""
+    """The response that is being streamed."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack

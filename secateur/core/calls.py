@@ -1,4 +1,4 @@
-"""One request, tried until it is answered: the flow that every other is made of."""
+"""One request with its retries: the flow that all other flows are built from."""
 
 import random
 import time
@@ -19,12 +19,12 @@ _UNFIT = 422
 
 @dataclass
 class Retries:
-    """How often and when one request is tried again.
+    """Counts the retries of one request and computes their delays.
 
     Attributes:
-        most: How many times at most, after the first.
-        url: For the message when all fail.
-        jitter: Gives a factor for each delay, so that clients do not come back all at once.
+        most: The largest number of retries.
+        url: The service's URL, for messages.
+        jitter: Returns a random factor for each delay, so that clients do not retry in step.
     """
 
     most: int
@@ -33,20 +33,20 @@ class Retries:
     _num_tried: int = 0
 
     def reset(self) -> None:
-        """Begin to count again: there was progress."""
+        """Restart the count after progress."""
         self._num_tried = 0
 
     def after_loss(self, request: Request, lost: LostError) -> float:
-        """Return how long to wait before another try.
+        """Return the delay before the next retry, in seconds.
 
         Raises:
-            ConnectionFailedError: There is none.
+            ConnectionFailedError: No retry is left, or a retry could repeat the request's effect.
         """
         if lost.was_sent and not request.endpoint.may_repeat:
             what = f"{request.endpoint.method} {request.path}"
             raise ConnectionFailedError(
-                f"{self.url} went away before it had answered {what}, which may have been done: "
-                f"look before you try again ({lost})"
+                f"{self.url} closed the connection before it answered {what}, which may have been "
+                f"done: check before you try again ({lost})"
             ) from lost
         if self._num_tried >= self.most:
             raise ConnectionFailedError(
@@ -56,7 +56,7 @@ class Retries:
         return self._next_delay()
 
     def after_refusal(self, request: Request, answer: Answer) -> float | None:
-        """Return how long to wait before another try; None if the answer stands."""
+        """Return the delay before the next retry, or None if the response is final."""
         if answer.status not in {_TOO_MANY, _UNAVAILABLE} or self._num_tried >= self.most:
             return None
         if code_of(answer) in request.endpoint.final_codes:
@@ -75,12 +75,12 @@ class Retries:
 
 @dataclass(frozen=True)
 class Context:
-    """What every flow of one client shares.
+    """Values that all flows of one client share.
 
     Attributes:
-        url: Of the service, for messages.
-        most_retries: Of each request.
-        clock: Seconds that only go up.
+        url: The service's URL, for messages.
+        most_retries: The largest number of retries of one request.
+        clock: A monotonic clock, in seconds.
     """
 
     url: str
@@ -88,41 +88,41 @@ class Context:
     clock: Callable[[], float] = time.monotonic
 
     def retries(self) -> Retries:
-        """Return the count for one request."""
+        """Return a new retry counter for one request."""
         return Retries(self.most_retries, self.url)
 
 
 def call(context: Context, request: Request, probe: Request | None = None) -> Flow[Any]:
-    """Send a request and return its answer, in the type that its endpoint declares.
+    """Send a request and return its response in the type that the endpoint declares.
 
     Args:
-        context: Of the client.
-        request: What is sent.
+        context: The client's context.
+        request: The request to send.
         probe: See `exchange`.
 
     Raises:
-        ApiError: The service refuses it.
-        ConnectionFailedError: No try came to an answer.
-        UnexpectedAnswerError: It is answered with something else.
+        ApiError: The service refused the request.
+        ConnectionFailedError: All tries failed.
+        UnexpectedAnswerError: The response does not have the declared type.
     """
     answer = yield from exchange(context, request, probe)
     return parse(answer, request.endpoint.answer)
 
 
 def exchange(context: Context, request: Request, probe: Request | None = None) -> Flow[Answer]:
-    """Send a request and return its successful answer as it came.
+    """Send a request and return its successful response unparsed.
 
     Args:
-        context: Of the client.
-        request: What is sent.
-        probe: Sent when ``request`` was lost. A service that refuses a large body unread hangs up,
-            and its reason may be lost with the connection; the same request with a body that gets
-            422 brings it to light.
+        context: The client's context.
+        request: The request to send.
+        probe: A request to send if ``request`` is lost. A service that refuses a large body unread
+            closes the connection, and its reason may be lost. The same request with an empty body,
+            which gets 422, reveals the reason.
 
     Raises:
-        ApiError: The service refuses it.
-        ConnectionFailedError: No try came to an answer.
-        UnexpectedAnswerError: It leads elsewhere.
+        ApiError: The service refused the request.
+        ConnectionFailedError: All tries failed.
+        UnexpectedAnswerError: The response is a redirect.
     """
     retries = context.retries()
     while True:
@@ -142,7 +142,7 @@ def exchange(context: Context, request: Request, probe: Request | None = None) -
 
 
 def _probe(request: Request) -> Flow[None]:
-    """Raise if the service refuses the request for anything else than its body."""
+    """Raise if the service refuses the request for any reason but its body."""
     try:
         answer: Answer = yield Send(request)
     except LostError:

@@ -1,4 +1,4 @@
-"""Where a client connects, what its requests carry, and what httpx makes of both, as our values."""
+"""The service's address and key, and the conversion between httpx's values and ours."""
 
 import ipaddress
 import ssl
@@ -13,7 +13,7 @@ from secateur.core.steps import Answer, LostError
 from secateur.errors import ConfigurationError
 
 _CONNECT_SECONDS = 10.0
-# Nothing of the request can have arrived.
+# After these errors no part of the request can have arrived.
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -28,10 +28,10 @@ class Connection:
     """A service and a key.
 
     Attributes:
-        url: Of the service, without a slash at its end.
-        api_key: None: no key is sent.
-        timeout_seconds: The longest pause in an answer, beside what it may wait on purpose.
-        verify: False, or a context with the authorities to trust.
+        url: The service's URL, without a trailing slash.
+        api_key: The key; None sends no key.
+        timeout_seconds: The longest pause in a response, in addition to `Request.wait_seconds`.
+        verify: False, or an SSL context with the certificate authorities to trust.
     """
 
     url: str
@@ -40,7 +40,7 @@ class Connection:
     verify: ssl.SSLContext | bool
 
     def options(self) -> dict[str, Any]:
-        """Return what both of httpx's clients are made with."""
+        """Return the constructor arguments of httpx's clients."""
         headers = {"user-agent": f"secateur-python/{version('secateur')}"}
         if self.api_key is not None:
             headers["authorization"] = f"Bearer {self.api_key}"
@@ -48,13 +48,13 @@ class Connection:
             "base_url": self.url,
             "headers": headers,
             "verify": self.verify,
-            # A proxy of the environment is no way to this machine.
+            # A proxy from the environment does not lead to this machine.
             "trust_env": not is_this_machine(self.url),
-            "follow_redirects": False,  # the key goes nowhere else
+            "follow_redirects": False,  # never send the key to another address
         }
 
     def arguments(self, request: Request) -> dict[str, Any]:
-        """Return what both of httpx's clients are called with; a file's bytes are left out."""
+        """Return the arguments of httpx's ``request`` and ``stream``, without a file's contents."""
         headers = dict(request.headers)
         if isinstance(request.body, FileBody):
             headers["content-length"] = str(request.body.num_bytes)
@@ -70,49 +70,51 @@ class Connection:
 
 
 def to_answer(response: httpx.Response, body: bytes = b"") -> Answer:
-    """Return what httpx received."""
+    """Return httpx's response as an `Answer`."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Answer(response.status_code, headers, body)
 
 
 def to_loss(error: httpx.TransportError) -> LostError:
-    """Return what became of a request that httpx has no answer to."""
+    """Return httpx's transport error as a `LostError`."""
     reason = str(error) or type(error).__name__
     is_silence = isinstance(error, httpx.ReadTimeout)
     return LostError(reason, was_sent=not isinstance(error, _NOT_SENT), is_silence=is_silence)
 
 
 def check_url(url: str) -> str:
-    """Return a service's URL without a slash at its end.
+    """Return a service's URL without its trailing slash.
 
     Raises:
-        ConfigurationError: It is no URL of HTTP.
+        ConfigurationError: It is not an HTTP URL.
     """
     try:
         parsed = httpx.URL(url.strip())
     except httpx.InvalidURL as error:
-        raise ConfigurationError(f"{url!r} is no URL: {error}") from error
+        raise ConfigurationError(f"{url!r} is not a URL: {error}") from error
     if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise ConfigurationError(f"{url!r} is no URL such as http://127.0.0.1:8000")
+        raise ConfigurationError(f"{url!r} is not an HTTP URL such as http://127.0.0.1:8000")
     if parsed.userinfo or parsed.query or parsed.fragment:
-        raise ConfigurationError(f"the URL of {parsed.host} has parts that a service's has not")
+        raise ConfigurationError(
+            f"the URL of {parsed.host} must not have a user, a query or a fragment"
+        )
     return str(parsed).rstrip("/")
 
 
 def check_key(key: str) -> str:
-    """Return a key without the white space around it.
+    """Return a key without surrounding white space.
 
     Raises:
-        ConfigurationError: It cannot be sent; the message does not show it.
+        ConfigurationError: It has characters that cannot be sent; the message does not show it.
     """
     found = key.strip()
     if not found.isascii() or not found.isprintable() or " " in found:
-        raise ConfigurationError("the API key holds characters that no key has: copy it again")
+        raise ConfigurationError("the API key has characters that no key has: copy it again")
     return found
 
 
 def is_this_machine(url: str) -> bool:
-    """Return whether a URL leads to a loopback address."""
+    """Return whether a URL's host is a loopback address."""
     host = httpx.URL(url).host
     if host == "localhost":
         return True

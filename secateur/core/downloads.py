@@ -1,7 +1,7 @@
-"""Files from the service: taken up where they broke off, checked, there whole or not at all.
+"""Downloads files: resumable, verified and atomic.
 
-A file grows beside its place under a name that holds its SHA-256, and is moved there when its bytes
-are right. What is left of a download that was cut off is taken up by the next one.
+A file is written beside its target under a name that contains its SHA-256, and moved to the target
+once its bytes are verified. An interrupted download leaves its part, and the next one resumes it.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ from secateur.errors import DownloadError
 from secateur.types import Artifact
 
 FileProgress = Callable[[str, int, int], None]
-"""Called with the file's name, the bytes that are here, and all there are."""
+"""Called with the file's name, the bytes received so far and the size of the file."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-# Windows gives these to devices, whatever the ending.
+# Windows reserves these names for devices, with any suffix.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PARTIAL_CONTENT = 206
@@ -37,11 +37,11 @@ def download_all(
     *,
     is_overwriting: bool,
 ) -> Flow[list[Path]]:
-    """Download what a job made into a folder, and return where each file lies.
+    """Download a job's files into a folder and return their paths.
 
     Raises:
-        DownloadError: A name is not there or leads out of the folder, a file of that name is there
-            already, or the bytes are not what was promised.
+        DownloadError: The job has no file of that name, the name is unsafe, a different file
+            exists, or the bytes received do not have the expected SHA-256.
     """
     artifacts: list[Artifact] = yield from call(context, make_request(LIST_ARTIFACTS, job_id))
     chosen = _choose(artifacts, names, job_id)
@@ -57,13 +57,13 @@ def download_all(
 
 
 def safe_name(name: str) -> str:
-    """Return the name of an artifact if it is one of a file in a folder, and nothing more.
+    """Return the name of an artifact if it is safe as a file name.
 
     Raises:
-        DownloadError: It could lead elsewhere, or be hidden.
+        DownloadError: It could lead out of the folder, or name a hidden file or a device.
     """
     if not _NAME.fullmatch(name) or _DEVICES.fullmatch(name):
-        raise DownloadError(f"the service names a file {name[:200]!r}, which is not stored")
+        raise DownloadError(f"the service sent an unsafe file name, {name[:200]!r}: not stored")
     return name
 
 
@@ -75,8 +75,8 @@ def _choose(
     found = {artifact.name: artifact for artifact in artifacts}
     for name in names:
         if name not in found:
-            there = ", ".join(sorted(found)) or "nothing"
-            raise DownloadError(f"job {job_id} made no {name!r}; there is {there}")
+            there = ", ".join(sorted(found)) or "none"
+            raise DownloadError(f"job {job_id} has no file {name!r}; it has {there}")
     return [found[name] for name in dict.fromkeys(names)]
 
 
@@ -115,31 +115,35 @@ def _download(
 
 
 def _is_there(target: Path, artifact: Artifact, *, is_overwriting: bool) -> bool:
-    """Return whether the file is there already.
+    """Return whether the target already has the right bytes.
 
     Raises:
-        DownloadError: Another one is, and it is to stay.
+        DownloadError: A different file is there and may not be replaced.
     """
     if target.is_file() and target.stat().st_size == artifact.num_bytes:
         with target.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() == artifact.sha256:
                 return True
     if os.path.lexists(target) and (not is_overwriting or target.is_dir()):
-        raise DownloadError(f"{target} is there, with other bytes: choose another folder")
+        raise DownloadError(
+            f"{target} exists with other bytes: choose another folder, or overwrite it"
+        )
     return False
 
 
 class PartialFile:
-    """A file on its way: the sink of its download."""
+    """A partly downloaded file: the sink of its download."""
 
     def __init__(self, target: Path, artifact: Artifact, on_progress: FileProgress | None) -> None:
-        """Take up what is there of it.
+        """Open the part of an earlier download, or create it.
 
         Raises:
-            DownloadError: Its hash is none.
+            DownloadError: The artifact's SHA-256 is malformed.
         """
         if not _SHA256.fullmatch(artifact.sha256):
-            raise DownloadError(f"{artifact.name} comes with {artifact.sha256[:80]!r} as SHA-256")
+            raise DownloadError(
+                f"the service sent {artifact.sha256[:80]!r} as the SHA-256 of {artifact.name}"
+            )
         self._target, self._artifact, self._on_progress = target, artifact, on_progress
         self._path = target.with_name(f".{target.name}.{artifact.sha256[:16]}.part")
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -157,58 +161,58 @@ class PartialFile:
         return f'"sha256-{self._artifact.sha256}"'
 
     def headers(self) -> dict[str, str]:
-        """Return what asks for the rest."""
+        """Return the headers that request the missing bytes."""
         if self.num_bytes == 0:
             return {}
         return {"range": f"bytes={self.num_bytes}-", "if-range": self._etag}
 
     def begin(self, answer: Answer) -> None:
-        """Look at the head of an answer.
+        """Check a response before its body.
 
         Raises:
-            DownloadError: It is another file, or another part of it.
+            DownloadError: The body is another file, or another range of it.
         """
         name, etag = self._artifact.name, answer.headers.get("etag")
         if etag != self._etag:
-            raise DownloadError(f"{name} comes with the ETag {etag}, not {self._etag}")
+            raise DownloadError(f"{name} has the ETag {etag}, not {self._etag}")
         if answer.status != _PARTIAL_CONTENT:
             self._begin_again()
             return
         expected = f"bytes {self.num_bytes}-{self._artifact.num_bytes - 1}/"
         found = answer.headers.get("content-range", "")
         if not found.startswith(expected):
-            raise DownloadError(f"{name}: the answer is {found[:80]!r}, not {expected!r}")
+            raise DownloadError(f"{name} has the range {found[:80]!r}, not {expected!r}")
 
     def write(self, chunk: bytes) -> None:
-        """Take the next piece.
+        """Write the next chunk.
 
         Raises:
-            DownloadError: It is one too many.
+            DownloadError: The file exceeds its announced size.
         """
         if self.num_bytes + len(chunk) > self._artifact.num_bytes:
             most = self._artifact.num_bytes
-            raise DownloadError(f"{self._artifact.name} has more than its {most} bytes")
+            raise DownloadError(f"{self._artifact.name} is larger than the announced {most} bytes")
         self._file.write(chunk)
         self._digest.update(chunk)
         self.num_bytes += len(chunk)
 
     def report(self) -> None:
-        """Tell how much is here."""
+        """Report the progress."""
         if self._on_progress is not None:
             self._on_progress(self._artifact.name, self.num_bytes, self._artifact.num_bytes)
 
     def finish(self) -> None:
-        """Move the file to its place.
+        """Verify the file and move it to its target.
 
         Raises:
-            DownloadError: Its bytes are not what was promised; it is thrown away.
+            DownloadError: The SHA-256 does not match; the part is deleted.
         """
         if self._digest.hexdigest() != self._artifact.sha256:
             self.close()
             self._path.unlink(missing_ok=True)
             raise DownloadError(
-                f"{self._artifact.name} has SHA-256 {self._digest.hexdigest()}, the service "
-                f"promised {self._artifact.sha256}: it is thrown away; try again"
+                f"{self._artifact.name} has the SHA-256 {self._digest.hexdigest()} instead of "
+                f"{self._artifact.sha256}: the download was deleted; try again"
             )
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -216,7 +220,7 @@ class PartialFile:
         self._path.replace(self._target)
 
     def close(self) -> None:
-        """Leave what is here for the next try."""
+        """Close the file and keep it for a later download."""
         self._file.close()
 
     def _begin_again(self) -> None:

@@ -1,7 +1,7 @@
-"""Every endpoint that this client calls, as data.
+"""All endpoints that the client calls, as data.
 
-`tests/unit/client/test_openapi.py` finds each of them, with its parameters, bodies and answers, in
-the service's own document. A request can name nothing that is not declared here (`requests`).
+`tests/unit/client/test_openapi.py` compares each endpoint, its parameters, bodies and responses
+with the service's OpenAPI document. `requests` refuses whatever is not declared here.
 """
 
 from dataclasses import dataclass
@@ -36,16 +36,16 @@ class Endpoint:
     """One operation of the service.
 
     Attributes:
-        method: Of HTTP.
-        path: As the service's document writes it.
-        answer: The type of a successful JSON answer; None where there is none.
-        query: The parameters that may be sent.
-        headers: The headers that may be sent, in lower case.
-        bodies: The media types that may be sent.
-        answers: The media types that are understood.
-        may_repeat: Whether it does no harm to send it again when it is not known whether it
-            arrived: it changes nothing, or carries an ``Idempotency-Key``.
-        final_codes: Codes of a 429 or 503 that another try would bring again.
+        method: The HTTP method.
+        path: The path template, as in the OpenAPI document.
+        answer: The type of a successful JSON response; None if the response is not JSON.
+        query: Query parameters that may be sent.
+        headers: Headers that may be sent, in lower case.
+        bodies: Media types of request bodies.
+        answers: Media types of responses.
+        may_repeat: Whether a request that may have arrived can safely be sent again: it changes
+            nothing, or carries an ``Idempotency-Key``.
+        final_codes: Codes of 429 and 503 responses that a retry would not change.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -85,7 +85,7 @@ READ_DATASET = Endpoint("GET", "/v1/datasets/{dataset_id}", Dataset)
 DELETE_DATASET = Endpoint("DELETE", "/v1/datasets/{dataset_id}", may_repeat=False)
 
 CREATE_JOB = Endpoint("POST", "/v1/jobs", JobData, headers=(_KEY,), bodies=(JSON,))
-# What a plan's worker could not do is a 503 as well, and so is one that is not ready in time.
+# Failures of a plan's worker are 503 as well, and so is a plan that is not ready in time.
 PLAN_JOB = Endpoint(
     "POST",
     "/v1/jobs:plan",
@@ -98,7 +98,7 @@ PLAN_JOB = Endpoint(
 )
 LIST_JOBS = Endpoint("GET", "/v1/jobs", Page[JobData], query=_PAGING)
 READ_JOB = Endpoint("GET", "/v1/jobs/{job_id}", JobData, query=("wait",))
-# Pausing and cancelling twice is pausing and cancelling once, unless the job has ended meanwhile.
+# Pausing is idempotent. Cancelling a job that has ended, or resuming twice, is a conflict.
 CANCEL_JOB = Endpoint("POST", "/v1/jobs/{job_id}/cancel", JobData, may_repeat=False)
 PAUSE_JOB = Endpoint("POST", "/v1/jobs/{job_id}/pause", JobData)
 RESUME_JOB = Endpoint("POST", "/v1/jobs/{job_id}/resume", JobData, may_repeat=False)
@@ -136,7 +136,7 @@ INFER = Endpoint(
     bodies=(NPY, FORM, JSON),
     final_codes=_LATE,
 )
-# Networks with several inputs or outputs: by name, as bytes, in their own types.
+# For networks with several inputs or outputs: tensors by name, binary, in their own types.
 DESCRIBE = Endpoint("GET", "/v2/models/{model}", ModelMetadata)
 DESCRIBE_VERSION = Endpoint("GET", "/v2/models/{model}/versions/{version}", ModelMetadata)
 _LENGTH = "inference-header-content-length"

@@ -1,4 +1,4 @@
-"""Following what happens to a job: server-sent events, taken up again where they broke off."""
+"""Follows a job's server-sent events, and resumes broken streams."""
 
 from collections.abc import Iterator
 
@@ -17,11 +17,11 @@ _REOPEN_SECONDS = 0.5
 
 
 def follow(context: Context, job_id: str, after: int) -> Flow[None]:
-    """Emit every event after a number, and end with the job.
+    """Emit every event after a number, until the job has ended.
 
     Raises:
-        ApiError: There is no such job, or it may not be read.
-        ConnectionFailedError: The stream breaks off and cannot be opened again.
+        ApiError: The job does not exist, or the key may not read it.
+        ConnectionFailedError: The stream broke and could not be reopened.
     """
     retries, number = context.retries(), after
     while True:
@@ -42,27 +42,27 @@ def follow(context: Context, job_id: str, after: int) -> Flow[None]:
                             return
                 has_closed = True
         except LostError as lost:
-            # A job that waits in line is silent, and silence is cut off by our own timeout.
+            # The stream of a queued job is silent, and our own timeout ends silent streams.
             delay = _REOPEN_SECONDS if lost.is_silence else retries.after_loss(request, lost)
         if has_closed and num_events == 0:
             job: JobData = yield from call(context, make_request(READ_JOB, job_id))
             if job.is_final:
-                return  # it had ended before the event that we went on after
+                return  # the final event's number is not above `after`
         yield Sleep(_REOPEN_SECONDS if delay is None else delay)
 
 
 class Lines:
-    """Takes an event stream byte by byte and gives the events that are whole."""
+    """Incremental parser of an event stream."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """Yield the events that end in this piece.
+        """Yield the events that are complete after this chunk.
 
         Raises:
-            UnexpectedAnswerError: One of them is none.
+            UnexpectedAnswerError: The data are not an event of this service.
         """
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         for line in lines:
@@ -78,7 +78,9 @@ def _event(data: bytes) -> Event:
     try:
         return Event.model_validate_json(data)
     except ValidationError as error:
-        raise UnexpectedAnswerError(f"the stream holds what is no event: {data[:200]!r}") from error
+        raise UnexpectedAnswerError(
+            f"the stream has data that are not an event: {data[:200]!r}"
+        ) from error
 
 
 def _request(job_id: str, number: int) -> Request:

@@ -1,9 +1,9 @@
-"""What a file is, by its first bytes or by the names inside it, and what to do where it is refused.
+"""The table of file kinds, recognised by their first bytes or the names inside them.
 
-The client and the command line ask before a byte is sent, the service before the rest of a body is
-read, ``secateur-engine`` before a file is opened. What is taken comes from `formats`. The dashboard
-has the table as JavaScript, written by ``python -m docs.generate_file_kinds``. `files` looks a file
-up.
+The client and the command line use it before they send a byte, the service before it reads the rest
+of a body, ``secateur-engine`` before it opens a file. Supported kinds come from `formats`; refused
+kinds come with advice. ``python -m docs.generate_file_kinds`` writes the table as JavaScript for
+the dashboard. `files` looks files up.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,8 @@ x = torch.rand(2, 3, 224, 224)  # an example input: two samples
 ep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
 torch.export.save(ep, "model.pt2")"""  # noqa: E501  # lines to paste
 _PICKLE = f"""\
-A pickle may run code when it is read, so none is. Export the network where its class is at hand:
+Reading a pickle may run code, so pickles are refused. Export the network in the project that has \
+its class:
 model = MyNetwork()
 model.load_state_dict(torch.load("weights.pt", weights_only=True))
 {EXPORT}"""
@@ -27,20 +28,20 @@ common ones), load the weights, and export it:
 {EXPORT}"""
 _ARRAYS = 'Save the arrays with: numpy.savez("data.npz", x=images, y=labels)'
 _TAR_GZ = "A compressed tar must be a .tar.gz."
-_NO_DATA = "Ask where it comes from for the file itself."
+_NO_DATA = "Get the file itself from its source."
 
 
 @dataclass(frozen=True)
 class FileKind:
-    """One kind of file, with a look of `formats.Look`.
+    """One kind of file. A file must match both `head` and `members` if both are given.
 
     Attributes:
-        name: Of the kind; the name of its format, where it is taken.
-        what: It is, in a sentence that begins with the file's name.
-        advice: How to make a file that is taken.
-        head: A pattern at the first bytes.
-        members: A pattern in the names inside a zip or a folder, one a line.
-        use: What it is taken as; None where it is refused.
+        name: The kind's name; for supported kinds the name of the format.
+        what: A noun phrase that completes "FILE is".
+        advice: How to convert the file into a supported kind.
+        head: A pattern that matches the first bytes; see `formats.Look`.
+        members: A pattern to search in the names inside a zip or a folder, one per line.
+        use: What the kind is supported as; None if it is refused.
     """
 
     name: str
@@ -55,8 +56,8 @@ _REFUSED: tuple[FileKind, ...] = (
     FileKind(
         "aotinductor",
         "a compiled AOTInductor package",
-        "It holds machine code and no network that could be pruned. Save the program it was "
-        f"compiled from:\n{EXPORT}",
+        "It contains machine code and no network to prune. Save the program it was compiled "
+        f"from:\n{EXPORT}",
         head=ZIP,
         members=r"(^|\n)([^/\n]+/)?data/aotinductor/",
     ),
@@ -111,7 +112,7 @@ model.load_state_dict(torch.jit.load("model.pt").state_dict())
     FileKind(
         "torch_serve",
         "a TorchServe archive (.mar)",
-        f"It holds code and weights. {_PICKLE}",
+        f"It contains code and weights. {_PICKLE}",
         head=ZIP,
         members=r"(^|\n)MAR-INF/",
     ),
@@ -119,7 +120,7 @@ model.load_state_dict(torch.jit.load("model.pt").state_dict())
         "hugging_face",
         "a Hugging Face model folder",
         f"""\
-A timm network: send model.safetensors with the architecture timm/NAME. Others are exported:
+A timm network: send model.safetensors with the architecture timm/NAME. Export other networks:
 model = transformers.AutoModelForImageClassification.from_pretrained("FOLDER")
 {EXPORT}""",
         members=r"(^|\n)([^/\n]+/)?((pytorch_model|model)[^/\n]*\.(bin|safetensors)"
@@ -127,7 +128,7 @@ model = transformers.AutoModelForImageClassification.from_pretrained("FOLDER")
     ),
     FileKind(
         "office",
-        "a document of an office program",
+        "an office document",
         head=ZIP,
         members=r"^(\[Content_Types\]\.xml|mimetype)(\n|$)",
     ),
@@ -143,8 +144,8 @@ model = transformers.AutoModelForImageClassification.from_pretrained("FOLDER")
         "onnx",
         "an ONNX network",
         f"""\
-Secateur writes ONNX files and does not read them: they hold no network that can be trained again. \
-Export the PyTorch network that it was made from:
+Secateur writes ONNX files and does not read them, because they cannot be trained again. \
+Export the PyTorch network that the file was made from:
 {EXPORT}""",
         head=r"\x08[\x03-\x1f]([\x12\x1a\x22][\x00-\x7f][ -~]*|[\x3a\x42])",
     ),
@@ -170,13 +171,16 @@ Export the PyTorch network that it was made from:
         head=r"(GGUF|lmgg|tjgg)",
     ),
     FileKind(
-        "tensorrt", "a TensorRT engine", f"It is compiled. Export:\n{EXPORT}", head=r"(ftrt|ptrt)"
+        "tensorrt",
+        "a TensorRT engine",
+        f"It is compiled. Export the PyTorch network:\n{EXPORT}",
+        head=r"(ftrt|ptrt)",
     ),
     FileKind("npy", "one array of numbers (.npy)", _ARRAYS, head=r"\x93NUMPY"),
     FileKind(
         "idx",
         "an IDX file of MNIST",
-        "Read images and labels, such as with torchvision.datasets.MNIST. " + _ARRAYS,
+        "Read images and labels, for example with torchvision.datasets.MNIST. " + _ARRAYS,
         head=r"\x00\x00[\x08\x09\x0b-\x0e][\x01-\x04]\x00",
     ),
     FileKind(
@@ -188,15 +192,15 @@ Export the PyTorch network that it was made from:
     FileKind(
         "image",
         "one image",
-        "A data set is many: put them into a folder for each class, and zip the folders. To have "
-        "one classified, send it to /infer.",
+        "A data set needs many: make a folder for each class, and zip the folders. To classify "
+        "one image, send it to /infer.",
         head=r"(\x89PNG|\xff\xd8\xff|GIF8|RIFF[^]{4}WEBP|BM[^]{4}\x00\x00\x00\x00|II\*\x00"
         r"|MM\x00\*|[^]{4}ftyp(heic|heix|mif1|avif))",
     ),
     FileKind(
         "video",
-        "a film",
-        "Cut it into images, a folder for each class.",
+        "a video",
+        "Extract images from it, and make a folder for each class.",
         head=r"([^]{4}ftyp|RIFF[^]{4}AVI |\x1aE\xdf\xa3)",
     ),
     FileKind("bzip2", "a bzip2 file", _TAR_GZ, head=r"BZh[1-9]"),
@@ -205,50 +209,50 @@ Export the PyTorch network that it was made from:
     FileKind("7z", "a 7z archive", "Pack it as .zip or .tar.gz.", head=r"7z\xbc\xaf"),
     FileKind("rar", "a RAR archive", "Pack it as .zip or .tar.gz.", head=r"Rar!\x1a"),
     FileKind("sqlite", "an SQLite database", head=r"SQLite format 3"),
-    FileKind("program", "a program of this machine", head=r"(\x7fELF|MZ[\x00-\xff])"),
+    FileKind("program", "an executable program", head=r"(\x7fELF|MZ[\x00-\xff])"),
     FileKind("pdf", "a PDF document", head=r"%PDF"),
     FileKind(
         "git_lfs",
-        "a Git LFS pointer, and not the file it points to",
+        "a Git LFS pointer, not the file that it points to",
         "Fetch the file with: git lfs pull",
         head=r"version \S+(git-lfs|hawser)\S*/spec/",
     ),
     FileKind(
         "git_annex",
-        "a git-annex pointer, and not the file it points to",
+        "a git-annex pointer, not the file that it points to",
         "Fetch the file with: git annex get",
         head=r"/annex/objects/",
     ),
     FileKind(
         "html",
         "a web page (HTML)",
-        "A download ended at a page instead of the file, such as one that says 404 or asks to log "
-        "in. Open its address in a browser, and load the file again with: curl -fLO ADDRESS",
+        "A download returned a page instead of the file, such as a 404 or a login page. Open the "
+        "address in a browser, and download the file again with: curl -fLO ADDRESS",
         head=r"(\xef\xbb\xbf)?\s*<(![dD][oO][cC][tT][yY][pP][eE]\s+[hH]|[hH][tT][mM][lL]|[hH][eE][aA][dD])",
     ),
     FileKind(
         "openvino",
-        "a network for OpenVINO",
+        "an OpenVINO network",
         _ELSEWHERE,
         head=r"\s*(<\?xml[^>]*>)?\s*<net[ >]",
     ),
     FileKind("xml", "an XML document", _NO_DATA, head=r"(\xef\xbb\xbf)?\s*<(\?xml|Error)"),
     FileKind(
         "form",
-        "an encoded form, as curl -d makes one",
+        "a URL-encoded form, as sent by curl -d",
         "curl -d changes the bytes of a file: use --data-binary @FILE.",
         head=r"[A-Za-z_]+=%",
     ),
     FileKind(
         "json",
         "JSON text",
-        "It may be the error that came in place of a download. To send a file: --data-binary @FILE",
+        "It may be an error message instead of a download. To send a file: --data-binary @FILE",
         head=r"(\xef\xbb\xbf)?\s*[{\[]\s*[\"{\[\]}\d-]",
     ),
     FileKind(
         "text",
         "text",
-        "curl -d sends a name as it stands, and changes the bytes of a file: use --data-binary "
+        "curl -d sends its argument as text, and changes the bytes of a file: use --data-binary "
         "@FILE.",
         head=r"(\xef\xbb\xbf)?[\t\n\r -~\x80-\xff]{1,64}$|(\xef\xbb\xbf)?[\t\n\r -~]{64}",
     ),
@@ -269,10 +273,10 @@ def _sentence(use: Use) -> str:
 
 TAKEN: dict[Use, str] = {use: _sentence(use) for use in FORMATS}
 
-# A text that ends in one of these is a file's path, not an id or a name.
+# A string with one of these suffixes is a path, not an id or a name.
 FILE_SUFFIXES = (*suffixes("model"), *suffixes("dataset"), ".pt", ".pth", ".onnx")
 
-# The first that matches counts. Any zip looks like a zip of images, so members are asked first.
+# The first match counts. Any zip matches "a zip of images", so kinds with `members` come first.
 FILE_KINDS: tuple[FileKind, ...] = tuple(
     sorted((*_taken(), *_REFUSED), key=lambda kind: kind.members == "")
 )

@@ -1,7 +1,7 @@
-"""Asks the table of `file_kinds` what a file is, and whether it is taken.
+"""Recognises the kind of a file with the table in `file_kinds`, and refuses unsupported kinds.
 
-Only a few kilobytes of a file are looked at: its beginning, and of a zip the list at its end. From
-a body that is still on its way the beginning alone says as much as it can.
+Only a few hundred kilobytes are read: the beginning and, for the list of a zip's members, the end.
+While a body is still arriving, its beginning alone is checked.
 """
 
 import re
@@ -15,17 +15,17 @@ HEAD_BYTES = 64 * 1024
 _TAIL_BYTES = 256 * 1024
 _MOST_NAMES = 1000
 _ARTICLES: dict[Use, str] = {"model": "a model", "dataset": "a data set"}
-_UNSURE = {"zip", "text"}  # what a beginning may belong to, and something else too
-# Of the parts of a zip that name its members: before each member, and in the list at the end.
+_UNSURE = {"zip", "text"}  # kinds that the rest of the file may change
+# Signatures of a zip's member headers: before each member, and in the list at the end.
 _LOCAL, _LISTED = re.compile(rb"PK\x03\x04", re.DOTALL), re.compile(rb"PK\x01\x02", re.DOTALL)
-_LOCAL_NAME, _LISTED_NAME = (26, 30), (28, 46)  # where its length stands, and where it begins
+_LOCAL_NAME, _LISTED_NAME = (26, 30), (28, 46)  # offsets of the name's length and of the name
 
 
 class WrongFileError(ValueError):
-    """A file that is not taken.
+    """A file of an unsupported kind.
 
     Attributes:
-        kind: What it is; None where that is not known.
+        kind: The kind of the file; None if unknown.
     """
 
     def __init__(self, message: str, kind: FileKind | None) -> None:
@@ -34,11 +34,11 @@ class WrongFileError(ValueError):
 
 
 def check_path(path: Path, use: Use) -> FileKind:
-    """Return what a file is that is to be sent as a model or as a data set.
+    """Return the kind of a file to be sent as a model or as a data set.
 
     Raises:
-        WrongFileError: It is not taken; the message says what it is and what to do.
-        OSError: It cannot be read.
+        WrongFileError: The kind is not supported; the message names it and how to convert it.
+        OSError: The file cannot be read.
     """
     if stat.S_ISDIR(path.stat().st_mode):
         raise _folder_error(path, use)
@@ -51,10 +51,10 @@ def check_path(path: Path, use: Use) -> FileKind:
 
 
 def check(head: bytes, tail: bytes, use: Use, name: str | None = None) -> FileKind:
-    """Return what a whole file is, by its beginning and its end.
+    """Return the kind of a complete file from its beginning and its end.
 
     Raises:
-        WrongFileError: It is not taken as ``use``.
+        WrongFileError: It is not supported as ``use``.
     """
     subject = name or "the file"
     if not head:
@@ -66,10 +66,10 @@ def check(head: bytes, tail: bytes, use: Use, name: str | None = None) -> FileKi
 
 
 def check_beginning(head: bytes, use: Use, name: str | None = None) -> None:
-    """Look at the beginning of a file that is still on its way.
+    """Check the beginning of a file that is still arriving.
 
     Raises:
-        WrongFileError: Whatever follows, it is not taken as ``use``.
+        WrongFileError: It is not supported as ``use``, whatever follows.
     """
     kind = kind_of(head, b"")
     is_sure = kind is not None and kind.name not in _UNSURE
@@ -78,20 +78,20 @@ def check_beginning(head: bytes, use: Use, name: str | None = None) -> None:
 
 
 def kind_of(head: bytes, tail: bytes = b"") -> FileKind | None:
-    """Return what a file is by its beginning, and where it is a zip by its end as well."""
+    """Return the kind of a file from its beginning and, for a zip, its end; None if unknown."""
     text = head.decode("latin-1")
     names = "\n".join(member_names(head, tail)) if head.startswith(b"PK") else ""
     return _first(text, names)
 
 
 def is_image(data: bytes) -> bool:
-    """Return whether these are the bytes of an image file, of any format."""
+    """Return whether these are the bytes of an image file of any format."""
     found = _first(data[:32].decode("latin-1"), "") if data else None
     return found is not None and found.name == "image"
 
 
 def member_names(head: bytes, tail: bytes) -> list[str]:
-    """Return names of members of a zip, those in its beginning first."""
+    """Return names of a zip's members, those found in its beginning first."""
     found: dict[str, None] = {}
     for data, mark, (length_at, name_at) in (
         (head, _LOCAL, _LOCAL_NAME),
@@ -115,18 +115,18 @@ def _first(head: str, names: str) -> FileKind | None:
 
 
 def _python(pattern: str) -> str:
-    """Return a pattern of the table as Python writes it: JavaScript's any character is ``[^]``."""
+    """Return a pattern of the table in Python's syntax; JavaScript's ``[^]`` is any character."""
     return pattern.replace("[^]", r"[\x00-\xff]")
 
 
 def _message(subject: str, kind: FileKind | None, use: Use) -> str:
     if kind is None:
-        return f"{subject} is of no kind that is known. {TAKEN[use]}"
+        return f"{subject} is of an unknown kind. {TAKEN[use]}"
     if kind.use is not None and kind.use != use and not kind.advice:
         return (
             f"{subject} is {kind.what}: {_ARTICLES[kind.use]}, not {_ARTICLES[use]}. {TAKEN[use]}"
         )
-    return f"{subject} is {kind.what}, which is not taken as it is. {TAKEN[use]}" + (
+    return f"{subject} is {kind.what}, which is not supported. {TAKEN[use]}" + (
         f"\n{kind.advice}" if kind.advice else ""
     )
 

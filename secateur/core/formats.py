@@ -1,8 +1,8 @@
-"""Formats of model files and of data set files: one record each.
+"""The formats of model files and data set files, one record each.
 
 The client, the command line, the service, the worker and the dashboard take names, suffixes and
-first bytes from here. `worker.pipeline.job.model_files` and `worker.pipeline.data.opening` have the
-readers, one for each name. `file_kinds` adds the files that are not taken.
+first bytes from here. `worker.pipeline.job.model_files` and `worker.pipeline.data.opening` have one
+reader for each name. `file_kinds` adds the kinds that are refused.
 """
 
 from collections.abc import Iterable
@@ -18,16 +18,15 @@ ZIP = r"PK\x03\x04"  # the first bytes of a zip
 
 @dataclass(frozen=True)
 class Look:
-    """How a file looks. It matches ``head`` and ``members`` where they are given.
+    """How to recognise a file. It must match both ``head`` and ``members`` if both are given.
 
-    Patterns keep to what Python and JavaScript both understand, and see bytes as characters of
-    Latin-1.
+    Patterns use only what Python and JavaScript both support, on bytes decoded as Latin-1.
 
     Attributes:
-        what: It is, in a sentence that begins with the file's name.
-        advice: How to make a file that is taken, where this one is sent as something else.
-        head: A pattern at the first bytes.
-        members: A pattern in the names inside a zip or a folder, one a line.
+        what: A noun phrase that completes "FILE is".
+        advice: What to do if the file is sent as something else.
+        head: A pattern that matches the first bytes.
+        members: A pattern to search in the names inside a zip or a folder, one per line.
     """
 
     what: str
@@ -38,13 +37,13 @@ class Look:
 
 @dataclass(frozen=True)
 class Format:
-    """A format of files that the service takes.
+    """A file format that the service supports.
 
     Attributes:
-        name: In rows, requests, reports and the API.
-        taken: A file of this format, in the sentence that says what is taken.
-        suffixes: Of file names; the usual one first.
-        looks: One or more ways that its files look.
+        name: The format's name in rows, requests, reports and the API.
+        taken: A noun phrase for the sentence that lists the supported files.
+        suffixes: File name suffixes, the usual one first.
+        looks: One or more ways to recognise its files.
     """
 
     name: str
@@ -55,10 +54,10 @@ class Format:
 
 @dataclass(frozen=True)
 class ModelFormat(Format):
-    """A format of models.
+    """A format of model files.
 
     Attributes:
-        needs_architecture: Whether the file holds weights alone, so that the user must name their
+        needs_architecture: Whether the file contains only weights, so that the user must name the
             architecture.
     """
 
@@ -67,10 +66,10 @@ class ModelFormat(Format):
 
 @dataclass(frozen=True)
 class DatasetFormat(Format):
-    """A format of data sets.
+    """A format of data set files.
 
     Attributes:
-        holds_images: Whether samples are image files, which become bytes from 0 to 255.
+        holds_images: Whether samples are image files, with values from 0 to 255.
     """
 
     holds_images: bool = True
@@ -125,10 +124,10 @@ DATASET_FORMATS: dict[DatasetFormatName, DatasetFormat] = {
         (
             Look(
                 "a tar archive",
-                "Made of a model's folder, it holds the model's files: send the .pt2 file alone.",
+                "If it is an unpacked model's folder, send the .pt2 file instead.",
                 head=r"[^]{257}ustar",
             ),
-            Look("a gzip file", "Unpack it, and send what is inside.", head=r"\x1f\x8b"),
+            Look("a gzip file", "Unpack it, and send its contents.", head=r"\x1f\x8b"),
         ),
     ),
     "parquet": DatasetFormat(
@@ -146,12 +145,12 @@ FORMATS: dict[Use, tuple[Format, ...]] = {
 
 
 def suffixes(use: Use) -> tuple[str, ...]:
-    """Return every suffix of the files of a use."""
+    """Return all suffixes of the formats of a use."""
     return tuple(suffix for each in FORMATS[use] for suffix in each.suffixes)
 
 
 def usual_suffixes(use: Use) -> str:
-    """Return the usual suffixes of a use as words: ``.npz, .zip, .tar or .parquet``."""
+    """Return the usual suffixes of a use as text: ``.npz, .zip, .tar or .parquet``."""
     return alternatives(each.suffixes[0] for each in FORMATS[use])
 
 
@@ -162,5 +161,5 @@ def alternatives(words: Iterable[str]) -> str:
 
 
 def needs_architecture(name: str) -> bool:
-    """Return whether a model of the format of this name comes with its architecture's name."""
+    """Return whether models of the named format need the name of their architecture."""
     return any(each.name == name and each.needs_architecture for each in MODEL_FORMATS.values())

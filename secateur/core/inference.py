@@ -1,4 +1,4 @@
-"""Asking a model: one array as ``.npy``, several by name, or images for labels."""
+"""Inference: one array as ``.npy``, several arrays by name, or images for labels."""
 
 import json
 import uuid
@@ -40,11 +40,11 @@ _MICROSECONDS = 1e6
 def infer(
     context: Context, model: str, x: object, variant: str, timeout_seconds: float | None
 ) -> Flow[Any]:
-    """Run a model on an array, or on arrays by name; ``both`` compares it with its parent.
+    """Run a model on an array or on arrays by name; ``both`` compares it with its base model.
 
     Raises:
-        SecateurError: What is passed does not go with the model.
-        ApiError: The service refuses it.
+        SecateurError: The inputs do not fit the model.
+        ApiError: The service refused the request.
     """
     query = {"model": model, "variant": variant, "timeout_seconds": timeout_seconds}
     if variant == "both":
@@ -57,18 +57,20 @@ def infer(
 def infer_images(
     context: Context, model: str, images: Sequence[Path | bytes], top_k: int, variant: str
 ) -> Flow[list[list[Label]]]:
-    """Return the best classes of each image.
+    """Return the ``top_k`` most likely classes of each image.
 
     Raises:
-        SecateurError: The model gives no scores of classes.
-        InvalidRequestError: A file is no image, or not of the size that the model takes.
+        SecateurError: The model does not output class scores.
+        InvalidRequestError: A file is not an image, or does not have the model's input size.
     """
     body, media_type = yield from work(lambda: _form(images))
     query = {"model": model, "top_k": top_k, "variant": variant}
     request = make_request(INFER, query=query, body=body, media_type=media_type)
     answer: InferAnswer = yield from call(context, request)
     if answer.labels is None:
-        raise SecateurError(f"{answer.model} gives no scores of classes: use infer with an array")
+        raise SecateurError(
+            f"{answer.model} does not output class scores: call infer with an array instead"
+        )
     return answer.labels
 
 
@@ -76,8 +78,8 @@ def _infer_array(context: Context, query: Mapping[str, Any], x: object) -> Flow[
     """Run a model with one input and one output.
 
     Raises:
-        SecateurError: It has several outputs: name the input, and get them by name.
-        InvalidRequestError: The array is not what it takes.
+        SecateurError: It has several outputs, which require inputs by name.
+        InvalidRequestError: The array does not fit the model's input.
     """
     request = make_request(INFER_ARRAY, query=query, body=to_npy(x), media_type=NPY)
     try:
@@ -115,7 +117,7 @@ def _infer_named(
 
 
 def _compare(context: Context, query: Mapping[str, Any], x: object) -> Flow[Comparison]:
-    """Run a model and the one it was pruned from on the same inputs."""
+    """Run a model and its base model on the same inputs."""
     if isinstance(x, Mapping):
         inputs = {name: _to_lists(value) for name, value in x.items()}
         body: dict[str, Any] = {"model": query["model"], "inputs": inputs}
@@ -129,7 +131,7 @@ def _compare(context: Context, query: Mapping[str, Any], x: object) -> Flow[Comp
         request = make_request(INFER, query=query, body=to_npy(x), media_type=NPY)
     answer: InferAnswer = yield from call(context, request)
     if answer.base is None or answer.comparison is None:
-        raise UnexpectedAnswerError("the answer does not compare two networks")
+        raise UnexpectedAnswerError("the response does not compare two networks")
     about = yield from _describe(context, answer.model)
     return Comparison(
         from_lists(answer.outputs, about.outputs),
@@ -142,7 +144,7 @@ def _compare(context: Context, query: Mapping[str, Any], x: object) -> Flow[Comp
 
 
 def _describe(context: Context, model: str) -> Flow[ModelMetadata]:
-    """Read what a model takes and gives."""
+    """Return a model's inputs and outputs."""
     ids = _split(model)
     endpoint = DESCRIBE if len(ids) == 1 else DESCRIBE_VERSION
     answer = yield from exchange(context, make_request(endpoint, *ids))
@@ -150,13 +152,13 @@ def _describe(context: Context, model: str) -> Flow[ModelMetadata]:
 
 
 def _split(model: str) -> tuple[str, ...]:
-    """Return the name, and the version or alias after an ``@``."""
+    """Return the name and, if there is an ``@``, the version or alias after it."""
     name, mark, version = model.rpartition("@")
     return (name, version) if mark else (model,)
 
 
 def _form(images: Sequence[Path | bytes]) -> tuple[bytes, str]:
-    """Return a form with files, and its media type."""
+    """Return a multipart form of image files, and its media type."""
     boundary = uuid.uuid4().hex
     parts = []
     for image in images:

@@ -1,4 +1,4 @@
-"""Posting a job, waiting for its end, and the error that a bad end is."""
+"""Creates jobs, plans them, and waits for their results."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +16,8 @@ from secateur.errors import (
 )
 from secateur.types import JobData, Plan
 
-# The service takes up to 60 s. Progress is no news to it: who wants that asks each second.
+# The service allows up to 60 s. A mere change of progress does not end such a wait, so callers with
+# `on_progress` poll every second.
 LONGEST_WAIT_SECONDS, PROGRESS_SECONDS = 30.0, 1.0
 _IDLE_SECONDS, _QUICK_SECONDS = 0.5, 0.25
 
@@ -28,14 +29,14 @@ _ERRORS: Mapping[str, type[JobNotSucceededError]] = {
 
 
 def create_job(context: Context, body: Mapping[str, Any]) -> Flow[JobData]:
-    """Post a job, once however often it must be sent."""
+    """Create a job; retries cannot create a second one."""
     request = make_json_request(CREATE_JOB, body, headers=new_idempotency_key())
     job: JobData = yield from call(context, request)
     return job
 
 
 def plan_job(context: Context, body: Mapping[str, Any], timeout: float) -> Flow[Plan]:
-    """Ask what a job would leave; nothing is stored."""
+    """Return what a job would keep; nothing is stored."""
     query = {"wait": f"{timeout:g}"}
     request = make_json_request(PLAN_JOB, body, query=query, wait_seconds=timeout)
     plan: Plan = yield from call(context, request)
@@ -48,11 +49,11 @@ def wait_for_job(
     timeout: float | None,
     on_progress: Callable[[JobData], None] | None,
 ) -> Flow[JobData]:
-    """Return the job when it has succeeded.
+    """Wait until a job has succeeded and return it.
 
     Raises:
-        JobNotSucceededError: It ended in another way.
-        WaitTimeoutError: It takes longer than ``timeout`` seconds; it goes on.
+        JobNotSucceededError: The job ended without a result.
+        WaitTimeoutError: The job took longer than ``timeout`` seconds; it continues.
     """
     longest = LONGEST_WAIT_SECONDS if on_progress is None else PROGRESS_SECONDS
     end = float("inf") if timeout is None else context.clock() + timeout
@@ -60,7 +61,7 @@ def wait_for_job(
         started = context.clock()
         if started >= end:
             raise WaitTimeoutError(
-                f"job {job.id} is {job.status} and not done after {timeout:g} s; it goes on"
+                f"job {job.id} is {job.status} and not done after {timeout:g} s; it continues"
             )
         seconds = min(longest, end - started)
         request = make_request(
@@ -71,15 +72,15 @@ def wait_for_job(
             on_progress(job)
         is_news = (job.status, job.stage) != (before.status, before.stage)
         if not is_news and context.clock() - started < min(seconds, _QUICK_SECONDS):
-            yield Sleep(_IDLE_SECONDS)  # something between us and the service does not wait
+            yield Sleep(_IDLE_SECONDS)  # a proxy answered without waiting
     return succeeded(job)
 
 
 def succeeded(job: JobData) -> JobData:
-    """Return a job that has ended if it succeeded.
+    """Return a finished job if it succeeded.
 
     Raises:
-        JobNotSucceededError: It did not.
+        JobNotSucceededError: It ended without a result.
     """
     if job.status in _ERRORS:
         raise _ERRORS[job.status](job)

@@ -1,4 +1,4 @@
-"""Lists, newest first, page after page."""
+"""Reads lists page by page."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from secateur.core.endpoints import Endpoint
 from secateur.core.requests import make_request
 from secateur.core.steps import Flow
 
-_PAGE = 100  # what the service gives at most
+_PAGE = 100  # the service's largest page
 
 
 def list_all(context: Context, endpoint: Endpoint, limit: int | None) -> Flow[list[Any]]:
-    """Return up to ``limit`` items, or all there are."""
+    """Return up to ``limit`` items, newest first; all items if None."""
     found: list[Any] = []
     after: str | None = None
     while limit is None or len(found) < limit:

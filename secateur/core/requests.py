@@ -1,4 +1,4 @@
-"""One request as a value: built from an endpoint, checked against it, sent by a transport."""
+"""A request as a value: built from an endpoint, checked against it, sent by a transport."""
 
 import base64
 import hashlib
@@ -16,18 +16,18 @@ from secateur.errors import FileChangedError, SecateurError
 CHUNK_BYTES = 1024 * 1024
 
 ByteProgress = Callable[[int, int], None]
-"""Called with the bytes that are done, and all there are."""
+"""Called with the bytes sent so far and the size of the file."""
 
 
 @dataclass(frozen=True)
 class FileBody:
-    """A file that is sent as it lies on the disk.
+    """A file that is streamed from disk.
 
     Attributes:
-        path: Where it lies.
+        path: The file's path.
         num_bytes: Its size.
-        sha256: What is promised in ``Content-Digest``.
-        on_progress: Told after each piece, by the transport.
+        sha256: Its SHA-256, sent as ``Content-Digest``.
+        on_progress: Called after each chunk.
     """
 
     path: Path
@@ -36,37 +36,37 @@ class FileBody:
     on_progress: ByteProgress | None = None
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the file piece by piece, as long as it is what it was.
+        """Yield the file in chunks.
 
         Raises:
-            FileChangedError: It is shorter than it was; what else changed the digest tells.
+            FileChangedError: The file became shorter. Other changes are caught by the digest.
         """
         done = 0
         with self.path.open("rb") as file:
             while done < self.num_bytes:
                 chunk = file.read(min(CHUNK_BYTES, self.num_bytes - done))
                 if not chunk:
-                    raise FileChangedError(f"{self.path} became shorter while it was sent")
+                    raise FileChangedError(f"{self.path} became shorter while it was being sent")
                 done += len(chunk)
                 yield chunk
 
     def report(self, done: int) -> None:
-        """Tell how many bytes are on their way."""
+        """Report how many bytes were sent."""
         if self.on_progress is not None:
             self.on_progress(done, self.num_bytes)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent.
+    """One HTTP request.
 
     Attributes:
-        endpoint: Where to.
-        path: With its parameters filled in.
-        query: Parameters that have a value.
-        headers: Names in lower case.
-        body: Bytes, or a file.
-        wait_seconds: How long the service may take on purpose, beside what any answer takes.
+        endpoint: The endpoint it goes to.
+        path: The endpoint's path with its parameters filled in.
+        query: Query parameters.
+        headers: Headers, with names in lower case.
+        body: Bytes or a file.
+        wait_seconds: How long the service may wait before it responds, for long polling.
     """
 
     endpoint: Endpoint
@@ -89,16 +89,16 @@ def make_request(
     """Return a request to an endpoint.
 
     Args:
-        endpoint: Where to.
-        ids: For the parameters of its path, in order.
-        query: Parameters; those that are None are left out.
-        headers: In lower case.
-        body: What is sent.
-        media_type: Of the body; a boundary may follow it.
-        wait_seconds: How long the service may take on purpose.
+        endpoint: The endpoint to call.
+        ids: Values of the path's parameters, in order.
+        query: Query parameters; those that are None are left out.
+        headers: Headers, with names in lower case.
+        body: Bytes or a file.
+        media_type: The body's media type; parameters such as a boundary may follow.
+        wait_seconds: How long the service may wait before it responds.
 
     Raises:
-        ValueError: The endpoint does not declare what is sent; a mistake of this package.
+        ValueError: The endpoint does not declare a parameter, header or body: a bug of ours.
     """
     found = {name: value for name, value in (query or {}).items() if value is not None}
     sent = dict(headers or {})
@@ -118,35 +118,35 @@ def make_request(
 
 
 def make_json_request(endpoint: Endpoint, body: Mapping[str, Any], **options: Any) -> Request:  # noqa: ANN401  # `make_request`'s
-    """Return a request whose body is JSON; members that are None are left out."""
+    """Return a request with a JSON body; members that are None are left out."""
     sent = {name: value for name, value in body.items() if value is not None}
     data = json.dumps(sent, allow_nan=False).encode()
     return make_request(endpoint, body=data, media_type=JSON, **options)
 
 
 def new_idempotency_key() -> dict[str, str]:
-    """Return the header by which the service knows a request that it has seen before."""
+    """Return a header that lets the service recognise a repeated request."""
     return {"idempotency-key": uuid.uuid4().hex}
 
 
 def read_file(path: Path, on_progress: ByteProgress | None) -> FileBody:
-    """Return a file as a body; it is read once for its digest, a piece at a time."""
+    """Return a file as a body, after reading it once for its digest."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").digest()
         return FileBody(path, file.tell(), digest, on_progress)
 
 
 def content_digest(body: FileBody) -> dict[str, str]:
-    """Return the header that makes the service refuse other bytes than these (RFC 9530)."""
+    """Return the header that makes the service refuse any other bytes (RFC 9530)."""
     return {"content-digest": f"sha-256=:{base64.b64encode(body.sha256).decode()}:"}
 
 
 def _fill(path: str, ids: tuple[str, ...]) -> str:
-    """Put ids where the braces are; whatever an id holds, it stays one segment."""
+    """Fill ids into a path template; each id stays a single path segment."""
     for value in ids:
         if not value:
             raise SecateurError(f"an id is empty: {path}")
         before, _, rest = path.partition("{")
-        segment = quote(value, safe="").replace(".", "%2E")  # `..` would leave the folder
+        segment = quote(value, safe="").replace(".", "%2E")  # `..` would change the path
         path = before + segment + rest.partition("}")[2]
     return path

@@ -1,7 +1,8 @@
-"""What takes several requests, as generators of steps: written once, for both clients.
+"""Flows: operations of several requests as generators of steps, written once for both clients.
 
-A flow yields a step and gets back what came of it; `secateur.core.transport` does the steps, by
-waiting or by awaiting. A request that is lost on the way is raised where it was yielded.
+A flow yields a step and receives its outcome. `secateur.core.transport` executes the steps by
+blocking, `secateur.core.async_transport` by awaiting. A lost request raises `LostError` at the
+``yield``.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -15,12 +16,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """An HTTP response.
 
     Attributes:
-        status: Of HTTP.
-        headers: Names in lower case.
-        body: All of it; empty where a sink took it.
+        status: The HTTP status.
+        headers: Headers, with names in lower case.
+        body: The whole body; empty if a sink received it.
     """
 
     status: int
@@ -29,12 +30,12 @@ class Answer:
 
 
 class LostError(Exception):
-    """A request did not come to an answer.
+    """A request got no response.
 
     Args:
         reason: What went wrong.
-        was_sent: Whether it may have arrived.
-        is_silence: Whether it was given up because nothing came for a while.
+        was_sent: Whether the request may have arrived.
+        is_silence: Whether the read timeout ended it.
     """
 
     def __init__(self, reason: str, *, was_sent: bool, is_silence: bool = False) -> None:
@@ -43,28 +44,28 @@ class LostError(Exception):
 
 
 class Sink(Protocol):
-    """Takes the body of a successful answer, piece by piece, off the event loop."""
+    """Receives the body of a successful response in chunks, off the event loop."""
 
     def begin(self, answer: Answer) -> None:
-        """Look at the head of the answer; raise if its body is not what is wanted."""
+        """Check the response's headers; raise if the body is not wanted."""
 
     def write(self, chunk: bytes) -> None:
-        """Take the next piece."""
+        """Write the next chunk."""
 
     def report(self) -> None:
-        """Tell the user how far it is; on the event loop."""
+        """Report the progress to the user, on the event loop."""
 
 
 @dataclass(frozen=True)
 class Send:
-    """Send a request; the answer's body comes whole. Gives an `Answer`."""
+    """Send a request and read the whole response. Outcome: an `Answer`."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """Send a request whose body goes to a sink if it succeeds. Gives an `Answer`."""
+    """Send a request; a successful response's body goes to a sink. Outcome: an `Answer`."""
 
     request: Request
     sink: Sink
@@ -72,33 +73,36 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Wait for some seconds. Gives None."""
+    """Wait for some seconds. Outcome: None."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Work:
-    """Call something that reads or writes files. Gives what it returns."""
+    """Call a function that reads or writes files. Outcome: its return value."""
 
     function: Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Open:
-    """Send a request whose answer is read as it comes. Gives an `Answer`, whole if it failed."""
+    """Send a request and open its response as a stream, which `Read` reads.
+
+    Outcome: an `Answer`; its body is complete if the request failed.
+    """
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Read:
-    """Read on in what was opened. Gives bytes; none at the end."""
+    """Read the next chunk of the open stream. Outcome: bytes, empty at the end."""
 
 
 @dataclass(frozen=True)
 class Emit:
-    """Hand something to whoever iterates. Gives None."""
+    """Pass a value to the caller who iterates over the flow. Outcome: None."""
 
     value: Any
 
@@ -108,6 +112,6 @@ Flow = Generator[Step, Any, T]
 
 
 def work(function: Callable[[], T]) -> Flow[T]:
-    """Call something off the event loop, and return what it returns."""
+    """Call a function off the event loop and return its result."""
     result: T = yield Work(function)
     return result

@@ -1,4 +1,4 @@
-"""Posting a sweep and waiting for its jobs."""
+"""Creates sweeps and waits for their jobs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from secateur.core.steps import Flow, Sleep
 from secateur.errors import WaitTimeoutError
 from secateur.types import SweepData
 
-# The service waits for nothing here, and each answer costs it a look at every job.
+# This endpoint has no long polling, and each read makes the service read every job of the sweep.
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 1.0, 5.0
 
 
 def create_sweep(context: Context, body: Mapping[str, Any]) -> Flow[SweepData]:
-    """Post a grid of jobs, once however often it must be sent."""
+    """Create a sweep; retries cannot create a second one."""
     request = make_json_request(CREATE_SWEEP, body, headers=new_idempotency_key())
     sweep: SweepData = yield from call(context, request)
     return sweep
@@ -27,10 +27,10 @@ def wait_for_sweep(
     timeout: float | None,
     on_progress: Callable[[SweepData], None] | None,
 ) -> Flow[SweepData]:
-    """Return the sweep, with its table, when all its jobs have ended.
+    """Wait until all jobs of a sweep have ended and return the sweep with its table.
 
     Raises:
-        WaitTimeoutError: They take longer than ``timeout`` seconds; they go on.
+        WaitTimeoutError: The jobs took longer than ``timeout`` seconds; they continue.
     """
     delay = _FIRST_POLL_SECONDS
     end = float("inf") if timeout is None else context.clock() + timeout
@@ -42,6 +42,8 @@ def wait_for_sweep(
             return sweep
         left = end - context.clock()
         if left <= 0:
-            raise WaitTimeoutError(f"sweep {sweep.id} is not done after {timeout:g} s; it goes on")
+            raise WaitTimeoutError(
+                f"sweep {sweep.id} is not done after {timeout:g} s; it continues"
+            )
         yield Sleep(min(delay, left))
         delay = min(2 * delay, _LONGEST_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""From what callers pass to the ids that requests carry; files are uploaded on the way."""
+"""Turns models and data sets as callers pass them into ids, and uploads files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,17 +22,17 @@ def job_body(
     preprocess: Preprocess | None,
     on_progress: ByteProgress | None,
 ) -> Flow[dict[str, Any]]:
-    """Return the JSON of a job or a sweep: ids, and the other ``members``."""
+    """Return the JSON body of a job or a sweep: the ids, and the other ``members``."""
     model_id = yield from _model_id(context, model, on_progress)
     dataset_id = yield from _dataset_id(context, data, preprocess, on_progress)
     return {"model": model_id, "dataset": dataset_id, **members}
 
 
 def reference(model: Servable) -> str:
-    """Return by what a model is asked for.
+    """Return the id or name of a model for a request.
 
     Raises:
-        SecateurError: It is a job that has no result.
+        SecateurError: The model is a job without a result.
     """
     if isinstance(model, JobData):
         return result_of(model).model
@@ -40,13 +40,13 @@ def reference(model: Servable) -> str:
 
 
 def result_of(job: JobData) -> JobResult:
-    """Return what a job made.
+    """Return a job's result.
 
     Raises:
-        SecateurError: Nothing, or nothing yet.
+        SecateurError: The job has no result, or none yet.
     """
     if job.result is None:
-        what = "has no result" if job.is_final else "has no result yet: wait() for it"
+        what = "has no result" if job.is_final else "has no result yet: call wait() first"
         raise SecateurError(f"job {job.id} is {job.status} and {what}")
     return job.result
 
@@ -68,7 +68,9 @@ def _dataset_id(
 ) -> Flow[str | None]:
     is_known = isinstance(data, Dataset) or (isinstance(data, str) and _is_reference(data, "ds_"))
     if preprocess is not None and (is_known or data is None):
-        raise SecateurError("preprocess goes with a file that is uploaded: a data set has its own")
+        raise SecateurError(
+            "preprocess is only valid with a file to upload: a stored data set has its own"
+        )
     if data is None:
         return None
     if isinstance(data, Dataset):
@@ -81,7 +83,7 @@ def _dataset_id(
 
 
 def _is_reference(given: str, prefix: str) -> bool:
-    """Return whether this is an id or a name, and no file: a file is there, or named like one."""
+    """Return whether a string is an id or a name; it is a path if it exists or looks like one."""
     path = Path(given)
     return given.startswith(prefix) or not (
         path.exists() or path.suffix in FILE_SUFFIXES or "/" in given
@@ -91,5 +93,5 @@ def _is_reference(given: str, prefix: str) -> bool:
 def _file(given: str | Path, prefix: str) -> Path:
     path = Path(given)
     if not path.exists():
-        raise SecateurError(f"{str(given)!r} is neither an id ({prefix}…) nor a file that is there")
+        raise SecateurError(f"{str(given)!r} is neither an id ({prefix}…) nor an existing file")
     return path

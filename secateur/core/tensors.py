@@ -1,4 +1,4 @@
-"""Arrays as bytes and back: ``.npy`` for one, the Open Inference Protocol's for several by name."""
+"""Encodes and decodes arrays: ``.npy`` for one, the Open Inference Protocol for several by name."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from secateur.types import ModelMetadata, TensorMetadata
 Array = NDArray[Any]
 
 _LENGTH = "inference-header-content-length"
-# The protocol's names, little-endian. BF16 and BYTES have no array of their own.
+# The protocol's type names; binary data are little-endian. numpy has no BF16 and no BYTES.
 _DTYPES: Mapping[str, "np.dtype[Any]"] = {
     "BOOL": np.dtype("bool"),
     **{f"UINT{bits}": np.dtype(f"uint{bits}").newbyteorder("<") for bits in (8, 16, 32, 64)},
@@ -25,14 +25,14 @@ _DTYPES: Mapping[str, "np.dtype[Any]"] = {
 
 
 def to_npy(x: object) -> bytes:
-    """Return an array, or what numpy makes one of, as a ``.npy`` file.
+    """Return an array, or anything `numpy.asarray` accepts, as a ``.npy`` file.
 
     Raises:
-        SecateurError: It holds something else than numbers.
+        SecateurError: The array does not contain numbers.
     """
     array = np.asarray(x)
     if array.dtype.kind not in "biuf":
-        raise SecateurError(f"the input holds {array.dtype}, and numbers are expected")
+        raise SecateurError(f"the input has the type {array.dtype}; numbers are expected")
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()
@@ -42,22 +42,22 @@ def from_npy(data: bytes) -> Array:
     """Return the array of a ``.npy`` file.
 
     Raises:
-        UnexpectedAnswerError: It is none.
+        UnexpectedAnswerError: The data are not a ``.npy`` file.
     """
     try:
         array: Array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise UnexpectedAnswerError(f"the answer is no .npy file: {error}") from error
+        raise UnexpectedAnswerError(f"the response is not a .npy file: {error}") from error
     return array
 
 
 def encode_tensors(
     inputs: Mapping[str, object], about: ModelMetadata, parameters: Mapping[str, Any]
 ) -> tuple[bytes, dict[str, str]]:
-    """Return a body of the protocol, and the header that tells where its JSON ends.
+    """Return a body of the protocol, and the header with the length of its JSON.
 
     Raises:
-        SecateurError: An input is not the model's, or of a type that cannot become its.
+        SecateurError: The names are not the model's inputs, or a type cannot be converted.
     """
     specs = {spec.name: spec for spec in about.inputs}
     if inputs.keys() != specs.keys():
@@ -82,10 +82,10 @@ def encode_tensors(
 
 
 def decode_tensors(answer: Answer) -> dict[str, Array]:
-    """Return the outputs of an answer by name.
+    """Return the outputs of a response by name.
 
     Raises:
-        UnexpectedAnswerError: It is not as the protocol says.
+        UnexpectedAnswerError: The response does not follow the protocol.
     """
     try:
         end = int(answer.headers[_LENGTH])
@@ -98,13 +98,13 @@ def decode_tensors(answer: Answer) -> dict[str, Array]:
             rest = rest[size:]
     except (KeyError, ValueError, TypeError) as error:
         raise UnexpectedAnswerError(
-            f"the answer is none of the Open Inference Protocol that this client knows: {error!r}"
+            f"the response does not follow the Open Inference Protocol: {error!r}"
         ) from error
     return found
 
 
 def from_lists(outputs: object, about: Sequence[TensorMetadata]) -> "Array | dict[str, Array]":
-    """Return what came as JSON in the types that the model gives; null is NaN."""
+    """Return JSON outputs as arrays of the model's output types; null becomes NaN."""
     if isinstance(outputs, dict):
         specs = {spec.name: spec for spec in about}
         return {name: np.array(v, dtype_of(specs[name])) for name, v in outputs.items()}
@@ -112,14 +112,14 @@ def from_lists(outputs: object, about: Sequence[TensorMetadata]) -> "Array | dic
 
 
 def dtype_of(spec: TensorMetadata) -> "np.dtype[Any]":
-    """Return numpy's type of a tensor.
+    """Return the numpy type of a tensor.
 
     Raises:
-        SecateurError: It has none.
+        SecateurError: numpy has no such type.
     """
     if spec.datatype not in _DTYPES:
         raise SecateurError(
-            f"{spec.name!r} is {spec.datatype}, which numpy has no array for: use tritonclient"
+            f"{spec.name!r} has the type {spec.datatype}, which numpy lacks: use tritonclient"
         )
     return _DTYPES[spec.datatype]
 

@@ -1,4 +1,4 @@
-"""Does the steps of flows by waiting. Nothing is decided here; `async_transport` is its twin."""
+"""Executes the steps of flows by blocking; `async_transport` is its twin. It decides nothing."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Transport:
-    """Drives flows, and waits."""
+    """Executes flows by blocking."""
 
     def __init__(self, connection: Connection, transport: httpx.BaseTransport | None) -> None:
         self._connection = connection
@@ -26,7 +26,7 @@ class Transport:
         self._http.close()
 
     def run(self, flow: Flow[T]) -> T:
-        """Do every step of a flow and return what it returns."""
+        """Execute all steps of a flow and return the flow's result."""
         driver = self.iterate(flow)
         while True:
             try:
@@ -36,7 +36,7 @@ class Transport:
                 return result
 
     def iterate(self, flow: Flow[T]) -> Generator[Any, None, T]:
-        """Do every step of a flow and yield what it emits."""
+        """Execute all steps of a flow and yield the values it emits."""
         outcome: Any = None
         error: Exception | None = None
         with ExitStack() as stack:
@@ -46,7 +46,7 @@ class Transport:
                 try:
                     step = flow.send(outcome) if error is None else flow.throw(error)
                 except StopIteration as stop:
-                    return stop.value  # type: ignore[no-any-return]  # what the flow returns
+                    return stop.value  # type: ignore[no-any-return]  # the flow's result
                 outcome, error = None, None
                 if isinstance(step, Emit):
                     yield step.value
@@ -55,10 +55,10 @@ class Transport:
                     outcome = self._do(step, stream)
                 except httpx.TransportError as lost:
                     error = to_loss(lost)
-                except Exception as raised:  # noqa: BLE001  # it is the flow's to handle
+                except Exception as raised:  # noqa: BLE001  # the flow handles it
                     error = raised
 
-    def _do(self, step: Step, stream: "_Stream") -> Any:  # noqa: ANN401  # by the step
+    def _do(self, step: Step, stream: "_Stream") -> Any:  # noqa: ANN401  # depends on the step
         outcome: Any = None
         match step:
             case Send(request):
@@ -94,7 +94,7 @@ class Transport:
 
 
 class _Stream:
-    """The answer that is being read."""
+    """The response that is being streamed."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack

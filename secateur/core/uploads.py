@@ -1,4 +1,4 @@
-"""Sending a file and waiting for the intake's verdict."""
+"""Uploads files and waits until the service has checked them."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -49,9 +49,9 @@ def push_model(
     """Upload a model and return it when it is ready.
 
     Raises:
-        UnsupportedFileError: It is no model; nothing is sent.
-        ModelRejectedError: The intake refuses it.
-        WaitTimeoutError: The intake takes longer than ``timeout`` seconds.
+        UnsupportedFileError: The file is not a model; nothing was sent.
+        ModelRejectedError: The service refused the model.
+        WaitTimeoutError: The check took longer than ``timeout`` seconds.
     """
     model: Model = yield from _send(context, PUSH_MODEL, path, query, on_progress)
     model = yield from _judged(context, READ_MODEL, model, timeout)
@@ -67,12 +67,12 @@ def push_dataset(
     on_progress: ByteProgress | None,
     timeout: float | None,
 ) -> Flow[Dataset]:
-    """Upload samples and return the data set when it is ready.
+    """Upload a data set and return it when it is ready.
 
     Raises:
-        UnsupportedFileError: It is no data set; nothing is sent.
-        DatasetRejectedError: The intake refuses it.
-        WaitTimeoutError: The intake takes longer than ``timeout`` seconds.
+        UnsupportedFileError: The file is not a data set; nothing was sent.
+        DatasetRejectedError: The service refused the data set.
+        WaitTimeoutError: The check took longer than ``timeout`` seconds.
     """
     dataset: Dataset = yield from _send(context, PUSH_DATASET, path, query, on_progress)
     dataset = yield from _judged(context, READ_DATASET, dataset, timeout)
@@ -82,7 +82,7 @@ def push_dataset(
 
 
 def dataset_query(name: str | None, preprocess: Preprocess | None) -> dict[str, Any]:
-    """Return what goes beside the bytes of a data set."""
+    """Return the query parameters of a data set's upload."""
     if preprocess is None or isinstance(preprocess, str):
         return {"name": name, "preprocess": preprocess}
     return {"name": name, "preprocess": json.dumps(dict(preprocess))}
@@ -101,11 +101,11 @@ def _send(
     query = {"filename": path.name, **query}
     headers = {**new_idempotency_key(), **content_digest(body)}
     request = make_request(endpoint, query=query, headers=headers, body=body, media_type=BYTES)
-    # An empty file gets 422, unless the service refuses the request for something else first.
+    # An empty body gets 422, unless the service refuses the request for another reason first.
     probe = make_request(endpoint, query=query, media_type=BYTES)
     item = yield from call(context, request, probe)
     if item.sha256 != body.sha256.hex():
-        raise FileChangedError(f"{path} has other bytes at the service than it had here")
+        raise FileChangedError(f"{path} changed: the service received other bytes than were read")
     return item
 
 
@@ -117,12 +117,12 @@ def _refuse_unsupported(path: Path, use: Use) -> None:
 
 
 def _judged(context: Context, endpoint: Endpoint, item: M, timeout: float | None) -> Flow[M]:
-    """Read a model or a data set until its intake is over."""
+    """Poll a model or a data set until the service has checked it."""
     delay, end = _FIRST_POLL_SECONDS, _end(context.clock, timeout)
     while item.status == "validating":
         if context.clock() + delay > end:
             raise WaitTimeoutError(
-                f"the intake of {item.id} was not done after {timeout:g} s; it goes on"
+                f"the check of {item.id} was not done after {timeout:g} s; it continues"
             )
         yield Sleep(delay)
         item = yield from call(context, make_request(endpoint, item.id))

@@ -1,7 +1,7 @@
-"""What the service answers, as typed models that keep what they do not know.
+"""The service's responses as typed models.
 
-A newer service may say more than this client knows of: it is kept (``model_extra``) and never an
-error. `tests/unit/client/test_openapi.py` compares every field with the service's own document.
+Unknown fields of a newer service are kept in ``model_extra`` and are never an error.
+`tests/unit/client/test_openapi.py` compares every field with the service's OpenAPI document.
 """
 
 from secateur.types.base import FINAL_STATUSES, Answer, Failure

@@ -1,19 +1,19 @@
-"""The base of all answers, and what fails."""
+"""The base class of all responses, and failures."""
 
 from pydantic import BaseModel, ConfigDict
 
-# How jobs end.
+# The final states of a job.
 FINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled", "expired"})
 
 
 class Answer(BaseModel):
-    """Base of all: unchangeable, and open for what is new."""
+    """Base class of all responses: immutable; keeps unknown fields."""
 
     model_config = ConfigDict(extra="allow", frozen=True, protected_namespaces=())
 
 
 class Failure(Answer):
-    """Why something failed; docs/errors.md lists the codes."""
+    """Why a job, a model or a data set failed; docs/errors.md lists the codes."""
 
     code: str
     message: str

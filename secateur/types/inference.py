@@ -1,4 +1,4 @@
-"""What models answer, and what they take."""
+"""Responses of inference, and the inputs and outputs of models."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from secateur.types.base import Answer
 
 
 class Label(Answer):
-    """One class of one image."""
+    """A class and its score for one image."""
 
     label: str
     index: int
@@ -14,14 +14,14 @@ class Label(Answer):
 
 
 class VariantSeconds(Answer):
-    """How long the batches of both networks took to compute."""
+    """The computing time of both networks' batches, in seconds."""
 
     base: float
     pruned: float
 
 
 class ComparisonAnswer(Answer):
-    """How the dense and the pruned network differ on the same inputs."""
+    """How far the dense and the pruned network differ on the same inputs."""
 
     agreement: float
     max_difference: float
@@ -29,7 +29,7 @@ class ComparisonAnswer(Answer):
 
 
 class BaseAnswer(Answer):
-    """What the model answered that the named one was pruned from."""
+    """The outputs of the model that the named model was pruned from."""
 
     model: str
     version: str
@@ -37,7 +37,7 @@ class BaseAnswer(Answer):
 
 
 class InferAnswer(Answer):
-    """Outputs for tensors, labels for images, as they come over HTTP."""
+    """A response of ``/infer``: outputs for tensors, labels for images."""
 
     model: str
     version: str
@@ -48,7 +48,7 @@ class InferAnswer(Answer):
 
 
 class TensorMetadata(Answer):
-    """An input or output; -1 is any size."""
+    """An input or output of a model; -1 in the shape is a dynamic size."""
 
     name: str
     datatype: str
@@ -56,7 +56,7 @@ class TensorMetadata(Answer):
 
 
 class ModelMetadata(Answer):
-    """What a model takes and gives."""
+    """A model's inputs and outputs."""
 
     name: str
     versions: list[str]

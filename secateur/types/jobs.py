@@ -1,4 +1,4 @@
-"""Jobs, what happens to them, and what they leave."""
+"""Jobs, their events, files and plans."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from secateur.types.results import Finding, JobResult
 
 
 class Progress(Answer):
-    """Where a running job is; fraction and seconds are of the whole job."""
+    """The progress of a running job; fraction and seconds refer to the whole job."""
 
     fraction: float
     step: int = 0
@@ -21,14 +21,14 @@ class Progress(Answer):
 
 
 class Webhook(Answer):
-    """Who is told about a job; the secret is not shown."""
+    """A job's webhook, without its secret."""
 
     url: str
     events: list[str]
 
 
 class JobData(Answer):
-    """A request to prune, and what became of it: what `Job` and `AsyncJob` know."""
+    """A pruning job as the service describes it: the data of `Job` and `AsyncJob`."""
 
     id: str
     object: Literal["job"] = "job"
@@ -65,12 +65,12 @@ class JobData(Answer):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing can happen to the job any more."""
+        """Whether the job has ended."""
         return self.status in FINAL_STATUSES
 
 
 class Artifact(Answer):
-    """One file that a job made."""
+    """A file that a job produced."""
 
     id: str
     object: Literal["artifact"] = "artifact"
@@ -84,7 +84,7 @@ class Artifact(Answer):
 
 
 class Event(Answer):
-    """Something that happened to a job; numbers have no gaps."""
+    """An event of a job; the numbers of a job's events have no gaps."""
 
     object: Literal["event"] = "event"
     number: int
@@ -94,7 +94,7 @@ class Event(Answer):
 
 
 class Plan(Answer):
-    """What a pruning job would leave."""
+    """What a pruning job would keep."""
 
     object: str = "plan"
     config: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What a job made, and how good it is. The report on the service has the rest."""
+"""The result of a job and its quality. ``report.json`` has the details."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from secateur.types.base import Answer
 
 
 class Latency(Answer):
-    """Time of one call of ONNX Runtime, in seconds."""
+    """The time of one call in ONNX Runtime, in seconds."""
 
     batch_size: int
     num_threads: int
@@ -19,7 +19,7 @@ class Latency(Answer):
 
 
 class Speedup(Answer):
-    """How many times as fast as the dense network the pruned one is, with its 95 % interval."""
+    """The pruned network's speed relative to the dense one's, with a 95 % interval."""
 
     batch_size: int
     num_threads: int
@@ -31,7 +31,7 @@ class Speedup(Answer):
 
     @property
     def text(self) -> str:
-        """The ratio as people read it: ``1.9x (1.7 to 2.1)``, or ``no measurable difference``."""
+        """The ratio as text: ``1.9x (1.7 to 2.1)``, or ``no measurable difference``."""
         if not self.is_measurable:
             return "no measurable difference"
         digits = 2 if self.high - self.low < 0.2 else 1 if self.high < 10 else 0  # noqa: PLR2004
@@ -40,7 +40,7 @@ class Speedup(Answer):
 
 
 class Load(Answer):
-    """What the machine did beside the measurement of latencies; None: not known."""
+    """Other load on the machine while latencies were measured; None means unknown."""
 
     is_busy: bool | None
     reason: str
@@ -48,7 +48,7 @@ class Load(Answer):
 
 
 class Change(Answer):
-    """How far the metric that counts is from the dense network's, on the same samples."""
+    """The difference of the main metric from the dense network's, on the same samples."""
 
     difference: float
     low: float
@@ -59,9 +59,9 @@ class Change(Answer):
 
 
 class Metrics(Answer):
-    """How good a network is on the samples of one split.
+    """A network's metrics on one split.
 
-    ``interval`` (of 95 %) and ``change`` (from the dense network) are of the metric that counts.
+    ``interval`` (95 %) and ``change`` (from the dense network) belong to the main metric.
     """
 
     split: Literal["validation", "test"]
@@ -79,7 +79,7 @@ class Metrics(Answer):
 
 
 class Network(Answer):
-    """One network of a result: dense, pruned or retrained."""
+    """The size, speed and metrics of one network: dense, pruned or retrained."""
 
     num_parameters: int
     macs: int
@@ -88,13 +88,13 @@ class Network(Answer):
     metrics: list[Metrics]
 
     def value(self, metric: str | None, runtime: str = "torch") -> float | None:
-        """Return a metric by name, on the test split or else the validation split."""
+        """Return a metric by name, on the test split or, without one, on the validation split."""
         found = self.final_metrics(runtime)
         value: float | None = getattr(found, metric, None) if metric else None
         return value
 
     def final_metrics(self, runtime: str = "torch") -> Metrics | None:
-        """Return the metrics on the test split or else the validation split."""
+        """Return the metrics on the test split or, without one, on the validation split."""
         for split in ("test", "validation"):
             for found in self.metrics:
                 if found.split == split and found.runtime == runtime:
@@ -103,7 +103,7 @@ class Network(Answer):
 
 
 class Inexact(Answer):
-    """The layers that one operator makes inexact."""
+    """The channel groups that one operator makes inexact."""
 
     op: str
     groups: list[str]
@@ -112,7 +112,7 @@ class Inexact(Answer):
 
 
 class Equivalence(Answer):
-    """The compacted network against its masked twin."""
+    """The certificate: the compacted network compared with its masked twin."""
 
     is_exact: bool
     inexact_ops: list[str] = Field(default_factory=list)
@@ -126,7 +126,7 @@ class Equivalence(Answer):
 
 
 class Finding(Answer):
-    """What should not be missed: of severity `serious`, it makes the result doubtful."""
+    """A problem that the user should see; a `serious` one makes the result doubtful."""
 
     code: str
     severity: Literal["serious", "notice"]
@@ -134,7 +134,7 @@ class Finding(Answer):
 
 
 class Candidate(Answer):
-    """One of the networks that the result was chosen from, on the validation samples."""
+    """One of the networks that the result was chosen from, judged on the validation samples."""
 
     what: Literal["pruned", "recalibrated", "epoch"]
     epoch: int | None
@@ -143,7 +143,7 @@ class Candidate(Answer):
 
 
 class Kept(Answer):
-    """Which network is the result, and why."""
+    """The network that was chosen as the result, and why."""
 
     what: Literal["pruned", "recalibrated", "epoch"]
     epoch: int | None
@@ -155,7 +155,7 @@ class Kept(Answer):
 
 
 class Epochs(Answer):
-    """How many epochs were trained, and why so many."""
+    """The number of epochs, and why it was chosen."""
 
     asked: int | Literal["auto"]
     num: int
@@ -163,14 +163,14 @@ class Epochs(Answer):
 
 
 class Baseline(Answer):
-    """A network that had the same budget, to compare with."""
+    """Another network with the same budget, for comparison."""
 
     kind: Literal["random", "scratch"]
     metrics: list[Metrics]
 
 
 class AccuracyTrial(Answer):
-    """One step of the search for the most compression that keeps a promise."""
+    """One trial in the search for the most compression within an accuracy budget."""
 
     asked: float
     macs: float
@@ -182,7 +182,7 @@ class AccuracyTrial(Answer):
 
 
 class Summary(Answer):
-    """What counts of a job's report; ``report.json`` has everything."""
+    """The main results of a job's report."""
 
     dense: Network
     pruned: Network
@@ -205,7 +205,7 @@ class Summary(Answer):
 
 
 class ResultFile(Answer):
-    """One file of a result."""
+    """A file of a result."""
 
     id: str
     name: str
@@ -215,7 +215,7 @@ class ResultFile(Answer):
 
 
 class JobResult(Answer):
-    """What a job made: the new version of the model, its files, and how good it is."""
+    """A job's result: the new version of the model, its files and its quality."""
 
     summary: Summary
     model: str

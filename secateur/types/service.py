@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Quota(Answer):
-    """One limit of a tenant."""
+    """One limit of a tenant, and how much of it is used."""
 
     limit: float
     used: float
@@ -37,14 +37,14 @@ class Page(Answer, Generic[T]):
 
 
 class ProblemDetail(Answer):
-    """One thing wrong with the input."""
+    """One error in the input."""
 
     pointer: str
     detail: str
 
 
 class Problem(Answer):
-    """What every failed request answers."""
+    """The response to every failed request."""
 
     type: str = "about:blank"
     title: str
@@ -57,6 +57,6 @@ class Problem(Answer):
 
 
 class ProtocolError(Answer):
-    """What every failed request of ``/v2`` answers."""
+    """The response to every failed request of ``/v2``."""
 
     error: str

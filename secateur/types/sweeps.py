@@ -1,4 +1,4 @@
-"""Grids of jobs."""
+"""Sweeps: jobs for all points of a grid."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from secateur.types.base import Answer
 
 
 class SweepRow(Answer):
-    """What became of one point. Shares are of the dense network."""
+    """The job of one point and its results. Shares are relative to the dense network."""
 
     job: str
     status: str
@@ -33,7 +33,7 @@ class SweepRow(Answer):
 
 
 class SweepData(Answer):
-    """A grid of jobs: what `Sweep` and `AsyncSweep` know."""
+    """A sweep as the service describes it: the data of `Sweep` and `AsyncSweep`."""
 
     id: str
     object: Literal["sweep"] = "sweep"
@@ -50,5 +50,5 @@ class SweepData(Answer):
 
     @property
     def is_final(self) -> bool:
-        """Whether all its jobs have ended."""
+        """Whether all jobs have ended."""
         return self.status != "running"

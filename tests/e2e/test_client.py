@@ -229,7 +229,7 @@ def test_a_bad_key_is_refused_before_a_large_file_is_sent(
 def test_a_job_is_paused_resumed_and_cancelled(run: Run, files: Path) -> None:
     async def scenario(client: AnyClient) -> None:
         job = await settled(client.prune(files / "model.pt2", files / "data.npz", ENDLESS))
-        with pytest.raises(WaitTimeoutError, match="it goes on"):
+        with pytest.raises(WaitTimeoutError, match="it continues"):
             await settled(job.wait(timeout=1))
         job = await settled(job.pause())
         while job.status != "paused":

@@ -57,7 +57,7 @@ def test_a_typing_error_is_met_with_a_suggestion() -> None:
     ("arguments", "code", "words"),
     [
         (("jobs", "--url", NOWHERE), 3, "cannot be reached"),
-        (("jobs", "--url", "nonsense"), 2, "no URL"),
+        (("jobs", "--url", "nonsense"), 2, "not an HTTP URL"),
         (("jobs", "--url", NOWHERE, "--key", "a b"), 2, "copy it again"),
         (("push", "nothing.pt2", "--url", NOWHERE), 1, "neither an id nor a file"),
         (("push", "nothing.pt2", "--preprocess", "{}"), 2, "--preprocess is for samples"),

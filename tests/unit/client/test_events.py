@@ -95,5 +95,5 @@ def test_following_a_job_from_its_end_ends() -> None:
 
 
 def test_what_is_no_event_is_said_to_be_none() -> None:
-    with pytest.raises(UnexpectedAnswerError, match="no event"):
+    with pytest.raises(UnexpectedAnswerError, match="not an event"):
         list(Lines().feed(b"data: {}\n\n"))

@@ -151,7 +151,7 @@ def test_a_class_gets_the_network_that_was_pruned(
 def test_attention_whose_heads_were_cut_is_refused(tmp_path: Path) -> None:
     # Its scale goes by the size of a head in the class's code; the pruned network keeps its own.
     _, fresh = pruned(Attention, tmp_path / "weights.safetensors")
-    with pytest.raises(SecateurError, match="does not compute with these weights"):
+    with pytest.raises(SecateurError, match="does not compute what the pruned network"):
         load_pruned(tmp_path, fresh)
 
 
@@ -160,9 +160,9 @@ def test_attention_whose_heads_were_cut_is_refused(tmp_path: Path) -> None:
     [
         (
             lambda x: x.view(x.shape[0], 8, -1).view(x.shape[0], 8, 8, 8),
-            "cannot be run with the pruned",
+            "cannot run with the pruned",
         ),
-        (lambda x: torch.cat([x[:, :2], x[:, 2:] * 2], 1), "does not compute with these weights"),
+        (lambda x: torch.cat([x[:, :2], x[:, 2:] * 2], 1), "does not compute what the pruned"),
     ],
     ids=["view", "slice"],
 )

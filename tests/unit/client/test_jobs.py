@@ -69,7 +69,7 @@ def test_a_bad_end_is_an_error_that_carries_the_job(
 def test_waiting_ends_in_time_and_the_job_goes_on() -> None:
     context = Context("http://service", 0, ticking(0, 0, 5, 10))
     script = Script([ok(job()), ok(job())])
-    with pytest.raises(WaitTimeoutError, match="not done after 10 s; it goes on") as caught:
+    with pytest.raises(WaitTimeoutError, match="not done after 10 s; it continues") as caught:
         script.run(wait_for_job(context, a_job(), 10, None))
     assert isinstance(caught.value, TimeoutError)
     assert [request.query["wait"] for request in script.requests] == ["10"]

@@ -50,7 +50,7 @@ def test_a_full_service_stays_full_only_so_often() -> None:
 def test_what_may_not_be_done_twice_is_not_sent_twice() -> None:
     cancel = make_request(CANCEL_JOB, "job_1")
     script = Script([ARRIVED])
-    with pytest.raises(ConnectionFailedError, match="may have been done: look before"):
+    with pytest.raises(ConnectionFailedError, match="may have been done: check before"):
         script.run(call(CONTEXT, cancel))
     assert len(script.requests) == 1
     script = Script([NEVER_SENT, problem(503, "busy"), ok(job(status="cancelling"))])
@@ -127,3 +127,11 @@ def test_nothing_is_sent_that_the_endpoint_does_not_declare() -> None:
         make_request(READ_JOB, "job_1", query={"limit": 1})
     with pytest.raises(ValueError, match="declares no body 'text/plain'"):
         make_request(READ_JOB, "job_1", media_type="text/plain")
+
+
+def test_the_hint_of_the_service_comes_before_our_own() -> None:
+    error = failure_of(problem(401, "unauthenticated", hint="Log in at the gateway."))
+
+    assert str(error).endswith("\nLog in at the gateway.")
+    assert isinstance(error, AuthenticationError)
+    assert error.hint == "Log in at the gateway."

@@ -68,7 +68,7 @@ def test_a_file_that_changes_meanwhile_is_an_error(path: Path) -> None:
     with pytest.raises(FileChangedError, match="became shorter"):
         b"".join(body.chunks())
     script = Script([ok(model(sha256="0" * 64), 201)])
-    with pytest.raises(FileChangedError, match="other bytes at the service"):
+    with pytest.raises(FileChangedError, match="received other bytes"):
         script.run(push_model(CONTEXT, path, {}, None, None))
 
 

@@ -40,7 +40,7 @@ def test_it_waits_while_there_is_progress_and_not_for_ever_without(
         id = "job_1"
 
         def wait(self, *_: object, **__: object) -> None:
-            raise WaitTimeoutError("it goes on")
+            raise WaitTimeoutError("it continues")
 
     monkeypatch.setattr(demo, "STALL_SECONDS", 0)
     with pytest.raises(demo.DemoError, match="no progress"):

@@ -31,7 +31,7 @@ export const FILE_KINDS = [
   {
     "name": "aotinductor",
     "what": "a compiled AOTInductor package",
-    "advice": "It holds machine code and no network that could be pruned. Save the program it was compiled from:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "It contains machine code and no network to prune. Save the program it was compiled from:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "PK\\x03\\x04",
     "members": "(^|\\n)([^/\\n]+/)?data/aotinductor/"
   },
@@ -52,7 +52,7 @@ export const FILE_KINDS = [
   {
     "name": "torch_pickle",
     "what": "a PyTorch pickle (torch.save): a state dict, a checkpoint or a whole network",
-    "advice": "A pickle may run code when it is read, so none is. Export the network where its class is at hand:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Reading a pickle may run code, so pickles are refused. Export the network in the project that has its class:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "PK\\x03\\x04",
     "members": "(^|\\n)([^/\\n]+/)?data\\.pkl(\\n|$)"
   },
@@ -78,19 +78,19 @@ export const FILE_KINDS = [
   {
     "name": "torch_serve",
     "what": "a TorchServe archive (.mar)",
-    "advice": "It holds code and weights. A pickle may run code when it is read, so none is. Export the network where its class is at hand:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "It contains code and weights. Reading a pickle may run code, so pickles are refused. Export the network in the project that has its class:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "PK\\x03\\x04",
     "members": "(^|\\n)MAR-INF/"
   },
   {
     "name": "hugging_face",
     "what": "a Hugging Face model folder",
-    "advice": "A timm network: send model.safetensors with the architecture timm/NAME. Others are exported:\nmodel = transformers.AutoModelForImageClassification.from_pretrained(\"FOLDER\")\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "A timm network: send model.safetensors with the architecture timm/NAME. Export other networks:\nmodel = transformers.AutoModelForImageClassification.from_pretrained(\"FOLDER\")\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "members": "(^|\\n)([^/\\n]+/)?((pytorch_model|model)[^/\\n]*\\.(bin|safetensors)|preprocessor_config\\.json|(model\\.safetensors|pytorch_model\\.bin)\\.index\\.json)(\\n|$)"
   },
   {
     "name": "office",
-    "what": "a document of an office program",
+    "what": "an office document",
     "head": "PK\\x03\\x04",
     "members": "^(\\[Content_Types\\]\\.xml|mimetype)(\\n|$)"
   },
@@ -110,14 +110,14 @@ export const FILE_KINDS = [
   {
     "name": "tar",
     "what": "a tar archive",
-    "advice": "Made of a model's folder, it holds the model's files: send the .pt2 file alone.",
+    "advice": "If it is an unpacked model's folder, send the .pt2 file instead.",
     "head": "[^]{257}ustar",
     "use": "dataset"
   },
   {
     "name": "tar",
     "what": "a gzip file",
-    "advice": "Unpack it, and send what is inside.",
+    "advice": "Unpack it, and send its contents.",
     "head": "\\x1f\\x8b",
     "use": "dataset"
   },
@@ -130,7 +130,7 @@ export const FILE_KINDS = [
   {
     "name": "torch_pickle",
     "what": "a PyTorch pickle (torch.save): a state dict, a checkpoint or a whole network",
-    "advice": "A pickle may run code when it is read, so none is. Export the network where its class is at hand:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Reading a pickle may run code, so pickles are refused. Export the network in the project that has its class:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "\\x80[\\x02-\\x05]\\x8a\\nl\\xfc\\x9cF\\xf9 j\\xa8P\\x19"
   },
   {
@@ -141,19 +141,19 @@ export const FILE_KINDS = [
   {
     "name": "pickle",
     "what": "a pickle",
-    "advice": "A pickle may run code when it is read, so none is. Export the network where its class is at hand:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Reading a pickle may run code, so pickles are refused. Export the network in the project that has its class:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "\\x80[\\x02-\\x05]"
   },
   {
     "name": "pickle",
     "what": "a pickle",
-    "advice": "A pickle may run code when it is read, so none is. Export the network where its class is at hand:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Reading a pickle may run code, so pickles are refused. Export the network in the project that has its class:\nmodel = MyNetwork()\nmodel.load_state_dict(torch.load(\"weights.pt\", weights_only=True))\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "(\\(dp\\d|\\(lp\\d|ccopy_reg\\n|c__builtin__\\n|cnumpy|ccollections\\n|ctorch)"
   },
   {
     "name": "onnx",
     "what": "an ONNX network",
-    "advice": "Secateur writes ONNX files and does not read them: they hold no network that can be trained again. Export the PyTorch network that it was made from:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Secateur writes ONNX files and does not read them, because they cannot be trained again. Export the PyTorch network that the file was made from:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "\\x08[\\x03-\\x1f]([\\x12\\x1a\\x22][\\x00-\\x7f][ -~]*|[\\x3a\\x42])"
   },
   {
@@ -195,7 +195,7 @@ export const FILE_KINDS = [
   {
     "name": "tensorrt",
     "what": "a TensorRT engine",
-    "advice": "It is compiled. Export:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "It is compiled. Export the PyTorch network:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "(ftrt|ptrt)"
   },
   {
@@ -207,7 +207,7 @@ export const FILE_KINDS = [
   {
     "name": "idx",
     "what": "an IDX file of MNIST",
-    "advice": "Read images and labels, such as with torchvision.datasets.MNIST. Save the arrays with: numpy.savez(\"data.npz\", x=images, y=labels)",
+    "advice": "Read images and labels, for example with torchvision.datasets.MNIST. Save the arrays with: numpy.savez(\"data.npz\", x=images, y=labels)",
     "head": "\\x00\\x00[\\x08\\x09\\x0b-\\x0e][\\x01-\\x04]\\x00"
   },
   {
@@ -219,13 +219,13 @@ export const FILE_KINDS = [
   {
     "name": "image",
     "what": "one image",
-    "advice": "A data set is many: put them into a folder for each class, and zip the folders. To have one classified, send it to /infer.",
+    "advice": "A data set needs many: make a folder for each class, and zip the folders. To classify one image, send it to /infer.",
     "head": "(\\x89PNG|\\xff\\xd8\\xff|GIF8|RIFF[^]{4}WEBP|BM[^]{4}\\x00\\x00\\x00\\x00|II\\*\\x00|MM\\x00\\*|[^]{4}ftyp(heic|heix|mif1|avif))"
   },
   {
     "name": "video",
-    "what": "a film",
-    "advice": "Cut it into images, a folder for each class.",
+    "what": "a video",
+    "advice": "Extract images from it, and make a folder for each class.",
     "head": "([^]{4}ftyp|RIFF[^]{4}AVI |\\x1aE\\xdf\\xa3)"
   },
   {
@@ -265,7 +265,7 @@ export const FILE_KINDS = [
   },
   {
     "name": "program",
-    "what": "a program of this machine",
+    "what": "an executable program",
     "head": "(\\x7fELF|MZ[\\x00-\\xff])"
   },
   {
@@ -275,50 +275,50 @@ export const FILE_KINDS = [
   },
   {
     "name": "git_lfs",
-    "what": "a Git LFS pointer, and not the file it points to",
+    "what": "a Git LFS pointer, not the file that it points to",
     "advice": "Fetch the file with: git lfs pull",
     "head": "version \\S+(git-lfs|hawser)\\S*/spec/"
   },
   {
     "name": "git_annex",
-    "what": "a git-annex pointer, and not the file it points to",
+    "what": "a git-annex pointer, not the file that it points to",
     "advice": "Fetch the file with: git annex get",
     "head": "/annex/objects/"
   },
   {
     "name": "html",
     "what": "a web page (HTML)",
-    "advice": "A download ended at a page instead of the file, such as one that says 404 or asks to log in. Open its address in a browser, and load the file again with: curl -fLO ADDRESS",
+    "advice": "A download returned a page instead of the file, such as a 404 or a login page. Open the address in a browser, and download the file again with: curl -fLO ADDRESS",
     "head": "(\\xef\\xbb\\xbf)?\\s*<(![dD][oO][cC][tT][yY][pP][eE]\\s+[hH]|[hH][tT][mM][lL]|[hH][eE][aA][dD])"
   },
   {
     "name": "openvino",
-    "what": "a network for OpenVINO",
+    "what": "an OpenVINO network",
     "advice": "Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the common ones), load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "\\s*(<\\?xml[^>]*>)?\\s*<net[ >]"
   },
   {
     "name": "xml",
     "what": "an XML document",
-    "advice": "Ask where it comes from for the file itself.",
+    "advice": "Get the file itself from its source.",
     "head": "(\\xef\\xbb\\xbf)?\\s*<(\\?xml|Error)"
   },
   {
     "name": "form",
-    "what": "an encoded form, as curl -d makes one",
+    "what": "a URL-encoded form, as sent by curl -d",
     "advice": "curl -d changes the bytes of a file: use --data-binary @FILE.",
     "head": "[A-Za-z_]+=%"
   },
   {
     "name": "json",
     "what": "JSON text",
-    "advice": "It may be the error that came in place of a download. To send a file: --data-binary @FILE",
+    "advice": "It may be an error message instead of a download. To send a file: --data-binary @FILE",
     "head": "(\\xef\\xbb\\xbf)?\\s*[{\\[]\\s*[\\\"{\\[\\]}\\d-]"
   },
   {
     "name": "text",
     "what": "text",
-    "advice": "curl -d sends a name as it stands, and changes the bytes of a file: use --data-binary @FILE.",
+    "advice": "curl -d sends its argument as text, and changes the bytes of a file: use --data-binary @FILE.",
     "head": "(\\xef\\xbb\\xbf)?[\\t\\n\\r -~\\x80-\\xff]{1,64}$|(\\xef\\xbb\\xbf)?[\\t\\n\\r -~]{64}"
   }
 ];

@@ -22,12 +22,12 @@ export async function refusalOf(file, use) {
     return null;
   }
   if (kind === undefined) {
-    return `${file.name} is of no kind that is known. ${TAKEN[use]}`;
+    return `${file.name} is of an unknown kind. ${TAKEN[use]}`;
   }
   if (kind.use !== undefined && kind.advice === undefined) {
     return `${file.name} is ${kind.what}: ${ARTICLES[kind.use]}, not ${ARTICLES[use]}. ${TAKEN[use]}`;
   }
-  return `${file.name} is ${kind.what}, which is not taken as it is. ${TAKEN[use]}${kind.advice === undefined ? "" : `\n${kind.advice}`}`;
+  return `${file.name} is ${kind.what}, which is not supported. ${TAKEN[use]}${kind.advice === undefined ? "" : `\n${kind.advice}`}`;
 }
 
 /** Return the kind of a file by its beginning and its end, both as Latin-1. */
