@@ -1,4 +1,4 @@
-"""The dependency analysis of a program: its channel groups, and where every channel goes."""
+"""Dependency analysis of a program: its channel groups and where each channel goes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from secateur.engine.program.shapes import Shapes, propagate
 
 @dataclass(frozen=True)
 class Analysis:
-    """What may be removed from a program.
+    """Channels of a program that can be pruned, and those that cannot.
 
     Attributes:
-        families: Channel groups that may go, by family.
-        frozen: Filters that may not, with reasons.
-        shapes: Meta tensors of every value, for batches of 2.
-        labels: For every value, which atom stands behind each index of a dimension.
+        families: Prunable channel groups, by family.
+        frozen: Filters that cannot be pruned, with reasons.
+        shapes: Meta tensor of every value, for a batch of 2.
+        labels: For every value and labelled dimension, the atom at each index.
         axes: Tensor name and dimension of every axis that has atoms.
-        starts: The first atom of each axis, and the number of atoms.
-        group_of_atom: For every atom the number of its group through all families, or -1.
+        starts: First atom of each axis, followed by the total number of atoms.
+        group_of_atom: Group number of every atom, counted across all families; -1 for none.
     """
 
     families: tuple[Family, ...]
@@ -43,17 +43,17 @@ class Analysis:
         return next(family for family in self.families if family.name == name)
 
     def kept_atoms(self, keeps: Mapping[str, Tensor]) -> NDArray[np.bool_]:
-        """Return for every atom whether it stays; families that are not named keep everything."""
+        """Return a mask over atoms, True = keep; families not in ``keeps`` keep everything."""
         parts = [
             np.ones(family.num_groups, dtype=bool) if keep is None else keep.numpy()
             for family in self.families
             for keep in [keeps.get(family.name)]
         ]
-        # One more at the end: what is in no group is looked up at -1, and stays.
+        # The extra last entry is index -1: atoms without a group are kept.
         return np.concatenate([*parts, np.ones(1, dtype=bool)])[self.group_of_atom]
 
     def kept_indices(self, keeps: Mapping[str, Tensor]) -> dict[tuple[str, int], Ints]:
-        """Return the indices that stay along every tensor and dimension that loses some."""
+        """Return the kept indices of every axis that loses some, by tensor name and dimension."""
         is_kept = self.kept_atoms(keeps)
         num_kept = np.add.reduceat(is_kept, self.starts[:-1], dtype=np.int64)
         shrunk = np.flatnonzero(num_kept < np.diff(self.starts))
@@ -66,8 +66,8 @@ class Analysis:
 def analyse(program: Program) -> Analysis:
     """Find the channel groups of a program by label propagation.
 
-    The groups are those of DepGraph (Fang et al. 2023, arXiv:2301.12900), found on the exported
-    graph by running data movement on integer labels instead of a rule for every pair of layers.
+    The groups equal those of DepGraph (Fang et al. 2023, arXiv:2301.12900). DepGraph needs a rule
+    for every pair of layers; this runs the exported graph's data movement on integer labels.
     """
     shapes = propagate(program)
     atoms, labels = propagate_labels(program, shapes, RULES)

@@ -1,8 +1,8 @@
-"""Atoms: every index of every dimension of every tensor of a program, as one integer each.
+"""Atoms: one integer for every index of every dimension of every tensor of a program.
 
-The record that label propagation writes: which atoms must go together (edges), which may not go
-(pins, with the reason), and which change a value when they go (inexact). Everything is an array of
-indices; nothing loops over channels in Python.
+Label propagation records its findings here: edges (atoms that must be removed together), pins
+(atoms that cannot be removed, with the reason) and inexact atoms (their removal changes other
+values). Everything is an array of indices; nothing loops over channels in Python.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ Ints = NDArray[np.int64]
 
 
 class MemberRole(IntEnum):
-    """What the slices of a tensor do in a group; the largest that applies."""
+    """Role of a tensor's slices in a group; if several apply, the largest wins."""
 
     OTHER = 0
     AFFINE = 1  # scale, shift, running statistic, bias
@@ -31,7 +31,7 @@ class MemberRole(IntEnum):
 
 @dataclass(frozen=True)
 class Pin:
-    """Why a channel may not go."""
+    """Reason why a channel cannot be removed, and the call that causes it."""
 
     reason: str
     op: str
@@ -41,12 +41,12 @@ class Pin:
 
 @dataclass(frozen=True)
 class Dissolved:
-    """A label that ends: its channels are contracted or reduced.
+    """End of a label: a call contracts or reduces its channels.
 
     Attributes:
-        ids: The channels.
-        node: The call.
-        values: What the call sums over: one value of a reduction, the factors of a contraction.
+        ids: Atoms of the channels.
+        node: Call that sums over them.
+        values: Operands of the sum: the input of a reduction, or the factors of a contraction.
     """
 
     ids: Tensor
@@ -55,13 +55,13 @@ class Dissolved:
 
 
 class Atoms:
-    """The atoms of a program and what has been found out about them.
+    """Atoms of a program, with their edges, pins and roles.
 
     Attributes:
         axes: ``(tensor name, dimension)`` of every axis that has atoms.
-        starts: First atom of each axis; one more entry than axes.
-        pins: Every reason that was given, in order.
-        dissolved: Where labels end, for `meaning` to judge.
+        starts: First atom of each axis, followed by the total number of atoms.
+        pins: All pins, in the order they were recorded.
+        dissolved: Ends of labels, for `meaning` to judge.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -84,7 +84,7 @@ class Atoms:
         self._inexact: list[tuple[str, Tensor]] = []
 
     def of(self, tensor: str, shape: torch.Size) -> dict[int, Tensor]:
-        """Return the labels of a stored tensor: for each of its dimensions, its atoms."""
+        """Return the labels of a stored tensor: its atoms, by dimension."""
         return {
             dim: torch.arange(first, first + size)
             for dim, size in enumerate(shape)
@@ -92,7 +92,7 @@ class Atoms:
         }
 
     def unite(self, a: Tensor, b: Tensor) -> None:
-        """Say that ``a`` and ``b`` go together element by element; -1 cannot go, so it pins."""
+        """Record that ``a`` and ``b`` are removed together, element by element; -1 pins."""
         if a is b:
             return
         if a.shape != b.shape:
@@ -100,34 +100,34 @@ class Atoms:
         self._united.append((a, b) if a.dim() == 1 else (a.reshape(-1), b.reshape(-1)))
 
     def pin(self, ids: Tensor, reason: str, node: fx.Node) -> None:
-        """Say that ``ids`` may not go, and why."""
+        """Record that ``ids`` cannot be removed because of ``node``."""
         source = str(node.meta.get("source", ""))
         self._pin(ids, Pin(reason, op_name(node.target), node.name, source))
 
     def dissolve(self, ids: Tensor, node: fx.Node, values: Iterable[object]) -> None:
-        """Say that ``node`` sums ``ids`` away over ``values``."""
+        """Record that ``node`` sums over ``ids``, which are channels of ``values``."""
         nodes = tuple(value for value in values if isinstance(value, fx.Node))
         self.dissolved.append(Dissolved(ids.reshape(-1), node, nodes))
 
     def mark_inexact(self, ids: Tensor, node: fx.Node) -> None:
-        """Say that the values of ``node`` change when ``ids`` go."""
+        """Record that removing ``ids`` changes the remaining values of ``node``."""
         self._inexact.append((op_name(node.target), ids.reshape(-1)))
 
     def set_role(self, ids: Tensor | None, role: MemberRole) -> None:
-        """Say what the slices at ``ids`` do; of several roles the largest counts."""
+        """Set the role of the slices at ``ids``; the largest of several roles wins."""
         if ids is not None:
             self._roles[role].append(ids)
 
     def roles(self) -> Ints:
         """Return the role of every atom."""
-        roles = np.zeros(self.num_atoms + 1, dtype=np.int64)  # one more: -1 is written there
+        roles = np.zeros(self.num_atoms + 1, dtype=np.int64)  # the last entry absorbs -1
         for role in sorted(self._roles):
             if self._roles[role]:
                 roles[torch.cat(self._roles[role]).numpy()] = int(role)
         return roles[:-1]
 
     def edges(self) -> tuple[Ints, Ints]:
-        """Return all pairs of atoms that go together; what meets a -1 is pinned."""
+        """Return all pairs of atoms that are removed together; pin atoms united with a -1."""
         if not self._united:
             empty = np.zeros(0, dtype=np.int64)
             return empty, empty
@@ -136,19 +136,19 @@ class Atoms:
         is_real = torch.minimum(a, b) >= 0
         if bool(is_real.all()):
             return a.numpy(), b.numpy()
-        lonely = torch.maximum(a, b)[~is_real]
-        self._pin(lonely, Pin("meets a channel that no parameter produces", "", "", ""))
+        unpaired = torch.maximum(a, b)[~is_real]
+        self._pin(unpaired, Pin("meets a channel that no parameter produces", "", "", ""))
         return a[is_real].numpy(), b[is_real].numpy()
 
     def pinned(self) -> Ints:
-        """Return for every atom the number of its first pin, or -1."""
-        found = np.full(self.num_atoms + 1, -1, dtype=np.int64)  # one more: -1 is written there
+        """Return the index of every atom's first pin in `pins`, or -1."""
+        found = np.full(self.num_atoms + 1, -1, dtype=np.int64)  # the last entry absorbs -1
         for number, ids in reversed(self._pinned):
             found[ids.numpy()] = number
         return found[:-1]
 
     def inexact_ops(self) -> dict[str, Ints]:
-        """Return by operator the atoms whose removal changes that operator's values."""
+        """Return the atoms whose removal changes an operator's values, by operator."""
         by_op: dict[str, list[Any]] = {}
         for op, ids in self._inexact:
             by_op.setdefault(op, []).append(ids[ids >= 0].numpy())

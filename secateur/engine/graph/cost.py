@@ -1,8 +1,8 @@
-"""What a program would cost after pruning, without building it: exact, and cheap to ask often.
+"""Exact MACs and parameters of a pruned program, without building it.
 
-Costs are functions of *widths*: how many groups each family keeps when it loses them in a given
-order. A search changes one family at a time, so only the terms which that family touches are
-computed again.
+Costs are functions of *widths*: the number of groups each family keeps when groups are removed in
+a given order. A search changes one family at a time, so only the terms of that family are
+recomputed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +20,8 @@ from secateur.engine.program.program import Program
 
 Keeps = Mapping[str, Tensor]
 Widths = Mapping[str, int]
-Orders = Mapping[str, Sequence[int]]  # for each family its groups, the first to go first
-ANALYSIS_BATCH = 2  # samples in the values that the analysis looks at
+Orders = Mapping[str, Sequence[int]]  # groups of each family, in order of removal
+ANALYSIS_BATCH = 2  # batch size of `Analysis.shapes`
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Count:
     """A size as a function of widths.
 
     Attributes:
-        fixed: The part that no family touches.
-        tables: For each family that does, by its width, how much of the size is left.
+        fixed: Part of the size that no family changes.
+        tables: For each other family, the size that is left at every width.
     """
 
     fixed: int
@@ -38,11 +38,11 @@ class Count:
 
     @property
     def families(self) -> tuple[str, ...]:
-        """The families that change this size."""
+        """Names of the families that change this size."""
         return tuple(name for name, _ in self.tables)
 
     def at(self, widths: Widths) -> int:
-        """Return the size under ``widths``; families that are not named have all their groups."""
+        """Return the size at ``widths``; families not in ``widths`` have all their groups."""
         size = self.fixed
         for name, table in self.tables:
             size += table[widths.get(name, -1)]
@@ -50,7 +50,7 @@ class Count:
 
 
 class Counts:
-    """The sizes of a program's values and tensors when families go in given orders."""
+    """Sizes of a program's values and tensors when families lose groups in given orders."""
 
     def __init__(self, analysis: Analysis, orders: Orders) -> None:
         self._analysis = analysis
@@ -60,22 +60,22 @@ class Counts:
         self._family_of_group = np.repeat(np.arange(len(sizes)), sizes)
         ranks = [np.argsort(orders.get(f.name, range(f.num_groups))) for f in analysis.families]
         self._rank_of_group = np.concatenate([np.zeros(0, dtype=np.int64), *ranks])
-        self._known: dict[int, tuple[Tensor, Count]] = {}  # by identity: values share labels
+        self._cache: dict[int, tuple[Tensor, Count]] = {}  # by identity: values share labels
 
     def of_value(self, node: fx.Node, dim: int) -> Count:
-        """Return the size of a value's dimension, batches being those of the analysis."""
+        """Return the size of a value's dimension at the analysis's batch size."""
         labels = self._analysis.labels.get(node, {})
         ids = labels.get(dim) if isinstance(labels, dict) else None
         return self.of_label(ids, self._analysis.shapes[node].shape[dim])
 
     def of_label(self, ids: Tensor | None, size: int) -> Count:
-        """Return how much is left of a dimension of ``size`` with the label ``ids``."""
+        """Return the size of a dimension with the label ``ids``, or ``size`` without a label."""
         if ids is None:
             return Count(size)
-        found = self._known.get(id(ids))
-        if found is None:
-            found = self._known[id(ids)] = (ids, self._count(ids.numpy()))
-        return found[1]
+        cached = self._cache.get(id(ids))
+        if cached is None:
+            cached = self._cache[id(ids)] = (ids, self._count(ids.numpy()))
+        return cached[1]
 
     def _count(self, ids: np.ndarray) -> Count:
         groups = self._analysis.group_of_atom[ids[ids >= 0]]
@@ -85,7 +85,7 @@ class Counts:
         for number in np.unique(families).tolist():
             num_groups = int(self._starts[number + 1] - self._starts[number])
             ranks = self._rank_of_group[groups[families == number]]
-            # At width w, the atoms with one of the last w ranks are left.
+            # At width w, the atoms with the last w ranks are left.
             by_rank = np.bincount(ranks, minlength=num_groups)[::-1]
             table = np.concatenate([[0], np.cumsum(by_rank)])
             tables.append((self._names[number], tuple(table.tolist())))
@@ -94,14 +94,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of a cost, and the families that change it."""
+    """One term of a cost, and the families that change it."""
 
     families: tuple[str, ...]
     at: Callable[[Widths], float]
 
 
 class WidthSum:
-    """A sum of terms that remembers the last widths and computes only what has changed."""
+    """Sum of terms that remembers the last widths and recomputes only the changed terms."""
 
     def __init__(self, terms: Sequence[Term], analysis: Analysis) -> None:
         self._terms = terms
@@ -114,7 +114,7 @@ class WidthSum:
                 self._touched[name].append(index)
 
     def __call__(self, widths: Widths) -> float:
-        """Return the sum; a family that is not named has the width of the last call."""
+        """Return the sum; families not in ``widths`` keep the width of the last call."""
         changed = [name for name, width in widths.items() if self._widths[name] != width]
         if changed:
             self._widths.update(widths)
@@ -126,7 +126,7 @@ class WidthSum:
 
 
 class CostModel:
-    """MACs and parameters under pruning.
+    """MACs and parameters of a pruned program.
 
     The numbers equal `measure.count_macs` and `measure.count_parameters` of the compacted program.
     """
@@ -135,7 +135,7 @@ class CostModel:
         self._program, self._analysis = program, analysis
 
     def macs_by_width(self, orders: Orders) -> WidthSum:
-        """Return the multiply-accumulates of one sample as a function of widths."""
+        """Return the multiply-accumulates (MACs) of one sample as a function of widths."""
         counts = Counts(self._analysis, orders)
         products = [
             [counts.of_value(node, dim) for node, dim in factors]
@@ -155,12 +155,12 @@ class CostModel:
         return self._sum(products, 1)
 
     def macs(self, keeps: Keeps) -> int:
-        """Return the multiply-accumulates of one sample; families not named keep all groups."""
+        """Return the MACs of one sample; families not in ``keeps`` keep all groups."""
         orders, widths = _as_widths(keeps)
         return int(self.macs_by_width(orders)(widths))
 
     def params(self, keeps: Keeps) -> int:
-        """Return the number of parameters; families not named keep all groups."""
+        """Return the number of parameters; families not in ``keeps`` keep all groups."""
         orders, widths = _as_widths(keeps)
         return int(self.params_by_width(orders)(widths))
 
@@ -169,7 +169,7 @@ class CostModel:
 
 
 def product_term(factors: Sequence[Count], divisor: int = 1) -> Term:
-    """Return the product of sizes, divided by a number that divides it."""
+    """Return the product of sizes over ``divisor``, which must divide it."""
     constant = prod(factor.fixed for factor in factors if not factor.tables)
     varying = [factor for factor in factors if factor.tables]
     families = tuple(dict.fromkeys(name for factor in varying for name in factor.families))

@@ -1,6 +1,6 @@
-"""Where values come from and where they go: what they are made of, and who reads them.
+"""Origins and uses of values: what each is computed from, and whether it reaches an output.
 
-Asked by `meaning`, which judges what a channel stands for.
+Used by `meaning`, which decides whether a channel has a fixed meaning.
 """
 
 from enum import IntFlag
@@ -18,8 +18,8 @@ CONTRACTIONS = frozenset(
     deform_conv2d scaled_dot_product_attention
     """.split()
 )
-_BIASED = frozenset({"addmm", "baddbmm", "addmv"})  # they begin with what is added
-# Only the shape of their argument counts.
+_BIASED = frozenset({"addmm", "baddbmm", "addmv"})  # the first argument is the bias
+# Operators that read only the shape of their argument.
 SHAPES_ONLY = frozenset(
     """zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full
     new_empty sym_size
@@ -29,7 +29,7 @@ LIKE_SECOND = frozenset("view_as reshape_as expand_as type_as".split())
 
 
 class Origin(IntFlag):
-    """What a value is computed from; of nothing but buffers and constants, it is a constant."""
+    """Source of a value; computed from buffers and constants alone, it is a constant."""
 
     CONSTANT = 0
     PARAMETER = 1
@@ -37,7 +37,7 @@ class Origin(IntFlag):
 
 
 def find_origins(program: Program, shapes: Shapes) -> dict[fx.Node, Origin]:
-    """Return for every value what it is computed from."""
+    """Return the origin of every value."""
     found: dict[fx.Node, Origin] = {}
     for node in program.graph.nodes:
         origin = Origin.CONSTANT
@@ -47,29 +47,31 @@ def find_origins(program: Program, shapes: Shapes) -> dict[fx.Node, Origin]:
             is_trained = program.roles[str(node.target)] is Role.PARAMETER
             origin = Origin.PARAMETER if is_trained else Origin.CONSTANT
         elif node.op == "call_function" and op_name(node.target) not in SHAPES_ONLY:
-            for used in _read(node):
+            for used in _inputs_read(node):
                 if isinstance(shapes.get(used), (Tensor, list, tuple)):
                     origin |= found[used]
         found[node] = origin
-    # What activations and weights make together is an activation.
+    # A value computed from activations and weights is an activation.
     return {n: Origin.INPUT if o & Origin.INPUT else o for n, o in found.items()}
 
 
 def find_exposed(
     program: Program, shapes: Shapes, origin: dict[fx.Node, Origin]
 ) -> dict[fx.Node, bool]:
-    """Return for every value whether it reaches an output without trained weights in between."""
+    """Return whether each value reaches an output without trained weights in between."""
     found: dict[fx.Node, bool] = {}
     for node in reversed(program.graph.nodes):
         found[node] = node.op == "output" or any(
-            found[user] and node in _read(user) and not _is_learned(user, node, shapes, origin)
+            found[user]
+            and node in _inputs_read(user)
+            and not _is_learned(user, node, shapes, origin)
             for user in node.users
         )
     return found
 
 
-def _read(node: fx.Node) -> list[fx.Node]:
-    """Return the values that a call computes with, beyond asking for their shape."""
+def _inputs_read(node: fx.Node) -> list[fx.Node]:
+    """Return the inputs whose values a call reads, not only their shape."""
     name = op_name(node.target)
     if name in SHAPES_ONLY:
         return []
@@ -79,7 +81,7 @@ def _read(node: fx.Node) -> list[fx.Node]:
 def _is_learned(
     node: fx.Node, value: fx.Node, shapes: Shapes, origin: dict[fx.Node, Origin]
 ) -> bool:
-    """Return whether a call contracts ``value`` with weights, or as a part of them."""
+    """Return whether a call contracts ``value`` with weights, or ``value`` is the weight."""
     name = op_name(node.target)
     if node.op != "call_function" or name not in CONTRACTIONS:
         return False
@@ -97,9 +99,9 @@ def _is_learned(
 
 
 def _is_depthwise(node: fx.Node, shapes: Shapes) -> bool:
-    """Return whether a convolution has a group for every one of its many channels."""
+    """Return whether a convolution has several channels and one group for each."""
     weight: Any = node.args[1]
     shape = tuple(shapes[weight].shape) if isinstance(weight, fx.Node) else ()
-    if len(shape) < 2 or shape[1] != 1:  # noqa: PLR2004  # a kernel has two dimensions and more
+    if len(shape) < 2 or shape[1] != 1:  # noqa: PLR2004  # output and input channels
         return False
     return bool(shapes[node.args[0]].shape[1] > 1)  # type: ignore[index]

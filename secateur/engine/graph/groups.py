@@ -1,7 +1,7 @@
-"""Channel groups: what must be kept or removed together, gathered into families.
+"""Channel groups (slices that are kept or removed together) and their families.
 
 A group is a connected component of the atoms. Groups that touch the same axes the same number of
-times form a family: the unit whose members are ranked against each other.
+times form a family; groups are ranked against each other within a family.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Member:
 
     Attributes:
         tensor: Fully qualified name.
-        dim: The dimension of the tensor.
-        index_GK: int64 (num_groups, K): the indices along ``dim`` that belong to each group.
-        role: What the slices do.
+        dim: Dimension of the tensor.
+        index_GK: int64 (num_groups, K): indices along ``dim`` that belong to each group.
+        role: Role of the slices.
     """
 
     tensor: str
@@ -34,13 +34,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Family:
-    """Channel groups of one kind.
+    """Channel groups that touch the same axes.
 
     Attributes:
-        name: The weight of the first producer, made unique by a suffix where a weight has several.
-        num_groups: How many groups there are; any subset but the empty one may be kept.
-        members: Every axis the groups touch, in the order of the program's tensors.
-        inexact_ops: Operators whose values change when a group goes, beyond losing it.
+        name: Weight of the first producer; a ``#n`` suffix separates families of one weight.
+        num_groups: Number of groups; any non-empty subset can be kept.
+        members: Axes the groups touch, in the order of the program's tensors.
+        inexact_ops: Operators whose remaining values change when a group is removed.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Family:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the compacted network must equal the masked twin."""
+        """Whether the compacted network equals the masked twin."""
         return not self.inexact_ops
 
     def producers(self) -> tuple[Member, ...]:
@@ -60,7 +60,7 @@ class Family:
 
 @dataclass(frozen=True)
 class FrozenChannels:
-    """Filters that may not go, and why."""
+    """Filters that cannot be pruned, and the reason."""
 
     tensor: str
     dim: int
@@ -70,13 +70,12 @@ class FrozenChannels:
 
 @dataclass(frozen=True)
 class Groups:
-    """All families, what is frozen, and where each atom belongs.
+    """Families, frozen filters, and the group of each atom.
 
     Attributes:
-        families: Channel groups that may go, by family.
-        frozen: Filters that may not.
-        group_of_atom: For every atom the number of its group, counted through all families; -1 for
-            an atom that is in none.
+        families: Prunable channel groups, by family.
+        frozen: Filters that cannot be pruned.
+        group_of_atom: Group number of every atom, counted across all families; -1 for none.
     """
 
     families: tuple[Family, ...]
@@ -85,7 +84,7 @@ class Groups:
 
 
 def find_groups(atoms: Atoms, component: Ints) -> Groups:
-    """Gather connected atoms into groups and groups into families."""
+    """Collect connected atoms into groups, and groups into families."""
     axis = np.repeat(np.arange(len(atoms.axes)), np.diff(atoms.starts))
     roles = atoms.roles()
     is_producer = np.zeros(atoms.num_atoms, dtype=bool)
@@ -101,7 +100,7 @@ def find_groups(atoms: Atoms, component: Ints) -> Groups:
 
 
 def connected_components(num_nodes: int, a: Ints, b: Ints) -> Ints:
-    """Return for every node the smallest node it is connected to (hooking and pointer jumping)."""
+    """Return the smallest node connected to each node (hooking and pointer jumping)."""
     label = np.arange(num_nodes)
     while True:
         lowest = np.minimum(label[a], label[b])
@@ -130,14 +129,14 @@ def _families(
 
 
 def _tables(component: Ints, axis: Ints, is_free: np.ndarray) -> list[Ints]:
-    """Return for each family its atoms, (num_groups, atoms of a group), each row ascending."""
+    """Return the atoms of each family, (num_groups, atoms per group), each row ascending."""
     free = np.flatnonzero(is_free)
     if len(free) == 0:
         return []
     free = free[np.argsort(component[free], kind="stable")]
     group_of = component[free]
     starts = _run_starts(group_of)
-    # Groups that touch the same axes have the same sum of random 64-bit numbers, one for each axis.
+    # Hash the axes of a group: a random 64-bit number per axis, summed over the group.
     numbers = np.random.default_rng(0).integers(2**63, size=int(axis[-1]) + 1, dtype=np.uint64)
     sums = np.add.reduceat(numbers[axis[free]], starts)
     sizes = np.diff(starts, append=len(free))
@@ -154,14 +153,14 @@ def _tables(component: Ints, axis: Ints, is_free: np.ndarray) -> list[Ints]:
 
 
 def _run_starts(values: Ints) -> Ints:
-    """Return where in ``values`` a run of equal ones begins."""
+    """Return the start of each run of equal values."""
     is_start = np.empty(len(values), dtype=bool)
     is_start[0] = True
     np.not_equal(values[1:], values[:-1], out=is_start[1:])
     return np.flatnonzero(is_start)
 
 
-def _family(  # what a family is made of
+def _family(
     atoms: Atoms, axes: Ints, table: Ints, roles: Ints, ops: tuple[str, ...], taken: dict[str, int]
 ) -> Family:
     starts = _run_starts(axes)
@@ -190,7 +189,7 @@ def _inexact_by_component(atoms: Atoms, component: Ints) -> dict[str, np.ndarray
 
 
 def _frozen(atoms: Atoms, axis: Ints, pins: Ints, roles: Ints) -> tuple[FrozenChannels, ...]:
-    """Return the pinned filters by axis; ``pins`` says for each atom its first pin."""
+    """Return the pinned filters by axis; ``pins`` holds the first pin of each atom."""
     chosen = np.flatnonzero((pins < np.iinfo(np.int64).max) & (roles == MemberRole.PRODUCER))
     if len(chosen) == 0:
         return ()

@@ -1,11 +1,11 @@
-"""What a channel means: which channels may not go although no value keeps a trace of them.
+"""Pin channels with a fixed meaning: classes, bins of a distribution, conditions.
 
-A channel is free only if trained weights contract it before it reaches an output: they can learn
-to do without it. Where something else adds channels up (a sum, a norm, a product with stored
-constants, or of two activations), what they stand for shows in a number that the caller sees:
-classes, bins, thresholds. The certificate cannot tell, since the masked twin has lost the same
-channels. Rules call `Atoms.dissolve` wherever a label ends; this pass judges when labels and
-components are known.
+A channel is prunable only if trained weights contract it before it reaches an output, because
+weights can learn to do without it. Other operators also add channels up: a sum, a norm, a product
+with stored constants, a product of two activations. Their result depends on what each channel
+stands for, and the caller sees it. The certificate cannot detect this, because the masked twin has
+lost the same channels. Rules call `Atoms.dissolve` wherever a label ends; this pass runs once all
+labels and components are known.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,10 +29,10 @@ from secateur.engine.program.functional import op_name
 from secateur.engine.program.program import Program, Role
 from secateur.engine.program.shapes import Shapes
 
-BINS = "is a bin of a softmax that is added up over its bins"
-COUNTED = "is counted: a condition that holds or does not"
-CONSTANTS = "is weighted by stored constants, which say what it stands for"
-NO_WEIGHTS = "is added up into an output, and no trained weights come in between"
+BINS = "is a bin of a softmax whose bins are summed"
+COUNTED = "is a condition that is counted"
+CONSTANTS = "is weighted by stored constants, which give it a fixed meaning"
+NO_WEIGHTS = "is summed into an output without trained weights in between"
 
 _SOFTMAX = frozenset("softmax _softmax log_softmax _log_softmax".split())
 _AFFINE = frozenset(
@@ -44,7 +44,7 @@ _STEPS = frozenset("sign round floor ceil trunc heaviside".split())
 
 @dataclass(frozen=True)
 class _Leaves:
-    """The components of channels by what they hold where a walk back along them ends."""
+    """Components of channels, by the kind of value that a backward walk ends at."""
 
     features: set[int] = field(default_factory=set)
     bins: set[int] = field(default_factory=set)
@@ -59,7 +59,7 @@ def pin_meaning(
     labels: dict[fx.Node, Output],
     component: Ints,
 ) -> None:
-    """Pin the channels of which something other than trained weights makes a number."""
+    """Pin the channels that an operator without trained weights adds up."""
     if not atoms.dissolved:
         return
     walk = _Walk(program, shapes, labels, component)
@@ -71,7 +71,7 @@ def pin_meaning(
 
 
 class _Walk:
-    """Where values come from and where they go."""
+    """Backward walk from the end of a label to the values that its channels hold."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class _Walk:
         self._all_bins: set[int] = set().union(*self._bins.values())
 
     def reasons(self, found: Dissolved, of_ids: Ints) -> Iterator[tuple[str, set[int]]]:
-        """Yield why channels of a label that ends may not go, and which."""
+        """Yield a reason to pin, and the components it applies to, for the end of a label."""
         channels = set(of_ids.tolist())
         values = found.values
         is_trained = [self._origin[value] is Origin.PARAMETER for value in values]
@@ -114,7 +114,7 @@ class _Walk:
             yield NO_WEIGHTS, channels
 
     def _leaves(self, values: Sequence[fx.Node], channels: set[int]) -> _Leaves:
-        """Follow ``channels`` back from ``values`` to what they hold."""
+        """Follow ``channels`` back from ``values`` to the values they hold."""
         leaves = _Leaves()
         seen: set[fx.Node] = set()
         frontier = list(values)
@@ -146,7 +146,7 @@ class _Walk:
         return leaves
 
     def _bins_of(self, node: fx.Node) -> set[int]:
-        """Return the channels over which a value adds up to one."""
+        """Return the channels over which a value sums to one."""
         name = op_name(node.target)
         if name in _SOFTMAX:
             dim: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", -1)
@@ -157,13 +157,17 @@ class _Walk:
         if name in {"div", "mul"}:
             for divisor in node.args[1:] if name == "div" else node.args:
                 total = self._sum_behind(divisor, is_inverse=name == "div")
-                if total is not None:  # exp(x) / exp(x).sum(1): a softmax by hand
+                if total is not None:  # exp(x) / exp(x).sum(1): a handwritten softmax
                     gone = self._channels(total.args[0]) - self._channels(total)
                     return gone & self._channels(node)
         return set()
 
     def _sum_behind(self, value: object, *, is_inverse: bool) -> fx.Node | None:
-        """Return the sum that a divisor is, through what keeps it a divisor."""
+        """Return the sum that a value divides by, or None.
+
+        Looks through reshapes, clamps and added constants. ``is_inverse`` says whether ``value``
+        is the divisor itself; otherwise a reciprocal must come in between.
+        """
         while isinstance(value, fx.Node) and value.op == "call_function":
             if value in self._sums and is_inverse:
                 return value
@@ -176,7 +180,7 @@ class _Walk:
         return None
 
     def _channels(self, node: object) -> set[int]:
-        """Return the components of all channels along a value."""
+        """Return the components of all channels of a value."""
         found = self._labels.get(node, {}) if isinstance(node, fx.Node) else {}
         each = found if isinstance(found, list) else [found]
         return set().union(*(self._components(ids) for one in each for ids in one.values()))

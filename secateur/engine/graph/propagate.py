@@ -1,9 +1,9 @@
-"""Label propagation: walk a program once and find out which channels belong together.
+"""Label propagation: walk a program once and find the channels that belong together.
 
-A *label* of a value says, for one of its dimensions, which atom each index along it stands for
-(-1: none). A value has at most one label a dimension. Each operator has a rule (`rules`) that
-unites the labels that meet and returns those of its output; an operator without a rule pins what
-flows into it.
+A *label* gives, for one dimension of a value, the atom at each index (-1 for none). A value has at
+most one label per dimension. Each operator has a rule (`rules`), which unites the labels of its
+inputs where they meet and returns the labels of its output. An operator without a rule pins its
+inputs.
 """
 
 from collections.abc import Callable, Collection
@@ -19,12 +19,12 @@ from secateur.engine.program.module import resolve
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import Shapes
 
-# What a rule raises for arguments that the exporter never writes: torch lets shapes alone through
-# that no kernel computes, such as a convolution's of the wrong width.
+# Errors of a rule on arguments that the exporter never writes. torch's shape propagation accepts
+# calls that no kernel can compute, such as a convolution of the wrong width.
 _UNRULED = (RuntimeError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 Labels = dict[int, Tensor]
-# What a rule returns: the labels of a tensor, or a list of them for operators with several outputs.
+# Result of a rule: the labels of a tensor, or a list of labels if an operator has several outputs.
 Output = Labels | list[Labels]
 
 
@@ -33,11 +33,11 @@ class Site:
     """One call of an operator, as a rule sees it.
 
     Attributes:
-        node: The call.
-        atoms: Where to write what is found out.
+        node: Node of the call.
+        atoms: Record of edges, pins and roles.
         labels: Labels of every value so far.
-        shapes: Meta tensors of every value.
-        followed: Arguments whose labels the rule has dealt with; of others they are pinned.
+        shapes: Meta tensor of every value.
+        followed: Arguments whose labels the rule has handled; labels of the others are pinned.
     """
 
     node: fx.Node
@@ -47,7 +47,7 @@ class Site:
     followed: set[object] = field(default_factory=set)
 
     def argument(self, index: int, name: str, default: Any = None) -> Any:  # noqa: ANN401  # literal
-        """Return an argument with nodes in it, given by position or by name."""
+        """Return an argument as written in the graph, by position or by name."""
         if len(self.node.args) > index:
             return self.node.args[index]
         return self.node.kwargs.get(name, default)
@@ -57,31 +57,31 @@ class Site:
         return resolve(self.argument(index, name, default), self.shapes)
 
     def labels_of(self, value: Any) -> Labels:  # noqa: ANN401  # a node, or a number
-        """Return a copy of the labels of a tensor argument, which the rule now answers for."""
+        """Return a copy of an argument's labels, and mark the argument as followed."""
         if isinstance(value, fx.Node):
             self.followed.add(value)
         found = self.labels.get(value) if isinstance(value, fx.Node) else None
         return dict(found) if isinstance(found, dict) else {}
 
     def shape_of(self, value: Any) -> torch.Size:  # noqa: ANN401  # a node, or a number
-        """Return the shape of a tensor argument (empty for numbers)."""
+        """Return the shape of a tensor argument; empty for a number."""
         meta = self.shapes.get(value) if isinstance(value, fx.Node) else None
         return meta.shape if isinstance(meta, Tensor) else torch.Size()
 
     @property
     def output_shape(self) -> torch.Size:
-        """The shape of the (first) output."""
+        """Shape of the output, or of the first of several."""
         meta = self.shapes[self.node]
         return meta[0].shape if isinstance(meta, (list, tuple)) else meta.shape  # type: ignore[no-any-return]
 
     def pin_label(self, labels: Labels, dim: int, reason: str) -> None:
-        """Take the label of a dimension away and pin its atoms."""
+        """Remove the label of a dimension and pin its atoms."""
         ids = labels.pop(dim, None)
         if ids is not None:
             self.atoms.pin(ids, reason, self.node)
 
     def pin_inputs(self, reason: str, *, but: Collection[object] = ()) -> None:
-        """Pin everything that flows into the call, apart from the arguments in ``but``."""
+        """Pin all labels of the call's arguments, except the arguments in ``but``."""
         for used in self.node.all_input_nodes:
             if used in but:
                 continue
@@ -97,7 +97,7 @@ Rule = Callable[[Site], Output]
 def propagate_labels(
     program: Program, shapes: Shapes, rules: dict[str, Rule]
 ) -> tuple[Atoms, dict[fx.Node, Output]]:
-    """Return the atoms of a program with all that was found, and the labels of every value."""
+    """Return the atoms of a program with their edges and pins, and the labels of every value."""
     atoms = Atoms(program.tensors)
     labels: dict[fx.Node, Output] = {}
     for node in program.graph.nodes:

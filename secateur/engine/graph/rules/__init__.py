@@ -1,4 +1,4 @@
-"""One rule for each operator; an operator that is not here pins what flows into it."""
+"""Label propagation rules, one per operator; an operator without a rule pins its inputs."""
 
 from secateur.engine.graph.propagate import Output, Rule, Site
 from secateur.engine.graph.rules import (
@@ -13,7 +13,7 @@ from secateur.engine.graph.rules import (
 
 
 def _max_or_min(site: Site) -> Output:
-    """``max`` and ``min`` combine two tensors, or reduce one."""
+    """Rule of ``max`` and ``min``, which combine two tensors or reduce one."""
     is_binary = len(site.node.all_input_nodes) > 1
     return pointwise.combine(site) if is_binary else reduction.reduce(site)
 

@@ -1,8 +1,8 @@
-"""Operators that sum over a dimension of two values: convolution, linear, matrix products.
+"""Contractions: convolution, linear layers, matrix products, einsum, attention.
 
-The contracted dimensions are united, the output's come from the operands. Weights are ordinary
-values with labels, so one that passes through other operators first (weight standardisation,
-reparametrisation) needs nothing special.
+A rule unites the labels of the contracted dimensions and takes the output's labels from the
+operands. Weights are ordinary values with labels, so a weight computed by other operators (weight
+standardisation, reparametrisation) needs no special case.
 """
 
 from collections.abc import Sequence
@@ -59,14 +59,14 @@ def add_matrix_product(site: Site) -> Output:
 
 
 def einsum(site: Site) -> Output:
-    """Rule of ``einsum``: letters that occur in several operands are united, output ones stay."""
+    """Rule of ``einsum``: unite the labels of each letter; letters of the output keep theirs."""
     operands: list[fx.Node] = list(site.argument(1, "tensors"))
     ranks = [len(site.shape_of(operand)) for operand in operands]
-    spelled = einsum_letters(str(site.argument(0, "equation")), ranks)
-    if spelled is None:
+    equation = einsum_letters(str(site.argument(0, "equation")), ranks)
+    if equation is None:
         site.pin_inputs("einsum with an implicit output")
         return {}
-    left, right = spelled
+    left, right = equation
     by_letter: dict[str, Tensor] = {}
     unlabelled: set[str] = set()
     for letters, operand in zip(left, operands, strict=True):
@@ -93,7 +93,7 @@ def einsum(site: Site) -> Output:
 def attention(site: Site) -> Output:
     """Rule of scaled_dot_product_attention: q (…, L, E), k (…, S, E), v (…, S, V) → (…, L, V).
 
-    The scale is 1 / sqrt(E) of the original width: compaction writes it down as a number.
+    The scale stays 1 / sqrt(E) of the original width E; compaction writes it into the graph.
     """
     q, k, v = site.node.args[0], site.argument(1, "key"), site.argument(2, "value")
     rank = len(site.output_shape)
@@ -115,7 +115,7 @@ def attention(site: Site) -> Output:
 
 
 def _meet_mask(site: Site, output: Labels, mask: object) -> None:
-    """Unite the heads of attention with those of its mask (…, L, S); its positions stay."""
+    """Unite the heads of attention with those of its mask (…, L, S); pin the mask's positions."""
     found, rank = site.labels_of(mask), len(site.shape_of(mask))
     for dim in (rank - 2, rank - 1):
         site.pin_label(found, dim, "is a position of attention")
@@ -123,7 +123,7 @@ def _meet_mask(site: Site, output: Labels, mask: object) -> None:
 
 
 def _meet(site: Site, output: Labels, value: object, found: Labels, role: MemberRole) -> None:
-    """Unite a broadcast operand's labels with the output's; one without the other is pinned."""
+    """Unite a broadcast operand's labels with the output's; pin a label without counterpart."""
     shape = site.shape_of(value)
     for own, size in enumerate(shape):
         dim = len(site.output_shape) - len(shape) + own
@@ -138,7 +138,10 @@ def _meet(site: Site, output: Labels, value: object, found: Labels, role: Member
 def contract(
     site: Site, x: Tensor | None, w: Tensor | None, factors: Sequence[object], *, is_weight: bool
 ) -> None:
-    """Unite the two sides of a contraction of ``factors``; one without label pins the other."""
+    """Unite the labels ``x`` and ``w`` of a contracted dimension of ``factors``.
+
+    If only one factor has a label, pin it.
+    """
     if is_weight:
         site.atoms.set_role(w, MemberRole.CONSUMER)
     if x is not None and w is not None:
@@ -152,16 +155,17 @@ def contract(
 
 
 def _check_zeros(site: Site, ids: Tensor, factors: Sequence[object]) -> None:
-    """Mark a sum inexact if removed channels add to it: no factor is zero where they were.
+    """Mark a sum inexact if masked channels still add to it, because no factor is zero there.
 
-    Softmax or sigmoid of queries and keys (linear attention) leave a number in place of a zero.
+    Softmax or sigmoid of queries and keys (linear attention) turn the zero of a masked channel
+    into another number.
     """
     if not any(_is_zero_where_removed(value) for value in factors):
         site.atoms.mark_inexact(ids, site.node)
 
 
 def _is_zero_where_removed(value: object) -> bool:
-    """Follow a value back to what made it, through operators of one value."""
+    """Return whether masked channels of a value are zero, following it back through operators."""
     while isinstance(value, fx.Node) and value.op == "call_function":
         name = op_name(value.target)
         shifts = [v for v in value.args[:2] if isinstance(v, (int, float)) and v]
@@ -173,7 +177,7 @@ def _is_zero_where_removed(value: object) -> bool:
     return True
 
 
-def _convolve(  # the operator's own arguments
+def _convolve(
     site: Site, x: object, weight: object, bias: object, groups: int, *, is_transposed: bool
 ) -> Labels:
     labels, w = site.labels_of(x), site.labels_of(weight)
@@ -198,7 +202,7 @@ def _convolve(  # the operator's own arguments
 def _grouped(
     site: Site, channels: Tensor | None, w: Labels, groups: int, *, is_transposed: bool
 ) -> Tensor | None:
-    """Unite the j-th channel of every group; depthwise couples input and output one by one."""
+    """Unite the j-th channel of every group; if depthwise, unite each input with its outputs."""
     first, second = w.get(0), w.get(1)
     if is_transposed:  # weight (C, O / groups): rows belong to groups, columns repeat in each
         columns = None if second is None else second.repeat(groups)
@@ -234,7 +238,7 @@ def _grouped(
 
 
 def _keep_spatial(site: Site, labels: Labels, x: object, weight: object) -> None:
-    """Deal with labels along batch or space: a same-size window over them is allowed, inexactly."""
+    """Handle labels along space: mark a window that keeps the size inexact, pin the others."""
     before, after = site.shape_of(x), site.output_shape
     kernel = site.shape_of(weight)
     for dim in list(labels):
@@ -287,7 +291,7 @@ def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
     found = site.labels_of(bias)
     ids = found.get(len(site.shape_of(bias)) - 1)
     if ids is None:
-        if site.shape_of(bias)[-1:] != (1,):  # as many numbers as channels
+        if site.shape_of(bias)[-1:] != (1,):  # one number per channel
             site.pin_label(labels, dim, "meets values that no parameter produces")
         return
     site.atoms.set_role(ids, MemberRole.AFFINE)
@@ -297,7 +301,8 @@ def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
         site.atoms.pin(ids, "shifts channels that nothing prunes", site.node)
 
 
-# At a channel of zeros the first are not zero; the second are where their first argument is.
+# The first map a channel of zeros to other numbers; the second keep the zeros of their first
+# argument.
 _NOT_ZERO_AT_ZERO = frozenset(
     """sigmoid hardsigmoid softmax _softmax log_softmax _log_softmax exp softplus logsigmoid
     log_sigmoid cos log log2 reciprocal rsqrt erfc ones_like full_like expand_as logical_not eq ge

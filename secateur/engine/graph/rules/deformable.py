@@ -6,7 +6,7 @@ from secateur.engine.graph.rules.contraction import contract
 
 
 def deformable_convolution(site: Site) -> Output:
-    """Rule of ``deform_conv2d``: a convolution whose offsets and masks are positions."""
+    """Rule of ``deform_conv2d``: a convolution; labels of its offsets and masks are pinned."""
     x, weight, offset, mask, bias = site.node.args[:5]
     for value in (offset, mask):
         labels = site.labels_of(value)

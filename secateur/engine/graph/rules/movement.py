@@ -1,9 +1,8 @@
-"""Operators that only move values: run the operator on the labels themselves.
+"""Operators that only move values: the operator runs on the labels themselves.
 
-No index arithmetic per operator: the label of a dimension is expanded to the value's shape
-(without memory, by strides of 0), the real operator runs on it, and what comes out says where each
-atom went.
-Right by construction for concat, split, shuffle, NHWC permutes and flatten.
+There is no index arithmetic per operator. The label of a dimension is expanded to the value's shape
+(strides of 0, so without memory) and the real operator runs on it; the result shows where each atom
+went. This is correct by construction for concat, split, shuffle, NHWC permutes and flatten.
 """
 
 import math
@@ -25,7 +24,7 @@ SEVERAL = ["split", "split_with_sizes", "chunk", "unbind", "tensor_split"]
 
 
 def move(site: Site) -> Output:
-    """Rule of every operator with one moved input."""
+    """Rule of all operators that move one input."""
     source = site.node.args[0]
     labels = site.labels_of(source)
     name = op_name(site.node.target)
@@ -52,7 +51,7 @@ def move(site: Site) -> Output:
 
 
 def pad(site: Site) -> Output:
-    """Rule of padding: a label is padded along its own dimension and does not notice others."""
+    """Rule of padding: pad a label along its own dimension; other dimensions do not change it."""
     x = site.node.args[0]
     rank = len(site.shape_of(x))
     amounts = list(site.literal(1, "pad"))
@@ -60,25 +59,25 @@ def pad(site: Site) -> Output:
     mode = site.literal(2, "mode", "constant") if name == "pad" else _PADDING[name]
     output = site.labels_of(x)
     for dim, ids in list(output.items()):
-        own = amounts[2 * (rank - 1 - dim) :][:2]  # amounts begin with the last dimension
+        own = amounts[2 * (rank - 1 - dim) :][:2]  # amounts start at the last dimension
         if not any(own):
             continue
         if mode == "constant":
             output[dim] = torch.nn.functional.pad(ids, own, value=-1)
-        else:  # other channels would be copied once some are gone
+        else:  # after pruning, other channels would be copied
             site.pin_label(output, dim, "is padded with copies of its neighbours")
     return output
 
 
 def get_item(site: Site) -> Output:
-    """Rule of ``operator.getitem``: one of several outputs."""
+    """Rule of ``operator.getitem``, which selects one of several outputs."""
     found = site.labels.get(site.node.args[0], {})  # type: ignore[arg-type]
     site.followed.add(site.node.args[0])
     return found[site.node.args[1]] if isinstance(found, list) else {}  # type: ignore[index]
 
 
 def concatenate(site: Site) -> Output:
-    """Rule of ``cat``: labels along its dimension follow each other, others are united."""
+    """Rule of ``cat``: concatenate labels along its dimension, unite them along the others."""
     items: list[Any] = list(site.argument(0, "tensors"))
     items = [item for item in items if site.shape_of(item) != torch.Size([0])]
     rank = len(site.output_shape)
@@ -96,7 +95,7 @@ def concatenate(site: Site) -> Output:
 
 
 def stack(site: Site) -> Output:
-    """Rule of ``stack``: a new dimension in front of ``dim``; the others are united."""
+    """Rule of ``stack``: insert a dimension without label at ``dim``, unite along the others."""
     items: list[Any] = list(site.argument(0, "tensors"))
     rank = len(site.output_shape)
     new = site.literal(1, "dim", 0) % rank
@@ -105,7 +104,7 @@ def stack(site: Site) -> Output:
 
 
 def index(site: Site) -> Output:
-    """Rule of ``index``, ``x[:, i, j]``: indexed dimensions pin, the others keep their labels."""
+    """Rule of ``index``, ``x[:, i, j]``: pin the indexed dimensions; the others keep labels."""
     labels = site.labels_of(site.node.args[0])
     indices = list(site.argument(1, "indices"))
     chosen = [dim for dim, used in enumerate(indices) if used is not None]
@@ -115,7 +114,7 @@ def index(site: Site) -> Output:
     for dim in chosen:
         site.pin_label(labels, dim, "is indexed by position")
     num_new = len(torch.broadcast_shapes(*[site.shape_of(indices[dim]) for dim in chosen]))
-    # Where the indices are not next to each other, their dimensions come first.
+    # torch puts the new dimensions first unless the indexed ones are adjacent.
     is_adjacent = chosen == list(range(chosen[0], chosen[-1] + 1))
     first = chosen[0] if is_adjacent else 0
     output: Labels = {}
@@ -126,7 +125,7 @@ def index(site: Site) -> Output:
 
 
 def index_select(site: Site) -> Output:
-    """Rule of ``index_select``: its dimension pins, the others keep their labels."""
+    """Rule of ``index_select``: pin its dimension; the others keep their labels."""
     labels = site.labels_of(site.node.args[0])
     dim = site.literal(1, "dim") % len(site.output_shape)
     site.pin_label(labels, dim, "is indexed by position")
@@ -134,14 +133,17 @@ def index_select(site: Site) -> Output:
 
 
 def expand_as(site: Site) -> Output:
-    """Rule of ``expand_as``: what is repeated along a channel dimension follows its size."""
+    """Rule of ``expand_as``: expanded dimensions take the labels of the other value."""
     return unite_broadcast(site, [site.node.args[0], site.argument(1, "other")], site.output_shape)
 
 
 def like_another(site: Site) -> Output:
-    """Rule of ``view_as`` and ``reshape_as``: moved, into the shape that another value has."""
+    """Rule of ``view_as`` and ``reshape_as``: move, then unite with the value that gives the shape.
+
+    The shape follows that value, so both must lose the same channels.
+    """
     output = move(site)
-    assert isinstance(output, dict)  # noqa: S101  # one value comes out
+    assert isinstance(output, dict)  # noqa: S101  # one output
     shape = site.labels_of(site.argument(1, "other"))
     for dim in output.keys() | shape.keys():
         if dim in output and dim in shape:
@@ -152,7 +154,7 @@ def like_another(site: Site) -> Output:
 
 
 def windows_to_columns(site: Site) -> Output:
-    """Rule of ``im2col`` (N, C, H, W) → (N, C k, L): a channel becomes k in a row."""
+    """Rule of ``im2col`` (N, C, H, W) → (N, C k, L): each channel becomes k adjacent rows."""
     labels = site.labels_of(site.node.args[0])
     own = len(site.output_shape) - 2
     for dim in [d for d in labels if d > own]:
@@ -163,7 +165,7 @@ def windows_to_columns(site: Site) -> Output:
 
 
 def columns_to_windows(site: Site) -> Output:
-    """Rule of ``col2im`` (N, C k, L) → (N, C, H, W): the k in a row go together."""
+    """Rule of ``col2im`` (N, C k, L) → (N, C, H, W): unite the k adjacent rows of a channel."""
     labels = site.labels_of(site.node.args[0])
     own = len(site.output_shape) - 3
     for dim in [d for d in labels if d > own]:
@@ -195,11 +197,11 @@ _PADDING = {
     **{f"reflection_pad{d}d": "reflect" for d in (1, 2, 3)},
     **{f"replication_pad{d}d": "replicate" for d in (1, 2, 3)},
 }
-# Where a channel lands in several dimensions at once, this one keeps it.
+# These spread a channel over several dimensions; dimension 1 keeps the label.
 _CHANNELS_FIRST = frozenset({"pixel_shuffle"})
-# What stays after pruning would not be in the places these operators name.
+# These address channels by position, and pruning shifts the positions.
 _BY_POSITION = frozenset({"roll", "slice", "unfold"})
-# Operators that leave the order of elements in memory alone.
+# These keep the order of elements in memory.
 _RESHAPES = frozenset(
     "view reshape _unsafe_view flatten unflatten squeeze unsqueeze view_as reshape_as".split()
 )
@@ -212,7 +214,7 @@ def _along(ids: Tensor, dim: int, shape: torch.Size) -> Tensor:
 
 
 def _unmoved(site: Site, name: str, dim: int) -> int | None:
-    """Return which output dimension a whole dimension becomes under a reshape, if one does."""
+    """Return the output dimension that a reshape turns ``dim`` into as a whole, or None."""
     if name not in _RESHAPES:
         return None
     shape = site.shape_of(site.node.args[0])
@@ -225,7 +227,7 @@ def _unmoved(site: Site, name: str, dim: int) -> int | None:
 
 
 def _fix_positions(site: Site, ids: Tensor, name: str) -> None:
-    """Pin what is read by position; of a slice with a step, whole steps may go."""
+    """Pin channels read by position; a slice with a step allows removal of whole steps."""
     step = site.literal(4, "step", 1) if name == "slice" else len(ids) + 1
     if len(ids) % step:
         site.atoms.pin(ids, f"{name} works by position", site.node)
@@ -255,9 +257,9 @@ def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401  # 
 
 
 def _collect(site: Site, result: Labels, moved: Tensor, kept_dim: int | None) -> None:
-    """Read the label off a moved label tensor and add it to ``result``."""
+    """Reduce a moved label tensor to a label of one dimension and add it to ``result``."""
     varying = []
-    # The largest first: what is found not to vary makes the next comparison smaller.
+    # Largest first: narrowing a dimension that does not vary shrinks the next comparison.
     for dim in sorted(range(moved.dim()), key=lambda d: -moved.shape[d]):
         if _varies(moved, dim):
             varying.append(dim)
@@ -265,10 +267,10 @@ def _collect(site: Site, result: Labels, moved: Tensor, kept_dim: int | None) ->
             moved = moved.narrow(dim, 0, 1)
     varying.sort()
     if not varying:
-        if moved.numel() and not _is_constant_input(moved):
+        if moved.numel() and not _has_no_atoms(moved):
             site.atoms.pin(moved, "one channel is read by its position", site.node)
         return
-    # The atoms form a box over several dimensions: align them over all but the longest.
+    # The atoms vary over several dimensions: unite them over all but the longest.
     keep = kept_dim if kept_dim in varying else max(varying, key=lambda d: (moved.shape[d], d))
     first = moved
     for dim in varying:
@@ -280,7 +282,7 @@ def _collect(site: Site, result: Labels, moved: Tensor, kept_dim: int | None) ->
 
 
 def _add(site: Site, result: Labels, dim: int, ids: Tensor) -> None:
-    """Add a label; of two on one dimension the finer (or first) stays, the other is pinned."""
+    """Add a label; if the dimension has one, keep the finer (or first) and pin the other."""
     other = result.get(dim)
     if other is not None:
         if len(torch.unique(ids)) <= len(torch.unique(other)):
@@ -295,7 +297,7 @@ def _varies(t: Tensor, dim: int) -> bool:
     return not bool((t == t.narrow(dim, 0, 1)).all())
 
 
-def _is_constant_input(moved: Tensor) -> bool:
+def _has_no_atoms(moved: Tensor) -> bool:
     return bool((moved < 0).all())
 
 

@@ -1,4 +1,4 @@
-"""Operators that normalise. Over a prunable dimension their values change: allowed, but inexact."""
+"""Normalisation: allowed over a prunable dimension, but inexact because its values change."""
 
 from torch import Tensor, fx
 
@@ -7,11 +7,11 @@ from secateur.engine.graph.propagate import Labels, Output, Rule, Site
 
 
 def batch_norm(site: Site) -> Output:
-    """Rule of ``batch_norm``, ``instance_norm``: x by channel, affine and statistics."""
+    """Rule of ``batch_norm`` and ``instance_norm``: unite channels with affine and statistics."""
     labels = site.labels_of(site.node.args[0])
     parameters = [site.argument(index, "") for index in range(1, 5)]
     _unite_affine(site, labels, 1, parameters)
-    if site.literal(5, "training", default=False):  # statistics of the batch itself
+    if site.literal(5, "training", default=False):  # uses the statistics of the batch
         for dim, ids in labels.items():
             if dim != 1:
                 site.atoms.mark_inexact(ids, site.node)
@@ -42,7 +42,7 @@ def layer_norm(site: Site) -> Output:
 
 
 def group_norm(site: Site) -> Output:
-    """Rule of ``group_norm``: the j-th channel of every group goes together, inexactly."""
+    """Rule of ``group_norm``: unite the j-th channel of every group; inexact."""
     labels = site.labels_of(site.node.args[0])
     num_groups = int(site.literal(1, "num_groups"))
     _unite_affine(site, labels, 1, [site.argument(2, "weight"), site.argument(3, "bias")])
@@ -55,7 +55,7 @@ def group_norm(site: Site) -> Output:
 
 
 def softmax(site: Site) -> Output:
-    """Rule of ``softmax`` and its kin: inexact over their dimension."""
+    """Rule of ``softmax`` and ``log_softmax``: inexact over their dimension."""
     x = site.node.args[0]
     labels = site.labels_of(x)
     dim = int(site.literal(1, "dim", -1)) % max(1, len(site.shape_of(x)))
@@ -65,7 +65,7 @@ def softmax(site: Site) -> Output:
 
 
 def cumulate(site: Site) -> Output:
-    """Rule of ``cumsum``: its dimension is in order, so what is at a place says how far it is."""
+    """Rule of ``cumsum``: pin its dimension, because each value depends on its position."""
     x = site.node.args[0]
     labels = site.labels_of(x)
     dim = int(site.literal(1, "dim", -1)) % max(1, len(site.shape_of(x)))

@@ -1,4 +1,4 @@
-"""Operators that combine values position by position: labels that meet are united."""
+"""Pointwise operators: a rule unites the labels of operands that share a position."""
 
 from typing import Any
 
@@ -21,22 +21,22 @@ BINARY = """add sub mul div rsub pow maximum minimum fmod remainder where lerp a
 
 
 def unary(site: Site) -> Output:
-    """Rule of operators with one tensor: its labels pass; of another only the type counts."""
+    """Rule of operators on one tensor: keep its labels; only the type of others is read."""
     site.followed.update(site.node.all_input_nodes)
     return site.labels_of(site.node.args[0])
 
 
 def combine(site: Site) -> Output:
-    """Rule of operators that broadcast several tensors together."""
+    """Rule of operators that broadcast several tensors."""
     tensors = [v for v in site.node.all_input_nodes if isinstance(site.shapes[v], torch.Tensor)]
     return unite_broadcast(site, tensors, site.output_shape)
 
 
 def unite_broadcast(site: Site, tensors: list[Any], output_shape: torch.Size) -> Labels:
-    """Unite labels of ``tensors`` aligned from the last dimension; return the output's labels.
+    """Unite the labels of ``tensors``, aligned at the last dimension; return the output's labels.
 
-    A tensor that is full-size along a labelled dimension but carries no label there cannot lose a
-    channel, so it pins the label it meets.
+    A tensor of full size but without label along a labelled dimension cannot lose a channel, so it
+    pins that label.
     """
     output: Labels = {}
     rank = len(output_shape)
@@ -62,7 +62,7 @@ def unite_broadcast(site: Site, tensors: list[Any], output_shape: torch.Size) ->
 
 
 def prelu(site: Site) -> Output:
-    """Rule of ``prelu``: one slope for all channels, or one a channel on dimension 1."""
+    """Rule of ``prelu``: one slope for all channels, or one per channel of dimension 1."""
     labels = site.labels_of(site.node.args[0])
     slope: fx.Node = site.argument(1, "weight")
     own = site.labels_of(slope).get(0)
@@ -77,7 +77,7 @@ def prelu(site: Site) -> Output:
 
 
 def gated_linear_unit(site: Site) -> Output:
-    """Rule of ``glu``: the halves of a dimension meet, and their product has the first's label."""
+    """Rule of ``glu``: unite the two halves of a dimension; the output has the first's label."""
     labels = site.labels_of(site.node.args[0])
     dim = site.literal(1, "dim", -1) % len(site.output_shape)
     if dim in labels:

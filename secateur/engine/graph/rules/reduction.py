@@ -1,4 +1,4 @@
-"""Operators that reduce, pool or resample: other dimensions drop out, channels pass through."""
+"""Reductions, pooling and resampling: channels keep their labels unless they are reduced."""
 
 from secateur.engine.graph.propagate import Labels, Output, Rule, Site
 from secateur.engine.program.functional import op_name
@@ -12,12 +12,12 @@ POOLS = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d ada
 REDUCTIONS = """mean sum amax amin var std norm linalg_vector_norm prod logsumexp var_mean std_mean
     max min
     """.split()
-# What they return says which positions there were, not what they held.
+# These return positions or truth values, not the values themselves.
 POSITIONS = "argmax argmin any all".split()
 
 
 def pool(site: Site) -> Output:
-    """Rule of pooling and interpolation: they work on space, and channels pass through."""
+    """Rule of pooling and interpolation, which work on space; channels keep their labels."""
     labels = site.labels_of(site.node.args[0])
     for dim in [d for d in labels if d > 1]:
         _pool_along(site, labels, dim)
@@ -27,12 +27,12 @@ def pool(site: Site) -> Output:
 
 
 def _pool_along(site: Site, labels: Labels, dim: int) -> None:
-    """Deal with channels among the positions: a window of stride 1 may run over them, inexactly.
+    """Handle a label along a pooled dimension: mark a window of stride 1 inexact, pin the rest.
 
-    Local response normalisation is an average over neighbouring channels.
+    Local response normalisation, for example, averages over neighbouring channels.
     """
     ids = labels[dim]
-    is_channel = ids >= 0  # the others pad
+    is_channel = ids >= 0  # -1 is padding
     size, stride, padding = _window(site, dim)
     if stride == 1 and int(is_channel.sum()) == site.output_shape[dim]:
         labels[dim] = ids[is_channel]
@@ -43,7 +43,7 @@ def _pool_along(site: Site, labels: Labels, dim: int) -> None:
 
 
 def _window(site: Site, dim: int) -> tuple[int, int, int]:
-    """Return size, stride and padding of a pooling window along ``dim``; zeros if it has none."""
+    """Return size, stride and padding of a pooling window along ``dim``, or zeros."""
     if not op_name(site.node.target).startswith(("avg_pool", "max_pool")):
         return 0, 0, 0
     sizes = site.literal(1, "kernel_size")
@@ -55,7 +55,7 @@ def _window(site: Site, dim: int) -> tuple[int, int, int]:
 
 
 def reduce(site: Site) -> Output:
-    """Rule of reductions: dimensions they run over lose their label, inexactly."""
+    """Rule of reductions: reduced dimensions lose their label; inexact."""
     if _are_indices_read(site):
         return locate(site)
     labels = site.labels_of(site.node.args[0])
@@ -67,7 +67,7 @@ def reduce(site: Site) -> Output:
 
 
 def locate(site: Site) -> Output:
-    """Rule of ``argmax`` and its kin: positions become data, so all of them stay."""
+    """Rule of ``argmax``, ``any`` and the like: pin the reduced dimensions."""
     labels = site.labels_of(site.node.args[0])
     for dim in _dims(site):
         site.pin_label(labels, dim, "is told apart by its position")
@@ -75,14 +75,14 @@ def locate(site: Site) -> Output:
 
 
 def _are_indices_read(site: Site) -> bool:
-    """Return whether something reads the second result of ``max`` or ``min``: where it is."""
+    """Return whether the second result of ``max`` or ``min``, the position, is read."""
     if op_name(site.node.target) not in {"max", "min"}:
         return False
     return any(user.args[1:] == (1,) and len(user.users) > 0 for user in site.node.users)
 
 
 def _remaining(site: Site, labels: Labels) -> Output:
-    """Return the labels of what a reduction leaves."""
+    """Return the labels of the remaining dimensions, renumbered for the output."""
     rank = len(site.shape_of(site.node.args[0]))
     reduced = _dims(site)
     left = [dim for dim in range(rank) if dim not in reduced]

@@ -1,7 +1,7 @@
-"""Operators that a write through a view becomes: a value with another in a part of it.
+"""Functional form of writes through a view: a value with a part replaced by another value.
 
-Channels of the part and channels of the whole that stand in the same place go together, so what is
-written through can be pruned: a partial convolution, a shift along time.
+A rule unites the channels of the part with the channels of the whole that they replace. Partial
+convolutions and shifts along time can be pruned this way.
 """
 
 from secateur.engine.graph.propagate import Labels, Output, Rule, Site
@@ -9,7 +9,7 @@ from secateur.engine.graph.rules.pointwise import combine, unary
 
 
 def slice_scatter(site: Site) -> Output:
-    """Rule of ``slice_scatter``: the part's labels meet those of the slice it replaces."""
+    """Rule of ``slice_scatter``: unite the part's labels with those of the slice it replaces."""
     whole, part = site.node.args[0], site.argument(1, "src")
     rank = len(site.output_shape)
     along = site.literal(2, "dim", 0) % rank
@@ -21,11 +21,11 @@ def slice_scatter(site: Site) -> Output:
     first, last, _ = slice(site.literal(3, "start"), site.literal(4, "end")).indices(size)
     ids, own = output.get(along), labels.pop(along, None)
     if ids is not None:
-        place = ids[first:last]
+        replaced = ids[first:last]
         if own is not None:
-            site.atoms.unite(place, own)
+            site.atoms.unite(replaced, own)
         else:
-            site.atoms.pin(place, "is replaced by values that no parameter produces", site.node)
+            site.atoms.pin(replaced, "is replaced by values that no parameter produces", site.node)
     elif own is not None:
         site.atoms.pin(own, "is written into values that no parameter produces", site.node)
     _unite_others(site, output, labels, along)
@@ -33,7 +33,7 @@ def slice_scatter(site: Site) -> Output:
 
 
 def select_scatter(site: Site) -> Output:
-    """Rule of ``select_scatter``: its dimension is a place, the others are united."""
+    """Rule of ``select_scatter``: pin its dimension, unite along the others."""
     output, labels = site.labels_of(site.node.args[0]), site.labels_of(site.argument(1, "src"))
     along = site.literal(2, "dim") % len(site.output_shape)
     site.pin_label(output, along, "is written to by position")
@@ -43,7 +43,7 @@ def select_scatter(site: Site) -> Output:
 
 
 def _unite_others(site: Site, output: Labels, labels: Labels, along: int) -> None:
-    """Unite what the whole and its part have along dimensions that they share."""
+    """Unite the labels of the whole and its part along the dimensions that they share."""
     for dim in range(len(site.output_shape)):
         if dim == along:
             continue
