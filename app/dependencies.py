@@ -10,6 +10,7 @@ from starlette.types import Scope
 from app.contracts.errors import UnauthenticatedError
 from app.contracts.settings import Settings
 from app.doorbell import JobQueue
+from app.http.headers import find_header
 from app.jobs.lines import Lines
 from app.jobs.reader import JobReader
 from app.keys.cache import KeyCache
@@ -76,12 +77,9 @@ async def identify(context: Context, scope: Scope, key: str | None) -> Principal
 
 
 def bearer_key(scope: Scope) -> str | None:
-    """Return the key that a request shows; a fifth of the time that Starlette's mapping takes."""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            kind, _, key = str(value, "latin-1").partition(" ")
-            return key.strip() if kind.lower() == "bearer" else None
-    return None
+    """Return the key that a request shows."""
+    kind, _, key = str(find_header(scope, b"authorization") or b"", "latin-1").partition(" ")
+    return key.strip() if kind.lower() == "bearer" else None
 
 
 PrincipalDep = Annotated[Principal, Depends(get_principal)]

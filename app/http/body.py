@@ -11,6 +11,7 @@ from app.contracts.settings import HttpSettings, LimitSettings
 from app.http.depth import DepthMeter
 from app.http.disconnect import Exchange, exchange_of
 from app.http.errors import BusyError, JsonTooDeepError, TooSlowError
+from app.http.headers import find_header
 from app.http.limits import LimitsByPath
 
 
@@ -35,15 +36,14 @@ class BodyMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        media_type, length = _type_and_length(scope)
-        is_json = b"json" in media_type
+        is_json = b"json" in (find_header(scope, b"content-type") or b"")
         route = self._by_path.find(scope["path"])
         has_depth_limit = is_json and route.has_depth_limit
         body = _Body(
             receive,
             self._http,
             route.body(self._limits),
-            declared=length,
+            declared=find_header(scope, b"content-length") or b"",
             meter=DepthMeter(self._http.json_depth) if has_depth_limit else None,
             held=None if route.is_on_disk and not is_json else self._held,
             exchange=exchange_of(scope),
@@ -143,14 +143,3 @@ async def read_body(receive: Receive) -> bytes:
         chunks.append(message.get("body", b""))
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _type_and_length(scope: Scope) -> tuple[bytes, bytes]:
-    """Return the first Content-Type and Content-Length; Starlette's mapping takes far longer."""
-    media_type = length = None
-    for name, value in scope["headers"]:
-        if name == b"content-type" and media_type is None:
-            media_type = value
-        elif name == b"content-length" and length is None:
-            length = value
-    return media_type or b"", length or b""

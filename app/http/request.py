@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.contracts.errors import AbandonedError
-from app.http.headers import complete_headers
+from app.http.headers import complete_headers, find_header
 from app.http.hot import HotRoute
 from app.http.problems import unexpected_problem
 from app.telemetry.metrics import UNKNOWN_ROUTE, Metrics
@@ -87,7 +87,5 @@ class RequestMiddleware:
 
 
 def _trace_of(scope: Scope) -> TraceParent | None:
-    for name, value in scope["headers"]:
-        if name == b"traceparent":
-            return parse_traceparent(value.decode("latin-1"))
-    return None
+    value = find_header(scope, b"traceparent")
+    return None if value is None else parse_traceparent(value.decode("latin-1"))
