@@ -1,4 +1,4 @@
-"""Counts a body while it streams in: its bytes, its time, its depth, and what all of them hold."""
+"""Limits on a body while it streams in: size, pace, depth of JSON, and bytes of all in memory."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from app.http.limits import LimitsByPath
 
 @dataclass
 class _Held:
-    """Bytes of all bodies that are kept in memory now."""
+    """Bytes of all bodies in memory."""
 
     num_bytes: int = 0
 
 
 class BodyMiddleware:
-    """Refuses a body that is past a limit of its route, at the byte that is too many."""
+    """Refuses a body at the first byte past a limit of its route."""
 
     def __init__(
         self, app: ASGIApp, http: HttpSettings, limits: LimitSettings, by_path: LimitsByPath
@@ -89,9 +89,9 @@ class _Body:
             self._held.num_bytes -= self._num_bytes
 
     async def _next(self) -> Message:
-        """Wait for bytes, for as long as those that came before have earned."""
+        """Wait for bytes; those that came before earn the time."""
         if self._has_arrived():
-            return await self._receive()  # at once: no timer for what takes no time
+            return await self._receive()  # at once: no timer needed
         http, clock = self._http, asyncio.get_running_loop().time
         earned = http.body_grace_seconds + self._num_bytes / http.body_bytes_per_second
         started = clock()
@@ -130,7 +130,7 @@ class _Body:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Return a whole body; at once when it has come in one piece, as small ones do.
+    """Return a whole body; small ones usually arrive in one piece.
 
     Raises:
         ClientDisconnect: The client hung up before the end.

@@ -1,4 +1,4 @@
-"""How deep JSON nests, found without parsing it: parsers recurse, and this does not."""
+"""The depth of JSON, found without parsing it: parsers recurse, this does not."""
 
 import re
 
@@ -8,7 +8,7 @@ _STRING = re.compile(rb'"[^"]*(?:"|$)')
 
 
 class DepthMeter:
-    """Judges a body that comes in pieces; keeps its quotes and brackets and nothing else."""
+    """Measures a body that arrives in pieces; keeps only its quotes and brackets."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._kept, self._tail = limit, bytearray(), b""

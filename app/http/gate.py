@@ -1,4 +1,4 @@
-"""Refuses what can be judged by its head alone, and what is more than there may be at once."""
+"""Refuses requests by their head alone, and those past the ceilings of the process."""
 
 import re
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class _Slots(NamedTuple):
 
 
 class GateMiddleware:
-    """Lets a request in, or says why not."""
+    """Lets a request in, or refuses it with the reason."""
 
     def __init__(
         self, app: ASGIApp, http: HttpSettings, hosts: tuple[str, ...], by_path: LimitsByPath

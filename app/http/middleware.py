@@ -1,7 +1,7 @@
-"""Which middlewares there are, and in which order: FastAPI, with its own, is inside of all of them.
+"""The middlewares and their order; FastAPI, with its own, is inside all of them.
 
-Put in by its own way they would be inside of FastAPI's outer layers (telemetry, a limit on bodies,
-errors), which every hot request would pass for nothing.
+Added through FastAPI they would run inside its outer layers (telemetry, a limit on bodies, errors),
+which hot requests do not need.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from app.http.limits import LimitsByPath
 from app.http.request import RequestMiddleware
 from app.telemetry.metrics import Metrics
 
-# A page elsewhere can give its own name to a loopback address. A key protects from what it then
-# asks for; without keys, its name must not be taken.
+# A page can point a name of its own at a loopback address (DNS rebinding). Keys protect from that;
+# without keys, only these names are accepted.
 _THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
 _CORS_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _CORS_HEADERS = (
@@ -45,7 +45,7 @@ class Application(FastAPI):
         await self._outer(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Leave out Starlette's way with what breaks: it is `RequestMiddleware`'s to answer."""
+        """Leave out Starlette's handler of unexpected errors: `RequestMiddleware` has its own."""
         stack = super().build_middleware_stack()
         assert isinstance(stack, ServerErrorMiddleware)  # noqa: S101  # always the outermost
         return stack.app

@@ -1,4 +1,4 @@
-"""An id, the common headers and one line in the log for every request; 500 for what broke."""
+"""An id, the common headers and a line in the log for every request; 500 for unexpected errors."""
 
 import random
 import time
@@ -16,13 +16,13 @@ from app.telemetry.tracing import TraceParent, enter_trace, parse_traceparent
 
 log = structlog.get_logger(__name__)
 
-_CLIENT_DISCONNECTED = 499  # nginx's number, for log and metrics alone
+_CLIENT_DISCONNECTED = 499  # nginx's number, in the log and the metrics only
 _FIRST_ERROR = 400
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class RequestMiddleware:
-    """Gives every request an id, and logs how it ended."""
+    """Gives every request an id, and logs its outcome."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics

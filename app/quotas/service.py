@@ -1,7 +1,7 @@
 """What a tenant may have, what it has, and the refusals.
 
 Bytes, jobs and compute time are counted from the rows, in the transaction that adds to them and
-with the tenant held (`records.usage`): no two requests get the last place. Requests, uploads
+with the tenant held (`records.usage`): no two requests get the last slot. Requests, uploads
 and event streams are counted by each API process for itself. How many jobs run is the line's to
 see to (`records.line`).
 """

@@ -1,8 +1,8 @@
-"""Connections are taken as they come.
+"""Accepts every waiting connection in one turn of the event loop.
 
-libuv, under uvloop, takes one from a listening socket in each turn of the event loop. Under a flood
-a turn is long, and who came with two thousand others waited for as long as the flood lasted, with a
-mere ``GET /healthz``. Here all that wait are taken in one turn.
+libuv, and with it uvloop, accepts one connection of a listening socket in each turn. Under a flood
+turns are long, and even ``GET /healthz`` waits behind two thousand connections until the flood ends
+(record 21).
 """
 
 import asyncio
@@ -14,11 +14,11 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_RETRY_SECONDS = 1.0  # when there is no file, or no memory, for another connection
+_RETRY_SECONDS = 1.0  # after there was no file descriptor, or no memory, for a connection
 
 
 class Acceptor:
-    """Takes the connections of one listening socket, and makes a protocol for each."""
+    """Accepts the connections of one listening socket, and makes a protocol for each."""
 
     def __init__(
         self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol], backlog: int
@@ -26,9 +26,9 @@ class Acceptor:
         """Start to listen, on the running event loop.
 
         Args:
-            listener: Bound; may listen already.
+            listener: A bound socket; may listen already.
             make_protocol: Called for each connection.
-            backlog: Connections that may wait, and the most that are taken in one turn.
+            backlog: Connections that may wait, and the most that are accepted in one turn.
         """
         self._loop = asyncio.get_running_loop()
         self._listener, self._make_protocol, self._backlog = listener, make_protocol, backlog
@@ -39,7 +39,7 @@ class Acceptor:
         self._loop.add_reader(listener, self._accept)
 
     async def close(self) -> None:
-        """Take no more, and close the socket; those that were taken have their protocols then."""
+        """Close the socket, and wait until every accepted connection has its protocol."""
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._listener)
@@ -53,7 +53,7 @@ class Acceptor:
             except (BlockingIOError, ConnectionAbortedError):
                 return
             except OSError as error:
-                self._rest(error)
+                self._pause(error)
                 return
             connection.settimeout(0)
             task = self._loop.create_task(self._connect(connection))
@@ -63,8 +63,8 @@ class Acceptor:
     def _connect(self, connection: socket.socket) -> Coroutine[Any, Any, object]:
         return self._loop.connect_accepted_socket(self._make_protocol, connection)
 
-    def _rest(self, error: OSError) -> None:
-        """Leave those that come where they are for a while: now each would fail the same way."""
+    def _pause(self, error: OSError) -> None:
+        """Stop accepting for a while: the next attempts would fail in the same way."""
         log.warning("connections.not_taken", error=str(error), retry_seconds=_RETRY_SECONDS)
         self._loop.remove_reader(self._listener)
         self._retry = self._loop.call_later(

@@ -1,6 +1,7 @@
-"""Limits on what comes before a request exists: connections, and heads that do not end.
+"""Limits on connections, on request heads, and on clients that do not read.
 
-Once a head is complete the middlewares take over; uvicorn has no limits of its own here.
+uvicorn has no such limits. Once a head is complete the middlewares take over. The private parts of
+uvicorn that this file uses are in ``tests/unit/server/parts.py``.
 """
 
 import asyncio
@@ -29,16 +30,16 @@ from app.server.turns import Turns
 
 log = logging.getLogger(__name__)
 
-# After an answer that came before the body's end: how long the rest may take to be thrown away.
+# After an answer that was sent before the body ended: how long the rest is read and discarded.
 _LINGER_SECONDS = 5.0
-_SPARE_CONNECTIONS = 64  # beyond the limit: they may ask whether the process is alive, and no more
+_SPARE_CONNECTIONS = 64  # beyond the limit: for requests to `/healthz` only
 _UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\n"
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
-    http: HttpSettings  # set by `limited_protocol`, as is
+    http: HttpSettings  # these three are set by `limited_protocol`
     shedding: Shedding
     turns: Turns
 
@@ -47,12 +48,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_in_head, self._num_head_bytes = True, 0
         self._is_beyond = self._is_shed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0  # when it goes off
-        self._deadline: float | None = None  # when it means something
+        self._timer_at = 0.0  # when the timer fires
+        self._deadline: float | None = None  # when it has to act
         self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Take a connection, or refuse it where there are too many."""
+        """Accept a connection, or refuse it if there are too many."""
         super().connection_made(transport)
         self._is_beyond = len(self.connections) > self.http.connections
         if len(self.connections) > self.http.connections + _SPARE_CONNECTIONS:
@@ -69,7 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, unless it belongs to a head that is too long already."""
+        """Parse data, unless the head is too long already."""
         if self._is_in_head:
             self._num_head_bytes += len(data)
             if self._num_head_bytes > self._most_head_bytes:
@@ -81,18 +82,18 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._is_shed:  # the rest of the body is to come
             self._start_timer(_LINGER_SECONDS)
         elif is_idle and self._deadline is None and self.timeout_keep_alive_task is None:
-            # A blank line, or the end of a body that nobody wanted: neither keeps a connection.
+            # A blank line, or the end of an unwanted body: the connection is idle again.
             self._start_timer(self.http.keep_alive_seconds)
 
     def on_message_begin(self) -> None:
-        """Begin with a head, which may come with the end of the body before it."""
+        """Begin a head; it may arrive in one piece with the end of the body before it."""
         super().on_message_begin()
         if not self._is_in_head:
             self._is_in_head, self._num_head_bytes = True, 0
             self._start_timer(self.http.head_seconds)
 
     def on_headers_complete(self) -> None:
-        """Hand the request to the middlewares, which judge a whole head exactly."""
+        """Hand the request to the middlewares, which check the complete head."""
         self._is_in_head, self._num_head_bytes = False, 0
         self._stop_timer()
         if self._is_beyond and self.url.partition(b"?")[0] != ALIVE_PATH.encode():
@@ -103,12 +104,12 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body, unless its request is answered already."""
+        """Take a piece of a body, unless its request was shed."""
         if not self._is_shed and not self.transport.is_closing():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Keep a connection whose body came whole after all."""
+        """End a body; the connection of a request that was shed is idle again."""
         self._stop_timer()
         if self._is_shed:
             self._is_shed = False
@@ -117,37 +118,37 @@ class LimitedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """Do not read the rest of a body for ever when its answer is out."""
+        """Limit the time for the rest of a body whose answer has been sent."""
         is_last, has_more = not self.pipeline, self.cycle.more_body
         super().on_response_complete()
         if is_last and has_more and not self.transport.is_closing():
             self._start_timer(_LINGER_SECONDS)
 
     def pause_writing(self) -> None:
-        """Give a client that does not read its answer some time, and not more."""
+        """Limit the time that a client may leave its answer unread."""
         super().pause_writing()
         if self._write_timer is None:
             seconds = self.http.write_stall_seconds
             self._write_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Go on: the client reads."""
+        """Stop that timer: the client reads."""
         super().resume_writing()
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection, unless its next request is here and not read yet."""
+        """Close an idle connection, unless its next request has arrived unread."""
         if not _has_unread(self.transport):
             super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
+        """Refuse a request that is not HTTP."""
         self._refuse(BadRequestError(msg))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        """Begin to answer: whether the process is alive at once, all else when its turn comes."""
+        """Start a request: `/healthz` at once, any other when its turn comes."""
         put_exchange(cast("Scope", cycle.scope), cycle)
         start = partial(super()._start_asgi_task, cycle, app)
         if cycle.scope["path"] == ALIVE_PATH:
@@ -161,17 +162,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
     @property
     def _most_head_bytes(self) -> int:
-        # Method, version and blanks on top; a piece from the network may also hold a body's begin.
+        # Data from the network may also hold the method, the version and the beginning of a body.
         http = self.http
         return http.path_bytes + http.query_bytes + http.header_bytes + self._read_bytes
 
     _read_bytes = 256 * 1024
 
     def _start_timer(self, seconds: float) -> None:
-        """Have `_time_is_up` called, unless the time is set anew or cleared before.
+        """Call `_time_is_up` after some seconds, unless this is called again or the timer stopped.
 
-        Several times a request: a timer that is there goes off in vain and is set for the rest,
-        which costs less than to cancel it and make another.
+        A timer that exists fires early and is set for the rest: that costs a twentieth of
+        cancelling it and making another, several times a request.
         """
         self._deadline = self.loop.time() + seconds
         if self._timer is None or self._timer_at > self._deadline:
@@ -183,9 +184,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._timer_at = self.loop.call_at(when, self._go_off), when
+        self._timer, self._timer_at = self.loop.call_at(when, self._fire), when
 
-    def _go_off(self) -> None:
+    def _fire(self) -> None:
         self._timer = None
         if self._deadline is not None and self._deadline > self.loop.time():
             self._arm(self._deadline)
@@ -205,10 +206,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _shed(self) -> bool:
-        """Answer at once what is refused just now in any case; return whether it was."""
+        """Refuse the request unread if the queue it is for is full; return whether it was."""
         cycle = self._cycle
         if cycle is not None and not cycle.response_complete:
-            return False  # answers come in the order of their requests
+            return False  # answers are sent in the order of their requests
         if not self.parser.should_keep_alive():
             return False
         method, num_before = self.parser.get_method(), self.turns.num_begun
@@ -231,12 +232,12 @@ class LimitedProtocol(HttpToolsProtocol):
         )
 
     def _refuse(self, error: ServiceError) -> None:
-        """Answer without an application, and hang up."""
+        """Send a refusal and close the connection."""
         if self.transport.is_closing():
             return
         cycle = self._cycle
         if cycle is not None and cycle.response_started and not cycle.response_complete:
-            self.transport.close()  # nothing may go in between
+            self.transport.close()  # an answer has begun, and nothing may be sent within it
             return
         request_id, status = new_id("req"), status_of(error)
         body = json.dumps(problem_body(error, "", request_id)).encode()
@@ -259,13 +260,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
 
 def _has_unread(transport: asyncio.Transport) -> bool:
-    """Say whether bytes came in the turn of the event loop that has just ended."""
+    """Return whether bytes have arrived that the event loop has not read yet."""
     connection = transport.get_extra_info("socket")
     found = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
     return found != bytes(4)
 
 
 def limited_protocol(settings: HttpSettings, shedding: Shedding) -> type[LimitedProtocol]:
-    """Return the protocol with its limits; uvicorn makes one of it for each connection."""
+    """Return the class of connections; uvicorn makes an instance for each."""
     parts = {"http": settings, "shedding": shedding, "turns": Turns()}
     return type("LimitedProtocol", (LimitedProtocol,), parts)

@@ -18,10 +18,10 @@ from app.server.connection import limited_protocol
 
 log = structlog.get_logger(__name__)
 
-# For the database, the store, Redis, uploads that are being written, and what libraries open.
+# File descriptors for the database, the store, Redis, uploads, and libraries.
 _OTHER_FILES = 512
-# So many objects more than before, and Python looks for cycles among the youngest. What a request
-# leaves goes without that; at Python's own 700, those that wait were looked through all the time.
+# New objects after which Python looks for reference cycles. Requests leave none; at its default of
+# 700 Python searched the waiting requests all the time, for a tenth of the CPU (record 21).
 _GARBAGE_THRESHOLD = 50_000
 
 
@@ -29,10 +29,10 @@ class _Server(uvicorn.Server):
     _acceptors: Sequence[Acceptor] = ()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen; what is there by now stays, and is not looked through for garbage again.
+        """Listen, and exclude the objects that exist by now from garbage collection.
 
-        A full collection went through hundreds of thousands of objects, almost all of them modules
-        and routes: 0.1 s every few seconds in which nobody was answered and no run ended.
+        A full collection searched hundreds of thousands of objects, nearly all of them modules and
+        routes: every few seconds the event loop stood still for 0.1 s.
         """
         listeners = [self.config.bind_socket()] if sockets is None else sockets
         await super().startup([])
@@ -44,7 +44,7 @@ class _Server(uvicorn.Server):
         gc.set_threshold(_GARBAGE_THRESHOLD)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and end those there are."""
+        """Accept no more connections, and end the open ones."""
         for acceptor in self._acceptors:
             await acceptor.close()
         await super().shutdown(sockets)
@@ -68,7 +68,7 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
         access_log=False,  # `app.http.request` writes a line for each request
         log_config=None,
         server_header=False,
-        # Who asks matters where no key is asked for: strangers may not come in through a proxy.
+        # Without keys the real peer must be seen: no request may come through a proxy.
         proxy_headers=not settings.api.is_auth_required,
         timeout_keep_alive=math.ceil(http.keep_alive_seconds),
         timeout_graceful_shutdown=math.ceil(http.stop_seconds),
@@ -77,7 +77,7 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
 
 
 def _affordable(http: HttpSettings) -> HttpSettings:
-    """Raise the limit on open files as far as we may, and fit the connections into it."""
+    """Raise the limit on open files to the allowed maximum, and fit the connections into it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most == resource.RLIM_INFINITY or most - _OTHER_FILES >= http.connections:

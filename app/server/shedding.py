@@ -1,11 +1,10 @@
-"""Refusals that cost next to nothing, while there is no room for what is refused.
+"""Load shedding before parsing: refuses requests unread while a model's queue is full.
 
-To read a request, check its key and decode its tensors costs many times more than all else about
-a refusal; under a flood that leaves no time to compute what was accepted. When a model's queue
-turns out to be full, or too long for a request's deadline, it is guarded: of the requests with the
-same request line and the same key, only as many are read as there is room for. The others get the
-same refusal straight from the connection (`connection`). A second after the last of them the guard
-goes.
+Reading a request, checking its key and decoding its tensors costs far more than the rest of a
+refusal; under a flood no time is left to compute what was accepted (record 21). After a queue was
+full, or too long for a request's deadline, requests with the same request line and the same key are
+read only if the queue would accept them. For the others the connection sends the same refusal
+again. A guard ends one second after its last refusal.
 """
 
 import asyncio
@@ -26,8 +25,8 @@ log = structlog.get_logger(__name__)
 
 _MOST_GUARDED = 1000
 _CALM_SECONDS = 1.0
-_MOST_BODY_BYTES = 1024 * 1024  # a larger body is not read only to be thrown away
-_SPECIAL = (b"expect", b"origin", b"transfer-encoding")  # headers that want more than this
+_MOST_BODY_BYTES = 1024 * 1024  # a larger body is not worth reading to throw it away
+_SPECIAL = (b"expect", b"origin", b"transfer-encoding")  # headers that need the whole stack
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -38,12 +37,12 @@ class _Guard:
     refused_at: float
     head: bytes  # after the status line
     body: bytes
-    request_id: bytes  # wherever it stands in head and body
+    request_id: bytes  # as it is in the head and the body
     route: str
 
 
 class Shedding:
-    """Which requests are refused unread just now. For one event loop."""
+    """Decides which requests are refused unread. For one event loop."""
 
     def __init__(self, metrics: Metrics, accepts: Callable[[Demand, int], bool]) -> None:
         """Guard nothing yet.
@@ -57,7 +56,7 @@ class Shedding:
         self._random = random.Random()  # noqa: S311  # ids, not secrets
 
     def guard(self, scope: Scope, response: Response, error: OverloadedError) -> None:
-        """Give a refusal to those who ask the same, from now until there is room again."""
+        """Refuse requests like this one unread, until the queue accepts them again."""
         query: bytes = scope["query_string"]
         names_model = scope.get("path_params") or b"model=" in query  # and not in its body
         if error.demand is None or scope["method"] != "POST" or not names_model:
@@ -81,9 +80,16 @@ class Shedding:
     def refusal(
         self, method: bytes, url: bytes, headers: Headers, num_before: int
     ) -> tuple[bytes, bytes] | None:
-        """Return a head (without status line and the connection's own headers) and a body.
+        """Return the head and the body of a refusal, or None if the request must be read.
 
-        None: the request is to be read, after ``num_before`` others that are in no queue yet.
+        Args:
+            method: Of the request.
+            url: Of the request.
+            headers: Of the request.
+            num_before: Requests that are being read, and are in no queue yet.
+
+        Returns:
+            The head without the status line and without the connection's own headers; the body.
         """
         if not self._guards or method != b"POST":  # nearly always
             return None

@@ -1,8 +1,7 @@
-"""Not too much in one turn of the event loop.
+"""Limits the requests that start in one turn of the event loop.
 
-A thousand requests that arrive at once would all be begun in the same turn, and whoever comes next
-is not even looked at before its end. So a turn begins some, and the others wait for the turns after
-it, in between which connections are accepted and read.
+A thousand requests that arrive together would all start in one turn of half a second, in which no
+connection is accepted or read. So some start at once, and the others in later turns (record 21).
 """
 
 import asyncio
@@ -13,7 +12,7 @@ _MOST_A_TURN = 32  # some 10 ms of small inferences
 
 
 class Turns:
-    """What is to be begun, in the order it came. For one event loop."""
+    """Starts requests in the order they came. For one event loop."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
@@ -22,7 +21,7 @@ class Turns:
 
     @property
     def num_begun(self) -> int:
-        """How many came, and have not run yet."""
+        """Requests that came, and have not run yet."""
         return self._num_begun + len(self._waiting)
 
     def begin(self, start: Callable[[], None]) -> None:

@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.contracts.errors import AbandonedError, DeadlineError, InvalidInputError, OverloadedError
+from app.contracts.errors import (
+    AbandonedError,
+    DeadlineError,
+    Demand,
+    InvalidInputError,
+    OverloadedError,
+)
 from app.http.problems import problem
 from app.inference.batcher import Batcher, BatchLimits, Computed, Outputs, Run
 from app.inference.runs import Runs
 from app.inference.tensors import Arrays
 
 LIMITS = BatchLimits(max_items=4, queue_items=100, queue_bytes=1_000_000)
+MODEL = "0" * 64
 Answer = asyncio.Task[Computed]
 
 
@@ -68,7 +75,7 @@ def on_loop(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]
 
 def make(limits: BatchLimits = LIMITS, num_runs: int = 1, ahead: int = 0) -> tuple[Batcher, Runner]:
     runner = Runner()
-    return Batcher(runner, limits, Runs(num_runs, ahead)), runner
+    return Batcher(runner, limits, Runs(num_runs, ahead), MODEL), runner
 
 
 async def ask(batcher: Batcher, *requests: Arrays, **options: Any) -> list[Answer]:
@@ -289,6 +296,7 @@ async def test_a_queue_says_whether_it_would_take_by_now_what_it_refused() -> No
     await ask(batcher, x(0), *(x(number, items=2) for number in (1, 2)))
     with pytest.raises(OverloadedError) as caught:
         await batcher.submit(x(3, items=2))
+    assert caught.value.demand == Demand(MODEL, num_items=2, num_bytes=16)
     assert not accepts(batcher, caught.value)
     await runner.finish()
     assert accepts(batcher, caught.value)

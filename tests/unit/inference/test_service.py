@@ -1,0 +1,37 @@
+"""What a service of inference says of a model's queue, and of models that are not loaded."""
+
+import asyncio
+from pathlib import Path
+
+from app.contracts.errors import Demand
+from app.contracts.settings import Settings
+from app.inference.batcher import Batcher, BatchLimits
+from app.inference.cache import Loaded
+from app.inference.runs import Runs
+from app.inference.service import InferenceService
+from app.objects.storage import open_store
+from app.records.database import create_database, create_sessions
+
+MODEL = "0" * 64
+
+
+def test_a_queue_is_asked_by_its_model_and_one_that_is_not_loaded_accepts(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    store = open_store(settings.storage_url, settings.storage)
+    engine = create_database(settings.database_url)
+
+    async def ask() -> None:
+        service = InferenceService(settings, create_sessions(engine), store)
+        large = Demand(MODEL, num_items=9, num_bytes=1)
+        assert service.accepts(large, 5), "not loaded: nothing waits"
+        batcher = Batcher(lambda *_: asyncio.Future(), BatchLimits(1, 4, 100), Runs(1), MODEL)
+        service.cache._loaded[MODEL] = Loaded(None, batcher)  # type: ignore[arg-type]
+        assert service.accepts(large, 0), "the queue is empty"
+        assert not service.accepts(large, 1)
+        assert service.accepts(Demand(MODEL, 2, 1), 1)
+        assert not service.accepts(Demand(MODEL, 2, 1), 2)
+        assert service.accepts(large._replace(model="1" * 64), 1)
+        service.close()
+
+    asyncio.run(ask())
+    engine.dispose()
