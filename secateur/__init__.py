@@ -1,8 +1,10 @@
-"""Secateur from Python: push a model, prune it, wait, infer.
+"""Prunes convolutional networks: with a Secateur service, or in this process.
 
-``Client().prune("model.pt2", "data.npz").wait().infer(x)``. `AsyncClient` has the same methods,
-awaited. ``prune(net.eval(), example, macs=0.5)`` needs the extra ``engine`` and no service.
-`secateur.torch` moves live modules to a service and back; importing this package needs no torch.
+* ``Client().prune("model.pt2", "data.npz").wait().infer(x)`` uses a service. `AsyncClient` has the
+  same methods for asyncio. `secateur.torch` uploads live modules and loads their pruned weights.
+* ``prune(net.eval(), example, macs=0.5)`` needs no service, but the extra ``engine``.
+
+Importing this package needs no torch.
 """
 
 from secateur.async_client import AsyncClient

@@ -1,4 +1,4 @@
-"""What `secateur.prune` returns: the network, the plan, the proof, and ways to go on."""
+"""`Pruned`: the result of `secateur.prune`, with the network, the plan and the certificate."""
 
 import copy
 import warnings
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs.
+    """The size of a network.
 
     Attributes:
-        num_parameters: Trained values; running statistics do not count.
+        num_parameters: Trained values, without running statistics.
         macs: Multiply-accumulates of one sample.
     """
 
@@ -31,19 +31,19 @@ class Cost:
 
 @dataclass(frozen=True, repr=False)
 class Pruned:
-    """A pruned network, how it was chosen, and the proof that nothing else was changed.
+    """A pruned network, the plan behind it, and its certificate.
 
-    Nothing was trained: train `module`, or ``retrain`` the program, before it is used.
+    The network is not retrained: train `module`, or ``retrain`` the program, before you use it.
 
     Attributes:
         program: The pruned network as graph and tensors.
-        plan: Which channel groups stay, with every number behind the choice. Print it.
-        certificate: How far the network is from its masked twin, the original with zeros where
-            the pruned network has nothing. Print it.
-        dense: What the original costs.
-        cost: What the pruned network costs.
-        name: Of the module's class, or of the file.
-        original: The module that was given, unchanged; None if a file or a program was.
+        plan: The channel groups that stay, with every number behind the choice. It prints well.
+        certificate: The difference between the network and its masked twin: the original with
+            zeros in place of the removed channels. It prints well.
+        dense: The size of the original network.
+        cost: The size of the pruned network.
+        name: The name of the module's class or of the file.
+        original: The module that was passed, unchanged; None for a file or a program.
     """
 
     program: "Program"
@@ -56,14 +56,13 @@ class Pruned:
 
     @cached_property
     def module(self) -> "nn.Module":
-        """A module to train and to call: of the given class where its code allows it.
+        """The pruned network as a module, in evaluation mode, on the original's device.
 
-        It is a copy of the given module with the pruned widths and weights, on its device, in
-        evaluation mode. Where ``forward`` has sizes as numbers (``x.view(n, 64)``), and where a
-        file or a program was given, it is a module that runs the graph, with the same names in
-        ``state_dict()``; for the former a warning tells which number.
+        It is a copy of the original module with the pruned widths and weights. For a file or a
+        program it is a module that runs the graph, with the same names in ``state_dict()``; so it
+        is if ``forward`` contains sizes as numbers (``x.view(n, 64)``), with a warning.
         """
-        from secateur.engine import ProgramModule  # noqa: PLC0415  # torch comes with it
+        from secateur.engine import ProgramModule  # noqa: PLC0415  # imports torch
         from secateur.engine.export.weights import describe_weights  # noqa: PLC0415
         from secateur.engine.program.precision import own_tensors  # noqa: PLC0415
         from secateur.fitting import Weights, fit  # noqa: PLC0415
@@ -82,18 +81,18 @@ class Pruned:
         return fitted
 
     def save(self, path: AnyPath) -> Path:
-        """Write the network, or its plan, and return where it lies.
+        """Write the network or its plan to a file and return the path.
 
         Args:
-            path: By its suffix: ``.pt2`` (`torch.export.load` reads it, and so does the service),
-                ``.onnx``, ``.safetensors`` (for `secateur.torch.load_pruned`) or ``.json`` (the
-                plan, which ``secateur-engine apply`` takes).
+            path: The file to write. Its suffix is the format: ``.pt2`` (for `torch.export.load` and
+                the service), ``.onnx``, ``.safetensors`` (for `secateur.torch.load_pruned`) or
+                ``.json`` (the plan, for ``secateur-engine apply``).
 
         Raises:
-            SecateurError: It has another suffix.
+            SecateurError: The path has another suffix.
             EngineError: The network cannot be written in this format.
         """
-        from secateur.engine import export_onnx, write_program  # noqa: PLC0415  # torch
+        from secateur.engine import export_onnx, write_program  # noqa: PLC0415  # imports torch
         from secateur.engine.export.weights import write_weights  # noqa: PLC0415
 
         path = Path(path)
@@ -114,7 +113,7 @@ class Pruned:
         return path
 
     def summary(self) -> str:
-        """Return what was pruned and what is left, in a few lines."""
+        """Return the sizes before and after, the plan and the certificate in a few lines."""
         before, after = self.dense, self.cost
         return "\n".join(
             (

@@ -1,6 +1,6 @@
-"""`prune`: a live module, a ``.pt2`` file or an exported program becomes smaller, in this process.
+"""`prune`: prunes a live module, a ``.pt2`` file or an exported program in this process.
 
-It needs the extra ``engine``, which brings torch; to import this module needs nothing of it.
+Calling it needs the extra ``engine``, which installs torch; importing this module does not.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,44 +46,45 @@ def prune(  # noqa: PLR0913  # options that each have a default
     max_ratio: float = 0.9,
     seed: int = 0,
 ) -> Pruned:
-    """Prune a network in this process: remove its least salient filters, and prove the result.
+    """Remove a network's least salient filters, and certify the result.
 
     ``prune(net.eval(), torch.randn(1, 3, 224, 224), macs=0.5)`` returns a network with half of the
-    multiply-accumulates. Give at most one of ``macs``, ``params``, ``ratio`` and ``steepness``;
-    with none of them ``steepness`` is 1. Nothing is trained. Same arguments, same result.
+    multiply-accumulates. Pass at most one of ``macs``, ``params``, ``ratio`` and ``steepness``; the
+    default is ``steepness=1``. Nothing is trained. The same arguments give the same result.
 
     Args:
         model: A module in evaluation mode, which is not changed; a ``.pt2`` file, which is read
-            as data; or what ``torch.export.export`` returned, with a dynamic batch.
-        example_inputs: For a module: one tensor, or one for each input, whose first dimension is
-            the batch; on the module's device.
+            as data; or a result of ``torch.export.export`` with a dynamic batch.
+        example_inputs: Only for a module: one tensor, or one for each input, on the module's
+            device. The first dimension is the batch.
         macs: Share of the multiply-accumulates to keep, in (0, 1).
         params: Share of the parameters to keep, in (0, 1).
         ratio: Share of the filters to remove in every layer, in (0, 1).
-        steepness: Where every layer's saliency curve is cut, above 0; more prunes more.
+        steepness: The slope at which every layer's saliency curve is cut, above 0. A larger value
+            prunes more.
         criterion: ``l1``, ``l2``, ``bn_scale``, ``geometric_median``, ``lamp``, ``random``; or
             ``loss`` and ``taylor``, which need ``data``.
         data: Calibration batches: tensors, or pairs of inputs and labels (int64 classes). The
-            certificate also compares on samples of the first.
+            certificate also uses samples of the first batch.
         ignore: Names of layers or weights, or globs, that keep all their filters, such as
             ``"conv1"`` or ``"layer4.*"``.
-        round_to: Kept widths are multiples of this, where a layer is at least as wide.
-        min_channels: No layer keeps fewer.
-        max_ratio: No layer loses a larger share, in (0, 1].
-        seed: For the random samples that are compared, and for criteria that draw.
+        round_to: Kept widths are multiples of this, unless a layer is narrower.
+        min_channels: The smallest number of filters that a layer keeps.
+        max_ratio: The largest share of filters that a layer loses, in (0, 1].
+        seed: The seed of the certificate's random samples and of criterion ``random``.
 
     Raises:
-        SecateurError: An argument does not fit; the message has its value and what to do. The
-            extra ``engine`` is not installed, or the module cannot be exported.
-        EngineError: The network cannot be pruned as asked: the file is refused, the budget cannot
-            be met (the nearest one that can is named), nothing is prunable, or the criterion needs
-            data. The classes are in `secateur.engine.errors`.
+        SecateurError: An argument is not valid, the extra ``engine`` is not installed, or the
+            module cannot be exported.
+        EngineError: The file is refused, the budget cannot be met (the message names the nearest
+            one), nothing is prunable, or the criterion needs data. The classes are in
+            `secateur.engine.errors`.
 
-    The method is that of CN113361702A; channel groups are found as by DepGraph (Fang et al. 2023,
+    The method is that of CN113361702A; channel groups are those of DepGraph (Fang et al. 2023,
     arXiv:2301.12900).
     """
     with _engine_installed():
-        from torch.export import ExportedProgram  # noqa: PLC0415  # only who calls needs torch
+        from torch.export import ExportedProgram  # noqa: PLC0415  # imports torch
 
         from secateur.engine.pruning import prune_program  # noqa: PLC0415
     shares = {"macs": macs, "params": params, "ratio": ratio, "steepness": steepness}
@@ -102,7 +103,7 @@ def prune(  # noqa: PLR0913  # options that each have a default
 
 @contextmanager
 def _engine_installed() -> Iterator[None]:
-    """Say how to install what is missing."""
+    """Turn a failed import into an error that says what to install."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -112,7 +113,7 @@ def _engine_installed() -> Iterator[None]:
 
 
 def _selection(shares: "dict[str, float | None]", limits: dict[str, Any]) -> "SelectionOptions":
-    """Return the options of a selection; every number is checked."""
+    """Return validated selection options."""
     from secateur.engine import Budget, Ratio, SelectionOptions, Steepness  # noqa: PLC0415
 
     given = {name: value for name, value in shares.items() if value is not None}
@@ -146,7 +147,7 @@ def _check_share(name: str, value: float) -> None:
 
 
 def _read(model: Any, example_inputs: "Inputs | None") -> "tuple[Program, str]":  # noqa: ANN401
-    """Return the program of whatever was given, and what to call it."""
+    """Return the program of a module, a file or an exported program, and its name."""
     from torch.export import ExportedProgram  # noqa: PLC0415
 
     from secateur.engine import from_exported, read_program  # noqa: PLC0415
@@ -173,7 +174,7 @@ def _read(model: Any, example_inputs: "Inputs | None") -> "tuple[Program, str]":
     if path.suffix != _SUFFIX:
         raise SecateurError(f"{path.name} is not a {_SUFFIX} file; a module can be given as it is")
     if not path.is_file():
-        raise SecateurError(f"there is no {path}")
+        raise SecateurError(f"{path} does not exist")
     return read_program(path), path.name
 
 
@@ -201,7 +202,7 @@ def _export(module: "nn.Module", example_inputs: "Inputs | None") -> "ExportedPr
     homes = {str(tensor.device) for tensor in tensors}
     if len(homes) > 1:
         raise SecateurError(
-            f"{kind} lies on several devices ({', '.join(sorted(homes))}): move it to one with "
+            f"{kind} is on several devices ({', '.join(sorted(homes))}): move it to one with "
             "module.to(device)"
         )
     for tensor in given:
@@ -215,21 +216,21 @@ def _export(module: "nn.Module", example_inputs: "Inputs | None") -> "ExportedPr
 
 
 def _excluded(ignore: Sequence[str], program: "Program") -> tuple[str, ...]:
-    """Return globs on the names of weights: a layer's name means all that is in it."""
+    """Return globs of weight names; the name of a layer includes everything in it."""
     if isinstance(ignore, str):
         ignore = (ignore,)
     weights = tuple(program.parameters())
     for name in ignore:
         if not any(fnmatchcase(w, name) or fnmatchcase(w, f"{name}.*") for w in weights):
             raise SecateurError(
-                f"ignore has {name!r}, which is no layer and no weight; there are "
+                f"ignore has {name!r}, which is neither a layer nor a weight; there are "
                 f"{', '.join(weights[:_MOST_NAMES])}{', …' if len(weights) > _MOST_NAMES else ''}"
             )
     return tuple(glob for name in ignore for glob in (name, f"{name}.*"))
 
 
 def _batches(data: "Iterable[Batch]", program: "Program") -> "tuple[CalibrationBatch, ...]":
-    """Return calibration batches on the CPU, in the types that are computed with."""
+    """Return calibration batches on the CPU, converted to the program's input types."""
     from torch import Tensor  # noqa: PLC0415
 
     from secateur.engine import CalibrationBatch  # noqa: PLC0415

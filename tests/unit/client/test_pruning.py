@@ -146,7 +146,7 @@ def test_criteria_that_measure_take_data() -> None:
         ({"macs": 0.5, "ratio": 0.5}, "macs=0.5 and ratio=0.5 exclude each other"),
         ({"round_to": 0}, "round_to is 0"),
         ({"max_ratio": 2.0}, "max_ratio is 2"),
-        ({"ignore": ["cnov"]}, "'cnov', which is no layer and no weight; there are stem.0.weight"),
+        ({"ignore": ["cnov"]}, "'cnov', which is neither a layer nor a weight; there are stem.0.weight"),
         ({"data": [torch.zeros(2, 3, 9, 9)]}, r"\[2, 3, 9, 9\].*takes \[\[3, 8, 8\]\]"),
     ],
 )
@@ -165,7 +165,7 @@ def test_what_cannot_be_pruned_says_what_to_do(tmp_path: Path) -> None:
         (make(), X.to("meta"), r"example is on meta and Net on cpu: call example.to\('cpu'\)"),
         (static, None, r"fixed shape \[2, 3, 8, 8\].*dynamic_shapes"),
         (tmp_path / "model.pth", None, "model.pth is not a .pt2 file"),
-        (tmp_path / "none.pt2", None, "there is no"),
+        (tmp_path / "none.pt2", None, "none.pt2 does not exist"),
         (tmp_path / "none.pt2", X, "example_inputs belong to a module"),
         (7, None, "cannot prune a int"),
     ):
