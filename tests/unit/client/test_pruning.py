@@ -146,7 +146,7 @@ def test_criteria_that_measure_take_data() -> None:
         ({"macs": 0.5, "ratio": 0.5}, "macs=0.5 and ratio=0.5 exclude each other"),
         ({"round_to": 0}, "round_to is 0"),
         ({"max_ratio": 2.0}, "max_ratio is 2"),
-        ({"ignore": ["cnov"]}, "'cnov', which is neither a layer nor a weight; there are stem.0.weight"),
+        ({"ignore": ["cnov"]}, "'cnov', which is neither a layer nor a weight; there are stem"),
         ({"data": [torch.zeros(2, 3, 9, 9)]}, r"\[2, 3, 9, 9\].*takes \[\[3, 8, 8\]\]"),
     ],
 )
