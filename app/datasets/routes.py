@@ -17,6 +17,7 @@ from app.quotas.dependencies import UPLOAD_SLOT
 from app.records.database import reading
 from app.records.tables import DatasetRow
 from app.uploads import receive_upload
+from secateur.core.file_kinds import TAKEN
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=RESPONSES)
 
@@ -35,6 +36,7 @@ Preprocess = Annotated[
     "",
     status_code=201,
     response_model=Dataset,
+    description=f"Upload samples as the raw body or as the form field `file`. {TAKEN['dataset']}",
     openapi_extra=UPLOAD_BODY,
     dependencies=[UPLOAD_SLOT],
 )
@@ -47,7 +49,7 @@ async def create(  # query parameters
     filename: Filename = None,
     preprocess: Preprocess = None,
 ) -> Response:
-    """Upload samples: ``.npz``, ``.zip`` or ``.tar`` of images, ``.parquet``; body or ``file``."""
+    """Upload samples as the raw body or as the form field ``file``."""
     principal.require("datasets:write")
     spec = parse_preprocess(preprocess)
     settings = context.settings

@@ -20,6 +20,7 @@ from app.records.database import reading
 from app.records.tables import ModelRow
 from app.text import Line
 from app.uploads import receive_upload
+from secateur.core.file_kinds import TAKEN
 
 router = APIRouter(prefix="/v1/models", tags=["models"], responses=RESPONSES)
 
@@ -55,6 +56,7 @@ Filename = Annotated[Line | None, Query(max_length=200, examples=["model.pt2"])]
     "",
     status_code=201,
     response_model=Model,
+    description=f"Upload a model as the raw body or as the form field `file`. {TAKEN['model']}",
     openapi_extra=UPLOAD_BODY,
     dependencies=[UPLOAD_SLOT],
 )
@@ -70,10 +72,7 @@ async def create(  # noqa: PLR0913, PLR0917  # query parameters
     in_channels: Annotated[int, Query(ge=1, le=1024)] = 3,
     image_size: Annotated[int, Query(ge=8, le=4096)] = 224,
 ) -> Response:
-    """Upload a model as the raw body or as the form field ``file``.
-
-    A ``.pt2`` file, or a ``.safetensors`` file with the ``architecture`` whose weights it holds.
-    """
+    """Upload a model as the raw body or as the form field ``file``."""
     principal.require("models:write")
     settings = context.settings
     limit = settings.limits.model_bytes

@@ -5,8 +5,6 @@ from typing import get_args
 
 import pytest
 
-from app.contracts.settings import LimitSettings
-from app.contracts.spec import PreprocessSpec
 from app.datasets.schemas import Dataset
 from app.models.schemas import Model
 from docs.generate_file_kinds import TARGET, render
@@ -20,10 +18,8 @@ from secateur.core.formats import (
     Use,
     suffixes,
 )
-from secateur.engine.errors import DataError, ModelRejectedError
-from tests.fixtures.jobs import model_input
-from worker.pipeline.data.opening import DATASET_READERS, open_dataset
-from worker.pipeline.job.model_files import MODEL_READERS, read_model
+from worker.pipeline.data.opening import DATASET_READERS
+from worker.pipeline.job.model_files import MODEL_READERS
 
 PAGES = (Path(__file__).parents[2] / "app/web/static/pages").glob("*.js")
 
@@ -60,17 +56,3 @@ def test_the_dashboard_keeps_no_list_of_its_own() -> None:
     for page in PAGES:
         assert ".safetensors" not in page.read_text()
         assert ".parquet" not in page.read_text()
-
-
-def test_a_format_without_a_reader_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "net"
-    path.write_bytes(b"")
-    with pytest.raises(ModelRejectedError, match="pt2 or safetensors, not 'onnx'"):
-        read_model(model_input(path, format="onnx"), LimitSettings())
-    with pytest.raises(DataError, match="zip, tar or parquet, not 'csv'"):
-        open_dataset(path, "csv", PreprocessSpec(), tmp_path)
-
-
-def test_weights_without_an_architecture_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelRejectedError, match="architecture"):
-        read_model(model_input(tmp_path / "net", format="safetensors"), LimitSettings())

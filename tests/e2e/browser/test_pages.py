@@ -232,6 +232,13 @@ def test_the_keyboard_is_enough(world: World, open_tab: OpenTab) -> None:
         assert page.title() == "Jobs · Secateur"
 
 
+def test_a_warning_stands_once_on_the_page_of_a_job(tab: Tab, world: World) -> None:
+    show(tab, world, "job succeeded")
+    items = tab.page.get_by_role("listitem")
+    expect(items.filter(has_text="pruning did not make it faster")).to_have_count(1)
+    expect(items.get_by_text(HOSTILE, exact=True)).to_have_count(1)
+
+
 def test_a_theme_can_be_chosen_and_lasts(world: World, open_tab: OpenTab) -> None:
     with open_tab(world.base, color_scheme="light") as tab:
         tab.enter(world.key)

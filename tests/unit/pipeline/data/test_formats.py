@@ -9,6 +9,7 @@ import torch
 from app.contracts.errors import UnsupportedMediaError
 from app.spool import Upload
 from app.uploads import check_dataset
+from secateur.core.formats import DATASET_FORMATS
 from secateur.engine.errors import DataError
 from tests.unit.pipeline.data.files import npz, opened, parquet, png_of, tarred, zipped
 from worker.pipeline.data import Split
@@ -35,6 +36,10 @@ FORMATS = {
         parquet(image=[{"bytes": data, "path": "x"} for data in FILES.values()], label=LABELS),
     ),
 }
+
+
+def test_every_format_is_tried() -> None:
+    assert {kind for kind, _ in FORMATS.values()} == set(DATASET_FORMATS)
 
 
 @pytest.mark.parametrize("name", FORMATS)
