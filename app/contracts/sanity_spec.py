@@ -1,6 +1,6 @@
 """The part of the pruning config that says what the dense network should be good for.
 
-No HTTP, no torch. ``worker.pipeline.stages.sanity`` looks at the network before anything is pruned.
+No HTTP, no torch. ``worker.pipeline.sanity.check`` looks at the network before anything is pruned.
 """
 
 from typing import Annotated, Literal, Self

@@ -49,7 +49,11 @@ class Ramp:
 
 
 class RampedCuts:
-    """The cuts of one training run; implements `retrain.Cuts`."""
+    """The cuts of one training run; implements `retrain.Cuts`.
+
+    Attributes:
+        goal: The rule of the last cut.
+    """
 
     def __init__(  # noqa: PLR0913  # what a cut is made with
         self,
@@ -74,13 +78,13 @@ class RampedCuts:
             is_masked: Whether the full-size twin is trained, and not the compacted network.
         """
         self._program, self._analysis = program, analysis
-        self._mode, self._ramp = mode, ramp
+        self.goal, self._ramp = mode, ramp
         self._choose, self._settle = choose, settle
         self._is_masked = is_masked
 
     def first(self) -> Plan:
         """Return the plan of the first cut, which is made before any training."""
-        return self._choose(self._program, self._ramp.rule(self._mode, 1), None)
+        return self._choose(self._program, self._ramp.rule(self.goal, 1), None)
 
     def steps(self, num_steps: int) -> tuple[int, ...]:
         """Return the steps before which the second and later cuts are made."""
@@ -90,7 +94,7 @@ class RampedCuts:
 
     def targets(self) -> tuple[float, ...]:
         """Return what each cut asks for, the first one included: its share or ratio."""
-        rules = [self._ramp.rule(self._mode, n) for n in range(1, self._ramp.rounds + 1)]
+        rules = [self._ramp.rule(self.goal, n) for n in range(1, self._ramp.rounds + 1)]
         return tuple(rule.share if isinstance(rule, Budget) else rule.ratio for rule in rules)
 
     def cut(
@@ -104,7 +108,7 @@ class RampedCuts:
             else expand_program(self._program, before, phase.program)
         )
         try:
-            rule = self._ramp.rule(self._mode, number + 2)
+            rule = self._ramp.rule(self.goal, number + 2)
             after = self._choose(twin, rule, before.keeps())
         except NothingPrunableError:  # limits and multiples leave nothing more to cut
             return phase, dict(optimizer)

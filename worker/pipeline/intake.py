@@ -6,10 +6,10 @@ from worker.messages import JobRequest, OutputFile, Succeeded
 from worker.pipeline.data import open_dataset
 from worker.pipeline.data.preprocess import network_sees
 from worker.pipeline.job.checks import check_computes
+from worker.pipeline.job.dense_onnx import export_proved
 from worker.pipeline.job.model_files import read_model
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.report.describe import verdict
-from worker.pipeline.stages.dense_onnx import export_proved
 
 ONNX = OutputFile(name="model.onnx", media_type="application/octet-stream")
 

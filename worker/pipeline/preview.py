@@ -3,14 +3,13 @@
 from typing import Any
 
 from app.contracts.job import Stage
-from secateur.engine.graph.cost import CostModel
 from worker.messages import JobRequest, Succeeded
 from worker.pipeline.job.inputs import open_inputs
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.report.describe import group_reports, verdict
-from worker.pipeline.stages.planning import Planner
+from worker.pipeline.sanity.check import check_sanity
+from worker.pipeline.selecting.planning import Planner
 from worker.pipeline.stages.saliency import measure_saliency
-from worker.pipeline.stages.sanity import check_sanity
 from worker.pipeline.stages.select import choose
 
 
@@ -29,11 +28,9 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
     choice = choose(inputs, scores)
     plan = choice.plan
     if choice.cuts is not None:
-        planner = Planner(inputs, scores)
-        plan = planner.plan(inputs.program, planner.mode)
+        plan = Planner(inputs, scores).plan(inputs.program, choice.cuts.goal)
         reporter.warn("an iterative schedule measures saliencies anew at every cut: others may go")
-    cost = CostModel(inputs.program, inputs.analysis)
-    keeps = plan.keeps()
+    cost, keeps = inputs.cost, plan.keeps()
     dense = {"macs": cost.macs({}), "num_parameters": cost.params({})}
     pruned = {"macs": cost.macs(keeps), "num_parameters": cost.params(keeps)}
     result: dict[str, Any] = {

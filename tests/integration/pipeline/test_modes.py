@@ -17,10 +17,11 @@ from tests.fixtures.networks import SmallNet, randomise
 from tests.fixtures.pages import read_page
 from worker.messages import JobRequest, Metric, Planned, Progress
 from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.job.results import Trained
 from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
 from worker.pipeline.report.page import render_page
-from worker.pipeline.stages.retrain import Start, Trained, train
+from worker.pipeline.training.run import Start, train
 
 RETRAIN = {"epochs": 2, "batch_size": 32, "optimizer": {"learning_rate": 0.05}}
 HALF = {"mode": "budget", "macs": 0.5, "round_to": 1, "min_channels": 2}
@@ -220,7 +221,7 @@ def test_a_search_goes_on_past_a_trial_that_diverges(
             raise DivergenceError("the loss became nan")
         return train(inputs, start)
 
-    monkeypatch.setattr("worker.pipeline.stages.search.train", first_diverges)
+    monkeypatch.setattr("worker.pipeline.selecting.search.train", first_diverges)
     selection = {"mode": "accuracy", "max_drop": 0.5, "max_trials": 2, "round_to": 1}
     report, _ = run(tmp_path, {"selection": selection})
     diverged, kept = report.accuracy_trials

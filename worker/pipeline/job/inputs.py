@@ -1,6 +1,7 @@
 """What a job works on: its model, analysed, and its data set, checked to fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,19 +11,22 @@ from app.contracts.report import MetricsReport
 from app.contracts.spec import NO_PREPROCESS
 from secateur.engine.errors import DataError
 from secateur.engine.graph import Analysis, analyse
+from secateur.engine.graph.cost import CostModel
 from secateur.engine.metrics import Metrics, Reference, evaluate, primary_metric
 from secateur.engine.objectives.outputs import score_outputs
 from secateur.engine.program.program import Program
 from secateur.engine.retrain import RetrainOptions, TrainingData, recalibrate
 from secateur.engine.saliency import CalibrationBatch
 from secateur.engine.samples import spread
+from secateur.engine.selection import SelectionOptions
 from worker.messages import JobRequest
 from worker.pipeline.data import Dataset, Split, open_dataset
 from worker.pipeline.job.checks import check_fit
+from worker.pipeline.job.device import CPU, OnDevice
+from worker.pipeline.job.metrics import metrics_report
 from worker.pipeline.job.model_files import read_model
-from worker.pipeline.job.options import objective_kind, retrain_options
+from worker.pipeline.job.options import Rule, objective_kind, retrain_options, selection_limits
 from worker.pipeline.job.reporter import Reporter
-from worker.pipeline.report.describe import metrics_report
 
 NUM_RECALIBRATION_SAMPLES = 2048
 _NUM_CHECKED = 8  # samples of each kind that the certificate compares
@@ -40,6 +44,7 @@ class Inputs:
         analysis: Its channel groups.
         dataset: The samples, if any.
         reference: The dense network's outputs on them.
+        device: Where networks are trained.
     """
 
     request: JobRequest
@@ -48,6 +53,21 @@ class Inputs:
     analysis: Analysis
     dataset: Dataset | None
     reference: Reference | None = None
+    device: torch.device = CPU
+
+    @cached_property
+    def cost(self) -> CostModel:
+        """What the network would cost after pruning."""
+        return CostModel(self.program, self.analysis)
+
+    @cached_property
+    def limits(self) -> SelectionOptions:
+        """The limits of the config's selection, whatever its rule."""
+        return selection_limits(self.request.config.selection)
+
+    def selection(self, rule: Rule) -> SelectionOptions:
+        """Return a rule within the limits of the config's selection."""
+        return replace(self.limits, mode=rule)
 
     @property
     def objective(self) -> str | None:
@@ -84,9 +104,9 @@ class Inputs:
         dataset = self.dataset
         return recalibrate(program, (dataset.batch(part)[0] for part in parts))
 
-    def random_batch(self) -> tuple[Tensor, ...]:
-        """Return random inputs for the certificate."""
-        return self.program.example_inputs(_NUM_CHECKED)
+    def proof_batches(self) -> list[tuple[Tensor, ...]]:
+        """Return the inputs on which certificates compare: random ones, and real ones if any."""
+        return [self.program.example_inputs(_NUM_CHECKED), *self.real_batches()]
 
     def real_batches(self) -> list[tuple[Tensor, ...]]:
         """Return a few real samples, of the split that the final number is about."""
@@ -99,21 +119,22 @@ class Inputs:
         return []
 
     def training_data(self) -> TrainingData:
-        """Return the samples that train and validate.
+        """Return the samples that train and validate, on the job's device.
 
         Raises:
             DataError: None of them trains.
         """
-        assert self.dataset is not None  # noqa: S101  # who trains has asked before
+        assert self.dataset is not None  # noqa: S101  # training is only asked for with samples
         train = self.dataset.indices(Split.TRAIN)
         if len(train) == 0:
             raise DataError("the data set has no training samples")
         validation = self.dataset.indices(Split.VALIDATION)
-        return TrainingData(self.dataset, train, validation, self.dataset.labels_kind)
+        source = self.dataset if self.device == CPU else OnDevice(self.dataset, self.device)
+        return TrainingData(source, train, validation, self.dataset.labels_kind)
 
     def retrain_options(self) -> RetrainOptions:
-        """Return how the config trains on this data set."""
-        assert self.dataset is not None  # noqa: S101  # who trains has asked before
+        """Return how the config trains on this data set, but for epochs and learning rate."""
+        assert self.dataset is not None  # noqa: S101  # training is only asked for with samples
         config = self.request.config
         return retrain_options(
             config.retrain, config.seed, self.dataset.labels_kind, self.dataset.pixel_range
@@ -149,12 +170,15 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
         ModelRejectedError: The model is refused.
         DataError: The data set is, or it does not fit the model or the objective.
     """
-    program = read_model(request.require_model(), request.limits)
+    program, device = (
+        read_model(request.require_model(), request.limits),
+        torch.device(request.device),
+    )
     analysis = analyse(program)
     if request.dataset is None:
         if request.config.retrain.epochs != 0:
             reporter.warn("no data set was given: the pruned network is not retrained")
-        return Inputs(request, reporter, program, analysis, None)
+        return Inputs(request, reporter, program, analysis, None, device=device)
     image_shape = program.inputs[0].shape[1:]
     dataset = open_dataset(
         request.dataset.path,
@@ -171,7 +195,7 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
     for note in (*notes, *fit_notes):
         if note != NO_PREPROCESS:  # `check_sanity` says whether it is right
             reporter.warn(note)
-    return Inputs(request, reporter, program, analysis, dataset, Reference(program))
+    return Inputs(request, reporter, program, analysis, dataset, Reference(program), device)
 
 
 def _scratch(request: JobRequest) -> Path:

@@ -2,7 +2,7 @@
 
 from app.contracts.retrain_spec import RetrainSpec
 from app.contracts.spec import (
-    AccuracySelection,
+    BudgetSelection,
     PruneConfig,
     RatioSelection,
     SelectionSpec,
@@ -20,10 +20,8 @@ from secateur.engine.selection import (
     Steepness,
 )
 
-# A stand-in until a learning rate is found; the range test never looks at it.
-_UNKNOWN_RATE = 0.04
-_UNKNOWN_EPOCHS = 1  # until they are decided
-
+Rule = Steepness | Ratio | Budget
+RuledSelection = RatioSelection | SteepnessSelection | BudgetSelection
 PixelRange = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -35,10 +33,23 @@ def saliency_options(config: PruneConfig) -> SaliencyOptions:
     )
 
 
-def selection_options(spec: SelectionSpec) -> SelectionOptions:
-    """Return how many filters go; the amount of an ``accuracy`` selection is the search's."""
+def selection_rule(spec: RuledSelection) -> Rule:
+    """Return how many filters go."""
+    if isinstance(spec, RatioSelection):
+        return Ratio(spec.ratio, spec.scope)
+    if isinstance(spec, SteepnessSelection):
+        return Steepness(spec.steepness)
+    if spec.macs is not None:
+        return Budget("macs", spec.macs)
+    if spec.params is not None:
+        return Budget("params", spec.params)
+    assert spec.latency is not None  # noqa: S101  # the spec names exactly one
+    return Budget("latency", spec.latency)
+
+
+def selection_limits(spec: SelectionSpec) -> SelectionOptions:
+    """Return the limits of a selection, under the engine's default rule."""
     return SelectionOptions(
-        mode=_mode(spec),
         max_ratio=spec.max_ratio,
         min_channels=spec.min_channels,
         round_to=spec.round_to,
@@ -70,14 +81,15 @@ def objective_kind(spec: RetrainSpec, labels: LabelKind) -> str:
 def retrain_options(
     spec: RetrainSpec, seed: int, labels: LabelKind, pixel_range: PixelRange | None
 ) -> RetrainOptions:
-    """Return how the pruned network is trained.
+    """Return how the pruned network is trained, but for the number of epochs and the learning rate.
+
+    Those two may depend on the data: `worker.pipeline.training.decisions` adds them.
 
     Raises:
         DataError: The objective needs other labels.
     """
     optimizer, augment = spec.optimizer, spec.augment
     return RetrainOptions(
-        epochs=spec.epochs if spec.epochs != "auto" else _UNKNOWN_EPOCHS,
         batch_size=spec.batch_size,
         objective=ObjectiveOptions(
             kind=objective_kind(spec, labels),
@@ -88,7 +100,6 @@ def retrain_options(
         ),
         optimizer=OptimizerOptions(
             kind=optimizer.kind,
-            learning_rate=optimizer.learning_rate or _UNKNOWN_RATE,
             momentum=optimizer.momentum,
             weight_decay=optimizer.weight_decay,
             warmup=optimizer.warmup,
@@ -103,18 +114,3 @@ def retrain_options(
         is_compiled=spec.compile == "always",
         seed=seed,
     )
-
-
-def _mode(spec: SelectionSpec) -> Steepness | Ratio | Budget:
-    if isinstance(spec, RatioSelection):
-        return Ratio(spec.ratio, spec.scope)
-    if isinstance(spec, SteepnessSelection):
-        return Steepness(spec.steepness)
-    if isinstance(spec, AccuracySelection):
-        return Budget(spec.unit, 0.5)
-    if spec.macs is not None:
-        return Budget("macs", spec.macs)
-    if spec.params is not None:
-        return Budget("params", spec.params)
-    assert spec.latency is not None  # noqa: S101  # the spec names exactly one
-    return Budget("latency", spec.latency)

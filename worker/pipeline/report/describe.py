@@ -1,15 +1,13 @@
 """What the engine found, in the words of the report and of the intake verdict."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, fx
 
 from app.contracts.layers import LayerSummary, PlanSummary, points_a_layer, thin
 from app.contracts.report import (
-    ChangeReport,
     EpochReport,
     EquivalenceReport,
     FrozenReport,
@@ -17,7 +15,6 @@ from app.contracts.report import (
     InexactReport,
     LatencyReport,
     LoadReport,
-    MetricsReport,
     RangeTestReport,
     SpeedupReport,
 )
@@ -25,7 +22,6 @@ from secateur.engine.graph import Analysis, Family, FrozenChannels
 from secateur.engine.graph.cost import ANALYSIS_BATCH, CostModel
 from secateur.engine.latency.load import Load
 from secateur.engine.measure import Latency, Speedup, count_macs, count_parameters
-from secateur.engine.metrics import Metrics
 from secateur.engine.objectives import LabelKind
 from secateur.engine.objectives.outputs import output_kinds
 from secateur.engine.plan import Plan
@@ -35,7 +31,7 @@ from secateur.engine.program.program import Program
 from secateur.engine.retrain import EpochRecord
 from secateur.engine.retrain.range_test import RangeTest
 from secateur.engine.surgery import Audit, Certificate
-from worker.pipeline.data import Split
+from worker.pipeline.job.metrics import finite
 
 
 def verdict(
@@ -207,46 +203,6 @@ def load_report(load: Load) -> LoadReport:
     """Return what went on beside a measurement."""
     others = None if load.others is None else round(load.others, 3)
     return LoadReport(is_busy=load.is_busy, reason=load.reason, num_busy_processors=others)
-
-
-def finite(value: float | None) -> float | None:
-    """Return a number that JSON can hold: None for NaN and infinities."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def metrics_report(
-    metrics: Metrics, split: Split, runtime: Literal["torch", "onnxruntime"]
-) -> MetricsReport:
-    """Return the scores of a network on a split."""
-    return MetricsReport(
-        split="test" if split is Split.TEST else "validation",
-        runtime=runtime,
-        num_samples=metrics.num_samples,
-        loss=finite(metrics.loss),
-        **{name: finite(value) for name, value in metrics.values.items()},
-        **doubt_report(metrics),
-    )
-
-
-def doubt_report(metrics: Metrics) -> dict[str, Any]:
-    """Return how far the metric that counts may be off: `interval` and `change`."""
-    doubt = metrics.doubt()
-    change = doubt.change
-    if change is None or not all(map(math.isfinite, (change.low, change.high))):
-        reported = None
-    else:
-        reported = ChangeReport(
-            difference=change.difference,
-            low=change.low,
-            high=change.high,
-            num_lost=change.num_lost,
-            num_won=change.num_won,
-            is_measurable=not change.low <= 0 <= change.high,
-        )
-    interval = doubt.interval
-    if interval is not None and not all(map(math.isfinite, interval)):
-        interval = None
-    return {"interval": interval, "change": reported}
 
 
 def range_test_report(found: RangeTest | None) -> RangeTestReport | None:

@@ -1,28 +1,18 @@
 """What a report's numbers do not show, in notes: for `worker.pipeline.report.report`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from app.contracts.report import (
     AccuracyTrial,
     BaselineReport,
-    LoadReport,
     MetricsReport,
-    SpeedupReport,
 )
 from app.contracts.spec import AccuracySelection, BudgetSelection
 from secateur.engine.intervals import difference_interval
 from secateur.engine.metrics import METRICS
+from worker.pipeline.job.results import Times
 
 _FEW_SAMPLES = 200  # 90 % right of 200 is 85 to 93 %
-
-
-@dataclass(frozen=True)
-class Times:
-    """How much faster the pruned network is, and what the machine did meanwhile."""
-
-    speedups: tuple[SpeedupReport, ...]
-    load: LoadReport
 
 
 def latency_notes(times: Times) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The report of a pruning job, from what its stages found."""
 
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -10,13 +9,11 @@ from app.contracts.report import (
     BaselineReport,
     LatencyTrial,
     LayerReport,
-    MetricsReport,
     NetworkReport,
     Report,
 )
-from secateur.engine.program.program import Program
-from secateur.engine.surgery import Audit, Certificate
 from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.job.results import Baseline, Results
 from worker.pipeline.report.describe import (
     epoch_report,
     equivalence_report,
@@ -25,7 +22,6 @@ from worker.pipeline.report.describe import (
     range_test_report,
 )
 from worker.pipeline.report.doubts import (
-    Times,
     baseline_notes,
     latency_budget_notes,
     latency_notes,
@@ -33,48 +29,27 @@ from worker.pipeline.report.doubts import (
     sample_notes,
 )
 from worker.pipeline.report.subject import data_report, model_report
-from worker.pipeline.stages.baselines import Baseline
-from worker.pipeline.stages.retrain import Trained
-from worker.pipeline.stages.select import Choice
 
 _NO_ONNX = "no ONNX file was asked for: latency was not measured, and the service cannot serve it"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "safetensors")
-
-
-@dataclass(frozen=True)
-class Results:
-    """What the stages before found."""
-
-    inputs: Inputs
-    choice: Choice
-    trained: Trained
-    baselines: tuple[Baseline, ...]
-    pruned: Program
-    certificate: Certificate
-    audit: Audit
-    dense_metrics: tuple[MetricsReport, ...]
-    pruned_metrics: tuple[MetricsReport, ...]
-    recalibrated_metrics: tuple[MetricsReport, ...]
-    retrained_metrics: tuple[MetricsReport, ...]
 
 
 def make_report(
     results: Results,
     networks: dict[str, NetworkReport],
     layers: tuple[LayerReport, ...],
-    onnx_error: float | None,
-    times: Times | None,
 ) -> Report:
     """Return the report of a job whose networks are measured."""
     inputs, choice, trained = results.inputs, results.choice, results.trained
+    times, final = results.exported.times, results.verified
     baselines = tuple(_baseline(inputs, baseline) for baseline in results.baselines)
     notes = (
         *inputs.reporter.warnings,
         *((_NO_ONNX,) if times is None else latency_notes(times)),
         *latency_budget_notes(inputs.request.config.selection, times),
-        *sample_notes(inputs.primary_metric, results.retrained_metrics),
+        *sample_notes(inputs.primary_metric, final.metrics),
         *promise_notes(inputs.request.config.selection, choice.accuracy_trials),
-        *baseline_notes(inputs.primary_metric, results.retrained_metrics, baselines),
+        *baseline_notes(inputs.primary_metric, final.metrics, baselines),
     )
     return Report(
         config=inputs.request.config.model_dump(mode="json"),
@@ -88,9 +63,9 @@ def make_report(
         retrained=networks["retrained"],
         speedups=() if times is None else times.speedups,
         load=None if times is None else times.load,
-        recalibrated_metrics=results.recalibrated_metrics,
-        equivalence=equivalence_report(results.certificate, results.audit),
-        onnx_max_absolute_error=onnx_error,
+        recalibrated_metrics=results.untrained.recalibrated_metrics,
+        equivalence=equivalence_report(final.certificate, results.untrained.audit),
+        onnx_max_absolute_error=results.exported.onnx_error,
         groups=group_reports(inputs.analysis, trained.plan),
         layers=layers,
         frozen=tuple(frozen_report(frozen) for frozen in inputs.analysis.frozen),
@@ -111,7 +86,7 @@ def make_report(
         findings=tuple(inputs.reporter.findings),
         notes=notes,
         stage_seconds=dict(inputs.reporter.stage_seconds),
-        device=inputs.request.device,
+        device=str(inputs.device),
         versions=versions(),
     )
 

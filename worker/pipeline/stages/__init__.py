@@ -1,1 +1,1 @@
-"""The stages of a pruning job, one file each, and what they share."""
+"""The stages of a pruning job: one file each, with the name of the stage."""

@@ -1,46 +1,26 @@
-"""The last two stages: export the files, measure them, and list them in a manifest."""
+"""Package: write the report and the manifest of every file, and return the job's result."""
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
-from app.contracts.job import Stage
-from app.contracts.report import LatencyReport, MetricsReport, NetworkReport
+from app.contracts.report import MetricsReport, NetworkReport
 from secateur.engine.curves import draw_saliency_curves
-from secateur.engine.export.onnx import compare_onnx, export_onnx
-from secateur.engine.export.session import OnnxSession
-from secateur.engine.export.weights import write_weights
 from secateur.engine.graph import analyse
-from secateur.engine.measure import compare_latency, count_macs, count_parameters
-from secateur.engine.metrics import Judge
-from secateur.engine.objectives.outputs import float_outputs
-from secateur.engine.program.precision import as_stored
+from secateur.engine.measure import count_macs, count_parameters
 from secateur.engine.program.program import Program
-from secateur.engine.program.writer import write_program
 from worker.messages import JobRequest, OutputFile, Succeeded
-from worker.pipeline.data import Split
-from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.report.describe import (
-    latency_reports,
-    load_report,
-    metrics_report,
-    speedup_reports,
-    verdict,
-)
-from worker.pipeline.report.doubts import Times
+from worker.pipeline.job.results import OnnxFile, Results
+from worker.pipeline.report.describe import verdict
 from worker.pipeline.report.page import render_page
-from worker.pipeline.report.report import Results, make_report, summary, versions
+from worker.pipeline.report.report import make_report, summary, versions
 from worker.pipeline.report.subject import layer_reports
-from worker.pipeline.stages.dense_onnx import DENSE_ONNX
+from worker.pipeline.stages.export import PROGRAM, SERVED_ONNX, WEIGHTS
 
-BATCH_SIZES = (1, 8)
-_EVALUATION_BATCH = 256
-_SERVED = "model.onnx"
 _FILES = {
-    "model.onnx": "application/octet-stream",
-    "pruned.pt2": "application/zip",
-    "weights.safetensors": "application/octet-stream",
+    SERVED_ONNX: "application/octet-stream",
+    PROGRAM: "application/zip",
+    WEIGHTS: "application/octet-stream",
     "plan.json": "application/json",
     "report.json": "application/json",
     "report.html": "text/html; charset=utf-8",
@@ -48,123 +28,54 @@ _FILES = {
     "manifest.json": "application/json",
 }
 
-_Measured = tuple[int, tuple[LatencyReport, ...]]  # bytes of a file, and how fast it is
 
-
-@dataclass(frozen=True)
-class _Onnx:
-    """What the ONNX files of the dense and the pruned network are like; as it is: without any."""
-
-    files: tuple[_Measured, _Measured] = ((0, ()), (0, ()))
-    error: float | None = None
-    times: Times | None = None
-    served_metrics: tuple[MetricsReport, ...] = ()
-
-
-def export_and_package(results: Results) -> Succeeded:
-    """Write every file of the artifact and return the job's last message.
-
-    Raises:
-        ExportError: The ONNX file does not compute what the network computes.
-    """
-    inputs, retrained = results.inputs, as_stored(results.trained.program)
-    request, reporter = inputs.request, inputs.reporter
-    reporter.begin(Stage.EXPORT)
-    folder = request.output_dir
-    _write_optional(request, retrained, folder)
-    onnx = _export_onnx(inputs, retrained) if "onnx" in request.config.export.formats else _Onnx()
-    reporter.begin(Stage.PACKAGE)
-    dense_onnx, pruned_onnx = onnx.files
-    networks = {
-        "dense": _network(inputs.program, dense_onnx, results.dense_metrics),
-        "pruned": _network(results.pruned, pruned_onnx, results.pruned_metrics),
-        "retrained": _network(
-            retrained, pruned_onnx, results.retrained_metrics + onnx.served_metrics
-        ),
-    }
-    analysis = analyse(retrained)
-    layers = layer_reports((inputs.program, inputs.analysis), (retrained, analysis))
-    report = make_report(results, networks, layers, onnx.error, onnx.times)
+def package(results: Results) -> Succeeded:
+    """Write the files that describe the others, and return the job's last message."""
+    inputs, exported = results.inputs, results.exported
+    request, folder = inputs.request, inputs.request.output_dir
+    analysis = analyse(exported.program)
+    layers = layer_reports((inputs.program, inputs.analysis), (exported.program, analysis))
+    report = make_report(results, _networks(results), layers)
     (folder / "plan.json").write_text(results.trained.plan.to_json())
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n")
     (folder / "report.html").write_text(render_page(report), encoding="utf-8")
     curves = [(g.name, g.saliency, g.num_groups - g.num_kept) for g in report.groups]
     draw_saliency_curves(curves, folder / "saliency_curves.svg")
-    (folder / "manifest.json").write_text(_manifest(request, folder, onnx.error))
+    (folder / "manifest.json").write_text(_manifest(request, folder, exported.onnx_error))
     files = [name for name in _FILES if (folder / name).exists()]
+    labels = inputs.dataset.labels_kind if inputs.dataset else None
     return Succeeded(
         result={"summary": summary(report)},
-        report=verdict(retrained, analysis, inputs.dataset.labels_kind if inputs.dataset else None),
+        report=verdict(exported.program, analysis, labels),
         files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
-        onnx=_SERVED if _SERVED in files else None,
-        program="pruned.pt2" if "pruned.pt2" in files else None,
+        onnx=SERVED_ONNX if SERVED_ONNX in files else None,
+        program=PROGRAM if PROGRAM in files else None,
     )
 
 
-def _write_optional(request: JobRequest, program: Program, folder: Path) -> None:
-    formats = request.config.export.formats
-    if "pt2" in formats:
-        write_program(program, folder / "pruned.pt2")
-    if "safetensors" in formats:
-        write_weights(program, folder / "weights.safetensors")
+def _networks(results: Results) -> dict[str, NetworkReport]:
+    """Return the dense, the pruned and the retrained network; the last two have one file."""
+    exported, untrained = results.exported, results.untrained
+    metrics = results.verified.metrics + exported.metrics
+    return {
+        "dense": _network(results.inputs.program, exported.dense, results.dense_metrics),
+        "pruned": _network(untrained.program, exported.served, untrained.metrics),
+        "retrained": _network(exported.program, exported.served, metrics),
+    }
 
 
-def _export_onnx(inputs: Inputs, retrained: Program) -> _Onnx:
-    """Write the file that is served, prove it, and measure it beside the dense one."""
-    request, reporter = inputs.request, inputs.reporter
-    served, dense = request.output_dir / _SERVED, request.output_dir.parent / DENSE_ONNX
-    export_onnx(retrained, served)
-    batches = [*inputs.real_batches(), retrained.example_inputs(3)]
-    error = compare_onnx(retrained, served, batches)
-    reporter.progress(1, 3, "measuring latency", is_forced=True)
-    timed = compare_latency(
-        (dense, served),
-        inputs.program.inputs,
-        BATCH_SIZES,
-        num_threads=request.serving_num_threads,
-    )
-    reporter.progress(2, 3, "measured latency", is_forced=True)
-    before, after = (
-        (path.stat().st_size, latency_reports(found))
-        for path, found in zip((dense, served), timed.latencies, strict=True)
-    )
-    times = Times(speedup_reports(timed.speedups[0], timed.latencies[1]), load_report(timed.load))
-    return _Onnx((before, after), error, times, _served_metrics(inputs, retrained, served))
-
-
-def _network(
-    program: Program, onnx: _Measured, metrics: tuple[MetricsReport, ...]
-) -> NetworkReport:
-    file_bytes, latency = onnx
+def _network(program: Program, onnx: OnnxFile, metrics: tuple[MetricsReport, ...]) -> NetworkReport:
     return NetworkReport(
         num_parameters=count_parameters(program),
         macs=count_macs(program),
-        file_bytes=file_bytes,
-        latency_seconds=latency,
+        file_bytes=onnx.num_bytes,
+        latency_seconds=onnx.latencies,
         metrics=metrics,
     )
 
 
-def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[MetricsReport, ...]:
-    """Measure the file that /infer serves, with the runtime that serves it."""
-    if inputs.dataset is None:
-        return ()
-    session = OnnxSession(path)
-    reports: list[MetricsReport] = []
-    for split in (Split.VALIDATION, Split.TEST):
-        indices = inputs.dataset.indices(split)
-        if len(indices) == 0:
-            continue
-        judge = Judge(program, inputs.dataset.labels_kind, inputs.reference)
-        for part in indices.split(_EVALUATION_BATCH):
-            x, y = inputs.dataset.batch(part)
-            judge.add(float_outputs(list(session([x]))), x, y, part)
-        reports.append(metrics_report(judge.metrics(), split, "onnxruntime"))
-    return tuple(reports)
-
-
 def _manifest(request: JobRequest, folder: Path, onnx_error: float | None) -> str:
-    """List all files with their SHA-256, but no times: the same job gives the same bytes."""
+    """List every file with its hash; holds no time, so the same job gives the same bytes."""
     files = {
         name: {
             "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),

@@ -11,7 +11,7 @@ from torch import Tensor
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec
 from tests.fixtures.jobs import dataset_input, model_input, request_for
 from worker.messages import JobRequest
-from worker.pipeline.stages.saliency_cache import recall_scores, remember_scores, saliency_key
+from worker.pipeline.scoring.cache import recall_scores, remember_scores, saliency_key
 
 CONFIG: dict[str, Any] = {"criterion": {"kind": "taylor"}, "seed": 3}
 

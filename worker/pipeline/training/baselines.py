@@ -7,7 +7,7 @@ user should see both before believing in a criterion.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -18,18 +18,11 @@ from secateur.engine.program.functional import op_name
 from secateur.engine.program.program import Program, Role
 from secateur.engine.surgery import mask_program
 from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.stages.retrain import Start, Trained, start_of, train
+from worker.pipeline.job.results import Baseline
+from worker.pipeline.training.run import Start, start_of, train
 
 _NORMS = frozenset({"batch_norm", "layer_norm", "group_norm", "instance_norm"})
 _SCALE, _SHIFT, _MEAN, _VARIANCE = 1, 2, 3, 4
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """One of them, trained."""
-
-    kind: Literal["random", "scratch"]
-    trained: Trained
 
 
 def train_baselines(inputs: Inputs, plan: Plan) -> tuple[Baseline, ...]:

@@ -8,7 +8,7 @@ from app.contracts.report import CandidateReport, Finding, KeptReport
 from secateur.engine.metrics import Metrics
 from secateur.engine.metrics.ranking import NO_RANK, Rank
 from secateur.engine.program.program import Program
-from worker.pipeline.report.describe import finite
+from worker.pipeline.job.metrics import finite
 
 
 @dataclass(frozen=True)

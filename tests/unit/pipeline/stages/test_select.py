@@ -13,8 +13,9 @@ from secateur.engine.errors import DataError, NothingPrunableError, PlanError
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
 from worker.pipeline.job.inputs import open_inputs
+from worker.pipeline.job.results import Choice
 from worker.pipeline.stages.saliency import measure_saliency
-from worker.pipeline.stages.select import Choice, choose
+from worker.pipeline.stages.select import choose
 
 
 class Pinned(nn.Module):

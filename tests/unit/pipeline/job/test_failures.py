@@ -1,23 +1,9 @@
-"""Numbers on their way into the report."""
+"""Errors of the engine, of imports and of memory become failure codes of the service."""
 
 import pytest
-import torch
-from torch import nn
 
 from secateur.engine.errors import DataError, DivergenceError, EngineError
-from secateur.engine.program.exported import export, from_exported
 from worker.pipeline.job.failures import _CODES, to_failed
-from worker.pipeline.report.describe import finite, unused_inputs
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(1.5, 1.5), (None, None), (float("nan"), None), (float("inf"), None), (0.0, 0.0)],
-)
-def test_a_number_that_json_cannot_hold_becomes_null(
-    value: float | None, expected: float | None
-) -> None:
-    assert finite(value) == expected
 
 
 def test_every_engine_error_has_a_failure_code() -> None:
@@ -39,14 +25,22 @@ def test_running_out_of_memory_is_recognised() -> None:
     assert len(to_failed(DataError("x" * 9999), None).message) == 2000
 
 
-class IgnoresMask(nn.Module):
-    """Takes two inputs and reads one."""
-
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
-        return torch.relu(x)
-
-
-def test_an_input_that_nothing_reads_is_noted() -> None:
-    inputs = torch.zeros(2, 3), torch.zeros(2, 1)
-    [note] = unused_inputs(from_exported(export(IgnoresMask(), inputs)))
-    assert "'mask' is not used" in note
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ModuleNotFoundError("No module named 'torchvision'"), "No module named 'torchvision'"),
+        (
+            ImportError("cannot import name 'v2' from 'torchvision' (/home/me/torchvision/a.py)"),
+            "cannot import name 'v2' from 'torchvision'",
+        ),
+        (ImportError("libgomp.so.1: cannot open shared object file\nand more"), "libgomp.so.1"),
+    ],
+)
+def test_a_failed_import_names_what_is_missing_and_not_where_python_lies(
+    error: Exception, cause: str
+) -> None:
+    failed = to_failed(error, None)
+    assert failed.code == "worker_unfit"
+    assert cause in failed.message
+    assert "/home" not in failed.message
+    assert "\n" not in failed.message

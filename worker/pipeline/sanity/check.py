@@ -14,7 +14,7 @@ from secateur.engine.samples import spread
 from secateur.engine.sanity import Look, look
 from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.stages.evidence import (
+from worker.pipeline.sanity.evidence import (
     CHANCE,
     Evidence,
     of_chance,

@@ -7,7 +7,7 @@ from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.module import ProgramModule
 from tests.fixtures.networks import randomise, small_program
 from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.stages.baselines import at_random, reset_weights
+from worker.pipeline.training.baselines import at_random, reset_weights
 
 
 def test_new_weights_are_those_of_an_untrained_network() -> None:

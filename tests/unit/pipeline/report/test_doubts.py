@@ -13,8 +13,8 @@ from app.contracts.report import (
 )
 from app.contracts.spec import PruneConfig
 from tests.fixtures.reports import body, history, metrics, speedup
+from worker.pipeline.job.results import Times
 from worker.pipeline.report.doubts import (
-    Times,
     baseline_notes,
     latency_budget_notes,
     latency_notes,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from secateur.engine.metrics import Metrics
 from secateur.engine.sanity import Look, NormShift
-from worker.pipeline.stages import evidence
+from worker.pipeline.sanity import evidence
 
 
 def a_look(

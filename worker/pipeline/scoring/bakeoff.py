@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from app.contracts.spec import AccuracySelection
 from secateur.engine.errors import DataError
-from secateur.engine.graph.cost import CostModel
 from secateur.engine.metrics import Metrics
 from secateur.engine.objectives import LabelKind
 from secateur.engine.plan import make_plan
@@ -20,9 +20,11 @@ from secateur.engine.selection import Budget, SelectionOptions, Steepness, selec
 from secateur.engine.surgery import compact, mask_program
 from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.job.options import saliency_options, selection_options
+from worker.pipeline.job.options import selection_rule
+from worker.pipeline.scoring.scores import score
 
 _NUM_SAMPLES = 2048
+_SEARCHED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,7 @@ def bake_off(inputs: Inputs) -> tuple[Candidate, tuple[Candidate, ...]]:
     total = len(names) + len(baselines)
     for number, name in enumerate([*names, *baselines]):
         inputs.reporter.progress(number, total, f"trying {name}", is_forced=True)
-        scores = CRITERIA[name](
-            inputs.program,
-            inputs.analysis,
-            inputs.calibration(),
-            saliency_options(inputs.request.config),
-        )
+        scores = score(inputs, inputs.program, name)
         options = options or _comparable(inputs, scores)
         found.append(_judge(inputs, name, scores, options))
     candidates = found[: len(names)]
@@ -89,26 +86,29 @@ def _comparable(inputs: Inputs, scores: dict[str, Tensor]) -> SelectionOptions:
     costs, and then the one that prunes least would win.
     """
     spec = inputs.request.config.selection
-    options = selection_options(spec)
-    if options.round_to == "auto":
-        options = replace(options, round_to=1)
-    mode = options.mode
-    if isinstance(mode, Budget):
-        unit = "macs" if mode.unit == "latency" else mode.unit
-        return replace(options, mode=Budget(unit, mode.share))
-    if not isinstance(mode, Steepness):
+    if isinstance(spec, AccuracySelection):  # the search decides later: half is near enough
+        return _every_width(inputs.selection(Budget(spec.unit, _SEARCHED_SHARE)))
+    rule = selection_rule(spec)
+    if isinstance(rule, Budget) and rule.unit == "latency":
+        rule = Budget("macs", rule.share)
+    options = _every_width(inputs.selection(rule))
+    if not isinstance(rule, Steepness):
         return options
-    cost = CostModel(inputs.program, inputs.analysis)
-    chosen = select(inputs.analysis, scores, options, cost)
-    share = cost.macs(chosen.keeps) / max(1, cost.macs({}))
+    chosen = select(inputs.analysis, scores, options, inputs.cost)
+    share = inputs.cost.macs(chosen.keeps) / max(1, inputs.cost.macs({}))
     return replace(options, mode=Budget("macs", share)) if share < 1 else options
+
+
+def _every_width(options: SelectionOptions) -> SelectionOptions:
+    """Return options that need no measured widths."""
+    return replace(options, round_to=1) if options.round_to == "auto" else options
 
 
 def _judge(
     inputs: Inputs, name: str, scores: dict[str, Tensor], options: SelectionOptions
 ) -> Candidate:
     program, analysis = inputs.program, inputs.analysis
-    cost = CostModel(program, analysis)
+    cost = inputs.cost
     keeps = select(analysis, scores, options, cost).keeps
     plan = make_plan(program, analysis, keeps)
     pruned = compact(mask_program(program, plan), analysis, plan)

@@ -4,20 +4,20 @@ Used by the select stage, by the search and, at every cut, by an iterative sched
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from secateur.engine.graph.cost import CostModel
+from app.contracts.spec import IterativeSchedule
 from secateur.engine.plan import Plan, make_plan
 from secateur.engine.program.program import Program
 from secateur.engine.ramp import Ramp, RampedCuts
-from secateur.engine.selection import Budget, Ratio, Selection, Steepness, select
+from secateur.engine.selection import Budget, Ratio, Selection, select
 from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.job.options import selection_options
-from worker.pipeline.stages.retrain import ramp_of
-from worker.pipeline.stages.saliency import Scores, score
+from worker.pipeline.job.options import Rule
+from worker.pipeline.job.results import Scores
+from worker.pipeline.scoring.scores import score
 
 _ALMOST_NOTHING = 1e-9
 
@@ -29,22 +29,17 @@ class Planner:
     inputs: Inputs
     scores: Scores
 
-    @property
-    def mode(self) -> Budget | Ratio | Steepness:
-        """The rule that the config asks for."""
-        return selection_options(self.inputs.request.config.selection).mode
-
     def plan(
         self,
         program: Program,
-        mode: Budget | Ratio | Steepness,
+        rule: Rule,
         alive: Mapping[str, Tensor] | None = None,
     ) -> Plan:
         """Return the plan of a rule.
 
         Args:
             program: The dense network, or what cuts have made of it over the same graph.
-            mode: The rule.
+            rule: How many groups go.
             alive: The groups that are still there; None: all.
 
         Raises:
@@ -55,26 +50,25 @@ class Planner:
         scores = self.scores.by_family
         if program is not inputs.program:
             scores = score(inputs, program, self.scores.criterion)
-        options = replace(selection_options(inputs.request.config.selection), mode=mode)
-        cost = CostModel(inputs.program, inputs.analysis)
-        return self.of(select(inputs.analysis, scores, options, cost, alive=alive), scores)
+        options = inputs.selection(rule)
+        found = select(inputs.analysis, scores, options, inputs.cost, alive=alive)
+        return self.of(found, scores)
 
     def narrowest(self) -> Mapping[str, Tensor]:
         """Return the masks of the narrowest network that the limits allow."""
-        options = selection_options(self.inputs.request.config.selection)
-        ratio = replace(options, mode=Ratio(1 - _ALMOST_NOTHING))
-        cost = CostModel(self.inputs.program, self.inputs.analysis)
-        return select(self.inputs.analysis, self.scores.by_family, ratio, cost).keeps
+        inputs = self.inputs
+        options = inputs.selection(Ratio(1 - _ALMOST_NOTHING))
+        return select(inputs.analysis, self.scores.by_family, options, inputs.cost).keeps
 
-    def cuts(self, mode: Budget | Ratio) -> RampedCuts | None:
+    def cuts(self, rule: Budget | Ratio) -> RampedCuts | None:
         """Return the cuts that the config's schedule makes on the way to a rule, if any."""
-        schedule = ramp_of(self.inputs)
-        if schedule is None:
+        schedule = self.inputs.request.config.schedule
+        if not isinstance(schedule, IterativeSchedule):
             return None
         return RampedCuts(
             self.inputs.program,
             self.inputs.analysis,
-            mode,
+            rule,
             Ramp(schedule.rounds, schedule.ramp),
             self.plan,
             self.inputs.recalibrated,

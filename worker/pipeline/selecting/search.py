@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from app.contracts.report import AccuracyTrial
 from app.contracts.spec import AccuracySelection
 from secateur.engine.errors import DataError, DivergenceError, PlanError
-from secateur.engine.graph.cost import CostModel
 from secateur.engine.metrics import METRICS, Metrics
 from secateur.engine.plan import Plan
 from secateur.engine.selection import Budget
 from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.stages.planning import Planner
-from worker.pipeline.stages.retrain import start_of, train
+from worker.pipeline.selecting.planning import Planner
+from worker.pipeline.training.run import start_of, train
 
 _FIRST_SHARE = 0.5
 _LEAST_SHARE = 0.01
@@ -79,7 +78,7 @@ def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
 
 def _narrowest(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> float:
     """Return the share that is left with every layer at its narrowest."""
-    cost = CostModel(inputs.program, inputs.analysis)
+    cost = inputs.cost
     keeps = planner.narrowest()
     measure = cost.macs if spec.unit == "macs" else cost.params
     return max(_LEAST_SHARE, measure(keeps) / max(1, measure({})))
@@ -133,5 +132,5 @@ def _try(  # what a trial is judged by
 
 def shares_left(inputs: Inputs, plan: Plan) -> tuple[float, float]:
     """Return the shares of MACs and parameters that a plan leaves."""
-    cost, keeps = CostModel(inputs.program, inputs.analysis), plan.keeps()
+    cost, keeps = inputs.cost, plan.keeps()
     return cost.macs(keeps) / max(1, cost.macs({})), cost.params(keeps) / max(1, cost.params({}))

@@ -1,17 +1,11 @@
-"""Which network is kept, why, and how many epochs are trained."""
+"""Which network is kept, and why."""
 
-import json
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-import pytest
-
-from app.contracts.spec import PruneConfig
 from secateur.engine.metrics import Metrics
 from tests.unit.engine.retrain.networks import small_program
-from worker.pipeline.stages.epochs import decide_epochs, epochs_by_data
-from worker.pipeline.stages.keep import Candidate, keep_best
+from worker.pipeline.job.kept import Candidate, keep_best
 
 PROGRAM = small_program()
 
@@ -72,33 +66,3 @@ def test_without_validation_samples_the_last_is_kept_and_that_is_said() -> None:
     assert kept.chosen.epoch == 3
     assert "without validation samples" in kept.reason
     assert kept.finding is None
-
-
-@pytest.mark.parametrize(
-    ("num_steps", "epochs"),
-    [(1, 30), (6, 30), (25, 24), (100, 6), (430, 3), (1000, 3), (2000, 2), (4000, 1), (9000, 1)],
-)
-def test_epochs_go_by_the_data(num_steps: int, epochs: int) -> None:
-    assert epochs_by_data(num_steps) == epochs
-
-
-def test_the_time_limit_caps_them_once_for_all_runs_and_attempts(tmp_path: Path) -> None:
-    config, path = PruneConfig(), tmp_path / "epochs.json"
-    found = decide_epochs(config, 25, 1000.0, lambda: 2.0, path)
-    assert (found.num, found.by_data) == (12, 24)
-    assert "cut to 12 by the time limit" in found.report("auto").reason
-    again = decide_epochs(config, 25, 1.0, lambda: 100.0, path)
-    assert again == found, "an attempt that goes on trains as the one before"
-    assert json.loads(path.read_text())["num"] == 12
-    least = decide_epochs(config, 25, 1.0, lambda: 100.0, tmp_path / "other.json")
-    assert least.num == 1
-    three = PruneConfig.model_validate({"baselines": True})
-    assert decide_epochs(three, 25, 1000.0, lambda: 2.0, tmp_path / "third.json").num == 4
-
-
-def test_epochs_that_are_given_are_trained(tmp_path: Path) -> None:
-    config = PruneConfig.model_validate({"retrain": {"epochs": 7}})
-    found = decide_epochs(config, 25, 1.0, lambda: 100.0, tmp_path / "epochs.json")
-    assert found.num == 7
-    assert found.report(7).reason == "as the config asks"
-    assert not (tmp_path / "epochs.json").exists()

@@ -1,0 +1,1 @@
+"""Saliencies: measured, cached between jobs, and compared between criteria."""

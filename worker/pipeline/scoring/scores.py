@@ -1,0 +1,28 @@
+"""Saliencies of one program under one criterion; the dense network's are cached between jobs."""
+
+from torch import Tensor
+
+from secateur.engine.program.program import Program
+from secateur.engine.saliency import CRITERIA
+from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.job.options import saliency_options
+from worker.pipeline.scoring.cache import recall_scores, remember_scores, saliency_key
+
+
+def score(inputs: Inputs, program: Program, criterion: str) -> dict[str, Tensor]:
+    """Return the scores of a program over the dense network's graph, such as a masked twin."""
+    options = saliency_options(inputs.request.config)
+    return CRITERIA[criterion](program, inputs.analysis, inputs.calibration(), options)
+
+
+def score_dense(inputs: Inputs, criterion: str) -> dict[str, Tensor]:
+    """Return the dense network's scores, measured once for all jobs that ask for the same."""
+    folder = inputs.request.cache_dir
+    if folder is None:
+        return score(inputs, inputs.program, criterion)
+    key = saliency_key(inputs.request)
+    found = recall_scores(folder, key)
+    if found is None or found.keys() != {family.name for family in inputs.analysis.families}:
+        found = score(inputs, inputs.program, criterion)
+        remember_scores(folder, key, found)
+    return found

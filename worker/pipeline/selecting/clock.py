@@ -1,0 +1,84 @@
+"""Widths by measured latency, where the selection asks for a latency or for ``round_to: auto``."""
+
+from pathlib import Path
+
+from app.contracts.spec import BudgetSelection
+from secateur.engine.export.onnx import export_onnx
+from secateur.engine.files.atomic_write import atomic_write
+from secateur.engine.latency import LatencyModel, LayerTimer, fit_latency
+from secateur.engine.measure import Comparison, compare_latency
+from secateur.engine.plan import Plan, check_fits
+from secateur.engine.selection import Selection, select
+from secateur.engine.surgery import compact
+from worker.pipeline.job.dense_onnx import DENSE_ONNX, export_dense
+from worker.pipeline.job.identity import job_key
+from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.job.options import RuledSelection, selection_rule
+from worker.pipeline.job.results import Choice
+from worker.pipeline.selecting.planning import Planner
+
+
+def choose_by_clock(inputs: Inputs, planner: Planner, spec: RuledSelection) -> Choice:
+    """Select with latencies measured on this worker, once for all attempts."""
+    path = inputs.request.checkpoint_dir / f"plan-{job_key(inputs.request)}.json"
+    scores = planner.scores
+    if path.exists():
+        plan = Plan.from_json(path.read_text())
+        check_fits(plan, inputs.program)
+        return Choice(plan, scores)
+    options = inputs.selection(selection_rule(spec))
+    target = _Target(inputs, planner)
+    latency = target.model()
+    trials: tuple[tuple[float, float], ...] = ()
+    if isinstance(spec, BudgetSelection) and spec.latency is not None:
+        inputs.reporter.progress(1, 2, "choosing widths by measured latency", is_forced=True)
+        models = (inputs.cost, latency)
+        fit = fit_latency(inputs.analysis, scores.by_family, options, models, target.measure)
+        found, trials = fit.selection, fit.trials
+    else:
+        found = select(inputs.analysis, scores.by_family, options, inputs.cost, latency)
+    plan = planner.of(found)
+    with atomic_write(path) as partial:
+        partial.write_text(plan.to_json())
+    return Choice(plan, scores, None, trials)
+
+
+class _Target:
+    """The machine that the network is made for: this worker, with the runtime that serves it."""
+
+    def __init__(self, inputs: Inputs, planner: Planner) -> None:
+        self._inputs, self._planner = inputs, planner
+        self._folder = inputs.request.output_dir.parent
+        selection = inputs.request.config.selection
+        self._batch_size = selection.batch_size if isinstance(selection, BudgetSelection) else 1
+        self._num_trials = 0
+
+    def model(self) -> LatencyModel:
+        """Return the latency model, calibrated by the dense network."""
+        program = self._inputs.program
+        self._inputs.reporter.progress(0, 2, "measuring layers", is_forced=True)
+        export_dense(self._inputs)
+        dense = self._compare(self._folder / DENSE_ONNX).latencies[0][0].p50_seconds
+        timer = LayerTimer(self._inputs.request.serving_num_threads)
+        return LatencyModel(program, self._inputs.analysis, timer, dense, self._batch_size)
+
+    def measure(self, selection: Selection) -> float:
+        """Return the latency of the network pruned so, as a share of the dense one's."""
+        inputs = self._inputs
+        plan = self._planner.of(selection)
+        path = self._folder / "trial.onnx"
+        export_onnx(compact(inputs.program, inputs.analysis, plan), path)
+        [[speedup]] = self._compare(self._folder / DENSE_ONNX, path).speedups
+        self._num_trials += 1
+        share = 1 / speedup.ratio
+        message = f"trial {self._num_trials}: {share:.3f} of the dense latency"
+        inputs.reporter.progress(1, 2, message, is_forced=True)
+        return share
+
+    def _compare(self, *paths: Path) -> Comparison:
+        return compare_latency(
+            paths,
+            self._inputs.program.inputs,
+            (self._batch_size,),
+            num_threads=self._inputs.request.serving_num_threads,
+        )

@@ -1,0 +1,80 @@
+"""Export: write the files of the trained network, prove the ONNX file, and measure it."""
+
+from pathlib import Path
+
+from app.contracts.report import MetricsReport
+from secateur.engine.export.onnx import compare_onnx, export_onnx
+from secateur.engine.export.session import OnnxSession
+from secateur.engine.export.weights import write_weights
+from secateur.engine.measure import compare_latency
+from secateur.engine.metrics import Judge
+from secateur.engine.objectives.outputs import float_outputs
+from secateur.engine.program.precision import as_stored
+from secateur.engine.program.program import Program
+from secateur.engine.program.writer import write_program
+from worker.pipeline.data import Split
+from worker.pipeline.job.dense_onnx import DENSE_ONNX
+from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.job.metrics import metrics_report
+from worker.pipeline.job.results import Exported, OnnxFile, Times, Trained
+from worker.pipeline.report.describe import latency_reports, load_report, speedup_reports
+
+SERVED_ONNX, PROGRAM, WEIGHTS = "model.onnx", "pruned.pt2", "weights.safetensors"
+BATCH_SIZES = (1, 8)
+_EVALUATION_BATCH = 256
+
+
+def export(inputs: Inputs, trained: Trained) -> Exported:
+    """Write the files that the config asks for.
+
+    Raises:
+        ExportError: The ONNX file does not compute what the network computes.
+    """
+    program = as_stored(trained.program)
+    folder, formats = inputs.request.output_dir, inputs.request.config.export.formats
+    if "pt2" in formats:
+        write_program(program, folder / PROGRAM)
+    if "safetensors" in formats:
+        write_weights(program, folder / WEIGHTS)
+    return _export_onnx(inputs, program) if "onnx" in formats else Exported(program)
+
+
+def _export_onnx(inputs: Inputs, program: Program) -> Exported:
+    """Write the file that is served, prove it, and measure it beside the dense one."""
+    request, reporter = inputs.request, inputs.reporter
+    served, dense = request.output_dir / SERVED_ONNX, request.output_dir.parent / DENSE_ONNX
+    export_onnx(program, served)
+    batches = [*inputs.real_batches(), program.example_inputs(3)]
+    error = compare_onnx(program, served, batches)
+    reporter.progress(1, 3, "measuring latency", is_forced=True)
+    timed = compare_latency(
+        (dense, served),
+        inputs.program.inputs,
+        BATCH_SIZES,
+        num_threads=request.serving_num_threads,
+    )
+    reporter.progress(2, 3, "measured latency", is_forced=True)
+    before, after = (
+        OnnxFile(path.stat().st_size, latency_reports(found))
+        for path, found in zip((dense, served), timed.latencies, strict=True)
+    )
+    times = Times(speedup_reports(timed.speedups[0], timed.latencies[1]), load_report(timed.load))
+    return Exported(program, before, after, error, times, _served_metrics(inputs, program, served))
+
+
+def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[MetricsReport, ...]:
+    """Measure the file that /infer serves, with the runtime that serves it."""
+    if inputs.dataset is None:
+        return ()
+    session = OnnxSession(path)
+    reports: list[MetricsReport] = []
+    for split in (Split.VALIDATION, Split.TEST):
+        indices = inputs.dataset.indices(split)
+        if len(indices) == 0:
+            continue
+        judge = Judge(program, inputs.dataset.labels_kind, inputs.reference)
+        for part in indices.split(_EVALUATION_BATCH):
+            x, y = inputs.dataset.batch(part)
+            judge.add(float_outputs(list(session([x]))), x, y, part)
+        reports.append(metrics_report(judge.metrics(), split, "onnxruntime"))
+    return tuple(reports)

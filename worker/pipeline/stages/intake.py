@@ -1,0 +1,26 @@
+"""Intake: read the model and the data set, and check that the network knows the samples."""
+
+from worker.messages import JobRequest
+from worker.pipeline.job.dense_onnx import export_dense
+from worker.pipeline.job.inputs import Inputs, open_inputs
+from worker.pipeline.job.reporter import Reporter
+from worker.pipeline.report.describe import unused_inputs
+from worker.pipeline.sanity.check import check_sanity
+
+
+def intake(request: JobRequest, reporter: Reporter) -> Inputs:
+    """Return the inputs of a job whose dense network can be exported and knows the samples.
+
+    Raises:
+        ModelRejectedError: The model is refused.
+        DataError: The data set is refused, or does not fit the model or the objective.
+        ExportError: ONNX is asked for and cannot hold the network.
+        DataMismatchError: The dense network does not know the samples.
+    """
+    inputs = open_inputs(request, reporter)
+    for note in unused_inputs(inputs.program):
+        reporter.warn(note)
+    if "onnx" in request.config.export.formats:
+        export_dense(inputs)
+    check_sanity(inputs)
+    return inputs

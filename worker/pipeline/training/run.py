@@ -1,0 +1,150 @@
+"""One training run: from a plan to a trained network, resumed from its checkpoint if there is one.
+
+The stage retrain makes one; the baselines and every trial of a search make their own. Each has its
+own checkpoint folder, so a run that has ended is never repeated.
+"""
+
+from dataclasses import dataclass, replace
+
+from app.contracts.report import CutReport
+from secateur.engine.metrics import Metrics
+from secateur.engine.plan import Plan
+from secateur.engine.program.program import Program
+from secateur.engine.ramp import RampedCuts
+from secateur.engine.retrain import Phase, retrain
+from secateur.engine.retrain.range_test import RangeTest
+from secateur.engine.surgery import compact, keep_masks, mask_program
+from worker.pipeline.data import Split
+from worker.pipeline.job.identity import job_key
+from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.job.kept import Candidate, keep_best
+from worker.pipeline.job.results import Trained
+from worker.pipeline.training.checkpoints import hooks, resume
+from worker.pipeline.training.decisions import decide_learning_rate, decide_length
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training run begins.
+
+    Attributes:
+        plan: What is left.
+        twin: The masked twin, recalibrated.
+        cuts: What an iterative schedule does on the way.
+        label: Tells runs of one plan apart, such as a baseline's.
+        is_reset: Whether the twin has new weights, so that the dense network's are no candidate.
+    """
+
+    plan: Plan
+    twin: Program
+    cuts: RampedCuts | None = None
+    label: str = ""
+    is_reset: bool = False
+
+
+def start_of(inputs: Inputs, plan: Plan, cuts: RampedCuts | None = None) -> Start:
+    """Return the beginning of the run that a plan asks for: masked and recalibrated."""
+    return Start(plan, inputs.recalibrated(mask_program(inputs.program, plan)), cuts)
+
+
+def train(inputs: Inputs, start: Start) -> Trained:
+    """Train the network of a plan from the newest checkpoint of this very run, or from the start.
+
+    What is kept is the best on the validation samples: pruned, recalibrated or of some epoch.
+
+    Raises:
+        DataError: The data set has no training samples, or does not fit the objective.
+        DivergenceError: The loss is not finite, at a tenth of the learning rate too.
+    """
+    config, program, analysis = inputs.request.config.retrain, inputs.program, inputs.analysis
+    if inputs.objective is None:
+        return Trained(keep_best(_untrained(inputs, start, start.plan), 0), start.plan)
+    data, teacher = inputs.training_data(), program.to(inputs.device)
+    phase = _phase(inputs, start)
+    folder = inputs.request.checkpoint_dir / _key(inputs, start)
+    folder.mkdir(parents=True, exist_ok=True)
+    options, epochs = decide_length(inputs, phase, data, teacher)
+    options, found = decide_learning_rate(inputs, phase, data, options, teacher, folder)
+    with inputs.reporter.stop.deferred():
+        result = retrain(
+            phase.program,
+            data,
+            options,
+            teacher=teacher,
+            masks=phase.masks,
+            cuts=start.cuts,
+            note=phase.note,
+            start=_start_metrics(inputs, start, found),
+            hooks=hooks(inputs, options, folder),
+            resume=resume(folder),
+        )
+    plan = Plan.from_json(result.note)
+    trained = result.program.to("cpu")
+    if config.mode == "masked":
+        trained = compact(trained, analysis, plan)
+    rate = options.optimizer.learning_rate * 0.1**result.num_restarts
+    best = _settled(inputs, Candidate("epoch", trained, None, result.kept_epoch))
+    kept = keep_best((*_untrained(inputs, start, plan), best), len(result.history))
+    cuts = _cut_reports(start.cuts, result.num_steps)
+    return Trained(kept, plan, result.history, rate, found, cuts, epochs.report(config.epochs))
+
+
+def _start_metrics(inputs: Inputs, start: Start, found: RangeTest | None) -> Metrics | None:
+    """Return what the first epoch is compared with: nothing, where a user gave the rate."""
+    if found is None or start.cuts is not None:
+        return None
+    return inputs.score(compact(start.twin, inputs.analysis, start.plan), Split.VALIDATION)
+
+
+def _untrained(inputs: Inputs, start: Start, plan: Plan) -> tuple[Candidate, ...]:
+    """Return the networks that a plan leaves without training."""
+    analysis = inputs.analysis
+    pruned = compact(inputs.program, analysis, plan)
+    recalibrated = (
+        inputs.recalibrated(pruned)
+        if start.cuts is not None
+        else compact(start.twin, analysis, plan)
+    )
+    last = Candidate("recalibrated", recalibrated, inputs.score(recalibrated, Split.VALIDATION))
+    if start.is_reset:
+        return (last,)
+    return Candidate("pruned", pruned, inputs.score(pruned, Split.VALIDATION)), last
+
+
+def _phase(inputs: Inputs, start: Start) -> Phase:
+    device, note = inputs.device, start.plan.to_json()
+    if inputs.request.config.retrain.mode == "masked":
+        twin = start.twin.to(device)
+        return Phase(twin, keep_masks(twin, start.plan), note)
+    return Phase(compact(start.twin, inputs.analysis, start.plan).to(device), {}, note)
+
+
+def _cut_reports(cuts: RampedCuts | None, num_steps: int) -> tuple[CutReport, ...]:
+    if cuts is None:
+        return ()
+    steps = (0, *cuts.steps(num_steps))
+    pairs = zip(steps, cuts.targets(), strict=True)
+    return tuple(CutReport(step=step, target=target) for step, target in pairs)
+
+
+def _settled(inputs: Inputs, candidate: Candidate) -> Candidate:
+    """Return the network with recalibrated statistics, if it is better on the validation samples.
+
+    Running averages lag behind the last steps and have seen augmented images; the plain average
+    over training images is usually, and not always, better.
+    """
+    program = candidate.program
+    before = replace(candidate, metrics=inputs.score(program, Split.VALIDATION))
+    if before.metrics is None:
+        return before
+    recalibrated = inputs.recalibrated(program)
+    after = inputs.score(recalibrated, Split.VALIDATION)
+    found = replace(candidate, program=recalibrated, metrics=after)
+    return found if found.rank > before.rank else before
+
+
+def _key(inputs: Inputs, start: Start) -> str:
+    """Name what a checkpoint belongs to: the job, the plan, later cuts and the label."""
+    # Two goals may begin with one plan, so the later cuts tell them apart.
+    targets = start.cuts.targets() if start.cuts is not None else ()
+    return job_key(inputs.request, start.plan.to_json(), targets, start.label)
