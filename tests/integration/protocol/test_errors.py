@@ -163,3 +163,12 @@ def test_the_client_reads_the_errors(served: Serving, headers: dict[str, str]) -
         with pytest.raises(InferenceServerException, match="there is no model 'nope'") as caught:
             client.get_model_config("nope", headers=headers)
         assert caught.value.status() == "404"
+
+
+def test_only_inference_takes_compressed_bodies(client: httpx.Client) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    data = gzip.compress(body())
+    for path in (INFER, "/v2/models/echo/versions/1/infer"):
+        assert client.post(path, content=data, headers=packed).status_code == 200
+    for path in ("/v2/repository/index", "/v2/models/echo/infer/more"):
+        assert "encoded as 'gzip'" in error_of(client.post(path, content=data, headers=packed), 415)
