@@ -16,7 +16,7 @@ _NEEDS = {"weights": "weights", "samples": "data", "classes": "data and labels"}
 _AUTO = ("`auto`", "as its best candidate says", "data", "one pruning for each candidate", "")
 _HEAD = """\
 // What metrics are called, and which are shares. Written by `python -m docs.generate_kinds` from
-// secateur/engine/metrics/metric.py: change it there. summary.js asks it.
+// secateur/engine/metrics: change them there. summary.js asks it.
 
 """
 

@@ -60,7 +60,6 @@ LISTS: dict[str, tuple[Iterable[str], Iterable[str]]] = {
     "label kinds in LabelKind": (SCORINGS, LABELS),
     "label kinds in report.LabelName": (LABELS, get_args(report.LabelName)),
     "label kinds with a default objective": (LABELS, DEFAULTS),
-    "metrics of label kinds": (METRICS, {n for each in SCORINGS.values() for n in each.metrics}),
     "metrics in MetricsReport": (METRICS, optional_numbers(report.MetricsReport)),
     "metrics in the client's Metrics": (METRICS, optional_numbers(results.Metrics)),
     "metrics in LOWER_IS_BETTER": (
@@ -68,7 +67,7 @@ LISTS: dict[str, tuple[Iterable[str], Iterable[str]]] = {
         report.LOWER_IS_BETTER,
     ),
     "metrics of labels in ExpectedSpec": (
-        {n for kind, each in SCORINGS.items() if kind != "none" for n in each.metrics},
+        {m.name for kind, each in SCORINGS.items() if kind != "none" for m in each.metrics},
         set(sanity_spec.ExpectedSpec.model_fields) - {"accuracy"},
     ),
     "export formats in ExportName": (EXPORT_FORMATS, get_args(spec.ExportName)),

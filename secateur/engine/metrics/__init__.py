@@ -4,10 +4,10 @@ Called by training, by the pipeline and by `sanity`. Nothing here trains.
 """
 
 from secateur.engine.metrics.evaluate import Judge, Metrics, evaluate
-from secateur.engine.metrics.metric import METRICS, Metric
+from secateur.engine.metrics.metric import Metric
 from secateur.engine.metrics.reference import Reference
 from secateur.engine.metrics.scoring import Scoring
-from secateur.engine.metrics.scorings import SCORINGS, primary_metric
+from secateur.engine.metrics.scorings import METRICS, SCORINGS, primary_metric
 
 __all__ = [
     "METRICS",

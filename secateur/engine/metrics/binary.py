@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt, Hits, macro_f1
+from secateur.engine.metrics.metric import MACRO_F1, TOP1
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.bce import bce
 from secateur.engine.objectives.labels import fit_numbers
@@ -45,6 +46,6 @@ BINARY = Scoring(
     "binary",
     "two classes, told apart by one score",
     "binary cross-entropy",
-    ("top1", "macro_f1"),
+    (TOP1, MACRO_F1),
     _Binary,
 )

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt, Hits, macro_f1
+from secateur.engine.metrics.metric import MACRO_F1, TOP1, Metric
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.cross_entropy import cross_entropy
 from secateur.engine.objectives.labels import check_labels
@@ -51,6 +52,7 @@ class _Classes(LossSum):
         return self._hits.doubt(num_samples)
 
 
+TOP5 = Metric("top5", "top-5 accuracy")
 CLASSES = Scoring(
-    "classes", "one class a sample", "cross-entropy", ("top1", "top5", "macro_f1"), _Classes
+    "classes", "one class a sample", "cross-entropy", (TOP1, TOP5, MACRO_F1), _Classes
 )

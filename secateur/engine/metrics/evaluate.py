@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt
-from secateur.engine.metrics.metric import METRICS
 from secateur.engine.metrics.ranking import Rank, rank
 from secateur.engine.metrics.reference import AgainstReference, Reference
 from secateur.engine.metrics.scoring import Tally
-from secateur.engine.metrics.scorings import SCORINGS, primary_metric
+from secateur.engine.metrics.scorings import METRICS, SCORINGS, primary_metric
 from secateur.engine.objectives.labels import LabelKind
 from secateur.engine.objectives.outputs import activation, float_outputs, score_outputs
 from secateur.engine.program.module import ProgramModule

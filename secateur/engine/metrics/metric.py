@@ -1,8 +1,6 @@
-"""The metrics of a network: their names in reports, and how their values are read."""
+"""The record of a metric: its name in reports, and how its values are read."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -29,13 +27,6 @@ class Metric:
         return -value if self.is_less_better else value
 
 
-_ALL = (
-    Metric("top1", "accuracy"),
-    Metric("top5", "top-5 accuracy"),
-    Metric("macro_f1", "macro-F1"),
-    Metric("mean_error", "mean absolute error", is_share=False, is_less_better=True),
-    Metric("agreement", "agreement with the dense network", compares_scores=True),
-    Metric("output_error", "distance to the dense network's outputs", is_less_better=True),
-)
-
-METRICS: Mapping[str, Metric] = MappingProxyType({each.name: each for each in _ALL})
+# What several kinds of labels share; other metrics stand beside the sums that measure them.
+TOP1 = Metric("top1", "accuracy")
+MACRO_F1 = Metric("macro_f1", "macro-F1")

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.metrics.doubt import Counts, Doubt, macro_f1
+from secateur.engine.metrics.metric import MACRO_F1
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.bce import bce
 from secateur.engine.objectives.labels import fit_numbers
@@ -44,5 +45,5 @@ class _MultiLabel(LossSum):
 
 
 MULTI_LABEL = Scoring(
-    "multi_label", "several classes a sample", "binary cross-entropy", ("macro_f1",), _MultiLabel
+    "multi_label", "several classes a sample", "binary cross-entropy", (MACRO_F1,), _MultiLabel
 )

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt, Errors
+from secateur.engine.metrics.metric import Metric
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.labels import fit_numbers
 from secateur.engine.objectives.mse import mse
@@ -34,4 +35,5 @@ class _Numbers(LossSum):
         return self._errors.doubt(num_samples)
 
 
-NUMBERS = Scoring("numbers", "numbers", "squared error", ("mean_error",), _Numbers)
+MEAN_ERROR = Metric("mean_error", "mean absolute error", is_share=False, is_less_better=True)
+NUMBERS = Scoring("numbers", "numbers", "squared error", (MEAN_ERROR,), _Numbers)

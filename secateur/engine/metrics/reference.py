@@ -5,6 +5,7 @@ from torch import Tensor
 
 from secateur.engine.intervals import proportion_interval
 from secateur.engine.metrics.doubt import Doubt
+from secateur.engine.metrics.metric import Metric
 from secateur.engine.metrics.scoring import Scoring
 from secateur.engine.objectives.outputs import float_outputs
 from secateur.engine.program.module import ProgramModule
@@ -81,10 +82,14 @@ class AgainstReference:
         return sum(shares) / max(1, len(shares))
 
 
+AGREEMENT = Metric("agreement", "agreement with the dense network", compares_scores=True)
+OUTPUT_ERROR = Metric(
+    "output_error", "distance to the dense network's outputs", is_less_better=True
+)
 NONE = Scoring(
     "none",
     "none",
     "squared distance to the dense network's outputs",
-    ("agreement", "output_error"),
+    (AGREEMENT, OUTPUT_ERROR),
     None,
 )

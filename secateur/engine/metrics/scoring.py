@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt
+from secateur.engine.metrics.metric import Metric
 from secateur.engine.objectives.labels import LabelKind
 from secateur.engine.objectives.outputs import Activation
 
@@ -55,7 +56,7 @@ class Scoring:
         labels: The kind.
         words: What people call such labels.
         loss_words: The name of the loss on held-out samples.
-        metrics: Names in `METRICS`; of those that a network has, the first counts.
+        metrics: In order: of those that a network has, the first counts.
         tally: Makes the sums, given the activation that ends the first output; None where there
             are no labels, and the reference is what a network is compared with.
     """
@@ -63,5 +64,5 @@ class Scoring:
     labels: LabelKind
     words: str
     loss_words: str
-    metrics: tuple[str, ...]
+    metrics: tuple[Metric, ...]
     tally: Callable[[Activation], Tally] | None

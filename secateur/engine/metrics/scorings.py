@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from secateur.engine.metrics.binary import BINARY
 from secateur.engine.metrics.classes import CLASSES
-from secateur.engine.metrics.metric import METRICS
+from secateur.engine.metrics.metric import Metric
 from secateur.engine.metrics.multi_label import MULTI_LABEL
 from secateur.engine.metrics.numbers import NUMBERS
 from secateur.engine.metrics.reference import NONE
@@ -15,6 +15,9 @@ from secateur.engine.objectives.labels import LabelKind
 _ALL = (CLASSES, BINARY, MULTI_LABEL, NUMBERS, NONE)
 
 SCORINGS: Mapping[LabelKind, Scoring] = MappingProxyType({each.labels: each for each in _ALL})
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {metric.name: metric for each in _ALL for metric in each.metrics}
+)
 
 
 def primary_metric(labels: LabelKind, *, has_scores: bool) -> str:
@@ -24,5 +27,5 @@ def primary_metric(labels: LabelKind, *, has_scores: bool) -> str:
         labels: The kind.
         has_scores: Whether the network has scores of classes to compare with the reference's.
     """
-    names = SCORINGS[labels].metrics
-    return next(name for name in names if has_scores or not METRICS[name].compares_scores)
+    metrics = SCORINGS[labels].metrics
+    return next(each.name for each in metrics if has_scores or not each.compares_scores)

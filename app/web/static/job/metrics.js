@@ -1,5 +1,5 @@
 // What metrics are called, and which are shares. Written by `python -m docs.generate_kinds` from
-// secateur/engine/metrics/metric.py: change it there. summary.js asks it.
+// secateur/engine/metrics: change them there. summary.js asks it.
 
 export const METRICS = {
   "top1": {
