@@ -3,13 +3,16 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_args
 
+from app.contracts.spec import CandidateName
 from secateur.engine.metrics import METRICS, SCORINGS
 from secateur.engine.objectives import DEFAULTS, OBJECTIVES
 from secateur.engine.saliency import CRITERIA
 
 _ROOT = Path(__file__).parents[1]
 CHOOSING = _ROOT / "docs/choosing.md"
+README = _ROOT / "README.md"
 DASHBOARD = _ROOT / "app/web/static/job/metrics.js"
 
 _NEEDS = {"weights": "weights", "samples": "data", "classes": "data and labels"}
@@ -29,6 +32,13 @@ def render_choosing() -> str:
         before, after = text.split(head)
         text = before + head + table + after[after.index("\n\n") :]
     return text
+
+
+def render_readme() -> str:
+    """Return the README with the candidates of `auto` in its config."""
+    names = ", ".join(f'"{name}"' for name in get_args(CandidateName))
+    before, after = README.read_text().split('"candidates": [')
+    return f'{before}"candidates": [{names}{after[after.index("]") :]}'
 
 
 def render_dashboard() -> str:
@@ -77,4 +87,5 @@ def _table(heads: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
 
 if __name__ == "__main__":
     CHOOSING.write_text(render_choosing())
+    README.write_text(render_readme())
     DASHBOARD.write_text(render_dashboard())

@@ -113,6 +113,7 @@ def test_objectives_fit_the_labels_that_they_are_the_default_for() -> None:
     ("target", "render"),
     [
         (generate_kinds.CHOOSING, generate_kinds.render_choosing),
+        (generate_kinds.README, generate_kinds.render_readme),
         (generate_kinds.DASHBOARD, generate_kinds.render_dashboard),
     ],
 )
