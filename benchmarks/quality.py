@@ -36,7 +36,7 @@ from secateur.engine.retrain import (
     RetrainOptions,
     TrainingData,
     recalibrate,
-    retrain,
+    retrain_program,
 )
 from secateur.engine.retrain.range_test import find_learning_rate
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
@@ -118,7 +118,7 @@ def ours(kind: str, target: float, seed: int) -> dict[str, Any]:
     )
     found = find_learning_rate(start, data, options, program)
     optimizer = replace(options.optimizer, learning_rate=found.learning_rate)
-    result = retrain(start, data, replace(options, optimizer=optimizer), teacher=program)
+    result = retrain_program(start, data, replace(options, optimizer=optimizer), teacher=program)
     labelled, _ = _source(images, has_labels=True)
     score = {
         name: evaluate(network, labelled, splits[TEST]).top1

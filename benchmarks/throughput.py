@@ -30,7 +30,13 @@ from secateur.engine.graph.cost import CostModel
 from secateur.engine.objectives import ObjectiveOptions
 from secateur.engine.plan import Plan, make_plan
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import AugmentOptions, Hooks, RetrainOptions, TrainingData, retrain
+from secateur.engine.retrain import (
+    AugmentOptions,
+    Hooks,
+    RetrainOptions,
+    TrainingData,
+    retrain_program,
+)
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
 from secateur.engine.samples import TensorSource
 from secateur.engine.selection import Budget, SelectionOptions, select
@@ -105,7 +111,9 @@ def our_sides(program: Program, x: torch.Tensor, y: torch.Tensor) -> dict[str, S
     data = TrainingData(TensorSource(x, y), torch.arange(len(x)), torch.arange(0))
 
     def ours(network: Program, chosen: RetrainOptions, **more: Any) -> Side:  # noqa: ANN401
-        return lambda: _timed(lambda hooks: retrain(network, data, chosen, hooks=hooks, **more))
+        return lambda: _timed(
+            lambda hooks: retrain_program(network, data, chosen, hooks=hooks, **more)
+        )
 
     pruned = {
         f"ours, {share:g} of the MACs": ours(compact(program, analysis, plan_of(share, 8)), options)

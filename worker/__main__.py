@@ -8,4 +8,4 @@ import sys
 from worker.celery_app import app
 
 if __name__ == "__main__":
-    sys.exit(app.start())
+    sys.exit(app.start(sys.argv[1:]))

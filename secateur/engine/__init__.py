@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from secateur.engine.measure import compare_latency, count_macs, count_parameters
     from secateur.engine.metrics import evaluate
     from secateur.engine.plan import Plan, make_plan
-    from secateur.engine.program.exported import export, from_exported
+    from secateur.engine.program.exported import from_exported, from_module
     from secateur.engine.program.module import ProgramModule
     from secateur.engine.program.program import Program
     from secateur.engine.program.reader import read_program
     from secateur.engine.program.writer import write_program
     from secateur.engine.retrain.batch_norm import recalibrate
     from secateur.engine.retrain.data import TrainingData
-    from secateur.engine.retrain.loop import retrain
+    from secateur.engine.retrain.loop import retrain_program
     from secateur.engine.retrain.options import RetrainOptions
     from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
     from secateur.engine.selection import Budget, Ratio, SelectionOptions, Steepness, cut, select
@@ -49,8 +49,8 @@ _HOMES = {
         "make_plan",
     ),
     "program.exported": (
-        "export",
         "from_exported",
+        "from_module",
     ),
     "program.module": ("ProgramModule",),
     "program.program": ("Program",),
@@ -59,7 +59,7 @@ _HOMES = {
     "retrain.batch_norm": ("recalibrate",),
     "retrain.data": ("TrainingData",),
     "metrics": ("evaluate",),
-    "retrain.loop": ("retrain",),
+    "retrain.loop": ("retrain_program",),
     "retrain.options": ("RetrainOptions",),
     "saliency": (
         "CRITERIA",
@@ -108,14 +108,14 @@ __all__ = [
     "count_parameters",
     "cut",
     "evaluate",
-    "export",
     "export_onnx",
     "from_exported",
+    "from_module",
     "make_plan",
     "mask_program",
     "read_program",
     "recalibrate",
-    "retrain",
+    "retrain_program",
     "select",
     "write_program",
 ]

@@ -15,8 +15,9 @@ import pytest
             "app.cli.commands.prune, app.cli.commands.pull, app.cli.commands.jobs",
             ["torch", "worker", "app.contracts", "fastapi", "sqlalchemy", "celery", "numpy"],
         ),
+        ("secateur.commands", ["torch", "httpx", "pydantic", "numpy", "secateur.client"]),
         (
-            "secateur",
+            "secateur, secateur.client, secateur.pruning",
             ["torch", "app", "worker", "fastapi", "sqlalchemy", "celery", "numpy", "typer"],
         ),
         ("secateur.torch", ["app", "worker", "fastapi", "sqlalchemy", "celery"]),
@@ -35,7 +36,7 @@ import pytest
                 "secateur.engine.program.reader, "
                 "secateur.engine.export.onnx, secateur.engine.measure, secateur.engine.curves"
             ),
-            ["fastapi", "sqlalchemy", "celery", "typer", "app", "worker"],
+            ["fastapi", "sqlalchemy", "celery", "pydantic", "httpx", "typer", "app", "worker"],
         ),
         ("worker.pipeline.process", ["sqlalchemy", "celery", "fastapi", "obstore"]),
     ],

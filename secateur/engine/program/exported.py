@@ -29,6 +29,20 @@ CONTEXTS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 _SOURCE_LINE = re.compile(r'File "([^"]+)", line (\d+), in ([^\n]+)')
 
 
+def from_module(model: torch.nn.Module, inputs: tuple[Tensor, ...]) -> Program:
+    """Return the program of a live module, in evaluation mode and with a dynamic batch.
+
+    Args:
+        model: It is put into evaluation mode.
+        inputs: Example tensors (N, ...) with N of 2 or more: the exporter takes 1 for a constant.
+
+    Raises:
+        torch._dynamo.exc.UserError: torch cannot export the module with a dynamic batch.
+        UnsupportedOpError: It writes where no functional operator does.
+    """
+    return from_exported(export(model, inputs))
+
+
 def from_exported(exported: ExportedProgram) -> Program:
     """Return the program of an inference-mode, training-IR ``ExportedProgram``.
 
@@ -93,15 +107,7 @@ def _copy_call(
 
 
 def export(model: torch.nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
-    """Export ``model`` with a dynamic batch on dimension 0 of every input.
-
-    Args:
-        model: It is put into evaluation mode.
-        inputs: Example tensors (N, ...) with N of 2 or more: the exporter takes 1 for a constant.
-
-    Raises:
-        torch._dynamo.exc.UserError: torch cannot export the module with a dynamic batch.
-    """
+    """Export ``model`` in eval mode with a dynamic batch on dimension 0 of every input."""
     batch = torch.export.Dim("batch", min=1)
     dynamic = tuple({0: batch} for _ in inputs)
     return torch.export.export(model.eval(), inputs, dynamic_shapes=dynamic)

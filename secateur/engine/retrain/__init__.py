@@ -5,7 +5,7 @@ Called by the pipeline's retrain stage. Nothing here knows of plans or groups: m
 
 from secateur.engine.retrain.batch_norm import recalibrate
 from secateur.engine.retrain.data import TrainingData
-from secateur.engine.retrain.loop import RetrainResult, retrain
+from secateur.engine.retrain.loop import RetrainResult, retrain_program
 from secateur.engine.retrain.options import (
     AugmentOptions,
     Hooks,
@@ -28,6 +28,6 @@ __all__ = [
     "TrainingData",
     "load_state",
     "recalibrate",
-    "retrain",
+    "retrain_program",
     "save_state",
 ]

@@ -59,7 +59,7 @@ class RetrainResult:
     num_steps: int = 0
 
 
-def retrain(  # noqa: PLR0913  # what decides the result
+def retrain_program(  # noqa: PLR0913  # what decides the result
     program: Program,
     data: TrainingData,
     options: RetrainOptions,

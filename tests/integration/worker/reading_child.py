@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from app.contracts.spec import PreprocessSpec
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import RetrainOptions, TrainingData, retrain
+from secateur.engine.retrain import RetrainOptions, TrainingData, retrain_program
 from worker.fork_server.limits import ProcessLimits, apply_limits
 from worker.pipeline.data import Dataset, open_dataset
 
@@ -68,7 +68,7 @@ def main(memory: str, what: str, *arguments: str) -> None:
         dataset = open_dataset(path, what, spec, scratch)
         source, everything = Checked(dataset), torch.arange(len(dataset))
         options = RetrainOptions(epochs=1, batch_size=BATCH_SIZE, precision="float32")
-        retrain(program, TrainingData(source, everything, everything[:0]), options)
+        retrain_program(program, TrainingData(source, everything, everything[:0]), options)
         sys.stdout.write(f"{dataset.summary()['num_samples']} {source.num_right}\n")
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import secateur
-from secateur.engine import EngineError, Plan, export, read_program
+from secateur.engine import EngineError, Plan, read_program
 from secateur.engine.errors import DataError, PlanError
+from secateur.engine.program.exported import export
 from secateur.errors import SecateurError
 from secateur.torch import export_module, load_pruned
 from tests.fixtures.networks import randomise

@@ -13,7 +13,7 @@ from secateur.engine.graph.cost import CostModel
 from secateur.engine.plan import Plan, make_plan
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
-from secateur.engine.retrain import RetrainOptions, TrainingData, retrain
+from secateur.engine.retrain import RetrainOptions, TrainingData, retrain_program
 from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
 from secateur.engine.samples import TensorSource
 from secateur.engine.selection import Ratio, SelectionOptions, Steepness, select
@@ -138,7 +138,7 @@ def train_masked(program: Program, plan: Plan) -> Program:
     data = TrainingData(source, torch.arange(16), torch.arange(0))
     options = RetrainOptions(epochs=3, batch_size=4, precision="float32")
     masks = keep_masks(program, plan)
-    return retrain(mask_program(program, plan), data, options, masks=masks).program
+    return retrain_program(mask_program(program, plan), data, options, masks=masks).program
 
 
 def test_claim_6_pruned_weights_are_zero_and_are_not_updated(

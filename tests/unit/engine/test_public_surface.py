@@ -1,18 +1,24 @@
-"""`secateur.engine` has these names, each documented; what is not here may change."""
+"""The names of `secateur.engine`, frozen and documented, and how both packages import theirs."""
 
 import ast
+import importlib
 import inspect
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import secateur
 from secateur import engine
 
 SURFACE = """
 Analysis Budget CRITERIA CalibrationBatch Certificate CostModel EngineError Plan Program
 ProgramModule Ratio RetrainOptions SaliencyOptions SelectionOptions Steepness TrainingData analyse
-certify compact compare_latency count_macs count_parameters cut evaluate export export_onnx
-from_exported make_plan mask_program read_program recalibrate retrain select write_program
+certify compact compare_latency count_macs count_parameters cut evaluate export_onnx
+from_exported from_module make_plan mask_program read_program recalibrate retrain_program select
+write_program
 """.split()
 
 
@@ -20,17 +26,27 @@ def test_the_surface_is_what_it_was() -> None:
     assert sorted(engine.__all__) == sorted(SURFACE)
 
 
-def test_type_checkers_see_the_names_that_are_imported() -> None:
-    tree = ast.parse(Path(inspect.getfile(engine)).read_text())
+@pytest.mark.parametrize("package", [secateur, engine])
+def test_type_checkers_see_the_names_that_are_imported(package: ModuleType) -> None:
+    tree = ast.parse(Path(inspect.getfile(package)).read_text())
     seen = {
         alias.name: node.module
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("secateur")
         for alias in node.names
     }
-    assert sorted(seen) == sorted(engine.__all__)
+    assert sorted(seen) == sorted(package.__all__)
     for name, module in seen.items():
-        assert f"secateur.engine.{engine._MODULES[name]}" == module
+        assert f"{package.__name__}.{package._MODULES[name]}" == module
+        assert getattr(package, name) is getattr(importlib.import_module(module), name)
+
+
+def test_modules_of_the_client_are_attributes_of_it() -> None:
+    script = "import secateur; print(secateur.errors.SecateurError, secateur.engine.__all__[:1])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "SecateurError" in done.stdout
 
 
 @pytest.mark.parametrize("name", SURFACE)
@@ -46,8 +62,8 @@ def test_every_public_name_is_documented(name: str) -> None:
 
 
 MAY_RAISE = {
-    "certify", "compact", "evaluate", "export_onnx", "from_exported", "make_plan", "read_program",
-    "retrain", "select",
+    "certify", "compact", "evaluate", "export_onnx", "from_exported", "from_module", "make_plan",
+    "read_program", "retrain_program", "select",
 }  # fmt: skip
 
 

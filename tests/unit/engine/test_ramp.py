@@ -22,7 +22,7 @@ from secateur.engine.retrain import (
     RetrainState,
     TrainingData,
     load_state,
-    retrain,
+    retrain_program,
     save_state,
 )
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
@@ -69,7 +69,7 @@ def run(
         epochs=4, batch_size=16, precision="float32",
         optimizer=OptimizerOptions(kind, 0.02, clip_norm=5.0),  # type: ignore[arg-type]
     )  # fmt: skip
-    return retrain(
+    return retrain_program(
         phase.program, data(), options, masks=phase.masks, cuts=made, note=phase.note,
         hooks=hooks, resume=resume,
     )  # fmt: skip

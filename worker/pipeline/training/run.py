@@ -11,7 +11,7 @@ from secateur.engine.metrics import Metrics
 from secateur.engine.plan import Plan
 from secateur.engine.program.program import Program
 from secateur.engine.ramp import RampedCuts
-from secateur.engine.retrain import Phase, retrain
+from secateur.engine.retrain import Phase, retrain_program
 from secateur.engine.retrain.range_test import RangeTest
 from secateur.engine.surgery import compact, keep_masks, mask_program
 from worker.pipeline.data import Split
@@ -66,7 +66,7 @@ def train(inputs: Inputs, start: Start) -> Trained:
     options, epochs = decide_length(inputs, phase, data, teacher)
     options, found = decide_learning_rate(inputs, phase, data, options, teacher, folder)
     with inputs.reporter.stop.deferred():
-        result = retrain(
+        result = retrain_program(
             phase.program,
             data,
             options,

@@ -4,7 +4,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from secateur.engine.program.exported import export, from_exported
-from secateur.engine.retrain import RetrainOptions, recalibrate, retrain
+from secateur.engine.retrain import RetrainOptions, recalibrate, retrain_program
 from tests.unit.engine.retrain.networks import small_data, small_program
 
 
@@ -47,12 +47,12 @@ def test_no_batches_change_nothing(batches: list[torch.Tensor]) -> None:
 
 def test_statistics_keep_up_in_a_short_training_whatever_the_networks_momentum() -> None:
     options = RetrainOptions(epochs=2, batch_size=8)
-    usual = retrain(small_program(), small_data(), options)
+    usual = retrain_program(small_program(), small_data(), options)
     for momentum in (0.01, None):
-        found = retrain(small_program(momentum=momentum), small_data(), options)
+        found = retrain_program(small_program(momentum=momentum), small_data(), options)
         assert [e.val_loss for e in found.history] == [e.val_loss for e in usual.history]
         for name, tensor in usual.program.tensors.items():
             assert torch.equal(found.program.tensors[name], tensor), name
-    quicker = retrain(small_program(momentum=0.5), small_data(), options)
+    quicker = retrain_program(small_program(momentum=0.5), small_data(), options)
     mean = "1.running_mean"
     assert not torch.equal(quicker.program.tensors[mean], usual.program.tensors[mean])

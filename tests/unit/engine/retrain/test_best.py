@@ -16,7 +16,7 @@ from secateur.engine.retrain import (
     RetrainState,
     TrainingData,
     load_state,
-    retrain,
+    retrain_program,
     save_state,
 )
 from secateur.engine.retrain.range_test import find_learning_rate
@@ -38,7 +38,7 @@ def test_the_best_epoch_is_returned_also_after_a_stop(
     options: RetrainOptions, tmp_path: Path
 ) -> None:
     program, data = small_program(), small_data()
-    whole = retrain(program, data, options)
+    whole = retrain_program(program, data, options)
     values = [(record.val_metric, -(record.val_loss or 0.0)) for record in whole.history]
     best = max(range(len(values)), key=values.__getitem__)
     assert best + 1 < options.epochs, "the last epoch is not the best, or this shows nothing"
@@ -52,8 +52,8 @@ def test_the_best_epoch_is_returned_also_after_a_stop(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        retrain(program, data, options, hooks=Hooks(checkpoint=stop))
-    resumed = retrain(program, data, options, resume=load_state(tmp_path))
+        retrain_program(program, data, options, hooks=Hooks(checkpoint=stop))
+    resumed = retrain_program(program, data, options, resume=load_state(tmp_path))
     assert resumed.kept_epoch == whole.kept_epoch
     for name, tensor in whole.program.tensors.items():
         assert torch.equal(resumed.program.tensors[name], tensor), name
@@ -64,7 +64,7 @@ def test_the_last_epoch_is_returned_where_none_can_be_measured() -> None:
     data = small_data()
     blind = TrainingData(data.source, data.train, data.validation[:0])
     states: list[RetrainState] = []
-    result = retrain(small_program(), blind, WILD, hooks=Hooks(checkpoint=states.append))
+    result = retrain_program(small_program(), blind, WILD, hooks=Hooks(checkpoint=states.append))
     assert result.kept_epoch == 8
     for name, tensor in result.program.tensors.items():
         assert torch.equal(states[-1].weights[name], tensor)
@@ -74,14 +74,14 @@ def test_training_starts_over_if_the_first_epoch_makes_the_network_far_worse() -
     program, data = small_program(), small_data()
     good = Metrics(0.01, 24, MappingProxyType({"top1": 1.0}), "top1")
     told: list[str] = []
-    result = retrain(program, data, WILD, start=good, hooks=Hooks(on_restart=told.append))
+    result = retrain_program(program, data, WILD, start=good, hooks=Hooks(on_restart=told.append))
     assert result.num_restarts == 1
     assert "the first epoch took the validation loss from 0.01" in told[0]
     lower = replace(WILD, optimizer=replace(WILD.optimizer, learning_rate=0.09))
-    again = retrain(program, data, lower)
+    again = retrain_program(program, data, lower)
     assert [r.train_loss for r in result.history] == [r.train_loss for r in again.history]
     poor = Metrics(9.0, 24, MappingProxyType({"top1": 0.1}), "top1")
-    assert retrain(program, data, WILD, start=poor).num_restarts == 0
+    assert retrain_program(program, data, WILD, start=poor).num_restarts == 0
 
 
 def test_short_trainings_get_no_high_rates_and_short_tests() -> None:

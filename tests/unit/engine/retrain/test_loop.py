@@ -16,7 +16,7 @@ from secateur.engine.retrain import (
     RetrainState,
     TrainingData,
     load_state,
-    retrain,
+    retrain_program,
     save_state,
 )
 from secateur.engine.retrain.masks import Masks
@@ -36,7 +36,7 @@ def test_training_learns_and_tells_what_it_did() -> None:
     options = RetrainOptions(
         epochs=8, batch_size=16, precision="float32", optimizer=OptimizerOptions("sgd", 0.2)
     )
-    result = retrain(program, data, options)
+    result = retrain_program(program, data, options)
     after = evaluate(result.program, data.source, data.validation)
     assert after.top1 > max(0.8, before.top1)
     assert [r.epoch for r in result.history] == list(range(1, 9))
@@ -48,7 +48,7 @@ def test_training_learns_and_tells_what_it_did() -> None:
 def test_the_program_passed_in_is_not_changed() -> None:
     program = small_program()
     copy = {name: tensor.clone() for name, tensor in program.tensors.items()}
-    retrain(program, small_data(), OPTIONS)
+    retrain_program(program, small_data(), OPTIONS)
     assert same(dict(program.tensors), copy)
 
 
@@ -65,7 +65,7 @@ def test_a_resumed_run_ends_bit_for_bit_like_one_never_stopped(
         augment=AugmentOptions(crop=1, flip=True),
         precision=precision,  # type: ignore[arg-type]
     )
-    whole = retrain(program, data, options)
+    whole = retrain_program(program, data, options)
 
     class StoppedError(Exception):
         pass
@@ -77,15 +77,15 @@ def test_a_resumed_run_ends_bit_for_bit_like_one_never_stopped(
 
     torch.manual_seed(123)  # where the caller's own generator stands must not matter
     with pytest.raises(StoppedError):
-        retrain(program, data, options, hooks=Hooks(checkpoint=stop_after_two))
-    resumed = retrain(program, data, options, resume=load_state(tmp_path))
+        retrain_program(program, data, options, hooks=Hooks(checkpoint=stop_after_two))
+    resumed = retrain_program(program, data, options, resume=load_state(tmp_path))
     assert same(dict(resumed.program.tensors), dict(whole.program.tensors))
     assert [r.train_loss for r in resumed.history] == [r.train_loss for r in whole.history]
 
 
 def test_a_state_survives_the_disk_unchanged(tmp_path: Path) -> None:
     states: list[RetrainState] = []
-    retrain(small_program(), small_data(), OPTIONS, hooks=Hooks(checkpoint=states.append))
+    retrain_program(small_program(), small_data(), OPTIONS, hooks=Hooks(checkpoint=states.append))
     save_state(states[0], tmp_path)
     save_state(states[-1], tmp_path)
     loaded = load_state(tmp_path)
@@ -107,15 +107,15 @@ def test_no_state_is_none_and_a_broken_one_is_an_error(tmp_path: Path) -> None:
 def test_a_state_of_another_run_is_refused() -> None:
     states: list[RetrainState] = []
     program, data = small_program(), small_data()
-    retrain(program, data, OPTIONS, hooks=Hooks(checkpoint=states.append))
+    retrain_program(program, data, OPTIONS, hooks=Hooks(checkpoint=states.append))
     with pytest.raises(DataError, match="epochs = 3"):
-        retrain(program, data, RetrainOptions(epochs=4, batch_size=16), resume=states[0])
+        retrain_program(program, data, RetrainOptions(epochs=4, batch_size=16), resume=states[0])
 
 
 def test_another_seed_gives_other_weights() -> None:
     program, data = small_program(), small_data()
-    first = retrain(program, data, RetrainOptions(epochs=1, batch_size=16, seed=1))
-    second = retrain(program, data, RetrainOptions(epochs=1, batch_size=16, seed=2))
+    first = retrain_program(program, data, RetrainOptions(epochs=1, batch_size=16, seed=1))
+    second = retrain_program(program, data, RetrainOptions(epochs=1, batch_size=16, seed=2))
     assert not same(dict(first.program.tensors), dict(second.program.tensors))
 
 
@@ -147,7 +147,7 @@ def test_masked_elements_are_exactly_zero_after_every_step(kind: str) -> None:
             batch_size=16,
             optimizer=OptimizerOptions(kind, 0.05, weight_decay=0.1),  # type: ignore[arg-type]
         )
-        retrain(program, data, options, masks=masks, hooks=Hooks(on_step=observe))
+        retrain_program(program, data, options, masks=masks, hooks=Hooks(on_step=observe))
     assert Masks.hold_statistics is original
     assert len(observed) == 8
     for tensors in observed:
@@ -158,7 +158,9 @@ def test_masked_elements_are_exactly_zero_after_every_step(kind: str) -> None:
 
 def test_a_mask_of_another_shape_is_refused() -> None:
     with pytest.raises(PlanError, match=r"0\.weight"):
-        retrain(small_program(), small_data(), OPTIONS, masks={"0.weight": torch.ones(2).bool()})
+        retrain_program(
+            small_program(), small_data(), OPTIONS, masks={"0.weight": torch.ones(2).bool()}
+        )
 
 
 def test_a_loss_that_is_not_finite_stops_training() -> None:
@@ -167,7 +169,7 @@ def test_a_loss_that_is_not_finite_stops_training() -> None:
     )
     told: list[str] = []
     with pytest.raises(DivergenceError, match="learning rate"):
-        retrain(small_program(), small_data(), options, hooks=Hooks(on_restart=told.append))
+        retrain_program(small_program(), small_data(), options, hooks=Hooks(on_restart=told.append))
     assert len(told) == 1, "one restart, and then a clear failure"
 
 
@@ -184,7 +186,7 @@ def test_labels_that_do_not_fit_are_named(labels: Tensor | None, reason: str) ->
     data = small_data()
     x, _ = data.source.batch(torch.arange(96))
     with pytest.raises(DataError, match=reason):
-        retrain(
+        retrain_program(
             small_program(), TrainingData(TensorSource(x, labels), data.train, data.train), OPTIONS
         )
 
@@ -192,10 +194,10 @@ def test_labels_that_do_not_fit_are_named(labels: Tensor | None, reason: str) ->
 def test_fewer_samples_than_a_batch_still_train() -> None:
     data = small_data()
     few = TrainingData(data.source, data.train[:5], data.train[:0])
-    result = retrain(small_program(), few, RetrainOptions(epochs=2, batch_size=64))
+    result = retrain_program(small_program(), few, RetrainOptions(epochs=2, batch_size=64))
     assert [r.val_loss for r in result.history] == [None, None]
 
 
 def test_no_epochs_change_nothing() -> None:
     program = small_program()
-    assert retrain(program, small_data(), RetrainOptions(epochs=0)).program is program
+    assert retrain_program(program, small_data(), RetrainOptions(epochs=0)).program is program

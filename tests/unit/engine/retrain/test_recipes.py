@@ -19,7 +19,7 @@ from secateur.engine.retrain import (
     RetrainState,
     TrainingData,
     load_state,
-    retrain,
+    retrain_program,
     save_state,
 )
 from secateur.engine.retrain.averaging import MovingAverage
@@ -53,7 +53,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 def test_everything_at_once_resumes_bit_for_bit(tmp_path: Path) -> None:
     program, data = small_program(dropout=0.3), small_data()
     teacher = small_program()
-    whole = retrain(program, data, EVERYTHING, teacher=teacher)
+    whole = retrain_program(program, data, EVERYTHING, teacher=teacher)
 
     def stop_after_two(state: RetrainState) -> None:
         save_state(state, tmp_path)
@@ -63,8 +63,10 @@ def test_everything_at_once_resumes_bit_for_bit(tmp_path: Path) -> None:
     hooks = Hooks(checkpoint=stop_after_two)
     torch.manual_seed(99)
     with pytest.raises(StoppedError):
-        retrain(program, data, EVERYTHING, teacher=teacher, hooks=hooks)
-    resumed = retrain(program, data, EVERYTHING, teacher=teacher, resume=load_state(tmp_path))
+        retrain_program(program, data, EVERYTHING, teacher=teacher, hooks=hooks)
+    resumed = retrain_program(
+        program, data, EVERYTHING, teacher=teacher, resume=load_state(tmp_path)
+    )
     assert same(dict(resumed.program.tensors), dict(whole.program.tensors))
     assert [r.train_loss for r in resumed.history] == [r.train_loss for r in whole.history]
 
@@ -75,7 +77,7 @@ def test_everything_at_once_resumes_bit_for_bit_in_the_middle_of_an_epoch(
 ) -> None:
     program, data = small_program(dropout=0.3), small_data()
     teacher = small_program()
-    whole = retrain(program, data, EVERYTHING, teacher=teacher)
+    whole = retrain_program(program, data, EVERYTHING, teacher=teacher)
     steps: list[int] = []
 
     def stop(state: RetrainState) -> None:
@@ -89,12 +91,12 @@ def test_everything_at_once_resumes_bit_for_bit_in_the_middle_of_an_epoch(
         is_save_due=lambda: steps[-1] == step,
     )
     with pytest.raises(StoppedError):
-        retrain(program, data, EVERYTHING, teacher=teacher, hooks=hooks)
+        retrain_program(program, data, EVERYTHING, teacher=teacher, hooks=hooks)
     state = load_state(tmp_path)
     assert state is not None
     assert (state.step, state.epoch) == (step, step // 4)
     torch.manual_seed(99)
-    resumed = retrain(program, data, EVERYTHING, teacher=teacher, resume=state)
+    resumed = retrain_program(program, data, EVERYTHING, teacher=teacher, resume=state)
     assert same(dict(resumed.program.tensors), dict(whole.program.tensors))
     assert [r.train_loss for r in resumed.history] == [r.train_loss for r in whole.history]
 
@@ -104,10 +106,10 @@ def test_a_finished_run_resumes_to_its_own_result(tmp_path: Path) -> None:
     program, data = small_program(), small_data()
     options = replace(OPTIONS, patience=1, ema=0.5)
     hooks = Hooks(checkpoint=lambda state: save_state(state, tmp_path) and None)
-    whole = retrain(program, data, options, hooks=hooks)
+    whole = retrain_program(program, data, options, hooks=hooks)
     steps: list[int] = []
     told = Hooks(on_step=lambda step, _: steps.append(step))
-    again = retrain(program, data, options, hooks=told, resume=load_state(tmp_path))
+    again = retrain_program(program, data, options, hooks=told, resume=load_state(tmp_path))
     assert steps == []
     assert same(dict(again.program.tensors), dict(whole.program.tensors))
 
@@ -126,7 +128,7 @@ def test_the_average_follows_the_weights_as_its_decay_says() -> None:
 def test_the_average_is_what_is_returned() -> None:
     states: list[RetrainState] = []
     hooks = Hooks(checkpoint=states.append)
-    result = retrain(small_program(), small_data(), replace(OPTIONS, ema=0.9), hooks=hooks)
+    result = retrain_program(small_program(), small_data(), replace(OPTIONS, ema=0.9), hooks=hooks)
     assert same(dict(result.program.tensors), dict(states[-1].average))
 
 
@@ -135,7 +137,7 @@ def test_patience_returns_the_best_epoch_and_stops() -> None:
     options = replace(
         OPTIONS, epochs=30, patience=2, optimizer=OptimizerOptions("sgd", 0.9, schedule="constant")
     )
-    result = retrain(program, data, options)
+    result = retrain_program(program, data, options)
     losses = [r.val_loss for r in result.history]
     assert all(loss is not None for loss in losses)
     best = min(range(len(losses)), key=lambda k: losses[k] or 0.0)
@@ -149,9 +151,9 @@ def test_weights_alone_decay() -> None:
     program, data = small_program(), small_data()
     optimizer = OptimizerOptions("sgd", 1e-6, momentum=0.0, weight_decay=1e5, warmup=0.0)
     one = replace(OPTIONS, epochs=1, optimizer=replace(optimizer, schedule="constant"))
-    both = retrain(program, data, one).program
+    both = retrain_program(program, data, one).program
     weights = replace(one.optimizer, decay="weights")
-    only = retrain(program, data, replace(one, optimizer=weights)).program
+    only = retrain_program(program, data, replace(one, optimizer=weights)).program
     scale = program.tensors["1.weight"]
     assert float((both.tensors["1.weight"] / scale).mean()) < 0.9
     assert float((only.tensors["1.weight"] / scale).mean()) == pytest.approx(1, abs=1e-3)
@@ -164,7 +166,7 @@ def test_a_clipped_step_is_no_longer_than_the_norm_allows() -> None:
     optimizer = OptimizerOptions(
         "sgd", 1.0, momentum=0.0, weight_decay=0.0, warmup=0.0, schedule="constant", clip_norm=0.01
     )
-    found = retrain(program, few, replace(OPTIONS, epochs=1, optimizer=optimizer)).program
+    found = retrain_program(program, few, replace(OPTIONS, epochs=1, optimizer=optimizer)).program
     moved = [found.tensors[n] - t for n, t in program.parameters().items()]
     assert float(torch.cat([t.flatten() for t in moved]).norm()) == pytest.approx(0.01, rel=1e-3)
 
@@ -177,7 +179,7 @@ def test_a_diverging_run_starts_over_at_a_tenth_and_says_so() -> None:
     hooks = Hooks(on_restart=told.append, on_epoch=records.append)
     x, y = torch.randn(64, 1, 8, 8), torch.randint(0, 3, (64,))
     data = TrainingData(_Spoiled(x, y), torch.arange(64), torch.arange(0))
-    result = retrain(small_program(), data, options, hooks=hooks)
+    result = retrain_program(small_program(), data, options, hooks=hooks)
     assert len(told) == 1
     assert "starts over at a tenth" in told[0]
     assert result.num_restarts == 1
@@ -206,7 +208,7 @@ def test_a_student_comes_closer_to_its_teacher_without_labels() -> None:
         OPTIONS, epochs=8, objective=ObjectiveOptions("distill"),
         optimizer=OptimizerOptions("adamw", 0.01),
     )  # fmt: skip
-    result = retrain(noisy, blind, options, teacher=teacher)
+    result = retrain_program(noisy, blind, options, teacher=teacher)
     losses = [r.val_loss for r in result.history]
     assert losses[0] is not None
     assert losses[-1] is not None
@@ -216,7 +218,7 @@ def test_a_student_comes_closer_to_its_teacher_without_labels() -> None:
 def test_a_teacher_is_asked_for_where_it_is_needed() -> None:
     options = replace(OPTIONS, objective=ObjectiveOptions("distill"))
     with pytest.raises(DataError, match="needs the dense network as its teacher"):
-        retrain(small_program(), small_data(), options)
+        retrain_program(small_program(), small_data(), options)
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "constant"])
@@ -237,7 +239,7 @@ def test_the_range_test_finds_a_rate_that_trains_and_finds_it_again() -> None:
     assert rates == sorted(rates)
     assert rates[0] <= first.learning_rate <= rates[-1]
     optimizer = replace(OPTIONS.optimizer, learning_rate=first.learning_rate)
-    trained = retrain(program, data, replace(OPTIONS, epochs=8, optimizer=optimizer))
+    trained = retrain_program(program, data, replace(OPTIONS, epochs=8, optimizer=optimizer))
     assert trained.history[-1].train_loss < 0.8 * trained.history[0].train_loss
 
 
@@ -259,5 +261,5 @@ def test_the_range_test_goes_lower_where_its_lowest_rate_is_too_high() -> None:
     # An error of many times the output's variance: its gradient is as many times too steep.
     assert found.learning_rate < 1e-3
     optimizer = replace(options.optimizer, learning_rate=found.learning_rate)
-    trained = retrain(program, data, replace(options, optimizer=optimizer), teacher=shifted)
+    trained = retrain_program(program, data, replace(options, optimizer=optimizer), teacher=shifted)
     assert trained.history[-1].train_loss < trained.history[0].train_loss

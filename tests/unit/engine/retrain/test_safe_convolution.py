@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from secateur.engine.program.exported import export, from_exported
-from secateur.engine.retrain import RetrainOptions, retrain
+from secateur.engine.retrain import RetrainOptions, retrain_program
 from secateur.engine.retrain.safe_convolution import CONV2D, conv2d
 from tests.unit.engine.retrain.networks import small_data
 
@@ -36,5 +36,5 @@ def test_training_uses_it() -> None:
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3),
     )  # fmt: skip
     program = from_exported(export(net.eval(), (torch.randn(2, 1, 8, 8),)))
-    result = retrain(program, small_data(), RetrainOptions(epochs=3, batch_size=16))
+    result = retrain_program(program, small_data(), RetrainOptions(epochs=3, batch_size=16))
     assert all(bool(torch.isfinite(t).all()) for t in result.program.tensors.values())
