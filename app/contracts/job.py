@@ -6,6 +6,7 @@ the worker both read them.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 
 class JobState(StrEnum):
@@ -70,16 +71,44 @@ class JobKind(StrEnum):
 
 
 class Stage(StrEnum):
-    """The steps of a pruning job, in order."""
+    """The steps of a pruning job, in order: all that is known of a stage is written here.
 
-    INTAKE = "intake"
-    SALIENCY = "saliency"
-    SELECT = "select"
-    PRUNE = "prune"
-    RETRAIN = "retrain"
-    VERIFY = "verify"
-    EXPORT = "export"
-    PACKAGE = "package"
+    Attributes:
+        does: What it does, for people.
+        percent: Its share of the progress bar, by what a short job spends.
+        search_percent: The same where a search retrains while it selects, and has the network then.
+        tail: What it takes after training: seconds, and a share of what the stage prune took; None
+            for the stages that are over by then.
+    """
+
+    does: str
+    percent: int
+    search_percent: int
+    tail: tuple[float, float] | None
+
+    def __new__(
+        cls,
+        name: str,
+        does: str = "",  # the defaults are for the look-up: Stage("prune")
+        percent: int = 0,
+        search_percent: int = 0,
+        tail: tuple[float, float] | None = None,
+    ) -> Self:
+        """Return the member that is the text ``name``."""
+        stage = str.__new__(cls, name)
+        stage._value_ = name
+        stage.does, stage.tail = does, tail
+        stage.percent, stage.search_percent = percent, search_percent
+        return stage
+
+    INTAKE = "intake", "Reads model and data", 5, 5
+    SALIENCY = "saliency", "Measures how much each filter matters", 5, 5
+    SELECT = "select", "Decides which go", 1, 70
+    PRUNE = "prune", "Removes them", 9, 4
+    RETRAIN = "retrain", "Trains what is left", 65, 1
+    VERIFY = "verify", "Proves that it computes what it should", 3, 3, (0.5, 0.5)
+    EXPORT = "export", "Writes and measures the files", 10, 10, (8.0, 0.5)
+    PACKAGE = "package", "Writes the report and lists every file", 2, 2, (1.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+from app.contracts.job import Stage
+
 (
     SUCCEED,
     HANG,
@@ -21,7 +23,7 @@ from pathlib import Path
     LAST_WORDS,
 ) = range(12)
 
-STAGES = ("intake", "saliency", "select", "prune", "retrain", "verify", "export", "package")
+STAGES = tuple(stage.value for stage in Stage)
 
 
 def main(path: Path, events: int) -> int:  # noqa: C901  # a script each

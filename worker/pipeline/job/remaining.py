@@ -5,7 +5,6 @@ says nothing about their speed. What follows training is small and taken from th
 """
 
 from collections import deque
-from collections.abc import Mapping
 from itertools import pairwise
 
 from app.contracts.job import Stage
@@ -15,12 +14,6 @@ _LEAST_WINDOW_SECONDS = 10.0  # short epochs are looked at together
 _LEAST_GAP_SECONDS, _LEAST_GAP_SHARE = 0.1, 0.005  # between points that are remembered
 _LEAST_LEFT = 0.05  # of a part that takes longer than the one before
 
-# What stages after training take: seconds, and as a share of the stage prune, which evaluates too.
-_AFTER: Mapping[Stage, tuple[float, float]] = {
-    Stage.VERIFY: (0.5, 0.5),
-    Stage.EXPORT: (8.0, 0.5),
-    Stage.PACKAGE: (1.0, 0.0),
-}
 _SETTLING = 0.3  # of the stage prune, at the end of training: two evaluations
 
 
@@ -160,9 +153,9 @@ def after_training(stage: Stage, elapsed: float, prune_seconds: float) -> float:
         elapsed: Seconds since it began.
         prune_seconds: What the stage prune took.
     """
-    stages = list(_AFTER)
-    expected = {name: a + b * prune_seconds for name, (a, b) in _AFTER.items()}
-    if stage not in _AFTER:
+    expected = {each: each.tail[0] + each.tail[1] * prune_seconds for each in Stage if each.tail}
+    if stage not in expected:
         return sum(expected.values()) + _SETTLING * prune_seconds
+    stages = list(expected)
     later = sum(expected[name] for name in stages[stages.index(stage) + 1 :])
     return max(expected[stage] - elapsed, _LEAST_LEFT * elapsed) + later

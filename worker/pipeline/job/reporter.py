@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -28,25 +28,6 @@ from worker.pipeline.job.stopping import StopRequest
 _PROGRESS_SECONDS = 0.5
 _CALM_SHARE, _CALM_SECONDS = 0.05, 2.0  # how soon a new estimate takes the place of the old one
 
-# Where each stage begins and ends on the way from 0 to 1, by what a short job spends.
-_SPANS: dict[Stage, tuple[float, float]] = {
-    Stage.INTAKE: (0.0, 0.05),
-    Stage.SALIENCY: (0.05, 0.1),
-    Stage.SELECT: (0.1, 0.11),
-    Stage.PRUNE: (0.11, 0.2),
-    Stage.RETRAIN: (0.2, 0.85),
-    Stage.VERIFY: (0.85, 0.88),
-    Stage.EXPORT: (0.88, 0.98),
-    Stage.PACKAGE: (0.98, 1.0),
-}
-
-# A search retrains while it selects, and then has the network.
-_SEARCH_SPANS = _SPANS | {
-    Stage.SELECT: (0.1, 0.8),
-    Stage.PRUNE: (0.8, 0.84),
-    Stage.RETRAIN: (0.84, 0.85),
-}
-
 AnyMessage = StageStarted | Progress | Metric | Planned | Warned | Saved | Succeeded | Failed
 
 
@@ -60,7 +41,6 @@ class Reporter:
     warnings: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     stage: Stage | None = None
-    spans: Mapping[Stage, tuple[float, float]] = field(default_factory=lambda: _SPANS)
     clock: Callable[[], float] = time.monotonic
     _began: float | None = None
     _stage_started: float = 0.0
@@ -69,13 +49,11 @@ class Reporter:
     _title: str = ""
     _remaining: Remaining = field(default_factory=Remaining)
     _told: tuple[float, float] | None = None  # (seconds left, when that was said)
-    _trains: Stage = Stage.RETRAIN
+    _is_search: bool = False
 
     def expect(self, config: PruneConfig) -> None:
         """Take the stages of this config's job to last as long as they do."""
-        is_search = isinstance(config.selection, AccuracySelection)
-        self.spans = _SEARCH_SPANS if is_search else _SPANS
-        self._trains = Stage.SELECT if is_search else Stage.RETRAIN
+        self._is_search = isinstance(config.selection, AccuracySelection)
 
     @property
     def title(self) -> str:
@@ -135,7 +113,7 @@ class Reporter:
         if now - self._last_progress < _PROGRESS_SECONDS and not is_forced:
             return
         self._last_progress = now
-        start, end = self.spans[self.stage]
+        start, end = self._span(self.stage)
         low, high = self._part
         share = low + min(1.0, step / max(1, num_steps)) * (high - low)
         message = ": ".join(text for text in (self._title, message) if text)
@@ -151,16 +129,27 @@ class Reporter:
             )
         )
 
+    def _span(self, stage: Stage) -> tuple[float, float]:
+        """Return where a stage begins and ends on the way from 0 to 1."""
+        shares = {s: s.search_percent if self._is_search else s.percent for s in Stage}
+        end = 0
+        for each, share in shares.items():
+            end += share
+            if each is stage:
+                break
+        return (end - shares[stage]) / 100, end / 100
+
     def _seconds_left(self, now: float) -> float | None:
         """Return how long the whole job still takes; None before training shows it."""
         assert self.stage is not None  # noqa: S101  # the caller has looked
         prune_seconds = self.stage_seconds.get(Stage.PRUNE.value, 0.0)
         left: float | None = after_training(self.stage, now - self._stage_started, prune_seconds)
         stages = list(Stage)
-        if self.stage is self._trains:
+        trains = Stage.SELECT if self._is_search else Stage.RETRAIN
+        if self.stage is trains:
             steps = self._remaining.of_training(now, *self._part)
             left = None if steps is None or left is None else left + steps
-        elif stages.index(self.stage) < stages.index(self._trains):
+        elif stages.index(self.stage) < stages.index(trains):
             left = None
         if left is None:
             return None

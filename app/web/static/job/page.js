@@ -19,8 +19,9 @@ import { filesPart } from "./files.js";
 import { layersParts } from "./layers.js";
 import { logPart } from "./log.js";
 import { beforeAndAfter, certificate, headline } from "./results.js";
+import { STAGES } from "./stage_list.js";
 import { stagesPart } from "./stages.js";
-import { STAGES, Story } from "./story.js";
+import { Story } from "./story.js";
 import { trainingPart } from "./training.js";
 
 const AT_ONCE = 500;

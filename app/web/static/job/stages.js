@@ -4,18 +4,7 @@ import { h, fill } from "../dom.js";
 import { duration, percent, words } from "../format.js";
 import { icon } from "../parts/icons.js";
 import { FINAL } from "../parts/status.js";
-import { STAGES } from "./story.js";
-
-const WHAT = {
-  intake: "Reads model and data",
-  saliency: "Measures how much each filter matters",
-  select: "Decides which go",
-  prune: "Removes them",
-  retrain: "Trains what is left",
-  verify: "Proves that it computes what it should",
-  export: "Writes and measures the files",
-  package: "Signs for them",
-};
+import { DOES, STAGES } from "./stage_list.js";
 
 /** Return {node, update(job, story)}. */
 export function stagesPart() {
@@ -50,7 +39,7 @@ function progressText(job, share) {
     parts.push(h("span", {}, "waits until its model and data set are checked"));
   } else if (job.status === "running") {
     const { message, eta_seconds: eta } = job.progress ?? {};
-    parts.push(h("span", {}, message || (job.stage ? WHAT[job.stage] : "is about to begin")));
+    parts.push(h("span", {}, message || (job.stage ? DOES[job.stage] : "is about to begin")));
     if (eta) {
       parts.push(h("span", { class: "quiet" }, `about ${duration(eta)} left`));
     }
@@ -70,7 +59,7 @@ function stageItem(stage, job, began) {
   const word = isOver ? "done" : isFailed ? "failed" : isLive ? "under way" : isPresent ? "left" : "to come";
   return h(
     "li",
-    { class: `stage ${state}`, "aria-current": isLive ? "step" : null, title: WHAT[stage] },
+    { class: `stage ${state}`, "aria-current": isLive ? "step" : null, title: DOES[stage] },
     icon(sign),
     h("span", { class: "stage-name" }, words(stage), h("span", { class: "unseen" }, `: ${word}`)),
     h("span", { class: "stage-time number" }, isOver ? took(stage, job, began) : ""),

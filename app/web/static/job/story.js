@@ -1,7 +1,5 @@
 // What a job's events add up to: how its stages went and what its training showed.
 
-export const STAGES = ["intake", "saliency", "select", "prune", "retrain", "verify", "export", "package"];
-
 /** Events in their order, each once, however they came. */
 export class Story {
   #events = new Map();
