@@ -1,0 +1,72 @@
+"""From rows to a job's request: each file with its format and what belongs to it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.contracts.job import JobKind
+from app.contracts.settings import Settings
+from app.contracts.spec import PruneConfig
+from app.objects.storage import open_store
+from app.records.tables import DatasetRow, JobRow, ModelRow
+from worker.job_request import JobRows, make_limits, make_request
+from worker.messages import JobRequest
+
+
+def job(kind: JobKind, **values: Any) -> JobRow:
+    given = {"time_limit_seconds": None, "seconds_run": 0.0, "batch_divisor": 1, **values}
+    return JobRow(id="job_1", kind=kind, attempt=1, resolved={}, **given)
+
+
+def made(folder: Path, row: JobRow, **formats: Any) -> JobRequest:
+    settings = Settings(data_dir=folder / "data")
+    store = open_store(settings.storage_url, settings.storage)
+    files = {}
+    for name in ("model", "dataset"):
+        (folder / "sent").write_bytes(name.encode())
+        files[name] = store.put_file(folder / "sent")
+    model = dataset = None
+    if "model" in formats:
+        given = {"architecture": None, **formats["model"]}
+        model = ModelRow(id="mdl_1", name="net", sha256=files["model"], **given)
+    if "dataset" in formats:
+        preprocess = {"mean": [0.5], "std": [0.5]}
+        sha256 = files["dataset"]
+        dataset = DatasetRow(
+            id="ds_1", name="data", sha256=sha256, format=formats["dataset"], preprocess=preprocess
+        )
+    (folder / "attempt").mkdir()
+    rows = JobRows(row, model, dataset)
+    return make_request(rows, settings, store, folder / "attempt", folder / "checkpoints")
+
+
+def test_weights_keep_their_format_and_architecture(tmp_path: Path) -> None:
+    architecture = {"name": "torchvision/resnet18", "num_classes": 7}
+    row = job(JobKind.PRUNE, batch_divisor=4)
+    request = made(
+        tmp_path, row, model={"format": "safetensors", "architecture": architecture}, dataset="tar"
+    )
+    model, dataset = request.require_model(), request.require_dataset()
+    assert (model.format, model.id, model.name) == ("safetensors", "mdl_1", "net")
+    assert model.architecture is not None
+    assert model.architecture.num_classes == 7
+    assert (model.path.read_bytes(), dataset.path.read_bytes()) == (b"model", b"dataset")
+    assert (dataset.format, dataset.id, dataset.preprocess.mean) == ("tar", "ds_1", (0.5,))
+    assert request.config.retrain.batch_size == PruneConfig().retrain.batch_size // 4
+    assert JobRequest.model_validate_json(request.model_dump_json()) == request
+
+
+def test_an_intake_has_one_file_and_needs_no_gpu(tmp_path: Path) -> None:
+    request = made(tmp_path, job(JobKind.INTAKE_DATASET), dataset="npz")
+    assert (request.model, request.device, request.time_limit_seconds) == (None, "cpu", None)
+    with pytest.raises(ValueError, match="intake_dataset needs a model"):
+        request.require_model()
+
+
+def test_time_that_was_spent_is_not_given_again() -> None:
+    worker = Settings().worker
+    limits = make_limits(job(JobKind.PRUNE, time_limit_seconds=100.0, seconds_run=30.0), worker)
+    assert limits.time_limit_seconds == 70
+    spent = job(JobKind.PRUNE, time_limit_seconds=100.0, seconds_run=130.0)
+    assert make_limits(spent, worker).time_limit_seconds == 0
