@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from pydantic import BaseModel
@@ -17,12 +17,13 @@ import secateur
 from app.cli.commands.prune import prune_command
 from app.contracts import report, retrain_spec, sanity_spec, spec
 from docs import generate_kinds
+from secateur import options as client_options
 from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.metrics import METRICS, SCORINGS
 from secateur.engine.objectives import DEFAULTS, OBJECTIVES, LabelKind
 from secateur.engine.retrain.options import AugmentOptions, OptimizerOptions, RetrainOptions
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
-from secateur.engine.selection import LayerOverride, SelectionOptions
+from secateur.engine.selection import LayerOverride, Ratio, SelectionOptions
 from secateur.types import results
 from worker.cli.main import prune_command as local_prune_command
 from worker.pipeline.report.page import names
@@ -146,6 +147,28 @@ def test_the_engine_has_the_defaults_of_the_config(
     shared = (ours.keys() & found.keys()) - differing
     assert shared
     assert {n: found[n] for n in shared} == {n: ours[n] for n in shared}
+
+
+@pytest.mark.parametrize(
+    ("options", "model", "field"),
+    [
+        (OptimizerOptions, retrain_spec.OptimizerSpec, "kind"),
+        (OptimizerOptions, retrain_spec.OptimizerSpec, "schedule"),
+        (OptimizerOptions, retrain_spec.OptimizerSpec, "decay"),
+        (RetrainOptions, retrain_spec.RetrainSpec, "precision"),
+        (SaliencyOptions, spec.CriterionSpec, "reduction"),
+        (SaliencyOptions, spec.CriterionSpec, "normalization"),
+        (Ratio, spec.RatioSelection, "scope"),
+    ],
+)
+def test_the_engine_has_the_choices_of_the_config(
+    options: type, model: type[BaseModel], field: str
+) -> None:
+    assert set(get_args(get_type_hints(options)[field])) == literal(model, field)
+
+
+def test_the_client_has_the_presets_of_the_config() -> None:
+    assert get_args(client_options.Preset) == get_args(spec.Preset)
 
 
 @pytest.mark.parametrize("function", [secateur.prune, local_prune_command])

@@ -3,21 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from secateur.engine.export.onnx import compare_onnx, export_onnx
-from secateur.engine.export.weights import write_weights
+from secateur.engine.export.formats import EXPORT_FORMATS, write_files
+from secateur.engine.export.onnx import ONNX
 from secateur.engine.graph import analyse
 from secateur.engine.measure import count_macs, count_parameters
 from secateur.engine.plan import Plan, check_consistent
 from secateur.engine.program.precision import as_stored
 from secateur.engine.program.program import Program
-from secateur.engine.program.writer import write_program
 from secateur.engine.surgery import audit, compact
 
 _NUM_CHECKED = 8
 
 
 def apply_plan(program: Program, plan: Plan, folder: Path) -> dict[str, Any]:
-    """Write ``pruned.pt2``, ``model.onnx``, ``weights.safetensors`` and ``plan.json`` to a folder.
+    """Write a file of every export format, and ``plan.json``, to a folder.
 
     Returns:
         Costs before and after, and the certificate.
@@ -32,10 +31,7 @@ def apply_plan(program: Program, plan: Plan, folder: Path) -> dict[str, Any]:
     parts = audit(program, analysis, plan, [program.example_inputs(_NUM_CHECKED)])
     pruned = as_stored(compact(program, analysis, plan))
     folder.mkdir(parents=True, exist_ok=True)
-    export_onnx(pruned, folder / "model.onnx")
-    error = compare_onnx(pruned, folder / "model.onnx", [pruned.example_inputs(3)])
-    write_program(pruned, folder / "pruned.pt2")
-    write_weights(pruned, folder / "weights.safetensors")
+    errors = write_files(pruned, folder, EXPORT_FORMATS, [pruned.example_inputs(3)])
     (folder / "plan.json").write_text(plan.to_json())
     return {
         "dense": {"macs": count_macs(program), "num_parameters": count_parameters(program)},
@@ -51,5 +47,5 @@ def apply_plan(program: Program, plan: Plan, folder: Path) -> dict[str, Any]:
             }
             for part in parts.inexact
         ],
-        "onnx_max_absolute_error": error,
+        "onnx_max_absolute_error": errors[ONNX.name],
     }

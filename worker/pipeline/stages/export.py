@@ -1,17 +1,16 @@
-"""Export: write the files of the trained network, prove the ONNX file, and measure it."""
+"""Export: write the files of the trained network, prove them, and measure the ONNX file."""
 
 from pathlib import Path
 
 from app.contracts.report import MetricsReport
-from secateur.engine.export.onnx import compare_onnx, export_onnx
+from secateur.engine.export.formats import write_files
+from secateur.engine.export.onnx import ONNX
 from secateur.engine.export.session import OnnxSession
-from secateur.engine.export.weights import write_weights
 from secateur.engine.measure import compare_latency
 from secateur.engine.metrics import Judge
 from secateur.engine.objectives.outputs import float_outputs
 from secateur.engine.program.precision import as_stored
 from secateur.engine.program.program import Program
-from secateur.engine.program.writer import write_program
 from worker.pipeline.data import Split
 from worker.pipeline.job.dense_onnx import DENSE_ONNX
 from worker.pipeline.job.inputs import Inputs
@@ -19,7 +18,6 @@ from worker.pipeline.job.metrics import metrics_report
 from worker.pipeline.job.results import Exported, OnnxFile, Times, Trained
 from worker.pipeline.report.describe import latency_reports, load_report, speedup_reports
 
-SERVED_ONNX, PROGRAM, WEIGHTS = "model.onnx", "pruned.pt2", "weights.safetensors"
 BATCH_SIZES = (1, 8)
 _EVALUATION_BATCH = 256
 
@@ -28,24 +26,21 @@ def export(inputs: Inputs, trained: Trained) -> Exported:
     """Write the files that the config asks for.
 
     Raises:
-        ExportError: The ONNX file does not compute what the network computes.
+        ExportError: A file does not compute what the network computes.
     """
     program = as_stored(trained.program)
-    folder, formats = inputs.request.output_dir, inputs.request.config.export.formats
-    if "pt2" in formats:
-        write_program(program, folder / PROGRAM)
-    if "safetensors" in formats:
-        write_weights(program, folder / WEIGHTS)
-    return _export_onnx(inputs, program) if "onnx" in formats else Exported(program)
-
-
-def _export_onnx(inputs: Inputs, program: Program) -> Exported:
-    """Write the file that is served, prove it, and measure it beside the dense one."""
-    request, reporter = inputs.request, inputs.reporter
-    served, dense = request.output_dir / SERVED_ONNX, request.output_dir.parent / DENSE_ONNX
-    export_onnx(program, served)
+    names = inputs.request.config.export.formats
     batches = [*inputs.real_batches(), program.example_inputs(3)]
-    error = compare_onnx(program, served, batches)
+    errors = write_files(program, inputs.request.output_dir, names, batches)
+    if ONNX.name not in names:
+        return Exported(program)
+    return _measure_onnx(inputs, program, errors[ONNX.name])
+
+
+def _measure_onnx(inputs: Inputs, program: Program, error: float) -> Exported:
+    """Measure the file that is served beside the dense one."""
+    request, reporter = inputs.request, inputs.reporter
+    served, dense = request.output_dir / ONNX.file, request.output_dir.parent / DENSE_ONNX
     reporter.progress(1, 3, "measuring latency", is_forced=True)
     timed = compare_latency(
         (dense, served),

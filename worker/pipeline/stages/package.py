@@ -6,6 +6,9 @@ from pathlib import Path
 
 from app.contracts.report import MetricsReport, NetworkReport
 from secateur.engine.curves import draw_saliency_curves
+from secateur.engine.export.formats import EXPORT_FORMATS
+from secateur.engine.export.onnx import ONNX
+from secateur.engine.export.pt2 import PT2
 from secateur.engine.graph import analyse
 from secateur.engine.measure import count_macs, count_parameters
 from secateur.engine.program.program import Program
@@ -15,12 +18,9 @@ from worker.pipeline.report.describe import verdict
 from worker.pipeline.report.page import render_page
 from worker.pipeline.report.report import make_report, summary, versions
 from worker.pipeline.report.subject import layer_reports
-from worker.pipeline.stages.export import PROGRAM, SERVED_ONNX, WEIGHTS
 
 _FILES = {
-    SERVED_ONNX: "application/octet-stream",
-    PROGRAM: "application/zip",
-    WEIGHTS: "application/octet-stream",
+    **{each.file: each.media_type for each in EXPORT_FORMATS.values()},
     "plan.json": "application/json",
     "report.json": "application/json",
     "report.html": "text/html; charset=utf-8",
@@ -48,8 +48,8 @@ def package(results: Results) -> Succeeded:
         result={"summary": summary(report)},
         report=verdict(exported.program, analysis, labels),
         files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
-        onnx=SERVED_ONNX if SERVED_ONNX in files else None,
-        program=PROGRAM if PROGRAM in files else None,
+        onnx=ONNX.file if ONNX.file in files else None,
+        program=PT2.file if PT2.file in files else None,
     )
 
 

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+import pytest
+
+from secateur.engine.export.formats import EXPORT_FORMATS, write_files
+from secateur.engine.program.reader import read_program
+from tests.fixtures.networks import small_program
+
+PROGRAM = small_program()
+BATCHES = [PROGRAM.example_inputs(3)]
+
+
+def test_every_format_writes_its_file_and_what_computes_is_compared(tmp_path: Path) -> None:
+    errors = write_files(PROGRAM, tmp_path, EXPORT_FORMATS, BATCHES)
+    assert {path.name for path in tmp_path.iterdir()} == {f.file for f in EXPORT_FORMATS.values()}
+    assert set(errors) == {"onnx"}
+    assert errors["onnx"] == pytest.approx(0, abs=1e-4)
+    assert read_program(tmp_path / "pruned.pt2").tensors.keys() == PROGRAM.tensors.keys()
+
+
+def test_only_what_is_asked_for_is_written(tmp_path: Path) -> None:
+    assert write_files(PROGRAM, tmp_path, ("safetensors",), BATCHES) == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
