@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
-from app.contracts.spec import CandidateName
+from app.contracts.spec import CandidateName, ExportName
 from secateur.engine.metrics import METRICS, SCORINGS
 from secateur.engine.objectives import DEFAULTS, OBJECTIVES
 from secateur.engine.saliency import CRITERIA
@@ -38,10 +38,13 @@ def render_choosing() -> str:
 
 
 def render_readme() -> str:
-    """Return the README with the candidates of `auto` in its config."""
-    names = ", ".join(f'"{name}"' for name in get_args(CandidateName))
-    before, after = README.read_text().split('"candidates": [')
-    return f'{before}"candidates": [{names}{after[after.index("]") :]}'
+    """Return the README with the candidates of `auto` and the export formats in its config."""
+    text = README.read_text()
+    for key, kinds in (("candidates", CandidateName), ("formats", ExportName)):
+        before, after = text.split(f'"{key}": [')
+        names = ", ".join(f'"{name}"' for name in get_args(kinds))
+        text = f'{before}"{key}": [{names}{after[after.index("]") :]}'
+    return text
 
 
 def render_dashboard() -> str:

@@ -62,8 +62,8 @@ def prune(  # noqa: PLR0913  # options that each have a default
         ratio: Share of the filters to remove in every layer, in (0, 1).
         steepness: The slope at which every layer's saliency curve is cut, above 0. A larger value
             prunes more.
-        criterion: ``l1``, ``l2``, ``bn_scale``, ``geometric_median``, ``lamp``, ``random``; or
-            ``loss`` and ``taylor``, which need ``data``.
+        criterion: The name of a criterion, as in `secateur.engine.CRITERIA`. Those that look at
+            samples, such as ``loss`` and ``taylor``, need ``data``.
         data: Calibration batches: tensors, or pairs of inputs and labels (int64 classes). The
             certificate also uses samples of the first batch.
         ignore: Names of layers or weights, or globs, that keep all their filters, such as

@@ -49,7 +49,7 @@ def prune_program(
         program: What to prune; it is not changed.
         options: How much goes, and what stays whatever it scores.
         criterion: A name in `CRITERIA`.
-        batches: Calibration batches, on the CPU; ``loss`` and ``taylor`` need them.
+        batches: Calibration batches, on the CPU, for criteria that look at samples.
         seed: For criteria that draw.
 
     Raises:
