@@ -12,8 +12,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from app.drawing.canvas import COLOURS
 from docs.building import config_reference, http_reference, report_reference
-from docs.drawing.canvas import COLOURS
 
 ROOT = Path(__file__).parents[2]
 _ABOVE = {
@@ -68,7 +68,7 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 
 def picture_css() -> str:
-    """Return the colours of `docs.drawing.canvas` for both sides of the site."""
+    """Return the colours of `app.drawing.canvas` for both sides of the site."""
     sides = {
         scheme: "".join(f"--picture-{name}:{pair[side]};" for name, pair in COLOURS.items())
         for side, scheme in enumerate(("default", "slate"))

@@ -1,6 +1,6 @@
 """What a channel group is: everything that goes when one filter goes."""
 
-from docs.drawing.canvas import Canvas
+from app.drawing.canvas import Canvas
 
 _CELL, _GAP = 17, 3
 _NUM_CHANNELS = 8

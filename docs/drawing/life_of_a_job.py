@@ -1,7 +1,7 @@
 """The life of a job: its states and legal moves, read from the code, and its stages."""
 
 from app.contracts.job import MOVES, JobState, Stage
-from docs.drawing.canvas import Canvas
+from app.drawing.canvas import Canvas
 
 _WIDTH, _HEIGHT = 104, 34
 _PLACES = {

@@ -1,6 +1,6 @@
 """The masked twin and the compacted network: the same function at two sizes."""
 
-from docs.drawing.canvas import Canvas
+from app.drawing.canvas import Canvas
 
 _CELL, _GAP = 15, 3
 _TOP = 92

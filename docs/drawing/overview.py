@@ -1,6 +1,6 @@
 """What the service does, in four boxes."""
 
-from docs.drawing.canvas import Canvas
+from app.drawing.canvas import Canvas
 
 _BOXES = (
     ("upload", "a .pt2 model", "and some data"),

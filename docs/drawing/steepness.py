@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from safetensors.torch import load_file
 
-from docs.drawing.canvas import Canvas
+from app.drawing.canvas import Canvas
 from examples.resnet20 import ResNet20
 from examples.train_resnet20 import weights_path
 from secateur.engine.graph import analyse

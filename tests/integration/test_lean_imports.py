@@ -34,7 +34,7 @@ import pytest
                 "secateur.engine.graph, secateur.engine.surgery, secateur.engine.retrain, "
                 "secateur.engine.selection, secateur.engine.saliency, "
                 "secateur.engine.program.reader, "
-                "secateur.engine.export.onnx, secateur.engine.measure, secateur.engine.curves"
+                "secateur.engine.export.onnx, secateur.engine.measure"
             ),
             ["fastapi", "sqlalchemy", "celery", "pydantic", "httpx", "typer", "app", "worker"],
         ),

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 from app.contracts.report import MetricsReport, NetworkReport
-from secateur.engine.curves import draw_saliency_curves
 from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.export.onnx import ONNX
 from secateur.engine.export.pt2 import PT2
@@ -17,6 +16,7 @@ from worker.pipeline.job.results import OnnxFile, Results
 from worker.pipeline.report.describe import verdict
 from worker.pipeline.report.page import render_page
 from worker.pipeline.report.report import make_report, summary, versions
+from worker.pipeline.report.saliency_curves import CURVES, draw_saliency_curves
 from worker.pipeline.report.subject import layer_reports
 
 _FILES = {
@@ -24,7 +24,7 @@ _FILES = {
     "plan.json": "application/json",
     "report.json": "application/json",
     "report.html": "text/html; charset=utf-8",
-    "saliency_curves.svg": "image/svg+xml",
+    CURVES: "image/svg+xml",
     "manifest.json": "application/json",
 }
 
@@ -39,8 +39,8 @@ def package(results: Results) -> Succeeded:
     (folder / "plan.json").write_text(results.trained.plan.to_json())
     (folder / "report.json").write_text(report.model_dump_json(indent=1) + "\n")
     (folder / "report.html").write_text(render_page(report), encoding="utf-8")
-    curves = [(g.name, g.saliency, g.num_groups - g.num_kept) for g in report.groups]
-    draw_saliency_curves(curves, folder / "saliency_curves.svg")
+    curves = draw_saliency_curves(report.groups)
+    (folder / CURVES).write_text(curves, encoding="utf-8")
     (folder / "manifest.json").write_text(_manifest(request, folder, exported.onnx_error))
     files = [name for name in _FILES if (folder / name).exists()]
     labels = inputs.dataset.labels_kind if inputs.dataset else None

@@ -1,13 +1,14 @@
 """Line charts: losses, metrics, the range test and the search, as places in a picture.
 
-Only geometry is made here; the page's template draws it. Sizes are in units of the picture, whose
-text is as large as the page's where it is shown at its own width.
+Sizes are in units of the picture, whose text is as large as the page's where it is shown at its own
+width. Looks are classes of the page's style.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.pipeline.report.page.scales import Scale, Tick, spanning
+from app.drawing.scales import Scale, Tick, spanning
+from app.drawing.svg import element, escape
 
 WIDTH, HEIGHT = 360, 230
 LEFT, RIGHT, TOP, BOTTOM = 52, 348, 14, 186
@@ -59,7 +60,7 @@ class PlacedMark:
 
 @dataclass(frozen=True)
 class Chart:
-    """What the template draws.
+    """A chart, placed.
 
     Attributes:
         title: Its caption.
@@ -122,6 +123,42 @@ def line_chart(
     )
 
 
+def draw(chart: Chart) -> str:
+    """Return the chart as SVG."""
+    shapes = [
+        *(
+            _level(tick.at, "grid") + _tick(tick, LEFT - 6, tick.at + 4, "end")
+            for tick in chart.y_ticks
+        ),
+        _level(BOTTOM, "axis"),
+        *(_tick(tick, tick.at, BOTTOM + 16, "middle") for tick in chart.x_ticks),
+        element(
+            "text",
+            escape(chart.x_label),
+            class_="label",
+            x=(LEFT + RIGHT) / 2,
+            y=HEIGHT - 8,
+            text_anchor="middle",
+        ),
+        *(_level(level.at, "level") for level in chart.levels),
+        *(element("path", class_="moment", d=f"M{m.at} {TOP}V{BOTTOM}") for m in chart.moments),
+    ]
+    for line in chart.lines:
+        shapes.append(element("path", class_=f"line {line.style}", d=line.path))
+        if "bare" not in line.style:
+            look = f"dot {line.style}"
+            shapes.append(
+                "".join(element("circle", class_=look, cx=x, cy=y, r=3) for x, y in line.dots)
+            )
+    return element(
+        "svg",
+        "\n" + "\n".join(shapes) + "\n",
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        aria_label=f"{chart.title}. {chart.summary}",
+    )
+
+
 def epoch_axis(num_epochs: int, first: int = 1) -> tuple[Scale, tuple[Tick, ...]]:
     """Return the axis of epochs ``first`` to ``num_epochs``, with whole numbers at its ticks."""
     last = max(num_epochs, first + 1)
@@ -135,3 +172,15 @@ def _placed(series: Series, x: Scale, y: Scale) -> Line:
     dots = tuple((x.at(a), y.at(b)) for a, b in series.values if b is not None)
     path = "M" + "L".join(f"{a:g} {b:g}" for a, b in dots)
     return Line(series.name, series.style, path, dots)
+
+
+def _level(y: float, look: str) -> str:
+    return element("path", class_=look, d=f"M{LEFT} {y}H{RIGHT}")
+
+
+def _tick(tick: Tick, x: float, y: float, anchor: str) -> str:
+    return element("text", escape(tick.label), class_="tick", x=x, y=y, text_anchor=anchor)
+
+
+def _dot(line: Line, x: float, y: float) -> str:
+    return element("circle", class_=f"dot {line.style}", cx=x, cy=y, r=3)

@@ -1,6 +1,6 @@
 """Saliency curves: one small panel a family, with what is removed and where the curve turns steep.
 
-Only geometry is made here; the page's template draws it.
+`draw` makes one for the page, `worker.pipeline.report.saliency_curves` all of them in a file.
 """
 
 from collections.abc import Sequence
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from app.contracts.layers import thin
 from app.contracts.report import GroupReport
+from app.drawing.numbers import significant
+from app.drawing.scales import Scale
+from app.drawing.svg import element
 from secateur.engine.selection.steepness import rise_of
-from worker.pipeline.report.page.formats import significant
-from worker.pipeline.report.page.scales import Scale
+from worker.pipeline.report.page.names import layer
 
 WIDTH, HEIGHT = 176, 84
 TOP, FOOT = 4, 76  # of the greatest and of the least saliency; below it, the bars stand
@@ -61,6 +63,30 @@ def panels(groups: Sequence[GroupReport], steepness: float | None) -> tuple[Pane
     num_points = _POINTS_IN_ALL // max(1, len(largest))
     num_points = max(_FEWEST_POINTS, min(_MOST_POINTS, num_points))
     return tuple(_panel(groups[i], steepness, num_points) for i in sorted(largest))
+
+
+def draw(panel: Panel) -> str:
+    """Return the panel as SVG; looks are classes of the page's style."""
+    line = None if panel.slope is None else "M{} {}L{} {}".format(*panel.slope)
+    paths = (
+        ("removed", panel.removed),
+        ("kept", panel.kept),
+        ("slope", line),
+        ("wanted", _upright(panel.wanted)),
+        ("cut", _upright(panel.cut)),
+    )
+    shapes = [element("path", class_=look, d=path) for look, path in paths if path]
+    return element(
+        "svg",
+        "".join(f"\n{shape}" for shape in shapes) + "\n",
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        aria_label=f"{layer(panel.name)}: {panel.summary}",
+    )
+
+
+def _upright(x: float | None) -> str | None:
+    return None if x is None else f"M{x} 0V{HEIGHT}"
 
 
 def _panel(group: GroupReport, steepness: float | None, num_points: int) -> Panel:

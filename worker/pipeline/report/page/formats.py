@@ -2,12 +2,13 @@
 
 import math
 
+from app.drawing.numbers import power_of_ten, rounded, scientific, signed, significant
+
+__all__ = ["power_of_ten", "scientific", "signed", "significant"]
+
 NOTHING = "\N{EN DASH}"
-_MINUS = "\N{MINUS SIGN}"
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UNITS = ("", "k", "M", "G", "T")
 _EXACT_BELOW = 10_000
-_PLAIN_POWERS = range(-4, 6)  # what still reads well without an exponent
 
 
 def count(value: int) -> str:
@@ -24,29 +25,6 @@ def size(num_bytes: int) -> str:
     """Return bytes in three digits and a unit: 277 kB."""
     number, unit = _with_unit(num_bytes)
     return f"{number} {unit}B"
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """Return a number in a few digits: 0.0123, 4.56, 789."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    power = math.floor(math.log10(_rounded(value, digits)))
-    if power not in _PLAIN_POWERS:
-        return scientific(value)
-    return signed(f"{value:.{max(0, digits - 1 - power)}f}")
-
-
-def scientific(value: float) -> str:
-    """Return a number as a power of ten times what is before it, two digits of it."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return signed(f"{mantissa} \N{MULTIPLICATION SIGN} ") + power_of_ten(int(exponent))
-
-
-def power_of_ten(exponent: int) -> str:
-    """Return 10⁻³ for -3."""
-    return "10" + str(exponent).translate(_SUPERSCRIPTS)
 
 
 def percent(share: float | None, digits: int = 2) -> str:
@@ -75,18 +53,8 @@ def seconds(value: float) -> str:
     return f"{significant(value)} s" if value >= 1 else f"{significant(1000 * value)} ms"
 
 
-def signed(text: str) -> str:
-    """Return a number with a minus sign that is as wide as a plus."""
-    return text.replace("-", _MINUS)
-
-
 def _with_unit(value: float) -> tuple[str, str]:
-    rounded = _rounded(value)
-    power = 0 if rounded < 1 else min(len(_UNITS) - 1, int(math.log10(rounded) // 3))
+    size = rounded(value)
+    power = 0 if size < 1 else min(len(_UNITS) - 1, int(math.log10(size) // 3))
     number = value / 1000**power
     return (f"{number:g}" if power == 0 else significant(number)), _UNITS[power]
-
-
-def _rounded(value: float, digits: int = 3) -> float:
-    """Return the magnitude as it will be written: 999,999 is a million."""
-    return float(f"{abs(value):.{digits - 1}e}")

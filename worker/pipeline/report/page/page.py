@@ -7,7 +7,6 @@ a job that was stopped and resumed has the page of one that was not.
 """
 
 import json
-import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,14 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from app.contracts.report import Report
+from app.drawing.svg import clean
 from worker.pipeline.report.page import charts, curves, formats, names, tables, words
 from worker.pipeline.report.page.pictures import search_chart, training_charts
 
 _PACKAGE = "worker.pipeline.report.page"
-# Control characters, halves of characters, and what turns the direction of the text around it.
-_NO_TEXT = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
-)
 
 
 def render_page(report: Report) -> str:
@@ -49,6 +45,8 @@ def _environment() -> Environment:
         "significant": formats.significant,
         "span": formats.span,
         "layer": names.layer,
+        "chart": lambda chart: Markup(charts.draw(chart)),  # noqa: S704  # `draw` escapes
+        "panel": lambda panel: Markup(curves.draw(panel)),  # noqa: S704  # likewise
     }
     return environment
 
@@ -73,12 +71,9 @@ def _view(report: Report) -> dict[str, Any]:
         "widest": max((layer.num_outputs[0] for layer in report.layers), default=1) or 1,
         "costliest": max((layer.macs[0] for layer in report.layers), default=1) or 1,
         "panels": panels,
-        "panel_size": (curves.WIDTH, curves.HEIGHT),
         "num_panels_left_out": len(report.groups) - len(panels),
         "steepness": steepness,
         "charts": training_charts(report),
-        "chart_size": (charts.WIDTH, charts.HEIGHT),
-        "plot": (charts.LEFT, charts.RIGHT, charts.TOP, charts.BOTTOM),
         "search_chart": search_chart(report),
         "certificate": words.certificate(report.equivalence),
         "frozen": frozen,
@@ -92,7 +87,7 @@ def _view(report: Report) -> dict[str, Any]:
 def _clean(value: Any) -> Any:  # noqa: ANN401  # any part of a report
     """Return a value whose strings hold text only."""
     if isinstance(value, str):
-        return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", value)
+        return clean(value)
     if isinstance(value, dict):
         return {_clean(key): _clean(each) for key, each in value.items()}
     return [_clean(each) for each in value] if isinstance(value, (list, tuple)) else value

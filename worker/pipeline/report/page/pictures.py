@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from app.contracts.report import EpochReport, Report
+from app.drawing.scales import Scale
 from worker.pipeline.report.page import formats, names
 from worker.pipeline.report.page.charts import (
     LEFT,
@@ -14,7 +15,6 @@ from worker.pipeline.report.page.charts import (
     epoch_axis,
     line_chart,
 )
-from worker.pipeline.report.page.scales import Scale
 from worker.pipeline.report.page.words import metric_value
 
 _SPLIT = "validation"

@@ -5,13 +5,17 @@ light and its dark side (`docs/assets/extra.css`); a viewer that shows the file 
 reader's preference.
 """
 
-from html import escape
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from app.drawing.svg import coordinate, element, escape
 
 # Name: (on a light page, on a dark one). Text on the page has a contrast of 4.5 or more on both.
 COLOURS = {
     "ink": ("#24292f", "#e6edf3"),
     "muted": ("#59636e", "#9aa4af"),
     "faint": ("#d1d9e0", "#3d444d"),
+    "page": ("#ffffff", "#0d1117"),
     "paper": ("#f6f8fa", "#262c36"),
     "kept": ("#1a7f5a", "#4ac99b"),
     "gone": ("#c9364a", "#ff7b86"),
@@ -24,9 +28,20 @@ _HEAD = 7.0  # the length of an arrow's head
 class Canvas:
     """Shapes in the order in which they are drawn."""
 
-    def __init__(self, name: str, width: int, height: int, description: str) -> None:
+    def __init__(
+        self, name: str, width: int, height: int, description: str, title: str = ""
+    ) -> None:
+        """Begin an empty picture.
+
+        Args:
+            name: Of its file.
+            width: In units of the picture.
+            height: The same.
+            description: What it shows, for those who do not see it.
+            title: A short name for it; empty: the description is all there is.
+        """
         self.name, self.width, self.height = name, width, height
-        self.description = description
+        self.title, self.description = title, description
         self._shapes: list[str] = []
 
     def box(
@@ -39,9 +54,9 @@ class Canvas:
         radius: float = 0,
     ) -> None:
         """Draw a rectangle; the look is ``FILL-STROKE``."""
-        corner = f' rx="{_number(radius)}"' if radius else ""
-        place = f'x="{_number(x)}" y="{_number(y)}"'
-        size = f'width="{_number(width)}" height="{_number(height)}"'
+        corner = f' rx="{coordinate(radius)}"' if radius else ""
+        place = f'x="{coordinate(x)}" y="{coordinate(y)}"'
+        size = f'width="{coordinate(width)}" height="{coordinate(height)}"'
         self._shapes.append(f"<rect {place} {size}{corner} {_look(look)}/>")
 
     def text(  # noqa: PLR0913, PLR0917  # likewise
@@ -58,8 +73,8 @@ class Canvas:
         """Write one line; ``y`` is its base line."""
         bold = ' font-weight="600"' if weight == "bold" else ""
         font = f' font-family="{family}"' if family else ""
-        place = f'x="{_number(x)}" y="{_number(y)}" text-anchor="{anchor}"'
-        look = f'font-size="{_number(size)}"{bold}{font} {_fill(colour)}'
+        place = f'x="{coordinate(x)}" y="{coordinate(y)}" text-anchor="{anchor}"'
+        look = f'font-size="{coordinate(size)}"{bold}{font} {_fill(colour)}'
         self._shapes.append(f"<text {place} {look}>{escape(text)}</text>")
 
     def code(self, x: float, y: float, text: str, colour: str = "ink", size: float = 12) -> None:
@@ -78,14 +93,36 @@ class Canvas:
     ) -> None:
         """Draw a straight line."""
         self.path(
-            f"M{_number(x1)} {_number(y1)} L{_number(x2)} {_number(y2)}", colour, width, dashes
+            f"M{coordinate(x1)} {coordinate(y1)} L{coordinate(x2)} {coordinate(y2)}",
+            colour,
+            width,
+            dashes,
         )
 
     def path(self, path: str, colour: str, width: float = 1.5, dashes: str = "") -> None:
         """Draw an open path."""
         dash = f' stroke-dasharray="{dashes}"' if dashes else ""
         look = f'fill="none" style="stroke:var(--{self._prefix(colour)})"'
-        self._shapes.append(f'<path d="{path}" stroke-width="{_number(width)}"{dash} {look}/>')
+        self._shapes.append(f'<path d="{path}" stroke-width="{coordinate(width)}"{dash} {look}/>')
+
+    def area(self, path: str, colour: str) -> None:
+        """Fill a closed path."""
+        self._shapes.append(element("path", d=path, style=_fill_of(colour)))
+
+    def dot(self, x: float, y: float, radius: float, colour: str, edge: str = "page") -> None:
+        """Draw a disc with a thin edge."""
+        look = f"{_fill_of(colour)};stroke:var(--picture-{edge})"
+        place = {"cx": coordinate(x), "cy": coordinate(y), "r": coordinate(radius)}
+        self._shapes.append(element("circle", **place, style=look))
+
+    @contextmanager
+    def moved(self, x: float, y: float, title: str = "") -> Iterator[None]:
+        """Draw what is drawn inside from (x, y) on, as one part with a title."""
+        self._shapes.append(f'<g transform="translate({coordinate(x)} {coordinate(y)})">')
+        if title:
+            self._shapes.append(element("title", escape(title)))
+        yield
+        self._shapes.append("</g>")
 
     def arrow(self, points: list[tuple[float, float]], colour: str = "muted") -> None:
         """Draw a line along the points, with a head at its end."""
@@ -94,14 +131,14 @@ class Canvas:
         dx, dy = (x2 - x1) / length, (y2 - y1) / length
         base_x, base_y = x2 - _HEAD * dx, y2 - _HEAD * dy
         along = [*points[:-1], (base_x, base_y)]
-        self.path("M" + " L".join(f"{_number(x)} {_number(y)}" for x, y in along), colour)
+        self.path("M" + " L".join(f"{coordinate(x)} {coordinate(y)}" for x, y in along), colour)
         half = 0.5 * _HEAD
         corners = [
             (x2, y2),
             (base_x - half * dy, base_y + half * dx),
             (base_x + half * dy, base_y - half * dx),
         ]
-        spelled = " ".join(f"{_number(x)},{_number(y)}" for x, y in corners)
+        spelled = " ".join(f"{coordinate(x)},{coordinate(y)}" for x, y in corners)
         self._shapes.append(f'<polygon points="{spelled}" {_fill(colour)}/>')
 
     def svg(self) -> str:
@@ -113,8 +150,10 @@ class Canvas:
             f'<svg xmlns="http://www.w3.org/2000/svg" class="picture" role="img" '
             f'viewBox="0 0 {self.width} {self.height}" font-family="{FONT}">'
         )
-        title = f"<title>{escape(self.description)}</title>"
-        return "\n".join([head, title, f"<style>{style}</style>", *self._shapes, "</svg>"]) + "\n"
+        said = [element("title", escape(self.title or self.description))]
+        if self.title:
+            said.append(element("desc", escape(self.description)))
+        return "\n".join([head, *said, f"<style>{style}</style>", *self._shapes, "</svg>"]) + "\n"
 
     @staticmethod
     def _prefix(colour: str) -> str:
@@ -129,9 +168,8 @@ def _look(look: str) -> str:
 
 
 def _fill(colour: str) -> str:
-    return f'style="fill:var(--picture-{colour})"'
+    return f'style="{_fill_of(colour)}"'
 
 
-def _number(value: float) -> str:
-    """Return a coordinate, the same text wherever it is computed."""
-    return f"{value:.1f}".removesuffix(".0")
+def _fill_of(colour: str) -> str:
+    return f"fill:var(--picture-{colour})"

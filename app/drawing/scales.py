@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from worker.pipeline.report.page.formats import power_of_ten, signed
+from app.drawing.numbers import power_of_ten, signed
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 

@@ -1,0 +1,1 @@
+"""Pictures as SVG text: a canvas, scales and numbers; nothing here knows what is drawn."""

@@ -1,0 +1,41 @@
+"""SVG as text: elements, and the escaping of what strangers have written."""
+
+import re
+
+# Control characters, halves of characters, and what turns the direction of the text around it:
+# XML forbids most of them.
+_NO_TEXT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
+)
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;"})
+
+
+def clean(text: str) -> str:
+    """Return the text with a replacement for every character that is no text."""
+    return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def escape(text: str) -> str:
+    """Return the text as it may stand in an element or an attribute."""
+    return clean(text).translate(_ESCAPES)
+
+
+def element(name: str, content: str | None = None, /, **attributes: object) -> str:
+    """Return an element; attributes that are None are left out.
+
+    Args:
+        name: Its tag.
+        content: What is inside, escaped already; None: nothing.
+        attributes: ``text_anchor`` is written ``text-anchor``, ``class_`` is ``class``.
+    """
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    return f"<{name}{written}/>" if content is None else f"<{name}{written}>{content}</{name}>"
+
+
+def coordinate(value: float) -> str:
+    """Return a coordinate, the same text wherever it is computed."""
+    return f"{value:.1f}".removesuffix(".0")
