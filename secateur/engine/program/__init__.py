@@ -1,1 +1,1 @@
-"""A model as data: read, executed, written."""
+"""Models as data: reading, running and writing programs."""

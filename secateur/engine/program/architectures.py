@@ -1,7 +1,7 @@
-"""Weights as ``safetensors`` and the name of an architecture: a program without a ``.pt2`` file.
+"""Build a program from ``safetensors`` weights and an architecture's name, without ``.pt2``.
 
-The module is built by torchvision or timm from a name in their own lists (never downloaded, never
-imported by a user's string), the weights are loaded strictly, and the result is exported by us.
+torchvision or timm build the module from a name in their own lists; nothing is downloaded, and a
+user's string is never imported. The weights must match exactly. The module is then exported here.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from secateur.engine.program.shapes import propagate
 
 _EXAMPLE_BATCH_SIZE = 2
 _NUM_SHOWN = 3
-# As a safetensors file spells what can be loaded.
+# Supported types, as named in a safetensors header.
 _DTYPES = frozenset("F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL".split())
 
 
@@ -35,8 +35,8 @@ class Architecture:
 
     Attributes:
         name: ``torchvision/resnet18`` or ``timm/efficientnet_lite0``.
-        num_classes: Of the classifier; None: the library's default.
-        in_channels: Of the images.
+        num_classes: Outputs of the classifier; None for the library's default.
+        in_channels: Channels of the images.
         image_size: Side of the square images, in pixels.
     """
 
@@ -51,19 +51,19 @@ def read_weights(
 ) -> Program:
     """Return the program of an architecture with the weights in a ``.safetensors`` file.
 
-    The file's header is compared with an architecture that has shapes alone before a tensor is
-    read or made.
+    Before any tensor is read or allocated, the file's header is checked against the architecture
+    built on the meta device.
 
     Raises:
         ModelRejectedError: The name is unknown, the library is not installed, the file is damaged,
             or its tensors are not exactly those of the architecture.
-        ModelTooLargeError: It is past a limit.
+        ModelTooLargeError: The model exceeds a limit.
     """
     limits = limits or ModelLimits()
     try:
         header = _header(path)
         _check_size(header, limits)
-        _check_fit(_outline(architecture), header, architecture.name)
+        _check_fit(_build_on_meta(architecture), header, architecture.name)
         weights = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelRejectedError(f"not a safetensors file: {str(error)[:200]}") from error
@@ -86,7 +86,7 @@ def read_weights(
 
 
 def _header(path: Path) -> dict[str, tuple[torch.Size, str]]:
-    """Return shape and type of every tensor in a file."""
+    """Return the shape and type of every tensor in a file."""
     with safe_open(path, "pt") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # no mapping
         return {name: (torch.Size(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
@@ -100,12 +100,12 @@ def _check_size(header: dict[str, tuple[torch.Size, str]], limits: ModelLimits) 
         )
 
 
-def _outline(architecture: Architecture) -> nn.Module | None:
-    """Return the module without memory behind its tensors; None where it cannot be built so."""
+def _build_on_meta(architecture: Architecture) -> nn.Module | None:
+    """Return the module on the meta device, or None if it cannot be built there."""
     try:
         with torch.device("meta"):
             return _build(architecture)
-    except (NotImplementedError, RuntimeError):  # it looks at a value while it is built
+    except (NotImplementedError, RuntimeError):  # the constructor reads a tensor's value
         return None
 
 
@@ -123,8 +123,8 @@ def _build(architecture: Architecture) -> nn.Module:
     )
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
-    """Return which name of a library's list this may have been meant to be."""
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    """Return a "did you mean" suffix with the closest name of a library, or an empty string."""
     plain = name.lower().replace("-", "").replace("_", "")
     squeezed = {each.replace("_", ""): each for each in known}
     alike = difflib.get_close_matches(plain, squeezed, 1)
@@ -132,19 +132,19 @@ def _meant(name: str, known: Sequence[str]) -> str:
 
 
 def _torchvision(name: str, options: dict[str, Any], in_channels: int) -> nn.Module:
-    from torchvision import models  # noqa: PLC0415  # heavy, and needed for few uploads
+    from torchvision import models  # noqa: PLC0415  # slow to import, and few uploads need it
 
     if name not in models.list_models():
-        meant = _meant(name, models.list_models())
-        raise ModelRejectedError(f"torchvision has no model {name[:80]!r}{meant}")
-    if in_channels != 3:  # noqa: PLR2004  # what torchvision builds
+        suggestion = _suggestion(name, models.list_models())
+        raise ModelRejectedError(f"torchvision has no model {name[:80]!r}{suggestion}")
+    if in_channels != 3:  # noqa: PLR2004  # torchvision builds no others
         raise ModelRejectedError(f"torchvision's models take 3 channels, not {in_channels}")
-    model: nn.Module = models.get_model(name, weights=None, **_quiet_options(name), **options)
+    model: nn.Module = models.get_model(name, weights=None, **_fast_init_options(name), **options)
     return model
 
 
-def _quiet_options(name: str) -> dict[str, object]:
-    """Return what these builders want to be told to skip a slow or noisy initialisation."""
+def _fast_init_options(name: str) -> dict[str, object]:
+    """Return the arguments that make a builder skip slow or noisy initialisation."""
     if name in {"googlenet", "inception_v3"}:
         return {"init_weights": False}
     if name.startswith(("fcn", "deeplab", "lraspp")):
@@ -161,7 +161,7 @@ def _timm(name: str, options: dict[str, Any], in_channels: int) -> nn.Module:
         ) from error
     if name not in timm.list_models():
         raise ModelRejectedError(
-            f"timm has no model {name[:80]!r}{_meant(name, timm.list_models())}"
+            f"timm has no model {name[:80]!r}{_suggestion(name, timm.list_models())}"
         )
     model: nn.Module = timm.create_model(name, pretrained=False, in_chans=in_channels, **options)
     return model
@@ -170,7 +170,7 @@ def _timm(name: str, options: dict[str, Any], in_channels: int) -> nn.Module:
 def _check_fit(
     model: nn.Module | None, header: dict[str, tuple[torch.Size, str]], name: str
 ) -> None:
-    """Refuse a file whose tensors are not exactly those of the module."""
+    """Refuse a file whose tensors do not exactly match the module's."""
     if model is None:
         return
     state = model.state_dict()
@@ -207,4 +207,4 @@ def _load(model: nn.Module, weights: dict[str, Tensor]) -> None:
     for key, tensor in weights.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ModelRejectedError(f"{key} has values that are NaN or infinite")
-    model.load_state_dict(weights, strict=False)  # all but the counters, as checked above
+    model.load_state_dict(weights, strict=False)  # only counters can be missing, as checked above

@@ -1,4 +1,4 @@
-"""The zip around a ``.pt2`` file: every entry checked before a byte of it is used."""
+"""Zip container of a ``.pt2`` file; every entry is checked before its bytes are used."""
 
 import re
 import stat
@@ -16,7 +16,7 @@ EXPORT_HINT = (
     'dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)), with an example x of 2 or more '
     'samples, then torch.export.save(ep, "model.pt2")'
 )
-_END_BYTES = 22  # of the record that ends a zip without a comment
+_END_BYTES = 22  # end-of-central-directory record of a zip without a comment
 _END = b"PK\x05\x06"
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_./-]{0,255}")
 _ENTRIES = re.compile(
@@ -27,7 +27,7 @@ _ENTRIES = re.compile(
     r"|data/constants/(model_constants_config\.json|tensor_\d{1,7})"
 )
 _PAYLOADS = re.compile(r"data/(weights/weight|constants/tensor)_\d{1,7}")
-# What people upload by mistake, recognised by its first bytes.
+# First bytes of files that are often uploaded by mistake.
 _MAGIC = {
     b"\x80\x02": "a pickle",
     b"\x80\x03": "a pickle",
@@ -39,7 +39,7 @@ _MAGIC = {
 
 
 class Archive:
-    """The entries of a ``.pt2`` file, by their names below the archive's root folder."""
+    """Entries of a ``.pt2`` file, by their names below the archive's root folder."""
 
     def __init__(self, path: Path, limits: ModelLimits) -> None:
         self._limits = limits
@@ -74,7 +74,8 @@ class Archive:
         """Return the bytes of an entry, checked against its CRC.
 
         Raises:
-            ModelRejectedError: The entry is missing, damaged or, unless a tensor, too large.
+            ModelRejectedError: The entry is missing or damaged.
+            ModelTooLargeError: The entry is not a tensor and exceeds `ModelLimits.graph_bytes`.
         """
         info = self._entries.get(name)
         if info is None:
@@ -100,7 +101,7 @@ def _kind(path: Path) -> str:
 
 
 def _check_ends(path: Path, infos: list[zipfile.ZipInfo]) -> None:
-    """Refuse what is another file as well: bytes before the first entry, or after the last."""
+    """Refuse polyglot files: bytes before the first entry or after the archive's end."""
     if min(info.header_offset for info in infos) > 0:
         raise ModelRejectedError("there are bytes before the first entry")
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The calls of a ``.pt2`` graph: serialised nodes become nodes of a graph with names of our own."""
+"""Build the graph of a ``.pt2`` file from its serialised nodes, under node names of our own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -51,9 +51,9 @@ class GraphBuilder:
         """Add the calls of a graph.
 
         Raises:
-            UnsupportedOpError: One calls what is not in the vocabulary.
-            ModelRejectedError: Arguments are not of a kind that is accepted.
-            ModelTooLargeError: There are more calls than there may be.
+            UnsupportedOpError: A call's operator is not in the vocabulary.
+            ModelRejectedError: An argument is of a kind that is not accepted.
+            ModelTooLargeError: There are more calls than the limit.
         """
         calls = nodes.list()
         self._num_calls += len(calls)
@@ -85,7 +85,7 @@ class GraphBuilder:
         self._define_outputs(call, node)
 
     def _inline(self, call: Document, position: int) -> None:
-        """Add the calls of the graph that a context operator runs, in its place."""
+        """Replace a context operator by the calls of the graph that it runs."""
         inputs = [item["arg"] for item in call["inputs"].list()]
         if len(inputs) <= position or self._depth >= _MAX_DEPTH:
             call.refuse(f"holds no graph, or graphs nest deeper than {_MAX_DEPTH}")
@@ -145,7 +145,7 @@ class GraphBuilder:
     def _bind(
         self, call: Document, operator: Callable[..., Any], given: list[tuple[str, Document]]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Sort arguments into the operator's own positions."""
+        """Split arguments into positional and keyword ones by the operator's schema."""
         values = [(name, self.argument(item["arg"])) for name, item in given]
         if not isinstance(operator, torch._ops.OpOverload):  # noqa: SLF001  # no public name
             return tuple(value for _, value in values), {}
@@ -176,7 +176,7 @@ class GraphBuilder:
             self._define(names[0].string(_NAME), node)
             return
         getitem = find_operator("_operator.getitem")
-        assert getitem is not None  # noqa: S101  # it is in the table
+        assert getitem is not None  # noqa: S101  # always in the vocabulary
         for index, name in enumerate(names):
             item = self.graph.create_node("call_function", getitem, (node, index))
             self._define(name.string(_NAME), item)
@@ -188,7 +188,7 @@ class GraphBuilder:
 
 
 def _names(result: Document) -> list[Document]:
-    """Return the names that a result, or an input of a graph, gives."""
+    """Return the value names that a call's result or a graph's input defines."""
     kind, body = result.only()
     if kind == "as_tensor":
         return [body["name"]]
@@ -220,6 +220,6 @@ _LITERALS: dict[str, Callable[[Document], Any]] = {
     "as_scalar_type": read_dtype,
     "as_memory_format": _memory_format,
     "as_layout": lambda _body: torch.strided,
-    # Where the user's machine had it does not matter here.
+    # The device of the user's machine is ignored.
     "as_device": lambda _body: torch.device("cpu"),
 }

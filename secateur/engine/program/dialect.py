@@ -1,8 +1,8 @@
-"""Spell operators as ``torch.export`` does for training, where a file spells them otherwise.
+"""Rewrite operators to the ones that ``torch.export`` writes for training.
 
 A program after ``run_decompositions()`` normalises and convolves with core ATen's operators, and
-torch has several names for some functions. Analysis, surgery and retraining know one spelling of
-each. Called by `functional` on both roads into a `Program`; nothing here changes a value.
+torch has several names for some functions. Analysis, surgery and retraining support one operator
+for each function. `functional` calls this for uploaded and exported programs. Values do not change.
 """
 
 import operator
@@ -16,7 +16,7 @@ from secateur.engine.errors import UnsupportedOpError
 from secateur.engine.program.vocabulary import op_name
 
 _aten = torch.ops.aten
-_SAME = dict(
+_ALIASES = dict(
     pair.split("=")
     for pair in """absolute=abs negative=neg multiply=mul divide=div true_divide=div subtract=sub
     clip=clamp arctan=atan arctan2=atan2 greater=gt greater_equal=ge less=lt less_equal=le
@@ -30,29 +30,32 @@ _SAME = dict(
     select_copy=select slice_copy=slice expand_copy=expand view_copy=view alias_copy=alias
     detach_copy=detach linalg_matmul=matmul""".split()
 )
-_FARTHEST = 4096.0  # pixels from the corner, of a box
-_MOST_SAMPLES = 64  # along a side of a bin
-_SMALLEST = 1e-30  # norm that is divided by: a filter of zeros stays one
+_MAX_BOX_COORDINATE = 4096.0  # pixels
+_MAX_SAMPLES = 64  # per side of a bin
+_MIN_NORM = 1e-30  # lower bound of a divisor: a filter of zeros stays zero
 
 
 def use_one_spelling(graph: fx.Graph, tensors: Mapping[str, Tensor]) -> None:
-    """Rewrite the calls of ``graph``, which is changed.
+    """Rewrite the calls of ``graph`` in place.
 
     Args:
-        graph: Without in-place operators.
-        tensors: That it reads.
+        graph: Graph without in-place operators.
+        tensors: Stored tensors of the graph, by name.
+
+    Raises:
+        UnsupportedOpError: ``roi_align`` has a scale or a number of samples that is not accepted.
     """
     for node in list(graph.nodes):
         if node.op != "call_function":
             continue
         name = op_name(node.target)
-        if name in _SAME:
-            _rename(node, _SAME[name])
+        if name in _ALIASES:
+            _rename(node, _ALIASES[name])
         rewrite = _REWRITES.get(name)
         arguments = _arguments(node) if rewrite is not None else None
         if rewrite is None or arguments is None:
             continue
-        if name in _FIRST_OF_SEVERAL and not _is_first_alone(node):
+        if name in _MULTIPLE_RESULTS and not _is_only_first_read(node):
             continue
         with graph.inserting_before(node):
             found = rewrite(graph, arguments, tensors)
@@ -61,7 +64,7 @@ def use_one_spelling(graph: fx.Graph, tensors: Mapping[str, Tensor]) -> None:
         found.meta = dict(node.meta)
         for other in found.all_input_nodes:
             other.meta.setdefault("source", node.meta.get("source", ""))
-        for old in [*node.users] if name in _FIRST_OF_SEVERAL else [node]:
+        for old in [*node.users] if name in _MULTIPLE_RESULTS else [node]:
             old.replace_all_uses_with(found)
             if old is not node:
                 graph.erase_node(old)
@@ -76,15 +79,15 @@ def _rename(node: fx.Node, name: str) -> None:
 
 
 def _arguments(node: fx.Node) -> dict[str, Any]:
-    """Return every argument by its name, defaults included."""
+    """Return all arguments of a call by name, including defaults."""
     schema = node.target._schema.arguments  # type: ignore[union-attr]  # noqa: SLF001
     given = {each.name: each.default_value for each in schema}
     given |= dict(zip((each.name for each in schema), node.args, strict=False))
     return given | node.kwargs
 
 
-def _is_first_alone(node: fx.Node) -> bool:
-    """Return whether nothing reads the other results of a call."""
+def _is_only_first_read(node: fx.Node) -> bool:
+    """Return whether only the first result of a call is read."""
     gets = list(node.users)
     if any(each.target is not operator.getitem for each in gets):
         return False
@@ -144,7 +147,7 @@ def _attention(graph: fx.Graph, a: dict[str, Any], _tensors: object) -> fx.Node:
 def _weight_norm(
     graph: fx.Graph, a: dict[str, Any], tensors: Mapping[str, Tensor]
 ) -> fx.Node | None:
-    """``g v / |v|``, the norm being over all dimensions but one."""
+    """Weight normalisation: ``g v / |v|``, with the norm over all dimensions but one."""
     v, g = a["v"], a["g"]
     if v.op != "get_attr":
         return None
@@ -152,13 +155,13 @@ def _weight_norm(
     kept = a["dim"] % rank if a["dim"] != -1 else None
     dims = [dim for dim in range(rank) if dim != kept]
     norm = graph.call_function(_aten.linalg_vector_norm.default, (v, 2, dims, True))
-    safe = graph.call_function(_aten.clamp_min.default, (norm, _SMALLEST))
+    safe = graph.call_function(_aten.clamp_min.default, (norm, _MIN_NORM))
     scale = graph.call_function(_aten.div.Tensor, (g, safe))
     return graph.call_function(_aten.mul.Tensor, (v, scale))
 
 
-def _deformable(graph: fx.Graph, a: dict[str, Any], _tensors: object) -> fx.Node | None:
-    """Offsets that are NaN become 0: the kernel would read memory that is not the image's."""
+def _deform_conv2d(graph: fx.Graph, a: dict[str, Any], _tensors: object) -> fx.Node | None:
+    """Replace NaN offsets by 0; the kernel would read memory outside the image."""
     names = [name for name in ("offset", "mask") if not _is_guarded(a[name])]
     if not names:
         return None
@@ -167,16 +170,20 @@ def _deformable(graph: fx.Graph, a: dict[str, Any], _tensors: object) -> fx.Node
     return graph.call_function(_torchvision().deform_conv2d.default, tuple(a.values()))
 
 
-def _regions(graph: fx.Graph, a: dict[str, Any], _tensors: object) -> fx.Node | None:
-    """Boxes are kept within bounds, and their images among those of the batch: see above."""
-    if not 0 < a["spatial_scale"] <= 1 or a["sampling_ratio"] > _MOST_SAMPLES:
+def _roi_align(graph: fx.Graph, a: dict[str, Any], _tensors: object) -> fx.Node | None:
+    """Clamp boxes and their image indices; the kernel would read memory outside the batch."""
+    if not 0 < a["spatial_scale"] <= 1 or a["sampling_ratio"] > _MAX_SAMPLES:
         raise UnsupportedOpError(
             f"roi_align has a spatial scale of {a['spatial_scale']} and takes "
-            f"{a['sampling_ratio']} samples; at most 1 and {_MOST_SAMPLES} are accepted"
+            f"{a['sampling_ratio']} samples; at most 1 and {_MAX_SAMPLES} are accepted"
         )
-    boxes = graph.call_function(_aten.nan_to_num.default, (a["rois"], 0.0, _FARTHEST, -_FARTHEST))
+    boxes = graph.call_function(
+        _aten.nan_to_num.default, (a["rois"], 0.0, _MAX_BOX_COORDINATE, -_MAX_BOX_COORDINATE)
+    )
     corners = graph.call_function(_aten.slice.Tensor, (boxes, 1, 1, 5))
-    near = graph.call_function(_aten.clamp.default, (corners, -_FARTHEST, _FARTHEST))
+    near = graph.call_function(
+        _aten.clamp.default, (corners, -_MAX_BOX_COORDINATE, _MAX_BOX_COORDINATE)
+    )
     image = graph.call_function(_aten.slice.Tensor, (boxes, 1, 0, 1))
     count = graph.call_function(_aten.sym_size.int, (a["input"], 0))
     last = graph.call_function(operator.sub, (count, 1))
@@ -188,19 +195,19 @@ def _regions(graph: fx.Graph, a: dict[str, Any], _tensors: object) -> fx.Node | 
 
 
 def _is_guarded(value: object) -> bool:
-    """Return whether a value cannot be NaN, because this module wrote so, or there is none."""
+    """Return whether a value is absent or already guarded against NaN by this module."""
     if not isinstance(value, fx.Node):
         return True
     return value.target is _aten.nan_to_num.default and value.args[1:2] == (0.0,)
 
 
-def _torchvision() -> Any:  # noqa: ANN401  # a namespace of operators; a call of one is at hand
+def _torchvision() -> Any:  # noqa: ANN401  # namespace of operators; already imported, since the graph calls one
     return torch.ops.torchvision
 
 
 _REWRITES: dict[str, _Rewrite] = {
-    "deform_conv2d": _deformable,
-    "roi_align": _regions,
+    "deform_conv2d": _deform_conv2d,
+    "roi_align": _roi_align,
     "_native_batch_norm_legit_no_training": _batch_norm,
     "native_batch_norm": _batch_norm,
     "native_layer_norm": _layer_norm,
@@ -211,4 +218,4 @@ _REWRITES: dict[str, _Rewrite] = {
     "_weight_norm": _weight_norm,
     "_weight_norm_interface": _weight_norm,
 }
-_FIRST_OF_SEVERAL = _REWRITES.keys() - {"convolution", "_weight_norm", "deform_conv2d", "roi_align"}
+_MULTIPLE_RESULTS = _REWRITES.keys() - {"convolution", "_weight_norm", "deform_conv2d", "roi_align"}

@@ -1,4 +1,4 @@
-"""Typed access to untrusted JSON: every miss is a refusal that names the path."""
+"""Typed access to untrusted JSON; every mismatch raises an error that names the path."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from secateur.engine.errors import ModelRejectedError
 
 @dataclass(frozen=True)
 class Document:
-    """A JSON value and where it stands."""
+    """JSON value with its path in the document."""
 
     value: Any
     path: str
@@ -20,7 +20,7 @@ class Document:
         """Parse UTF-8 JSON without duplicate keys or bare NaN.
 
         Raises:
-            ModelRejectedError: It is not that, or it is nested too deeply.
+            ModelRejectedError: The data is invalid or nested too deeply.
         """
         try:
             value = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse_constant)
@@ -29,7 +29,7 @@ class Document:
         return cls(value, name)
 
     def refuse(self, reason: str) -> NoReturn:
-        """Raise `ModelRejectedError` for this place."""
+        """Raise `ModelRejectedError` with this value's path and ``reason``."""
         raise ModelRejectedError(f"{self.path}: {reason}")
 
     def __getitem__(self, key: str) -> "Document":
@@ -45,7 +45,7 @@ class Document:
         return None if found is None else Document(found, f"{self.path}.{key[:60]}")
 
     def items(self) -> list[tuple[str, "Document"]]:
-        """Return the members of an object."""
+        """Return the members of an object as key and value."""
         if not isinstance(self.value, dict):
             self.refuse("is not an object")
         return [(k, Document(v, f"{self.path}.{k[:60]}")) for k, v in self.value.items()]
@@ -57,7 +57,7 @@ class Document:
         return [Document(v, f"{self.path}[{i}]") for i, v in enumerate(self.value)]
 
     def only(self) -> tuple[str, "Document"]:
-        """Return the one member of a union such as ``{"as_int": 3}``."""
+        """Return the only member of a union such as ``{"as_int": 3}``."""
         items = self.items()
         if len(items) != 1:
             self.refuse(f"has {len(items)} members, expected one")
@@ -70,7 +70,7 @@ class Document:
         return self.value
 
     def integer(self, low: int = -(2**63), high: int = 2**63 - 1) -> int:
-        """Return a whole number within bounds."""
+        """Return an integer from ``low`` to ``high``, both included."""
         value = self.value
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             self.refuse(f"{str(value)[:60]!r} is not a whole number from {low} to {high}")

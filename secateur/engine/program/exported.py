@@ -1,7 +1,7 @@
-"""Make a program from a live ``ExportedProgram``: the trusted, in-process road.
+"""Make a program from an ``ExportedProgram`` in memory, which is trusted.
 
-Used for models we build ourselves (an architecture name plus safetensors, tests, benchmarks).
-Uploads never come this way: `reader` parses them without torch's loader.
+Used for models built in this process: an architecture plus safetensors, tests, benchmarks. Uploads
+are parsed by `reader` instead, without torch's loader.
 """
 
 import re
@@ -23,8 +23,8 @@ _ROLES = {
     InputKind.BUFFER: Role.BUFFER,
     InputKind.CONSTANT_TENSOR: Role.CONSTANT,
 }
-# Operators that run a graph of their own under a setting, and which of their arguments it is. The
-# settings say what is differentiated, and in which precision: nothing that a program keeps.
+# Operators that run a subgraph under a setting, with the position of the subgraph among their
+# arguments. The settings (gradients, autocast) are not part of a program.
 CONTEXTS = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 _SOURCE_LINE = re.compile(r'File "([^"]+)", line (\d+), in ([^\n]+)')
 
@@ -47,7 +47,8 @@ def from_exported(exported: ExportedProgram) -> Program:
     """Return the program of an inference-mode, training-IR ``ExportedProgram``.
 
     Raises:
-        UnsupportedOpError: It writes where no functional operator does.
+        UnsupportedOpError: A write in the graph has no functional form.
+        ValueError: The exported program lacks its structure or the names of its arguments.
     """
     graph = fx.Graph()
     values: dict[fx.Node, Any] = {}
@@ -76,7 +77,7 @@ def from_exported(exported: ExportedProgram) -> Program:
         raise ValueError("the exported program has no structure")
     signature = exported.module_call_graph[0].signature
     if signature is None or signature.forward_arg_names is None:
-        raise ValueError("the exported program does not say what its arguments are called")
+        raise ValueError("the exported program does not name its arguments")
     names = signature.forward_arg_names
     call = CallSignature(tuple(names), in_spec)
     return to_float32(Program(graph, tensors, roles, tuple(inputs), out_spec, call))
@@ -85,7 +86,7 @@ def from_exported(exported: ExportedProgram) -> Program:
 def _copy_call(
     graph: fx.Graph, node: fx.Node, values: dict[fx.Node, Any], owner: fx.GraphModule
 ) -> None:
-    """Copy a call, or the calls of the graph that a context operator runs, in its place."""
+    """Copy a call; for a context operator, copy the calls of its subgraph instead."""
     position = CONTEXTS.get(str(node.target))
     if position is None:
         if isinstance(values.get(node.args[0] if node.args else None), tuple):  # type: ignore[arg-type]
@@ -95,7 +96,7 @@ def _copy_call(
         values[node].meta = {"source": source_line(node.meta.get("stack_trace") or "")}
         return
     inner = owner.get_submodule(str(node.args[position].target))  # type: ignore[union-attr]
-    assert isinstance(inner, fx.GraphModule)  # noqa: S101  # the exporter makes no other
+    assert isinstance(inner, fx.GraphModule)  # noqa: S101  # as the exporter writes it
     given = iter(values[each] for each in node.args[position + 1 :])  # type: ignore[index]
     for each in inner.graph.nodes:
         if each.op == "placeholder":
@@ -107,14 +108,17 @@ def _copy_call(
 
 
 def export(model: torch.nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:
-    """Export ``model`` in eval mode with a dynamic batch on dimension 0 of every input."""
+    """Export ``model`` in eval mode with a dynamic batch on dimension 0 of every input.
+
+    Example inputs (N, ...) need N >= 2, since the exporter treats 1 as a constant.
+    """
     batch = torch.export.Dim("batch", min=1)
     dynamic = tuple({0: batch} for _ in inputs)
     return torch.export.export(model.eval(), inputs, dynamic_shapes=dynamic)
 
 
 def source_line(stack_trace: str) -> str:
-    """Return ``file:line in function`` of the innermost frame that is not torch's own."""
+    """Return ``file:line in function`` of the innermost frame outside torch."""
     frames = [m.groups() for m in _SOURCE_LINE.finditer(stack_trace)]
     theirs = [f for f in frames if "/torch/" not in f[0] and not f[0].startswith("torch/")]
     chosen = (theirs or frames)[-1:]

@@ -1,6 +1,7 @@
-"""Faults of the user's own program that its graph shows, each with what to do about it.
+"""Mistakes in the user's model that its graph reveals, each refused with a fix.
 
-The reader asks last: the graph is well-formed, and yet nobody wants what it computes.
+The reader checks them last, on well-formed graphs: training mode, active dropout, outputs that are
+not tensors, weights that are not finite.
 """
 
 from typing import Any
@@ -18,7 +19,8 @@ _DROPOUT = (
     f"{_EVAL}; in forward, write nn.Dropout or F.dropout(x, p, self.training), since F.dropout(x, "
     "p) alone is always active"
 )
-# Where each operator that draws in training says that it trains, and how much it drops.
+# Operators that draw random numbers in training: position and name of the training flag and of the
+# probability.
 _DROPOUTS = {
     **dict.fromkeys(
         ["dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout"],
@@ -31,11 +33,12 @@ _STATISTICS = {3: "running_mean", 4: "running_var"}
 
 
 def check_faults(program: Program, shapes: Shapes) -> None:
-    """Refuse a program with a fault that its author can mend.
+    """Refuse a program with a mistake that its author can fix.
 
     Raises:
-        ModelRejectedError: It was exported in training mode, draws random numbers, returns what is
-            no tensor, or has weights that are not finite. The line and the cure are named.
+        ModelRejectedError: The program was exported in training mode, draws random numbers, returns
+            something other than tensors, or has weights that are not finite. The message names the
+            line and the fix.
     """
     for node in program.graph.nodes:
         if node.op == "call_function":
@@ -53,7 +56,7 @@ def _check_call(node: fx.Node) -> None:
                 f"{where(node)} is in training mode: BatchNorm would normalise by each batch's own "
                 f"statistics. {_EVAL}"
             )
-    elif name in _DROPOUTS and _draws(node, *_DROPOUTS[name]):
+    elif name in _DROPOUTS and _is_random(node, *_DROPOUTS[name]):
         raise ModelRejectedError(f"{where(node)} is active: it draws random numbers. {_DROPOUT}")
     elif name == "scaled_dot_product_attention" and _argument(node, 4, "dropout_p"):
         raise ModelRejectedError(
@@ -62,8 +65,8 @@ def _check_call(node: fx.Node) -> None:
         )
 
 
-def _draws(node: fx.Node, trains: tuple[int, str], drops: tuple[int, str]) -> bool:
-    return bool(_argument(node, *trains)) and _argument(node, *drops) != 0
+def _is_random(node: fx.Node, training: tuple[int, str], probability: tuple[int, str]) -> bool:
+    return bool(_argument(node, *training)) and _argument(node, *probability) != 0
 
 
 def _argument(node: fx.Node, index: int, name: str) -> Any:  # noqa: ANN401  # any literal
@@ -76,13 +79,13 @@ def _check_output(number: int, output: Any, shapes: Shapes) -> None:  # noqa: AN
         return
     what = "a size" if isinstance(output, fx.Node) else repr(value)[:60]
     raise ModelRejectedError(
-        f"output {number} is {what}, not a tensor: have forward return tensors alone, and export "
-        "it again"
+        f"output {number} is {what}, not a tensor: return only tensors from forward, and export it "
+        "again"
     )
 
 
 def _check_finite(program: Program) -> None:
-    """Refuse weights and statistics that are not finite; a constant, such as a mask, may be."""
+    """Refuse weights and statistics that are not finite; constants may be infinite (masks)."""
     computed_with = {name for name, role in program.roles.items() if role is Role.PARAMETER}
     for node in program.graph.nodes:
         if node.op == "call_function" and op_name(node.target) == "batch_norm":

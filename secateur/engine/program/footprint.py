@@ -1,8 +1,8 @@
-"""What computing a network once would take, from shapes alone: asked before anything is allocated.
+"""Upper bounds of the memory and work of one forward pass, checked before anything is allocated.
 
-Upper bounds, by arithmetic on meta tensors. `macs` counts what users are told; here an element that
-any other operator computes counts as well, and pooling counts its windows, so that no operator is a
-way around the limit.
+The bounds are computed from the shapes of meta tensors. `macs` counts the MACs that are reported to
+users. The bound here also counts the elements that all other operators compute, and the windows of
+pooling, so that no operator evades the limit.
 """
 
 import re
@@ -21,8 +21,8 @@ from secateur.engine.program.shapes import Shapes, where
 
 _BATCH_SIZE = 2
 _POOLS = ("max_pool", "avg_pool")
-# Operators whose work is that of their result, beside what `macs` counts. Pointwise ones and views
-# say so themselves; of any other the work is bounded from its arguments.
+# Operators whose work, apart from the MACs, is proportional to their result. Pointwise operators
+# and views are recognised by their schema; the work of any other is bounded from its arguments.
 _BY_RESULT = frozenset(
     """
     conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d linear
@@ -47,7 +47,7 @@ _BY_RESULT = frozenset(
     tril triu meshgrid lift_fresh_copy to type_as local_response_norm expand_as one_hot sym_size
     """.split()
 )
-# Sorting and Fourier transforms take a logarithm more, of at most 2^31 elements.
+# Sorting and Fourier transforms take a factor of log2(n) more; n is at most 2^31.
 _BY_LOGARITHM = re.compile(
     r"sort|argsort|msort|topk|kthvalue|median|mode|fft_.*|_fft_.*|searchsorted"
 )
@@ -58,12 +58,13 @@ def check_cost(program: Program, shapes: Shapes, limits: ModelLimits) -> None:
     """Refuse a network that takes too much memory or work.
 
     Args:
-        program: The network.
-        shapes: Of its values, for two samples.
-        limits: What it may take.
+        program: Network to check.
+        shapes: Shapes of its values, for a batch of 2.
+        limits: Limits on rank, memory and work.
 
     Raises:
-        ModelTooLargeError: Value, limit and, where there is one, the call are named.
+        ModelTooLargeError: A limit is exceeded; the message names the value, the limit and, for
+            rank and memory, the call.
     """
     for node, value in shapes.items():
         rank = max((tensor.dim() for tensor in _tensors(value)), default=0)
@@ -85,7 +86,7 @@ def check_cost(program: Program, shapes: Shapes, limits: ModelLimits) -> None:
 
 
 def peak_bytes(program: Program, shapes: Shapes) -> tuple[int, fx.Node]:
-    """Return the most bytes that are alive at once, and the call at which they are."""
+    """Return the peak memory of all values in bytes, and the call at which it occurs."""
     last_use = {used: node for node in program.graph.nodes for used in node.all_input_nodes}
     sizes = {node: sum(map(_num_bytes, _tensors(value))) for node, value in shapes.items()}
     alive = most = 0
@@ -97,13 +98,13 @@ def peak_bytes(program: Program, shapes: Shapes) -> tuple[int, fx.Node]:
             most, worst = alive, node
         done = [used for used in node.all_input_nodes if last_use[used] is node]
         if node not in last_use and node.op == "call_function":
-            done.append(node)  # computed for nothing
+            done.append(node)  # the result is never read
         alive -= sum(sizes[used] for used in done if used.op != "get_attr")
     return most, worst
 
 
 def num_operations(program: Program, shapes: Shapes) -> int:
-    """Return multiply-accumulates and other elements computed for one sample."""
+    """Return the multiply-accumulates plus other elements computed for one sample."""
     total = sum(num_macs(term, shapes) for term in mac_terms(program, shapes))
     for node in program.graph.nodes:
         if node.op == "call_function":
@@ -112,7 +113,7 @@ def num_operations(program: Program, shapes: Shapes) -> int:
 
 
 def _work(node: fx.Node, shapes: Shapes) -> int:
-    """Return a bound of the elements that a call computes, beside its multiply-accumulates."""
+    """Return an upper bound of the elements that a call computes, apart from its MACs."""
     made = sum(tensor.numel() for tensor in _tensors(shapes[node]))
     name = op_name(node.target)
     if name in _BY_RESULT or _is_pointwise(node.target):
@@ -121,7 +122,7 @@ def _work(node: fx.Node, shapes: Shapes) -> int:
     elements = made + sum(tensor.numel() for tensor in given)
     if _BY_LOGARITHM.fullmatch(name):
         return _LOGARITHM * elements
-    # Products, decompositions and distances: each element meets at most a row and a column.
+    # Products, decompositions, distances: each element is combined with at most a row or a column.
     longest = max((size for tensor in given for size in tensor.shape[-2:]), default=1)
     return elements * longest
 
@@ -134,7 +135,7 @@ def _is_pointwise(target: object) -> bool:
 
 
 def _window(node: fx.Node) -> int:
-    """Return how many elements a pooling operator looks at for each that it makes."""
+    """Return the window size of a pooling operator in elements; 1 for other operators."""
     if not op_name(node.target).startswith(_POOLS):
         return 1
     sizes: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("kernel_size", 1)

@@ -1,9 +1,9 @@
 """Rewrite in-place operators as functional ones, so that every value of a graph is written once.
 
 ``torch.export`` keeps ``relu_``, ``x += y`` and ``x[:, 0] = y`` as the user wrote them. Analysis
-and caching want values that never change, so both roads into a `Program` end here. Most writes go
-to a value that nothing else looks into, and only change their operator; graphs that write through
-views go to `memory`.
+and caching need values that never change, so `reader` and `exported` both call this. Most writes go
+to a value that has no views; there only the operator changes. Graphs that write through views are
+rewritten by `memory`.
 """
 
 import functools
@@ -21,8 +21,8 @@ from secateur.engine.program.vocabulary import functional_form, op_name
 
 __all__ = ["is_in_place", "make_functional", "op_name"]
 
-# Composite operators whose result is always new memory; other composite ones may return a view.
-_FRESH = frozenset(
+# Composite operators that always allocate their result; other composite operators may return views.
+_ALLOCATING = frozenset(
     """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear matmul
     batch_norm instance_norm layer_norm group_norm rms_norm softmax log_softmax silu gelu mish selu
     relu6 hardswish hardtanh avg_pool1d max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d
@@ -31,7 +31,7 @@ _FRESH = frozenset(
     scaled_dot_product_attention
     """.split()
 )
-# Fresh in training, and their own argument at inference.
+# These allocate in training and return their argument at inference.
 _IDENTITIES = frozenset("dropout feature_dropout alpha_dropout feature_alpha_dropout".split())
 _EMPTY = {
     "empty": "zeros",
@@ -46,11 +46,12 @@ _EMPTY = {
 def make_functional(
     graph: fx.Graph, tensors: Mapping[str, Tensor], inputs: tuple[InputSpec, ...]
 ) -> None:
-    """Replace every in-place operator of ``graph``, which is changed.
+    """Replace every in-place operator of ``graph``, which is modified.
 
     Raises:
-        UnsupportedOpError: It writes into a tensor that the model keeps, or through a view that
-            has no inverse.
+        ModelRejectedError: An in-place operator has no tensor to write into.
+        UnsupportedOpError: The graph writes into a stored tensor, or through a view that has no
+            inverse.
     """
     order = {node: index for index, node in enumerate(graph.nodes)}
     writes: list[fx.Node] = []
@@ -61,11 +62,11 @@ def make_functional(
             continue
         if not node.args or not isinstance(node.args[0], fx.Node):
             raise ModelRejectedError(f"{where(node)} has no tensor to write into")
-        if torch.Tag.inplace_view in node.target.tags:  # it looks at the same values otherwise
+        if torch.Tag.inplace_view in node.target.tags:  # changes the view, not the values
             _replace(node, order)
         else:
             writes.append(node)
-    if all(_is_alone(node, order) for node in writes):
+    if all(_has_no_live_alias(node, order) for node in writes):
         for node in writes:
             _replace(node, order)
     else:
@@ -81,13 +82,13 @@ def is_in_place(target: object) -> bool:
 
 
 def _replace(node: fx.Node, order: dict[fx.Node, int]) -> None:
-    """Make a write a call that returns what was written, and have later calls read that."""
+    """Turn a write into a call that returns the new value, and make later calls read it."""
     written = node.args[0]
     assert isinstance(written, fx.Node)  # noqa: S101  # checked before
     assert isinstance(node.target, torch._ops.OpOverload)  # noqa: S101, SLF001
     form = functional_form(node.target)
     if form is None:
-        raise UnsupportedOpError(f"{where(node)} has no form that is not in place")
+        raise UnsupportedOpError(f"{where(node)} has no functional form")
     node.target = form
     if form is torch.ops.aten.zeros_like.default:
         node.args, node.kwargs = node.args[:1], {}
@@ -96,8 +97,8 @@ def _replace(node: fx.Node, order: dict[fx.Node, int]) -> None:
             user.replace_input_with(written, node)
 
 
-def _is_alone(node: fx.Node, order: dict[fx.Node, int]) -> bool:
-    """Return whether nothing but the written value itself is read through the same memory later."""
+def _has_no_live_alias(node: fx.Node, order: dict[fx.Node, int]) -> bool:
+    """Return whether no other value that may share the written memory is read later."""
     written = {node, node.args[0]}
     for alias in _possible_aliases(node):
         if alias.op == "get_attr":
@@ -108,7 +109,7 @@ def _is_alone(node: fx.Node, order: dict[fx.Node, int]) -> bool:
 
 
 def _possible_aliases(value: fx.Node) -> set[fx.Node]:
-    """Return the values that may share memory with ``value``, itself among them."""
+    """Return the values that may share memory with ``value``, including itself."""
     found = {value}
     frontier = [value]
     while frontier:
@@ -124,16 +125,16 @@ def _possible_aliases(value: fx.Node) -> set[fx.Node]:
 
 
 def _may_share(node: fx.Node) -> bool:
-    """Return whether a call may return memory of its arguments."""
+    """Return whether a call's result may share memory with its arguments."""
     return node.op == "call_function" and _may_return_view(node.target)
 
 
 @functools.cache
 def _may_return_view(target: Callable[..., object]) -> bool:
     if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001
-        return True  # getitem; numbers share nothing
+        return True  # getitem returns a view; numbers share nothing
     name = op_name(target)
-    if name in _FRESH or name == "sym_size":
+    if name in _ALLOCATING or name == "sym_size":
         return False
     if name in _IDENTITIES or any(value.alias_info for value in target._schema.returns):  # noqa: SLF001
         return True
@@ -143,7 +144,7 @@ def _may_return_view(target: Callable[..., object]) -> bool:
 
 
 def _fill_with_zeros(node: fx.Node) -> None:
-    """Have memory that nobody wrote hold zeros, not what another network left there."""
+    """Replace uninitialised memory by zeros, so that it cannot leak another network's data."""
     name = op_name(node.target)
     kwargs = {k: v for k, v in node.kwargs.items() if k not in {"memory_format", "stride"}}
     kwargs.pop("physical_layout", None)

@@ -1,9 +1,10 @@
-"""Shapes that need no question: the common calls of convolutional networks, answered in Python.
+"""Output shapes of common operators, computed in Python instead of torch's meta kernels.
 
-A meta kernel takes 50 µs for a convolution and half a millisecond for a ReLU; a large network is
-propagated several times a job. Each function here answers only the plain case (contiguous tensors
-of one type that obviously fit) and returns None otherwise, and then `shapes` asks torch, which
-alone refuses. A test holds the answers against torch's over the networks of the corpus.
+A meta kernel takes 50 µs for a convolution and half a millisecond for a ReLU, and a large network
+is propagated several times per job. Each function here handles only the simple case: contiguous
+tensors of one type whose shapes fit. Otherwise it returns None and `shapes` runs torch's kernel;
+only torch rejects arguments. A test compares the results with torch's on the networks of the
+corpus.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,14 +18,14 @@ Arguments = list[Any]
 
 
 def known_shape(target: object, args: Arguments, kwargs: dict[str, Any]) -> Tensor | None:
-    """Return the meta tensor that ``target`` makes of ``args``, or None for "ask torch"."""
+    """Return the meta tensor that ``target`` returns for ``args``, or None to run torch."""
     rule = _RULES.get(target)
     if rule is None or kwargs:
         return None
     try:
         return rule(args)
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-        return None  # arguments that the schema does not allow: torch says so better
+        return None  # invalid arguments: torch's own message is better
 
 
 def _plain(value: object) -> TypeGuard[Tensor]:
@@ -32,7 +33,7 @@ def _plain(value: object) -> TypeGuard[Tensor]:
 
 
 def _same(args: Arguments) -> Tensor | None:
-    """An operator of one tensor: its result has the same shape and type."""
+    """Return the result of a unary operator, which keeps shape and type."""
     x = args[0]
     return x if _plain(x) and x.is_floating_point() else None
 
@@ -48,7 +49,10 @@ def _batch_norm(args: Arguments) -> Tensor | None:
 
 
 def _binary(args: Arguments) -> Tensor | None:
-    """Two tensors of equal rank, one of which has the result's shape, or a tensor and a number."""
+    """Return the result for a tensor and a number, or for two tensors of equal rank.
+
+    One of the two tensors must have the shape of the result.
+    """
     a, b = args[0], args[1]
     if not _plain(a) or not a.is_floating_point():
         return None

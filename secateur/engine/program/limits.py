@@ -1,4 +1,4 @@
-"""What a model may cost to read and to compute; the service sets the numbers."""
+"""Limits on the size and cost of a model; the service sets the numbers."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,16 @@ _GIBIBYTE = 1024**3
 
 @dataclass(frozen=True)
 class ModelLimits:
-    """Past one of these a model is refused, before what it asks for is allocated.
+    """Limits of a model; a model over a limit is refused before memory is allocated for it.
 
     Attributes:
         model_members: Entries of the archive.
-        graph_bytes: One JSON entry.
-        graph_nodes: Calls of the graph.
+        graph_bytes: Size of a JSON entry, in bytes.
+        graph_nodes: Calls in the graph.
         tensor_rank: Dimensions of any tensor, stored or computed.
-        tensor_elements: All stored tensors together.
-        activation_bytes: Values alive at once for two samples, views counted as copies.
-        macs: Multiply-accumulates for one sample; see `cost`.
+        tensor_elements: Elements of all stored tensors.
+        activation_bytes: Bytes of all values alive at once for two samples; views count as copies.
+        macs: Multiply-accumulates for one sample; see `footprint`.
     """
 
     model_members: int = 20_000

@@ -1,8 +1,8 @@
-"""Multiply-accumulates as products of dimensions: which sizes of which values make up the cost.
+"""Multiply-accumulates (MACs) of each operator, as products of the sizes of its values.
 
-`measure` multiplies the sizes a program has; the cost model of `graph` multiplies the sizes it
-would have after pruning. One table for both, so they cannot disagree. Additions, activations and
-normalisations are not counted, as is the habit of the field.
+`measure` multiplies the sizes of a program; the cost model of `graph` multiplies the sizes after
+pruning. Both use this table, so they cannot disagree. Additions, activations and normalisations are
+not counted, as is usual in the literature.
 """
 
 import string
@@ -15,13 +15,13 @@ from secateur.engine.program.functional import op_name
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import Shapes
 
-# One factor is the size of a value along a dimension.
+# A factor is the size of a value along a dimension.
 Factor = tuple[fx.Node, int]
 Term = tuple[fx.Node, tuple[Factor, ...]]
 
 
 def mac_terms(program: Program, shapes: Shapes) -> list[Term]:
-    """Return for every contraction the factors whose product is its MACs for the whole batch."""
+    """Return the factors of every contraction; their product is its MACs for the whole batch."""
     terms: list[Term] = []
     for node in program.graph.nodes:
         rule = _RULES.get(op_name(node.target)) if node.op == "call_function" else None
@@ -36,7 +36,10 @@ def num_macs(term: Term, shapes: Shapes) -> int:
 
 
 def einsum_letters(equation: str, ranks: list[int]) -> tuple[list[str], str] | None:
-    """Return a letter for each dimension of operands and output, None for an implicit output."""
+    """Return one letter per dimension of the operands and output; None if the output is implicit.
+
+    An ellipsis is replaced by unused letters.
+    """
     left, arrow, right = equation.replace(" ", "").partition("->")
     if not arrow:
         return None
@@ -45,7 +48,7 @@ def einsum_letters(equation: str, ranks: list[int]) -> tuple[list[str], str] | N
         rank - len(letters.replace("...", "")) if "..." in letters else 0
         for letters, rank in zip(operands, ranks, strict=True)
     ]
-    # Dimensions behind an ellipsis are aligned from the last one.
+    # Dimensions of an ellipsis are aligned at the last one.
     spare = [letter for letter in string.ascii_letters if letter not in equation]
     dots = "".join(spare[: max(hidden)])
     filled = [
@@ -83,11 +86,11 @@ def _einsum(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
     factors = [_all(operand, shapes) for operand in node.args[1]]  # type: ignore[union-attr]
     equation = str(node.args[0])
     inputs_only = equation if "->" in equation else f"{equation}->"
-    spelled = einsum_letters(inputs_only, [len(each) for each in factors])
-    if spelled is None:
+    parsed = einsum_letters(inputs_only, [len(each) for each in factors])
+    if parsed is None:
         return []
     by_letter: dict[str, Factor] = {}
-    for letters, each in zip(spelled[0], factors, strict=True):
+    for letters, each in zip(parsed[0], factors, strict=True):
         by_letter |= dict(zip(letters, each, strict=True))
     return [list(by_letter.values())]
 
@@ -98,7 +101,7 @@ def _attention(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
 
 
 def _recurrent(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
-    """Every matrix of every layer and direction, once for each step of each sequence."""
+    """Return the MACs of each matrix of each layer and direction, for all steps of all samples."""
     weights = [w for w in node.args[2] if shapes[w].dim() > 1]  # type: ignore[union-attr,index]
     return [[*_all(weight, shapes), *_all(node.args[0], shapes)[:-1]] for weight in weights]
 

@@ -1,8 +1,9 @@
 """Run a program: an `nn.Module` that executes the graph node by node over registered tensors.
 
-Training from an inference-mode export needs no second graph: the literal ``training`` flags of
-``aten.batch_norm`` and ``aten.dropout`` are flipped, which is bit-exact against the eager module,
-running statistics included (docs/architecture). Called by saliency, retraining, export and checks.
+Training from an inference-mode export needs no second graph: the ``training`` literals of
+``aten.batch_norm`` and ``aten.dropout`` are flipped. The result is bit-exact against the eager
+module, including running statistics (docs/architecture). Called by saliency, retraining, export
+and checks.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from secateur.engine.program.program import Program, Role
 
-# Position of the literal that says "training" in each operator that behaves differently.
+# Position of the training flag, for each operator that behaves differently in training.
 TRAINING_ARGUMENT: dict[object, int] = {
     torch.ops.aten.batch_norm.default: 5,
     torch.ops.aten.dropout.default: 2,
@@ -25,11 +26,11 @@ Step = tuple[fx.Node, Callable[..., Any], tuple[Any, ...], dict[str, Any], tuple
 
 
 class ProgramModule(nn.Module):
-    """An executable program whose tensors are the module's parameters and buffers.
+    """Executable program whose tensors are the module's parameters and buffers.
 
-    The tensors are registered under their fully qualified names in nested modules, so
-    ``state_dict()`` has the user's own names. The module shares storage with the program it is
-    built from unless ``copy`` is set; `program()` reads the current tensors back.
+    Tensors are registered under their fully qualified names in nested modules, so ``state_dict()``
+    has the user's names. With ``copy=False`` the module shares storage with its program.
+    `program()` returns a program with the current tensors.
     """
 
     def __init__(self, program: Program, *, copy: bool = True) -> None:
@@ -43,7 +44,7 @@ class ProgramModule(nn.Module):
             self._register(name, value, program.roles[name])
 
     def forward(self, *inputs: Tensor) -> Any:  # noqa: ANN401  # whatever the user's model returns
-        """Return what the user's model returns for ``inputs``."""
+        """Return the outputs for ``inputs``, nested as the user's model returns them."""
         return self._program.unflatten(self.run(inputs))
 
     def run(self, inputs: tuple[Tensor, ...]) -> list[Any]:
@@ -69,7 +70,7 @@ class ProgramModule(nn.Module):
         return dict(zip(self._placeholders, inputs, strict=True))
 
     def run_steps(self, values: dict[fx.Node, Any], steps: list[Step]) -> None:
-        """Execute ``steps``; ``values`` gains their results and loses what nothing reads again."""
+        """Execute ``steps``: add their results to ``values``, delete values not read again."""
         training = self.training
         for node, target, args, kwargs, dead in steps:
             if node.op == "get_attr":
@@ -89,11 +90,11 @@ class ProgramModule(nn.Module):
     def tensor(self, name: str) -> Tensor:
         """Return the registered tensor with the fully qualified ``name``."""
         owner, leaf = self._owner(name)
-        value = owner._parameters.get(leaf)  # noqa: SLF001  # getattr would walk three dicts a call
+        value = owner._parameters.get(leaf)  # noqa: SLF001  # getattr searches three dicts per call
         return value if value is not None else owner._buffers[leaf]  # type: ignore[return-value]  # noqa: SLF001
 
     def program(self) -> Program:
-        """Return the program over detached copies of the current tensors."""
+        """Return the program with detached copies of the current tensors."""
         current = {name: self.tensor(name).detach().clone() for name in self._program.tensors}
         return self._program.with_tensors(current)
 
@@ -122,20 +123,20 @@ class ProgramModule(nn.Module):
 
 
 def _check_free(owner: nn.Module, name: str) -> None:
-    """Refuse the names that no module of a user's can have either.
+    """Refuse a tensor name that an `nn.Module` cannot have.
 
-    What this class has beyond `nn.Module` (``start``, ``outputs``) is free: tensors are looked up
-    in the dictionaries, never as attributes.
+    Names of this class's own methods (``start``, ``outputs``) are allowed: tensors are looked up in
+    the dictionaries, never as attributes.
 
     Raises:
-        KeyError: `nn.Module` has it.
+        KeyError: The name is an attribute of `nn.Module`, or a submodule has it.
     """
-    if name in _TAKEN or name in owner._modules:  # noqa: SLF001  # a module, and a tensor
+    if name in _TAKEN or name in owner._modules:  # noqa: SLF001
         raise KeyError(name)
 
 
 def resolve(argument: Any, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  # any literal
-    """Replace the nodes in an argument, however nested, by their values."""
+    """Replace all nodes in a nested argument by their values; tuples become lists."""
     if isinstance(argument, fx.Node):
         return values[argument]
     if isinstance(argument, (list, tuple)):
@@ -159,4 +160,4 @@ def _compile_steps(graph: fx.Graph) -> list[Step]:
 
 
 def _no_call() -> None:
-    raise AssertionError("a get_attr node is read, not called")
+    raise AssertionError("get_attr nodes are not callable")

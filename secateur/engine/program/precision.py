@@ -1,8 +1,8 @@
-"""Types of numbers: everything is computed in float32, and stored as the user's file stores it.
+"""Floating-point types: programs compute in float32 and are stored in the types of the user's file.
 
-Few CPUs compute half precision themselves, training in it loses small gradients, and proofs need
-the digits; ONNX Runtime has no convolution in float64. So the readers make a program compute in
-float32, and the writers put its weights, inputs and outputs back into the user's own types.
+Few CPUs support half precision, training in it loses small gradients, and the certificate needs
+more digits. ONNX Runtime has no float64 convolution. So the readers convert a program to float32,
+and the writers convert weights, inputs and outputs back to the user's types.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,18 +16,19 @@ from secateur.engine.program.program import Program, Role
 from secateur.engine.program.shapes import propagate
 
 _HALF = frozenset({torch.float16, torch.bfloat16})
-_META = "own_types"  # of a node: the user's types among its arguments, by position or name
+_META = "own_types"  # node.meta key: the user's types by argument position or name
 
 Literals = Mapping[int | str, torch.dtype]
 
 
 def to_float32(program: Program) -> Program:
-    """Return the program that computes in float32 what this one computes in other types.
+    """Return the program converted to compute in float32.
 
-    float64 is left where only constants and casts have it, as in a sum that needs the digits.
+    If neither parameters nor inputs are float64, float64 constants and casts are left alone: they
+    serve an operation that needs the precision, such as a long sum.
 
     Raises:
-        ModelRejectedError: An operator refuses its arguments, such as two types at once.
+        ModelRejectedError: An operator refuses its arguments, such as mixed types.
     """
     others = _HALF | ({torch.float64} if _is_float64(program) else set())
     literals = {node: _literals(node, others) for node in program.graph.nodes}
@@ -62,7 +63,7 @@ def to_float32(program: Program) -> Program:
 
 
 def to_own_types(program: Program) -> Program:
-    """Return the program that computes in the types of the user's file."""
+    """Return the program converted to compute in the types of the user's file."""
 
     def change(_node: fx.Node, copied: fx.Node) -> None:
         _set(copied, copied.meta.get(_META, {}))
@@ -83,7 +84,7 @@ def own_tensors(program: Program) -> dict[str, Tensor]:
 
 
 def as_stored(program: Program) -> Program:
-    """Return the program with its weights rounded to what the user's types hold."""
+    """Return the program with its weights rounded to the precision of the user's types."""
     if not program.own_types:
         return program
     own = own_tensors(program)

@@ -1,8 +1,7 @@
-"""The canonical form of a model: an ATen graph and its tensors, and no code.
+"""Canonical form of a model: an ATen graph and its tensors, without code.
 
-Everything else in the engine reads or returns a `Program`. It is made by `reader` (from an
-uploaded file) or `exported` (from a live ``ExportedProgram``), executed by `module`, and written by
-`writer`.
+Everything else in the engine takes or returns a `Program`. `reader` makes it from an uploaded
+file, `exported` from an ``ExportedProgram``; `module` runs it and `writer` writes it.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from secateur.engine.program.structure import CallSignature, output_names, uniqu
 
 
 class Role(StrEnum):
-    """What a tensor of a program is: trained, tracked, or fixed."""
+    """Role of a tensor in a program: trained, tracked, or fixed."""
 
     PARAMETER = "parameter"
     BUFFER = "buffer"
@@ -30,10 +29,10 @@ class InputSpec:
     """One input of a program.
 
     Attributes:
-        name: In the user's file.
-        shape: A dimension of ``None`` is the dynamic batch.
-        dtype: What the program computes with.
-        own_dtype: What the user's file takes, where that is another type.
+        name: Name in the user's file.
+        shape: Size of each dimension; ``None`` is the dynamic batch.
+        dtype: Type that the program computes with.
+        own_dtype: Type of the input in the user's file, if it differs from ``dtype``.
     """
 
     name: str
@@ -43,36 +42,36 @@ class InputSpec:
 
     @property
     def given_dtype(self) -> torch.dtype:
-        """What the user gives."""
+        """Type of the input as the caller passes it."""
         return self.own_dtype or self.dtype
 
     def example(self, batch_size: int, generator: torch.Generator | None = None) -> Tensor:
         """Return a random standard-normal (or zero, for integer types) batch of this input."""
         shape = [batch_size if size is None else size for size in self.shape]
-        if self.dtype.is_floating_point:  # such numbers as the user can give
+        if self.dtype.is_floating_point:  # rounded to the precision of the user's type
             return torch.randn(shape, generator=generator).to(self.given_dtype).to(self.dtype)
         return torch.zeros(shape, dtype=self.dtype)
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A model as data. Treat graph and tensors as immutable: surgery builds new ones.
+    """Model as data. Treat graph and tensors as immutable; surgery builds new ones.
 
-    A program equals only itself, so that what is found out about it can be remembered.
+    Programs compare by identity, so results can be cached by program.
 
     Attributes:
         graph: ``placeholder`` nodes for the inputs in order, ``get_attr`` nodes whose target is a
             key of ``tensors``, ``call_function`` nodes whose targets are allow-listed ATen
             overloads or `operator` functions, and one ``output`` node with a flat tuple. Node
             names are ours; ``node.meta["source"]`` holds the user's source line where known.
-        tensors: Every parameter, buffer and constant by its fully qualified name.
-        roles: The role of each tensor.
-        inputs: One spec for each placeholder.
-        output_tree: How the flat outputs nest (tuple, list, dict) in what the user's model returns.
-        call: How the flat inputs nest in the user's call.
-        own_types: The types that tensors have in the user's file, where they are computed in
-            another (`precision`).
-        own_output_types: The same of the outputs, by their position.
+        tensors: Every parameter, buffer and constant, by fully qualified name.
+        roles: Role of each tensor.
+        inputs: One spec per placeholder.
+        output_tree: Nesting (tuple, list, dict) of the outputs that the user's model returns.
+        call: Nesting of the inputs in the user's call.
+        own_types: Types of tensors in the user's file, where they differ from the computed type
+            (`precision`).
+        own_output_types: Types of outputs in the user's file, by position, where they differ.
     """
 
     graph: fx.Graph
@@ -86,12 +85,12 @@ class Program:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The inputs' names in files and answers: those of the user's file, each once."""
+        """Unique names of the inputs in files and responses, from the user's file."""
         return unique(spec.name for spec in self.inputs)
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """The outputs' names in files and answers: by the keys of what the model returns."""
+        """Unique names of the outputs in files and responses, from their keys or positions."""
         return output_names(self.output_tree, taken=self.input_names)
 
     def parameters(self) -> dict[str, Tensor]:
@@ -99,7 +98,7 @@ class Program:
         return {k: t for k, t in self.tensors.items() if self.roles[k] is Role.PARAMETER}
 
     def with_tensors(self, tensors: Mapping[str, Tensor]) -> "Program":
-        """Return the same graph over other tensors (same names), in this program's order."""
+        """Return the same graph with other tensors of the same names, in this program's order."""
         return replace(self, tensors={name: tensors[name] for name in self.tensors})
 
     def map_tensors(self, function: Callable[[Tensor], Tensor]) -> "Program":
@@ -111,7 +110,7 @@ class Program:
         return self.map_tensors(lambda t: t.to(device))
 
     def example_inputs(self, batch_size: int, seed: int = 0) -> tuple[Tensor, ...]:
-        """Return one random batch for every input, the same for the same seed."""
+        """Return one random batch per input; equal seeds give equal batches."""
         generator = torch.Generator().manual_seed(seed)
         return tuple(spec.example(batch_size, generator) for spec in self.inputs)
 

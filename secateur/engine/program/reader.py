@@ -1,9 +1,9 @@
-"""The strict reader: an uploaded ``.pt2`` file becomes a program without running any of it.
+"""Strict reader: turn an uploaded ``.pt2`` file into a program without running any of its code.
 
-``torch.export.load`` reaches pickle by several roads, loads native code, evaluates expression
+``torch.export.load`` reaches pickle in several ways, loads native code, evaluates expression
 strings and imports dotted names (docs/architecture/02-model-as-data.md). Here tensors are raw
-bytes, the graph is JSON checked member by member, call targets are looked up in a fixed table,
-symbolic sizes are only ever results of calls in the graph, and sample inputs are not opened.
+bytes, the graph is JSON checked member by member, and call targets are looked up in a fixed table.
+Symbolic sizes are only results of calls in the graph, and sample inputs are not opened.
 """
 
 import re
@@ -50,7 +50,7 @@ def read_program(path: Path, limits: ModelLimits | None = None) -> Program:
     Raises:
         ModelRejectedError: The file is refused; the message names the entry and the reason.
         UnsupportedOpError: The graph calls an operator that is not in the vocabulary.
-        ModelTooLargeError: It is past a limit.
+        ModelTooLargeError: The model exceeds a limit.
     """
     with Archive(path, limits or ModelLimits()) as archive:
         return read_archive(archive, limits or ModelLimits())
@@ -61,7 +61,13 @@ def read_archive(
     limits: ModelLimits,
     load: Callable[[Layout, bytes], Tensor] = load_tensor,
 ) -> Program:
-    """Return the program in an open archive; ``load`` makes each tensor of its entry's bytes."""
+    """Return the program in an open archive; ``load`` builds each tensor from its bytes.
+
+    Raises:
+        ModelRejectedError: The file is refused; the message names the entry and the reason.
+        UnsupportedOpError: The graph calls an operator that is not in the vocabulary.
+        ModelTooLargeError: The model exceeds a limit.
+    """
     if "byteorder" in archive and archive.read("byteorder") != b"little":
         raise ModelRejectedError("byteorder: only little-endian files are accepted")
     stored = read_tensors(archive, limits, load)
@@ -102,8 +108,8 @@ def _program(module: Document, stored: StoredTensors, limits: ModelLimits) -> Pr
     program = Program(builder.graph, tensors, roles, inputs, tree, call)
     try:
         ProgramModule(program, copy=False)
-    except KeyError as error:  # such as "training", which every module has
-        raise ModelRejectedError(f"a tensor has a name that modules use: {error}") from error
+    except KeyError as error:  # such as "training"
+        raise ModelRejectedError(f"a tensor has a name reserved by nn.Module: {error}") from error
     return to_float32(program)
 
 
@@ -123,9 +129,9 @@ def _read_inputs(
         if kind == "constant_input":
             argument = body["name"].string()
             given, fixed = body["value"].only()
-            said = "None" if given == "as_none" else repr(fixed.value)[:60]
+            shown = "None" if given == "as_none" else repr(fixed.value)[:60]
             spec.refuse(
-                f"the argument {argument[:60]!r} was fixed to {said} by the export: leave it out "
+                f"the argument {argument[:60]!r} was fixed to {shown} by the export: leave it out "
                 "of the example inputs if it has a default, or export a module whose forward sets "
                 "it"
             )

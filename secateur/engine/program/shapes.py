@@ -1,7 +1,7 @@
-"""Shapes without memory: run a program on meta tensors and keep every value.
+"""Shape propagation: run a program on meta tensors, without memory, and keep every value.
 
-Called by the reader (does the graph type-check?), the dependency analysis, the MAC counter and
-compaction (are the outputs' shapes unchanged?).
+Called by the reader (to type-check the graph), the dependency analysis, the MAC counter and
+compaction (to check the shapes of the smaller program).
 """
 
 import operator
@@ -19,10 +19,10 @@ from secateur.engine.program.program import InputSpec, Program
 Shapes = dict[fx.Node, Any]
 
 _aten = torch.ops.aten
-_CUTS = (_aten.split, _aten.unbind, _aten.chunk, _aten.tensor_split)
-_STEPS = (_aten.lstm, _aten.gru, _aten.rnn_tanh, _aten.rnn_relu)
-MAX_PARTS = 10_000  # that one call may cut a value into: each is an object
-# Of torch's operators and of their reference code, which asserts.
+_SPLITS = (_aten.split, _aten.unbind, _aten.chunk, _aten.tensor_split)
+_RECURRENT = (_aten.lstm, _aten.gru, _aten.rnn_tanh, _aten.rnn_relu)
+MAX_PARTS = 10_000  # parts that one call can split a value into; each is a Python object
+# Raised by torch's operators and by their reference implementations, which use assert.
 _REFUSALS = (RuntimeError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 _MAX_NUMBER = 2**63 - 1
 
@@ -31,7 +31,10 @@ def propagate(program: Program, batch_size: int = 2) -> Shapes:
     """Return a meta tensor, a number or a list of them for every node.
 
     Raises:
-        ModelRejectedError: An operator refuses its arguments; node and source line are named.
+        ModelRejectedError: An operator refuses its arguments; the message names the operator and
+            the source line.
+        UnsupportedOpError: An operator's shape depends on data.
+        ModelTooLargeError: A call makes too many parts, steps, or too large a number.
     """
     return values_on_meta(program.graph, program.tensors, program.inputs, batch_size)
 
@@ -44,15 +47,20 @@ def values_on_meta(
     *,
     shortcuts: bool = True,
 ) -> Shapes:
-    """Return what `propagate` does, of the parts of a program.
+    """Return a meta tensor, a number or a list of them for every node of a graph.
 
     Args:
-        graph: May write in place.
-        tensors: That it reads.
-        inputs: That it takes.
-        batch_size: Of every input.
-        shortcuts: Whether shapes that need no question are not asked of torch. A value may then
-            stand for several, so that it does not show which of them share memory.
+        graph: Graph to run; it may contain in-place operators.
+        tensors: Stored tensors, by name.
+        inputs: Specs of the inputs.
+        batch_size: Batch size of every input.
+        shortcuts: Whether to use `known_shape` where possible. Nodes may then share one tensor, so
+            storage does not show which values share memory.
+
+    Raises:
+        ModelRejectedError: An operator refuses its arguments.
+        UnsupportedOpError: An operator's shape depends on data.
+        ModelTooLargeError: A call makes too many parts, steps, or too large a number.
     """
     values: Shapes = {}
     specs = iter(inputs)
@@ -72,7 +80,7 @@ def values_on_meta(
 
 
 def where(node: fx.Node) -> str:
-    """Say which operator a node calls and which line of the user's model asked for it."""
+    """Return a node's operator and, if known, the user's source line, for messages."""
     source = node.meta.get("source")
     return f"{node.target} ({source})" if source else str(node.target)
 
@@ -97,7 +105,7 @@ def _call(node: fx.Node, values: Shapes, *, shortcuts: bool) -> Any:  # noqa: AN
             value = node.target(*args, **kwargs)  # type: ignore[operator]
     except NotImplementedError as error:
         raise UnsupportedOpError(
-            f"{where(node)} is not accepted: torch cannot tell its shapes without computing it"
+            f"{where(node)} is not accepted: torch cannot infer its shape without running it"
         ) from error
     except _REFUSALS as error:
         reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
@@ -110,7 +118,7 @@ def _call(node: fx.Node, values: Shapes, *, shortcuts: bool) -> Any:  # noqa: AN
 
 
 def _keep_on_meta(target: torch._ops.OpOverload, args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Have operators that make tensors of numbers alone make them without memory too."""
+    """Make operators without tensor arguments, such as ``arange``, return meta tensors."""
     has_tensor = any(isinstance(value, Tensor) for value in [*args, *kwargs.values()])
     names = [argument.name for argument in target._schema.arguments]  # noqa: SLF001
     if not has_tensor and "device" in names[len(args) :]:
@@ -118,11 +126,11 @@ def _keep_on_meta(target: torch._ops.OpOverload, args: list[Any], kwargs: dict[s
 
 
 def _check_num_parts(node: fx.Node, args: list[Any]) -> None:
-    """Refuse to cut a value into more parts than memory has room for their descriptions."""
+    """Refuse a call that returns so many parts that their tensor objects exhaust memory."""
     packet = getattr(node.target, "overloadpacket", None)
-    if packet in _STEPS:
+    if packet in _RECURRENT:
         _check_num_steps(node, args)
-    if packet not in _CUTS:
+    if packet not in _SPLITS:
         _check_list(node, args)
         return
     if not args or not isinstance(args[0], Tensor):
@@ -139,11 +147,11 @@ def _check_num_parts(node: fx.Node, args: list[Any]) -> None:
 
 
 def _check_list(node: fx.Node, args: list[Any]) -> None:
-    """Refuse other operators that make lists, where their arguments allow too many parts."""
+    """Refuse other operators that return lists, if their arguments allow too many parts."""
     returns = node.target._schema.returns  # type: ignore[union-attr]  # noqa: SLF001
     is_list = any(str(value.type) == "List[Tensor]" for value in returns)
     if not is_list or any(isinstance(value, (list, tuple)) for value in args):
-        return  # as many parts as the file lists
+        return  # no more parts than the file lists
     sizes = [size for value in args if isinstance(value, Tensor) for size in value.shape]
     most = max([*sizes, *(value for value in args if isinstance(value, int))], default=0)
     if most > MAX_PARTS:
@@ -151,21 +159,21 @@ def _check_list(node: fx.Node, args: list[Any]) -> None:
 
 
 def _check_num_steps(node: fx.Node, args: list[Any]) -> None:
-    """Refuse sequences that are walked step by step for too long, even without memory."""
+    """Refuse long sequences: recurrent operators take time per step even on meta tensors."""
     steps = max(args[0].shape) if args and isinstance(args[0], Tensor) and args[0].dim() else 0
     if steps > MAX_PARTS:
         raise ModelTooLargeError(f"{where(node)} takes {steps} steps, at most {MAX_PARTS}")
 
 
 def _check_numbers(node: fx.Node, args: list[Any]) -> None:
-    """Python's own operators take numbers and tensors: of lists and strings they make large ones.
+    """Refuse lists and strings as arguments of Python operators, which could make them huge.
 
     Raises:
-        ModelRejectedError: They are given something else.
+        ModelRejectedError: An argument is neither a number nor a tensor.
     """
     accepted = (int, float, Tensor)
     if node.target is operator.getitem:
-        is_fine = len(args) == 2 and isinstance(args[1], int)  # noqa: PLR2004  # of what, which
+        is_fine = len(args) == 2 and isinstance(args[1], int)  # noqa: PLR2004  # value and index
     else:
         is_fine = all(isinstance(value, accepted) for value in args)
     if not is_fine:

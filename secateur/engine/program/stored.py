@@ -1,4 +1,4 @@
-"""The tensors of a ``.pt2`` file: raw little-endian bytes under declared shapes and strides."""
+"""Tensors of a ``.pt2`` file: raw little-endian bytes with declared shapes and strides."""
 
 import keyword
 import math
@@ -35,7 +35,10 @@ _MAX_NAME_LENGTH = 512
 
 @dataclass
 class StoredTensors:
-    """Tensors by name; names that share their bytes share one canonical name."""
+    """Tensors by canonical name, and the canonical name of every name.
+
+    Names of the same tensor (tied weights) share one canonical name.
+    """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     canonical: dict[str, str] = field(default_factory=dict)
@@ -43,7 +46,7 @@ class StoredTensors:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a tensor lies in an entry's bytes."""
+    """Layout of a tensor in an entry's bytes; strides and offset are in elements."""
 
     meta: Document
     entry: str
@@ -54,7 +57,7 @@ class Layout:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What two names of the same tensor share."""
+        """Key that is equal for two names of the same tensor."""
         return (self.entry, self.shape, self.stride, self.offset, self.dtype)
 
 
@@ -65,18 +68,19 @@ def read_tensors(
 ) -> StoredTensors:
     """Return every weight and constant.
 
-    Every layout is known before the first byte is read, and every entry is read once, however many
-    tensors it is said to hold: work and memory are those of the file.
+    All layouts are checked before any bytes are read, and each entry is read once, however many
+    tensors claim it. So work and memory are bounded by the size of the file.
 
     Args:
-        archive: The file.
-        limits: What it may hold.
-        load: Makes a tensor of its layout and its entry's bytes. `load_tensor`, but for tests
-            whose files hold graphs without weights.
+        archive: Open ``.pt2`` file.
+        limits: Limits on tensors.
+        load: Builds a tensor from its layout and its entry's bytes. Tests whose files hold graphs
+            without weights pass another function than `load_tensor`.
 
     Raises:
         ModelRejectedError: A payload is pickled or opaque, or its shape does not fit its bytes.
-        ModelTooLargeError: All tensors together have too many elements.
+        ModelTooLargeError: All tensors together have too many elements, or one has too many
+            dimensions.
     """
     stored = StoredTensors()
     layouts: dict[str, list[tuple[str, Layout]]] = {}
@@ -93,7 +97,7 @@ def read_tensors(
 def _layouts(
     archive: Archive, stored: StoredTensors, limits: ModelLimits
 ) -> Iterator[tuple[str, Layout]]:
-    """Yield the tensors by their canonical names, which ``stored`` learns."""
+    """Yield each tensor's canonical name and layout; fill ``stored.canonical``."""
     seen: dict[tuple[object, ...], str] = {}
     num_elements = 0
     for kind, stem in (("weights", "weight"), ("constants", "tensor")):
@@ -122,12 +126,15 @@ def _layouts(
 
 
 def check_name(name: str, where: Document) -> None:
-    """Refuse a tensor name that is not a dotted path of names as modules have them.
+    """Refuse a tensor name that is not a dotted path of module names.
 
-    Letters and digits of any script, ``_``, ``-``, ``+``, ``:`` and spaces, such as ``block4-0``.
-    torch writes names into the source of the modules that it generates, within double quotes or as
-    attributes. What could end the quotes, and what Python would normalise to another name or take
-    for a keyword, stays out, as do the separators of paths.
+    Allowed are letters and digits of any script, ``_``, ``-``, ``+``, ``:`` and spaces, such as
+    ``block4-0``. torch writes names into the source of generated modules, in double quotes or as
+    attributes. So names must not contain quotes or path separators, be keywords, or change under
+    Python's normalisation (NFKC).
+
+    Raises:
+        ModelRejectedError: The name is not accepted.
     """
     if len(name) > _MAX_NAME_LENGTH:
         where.refuse(f"a name of {len(name)} characters, at most {_MAX_NAME_LENGTH}")
@@ -136,9 +143,9 @@ def check_name(name: str, where: Document) -> None:
         where.refuse(f"{name[:60]!r} nests {len(parts)} deep, at most {_MAX_NAME_PARTS}")
     if not all(map(_is_name, parts)):
         where.refuse(
-            f"the tensor's name {name[:60]!r} is not accepted: letters, digits, '_', '-', '+', ':' "
-            "and spaces between dots are, and Python's own words (in, is, class) are not, as torch "
-            "cannot run the file either. Rename the module, and export again"
+            f"the tensor's name {name[:60]!r} is not accepted: between dots, use letters, digits, "
+            "'_', '-', '+', ':' and spaces, but no Python keywords (in, is, class); torch cannot "
+            "run such a file either. Rename the module, and export again"
         )
 
 
@@ -148,7 +155,7 @@ def _is_name(part: str) -> bool:
 
 
 def read_dtype(meta: Document) -> torch.dtype:
-    """Return a serialised scalar type."""
+    """Return the torch type of a serialised scalar type."""
     dtype = DTYPES.get(meta.integer())
     if dtype is None:
         meta.refuse(f"scalar type {meta.value} is not accepted")
@@ -170,7 +177,11 @@ def _layout(meta: Document, entry: str, limits: ModelLimits) -> Layout:
 
 
 def load_tensor(layout: Layout, data: bytes) -> Tensor:
-    """Return the tensor that lies in ``data`` as ``layout`` says."""
+    """Return the tensor with ``layout`` from the bytes of its entry.
+
+    Raises:
+        ModelRejectedError: The layout does not fit the bytes, or a value is NaN.
+    """
     meta, dtype = layout.meta, layout.dtype
     shape, stride, offset = layout.shape, layout.stride, layout.offset
     if len(data) % dtype.itemsize:
@@ -180,21 +191,21 @@ def load_tensor(layout: Layout, data: bytes) -> Tensor:
     if num_elements == 0:
         return torch.empty(shape, dtype=dtype)
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
-    # Fewer stored than shown means overlapping elements (a stride of 0): a bomb, not a weight.
+    # More elements than stored means that they overlap (a stride of 0): a decompression bomb.
     if last >= num_stored or num_elements > num_stored:
         meta.refuse(
             f"shape {list(shape)} needs more than the {num_stored} elements that are stored"
         )
     flat = torch.frombuffer(bytearray(data), dtype=dtype)
     tensor = flat.as_strided(shape, stride, offset).contiguous().clone()
-    # Attention masks hold infinity; whether weights do is asked in `faults`, which knows the roles.
+    # Attention masks hold infinity. `faults` checks weights for it, since it knows the roles.
     if tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
         meta.refuse("has values that are NaN or infinite")
     return tensor
 
 
 def _check_prefixes(stored: StoredTensors) -> None:
-    """``a`` and ``a.b`` cannot both be tensors: a name is a leaf or a folder."""
+    """Refuse tensors ``a`` and ``a.b`` in one file: ``a`` is either a tensor or a module."""
     for name in stored.canonical:
         parts = name.split(".")
         for length in range(1, len(parts)):

@@ -1,6 +1,6 @@
-"""How a model's inputs and outputs nest, and what they are called.
+"""Nesting and names of a model's inputs and outputs.
 
-The nesting is a serialised tree specification, read by hand; names follow from it.
+The nesting is a serialised pytree specification, parsed here; the names follow from it.
 """
 
 import keyword
@@ -20,11 +20,11 @@ _MAX_NAME_LENGTH = 200
 
 @dataclass(frozen=True)
 class CallSignature:
-    """How the user calls the model.
+    """Arguments of the user's model.
 
     Attributes:
-        names: ``forward``'s arguments, positional ones first, as many as ``tree`` has.
-        tree: How the flat inputs nest in (args, kwargs).
+        names: Names of ``forward``'s arguments in ``tree``, positional ones first.
+        tree: Nesting of the flat inputs in (args, kwargs).
     """
 
     names: tuple[str, ...]
@@ -35,7 +35,7 @@ def read_structure(text: Document, what: str = "outputs") -> pytree.TreeSpec:
     """Return the tree of tuples, lists and dicts that a tree specification describes.
 
     Raises:
-        ModelRejectedError: It names another type, such as a class of the user's.
+        ModelRejectedError: The specification names another type, such as a user's class.
     """
     document = Document.parse(text.string(r"[^\x00]{0,65536}").encode(), text.path)
     parts = document.list()
@@ -45,10 +45,10 @@ def read_structure(text: Document, what: str = "outputs") -> pytree.TreeSpec:
 
 
 def read_call(signature: Document, num_inputs: int) -> CallSignature:
-    """Return how a model is called, by the signature that its file holds.
+    """Return a model's call signature from the one in its file.
 
     Raises:
-        ModelRejectedError: It does not fit the inputs, or they nest in a class of the user's.
+        ModelRejectedError: The signature does not fit the inputs, or they nest in a user's class.
     """
     tree = read_structure(signature["in_spec"], "inputs")
     if tree.num_leaves != num_inputs:
@@ -64,28 +64,28 @@ def read_call(signature: Document, num_inputs: int) -> CallSignature:
         names = [name.string(r"\w{1,200}") for name in given.list()][: len(args)]
     names += kwargs
     if len(names) != len(args) + len(kwargs) or len(set(names)) != len(names):
-        signature.refuse("the arguments and their names do not pair up")
+        signature.refuse("the arguments and their names do not match")
     if not all(isinstance(name, str) and _is_argument(name) for name in names):
-        signature.refuse("an argument has a name that Python does not take")
+        signature.refuse("an argument's name is not a Python identifier")
     return CallSignature(tuple(names), tree)
 
 
 def output_names(tree: pytree.TreeSpec, taken: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return a name for each output, by where it stands in what the model returns.
+    """Return a unique name for each output, by its position in the returned structure.
 
-    Keys of dicts are names as they are; what stands in a tuple or list is numbered: ``output_0``,
-    and ``boxes_1`` below the key ``boxes``.
+    A dict's key is the name. Elements of a tuple or list are numbered: ``output_0``, or
+    ``boxes_1`` below the key ``boxes``.
 
     Args:
-        tree: How the outputs nest.
-        taken: Names that outputs cannot have, because inputs have them.
+        tree: Nesting of the outputs.
+        taken: Names of inputs, which outputs must not reuse.
     """
     leaves, _ = pytree.tree_flatten_with_path(pytree.tree_unflatten([0] * tree.num_leaves, tree))
     return unique([_path_name(path) for path, _ in leaves], taken)
 
 
 def unique(names: Iterable[str], taken: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return names that a file can hold beside each other, changed as little as possible."""
+    """Return printable, distinct names that are not in ``taken``; keep valid names unchanged."""
     used, found = set(taken), []
     for name in names:
         plain = "".join(c if c.isprintable() else "_" for c in name)[:_MAX_NAME_LENGTH] or "_"
@@ -110,7 +110,7 @@ def _path_name(path: tuple[Any, ...]) -> str:
 
 
 def _example(tree: Document, what: str, depth: int) -> Any:  # noqa: ANN401  # any nesting
-    """Return a value that nests as the tree says, with a number for each leaf."""
+    """Return a value nested like ``tree``, with a number at each leaf."""
     if depth > _MAX_DEPTH:
         tree.refuse(f"nests deeper than {_MAX_DEPTH}")
     children = [_example(child, what, depth + 1) for child in tree["children_spec"].list()]
@@ -125,7 +125,7 @@ def _example(tree: Document, what: str, depth: int) -> Any:  # noqa: ANN401  # a
         context = tree["context"].string(r"[^\x00]{0,16384}")
         keys = [_key(key) for key in Document.parse(context.encode(), tree.path).list()]
         if len(keys) != len(children) or len(set(keys)) != len(keys):
-            tree.refuse("keys and values do not pair up")
+            tree.refuse("keys and values do not match")
         found = zip(keys, children, strict=True)
         return dict(found) if kind == "builtins.dict" else OrderedDict(found)
     do = "return" if what == "outputs" else "take"

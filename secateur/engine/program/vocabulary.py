@@ -1,9 +1,8 @@
-"""The operators a program may call: looked up by name in torch's own tables, never an import.
+"""Operators that a program may call: looked up by name in torch's tables, never imported.
 
-An operator of ATen is accepted if its schema says that it is a function of tensors, numbers and
-lists to tensors, and nothing below forbids it. A closed list would refuse whole files for one
-operator that nobody needs to prune; the analysis pins what flows into an operator without a rule.
-Each refusal has its reason, for people whose network has that operator.
+An ATen operator is accepted if its schema maps tensors, numbers and lists to tensors, and nothing
+below forbids it. A closed list would refuse a whole file for one operator that need not be pruned;
+the analysis pins the inputs of operators without a rule. Every refusal has a reason for the user.
 """
 
 import functools
@@ -16,7 +15,7 @@ import torch
 
 _Overload = torch._ops.OpOverload  # noqa: SLF001  # torch has no public name for it
 
-# Checks that the exporter leaves behind; they compute nothing, and their literals would go stale.
+# Checks inserted by the exporter. They compute nothing, and pruning makes their literals wrong.
 ASSERTIONS = frozenset(
     "_assert_tensor_metadata _assert_scalar _assert_async sym_constrain_range "
     "sym_constrain_range_for_size".split()
@@ -34,7 +33,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     )
 }
 _TARGET = re.compile(r"torch\.ops\.(aten|torchvision)\.([A-Za-z_0-9]{1,80})\.([A-Za-z_0-9]{1,60})")
-# Names with an underscore in front are torch's own business, but for these, which exports hold.
+# Operators with a leading underscore are internal to torch, except these, which occur in exports.
 _INTERNAL = frozenset(
     """
     _softmax _log_softmax _to_copy _unsafe_view _unsafe_index _adaptive_avg_pool2d
@@ -46,7 +45,7 @@ _INTERNAL = frozenset(
     _scaled_dot_product_attention_math __and__ __or__ __xor__ __lshift__ __rshift__
     """.split()
 )
-# Tagged as random for what they do in training; exported for inference they are functions.
+# Tagged as random because of their training mode; deterministic when exported for inference.
 _RANDOM_IN_TRAINING = frozenset(
     """
     dropout feature_dropout alpha_dropout feature_alpha_dropout native_dropout rrelu
@@ -54,7 +53,7 @@ _RANDOM_IN_TRAINING = frozenset(
     _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math
     """.split()
 )
-# In-place operators whose functional form has another name.
+# In-place operators whose functional form has a different name.
 _FUNCTIONAL_NAMES = {
     "zero_": "zeros_like",
     "__iand__": "bitwise_and",
@@ -71,28 +70,30 @@ _FUNCTIONAL_OVERLOADS = {
     ("__irshift__", "Scalar"): "Tensor_Scalar",
 }
 _TORCHVISION = frozenset({"deform_conv2d", "roi_align"})
-_DEPENDS_ON_DATA = "the shape of its result depends on the data, and every shape here is fixed"
+_DEPENDS_ON_DATA = "the shape of its result depends on the data, but every shape must be fixed"
 _NUMBER_FROM_TENSOR = (
-    "it reads a number out of a tensor, and so the network would depend on the data. Compute with "
-    "the tensor instead"
+    "it reads a number out of a tensor, so the graph would depend on the data. Compute with the "
+    "tensor instead"
 )
 _BY_ADDRESS = (
-    "it reads or shares memory by address, whatever the tensor's shape. Use view, slice or reshape"
+    "it reads or shares memory by address, regardless of the tensor's shape. Use view, slice or "
+    "reshape"
 )
-_LOSS = "it computes a loss. Export the network alone, with its scores as outputs"
+_LOSS = "it computes a loss. Export only the network, with its scores as outputs"
 _SPARSE = "sparse and nested tensors are not accepted. Convert to dense tensors before the export"
-_QUANTIZED = "it is quantised. Upload the network in float32: quantising comes after pruning"
+_QUANTIZED = "it is quantised. Upload the network in float32 and quantise it after pruning"
 _BACKEND = (
     "it belongs to one device's library. Export the network on the CPU, with torch.export.export"
 )
-_GRADIENT = "it belongs to training. Export the network alone, after model.eval()"
-_WORK = "how long it takes depends on a number in the file, which no limit here covers"
+_GRADIENT = "it belongs to training. Export only the network, after model.eval()"
+_WORK = "its running time depends on a number in the file, which no limit covers"
 _MEMORY = "its indices are not checked against the memory they read"
 _RANDOM = (
-    "it draws random numbers, and the network must give the same answer twice. Call model.eval() "
-    "before the export, or take the sampling out"
+    "it draws random numbers, but a network must return the same outputs for the same inputs. Call "
+    "model.eval() before the export, or remove the sampling"
 )
-_UNKNOWN = "is not an operator that is accepted"
+_UNKNOWN = "is not an accepted operator"
+_NOT_IN_VOCABULARY = "it is not in the vocabulary"
 _FORBIDDEN = tuple(
     (re.compile("|".join(patterns.split())), reason)
     for patterns, reason in (
@@ -128,7 +129,7 @@ _FORBIDDEN = tuple(
             _MEMORY,
         ),
         ("nonzero.* nms masked_select unique.* bincount", _DEPENDS_ON_DATA),
-        ("histogramdd as_tensor tensor dict sorted", f"it {_UNKNOWN}"),
+        ("histogramdd as_tensor tensor dict sorted", _NOT_IN_VOCABULARY),
     )
 )
 _ACCEPTED_TYPES = re.compile(
@@ -145,7 +146,7 @@ def op_name(target: object) -> str:
 
 
 def find_operator(target: str) -> Callable[..., Any] | None:
-    """Return the callable for a serialised call target, or None if it is not in the vocabulary."""
+    """Return the callable of a serialised call target, or None if it is not in the vocabulary."""
     if target in _OPERATORS:
         return _OPERATORS[target]
     overload = _find_overload(target)
@@ -153,16 +154,16 @@ def find_operator(target: str) -> Callable[..., Any] | None:
 
 
 def why_refused(target: str) -> str:
-    """Return what to tell someone whose network has the call target, which is refused."""
+    """Return the message that explains why a call target is refused."""
     overload = _find_overload(target)
     reason = reason_against(overload) if overload is not None else None
     if reason is not None:
-        return f"is not an operator that is accepted: {reason}"
+        return f"{_UNKNOWN}: {reason}"
     known = target.startswith(("torch.ops.aten.", "torch.ops.torchvision."))
     if target.startswith("torch.ops.") and not known:
         return (
-            f"{_UNKNOWN}: the worker does not have the library that it comes from. Write the layer "
-            "with torch's own operators"
+            f"{_UNKNOWN}: its library is not installed on the worker. Write the layer with torch's "
+            "own operators"
         )
     return _UNKNOWN
 
@@ -172,19 +173,19 @@ def reason_against(overload: _Overload) -> str | None:
     """Return why an operator is refused, or None if it is accepted."""
     namespace, _, name = overload._schema.name.partition("::")  # noqa: SLF001
     if namespace == "torchvision":
-        return None if name in _TORCHVISION else _reason_by_name(name) or f"it {_UNKNOWN}"
+        return None if name in _TORCHVISION else _reason_by_name(name) or _NOT_IN_VOCABULARY
     if name in ASSERTIONS or name == "sym_size":
         return None
     if overload._schema.is_mutable:  # noqa: SLF001
         functional = functional_form(overload)
         if functional is None:
-            return "it writes into its arguments and has no form that returns its result"
+            return "it writes into its arguments and has no functional form"
         return reason_against(functional)
     return _reason_by_name(name) or _reason_by_tags(overload, name) or _reason_by_schema(overload)
 
 
 def functional_form(overload: _Overload) -> _Overload | None:
-    """Return the operator that returns what ``overload`` writes into its first argument."""
+    """Return the out-of-place operator of an in-place ``overload``, or None."""
     name = overload._schema.name.partition("::")[2]  # noqa: SLF001
     found = _FUNCTIONAL_NAMES.get(name)
     if found is None and (name.startswith("__") or not name.endswith("_")):
@@ -214,7 +215,7 @@ def _find_overload(target: str) -> _Overload | None:
 
 def _torchvision() -> Any:  # noqa: ANN401  # a namespace of operators
     try:
-        import torchvision  # noqa: F401, PLC0415  # heavy, needed for few, and it may not be there
+        import torchvision  # noqa: F401, PLC0415  # slow to import, rarely needed, optional
     except ImportError:
         return None
     return torch.ops.torchvision
@@ -237,7 +238,9 @@ def _reason_by_tags(overload: _Overload, name: str) -> str | None:
     tags = set(overload.tags)
     if torch.Tag.data_dependent_output in tags or name == "item":
         return _NUMBER_FROM_TENSOR
-    if torch.Tag.dynamic_output_shape in tags and name != "one_hot":  # its classes are given
+    if (
+        torch.Tag.dynamic_output_shape in tags and name != "one_hot"
+    ):  # one_hot's classes are an argument
         return _DEPENDS_ON_DATA
     if torch.Tag.nondeterministic_seeded in tags and name not in _RANDOM_IN_TRAINING:
         return _RANDOM
@@ -250,7 +253,7 @@ def _reason_by_schema(overload: _Overload) -> str | None:
         return f"{_MEMORY}. Give the sequence as one padded tensor"
     if name in {"view", "view_copy"} and overload._overloadname == "dtype":  # noqa: SLF001
         return "it reads a tensor's bytes as another type"
-    # A generator stands at its default: the reader has no way to give one.
+    # A generator always has its default: files cannot contain one.
     types = [
         (argument.name, str(argument.type))
         for argument in _arguments(overload)

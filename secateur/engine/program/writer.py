@@ -1,4 +1,4 @@
-"""Write a program as ``.pt2`` by exporting it again: torch writes its own format, not we."""
+"""Write a program as ``.pt2`` by exporting it again, so that torch writes its own format."""
 
 import inspect
 import io
@@ -15,43 +15,43 @@ from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.precision import to_own_types
 from secateur.engine.program.program import Program
 
-# Export refuses to call a dimension dynamic when the example has size 1.
+# torch.export refuses a dynamic dimension whose example has size 1.
 _EXAMPLE_BATCH_SIZE = 2
 _ANY = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
 def export_program(program: Program) -> ExportedProgram:
-    """Return a fresh ``ExportedProgram`` with a dynamic batch on every input's first dimension.
+    """Return a new ``ExportedProgram`` with a dynamic batch on every input's first dimension.
 
-    It takes flat inputs, in the types that are computed with.
+    It takes flat inputs, in the types that the program computes with.
     """
     inputs = program.example_inputs(_EXAMPLE_BATCH_SIZE)
     batch = Dim("batch", min=1)
     dynamic = (tuple({0: batch} for _ in inputs),)  # forward takes *inputs: one tuple
-    return _export(_bare(ProgramModule(program, copy=False).eval()), inputs, {}, dynamic)
+    return _export(_without_methods(ProgramModule(program, copy=False).eval()), inputs, {}, dynamic)
 
 
 def called_as_given(program: Program) -> nn.Module:
-    """Return a module that is called as the user's model was: the same arguments, nested alike."""
+    """Return a module with the call signature of the user's model, including nesting."""
     module = ProgramModule(program, copy=False).eval()
     flat = module.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  # the user's own
         return flat(*pytree.tree_leaves((args, kwargs)))
 
-    # torch.export names the inputs by it.
+    # torch.export takes the names of the inputs from the signature.
     parameters = [inspect.Parameter(name, _ANY) for name in program.call.names]
     forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    bare = _bare(module)
+    bare = _without_methods(module)
     bare.forward = forward
     return bare
 
 
-def _bare(module: ProgramModule) -> nn.Module:
-    """Return a module with the same tensors and no names of its own beside them.
+def _without_methods(module: ProgramModule) -> nn.Module:
+    """Return a module with the same tensors, but without the methods of `ProgramModule`.
 
-    The exporter looks tensors up as attributes: a user's ``start`` or ``outputs`` must not be found
-    to be a method of ours.
+    The exporter looks tensors up as attributes, so a tensor named ``start`` or ``outputs`` would
+    resolve to a method.
     """
     bare = nn.Module().eval()
     bare._modules = module._modules  # noqa: SLF001
@@ -64,7 +64,8 @@ def _bare(module: ProgramModule) -> nn.Module:
 def write_program(program: Program, path: Path) -> None:
     """Write ``program`` to ``path``; `reader.read_program` and ``torch.export.load`` read it.
 
-    It is called as the user's model was, and takes, holds and gives the same types.
+    The file has the call signature of the user's model, and its types of inputs, weights and
+    outputs.
     """
     own = to_own_types(program)
     inputs = own.example_inputs(_EXAMPLE_BATCH_SIZE)

@@ -465,7 +465,7 @@ def renamed(name: str) -> bytes:
     return of(**{WEIGHTS: json.dumps(weights).encode(), GRAPH: json.dumps(graph).encode()})
 
 
-@refused("model_rejected", "has a name that modules use")
+@refused("model_rejected", "has a name reserved by nn.Module")
 def a_tensor_that_replaces_a_method(_marker: Path) -> bytes:
     return renamed("forward")
 
@@ -605,7 +605,7 @@ def test_a_hostile_program_runs_nothing_and_is_refused(
 def test_a_call_of_anything_that_is_not_a_known_operator_is_refused(
     target: str, child: ReadingChild, tmp_path: Path
 ) -> None:
-    case = Case(foreign(target), "unsupported_op", "is not an operator that is accepted", {}, {})
+    case = Case(foreign(target), "unsupported_op", "is not an accepted operator", {}, {})
     check(case, FORMAT, child, tmp_path)
 
 

@@ -1,6 +1,6 @@
-"""The strict reader against ten thousand broken files: refused, or read exactly as they say.
+"""Strict reader on ten thousand mutated files: each is refused, or read exactly as written.
 
-What is accepted is read a second time here with nothing but ``zipfile`` and ``json``, and compared.
+Accepted files are parsed again here with only ``zipfile`` and ``json``, and compared.
 """
 
 import io
@@ -150,7 +150,7 @@ NAMES = (
 
 @dataclass
 class Original:
-    """A file that torch wrote, taken apart."""
+    """File written by torch, with its entries."""
 
     data: bytes
     root: str
@@ -206,19 +206,19 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> list[Original]:
         path = tmp_path_factory.mktemp("originals") / "model.pt2"
         torch.export.save(export(randomise(model), (torch.randn(shape),)), path)
         data = path.read_bytes()
-        root, entries = taken_apart(data)
+        root, entries = read_entries(data)
         found.append(Original(data, root, entries))
     return found
 
 
-def taken_apart(data: bytes) -> tuple[str, dict[str, bytes]]:
+def read_entries(data: bytes) -> tuple[str, dict[str, bytes]]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
         root = names[0].split("/")[0]
         return root, {name[len(root) + 1 :]: archive.read(name) for name in names}
 
 
-def put_together(root: str, entries: list[tuple[str, bytes]]) -> bytes:
+def write_entries(root: str, entries: list[tuple[str, bytes]]) -> bytes:
     file = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
         warnings.simplefilter("ignore")
@@ -228,7 +228,7 @@ def put_together(root: str, entries: list[tuple[str, bytes]]) -> bytes:
 
 
 def with_entries(original: Original, **changed: bytes) -> bytes:
-    return put_together(original.root, list((original.entries | changed).items()))
+    return write_entries(original.root, list((original.entries | changed).items()))
 
 
 def with_json(original: Original, entry: str, body: Any) -> bytes:
@@ -280,14 +280,14 @@ def rename_entry(rng: random.Random, original: Original) -> bytes:
         rng.choice([*NAMES, *original.entries, name + "/", name.upper(), name + "0", name[:-1]]),
         data,
     )
-    return put_together(rng.choice([original.root] * 4 + ["", "..", "r"]), entries)
+    return write_entries(rng.choice([original.root] * 4 + ["", "..", "r"]), entries)
 
 
 def repeat_entry(rng: random.Random, original: Original) -> bytes:
     entries = list(original.entries.items())
     name, data = rng.choice(entries)
     entries.insert(rng.randrange(len(entries)), (name, rng.choice([data, b"", b"{}", data[:-1]])))
-    return put_together(original.root, entries)
+    return write_entries(original.root, entries)
 
 
 def drop_or_move_entry(rng: random.Random, original: Original) -> bytes:
@@ -295,7 +295,7 @@ def drop_or_move_entry(rng: random.Random, original: Original) -> bytes:
     taken = entries.pop(rng.randrange(len(entries)))
     if rng.random() < 0.5:
         entries.insert(rng.randrange(len(entries)), taken)
-    return put_together(original.root, entries)
+    return write_entries(original.root, entries)
 
 
 def change_payload(rng: random.Random, original: Original) -> bytes:
@@ -448,7 +448,7 @@ def edit_tensors(rng: random.Random, original: Original) -> bytes:
     return with_json(original, entry, body)
 
 
-# How often each is drawn; what the zip layer refuses at once teaches less.
+# Weights of the draws; mutations that the zip layer refuses at once test less.
 MUTATIONS: dict[Mutation, int] = {
     flip_bytes: 4,
     flip_headers: 4,
@@ -467,7 +467,7 @@ MUTATIONS: dict[Mutation, int] = {
 }
 
 
-def check_is_what_the_file_says(program: Program, data: bytes) -> None:
+def check_matches_file(program: Program, data: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
         assert len(set(names)) == len(names)
@@ -550,8 +550,8 @@ def check_calls(calls: Any, nodes: Iterator[fx.Node], values: dict[str, fx.Node]
             continue
         node = next(nodes)
         assert node.op == "call_function"
-        functional, is_in_place = spelled_functional(call["target"])
-        assert spelled(node.target) == functional
+        functional, is_in_place = functional_target(call["target"])
+        assert target_name(node.target) == functional
         check_arguments(call, node, values)
         if is_in_place:
             written = values[next(iter(call["inputs"]))["arg"]["as_tensor"]["name"]]
@@ -577,21 +577,21 @@ def check_calls(calls: Any, nodes: Iterator[fx.Node], values: dict[str, fx.Node]
 
 
 def check_arguments(call: Any, node: fx.Node, values: dict[str, fx.Node]) -> None:
-    said = {item["name"]: meant(item["arg"], values) for item in call["inputs"]}
+    expected = {item["name"]: expected_value(item["arg"], values) for item in call["inputs"]}
     if not isinstance(node.target, torch._ops.OpOverload):
         assert not node.kwargs
-        assert same(node.args, [meant(item["arg"], values) for item in call["inputs"]])
+        assert same(node.args, [expected_value(item["arg"], values) for item in call["inputs"]])
         return
     names = [argument.name for argument in node.target._schema.arguments]
     done = dict(zip(names, node.args, strict=False)) | dict(node.kwargs)
-    assert len(said) == len(call["inputs"])
-    assert done.keys() == said.keys()
-    for name, value in said.items():
+    assert len(expected) == len(call["inputs"])
+    assert done.keys() == expected.keys()
+    for name, value in expected.items():
         assert same(done[name], value), (name, done[name], value)
 
 
-def meant(argument: Any, values: dict[str, fx.Node]) -> Any:
-    """Return the value of a serialised argument, or ``...`` for kinds not compared."""
+def expected_value(argument: Any, values: dict[str, fx.Node]) -> Any:
+    """Return the value of a serialised argument, or ``...`` for kinds that are not compared."""
     kind, body = next(iter(argument.items()))
     if kind == "as_sym_int":
         return body["as_int"] if body.get("as_int") is not None else values[body["as_name"]]
@@ -599,31 +599,31 @@ def meant(argument: Any, values: dict[str, fx.Node]) -> Any:
         "as_none": lambda: None,
         "as_float": lambda: float(body),
         "as_floats": lambda: [float(number) for number in body],
-        **dict.fromkeys(["as_tensor", "as_optional_tensor"], lambda: one_meant(body, values)),
+        **dict.fromkeys(["as_tensor", "as_optional_tensor"], lambda: node_value(body, values)),
         **dict.fromkeys(
             ["as_tensors", "as_optional_tensors"],
-            lambda: [one_meant(entry, values) for entry in body],
+            lambda: [node_value(entry, values) for entry in body],
         ),
-        "as_sym_ints": lambda: [meant({"as_sym_int": entry}, values) for entry in body],
+        "as_sym_ints": lambda: [expected_value({"as_sym_int": entry}, values) for entry in body],
         **dict.fromkeys("as_int as_ints as_bool as_bools as_string".split(), lambda: body),
     }
     return by_kind.get(kind, lambda: ...)()
 
 
-def one_meant(body: Any, values: dict[str, fx.Node]) -> fx.Node | None:
+def node_value(body: Any, values: dict[str, fx.Node]) -> fx.Node | None:
     if "as_none" in body:
         return None
     return values[(body.get("as_tensor") or body)["name"]]
 
 
-def same(found: Any, said: Any) -> bool:
-    if said is ...:
+def same(found: Any, expected: Any) -> bool:
+    if expected is ...:
         return True
-    if isinstance(found, (list, tuple)) and isinstance(said, list):
-        return len(found) == len(said) and all(map(same, found, said))
-    if isinstance(found, fx.Node) or isinstance(said, fx.Node):
-        return found is said
-    return type(found) is type(said) and (found == said or found != found)  # noqa: PLR0124  # NaN
+    if isinstance(found, (list, tuple)) and isinstance(expected, list):
+        return len(found) == len(expected) and all(map(same, found, expected))
+    if isinstance(found, fx.Node) or isinstance(expected, fx.Node):
+        return found is expected
+    return type(found) is type(expected) and (found == expected or found != found)  # noqa: PLR0124  # NaN
 
 
 def check_outputs(specs: Any, output: fx.Node, values: dict[str, fx.Node]) -> None:
@@ -632,17 +632,17 @@ def check_outputs(specs: Any, output: fx.Node, values: dict[str, fx.Node]) -> No
     assert isinstance(found, tuple)
     assert len(found) == len(specs)
     for spec, value in zip(specs, found, strict=True):
-        said = meant(spec["user_output"]["arg"], values)
-        assert same(value, said)
+        expected = expected_value(spec["user_output"]["arg"], values)
+        assert same(value, expected)
 
 
-def spelled(target: object) -> str:
+def target_name(target: object) -> str:
     if isinstance(target, torch._ops.OpOverload):
         return f"torch.ops.{target}"
     return f"_operator.{target.__name__}"  # type: ignore[attr-defined]
 
 
-def spelled_functional(target: str) -> tuple[str, bool]:
+def functional_target(target: str) -> tuple[str, bool]:
     if not target.startswith("torch.ops.aten."):
         return target, False
     name, overload = target.removeprefix("torch.ops.aten.").split(".")
@@ -652,7 +652,7 @@ def spelled_functional(target: str) -> tuple[str, bool]:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("chunk", range(NUM_CHUNKS))
-def test_a_mutated_file_is_refused_or_read_as_it_says(
+def test_a_mutated_file_is_refused_or_read_as_written(
     chunk: int, originals: list[Original], tmp_path: Path
 ) -> None:
     rng = random.Random(chunk)  # noqa: S311  # reproducible, not secret
@@ -663,10 +663,10 @@ def test_a_mutated_file_is_refused_or_read_as_it_says(
         data = mutation(rng, original)
         path.write_bytes(data)
         try:
-            check_is_what_the_file_says(read_program(path), data)
+            check_matches_file(read_program(path), data)
         except ModelRejectedError as error:
             refused.append(str(error))
-        except Exception as error:  # noqa: BLE001  # that nothing else comes out is the point
+        except Exception as error:  # noqa: BLE001  # any other exception is a failure
             frame = traceback.extract_tb(error.__traceback__)[-1]
             wrong.append(f"{number} {mutation.__name__}: {error!r:.300} in {frame.name}")
     assert not wrong
@@ -675,10 +675,12 @@ def test_a_mutated_file_is_refused_or_read_as_it_says(
     assert PER_CHUNK * 0.4 < len(refused) < PER_CHUNK * 0.95
 
 
-def test_what_torch_wrote_is_read_as_it_says(originals: list[Original], tmp_path: Path) -> None:
+def test_files_written_by_torch_are_read_as_written(
+    originals: list[Original], tmp_path: Path
+) -> None:
     for number, original in enumerate(originals):
         path = tmp_path / f"{number}.pt2"
         path.write_bytes(original.data)
-        check_is_what_the_file_says(read_program(path), original.data)
+        check_matches_file(read_program(path), original.data)
         path.write_bytes(with_entries(original))
-        check_is_what_the_file_says(read_program(path), original.data)
+        check_matches_file(read_program(path), original.data)

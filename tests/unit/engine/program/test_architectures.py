@@ -1,4 +1,4 @@
-"""Weights and an architecture's name make the program that the live module would."""
+"""Programs from weights and an architecture's name equal the original module."""
 
 import json
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
         read_weights(path, Architecture("torchvision/squeezenet1_1", 3, image_size=SIZE))
 
 
-def test_an_image_that_is_too_small_is_said(tmp_path: Path) -> None:
+def test_too_small_an_image_size_is_refused(tmp_path: Path) -> None:
     model = torchvision.models.squeezenet1_1(num_classes=3)
     path = saved(model, tmp_path / "w.safetensors")
     with pytest.raises(ModelRejectedError, match="cannot be exported for images of 8 pixels"):

@@ -1,4 +1,4 @@
-"""What is wrong with a user's own program is said when it is read, with its line and the cure."""
+"""Mistakes in a user's model are refused when it is read, with the line and the fix."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from secateur.engine.program.reader import read_program
 
 
 class Net(nn.Module):
-    """A convolution with BatchNorm, and a mask of what a place may see."""
+    """Convolution with BatchNorm, and a causal attention mask."""
 
     mask: Tensor
 
@@ -28,7 +28,7 @@ class Net(nn.Module):
         y: Tensor = self.bn(self.conv(x))
         return y
 
-    def forward(self, x: Tensor, scale: float | None = None) -> Any:  # whatever comes
+    def forward(self, x: Tensor, scale: float | None = None) -> Any:
         return self.function(self, x if scale is None else x * scale)
 
 
@@ -85,7 +85,7 @@ FAULTS: dict[str, tuple[Callable[[Net, Tensor], Any], str]] = {
 
 
 @pytest.mark.parametrize(("function", "message"), FAULTS.values(), ids=FAULTS.keys())
-def test_a_fault_is_named_with_its_cure(
+def test_a_fault_is_named_with_its_fix(
     function: Callable[[Net, Tensor], Any], message: str, tmp_path: Path
 ) -> None:
     path = saved(tmp_path, Net(function))
@@ -112,7 +112,7 @@ def test_a_mask_may_hold_infinity(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["conv.weight", "fc.bias", "bn.running_var"])
-def test_weights_and_statistics_may_not(name: str, tmp_path: Path) -> None:
+def test_weights_and_statistics_must_be_finite(name: str, tmp_path: Path) -> None:
     net = Net(_attention)
     net.state_dict()[name].view(-1)[0] = float("inf")
     with pytest.raises(ModelRejectedError, match=f"'{name}' has values that are NaN or infinite"):

@@ -1,4 +1,4 @@
-"""Shapes answered in Python are the shapes that torch's meta kernels answer."""
+"""Shapes computed in Python equal those of torch's meta kernels."""
 
 import pytest
 import torch
@@ -40,7 +40,7 @@ def test_a_network_gets_the_same_shapes(name: str, monkeypatch: pytest.MonkeyPat
     assert with_python == sizes(program)
 
 
-def test_most_calls_of_a_network_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_most_calls_of_a_network_are_computed_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
 
     def count(target: object, args: list[object], kwargs: dict[str, object]) -> Tensor | None:
@@ -89,5 +89,5 @@ X, W = meta(2, 8, 6, 6), meta(4, 8, 3, 3)
         (aten.relu.default, []),
     ],
 )
-def test_what_does_not_plainly_fit_is_left_to_torch(target: object, args: list[object]) -> None:
+def test_unusual_arguments_are_left_to_torch(target: object, args: list[object]) -> None:
     assert known_shape(target, args, {}) is None

@@ -1,4 +1,4 @@
-"""What of the user's file is kept: types, names and nesting, through pruning and every export."""
+"""Types, names and nesting of the user's file survive pruning and every export."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Answer = Callable[..., Any]
 
 
 class Net(nn.Module):
-    """A convolution, BatchNorm and a classifier; what is done with them is given."""
+    """Convolution, BatchNorm and a classifier, combined by a given function."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__()
@@ -41,21 +41,21 @@ class Net(nn.Module):
 
 
 class OneInput(Net):
-    """The usual."""
+    """Model with one input."""
 
     def forward(self, image: Tensor) -> Any:
         return self.answer(self, image)
 
 
 class Pair(Net):
-    """Two arguments, one of them by keyword, with names that are also those of operators."""
+    """Two arguments, one by keyword, whose names are also names of operators."""
 
     def forward(self, relu: Tensor, *, conv2d: Tensor) -> Any:
         return {"relu": self.scores(relu) - self.scores(conv2d), "fc.bias": self.scores(relu)}
 
 
 class Nested(Net):
-    """A dict that holds a list, and two more arguments."""
+    """Dict that contains a list, and further arguments."""
 
     def forward(self, batch: dict[str, Any], *others: Tensor) -> Any:
         one, two = batch["image"], batch["crops"][0]
@@ -64,7 +64,7 @@ class Nested(Net):
 
 
 def saved(net: nn.Module, path: Path, *args: Any, **kwargs: Any) -> Program:
-    """Do what a user does, and read the file as the service does."""
+    """Export like a user, and read the file like the service."""
     batch = {0: torch.export.Dim("batch", min=1)}
     names = list(net.forward.__annotations__)
     given = dict(zip(names, args, strict=False))
@@ -105,7 +105,7 @@ def test_other_types_are_computed_in_float32_and_stored_as_they_were(
     assert measured.latencies[0][0].p50_seconds > 0
     smaller = as_stored(program.map_tensors(lambda t: t * 1.0001 if t.is_floating_point() else t))
     weight = smaller.tensors["conv.weight"]
-    assert torch.equal(weight, weight.to(dtype).float()), "what the file can hold"
+    assert torch.equal(weight, weight.to(dtype).float()), "rounded to the file's type"
 
 
 def test_half_of_a_network_may_be_half_precision(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_half_of_a_network_may_be_half_precision(tmp_path: Path) -> None:
     assert types(OnnxSession(tmp_path / "a.onnx")([X])) == [torch.float32, torch.float16]
 
 
-def test_outputs_that_are_no_numbers_of_floating_point_are_compared_as_they_are(
+def test_outputs_that_are_not_floating_point_are_compared_exactly(
     tmp_path: Path,
 ) -> None:
     def answer(net: Net, x: Tensor) -> Any:
@@ -146,13 +146,13 @@ def test_outputs_that_are_no_numbers_of_floating_point_are_compared_as_they_are(
         compare_onnx(other, tmp_path / "a.onnx", [(X,)])
 
 
-def test_a_file_that_the_runtime_cannot_run_is_an_error_of_ours(tmp_path: Path) -> None:
+def test_a_file_that_onnx_runtime_cannot_run_is_an_export_error(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"nothing")
     with pytest.raises(ExportError, match="ONNX Runtime cannot run"):
         OnnxSession(tmp_path / "a.onnx")
 
 
-def test_inputs_of_whole_numbers_are_refused_by_name_and_type(tmp_path: Path) -> None:
+def test_integer_inputs_are_refused_with_name_and_type(tmp_path: Path) -> None:
     net = OneInput(lambda net, x: net.scores(x.float()))
     with pytest.raises(ModelRejectedError, match="input 'image' is of type uint8"):
         saved(net, tmp_path / "a.pt2", X.to(torch.uint8))

@@ -1,4 +1,4 @@
-"""Which operators are accepted, what is said of the others, and that spellings are made one."""
+"""Accepted operators, reasons for refusals, and rewriting of equivalent operators."""
 
 import warnings
 from dataclasses import replace
@@ -47,25 +47,25 @@ def test_functions_of_tensors_are_accepted(name: str) -> None:
         ("max_pool2d_with_indices_backward.default", "training"),
         ("special_hermite_polynomial_h.n_scalar", "a number in the file"),
         ("linalg_lu_solve.default", "not checked"),
-        ("relu.out", "form that returns"),
+        ("relu.out", "no functional form"),
         ("_coalesced.default", "internal"),
         ("from_file.default", "opens files"),
     ],
 )
-def test_a_refusal_says_why(name: str, reason: str) -> None:
+def test_a_refusal_gives_the_reason(name: str, reason: str) -> None:
     assert find_operator(f"torch.ops.aten.{name}") is None
     assert reason in why_refused(f"torch.ops.aten.{name}")
 
 
-def test_a_foreign_library_is_said_to_be_one() -> None:
-    assert "does not have the library" in why_refused("torch.ops.mmcv.roi_pool.default")
+def test_an_operator_of_a_foreign_library_is_refused_with_the_reason() -> None:
+    assert "is not installed on the worker" in why_refused("torch.ops.mmcv.roi_pool.default")
 
 
 def families(program: Program) -> list[tuple[str, int]]:
     return [(family.name, family.num_groups) for family in analyse(program).families]
 
 
-def test_a_decomposed_program_has_the_groups_of_the_other(tmp_path: Path) -> None:
+def test_a_decomposed_program_has_the_same_groups(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = randomise(nn.Sequential(SmallNet(), nn.LayerNorm(4)))
     x = torch.randn(2, 1, 8, 8)
@@ -82,7 +82,7 @@ def test_a_decomposed_program_has_the_groups_of_the_other(tmp_path: Path) -> Non
 
 
 class Contexts(nn.Module):
-    """Parts under settings, one in another."""
+    """Model with nested context managers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Contexts(nn.Module):
         return y
 
 
-def test_graphs_under_settings_are_put_in_their_place(tmp_path: Path) -> None:
+def test_subgraphs_of_context_managers_are_inlined(tmp_path: Path) -> None:
     model, x = randomise(Contexts()), torch.randn(2, 1, 8, 8)
     exported = export(model, (x,))
     path = tmp_path / "contexts.pt2"
@@ -107,7 +107,7 @@ def test_graphs_under_settings_are_put_in_their_place(tmp_path: Path) -> None:
 
 
 class Partial(nn.Module):
-    """A convolution of some channels, written into them, and a filter with a norm of its own."""
+    """Partial convolution, written back in place, and a layer with weight normalisation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class Partial(nn.Module):
         return logits
 
 
-def test_what_is_written_through_is_pruned_through() -> None:
+def test_channels_written_through_a_view_are_prunable() -> None:
     program = from_exported(export(randomise(Partial()), (torch.randn(2, 1, 8, 8),)))
     assert sorted(size for _, size in families(program)) == [4, 4, 6]
 
@@ -149,7 +149,7 @@ def test_work_of_operators_without_a_count_is_bounded(name: str) -> None:
         limited(Called(name), 128, 128)
 
 
-def test_a_sequence_has_a_longest_length() -> None:
+def test_the_length_of_a_sequence_is_limited() -> None:
     class Endless(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -160,7 +160,7 @@ def test_a_sequence_has_a_longest_length() -> None:
             return y
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of recurrent layers, about their own weights
+        warnings.simplefilter("ignore")  # recurrent layers warn about their own weights
         program = from_exported(export(Endless(), (torch.zeros(2, 4, 1),)))
     endless = InputSpec("x", (None, 20_000, 1), torch.float32)
     with pytest.raises(ModelTooLargeError, match="20000 steps, at most 10000"):

@@ -1,4 +1,4 @@
-"""Writes in place, through views and views of views, give what the user's model gives."""
+"""Programs with in-place writes, through views and nested views, equal the user's model."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ Outputs = Tensor | tuple[Tensor, ...]
 
 
 class Written(nn.Module):
-    """A function of a copy of the input."""
+    """Module that applies a function to a copy of the input."""
 
     def __init__(self, function: Callable[[Tensor], Outputs]) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ def view_of_a_view(x: Tensor) -> Outputs:
     return x + a.unsqueeze(1), b
 
 
-def views_that_are_read_later(x: Tensor) -> Outputs:
+def views_read_later(x: Tensor) -> Outputs:
     flat, last = x.view(x.shape[0], -1), x.permute(0, 2, 3, 1)
     flat[:, 3].fill_(7)
     x.mul_(2)
@@ -74,14 +74,14 @@ def shift_along_time(x: Tensor) -> Outputs:
     return y
 
 
-def memory_that_is_filled(x: Tensor) -> Outputs:
+def uninitialised_memory(x: Tensor) -> Outputs:
     y = torch.empty(x.shape[0], 8, 6, 6)
     y[:, :4] = x
     y[:, 4:] = x * 2
     return y
 
 
-def what_is_its_argument_or_a_copy(x: Tensor) -> Outputs:
+def argument_or_copy(x: Tensor) -> Outputs:
     y = functional.dropout(x.contiguous(), 0.5, training=False)
     y.add_(1)
     x.reshape(x.shape[0], -1).mul_(2)
@@ -110,12 +110,12 @@ def a_smaller_type(x: Tensor) -> Outputs:
 FUNCTIONS = [
     parts_of_channels,
     view_of_a_view,
-    views_that_are_read_later,
+    views_read_later,
     pieces,
     decoding_of_boxes,
     shift_along_time,
-    memory_that_is_filled,
-    what_is_its_argument_or_a_copy,
+    uninitialised_memory,
+    argument_or_copy,
     another_shape_in_place,
     a_diagonal,
     a_smaller_type,
@@ -123,7 +123,7 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
-def test_what_is_written_is_read(function: Callable[[Tensor], Outputs]) -> None:
+def test_later_reads_see_earlier_writes(function: Callable[[Tensor], Outputs]) -> None:
     program = from_exported(export(Written(function), (torch.randn(2, 4, 6, 6),)))
     assert not any(is_in_place(node.target) for node in program.graph.nodes)
     for batch_size in (1, 3):
@@ -151,19 +151,19 @@ class Counting(nn.Module):
         return y
 
 
-def test_a_tensor_that_the_model_keeps_is_not_written() -> None:
+def test_a_write_to_a_stored_tensor_is_refused() -> None:
     with pytest.raises(UnsupportedOpError, match=r"changes its state: .*'calls'") as caught:
         from_exported(export(Counting(), (torch.randn(2, 3),)))
     assert "self.training" in caught.value.hint
 
 
-def test_training_mode_is_said_to_be_the_reason() -> None:
+def test_a_state_change_in_training_mode_names_training_mode() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     batch = ({0: torch.export.Dim("batch", min=1)},)
     exported = torch.export.export(model, (torch.randn(2, 1, 4, 4),), dynamic_shapes=batch)
     with pytest.raises(ModelRejectedError, match="training mode") as caught:
         from_exported(exported)
-    assert type(caught.value) is ModelRejectedError  # its code is not that of an operator
+    assert type(caught.value) is ModelRejectedError  # not the code of unsupported operators
     assert caught.value.hint.startswith("Call model.eval()")
 
 
