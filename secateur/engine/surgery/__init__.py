@@ -1,4 +1,4 @@
-"""Surgery: from a program and a plan to the masked twin and the smaller program."""
+"""Surgery: build the masked twin and the compacted program from a program and a plan."""
 
 from secateur.engine.surgery.audit import Audit, InexactOp, audit, certify_retrained
 from secateur.engine.surgery.carry import carry_over

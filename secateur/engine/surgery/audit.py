@@ -1,8 +1,8 @@
-"""What a plan changes beyond removing channels: nothing where it is exact, and how much elsewhere.
+"""Separate checks of a plan's exact and inexact families.
 
-A plan that prunes inexact groups (channels inside a LayerNorm, say) may deviate from its masked
-twin as a whole. Its exact families are proven by themselves, and every inexact operator's families
-are measured by themselves, so that one does not hide behind the other.
+A plan that prunes inexact groups, such as channels inside a LayerNorm, may deviate from its masked
+twin as a whole. So the exact families are certified alone, and the families of each inexact
+operator are measured alone: a deviation of one cannot hide that of another.
 """
 
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from secateur.engine.surgery.mask import expand_program, mask_program
 
 @dataclass(frozen=True)
 class InexactOp:
-    """The families that one operator makes inexact, pruned without the others.
+    """Families that one operator makes inexact, pruned without the others.
 
     Attributes:
-        op: The operator.
-        families: Their names.
-        float64: How far the compacted program is from its masked twin.
+        op: Name of the operator.
+        families: Names of the families.
+        float64: Deviation in float64 of the compacted program from its masked twin.
     """
 
     op: str
@@ -36,11 +36,11 @@ class InexactOp:
 
 @dataclass(frozen=True)
 class Audit:
-    """A plan's parts.
+    """Deviations of a plan's exact and inexact families.
 
     Attributes:
         exact: Deviation in float64 of the exact families, or None if the plan prunes none.
-        inexact: One entry for each inexact operator.
+        inexact: One entry per inexact operator.
     """
 
     exact: Deviation | None
@@ -48,7 +48,7 @@ class Audit:
 
 
 def audit(program: Program, analysis: Analysis, plan: Plan, batches: Sequence[Batch]) -> Audit:
-    """Prove a plan's exact families by themselves, and measure its inexact ones.
+    """Certify a plan's exact families alone, and measure its inexact ones by operator.
 
     Raises:
         EquivalenceError: The exact families alone deviate by more than 1e-9 relative in float64.
@@ -76,10 +76,12 @@ def certify_retrained(
     retrained: Program,
     batches: Sequence[Batch],
 ) -> Certificate:
-    """Compare a compacted program, such as after training, with the masked twin that it implies.
+    """Compare a compacted program with the masked twin built from its own weights.
+
+    Used after training, when the weights no longer match the original program's.
 
     Raises:
-        EquivalenceError: No pruned family is inexact, and yet the two differ.
+        EquivalenceError: No pruned family is inexact, but the two differ.
     """
     shrunk = {family.name for family in plan.families if len(family.kept) < family.num_groups}
     inexact = {op for f in analysis.families if f.name in shrunk for op in f.inexact_ops}
@@ -90,7 +92,7 @@ def certify_retrained(
 def _only(
     program: Program, analysis: Analysis, plan: Plan, names: Sequence[str]
 ) -> tuple[Program, Program]:
-    """Return masked twin and compacted program of the part of a plan that ``names`` say."""
+    """Return the masked twin and the compacted program for the families ``names`` of a plan."""
     keeps: dict[str, Tensor] = {k: mask for k, mask in plan.keeps().items() if k in names}
     part = make_plan(program, analysis, keeps)
     return mask_program(program, part), compact(program, analysis, part)

@@ -1,4 +1,4 @@
-"""Take an optimiser's state across a cut: what belongs to kept weights stays, the rest goes."""
+"""Shrink an optimiser's state after pruning to the entries of the kept weights."""
 
 from collections.abc import Mapping
 
@@ -10,16 +10,16 @@ from secateur.engine.plan import Plan
 
 
 def carry_over(before: Plan, after: Plan, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the optimiser tensors of a network that was compacted further.
+    """Return the optimiser's tensors for a network that was compacted further.
 
     Args:
-        before: The plan that the tensors were compacted under.
-        after: A plan that keeps nothing that ``before`` does not.
-        tensors: By ``<parameter>/<slot>``, shaped as the parameter; others, such as AdamW's step
-            counter, have no dimension and stay as they are.
+        before: Plan that the tensors were compacted under.
+        after: Plan that keeps a subset of what ``before`` keeps.
+        tensors: Tensors by ``<parameter>/<name>``, shaped like the parameter. Scalars, such as
+            AdamW's step counter, are returned unchanged.
 
     Raises:
-        PlanError: ``after`` keeps what is gone.
+        PlanError: ``after`` keeps an index that ``before`` removes.
     """
     kept_before = {(axis.tensor, axis.dim): axis.kept for axis in before.axes}
     found = dict(tensors)
@@ -27,7 +27,7 @@ def carry_over(before: Plan, after: Plan, tensors: Mapping[str, Tensor]) -> dict
         old = kept_before.get((axis.tensor, axis.dim), tuple(range(axis.size)))
         places = {index: place for place, index in enumerate(old)}
         if not places.keys() >= set(axis.kept):
-            raise PlanError(f"{axis.tensor} would get back what an earlier cut has removed")
+            raise PlanError(f"{axis.tensor} would get back channels that were pruned earlier")
         index = torch.tensor([places[kept] for kept in axis.kept])
         for key, tensor in found.items():
             if key.rpartition("/")[0] == axis.tensor and tensor.ndim > axis.dim:

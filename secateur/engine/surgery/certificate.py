@@ -1,4 +1,4 @@
-"""The equivalence certificate: the compacted program against its masked twin, on every job."""
+"""Equivalence certificate: compares the compacted program with its masked twin, on every job."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +19,11 @@ Batch = tuple[Tensor, ...]
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far two programs are apart on some batches, over all outputs.
+    """Largest difference between two programs, over all outputs and batches.
 
     Attributes:
-        max_absolute_error: The largest difference.
-        max_relative_error: The same, divided by the largest magnitude of that output.
+        max_absolute_error: Largest absolute difference.
+        max_relative_error: Largest difference relative to the largest magnitude of its output.
     """
 
     max_absolute_error: float
@@ -32,14 +32,14 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was compared, and how far apart it was.
+    """Result of comparing a compacted program with its masked twin.
 
     Attributes:
-        is_exact: Whether the two must agree (no pruned group is inexact).
-        inexact_ops: Operators whose values change when their channels go.
+        is_exact: Whether the two must agree, because no pruned group is inexact.
+        inexact_ops: Operators whose remaining values change when channels are removed.
         float64: Deviation in double precision.
         float32: Deviation in single precision.
-        num_samples: Samples compared, random and real ones.
+        num_samples: Number of compared samples, random and real.
     """
 
     is_exact: bool
@@ -49,7 +49,7 @@ class Certificate:
     num_samples: int
 
     def __str__(self) -> str:
-        """Return one line: what was compared, and the largest differences."""
+        """Return the result as one line of text."""
         ops = f" ({', '.join(self.inexact_ops)} compute over pruned channels)"
         return (
             f"Certificate: {'exact' if self.is_exact else 'inexact' + ops}; pruned network and "
@@ -68,14 +68,14 @@ def certify(
     """Compare the compacted program with its masked twin in float64 and float32.
 
     Args:
-        masked: The original graph with every removed slice zeroed.
-        compacted: The smaller program.
-        batches: Inputs, random and real.
+        masked: Original graph with every removed slice set to zero.
+        compacted: Smaller program.
+        batches: Random and real inputs.
         inexact_ops: Operators of pruned groups whose values may change.
 
     Raises:
-        EquivalenceError: Nothing is inexact, and yet they differ by more than 1e-9 relative in
-            float64; or an output is not finite.
+        EquivalenceError: ``inexact_ops`` is empty, and the two differ by more than 1e-9 relative in
+            float64, or an output is NaN.
     """
     float64 = deviation(masked, compacted, batches, torch.float64)
     float32 = deviation(masked, compacted, batches, torch.float32)
@@ -91,7 +91,7 @@ def certify(
 
 @torch.no_grad()
 def deviation(a: Program, b: Program, batches: Sequence[Batch], dtype: torch.dtype) -> Deviation:
-    """Return how far two programs are apart when both compute in ``dtype``."""
+    """Return the deviation of two programs that both compute in ``dtype``."""
     modules = [ProgramModule(_cast(p, dtype), copy=False).eval() for p in (a, b)]
     absolute = relative = 0.0
     for batch in batches:
@@ -104,7 +104,7 @@ def deviation(a: Program, b: Program, batches: Sequence[Batch], dtype: torch.dty
             error = float((x - y).abs().max())
             largest = float(x.abs().max())
             absolute = max(absolute, error)
-            # NaN compares false everywhere, so it must not hide behind max().
+            # Keep NaN: comparisons with NaN are false, so max() could drop it.
             ratio = error / largest if largest > 0 else error
             relative = ratio if not ratio <= relative else relative
     return Deviation(absolute, relative)
@@ -112,7 +112,7 @@ def deviation(a: Program, b: Program, batches: Sequence[Batch], dtype: torch.dty
 
 @contextmanager
 def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Let operators that make tensors from nothing, such as ``arange``, use ``dtype`` too."""
+    """Set the default type, which operators such as ``arange`` use, to ``dtype``."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
@@ -122,7 +122,7 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 def _cast(program: Program, dtype: torch.dtype) -> Program:
-    """Return the program computing in ``dtype``, casts that the graph spells out included."""
+    """Return the program converted to ``dtype``, including explicit casts in the graph."""
     graph = fx.Graph()
     graph.output(graph.graph_copy(program.graph, {}))
     for node in graph.nodes:

@@ -1,7 +1,7 @@
-"""Compaction: apply a plan physically. Tensors and the literal sizes in the graph get smaller.
+"""Compaction: remove pruned slices from the tensors, and shrink literal sizes in the graph.
 
-Every value's new shape is known beforehand from its labels, so shape propagation over the new
-program either confirms every node or names the first one that is wrong.
+The labels give the expected shape of every value. Shape propagation over the smaller program either
+confirms every node or names the first wrong one.
 """
 
 from collections.abc import Callable
@@ -23,16 +23,16 @@ from secateur.engine.surgery.literals import REWRITES, Resized
 
 
 def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
-    """Return the smaller program that computes what the masked twin computes.
+    """Return the smaller program, which is equivalent to the masked twin.
 
     Args:
-        program: The original program, or one with the same graph and other tensors.
-        analysis: Of the same graph.
-        plan: What stays.
+        program: Original program, or one with the same graph and other tensors.
+        analysis: Analysis of the same graph.
+        plan: Channel groups to keep.
 
     Raises:
         PlanError: The plan is for another graph.
-        EquivalenceError: A value does not get the shape it should: a defect of ours.
+        EquivalenceError: A value has the wrong shape; this is a defect of Secateur.
     """
     check_fits(plan, program)
     keeps = plan.keeps()
@@ -45,7 +45,7 @@ def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
     smaller = replace(program, graph=graph, tensors=tensors)
     try:
         shapes = propagate(smaller)
-    except ModelRejectedError as error:  # the whole network was accepted, so the cut is to blame
+    except ModelRejectedError as error:  # the dense network was accepted, so compaction is wrong
         raise _defect(str(error)) from error
     _confirm(copies, shapes, analysis, is_kept)
     return smaller
@@ -54,15 +54,15 @@ def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
 def _defect(what: str) -> EquivalenceError:
     return EquivalenceError(
         f"the smaller network does not fit together: {what}. This is a defect of Secateur, not of "
-        "your model: please report it with the model file and the config. Until it is mended, "
-        "leave out the layers before that line with selection.exclude"
+        "your model: please report it with the model file and the config. Until it is fixed, "
+        "exclude the layers before that line with selection.exclude"
     )
 
 
 def _rewrite(
     program: Program, analysis: Analysis, is_kept: np.ndarray
 ) -> tuple[fx.Graph, dict[fx.Node, fx.Node]]:
-    """Return the new graph, and for every node of the old one its copy."""
+    """Return the new graph, and the copy of every node of the old graph."""
     graph = fx.Graph()
     values: dict[fx.Node, fx.Node] = {}
     for node in program.graph.nodes:
@@ -77,7 +77,7 @@ def _rewrite(
 def _confirm(
     copies: dict[fx.Node, fx.Node], actual: Shapes, analysis: Analysis, is_kept: np.ndarray
 ) -> None:
-    counts: dict[int, int] = {}  # by the identity of a label: neighbours share theirs
+    counts: dict[int, int] = {}  # by identity of the label: neighbouring values share labels
 
     def count(ids: Tensor) -> int:
         found = counts.get(id(ids))
@@ -93,7 +93,7 @@ def _confirm(
         expected = _expected(analysis.shapes[node], analysis.labels.get(node, {}), count)
         found = _shapes(actual[copied])
         if expected != found:
-            raise _defect(f"{where(node)} came out as {found}, expected {expected}")
+            raise _defect(f"{where(node)} has the shape {found}, expected {expected}")
 
 
 def _expected(

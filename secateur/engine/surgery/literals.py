@@ -1,4 +1,4 @@
-"""The sizes that ``torch.export`` burned into a graph, and how each changes when channels go."""
+"""Update the literal sizes that ``torch.export`` wrote into a graph, after channels are removed."""
 
 import operator
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from secateur.engine.program.module import resolve
 
 @dataclass(frozen=True)
 class Resized:
-    """One call in both programs.
+    """One call in the original and the new graph.
 
     Attributes:
-        node: The call in the original graph.
-        copied: The call in the new graph, whose literals may be set.
-        analysis: Of the original graph.
-        is_kept: For every atom whether it stays.
+        node: Call in the original graph.
+        copied: Call in the new graph, whose literals are updated.
+        analysis: Analysis of the original graph.
+        is_kept: Mask over atoms, True = keep.
     """
 
     node: fx.Node
@@ -30,7 +30,7 @@ class Resized:
     is_kept: np.ndarray
 
     def kept(self, value: Any, dim: int) -> np.ndarray | None:  # noqa: ANN401  # a node or a number
-        """Return for each index of a value's dimension whether it stays, None without label."""
+        """Return a mask over the indices of a value's dimension; None without a label."""
         labels = self.analysis.labels.get(value) if isinstance(value, fx.Node) else None
         ids = labels.get(dim) if isinstance(labels, dict) else None
         if ids is None:
@@ -39,7 +39,7 @@ class Resized:
         return np.where(index < 0, True, self.is_kept[index])  # noqa: FBT003  # an array of bool
 
     def literal(self, index: int, name: str, default: Any = None) -> Any:  # noqa: ANN401  # literal
-        """Return an argument of the original call as plain numbers."""
+        """Return an argument of the original call with nodes replaced by numbers."""
         given = self.node.args[index] if len(self.node.args) > index else None
         value = self.node.kwargs.get(name, default) if given is None else given
         return resolve(value, self.analysis.shapes)
@@ -50,7 +50,7 @@ class Resized:
 
 
 def _sizes(call: Resized) -> None:
-    """``view``, ``reshape`` and ``expand``: a size for each output dimension."""
+    """Update ``view``, ``reshape`` and ``expand``, which have a size per output dimension."""
     sizes = list(call.copied.args[1])  # type: ignore[arg-type]
     for dim, size in enumerate(sizes):
         kept = call.kept(call.node, dim)
@@ -64,7 +64,7 @@ def _sizes(call: Resized) -> None:
 
 
 def _scaled(call: Resized, size: fx.Node, num_kept: int, num_all: int) -> fx.Node:
-    """Return ``size * num_kept / num_all``: batch times channels, after pruning."""
+    """Insert ``size * num_kept // num_all``: the new size of batch times channels."""
     graph = call.copied.graph
     with graph.inserting_before(call.copied):
         product = graph.call_function(operator.mul, (size, num_kept))
@@ -82,7 +82,7 @@ def _unflatten(call: Resized) -> None:
 
 
 def _split(call: Resized) -> None:
-    """``split`` and ``chunk`` name one size; what stays of each piece may differ."""
+    """Replace ``split`` and ``chunk``: pieces may keep different numbers of channels."""
     x = call.node.args[0]
     dim = call.literal(2, "dim", 0) % call.analysis.shapes[x].dim()  # type: ignore[index]
     kept = call.kept(x, dim)
@@ -106,7 +106,7 @@ def _slice(call: Resized) -> None:
     start, end = call.literal(2, "start"), call.literal(3, "end")
     step = call.literal(4, "step", 1)
     first, last, _ = slice(start, end).indices(size[dim])
-    # Whole steps go or stay, so a place within a step that stays is what it was.
+    # Steps are kept or removed as a whole, so offsets within a step do not change.
     ends = [int(kept[: at - at % step].sum()) + at % step for at in (first, last)]
     if last % step and not kept[last]:
         ends[1] -= last % step
@@ -115,7 +115,7 @@ def _slice(call: Resized) -> None:
 
 
 def _slice_scatter(call: Resized) -> None:
-    """What is written to loses channels before the place, and in it."""
+    """Update the bounds of the written slice: channels before and inside it may be removed."""
     size = call.analysis.shapes[call.node].shape
     dim = call.literal(2, "dim", 0) % len(size)
     kept = call.kept(call.node, dim)
@@ -137,7 +137,7 @@ def _select(call: Resized) -> None:
 
 
 def _pad(call: Resized) -> None:
-    """A negative amount cuts channels off, of which some may be gone already."""
+    """Update negative padding, which crops channels; some of them may be pruned."""
     amounts = list(call.literal(1, "pad"))
     rank = call.analysis.shapes[call.node].dim()
     is_changed = False
@@ -155,7 +155,7 @@ def _pad(call: Resized) -> None:
 
 
 def _scale(call: Resized) -> None:
-    """Attention divides by the root of its width; narrower, it still divides by the same."""
+    """Write the scale of attention as a literal, so that it keeps the original width."""
     q = call.node.args[0]
     rank = call.analysis.shapes[q].dim()  # type: ignore[index]
     kept = call.kept(q, rank - 1)
@@ -176,7 +176,7 @@ def _narrow(call: Resized) -> None:
 
 
 def _groups(call: Resized) -> None:
-    """A depthwise convolution has as many groups as channels; others keep their number."""
+    """Update the groups of a depthwise convolution; other convolutions keep theirs."""
     groups = call.literal(6, "groups", 1)
     x = call.node.args[0]
     num_channels = call.analysis.shapes[x].shape[1]  # type: ignore[index]

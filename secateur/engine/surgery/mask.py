@@ -1,7 +1,7 @@
-"""The masked twin: the original program with every removed slice set to zero.
+"""Masked twin: the original program with every removed slice set to zero.
 
-Claims 6 and 7 of CN113361702A: the pruned filters of layer i are zero, and so are the matching
-input channels of the kernels of layer i+1. The mask covers the whole channel group.
+Claims 6 and 7 of CN113361702A: the pruned filters of layer i and the matching input channels of the
+kernels of layer i+1 are zero. The mask covers the whole channel group.
 """
 
 import torch
@@ -12,9 +12,12 @@ from secateur.engine.program.program import Program
 
 
 def expand_program(program: Program, plan: Plan, compacted: Program) -> Program:
-    """Return the masked twin whose kept slices are those of ``compacted``, such as after training.
+    """Return the masked twin with the kept slices of ``compacted``, for example after training.
 
-    The inverse of compaction: what `compact` gathers, this puts back between zeros.
+    This inverts compaction: the slices that `compact` gathers are scattered into zeros.
+
+    Raises:
+        PlanError: The plan is for another graph.
     """
     check_fits(plan, program)
     kept: dict[str, dict[int, Tensor]] = {}
@@ -31,7 +34,7 @@ def expand_program(program: Program, plan: Plan, compacted: Program) -> Program:
 
 
 def keep_masks(program: Program, plan: Plan) -> dict[str, Tensor]:
-    """Return for each touched tensor a boolean of its own shape, True = keep.
+    """Return a boolean mask for each pruned tensor, in the tensor's shape, True = keep.
 
     Raises:
         PlanError: The plan is for another graph.
@@ -50,7 +53,7 @@ def keep_masks(program: Program, plan: Plan) -> dict[str, Tensor]:
 
 
 def mask_program(program: Program, plan: Plan) -> Program:
-    """Return the masked twin: the same shapes, with zeros where the plan removes something.
+    """Return the masked twin: the same shapes, with zeros in the slices that the plan removes.
 
     Claims 6 and 7 of CN113361702A.
 

@@ -1,4 +1,4 @@
-"""Exact families are proven by themselves, inexact ones measured by themselves."""
+"""Exact families are certified alone, and inexact families are measured alone."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from tests.fixtures.networks import randomise, small_program
 
 
 class Mixed(nn.Module):
-    """One family inside a GroupNorm, one behind a BatchNorm."""
+    """One family before a GroupNorm, one before a BatchNorm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def mixed_program() -> Program:
     return from_exported(export(randomise(Mixed()), (torch.randn(2, 1, 8, 8),)))
 
 
-def test_a_mixed_plan_is_proven_where_it_is_exact_and_measured_where_not() -> None:
+def test_a_mixed_plan_has_its_exact_families_certified_and_the_others_measured() -> None:
     program = mixed_program()
     analysis, plan = pruned(program)
     found = audit(program, analysis, plan, [program.example_inputs(4)])
@@ -69,7 +69,7 @@ def test_an_exact_plan_has_no_inexact_part() -> None:
 def test_a_wrong_exact_family_is_not_hidden_by_an_inexact_one() -> None:
     program = mixed_program()
     analysis, plan = pruned(program)
-    # As if the analysis had overlooked that BatchNorm shifts the channels of b.
+    # A broken analysis that misses the reader of b's channels.
     families = tuple(
         replace(family, members=tuple(m for m in family.members if m.tensor != "fc.weight"))
         if family.name == "b.weight"
