@@ -1,8 +1,8 @@
-"""Latency as a cost: what each layer takes on the target, measured, as a function of its widths.
+"""Latency as a cost: measured time of each layer on the target, as a function of its widths.
 
 Fewer multiply-accumulates are often not faster: kernels compute in blocks of channels, so latency
-is a staircase in the width. Called by the pipeline and by selection; see `fit` for the loop that
-meets a latency budget with whole networks.
+is a staircase in the width. Called by the pipeline and by selection. `fit` meets a latency budget
+by measuring whole networks.
 """
 
 from secateur.engine.latency.fit import LatencyFit, fit_latency

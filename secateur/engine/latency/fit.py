@@ -1,8 +1,8 @@
 """Meet a latency budget: choose widths by the model, measure the whole network, adjust, repeat.
 
-The model is a sum of layers measured one by one; runtimes fuse layers and keep their layouts
-between them, so the whole is measured too, and the target that the model is given moves until the
-measurement meets the user's.
+The model sums layers that are measured one by one. Runtimes fuse layers and keep layouts between
+them, so the whole network is measured too. The model's target is adjusted until the measured
+latency meets the user's budget.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,8 +17,8 @@ from secateur.engine.latency.model import LatencyModel
 from secateur.engine.selection import Budget, Selection, SelectionOptions, select
 
 _MAX_TRIALS = 6
-_MARGIN = 0.97  # aim a little lower: the final measurement must not fail by noise
-_CLOSE = 0.93  # of the target; a network faster than this could have kept more
+_MARGIN = 0.97  # aim below the budget, so that noise does not fail the final measurement
+_CLOSE = 0.93  # share of the budget; a faster network could keep more channels
 _HINT = (
     "Ask for a larger share of the latency; or lower min_channels or round_to, raise max_ratio, or "
     "exclude less."
@@ -27,12 +27,12 @@ _HINT = (
 
 @dataclass(frozen=True)
 class LatencyFit:
-    """The selection, and what was tried on the way.
+    """Selection that meets a latency budget, with all trials.
 
     Attributes:
-        selection: What stays.
-        measured: Seconds of the pruned network over those of the dense one.
-        trials: ``(share that the model was asked for, share that was measured)``, in order.
+        selection: Channel groups to keep.
+        measured: Latency of the pruned network as a share of the dense one's.
+        trials: ``(target of the model, measured)`` of each trial in order, both as shares.
     """
 
     selection: Selection
@@ -47,25 +47,25 @@ def fit_latency(
     models: tuple[CostModel, LatencyModel],
     measure: Callable[[Selection], float],
 ) -> LatencyFit:
-    """Return the selection that loses least among those measured to meet the budget.
+    """Return the slowest measured selection that meets the budget, since it keeps the most.
 
     Args:
-        analysis: The families.
-        saliency: For each family its scores.
-        options: With a `Budget` of latency.
-        models: What the program costs, and how long its layers take.
-        measure: Prune as selected and return the latency as a share of the dense network's.
+        analysis: Channel groups, by family.
+        saliency: Scores of each family's groups.
+        options: Options with a latency `Budget` as mode.
+        models: Cost model and latency model of the program.
+        measure: Prunes as selected and returns the latency as a share of the dense network's.
 
     Raises:
-        PlanError: No selection that was tried meets the budget; the nearest is named.
+        PlanError: No trial meets the budget; the message names the nearest.
     """
     budget = options.mode
-    assert isinstance(budget, Budget)  # noqa: S101  # the caller asks for nothing else
+    assert isinstance(budget, Budget)  # noqa: S101  # the caller passes no other mode
     aim = budget.share * _MARGIN
     best: LatencyFit | None = None
     trials: list[tuple[float, float]] = []
     refusal = ""
-    low, high = 0.0, 1.0  # aims known to meet the budget, and known to miss it
+    low, high = 0.0, 1.0  # largest target known to meet the budget, smallest known to miss it
     for _ in range(_MAX_TRIALS):
         try:
             asked = replace(options, mode=Budget("latency", aim))
@@ -93,7 +93,7 @@ def fit_latency(
 
 
 def _next_aim(aim: float, measured: float, share: float, low: float, high: float) -> float:
-    """Return the aim that would meet the budget if the model's error stayed as it is."""
+    """Return the target that meets the budget if the model's error stays the same."""
     found = aim * share * _MARGIN / measured
     if low < found < high:
         return found

@@ -1,7 +1,8 @@
-"""Was the machine busy with other things while something was timed?
+"""Load on the machine during a measurement, to tell whether other processes disturbed it.
 
-Linux says what all processes used, and what was taken from them; a thread's own clock says on any
-system how long it waited. What neither says is not known.
+Linux reports the CPU time of all processes, and the time stolen by the host or throttled. On any
+system, the thread's CPU clock shows how long it waited. Where neither is available, the load is
+unknown.
 """
 
 import os
@@ -11,21 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-_BUSY_SHARE = 0.75  # of the processors, others and we together: from there on they are shared
-_LEAST_OTHERS = 0.2  # processors: less is what any system does by itself
-_MOST_STEAL, _MOST_WAITED, _MOST_THROTTLED = 0.02, 0.1, 0.02  # of the time
-_MOST_SPREAD = 2.0  # of the 95th percentile over the median
+_BUSY_SHARE = 0.75  # share of processors used by this and other processes that counts as busy
+_MIN_OTHERS = 0.2  # processors; an idle system uses less
+_MAX_STEAL, _MAX_WAITED, _MAX_THROTTLED = 0.02, 0.1, 0.02  # shares of the time
+_MAX_SPREAD = 2.0  # 95th percentile over median
 _STAT, _CGROUP = Path("/proc/stat"), Path("/sys/fs/cgroup/cpu.stat")
 
 
 @dataclass(frozen=True)
 class Load:
-    """What went on beside a measurement.
+    """Load on the machine during a measurement.
 
     Attributes:
-        is_busy: Whether it was disturbed; None where that is not known.
-        reason: By what, in words; empty if it was not.
-        others: Processors that others kept busy on average; None where that is not known.
+        is_busy: Whether the measurement was disturbed; None if unknown.
+        reason: Cause of the disturbance, as text; empty if there is none.
+        others: Average number of processors used by other processes; None if unknown.
     """
 
     is_busy: bool | None
@@ -34,7 +35,7 @@ class Load:
 
 
 class Used(NamedTuple):
-    """Seconds of processors since the machine started."""
+    """CPU seconds of all processors since boot; throttled time is the container's."""
 
     busy: float
     steal: float
@@ -42,7 +43,7 @@ class Used(NamedTuple):
 
 
 class LoadMeter:
-    """Compares what the machine has computed with what we have, from its making to `read`."""
+    """Compares the machine's CPU time with this process's, from construction to `read`."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class LoadMeter:
         own_clock: Callable[[], float] = time.process_time,
         thread_clock: Callable[[], float] = time.thread_time,
     ) -> None:
-        """Begin to watch a measurement that computes with ``num_threads``."""
+        """Start watching a measurement that uses ``num_threads``."""
         self._num_threads = num_threads
         self._num_processors = num_processors or os.cpu_count() or 1
         self._read_used, self._clocks = read_used or read_used_of_linux, (clock, own_clock)
@@ -63,7 +64,7 @@ class LoadMeter:
         self._began = clock(), own_clock(), thread_clock()
 
     def read(self, spread: float) -> Load:
-        """Return what went on, where the 95th percentile is ``spread`` times the median."""
+        """Return the load since construction; ``spread`` is the 95th percentile over the median."""
         clock, own_clock = self._clocks
         seconds = max(1e-9, clock() - self._began[0])
         own, thread = own_clock() - self._began[1], self._thread_clock() - self._began[2]
@@ -74,25 +75,25 @@ class LoadMeter:
             steal = (used.steal - before.steal) / seconds / self._num_processors
             throttled = (used.throttled - before.throttled) / seconds
             is_shared = others + self._num_threads > _BUSY_SHARE * self._num_processors
-            if others > _LEAST_OTHERS and is_shared:
+            if others > _MIN_OTHERS and is_shared:
                 reasons.append(
                     f"other processes kept {others:.1f} of {self._num_processors} processors busy"
                 )
-            if steal > _MOST_STEAL:
+            if steal > _MAX_STEAL:
                 reasons.append(f"the host took {steal:.0%} of the processors' time")
-            if throttled > _MOST_THROTTLED:
-                reasons.append(f"the container was held back {throttled:.0%} of the time")
+            if throttled > _MAX_THROTTLED:
+                reasons.append(f"the container was throttled {throttled:.0%} of the time")
         waited = 1 - thread / seconds
-        if self._num_threads == 1 and waited > _MOST_WAITED:
+        if self._num_threads == 1 and waited > _MAX_WAITED:
             reasons.append(f"the measurement waited {waited:.0%} of the time for a processor")
-        if spread > _MOST_SPREAD:
+        if spread > _MAX_SPREAD:
             reasons.append(f"the 95th percentile is {spread:.1f} times the median")
         is_busy = bool(reasons) if reasons or others is not None else None
         return Load(is_busy, "; ".join(reasons), others)
 
 
 def read_used_of_linux() -> Used | None:
-    """Return what all processors have done, or None where nobody says."""
+    """Return the CPU time from ``/proc/stat`` and the cgroup, or None on other systems."""
     try:
         first = _STAT.read_text().split("\n", 1)[0].split()
         ticks = os.sysconf("SC_CLK_TCK")

@@ -1,7 +1,7 @@
-"""The latency of a program as a function of its widths: a sum of measured layers.
+"""Latency of a program as a function of its widths: a sum of measured layers.
 
-What is not a convolution or a linear layer (activations, pooling, attention) is not measured by
-itself; its share of the dense network's time shrinks with the values it touches.
+Only convolutions and linear layers are measured one by one. The remaining time of the dense network
+(activations, pooling, attention) is scaled with the size of the values that those operators make.
 """
 
 import itertools
@@ -32,17 +32,17 @@ _CONVOLUTIONS = {
     **{f"conv{d}d": "conv" for d in (1, 2, 3)},
     **{f"conv_transpose{d}d": "conv_transpose" for d in (1, 2, 3)},
 }
-_MAX_CANDIDATES = 16  # widths of one family that are measured for its staircase
+_MAX_CANDIDATES = 16  # measured widths per family
 _FINEST_STEP = 4
-_TOLERANCE = 0.03  # of the time: what measurements of the same layer differ by
+_TOLERANCE = 0.03  # relative difference between measurements of the same layer
 
 
 class LatencyModel:
-    """Measured layer by layer, on demand.
+    """Latency model that measures layers on demand.
 
     Attributes:
-        dense_seconds: Of one call of the whole dense network, measured.
-        batch_size: Samples in a call.
+        dense_seconds: Measured time of one call of the whole dense network.
+        batch_size: Samples per call.
     """
 
     def __init__(
@@ -63,19 +63,19 @@ class LatencyModel:
         """
         layers = self._layers(orders)
         measured = WidthSum(layers, self._analysis)({})
-        # Layers by themselves reorder their inputs and outputs, which whole networks do once.
+        # A single layer reorders its input and output; a whole network does so only once.
         scale = min(1.0, self.dense_seconds / measured) if measured > 0 else 1.0
         terms = [Term(t.families, lambda w, t=t: scale * t.at(w)) for t in layers]  # type: ignore[misc]
         terms += self._rest(orders, self.dense_seconds - scale * measured)
         return WidthSum(terms, self._analysis)
 
     def efficient_widths(self, name: str) -> tuple[int, ...]:
-        """Return the widths of a family that are worth having, descending from all of them.
+        """Return the efficient widths of a family, in descending order from full width.
 
-        The staircase of the layers that the family touches is measured with everything else at
-        full width. A width is worth having if it is faster than every wider one and lies on the
-        lower convex hull of the staircase, give or take the noise: no mixture of a wider and a
-        narrower one is as fast.
+        The layers that the family touches are timed at several widths, with all other families at
+        full width. A width is efficient if it is faster than every wider one and lies on the lower
+        convex hull of the times, within the noise: no mixture of a wider and a narrower width is
+        as fast.
         """
         family = self._analysis.family(name)
         layers = [term for term in self._layers({}) if name in term.families]
@@ -149,7 +149,7 @@ class LatencyModel:
         return _families(in_channels, out_channels), at
 
     def _rest(self, orders: Orders, seconds: float) -> list[Term]:
-        """Return the time of everything else, by the size of the values that it makes."""
+        """Return a term per other operator; they share ``seconds`` by the size of their results."""
         counts = Counts(self._analysis, orders)
         values = []
         for node in self._program.graph.nodes:
@@ -197,7 +197,10 @@ def _each(value: int | list[int], rank: int) -> tuple[int, ...]:
 
 
 def _candidates(num_groups: int, per_group: int) -> list[int]:
-    """Return widths to measure, descending: all, then multiples that blocks of kernels like."""
+    """Return the widths to measure, descending: full width, then multiples of a step.
+
+    The step is a power of two where possible, like the channel blocks of kernels.
+    """
     step = _FINEST_STEP
     while num_groups * per_group > step * _MAX_CANDIDATES:
         step *= 2
@@ -206,7 +209,7 @@ def _candidates(num_groups: int, per_group: int) -> list[int]:
 
 
 def _on_hull(widths: list[int], seconds: list[float]) -> list[int]:
-    """Return the widths whose time is within the tolerance of the lower convex hull."""
+    """Return the widths that are faster than all wider ones and near the lower convex hull."""
     hull: list[tuple[int, float]] = []
     for point in zip(reversed(widths), reversed(seconds), strict=True):  # ascending
         while len(hull) > 1 and _turns_down(hull[-2], hull[-1], point):

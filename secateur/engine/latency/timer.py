@@ -1,4 +1,4 @@
-"""Time one layer on the target: a file of that layer alone, run by ONNX Runtime."""
+"""Time a single layer on the target, as an ONNX model run by ONNX Runtime."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -21,19 +21,19 @@ _OPERATORS = {"conv": "Conv", "conv_transpose": "ConvTranspose", "linear": "Gemm
 
 @dataclass(frozen=True)
 class LayerShape:
-    """All that decides how long a layer takes.
+    """Everything that determines the latency of a layer.
 
     Attributes:
-        kind: Convolution, transposed convolution, or product of a matrix with weights.
-        batch_size: Samples in a call.
-        in_channels: Channels that come in.
-        out_channels: Channels that go out.
-        groups: Of the convolution.
-        space: Sizes of the other dimensions of the input; for a product the number of its rows.
-        kernel: Size of the kernel, empty for a product.
-        stride: One number a dimension.
-        padding: One number a dimension, both sides.
-        dilation: One number a dimension.
+        kind: Convolution, transposed convolution or linear layer.
+        batch_size: Samples per call.
+        in_channels: Input channels.
+        out_channels: Output channels.
+        groups: Groups of the convolution.
+        space: Spatial sizes of the input; for a linear layer the number of rows per sample.
+        kernel: Kernel sizes; empty for a linear layer.
+        stride: Stride per spatial dimension.
+        padding: Padding of each side, per spatial dimension.
+        dilation: Dilation per spatial dimension.
     """
 
     kind: Literal["conv", "conv_transpose", "linear"]
@@ -50,12 +50,12 @@ class LayerShape:
 
 @dataclass
 class LayerTimer:
-    """Measures layers and remembers every shape.
+    """Measures layers and caches the result for every shape.
 
     Attributes:
-        num_threads: Threads inside one call.
-        provider: ONNX Runtime's execution provider.
-        seconds: What was measured, by shape.
+        num_threads: Threads used by one call.
+        provider: Execution provider of ONNX Runtime.
+        seconds: Measured seconds of one call, by shape.
     """
 
     num_threads: int = 1
@@ -63,13 +63,13 @@ class LayerTimer:
     seconds: dict[LayerShape, float] = field(default_factory=dict)
 
     def __call__(self, shape: LayerShape) -> float:
-        """Return the seconds of one call: the fastest of several, which noise cannot lengthen."""
-        found = self.seconds.get(shape)
-        if found is None:
+        """Return the seconds of one call: the fastest of several, to exclude noise."""
+        cached = self.seconds.get(shape)
+        if cached is None:
             part = _affordable(shape)
-            found = self._measure(part) * shape.in_channels / part.in_channels
-            self.seconds[shape] = found
-        return found
+            cached = self._measure(part) * shape.in_channels / part.in_channels
+            self.seconds[shape] = cached
+        return cached
 
     def _measure(self, shape: LayerShape) -> float:
         options = ort.SessionOptions()
@@ -80,7 +80,7 @@ class LayerTimer:
             model.SerializeToString(), options, providers=[self.provider]
         )
         x = np.random.default_rng(0).standard_normal(_input_sizes(shape), dtype=np.float32)
-        session.run(None, {"x": x})  # the first call plans memory
+        session.run(None, {"x": x})  # warm-up: the first call plans memory
         fastest, spent, num_runs = float("inf"), 0.0, 0
         while (num_runs < _MIN_RUNS or spent < _MIN_SECONDS) and spent < _MAX_SECONDS:
             started = time.perf_counter()
@@ -91,9 +91,10 @@ class LayerTimer:
 
 
 def _affordable(shape: LayerShape) -> LayerShape:
-    """Return a linear layer with fewer inputs if its weights are too many to write down.
+    """Return ``shape``, or a linear layer with fewer inputs if it has too many weights to build.
 
-    Its time is proportional to them: every weight is read once and used once a row.
+    The time of a linear layer is proportional to its weights: each is read once and used once per
+    row.
     """
     if shape.kind != "linear" or shape.in_channels * shape.out_channels <= _MAX_WEIGHTS:
         return shape
@@ -115,7 +116,7 @@ def _weight_sizes(shape: LayerShape) -> tuple[int, ...]:
 
 
 def _layer_model(shape: LayerShape) -> onnx.ModelProto:
-    """Return a model of the layer with a ReLU behind it, as ONNX Runtime would fuse the two."""
+    """Return a model of the layer followed by a ReLU, which ONNX Runtime fuses."""
     op, sizes = _OPERATORS[shape.kind], _weight_sizes(shape)
     attributes: dict[str, Any] = {}
     if shape.kind != "linear":

@@ -1,4 +1,4 @@
-"""The latency model on a machine whose kernels work in blocks of 16 channels, exactly."""
+"""Latency model on a simulated machine whose kernels compute in blocks of 16 channels."""
 
 import math
 
@@ -21,7 +21,7 @@ SCORES = CRITERIA["l1"](PROGRAM, ANALYSIS, None, SaliencyOptions())
 
 
 class Blocks(LayerTimer):
-    """A target whose time is proportional to whole blocks of channels."""
+    """Target whose time is proportional to the number of blocks."""
 
     def __call__(self, shape: LayerShape) -> float:
         blocks = math.ceil(shape.out_channels / 16) * math.ceil(shape.in_channels / 16)
@@ -29,7 +29,7 @@ class Blocks(LayerTimer):
 
 
 TIMER = Blocks()
-# So that the layers' times add up to the dense network's, and nothing is left for the rest.
+# The layers' times add up to the dense network's, so no time is left for other operators.
 DENSE = sum(term.at({}) for term in LatencyModel(PROGRAM, ANALYSIS, TIMER, 1.0)._layers({}))
 MODEL = LatencyModel(PROGRAM, ANALYSIS, TIMER, DENSE)
 
@@ -45,7 +45,7 @@ def test_the_prediction_at_full_width_is_the_measurement() -> None:
 
 
 @pytest.mark.parametrize("name", [family.name for family in ANALYSIS.families])
-def test_only_whole_blocks_are_worth_having(name: str) -> None:
+def test_efficient_widths_are_whole_blocks(name: str) -> None:
     found = MODEL.efficient_widths(name)
     assert found[0] == ANALYSIS.family(name).num_groups
     assert len(found) > 2
@@ -70,7 +70,7 @@ def test_a_latency_budget_is_met_by_the_model(share: float, round_to: int | str)
     found = select(ANALYSIS, SCORES, options, COST, MODEL)
     seconds = MODEL.seconds_by_width({})
     assert seconds(widths(found)) <= share * MODEL.dense_seconds
-    # Not a filter goes whose going saves nothing: every width fills its blocks.
+    # No filter is removed without saving time: every width fills its blocks.
     for name, width in widths(found).items():
         assert width % 16 == 0 or width == ANALYSIS.family(name).num_groups
 
@@ -86,7 +86,7 @@ def test_without_measurements_a_latency_budget_and_auto_are_refused() -> None:
 
 @pytest.mark.parametrize("error", [0.7, 1.0, 1.4])
 def test_the_fit_meets_the_budget_whatever_the_models_error(error: float) -> None:
-    """The whole network saves less, or more, than its layers promise."""
+    """The whole network saves less, or more, than the model predicts."""
     seconds = MODEL.seconds_by_width({})
 
     def measure(selection: Selection) -> float:
@@ -102,13 +102,13 @@ def test_the_fit_meets_the_budget_whatever_the_models_error(error: float) -> Non
     ) <= 0.6
 
 
-def test_a_budget_out_of_reach_names_the_nearest_point() -> None:
+def test_an_unreachable_budget_names_the_nearest_point() -> None:
     options = SelectionOptions(Budget("latency", 0.5), min_channels=1, round_to="auto")
     with pytest.raises(PlanError, match=r"nearest that was measured is 0\.9"):
         fit_latency(ANALYSIS, SCORES, options, (COST, MODEL), lambda _: 0.9)
 
 
-def test_real_layers_are_measured_once_and_take_time() -> None:
+def test_real_layers_are_measured_once() -> None:
     timer = LayerTimer()
     conv = LayerShape("conv", 1, 8, 16, 1, (8, 8), (3, 3), (1, 1), (1, 1), (1, 1))
     depthwise = LayerShape("conv", 2, 8, 8, 8, (8, 8), (3, 3), (2, 2), (1, 1), (1, 1))
@@ -122,7 +122,7 @@ def test_real_layers_are_measured_once_and_take_time() -> None:
     assert len(timer.seconds) == 5
 
 
-def test_every_kind_of_layer_of_a_real_network_is_described() -> None:
+def test_every_convolution_and_linear_layer_of_a_real_network_is_timed() -> None:
     program = torchvision_program("mobilenet_v3_small", size=64)
     analysis = analyse(program)
     seen: list[LayerShape] = []

@@ -1,4 +1,4 @@
-"""Two files timed in turns: the ratio has an interval, and noise is no difference."""
+"""Two files timed in turns: the speedup has an interval, and noise is not a speedup."""
 
 import itertools
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.fixtures.networks import small_program
 
 
 class Clock:
-    """Time that passes only where sessions run."""
+    """Clock that advances only while sessions run."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -23,7 +23,7 @@ class Clock:
 
 
 class Session:
-    """A file whose calls take as long as it is told."""
+    """Session whose calls take given times."""
 
     def __init__(self, clock: Clock, seconds: Iterator[float]) -> None:
         self._clock, self._seconds = clock, seconds
@@ -38,7 +38,7 @@ class Session:
 def timed(
     monkeypatch: pytest.MonkeyPatch, *files: Iterator[float], seconds: float = 1.0
 ) -> tuple[Comparison, float]:
-    """Return what is found of files whose calls take these times, and how long that took."""
+    """Return the comparison of files whose calls take these times, and its duration."""
     clock = Clock()
     sessions = [Session(clock, file) for file in files]
     monkeypatch.setattr(measure, "time", clock)
@@ -47,7 +47,7 @@ def timed(
     return compare_latency(paths, (), (1,), seconds=seconds), clock.now
 
 
-def test_twice_as_fast_is_twice_as_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_twice_as_fast_has_a_speedup_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     found, took = timed(monkeypatch, itertools.repeat(0.004), itertools.repeat(0.002))
     [[speedup]] = found.speedups
     assert speedup.ratio == pytest.approx(2.0)
@@ -60,7 +60,9 @@ def test_twice_as_fast_is_twice_as_fast(monkeypatch: pytest.MonkeyPatch) -> None
     )
 
 
-def test_a_machine_that_slows_down_slows_both(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_slows_down_does_not_change_the_speedup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def slowing(seconds: float) -> Iterator[float]:
         return (seconds * (1 + call / 50) for call in itertools.count())
 
@@ -68,7 +70,7 @@ def test_a_machine_that_slows_down_slows_both(monkeypatch: pytest.MonkeyPatch) -
     assert found.speedups[0][0].ratio == pytest.approx(2.0, rel=0.02)
 
 
-def test_one_call_in_ten_that_takes_long_changes_the_tail_alone(
+def test_one_slow_call_in_ten_changes_only_the_tail(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     slow = itertools.cycle([0.002] * 9 + [0.028])
@@ -79,8 +81,8 @@ def test_one_call_in_ten_that_takes_long_changes_the_tail_alone(
     assert "14.0 times the median" in found.load.reason
 
 
-def test_noise_is_measured_longer_and_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Whole rounds are disturbed, of the one or of the other.
+def test_noise_is_measured_longer_and_is_not_a_speedup(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Whole rounds of one file or the other are disturbed.
     bursts = itertools.cycle([0.002] * 60 + [0.004] * 70)
     others = itertools.cycle([0.004] * 50 + [0.002] * 40)
     found, took = timed(monkeypatch, bursts, others)
@@ -90,14 +92,14 @@ def test_noise_is_measured_longer_and_is_no_difference(monkeypatch: pytest.Monke
     assert 1.3 < took < 3.0
 
 
-def test_slow_files_are_called_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_files_are_called_only_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
     found, took = timed(monkeypatch, itertools.repeat(30.0), itertools.repeat(10.0))
     assert found.speedups[0][0].num_rounds == 6
     assert found.speedups[0][0].low > 2.8
     assert took == pytest.approx(8 * 40)
 
 
-def test_the_same_file_twice_is_as_fast(tmp_path: Path) -> None:
+def test_a_file_is_as_fast_as_itself(tmp_path: Path) -> None:
     program = small_program()
     export_onnx(program, tmp_path / "net.onnx")
     found = compare_latency((tmp_path / "net.onnx",) * 2, program.inputs, (1,), seconds=0.1)
