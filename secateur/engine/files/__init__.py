@@ -1,1 +1,1 @@
-"""Files from strangers are opened with suspicion; our own are written whole or not at all."""
+"""Reading untrusted files safely, and writing files atomically."""

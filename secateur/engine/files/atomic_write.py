@@ -1,4 +1,4 @@
-"""Files that a reader sees whole or not at all, after a power failure too."""
+"""Atomic file writes: readers see a complete file or none, even after a power failure."""
 
 import contextlib
 import os
@@ -11,9 +11,10 @@ PARTIAL = ".partial"
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; when the block ends, what was written is synced and renamed.
+    """Yield a temporary path; when the block ends, sync the file and rename it to ``path``.
 
-    The path names this process: another that writes the same file at the same time does no harm.
+    The temporary name contains the process id, so concurrent writers do not interfere. If the block
+    raises, the temporary file is removed.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     try:
@@ -23,7 +24,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         with contextlib.suppress(OSError):
-            partial.unlink()  # after a failure; there is none otherwise
+            partial.unlink()  # exists only after a failure
 
 
 def _sync(path: Path) -> None:
