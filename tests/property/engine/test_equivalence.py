@@ -1,4 +1,4 @@
-"""Random small networks: masked twin ≡ compacted, and label propagation against probing."""
+"""Random small networks: masked twin ≡ compacted program, and groups agree with probing."""
 
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -77,7 +77,7 @@ networks = st.builds(
 def test_the_masked_twin_equals_the_compacted_network(model: RandomNet, seed: int) -> None:
     program = from_exported(export(randomise(model, seed), (torch.randn(2, 1, 8, 8),)))
     analysis = analyse(program)
-    assert analysis.families, "the stem's filters, at least, can go"
+    assert analysis.families, "the stem's filters are always prunable"
     generator = torch.Generator().manual_seed(seed)
     keeps = {}
     for family in analysis.families:
@@ -91,12 +91,10 @@ def test_the_masked_twin_equals_the_compacted_network(model: RandomNet, seed: in
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(networks, st.integers(0, 2**31))
-def test_what_label_propagation_calls_a_group_is_what_probing_finds(
-    model: RandomNet, seed: int
-) -> None:
-    """Zero a group's filters and affine slices, then its consumers' input slices as well.
+def test_groups_of_label_propagation_agree_with_probing(model: RandomNet, seed: int) -> None:
+    """Zero a group's filters and affine slices, then also its consumers' input slices.
 
-    The second must change nothing: those slices read this group and nothing else.
+    The second step must not change the output, since those slices read only this group.
     """
     program = from_exported(export(randomise(model, seed), (torch.randn(2, 1, 8, 8),)))
     analysis = analyse(program)

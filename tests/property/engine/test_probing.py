@@ -1,7 +1,7 @@
-"""The dependency analysis against brute-force probing: write garbage into slices, see what moves.
+"""Dependency analysis against brute-force probing: randomise slices and see which outputs change.
 
-Every nonlinearity keeps zero at zero and has no dead zone, so a channel that is silenced stays
-silent, and one that is read moves the outputs.
+Every nonlinearity maps zero to zero and has no dead zone. So a channel set to zero stays zero, and
+a channel that is read changes the outputs.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
 from tests.fixtures.networks import randomise
 
-# Only the flow of data ties these channels; the others also tie some to keep sizes divisible.
+# Only data flow unites channels here; the other kinds also unite some to keep sizes divisible.
 FLOWING = (
     "conv depthwise residual cat split uneven_split squeeze_excite gate pool branches scale"
 ).split()
@@ -155,7 +155,7 @@ class Probe:
         with torch.no_grad():
             return torch.cat([out.flatten() for out in module.run(self.inputs)])
 
-    def garble(self, tensors: Tensors, name: str, dim: int, index: Tensor) -> None:
+    def randomise_slice(self, tensors: Tensors, name: str, dim: int, index: Tensor) -> None:
         shape = list(tensors[name].shape)
         shape[dim] = len(index)
         noise = torch.rand(shape, generator=self.generator, dtype=torch.float64)
@@ -177,16 +177,16 @@ def writers(family: Family) -> list[Member]:
     return [m for m in family.members if m.role is not MemberRole.CONSUMER]
 
 
-def silence(tensors: Tensors, members: list[Member], group: int) -> None:
+def set_to_zero(tensors: Tensors, members: list[Member], group: int) -> None:
     for member in members:
         tensors[member.tensor].index_fill_(member.dim, member.index_GK[group], 0)
 
 
-def is_unmoved(before: Tensor, after: Tensor) -> bool:
+def is_unchanged(before: Tensor, after: Tensor) -> bool:
     return bool(((before - after).abs() <= 1e-12 * (1 + before.abs().max())).all())
 
 
-def has_moved(before: Tensor, after: Tensor) -> bool:
+def has_changed(before: Tensor, after: Tensor) -> bool:
     return bool((before - after).abs().max() > 1e-9 * before.abs().max())
 
 
@@ -210,33 +210,33 @@ def probed(max_examples: int, kinds: list[str]) -> Callable[[Callable[[Spec], No
 def test_only_the_group_writes_what_its_readers_read(spec: Spec) -> None:
     probe = Probe(spec)
     for family, group in probe.groups():
-        silent = probe.tensors()
-        silence(silent, writers(family), group)
-        before = probe.outputs(silent)
+        zeroed = probe.tensors()
+        set_to_zero(zeroed, writers(family), group)
+        before = probe.outputs(zeroed)
         for member in readers(family):
-            probe.garble(silent, member.tensor, member.dim, member.index_GK[group])
-        silence(silent, writers(family), group)
-        assert is_unmoved(before, probe.outputs(silent)), (family.name, group)
+            probe.randomise_slice(zeroed, member.tensor, member.dim, member.index_GK[group])
+        set_to_zero(zeroed, writers(family), group)
+        assert is_unchanged(before, probe.outputs(zeroed)), (family.name, group)
 
 
 @probed(25, KINDS)
 def test_only_the_readers_of_a_group_read_what_it_writes(spec: Spec) -> None:
     probe = Probe(spec)
     for family, group in probe.groups():
-        deaf = probe.tensors()
-        silence(deaf, readers(family), group)
-        before = probe.outputs(deaf)
+        masked = probe.tensors()
+        set_to_zero(masked, readers(family), group)
+        before = probe.outputs(masked)
         for member in writers(family):
-            probe.garble(deaf, member.tensor, member.dim, member.index_GK[group])
-        silence(deaf, readers(family), group)
-        assert is_unmoved(before, probe.outputs(deaf)), (family.name, group)
+            probe.randomise_slice(masked, member.tensor, member.dim, member.index_GK[group])
+        set_to_zero(masked, readers(family), group)
+        assert is_unchanged(before, probe.outputs(masked)), (family.name, group)
 
 
 @probed(15, FLOWING)
 def test_data_flows_between_all_members_of_a_group(spec: Spec) -> None:
-    """A reader hears a writer if the outputs move when all other readers are deaf.
+    """Check that the pairs of connected writers and readers connect the whole group.
 
-    Over these pairs a group must be connected: no part of it would do alone.
+    A reader is connected to a writer if the outputs change with all other readers set to zero.
     """
     probe = Probe(spec)
     for family, group in probe.groups():
@@ -247,7 +247,7 @@ def test_data_flows_between_all_members_of_a_group(spec: Spec) -> None:
 
 
 @probed(15, KINDS)
-def test_what_is_frozen_for_reaching_the_output_moves_it(spec: Spec) -> None:
+def test_channels_frozen_at_the_output_change_it(spec: Spec) -> None:
     probe = Probe(spec)
     before = probe.outputs(probe.tensors())
     reaching = [f for f in probe.analysis.frozen if "reaches the network's output" in f.pin.reason]
@@ -264,13 +264,13 @@ def test_what_is_frozen_for_reaching_the_output_moves_it(spec: Spec) -> None:
         assert len(indices) == frozen.num_channels
         for index in sorted(indices):
             changed = probe.tensors()
-            probe.garble(changed, frozen.tensor, frozen.dim, torch.tensor([index]))
-            assert has_moved(before, probe.outputs(changed)), (frozen, index)
+            probe.randomise_slice(changed, frozen.tensor, frozen.dim, torch.tensor([index]))
+            assert has_changed(before, probe.outputs(changed)), (frozen, index)
     assert "fc.weight" in {frozen.tensor for frozen in reaching}
 
 
 @pytest.mark.parametrize("is_flattened", [False, True])
-def test_every_channel_of_a_plain_chain_is_free(is_flattened: bool) -> None:
+def test_every_channel_of_a_plain_chain_is_prunable(is_flattened: bool) -> None:
     probe = Probe(Spec(("conv", "conv"), 4, is_flattened, has_tap=False, seed=0))
     sizes = {family.name: family.num_groups for family in probe.analysis.families}
     assert sizes == {"stem.weight": 4, "blocks.0.0.weight": 4, "blocks.1.0.weight": 4}
@@ -284,21 +284,21 @@ def _atoms(members: list[Member] | tuple[Member, ...], group: int) -> Iterator[A
 
 def _flows(probe: Probe, family: Family, group: int) -> list[tuple[Atom, Atom]]:
     found = []
-    heard = list(_atoms(readers(family), group))
-    for reader in heard:
+    all_readers = list(_atoms(readers(family), group))
+    for reader in all_readers:
         alone = probe.tensors()
-        for name, dim, index in heard:
+        for name, dim, index in all_readers:
             if (name, dim, index) != reader:
                 alone[name].select(dim, index).zero_()
         before = probe.outputs(alone)
         for writer in _atoms(writers(family), group):
             name, dim, index = writer
             changed = {key: t.clone() if key == name else t for key, t in alone.items()}
-            probe.garble(changed, name, dim, torch.tensor([index]))
-            for other in heard:
+            probe.randomise_slice(changed, name, dim, torch.tensor([index]))
+            for other in all_readers:
                 if other[0] == name and other != reader:
                     changed[name].select(other[1], other[2]).zero_()
-            if has_moved(before, probe.outputs(changed)):
+            if has_changed(before, probe.outputs(changed)):
                 found.append((writer, reader))
     return found
 

@@ -1,6 +1,6 @@
-"""A channel whose number means something stays: a class, a bin, a threshold, a condition.
+"""Channels with a fixed meaning are frozen: classes, bins, thresholds, conditions.
 
-The certificate cannot see these: the masked twin has lost the same channels.
+The certificate cannot detect their loss, because the masked twin loses the same channels.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ POSITION = "is told apart by its position"
 
 
 class Scores(nn.Module):
-    """Two convolutions and a function of the second's channels, with what it may need."""
+    """Two convolutions and a function of the second's channels, with layers and buffers for it."""
 
     centres: Tensor
     projection: Tensor
@@ -61,9 +61,9 @@ def _as_image(tokens: Tensor) -> Tensor:
     return image
 
 
-MEANT: dict[str, tuple[Callable[[Scores, Tensor], Tensor], str]] = {
+FIXED_MEANING: dict[str, tuple[Callable[[Scores, Tensor], Tensor], str]] = {
     "classes": (lambda _, y: y.argmax(1), POSITION),
-    "the least class, of all at once": (lambda _, y: y.argmin(), POSITION),
+    "the least class, over all dimensions": (lambda _, y: y.argmin(), POSITION),
     "classes from max": (lambda _, y: y.max(1).indices, POSITION),
     "classes that make a mask": (
         lambda n, y: n.all(y * (y.argmax(1, keepdim=True) > 2)),
@@ -97,12 +97,15 @@ MEANT: dict[str, tuple[Callable[[Scores, Tensor], Tensor], str]] = {
         CONSTANTS,
     ),
     "a frozen convolution over bins": (lambda n, y: n.expectation(y.softmax(1)), BINS),
-    "the same before weights": (lambda n, y: n.one(n.expectation(y.softmax(1))), BINS),
+    "a frozen convolution over bins before weights": (
+        lambda n, y: n.one(n.expectation(y.softmax(1))),
+        BINS,
+    ),
     "bins along a view": (
         lambda n, y: n.expectation(y.view(-1, 1, WIDTH, SIZE**2).transpose(2, 1).softmax(1)),
         BINS,
     ),
-    "a softmax by hand": (lambda n, y: n.expectation(_by_hand(y)), BINS),
+    "a handwritten softmax": (lambda n, y: n.expectation(_by_hand(y)), BINS),
     "entropy": (lambda n, y: n.one(_entropy(y)), BINS),
     "confidence": (lambda n, y: n.one(y.softmax(1).amax(1, keepdim=True)), BINS),
     "the sum of probabilities": (lambda _, y: y.sigmoid().sum(1), NO_WEIGHTS),
@@ -111,8 +114,8 @@ MEANT: dict[str, tuple[Callable[[Scores, Tensor], Tensor], str]] = {
     "length": (lambda _, y: y.norm(dim=1), NO_WEIGHTS),
     "spread": (lambda _, y: y.std(1), NO_WEIGHTS),
     "similarity": (lambda _, y: (y * y.flip(2)).sum(1), NO_WEIGHTS),
-    "similarity of places": (lambda _, y: _in_tokens(y) @ y.flatten(2), NO_WEIGHTS),
-    "a mean that is blurred": (
+    "similarity of positions": (lambda _, y: _in_tokens(y) @ y.flatten(2), NO_WEIGHTS),
+    "a blurred mean": (
         lambda n, y: F.conv2d(
             y.mean(1, keepdim=True).expand(-1, WIDTH, -1, -1), n.slope.transpose(0, 1), groups=6
         ),
@@ -122,8 +125,8 @@ MEANT: dict[str, tuple[Callable[[Scores, Tensor], Tensor], str]] = {
 }
 
 
-@pytest.mark.parametrize(("function", "reason"), MEANT.values(), ids=MEANT.keys())
-def test_a_channel_that_means_something_stays(
+@pytest.mark.parametrize(("function", "reason"), FIXED_MEANING.values(), ids=FIXED_MEANING.keys())
+def test_channels_with_a_fixed_meaning_are_frozen(
     function: Callable[[Scores, Tensor], Tensor], reason: str
 ) -> None:
     analysis = analysed(function)
@@ -132,7 +135,7 @@ def test_a_channel_that_means_something_stays(
     assert frozen["scores.weight"].pin.reason == reason
     assert "test_meaning.py" in frozen["scores.weight"].pin.source
     cut = {member.tensor for family in analysis.families for member in family.members}
-    assert "stem.weight" in cut  # what is before can go
+    assert "stem.weight" in cut  # the layer before is prunable
     assert "centres" not in cut
 
 
@@ -153,14 +156,14 @@ HIDDEN: dict[str, tuple[Callable[[Scores, Tensor], Tensor], bool]] = {
         ),
         False,
     ),
-    "attention between places": (
+    "attention between positions": (
         lambda n, y: n.all(
             _as_image((_in_tokens(y) @ y.flatten(2)).softmax(-1) @ _in_tokens(y)),
         ),
         True,
     ),
     "a stored number for each channel": (lambda n, y: n.all(y * n.centres + n.centres), True),
-    "which place is largest": (
+    "the largest position": (
         lambda n, y: n.all(y * (y.flatten(2).argmax(2)[:, :, None, None] > 3)),
         True,
     ),
@@ -168,7 +171,7 @@ HIDDEN: dict[str, tuple[Callable[[Scores, Tensor], Tensor], bool]] = {
 
 
 @pytest.mark.parametrize(("function", "is_exact"), HIDDEN.values(), ids=HIDDEN.keys())
-def test_a_channel_that_weights_contract_is_free(
+def test_channels_contracted_by_trained_weights_are_prunable(
     function: Callable[[Scores, Tensor], Tensor], *, is_exact: bool
 ) -> None:
     family = analysed(function).family("scores.weight")

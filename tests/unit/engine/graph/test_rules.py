@@ -1,4 +1,4 @@
-"""What single operators do to channel groups, on networks of a few lines."""
+"""Effects of single operators on channel groups, on small networks."""
 
 from collections.abc import Callable
 
@@ -78,7 +78,9 @@ EXACT: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
 
 
 @pytest.mark.parametrize(("function", "channels"), EXACT.values(), ids=EXACT.keys())
-def test_channels_pass_exactly(function: Callable[[Tensor], Tensor], channels: int) -> None:
+def test_channels_pass_through_exact_operators(
+    function: Callable[[Tensor], Tensor], channels: int
+) -> None:
     program, analysis = analysed(Between(function, channels))
     family = analysis.family("first.weight")
     assert family.num_groups > 1
@@ -112,7 +114,7 @@ PINNED: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("function", PINNED.values(), ids=PINNED.keys())
-def test_what_cannot_be_followed_is_frozen_with_a_reason(
+def test_channels_that_no_rule_can_follow_are_frozen_with_a_reason(
     function: Callable[[Tensor], Tensor],
 ) -> None:
     _, analysis = analysed(Between(function))
@@ -128,7 +130,7 @@ def test_an_unknown_operator_is_named_with_its_source_line() -> None:
     assert "test_rules.py" in pin.source
 
 
-def test_a_standardised_weight_needs_nothing_special() -> None:
+def test_a_standardised_weight_is_prunable() -> None:
     class Standardised(Between):
         def forward(self, x: Tensor) -> Tensor:
             weight = self.first.weight
@@ -139,7 +141,7 @@ def test_a_standardised_weight_needs_nothing_special() -> None:
 
     program, analysis = analysed(Standardised(F.relu))
     assert [f.name for f in analysis.families] == ["first.weight"]
-    # A filter that is zero has no standard deviation, so the twin keeps only what stays alive.
+    # A zero filter has no standard deviation, so only the compacted program is checked.
     keep = torch.ones(WIDTH, dtype=torch.bool)
     keep[2] = False
     smaller = compact(program, analysis, make_plan(program, analysis, {"first.weight": keep}))
@@ -173,7 +175,7 @@ def test_grouped_and_transposed_convolutions_keep_their_groups() -> None:
 
 
 def is_accepted(name: str) -> bool:
-    """Return whether a file may call an operator in any of its forms."""
+    """Return whether a file may call any overload of an operator."""
     if name == "deform_conv2d":
         return find_operator("torch.ops.torchvision.deform_conv2d.default") is not None
     packet = getattr(torch.ops.aten, name, None)
@@ -181,9 +183,9 @@ def is_accepted(name: str) -> bool:
     return any(find_operator(f"torch.ops.aten.{name}.{each}") is not None for each in overloads)
 
 
-def test_every_rule_is_for_an_operator_that_models_may_call() -> None:
+def test_every_rule_is_for_an_accepted_operator() -> None:
     unknown = {name for name in RULES if not is_accepted(name)} - {"getitem"}
-    # Names of functions, and an operator that draws random numbers.
+    # Names of Python functions, and an operator that draws random numbers.
     assert unknown <= {"rand_like", "upsample_nearest_exact2d", "lp_pool2d", "softsign"} | {
         "logsigmoid"
     }

@@ -1,8 +1,8 @@
-"""Every tensor argument of every operator counts: its channels are united, cut alike, or pinned.
+"""Rules handle every tensor argument: its channels are united, pruned alike, or pinned.
 
-Each operator gets two values whose channels could go, and then one value and one of a fixed size.
-Half of everything that the analysis calls free is cut; the smaller network must fit together and
-compute what its masked twin computes.
+Each operator gets two values with prunable channels, then one such value and one of a fixed size.
+Half of all prunable groups are removed. The smaller network must have consistent shapes and equal
+its masked twin.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def _vector(x: Any) -> Any:  # a proxy
 
 
 def _matrix(x: Any) -> Any:  # a proxy
-    """(C, W): a weight that other channels have computed."""
+    """Return a weight (C, W) that is computed from other channels."""
     return aten.mean.dim(x, [0, 2])
 
 
@@ -53,7 +53,7 @@ def _positive(x: Any) -> Any:  # a proxy
 
 
 def _index(x: Any) -> Any:  # a proxy
-    """Whole numbers, one for each channel."""
+    """Return one integer per channel."""
     return aten.to.dtype(aten.clamp.default(_vector(x), 0, 1), torch.int64)
 
 
@@ -74,7 +74,7 @@ def _logical(name: str, overload: str = "default") -> Build:
 
 
 def _attention(a: Any, b: Any) -> Any:  # proxies
-    """Eight heads; the mask has a plane for each."""
+    """Return attention with eight heads and a mask per head."""
     return aten.scaled_dot_product_attention.default(a, a, a, b)
 
 
@@ -93,7 +93,7 @@ CALLS: dict[str, Build] = {
     "where": lambda a, b: aten.where.self(aten.gt.Scalar(b, 0), a, a),
     "masked_fill": lambda a, b: aten.masked_fill.Scalar(a, aten.gt.Scalar(b, 0), 0.0),
     "prelu": lambda a, b: aten.prelu.default(a, _vector(b)),
-    "_prelu_kernel": aten._prelu_kernel.default,  # its name
+    "_prelu_kernel": aten._prelu_kernel.default,
     "batch_norm": lambda a, b: aten.batch_norm.default(
         a, _vector(b), _vector(b), _vector(b), _positive(_vector(b)), False, 0.1, 1e-5, False
     ),
@@ -140,12 +140,12 @@ CALLS: dict[str, Build] = {
     "select_scatter": lambda a, b: aten.select_scatter.default(a, aten.select.int(b, 2, 0), 2, 1),
     "to": aten.to.other,
 }
-# The others take a list, or a number that a tensor happens to hold.
+# These take a list, or a number that is stored in a tensor.
 ELSEWHERE = {"narrow", "repeat_interleave", "tensor_split"}
 
 
 def program_of(build: Build, *, is_fixed: bool) -> Program:
-    """Return two convolutions, a call of what they make, and weights that read it."""
+    """Return a program of two convolutions, a call on their outputs, and a linear layer."""
     graph, generator = fx.Graph(), torch.Generator().manual_seed(0)
     tracer = fx.proxy.GraphAppendingTracer(graph)
     tensors = {
@@ -170,7 +170,7 @@ def program_of(build: Build, *, is_fixed: bool) -> Program:
 
 @pytest.mark.parametrize("is_fixed", [False, True], ids=["a-channel", "a-fixed-size"])
 @pytest.mark.parametrize("name", sorted(CALLS))
-def test_a_second_operand_is_cut_alike_or_pinned(name: str, *, is_fixed: bool) -> None:
+def test_a_second_operand_is_pruned_alike_or_pinned(name: str, *, is_fixed: bool) -> None:
     program = program_of(CALLS[name], is_fixed=is_fixed)
     found = analyse(program)
     keeps = {f.name: torch.arange(f.num_groups) % 2 == 1 for f in found.families}
@@ -180,7 +180,7 @@ def test_a_second_operand_is_cut_alike_or_pinned(name: str, *, is_fixed: bool) -
     certify(mask_program(program, plan), smaller, [program.example_inputs(3)], inexact)
 
 
-def test_no_operator_with_two_tensors_is_left_out() -> None:
+def test_every_operator_with_two_tensors_is_tested() -> None:
     assert {name for name in RULES if _takes_two(name)} == CALLS.keys() | ELSEWHERE
 
 
@@ -198,7 +198,7 @@ def _takes_two(name: str) -> bool:
     )
 
 
-def test_what_a_rule_does_not_follow_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_that_a_rule_does_not_follow_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     def careless(site: Site) -> Output:
         return site.labels_of(site.node.args[0])
 
@@ -209,7 +209,9 @@ def test_what_a_rule_does_not_follow_is_pinned(monkeypatch: pytest.MonkeyPatch) 
     ]
 
 
-def test_a_cut_that_does_not_fit_is_said_to_be_our_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inconsistent_shapes_are_reported_as_a_defect_of_secateur(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def wrong(site: Site) -> Output:
         site.followed.update(site.node.all_input_nodes)
         return site.labels_of(site.node.args[0])

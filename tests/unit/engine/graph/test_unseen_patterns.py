@@ -1,4 +1,4 @@
-"""Patterns of networks that the engine was not developed on, each in a few lines."""
+"""Network patterns that the engine was not developed on."""
 
 from collections.abc import Callable
 
@@ -55,7 +55,7 @@ def analysed(model: nn.Module, *shape: int) -> tuple[Program, Analysis]:
 
 
 def pruned(program: Program, analysis: Analysis, stays: Callable[[Tensor], Tensor]) -> float:
-    """Keep the groups whose numbers ``stays`` picks; return the relative error in float64."""
+    """Keep the groups that ``stays`` selects; return the relative error in float64."""
     keeps = {f.name: stays(torch.arange(f.num_groups)) for f in analysis.families}
     for keep in keeps.values():
         keep[0] |= not bool(keep.any())
@@ -68,7 +68,7 @@ def pruned(program: Program, analysis: Analysis, stays: Callable[[Tensor], Tenso
     return certificate.float64.max_relative_error
 
 
-# The first, the last, and every other group go: literals must follow whichever it is.
+# Remove the first, the last, or every other group; literals must be correct in each case.
 STAYS: dict[str, Callable[[Tensor], Tensor]] = {
     "even": lambda i: i % 2 == 0,
     "odd": lambda i: i % 2 == 1,
@@ -81,7 +81,7 @@ EXACT: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
     "masked_fill": (lambda x: x.masked_fill(x < 0, 0.5), WIDTH),
     "zeros around space": (lambda x: F.pad(x, (1, 1, 1, 1)), WIDTH),
     "zeros around channels": (lambda x: F.pad(x, (0, 0, 0, 0, 2, 1)), WIDTH + 3),
-    "channels cut off by padding": (lambda x: F.pad(x, (0, 0, 0, 0, -1, -2)), WIDTH - 3),
+    "channels cropped by padding": (lambda x: F.pad(x, (0, 0, 0, 0, -1, -2)), WIDTH - 3),
     "a slice with a step": (lambda x: x[:, 1::2], WIDTH // 2),
     "interleaved halves": (lambda x: torch.cat([x[:, ::2].relu(), x[:, 1:7:2]], 1), WIDTH - 1),
     "windows": (
@@ -91,7 +91,7 @@ EXACT: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
     "windows and back": (lambda x: F.fold(F.unfold(x, 2, stride=2), (8, 8), 2, stride=2), WIDTH),
     "expand_as": (lambda x: x * x.amax((1, 2, 3), keepdim=True).expand_as(x), WIDTH),
     "rows by their index": (lambda x: x[:, :, torch.tensor([3, 0, 1])], WIDTH),
-    "places by two indices": (
+    "positions by two indices": (
         lambda x: x[..., torch.tensor([[3], [0]]), torch.tensor([1, 2])],
         WIDTH,
     ),
@@ -104,7 +104,7 @@ EXACT: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
 
 @pytest.mark.parametrize("stays", STAYS.values(), ids=STAYS.keys())
 @pytest.mark.parametrize(("function", "channels"), EXACT.values(), ids=EXACT.keys())
-def test_channels_pass(
+def test_channels_pass_through(
     function: Callable[[Tensor], Tensor], channels: int, stays: Callable[[Tensor], Tensor]
 ) -> None:
     program, analysis = analysed(Between(function, channels))
@@ -131,7 +131,7 @@ PINNED: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
 
 
 @pytest.mark.parametrize(("function", "channels"), PINNED.values(), ids=PINNED.keys())
-def test_what_is_read_by_position_stays(
+def test_channels_read_by_position_are_frozen(
     function: Callable[[Tensor], Tensor], channels: int
 ) -> None:
     _, analysis = analysed(Between(function, channels))
@@ -140,7 +140,7 @@ def test_what_is_read_by_position_stays(
 
 
 @pytest.mark.parametrize("stays", STAYS.values(), ids=STAYS.keys())
-def test_attention_keeps_its_scale_when_queries_and_keys_get_narrower(
+def test_attention_keeps_its_scale_when_queries_and_keys_are_pruned(
     stays: Callable[[Tensor], Tensor],
 ) -> None:
     program, analysis = analysed(Attention(F.scaled_dot_product_attention), 5, 6)
@@ -154,7 +154,7 @@ def test_attention_keeps_its_scale_when_queries_and_keys_get_narrower(
     ids=["relu", "sigmoid", "elu + 1"],
 )
 @pytest.mark.parametrize("is_einsum", [False, True], ids=["matmul", "einsum"])
-def test_a_product_of_what_is_not_zero_at_zero_is_inexact(
+def test_a_product_of_functions_that_are_not_zero_at_zero_is_inexact(
     kernel: Callable[[Tensor], Tensor], *, is_exact: bool, is_einsum: bool
 ) -> None:
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
