@@ -1,4 +1,4 @@
-"""What the commands that use a service share: how they find it, and how they end.
+"""Shared parts of the commands that call a service: options, client and exit codes.
 
 docs/cli.md lists the exit codes.
 """
@@ -21,14 +21,13 @@ from secateur import (
     SecateurError,
 )
 
-# A service that is not there is said to be so within seconds.
-_RETRIES = 3
+_RETRIES = 3  # an unreachable service is reported within seconds
 _COMPLETION_SECONDS = 2.0
 LATEST = "latest"
 
 
 class ExitCode(IntEnum):
-    """How a command ends; public, as docs/cli.md has it."""
+    """Exit code of a command. Public and stable: docs/cli.md lists them."""
 
     OK = 0
     FAILED = 1
@@ -43,7 +42,7 @@ Url = Annotated[
     str | None,
     typer.Option(
         "--url",
-        help="Of the service; else SECATEUR_URL, or the one that `secateur serve` runs here.",
+        help="URL of the service. Default: SECATEUR_URL, or the local `secateur serve`.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -51,8 +50,8 @@ Key = Annotated[
     str | None,
     typer.Option(
         "--key",
-        help="An API key; else SECATEUR_KEY, or what `secateur serve` has left. Others on this "
-        "machine see options.",
+        help="API key. Default: SECATEUR_KEY, or the key file of the local `secateur serve`. "
+        "Other users of this machine can see command-line options.",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -60,38 +59,42 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def complete_jobs(incomplete: str) -> list[str]:
-    """Return the ids of the latest jobs; nothing where they cannot be had at once."""
+    """Return the ids of the latest jobs, or nothing if the service does not answer quickly."""
     try:
         with Client(timeout=_COMPLETION_SECONDS, retries=0) as client:
             ids = [job.id for job in client.jobs(limit=20)]
     except SecateurError:
         return []
-    return [found for found in (LATEST, *ids) if found.startswith(incomplete)]
+    return [job_id for job_id in (LATEST, *ids) if job_id.startswith(incomplete)]
 
 
 JobId = Annotated[
     str,
-    typer.Argument(help=f"A job's id, or `{LATEST}`.", metavar="JOB", autocompletion=complete_jobs),
+    typer.Argument(help=f"Job id, or `{LATEST}`.", metavar="JOB", autocompletion=complete_jobs),
 ]
 ModelOrFile = Annotated[
-    Path, typer.Argument(help="A model's id or name, or a file to upload.", metavar="MODEL")
+    Path, typer.Argument(help="Model id or name, or a file to upload.", metavar="MODEL")
 ]
 DataOrFile = Annotated[
     Path | None,
-    typer.Argument(help="A data set's id or name, or a file to upload.", metavar="[DATA]"),
+    typer.Argument(help="Data set id or name, or a file to upload.", metavar="[DATA]"),
 ]
 
 
 @contextmanager
 def service(url: str | None, key: str | None) -> Iterator[Client]:
-    """Yield a client; turn what goes wrong into a line on standard error and an exit code."""
+    """Yield a client. Report errors as `reporting` does."""
     with reporting(), Client(url, key, retries=_RETRIES) as client:
         yield client
 
 
 @contextmanager
 def reporting(after_interrupt: str = "") -> Iterator[None]:
-    """Turn what goes wrong into a line on standard error and an exit code."""
+    """Report an error as one line on standard error and exit with its code.
+
+    Args:
+        after_interrupt: Message printed on Ctrl-C.
+    """
     try:
         yield
     except (SecateurError, OSError) as error:
@@ -103,27 +106,27 @@ def reporting(after_interrupt: str = "") -> Iterator[None]:
 
 
 def resolve_job(client: Client, job_id: str) -> str:
-    """Return a job's id; `latest` is the newest there is.
+    """Return the job's id, resolving `latest` to the newest job.
 
     Raises:
-        SecateurError: There is none.
+        SecateurError: There are no jobs.
     """
     if job_id != LATEST:
         return job_id
-    found = client.jobs(limit=1)
-    if not found:
-        raise SecateurError("there is no job yet: secateur prune MODEL DATA posts one")
-    return found[0].id
+    jobs = client.jobs(limit=1)
+    if not jobs:
+        raise SecateurError("there are no jobs yet: start one with secateur prune MODEL DATA")
+    return jobs[0].id
 
 
 def fail_usage(message: str) -> typer.Exit:
-    """Say what is wrong with the options, and return what to raise."""
+    """Print a usage error and return the exception to raise."""
     typer.secho(f"secateur: {message}", fg="red", err=True)
     return typer.Exit(ExitCode.USAGE)
 
 
 def is_terminal() -> bool:
-    """Return whether somebody watches what is said on the way."""
+    """Return whether standard error is a terminal."""
     return sys.stderr.isatty()
 
 

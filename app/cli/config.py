@@ -1,4 +1,4 @@
-"""The pruning config that options make."""
+"""Build the pruning config from command-line options."""
 
 import copy
 import json
@@ -10,12 +10,17 @@ Json = dict[str, Any]
 
 
 def make_config(base: Json | None, given: Json, settings: list[str]) -> Json:
-    """Return a config.
+    """Merge ``--config``, options and ``--set`` into one config; later sources override.
 
     Args:
-        base: From ``--config``.
-        given: Values by dotted path; those that are None are left out.
-        settings: ``/selection/macs=0.5``: JSON pointers and JSON values, or text.
+        base: Config given with ``--config``.
+        given: Values by dotted path. None means the option was not given.
+        settings: Assignments such as ``/selection/macs=0.5``: a JSON pointer and a JSON value or
+            plain text.
+
+    Raises:
+        typer.BadParameter: An assignment is malformed, or a path leads through a value that is
+            not an object.
     """
     config = copy.deepcopy(base or {})
     for path, value in given.items():
@@ -28,15 +33,15 @@ def make_config(base: Json | None, given: Json, settings: list[str]) -> Json:
 
 
 def selection_of(given: Json) -> Json:
-    """Return the values of a selection by path: the mode follows from which share is asked for.
+    """Return the selection's values by dotted path. The option given decides the mode.
 
     Raises:
-        typer.BadParameter: More than one is.
+        typer.BadParameter: More than one option is given.
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     if len(chosen) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in chosen)
-        raise typer.BadParameter(f"{names} exclude each other")
+        raise typer.BadParameter(f"{names} are mutually exclusive")
     if not chosen:
         return {}
     name, value = next(iter(chosen.items()))
@@ -45,15 +50,19 @@ def selection_of(given: Json) -> Json:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Return the pointer and the value of ``/criterion/kind=taylor``."""
+    """Split an assignment such as ``/criterion/kind=taylor`` into pointer and value.
+
+    Raises:
+        typer.BadParameter: The text is not of the form ``/POINTER=VALUE``.
+    """
     pointer, mark, value = text.partition("=")
     if not mark or not pointer.startswith("/") or pointer == "/":
-        raise typer.BadParameter(f"{text!r} is no setting such as /selection/macs=0.5")
+        raise typer.BadParameter(f"{text!r} is not of the form /selection/macs=0.5")
     return pointer, parse_value(value)
 
 
 def parse_value(text: str) -> Any:  # noqa: ANN401  # any JSON
-    """Return a JSON value; what is none is text."""
+    """Return the parsed JSON value, or the text itself if it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:
@@ -64,5 +73,5 @@ def _put(config: Json, path: list[str], value: Any) -> None:  # noqa: ANN401  # 
     for part in path[:-1]:
         config = config.setdefault(part, {})
         if not isinstance(config, dict):
-            raise typer.BadParameter(f"{part!r} of the config has no members")
+            raise typer.BadParameter(f"{part!r} in the config is not an object")
     config[path[-1]] = value

@@ -1,4 +1,4 @@
-"""Which GPUs this machine has, by UUID: their numbers change with driver and environment."""
+"""List this machine's GPUs by UUID: indices change with driver and environment."""
 
 import shutil
 import subprocess
@@ -14,13 +14,13 @@ def list_gpus() -> tuple[str, ...]:
     """Return the UUIDs of the GPUs, in the driver's order.
 
     Raises:
-        GpuError: There is no driver, it does not answer, or it knows no GPU.
+        GpuError: The driver is missing or does not answer, or it lists no GPU.
     """
     program = shutil.which("nvidia-smi")
     if program is None:
         raise GpuError(
-            "worker.device is cuda and there is no nvidia-smi: install NVIDIA's driver, list the "
-            "GPUs in SECATEUR_WORKER__GPUS, or set SECATEUR_WORKER__DEVICE=cpu"
+            "worker.device is cuda but nvidia-smi was not found: install the NVIDIA driver, list "
+            "the GPUs in SECATEUR_WORKER__GPUS, or set SECATEUR_WORKER__DEVICE=cpu"
         )
     try:
         done = subprocess.run(  # noqa: S603  # found on PATH, fixed arguments
@@ -34,5 +34,5 @@ def list_gpus() -> tuple[str, ...]:
         raise GpuError(f"nvidia-smi cannot list the GPUs: {error}") from error
     found = tuple(line.strip() for line in done.stdout.splitlines() if line.strip())
     if not found:
-        raise GpuError("worker.device is cuda and nvidia-smi lists no GPU")
+        raise GpuError("worker.device is cuda but nvidia-smi lists no GPU")
     return found

@@ -1,4 +1,4 @@
-"""``secateur keys``: make, list, rotate and revoke the bearer keys of the service's database."""
+"""``secateur keys``: create, list, rotate and revoke API keys in the service's database."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from app.records.database import Sessions, create_database, create_sessions, cur
 from app.records.tables import ApiKeyRow
 
 app = typer.Typer(
-    help="Make, list, rotate and revoke API keys.", no_args_is_help=True, add_completion=False
+    help="Create, list, rotate and revoke API keys.", no_args_is_help=True, add_completion=False
 )
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -28,32 +28,40 @@ _DURATION = re.compile(r"(\d{1,9})([smhd]?)")
 
 
 def _seconds(text: str) -> float:
-    """Return the seconds of a text such as ``90``, ``15m``, ``12h`` or ``30d``."""
+    """Parse a duration such as ``90``, ``15m``, ``12h`` or ``30d`` into seconds."""
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise typer.BadParameter(f"{text!r} is not a number of seconds, or one with s, m, h or d")
+        raise typer.BadParameter(
+            f"{text!r} is not a duration: use seconds, or a number followed by s, m, h or d"
+        )
     return float(match[1]) * _UNITS[match[2]]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-KeyId = Annotated[str, typer.Argument(help="The key's id, such as key_01JD….", metavar="ID")]
+KeyId = Annotated[str, typer.Argument(help="Key id, such as key_01JD….", metavar="ID")]
 
 
 @app.command("create")
 def create(
     scope: Annotated[
-        list[str], typer.Option(help=f"What it may do, once or more: {', '.join(SCOPES)}.")
+        list[str], typer.Option(help=f"Scope to grant; repeatable: {', '.join(SCOPES)}.")
     ],
-    tenant: Annotated[str, typer.Option(help="Whose things it sees.")] = service.DEFAULT_TENANT,
-    name: Annotated[str, typer.Option(help="What it is for.")] = "cli",
+    tenant: Annotated[
+        str, typer.Option(help="Tenant that the key belongs to.")
+    ] = service.DEFAULT_TENANT,
+    name: Annotated[str, typer.Option(help="Label for the key.")] = "cli",
     expires_in: Annotated[
         float | None,
-        typer.Option(parser=_seconds, metavar="SECONDS", help="Also 15m, 12h, 30d; unset: never."),
+        typer.Option(
+            parser=_seconds,
+            metavar="SECONDS",
+            help="Lifetime, also as 15m, 12h or 30d. Default: none.",
+        ),
     ] = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """Make an API key and print it; it is shown this once."""
+    """Create an API key and print it. It is shown only once."""
     with _sessions() as sessions:
         row, plaintext = service.create_key(sessions, tenant, name, scope, expires_in)
     _print_secret(row, plaintext, is_json=as_json)
@@ -61,11 +69,11 @@ def create(
 
 @app.command("list")
 def list_(
-    tenant: Annotated[str | None, typer.Option(help="Of one tenant; unset: all.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Only keys of this tenant.")] = None,
     *,
     as_json: Json = False,
 ) -> None:
-    """List keys, oldest first; secrets are not stored, so none is shown."""
+    """List keys, oldest first. Secrets are not stored and cannot be shown."""
     with _sessions() as sessions:
         rows = service.list_keys(sessions, tenant)
         with reading(sessions) as session:
@@ -73,7 +81,7 @@ def list_(
     if as_json:
         typer.echo(json.dumps([{**_shown(row), "state": _state(row, now)} for row in rows]))
         return
-    # An id is copied from here: narrow terminals fold the other columns.
+    # Users copy ids from here, so narrow terminals fold the other columns.
     id_column = Column("id", min_width=30, no_wrap=True)
     table = Table(id_column, "tenant", "name", "scopes", "state", "expires", "last used")
     for row in rows:
@@ -89,13 +97,13 @@ def rotate(
     overlap: Annotated[
         float,
         typer.Option(
-            parser=_seconds, metavar="SECONDS", help="How long the old key stays valid; also 24h."
+            parser=_seconds, metavar="SECONDS", help="How long the old key stays valid, e.g. 24h."
         ),
     ] = "1h",  # type: ignore[assignment]  # typer parses defaults as well
     *,
     as_json: Json = False,
 ) -> None:
-    """Make the successor of a key and print it; the old key dies after the overlap."""
+    """Replace a key and print the new one. The old key expires after the overlap."""
     with _sessions() as sessions:
         old, new, plaintext = service.rotate_key(sessions, key_id, overlap)
     _print_secret(new, plaintext, is_json=as_json)
@@ -105,7 +113,7 @@ def rotate(
 
 @app.command("revoke")
 def revoke(key_id: KeyId, *, as_json: Json = False) -> None:
-    """Make a key invalid for good, at every API process within a second."""
+    """Revoke a key. Every API process rejects it within a second."""
     with _sessions() as sessions:
         row = service.revoke_key(sessions, key_id)
     typer.echo(json.dumps(_shown(row)) if as_json else f"{row.id} is revoked.")
@@ -120,7 +128,7 @@ def _sessions() -> Iterator[Sessions]:
         typer.secho(f"secateur: {error.message}", fg="red", err=True)
         raise typer.Exit(1) from error
     except DBAPIError as error:
-        what = f"the database does not do this: {error.orig}; try secateur migrate"
+        what = f"database error: {error.orig}; try secateur migrate"
         typer.secho(f"secateur: {what}", fg="red", err=True)
         raise typer.Exit(1) from error
     finally:
@@ -128,13 +136,13 @@ def _sessions() -> Iterator[Sessions]:
 
 
 def _print_secret(row: ApiKeyRow, plaintext: str, *, is_json: bool) -> None:
-    """Print a new key on standard output and the rest beside it, so that ``$(…)`` takes the key."""
+    """Print the key on standard output and the rest on standard error, so ``$(…)`` captures it."""
     if is_json:
         typer.echo(json.dumps({**_shown(row), "key": plaintext}))
         return
     typer.echo(plaintext)
-    end = _time(row.expires_at) or "it is revoked"
-    what = f"{row.id}: tenant {row.tenant}, {', '.join(row.scopes)}, until {end}"
+    end = _time(row.expires_at) or "revoked"
+    what = f"{row.id}: tenant {row.tenant}, {', '.join(row.scopes)}, valid until {end}"
     typer.echo(f"{what}. The key is not shown again.", err=True)
 
 

@@ -1,4 +1,7 @@
-"""A group of commands whose modules are imported when they are called, and not for the help."""
+"""Command group that imports a command's module only when the command runs.
+
+``secateur --help`` stays fast and works without the optional packages.
+"""
 
 import importlib
 from dataclasses import dataclass
@@ -12,13 +15,13 @@ from app.contracts.installation import Extra, how_to_install
 
 @dataclass(frozen=True)
 class Lazy:
-    """A command that is not imported yet.
+    """A command whose module is not imported yet.
 
     Attributes:
-        module: Whose ``app`` it is.
-        help: The first line of what it says of itself; a test compares them.
-        panel: Under which heading the help lists it.
-        extra: What has to be installed for it, besides the client.
+        module: Module whose ``app`` holds the command.
+        help: First line of the command's own help. A test compares the two.
+        panel: Heading in the help.
+        extra: Extra that the command needs besides the client, if any.
     """
 
     module: str
@@ -28,12 +31,16 @@ class Lazy:
 
 
 class LazyGroup(TyperGroup):
-    """Puts the real command in the place of its stand-in before it is asked for anything."""
+    """Group that replaces a placeholder by the real command when it is looked up."""
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # noqa: ANN401  # click's own types are typer's secret
-        """Return the command that the arguments name."""
-        stand_in = self.commands.get(args[0]) if args else None
-        lazy = getattr(getattr(stand_in, "callback", None), "lazy", None)
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # noqa: ANN401  # typer vendors click's types
+        """Import and return the command that the arguments name.
+
+        Raises:
+            typer.Exit: A package that the command needs is not installed.
+        """
+        placeholder = self.commands.get(args[0]) if args else None
+        lazy = getattr(getattr(placeholder, "callback", None), "lazy", None)
         if lazy is not None:
             command = typer.main.get_command(_import(args[0], lazy).app)
             command.name = args[0]
@@ -42,9 +49,9 @@ class LazyGroup(TyperGroup):
 
 
 def add_lazy(app: typer.Typer, commands: dict[str, Lazy]) -> None:
-    """Register a stand-in for each command, in order."""
+    """Register a placeholder for each command, in order."""
     for name, lazy in commands.items():
-        app.command(name, help=lazy.help, rich_help_panel=lazy.panel)(_stand_in(lazy))
+        app.command(name, help=lazy.help, rich_help_panel=lazy.panel)(_placeholder(lazy))
 
 
 def _import(name: str, lazy: Lazy) -> Any:  # noqa: ANN401  # a module
@@ -62,9 +69,9 @@ def _import(name: str, lazy: Lazy) -> Any:  # noqa: ANN401  # a module
         raise typer.Exit(1) from error
 
 
-def _stand_in(lazy: Lazy) -> Any:  # noqa: ANN401  # a function with an attribute
+def _placeholder(lazy: Lazy) -> Any:  # noqa: ANN401  # a function with an attribute
     def call() -> None:
-        raise AssertionError(lazy.module)  # `LazyGroup` never calls it
+        raise AssertionError(lazy.module)  # `LazyGroup` replaces it before it is called
 
     call.lazy = lazy  # type: ignore[attr-defined]
     return call

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON for scripts; `progress` has the rest."""
+"""Output of commands: tables for people, JSON for scripts. `progress` draws the bars."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from rich.table import Column, Table
 from secateur.types import Dataset, JobData, JobResult, Latency, Model, Network, Plan, SweepData
 
 _MOST_CLASSES = 20
-_WIDE = 200  # columns, where nobody's terminal is the limit
+_WIDE = 200  # columns, if the output is not a terminal
 SERIOUS = "serious"
 _UNITS = ("", " k", " M", " G", " T")
 _THOUSAND = 1000
@@ -22,13 +22,13 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 def console(*, is_result: bool = True) -> Console:
-    """Return standard output for results, or standard error for what is said beside them."""
+    """Return a console on standard output for results, or on standard error for messages."""
     stream = sys.stdout if is_result else sys.stderr
     return Console(file=stream, width=None if stream.isatty() else _WIDE, highlight=False)
 
 
-def print_json(value: Any) -> None:  # noqa: ANN401  # what the service answered
-    """Print an answer of the service, or a list of them, as JSON."""
+def print_json(value: Any) -> None:  # noqa: ANN401  # any response
+    """Print a response, or a list of responses, as JSON."""
     print(json.dumps(_plain(value), indent=1 if sys.stdout.isatty() else None))  # noqa: T201
 
 
@@ -61,7 +61,7 @@ def dataset_table(datasets: Sequence[Dataset]) -> Table:
 
 
 def summary_table(summary: Mapping[str, Any]) -> Table:
-    """Return what the intake found in a data set as a table."""
+    """Return the intake's summary of a data set as a table."""
     table = Table("", "found", show_header=False)
     parts = [f"{size:,} {name}" for name, size in summary.get("splits", {}).items() if size]
     table.add_row("samples", f"{_number(summary.get('num_samples'))}: {', '.join(parts)}")
@@ -99,7 +99,7 @@ def job_table(jobs: Sequence[JobData]) -> Table:
 
 
 def sweep_table(sweep: SweepData) -> Table:
-    """Return what became of the points of a sweep; the best are marked."""
+    """Return the points of a sweep with their results. Pareto-optimal points are marked."""
     metric = next((row.metric for row in sweep.table if row.metric), None) or "metric"
     columns = ("MACs", "parameters", "latency", metric, "dense")
     table = Table("point", "status", *_right(*columns), _id_column("model"), title_justify="left")
@@ -112,14 +112,14 @@ def sweep_table(sweep: SweepData) -> Table:
         point = ", ".join(f"{pointer}={value}" for pointer, value in row.point.items())
         table.add_row(point, row.status, *shares, value, _value(row.dense_value), made)
     table.caption = (
-        "* nothing is as good with as few MACs; † with as little latency; in parentheses 95 % "
-        "intervals: points whose intervals overlap may differ by chance"
+        "* Pareto-optimal for MACs; † Pareto-optimal for latency; in parentheses 95 % intervals: "
+        "points whose intervals overlap may differ by chance"
     )
     return table
 
 
 def plan_table(plan: Plan) -> Table:
-    """Return what a plan would leave."""
+    """Return the sizes before and after a plan as a table."""
     table = Table("", *_right("dense", "pruned", "left"))
     for name, title in (("macs", "MACs"), ("num_parameters", "parameters")):
         dense, pruned = plan.dense[name], plan.pruned[name]
@@ -128,7 +128,7 @@ def plan_table(plan: Plan) -> Table:
 
 
 def result_table(result: JobResult) -> Table:
-    """Return what a job's networks are: before, pruned, and retrained."""
+    """Return a job's dense, pruned and retrained networks as a table."""
     summary = result.summary
     networks = (summary.dense, summary.pruned, summary.retrained)
     table = Table("", *_right("dense", "pruned", "retrained"))
@@ -150,7 +150,7 @@ def result_table(result: JobResult) -> Table:
 
 
 def print_findings(job: JobData) -> None:
-    """Print what makes a job's result doubtful, in red, beside its result."""
+    """Print serious findings about a job's result in red on standard error."""
     out = console(is_result=False)
     for finding in job.findings:
         if finding.severity == SERIOUS:
@@ -158,7 +158,7 @@ def print_findings(job: JobData) -> None:
 
 
 def warning_word(severity: object) -> str:
-    """Return what a warning begins with: red if it makes the result doubtful."""
+    """Return the prefix of a warning: red if the finding is serious."""
     return "[bold red]warning:[/bold red]" if severity == SERIOUS else "[yellow]note:[/yellow]"
 
 

@@ -1,7 +1,7 @@
-"""Child processes of ``secateur serve``: started, watched, restarted when they die, stopped.
+"""Child processes of ``secateur serve``: start, watch, restart and stop them.
 
-Each child dies with its parent (``PR_SET_PDEATHSIG``), so that even ``kill -9`` of the command
-leaves nothing running. Output goes to one log file a child.
+Each child dies with its parent (``PR_SET_PDEATHSIG``), so even ``kill -9`` of the command leaves
+nothing running. Each child writes to its own log file.
 """
 
 import ctypes
@@ -24,7 +24,15 @@ class ChildError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """What to run and how to see that it is up."""
+    """Command line and environment of a child.
+
+    Attributes:
+        name: Name of the child and of its log file.
+        argv: Program and arguments.
+        environment: Complete environment.
+        pass_fds: File descriptors that the child inherits.
+        stop_seconds: Time to stop after SIGTERM before the child is killed.
+    """
 
     name: str
     argv: Sequence[str]
@@ -34,7 +42,7 @@ class Command:
 
 
 class Child:
-    """One watched process."""
+    """Supervised child process."""
 
     def __init__(self, command: Command, log_dir: Path) -> None:
         self.command = command
@@ -44,7 +52,7 @@ class Child:
         self._num_quick_deaths = 0
 
     def start(self) -> None:
-        """Start the process; its output is appended to the log."""
+        """Start the process and append its output to the log."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own command lines
                 list(self.command.argv),
@@ -53,7 +61,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 pass_fds=self.command.pass_fds,
-                start_new_session=True,  # Ctrl-C reaches us alone; we stop children in order
+                start_new_session=True,  # only the parent receives Ctrl-C; it stops us in order
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  # no threads here yet
             )
         self._started_at = time.monotonic()
@@ -64,10 +72,11 @@ class Child:
         return self._process.pid if self._process is not None else None
 
     def ensure_running(self) -> bool:
-        """Restart the process if it died; return whether it had.
+        """Restart the process if it died. Return whether it was restarted.
 
         Raises:
-            ChildError: It died `MAX_QUICK_DEATHS` times, each soon after its start.
+            ChildError: It died `MAX_QUICK_DEATHS` times in a row, each within `QUICK_SECONDS`
+                of its start.
         """
         if self._process is None or self._process.poll() is None:
             return False
@@ -80,7 +89,7 @@ class Child:
         return True
 
     def stop(self) -> None:
-        """Ask the process to stop, wait, and kill it if it does not."""
+        """Send SIGTERM, wait ``stop_seconds``, then kill the process if it still runs."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -97,7 +106,11 @@ class Child:
 
 
 def wait_until(is_true: Callable[[], bool], seconds: float, children: Sequence[Child]) -> bool:
-    """Poll ``is_true`` while keeping ``children`` running; return whether it came true in time."""
+    """Poll ``is_true`` while keeping ``children`` running. Return False after ``seconds``.
+
+    Raises:
+        ChildError: A child keeps dying.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if is_true():

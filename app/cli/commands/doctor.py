@@ -20,12 +20,12 @@ _MARKS = {
 
 @app.command("doctor")
 def doctor_command(*, as_json: AsJson = False, url: Url = None, key: Key = None) -> None:
-    """Look for what is wrong, and say what to do.
+    """Check this installation and suggest fixes.
 
-    Looks at versions, devices, broker, database, store, disk and the running service, as the
-    settings of this environment have them. Ends with 1 if something fails.
+    Checks versions, devices, broker, database, store, disk and the running service with the
+    settings of this environment. Exits with 1 if a check fails.
     """
-    with console(is_result=False).status("looking …"):
+    with console(is_result=False).status("Checking …"):
         findings = list(run_checks(url, key))
     if as_json:
         print_json([vars(finding) for finding in findings])

@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False)
 Array = NDArray[Any]
 
 _ARRAYS = {".npy", ".npz"}
-_SHOWN = 1000  # values of an array, before numpy leaves some out
+_MAX_PRINTED_VALUES = 1000  # numpy abbreviates longer arrays
 
 
 @app.command("infer")
@@ -27,7 +27,7 @@ def infer_command(  # noqa: PLR0913  # the command's options
     model: Annotated[
         str,
         typer.Argument(
-            help="A model's id, name, name@version or name@alias; or a finished job's id.",
+            help="Model id, name, name@version or name@alias; or the id of a finished job.",
             metavar="MODEL",
         ),
     ],
@@ -36,40 +36,40 @@ def infer_command(  # noqa: PLR0913  # the command's options
         typer.Argument(help="Image files, or one .npy or .npz file.", metavar="INPUT..."),
     ],
     *,
-    top_k: Annotated[int, typer.Option(help="Labels for each image.")] = 5,
+    top_k: Annotated[int, typer.Option(help="Number of labels per image.")] = 5,
     base: Annotated[
-        bool, typer.Option("--base", help="Run the model that it was pruned from.")
+        bool, typer.Option("--base", help="Run the dense model instead of the pruned one.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Write outputs here: .npy, or .npz for a .npz file.")
+        Path | None, typer.Option(help="File for the outputs: .npy, or .npz if the input is .npz.")
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Run a model on image files or on arrays.
+    """Run a model on images or arrays.
 
-    Images give labels. A .npy file, whose first dimension is the batch, gives the output; a .npz
-    file with the inputs by name gives all outputs by name.
+    Images return labels. A .npy file returns the output; its first dimension is the batch. A .npz
+    file with inputs by name returns all outputs by name.
     """
     are_arrays = [path.suffix in _ARRAYS for path in inputs]
     if any(are_arrays) and len(inputs) > 1:
-        raise fail_usage("one file of arrays at a time: their first dimension is the batch")
+        raise fail_usage("give one file of arrays: its first dimension is the batch")
     if out is not None and not any(are_arrays):
-        raise fail_usage("--out is for the outputs of arrays; images give labels: use --json")
+        raise fail_usage("--out applies to arrays; for the labels of images use --json")
     with service(url, key) as client:
-        asked = _of_job(client, model)
+        reference = _resolve_model(client, model)
         variant: Variant = "base" if base else "pruned"
         if any(are_arrays):
-            outputs = client.infer(asked, _load(inputs[0]), variant=variant)
+            outputs = client.infer(reference, _load(inputs[0]), variant=variant)
             _show_outputs(outputs, out, is_json=as_json)
         else:
-            labels = client.infer_images(asked, inputs, top_k, variant=variant)
+            labels = client.infer_images(reference, inputs, top_k, variant=variant)
             _show_labels(inputs, labels, is_json=as_json)
 
 
-def _of_job(client: Client, model: str) -> str:
-    """Return by what a model is asked for; a job stands for what it made."""
+def _resolve_model(client: Client, model: str) -> str:
+    """Return the model reference. A job's id resolves to the model that it produced."""
     if not model.startswith("job_") and model != LATEST:
         return model
     job = client.get_job(resolve_job(client, model))
@@ -82,7 +82,7 @@ def _load(path: Path) -> Array | dict[str, Array]:
     try:
         found = np.load(path, allow_pickle=False)
     except ValueError as error:
-        raise SecateurError(f"{path} is no file of arrays of numbers: {error}") from error
+        raise SecateurError(f"{path} does not hold numeric arrays: {error}") from error
     return found if isinstance(found, np.ndarray) else dict(found)
 
 
@@ -100,7 +100,7 @@ def _show_outputs(outputs: Array | Mapping[str, Array], out: Path | None, *, is_
     else:
         for name, array in by_name.items():
             typer.echo(f"{name}: {array.dtype}, {array.shape}")
-            typer.echo(np.array2string(array, threshold=_SHOWN, max_line_width=100))
+            typer.echo(np.array2string(array, threshold=_MAX_PRINTED_VALUES, max_line_width=100))
 
 
 def _show_labels(paths: Sequence[Path], found: Sequence[Sequence[Label]], *, is_json: bool) -> None:

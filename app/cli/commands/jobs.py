@@ -14,7 +14,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number to list.")]
 
 
 @app.callback()
@@ -51,7 +51,7 @@ def show_command(
 def pause_command(
     job_id: JobId, *, as_json: AsJson = False, url: Url = None, key: Key = None
 ) -> None:
-    """Save a job's state and let its worker go."""
+    """Pause a job: save its state and free its worker."""
     with service(url, key) as client:
         job = client.pause(resolve_job(client, job_id))
     _show(job, is_json=as_json)
@@ -61,7 +61,7 @@ def pause_command(
 def resume_command(
     job_id: JobId, *, as_json: AsJson = False, url: Url = None, key: Key = None
 ) -> None:
-    """Let a paused job go on where it was saved."""
+    """Resume a paused job from its saved state."""
     with service(url, key) as client:
         job = client.resume(resolve_job(client, job_id))
     _show(job, is_json=as_json)

@@ -11,7 +11,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command("migrate")
 def migrate_command() -> None:
-    """Bring the tables of the database in the settings up to date."""
+    """Upgrade the database schema to this version."""
     engine = create_database(load_settings().database_url)
     upgrade(engine)
     engine.dispose()

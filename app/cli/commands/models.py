@@ -11,8 +11,8 @@ app = typer.Typer(
     help="List models; show or delete one.", invoke_without_command=True, add_completion=False
 )
 
-ModelId = Annotated[str, typer.Argument(help="A model's id or name.", metavar="ID")]
-Limit = Annotated[int, typer.Option(min=1, help="How many at most.")]
+ModelId = Annotated[str, typer.Argument(help="Model id or name.", metavar="ID")]
+Limit = Annotated[int, typer.Option(min=1, help="Maximum number to list.")]
 
 
 @app.callback()
@@ -40,13 +40,16 @@ def show_command(
     model_id: ModelId,
     *,
     report: Annotated[
-        bool, typer.Option("--report", help="What can be pruned, and what cannot and why: JSON.")
+        bool,
+        typer.Option(
+            "--report", help="Print which layers can be pruned and which cannot, as JSON."
+        ),
     ] = False,
     as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Show a model, or the intake's report of it."""
+    """Show a model, or its intake report."""
     with service(url, key) as client:
         model = client.get_model(model_id)
         found = client.report(model) if report else None
@@ -63,4 +66,4 @@ def delete_command(model_id: ModelId, *, url: Url = None, key: Key = None) -> No
     """Delete a model that no live job uses."""
     with service(url, key) as client:
         client.delete_model(model_id)
-    typer.echo(f"{model_id} is deleted.", err=True)
+    typer.echo(f"Deleted {model_id}.", err=True)

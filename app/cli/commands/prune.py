@@ -20,7 +20,7 @@ from app.cli.progress import follow
 
 app = typer.Typer(add_completion=False)
 
-_SELECTION, _TRAINING = "What is removed (one of these)", "How"
+_SELECTION, _TRAINING = "What to remove (choose one)", "How to prune and retrain"
 Share = Annotated[float | None, typer.Option(rich_help_panel=_SELECTION)]
 
 
@@ -30,38 +30,48 @@ def prune_command(  # noqa: PLR0913  # the command's options
     data: DataOrFile = None,
     *,
     macs: Annotated[
-        float | None, typer.Option(help="Share of MACs to keep.", rich_help_panel=_SELECTION)
+        float | None,
+        typer.Option(help="Fraction of MACs to keep, such as 0.5.", rich_help_panel=_SELECTION),
     ] = None,
     params: Annotated[
-        float | None, typer.Option(help="Share of parameters to keep.", rich_help_panel=_SELECTION)
+        float | None,
+        typer.Option(help="Fraction of parameters to keep.", rich_help_panel=_SELECTION),
     ] = None,
     latency: Annotated[
         float | None,
-        typer.Option(help="Share of the measured latency to keep.", rich_help_panel=_SELECTION),
+        typer.Option(help="Fraction of the measured latency to keep.", rich_help_panel=_SELECTION),
     ] = None,
     ratio: Annotated[
-        float | None, typer.Option(help="Share of filters to remove.", rich_help_panel=_SELECTION)
+        float | None,
+        typer.Option(help="Fraction of filters to remove.", rich_help_panel=_SELECTION),
     ] = None,
     steepness: Annotated[
         float | None,
-        typer.Option(help="Where saliency curves are cut.", rich_help_panel=_SELECTION),
+        typer.Option(help="Slope at which saliency curves are cut.", rich_help_panel=_SELECTION),
     ] = None,
     max_drop: Annotated[
         float | None,
         typer.Option(
-            help="As small as it gets without losing more accuracy.", rich_help_panel=_SELECTION
+            help="Smallest network that loses at most this much accuracy.",
+            rich_help_panel=_SELECTION,
         ),
     ] = None,
     criterion: Annotated[
-        str | None, typer.Option(help="l1, l2, loss, taylor, …", rich_help_panel=_TRAINING)
+        str | None,
+        typer.Option(help="Saliency criterion: l1, l2, loss, taylor, …", rich_help_panel=_TRAINING),
     ] = None,
     round_to: Annotated[
-        str | None, typer.Option(help="A number, or auto.", rich_help_panel=_TRAINING)
+        str | None,
+        typer.Option(
+            help="Keep a multiple of this many channels; a number or auto.",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
     epochs: Annotated[
         str | None,
         typer.Option(
-            help="Of retraining; a number, or auto (by the data).", rich_help_panel=_TRAINING
+            help="Epochs of retraining; a number, or auto to decide by the data.",
+            rich_help_panel=_TRAINING,
         ),
     ] = None,
     config: Annotated[
@@ -69,7 +79,7 @@ def prune_command(  # noqa: PLR0913  # the command's options
         typer.Option(
             parser=parse_json,
             metavar="JSON",
-            help="The config, or a file with it; options go before.",
+            help="Config as JSON or a JSON file; options override it.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
@@ -78,7 +88,7 @@ def prune_command(  # noqa: PLR0913  # the command's options
         typer.Option(
             "--set",
             metavar="/POINTER=VALUE",
-            help="Anything in the config, such as /retrain/ema=0.99; once or more.",
+            help="Any config value, such as /retrain/ema=0.99; repeatable.",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
@@ -86,24 +96,27 @@ def prune_command(  # noqa: PLR0913  # the command's options
         str | None,
         typer.Option(
             metavar="PRESET|JSON",
-            help="Of a data file that is uploaded: imagenet, unit, symmetric, from-data, or JSON.",
+            help="Preprocessing of an uploaded data file: imagenet, unit, symmetric, from-data or "
+            "JSON.",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Of a model file that is uploaded.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name for an uploaded model file.")] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Only say what it would leave; nothing is pruned.")
+        bool, typer.Option("--plan", help="Only print the resulting size; prune nothing.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", "-w", help="Follow the job to its end.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", "-w", help="Follow the job until it ends.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Prune a model: post a job, or preview it.
+    """Start a pruning job, or preview it with --plan.
 
-    The job's id goes to standard output.
+    Prints the job's id on standard output.
     """
     if plan and wait:
-        raise fail_usage("--plan posts no job that could be waited for")
+        raise fail_usage("--plan and --wait are mutually exclusive: a plan starts no job")
     shares = {"macs": macs, "params": params, "latency": latency, "ratio": ratio}
     given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})
     given |= {
@@ -131,8 +144,8 @@ def prune_command(  # noqa: PLR0913  # the command's options
         for warning in job.warnings:
             typer.secho(f"note: {warning}", fg="yellow", err=True)
         if wait:
-            with reporting(f"{job.id} goes on; secateur watch {job.id} follows it"):
-                job = follow(client, job, told=job.warnings)
+            with reporting(f"{job.id} is still running; to follow it: secateur watch {job.id}"):
+                job = follow(client, job, already_shown=job.warnings)
             if job.result is not None:
                 console(is_result=False).print(result_table(job.result))
                 print_findings(job)

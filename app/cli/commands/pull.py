@@ -17,20 +17,21 @@ def pull_command(  # noqa: PLR0913  # the command's options
     job_id: JobId,
     *,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the files; the job's id unless given.")
+        Path | None, typer.Option(help="Folder for the files. Default: the job's id.")
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="One file, such as model.onnx; once or more.")
+        list[str] | None,
+        typer.Option(help="Download only this file, such as model.onnx; repeatable."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing files.")] = False,
     as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Download what a job made.
+    """Download the files of a finished job.
 
-    Each file is checked against its SHA-256 and appears when it is whole; a download that was cut
-    off goes on where it was. The paths go to standard output.
+    Each file is checked against its SHA-256 and appears only when complete. An interrupted
+    download resumes where it stopped. Prints the paths on standard output.
     """
     with service(url, key) as client:
         found = resolve_job(client, job_id)

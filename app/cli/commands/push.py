@@ -12,7 +12,7 @@ from secateur import Dataset, Model
 from secateur.core.formats import suffixes, usual_suffixes
 from secateur.options import ModelOptions
 
-_FILE = f"{usual_suffixes('model')}; or samples."
+_FILE = f"Model file ({usual_suffixes('model')}) or data set file."
 
 app = typer.Typer(add_completion=False)
 
@@ -21,37 +21,49 @@ app = typer.Typer(add_completion=False)
 def push_command(  # noqa: PLR0913  # the command's options
     path: Annotated[Path, typer.Argument(help=_FILE, metavar="FILE")],
     *,
-    name: Annotated[str | None, typer.Option(help="The file's own unless given.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name to store it under. Default: the file's name.")
+    ] = None,
     data: Annotated[
-        bool, typer.Option("--data", help="The file holds samples; known by .npz, .zip and so on.")
+        bool,
+        typer.Option(
+            "--data", help="The file holds samples. Implied by .npz, .zip and other data suffixes."
+        ),
     ] = False,
     preprocess: Annotated[
         str | None,
         typer.Option(
             metavar="PRESET|JSON",
-            help="Of samples: how pixels become inputs, as the network was trained: imagenet, unit "
+            help="Preprocessing of the samples, as the network was trained: imagenet, unit "
             '(0 to 1), symmetric (-1 to 1), from-data, or {"mean": [0.5], "std": [0.5]}.',
         ),
     ] = None,
     architecture: Annotated[
-        str | None, typer.Option(help="Of a .safetensors file: torchvision/NAME or timm/NAME.")
+        str | None,
+        typer.Option(help="Architecture of a .safetensors file: torchvision/NAME or timm/NAME."),
     ] = None,
-    num_classes: Annotated[int | None, typer.Option(help="Of that architecture.")] = None,
-    in_channels: Annotated[int | None, typer.Option(help="Likewise.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Likewise, in pixels.")] = None,
+    num_classes: Annotated[
+        int | None, typer.Option(help="Number of classes of the architecture.")
+    ] = None,
+    in_channels: Annotated[
+        int | None, typer.Option(help="Input channels of the architecture.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Image size of the architecture, in pixels.")
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
     """Upload a model, or samples with --data.
 
-    The id goes to standard output when the intake has accepted the file.
+    Prints the id on standard output once the intake has accepted the file.
     """
     is_data = data or path.name.endswith(suffixes("dataset"))
     if is_data and path.name.endswith(suffixes("model")):
-        raise fail_usage(f"{path.name} is a model; --data is for samples")
+        raise fail_usage(f"{path.name} is a model file; --data is for samples")
     if preprocess is not None and not is_data:
-        raise fail_usage("--preprocess is for samples: add --data")
+        raise fail_usage("--preprocess applies to samples: add --data")
     given = {
         "name": name,
         "architecture": architecture,

@@ -14,16 +14,16 @@ app = typer.Typer(add_completion=False)
 @app.command("serve")
 def serve_command(
     data_dir: Annotated[
-        Path | None, typer.Option(help="Where rows, objects, queue and logs live.")
+        Path | None, typer.Option(help="Directory for database, objects, queue and logs.")
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
     *,
     no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Run no jobs here: workers elsewhere do.")
+        bool, typer.Option("--no-worker", help="Run no jobs here; use workers elsewhere.")
     ] = False,
 ) -> None:
-    """Start API, workers, scheduler and queue on this machine, until Ctrl-C."""
+    """Run the API, workers, scheduler and queue on this machine until Ctrl-C."""
     try:
         serve(_with_options(load_settings(), data_dir, host, port), has_worker=not no_worker)
     except (ServeError, ValueError) as error:

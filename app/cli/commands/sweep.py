@@ -19,7 +19,7 @@ def sweep_command(  # noqa: PLR0913  # the command's options
     model: Annotated[
         Path,
         typer.Argument(
-            help="A model's id or file; or the id of a sweep that is there, to show.",
+            help="Model id, name or file; or the id of an existing sweep to show.",
             metavar="MODEL",
         ),
     ],
@@ -29,32 +29,32 @@ def sweep_command(  # noqa: PLR0913  # the command's options
         list[str] | None,
         typer.Option(
             metavar="/POINTER=VALUE,VALUE",
-            help="Values to try, such as /selection/macs=0.5,0.25; once or more: the jobs are the "
-            "cross product.",
+            help="Values to try, such as /selection/macs=0.5,0.25; repeatable. The sweep runs "
+            "every combination.",
         ),
     ] = None,
     config: Annotated[
         dict[str, Any] | None,
         typer.Option(
-            parser=parse_json, metavar="JSON", help="What all jobs share, or a file with it."
+            parser=parse_json, metavar="JSON", help="Config of all jobs, as JSON or a JSON file."
         ),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", "-w", help="Until all jobs have ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until all jobs end.")] = False,
     picture: Annotated[
-        Path | None, typer.Option(help="Write the Pareto fronts here, as SVG.")
+        Path | None, typer.Option(help="File for the Pareto fronts, as SVG.")
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Prune in many ways, and compare what comes out.
+    """Run one pruning job per grid point and compare the results.
 
-    Posts a job for every point of a grid; the sweep's id goes to standard output. With the id of a
-    sweep instead of a model it shows what became of that one.
+    Prints the sweep's id on standard output. Given the id of a sweep instead of a model, shows its
+    results.
     """
     is_known = str(model).startswith("swp_")
     if is_known == bool(grid):
-        raise fail_usage("give a model and --grid, or the id of a sweep alone")
+        raise fail_usage("give a model and --grid, or only the id of a sweep")
     with service(url, key) as client:
         if is_known:
             sweep = client.get_sweep(str(model))
@@ -65,8 +65,8 @@ def sweep_command(  # noqa: PLR0913  # the command's options
             if not as_json:
                 typer.echo(sweep.id)
         if wait:
-            goes_on = f"{sweep.id} goes on; secateur sweep {sweep.id} shows it"
-            with reporting(goes_on), counting(sweep) as show:
+            on_interrupt = f"{sweep.id} is still running; to show it: secateur sweep {sweep.id}"
+            with reporting(on_interrupt), counting(sweep) as show:
                 sweep = sweep.wait(on_progress=show)
         if picture is not None:
             picture.write_bytes(sweep.picture())
@@ -79,7 +79,7 @@ def sweep_command(  # noqa: PLR0913  # the command's options
 
 
 def parse_grid(text: str) -> tuple[str, list[Any]]:
-    """Return the pointer and the values of ``/selection/macs=0.5,0.25`` or ``/x=["a", "b"]``."""
+    """Parse ``/selection/macs=0.5,0.25`` or ``/x=["a", "b"]`` into pointer and values."""
     pointer, value = parse_setting(text)
     if isinstance(value, list):
         return pointer, value

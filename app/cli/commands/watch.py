@@ -13,13 +13,13 @@ app = typer.Typer(add_completion=False)
 def watch_command(
     job_id: JobId, *, as_json: AsJson = False, url: Url = None, key: Key = None
 ) -> None:
-    """Follow a job to its end, and show its result.
+    """Follow a job until it ends and show its result.
 
-    Ends with 1 if the job has none.
+    Exits with 1 if the job does not succeed.
     """
     with service(url, key) as client:
         job = client.get_job(resolve_job(client, job_id))
-        with reporting(f"{job.id} goes on"):
+        with reporting(f"{job.id} is still running"):
             job = follow(client, job)
     if as_json:
         print_json(job)

@@ -1,4 +1,4 @@
-"""What ``secateur doctor`` looks at, a module each. `run_checks` calls them all."""
+"""Checks of ``secateur doctor``, one module each. `run_checks` runs them all."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -24,18 +24,18 @@ CHECKS: Sequence[tuple[str, Check]] = (
 
 
 def run_checks(url: str | None, api_key: str | None) -> Iterator[Finding]:
-    """Yield what is found, one thing after the other; nothing is changed.
+    """Run every check and yield its findings. No check changes anything.
 
     Args:
-        url: Of a service to ask; else as for any command.
-        api_key: Likewise.
+        url: URL of the service to check. Default: the one that other commands use.
+        api_key: API key for that service. Default: the one that other commands use.
     """
     yield from check_versions()
     try:
         settings = load_settings()
     except ValueError as error:
         message = str(error).replace("\n", " ")
-        advice = "correct or unset the variable: docs/settings.md has all there are"
+        advice = "correct or unset the variable: docs/settings.md lists all settings"
         yield Finding("settings", Status.FAIL, message, advice)
     else:
         yield Finding("settings", Status.OK, f"read; data directory {settings.data_dir.absolute()}")
@@ -45,9 +45,9 @@ def run_checks(url: str | None, api_key: str | None) -> Iterator[Finding]:
 
 
 def _guarded(name: str, check: Check, settings: Settings) -> Iterator[Finding]:
-    """Yield what a check finds; that it breaks is a finding, too."""
+    """Yield a check's findings. An unexpected exception becomes a finding."""
     try:
         yield from check(settings)
-    except Exception as error:  # noqa: BLE001  # whatever is wrong, the other checks go on
+    except Exception as error:  # noqa: BLE001  # the other checks must still run
         detail = f"{type(error).__name__}: {error}"
-        yield Finding(name, Status.FAIL, detail, "this was not expected: please report it")
+        yield Finding(name, Status.FAIL, detail, "unexpected error: please report it")

@@ -1,4 +1,4 @@
-"""The database: whether it answers, and whether its tables are this version's."""
+"""Database check: the database answers and its schema is current."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +15,16 @@ _NAME = "database"
 
 
 def check_database(settings: Settings) -> Iterator[Finding]:
-    """Look at the rows' home."""
+    """Check the connection and the schema revision."""
     try:
         url = make_url(settings.database_url)
     except SQLAlchemyError as error:
-        advice = "SECATEUR_DATABASE__URL is such as postgresql://user:password@host/name"
-        yield Finding(_NAME, Status.FAIL, f"the URL cannot be read: {error}", advice)
+        advice = "set SECATEUR_DATABASE__URL to a URL such as postgresql://user:password@host/name"
+        yield Finding(_NAME, Status.FAIL, f"the URL is invalid: {error}", advice)
         return
     shown = url.render_as_string(hide_password=True)
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        yield Finding(_NAME, Status.OK, f"{shown} is made at the first start")
+        yield Finding(_NAME, Status.OK, f"{shown} is created at the first start")
         return
     engine = create_database(settings.database_url)
     try:
@@ -39,7 +39,9 @@ def check_database(settings: Settings) -> Iterator[Finding]:
         engine.dispose()
     newest = newest_revision()
     if revision == newest:
-        yield Finding(_NAME, Status.OK, f"{shown}, tables of revision {revision}")
+        yield Finding(_NAME, Status.OK, f"{shown}, schema revision {revision}")
     else:
-        detail = f"{shown} has tables of revision {revision or 'none'}, and {newest} is needed"
-        yield Finding(_NAME, Status.FAIL, detail, "secateur migrate (serve does it by itself)")
+        detail = f"{shown} has schema revision {revision or 'none'}; this version needs {newest}"
+        yield Finding(
+            _NAME, Status.FAIL, detail, "run secateur migrate (secateur serve does so itself)"
+        )

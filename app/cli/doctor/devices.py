@@ -1,4 +1,4 @@
-"""Cores and GPUs: what there is, what the settings ask for, and what torch and ONNX Runtime see."""
+"""Device checks: cores and GPUs against the settings, torch and ONNX Runtime."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from app.contracts.installation import WORKER_MODULES
 from app.contracts.settings import Settings
 
 _IMPORT_SECONDS = 120
-# torch is not imported here: the API's side of the code never does.
+# A subprocess, because the API's side never imports torch.
 _PROBE = f"""
 import json, {", ".join(WORKER_MODULES)}
 print(json.dumps([torch.__version__, torch.cuda.is_available(), torch.cuda.device_count()]))
@@ -25,7 +25,7 @@ _CUDA = "CUDAExecutionProvider"
 
 
 def check_devices(settings: Settings) -> Iterator[Finding]:
-    """Look at the cores, at torch, and at the GPUs if they are asked for."""
+    """Check cores, torch, and the GPUs if the settings use them."""
     yield _check_cores(settings)
     is_cuda = settings.worker.device.startswith("cuda")
     if find_spec("torch") is not None:
@@ -33,16 +33,17 @@ def check_devices(settings: Settings) -> Iterator[Finding]:
     if is_cuda:
         yield _check_gpus(settings)
     if settings.inference.provider == "cuda" and _CUDA not in onnxruntime.get_available_providers():
-        there = ", ".join(onnxruntime.get_available_providers())
+        available = ", ".join(onnxruntime.get_available_providers())
+        detail = f"inference.provider is cuda; available providers: {available}"
         advice = "pip install onnxruntime-gpu, or set SECATEUR_INFERENCE__PROVIDER=cpu"
-        yield Finding("onnxruntime", Status.FAIL, f"inference.provider is cuda: {there}", advice)
+        yield Finding("onnxruntime", Status.FAIL, detail, advice)
 
 
 def _check_cores(settings: Settings) -> Finding:
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     wanted = settings.worker.num_threads
     if num_cores is not None and wanted > num_cores:
-        detail = f"jobs take {wanted} threads, and there are {num_cores} cores"
+        detail = f"jobs use {wanted} threads on {num_cores} cores"
         return Finding("cores", Status.NOTE, detail, "set SECATEUR_WORKER__NUM_THREADS=0")
     return Finding("cores", Status.OK, f"{num_cores}")
 
@@ -58,18 +59,21 @@ def _check_torch(*, is_cuda: bool) -> Iterator[Finding]:
         )
         version, has_cuda, num_gpus = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError) as error:
-        # Which of them it is, is asked only now: each costs seconds.
+        # Find the broken module only after a failure: each import costs seconds.
         broken = Probe(os.environ).result() or [BrokenPart("torch", str(error))]  # noqa: TID251
         detail = "; ".join(map(str, broken))
         yield Finding("torch", Status.FAIL, detail, how_to_install(broken))
         return
     what = f"torch {version}, " + (f"{num_gpus} GPUs" if has_cuda else "CPU")
     if is_cuda and not has_cuda:
-        advice = "install a CUDA build of torch and NVIDIA's driver, or SECATEUR_WORKER__DEVICE=cpu"
+        advice = (
+            "install the NVIDIA driver and a CUDA build of torch, or set "
+            "SECATEUR_WORKER__DEVICE=cpu"
+        )
         yield Finding("torch", Status.FAIL, f"worker.device is cuda; {what}", advice)
     elif has_cuda and not is_cuda:
-        advice = "SECATEUR_WORKER__DEVICE=cuda retrains on them"
-        yield Finding("torch", Status.NOTE, f"{what}, and worker.device is cpu", advice)
+        advice = "set SECATEUR_WORKER__DEVICE=cuda to retrain on them"
+        yield Finding("torch", Status.NOTE, f"{what}; worker.device is cpu", advice)
     else:
         yield Finding("torch", Status.OK, what)
 
@@ -78,10 +82,10 @@ def _check_gpus(settings: Settings) -> Finding:
     try:
         found = list_gpus()
     except GpuError as error:
-        return Finding("gpus", Status.FAIL, str(error), "run nvidia-smi and see what it says")
+        return Finding("gpus", Status.FAIL, str(error), "run nvidia-smi and follow its message")
     if missing := [
         gpu for gpu in settings.worker.gpus if gpu.startswith("GPU-") and gpu not in found
     ]:
-        detail = f"worker.gpus names {missing[0]}; there are {', '.join(found)}"
+        detail = f"worker.gpus names {missing[0]}; this machine has {', '.join(found)}"
         return Finding("gpus", Status.FAIL, detail, "correct SECATEUR_WORKER__GPUS")
     return Finding("gpus", Status.OK, ", ".join(found))

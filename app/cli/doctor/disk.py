@@ -1,4 +1,4 @@
-"""The disk under the data directory: whether it can be written, and what is free."""
+"""Disk check: the data directory is writable and has space."""
 
 import shutil
 import tempfile
@@ -9,34 +9,36 @@ from app.cli.doctor.finding import Finding, Status
 from app.contracts.settings import GIBIBYTE, Settings
 
 _NAME = "disk"
-_LEAST_BYTES = GIBIBYTE
+_MIN_FREE_BYTES = GIBIBYTE
 
 
 def check_disk(settings: Settings) -> Iterator[Finding]:
-    """Look at the folder that rows, objects and scratch are in."""
+    """Check the folder of database, objects and scratch files."""
     data_dir = settings.data_dir.absolute()
-    there = next(folder for folder in (data_dir, *data_dir.parents) if folder.exists())
+    existing = next(folder for folder in (data_dir, *data_dir.parents) if folder.exists())
     try:
-        with tempfile.TemporaryFile(dir=there) as file:
+        with tempfile.TemporaryFile(dir=existing) as file:
             file.write(b"0")
     except OSError as error:
-        advice = "give this user the folder, or set SECATEUR_DATA_DIR"
-        yield Finding(_NAME, Status.FAIL, f"{there} cannot be written: {error.strerror}", advice)
+        advice = "make the folder writable for this user, or set SECATEUR_DATA_DIR"
+        yield Finding(_NAME, Status.FAIL, f"{existing} is not writable: {error.strerror}", advice)
         return
-    yield _check_space(there, settings)
+    yield _check_space(existing, settings)
 
 
 def _check_space(folder: Path, settings: Settings) -> Finding:
     free = shutil.disk_usage(folder).free
-    # An upload is received and then stored; a data set is unpacked as well.
+    # An upload is received and then stored, and a data set is also unpacked.
     largest = max(settings.limits.model_bytes, settings.limits.dataset_bytes)
-    detail = f"{free / GIBIBYTE:.1f} GiB are free at {folder}"
-    if free < _LEAST_BYTES:
-        return Finding(_NAME, Status.FAIL, detail, "make room, or set SECATEUR_DATA_DIR elsewhere")
+    detail = f"{free / GIBIBYTE:.1f} GiB free at {folder}"
+    if free < _MIN_FREE_BYTES:
+        return Finding(
+            _NAME, Status.FAIL, detail, "free some space, or set SECATEUR_DATA_DIR to another disk"
+        )
     if free < 2 * largest:
         advice = (
-            f"uploads may have {largest / GIBIBYTE:.1f} GiB and take twice that: make room, or "
-            "lower SECATEUR_LIMITS__MODEL_BYTES and __DATASET_BYTES"
+            f"an upload may have {largest / GIBIBYTE:.1f} GiB and needs twice that: free some "
+            "space, or lower SECATEUR_LIMITS__MODEL_BYTES and __DATASET_BYTES"
         )
         return Finding(_NAME, Status.NOTE, detail, advice)
     return Finding(_NAME, Status.OK, detail)

@@ -1,26 +1,26 @@
-"""One thing that was looked at, and what to do about it."""
+"""Result of one check and the advice for the user."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How it is."""
+    """Outcome of a check."""
 
     OK = "ok"
-    NOTE = "note"  # works, and something is worth knowing
+    NOTE = "note"  # works, with a caveat
     FAIL = "fail"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        name: Of the part.
-        status: How it is.
-        detail: What was found.
-        advice: What to do; empty where nothing is to be done.
+        name: Part of the installation that was checked.
+        status: Outcome.
+        detail: Observed state.
+        advice: What the user should do. Empty if nothing.
     """
 
     name: str

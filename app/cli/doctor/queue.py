@@ -1,4 +1,4 @@
-"""The broker: the Redis of the settings, or the one that `secateur serve` would start."""
+"""Broker check: the Redis in the settings, or the one that `secateur serve` would start."""
 
 import subprocess
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _SECONDS = 10
 
 
 def check_queue(settings: Settings) -> Iterator[Finding]:
-    """Look whether Redis answers, or could be started."""
+    """Check that Redis answers or can be started."""
     if settings.queue.url is not None:
         yield _check_url(settings.queue_url)
     elif is_answering(settings.redis_socket):
@@ -27,7 +27,7 @@ def _check_url(url: str) -> Finding:
     try:
         CeleryJobQueue(url).check()
     except Exception as error:  # noqa: BLE001  # kombu's, redis's and the socket's own
-        advice = "start Redis there, or correct or unset SECATEUR_QUEUE__URL"
+        advice = "start Redis there, or change SECATEUR_QUEUE__URL"
         return Finding(_NAME, Status.FAIL, f"Redis does not answer at {where}: {error}", advice)
     return Finding(_NAME, Status.OK, f"Redis answers at {where}")
 
@@ -36,7 +36,7 @@ def _check_binary() -> Finding:
     binary = find_redis_server()
     if binary is None:
         advice = "install Redis (apt-get install redis-server), or set SECATEUR_QUEUE__URL"
-        return Finding(_NAME, Status.FAIL, "there is no redis-server", advice)
+        return Finding(_NAME, Status.FAIL, "redis-server was not found", advice)
     try:
         done = subprocess.run(  # noqa: S603  # found on PATH or in a wheel
             [binary, "--version"], capture_output=True, text=True, timeout=_SECONDS, check=True

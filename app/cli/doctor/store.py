@@ -1,4 +1,4 @@
-"""The object store: whether it takes, gives and removes an object, and how late its clock is."""
+"""Object store check: an object can be written, read and removed, and the clocks agree."""
 
 import time
 from collections.abc import Iterator
@@ -14,25 +14,25 @@ _SKEW_SECONDS = 300.0
 
 
 def check_store(settings: Settings) -> Iterator[Finding]:
-    """Put, look at and remove an object of a byte."""
+    """Write, stat and remove a one-byte object and compare the store's clock with ours."""
     url = settings.storage_url
     if url.startswith("file://") and not Path(url.removeprefix("file://")).exists():
-        yield Finding(_NAME, Status.OK, f"{url} is made at the first start")
+        yield Finding(_NAME, Status.OK, f"{url} is created at the first start")
         return
     try:
         now = open_store(url, settings.storage).now()
     except (UnavailableError, OSError, ValueError) as error:
         cause = str(error.__cause__ or error).partition("\n")[0]
         advice = (
-            "make the bucket, and check SECATEUR_STORAGE__URL, __ENDPOINT, __REGION and the keys"
+            "create the bucket, and check SECATEUR_STORAGE__URL, __ENDPOINT, __REGION and the keys"
             if not url.startswith("file://")
-            else "give the user of the service the folder"
+            else "make the folder writable for the service's user"
         )
         yield Finding(_NAME, Status.FAIL, f"{url}: {cause}", advice)
         return
     skew = abs(now - time.time())
     if skew > _SKEW_SECONDS:
-        detail = f"{url} works, and its clock is {skew:.0f} s away from this machine's"
-        yield Finding(_NAME, Status.NOTE, detail, "set both clocks by NTP")
+        detail = f"{url} works, but its clock differs from this machine's by {skew:.0f} s"
+        yield Finding(_NAME, Status.NOTE, detail, "synchronize both clocks with NTP")
     else:
-        yield Finding(_NAME, Status.OK, f"{url} takes, gives and removes an object")
+        yield Finding(_NAME, Status.OK, f"{url} is readable and writable")

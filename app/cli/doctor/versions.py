@@ -1,4 +1,4 @@
-"""Python, and what is installed: against what this distribution says it needs."""
+"""Version checks: Python and the installed packages against this distribution's requirements."""
 
 import platform
 import sys
@@ -15,7 +15,7 @@ _OLDEST_PYTHON = (3, 11)
 
 
 def check_versions() -> Iterator[Finding]:
-    """Look at Python, the requirements of client and API, and those of workers."""
+    """Check Python and the requirements of client, API and workers."""
     machine = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     if sys.version_info < _OLDEST_PYTHON:
         yield Finding("python", Status.FAIL, machine, "install Python 3.11 or newer")
@@ -26,11 +26,11 @@ def check_versions() -> Iterator[Finding]:
         advice = f"pip install --upgrade '{_DISTRIBUTION}[{_SERVICE}]'"
         yield Finding("packages", Status.FAIL, "; ".join(wrong), advice)
     else:
-        detail = f"{_DISTRIBUTION} {version(_DISTRIBUTION)}, and all that it requires"
+        detail = f"{_DISTRIBUTION} {version(_DISTRIBUTION)} and all its requirements"
         yield Finding("packages", Status.OK, detail)
     wrong = _unmet(_ENGINE)
     if wrong:
-        detail = "cannot prune here, only serve and use a service: " + "; ".join(wrong)
+        detail = "cannot prune here, only serve models and call a service: " + "; ".join(wrong)
         yield Finding("worker", Status.NOTE, detail, f"pip install '{_DISTRIBUTION}[{_WORKER}]'")
     else:
         found = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "onnx"))
@@ -38,7 +38,7 @@ def check_versions() -> Iterator[Finding]:
 
 
 def _unmet(extra: str) -> list[str]:
-    """Return which requirements are not met: those of an extra, or those of everybody."""
+    """Return the unmet requirements of an extra, or of the base package for ``""``."""
     found = []
     for line in requires(_DISTRIBUTION) or []:
         requirement = Requirement(line)
@@ -58,6 +58,6 @@ def _applies(requirement: Requirement, extra: str) -> bool:
     marker = requirement.marker
     if marker is None:
         return not extra
-    if extra:  # of the extra, and not of everybody
+    if extra:  # requirements of the extra itself, not of the base package
         return marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""})
     return marker.evaluate({"extra": ""})

@@ -1,4 +1,4 @@
-"""What the command line says of itself, and how it ends without a service."""
+"""Help texts of the command line, parsing of options, and exit codes without a service."""
 
 import importlib
 import json
@@ -22,7 +22,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No service of this folder, and none of the environment."""
+    """Hide any service that runs in this folder or is named in the environment."""
     monkeypatch.chdir(tmp_path)
     for name in ("SECATEUR_URL", "SECATEUR_KEY", "SECATEUR_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -33,7 +33,7 @@ def run(*arguments: str) -> Result:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_is_what_the_list_says(name: str) -> None:
+def test_the_list_of_commands_shows_each_commands_own_help(name: str) -> None:
     lazy = COMMANDS[name]
     command = typer.main.get_command(importlib.import_module(lazy.module).app)
     assert (command.help or "").splitlines()[0] == lazy.help
@@ -48,7 +48,7 @@ def test_the_list_is_shown_without_arguments() -> None:
         assert f" {name} " in shown
 
 
-def test_a_typing_error_is_met_with_a_suggestion() -> None:
+def test_a_misspelled_command_gets_a_suggestion() -> None:
     found = run("prunne")
     assert (found.exit_code, "prune" in found.output) == (2, True)
 
@@ -59,22 +59,22 @@ def test_a_typing_error_is_met_with_a_suggestion() -> None:
         (("jobs", "--url", NOWHERE), 3, "cannot be reached"),
         (("jobs", "--url", "nonsense"), 2, "not an HTTP URL"),
         (("jobs", "--url", NOWHERE, "--key", "a b"), 2, "copy it again"),
-        (("push", "nothing.pt2", "--url", NOWHERE), 1, "neither an id nor a file"),
-        (("push", "nothing.pt2", "--preprocess", "{}"), 2, "--preprocess is for samples"),
+        (("push", "nothing.pt2", "--url", NOWHERE), 1, "neither a known id nor an existing file"),
+        (("push", "nothing.pt2", "--preprocess", "{}"), 2, "--preprocess applies to samples"),
         (("push", "data.npz", "--preprocess", "{"), 2, "not JSON"),
         (("push", "data.npz", "--preprocess", "missing.json"), 2, "No such file"),
         (("push", "data.npz", "--preprocess", "image-net"), 2, "did you mean imagenet?"),
-        (("prune", "mdl_1", "--macs", "0.5", "--ratio", "0.5"), 2, "exclude each other"),
-        (("prune", "mdl_1", "--plan", "--wait"), 2, "posts no job"),
-        (("prune", "mdl_1", "--set", "macs=1"), 2, "no setting such as"),
+        (("prune", "mdl_1", "--macs", "0.5", "--ratio", "0.5"), 2, "mutually exclusive"),
+        (("prune", "mdl_1", "--plan", "--wait"), 2, "a plan starts no job"),
+        (("prune", "mdl_1", "--set", "macs=1"), 2, "not of the form"),
         (("sweep", "mdl_1"), 2, "--grid"),
-        (("sweep", "swp_1", "--grid", "/a=1"), 2, "alone"),
+        (("sweep", "swp_1", "--grid", "/a=1"), 2, "only the id of a sweep"),
         (("infer", "net", "a.npy", "b.png"), 2, "one file of arrays"),
-        (("infer", "net", "a.png", "--out", "y.npy"), 2, "images give labels"),
+        (("infer", "net", "a.png", "--out", "y.npy"), 2, "for the labels of images"),
         (("infer", "net", "missing.npy", "--url", NOWHERE), 1, "missing.npy"),
     ],
 )
-def test_what_cannot_be_done_ends_with_its_own_code(
+def test_each_kind_of_error_has_its_own_exit_code(
     arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     found = run(*arguments)
@@ -93,11 +93,13 @@ def test_what_cannot_be_done_ends_with_its_own_code(
         ({}, {}),
     ],
 )
-def test_the_mode_follows_from_the_share(given: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_the_option_given_decides_the_selection_mode(
+    given: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert selection_of({"params": None, **given}) == expected
 
 
-def test_options_go_before_the_file_and_settings_before_all() -> None:
+def test_options_override_the_config_file_and_set_overrides_both() -> None:
     base = {"selection": {"mode": "budget", "macs": 0.9, "round_to": 8}, "seed": 1}
     config = make_config(
         base,
@@ -110,8 +112,8 @@ def test_options_go_before_the_file_and_settings_before_all() -> None:
         "retrain": {"optimizer": {"kind": "adamw"}},
         "seed": 2,
     }
-    assert base["seed"] == 1, "what was passed is left as it was"
-    with pytest.raises(typer.BadParameter, match="has no members"):
+    assert base["seed"] == 1, "the config passed in is not modified"
+    with pytest.raises(typer.BadParameter, match="is not an object"):
         make_config({"seed": 1}, {}, ["/seed/x=1"])
 
 

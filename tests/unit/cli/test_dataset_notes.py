@@ -1,4 +1,4 @@
-"""What is odd about a data set is said when it is uploaded, and stays with it."""
+"""Notes about a data set are printed at the upload and in listings."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ def dataset(notes: list[str] | None) -> Dataset:
 
 
 class Service:
-    """Accepts every data set and finds the same in it."""
+    """Fake service that accepts every data set with the same notes."""
 
     def push_dataset(self, path: Path, **options: Any) -> Dataset:
         del path, options
@@ -37,9 +37,9 @@ def test_notes_are_printed_after_an_upload(
 ) -> None:
     (tmp_path / "pets.zip").write_bytes(b"PK")
     push_dataset(cast("Client", Service()), tmp_path / "pets.zip", None, None)
-    said = capsys.readouterr()
-    assert not said.out
-    assert all(f"note: {note}\n" in said.err for note in NOTES)
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert all(f"note: {note}\n" in printed.err for note in NOTES)
 
 
 def test_the_list_counts_the_notes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +50,7 @@ def test_the_list_counts_the_notes(capsys: pytest.CaptureFixture[str]) -> None:
     assert " 2 " not in shown[4]
 
 
-def test_what_was_found_is_shown_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_summary_of_a_data_set_is_shown_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     summary = {
         "num_samples": 1640, "sample_shape": [3, 8, 8], "dtype": "uint8", "labels": "classes",
         "class_names": ["[b]cat"], "class_counts": [1000, 640],

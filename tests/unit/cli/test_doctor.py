@@ -1,4 +1,4 @@
-"""What the doctor finds, and what it says to do; nothing is changed by looking."""
+"""``secateur doctor``: findings, advice, and no side effects."""
 
 import json
 import sqlite3
@@ -31,17 +31,17 @@ def found(result: Result) -> dict[str, Finding]:
     return {row["name"]: Finding(**row) for row in json.loads(result.stdout)}
 
 
-def test_a_machine_that_is_fine_is_said_to_be(tmp_path: Path) -> None:
+def test_a_working_machine_has_no_failures(tmp_path: Path) -> None:
     result = doctor("--json")
     findings = found(result)
     assert {name: f.detail for name, f in findings.items() if f.status == Status.FAIL} == {}
     assert result.exit_code == 0
     names = {"python", "packages", "worker", "settings", "cores", "torch", "queue", "database"}
     assert names | {"store", "disk", "service"} <= set(findings)
-    assert not (tmp_path / "data").exists(), "nothing is made by looking"
+    assert not (tmp_path / "data").exists(), "checks create nothing"
 
 
-def test_every_failure_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_failure_has_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     for name, value in {
         "WORKER__DEVICE": "cuda",
@@ -66,13 +66,13 @@ def test_every_failure_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path
         assert words in result.stdout
 
 
-def test_a_setting_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_setting_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECATEUR_WORKR__DEVICE", "cpu")
     finding = found(doctor("--json"))["settings"]
     assert (finding.status, "SECATEUR_WORKR__DEVICE" in finding.detail) == (Status.FAIL, True)
 
 
-def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
+def test_an_outdated_schema_is_reported(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     engine = create_database(settings.database_url)
     upgrade(engine, "0003")
@@ -86,19 +86,19 @@ def test_tables_of_another_version_are_told(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "secateur.db").close()
 
 
-def test_little_room_is_told(tmp_path: Path) -> None:
+def test_low_disk_space_is_reported(tmp_path: Path) -> None:
     limits = {"dataset_bytes": 2**60}
     (finding,) = disk.check_disk(Settings(data_dir=tmp_path, limits=limits))  # type: ignore[arg-type]
     assert (finding.status, "DATASET_BYTES" in finding.advice) == (Status.NOTE, True)
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (finding,) = disk.check_disk(Settings(data_dir=tmp_path / "file"))
-    assert (finding.status, "cannot be written" in finding.detail) == (Status.FAIL, True)
+    assert (finding.status, "is not writable" in finding.detail) == (Status.FAIL, True)
 
 
-def test_requirements_are_read_with_their_markers() -> None:
+def test_requirements_are_evaluated_with_their_markers() -> None:
     findings = {f.name: f for f in versions.check_versions()}
     assert findings["packages"].status is Status.OK
     assert "torch" in findings["worker"].detail

@@ -1,4 +1,4 @@
-"""One worker a GPU, by UUID; the driver's program is a stand-in, no GPU was there to ask."""
+"""One worker per GPU, by UUID. A fake ``nvidia-smi`` replaces the driver's."""
 
 import socket
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Install = Callable[[str], None]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put an ``nvidia-smi`` on PATH that runs a line of shell."""
+    """Put an ``nvidia-smi`` on PATH that runs one line of shell."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
     def write(line: str) -> None:
@@ -34,14 +34,14 @@ def test_gpus_are_listed_by_uuid(install: Install) -> None:
 @pytest.mark.parametrize(
     ("line", "message"), [("exit 9", "cannot list"), ("true", "lists no GPU"), (None, "install")]
 )
-def test_what_is_wrong_is_said(line: str | None, message: str, install: Install) -> None:
+def test_a_failing_driver_is_reported(line: str | None, message: str, install: Install) -> None:
     if line is not None:
         install(line)
     with pytest.raises(GpuError, match=message):
         list_gpus()
 
 
-def test_every_gpu_gets_a_worker_that_sees_it_alone(install: Install, tmp_path: Path) -> None:
+def test_every_gpu_gets_a_worker_that_sees_only_that_gpu(install: Install, tmp_path: Path) -> None:
     install("echo GPU-a; echo GPU-b")
     settings = Settings(data_dir=tmp_path, worker={"device": "cuda"})  # type: ignore[arg-type]
     with socket.socket() as listener:
@@ -55,7 +55,7 @@ def test_every_gpu_gets_a_worker_that_sees_it_alone(install: Install, tmp_path: 
 
 
 @pytest.mark.usefixtures("install")
-def test_a_machine_without_a_driver_is_told_so(tmp_path: Path) -> None:
+def test_a_missing_driver_is_reported_unless_gpus_are_listed(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, worker={"device": "cuda"})  # type: ignore[arg-type]
     with socket.socket() as listener, pytest.raises(ServeError, match="nvidia-smi"):
         commands(settings, listener)

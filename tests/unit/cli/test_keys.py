@@ -1,4 +1,4 @@
-"""``secateur keys`` on a database of its own."""
+"""``secateur keys`` on a temporary database."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ def as_json(*arguments: str) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("database")
-def test_a_key_is_made_listed_rotated_and_revoked() -> None:
+def test_a_key_is_created_listed_rotated_and_revoked() -> None:
     made = as_json(
         *("create", "--tenant", "acme", "--scope", "infer", "--scope", "jobs:read"),
         *("--expires-in", "30d", "--name", "robot"),
@@ -59,7 +59,7 @@ def test_a_key_is_made_listed_rotated_and_revoked() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_a_script_gets_the_key_and_nothing_else_on_standard_output() -> None:
+def test_standard_output_holds_only_the_key() -> None:
     result = run("create", "--scope", "admin")
     assert result.stdout.startswith("sec_")
     assert len(result.stdout.splitlines()) == 1
@@ -77,13 +77,13 @@ def test_a_script_gets_the_key_and_nothing_else_on_standard_output() -> None:
         (("rotate", "key_x"), 1, "no key 'key_x'"),
     ],
 )
-def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], code: int, words: str) -> None:
+def test_invalid_arguments_are_reported(arguments: tuple[str, ...], code: int, words: str) -> None:
     result = run(*arguments)
     assert result.exit_code == code
     assert words in result.stderr
     assert result.stdout == ""
 
 
-def test_a_database_without_tables_is_no_traceback() -> None:
+def test_a_database_without_tables_gives_advice_instead_of_a_traceback() -> None:
     result = run("list")
     assert (result.exit_code, "secateur migrate" in result.stderr) == (1, True)

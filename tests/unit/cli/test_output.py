@@ -1,4 +1,4 @@
-"""Tables of results: every number with its doubt."""
+"""Result tables: every measured number is shown with its interval."""
 
 import io
 from typing import Any
@@ -21,15 +21,15 @@ def result(body: dict[str, Any]) -> JobResult:
     return JobResult.model_validate(made | {"summary": body})
 
 
-def test_a_result_shows_intervals_tails_and_what_may_be_chance() -> None:
+def test_a_result_shows_intervals_p95_latency_and_insignificant_changes() -> None:
     text = printed(result(summary()))
     assert "0.9243 (0.9063 to 0.9393)" in text
     assert "no measurable difference" in text
     assert "1.9x (1.7 to 2.1)" in text
-    assert "0.51 ms (0.77)" in text, "the 95th percentile stands beside the median"
+    assert "0.51 ms (0.77)" in text, "the 95th percentile is shown beside the median"
 
 
-def test_a_result_of_an_older_release_is_shown_as_it_is() -> None:
+def test_a_result_of_an_older_release_is_shown_without_intervals() -> None:
     body = summary()
     for name in ("dense", "pruned", "retrained"):
         for measured in body[name]["metrics"]:

@@ -1,4 +1,4 @@
-"""What ``secateur serve`` leaves for its owner's commands: a key that is good, and its address."""
+"""Files that ``secateur serve`` writes for local commands: its API key and its address."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_the_printed_key_stays_the_same_until_it_is_revoked(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("host", "url", "left"),
+    ("host", "url", "written"),
     [
         ("127.0.0.1", "http://127.0.0.1:8000", "http://127.0.0.1:8000"),
         ("0.0.0.0", "http://0.0.0.0:9000", "http://127.0.0.1:9000"),  # noqa: S104  # not bound
@@ -36,14 +36,14 @@ def test_the_printed_key_stays_the_same_until_it_is_revoked(tmp_path: Path) -> N
         ("10.1.2.3", "http://10.1.2.3:8000", None),
     ],
 )
-def test_the_address_is_left_for_commands_while_it_runs(
-    host: str, url: str, left: str | None, tmp_path: Path
+def test_the_address_file_exists_while_the_service_runs(
+    host: str, url: str, written: str | None, tmp_path: Path
 ) -> None:
     settings = Settings(data_dir=tmp_path, api={"host": host})  # type: ignore[arg-type]
     key = _prepare_database(settings)
     named = {"SECATEUR_DATA_DIR": str(tmp_path)}
     with _address_file(settings, url):
         found = find_local(named, tmp_path)
-        assert (found.url if found else None) == left
+        assert (found.url if found else None) == written
         assert found is None or found.api_key == key
     assert not (tmp_path / "url").exists()

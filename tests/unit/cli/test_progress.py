@@ -1,4 +1,4 @@
-"""What a command says while a job runs."""
+"""Progress output while a job runs."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +9,7 @@ from app.cli.progress import follow
 from secateur import Client, Event, Job
 
 
-def test_a_warning_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_warning_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("no preprocessing was given", "few samples", "few samples")
     events = [
         Event(number=number, type="warning", data={"message": text}, created_at=None)
@@ -17,7 +17,7 @@ def test_a_warning_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     job = cast("Job", SimpleNamespace(id="job_1", status="running", queue_position=None))
     client: Any = SimpleNamespace(events=lambda _: iter(events), wait=lambda _: job)
-    assert follow(cast("Client", client), job, told=words[:1]) is job
-    told = capsys.readouterr().err
-    assert told.count("few samples") == 1
-    assert "no preprocessing" not in told
+    assert follow(cast("Client", client), job, already_shown=words[:1]) is job
+    printed = capsys.readouterr().err
+    assert printed.count("few samples") == 1
+    assert "no preprocessing" not in printed
