@@ -137,7 +137,9 @@ class Atoms:
         if bool(is_real.all()):
             return a.numpy(), b.numpy()
         unpaired = torch.maximum(a, b)[~is_real]
-        self._pin(unpaired, Pin("meets a channel that no parameter produces", "", "", ""))
+        self._pin(
+            unpaired, Pin("is combined with a channel that no parameter produces", "", "", "")
+        )
         return a[is_real].numpy(), b[is_real].numpy()
 
     def pinned(self) -> Ints:

@@ -156,13 +156,13 @@ class _Walk:
             return self._components(ids)
         if name in {"div", "mul"}:
             for divisor in node.args[1:] if name == "div" else node.args:
-                total = self._sum_behind(divisor, is_inverse=name == "div")
+                total = self._divisor_sum(divisor, is_inverse=name == "div")
                 if total is not None:  # exp(x) / exp(x).sum(1): a handwritten softmax
                     gone = self._channels(total.args[0]) - self._channels(total)
                     return gone & self._channels(node)
         return set()
 
-    def _sum_behind(self, value: object, *, is_inverse: bool) -> fx.Node | None:
+    def _divisor_sum(self, value: object, *, is_inverse: bool) -> fx.Node | None:
         """Return the sum that a value divides by, or None.
 
         Looks through reshapes, clamps and added constants. ``is_inverse`` says whether ``value``
@@ -174,7 +174,7 @@ class _Walk:
             name = op_name(value.target)
             if name == "reciprocal":
                 is_inverse = True
-            elif name not in _SAME_NUMBER:
+            elif name not in _KEEP_DIVISOR:
                 return None
             value = value.args[0]
         return None
@@ -191,7 +191,7 @@ class _Walk:
         return set(self._component[ids[ids >= 0].numpy()].tolist())
 
 
-_SAME_NUMBER = frozenset(
+_KEEP_DIVISOR = frozenset(
     """add clamp clamp_min clamp_max maximum unsqueeze expand expand_as view reshape clone
     contiguous to _to_copy detach alias
     """.split()

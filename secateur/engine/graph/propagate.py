@@ -21,7 +21,7 @@ from secateur.engine.program.shapes import Shapes
 
 # Errors of a rule on arguments that the exporter never writes. torch's shape propagation accepts
 # calls that no kernel can compute, such as a convolution of the wrong width.
-_UNRULED = (RuntimeError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_RULE_ERRORS = (RuntimeError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 Labels = dict[int, Tensor]
 # Result of a rule: the labels of a tensor, or a list of labels if an operator has several outputs.
@@ -124,8 +124,8 @@ def _apply(site: Site, rules: dict[str, Rule]) -> Output:
         return {}
     try:
         output = rule(site)
-    except _UNRULED:
-        site.pin_inputs(f"flows into {name} in a way that no rule expects")
+    except _RULE_ERRORS:
+        site.pin_inputs(f"flows into {name} with arguments that its rule does not support")
         return {}
     site.pin_inputs(f"is an argument of {name} that no rule follows", but=site.followed)
     return output

@@ -88,7 +88,7 @@ def fit_latency(
             high = min(high, aim)
         aim = _next_aim(aim, measured, budget.share, low, high)
     if best is None:
-        raise PlanError(_unmet(budget.share, trials, refusal), hint=_HINT)
+        raise PlanError(_budget_message(budget.share, trials, refusal), hint=_HINT)
     return replace(best, trials=tuple(trials))
 
 
@@ -100,7 +100,7 @@ def _next_aim(aim: float, measured: float, share: float, low: float, high: float
     return (low + high) / 2 if low > 0 else 0.8 * min(aim, high)
 
 
-def _unmet(share: float, trials: list[tuple[float, float]], refusal: str) -> str:
+def _budget_message(share: float, trials: list[tuple[float, float]], refusal: str) -> str:
     if not trials:
         return refusal
     nearest = min(measured for _, measured in trials)

@@ -66,7 +66,7 @@ class LatencyModel:
         # A single layer reorders its input and output; a whole network does so only once.
         scale = min(1.0, self.dense_seconds / measured) if measured > 0 else 1.0
         terms = [Term(t.families, lambda w, t=t: scale * t.at(w)) for t in layers]  # type: ignore[misc]
-        terms += self._rest(orders, self.dense_seconds - scale * measured)
+        terms += self._other_operators(orders, self.dense_seconds - scale * measured)
         return WidthSum(terms, self._analysis)
 
     def efficient_widths(self, name: str) -> tuple[int, ...]:
@@ -148,7 +148,7 @@ class LatencyModel:
 
         return _families(in_channels, out_channels), at
 
-    def _rest(self, orders: Orders, seconds: float) -> list[Term]:
+    def _other_operators(self, orders: Orders, seconds: float) -> list[Term]:
         """Return a term per other operator; they share ``seconds`` by the size of their results."""
         counts = Counts(self._analysis, orders)
         values = []

@@ -127,8 +127,8 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     """Return a "did you mean" suffix with the closest name of a library, or an empty string."""
     plain = name.lower().replace("-", "").replace("_", "")
     squeezed = {each.replace("_", ""): each for each in known}
-    alike = difflib.get_close_matches(plain, squeezed, 1)
-    return f": did you mean {squeezed[alike[0]]!r}?" if alike else ""
+    matches = difflib.get_close_matches(plain, squeezed, 1)
+    return f": did you mean {squeezed[matches[0]]!r}?" if matches else ""
 
 
 def _torchvision(name: str, options: dict[str, Any], in_channels: int) -> nn.Module:

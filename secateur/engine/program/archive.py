@@ -80,9 +80,11 @@ class Archive:
         info = self._entries.get(name)
         if info is None:
             raise ModelRejectedError(f"entry {name} is missing. {EXPORT_HINT}")
-        most = self._limits.graph_bytes
-        if not _PAYLOADS.fullmatch(name) and info.file_size > most:
-            raise ModelTooLargeError(f"entry {name} has {info.file_size} bytes, at most {most}")
+        max_bytes = self._limits.graph_bytes
+        if not _PAYLOADS.fullmatch(name) and info.file_size > max_bytes:
+            raise ModelTooLargeError(
+                f"entry {name} has {info.file_size} bytes, at most {max_bytes}"
+            )
         try:
             return self._zip.read(info)
         except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:

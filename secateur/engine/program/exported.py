@@ -30,15 +30,15 @@ _SOURCE_LINE = re.compile(r'File "([^"]+)", line (\d+), in ([^\n]+)')
 
 
 def from_module(model: torch.nn.Module, inputs: tuple[Tensor, ...]) -> Program:
-    """Return the program of a live module, in evaluation mode and with a dynamic batch.
+    """Return the program of an ``nn.Module``, in evaluation mode and with a dynamic batch.
 
     Args:
-        model: It is put into evaluation mode.
-        inputs: Example tensors (N, ...) with N of 2 or more: the exporter takes 1 for a constant.
+        model: Module to export; it is put into evaluation mode.
+        inputs: Example tensors (N, ...) with N >= 2, since the exporter treats 1 as a constant.
 
     Raises:
         torch._dynamo.exc.UserError: torch cannot export the module with a dynamic batch.
-        UnsupportedOpError: It writes where no functional operator does.
+        UnsupportedOpError: A write in the graph has no functional form.
     """
     return from_exported(export(model, inputs))
 
@@ -120,8 +120,8 @@ def export(model: torch.nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgra
 def source_line(stack_trace: str) -> str:
     """Return ``file:line in function`` of the innermost frame outside torch."""
     frames = [m.groups() for m in _SOURCE_LINE.finditer(stack_trace)]
-    theirs = [f for f in frames if "/torch/" not in f[0] and not f[0].startswith("torch/")]
-    chosen = (theirs or frames)[-1:]
+    user_frames = [f for f in frames if "/torch/" not in f[0] and not f[0].startswith("torch/")]
+    chosen = (user_frames or frames)[-1:]
     return "".join(f"{file}:{line} in {function}" for file, line, function in chosen)
 
 

@@ -49,7 +49,8 @@ def make_functional(
     """Replace every in-place operator of ``graph``, which is modified.
 
     Raises:
-        ModelRejectedError: An in-place operator has no tensor to write into.
+        ModelRejectedError: An in-place operator has no tensor to write into, or the model was
+            exported in training mode.
         UnsupportedOpError: The graph writes into a stored tensor, or through a view that has no
             inverse.
     """

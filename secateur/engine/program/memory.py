@@ -263,6 +263,7 @@ def rewrite_writes(graph: fx.Graph, values: Shapes) -> None:
         values: Meta tensors of its nodes, computed in place: views share storage with bases.
 
     Raises:
+        ModelRejectedError: BatchNorm counts batches, so the model was exported in training mode.
         UnsupportedOpError: The graph writes into a stored tensor, or through a view that has no
             inverse.
     """

@@ -58,12 +58,12 @@ def audit(program: Program, analysis: Analysis, plan: Plan, batches: Sequence[Ba
     exact = [family.name for family in families if family.is_exact]
     found: Deviation | None = None
     if exact:
-        twin, smaller = _only(program, analysis, plan, exact)
+        twin, smaller = _prune_only(program, analysis, plan, exact)
         found = certify(twin, smaller, batches).float64
     inexact = []
     for op in sorted({op for family in families for op in family.inexact_ops}):
         names = [family.name for family in families if op in family.inexact_ops]
-        twin, smaller = _only(program, analysis, plan, names)
+        twin, smaller = _prune_only(program, analysis, plan, names)
         moved = deviation(twin, smaller, batches, torch.float64)
         inexact.append(InexactOp(op, tuple(names), moved))
     return Audit(found, tuple(inexact))
@@ -89,7 +89,7 @@ def certify_retrained(
     return certify(twin, retrained, batches, tuple(sorted(inexact)))
 
 
-def _only(
+def _prune_only(
     program: Program, analysis: Analysis, plan: Plan, names: Sequence[str]
 ) -> tuple[Program, Program]:
     """Return the masked twin and the compacted program for the families ``names`` of a plan."""

@@ -75,7 +75,7 @@ def certify(
 
     Raises:
         EquivalenceError: ``inexact_ops`` is empty, and the two differ by more than 1e-9 relative in
-            float64, or an output is NaN.
+            float64, or an output is not finite.
     """
     float64 = deviation(masked, compacted, batches, torch.float64)
     float32 = deviation(masked, compacted, batches, torch.float32)

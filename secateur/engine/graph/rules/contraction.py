@@ -54,7 +54,7 @@ def add_matrix_product(site: Site) -> Output:
     """Rule of ``addmm`` and ``baddbmm``: bias + a b."""
     bias, a, b = site.node.args[0], site.argument(1, "mat1"), site.argument(2, "mat2")
     output = _product(site, a, b)
-    _meet(site, output, bias, site.labels_of(bias), MemberRole.AFFINE)
+    _unite_operand(site, output, bias, site.labels_of(bias), MemberRole.AFFINE)
     return output
 
 
@@ -80,7 +80,9 @@ def einsum(site: Site) -> Output:
             elif ids is not None:
                 by_letter[letter] = ids
     for letter in unlabelled & by_letter.keys():
-        site.atoms.pin(by_letter.pop(letter), "meets values that no parameter produces", site.node)
+        site.atoms.pin(
+            by_letter.pop(letter), "is combined with values that no parameter produces", site.node
+        )
     for letter, ids in by_letter.items():
         if letter not in right:
             site.atoms.set_role(ids, MemberRole.CONSUMER)
@@ -108,21 +110,23 @@ def attention(site: Site) -> Output:
             for found in labels:
                 site.pin_label(found, dim, "is shared by several heads of attention")
         _merge(site, output, dim, [found.get(dim) for found in labels])
-    _meet_mask(site, output, site.argument(3, "attn_mask"))
+    _unite_mask(site, output, site.argument(3, "attn_mask"))
     if widths[2] is not None:
         output[rank - 1] = widths[2]
     return output
 
 
-def _meet_mask(site: Site, output: Labels, mask: object) -> None:
+def _unite_mask(site: Site, output: Labels, mask: object) -> None:
     """Unite the heads of attention with those of its mask (…, L, S); pin the mask's positions."""
     found, rank = site.labels_of(mask), len(site.shape_of(mask))
     for dim in (rank - 2, rank - 1):
         site.pin_label(found, dim, "is a position of attention")
-    _meet(site, output, mask, found, MemberRole.OTHER)
+    _unite_operand(site, output, mask, found, MemberRole.OTHER)
 
 
-def _meet(site: Site, output: Labels, value: object, found: Labels, role: MemberRole) -> None:
+def _unite_operand(
+    site: Site, output: Labels, value: object, found: Labels, role: MemberRole
+) -> None:
     """Unite a broadcast operand's labels with the output's; pin a label without counterpart."""
     shape = site.shape_of(value)
     for own, size in enumerate(shape):
@@ -132,7 +136,7 @@ def _meet(site: Site, output: Labels, value: object, found: Labels, role: Member
             site.atoms.unite(output[dim], found[own])
         elif size > 1:
             side, at = (found, own) if own in found else (output, dim)
-            site.pin_label(side, at, "meets values that no parameter produces")
+            site.pin_label(side, at, "is combined with values that no parameter produces")
 
 
 def contract(
@@ -151,7 +155,7 @@ def contract(
     elif x is not None:
         site.atoms.pin(x, "is contracted with values that no parameter produces", site.node)
     elif w is not None:
-        site.atoms.pin(w, "reads the network's input, or values that nothing prunes", site.node)
+        site.atoms.pin(w, "reads the network's input, or values that cannot be pruned", site.node)
 
 
 def _check_zeros(site: Site, ids: Tensor, factors: Sequence[object]) -> None:
@@ -228,7 +232,7 @@ def _grouped(
         return None if first is None else first.repeat_interleave(shape[1])
     if channels is None:
         if first is not None:
-            site.atoms.pin(first, "filters single channels that nothing prunes", site.node)
+            site.atoms.pin(first, "filters single channels that cannot be pruned", site.node)
         return None
     if first is None:
         site.atoms.pin(channels, "is contracted with values that no parameter produces", site.node)
@@ -282,7 +286,7 @@ def _merge(site: Site, output: Labels, dim: int, found: list[Tensor | None]) -> 
     if present and len(present) == len(found):
         output[dim] = present[0]
     elif present:
-        site.atoms.pin(present[0], "meets values that no parameter produces", site.node)
+        site.atoms.pin(present[0], "is combined with values that no parameter produces", site.node)
 
 
 def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
@@ -292,13 +296,13 @@ def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
     ids = found.get(len(site.shape_of(bias)) - 1)
     if ids is None:
         if site.shape_of(bias)[-1:] != (1,):  # one number per channel
-            site.pin_label(labels, dim, "meets values that no parameter produces")
+            site.pin_label(labels, dim, "is combined with values that no parameter produces")
         return
     site.atoms.set_role(ids, MemberRole.AFFINE)
     if dim in labels:
         site.atoms.unite(labels[dim], ids)
     else:
-        site.atoms.pin(ids, "shifts channels that nothing prunes", site.node)
+        site.atoms.pin(ids, "shifts channels that cannot be pruned", site.node)
 
 
 # The first map a channel of zeros to other numbers; the second keep the zeros of their first

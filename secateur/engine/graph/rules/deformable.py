@@ -29,7 +29,7 @@ def deformable_convolution(site: Site) -> Output:
         if ids is not None:
             site.atoms.unite(ids, shift)
         else:
-            site.atoms.pin(shift, "shifts channels that nothing prunes", site.node)
+            site.atoms.pin(shift, "shifts channels that cannot be pruned", site.node)
     return labels
 
 

@@ -65,7 +65,7 @@ def pad(site: Site) -> Output:
         if mode == "constant":
             output[dim] = torch.nn.functional.pad(ids, own, value=-1)
         else:  # after pruning, other channels would be copied
-            site.pin_label(output, dim, "is padded with copies of its neighbours")
+            site.pin_label(output, dim, "is padded with copies of neighbouring channels")
     return output
 
 
@@ -112,7 +112,7 @@ def index(site: Site) -> Output:
         site.pin_inputs("is indexed by a mask")
         return {}
     for dim in chosen:
-        site.pin_label(labels, dim, "is indexed by position")
+        site.pin_label(labels, dim, "is indexed by its position")
     num_new = len(torch.broadcast_shapes(*[site.shape_of(indices[dim]) for dim in chosen]))
     # torch puts the new dimensions first unless the indexed ones are adjacent.
     is_adjacent = chosen == list(range(chosen[0], chosen[-1] + 1))
@@ -128,7 +128,7 @@ def index_select(site: Site) -> Output:
     """Rule of ``index_select``: pin its dimension; the others keep their labels."""
     labels = site.labels_of(site.node.args[0])
     dim = site.literal(1, "dim") % len(site.output_shape)
-    site.pin_label(labels, dim, "is indexed by position")
+    site.pin_label(labels, dim, "is indexed by its position")
     return labels
 
 
@@ -149,7 +149,11 @@ def like_another(site: Site) -> Output:
         if dim in output and dim in shape:
             site.atoms.unite(output[dim], shape[dim])
         else:
-            site.pin_label(output if dim in output else shape, dim, "meets another's fixed shape")
+            site.pin_label(
+                output if dim in output else shape,
+                dim,
+                "takes its shape from a value with a fixed shape",
+            )
     return output
 
 
@@ -188,7 +192,9 @@ def unite_along(site: Site, items: list[Any], dims: list[int]) -> Labels:
         if len(present) == len(found) and present:
             output[dim] = present[0]
         elif present:
-            site.atoms.pin(present[0], "meets values that no parameter produces", site.node)
+            site.atoms.pin(
+                present[0], "is combined with values that no parameter produces", site.node
+            )
     return output
 
 
@@ -230,7 +236,7 @@ def _fix_positions(site: Site, ids: Tensor, name: str) -> None:
     """Pin channels read by position; a slice with a step allows removal of whole steps."""
     step = site.literal(4, "step", 1) if name == "slice" else len(ids) + 1
     if len(ids) % step:
-        site.atoms.pin(ids, f"{name} works by position", site.node)
+        site.atoms.pin(ids, f"is read by position in {name}", site.node)
     elif step > 1:
         rows = ids.view(-1, step)
         site.atoms.unite(rows, rows[:, :1])
@@ -268,7 +274,7 @@ def _collect(site: Site, result: Labels, moved: Tensor, kept_dim: int | None) ->
     varying.sort()
     if not varying:
         if moved.numel() and not _has_no_atoms(moved):
-            site.atoms.pin(moved, "one channel is read by its position", site.node)
+            site.atoms.pin(moved, "is read by its position", site.node)
         return
     # The atoms vary over several dimensions: unite them over all but the longest.
     keep = kept_dim if kept_dim in varying else max(varying, key=lambda d: (moved.shape[d], d))
@@ -287,7 +293,7 @@ def _add(site: Site, result: Labels, dim: int, ids: Tensor) -> None:
     if other is not None:
         if len(torch.unique(ids)) <= len(torch.unique(other)):
             ids, other = other, ids
-        site.atoms.pin(other, "is flattened together with another prunable dimension", site.node)
+        site.atoms.pin(other, "is flattened with another prunable dimension", site.node)
     result[dim] = ids
 
 

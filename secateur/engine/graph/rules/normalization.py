@@ -34,7 +34,7 @@ def layer_norm(site: Site) -> Output:
             if own in found:
                 _unite_one(site, labels, dim, found[own])
             elif size > 1:
-                site.pin_label(labels, dim, "meets values that no parameter produces")
+                site.pin_label(labels, dim, "is combined with values that no parameter produces")
     for dim in range(rank - num_normalised, rank):
         if dim in labels:
             site.atoms.mark_inexact(labels[dim], site.node)
@@ -69,7 +69,7 @@ def cumulate(site: Site) -> Output:
     x = site.node.args[0]
     labels = site.labels_of(x)
     dim = int(site.literal(1, "dim", -1)) % max(1, len(site.shape_of(x)))
-    site.pin_label(labels, dim, "is summed up in order")
+    site.pin_label(labels, dim, "is summed cumulatively")
     return labels
 
 
@@ -80,7 +80,7 @@ def _unite_affine(site: Site, labels: Labels, dim: int, parameters: list[object]
             for ids in found.values():
                 _unite_one(site, labels, dim, ids)
             if not found and site.shape_of(parameter).numel() > 1:
-                site.pin_label(labels, dim, "meets values that no parameter produces")
+                site.pin_label(labels, dim, "is combined with values that no parameter produces")
 
 
 def _unite_one(site: Site, labels: Labels, dim: int, ids: Tensor) -> None:
@@ -88,7 +88,7 @@ def _unite_one(site: Site, labels: Labels, dim: int, ids: Tensor) -> None:
     if dim in labels:
         site.atoms.unite(labels[dim], ids)
     else:
-        site.atoms.pin(ids, "normalises channels that nothing prunes", site.node)
+        site.atoms.pin(ids, "normalises channels that cannot be pruned", site.node)
 
 
 RULES: dict[str, Rule] = {

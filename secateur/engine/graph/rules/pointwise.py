@@ -55,7 +55,9 @@ def unite_broadcast(site: Site, tensors: list[Any], output_shape: torch.Size) ->
         for ids in found[1:]:
             site.atoms.unite(found[0], ids)
         if found and is_pinned:
-            site.atoms.pin(found[0], "meets values that no parameter produces", site.node)
+            site.atoms.pin(
+                found[0], "is combined with values that no parameter produces", site.node
+            )
         elif found:
             output[dim] = found[0]
     return output
@@ -72,7 +74,7 @@ def prelu(site: Site) -> Output:
         else:
             site.atoms.pin(own, "scales channels that no parameter produces", site.node)
     elif site.shape_of(slope).numel() > 1:
-        site.pin_label(labels, 1, "meets values that no parameter produces")
+        site.pin_label(labels, 1, "is combined with values that no parameter produces")
     return labels
 
 

@@ -70,7 +70,7 @@ def locate(site: Site) -> Output:
     """Rule of ``argmax``, ``any`` and the like: pin the reduced dimensions."""
     labels = site.labels_of(site.node.args[0])
     for dim in _dims(site):
-        site.pin_label(labels, dim, "is told apart by its position")
+        site.pin_label(labels, dim, "is identified by its position")
     return _remaining(site, labels)
 
 

@@ -15,8 +15,8 @@ def slice_scatter(site: Site) -> Output:
     along = site.literal(2, "dim", 0) % rank
     output, labels = site.labels_of(whole), site.labels_of(part)
     if site.literal(5, "step", 1) != 1:
-        site.pin_label(output, along, "is written to in steps")
-        site.pin_label(labels, along, "is written in steps")
+        site.pin_label(output, along, "is written with a step")
+        site.pin_label(labels, along, "is written with a step")
     size = site.output_shape[along]
     first, last, _ = slice(site.literal(3, "start"), site.literal(4, "end")).indices(size)
     ids, own = output.get(along), labels.pop(along, None)

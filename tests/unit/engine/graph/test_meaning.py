@@ -15,7 +15,7 @@ from secateur.engine.graph.meaning import BINS, CONSTANTS, COUNTED, NO_WEIGHTS
 from secateur.engine.program.exported import export, from_exported
 
 WIDTH, SIZE = 6, 4
-POSITION = "is told apart by its position"
+POSITION = "is identified by its position"
 
 
 class Scores(nn.Module):
@@ -121,7 +121,7 @@ FIXED_MEANING: dict[str, tuple[Callable[[Scores, Tensor], Tensor], str]] = {
         ),
         NO_WEIGHTS,
     ),
-    "a running sum": (lambda n, y: n.all(y.softmax(1).cumsum(1)), "is summed up in order"),
+    "a running sum": (lambda n, y: n.all(y.softmax(1).cumsum(1)), "is summed cumulatively"),
 }
 
 
