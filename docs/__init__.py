@@ -1,1 +1,1 @@
-"""Documents, and the programs that generate two of them."""
+"""The documentation, and the programs that generate parts of it."""

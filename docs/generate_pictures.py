@@ -1,4 +1,4 @@
-"""Write docs/pictures/*.svg, each drawn by its module: ``python -m docs.generate_pictures``."""
+"""Generate docs/pictures/*.svg: ``python -m docs.generate_pictures``."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ DRAWINGS = (overview, channel_group, steepness, masked_and_compact, life_of_a_jo
 
 
 def render() -> dict[str, str]:
-    """Return every picture by the name of its file."""
+    """Return every picture as SVG text, keyed by file name."""
     canvases = [drawing.draw() for drawing in DRAWINGS]
     return {f"{canvas.name}.svg": canvas.svg() for canvas in canvases}
 

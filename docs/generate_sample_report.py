@@ -1,8 +1,8 @@
-"""Write docs/sample-report.html as this version would: ``python -m docs.generate_sample_report``.
+"""Generate docs/sample-report.html: ``python -m docs.generate_sample_report``.
 
-``sample-report.json`` beside it is the ``report.json`` of a real job: the demo's ResNet-20 on
-Fashion-MNIST, with ``criterion: auto``, ``compare`` and ``baselines``; its config is in it.
-Intervals of its accuracies were computed later, from its own counts; its latencies have none.
+The source, ``sample-report.json``, is the ``report.json`` of a real job: the demo's ResNet-20 on
+Fashion-MNIST, with ``criterion: auto``, ``compare`` and ``baselines``. It contains its config. The
+intervals of its accuracies were computed later from its counts. Its latencies have no intervals.
 """
 
 from pathlib import Path

@@ -1,10 +1,10 @@
 """Record the terminal session of the README: ``python -m docs.record_session``.
 
-From nothing to a pruned model in five commands, really run: this source as a wheel, installed into
-an environment of its own; `secateur serve`; a trained ResNet-20 and 12,000 images; a real job. What
-the terminal shows is drawn into ``docs/session/session.svg``. The environment borrows torch and the
-other requirements from this one, so that they need not be downloaded again. The key is blacked out,
-and the temporary folder goes by another name. Takes some minutes.
+The session runs five commands, from installation to a pruned model: it installs this source as a
+wheel into a new environment, starts `secateur serve`, and runs a real job with a trained ResNet-20
+and 12,000 images. The terminal's content is drawn into ``docs/session/session.svg``. The new
+environment borrows torch and the other requirements from this one, to avoid downloading them. The
+key is blacked out and the temporary folder is renamed. Takes some minutes.
 """
 
 import os
@@ -64,7 +64,7 @@ def record(terminal: Terminal, wheel: str, images: Images) -> None:
 
 
 def draw(written: str) -> str:
-    """Return what a terminal shows after all that, as SVG."""
+    """Return the final content of the terminal as SVG."""
     screen = Screen()
     screen.feed(without_secrets(written.replace("\r\n", "\n")))
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
@@ -73,7 +73,7 @@ def draw(written: str) -> str:
         picture = console.export_svg(title="secateur", unique_id="session")
     return re.sub(
         r"\s*@font-face \{[^}]*\}", "", picture
-    )  # fonts that it would fetch from elsewhere
+    )  # the fonts would be fetched from another host
 
 
 def few(images: Images) -> Images:
@@ -96,7 +96,7 @@ def few(images: Images) -> Images:
 
 
 def build_wheel(home: Path) -> Path:
-    """Return this source as a wheel; it is built from a copy, and leaves nothing here."""
+    """Build a wheel of this source from a copy, so that no build files stay here."""
     copy = home / "source"
     copy.mkdir()
     ignored = shutil.ignore_patterns("__pycache__")
@@ -112,7 +112,7 @@ def build_wheel(home: Path) -> Path:
 
 
 def make_venv(home: Path) -> Path:
-    """Return an environment that has what this one has, and no Secateur."""
+    """Create an environment with all packages of this one except Secateur."""
     venv = home / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)  # noqa: S603  # this Python
     packages = next((venv / "lib").glob("python*/site-packages"))
@@ -121,8 +121,8 @@ def make_venv(home: Path) -> Path:
 
 
 def environment(venv: Path) -> dict[str, str]:
-    """Return what a shell has whose environment is activated."""
-    names = os.environ  # noqa: TID251  # handed on
+    """Return the variables of a shell in which the virtual environment is activated."""
+    names = os.environ  # noqa: TID251  # passed on to commands
     kept = {name: value for name, value in names.items() if not name.startswith("SECATEUR_")}
     return {
         **kept,

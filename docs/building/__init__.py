@@ -1,1 +1,1 @@
-"""What turns docs/ into the site, beside MkDocs itself: `hooks` is what mkdocs.yml names."""
+"""Builds the site from docs/ together with MkDocs; mkdocs.yml loads `hooks`."""

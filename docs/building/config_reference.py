@@ -1,4 +1,4 @@
-"""The page of the pruning config, from the models that check it."""
+"""Reference tables of the pruning config, from its pydantic models."""
 
 from collections.abc import Iterator
 
@@ -49,7 +49,8 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
 _PREPROCESS = """
 ## Preprocessing
 
-Not a part of the config: it belongs to the data set, as `preprocess` of its upload.
+Preprocessing is not part of the config. It belongs to the data set: send it as `preprocess` with
+the upload.
 """
 
 
@@ -57,7 +58,7 @@ def render() -> str:
     """Return the tables.
 
     Raises:
-        LookupError: A part of the config has no section here.
+        LookupError: A model of the config has no section in `_SECTIONS`.
     """
     _check_complete()
     parts: list[str] = []

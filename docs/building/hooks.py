@@ -1,6 +1,6 @@
-"""MkDocs' hooks: tables made from the code, pages from files above docs/, and pictures inline.
+"""MkDocs hooks: generated tables, pages from files above docs/, and inline pictures.
 
-Nothing that is made here is kept in the repository, so none of it can be out of date.
+The output of these hooks is not committed, so it is never out of date.
 """
 
 import re
@@ -30,18 +30,18 @@ _MADE = {
 _PLACE = re.compile(r"<!-- made: (\w+) -->")
 _PICTURE = re.compile(r'<img alt="([^"]*)" src="(?:\.\./)*pictures/([\w-]+)\.svg" ?/?>')
 _STYLE = re.compile(r"<style>.*?</style>", re.DOTALL)
-# Notes to the test of the documents (tests/docs); readers of the site need none of them.
+# Notes for the test of the documents (tests/docs), removed from the site.
 _NOTE = re.compile(r"<!-- (?:given|not run|json|output).*?-->", re.DOTALL)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the pages of a folder where the navigation names the folder."""
+    """Replace folders in the navigation with their pages."""
     config.nav = [_expanded(entry, Path(config.docs_dir)) for entry in config.nav or []]
     return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that lie above docs/, and the pictures' colours."""
+    """Add the pages above docs/ and the style sheet of the pictures."""
     for uri, name in _ABOVE.items():
         text = (ROOT / name).read_text().replace("](docs/", "](")
         for other, above in _ABOVE.items():
@@ -52,7 +52,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put tables where they belong, link to pages above docs/, leave out what only tests read."""
+    """Insert generated tables, fix links to pages above docs/, and remove notes for tests."""
     del config, files
     up = "../" * page.file.src_uri.count("/")
     for uri, name in _ABOVE.items():
@@ -62,13 +62,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Show pictures inline, where they have the colours of the page's light or dark side."""
+    """Inline pictures, so that they take the colours of the light or dark theme."""
     del page, files
     return _PICTURE.sub(lambda found: _inline(found, Path(config.docs_dir)), html)
 
 
 def picture_css() -> str:
-    """Return the colours of `app.drawing.canvas` for both sides of the site."""
+    """Return CSS with the colours of `app.drawing.canvas` for both themes."""
     sides = {
         scheme: "".join(f"--picture-{name}:{pair[side]};" for name, pair in COLOURS.items())
         for side, scheme in enumerate(("default", "slate"))
@@ -77,7 +77,7 @@ def picture_css() -> str:
     return "".join(rules)
 
 
-def _expanded(entry: Any, docs: Path) -> Any:  # noqa: ANN401  # as YAML has it
+def _expanded(entry: Any, docs: Path) -> Any:  # noqa: ANN401  # any YAML value
     if not isinstance(entry, dict):
         return entry
     (title, value), *_ = entry.items()

@@ -1,4 +1,4 @@
-"""The page of the HTTP API, from the application's OpenAPI document."""
+"""Reference tables of the HTTP API, from the application's OpenAPI document."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from app.contracts.settings import Settings
 from app.main import create_app
 from docs.building.schemas import default, members, name_of, one_line, row, words
 
-# In the order in which a reader meets them; a new tag comes last by itself.
+# In the order of the page; other tags follow.
 _TAGS = ("models", "datasets", "jobs", "sweeps", "artifacts", "inference", "registry")
 _TITLES = {
     "datasets": "Data sets",
@@ -40,23 +40,23 @@ def _operation(method: str, path: str, operation: Document) -> Iterator[str]:
     yield ""
     parameters = [p for p in operation.get("parameters", ()) if p["in"] != "path"]
     if parameters:
-        yield from ("| parameter | value | default | |", "|---|---|---|---|")
+        yield from ("| parameter | value | default | meaning |", "|---|---|---|---|")
         yield from (_parameter(parameter) for parameter in parameters)
         yield ""
     yield from _body(operation)
-    yield from _answer(operation)
+    yield from _response(operation)
 
 
 def _parameter(parameter: Document) -> str:
     schema = parameter["schema"]
-    said = parameter.get("description") or schema.get("description", "")
+    description = parameter.get("description") or schema.get("description", "")
     is_required = parameter.get("required", False)
     place = "" if parameter["in"] == "query" else f" ({parameter['in']})"
     return row(
         f"`{parameter['name']}`{place}",
         words(schema).removesuffix(" or null"),
         default(schema, is_required=is_required),
-        one_line(said),
+        one_line(description),
     )
 
 
@@ -67,13 +67,13 @@ def _body(operation: Document) -> Iterator[str]:
     yield "Body: " + ", or ".join(_content(kind, part) for kind, part in content.items()) + ".\n"
 
 
-def _answer(operation: Document) -> Iterator[str]:
+def _response(operation: Document) -> Iterator[str]:
     for status, response in operation.get("responses", {}).items():
         if not str(status).startswith("2"):
             continue
         content = response.get("content", {})
         shown = ", or ".join(_content(kind, part) for kind, part in content.items())
-        yield f"Answers {status}" + (f": {shown}." if shown else ".") + "\n"
+        yield f"Returns {status}" + (f": {shown}." if shown else ".") + "\n"
 
 
 def _content(kind: str, part: Document) -> str:
@@ -98,7 +98,7 @@ def _objects(document: Document) -> Iterator[str]:
 
 
 def _used(document: Document) -> set[str]:
-    """Return the objects that a route takes or answers with, and those inside of them."""
+    """Return the objects in the requests and responses of all routes, with nested objects."""
     schemas = document["components"]["schemas"]
     found: set[str] = set()
     waiting = list(_references(document["paths"]))

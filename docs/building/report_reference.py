@@ -1,4 +1,4 @@
-"""The page of ``report.json``, from the models that write it."""
+"""Reference tables of ``report.json``, from its pydantic models."""
 
 from app.contracts.report import Report
 from docs.building.schemas import members, one_line

@@ -1,4 +1,4 @@
-"""JSON Schema in words: what a value may be, and tables of an object's members."""
+"""JSON Schema as text: the allowed values of a field, and tables of an object's fields."""
 
 import json
 import re
@@ -13,11 +13,11 @@ _LIMITS = {
     "minimum": "≥ {}",
     "exclusiveMaximum": "< {}",
     "maximum": "≤ {}",
-    "minLength": "{} characters or more",
-    "maxLength": "at most {} characters",
-    "minItems": "{} items or more",
-    "maxItems": "at most {} items",
-    "maxProperties": "at most {} keys",
+    "minLength": "length ≥ {}",
+    "maxLength": "length ≤ {}",
+    "minItems": "items ≥ {}",
+    "maxItems": "items ≤ {}",
+    "maxProperties": "keys ≤ {}",
     "pattern": "matching `{}`",
     "format": "{}",
 }
@@ -30,7 +30,7 @@ def name_of(reference: str) -> str:
 
 
 def words(schema: Schema, link: str = "#{}") -> str:
-    """Return what a value may be: ``number, > 0, < 1``; other objects are links by ``link``."""
+    """Return the allowed values, such as ``number, > 0, < 1``; objects are links by ``link``."""
     if "$ref" in schema:
         name = name_of(schema["$ref"])
         return f"[{name}]({link.format(name.lower())})"
@@ -44,7 +44,7 @@ def words(schema: Schema, link: str = "#{}") -> str:
 
 
 def default(schema: Schema, *, is_required: bool = False) -> str:
-    """Return the default as JSON has it; nothing for objects, whose members have their own."""
+    """Return the default as JSON, or "" for objects, whose fields have their own defaults."""
     if is_required:
         return "required"
     if "default" not in schema or isinstance(schema["default"], dict):
@@ -53,14 +53,14 @@ def default(schema: Schema, *, is_required: bool = False) -> str:
 
 
 def members(schema: Schema, link: str = "#{}", *, with_default: bool = True) -> list[str]:
-    """Return the lines of a table with an object's members; none if it has none."""
+    """Return the lines of a table of an object's fields; empty if it has no fields."""
     properties: Mapping[str, Schema] = schema.get("properties", {})
     if not properties:
         return []
     required = set(schema.get("required", ()))
-    lines = ["| | value | default | |", "|---|---|---|---|"]
+    lines = ["| field | value | default | meaning |", "|---|---|---|---|"]
     if not with_default:
-        lines = ["| | value | |", "|---|---|---|"]
+        lines = ["| field | value | meaning |", "|---|---|---|"]
     for name, part in properties.items():
         cells = [f"`{name}`", words(part, link)]
         if with_default:
@@ -75,12 +75,12 @@ def row(*cells: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a docstring's text on one line, in Markdown's backticks."""
+    """Return a docstring on one line, with Markdown's single backticks."""
     return " ".join(text.replace("``", "`").split())
 
 
 def _cell(text: str) -> str:
-    """Return text that has no bar, which would end the cell, not even within code."""
+    """Escape vertical bars, which would end a cell, even within code."""
     if "|" not in text:
         return text
     coded = re.sub("`([^`]*)`", lambda found: f"<code>{escape(found[1])}</code>", text)

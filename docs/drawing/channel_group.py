@@ -1,4 +1,4 @@
-"""What a channel group is: everything that goes when one filter goes."""
+"""Picture of a channel group: the slices that are removed together with one filter."""
 
 from app.drawing.canvas import Canvas
 
@@ -15,12 +15,12 @@ def draw() -> Canvas:
         800,
         290,
         "One channel group: filter 3 of conv1, entry 3 of every tensor of bn1, feature map 3, and "
-        "input channel 3 of every filter of conv2 go together.",
+        "input channel 3 of every filter of conv2 are removed together.",
     )
     canvas.text(
         400,
         24,
-        "Remove filter 3 of conv1, and these slices must go with it",
+        "Removing filter 3 of conv1 removes all of these slices",
         size=15,
         weight="bold",
     )

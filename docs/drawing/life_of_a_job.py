@@ -1,4 +1,4 @@
-"""The life of a job: its states and legal moves, read from the code, and its stages."""
+"""Picture of the states and stages of a job, with the legal moves read from the code."""
 
 from app.contracts.job import MOVES, JobState, Stage
 from app.drawing.canvas import Canvas
@@ -16,9 +16,9 @@ _PLACES = {
     JobState.CANCELLING: (570, 226),
     JobState.CANCELLED: (700, 226),
 }
-# Drawn one by one. The others, which end a job or may come at any time, are told in words.
+# The moves shown as arrows. The others, which end a job or are possible at any time, are text.
 _DRAWN = (
-    (JobState.VALIDATING, JobState.QUEUED, "model and data are good"),
+    (JobState.VALIDATING, JobState.QUEUED, "model and data are valid"),
     (JobState.QUEUED, JobState.RUNNING, "a worker is free"),
     (JobState.RUNNING, JobState.SUCCEEDED, ""),
     (JobState.RUNNING, JobState.FAILED, ""),
@@ -27,7 +27,7 @@ _DRAWN = (
     (JobState.PAUSING, JobState.PAUSED, ""),
     (JobState.PAUSED, JobState.QUEUED, "resume"),
     (JobState.CANCELLING, JobState.CANCELLED, ""),
-    (JobState.QUEUED, JobState.EXPIRED, "not begun in time"),
+    (JobState.QUEUED, JobState.EXPIRED, "not started in time"),
 )
 
 
@@ -38,14 +38,14 @@ def draw() -> Canvas:
         800,
         372,
         "A job is validating, queued, running, then succeeded, failed or cancelled; it may be "
-        "paused and resumed. While it runs it passes eight stages, from intake to package.",
+        "paused and resumed. A running job has eight stages, from intake to package.",
     )
     for start, end, words in _DRAWN:
         if end not in MOVES[start]:
             raise ValueError(f"a job cannot move from {start} to {end}")
         _move(canvas, start, end, words)
     canvas.arrow([(400, 79), (400, 44), (290, 44), (290, 79)])
-    canvas.text(345, 36, "worker lost, or stopped: tried again", "muted", 11)
+    canvas.text(345, 36, "worker lost or stopped: retry", "muted", 11)
     for state in JobState:
         _state(canvas, state)
     _stages(canvas)
@@ -82,7 +82,7 @@ def _move(canvas: Canvas, start: JobState, end: JobState, words: str) -> None:
 
 
 def _stages(canvas: Canvas) -> None:
-    canvas.text(400, 288, "While it runs", "muted", 12)
+    canvas.text(400, 288, "Stages of a running job", "muted", 12)
     stages = list(Stage)
     step = 752 / len(stages)
     for number, stage in enumerate(stages):
@@ -94,7 +94,7 @@ def _stages(canvas: Canvas) -> None:
     canvas.text(
         400,
         356,
-        "saved after every epoch and every minute: a killed job goes on where it was",
+        "saved after every epoch and every minute: a killed job resumes from there",
         "muted",
         12,
     )

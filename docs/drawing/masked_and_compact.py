@@ -1,4 +1,4 @@
-"""The masked twin and the compacted network: the same function at two sizes."""
+"""Picture of the masked twin and the compacted network, which compute the same function."""
 
 from app.drawing.canvas import Canvas
 
@@ -19,9 +19,9 @@ def draw() -> Canvas:
         "Both give the same outputs.",
     )
     canvas.text(178, 26, "Masked twin", size=15, weight="bold")
-    canvas.text(178, 46, "full size; red is zero, and stays zero", "muted", 12)
+    canvas.text(178, 46, "full size; red is zero and stays zero", "muted", 12)
     canvas.text(630, 26, "Compacted network", size=15, weight="bold")
-    canvas.text(630, 46, "the zeros are gone; so is their cost", "muted", 12)
+    canvas.text(630, 46, "without the zeros and their cost", "muted", 12)
     _layer(canvas, 52, "conv1.weight", _FIRST, rows=_GONE, columns=set(), is_compact=False)
     canvas.arrow([(134, 144), (188, 144)])
     _layer(canvas, 204, "conv2.weight", _SECOND, rows=set(), columns=_GONE, is_compact=False)
@@ -31,7 +31,7 @@ def draw() -> Canvas:
     canvas.arrow([(340, 152), (498, 152)], "accent")
     canvas.arrow([(498, 152), (340, 152)], "accent")
     canvas.text(419, 134, "same outputs", "accent", 14, weight="bold")
-    canvas.text(419, 174, "proven on every job:", "muted", 12)
+    canvas.text(419, 174, "proven for every job:", "muted", 12)
     canvas.text(419, 191, "1e-9 relative, float64", "muted", 12)
     canvas.text(93, 228, "6 filters", "muted", 12)
     canvas.text(256, 228, "6 input channels", "muted", 12)
@@ -40,7 +40,7 @@ def draw() -> Canvas:
     return canvas
 
 
-def _layer(  # noqa: PLR0913  # a matrix and what of it is gone
+def _layer(  # noqa: PLR0913  # a matrix and its removed rows and columns
     canvas: Canvas,
     x: float,
     name: str,

@@ -1,4 +1,4 @@
-"""What the service does, in four boxes."""
+"""Picture of the service in four steps."""
 
 from app.drawing.canvas import Canvas
 

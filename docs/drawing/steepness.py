@@ -1,4 +1,4 @@
-"""Where steepness cuts a saliency curve: a real layer of the demo's network."""
+"""Picture of the steepness rule on the saliency curve of a layer of the demo's network."""
 
 import math
 import warnings
@@ -30,10 +30,10 @@ def draw() -> Canvas:
         420,
         f"The L1 norms of the {len(curve)} filters of {LAYER}, ascending, on axes scaled to 0..1, "
         f"with a line of slope 1. The curve is farthest below the line at filter {num_removed}: "
-        "the filters before it go.",
+        "the filters before it are removed.",
     )
     canvas.text(
-        400, 24, "The curve is cut where it turns steeper than the line", size=15, weight="bold"
+        400, 24, "The curve is cut where it becomes steeper than the line", size=15, weight="bold"
     )
     _axes(canvas, len(curve))
     heights = _scaled(curve)
@@ -49,7 +49,7 @@ def draw() -> Canvas:
     canvas.line(x, on_line, x, _TOP + _SIZE - heights[num_removed] * _SIZE, "ink", 2.5)
     border = _LEFT + num_removed * step
     canvas.line(border, _TOP, border, _TOP + _SIZE + 10, "muted", 1.2, "3 3")
-    canvas.text(border, _TOP + _SIZE + 26, f"cut: {num_removed} go", weight="bold")
+    canvas.text(border, _TOP + _SIZE + 26, f"cut: {num_removed} removed", weight="bold")
     _legend(canvas, len(curve), num_removed)
     return canvas
 
@@ -66,7 +66,7 @@ def saliency_curve() -> list[float]:
 
 
 def _scaled(curve: Sequence[float]) -> list[float]:
-    """Return the curve as `cut` sees it: the ninth decile is 1."""
+    """Return the curve as `cut` scales it: the ninth decile is 1."""
     lowest = curve[0]
     decile = curve[math.ceil(0.9 * (len(curve) - 1))] - lowest
     return [min(1.0, (value - lowest) / decile) for value in curve]
@@ -91,8 +91,8 @@ def _legend(canvas: Canvas, num_filters: int, num_removed: int) -> None:
     canvas.code(x + 85, y - 20, LAYER)
     for number, (colour, words) in enumerate(
         (
-            ("gone", f"{num_removed} filters go"),
-            ("kept", f"{num_filters - num_removed} stay"),
+            ("gone", f"{num_removed} filters removed"),
+            ("kept", f"{num_filters - num_removed} kept"),
         )
     ):
         canvas.box(x, y + 24 * number, 14, 14, colour, 3)
@@ -103,10 +103,10 @@ def _legend(canvas: Canvas, num_filters: int, num_removed: int) -> None:
     canvas.text(x + 22, y + 86, "widest gap below it", size=13, anchor="start")
     for number, words in enumerate(
         (
-            "Flat part: filters that",
-            "can stand in for each",
-            "other. Steep part:",
-            "filters that differ.",
+            "Flat part: the filters",
+            "are interchangeable.",
+            "Steep part: the filters",
+            "differ.",
         )
     ):
         canvas.text(x, y + 128 + 18 * number, words, "muted", 12, "start")

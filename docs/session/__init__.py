@@ -1,1 +1,1 @@
-"""The terminal session in the README: really run, and drawn (`docs.record_session`)."""
+"""Terminal session of the README, recorded and drawn by `docs.record_session`."""

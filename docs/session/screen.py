@@ -1,4 +1,4 @@
-"""What is left on a terminal after a program has drawn on it."""
+"""Terminal screen that interprets the escape codes of progress bars."""
 
 import re
 
@@ -6,7 +6,7 @@ _TOKENS = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b\][^\x07]*\x07|(\r)|(\n)|(
 
 
 class Screen:
-    """Keeps lines with their colours, and does what progress bars do: go up, erase, write again."""
+    """Lines with colours; supports the codes of progress bars: cursor up, erase line, rewrite."""
 
     def __init__(self) -> None:
         self._lines = [""]
@@ -14,7 +14,7 @@ class Screen:
         self._is_at_start = False
 
     def feed(self, text: str) -> None:
-        """Take what a program wrote."""
+        """Process the output of a program."""
         for match in _TOKENS.finditer(text):
             argument, command, start, end, words = match.groups()
             if command is not None:
@@ -29,7 +29,7 @@ class Screen:
                 self._write(words)
 
     def text(self) -> str:
-        """Return the lines, with colours as ANSI has them."""
+        """Return the lines with ANSI colours."""
         return "\n".join(self._lines).rstrip()
 
     def _control(self, argument: str, command: str) -> None:

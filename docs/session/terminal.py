@@ -1,4 +1,4 @@
-"""Programs on a terminal of their own, as when somebody sits at it."""
+"""Runs commands in a pseudo-terminal, as if a user typed them."""
 
 import fcntl
 import os
@@ -20,17 +20,17 @@ _CHUNK = 65_536
 
 
 class SessionError(Exception):
-    """A command did not do what it should."""
+    """A command failed or did not print the expected text."""
 
 
 @dataclass
 class Terminal:
-    """Where commands run.
+    """Pseudo-terminal for a series of commands.
 
     Attributes:
-        folder: The current one.
-        environment: Of every command.
-        written: What was typed and what came, in order.
+        folder: Working directory.
+        environment: Environment variables of every command.
+        written: Typed commands and their output, in order.
     """
 
     folder: Path
@@ -38,10 +38,10 @@ class Terminal:
     written: list[str] = field(default_factory=list)
 
     def run(self, command: str, seconds: float = 900) -> str:
-        """Type a command, wait for its end, and return what it wrote.
+        """Type a command, wait for its end, and return its output.
 
         Raises:
-            SessionError: It failed, or takes longer than ``seconds``.
+            SessionError: The command fails or takes longer than ``seconds``.
         """
         self._prompt(command)
         with self._started(command) as (process, master):
@@ -54,10 +54,12 @@ class Terminal:
 
     @contextmanager
     def in_background(self, command: str, until: str, seconds: float = 120) -> Iterator[None]:
-        """Type a command with ``&`` at its end, go on when it has written something, stop it last.
+        """Run a command in the background; enter the block when it has printed ``until``.
+
+        The command is stopped with SIGINT at the end of the block.
 
         Raises:
-            SessionError: It does not write that.
+            SessionError: The command does not print ``until`` within ``seconds``.
         """
         self._prompt(f"{command} &")
         with self._started(command) as (process, master):
@@ -99,18 +101,18 @@ class Terminal:
 
 
 def _take_interrupts() -> None:
-    """Let Ctrl-C end the command, though this process may have been started without that."""
+    """Restore the default of SIGINT, which this process may have inherited as ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _read(master: int, end: float, until: str | None = None) -> str:
-    """Return what is written until the other side closes, or a text has come."""
+    """Return the output until the other side closes or ``until`` has been printed."""
     data = b""
     while (left := end - time.monotonic()) > 0 and (until is None or until.encode() not in data):
         ready, _, _ = select.select([master], [], [], min(left, 1))
         try:
             chunk = os.read(master, _CHUNK) if ready else None
-        except OSError:  # Linux says so when the last writer is gone
+        except OSError:  # Linux raises this when the last writer has closed
             break
         if chunk == b"":
             break
@@ -119,5 +121,5 @@ def _read(master: int, end: float, until: str | None = None) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return a text with the secret parts of keys blacked out."""
+    """Black out the secret parts of keys."""
     return re.sub(r"sec_[0-9A-Za-z]+_[0-9A-Za-z_-]+", "sec_••••••••", text)
