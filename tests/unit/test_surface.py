@@ -96,7 +96,7 @@ def test_the_config_describes_every_kind(
 @pytest.mark.parametrize("command", [prune_command, local_prune_command], ids=["service", "local"])
 def test_the_command_line_names_criteria_that_exist(command: Any) -> None:
     option = inspect.get_annotations(command)["criterion"].__metadata__[0]
-    named = set(option.help.rstrip(".").replace(" or ", ", ").split(", "))
+    named = set(option.help.rpartition(": ")[2].rstrip(".").replace(" or ", ", ").split(", "))
     assert named <= {*CRITERIA, "auto", "…"}, option.help
 
 
