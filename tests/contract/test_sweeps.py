@@ -20,6 +20,7 @@ from app.jobs.lines import Lines
 from app.jobs.reader import JobReader
 from app.keys.cache import KeyCache
 from app.objects.storage import open_store
+from app.paging import fetch_page
 from app.quotas.service import Quotas
 from app.records import jobs, leases
 from app.records.database import create_database, create_sessions, current_time
@@ -129,7 +130,10 @@ def test_a_list_counts_the_jobs_of_each_sweep(context: Context) -> None:
     service.cancel(context, "t", ids[1])
     service.cancel(context, "t", ids[1])  # twice is harmless
     with context.sessions() as session:
-        found, has_more = service.page(session, "t", limit=2, after=None, order="desc")
+        rows, has_more = fetch_page(
+            session, service.of_tenant("t"), SweepTableRow, limit=2, after=None, order="desc"
+        )
+        found = service.show_all(session, rows)
     assert has_more
     assert [(s.id, s.status, s.counts) for s in found] == [
         (ids[2], "running", {"queued": 3}), (ids[1], "cancelled", {"cancelled": 2}),
