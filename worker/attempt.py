@@ -25,7 +25,7 @@ from worker.memory_kills import count_memory_kills
 from worker.messages import Failed, Message, Saved, Succeeded
 from worker.orphans import note_processes
 from worker.recorder import Recorder
-from worker.retry import AWAY, patiently
+from worker.retry import DISCONNECTED, retry
 from worker.supervisor import Ending, Finished, Listener, run_process
 
 log = structlog.get_logger(__name__)
@@ -69,18 +69,18 @@ class Attempt:
 
     def _run(self) -> None:
         settings = self._context.settings
-        rows = self._patiently(self._read)
+        rows = self._retry(self._read)
         self._checkpoints.fetch(rows.job.checkpoint)
         request = make_request(
             rows, settings, self._context.store, self._folder, self._checkpoints.folder
         )
         limits = make_limits(rows.job, settings.worker)
         num_kills = count_memory_kills()
-        listener = Listener(self._note, self._hear, self._is_to_stop)
+        listener = Listener(self._note, self._take, self._is_to_stop)
         finished = run_process(self._context.server, request, self._folder, limits, listener)
         if self._lease.is_lost.is_set():
             return
-        self._patiently(self._recorder.flush)
+        self._retry(self._recorder.flush)
         was_memory = finished.return_code == _KILLED and count_memory_kills() > num_kills
         self._apply(finished, rows, was_memory=was_memory)
 
@@ -125,7 +125,7 @@ class Attempt:
     def _note(self, pid: int) -> None:
         note_processes(self._folder, pid)
 
-    def _hear(self, messages: Sequence[Message]) -> None:
+    def _take(self, messages: Sequence[Message]) -> None:
         self._recorder.add(messages)
         is_free = self._copying is None or self._copying.done()
         if is_free and any(isinstance(message, Saved) for message in messages):
@@ -139,19 +139,19 @@ class Attempt:
 
         try:
             self._checkpoints.store(keep)
-        except (UnavailableError, OSError, *AWAY):
+        except (UnavailableError, OSError, *DISCONNECTED):
             # The folder on this machine has it; only another machine would start over.
             log.warning("checkpoint.not_stored", job_id=self._claim.job_id, exc_info=True)
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        return patiently(call, self._lease.is_lost)
+    def _retry(self, call: Callable[[], T]) -> T:
+        return retry(call, self._lease.is_lost)
 
     def _forget_if_over(self) -> None:
         try:
             with reading(self._context.sessions) as session:
                 job = session.get(JobRow, self._claim.job_id)
                 is_over = job is None or JobState(job.state).is_final
-        except AWAY:
+        except DISCONNECTED:
             return  # the hourly collection takes it
         if is_over:
             shutil.rmtree(self._home, ignore_errors=True)

@@ -36,7 +36,7 @@ from app.telemetry.logs import configure_logging
 from worker.fork_server.client import ForkServer
 from worker.garbage import GarbageTask
 from worker.health import beat
-from worker.heartbeat import Presence
+from worker.heartbeat import Heartbeat
 from worker.orphans import clean_orphans
 from worker.runner import Runner
 from worker.supervisor import PIPELINE
@@ -93,7 +93,7 @@ def _configure(settings: Settings) -> Celery:
     sessions, lock = create_sessions(engine), create_object_lock(engine)
     store = open_store(settings.storage_url, settings.storage, lock.shared)
     garbage = GarbageTask(settings, sessions, store, lock)
-    presence = Presence(sessions)
+    heartbeat = Heartbeat(sessions)
     stopping = threading.Event()
 
     def ring(job_id: str, queue: str) -> None:
@@ -113,12 +113,12 @@ def _configure(settings: Settings) -> Celery:
     def on_ready(sender: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signal
         queues = tuple(sorted(celery.amqp.queues.consume_from))
         slots = sender.controller.concurrency
-        presence.start(WorkerIdentity(runner.owner, queues, settings.worker.device, slots))
+        heartbeat.start(WorkerIdentity(runner.owner, queues, settings.worker.device, slots))
         clean_orphans(settings.scratch_dir)
         garbage.clean_scratch()
 
     def on_end(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
-        presence.stop()
+        heartbeat.stop()
 
     def on_logging(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         configure_logging(settings)

@@ -16,7 +16,7 @@ from worker.context import WorkerContext
 from worker.lease import Lease
 from worker.messages import Failed, Succeeded
 from worker.recorder import Recorder
-from worker.retry import patiently
+from worker.retry import retry
 from worker.supervisor import Ending, Finished
 
 log = structlog.get_logger(__name__)
@@ -136,7 +136,7 @@ class Endings:
             with self._context.sessions.begin() as session:
                 return change(session)
 
-        return patiently(transaction, self._lease.is_lost)
+        return retry(transaction, self._lease.is_lost)
 
     def _log_tail(self, return_code: int | None) -> None:
         """Keep the end of the process's own output for the operator; users never see it."""

@@ -1,6 +1,6 @@
-"""A worker's word that it is there, every few seconds, for `GET /v1/queues`.
+"""The heartbeat of a worker: a row written every few seconds, for `GET /v1/queues`.
 
-In a thread of its own: a database that is slow or away must not keep Celery's loop waiting.
+It runs in its own thread, so that a slow or unreachable database does not block Celery's loop.
 """
 
 import threading
@@ -10,13 +10,13 @@ import structlog
 from app.records import workers
 from app.records.database import Sessions
 from app.records.workers import REPORT_SECONDS, WorkerIdentity
-from worker.retry import AWAY
+from worker.retry import DISCONNECTED
 
 log = structlog.get_logger(__name__)
 
 
-class Presence:
-    """Says so from `start` to `stop`; one that is killed is missed within a minute."""
+class Heartbeat:
+    """Reports from `start` to `stop`; a killed worker is missed within a minute."""
 
     def __init__(self, sessions: Sessions, report_seconds: float = REPORT_SECONDS) -> None:
         self._sessions, self._report_seconds = sessions, report_seconds
@@ -24,29 +24,29 @@ class Presence:
         self._thread: threading.Thread | None = None
 
     def start(self, worker: WorkerIdentity) -> None:
-        """Begin to say that ``worker`` is there."""
+        """Begin to report ``worker``."""
         self._thread = threading.Thread(target=self._run, args=(worker,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Say that it has ended; it is not waited for long."""
+        """Report that the worker has ended; wait for that one period at most."""
         self._is_over.set()
         if self._thread is not None:
             self._thread.join(self._report_seconds)
 
     def _run(self, worker: WorkerIdentity) -> None:
         while True:
-            self._say(worker)
+            self._report(worker)
             if self._is_over.wait(self._report_seconds):
                 break
-        self._say(worker, is_leaving=True)
+        self._report(worker, is_leaving=True)
 
-    def _say(self, worker: WorkerIdentity, *, is_leaving: bool = False) -> None:
+    def _report(self, worker: WorkerIdentity, *, is_leaving: bool = False) -> None:
         try:
             with self._sessions.begin() as session:
                 if is_leaving:
                     workers.leave(session, worker.name)
                 else:
                     workers.report(session, worker)
-        except AWAY:
-            log.warning("presence.not_written", exc_info=True)
+        except DISCONNECTED:
+            log.warning("heartbeat.not_written", exc_info=True)

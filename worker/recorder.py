@@ -13,7 +13,7 @@ from app.records.events import PLAN
 from app.records.leases import Claim
 from app.records.tables import JobWarning
 from worker.messages import Message, Metric, Planned, Progress, Saved, StageStarted, Warned
-from worker.retry import AWAY
+from worker.retry import DISCONNECTED
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Recorder:
         if self._pending and (is_due or is_new_stage):
             try:
                 self.flush()
-            except AWAY:
+            except DISCONNECTED:
                 log.warning("job.events_wait", job_id=self._claim.job_id, exc_info=True)
 
     def flush(self) -> None:

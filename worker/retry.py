@@ -1,4 +1,4 @@
-"""What to do while the database is away: wait for it, for as long as somebody wants the answer."""
+"""Retry transactions while the database cannot be reached."""
 
 import threading
 import time
@@ -10,31 +10,29 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 log = structlog.get_logger(__name__)
 
-AWAY = (OperationalError, InterfaceError)
+DISCONNECTED = (OperationalError, InterfaceError)
 _FIRST_WAIT_SECONDS = 0.2
 _MAX_WAIT_SECONDS = 5.0
 
 T = TypeVar("T")
 
 
-def patiently(
-    write: Callable[[], T], is_pointless: threading.Event, limit_seconds: float = 600.0
-) -> T:
+def retry(write: Callable[[], T], is_pointless: threading.Event, limit_seconds: float = 600.0) -> T:
     """Return what ``write`` returns, calling it again while the database cannot be reached.
 
     Args:
-        write: One transaction; what it did is undone when it raises.
-        is_pointless: Set when nobody wants it any more, such as when a lease is lost.
+        write: One transaction, rolled back when it raises.
+        is_pointless: Set when the result is no longer needed, such as when a lease is lost.
         limit_seconds: When to give up.
 
     Raises:
-        OperationalError: The database stayed away, or it is pointless to wait for it.
+        OperationalError: The database could not be reached in time, or ``is_pointless`` was set.
     """
     end, wait = time.monotonic() + limit_seconds, _FIRST_WAIT_SECONDS
     while True:
         try:
             return write()
-        except AWAY:
+        except DISCONNECTED:
             if is_pointless.is_set() or time.monotonic() + wait > end:
                 raise
             log.warning("database.away", wait_seconds=wait, exc_info=True)

@@ -117,11 +117,11 @@ def run_process(
     tell("job.process_started", pid=child.pid, isolation=child.isolation)
     try:
         listener.on_start(child.pid)
-        ears = _Ears(reader, listener.on_messages)
-        ending = _listen(ears, limits, listener.is_interrupted)
+        messages = _MessageReader(reader, listener.on_messages)
+        ending = _follow(messages, limits, listener.is_interrupted)
         if ending is Ending.INTERRUPTED:
             _signal_group(child, signal.SIGTERM)
-            _hear_out(ears, limits.grace_seconds)
+            _drain(messages, limits.grace_seconds)
         elif not isinstance(ending, Ending) or ending is Ending.DIED:
             child.wait(limits.grace_seconds)  # it is ending by itself
     finally:
@@ -130,25 +130,29 @@ def run_process(
     return Finished(ending, child.wait(None))
 
 
-class _Ears:
-    """The reading end of the pipe: bytes into messages."""
+class _MessageReader:
+    """Reads messages from the pipe."""
 
     def __init__(self, reader: int, on_messages: Callable[[Sequence[Message]], None]) -> None:
         self._reader, self._on_messages = reader, on_messages
         self._buffer = b""
         self._poll = select.poll()
         self._poll.register(reader, select.POLLIN)
-        self.heard_at = time.monotonic()
+        self.read_at = time.monotonic()
 
-    def hear(self) -> Succeeded | Failed | Ending | None:
-        """Wait a poll for messages and hand them on; return the last one, or why none can come."""
+    def read(self) -> Succeeded | Failed | Ending | None:
+        """Wait one poll for messages and pass them on.
+
+        Returns:
+            The last message, or why none can follow; None while the process goes on.
+        """
         if not self._poll.poll(_POLL_MILLISECONDS):
             self._on_messages(())
             return None
         chunk = os.read(self._reader, _CHUNK_BYTES)
         if not chunk:
             return Ending.DIED
-        self.heard_at = time.monotonic()
+        self.read_at = time.monotonic()
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
         try:
             messages = [MESSAGES.validate_json(line) for line in lines]
@@ -160,8 +164,8 @@ class _Ears:
         return next((m for m in messages if isinstance(m, (Succeeded, Failed))), None)
 
 
-def _listen(
-    ears: _Ears, limits: Limits, is_interrupted: Callable[[], bool]
+def _follow(
+    messages: _MessageReader, limits: Limits, is_interrupted: Callable[[], bool]
 ) -> Succeeded | Failed | Ending:
     started = time.monotonic()
     while True:
@@ -170,17 +174,17 @@ def _listen(
             return Ending.INTERRUPTED
         if now - started > limits.time_limit_seconds:
             return Ending.TIME_LIMIT
-        if now - ears.heard_at > limits.progress_timeout_seconds:
+        if now - messages.read_at > limits.progress_timeout_seconds:
             return Ending.STALLED
-        last = ears.hear()
+        last = messages.read()
         if last is not None:
             return last
 
 
-def _hear_out(ears: _Ears, grace_seconds: float) -> None:
-    """Hear what a process that was asked to stop still says: the epoch that it just saved."""
+def _drain(messages: _MessageReader, grace_seconds: float) -> None:
+    """Read what a process that was asked to stop still sends: the epoch that it just saved."""
     end = time.monotonic() + grace_seconds
-    while time.monotonic() < end and ears.hear() is None:
+    while time.monotonic() < end and messages.read() is None:
         pass
 
 

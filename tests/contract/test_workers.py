@@ -10,7 +10,7 @@ from app.records.database import Sessions, create_database, create_sessions
 from app.records.migrations import upgrade
 from app.records.tables import WorkerRow
 from app.records.workers import PRESENT_SECONDS, WorkerIdentity
-from worker.heartbeat import Presence
+from worker.heartbeat import Heartbeat
 
 ONE = WorkerIdentity("host:1", ("cpu",), "cpu", 1)
 TWO = WorkerIdentity("host:2", ("intake", "maintenance"), "cpu", 3)
@@ -61,13 +61,13 @@ def test_it_says_so_again_and_again_and_good_bye(sessions: Sessions) -> None:
             row = session.get(WorkerRow, "host:1")
             return None if row is None else row.seen_at
 
-    presence = Presence(sessions, report_seconds=0.05)
-    presence.start(ONE)
+    heartbeat = Heartbeat(sessions, report_seconds=0.05)
+    heartbeat.start(ONE)
     wait_until(lambda: seen_at() is not None)
     first = seen_at()
     assert first is not None
     wait_until(lambda: (seen_at() or 0.0) > first)
-    presence.stop()
+    heartbeat.stop()
     wait_until(lambda: seen_at() is None)
 
 
