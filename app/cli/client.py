@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from app.contracts.config_options import OptionError
 from secateur import (
     AuthenticationError,
     Client,
@@ -117,6 +118,19 @@ def resolve_job(client: Client, job_id: str) -> str:
     if not jobs:
         raise SecateurError("there are no jobs yet: start one with secateur prune MODEL DATA")
     return jobs[0].id
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn what is wrong with the options of a config into a usage error.
+
+    Raises:
+        typer.BadParameter: Options contradict each other, or no config has them.
+    """
+    try:
+        yield
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def fail_usage(message: str) -> typer.Exit:

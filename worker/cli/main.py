@@ -4,13 +4,14 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 
 from app.contracts.complaints import complaints
+from app.contracts.config_options import OptionError, make_config, selection_of
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig, SteepnessSelection
 from secateur import __version__
 from secateur.core.formats import usual_suffixes
@@ -139,38 +140,24 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     as_json: AsJson = False,  # noqa: FBT002  # a flag
 ) -> None:
     """Prune, retrain, prove and export: the service's job in this process."""
-    modes = {"ratio": ratio, "macs": macs, "params": params, "latency": latency}
-    selection: dict[str, Any] = {
-        "round_to": "auto" if round_to == "auto" else _number("--round-to", round_to),
-        "min_channels": min_channels,
-        "max_ratio": max_ratio,
-        "exclude": exclude or [],
-    }
-    given = {name: value for name, value in modes.items() if value is not None}
-    if len(given) + (steepness is not None) + (max_drop is not None) > 1:
-        _fail(
-            LocalError(
-                "give one of --ratio, --macs, --params, --latency, --steepness and --max-drop"
-            )
-        )
-    if ratio is not None:
-        selection |= {"mode": "ratio", "ratio": ratio, "scope": scope}
-    elif given:
-        selection |= {"mode": "budget", **given}
-    elif max_drop is not None:
-        selection |= {"mode": "accuracy", "max_drop": max_drop}
-    elif steepness is not None:
-        selection |= {"mode": "steepness", "steepness": steepness}
-    body: dict[str, Any] = {
-        "criterion": {"kind": criterion, "compare": compare},
-        "selection": selection,
-        "retrain": {"epochs": "auto" if epochs == "auto" else _number("--epochs", epochs)},
-        "sanity": {"action": sanity},
+    shares = {"ratio": ratio, "macs": macs, "params": params, "latency": latency}
+    options = {
+        "criterion.kind": criterion,
+        "criterion.compare": compare,
+        "selection.scope": scope if ratio is not None else None,
+        "selection.round_to": "auto" if round_to == "auto" else _number("--round-to", round_to),
+        "selection.min_channels": min_channels,
+        "selection.max_ratio": max_ratio,
+        "selection.exclude": exclude or [],
+        "retrain.epochs": "auto" if epochs == "auto" else _number("--epochs", epochs),
+        "sanity.action": sanity,
         "baselines": baselines,
         "seed": seed,
     }
     console = Console(stderr=True)
     try:
+        given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})
+        body = make_config(None, given | options, [])
         spec = (
             PruneConfig.model_validate(body)
             if config is None
@@ -184,7 +171,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
             ConsoleReporter(console) as reporter,
         ):
             done = prune(request, reporter)
-    except (EngineError, LocalError, ValidationError) as error:
+    except (EngineError, LocalError, OptionError, ValidationError) as error:
         _fail(error)
     if as_json:
         print(json.dumps(done.result, indent=1))  # noqa: T201  # the command's output

@@ -5,8 +5,17 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from app.cli.client import AsJson, DataOrFile, Key, ModelOrFile, Url, fail_usage, reporting, service
-from app.cli.config import make_config, selection_of
+from app.cli.client import (
+    AsJson,
+    DataOrFile,
+    Key,
+    ModelOrFile,
+    Url,
+    fail_usage,
+    reporting,
+    service,
+    usage_errors,
+)
 from app.cli.inputs import dataset_id, model_id, parse_json, parse_preprocess
 from app.cli.output import (
     console,
@@ -17,6 +26,7 @@ from app.cli.output import (
     warning_word,
 )
 from app.cli.progress import follow
+from app.contracts.config_options import make_config, selection_of
 
 app = typer.Typer(add_completion=False)
 
@@ -118,13 +128,14 @@ def prune_command(  # noqa: PLR0913  # the command's options
     if plan and wait:
         raise fail_usage("--plan and --wait are mutually exclusive: a plan starts no job")
     shares = {"macs": macs, "params": params, "latency": latency, "ratio": ratio}
-    given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})
-    given |= {
+    options = {
         "criterion.kind": criterion,
         "selection.round_to": _number_or_word(round_to),
         "retrain.epochs": _number_or_word(epochs),
     }
-    body = make_config(config, given, settings or [])
+    with usage_errors():
+        given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})
+        body = make_config(config, given | options, settings or [])
     how = None if preprocess is None else parse_preprocess(preprocess)
     with service(url, key) as client:
         inputs = model_id(client, model, name), dataset_id(client, data, how)

@@ -5,11 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.client import AsJson, DataOrFile, Key, Url, fail_usage, reporting, service
-from app.cli.config import parse_setting, parse_value
+from app.cli.client import (
+    AsJson,
+    DataOrFile,
+    Key,
+    Url,
+    fail_usage,
+    reporting,
+    service,
+    usage_errors,
+)
 from app.cli.inputs import dataset_id, model_id, parse_json
 from app.cli.output import console, print_json, sweep_table
 from app.cli.progress import counting
+from app.contracts.config_options import parse_setting, parse_value
 
 app = typer.Typer(add_completion=False)
 
@@ -80,7 +89,8 @@ def sweep_command(  # noqa: PLR0913  # the command's options
 
 def parse_grid(text: str) -> tuple[str, list[Any]]:
     """Parse ``/selection/macs=0.5,0.25`` or ``/x=["a", "b"]`` into pointer and values."""
-    pointer, value = parse_setting(text)
+    with usage_errors():
+        pointer, value = parse_setting(text)
     if isinstance(value, list):
         return pointer, value
     texts = text.partition("=")[2].split(",")

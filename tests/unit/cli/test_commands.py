@@ -13,8 +13,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from app.cli.commands.sweep import parse_grid
-from app.cli.config import make_config, parse_setting, selection_of
 from app.cli.main import COMMANDS, app
+from app.contracts.config_options import OptionError, make_config, parse_setting, selection_of
 
 COMMAND = Path(sys.executable).with_name("secateur")
 NOWHERE = "http://127.0.0.1:9"
@@ -113,7 +113,7 @@ def test_options_override_the_config_file_and_set_overrides_both() -> None:
         "seed": 2,
     }
     assert base["seed"] == 1, "the config passed in is not modified"
-    with pytest.raises(typer.BadParameter, match="is not an object"):
+    with pytest.raises(OptionError, match="is not an object"):
         make_config({"seed": 1}, {}, ["/seed/x=1"])
 
 

@@ -1,12 +1,14 @@
-"""Build the pruning config from command-line options."""
+"""Build the pruning config from the options of `secateur` and `secateur-engine`."""
 
 import copy
 import json
 from typing import Any
 
-import typer
-
 Json = dict[str, Any]
+
+
+class OptionError(ValueError):
+    """Options that contradict each other, or that no config has."""
 
 
 def make_config(base: Json | None, given: Json, settings: list[str]) -> Json:
@@ -19,7 +21,7 @@ def make_config(base: Json | None, given: Json, settings: list[str]) -> Json:
             plain text.
 
     Raises:
-        typer.BadParameter: An assignment is malformed, or a path leads through a value that is
+        OptionError: An assignment is malformed, or a path leads through a value that is
             not an object.
     """
     config = copy.deepcopy(base or {})
@@ -36,12 +38,12 @@ def selection_of(given: Json) -> Json:
     """Return the selection's values by dotted path. The option given decides the mode.
 
     Raises:
-        typer.BadParameter: More than one option is given.
+        OptionError: More than one option is given.
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     if len(chosen) > 1:
         names = " and ".join(f"--{name.replace('_', '-')}" for name in chosen)
-        raise typer.BadParameter(f"{names} are mutually exclusive")
+        raise OptionError(f"{names} are mutually exclusive: give one of them")
     if not chosen:
         return {}
     name, value = next(iter(chosen.items()))
@@ -53,11 +55,11 @@ def parse_setting(text: str) -> tuple[str, Any]:
     """Split an assignment such as ``/criterion/kind=taylor`` into pointer and value.
 
     Raises:
-        typer.BadParameter: The text is not of the form ``/POINTER=VALUE``.
+        OptionError: The text is not of the form ``/POINTER=VALUE``.
     """
     pointer, mark, value = text.partition("=")
     if not mark or not pointer.startswith("/") or pointer == "/":
-        raise typer.BadParameter(f"{text!r} is not of the form /selection/macs=0.5")
+        raise OptionError(f"{text!r} is not of the form /selection/macs=0.5")
     return pointer, parse_value(value)
 
 
@@ -73,5 +75,5 @@ def _put(config: Json, path: list[str], value: Any) -> None:  # noqa: ANN401  # 
     for part in path[:-1]:
         config = config.setdefault(part, {})
         if not isinstance(config, dict):
-            raise typer.BadParameter(f"{part!r} in the config is not an object")
+            raise OptionError(f"{part!r} in the config is not an object")
     config[path[-1]] = value
