@@ -46,11 +46,11 @@ class Archive:
         self._file = path.open("rb")
         try:
             self._zip = open_zip_file(self._file, limits.model_members, ModelTooLargeError)
-            self._entries = _checked(self._zip.infolist(), path.stat().st_size)
+            self._entries = _checked_entries(self._zip.infolist(), path.stat().st_size)
             _check_ends(path, self._zip.infolist())
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             self._file.close()
-            raise ModelRejectedError(f"{_kind(path)}. {EXPORT_HINT}") from error
+            raise ModelRejectedError(f"{_describe_file(path)}. {EXPORT_HINT}") from error
         except BaseException:
             self._file.close()
             raise
@@ -91,7 +91,7 @@ class Archive:
             raise ModelRejectedError(f"entry {name} is damaged") from error
 
 
-def _kind(path: Path) -> str:
+def _describe_file(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(8)
     if not head:
@@ -112,7 +112,7 @@ def _check_ends(path: Path, infos: list[zipfile.ZipInfo]) -> None:
             raise ModelRejectedError("there is a comment, or bytes after the end of the archive")
 
 
-def _checked(infos: list[zipfile.ZipInfo], num_bytes: int) -> dict[str, zipfile.ZipInfo]:
+def _checked_entries(infos: list[zipfile.ZipInfo], num_bytes: int) -> dict[str, zipfile.ZipInfo]:
     if not infos:
         raise ModelRejectedError(f"the archive is empty. {EXPORT_HINT}")
     root = infos[0].filename.split("/")[0]

@@ -88,7 +88,7 @@ class GraphBuilder:
         """Replace a context operator by the calls of the graph that it runs."""
         inputs = [item["arg"] for item in call["inputs"].list()]
         if len(inputs) <= position or self._depth >= _MAX_DEPTH:
-            call.refuse(f"holds no graph, or graphs nest deeper than {_MAX_DEPTH}")
+            call.refuse(f"has no graph, or graphs nest more than {_MAX_DEPTH} deep")
         graph = inputs[position]["as_graph"]["graph"]
         given = [self.argument(item) for item in inputs[position + 1 :]]
         names = [name for item in graph["inputs"].list() for name in _names(item)]
@@ -97,7 +97,7 @@ class GraphBuilder:
         outer, self._values, self._depth = self._values, {}, self._depth + 1
         for name, value in zip(names, given, strict=True):
             if not isinstance(value, fx.Node):
-                name.refuse("is given something that is neither a tensor nor a size")
+                name.refuse("gets an argument that is neither a tensor nor a size")
             self._define(name.string(_NAME), value)
         self.add_calls(graph["nodes"])
         results = [self.argument(item) for item in graph["outputs"].list()]
@@ -139,7 +139,7 @@ class GraphBuilder:
     def _value(self, name: Document) -> fx.Node:
         found = self._values.get(name.string(_NAME))
         if found is None:
-            name.refuse(f"{str(name.value)[:60]!r} is used before anything makes it")
+            name.refuse(f"{str(name.value)[:60]!r} is used before it is defined")
         return found
 
     def _bind(
@@ -183,7 +183,7 @@ class GraphBuilder:
 
     def _define(self, name: str, node: fx.Node) -> None:
         if name in self._values:
-            Document(None, "graph").refuse(f"{name[:60]!r} is made twice")
+            Document(None, "graph").refuse(f"{name[:60]!r} is defined twice")
         self._values[name] = node
 
 

@@ -70,13 +70,13 @@ def check_cost(program: Program, shapes: Shapes, limits: ModelLimits) -> None:
         rank = max((tensor.dim() for tensor in _tensors(value)), default=0)
         if rank > limits.tensor_rank:
             raise ModelTooLargeError(
-                f"{where(node)} makes a value of rank {rank}, at most {limits.tensor_rank}"
+                f"{where(node)} returns a value of rank {rank}, at most {limits.tensor_rank}"
             )
     num_bytes, node = peak_bytes(program, shapes)
     if num_bytes > limits.activation_bytes:
         raise ModelTooLargeError(
-            f"the network needs {num_bytes} bytes for its values at {where(node)}, two samples at "
-            f"a time; at most {limits.activation_bytes}"
+            f"the network needs {num_bytes} bytes for its values at {where(node)}, with a "
+            f"batch of 2; at most {limits.activation_bytes}"
         )
     work = num_operations(program, shapes)
     if work > limits.macs:
@@ -89,18 +89,18 @@ def peak_bytes(program: Program, shapes: Shapes) -> tuple[int, fx.Node]:
     """Return the peak memory of all values in bytes, and the call at which it occurs."""
     last_use = {used: node for node in program.graph.nodes for used in node.all_input_nodes}
     sizes = {node: sum(map(_num_bytes, _tensors(value))) for node, value in shapes.items()}
-    alive = most = 0
+    alive = peak = 0
     worst = next(iter(program.graph.nodes))
     for node in program.graph.nodes:
         if node.op in {"placeholder", "call_function"}:
             alive += sizes[node]
-        if alive > most:
-            most, worst = alive, node
+        if alive > peak:
+            peak, worst = alive, node
         done = [used for used in node.all_input_nodes if last_use[used] is node]
         if node not in last_use and node.op == "call_function":
             done.append(node)  # the result is never read
         alive -= sum(sizes[used] for used in done if used.op != "get_attr")
-    return most, worst
+    return peak, worst
 
 
 def num_operations(program: Program, shapes: Shapes) -> int:
@@ -114,16 +114,16 @@ def num_operations(program: Program, shapes: Shapes) -> int:
 
 def _work(node: fx.Node, shapes: Shapes) -> int:
     """Return an upper bound of the elements that a call computes, apart from its MACs."""
-    made = sum(tensor.numel() for tensor in _tensors(shapes[node]))
+    num_outputs = sum(tensor.numel() for tensor in _tensors(shapes[node]))
     name = op_name(node.target)
     if name in _BY_RESULT or _is_pointwise(node.target):
-        return _window(node) * made
-    given = [tensor for used in node.all_input_nodes for tensor in _tensors(shapes[used])]
-    elements = made + sum(tensor.numel() for tensor in given)
+        return _window(node) * num_outputs
+    inputs = [tensor for used in node.all_input_nodes for tensor in _tensors(shapes[used])]
+    elements = num_outputs + sum(tensor.numel() for tensor in inputs)
     if _BY_LOGARITHM.fullmatch(name):
         return _LOGARITHM * elements
     # Products, decompositions, distances: each element is combined with at most a row or a column.
-    longest = max((size for tensor in given for size in tensor.shape[-2:]), default=1)
+    longest = max((size for tensor in inputs for size in tensor.shape[-2:]), default=1)
     return elements * longest
 
 

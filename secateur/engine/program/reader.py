@@ -84,7 +84,9 @@ def _check_version(model: Document) -> None:
     version = model["schema_version"]
     found = (version["major"].integer(), version["minor"].integer())
     if not OLDEST_SCHEMA <= found <= NEWEST_SCHEMA:
-        version.refuse(f"schema version {found[0]}.{found[1]} is not of torch 2.9 or newer")
+        version.refuse(
+            f"schema version {found[0]}.{found[1]} is not supported: export with torch 2.9 or newer"
+        )
     if [kind.value for kind in model["verifiers"].list()] not in (["TRAINING"], ["ATEN"]):
         model["verifiers"].refuse("is not an inference-mode export of training IR")
 
@@ -101,7 +103,9 @@ def _program(module: Document, stored: StoredTensors, limits: ModelLimits) -> Pr
     signature = _root_signature(module)
     tree = read_structure(signature["out_spec"])
     if tree.num_leaves != len(outputs):
-        module["signature"].refuse(f"{len(outputs)} outputs for {tree.num_leaves} places")
+        module["signature"].refuse(
+            f"{len(outputs)} outputs, but the output structure has {tree.num_leaves}"
+        )
     tensors = {name: stored.tensors[name] for name in roles}
     make_functional(builder.graph, tensors, inputs)
     call = read_call(signature, len(inputs))
@@ -145,7 +149,7 @@ def _read_inputs(
         roles.setdefault(canonical, role)
         builder.add_tensor(body["arg"]["name"].string(), canonical)
     if not inputs:
-        module["signature"].refuse("the model takes no tensor")
+        module["signature"].refuse("the model has no tensor inputs")
     return roles, tuple(inputs)
 
 
@@ -154,7 +158,7 @@ def _input_spec(name: str, meta: Document) -> InputSpec:
     dtype = read_dtype(meta["dtype"])
     if not dtype.is_floating_point:
         meta.refuse(
-            f"input {name!r} is of type {str(dtype)[6:]}; inputs must be of floating point: let "
+            f"input {name!r} is of type {str(dtype)[6:]}; inputs must be floating point: let "
             "the model take numbers and cast them itself, or export the part behind the embedding"
         )
     if not sizes:
@@ -183,7 +187,7 @@ def _read_outputs(module: Document, builder: GraphBuilder) -> list[Any]:
             spec.refuse(f"outputs of kind {kind!r} are not accepted (the model changes its state)")
         outputs.append(builder.argument(body["arg"]))
     if not any(isinstance(output, fx.Node) for output in outputs):
-        module["signature"].refuse("the model returns no tensor")
+        module["signature"].refuse("the model has no tensor outputs")
     return outputs
 
 

@@ -153,9 +153,9 @@ def _check_list(node: fx.Node, args: list[Any]) -> None:
     if not is_list or any(isinstance(value, (list, tuple)) for value in args):
         return  # no more parts than the file lists
     sizes = [size for value in args if isinstance(value, Tensor) for size in value.shape]
-    most = max([*sizes, *(value for value in args if isinstance(value, int))], default=0)
-    if most > MAX_PARTS:
-        raise ModelTooLargeError(f"{where(node)} may make {most} parts, at most {MAX_PARTS}")
+    max_parts = max([*sizes, *(value for value in args if isinstance(value, int))], default=0)
+    if max_parts > MAX_PARTS:
+        raise ModelTooLargeError(f"{where(node)} may make {max_parts} parts, at most {MAX_PARTS}")
 
 
 def _check_num_steps(node: fx.Node, args: list[Any]) -> None:

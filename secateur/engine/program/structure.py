@@ -52,7 +52,9 @@ def read_call(signature: Document, num_inputs: int) -> CallSignature:
     """
     tree = read_structure(signature["in_spec"], "inputs")
     if tree.num_leaves != num_inputs:
-        signature["in_spec"].refuse(f"{num_inputs} inputs for {tree.num_leaves} places")
+        signature["in_spec"].refuse(
+            f"{num_inputs} inputs, but the input structure has {tree.num_leaves}"
+        )
     call: Any = pytree.tree_unflatten([0] * num_inputs, tree)
     if [type(part) for part in (call if isinstance(call, tuple) else ())] != [tuple, dict]:
         signature["in_spec"].refuse("is not a call: a tuple of arguments and a dict of others")

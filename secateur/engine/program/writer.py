@@ -31,7 +31,7 @@ def export_program(program: Program) -> ExportedProgram:
     return _export(_without_methods(ProgramModule(program, copy=False).eval()), inputs, {}, dynamic)
 
 
-def called_as_given(program: Program) -> nn.Module:
+def with_user_signature(program: Program) -> nn.Module:
     """Return a module with the call signature of the user's model, including nesting."""
     module = ProgramModule(program, copy=False).eval()
     flat = module.forward
@@ -76,7 +76,7 @@ def write_program(program: Program, path: Path) -> None:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.export.save(_export(called_as_given(own), args, kwargs, dynamic), buffer)
+        torch.export.save(_export(with_user_signature(own), args, kwargs, dynamic), buffer)
     path.write_bytes(buffer.getvalue())
 
 

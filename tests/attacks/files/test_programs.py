@@ -384,7 +384,7 @@ def a_byte_order_of_many_megabytes(_marker: Path) -> bytes:
     return of(byteorder=b"l" * (64 * 1024**2 + 1))
 
 
-@refused("model_rejected", "is used before anything makes it")
+@refused("model_rejected", "is used before it is defined")
 def a_call_that_needs_its_own_result(_marker: Path) -> bytes:
     me = {"as_tensor": {"name": "evil"}}
     return calling(("torch.ops.aten.relu.default", [("self", me)], "evil"))
