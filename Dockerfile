@@ -4,7 +4,7 @@ FROM python:3.12-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 10001 secateur && mkdir /data && chown secateur /data
 WORKDIR /srv/secateur
-# The code lies here, and is installed editable: commands and `python -m` run the same files.
+# Installed as editable, so commands and `python -m` run the same files.
 COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY secateur secateur
@@ -23,7 +23,7 @@ CMD ["python", "-m", "app.server"]
 
 FROM base AS worker
 COPY requirements requirements
-# The CPU builds of torch are a tenth of the size of the CUDA ones, and are pinned by version alone.
+# CPU builds of torch are a tenth of the size of the CUDA builds. They are pinned by version only.
 RUN pip install --require-hashes -r requirements/worker.txt \
     && pip install --no-deps --index-url https://download.pytorch.org/whl/cpu \
         $(grep -Eo '^(torch|torchvision)==[^ ]+' requirements/worker-gpu.txt) \
@@ -33,7 +33,7 @@ ENV SECATEUR_WORKER__HEARTBEAT_FILE=/tmp/heartbeat
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]
 CMD ["python", "-m", "celery", "--app", "worker.celery_app", "worker", "--pool", "threads", "-Q", "cpu", "-c", "1", "--without-mingle", "--without-gossip"]
 
-# Never run on a GPU by this project's own tests.
+# This project's tests have never run this image on a GPU.
 FROM base AS worker-gpu
 COPY requirements requirements
 RUN pip install --require-hashes -r requirements/worker-gpu.txt && pip install --no-deps --editable .
@@ -42,7 +42,7 @@ ENV SECATEUR_WORKER__DEVICE=cuda SECATEUR_WORKER__HEARTBEAT_FILE=/tmp/heartbeat
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]
 CMD ["python", "-m", "celery", "--app", "worker.celery_app", "worker", "--pool", "threads", "-Q", "gpu", "-c", "1", "--without-mingle", "--without-gossip"]
 
-# The server's own image runs as root, and so would own the volume.
+# The server's official image runs as root and would own the volume.
 FROM minio/minio:RELEASE.2025-09-07T16-13-09Z AS store
 COPY --from=base --chown=10001:10001 /data /data
 USER 10001

@@ -1,14 +1,14 @@
 # Everything runs in .venv of this checkout; `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
-# What serving and the demo need, and what tests and documents need besides.
+# Stamp files: WORKER for serving and the demo, DEV also for tests and documentation.
 WORKER := .venv/.installed-worker
 DEV := .venv/.installed
-# PyPI's torch carries CUDA. For CPUs alone: https://download.pytorch.org/whl/cpu
+# PyPI's torch includes CUDA. For CPUs only: https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
-# Whole files: the tests of one file share what they start.
+# loadfile: the tests of a file share the services they start.
 PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
-# One more than two cores: tests that start real parts also wait for them.
+# One more than two cores: tests with real services spend time waiting for them.
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 
-# pip, not uv or poetry: it takes the torch and torchvision that match each other and this machine.
+# pip, not uv or poetry: it picks torch and torchvision builds that match each other and this machine.
 $(WORKER): pyproject.toml | $(BIN)/python
 	@TORCH_INDEX=$(TORCH_INDEX) .ci/install worker 6100
 	@touch $(WORKER)
@@ -30,12 +30,12 @@ $(DEV): pyproject.toml | $(BIN)/python
 	@TORCH_INDEX=$(TORCH_INDEX) .ci/install worker,dev 7200
 	@touch $(WORKER) $(DEV)
 
-install: $(DEV) ## Make .venv and install everything into it, for tests and documents as well
+install: $(DEV) ## Create .venv and install everything, including tests and documentation
 
-serve: $(WORKER) ## Start the service on this machine, until Ctrl-C
+serve: $(WORKER) ## Run the service on this machine until Ctrl-C
 	$(BIN)/secateur serve
 
-demo: $(WORKER) ## Prune a real network through the real service and print the table
+demo: $(WORKER) ## Prune a trained network end to end and print the results
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -u -m examples.demo
 
 check: install ## Format, lint, types, import rules, fast tests
@@ -46,29 +46,29 @@ check: install ## Format, lint, types, import rules, fast tests
 	$(BIN)/lint-imports
 	$(PYTEST) -n auto --maxprocesses 4 tests/unit
 
-docs: install ## Build the documents' site into build/site; a warning is an error
+docs: install ## Build the documentation into build/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-test: check docs ## Everything: `make check`, then properties and the tests that start real parts
+test: check docs ## Run `make check`, `make docs` and all other tests
 	$(PYTEST) -n $(PROCESSES) tests --ignore tests/unit
 
-chaos: install ## Kill parts of a running service N times at random moments: make chaos N=100 SEED=0
+chaos: install ## Kill parts of a running service at random, N times: make chaos N=100 SEED=0
 	$(BIN)/python -m tests.chaos --runs $(or $(N),100) --seed $(or $(SEED),0)
 
-format: install ## Rewrite the sources in house format
+format: install ## Format the sources and apply automatic fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 async: install ## Generate the asynchronous client from the synchronous one
 	$(BIN)/python -m tools.unasync
 
-# What the images install, for Linux on x86-64, each file with its hash. The CPU image takes torch from
-# PyTorch's own index, so its list leaves torch and what only torch's CUDA builds need out.
+# Requirements of the images for Linux on x86-64, with hashes. The CPU image installs torch from
+# PyTorch's own index, so its list omits torch and the packages of its CUDA builds.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-header --upgrade \
 	--python-version 3.12 --python-platform x86_64-manylinux_2_28
 CUDA := (torch|torchvision|triton|nvidia[a-z0-9-]*|cuda-[a-z-]+)
 
-lock: install ## Pin what the images install, by version and hash
+lock: install ## Pin the images' requirements by version and hash
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
 	$(COMPILE) --extra service -o requirements/app.txt
 	$(COMPILE) --extra worker --constraint requirements/constraints.txt -o requirements/worker-gpu.txt
@@ -86,12 +86,12 @@ sbom: install ## Write a bill of materials (CycloneDX) for each image into build
 			--output-file build/sbom-$$image.json; \
 	done
 
-# What the dashboard has of others. It is committed with its licence, so that nobody needs npm to run it.
+# Third-party files of the dashboard. They are committed with their licence, so running needs no npm.
 UPLOT := 1.6.32
 UPLOT_SHA512 := 2883159c6ebccefbb95d751b0b82d010f9e1c0ec41b8bc96d401eda66e882935c89a46cb824332fa369b8cb8122cc6ac36e186cd09bf7a9ded3a4c93c6989023
 VENDOR := app/web/static/vendor
 
-vendor: ## Fetch the dashboard's chart library with npm, check it, and put it where it is served
+vendor: ## Fetch the dashboard's chart library with npm and verify it
 	mkdir -p build/vendor
 	npm pack --silent --pack-destination build/vendor uplot@$(UPLOT) > /dev/null
 	echo '$(UPLOT_SHA512)  build/vendor/uplot-$(UPLOT).tgz' | sha512sum --check --quiet
@@ -100,8 +100,8 @@ vendor: ## Fetch the dashboard's chart library with npm, check it, and put it wh
 	cp build/vendor/package/LICENSE $(VENDOR)/uPlot.LICENSE
 	cd $(VENDOR) && sha256sum uPlot.* > SHA256SUMS
 
-screenshots: install ## Prune a real network and take the pictures of docs/dashboard.md (needs Chromium)
+screenshots: install ## Take the screenshots of docs/dashboard.md from a real job (needs Chromium)
 	$(BIN)/python -m tests.screenshots
 
-clean: ## Remove what building and running left behind
+clean: ## Remove build products, caches and demo output
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .secateur demo-output

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole path with curl: upload a model and data, prune, follow, fetch the files, infer.
+# The complete workflow with curl: upload a model and data, prune, wait, download the files, infer.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -7,15 +7,15 @@ usage() {
     cat <<'END'
 Usage: examples/curl.sh [--help] MODEL.pt2 DATA.npz IMAGE.png [FOLDER]
 
-Uploads a model and a data set, prunes the model to half of its multiply-accumulates, waits, fetches
-the files into FOLDER (default: pruned), and asks the dense and the pruned network about an image.
+Uploads a model and a data set, prunes the model to half of its multiply-accumulates, waits, downloads
+the files into FOLDER (default: pruned), and classifies an image with the dense and the pruned network.
 
 Needs curl 7.76 or newer, python3 (it reads JSON) and a running service:
   SECATEUR_URL   its address (default: http://127.0.0.1:8000)
   SECATEUR_KEY   an API key; `secateur serve` prints one
-What may be changed:
+Optional:
   CONFIG         how to prune, as JSON (default: {"selection": {"mode": "budget", "macs": 0.5}})
-  PREPROCESS     how pixels become inputs, as JSON, such as {"mean": [0.5], "std": [0.5]} (default: {})
+  PREPROCESS     preprocessing as JSON, such as {"mean": [0.5], "std": [0.5]} (default: {})
 END
 }
 
@@ -36,7 +36,7 @@ if [ -z "${SECATEUR_KEY:-}" ]; then
     exit 2
 fi
 
-# api OPTION… URL: prints the answer. A refused request says why in its body, so that is shown too.
+# api OPTION… URL: print the response. On an error, also print its body, which contains the reason.
 api() {
     local body
     if ! body=$(curl -sS --fail-with-body -H "Authorization: Bearer $SECATEUR_KEY" "$@"); then
@@ -46,7 +46,7 @@ api() {
     echo "$body"
 }
 
-# field NAME…: what stands in the JSON on standard input under these keys.
+# field NAME…: print the value under these keys in the JSON on standard input.
 field() {
     python3 -c '
 import json, sys
@@ -56,12 +56,12 @@ for name in sys.argv[1:]:
 print(found if isinstance(found, str) else json.dumps(found))' "$@"
 }
 
-# The query of a URL takes no braces and quotes.
+# quoted TEXT: percent-encode TEXT for a URL's query.
 quoted() {
     python3 -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1]))' "$1"
 }
 
-# upload KIND FILE QUERY: sends a file as it is, waits for the intake's verdict, prints the id.
+# upload KIND FILE QUERY: upload a file, wait for its validation and print the id.
 upload() {
     local kind=$1 file=$2 query=$3 item id
     item=$(api -H 'Content-Type: application/octet-stream' --data-binary "@$file" \
@@ -83,12 +83,12 @@ echo "model: $model"
 data=$(upload datasets "$data_file" "&preprocess=$(quoted "$preprocess")")
 echo "data set: $data"
 
-# The same Idempotency-Key makes one job, however often the request has to be sent.
+# With the same Idempotency-Key, a repeated request creates only one job.
 job=$(api -H 'Content-Type: application/json' -H "Idempotency-Key: curl-$$-$(date +%s)" \
     -d "{\"model\": \"$model\", \"dataset\": \"$data\", \"config\": $config}" "$url/v1/jobs")
 id=$(field id <<<"$job")
 echo "job: $id"
-# Each answer comes as soon as there is news, or after 30 seconds.
+# Each request returns when the job changes, or after 30 seconds.
 until [[ "$(field status <<<"$job")" =~ ^(succeeded|failed|cancelled|expired)$ ]]; do
     job=$(api "$url/v1/jobs/$id?wait=30")
     echo "$(field status <<<"$job") $(field stage <<<"$job")"
@@ -103,7 +103,7 @@ for network in dense retrained; do
         "$(field result summary $network num_parameters <<<"$job") parameters"
 done
 
-# Every file of the result, each named by the service; report.html is the one to read.
+# Download every file of the result. report.html is the one to read.
 mkdir -p "$folder"
 field result artifacts <<<"$job" | python3 -c '
 import json, sys
@@ -113,10 +113,10 @@ for item in json.load(sys.stdin):
 done
 echo "files: $folder ($(find "$folder" -type f | wc -l))"
 
-# The pruned model knows the preprocessing and the classes of the data, and the model that it was made of.
+# The pruned model stores the preprocessing, the class names and its dense parent.
 pruned=$(field result model <<<"$job")
 for variant in base pruned; do
     answer=$(api -F "file=@$image" "$url/infer?model=$pruned&variant=$variant")
-    echo "$variant says: $(field labels 0 0 label <<<"$answer")" \
+    echo "$variant predicts: $(field labels 0 0 label <<<"$answer")" \
         "(class $(field labels 0 0 index <<<"$answer"), $(field labels 0 0 score <<<"$answer"))"
 done

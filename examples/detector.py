@@ -1,13 +1,13 @@
 """Prune a detector with two outputs, boxes and scores, without labels.
 
-R-Net of MTCNN (a face detector, 2 MB of PyPI's facenet-pytorch) learns again from what its dense
-self answers to images: yours (a folder or a zip), or 1,906 emoji from npm. Every output counts
-alike, each measured against its own variance. Afterwards both networks answer the same images, and
-what is printed is how far each output still agrees.
+R-Net of MTCNN (a face detector, 2 MB from PyPI's facenet-pytorch) is pruned and retrained to match
+the dense network's outputs on images: yours (a folder or a zip), or 1,906 emoji from npm. All
+outputs have equal weight, each relative to its own variance. Afterwards both networks run on the
+same images, and the script prints how far each output agrees.
 
---network onet takes O-Net, with landmarks as a third output. --network own trains a small detector
-on drawn shapes first, needs nothing from anywhere, and knows the true boxes; it is also what is
-taken where R-Net or the emoji cannot be had.
+--network onet uses O-Net, with landmarks as a third output. --network own first trains a small
+detector on drawn shapes with known boxes and needs no downloads; it is also the fallback if R-Net
+or the emoji are not available.
 
 Needs a running service (`secateur serve` in another terminal). A minute or two on two CPU cores.
 """
@@ -42,16 +42,16 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Case:
-    """A detector and what it is pruned with.
+    """A detector and the data to prune it with.
 
     Attributes:
-        name: On the service.
-        network: In evaluation mode.
-        data: A file for the service.
-        preprocess: What makes inputs of it.
-        samples: Inputs (N, …) to compare on; some of MTCNN's have been trained on.
-        outputs: What each output is, in order.
-        truth: Scores the outputs against what is known, if that is.
+        name: Model name on the service.
+        network: The detector in evaluation mode.
+        data: Data set file to upload.
+        preprocess: Preprocessing spec of the data set.
+        samples: Inputs (N, …) for the comparison. For MTCNN, some of them are training images.
+        outputs: Names of the outputs, in order.
+        truth: Function that scores the outputs against the true boxes, if they are known.
     """
 
     name: str
@@ -64,19 +64,21 @@ class Case:
 
 
 def main() -> None:
-    """Prune the detector on the service, and print how far its outputs agree."""
+    """Prune the detector on the service and print how far its outputs agree."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.detector",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--network", choices=["rnet", "onet", "own"], default="rnet")
-    parser.add_argument("--images", type=Path, help="folder or zip of images; else emoji")
-    parser.add_argument("--macs", type=float, default=0.5, help="share to keep (default 0.5)")
-    parser.add_argument("--epochs", type=int, default=10, help="of retraining (default 10)")
-    parser.add_argument("--steps", type=int, default=300, help="of training one's own first")
+    parser.add_argument("--images", type=Path, help="folder or zip of images (default: emoji)")
+    parser.add_argument("--macs", type=float, default=0.5, help="fraction to keep (default 0.5)")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of retraining (default 10)")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of --network own")
     parser.add_argument("--out", type=Path, default=Path("detector-pruned"))
-    parser.add_argument("--url", help="else SECATEUR_URL, or what secateur serve runs here")
+    parser.add_argument(
+        "--url", help="service URL (default: SECATEUR_URL, or the local secateur serve)"
+    )
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as folder, Client(options.url) as client:
@@ -86,10 +88,10 @@ def main() -> None:
 
 
 def run(client: Client, case: Case, options: argparse.Namespace) -> None:
-    """Upload, prune, wait, compare, and fetch the files.
+    """Upload, prune, wait, compare and download the files.
 
     Raises:
-        SecateurError: The service cannot be reached, or says no.
+        SecateurError: The service cannot be reached or refuses a request.
     """
     config = {
         "selection": {"mode": "budget", "macs": options.macs, "round_to": 4},
@@ -110,21 +112,19 @@ def run(client: Client, case: Case, options: argparse.Namespace) -> None:
 
 
 def compare(job: Job, case: Case) -> None:
-    """Ask the dense and the pruned network the same, and print how far each output agrees."""
+    """Run both networks on the same inputs and print how far each output agrees."""
     x = {"x": case.samples}
     dense, pruned = job.infer(x, variant="base"), job.infer(x)
     for name, what in zip(dense, case.outputs, strict=True):
         a, b = dense[name], pruned[name]
         error = np.linalg.norm(b - a) / np.linalg.norm(a)
-        line = f"{what}: {error:.1%} away from the dense network's"
+        line = f"{what}: relative error {error:.1%}"
         if what == "scores":
             line += f", the same best class for {np.mean(a.argmax(1) == b.argmax(1)):.1%}"
         console.print(f"{line}, {len(a)} images", soft_wrap=True)
     if case.truth is not None:
         for which, answers in (("dense", dense), ("pruned", pruned)):
-            console.print(
-                f"{which}, on shapes that are known: {case.truth(answers)}", soft_wrap=True
-            )
+            console.print(f"{which}, against the true boxes: {case.truth(answers)}", soft_wrap=True)
 
 
 def _case(options: argparse.Namespace, folder: Path) -> Case:
@@ -135,7 +135,7 @@ def _case(options: argparse.Namespace, folder: Path) -> Case:
     except DataUnavailableError as error:
         if options.images is not None or options.network != "rnet":
             raise
-        console.print(f"{error}; a small detector of one's own is trained instead")
+        console.print(f"{error}; training a small detector instead")
         return _own(options.steps, folder)
 
 
@@ -159,7 +159,11 @@ def _mtcnn(kind: Literal["rnet", "onet"], images: Path) -> Case:
 
 
 def _read_images(images: Path, size: int) -> NDArray[np.float32]:
-    """Return the first images of a zip, (N, 3, size, size), as numbers from 0 to 1."""
+    """Return the first images of a zip, (N, 3, size, size), scaled to [0, 1].
+
+    Raises:
+        DataUnavailableError: The file is not a zip of images, or it is empty.
+    """
     found = []
     try:
         with zipfile.ZipFile(images) as file:
@@ -168,7 +172,7 @@ def _read_images(images: Path, size: int) -> NDArray[np.float32]:
                 image = Image.open(io.BytesIO(file.read(name))).convert("RGB")
                 found.append(np.asarray(image.resize((size, size)), np.float32) / 255)
     except (OSError, zipfile.BadZipFile) as error:
-        raise DataUnavailableError(f"{images} is no zip of images: {error}") from error
+        raise DataUnavailableError(f"{images} is not a zip of images: {error}") from error
     if not found:
         raise DataUnavailableError(f"{images} is empty")
     return np.stack(found).transpose(0, 3, 1, 2).astype(np.float32)
@@ -184,9 +188,8 @@ def _own(num_steps: int, folder: Path) -> Case:
     def truth(outputs: Arrays) -> str:
         found, scores = outputs.values()
         right = np.mean(scores.argmax(1) == classes)
-        return (
-            f"{right:.1%} of classes right, boxes overlap by {two_heads.overlap(found, boxes):.1%}"
-        )
+        overlap = two_heads.overlap(found, boxes)
+        return f"{right:.1%} of classes correct, mean IoU of boxes {overlap:.1%}"
 
     return Case(
         name="two-heads",

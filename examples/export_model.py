@@ -1,4 +1,4 @@
-"""Export the trained ResNet-20 to ``model.pt2``: what a user does with a network of their own.
+"""Export the trained ResNet-20 to ``model.pt2``, as a user exports their own network.
 
 Usage: python -m examples.export_model [model.pt2] [--fallback]
 """
@@ -28,10 +28,12 @@ def export_resnet20(data_name: str, path: Path) -> None:
 
 
 def main() -> None:
-    """Export to the path given."""
+    """Export to the given path."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", nargs="?", type=Path, default=Path("model.pt2"))
-    parser.add_argument("--fallback", action="store_true", help="the network of MNIST-5k")
+    parser.add_argument(
+        "--fallback", action="store_true", help="export the network trained on MNIST-5k"
+    )
     options = parser.parse_args()
     export_resnet20("MNIST, 5,000 images" if options.fallback else "Fashion-MNIST", options.path)
     print(f"wrote {options.path} ({options.path.stat().st_size:,} bytes)")

@@ -1,4 +1,4 @@
-"""What the example scripts share: waiting for a job on a terminal, and the table of its result."""
+"""Shared parts of the example scripts: follow a job on the terminal and print its result."""
 
 from pathlib import Path
 
@@ -12,24 +12,24 @@ console = Console()
 
 
 def follow(job: Job) -> Job:
-    """Return the job when it has succeeded; say on the way what it does.
+    """Wait for the job, showing its progress, and return it.
 
     Raises:
-        JobNotSucceededError: It has ended otherwise.
+        JobNotSucceededError: It did not succeed.
     """
     with console.status("queued") as line:
 
-        def tell(now: JobData) -> None:
+        def show_progress(now: JobData) -> None:
             progress = now.progress
             share = f"{progress.fraction:.0%}, {progress.message}" if progress else ""
             line.update(f"{now.stage or now.status} {share}")
 
-        return job.wait(on_progress=tell)
+        return job.wait(on_progress=show_progress)
 
 
 def show(job: Job, title: str) -> None:
-    """Print what the job changed: costs, and the metrics of every stage."""
-    assert job.result is not None  # noqa: S101  # it has succeeded
+    """Print a succeeded job's costs and metrics for the dense, pruned and retrained network."""
+    assert job.result is not None  # noqa: S101  # the job succeeded
     summary = job.result.summary
     networks = [summary.dense, summary.pruned, summary.retrained]
     table = Table(title=title, title_justify="left")
@@ -50,13 +50,13 @@ def show(job: Job, title: str) -> None:
     console.print(table)
     proof = summary.equivalence
     error = proof.float64_max_relative_error
-    console.print(f"compacted against its masked twin: {error:.1e} relative in float64")
+    console.print(f"compacted network against masked twin: relative error {error:.1e} in float64")
     for note in summary.notes:
         console.print(f"note: {note}")
 
 
 def download(client: Client, job: Job, folder: Path) -> None:
-    """Fetch everything that the job made, and say where the report is."""
+    """Download all files of the job and print the report's path."""
     client.download(job.id, folder, overwrite=True)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 

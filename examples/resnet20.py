@@ -1,4 +1,4 @@
-"""ResNet-20 for small images, as a user writes it (He et al. 2016, arXiv:1512.03385, 4.2)."""
+"""ResNet-20 for small images (He et al. 2016, arXiv:1512.03385, section 4.2)."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own habit
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and a shortcut, which is 1x1 where the shape changes."""
+    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution if the shape changes."""
 
     def __init__(self, num_inputs: int, num_outputs: int, stride: int) -> None:
         super().__init__()

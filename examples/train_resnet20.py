@@ -1,4 +1,4 @@
-"""Train the dense ResNet-20 of the demo and save its weights with what they reach.
+"""Train the demo's dense ResNet-20 and save its weights with their accuracy.
 
 Usage: python -m examples.train_resnet20 [--epochs 8] [--seed 0] [--fallback]
 """
@@ -21,7 +21,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def main() -> None:
-    """Train, print the accuracies, write ``weights/<data set>.safetensors``."""
+    """Train, print the accuracies and write ``weights/<data set>.safetensors``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)

@@ -1,7 +1,7 @@
-"""A small detector of one's own: a box and a class for the one shape in a picture.
+"""A small detector that predicts the box and the class of one shape per image.
 
-What `examples.detector` prunes where MTCNN cannot be had, and where one wants to know the truth:
-the pictures are drawn, so the box and the class of each are known.
+`examples.detector` uses it if MTCNN is not available, or to compare with the truth: the images are
+drawn, so every box and class is known.
 """
 
 from itertools import pairwise
@@ -36,7 +36,7 @@ class TwoHeads(nn.Module):
         self.classes = nn.Linear(flat, len(CLASSES))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, 1, 32, 32) to boxes (N, 4: centre and size, as shares) and probabilities."""
+        """Map (N, 1, 32, 32) to boxes (N, 4: centre, size in [0, 1]) and probabilities (N, 2)."""
         y = self.trunk(x).flatten(1)
         return self.boxes(y).sigmoid(), self.classes(y).softmax(1)
 
@@ -60,7 +60,7 @@ def draw(
 
 
 def train(num_steps: int, seed: int = 0) -> TwoHeads:
-    """Return a network after so many steps; 300 of them are enough, and take seconds."""
+    """Return a network trained for ``num_steps``. 300 steps suffice and take seconds."""
     torch.manual_seed(seed)
     model = TwoHeads()
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
@@ -76,7 +76,7 @@ def train(num_steps: int, seed: int = 0) -> TwoHeads:
 
 
 def normalise(pictures: NDArray[np.uint8]) -> Tensor:
-    """Return inputs: bytes as numbers from 0 to 1."""
+    """Return bytes scaled to [0, 1] as a float32 tensor of the same shape."""
     return torch.from_numpy(pictures).float() / 255
 
 

@@ -1,4 +1,4 @@
-"""Generates the asynchronous client from the synchronous one.
+"""Generate the asynchronous client from the synchronous one.
 
 ``python -m tools.unasync`` (`make async`) writes the files of `TWINS`; ``--check`` only reports
 those that are out of date. The output is committed, so building and importing generate nothing.

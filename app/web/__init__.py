@@ -1,5 +1,5 @@
-"""The dashboard: one page at ``/``, of files that a browser runs as they are (`static/`).
+"""The dashboard: a single page at ``/`` with static files (`static/`).
 
-Plain ES modules and style sheets, without a build step. What the page shows it asks the ``/v1`` API
-for, with the key that its user gave it; the server has no part in that.
+Plain ES modules and style sheets without a build step. The page reads all its data from the ``/v1``
+API with the user's key; this package only serves the files.
 """

@@ -1,8 +1,8 @@
-"""The dashboard's files, read and compressed once.
+"""The dashboard's files, read and compressed once per process.
 
-They are served below ``/static/<digest>/``, where the digest is of all of them: a file may be kept
-for ever, modules that import each other by relative names are always of one version, and nothing
-but the page itself is ever asked for again.
+They are served below ``/static/<digest>/``, where the digest covers all files. Browsers may
+therefore cache a file for ever and revalidate only the page, and modules that import each other by
+relative path always have the same version.
 """
 
 import gzip
@@ -26,13 +26,13 @@ _DIGEST_CHARACTERS = 16
 
 @dataclass(frozen=True)
 class Asset:
-    """One file.
+    """One static file.
 
     Attributes:
-        data: Its bytes.
-        compressed: The same, with gzip.
-        media_type: For ``Content-Type``.
-        sha256: Of ``data``.
+        data: Uncompressed bytes.
+        compressed: Bytes compressed with gzip.
+        media_type: Value of ``Content-Type``.
+        sha256: Hexadecimal SHA-256 of ``data``.
     """
 
     data: bytes
@@ -46,9 +46,9 @@ class Assets:
     """All files of the dashboard.
 
     Attributes:
-        digest: Of all files together, as URLs have it.
-        files: By path below `FOLDER`.
-        page: The page itself, which names the digest.
+        digest: Digest of all files, as used in URLs.
+        files: Files by path below `FOLDER`.
+        page: The HTML page. Its links contain the digest.
     """
 
     digest: str
@@ -58,7 +58,7 @@ class Assets:
 
 @cache
 def load_assets() -> Assets:
-    """Read every file; later calls return the same."""
+    """Read and compress every file. The result is cached."""
     data = dict(_read())
     digest = hashlib.sha256()
     for name, content in data.items():
@@ -74,17 +74,17 @@ def load_assets() -> Assets:
 
 def _read() -> Iterator[tuple[str, bytes]]:
     for path in sorted(FOLDER.rglob("*")):
-        if path.suffix in _TYPES:  # licences and lists of hashes lie beside them
+        if path.suffix in _TYPES:  # skip licences and lists of hashes
             yield path.relative_to(FOLDER).as_posix(), path.read_bytes()
 
 
 def _fill(page: str, digest: str, names: list[str]) -> str:
-    """Return the page with the digest, and with links that let modules load side by side."""
+    """Insert the digest and the preload links, which let the browser load modules in parallel."""
     modules = [name for name in names if name.endswith(".js") and not name.startswith("vendor/")]
     links = "\n".join(
         f'<link rel="modulepreload" href="/static/{digest}/{html.escape(name)}">'
         for name in modules
-        if name != "theme.js"  # runs before anything is drawn, and is no module
+        if name != "theme.js"  # a classic script that runs before the first paint
     )
     return page.replace("{{digest}}", digest).replace("{{preloads}}", links)
 

@@ -1,6 +1,7 @@
-"""``/`` and its files: they hold nothing of anybody's, so no key is asked for.
+"""Routes of the dashboard: ``/`` and its static files.
 
-Whatever the page asks the API for afterwards needs one, as from any other client.
+They contain no user data and need no key. The page's requests to the API need one, like those of
+any other client.
 """
 
 from fastapi import APIRouter, Request, Response
@@ -10,8 +11,8 @@ from app.web.assets import Asset, load_assets
 
 router = APIRouter(include_in_schema=False)
 
-# Only our own files run, none of them inline, and no text of anybody's can become a script: the
-# browser refuses to make elements of strings (Trusted Types).
+# Only our own files run and none inline. Trusted Types make the browser refuse to parse strings as
+# HTML, so user text can never become a script.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -28,13 +29,17 @@ _FILE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 @router.api_route("/", methods=["GET", "HEAD"])
 def page(request: Request) -> Response:
-    """Return the dashboard."""
+    """Return the dashboard's page."""
     return _answer(request, load_assets().page, _PAGE_HEADERS)
 
 
 @router.api_route("/static/{digest}/{file:path}", methods=["GET", "HEAD"])
 def file(request: Request, digest: str, file: str) -> Response:
-    """Return one of its files, of this version alone."""
+    """Return a static file of the current version.
+
+    Raises:
+        NotFoundError: There is no such file, or the digest is of another version.
+    """
     assets = load_assets()
     found = assets.files.get(file) if digest == assets.digest else None
     if found is None:

@@ -86,8 +86,8 @@ def test_curl_goes_the_whole_path(service: Service, small_files: Path) -> None:
     done = curl(small_files, service, CONFIG=config, PREPROCESS='{"mean": [0.1], "std": [0.9]}')
     assert done.returncode == 0, done.stderr
     assert "succeeded package" in done.stdout
-    assert "base says: " in done.stdout
-    assert "pruned says: " in done.stdout
+    assert "base predicts: " in done.stdout
+    assert "pruned predicts: " in done.stdout
     out = small_files / "out"
     assert {"model.onnx", "pruned.pt2", "report.html", "manifest.json"} <= {
         path.name for path in out.iterdir()
@@ -95,7 +95,7 @@ def test_curl_goes_the_whole_path(service: Service, small_files: Path) -> None:
     read_page((out / "report.html").read_text())
 
 
-def test_curl_shows_what_the_service_says(service: Service, small_files: Path) -> None:
+def test_curl_shows_the_services_error(service: Service, small_files: Path) -> None:
     done = curl(small_files, service, CONFIG='{"selection": {"mode": "budgt"}}')
     assert done.returncode == 1
     assert "did you mean 'budget'?" in done.stderr
@@ -107,7 +107,7 @@ def test_curl_shows_what_the_service_says(service: Service, small_files: Path) -
 def test_the_notebook_prunes_and_draws(service: Service, tmp_path: Path) -> None:
     printed = example("notebook", tmp_path, service, "--num-images", 256, "--epochs", 1)
     assert "epoch 1: validation" in printed
-    assert "the two agree on" in printed
+    assert "both networks agree on" in printed
     for name in ("saliency", "retraining", "answers"):
         with Image.open(tmp_path / "out" / f"{name}.png") as picture:
             assert picture.width > 800
@@ -144,14 +144,14 @@ def test_efficientnet_is_pruned_with_ones_own_images(
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_every_script_says_what_it_needs(name: str) -> None:
+def test_every_script_has_help(name: str) -> None:
     done = run([sys.executable, "-m", f"examples.{name}", "--help"], ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ")
     assert "Traceback" not in done.stderr
 
 
-def test_curl_says_what_it_needs(tmp_path: Path) -> None:
+def test_curl_lists_its_requirements(tmp_path: Path) -> None:
     script = str(ROOT / "examples" / "curl.sh")
     assert "Needs curl" in run([script, "--help"], tmp_path).stdout
     done = run([script, "model.pt2"], tmp_path)

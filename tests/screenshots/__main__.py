@@ -1,9 +1,9 @@
-"""``make screenshots``: the pictures of the dashboard in ``docs/images``, of a real job.
+"""``make screenshots``: take the dashboard screenshots in ``docs/images`` from a real job.
 
-Serves, uploads ResNet-20 and Fashion-MNIST, prunes and retrains it, sweeps over budgets with a part
-of the images, and looks at all of it in Chromium, at the widths of a desk and of a phone. Takes
-about half an hour on two cores. Nothing is staged but the moment. With ``--data-dir`` a second run
-shows what the first one made, in a minute.
+Starts a service, uploads ResNet-20 and Fashion-MNIST, prunes and retrains, runs a sweep over
+budgets with a subset of the images, and takes screenshots in Chromium at desktop and phone widths.
+Takes about half an hour on two cores. With ``--data-dir``, a second run reuses the results of the
+first and takes a minute.
 """
 
 import argparse
@@ -42,7 +42,7 @@ _COLOURS = 256
 
 @dataclass(frozen=True)
 class Studio:
-    """A browser and a service with something to show."""
+    """Browser and service for the screenshots."""
 
     browser: Browser
     service: Service
@@ -59,7 +59,7 @@ class Studio:
     def take(
         self, name: str, path: str, arrange: Callable[[Tab], None] | None = None, **options: Any
     ) -> None:
-        """Take a picture of a page, once ``arrange`` has moved things into view."""
+        """Take a screenshot of a page after ``arrange`` has scrolled or waited."""
         with self.at(path, **options) as tab:
             if arrange is not None:
                 arrange(tab)
@@ -69,18 +69,18 @@ class Studio:
     def take_phone(
         self, name: str, path: str, arrange: Callable[[Tab], None] | None = None
     ) -> None:
-        """Take a picture as a phone shows it."""
+        """Take a screenshot at phone size."""
         options = {"viewport": PHONE, "device_scale_factor": _PHONE_SCALE}
         self.take(f"{name}-phone", path, arrange, **options)
 
 
 def main() -> None:
-    """Take all pictures."""
+    """Take all screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--data-dir",
         type=Path,
-        help="Where the service keeps its data; what an earlier run has made there is shown again.",
+        help="Data directory of the service. Results of an earlier run are reused.",
     )
     options = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
@@ -116,17 +116,17 @@ def main() -> None:
 
 
 def before(studio: Studio, model: str) -> None:
-    """Show the verdict on a model, and the form with its preview."""
+    """Take the pages of a model and of a new job with its preview."""
     studio.take("model", f"/models/{model}")
 
     def wait_for_preview(tab: Tab) -> None:
-        tab.page.get_by_text("filters go.").wait_for()
+        tab.page.get_by_text("filters removed.").wait_for()
 
     studio.take("new-job", f"/jobs/new?model={model}", wait_for_preview)
 
 
 def during(studio: Studio, job: str) -> None:
-    """Show the job while it trains, with two epochs behind it."""
+    """Take the job's page during training, after two epochs."""
 
     def wait_for_epochs(tab: Tab) -> None:
         tab.page.get_by_role("img", name="in 2 of 3 epochs").wait_for(
@@ -137,7 +137,7 @@ def during(studio: Studio, job: str) -> None:
 
 
 def after(studio: Studio, job: str, model: str) -> None:
-    """Show what became of the job, by day, by night and on a phone."""
+    """Take the finished job's page in the light and dark theme and on a phone."""
     path = f"/jobs/{job}"
     studio.take("job", path)
     studio.take("job-curves", path, to_curves)
@@ -148,7 +148,7 @@ def after(studio: Studio, job: str, model: str) -> None:
 
 
 def trying(studio: Studio, model: str, photos: dict[str, Path]) -> None:
-    """Show an image that the two networks are asked about: a shirt, which is the hardest."""
+    """Take the comparison of both networks on a shirt, the hardest class."""
 
     def drop(tab: Tab) -> None:
         tab.page.locator('input[type="file"]').set_input_files(photos["Shirt"])
@@ -159,14 +159,14 @@ def trying(studio: Studio, model: str, photos: dict[str, Path]) -> None:
 
 
 def to_curves(tab: Tab) -> None:
-    """Bring the curves into view."""
+    """Scroll the curves into view."""
     heading = tab.page.get_by_role("heading", name="Saliency curves")
     heading.evaluate("(each) => each.closest('.panel').scrollIntoView()")
-    tab.page.evaluate("scrollBy(0, innerWidth < 800 ? -72 : -20)")  # the phone's head is on top
+    tab.page.evaluate("scrollBy(0, innerWidth < 800 ? -72 : -20)")  # a phone has a sticky header
 
 
 def write(name: str, tab: Tab) -> None:
-    """Write what a tab shows, with as many colours as it takes."""
+    """Write a screenshot of the tab as a PNG with a palette."""
     tab.page.wait_for_timeout(300)
     picture = Image.open(io.BytesIO(tab.page.screenshot()))
     flat = picture.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
@@ -174,7 +174,7 @@ def write(name: str, tab: Tab) -> None:
 
 
 def upload_model(service: Service, images: Images, folder: Path) -> str:
-    """Upload the trained network, unless it is there."""
+    """Upload the trained network unless it exists. Return its id."""
     if (found := find(service, "models", name="resnet20", version="1")) is not None:
         return found
     export_resnet20(images.name, folder / "model.pt2")
@@ -183,7 +183,7 @@ def upload_model(service: Service, images: Images, folder: Path) -> str:
 
 
 def upload_images(service: Service, images: Images, name: str, folder: Path) -> str:
-    """Upload labelled images with their preprocessing, unless they are there."""
+    """Upload labelled images with their preprocessing unless they exist. Return the id."""
     if (found := find(service, "datasets", name=name)) is not None:
         return found
     images.write_npz(folder / "data.npz")
@@ -213,7 +213,7 @@ def write_photos(images: Images, folder: Path) -> dict[str, Path]:
 
 
 def find(service: Service, kind: str, **wanted: object) -> str | None:
-    """Return the id of the newest thing that has these values and ended well, if there is one."""
+    """Return the id of the newest ready or succeeded item with these values, or None."""
     for item in service.get(f"/v1/{kind}?limit=100")["data"]:
         is_wanted = all(item[name] == value for name, value in wanted.items())
         if is_wanted and item["status"] in {"ready", "succeeded"}:
@@ -222,7 +222,11 @@ def find(service: Service, kind: str, **wanted: object) -> str | None:
 
 
 def wait(service: Service, path: str) -> dict[str, Any]:
-    """Wait until a job or a sweep has ended well."""
+    """Wait until a job or a sweep succeeds.
+
+    Raises:
+        RuntimeError: It ended otherwise.
+    """
     found: dict[str, Any] = service.wait(
         lambda: service.get(path),
         lambda item: item["status"] in {*FINAL, "partial"},
@@ -234,9 +238,13 @@ def wait(service: Service, path: str) -> dict[str, Any]:
 
 
 def ready(item: dict[str, Any]) -> str:
-    """Return the id of something that passed its intake."""
+    """Return the id of a ready item.
+
+    Raises:
+        RuntimeError: The intake rejected it.
+    """
     if item["status"] != "ready":
-        raise RuntimeError(f"{item['id']} was refused: {item['error']}")
+        raise RuntimeError(f"{item['id']} was rejected: {item['error']}")
     return str(item["id"])
 
 

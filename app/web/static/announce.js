@@ -1,22 +1,22 @@
-// One polite voice for screen readers. It says what changed state, never what ticks, and it is
-// given time to finish.
+// Polite live region for screen readers. It announces changes of state but not progress, and waits
+// between messages so that each can be read out.
 
 import { h } from "./dom.js";
 
 const SECONDS_BETWEEN = 4;
-const voice = h("div", { role: "status", class: "unseen" });
+const region = h("div", { role: "status", class: "unseen" });
 let waiting = null;
-let spokeAt = -Infinity;
+let lastAt = -Infinity;
 
-/** Put the voice into the document. */
-export function installVoice() {
-  document.body.append(voice);
+/** Add the live region to the document. */
+export function installAnnouncer() {
+  document.body.append(region);
 }
 
-/** Say something; what was to be said before and was not yet, is not said any more. */
+/** Announce a text. It replaces a pending message. */
 export function announce(text) {
   clearTimeout(waiting);
-  const wait = spokeAt + SECONDS_BETWEEN * 1000 - performance.now();
+  const wait = lastAt + SECONDS_BETWEEN * 1000 - performance.now();
   if (wait <= 0) {
     speak(text);
   } else {
@@ -25,6 +25,6 @@ export function announce(text) {
 }
 
 function speak(text) {
-  spokeAt = performance.now();
-  voice.textContent = text;
+  lastAt = performance.now();
+  region.textContent = text;
 }

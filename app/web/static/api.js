@@ -1,33 +1,33 @@
-// Requests to the service, and what comes of them: data, a problem, or no answer at all.
+// Requests to the API. They return data, or throw ProblemError or UnreachableError.
 
 import { noteConnection } from "./connection.js";
 import { askForKey } from "./parts/key.js";
 import { readKey } from "./session.js";
 
-const AWAY = new Set([502, 503, 504]); // somebody answers, and it is not the service, or not all of it
+const AWAY = new Set([502, 503, 504]); // from a proxy, or from a service whose parts are down
 
-/** The service refused, and said why (RFC 9457). */
+/** Error response of the service (RFC 9457). */
 export class ProblemError extends Error {
   constructor(status, problem) {
-    super(problem.detail || problem.title || `the service answered ${status}`);
+    super(problem.detail || problem.title || `The service responded with status ${status}.`);
     this.status = status;
     this.problem = problem;
   }
 
-  /** Whether the same request may be answered well a little later. */
-  get isPassing() {
+  /** Whether a retry may succeed. */
+  get isTransient() {
     return this.status >= 500 || this.status === 429;
   }
 }
 
-/** There was no answer. */
+/** No response was received. */
 export class UnreachableError extends Error {
   constructor() {
-    super("the service cannot be reached");
+    super("The service cannot be reached.");
   }
 }
 
-/** Send a request, with the key; asks for one if it must. Returns a good response. */
+/** Send a request with the API key, prompting for one on 401. Returns a successful response. */
 export async function send(path, options = {}) {
   for (;;) {
     const key = readKey();
@@ -42,12 +42,12 @@ export async function send(path, options = {}) {
   }
 }
 
-/** Read JSON. */
+/** Get JSON. */
 export async function read(path, options) {
   return (await send(path, options)).json();
 }
 
-/** Post JSON, or nothing, and read the answer. */
+/** Post JSON or an empty body and return the response's JSON; null for 204. */
 export async function post(path, body, { headers = {}, ...options } = {}) {
   const content =
     body === undefined
@@ -57,7 +57,7 @@ export async function post(path, body, { headers = {}, ...options } = {}) {
   return response.status === 204 ? null : response.json();
 }
 
-/** Read one page of a list after another, up to a number of items. */
+/** Read a paginated list up to a number of items. */
 export async function readAll(path, most, options) {
   const found = [];
   let after = "";
@@ -91,7 +91,7 @@ async function ask(path, options, key) {
   return response;
 }
 
-/** Return the error that a bad response is. */
+/** Convert an error response to a ProblemError. */
 export async function problemOf(response) {
   let problem;
   try {

@@ -1,6 +1,6 @@
-// Where it begins: the key, the frame, and which page an address means.
+// Entry point: takes the key from the address, builds the frame and starts the router.
 
-import { installVoice } from "./announce.js";
+import { installAnnouncer } from "./announce.js";
 import { jobPage } from "./job/page.js";
 import { datasetsPage } from "./pages/datasets.js";
 import { jobsPage } from "./pages/jobs.js";
@@ -18,7 +18,7 @@ import { installFrame } from "./parts/frame.js";
 import { startRouter } from "./router.js";
 import { takeKeyFromAddress } from "./session.js";
 
-// All at once: a tab that stays open then outlives the version it came from.
+// All pages are imported up front, so an open tab keeps working after the service is upgraded.
 const ROUTES = [
   [/^\/$/, overviewPage, "/"],
   [/^\/models$/, modelsPage, "/models"],
@@ -37,5 +37,5 @@ const ROUTES = [
 
 takeKeyFromAddress();
 const { main, mark } = installFrame();
-installVoice();
+installAnnouncer();
 startRouter(ROUTES, main, mark);

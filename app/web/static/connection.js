@@ -1,10 +1,9 @@
-// Whether the service can be reached, as the last request found it. The banner and whoever waits
-// to try again listen here.
+// Connection state, updated by every request. The banner and pending retries listen to it.
 
 export const connection = new EventTarget();
 let isAway = false;
 
-/** Note what became of a request; tells listeners if that is news. */
+/** Record whether a request got a response; notify listeners of a change. */
 export function noteConnection(isReachable) {
   if (isAway === isReachable) {
     isAway = !isReachable;
@@ -12,14 +11,14 @@ export function noteConnection(isReachable) {
   }
 }
 
-/** Let everybody who waits try now. */
+/** Wake every pending retry. */
 export function tryNow() {
   connection.dispatchEvent(new Event("try"));
 }
 
 addEventListener("online", tryNow);
 
-/** Wait; a signal ends it at once, and so does somebody who wants to try now. */
+/** Wait some seconds; ends early on abort or `tryNow`. */
 export function pause(seconds, signal) {
   return new Promise((resolve) => {
     const done = () => {

@@ -1,13 +1,12 @@
-// Elements, made without markup: whatever a user or a model file named itself stays text.
+// Create elements without parsing HTML, so names from users and model files always stay text.
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Make an element.
+ * Create an element.
  *
- * Of `properties`, `class` and other attributes are set as they are, `on` has listeners by event,
- * `vars` custom properties for the style sheet, `data` data attributes; what is null, undefined or
- * false is left out.
+ * In `properties`, `on` holds event listeners, `vars` CSS custom properties and `data` data
+ * attributes; all other keys are attributes. Values that are null, undefined or false are skipped.
  */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -16,7 +15,7 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Make an SVG element. */
+/** Create an SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -26,13 +25,13 @@ export function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Replace what an element holds. */
+/** Replace an element's children. */
 export function fill(element, ...children) {
   element.replaceChildren(...flatten(children));
   return element;
 }
 
-/** Replace what an element holds, and keep the focus on the link or control that had it. */
+/** Replace an element's children and restore the focus to the same link or control. */
 export function refill(element, ...children) {
   const focused = element.contains(document.activeElement) ? document.activeElement : null;
   const mark = focused && (focused.id ? `#${CSS.escape(focused.id)}` : markOf(focused));
@@ -48,7 +47,7 @@ function markOf(focused) {
   return link ? `a[href="${CSS.escape(link)}"]` : focused.getAttribute("role") === "region" && ".scroll";
 }
 
-/** Text that is there for screen readers alone. */
+/** Return text for screen readers only. */
 export function unseen(text) {
   return h("span", { class: "unseen" }, text);
 }

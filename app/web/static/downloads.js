@@ -1,9 +1,9 @@
-// Files that only a key opens: fetched, then handed to the browser under their own name.
+// Downloads that need the API key: fetch the file, then save it under its name.
 
 import { send } from "./api.js";
 import { h } from "./dom.js";
 
-/** Download a file of the service. */
+/** Download a file from the service. */
 export async function download(path, name, signal) {
   const response = await send(path, { signal });
   save(await response.blob(), name);
@@ -15,6 +15,6 @@ function save(blob, name) {
   document.body.append(link);
   link.click();
   link.remove();
-  // The browser has taken hold of it by then.
+  // The browser has started to save the blob by then.
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

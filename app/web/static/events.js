@@ -1,17 +1,17 @@
-// Server-sent events by `fetch`: EventSource cannot send a key.
+// Server-sent events with `fetch`, because EventSource cannot send an Authorization header.
 
 import { ProblemError, UnreachableError, send } from "./api.js";
 import { pause } from "./connection.js";
 
 const FIRST_WAIT_SECONDS = 1;
-const MOST_WAIT_SECONDS = 30;
+const MAX_WAIT_SECONDS = 30;
 
-/** Turns text, in pieces of any size, into events (the WHATWG's event stream format). */
+/** Incremental parser of the event stream format (WHATWG HTML, "Server-sent events"). */
 export class EventParser {
   #rest = "";
   #event = { id: null, type: "message", data: [] };
 
-  /** Take more text; return the events that are complete. */
+  /** Parse more text and return the completed events. */
   take(text) {
     const found = [];
     const lines = (this.#rest + text).split("\n");
@@ -46,11 +46,10 @@ export class EventParser {
 }
 
 /**
- * Hear the events of a job after a number, until the service ends the stream or `signal` says so.
+ * Follow a job's events after a number until the service ends the stream or `signal` aborts.
  *
- * Connections that break are made again where they broke off, after a wait that doubles each time
- * and is never the same for everybody. A stream ends when the job has, and when the service is
- * stopped in good order. Returns the number of the last event.
+ * Reconnects after the last event received, with exponential backoff and jitter. The service ends
+ * the stream when the job ends or the service shuts down. Returns the number of the last event.
  */
 export async function follow(path, after, onEvents, signal) {
   let last = after;
@@ -66,12 +65,12 @@ export async function follow(path, after, onEvents, signal) {
       }
       return last;
     } catch (error) {
-      if (error instanceof ProblemError && !error.isPassing) {
+      if (error instanceof ProblemError && !error.isTransient) {
         throw error;
       }
     }
     await pause(wait * (0.5 + Math.random() / 2), signal);
-    wait = Math.min(MOST_WAIT_SECONDS, wait * 2);
+    wait = Math.min(MAX_WAIT_SECONDS, wait * 2);
   }
   return last;
 }

@@ -1,4 +1,4 @@
-// Numbers, sizes and times for people.
+// Format numbers, sizes and times for display.
 
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", {
@@ -36,7 +36,7 @@ export function percent(share, digits = 2) {
   return `${(100 * share).toFixed(digits)}\u00a0%`;
 }
 
-/** 0.5123, or 4.8e-16 where that is shorter. */
+/** 0.5123, or 4.8e-16 for very small and very large values. */
 export function decimal(value, digits = 4) {
   if (value === null || value === undefined) {
     return NOTHING;
@@ -72,7 +72,7 @@ export function milliseconds(seconds) {
   return `${value >= 100 ? Math.round(value) : value.toFixed(2)}\u00a0ms`;
 }
 
-/** "1.9x (1.7 to 2.1)", or that there is no difference to speak of. */
+/** "1.9x (1.7 to 2.1)", or "no measurable difference". */
 export function speedup(found) {
   if (!found) {
     return NOTHING;
@@ -124,18 +124,18 @@ export function ago(text) {
   return Math.abs(seconds) < 10 ? "just now" : relative.format(Math.trunc(seconds), "second");
 }
 
-/** job_…R91C: enough of an id to tell it from its neighbours. */
+/** job_…R91C: the random end of an id, enough to tell it from its neighbours. */
 export function shortId(id) {
   const [prefix, rest = ""] = String(id).split("_");
   return `${prefix}_…${rest.slice(-6)}`;
 }
 
-/** "bn_scale" as words. */
+/** "Bn scale" for "bn_scale". */
 export function words(name) {
   return capital(String(name).replaceAll("_", " "));
 }
 
-/** Return a text with a capital at its start. */
+/** Return a text with its first letter capitalized. */
 export function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }

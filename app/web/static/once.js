@@ -1,6 +1,6 @@
-// Keys that let the service make a thing once, however often it is asked by a bad network.
+// Idempotency keys: the service creates a resource once even if the request is repeated.
 
-/** Return a function from a body to its idempotency key: the same until the body is another. */
+/** Return a function from a body to an idempotency key, which changes only when the body does. */
 export function idempotency() {
   let text = null;
   let key = null;

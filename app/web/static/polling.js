@@ -1,30 +1,31 @@
-// Asking again and again, while somebody looks.
+// Poll while the page is visible.
 
 import { ProblemError, UnreachableError } from "./api.js";
 import { pause } from "./connection.js";
 
 /**
- * Call `look` now and then every few seconds, until `signal` says so or it returns false.
+ * Call `poll` every `seconds` until it returns false or `signal` aborts.
  *
- * A page that is hidden does not ask. While the service is away it waits a little longer each time,
- * and what is shown stays; what else goes wrong is thrown, and the first time everything is.
+ * Pauses while the page is hidden. While the service is unreachable, the interval doubles up to 30
+ * seconds and the page stays as it is. Other errors are thrown. The first call also throws
+ * transient error responses.
  */
-export async function watch(seconds, signal, look) {
+export async function watch(seconds, signal, poll) {
   let wait = seconds;
-  let hasSeen = false;
+  let hasSucceeded = false;
   while (!signal.aborted) {
     try {
-      if ((await look()) === false) {
+      if ((await poll()) === false) {
         return;
       }
       wait = seconds;
-      hasSeen = true;
+      hasSucceeded = true;
     } catch (error) {
       if (signal.aborted) {
         return;
       }
-      const isPassing = error instanceof ProblemError && error.isPassing && hasSeen;
-      if (!(error instanceof UnreachableError || isPassing)) {
+      const isTransient = error instanceof ProblemError && error.isTransient && hasSucceeded;
+      if (!(error instanceof UnreachableError || isTransient)) {
         throw error;
       }
       wait = Math.min(30, wait * 2);
@@ -34,7 +35,7 @@ export async function watch(seconds, signal, look) {
   }
 }
 
-/** Return a function that says whether what it is given is other than the last time. */
+/** Return a function that tells whether its argument differs from the previous call's. */
 export function noticeChange() {
   let last = null;
   return (data) => {

@@ -1,13 +1,13 @@
-// From addresses such as `#/jobs/job_…?tab=1` to pages, one at a time.
+// Hash router: maps addresses such as `#/jobs/job_…?tab=1` to pages and shows one at a time.
 
 import { announce } from "./announce.js";
 import { h, fill } from "./dom.js";
 import { loading, problemPanel } from "./parts/problem.js";
 
 const TITLE = "Secateur";
-const PATIENCE_SECONDS = 0.2; // until it is said that a page is on its way
+const LOADING_DELAY_SECONDS = 0.2; // before the loading message appears
 
-/** What a page is given: where to draw, what it is about, and when to stop. */
+/** Context of a page: root element, parameters, query and abort signal. */
 export class View {
   #isFirst;
   #waiting;
@@ -18,13 +18,11 @@ export class View {
     this.query = query;
     this.signal = signal;
     this.#isFirst = isFirst;
-    this.#waiting = setTimeout(() => fill(root, loading("Reading …")), PATIENCE_SECONDS * 1000);
+    this.#waiting = setTimeout(() => fill(root, loading("Loading …")), LOADING_DELAY_SECONDS * 1000);
     signal.addEventListener("abort", () => clearTimeout(this.#waiting));
   }
 
-  /**
-   * Begin the page: its heading, what can be done, and an element for the rest, which is returned.
-   */
+  /** Draw the page's head: title, breadcrumbs and actions. Returns the element for its body. */
   begin(title, { lead = null, crumbs = null, actions = [] } = {}) {
     clearTimeout(this.#waiting);
     this.heading = h("h1", { tabindex: "-1" }, title);
@@ -48,13 +46,13 @@ export class View {
     return body;
   }
 
-  /** Name the page, in its heading and in the browser's. */
+  /** Set the heading and the document's title. */
   setTitle(title) {
     this.heading.textContent = title;
     document.title = `${title} · ${TITLE}`;
   }
 
-  /** Show in place of the page why there is none. */
+  /** Show an error in place of the page. */
   fail(error) {
     if (this.signal.aborted) {
       return;
@@ -69,19 +67,19 @@ function decoded(part) {
   try {
     return decodeURIComponent(part);
   } catch {
-    return part; // nothing has such a name, which the service will say
+    return part; // malformed escapes match nothing, and the service responds with 404
   }
 }
 
-/** Go to an address of this page. */
+/** Navigate to a path of the dashboard. */
 export function go(path) {
   location.hash = path;
 }
 
 /**
- * Show the page of the address, now and whenever it changes.
+ * Show the page of the current address, now and on every change.
  *
- * `routes` has [pattern, page, name of its place in the navigation]; the last pattern takes all.
+ * `routes` holds [pattern, page, path of its navigation entry]; the last pattern matches everything.
  */
 export function startRouter(routes, root, onChange) {
   let running = null;

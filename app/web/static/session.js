@@ -1,9 +1,9 @@
-// The API key: asked for once, kept for this tab, and never part of an address for long.
+// The API key, kept in session storage: one tab only, until it is closed.
 
 const NAME = "secateur.key";
-let remembered = null; // where storage is shut off, until the page is left
+let remembered = null; // fallback if storage is disabled
 
-/** Return the key, or null. */
+/** Return the stored key, or null. */
 export function readKey() {
   try {
     return sessionStorage.getItem(NAME) ?? remembered;
@@ -12,7 +12,7 @@ export function readKey() {
   }
 }
 
-/** Keep a key, or with null forget it. */
+/** Store a key, or remove it with null. */
 export function keepKey(key) {
   remembered = key;
   try {
@@ -22,14 +22,14 @@ export function keepKey(key) {
       sessionStorage.setItem(NAME, key);
     }
   } catch {
-    // storage is shut off: `remembered` has it
+    // storage is disabled: `remembered` holds the key
   }
 }
 
 /**
- * Take the key out of an address such as `/#key=sec_…`, as `secateur serve` prints it.
+ * Store the key of an address such as `/#key=sec_…`, as `secateur serve` prints it.
  *
- * A fragment never leaves the browser; it is taken out of the address bar and the history as well.
+ * Browsers never send the fragment. It is also removed from the address bar and the history.
  */
 export function takeKeyFromAddress() {
   const match = /^#key=([^&]+)(?:&to=(.*))?$/.exec(location.hash);

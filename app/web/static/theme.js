@@ -1,11 +1,11 @@
-// Light or dark, before anything is drawn: a page that flashes white at night is a page unread.
-// No module, because modules wait for the document.
+// Apply the chosen theme before the first paint, so a dark page does not flash white.
+// A classic script, because modules run after the document is parsed.
 (() => {
   let chosen = null;
   try {
     chosen = localStorage.getItem("secateur.theme");
   } catch {
-    // storage is shut off: the system's choice will do
+    // storage is disabled: use the system's theme
   }
   if (chosen === "light" || chosen === "dark") {
     document.documentElement.dataset.theme = chosen;

@@ -1,4 +1,4 @@
-// Files on their way to the service. `fetch` cannot say how far it is, so the older way is taken.
+// Uploads with XMLHttpRequest, because `fetch` reports no upload progress.
 
 import { ProblemError, UnreachableError } from "./api.js";
 import { noteConnection } from "./connection.js";
@@ -6,9 +6,9 @@ import { askForKey } from "./parts/key.js";
 import { readKey } from "./session.js";
 
 /**
- * Post a file as it is, and return the answer's JSON.
+ * Post a file as the request's body and return the response's JSON.
  *
- * `onProgress` hears the share that is sent.
+ * `onProgress` receives the fraction sent.
  */
 export async function uploadFile(path, file, { onProgress, signal }) {
   for (;;) {

@@ -1,4 +1,4 @@
-"""A browser for all tests of this folder, and tabs that complain of whatever went wrong in them."""
+"""Browser fixtures. Closing a tab fails the test if the tab logged an unexpected problem."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +12,8 @@ from tests.fixtures.browser import Tab, running_browser
 OpenTab = Callable[..., Any]
 
 
-# For a file, not for the session: while it runs, Playwright's loop is this thread's running loop,
-# and no test after it in the same process could run one of its own.
+# One browser per module, not per session: while Playwright runs, its event loop is this thread's
+# running loop, and later tests in the process could not start one of their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with running_browser() as found:
@@ -22,7 +22,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_tab(browser: Browser) -> OpenTab:
-    """Open a tab; when it is closed, nothing may have gone wrong but what was expected."""
+    """Return a context manager that opens a tab and checks it for unexpected problems."""
 
     @contextmanager
     def opened(base: str, *, expected: tuple[str, ...] = (), **options: Any) -> Iterator[Tab]:

@@ -1,4 +1,4 @@
-"""The key: where it comes from, where it is kept, and where it never goes."""
+"""The API key in the browser: entry, storage, and what it is never sent to."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def key_of(api: Serving, *scopes: str) -> str:
     return api.key("default", *scopes)["Authorization"].removeprefix("Bearer ")
 
 
-def test_the_key_of_the_link_leaves_the_address_and_never_the_browser(
+def test_the_key_in_a_link_is_removed_from_the_address_and_sent_only_to_the_api(
     api: Serving, open_tab: OpenTab
 ) -> None:
     base, key = f"http://{api.address}", key_of(api)
@@ -52,7 +52,7 @@ def test_the_key_of_the_link_leaves_the_address_and_never_the_browser(
         assert not [request for request in others if "authorization" in request.headers]
 
 
-def test_a_deep_link_brings_the_key_along(api: Serving, shown: Shown, open_tab: OpenTab) -> None:
+def test_a_deep_link_may_contain_the_key(api: Serving, shown: Shown, open_tab: OpenTab) -> None:
     base = f"http://{api.address}"
     with open_tab(base) as tab:
         path = f"/jobs/{shown.jobs['succeeded']}"
@@ -61,9 +61,7 @@ def test_a_deep_link_brings_the_key_along(api: Serving, shown: Shown, open_tab: 
         assert tab.page.url == f"{base}/#{path}"
 
 
-def test_without_a_key_it_is_asked_for_once_and_again_if_it_is_wrong(
-    api: Serving, open_tab: OpenTab
-) -> None:
+def test_a_missing_or_wrong_key_opens_one_dialog(api: Serving, open_tab: OpenTab) -> None:
     base, key = f"http://{api.address}", key_of(api)
     with open_tab(base, expected=("401",), bypass_csp=True) as tab:
         page = tab.page
@@ -71,45 +69,41 @@ def test_without_a_key_it_is_asked_for_once_and_again_if_it_is_wrong(
         dialog = page.get_by_role("dialog", name="API key")
         expect(dialog).to_be_visible()
         assert tab.barriers() == []
-        page.keyboard.press("Escape")  # there is nothing to go on with
+        page.keyboard.press("Escape")  # the dialog cannot be dismissed without a key
         expect(dialog).to_be_visible()
         expect(page.get_by_label("Key", exact=True)).to_be_focused()
         page.keyboard.type("sec_nonsense")
         page.keyboard.press("Enter")
-        expect(page.get_by_text("That key is not accepted")).to_be_visible()
+        expect(page.get_by_text("Invalid or expired API key")).to_be_visible()
         page.get_by_label("Key", exact=True).fill(f"  {key} ")
-        page.get_by_role("button", name="Go on").click()
-        expect(page.get_by_role("heading", name="Pruning on processors")).to_be_visible()
+        page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_role("heading", name="CPU queue")).to_be_visible()
         expect(dialog).to_have_count(0)
 
 
-def test_a_key_that_is_revoked_meanwhile_is_asked_for_again(
-    api: Serving, open_tab: OpenTab
-) -> None:
+def test_a_revoked_key_opens_the_dialog_again(api: Serving, open_tab: OpenTab) -> None:
     row, key = create_key(api.context.sessions, "default", "test", ["admin"])
     with open_tab(f"http://{api.address}", expected=("401",)) as tab:
         tab.enter(key)
         tab.go("/queues")
         with api.context.sessions.begin() as session:
             session.get_one(ApiKeyRow, row.id).revoked_at = 1.0
-        expect(tab.page.get_by_text("That key is not accepted")).to_be_visible(timeout=20_000)
+        expect(tab.page.get_by_text("Invalid or expired API key")).to_be_visible(timeout=20_000)
         tab.page.get_by_label("Key", exact=True).fill(key_of(api))
         tab.page.keyboard.press("Enter")
-        expect(tab.page.get_by_role("heading", name="Pruning on processors")).to_be_visible()
+        expect(tab.page.get_by_role("heading", name="CPU queue")).to_be_visible()
 
 
-def test_a_key_may_be_forgotten(api: Serving, open_tab: OpenTab) -> None:
+def test_signing_out_removes_the_key(api: Serving, open_tab: OpenTab) -> None:
     with open_tab(f"http://{api.address}", expected=("401",)) as tab:
         tab.enter(key_of(api))
         tab.page.reload()
-        tab.page.get_by_role("button", name="Forget the key").click()
+        tab.page.get_by_role("button", name="Sign out").click()
         expect(tab.page.get_by_role("dialog", name="API key")).to_be_visible()
         assert tab.page.evaluate("sessionStorage.length") == 0
 
 
-def test_a_key_without_the_scope_is_told_which_one_is_missing(
-    api: Serving, open_tab: OpenTab
-) -> None:
+def test_a_missing_scope_is_named(api: Serving, open_tab: OpenTab) -> None:
     with open_tab(f"http://{api.address}", expected=("403",)) as tab:
         tab.page.goto(f"{tab.base}/#key={key_of(api, 'models:read')}&to=/queues")
         alert = tab.page.get_by_role("alert")
@@ -125,7 +119,7 @@ def test_another_tenant_sees_an_empty_dashboard(
         tab.enter(key)
         assert_empty(tab)
         tab.go("/queues")
-        expect(tab.page.get_by_role("heading", name="Pruning on processors")).to_be_visible()
+        expect(tab.page.get_by_role("heading", name="CPU queue")).to_be_visible()
         assert tab.page.get_by_role("table", name=re.compile("Your jobs")).count() == 0
         tab.go(f"/jobs/{shown.jobs['succeeded']}")
         tab.heading("This page cannot be shown")
@@ -134,18 +128,18 @@ def test_another_tenant_sees_an_empty_dashboard(
 def assert_empty(tab: Tab) -> None:
     expect(tab.page.get_by_text("Three steps to a smaller network")).to_be_visible()
     for path, text in (
-        ("/models", "There is no model yet"),
-        ("/datasets", "There is no data set yet"),
-        ("/jobs", "There is no job yet"),
-        ("/sweeps", "There is no sweep yet"),
-        ("/jobs/new", "There is no model to prune"),
-        ("/try", "There is no model to ask"),
+        ("/models", "No models yet"),
+        ("/datasets", "No data sets yet"),
+        ("/jobs", "No jobs yet"),
+        ("/sweeps", "No sweeps yet"),
+        ("/jobs/new", "No model to prune"),
+        ("/try", "No model to run"),
     ):
         tab.go(path)
         expect(tab.page.get_by_text(text)).to_be_visible()
 
 
-def test_without_authentication_nobody_is_asked(
+def test_no_key_is_asked_for_if_authentication_is_off(
     tmp_path_factory: pytest.TempPathFactory, open_tab: OpenTab
 ) -> None:
     folder = tmp_path_factory.mktemp("open") / "data"
@@ -156,4 +150,4 @@ def test_without_authentication_nobody_is_asked(
         tab.page.goto(tab.base)
         tab.heading("Overview")
         expect(tab.page.get_by_text("Three steps to a smaller network")).to_be_visible()
-        assert tab.page.get_by_role("button", name="Forget the key").count() == 0
+        assert tab.page.get_by_role("button", name="Sign out").count() == 0

@@ -1,4 +1,4 @@
-"""Modules of the page by themselves, in the engine that runs them."""
+"""Unit tests of the dashboard's JavaScript modules, run in the browser."""
 
 import json
 from collections.abc import Iterator
@@ -53,12 +53,12 @@ def page(address: str, open_tab: OpenTab) -> Iterator[Page]:
 
 
 def run(page: Page, module: str, body: str, argument: Any = None) -> Any:
-    """Run ``body`` with a module of the page as ``m`` and an argument as ``a``."""
+    """Run JavaScript with a module as ``m`` and an argument as ``a``; return its result."""
     path = f"/static/{load_assets().digest}/{module}"
     return page.evaluate(f"async (a) => {{ const m = await import('{path}'); {body} }}", argument)
 
 
-def test_events_are_parsed_whatever_pieces_they_come_in(page: Page) -> None:
+def test_events_are_parsed_from_chunks_of_any_size(page: Page) -> None:
     stream = (
         "id: 1\nevent: job.queued\ndata: {}\n\n: a comment\n\n"
         "id: 2\r\nevent: metric\r\ndata: one\r\ndata: two\r\n\r\n"
@@ -84,7 +84,7 @@ def test_events_are_parsed_whatever_pieces_they_come_in(page: Page) -> None:
     ]
 
 
-def test_a_stream_that_breaks_goes_on_where_it_broke(page: Page) -> None:
+def test_a_broken_stream_resumes_after_the_last_event(page: Page) -> None:
     body = """
         const asked = [];
         const answers = [
@@ -116,7 +116,7 @@ def test_a_stream_that_breaks_goes_on_where_it_broke(page: Page) -> None:
     assert found == {"asked": ["3", "3", "5"], "heard": [4, 5, 6], "last": 6}
 
 
-def test_a_stream_that_is_refused_is_not_asked_for_again(page: Page) -> None:
+def test_a_refused_stream_is_not_retried(page: Page) -> None:
     body = """
         let number = 0;
         const problem = JSON.stringify({ code: "not_found", detail: "there is no job" });
@@ -131,7 +131,7 @@ def test_a_stream_that_is_refused_is_not_asked_for_again(page: Page) -> None:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
-def test_the_form_takes_and_gives_back_every_config(page: Page, config: dict[str, Any]) -> None:
+def test_the_form_round_trips_every_config(page: Page, config: dict[str, Any]) -> None:
     body = """
         const form = m.configForm(a.schema);
         document.body.append(form.node);
@@ -144,7 +144,7 @@ def test_the_form_takes_and_gives_back_every_config(page: Page, config: dict[str
     assert PruneConfig.model_validate(found) == PruneConfig.model_validate(config)
 
 
-def test_a_form_of_another_schema_works_too(page: Page) -> None:
+def test_the_form_works_with_the_preprocessing_schema(page: Page) -> None:
     body = """
         const form = m.configForm(a.schema);
         form.set(a.config);
@@ -156,7 +156,7 @@ def test_a_form_of_another_schema_works_too(page: Page) -> None:
     assert PreprocessSpec.model_validate(found) == PreprocessSpec.model_validate(config)
 
 
-def test_every_pointer_that_a_sweep_may_vary_is_known(page: Page) -> None:
+def test_pointers_cover_all_values_of_the_config(page: Page) -> None:
     body = "return m.pointersOf(a, a);"
     found = run(page, "form/schema.js", body, PruneConfig.model_json_schema())
     assert {"/selection/macs", "/selection/steepness", "/criterion/kind", "/seed"} <= set(found)
@@ -165,7 +165,7 @@ def test_every_pointer_that_a_sweep_may_vary_is_known(page: Page) -> None:
 
 
 def test_the_steepness_line_touches_the_curve_where_it_is_cut(page: Page) -> None:
-    """The cut is where the curve is farthest below the line, so nothing of it is below."""
+    """The cut is the curve's lowest point relative to the line, so no point is below the line."""
     last = 40
     curve = [[k, 1 + (k / last) ** 4] for k in range(last + 1)]
     decile = curve[36][1] - curve[0][1]
@@ -180,7 +180,7 @@ def test_the_steepness_line_touches_the_curve_where_it_is_cut(page: Page) -> Non
     assert run(page, "charts/curve.js", "return m.steepnessLine(a, null);", layer) == [None] * 41
 
 
-def test_scores_are_what_the_service_makes_of_outputs(page: Page) -> None:
+def test_scores_match_the_services_labels(page: Page) -> None:
     body = "return m.bestOf([1, 3, 2], ['a', 'b']);"
     found = run(page, "pages/try.js", body)
     assert [each["label"] for each in found] == ["b", "2", "a"]
@@ -209,11 +209,11 @@ def test_scores_are_what_the_service_makes_of_outputs(page: Page) -> None:
         ("plural(1, 'class', 'classes')", "1 class"),
     ],
 )
-def test_numbers_are_written_for_people(page: Page, call: str, text: str) -> None:
+def test_numbers_are_formatted_for_display(page: Page, call: str, text: str) -> None:
     assert run(page, "format.js", f"return m.{call};") == text
 
 
-def test_files_are_known_to_the_page_as_they_are_to_the_client(page: Page) -> None:
+def test_the_page_and_the_client_detect_the_same_kinds_of_files(page: Page) -> None:
     texts = [data.decode("latin-1") for _, data in FILES]
     found = run(
         page, "parts/files.js", "return a.map((each) => m.kindOf(each, each)?.name);", texts

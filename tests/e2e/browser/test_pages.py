@@ -1,4 +1,4 @@
-"""Every page of the dashboard over rows of every kind: barriers, weight, hostile names, errors."""
+"""Every page of the dashboard with all kinds of data: accessibility, size, escaping, errors."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _MOST_BYTES = 500_000
 
 
 class World:
-    """A running API with things to show."""
+    """Running API filled with test data."""
 
     def __init__(self, base: str, key: str, shown: Shown) -> None:
         self.base, self.key, self.shown = base, key, shown
@@ -40,7 +40,7 @@ class World:
             "sweep": (f"/sweeps/{shown.sweep}", "Sweep"),
             "try it": ("/try", "Try it"),
             "queues": ("/queues", "Queue"),
-            "nowhere": ("/nowhere", "There is no such page"),
+            "nowhere": ("/nowhere", "Page not found"),
         }
 
 
@@ -66,7 +66,7 @@ def tab(world: World, open_tab: OpenTab) -> Iterator[Tab]:
 
 
 def show(tab: Tab, world: World, name: str) -> None:
-    """Go to a page and wait until it has drawn what it knows."""
+    """Open a page and wait until it has loaded."""
     path, heading = world.pages()[name]
     tab.go(path)
     tab.heading(heading)
@@ -79,8 +79,10 @@ def test_every_page_is_in_the_list(world: World) -> None:
 
 @pytest.mark.parametrize("width", ["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_barriers(world: World, open_tab: OpenTab, scheme: str, width: str) -> None:
-    # axe-core makes markup of strings, which our own policy forbids.
+def test_every_page_is_accessible_and_fits_the_screen(
+    world: World, open_tab: OpenTab, scheme: str, width: str
+) -> None:
+    # axe-core creates markup from strings, which our own policy forbids.
     options: dict[str, Any] = {"color_scheme": scheme, "bypass_csp": True}
     if width == "phone":
         options["viewport"] = PHONE
@@ -95,7 +97,7 @@ def test_no_page_has_barriers(world: World, open_tab: OpenTab, scheme: str, widt
     assert {name: barriers for name, barriers in found.items() if barriers} == {}
 
 
-def test_a_barrier_would_be_found(world: World, open_tab: OpenTab) -> None:
+def test_the_accessibility_check_finds_known_problems(world: World, open_tab: OpenTab) -> None:
     with open_tab(world.base, bypass_csp=True) as tab:
         tab.enter(world.key)
         unnamed = "document.createElement('input')"
@@ -106,13 +108,13 @@ def test_a_barrier_would_be_found(world: World, open_tab: OpenTab) -> None:
 
 
 def assert_fits(tab: Tab, name: str) -> None:
-    """Nothing but tables may be pushed sideways."""
+    """Check that only tables scroll sideways."""
     widths = tab.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1], f"{name} is wider than the screen"
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_weighs_little(world: World, open_tab: OpenTab, name: str) -> None:
+def test_every_page_loads_few_bytes(world: World, open_tab: OpenTab, name: str) -> None:
     with open_tab(world.base) as tab:
         sizes: list[int] = []
         session = tab.context.new_cdp_session(tab.page)
@@ -125,14 +127,14 @@ def test_a_page_weighs_little(world: World, open_tab: OpenTab, name: str) -> Non
         assert 20_000 < sum(sizes) < _MOST_BYTES
 
 
-def test_data_sets_say_how_their_pixels_are_read(world: World, tab: Tab) -> None:
+def test_data_sets_show_their_preprocessing(world: World, tab: Tab) -> None:
     show(tab, world, "datasets")
     text = tab.page.inner_text("main")
     assert "Preprocessing: mean 0.286, std 0.353" in text
     assert "Preprocessing: none given" in text
 
 
-def test_names_are_text_whatever_they_say(world: World, tab: Tab) -> None:
+def test_hostile_names_are_shown_as_text(world: World, tab: Tab) -> None:
     for name in PAGES:
         show(tab, world, name)
         tab.open_everything()
@@ -145,16 +147,16 @@ def test_names_are_text_whatever_they_say(world: World, tab: Tab) -> None:
 
 
 def test_a_string_cannot_become_markup(tab: Tab) -> None:
-    """The policy holds even where our own code would forget itself."""
+    """The content security policy holds even if our own code is careless."""
     attempt = """() => {
         try { document.body.innerHTML = "<b>markup</b>"; return "done"; }
         catch (error) { return error.name; }
     }"""
     assert tab.page.evaluate(attempt) == "TypeError"
-    tab.problems.clear()  # the browser has told the console
+    tab.problems.clear()  # the browser logs the violation
 
 
-def test_the_page_of_a_job_tells_it_all(world: World, tab: Tab) -> None:
+def test_the_page_of_a_job_shows_all_results(world: World, tab: Tab) -> None:
     show(tab, world, "job succeeded")
     page = tab.page
     table = page.get_by_role("table", name="The network before and after")
@@ -169,13 +171,13 @@ def test_the_page_of_a_job_tells_it_all(world: World, tab: Tab) -> None:
         expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     curve = page.get_by_role("img", name=re.compile(r"over 64 filters\. The \d+ below"))
     expect(curve.first).to_be_visible()
-    page.get_by_text("The same as a table").last.click()
+    page.get_by_text("Show as a table").last.click()
     rows = page.get_by_role("table", name="Widths and saliencies of every layer")
     expect(rows.get_by_role("row")).to_have_count(1 + 20)
     expect(page.get_by_role("button", name="Download model.onnx")).to_be_visible()
 
 
-def test_curves_are_drawn_when_they_come_into_view(world: World, tab: Tab) -> None:
+def test_curves_are_drawn_when_scrolled_into_view(world: World, tab: Tab) -> None:
     show(tab, world, "job succeeded")
     canvases = tab.page.locator(".layer canvas")
     before = canvases.count()
@@ -184,7 +186,7 @@ def test_curves_are_drawn_when_they_come_into_view(world: World, tab: Tab) -> No
     tab.until(f"document.querySelectorAll('.layer canvas').length > {before}")
 
 
-def test_a_failed_job_says_what_to_do(world: World, tab: Tab) -> None:
+def test_a_failed_job_shows_advice(world: World, tab: Tab) -> None:
     show(tab, world, "job failed")
     main = tab.page.locator("main")
     expect(main).to_contain_text("Failed in the stage retrain")
@@ -192,7 +194,7 @@ def test_a_failed_job_says_what_to_do(world: World, tab: Tab) -> None:
     expect(main).to_contain_text("Use a smaller retrain.optimizer.learning_rate.")
 
 
-def test_a_job_that_is_not_there_is_explained(world: World, open_tab: OpenTab) -> None:
+def test_a_missing_job_is_explained(world: World, open_tab: OpenTab) -> None:
     with open_tab(world.base, expected=("404",)) as tab:
         tab.enter(world.key)
         tab.go("/jobs/job_01JD0000000000000000000000")
@@ -203,7 +205,7 @@ def test_a_job_that_is_not_there_is_explained(world: World, open_tab: OpenTab) -
         assert "belongs to another tenant" in text
 
 
-def test_the_picture_of_a_sweep_has_its_numbers_in_words(world: World, tab: Tab) -> None:
+def test_the_chart_of_a_sweep_has_a_text_alternative(world: World, tab: Tab) -> None:
     show(tab, world, "sweep")
     picture = tab.page.get_by_role("img", name=re.compile("Accuracy against MACs"))
     assert "87.50\u00a0% at 50.0\u00a0%" in (picture.get_attribute("aria-label") or "")
@@ -211,7 +213,7 @@ def test_the_picture_of_a_sweep_has_its_numbers_in_words(world: World, tab: Tab)
     expect(table.get_by_role("row")).to_have_count(1 + 3)
 
 
-def test_the_keyboard_is_enough(world: World, open_tab: OpenTab) -> None:
+def test_the_dashboard_works_with_the_keyboard(world: World, open_tab: OpenTab) -> None:
     with open_tab(world.base, viewport=PHONE) as tab:
         tab.enter(world.key)
         page = tab.page
@@ -219,7 +221,7 @@ def test_the_keyboard_is_enough(world: World, open_tab: OpenTab) -> None:
         assert page.evaluate("document.activeElement.textContent") == "Skip to content"
         page.keyboard.press("Enter")
         assert page.evaluate("document.activeElement.id") == "main"
-        assert page.url.endswith("#/")  # the fragment is the page's address, and stays
+        assert page.url.endswith("#/")  # the router's address is unchanged
         menu = page.get_by_role("button", name="Menu")
         menu.focus()
         page.keyboard.press("Enter")
@@ -232,19 +234,19 @@ def test_the_keyboard_is_enough(world: World, open_tab: OpenTab) -> None:
         assert page.title() == "Jobs · Secateur"
 
 
-def test_a_warning_stands_once_on_the_page_of_a_job(tab: Tab, world: World) -> None:
+def test_the_page_of_a_job_shows_each_warning_once(tab: Tab, world: World) -> None:
     show(tab, world, "job succeeded")
     items = tab.page.get_by_role("listitem")
     expect(items.filter(has_text="pruning did not make it faster")).to_have_count(1)
     expect(items.get_by_text(HOSTILE, exact=True)).to_have_count(1)
 
 
-def test_a_theme_can_be_chosen_and_lasts(world: World, open_tab: OpenTab) -> None:
+def test_the_chosen_theme_persists(world: World, open_tab: OpenTab) -> None:
     with open_tab(world.base, color_scheme="light") as tab:
         tab.enter(world.key)
         background = "getComputedStyle(document.body).backgroundColor"
         before = tab.page.evaluate(background)
-        tab.page.get_by_label("Colours").select_option("Dark")
+        tab.page.get_by_label("Theme").select_option("Dark")
         dark = tab.page.evaluate(background)
         assert dark != before
         tab.page.reload()
@@ -252,7 +254,7 @@ def test_a_theme_can_be_chosen_and_lasts(world: World, open_tab: OpenTab) -> Non
         assert tab.page.evaluate(background) == dark
 
 
-def test_lists_keep_the_focus_when_they_are_drawn_again(world: World, tab: Tab) -> None:
+def test_lists_keep_the_focus_when_redrawn(world: World, tab: Tab) -> None:
     show(tab, world, "jobs")
     link = tab.page.get_by_role("row").nth(1).get_by_role("link").first
     link.focus()
@@ -268,31 +270,35 @@ def _with_news(route: Any) -> Any:
     return body
 
 
-def test_what_is_shown_survives_a_service_that_is_away(world: World, open_tab: OpenTab) -> None:
+def test_a_page_keeps_its_content_while_the_service_is_unreachable(
+    world: World, open_tab: OpenTab
+) -> None:
     with open_tab(world.base, expected=("ERR_INTERNET_DISCONNECTED",)) as tab:
         tab.enter(world.key)
         show(tab, world, "queues")
         tab.context.set_offline(True)
-        banner = tab.page.get_by_text("The service is away. Trying again")
+        banner = tab.page.get_by_text("The service cannot be reached. Retrying")
         banner.wait_for()
-        expect(tab.page.get_by_text("Pruning on processors")).to_be_visible()
+        expect(tab.page.get_by_text("CPU queue")).to_be_visible()
         tab.context.set_offline(False)
         banner.wait_for(state="hidden")
 
 
-def test_what_is_shown_survives_a_database_that_is_away(world: World, open_tab: OpenTab) -> None:
+def test_a_page_keeps_its_content_while_the_database_is_unavailable(
+    world: World, open_tab: OpenTab
+) -> None:
     with open_tab(world.base, expected=("503",)) as tab:
         tab.enter(world.key)
         show(tab, world, "queues")
         problem = {"title": "Service Unavailable", "detail": "away", "code": "unavailable"}
         queues = re.compile("/v1/queues")
         tab.page.route(queues, lambda route: route.fulfill(status=503, json=problem))
-        banner = tab.page.get_by_text("The service is away. Trying again")
+        banner = tab.page.get_by_text("The service cannot be reached. Retrying")
         banner.wait_for()
-        expect(tab.page.get_by_text("Pruning on processors")).to_be_visible()
+        expect(tab.page.get_by_text("CPU queue")).to_be_visible()
         tab.page.unroute(queues)
         banner.wait_for(state="hidden")
-        # A page that has nothing to show yet says what is wrong.
+        # A page that has not loaded yet shows the error.
         tab.page.route(queues, lambda route: route.fulfill(status=503, json=problem))
         tab.go("/jobs")
         tab.heading("Jobs")
@@ -303,7 +309,7 @@ def test_what_is_shown_survives_a_database_that_is_away(world: World, open_tab: 
         tab.heading("Queue")
 
 
-def test_an_address_that_cannot_be_read_is_no_error(world: World, open_tab: OpenTab) -> None:
+def test_a_malformed_address_shows_an_error_page(world: World, open_tab: OpenTab) -> None:
     with open_tab(world.base, expected=("404",)) as tab:
         tab.enter(world.key)
         tab.go("/jobs/%E0%A4%A")

@@ -1,4 +1,4 @@
-"""report.html in a real browser: asks for nothing, has no barriers, fits, and is printed whole."""
+"""report.html in a browser: makes no requests, is accessible, fits and prints completely."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +38,7 @@ def show(tab: Tab, path: Path) -> None:
 @pytest.mark.parametrize("name", REPORTS)
 @pytest.mark.parametrize("width", ["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_report_has_no_barriers_and_fits(
+def test_the_report_is_accessible_and_fits_the_screen(
     open_tab: OpenTab, tmp_path: Path, scheme: str, width: str, name: str
 ) -> None:
     # axe-core is a script, which the report's own policy forbids.
@@ -53,7 +53,9 @@ def test_the_report_has_no_barriers_and_fits(
         assert widths[0] <= widths[1], "the page is wider than the screen"
 
 
-def test_the_report_asks_for_nothing_and_runs_nothing(open_tab: OpenTab, tmp_path: Path) -> None:
+def test_the_report_makes_no_requests_and_runs_no_scripts(
+    open_tab: OpenTab, tmp_path: Path
+) -> None:
     report = full_report(
         notes=[HOSTILE], groups=[group(HOSTILE)], layers=[layer(HOSTILE)], device=HOSTILE
     )
@@ -66,18 +68,18 @@ def test_the_report_asks_for_nothing_and_runs_nothing(open_tab: OpenTab, tmp_pat
         assert tab.page.get_by_text(HOSTILE).count() >= 3
 
 
-def test_even_a_script_in_the_file_would_not_run(open_tab: OpenTab, tmp_path: Path) -> None:
+def test_an_injected_script_does_not_run(open_tab: OpenTab, tmp_path: Path) -> None:
     path = save(tmp_path, full_report())
     path.write_text(path.read_text().replace("</body>", f"{HOSTILE}</body>"))
     expected = ("Content Security Policy",)
     with open_tab(tmp_path.as_uri(), expected=expected) as tab:
         show(tab, path)
         tab.page.wait_for_timeout(200)
-        assert tab.problems, "the browser says what it has refused"
+        assert tab.problems, "the browser logs the blocked script"
         assert tab.page.evaluate("window.hacked") is None
 
 
-def test_the_whole_report_is_printed(open_tab: OpenTab, tmp_path: Path) -> None:
+def test_printing_includes_collapsed_parts(open_tab: OpenTab, tmp_path: Path) -> None:
     path = save(tmp_path, full_report())
     with open_tab(tmp_path.as_uri(), color_scheme="dark") as tab:
         tab.page.goto(path.as_uri())
@@ -85,5 +87,5 @@ def test_the_whole_report_is_printed(open_tab: OpenTab, tmp_path: Path) -> None:
         ground = tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert ground == "rgb(255, 255, 255)"
         hidden = tab.page.get_by_text("learning rate at its end")
-        assert hidden.bounding_box() is not None, "what is folded is printed too"
+        assert hidden.bounding_box() is not None, "collapsed parts are printed"
         assert len(tab.page.pdf()) > 10_000

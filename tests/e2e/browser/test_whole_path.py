@@ -1,4 +1,4 @@
-"""The whole path in a browser, on the real service, and the ways that leave it."""
+"""The complete workflow in a browser with a real service, and its error paths."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from tests.fixtures.service import (
     trained_model_bytes,
 )
 
-_PATIENCE_MS = 240_000  # for what a worker computes
+_TIMEOUT_MS = 240_000  # for work done by a worker
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def things(service: Service, files: Path) -> dict[str, str]:
-    """A model and a data set, for tests that are about something else."""
+    """Upload a model and a data set; return their ids."""
     model = service.upload("models", (files / "small.pt2").read_bytes(), name="other")
     dataset = service.upload("datasets", (files / "quadrants.npz").read_bytes(), filename="d.npz")
     return {"model": model["id"], "dataset": dataset["id"]}
@@ -67,12 +67,12 @@ def upload(page: Page, file: Path, name: str | None = None) -> None:
 
 
 def state(page: Page, word: str) -> None:
-    """Wait until the job's badge says so."""
+    """Wait until the job's badge shows a word."""
     badge = page.locator(".panel-head .badge", has_text=re.compile(f"^{word}$"))
-    expect(badge).to_be_visible(timeout=_PATIENCE_MS)
+    expect(badge).to_be_visible(timeout=_TIMEOUT_MS)
 
 
-def test_the_whole_path(service: Service, tab: Tab, files: Path, tmp_path: Path) -> None:
+def test_the_complete_workflow(service: Service, tab: Tab, files: Path, tmp_path: Path) -> None:
     """Upload, plan, start, watch, read, download, try an image."""
     expect(tab.page.get_by_text("Three steps to a smaller network")).to_be_visible()
     upload_both(tab.page, files)
@@ -92,7 +92,7 @@ def test_the_whole_path(service: Service, tab: Tab, files: Path, tmp_path: Path)
     try_an_image(tab, files / "image.png")
 
 
-def test_the_link_that_serve_prints_leads_in(service: Service, open_tab: OpenTab) -> None:
+def test_the_link_printed_by_serve_opens_the_dashboard(service: Service, open_tab: OpenTab) -> None:
     (link,) = re.findall(r"Dashboard: (\S+)", service.log.read_text())
     assert link == f"{service.url}/#key={service.key}"
     with open_tab(service.url) as tab:
@@ -104,14 +104,14 @@ def test_the_link_that_serve_prints_leads_in(service: Service, open_tab: OpenTab
 def upload_both(page: Page, files: Path) -> None:
     page.get_by_role("link", name="Models", exact=True).click()
     upload(page, files / "small.pt2", "<b>small</b>")
-    expect(page.get_by_text("<b>small</b> is ready")).to_be_visible(timeout=_PATIENCE_MS)
+    expect(page.get_by_text("<b>small</b> is ready")).to_be_visible(timeout=_TIMEOUT_MS)
     page.get_by_role("link", name="Data sets", exact=True).click()
     upload(page, files / "quadrants.npz")
-    expect(page.get_by_text("quadrants is ready")).to_be_visible(timeout=_PATIENCE_MS)
+    expect(page.get_by_text("quadrants is ready")).to_be_visible(timeout=_TIMEOUT_MS)
 
 
 def fill_in(tab: Tab) -> str:
-    """Fill in the form; return the share of MACs that its preview promises."""
+    """Fill in the form; return the share of MACs in its preview."""
     page = tab.page
     page.get_by_role("link", name="Jobs", exact=True).click()
     page.get_by_role("link", name="Start a job").first.click()
@@ -121,25 +121,25 @@ def fill_in(tab: Tab) -> str:
     page.locator("summary", has_text="Retrain").click()
     page.get_by_label("Epochs").fill("30")
     page.get_by_label("Batch size").last.fill("16")
-    page.get_by_text("The config as JSON").click()
+    page.get_by_text("Config as JSON").click()
     config = json.loads(page.locator("pre.code").inner_text())
     assert config == {
         "selection": {"mode": "budget", "macs": 0.5, "round_to": 4},
         "retrain": {"epochs": 30, "batch_size": 16},
     }
-    expect(page.get_by_text("filters go.")).to_be_visible(timeout=_PATIENCE_MS)
+    expect(page.get_by_text("filters removed.")).to_be_visible(timeout=_TIMEOUT_MS)
     return page.locator(".aside .card-value").first.inner_text().split("\n")[0]
 
 
 def watch(page: Page) -> None:
-    """See everything come by itself: the page is not loaded again."""
+    """Check that the page updates by itself, without a reload."""
     state(page, "Running")
     page.evaluate("window.isTheSame = true")
     curve = page.get_by_role("img", name=re.compile("Saliency rises from"))
-    expect(curve.first).to_be_visible(timeout=_PATIENCE_MS)
-    expect(page.locator(".stage.is-live")).to_contain_text("Retrain", timeout=_PATIENCE_MS)
+    expect(curve.first).to_be_visible(timeout=_TIMEOUT_MS)
+    expect(page.locator(".stage.is-live")).to_contain_text("Retrain", timeout=_TIMEOUT_MS)
     losses = page.get_by_role("img", name=re.compile("Training loss went from"))
-    expect(losses).to_be_visible(timeout=_PATIENCE_MS)
+    expect(losses).to_be_visible(timeout=_TIMEOUT_MS)
     assert page.locator(".badge", has_text="Succeeded").count() == 0
     state(page, "Succeeded")
     assert page.evaluate("window.isTheSame") is True
@@ -154,14 +154,14 @@ def try_an_image(tab: Tab, image: Path) -> None:
     page.locator('input[type="file"]').set_input_files(image)
     expect(page.get_by_role("heading", name="Dense", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Pruned", exact=True)).to_be_visible()
-    expect(page.locator(".agreement")).to_contain_text(re.compile("Both say|They differ"))
+    expect(page.locator(".agreement")).to_contain_text(re.compile("Both predict|They disagree"))
     scores = [float(text[:-2]) for text in page.locator(".guesses .number").all_inner_texts()]
     assert len(scores) == 2 * 4
     assert sum(scores) == pytest.approx(200, abs=0.5)
 
 
 def assert_numbers(page: Page, job: dict[str, Any]) -> None:
-    """The table says what the API says."""
+    """Check that the table shows the API's numbers."""
     summary = job["result"]["summary"]
     table = page.get_by_role("table", name="The network before and after")
     for name, key in (("Parameters", "num_parameters"), ("MACs", "macs")):
@@ -189,7 +189,7 @@ def test_a_job_is_paused_resumed_and_cancelled(
     )
     expect(page.get_by_role("table", name="Workers of the queue cpu")).to_contain_text("1 of 1 job")
     tab.go(f"/jobs/{job_id}")
-    expect(page.locator(".stage.is-live")).to_contain_text("Retrain", timeout=_PATIENCE_MS)
+    expect(page.locator(".stage.is-live")).to_contain_text("Retrain", timeout=_TIMEOUT_MS)
     page.get_by_role("button", name="Pause").click()
     state(page, "Paused")
     page.get_by_role("button", name="Resume").click()
@@ -200,10 +200,10 @@ def test_a_job_is_paused_resumed_and_cancelled(
     assert service.get(f"/v1/jobs/{job_id}")["status"] == "cancelled"
 
 
-def test_a_page_that_is_open_goes_on_when_the_api_was_killed(
+def test_an_open_page_recovers_after_the_api_is_killed(
     service: Service, open_tab: OpenTab, things: dict[str, str]
 ) -> None:
-    """Events come where they broke off, none twice and none left out."""
+    """Events resume where the stream broke, without duplicates or gaps."""
     config = {"retrain": {"epochs": 1000, "batch_size": 4}, "selection": {"round_to": 2}}
     job_id = service.post_job(**things, config=config)
     with open_tab(service.url, expected=("ERR_", "503")) as tab:
@@ -211,21 +211,21 @@ def test_a_page_that_is_open_goes_on_when_the_api_was_killed(
         page = tab.page
         tab.go(f"/jobs/{job_id}")
         losses = page.get_by_role("img", name=re.compile("Training loss went from"))
-        expect(losses).to_be_visible(timeout=_PATIENCE_MS)
+        expect(losses).to_be_visible(timeout=_TIMEOUT_MS)
         assert service.process is not None
         api = find_part(service.process.pid, "api")
         assert api is not None
         before = num_epochs(losses)
         os.kill(api.pid, signal.SIGKILL)
         expect(losses).not_to_have_attribute(
-            "aria-label", losses.get_attribute("aria-label") or "", timeout=_PATIENCE_MS
+            "aria-label", losses.get_attribute("aria-label") or "", timeout=_TIMEOUT_MS
         )
         page.wait_for_timeout(2000)
         page.get_by_role("button", name="Cancel").click()
         state(page, "Cancelled")
         after = num_epochs(losses)
         assert after > before
-        page.locator("summary", has_text="The same as a table").first.click()
+        page.locator("summary", has_text="Show as a table").first.click()
         rows = page.get_by_role("table", name="Training, epoch by epoch").get_by_role("rowheader")
         assert rows.all_inner_texts() == [str(number) for number in range(1, after + 1)]
 
@@ -236,14 +236,14 @@ def num_epochs(losses: Locator) -> int:
     return int(found[1])
 
 
-def test_a_refused_file_says_why(tab: Tab, files: Path) -> None:
+def test_a_rejected_file_shows_the_reason(tab: Tab, files: Path) -> None:
     tab.go("/models")
     upload(tab.page, files / "garbage.pt2")
-    expect(tab.page.get_by_text("garbage was refused")).to_be_visible(timeout=_PATIENCE_MS)
+    expect(tab.page.get_by_text("garbage was rejected")).to_be_visible(timeout=_TIMEOUT_MS)
     expect(tab.page.get_by_text("torch.export").first).to_be_visible()
 
 
-def test_what_is_wrong_with_a_config_is_shown_where_it_is_wrong(
+def test_an_error_in_the_config_is_shown_at_its_field(
     service: Service, open_tab: OpenTab, things: dict[str, str]
 ) -> None:
     with open_tab(service.url, expected=("422",)) as tab:
@@ -253,35 +253,35 @@ def test_what_is_wrong_with_a_config_is_shown_where_it_is_wrong(
         page.locator("summary", has_text="Retrain").click()
         page.get_by_label("Learning rate").fill("50")
         error = page.get_by_text("must be at most 10")
-        expect(error.first).to_be_visible(timeout=_PATIENCE_MS)
+        expect(error.first).to_be_visible(timeout=_TIMEOUT_MS)
         field = page.get_by_label("Learning rate")
         expect(field).to_have_attribute("aria-invalid", "true")
-        page.locator("summary", has_text="Retrain").click()  # shut away
+        page.locator("summary", has_text="Retrain").click()  # collapse the section
         page.get_by_role("button", name="Start the job").click()
         expect(page.get_by_text("The job was not started").first).to_be_visible()
         expect(field).to_be_focused()
         field.fill("0.05")
         page.get_by_label("Mode", exact=True).first.select_option("budget")
         one_of = page.get_by_text("exactly one of 'macs', 'params' and 'latency'")
-        expect(one_of.first).to_be_visible(timeout=_PATIENCE_MS)
+        expect(one_of.first).to_be_visible(timeout=_TIMEOUT_MS)
         page.get_by_label("Macs").fill("0.5")
         page.get_by_label("Round to").fill("2")
-        expect(page.get_by_text("filters go.")).to_be_visible(timeout=_PATIENCE_MS)
+        expect(page.get_by_text("filters removed.")).to_be_visible(timeout=_TIMEOUT_MS)
         expect(page.locator('[aria-invalid="true"]')).to_have_count(0)
 
 
-def test_a_search_has_no_preview_and_nothing_is_wrong_with_it(
+def test_a_search_has_no_preview_and_is_not_marked_invalid(
     service: Service, open_tab: OpenTab, things: dict[str, str]
 ) -> None:
     with open_tab(service.url, expected=("422",)) as tab:
         tab.enter(service.key)
         tab.go(f"/jobs/new?model={things['model']}&dataset={things['dataset']}")
-        tab.page.get_by_role("button", name="At most one point of quality").click()
-        expect(tab.page.get_by_text("No preview for this one")).to_be_visible()
+        tab.page.get_by_role("button", name="Lose at most one point").click()
+        expect(tab.page.get_by_text("No preview for this option")).to_be_visible()
         expect(tab.page.locator('[aria-invalid="true"]')).to_have_count(0)
 
 
-def test_a_file_of_another_kind_is_not_sent(tab: Tab, tmp_path: Path) -> None:
+def test_an_unsupported_file_is_not_uploaded(tab: Tab, tmp_path: Path) -> None:
     weights = tmp_path / "weights.pth"
     weights.write_bytes(zip_bytes(b"weights/data.pkl"))
     tab.go("/models")
@@ -290,23 +290,25 @@ def test_a_file_of_another_kind_is_not_sent(tab: Tab, tmp_path: Path) -> None:
     expect(tab.page.get_by_role("button", name="Upload", exact=True)).to_have_count(0)
 
 
-def test_only_the_newest_preview_is_asked_for(tab: Tab, things: dict[str, str]) -> None:
+def test_only_the_latest_preview_is_requested(tab: Tab, things: dict[str, str]) -> None:
     page = tab.page
     tab.go(f"/jobs/new?model={things['model']}")
     tab.heading("Start a job")
     for steepness in ("1", "1.5", "2", "2.5"):
         page.get_by_label("Steepness").fill(steepness)
-    expect(page.locator(".aside").get_by_text("filters go.")).to_be_visible(timeout=_PATIENCE_MS)
+    expect(page.locator(".aside").get_by_text("filters removed.")).to_be_visible(
+        timeout=_TIMEOUT_MS
+    )
     asked = [
         request.post_data_json["config"]
         for request in tab.requests
         if "jobs:plan" in request.url and request.post_data_json
     ]
-    assert len(asked) <= 2  # the page's first, if it was slower than the typing, and the last
+    assert len(asked) <= 2  # possibly the initial preview, and the last
     assert asked[-1] == {"selection": {"steepness": 2.5}}
 
 
-def test_a_job_is_run_again_with_changes(
+def test_a_job_can_be_rerun_with_changes(
     service: Service, tab: Tab, things: dict[str, str]
 ) -> None:
     config = {
@@ -319,7 +321,7 @@ def test_a_job_is_run_again_with_changes(
     page.get_by_role("link", name="Run again with changes").click()
     tab.heading("Start a job")
     expect(page.get_by_label("Ratio", exact=True).first).to_have_value("0.25")
-    expect(page.get_by_label("Which (glob)")).to_have_value("conv1*")
+    expect(page.get_by_label("Name (glob)")).to_have_value("conv1*")
     page.get_by_role("button", name="Start the job").click()
     page.wait_for_url(re.compile(r"/jobs/job_"))
     again = page.url.rpartition("/")[2]
@@ -333,9 +335,9 @@ def test_a_sweep_is_started_and_drawn(tab: Tab, things: dict[str, str]) -> None:
     page = tab.page
     tab.go(f"/sweeps/new?model={things['model']}")
     tab.heading("Start a sweep")
-    page.get_by_role("button", name="Remove part 2").click()
-    page.get_by_label("Values of part 1").fill("0.8, 0.6")
-    expect(page.get_by_text("2 jobs in all.")).to_be_visible()
+    page.get_by_role("button", name="Remove parameter 2").click()
+    page.get_by_label("Values of parameter 1").fill("0.8, 0.6")
+    expect(page.get_by_text("2 jobs in total.")).to_be_visible()
     page.locator("summary", has_text="Selection").click()
     page.get_by_label("Round to").fill("1")
     page.locator("summary", has_text="Retrain").click()
@@ -343,7 +345,7 @@ def test_a_sweep_is_started_and_drawn(tab: Tab, things: dict[str, str]) -> None:
     page.get_by_role("button", name="Start the sweep").click()
     tab.heading("Sweep")
     picture = page.get_by_role("img", name=re.compile("against MACs"))
-    expect(picture).to_be_visible(timeout=_PATIENCE_MS)
+    expect(picture).to_be_visible(timeout=_TIMEOUT_MS)
     state(page, "Succeeded")
     expect(
         page.get_by_role("table", name="Every point of the sweep").get_by_role("row")

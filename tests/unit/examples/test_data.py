@@ -29,14 +29,14 @@ def small() -> Images:
     return Images("test", x, np.arange(6), split, ("a", "b", "c", "d", "e", "f"), 0.5, 0.25)
 
 
-def test_an_idx_file_is_read_and_another_refused() -> None:
+def test_idx_files_of_bytes_are_read_and_others_refused() -> None:
     data = b"\x00\x00\x08\x02" + (2).to_bytes(4, "big") + (3).to_bytes(4, "big") + bytes(range(6))
     assert read_idx(data).tolist() == [[0, 1, 2], [3, 4, 5]]
     with pytest.raises(ValueError, match="not an idx file"):
         read_idx(b"\x00\x00\x0d\x01" + data)
 
 
-def test_the_npz_is_what_the_service_takes(tmp_path: Path) -> None:
+def test_the_npz_has_the_arrays_that_the_service_accepts(tmp_path: Path) -> None:
     images = small()
     images.write_npz(tmp_path / "d.npz")
     with np.load(tmp_path / "d.npz", allow_pickle=False) as found:
@@ -47,7 +47,7 @@ def test_the_npz_is_what_the_service_takes(tmp_path: Path) -> None:
     assert np.allclose(images.normalise(pixels), (pixels / 255 - 0.5) / 0.25, atol=1e-5)
 
 
-def test_other_bytes_than_were_pinned_are_refused() -> None:
+def test_a_file_with_a_wrong_hash_is_refused() -> None:
     with pytest.raises(DataUnavailableError, match="SHA-256"):
         check_sha256("train", "1" * 64, "0" * 64)
 
@@ -70,7 +70,7 @@ def _is_ci() -> bool:
 
 
 @pytest.mark.parametrize("name", ["Fashion-MNIST", "MNIST, 5,000 images"])
-def test_the_dense_network_fits_its_weights_and_says_what_they_reach(name: str) -> None:
+def test_the_weights_fit_the_network_and_record_their_accuracy(name: str) -> None:
     model = ResNet20()
     assert sum(p.numel() for p in model.parameters()) == 272_186
     with safe_open(weights_path(name), framework="pt") as file:
@@ -82,14 +82,14 @@ def test_the_dense_network_fits_its_weights_and_says_what_they_reach(name: str) 
 
 
 def many() -> Images:
-    """A class after the other, as some data sets are stored."""
+    """Return images sorted by class, as in some data sets."""
     split = np.repeat(np.array([TRAIN, VALIDATION, TEST], np.uint8), [20_000, 3_000, 4_000])
     y = np.sort(np.random.default_rng(0).integers(0, 10, len(split)))
     x = np.zeros((len(split), 1, 1, 1), np.uint8)
     return Images("test", x, y, split, tuple("0123456789"), 0.5, 0.25)
 
 
-def test_a_part_of_the_images_has_all_classes_and_is_the_same_again() -> None:
+def test_a_subset_of_the_images_has_all_classes_and_is_deterministic() -> None:
     part = many().first(6_000, 2_000)
     sizes = [int((part.split == split).sum()) for split in (TRAIN, VALIDATION, TEST)]
     assert sizes == [6_000, 1_000, 2_000]
@@ -97,7 +97,7 @@ def test_a_part_of_the_images_has_all_classes_and_is_the_same_again() -> None:
     assert np.array_equal(part.y, many().first(6_000, 2_000).y)
 
 
-def test_the_demo_takes_what_the_machine_can_do_in_minutes_and_never_too_little() -> None:
+def test_the_size_of_the_demo_follows_the_measured_speed_within_limits() -> None:
     images = many()
     slow, usual, fast = (choose_size(pace, images) for pace in (1.0, 150.0, 1e6))
     assert slow == Size(6_000, 2_000, 1)

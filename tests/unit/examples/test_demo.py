@@ -1,4 +1,4 @@
-"""What the demo says on the way, and what it does when it is stopped."""
+"""Progress output, stalls and resumption of the demo."""
 
 import json
 from dataclasses import asdict
@@ -19,8 +19,10 @@ def at(stage: str, fraction: float, step: int = 0) -> JobData:
     return JobData.model_construct(id="job_1", status="running", stage=stage, progress=progress)
 
 
-def test_a_line_an_epoch_is_printed_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = demo._Lines(num_epochs=3)
+def test_one_line_per_epoch_is_printed_without_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = demo._ProgressLines(num_epochs=3)
     lines.show(at("select", 0.2))
     for step in range(1, 300):
         lines.show(at("retrain", 0.2 + step / 1000, step))
@@ -33,7 +35,7 @@ def test_a_line_an_epoch_is_printed_without_a_terminal(capsys: pytest.CaptureFix
     ]
 
 
-def test_it_waits_while_there_is_progress_and_not_for_ever_without(
+def test_a_stalled_job_fails_the_demo(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Stuck:
@@ -47,13 +49,13 @@ def test_it_waits_while_there_is_progress_and_not_for_ever_without(
         demo._follow(Stuck(), Size(10, 10, 1))  # type: ignore[arg-type]
 
 
-def test_what_was_begun_is_found_again_and_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+def test_an_unfinished_demo_is_found_and_other_folders_are_left_alone(tmp_path: Path) -> None:
     assert demo._read_state(tmp_path) is None
     size = Size(6_000, 2_000, 2)
     (tmp_path / demo.STATE).write_text(json.dumps({"job": "job_1", "size": asdict(size)}))
     assert demo._read_state(tmp_path) == ("job_1", size)
     (tmp_path / demo.STATE).write_text('{"job": "job_1", "size": {"other": 1}}')
     assert demo._read_state(tmp_path) is None
-    with pytest.raises(demo.DemoError, match="not of an earlier demo"):
-        demo._make_room(tmp_path)
+    with pytest.raises(demo.DemoError, match="not from an earlier demo"):
+        demo._prepare_folder(tmp_path)
     assert (tmp_path / demo.STATE).exists()

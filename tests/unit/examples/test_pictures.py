@@ -1,4 +1,4 @@
-"""Folders of images as data sets, drawn shapes, and files of packages."""
+"""Folders of images as data sets, drawn shapes, and pinned package files."""
 
 import hashlib
 import zipfile
@@ -18,7 +18,7 @@ def save_image(path: Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
 
 
-def test_folders_of_images_become_images_without_classes(tmp_path: Path) -> None:
+def test_folders_are_packed_without_classes(tmp_path: Path) -> None:
     for name in ("a.png", "cats/b.JPG", "cats/deep/c.png"):
         save_image(tmp_path / "in" / name)
     (tmp_path / "in" / "notes.txt").write_text("no image")
@@ -28,13 +28,13 @@ def test_folders_of_images_become_images_without_classes(tmp_path: Path) -> None
     assert pack_images(packed, tmp_path / "elsewhere") == packed
 
 
-def test_a_folder_without_images_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(DataUnavailableError, match=f"{tmp_path} holds no images"):
         pack_images(tmp_path, tmp_path)
 
 
-def test_boxes_are_where_the_shapes_are() -> None:
+def test_boxes_enclose_the_drawn_shapes() -> None:
     pictures, boxes, classes = two_heads.draw(50, seed=3)
     again = two_heads.draw(50, seed=3)
     assert all(np.array_equal(a, b) for a, b in zip((pictures, boxes, classes), again, strict=True))
@@ -64,7 +64,7 @@ def test_the_small_detector_learns() -> None:
     assert np.mean(scores.argmax(1).numpy() == classes) > 0.6
 
 
-def test_a_file_that_is_there_is_used_if_it_is_the_right_one(
+def test_a_cached_file_is_used_if_its_hash_matches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(packages, "CACHE", tmp_path)
@@ -84,7 +84,7 @@ def test_without_npm_it_is_npm_that_is_asked_for(
 ) -> None:
     monkeypatch.setattr(packages, "CACHE", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DataUnavailableError, match="some-thing needs npm, which is not here"):
+    with pytest.raises(DataUnavailableError, match="some-thing needs npm, which is not installed"):
         npm_archive(Package("some-thing", "1.0", "0" * 64))
 
 

@@ -1,7 +1,7 @@
-"""The dashboard's colours: text can be read, and lines told apart, by everybody, in both themes.
+"""Dashboard colours in both themes: text contrast, and chart lines under colour blindness.
 
-Contrast as WCAG 2.2 defines it. Colour blindness as Machado, Oliveira and Fernandes (2009) model
-it, at full severity; distances in OKLab (Ottosson 2020).
+Contrast is defined by WCAG 2.2. Colour blindness follows the model of Machado, Oliveira and
+Fernandes (2009) at full severity. Distances are in OKLab (Ottosson 2020).
 """
 
 import itertools
@@ -17,10 +17,10 @@ Colour = NDArray[np.float64]  # sRGB in [0, 1], (3,)
 
 _TEXT_CONTRAST = 4.5  # SC 1.4.3
 _GRAPHICS_CONTRAST = 3.0  # SC 1.4.11
-_TOLD_APART = 0.11  # in OKLab; neighbours of one hue on a colour chart are some 0.02 apart
+_MIN_DISTANCE = 0.11  # in OKLab; neighbouring shades of a hue on a colour chart are 0.02 apart
 
-_SEEN_AS = {
-    "everybody": np.eye(3),
+_VISION = {
+    "normal": np.eye(3),
     "protanopia": np.array(
         [
             [0.152286, 1.052583, -0.204868],
@@ -46,7 +46,7 @@ _SEEN_AS = {
 
 
 def tokens(theme: str) -> dict[str, Colour]:
-    """Return the colours of a theme by name, from the style sheet itself."""
+    """Return a theme's colours by name, read from the style sheet."""
     text = load_assets().files["css/tokens.css"].data.decode()
     found = re.findall(r"--([\w-]+): light-dark\(#(\w{6}), #(\w{6})\);", text)
     assert len(found) > 20
@@ -115,27 +115,27 @@ GRAPHICS_ON = [
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("front", "back"), TEXT_ON)
-def test_text_stands_out(front: str, back: str, theme: str) -> None:
+def test_text_has_enough_contrast(front: str, back: str, theme: str) -> None:
     found = tokens(theme)
     assert contrast(found[front], found[back]) >= _TEXT_CONTRAST
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("front", "back"), GRAPHICS_ON)
-def test_lines_and_borders_stand_out(front: str, back: str, theme: str) -> None:
+def test_lines_and_borders_have_enough_contrast(front: str, back: str, theme: str) -> None:
     found = tokens(theme)
     assert contrast(found[front], found[back]) >= _GRAPHICS_CONTRAST
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("eyes", sorted(_SEEN_AS))
-def test_the_lines_of_charts_are_told_apart(eyes: str, theme: str) -> None:
+@pytest.mark.parametrize("eyes", sorted(_VISION))
+def test_chart_lines_are_distinguishable(eyes: str, theme: str) -> None:
     found = tokens(theme)
-    assert distance(found["chart-1"], found["chart-2"], _SEEN_AS[eyes]) >= _TOLD_APART
+    assert distance(found["chart-1"], found["chart-2"], _VISION[eyes]) >= _MIN_DISTANCE
 
 
-def test_the_measure_finds_what_is_not_told_apart() -> None:
-    """Red and green of the same lightness, the pair that most charts use."""
+def test_the_distance_detects_indistinguishable_colours() -> None:
+    """Red and green of equal lightness are a common choice for charts."""
     red, green = parse("c0392b"), parse("5f7f2f")
-    assert distance(red, green, _SEEN_AS["everybody"]) > _TOLD_APART
-    assert distance(red, green, _SEEN_AS["deuteranopia"]) < _TOLD_APART
+    assert distance(red, green, _VISION["normal"]) > _MIN_DISTANCE
+    assert distance(red, green, _VISION["deuteranopia"]) < _MIN_DISTANCE

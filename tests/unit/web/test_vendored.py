@@ -1,4 +1,4 @@
-"""Other people's files are those that ``make vendor`` fetches, and the licence is beside them."""
+"""Vendored files match the published ones that ``make vendor`` fetches, with their licence."""
 
 import hashlib
 import re
@@ -8,7 +8,7 @@ _ROOT = Path(__file__).parents[3]
 _FOLDER = _ROOT / "app" / "web" / "static" / "vendor"
 
 
-def test_vendored_files_are_as_they_were_published() -> None:
+def test_vendored_files_match_their_published_hashes() -> None:
     listed = dict(
         reversed(line.split("  ", 1)) for line in (_FOLDER / "SHA256SUMS").read_text().splitlines()
     )
@@ -18,7 +18,7 @@ def test_vendored_files_are_as_they_were_published() -> None:
         assert hashlib.sha256((_FOLDER / name).read_bytes()).hexdigest() == digest, name
 
 
-def test_the_version_is_pinned_where_it_is_fetched_and_where_it_is_named() -> None:
+def test_the_makefile_pins_the_vendored_version() -> None:
     makefile = (_ROOT / "Makefile").read_text()
     (version,) = re.findall(r"^UPLOT := ([\d.]+)$", makefile, re.MULTILINE)
     assert re.search(r"^UPLOT_SHA512 := [0-9a-f]{128}$", makefile, re.MULTILINE)

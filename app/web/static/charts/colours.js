@@ -1,8 +1,8 @@
-// The style sheet's colours as a canvas understands them.
+// Chart colours from the style sheet, in a form that canvas accepts.
 
 import { h } from "../dom.js";
 
-/** Return the present colours of charts, by what they are for. */
+/** Return the current theme's chart colours by role. */
 export function chartColours() {
   const probe = h("span", { hidden: true });
   document.body.append(probe);
@@ -22,7 +22,7 @@ export function chartColours() {
   return found;
 }
 
-/** Return a colour that lets through what lies under it. */
+/** Return a colour with an opacity. */
 export function faint(colour, share) {
   const parts = colour.match(/[\d.]+/g);
   return `rgba(${parts.slice(0, 3).join(", ")}, ${share})`;

@@ -1,6 +1,6 @@
-// The saliency curve of one layer: its filters from the least to the most salient, and where it was
-// cut. With the steepness rule the line it is measured with is there too: the cut is where the curve
-// is farthest below a line of that slope, so that line touches it there.
+// Saliency curve of one layer: its filters sorted by saliency, and the cut. With the steepness rule
+// it also shows the line of that slope: the cut is the point of the curve farthest below such a line,
+// so the line drawn here touches the curve at the cut.
 
 import { WHOLE, axis, plot, tickText } from "./plot.js";
 import { faint } from "./colours.js";
@@ -8,23 +8,23 @@ import { faint } from "./colours.js";
 const HEIGHT = 132;
 const DECILE = 0.9;
 
-/** Draw a layer's curve in `place`; `steepness` is null for the other rules. */
+/** Draw a layer's curve in `place`. `steepness` is null for other rules. */
 export function drawCurve(place, layer, steepness, signal) {
   const data = curveData(layer, steepness);
   plot(place, HEIGHT, data, (colours) => describe(layer, colours), signal);
 }
 
-/** Return uPlot's columns: positions, what goes, what stays, and the line of the steepness. */
+/** Return uPlot's columns: positions, removed filters, kept filters and the steepness line. */
 export function curveData(layer, steepness) {
   const removed = layer.num_groups - layer.num_kept;
   const xs = layer.curve.map(([position]) => position);
   const ys = layer.curve.map(([, saliency]) => saliency);
-  const goes = xs.map((x, k) => (x < removed ? ys[k] : null));
-  const stays = xs.map((x, k) => (x >= removed ? ys[k] : null));
-  return [xs, goes, stays, steepnessLine(layer, steepness)];
+  const below = xs.map((x, k) => (x < removed ? ys[k] : null));
+  const above = xs.map((x, k) => (x >= removed ? ys[k] : null));
+  return [xs, below, above, steepnessLine(layer, steepness)];
 }
 
-/** Return the line's height at each point, where it is inside the picture; null elsewhere. */
+/** Return the line's height at each point, or null where it is outside the plot. */
 export function steepnessLine(layer, steepness) {
   const { curve, num_wanted: turn } = layer;
   const last = layer.num_groups - 1;
@@ -71,7 +71,7 @@ function describe(layer, colours) {
   };
 }
 
-/** From zero, if the curve begins near it: what looks steep should be steep. */
+/** Return the y range. It starts at zero if the curve starts near it, so slopes are not exaggerated. */
 function rangeOf(low, high) {
   const span = high - low || Math.abs(high) || 1;
   const bottom = low >= 0 && low < 1.5 * span ? 0 : low - 0.12 * span;

@@ -1,10 +1,10 @@
-// Losses, and the metric that counts, epoch by epoch.
+// Charts of losses and of the metric by epoch.
 
 import { WHOLE, axis, plot, tickText } from "./plot.js";
 
 const HEIGHT = 220;
 
-/** Draw losses; returns a function that takes new data: [epochs, training, validation]. */
+/** Draw the losses. `data` is [epochs, training, validation]. Returns a function that updates it. */
 export function drawLosses(place, data, signal) {
   return plot(place, HEIGHT, data, (colours) => describe(colours, [
     line(colours.second, data, { dash: [6, 3] }),
@@ -12,7 +12,7 @@ export function drawLosses(place, data, signal) {
   ], "loss"), signal);
 }
 
-/** Draw the metric; data is [epochs, metric, the dense network's]. */
+/** Draw the metric. `data` is [epochs, metric, dense network's metric]. Returns a function that updates it. */
 export function drawMetric(place, data, isShare, signal) {
   return plot(place, HEIGHT, data, (colours) => describe(colours, [
     line(colours.first, data),
@@ -39,7 +39,7 @@ function describe(colours, series, label, factor = 1) {
   };
 }
 
-/** One epoch is a point in the middle; more reach from side to side. */
+/** Return the x range: centred for a single epoch, otherwise the full width. */
 function around(low, high) {
   return low === high ? [low - 1, high + 1] : [low, high];
 }

@@ -1,8 +1,8 @@
-// What the colours of a chart mean: the colour is drawn by the style sheet, the words are words.
+// Legend of a chart. The style sheet draws the colours.
 
 import { h } from "../dom.js";
 
-/** Return a legend; each entry is [class of its sign, text]. */
+/** Return a legend; each entry is [CSS class of the sign, text]. */
 export function legend(entries) {
   return h(
     "ul",

@@ -1,4 +1,4 @@
-// Quality against cost: one point a job, and a line through those that no other beats.
+// Scatter plot of quality against cost: one point per job, and a line through the Pareto front.
 
 import { axis, plot } from "./plot.js";
 import { percent } from "../format.js";
@@ -16,7 +16,7 @@ export function paretoData(points, dense) {
   return [0, 1, 2, 3].map((column) => rows.map((row) => row[column]));
 }
 
-/** Draw the picture. */
+/** Draw the plot. */
 export function drawPareto(place, data, { xLabel, yLabel, isShare }, signal) {
   const quality = (value) => (isShare ? percent(value, 1) : String(Number(value.toPrecision(3))));
   const describe = (colours) => ({

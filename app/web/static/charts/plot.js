@@ -1,25 +1,24 @@
-// uPlot as this page uses it: as wide as its place, in the colours of the theme, and drawn only once
-// somebody can see it.
+// Wrapper for uPlot: full width, theme colours, and drawn only when scrolled into view.
 
 import { theme } from "../parts/theme.js";
 import { chartColours } from "./colours.js";
 
-/** Steps of an axis that counts things. */
+/** Tick increments of an axis with whole numbers. */
 export const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
 
 const FONT = "11px Inter, system-ui, sans-serif";
 
 /**
- * Draw a chart in `place` once it is in view, again when the theme or its width changes, and until
- * `signal` says that the page is left. Returns a function that takes new data.
+ * Draw a chart in `place` when it comes into view, and again when the theme or the width changes,
+ * until `signal` aborts. Returns a function that updates the data.
  *
- * `describe(colours)` returns uPlot's options without a size; `height` is in pixels.
+ * `describe(colours)` returns uPlot's options without a size. `height` is in pixels.
  */
 export function plot(place, height, data, describe, signal) {
   let chart = null;
   let latest = data;
   const draw = () => {
-    if (window.uPlot === undefined) { // it comes after the page, which needs no charts to begin
+    if (window.uPlot === undefined) { // the deferred script has not run yet
       addEventListener("DOMContentLoaded", draw, { once: true });
       return;
     }
@@ -58,7 +57,7 @@ export function plot(place, height, data, describe, signal) {
   };
 }
 
-/** Return an axis in the colours of the theme. */
+/** Return an axis in the theme's colours. */
 export function axis(colours, options = {}) {
   return {
     stroke: colours.text,
@@ -73,7 +72,7 @@ export function axis(colours, options = {}) {
   };
 }
 
-/** Return what is written beside an axis. */
+/** Return the label of a tick. */
 export function tickText(value) {
   if (value === 0) {
     return "0";

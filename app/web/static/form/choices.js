@@ -1,4 +1,4 @@
-// Several of a few words, in a fixed order.
+// Field for a list of enum values: one checkbox each, in a fixed order.
 
 import { h } from "../dom.js";
 import { words } from "../format.js";

@@ -1,15 +1,15 @@
-// One control for one simple value.
+// Fields for simple values, one control each.
 //
-// Every field of a form is {node, get, set, mark}: its element, the value it has, a way to change
-// it, and `mark(pointer, text)`, which shows what is wrong at a pointer below it and says whether it
-// found the place. A value that cannot be read (an empty number) is undefined.
+// Every field of a form is {node, get, set, mark}: its element, a getter, a setter, and
+// `mark(pointer, text)`, which shows an error at a JSON pointer below the field (null clears it) and
+// returns whether the pointer was found. The value of an empty number field is undefined.
 
 import { h } from "../dom.js";
 import { words } from "../format.js";
 
 let numFields = 0;
 
-/** Return a field around a control: label, hint, and a place for what is wrong with it. */
+/** Return a field around a control, with label, hint and error text. */
 export function wrap(name, schema, control, { get, set, isWide = false }) {
   numFields += 1;
   const id = `field-${numFields}`;
@@ -29,12 +29,12 @@ export function wrap(name, schema, control, { get, set, isWide = false }) {
   return { node, get, set, mark: marker(control, error) };
 }
 
-/** Return a docstring as plain text. */
+/** Convert a docstring to plain text. */
 export function plain(text) {
   return text?.replaceAll("`", "").replaceAll(/\s+/g, " ");
 }
 
-/** Return a `mark` for one control. */
+/** Return the `mark` function of one control. */
 export function marker(control, error) {
   return (pointer, text) => {
     if (text === null) {
@@ -101,10 +101,10 @@ export function choiceField(name, schema, isNullable) {
   });
 }
 
-/** A number, or one of some words: `round_to` is 8, or auto. */
+/** Field for a number or a keyword, such as `round_to`: 8 or auto. */
 export function mixedField(name, schema, isNullable) {
   const constants = schema.anyOf.filter((option) => option.const !== undefined).map((option) => option.const);
-  const input = h("input", { type: "text", autocomplete: "off", placeholder: `a number, or ${constants.join(", ")}` });
+  const input = h("input", { type: "text", autocomplete: "off", placeholder: `a number or ${constants.join(", ")}` });
   const get = () => {
     const text = input.value.trim();
     if (text === "") {
@@ -120,13 +120,13 @@ export function mixedField(name, schema, isNullable) {
   });
 }
 
-/** Several values: lines of text, or numbers between commas. */
+/** Field for a list: one text per line, or numbers separated by commas. */
 export function listField(name, schema, isNullable) {
   const item = schema.items ?? schema.prefixItems?.[0] ?? {};
   const isText = item.type === "string";
   const input = isText
-    ? h("textarea", { rows: "2", placeholder: "one on each line" })
-    : h("input", { type: "text", autocomplete: "off", placeholder: isNullable ? "not set" : "numbers, between commas" });
+    ? h("textarea", { rows: "2", placeholder: "one per line" })
+    : h("input", { type: "text", autocomplete: "off", placeholder: isNullable ? "not set" : "numbers, separated by commas" });
   const get = () => {
     const parts = input.value.split(isText ? "\n" : ",").map((part) => part.trim()).filter(Boolean);
     if (parts.length === 0 && isNullable) {

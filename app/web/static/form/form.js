@@ -1,4 +1,4 @@
-// The form of a whole config: a section for each part that has parts, the rest together at the end.
+// Form for a whole config: one section per object, and one last section for simple values.
 
 import { h } from "../dom.js";
 import { words } from "../format.js";
@@ -11,8 +11,8 @@ const REST = "More";
 /**
  * Return the form: {node, changes(), set(config), mark(pointer, text), clear()}.
  *
- * `order` names the sections that come first, `open` those that are open; `onChange` is called
- * whenever a value may have changed.
+ * `order` lists the first sections and `open` the expanded ones. `onChange` is called whenever a
+ * value may have changed.
  */
 export function configForm(schema, { order = [], open = [], onChange = () => {} } = {}) {
   const fields = new Map();

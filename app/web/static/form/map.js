@@ -1,4 +1,4 @@
-// Values by names that the user makes up, such as what single layers do differently.
+// Field for an object with keys chosen by the user, such as overrides for single layers.
 
 import { h } from "../dom.js";
 import { words } from "../format.js";
@@ -27,7 +27,7 @@ export function mapField(name, schema, root) {
   const button = h(
     "button",
     { type: "button", class: "button is-small", on: { click: () => add().focus() } },
-    "Add one",
+    "Add",
   );
   const node = h(
     "fieldset",
@@ -76,7 +76,7 @@ function makeRow(key, content, schema, root, onRemove) {
     h(
       "div",
       { class: "fields" },
-      h("div", { class: "field is-wide" }, h("label", { class: "label", for: input.id }, "Which (glob)"), input),
+      h("div", { class: "field is-wide" }, h("label", { class: "label", for: input.id }, "Name (glob)"), input),
     ),
     h("div", { class: "panel-part" }, field.node),
     h(

@@ -1,4 +1,4 @@
-// Objects and unions, made of the fields of their parts; and which field a schema asks for.
+// Fields for objects and unions, and the choice of a field for a schema.
 
 import { h } from "../dom.js";
 import { words } from "../format.js";
@@ -9,7 +9,7 @@ import { defaultOf, kindOf, resolve, splitNull, variantOf } from "./schema.js";
 
 export { changesOf, defaultOf } from "./schema.js";
 
-/** Return the field of one part of an object. */
+/** Return the field for one property of an object. */
 export function fieldFor(name, schema, root) {
   const [found, isNullable] = splitNull(resolve(schema, root), root);
   const makers = {
@@ -29,8 +29,8 @@ export function fieldFor(name, schema, root) {
 }
 
 /**
- * Return the field of an object: all its parts but those to `skip`, simple ones before those that
- * have parts, and before others those that `isFirst` names.
+ * Return the field for an object: all properties except those in `skip`. Simple properties come
+ * before objects, and those that `isFirst` accepts come first.
  */
 export function objectField(schema, root, { skip = [], isFirst = () => false } = {}) {
   const found = resolve(schema, root);
@@ -61,7 +61,7 @@ export function objectField(schema, root, { skip = [], isFirst = () => false } =
   };
 }
 
-/** Return the field of a union: which variant, and the parts of that one. */
+/** Return the field for a union: a select for the variant and the variant's properties. */
 export function unionField(name, schema, root, { isBare = false } = {}) {
   const tag = schema.discriminator.propertyName;
   const names = Object.keys(schema.discriminator.mapping);
@@ -107,7 +107,7 @@ export function unionField(name, schema, root, { isBare = false } = {}) {
         chooser.mark("", null);
         return body.mark("", null);
       }
-      // The service's pointers name the variant, which a config does not.
+      // The service's pointers contain the variant's name, but a config's do not.
       const prefix = `/${select.value}`;
       const below = pointer === prefix || pointer.startsWith(`${prefix}/`) ? pointer.slice(prefix.length) : pointer;
       return (below !== "" && below !== `/${tag}` && body.mark(below, text)) || chooser.mark("", text);
@@ -136,13 +136,13 @@ function markBelow(fields, pointer, text) {
   return fields.get(name)?.mark(rest, text) ?? false;
 }
 
-/** The names of what all variants have: what sets one apart is shown before it. */
+/** Return the property names shared by all variants; they are shown after the specific ones. */
 function commonParts(schema, root, names) {
   const [first, ...others] = names.map((name) => Object.keys(variantOf(schema, root, name).properties));
   return new Set(first.filter((name) => others.every((parts) => parts.includes(name))));
 }
 
-/** Values for parts that have no default: the middle of where a share may be. */
+/** Return initial values for required fractions, which have no default: 0.5. */
 function suggestions(schema, root) {
   return Object.fromEntries(
     (schema.required ?? [])
@@ -152,7 +152,7 @@ function suggestions(schema, root) {
   );
 }
 
-/** What one variant has in common with the one before. */
+/** Return the values of the previous variant that this variant also has. */
 function shared(schema, before) {
   return Object.fromEntries(Object.entries(before).filter(([name]) => name in schema.properties));
 }

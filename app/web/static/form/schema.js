@@ -1,6 +1,6 @@
-// JSON Schema as pydantic writes it, read for what a form needs to know.
+// Helpers that read JSON Schema as pydantic writes it.
 
-/** Follow references; what stands beside one counts more. */
+/** Resolve references. Keywords beside a $ref override the target's. */
 export function resolve(schema, root) {
   let found = schema;
   while (found.$ref !== undefined) {
@@ -26,7 +26,7 @@ export function splitNull(schema, root) {
   return [{ ...inner, ...beside }, true];
 }
 
-/** Return what kind of control a schema asks for. */
+/** Return the kind of field for a schema. */
 export function kindOf(schema) {
   if (schema.oneOf !== undefined && schema.discriminator !== undefined) {
     return "union";
@@ -38,7 +38,7 @@ export function kindOf(schema) {
     return "choice";
   }
   if (schema.anyOf !== undefined) {
-    return "mixed"; // a number, or one of some words
+    return "mixed"; // a number or a keyword
   }
   if (schema.type === "array") {
     return schema.items?.enum !== undefined ? "choices" : "list";
@@ -54,7 +54,7 @@ export function variantOf(schema, root, name) {
   return resolve({ $ref: schema.discriminator.mapping[name] }, root);
 }
 
-/** Return the default of a schema, or of what it is made of. */
+/** Return a schema's default, built from its properties if it has none itself. */
 export function defaultOf(schema, root) {
   const found = resolve(schema, root);
   if (found.default !== undefined) {
@@ -70,7 +70,7 @@ export function defaultOf(schema, root) {
   return kindOf(found) === "map" ? {} : found.const;
 }
 
-/** Return what of a value is not the default: what a user would have written. */
+/** Return the part of a value that differs from the defaults, as a user would write it. */
 export function changesOf(schema, root, value) {
   const changes = {};
   for (const [name, part] of Object.entries(resolve(schema, root).properties)) {
@@ -90,7 +90,7 @@ export function changesOf(schema, root, value) {
   return changes;
 }
 
-/** Return JSON pointers to every simple value that a schema has a place for, in every variant. */
+/** Return the JSON pointers of all simple values in a schema, over all variants. */
 export function pointersOf(schema, root, prefix = "") {
   const found = splitNull(resolve(schema, root), root)[0];
   const kind = kindOf(found);

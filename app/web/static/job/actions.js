@@ -1,4 +1,4 @@
-// What can be done with a job in its present state.
+// Buttons for the actions that a job's status allows.
 
 import { announce } from "../announce.js";
 import { post } from "../api.js";
@@ -7,9 +7,9 @@ import { problemPanel } from "../parts/problem.js";
 import { FINAL } from "../parts/status.js";
 
 const MAY_PAUSE = new Set(["queued", "running"]);
-const SAID = { cancel: "Cancelling.", pause: "Pausing.", resume: "Going on." };
+const ANNOUNCEMENTS = { cancel: "Cancelling.", pause: "Pausing.", resume: "Resuming." };
 
-/** Return {nodes(job), trouble}: buttons for a job, and where refusals are shown. */
+/** Return {nodes(job), trouble}: a job's buttons and the element for errors. */
 export function jobActions(onChange, signal) {
   const trouble = h("div");
   const act = async (job, name, button) => {
@@ -17,7 +17,7 @@ export function jobActions(onChange, signal) {
     fill(trouble);
     try {
       onChange(await post(job.urls[name], undefined, { signal }));
-      announce(SAID[name]);
+      announce(ANNOUNCEMENTS[name]);
     } catch (error) {
       if (error.name !== "AbortError") {
         button.disabled = false;

@@ -1,4 +1,4 @@
-// What a job made, to be downloaded.
+// Panel of a job's artifacts with download buttons.
 
 import { h, fill } from "../dom.js";
 import { download } from "../downloads.js";
@@ -8,22 +8,22 @@ import { panel } from "../parts/panel.js";
 import { problemPanel } from "../parts/problem.js";
 import { table } from "../parts/table.js";
 
-const WHAT = {
-  "model.onnx": "The network as it is served",
-  "pruned.pt2": "The network for torch.export.load",
-  "weights.safetensors": "Its weights under your own parameter names",
-  "plan.json": "What was kept, with every number that led to it",
-  "report.json": "Everything that was found out",
-  "report.html": "The same, to be read and passed on",
-  "saliency_curves.svg": "All curves in one picture",
-  "manifest.json": "The hashes of them all",
+const DESCRIPTIONS = {
+  "model.onnx": "The pruned network as it is served",
+  "pruned.pt2": "The pruned network for torch.export.load",
+  "weights.safetensors": "Pruned weights under your own parameter names",
+  "plan.json": "The kept filters, with every number behind the choice",
+  "report.json": "All results as JSON",
+  "report.html": "All results as a page to read and share",
+  "saliency_curves.svg": "All saliency curves in one picture",
+  "manifest.json": "SHA-256 hashes of all files",
 };
 
 /** Return the panel of a job's artifacts. */
 export function filesPart(artifacts, signal) {
   const trouble = h("div");
   const rows = artifacts.map((artifact) => [
-    [h("code", {}, artifact.name), h("span", { class: "sub" }, WHAT[artifact.name] ?? artifact.media_type)],
+    [h("code", {}, artifact.name), h("span", { class: "sub" }, DESCRIPTIONS[artifact.name] ?? artifact.media_type)],
     bytes(artifact.num_bytes),
     h("code", { title: artifact.sha256 }, `${artifact.sha256.slice(0, 12)}…`),
     downloadButton(artifact, trouble, signal),

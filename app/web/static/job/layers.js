@@ -1,4 +1,4 @@
-// What becomes of each layer: its width before and after, and the curve that decided it.
+// Panels of a job's layers: widths before and after, and saliency curves.
 
 import { drawCurve } from "../charts/curve.js";
 import { legend } from "../charts/legend.js";
@@ -7,12 +7,12 @@ import { count, decimal, percent, plural } from "../format.js";
 import { panel } from "../parts/panel.js";
 import { disclosure, table } from "../parts/table.js";
 
-/** Return the panels for {layers, criterion}; `selection` is the resolved config's. */
+/** Return the panels for {layers, criterion}; `selection` is part of the resolved config. */
 export function layersParts(found, selection, signal) {
   return [widthsPanel(found.layers), curvesPanel(found, selection, signal)];
 }
 
-/** Return the widths before and after, as bars that share one scale. */
+/** Return bars of the widths before and after, on one scale. */
 export function widthBars(layers) {
   const widest = Math.max(...layers.map((layer) => layer.num_groups), 1);
   return h(
@@ -61,17 +61,17 @@ function curvesPanel(found, selection, signal) {
   const signs = [
     ["", "kept"],
     ["is-second", "removed"],
-    ["is-upright", "the cut"],
+    ["is-upright", "cut"],
   ];
   if (steepness !== null) {
-    signs.push(["is-line", `slope ${steepness} of the scaled curve, where it touches`]);
+    signs.push(["is-line", `tangent of slope ${steepness} on the scaled curve`]);
   }
   return panel(
     "Saliency curves",
-    { note: `each layer’s filters from the least to the most salient, by ${found.criterion}` },
+    { note: `each layer’s filters from least to most salient, by ${found.criterion}` },
     legend(signs),
     h("div", { class: "layers panel-part" }, found.layers.map((layer) => layerFigure(layer, steepness, signal))),
-    disclosure("The same as a table", () => layersTable(found.layers)),
+    disclosure("Show as a table", () => layersTable(found.layers)),
   );
 }
 
@@ -101,7 +101,7 @@ function inWords(layer) {
 }
 
 function layersTable(layers) {
-  const columns = ["Layer", ["Before", "end"], ["After", "end"], ["Least kept", "end"], ["Lowest", "end"], ["Highest", "end"], "Why"];
+  const columns = ["Layer", ["Before", "end"], ["After", "end"], ["Threshold", "end"], ["Lowest", "end"], ["Highest", "end"], "Reason"];
   return table(
     "Widths and saliencies of every layer",
     columns,

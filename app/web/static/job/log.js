@@ -1,4 +1,4 @@
-// What happened to a job, newest first, without the ticks of its progress.
+// A job's events, newest first, without progress events.
 
 import { h, fill } from "../dom.js";
 import { decimal, moment } from "../format.js";
@@ -44,7 +44,7 @@ function item(event) {
 
 function inWords({ type, data }) {
   if (type === "stage.started") {
-    return `Stage ${data.stage} began`;
+    return `Stage ${data.stage} started`;
   }
   if (type === "warning") {
     return data.message;

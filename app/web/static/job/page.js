@@ -1,5 +1,5 @@
-// The page of one job. The row says what is so, the events say it sooner: each event that changes
-// more than a number has the row read again.
+// Page of one job. The job resource is authoritative, and the event stream arrives sooner: every
+// event that changes more than progress triggers a new read of the job.
 
 import { announce } from "../announce.js";
 import { read } from "../api.js";
@@ -26,14 +26,14 @@ import { trainingPart } from "./training.js";
 
 const AT_ONCE = 500;
 const KINDS = ["job", "stage", "metric", "warning", "webhook"].map((kind) => `&type=${kind}`).join("");
-const FALL_BACK_SECONDS = 3;
+const RETRY_SECONDS = 3;
 
 export async function jobPage(view) {
   const path = `/v1/jobs/${encodeURIComponent(view.params[0])}`;
   const job = await read(path, { signal: view.signal });
   const page = new JobPage(view, path, job);
   page.draw(job);
-  page.nameIt(job);
+  page.setNames(job);
   const past = page.readPast().catch((error) => page.tell(error));
   const layers = page.hasLayers() ? page.readLayers() : null;
   if (!FINAL.has(job.status)) {
@@ -85,7 +85,7 @@ class JobPage {
     );
   }
 
-  /** Show the row as it is now. */
+  /** Update the page from the job resource. */
   draw(job) {
     const before = this.#job;
     this.#job = job;
@@ -111,8 +111,8 @@ class JobPage {
     }
   }
 
-  /** Call the page by the names of what the job is about. */
-  async nameIt(job) {
+  /** Set the title and the lead to the names of the job's model and data set. */
+  async setNames(job) {
     const [model, dataset] = await Promise.all([
       job.model && findModel(job.model, this.#view.signal),
       job.dataset && findDataset(job.dataset, this.#view.signal),
@@ -120,11 +120,11 @@ class JobPage {
     if (!this.#view.signal.aborted) {
       this.#view.setTitle(model ? `Prune ${nameOf(model)}` : "Prune a model");
       this.#view.lead.hidden = false;
-      this.#view.lead.textContent = dataset ? `with ${dataset.name}` : "without data: not retrained";
+      this.#view.lead.textContent = dataset ? `with ${dataset.name}` : "without data, so without retraining";
     }
   }
 
-  /** Read all events so far that are more than ticks. */
+  /** Read all past events except progress events. */
   async readPast() {
     let after = 0;
     for (;;) {
@@ -138,12 +138,12 @@ class JobPage {
     }
   }
 
-  /** Return whether it is decided what becomes of each layer. */
+  /** Return whether the selection of filters is complete. */
   hasLayers() {
     return STAGES.indexOf(this.#job.stage) > STAGES.indexOf("select");
   }
 
-  /** Read what becomes of each layer. */
+  /** Read and draw the layers. */
   async readLayers() {
     try {
       const found = await read(`${this.#path}/layers`, { signal: this.#view.signal });
@@ -156,31 +156,31 @@ class JobPage {
     }
   }
 
-  /** Hear what happens from now on, until the job has ended. */
+  /** Follow new events until the job ends. */
   async followLive(after) {
     const { signal } = this.#view;
     const path = `${this.#path}/events`;
     for (let last = after; !signal.aborted; ) {
-      last = await follow(path, last, (events) => this.#hear(events), signal);
+      last = await follow(path, last, (events) => this.#receive(events), signal);
       await this.#readRow();
       if (FINAL.has(this.#job.status)) {
         break;
       }
-      await pause(FALL_BACK_SECONDS, signal); // the service was stopped in good order, and comes back
+      await pause(RETRY_SECONDS, signal); // the service shut down and may restart
     }
     if (!signal.aborted) {
       await this.readPast();
     }
   }
 
-  /** Show what went wrong beside the page, which stays. */
+  /** Show an error above the page's content. */
   tell(error) {
     if (error.name !== "AbortError") {
       fill(this.trouble, problemPanel(error));
     }
   }
 
-  #hear(events) {
+  #receive(events) {
     const ticks = events.filter((event) => event.type === "progress");
     if (ticks.length > 0) {
       this.#job = { ...this.#job, progress: ticks.at(-1).data };
@@ -208,7 +208,7 @@ class JobPage {
     this.stages.update(this.#job, this.#story);
   }
 
-  /** Read the row, once more if something happened meanwhile. */
+  /** Read the job, and once more if an event arrived meanwhile. */
   async #readRow() {
     this.#isStale = true;
     if (this.#reading) {
@@ -222,7 +222,7 @@ class JobPage {
       }
     } catch (error) {
       if (error.name !== "AbortError") {
-        setTimeout(() => this.#readRow(), FALL_BACK_SECONDS * 1000);
+        setTimeout(() => this.#readRow(), RETRY_SECONDS * 1000);
       }
     } finally {
       this.#reading = false;
@@ -267,9 +267,9 @@ function aboutPanel(job, signal) {
     facts([
       ["Model", job.model && modelLink(job.model, signal)],
       ["Pruned model", job.result?.model && modelLink(job.result.model, signal)],
-      ["Sweep", job.sweep && h("a", { href: `#/sweeps/${job.sweep}` }, "of this sweep")],
+      ["Sweep", job.sweep && h("a", { href: `#/sweeps/${job.sweep}` }, "Open the sweep")],
       ["Posted", moment(job.created_at)],
-      ["Began", job.started_at && moment(job.started_at)],
+      ["Started", job.started_at && moment(job.started_at)],
       ["Ended", job.finished_at && moment(job.finished_at)],
       ["Ran for", job.finished_at && duration(job.seconds_run)],
       ["Attempt", `${job.attempt} of ${job.max_attempts}`],
@@ -277,11 +277,11 @@ function aboutPanel(job, signal) {
       ["Id", h("code", {}, job.id)],
       ...metadata.map(([name, value]) => [words(name), value]),
     ]),
-    disclosure("Config, as sent and as it runs", () =>
+    disclosure("Config: as sent and resolved", () =>
       h(
         "div",
         { class: "stack" },
-        [["As it was sent", job.config], ["With every default", job.resolved]].map(([title, value]) =>
+        [["As sent", job.config], ["Resolved, with all defaults", job.resolved]].map(([title, value]) =>
           h("div", {}, h("h3", {}, title), h("pre", { class: "code", tabindex: "0" }, JSON.stringify(value, null, 2))),
         ),
       ),

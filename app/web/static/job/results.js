@@ -1,4 +1,4 @@
-// What a job achieved: the headline, the table of before and after, and the proof.
+// A job's results: headline cards, the table of before and after, and the equivalence certificate.
 
 import { h } from "../dom.js";
 import { bytes, compact, count, decimal, milliseconds, plural, speedup } from "../format.js";
@@ -10,7 +10,7 @@ import { changeText, costChange, doubtfulChange, intervalText, measuredOn, metri
 
 const NETWORKS = ["dense", "pruned", "retrained"];
 
-/** Return the cards that say it in a glance. */
+/** Return the headline cards. */
 export function headline(summary) {
   const { dense, retrained } = summary;
   const [split] = splitsOf(summary);
@@ -45,7 +45,7 @@ export function headline(summary) {
   );
 }
 
-/** Return the table of the dense, the pruned and the retrained network, and the notes that are not among the job's warnings. */
+/** Return the table of dense, pruned and retrained network, and notes that are not job warnings. */
 export function beforeAndAfter(summary, warnings) {
   const notes = summary.notes.filter((note) => !warnings.includes(note));
   const rows = [...qualityRows(summary), ...costRows(summary)];
@@ -93,7 +93,7 @@ function costRows(summary) {
     return [name, ...values.map(text), costChange(values[0], values[2]) ?? "–"];
   });
   const latencies = summary.dense.latency_seconds.map(({ batch_size: size }) => [
-    [`Latency, batch ${size}`, h("span", { class: "sub" }, "median, and 95th percentile")],
+    [`Latency, batch ${size}`, h("span", { class: "sub" }, "median and 95th percentile")],
     ...NETWORKS.map((network) => {
       const found = latencyOf(summary[network], size);
       return [milliseconds(found?.p50), subText(milliseconds(found?.p95))];
@@ -103,7 +103,7 @@ function costRows(summary) {
   return [...costs, ...latencies];
 }
 
-/** Return a count in full where there is room for it. */
+/** Return a count in full on wide screens and abbreviated on narrow ones. */
 function countAsWide(value) {
   return [h("span", { class: "not-narrow" }, count(value)), h("span", { class: "only-narrow" }, compact(value))];
 }
@@ -112,14 +112,14 @@ function latencyOf(network, batchSize) {
   return network.latency_seconds.find((each) => each.batch_size === batchSize) ?? null;
 }
 
-/** How much faster, as text; results of before 0.2 have two medians and no interval. */
+/** Return the speed-up as text. Results made before 0.2 have only medians and no interval. */
 function speedOf(summary, batchSize) {
   const found = summary.speedups?.find((each) => each.batch_size === batchSize);
   if (found) {
     return speedup(found);
   }
   const [before, after] = [summary.dense, summary.retrained].map((network) => latencyOf(network, batchSize)?.p50);
-  return before && after ? `${(before / after).toFixed(1)}x, doubt not known` : null;
+  return before && after ? `${(before / after).toFixed(1)}x, without an interval` : null;
 }
 
 function latencyWords(summary, batchSize) {
@@ -127,12 +127,12 @@ function latencyWords(summary, batchSize) {
   return `${before} to ${after}${summary.load?.is_busy ? ", measured under load" : ""}`;
 }
 
-/** Return the certificate: how far the smaller network is from the one it must equal. */
+/** Return the certificate: the largest error of the pruned network against the masked dense one. */
 export function certificate(summary) {
   const { equivalence } = summary;
   const said = equivalence.is_exact
-    ? "The small network computes what the full-size network computes with the removed filters at zero."
-    : `The small network is what is left of the full-size one, but ${equivalence.inexact_ops.join(", ")} makes the two differ: it sees all channels at once.`;
+    ? "The pruned network computes the same outputs as the full-size network with the removed filters set to zero."
+    : `The pruned network is the full-size one without the removed filters, but the outputs differ because ${equivalence.inexact_ops.join(", ")} depends on all channels.`;
   return panel(
     "Equivalence certificate",
     {
@@ -141,7 +141,7 @@ export function certificate(summary) {
           "span",
           { class: `badge ${equivalence.is_exact ? "is-good" : "is-warn"}` },
           icon(equivalence.is_exact ? "check" : "warning"),
-          equivalence.is_exact ? "Proven equal" : "Equal but for some layers",
+          equivalence.is_exact ? "Proven equal" : "Equal except for some layers",
         ),
       ],
     },
@@ -152,7 +152,7 @@ export function certificate(summary) {
       facts([
         ["Relative error, float64", decimal(equivalence.float64_max_relative_error)],
         ["Relative error, float32", decimal(equivalence.float32_max_relative_error)],
-        ["Exact layers alone, float64", optional(equivalence.exact_groups_float64_max_relative_error)],
+        ["Exact layers only, float64", optional(equivalence.exact_groups_float64_max_relative_error)],
         ["ONNX against torch", decimal(summary.onnx_max_absolute_error)],
         ["Measured on", plural(equivalence.num_samples, "sample")],
       ]),

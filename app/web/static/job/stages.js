@@ -1,7 +1,7 @@
-// Where a job is: its stages in a row, how long each took, and how far the present one is.
+// A job's progress: its stages, their durations, and the progress of the current stage.
 
 import { h, fill } from "../dom.js";
-import { duration, percent, words } from "../format.js";
+import { duration, percent, plural, words } from "../format.js";
 import { icon } from "../parts/icons.js";
 import { FINAL } from "../parts/status.js";
 import { DOES, STAGES } from "./stage_list.js";
@@ -32,14 +32,14 @@ export function stagesPart() {
 function progressText(job, share) {
   const parts = [h("strong", {}, percent(share, 0))];
   if (job.status === "queued" && job.queue_position !== null) {
-    const before = job.queue_position === 0 ? "next in line" : `${job.queue_position} before it`;
+    const before = job.queue_position === 0 ? "next in the queue" : `${plural(job.queue_position, "job")} ahead`;
     const wait = job.estimated_wait_seconds;
-    parts.push(h("span", {}, wait === null ? before : `${before}, begins in about ${duration(wait)}`));
+    parts.push(h("span", {}, wait === null ? before : `${before}, starts in about ${duration(wait)}`));
   } else if (job.status === "validating") {
-    parts.push(h("span", {}, "waits until its model and data set are checked"));
+    parts.push(h("span", {}, "waiting for its model and data set to be validated"));
   } else if (job.status === "running") {
     const { message, eta_seconds: eta } = job.progress ?? {};
-    parts.push(h("span", {}, message || (job.stage ? DOES[job.stage] : "is about to begin")));
+    parts.push(h("span", {}, message || (job.stage ? DOES[job.stage] : "about to start")));
     if (eta) {
       parts.push(h("span", { class: "quiet" }, `about ${duration(eta)} left`));
     }
@@ -56,7 +56,7 @@ function stageItem(stage, job, began) {
   const isLive = isPresent && !FINAL.has(job.status);
   const state = isOver ? "is-over" : isFailed ? "is-failed" : isLive ? "is-live" : isPresent ? "is-left" : "is-ahead";
   const sign = isOver ? "check" : isFailed ? "cross" : isPresent ? "dot" : "ring";
-  const word = isOver ? "done" : isFailed ? "failed" : isLive ? "under way" : isPresent ? "left" : "to come";
+  const word = isOver ? "done" : isFailed ? "failed" : isLive ? "in progress" : isPresent ? "stopped" : "pending";
   return h(
     "li",
     { class: `stage ${state}`, "aria-current": isLive ? "step" : null, title: DOES[stage] },

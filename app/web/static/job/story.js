@@ -1,10 +1,10 @@
-// What a job's events add up to: how its stages went and what its training showed.
+// State derived from a job's events: stage start times and training records.
 
-/** Events in their order, each once, however they came. */
+/** Ordered set of events, whatever order they arrive in. */
 export class Story {
   #events = new Map();
 
-  /** Take events; returns those that were not known. */
+  /** Add events; return those that are new. */
   add(events) {
     const news = events.filter((event) => !this.#events.has(event.number));
     for (const event of news) {
@@ -13,12 +13,12 @@ export class Story {
     return news;
   }
 
-  /** All that were taken, oldest first. */
+  /** All events, oldest first. */
   get events() {
     return [...this.#events.values()].sort((one, other) => one.number - other.number);
   }
 
-  /** When each stage of the newest attempt began, in milliseconds. */
+  /** Start time of each stage of the latest attempt, in milliseconds. */
   get stages() {
     const began = new Map();
     for (const event of this.events) {
@@ -32,9 +32,9 @@ export class Story {
   }
 
   /**
-   * The records of every run of training, by its name, each epoch once.
+   * Records of every training run by name, each epoch once.
    *
-   * An attempt that goes on after a crash repeats the epochs since its checkpoint.
+   * An attempt that resumes after a crash repeats the epochs since its checkpoint.
    */
   get runs() {
     const runs = new Map();

@@ -1,16 +1,16 @@
-// The numbers of a job's result by their names: what counts, on which split, better or worse.
+// Format the numbers of a job's result: metrics by split, changes and intervals.
 
 import { capital, decimal, percent } from "../format.js";
 import { METRICS } from "./metrics.js";
 
 const SPLITS = ["test", "validation"];
 
-/** Return what people call a metric. */
+/** Return the display name of a metric. */
 export function metricLabel(name) {
   return capital(METRICS[name]?.words ?? name);
 }
 
-/** Return whether a metric is a share, so that it is shown in percent. */
+/** Return whether a metric is a fraction, shown in percent. */
 export function isShare(name) {
   return METRICS[name]?.isShare ?? false;
 }
@@ -20,7 +20,7 @@ export function metricText(name, value) {
   return isShare(name) ? percent(value) : decimal(value);
 }
 
-/** Return the splits that networks were measured on, the one that counts first. */
+/** Return the splits with measurements, the most relevant first. */
 export function splitsOf(summary) {
   return SPLITS.filter((split) => valueOn(summary.dense.metrics, split, summary.metric) !== null);
 }
@@ -31,7 +31,7 @@ export function valueOn(metrics, split, name, runtime = "torch") {
   return found?.[name] ?? null;
 }
 
-/** Return by how much a value changed, as text with its sign: points for shares. */
+/** Return the signed change of a value; in percentage points for fractions. */
 export function changeText(name, before, after) {
   if (before === null || after === null) {
     return null;
@@ -45,12 +45,12 @@ export function changeText(name, before, after) {
   return difference === 0 ? "±0" : `${sign}${decimal(Math.abs(difference))}`;
 }
 
-/** Return the metrics on a split with what is known of their doubt, or null. */
+/** Return the metrics on a split with their intervals, or null. */
 export function measuredOn(metrics, split, runtime = "torch") {
   return metrics.find((each) => each.split === split && each.runtime === runtime) ?? null;
 }
 
-/** Return between what a metric lies, as text: "88.0 to 93.4 %"; null where that is not known. */
+/** Return a metric's interval, such as "88.0 to 93.4 %", or null if there is none. */
 export function intervalText(name, interval) {
   if (!interval) {
     return null;
@@ -62,7 +62,7 @@ export function intervalText(name, interval) {
   return `${decimal(low)} to ${decimal(high)}`;
 }
 
-/** Return a change from the dense network with its interval, and whether it is more than chance. */
+/** Return the interval of a change from the dense network, and whether it is significant. */
 export function doubtfulChange(name, change) {
   if (!change) {
     return null;
@@ -76,7 +76,7 @@ function signed(name, value) {
   return `${sign}${isShare(name) ? Math.abs(100 * value).toFixed(2) : decimal(Math.abs(value))}`;
 }
 
-/** Return by how much a cost changed: "−50.3 %". */
+/** Return the relative change of a cost, such as "−50.3 %". */
 export function costChange(before, after) {
   if (!before || after === null || after === undefined) {
     return null;
@@ -86,7 +86,7 @@ export function costChange(before, after) {
   return share > 0 ? `+${text}` : `−${text}`;
 }
 
-/** Return the quality after retraining as one short text. */
+/** Return the metric after retraining as text. */
 export function headlineMetric(summary) {
   const [split] = splitsOf(summary);
   if (split === undefined) {

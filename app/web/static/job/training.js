@@ -1,4 +1,4 @@
-// Losses and the metric that counts, epoch by epoch, while training goes on and afterwards.
+// Training panel: losses and metric by epoch, live and after the end.
 
 import { drawLosses, drawMetric } from "../charts/epochs.js";
 import { legend } from "../charts/legend.js";
@@ -8,7 +8,7 @@ import { panel } from "../parts/panel.js";
 import { disclosure, table } from "../parts/table.js";
 import { isShare, metricLabel, metricText, valueOn } from "./summary.js";
 
-/** Return {node, update(runs, summary)}; the node is hidden until there is an epoch. */
+/** Return {node, update(runs, summary)}; the node is hidden until the first epoch ends. */
 export function trainingPart(signal) {
   const chooser = h("select", { id: "run", on: { change: () => show(chooser.value) } });
   const choice = h("div", { class: "field is-inline", hidden: true }, h("label", { class: "label", for: "run" }, "Run"), chooser);
@@ -32,7 +32,7 @@ export function trainingPart(signal) {
       }
       node.hidden = false;
       choice.hidden = runs.size < 2;
-      const usual = usualRun(runs);
+      const usual = defaultRun(runs);
       if (chooser.options.length !== runs.size) {
         fill(chooser, [...runs.keys()].map((name) => h("option", { value: name }, name || "retraining")));
       }
@@ -47,8 +47,8 @@ export function trainingPart(signal) {
   };
 }
 
-/** The network that is kept, where there are others to compare with; else what is trained now. */
-function usualRun(runs) {
+/** Return the default run: the one that is kept, or else the latest. */
+function defaultRun(runs) {
   const names = [...runs.keys()];
   return names.find((name) => name === "" || name === "retraining") ?? names.at(-1);
 }
@@ -70,7 +70,7 @@ function charts(place, records, summary, signal) {
       h("figure", {}, legend([["is-second is-dashed", "training loss"], hasValidation && ["", "validation loss"]].filter(Boolean)), losses),
       hasMetric && h("figure", {}, legend([["", `${name}, validation`], dense !== null && ["is-grey is-dashed", "dense network"]].filter(Boolean)), quality),
     ),
-    disclosure("The same as a table", () => rows),
+    disclosure("Show as a table", () => rows),
   );
   const toData = (some) => ({
     losses: columns(some, (record) => record.train_loss, (record) => record.validation_loss),

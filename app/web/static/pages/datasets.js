@@ -1,4 +1,4 @@
-// All data sets, with what was found in each, and a place to upload one.
+// List of data sets with their summaries, and the upload form.
 
 import { read, readAll } from "../api.js";
 import { h, fill, refill } from "../dom.js";
@@ -14,14 +14,14 @@ import { uploadForm, verdictNotice } from "../parts/upload.js";
 import { watch } from "../polling.js";
 
 const MOST = 300;
-const NUMBERS = ["scale", "mean", "std"]; // what a preset says
+const NUMBERS = ["scale", "mean", "std"]; // fields that a preset replaces
 
 export async function datasetsPage(view) {
   const body = view.begin("Data sets", {
-    lead: "Samples to retrain and to measure with. Labels are optional: without them the pruned network learns from the dense one.",
+    lead: "Samples for retraining and evaluation. Labels are optional: without them, the pruned network learns from the dense one.",
   });
   const said = h("div");
-  const list = h("div", {}, loading("Reading the data sets …"));
+  const list = h("div", {}, loading("Loading data sets …"));
   let again = () => {};
   const onDone = (dataset) => {
     fill(said, verdictNotice(dataset, "data set", notes(dataset)));
@@ -57,7 +57,7 @@ export async function datasetsPage(view) {
   });
 }
 
-/** A preset, or numbers of one's own: it must be what the network was trained with. */
+/** Return the preprocessing fields: a preset or explicit numbers. */
 function preprocessFields(schema) {
   const field = objectField(schema, schema, { isFirst: (name) => name === "preset" });
   const preset = field.fields.get("preset");
@@ -72,7 +72,7 @@ function preprocessFields(schema) {
     "fieldset",
     { class: "group" },
     h("legend", {}, "Preprocessing"),
-    h("p", { class: "hint" }, "What the network was trained with: x = (pixel × scale − mean) ÷ std. Torchvision’s and timm’s networks take imagenet. Without any, pixels are scaled to [0, 1]."),
+    h("p", { class: "hint" }, "Use the preprocessing that the network was trained with: x = (pixel × scale − mean) ÷ std. Most torchvision and timm networks use imagenet. By default, pixels are scaled to [0, 1]."),
     field.node,
   );
   return {
@@ -88,7 +88,7 @@ function preprocessFields(schema) {
 }
 
 function datasetTable(datasets) {
-  const columns = ["Name", "Verdict", ["Samples", "end"], ["Classes", "end not-narrow"], ["Shape", "not-narrow"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"]];
+  const columns = ["Name", "Status", ["Samples", "end"], ["Classes", "end not-narrow"], ["Shape", "not-narrow"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"]];
   return table(
     "Data sets",
     columns,
@@ -124,7 +124,7 @@ function notes(dataset) {
   ];
 }
 
-/** Return in a few words how pixels become what the network sees. */
+/** Return a short description of the preprocessing. */
 function preprocessOf({ preprocess }) {
   const { preset = null, scale = null, mean = [0], std = [1] } = preprocess ?? {};
   if (preset) {
@@ -136,14 +136,14 @@ function preprocessOf({ preprocess }) {
   return isGiven ? `${scaled}mean ${list(mean)}, std ${list(std)}` : "none given";
 }
 
-/** Return the notes of a data set of the list, folded up: they are true as long as it is there. */
+/** Return a data set's notes, collapsed. */
 function notesOf(dataset) {
   return dataset.warnings.length > 0 && h("details", {}, h("summary", {}, plural(dataset.warnings.length, "note")), notes(dataset));
 }
 
 function nothing() {
   return emptyState(
-    "There is no data set yet",
-    "A job works without one, and then does not retrain. To retrain, upload samples that look like what the network will see.",
+    "No data sets yet",
+    "Without a data set, a job prunes but does not retrain. To retrain, upload samples like those the network will see in use.",
   );
 }

@@ -1,4 +1,4 @@
-// The choice of a model and a data set.
+// Selects for a model and a data set.
 
 import { readAll } from "../api.js";
 import { h } from "../dom.js";
@@ -7,7 +7,7 @@ import { nameOf } from "../parts/names.js";
 
 const MOST = 300;
 
-/** Return {node, get model, get dataset}; `onChange` is called when one is chosen. */
+/** Return {node, hasModels, model, dataset}; `onChange` is called when the user changes one. */
 export async function inputsPart({ model, dataset, onChange, signal }) {
   const [models, datasets] = await Promise.all([
     readAll("/v1/models", MOST, { signal }),
@@ -20,7 +20,7 @@ export async function inputsPart({ model, dataset, onChange, signal }) {
   const sets = select(
     "dataset",
     "Data set",
-    [...ready.map((each) => [each.id, `${each.name} · ${count(each.summary?.num_samples)} samples`]), ["", "none: not retrained"]],
+    [...ready.map((each) => [each.id, `${each.name} · ${count(each.summary?.num_samples)} samples`]), ["", "None: no retraining"]],
     dataset ?? ready[0]?.id ?? "",
     onChange,
   );

@@ -1,4 +1,4 @@
-// All jobs, newest first.
+// List of jobs, newest first.
 
 import { read } from "../api.js";
 import { h, refill } from "../dom.js";
@@ -17,10 +17,10 @@ const AT_ONCE = 20;
 export async function jobsPage(view) {
   const after = view.query.get("after");
   const body = view.begin("Jobs", {
-    lead: "What was asked for, what became of it, and what is under way.",
+    lead: "Your pruning jobs, running and finished.",
     actions: [h("a", { class: "button is-primary", href: "#/jobs/new" }, "Start a job")],
   });
-  const list = h("div", {}, loading("Reading the jobs …"));
+  const list = h("div", {}, loading("Loading jobs …"));
   const older = h("p", { class: "actions" });
   body.append(panel(after === null ? "Newest first" : "Older jobs", {}, list, older));
   const isNew = noticeChange();
@@ -37,7 +37,7 @@ export async function jobsPage(view) {
 
 /** Return a table of jobs. */
 export function jobTable(jobs, signal) {
-  const columns = ["Job", "State", ["MACs left", "end"], ["Quality", "end"], ["Posted", "not-narrow"]];
+  const columns = ["Job", "Status", ["MACs left", "end"], ["Quality", "end"], ["Created", "not-narrow"]];
   return table(
     "Jobs",
     columns,
@@ -57,18 +57,18 @@ export function jobTable(jobs, signal) {
   );
 }
 
-/** Return what is shown while there is no job. */
+/** Return the empty state of the list of jobs. */
 export function noJobs() {
   return emptyState(
-    "There is no job yet",
-    "A job prunes a model, retrains it, proves it and measures it. An empty config is a good config.",
+    "No jobs yet",
+    "A job prunes a model, retrains it, verifies the result and measures it. The defaults work well.",
     h("a", { class: "button is-primary", href: "#/jobs/new" }, "Start a job"),
   );
 }
 
 function progressOf(job) {
   if (job.status === "running" && job.progress !== null) {
-    return h("span", { class: "sub" }, `${job.stage ?? "begins"}, ${percent(job.progress.fraction, 0)}`);
+    return h("span", { class: "sub" }, `${job.stage ?? "starting"}, ${percent(job.progress.fraction, 0)}`);
   }
   if (job.status === "failed" && job.error !== null) {
     return h("span", { class: "sub" }, job.error.message);

@@ -1,14 +1,14 @@
-// An address that leads nowhere.
+// Page for an unknown address.
 
 import { h } from "../dom.js";
 import { emptyState } from "../parts/problem.js";
 
 export function missingPage(view) {
-  const body = view.begin("There is no such page");
+  const body = view.begin("Page not found");
   body.append(
     emptyState(
-      "This address leads nowhere",
-      "It may have been typed wrong.",
+      "There is no page at this address",
+      "Check the address for typing errors.",
       h("a", { class: "button", href: "#/" }, "Go to the overview"),
     ),
   );

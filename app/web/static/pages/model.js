@@ -1,4 +1,4 @@
-// One model: what it is, what of it can be pruned, what cannot and why.
+// Page of one model: its facts, and which layers can be pruned.
 
 import { ProblemError, read } from "../api.js";
 import { h, fill } from "../dom.js";
@@ -23,7 +23,7 @@ export async function modelPage(view) {
     fill(top, about(now, view.signal));
     fill(view.actions, actionsFor(now));
     if (now.status === "validating") {
-      fill(verdict, loading("The service looks at the model …"));
+      fill(verdict, loading("Validating the model …"));
       return true;
     }
     fill(verdict, now.status === "ready" ? await report(now, view.signal) : refused(now));
@@ -47,11 +47,11 @@ function about(model, signal) {
     { actions: [badge(model.status)] },
     facts([
       ["Parameters", count(model.num_parameters)],
-      ["MACs of one sample", count(model.macs)],
+      ["MACs per sample", count(model.macs)],
       ["File", `${bytes(model.num_bytes)} · ${model.format}`],
       ["Architecture", model.architecture?.name],
       ["Pruned from", model.parent && modelLink(model.parent, signal)],
-      ["Made by", model.job && h("a", { href: `#/jobs/${model.job}` }, "its job")],
+      ["Created by", model.job && h("a", { href: `#/jobs/${model.job}` }, "Open the job")],
       ["Classes", model.class_names && plural(model.class_names.length, "class", "classes")],
       ["Created", moment(model.created_at)],
       ["Id", h("code", {}, model.id)],
@@ -62,7 +62,7 @@ function about(model, signal) {
 function refused(model) {
   return notice(
     "bad",
-    "This model was refused",
+    "This model was rejected",
     h("p", {}, model.error?.message),
     model.error?.hint && h("p", { class: "small" }, model.error.hint),
   );
@@ -88,10 +88,10 @@ function prunable(found) {
     "What can be pruned",
     {},
     facts([
-      ["Filters that can go", `${count(found.num_prunable_filters)} of ${count(all)}`],
-      ["Filters that stay", count(found.num_frozen_filters)],
-      ["Layers that change width together", found.groups && count(found.groups.length)],
-      ["Least MACs within reach", narrowest && `${compact(narrowest.macs)} (${percent(narrowest.macs / found.macs, 1)})`],
+      ["Prunable filters", `${count(found.num_prunable_filters)} of ${count(all)}`],
+      ["Fixed filters", count(found.num_frozen_filters)],
+      ["Groups of layers with a common width", found.groups && count(found.groups.length)],
+      ["Smallest reachable MACs", narrowest && `${compact(narrowest.macs)} (${percent(narrowest.macs / found.macs, 1)})`],
       ["Input", found.inputs?.map((input) => `${input.dtype} [${input.shape.join(", ")}]`).join("; ")],
       ["Notes", found.notes?.join("; ") || undefined],
       ["Operators", found.ops && plural(Object.keys(found.ops).length, "kind")],
@@ -109,7 +109,7 @@ function layersPanel(found) {
     h("div", { class: "meter" }, h("span", { vars: { "--share": `${(100 * layer.macs) / most}%` } })),
   ]);
   const columns = ["Layer", "Operator", ["Weights", "nowrap"], ["MACs", "end"], ["Share of the largest", "wide"]];
-  return panel("Layers", { note: plural(rows.length, "layer") }, table("Layers and what they cost", columns, rows));
+  return panel("Layers", { note: plural(rows.length, "layer") }, table("Layers and their cost", columns, rows));
 }
 
 function frozenPanel(found) {
@@ -120,8 +120,8 @@ function frozenPanel(found) {
     [h("code", {}, frozen.op), frozen.source && h("span", { class: "sub" }, frozen.source)],
   ]);
   return panel(
-    "What stays, and why",
+    "Layers that cannot be pruned",
     {},
-    table("Filters that cannot be pruned", ["Tensor", ["Channels", "end"], "Reason", "Because of"], rows),
+    table("Filters that cannot be pruned", ["Tensor", ["Channels", "end"], "Reason", "Caused by"], rows),
   );
 }

@@ -1,4 +1,4 @@
-// All models, with the verdict on each, and a place to upload one.
+// List of models with their status, and the upload form.
 
 import { readAll } from "../api.js";
 import { h, fill, refill } from "../dom.js";
@@ -18,10 +18,10 @@ const MOST = 300;
 
 export async function modelsPage(view) {
   const body = view.begin("Models", {
-    lead: "Networks that were uploaded, and those that jobs made of them. A model can be pruned and asked as soon as it is ready.",
+    lead: "Your uploaded and pruned models. A model can be pruned and used once it is ready.",
   });
   const said = h("div");
-  const list = h("div", {}, loading("Reading the models …"));
+  const list = h("div", {}, loading("Loading models …"));
   let again = () => {};
   const onDone = (model) => {
     const link = h("a", { href: `#/jobs/new?model=${model.id}` }, "Prune it");
@@ -60,7 +60,7 @@ export async function modelsPage(view) {
 
 /** Return a table of models. */
 export function modelTable(models) {
-  const columns = ["Name", "Verdict", ["Parameters", "end"], ["MACs", "end"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"]];
+  const columns = ["Name", "Status", ["Parameters", "end"], ["MACs", "end"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"]];
   return table(
     "Models",
     columns,
@@ -80,7 +80,7 @@ export function modelTable(models) {
 
 function nothing() {
   return emptyState(
-    "There is no model yet",
-    "Export one with torch.export.save and upload it above. Only files that hold no code are accepted.",
+    "No models yet",
+    "Export one with torch.export.save and upload it above. Only files without code are accepted.",
   );
 }

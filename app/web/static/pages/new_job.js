@@ -1,4 +1,4 @@
-// A job to be posted: what to prune, how, and what that would leave.
+// Form for a new job, with a live preview.
 
 import { announce } from "../announce.js";
 import { ProblemError, post, read } from "../api.js";
@@ -13,19 +13,19 @@ import { inputsPart } from "./inputs.js";
 import { previewPart } from "./preview.js";
 
 const STARTS = [
-  ["Where the curves turn steep", {}],
+  ["Automatic", {}],
   ["Half the MACs", { selection: { mode: "budget", macs: 0.5 } }],
   ["Half the parameters", { selection: { mode: "budget", params: 0.5 } }],
-  ["At most one point of quality", { selection: { mode: "accuracy", max_drop: 0.01 } }],
+  ["Lose at most one point", { selection: { mode: "accuracy", max_drop: 0.01 } }],
 ];
 const PREFIX = "/config";
 
 export async function newJobPage(view) {
   const body = view.begin("Start a job", {
     crumbs: [h("a", { href: "#/jobs" }, "Jobs")],
-    lead: "Every part of the config has a default that works. The preview on the side follows what you choose.",
+    lead: "Every option has a sensible default. The preview follows your choices.",
   });
-  fill(body, loading("Reading the config’s schema …"));
+  fill(body, loading("Loading the form …"));
   const from = view.query.get("from");
   const [schema, before] = await Promise.all([
     read("/v1/schemas/config", { signal: view.signal }),
@@ -42,7 +42,7 @@ export async function newJobPage(view) {
     signal: view.signal,
   });
   if (!inputs.hasModels) {
-    fill(body, emptyState("There is no model to prune", "Upload one first; it can be pruned as soon as it is ready.", h("a", { class: "button is-primary", href: "#/models" }, "Upload a model")));
+    fill(body, emptyState("No model to prune", "Upload one first. It can be pruned once it is ready.", h("a", { class: "button is-primary", href: "#/models" }, "Upload a model")));
     return;
   }
   const json = h("pre", { class: "code", tabindex: "0" });
@@ -69,8 +69,8 @@ export async function newJobPage(view) {
         "div",
         { class: "stack" },
         panel("What to prune", {}, inputs.node),
-        panel("How", {}, startsPart(form), h("div", { class: "panel-part" }, form.node)),
-        disclosure("The config as JSON", () => json),
+        panel("How to prune", {}, startsPart(form), h("div", { class: "panel-part" }, form.node)),
+        disclosure("Config as JSON", () => json),
       ),
       h(
         "div",
@@ -86,7 +86,7 @@ function startsPart(form) {
   return h(
     "div",
     { class: "field" },
-    h("p", { class: "label", id: "starts" }, "Begin with"),
+    h("p", { class: "label", id: "starts" }, "Start from"),
     h(
       "div",
       { class: "choices", role: "group", "aria-labelledby": "starts" },
@@ -120,7 +120,7 @@ async function postJob({ inputs, form, keyOf, start, trouble, signal }) {
   }
 }
 
-/** Show what is wrong where it is wrong; return the first control that is. */
+/** Show each error at its field; return the first invalid control. */
 function markAll(form, details) {
   form.clear();
   for (const { pointer, detail } of details) {

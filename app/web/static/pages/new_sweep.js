@@ -1,4 +1,4 @@
-// A sweep to be posted: what all its jobs share, and what they differ in.
+// Form for a new sweep: the common config and the parameters that vary.
 
 import { post, read } from "../api.js";
 import { h, fill } from "../dom.js";
@@ -20,13 +20,13 @@ const BASE = { selection: { mode: "budget", macs: 0.5 } };
 export async function newSweepPage(view) {
   const body = view.begin("Start a sweep", {
     crumbs: [h("a", { href: "#/sweeps" }, "Sweeps")],
-    lead: "One job for every combination of the values below; what is not varied is as in the config.",
+    lead: "One job for every combination of the values below. All other options come from the common config.",
   });
-  fill(body, loading("Reading the config’s schema …"));
+  fill(body, loading("Loading the form …"));
   const schema = await read("/v1/schemas/config", { signal: view.signal });
   const inputs = await inputsPart({ model: view.query.get("model"), dataset: null, onChange: () => {}, signal: view.signal });
   if (!inputs.hasModels) {
-    fill(body, emptyState("There is no model to prune", "Upload one first.", h("a", { class: "button is-primary", href: "#/models" }, "Upload a model")));
+    fill(body, emptyState("No model to prune", "Upload one first.", h("a", { class: "button is-primary", href: "#/models" }, "Upload a model")));
     return;
   }
   const grid = gridPart(pointersOf(schema, schema));
@@ -59,7 +59,7 @@ export async function newSweepPage(view) {
       { class: "stack", novalidate: true, on: { submit } },
       panel("What to prune", {}, inputs.node),
       panel("What varies", {}, grid.node),
-      panel("What all jobs share", {}, form.node),
+      panel("Common config", {}, form.node),
       trouble,
       h("div", { class: "actions" }, start),
     ),
@@ -72,7 +72,7 @@ function gridPart(pointers) {
   const total = h("p", { class: "hint", "aria-live": "polite" });
   const recount = () => {
     const number = [...rows].reduce((product, row) => product * Math.max(1, row.values().length), 1);
-    total.textContent = `${plural(number, "job")} in all.`;
+    total.textContent = `${plural(number, "job")} in total.`;
   };
   const add = (pointer, values) => {
     const row = gridRow(pointer, values, rows.size + 1, () => {
@@ -86,11 +86,11 @@ function gridPart(pointers) {
     recount();
     return row;
   };
-  const button = h("button", { type: "button", class: "button is-small", on: { click: () => add("/", "").focus() } }, "Vary one more");
+  const button = h("button", { type: "button", class: "button is-small", on: { click: () => add("/", "").focus() } }, "Add parameter");
   const node = h(
     "div",
     { class: "form" },
-    h("p", { class: "hint" }, "A JSON pointer into the config, and its values between commas."),
+    h("p", { class: "hint" }, "A JSON pointer into the config and its values, separated by commas."),
     list,
     h("datalist", { id: "pointers" }, pointers.map((value) => h("option", { value }))),
     h("div", { class: "actions" }, button, total),
@@ -109,10 +109,10 @@ function gridRow(pointer, values, number, onRemove) {
     control.value = value;
     return { control, node: h("div", { class: "field" }, h("label", { class: "label", for: control.id }, label), control) };
   };
-  const where = input("pointer", `Part ${number}`, pointer);
+  const where = input("pointer", `Parameter ${number}`, pointer);
   where.control.setAttribute("list", "pointers");
-  const what = input("values", `Values of part ${number}`, values);
-  const remove = h("button", { type: "button", class: "button is-small", "aria-label": `Remove part ${number}`, on: { click: onRemove } }, "Remove");
+  const what = input("values", `Values of parameter ${number}`, values);
+  const remove = h("button", { type: "button", class: "button is-small", "aria-label": `Remove parameter ${number}`, on: { click: onRemove } }, "Remove");
   return {
     node: h("div", { class: "grid-row" }, where.node, what.node, remove),
     pointer: () => where.control.value.trim(),
@@ -121,7 +121,7 @@ function gridRow(pointer, values, number, onRemove) {
   };
 }
 
-/** Numbers, true, false and null are what JSON says; all else is text. */
+/** Parse a value as JSON, or keep it as text. */
 function parse(text) {
   try {
     return JSON.parse(text);

@@ -1,4 +1,4 @@
-// What there is and what goes on, in one look; or, where there is nothing yet, how to begin.
+// Overview: counts, newest jobs and models, or the first steps if there are none.
 
 import { read } from "../api.js";
 import { h, fill, refill } from "../dom.js";
@@ -17,8 +17,8 @@ ep = torch.export.export(model.eval(), (example,), dynamic_shapes=(batch,))
 torch.export.save(ep, "model.pt2")`;
 
 export async function overviewPage(view) {
-  const body = view.begin("Overview", { lead: "Upload, prune, poll, infer." });
-  fill(body, loading("Reading what there is …"));
+  const body = view.begin("Overview", { lead: "Upload a model, prune it, and run the result." });
+  fill(body, loading("Loading …"));
   const isNew = noticeChange();
   await watch(4, view.signal, async () => {
     const [models, jobs, queues] = await Promise.all(
@@ -48,7 +48,7 @@ function numbers(queues) {
   const cards = [
     ["Running", count(sum((queue) => queue.num_running)), null],
     ["Waiting", count(sum((queue) => queue.num_waiting)), null],
-    ["Workers that prune", count(workers.length), workers.length === 0 ? "nobody takes jobs" : null],
+    ["Workers", count(workers.length), workers.length === 0 ? "jobs cannot run" : null],
   ];
   return h(
     "dl",
@@ -78,17 +78,17 @@ function firstSteps() {
   const steps = [
     [
       "Export your network",
-      "In three lines of Python, where you have it. The file holds a graph and tensors, and no code.",
+      "With three lines of Python in your own project. The file holds a graph and tensors, but no code.",
       h("pre", { class: "code", tabindex: "0" }, EXPORT),
     ],
     [
       "Upload it",
-      "With samples to retrain on, if you have them; labels are optional.",
+      "Add samples for retraining if you have any. Labels are optional.",
       h("p", { class: "actions" }, h("a", { class: "button is-primary", href: "#/models" }, "Upload a model"), h("a", { class: "button", href: "#/datasets" }, "Upload a data set")),
     ],
     [
       "Start a job",
-      "It measures how much each filter matters, removes those that matter least, retrains, proves and measures what is left.",
+      "It scores every filter, removes the least important ones, retrains the network, and verifies and measures the result.",
       h("p", { class: "actions" }, h("a", { class: "button", href: "#/jobs/new" }, "Start a job")),
     ],
   ];

@@ -1,4 +1,4 @@
-// What a job would do, before it is posted: asked for while the form is still being filled in.
+// Live preview of a job's plan while the user fills in the form.
 
 import { ProblemError, post } from "../api.js";
 import { h, fill } from "../dom.js";
@@ -8,15 +8,15 @@ import { warningNotices } from "../parts/findings.js";
 import { loading, notice, problemPanel } from "../parts/problem.js";
 import { disclosure } from "../parts/table.js";
 
-const QUIET_SECONDS = 0.6; // after the last change, before the service is asked
+const QUIET_SECONDS = 0.6; // after the last change, before a request is sent
 const WAIT_SECONDS = 120;
 const SHOWN = 20;
 
 /**
- * Return {node, ask(body)}: shows what a job would do, of the newest body alone.
+ * Return {node, ask(body)}, which shows the plan for the latest body.
  *
- * A question that is not asked any more is hung up on, and the service stops working on it.
- * `onProblem` hears of an error's details, and of null when there is none.
+ * An outdated request is aborted, which also stops the work on the service. `onProblem` receives the
+ * error's details, or an empty list if there are none.
  */
 export function previewPart(onProblem, signal) {
   const place = h("div", { "aria-live": "polite", "aria-busy": "false" });
@@ -26,15 +26,15 @@ export function previewPart(onProblem, signal) {
     asking = new AbortController();
     const own = asking;
     place.setAttribute("aria-busy", "true");
-    fill(place, loading("The service makes the plan …"));
+    fill(place, loading("Planning …"));
     try {
       const plan = await post(`/v1/jobs:plan?wait=${WAIT_SECONDS}`, body, { signal: own.signal });
       show(planned(plan), []);
     } catch (error) {
       if (own.signal.aborted) {
-        return; // a newer question has taken the place
+        return; // a newer request replaced this one
       }
-      // A search has no preview, and nothing in the form is wrong with that.
+      // A search has no preview, but the form is valid.
       show(explained(error), error instanceof ProblemError && !isSearch(error) ? error.problem.errors : []);
     }
   };
@@ -53,7 +53,7 @@ export function previewPart(onProblem, signal) {
     ask: (body) => {
       stop();
       if (body === null) {
-        fill(place, h("p", { class: "quiet" }, "Choose a model, and what would become of it is shown here."));
+        fill(place, h("p", { class: "quiet" }, "Choose a model to see a preview."));
         return;
       }
       timer = setTimeout(ask, QUIET_SECONDS * 1000, body);
@@ -67,9 +67,9 @@ function isSearch(error) {
 
 function explained(error) {
   if (isSearch(error)) {
-    return notice("idle", "No preview for this one", h("p", {}, "A search decides by retraining, so what it would keep is not known before. The job itself will say."));
+    return notice("idle", "No preview for this option", h("p", {}, "A search decides by retraining, so its result is known only after the job has run."));
   }
-  return problemPanel(error, { title: "This cannot be planned" });
+  return problemPanel(error, { title: "The preview failed" });
 }
 
 function planned(plan) {
@@ -78,7 +78,8 @@ function planned(plan) {
     ["MACs", plan.dense.macs, plan.pruned.macs, plan.left.macs],
     ["Parameters", plan.dense.num_parameters, plan.pruned.num_parameters, plan.left.num_parameters],
   ];
-  const filters = layers.reduce((sum, layer) => sum + layer.num_groups - layer.num_kept, 0);
+  const total = layers.reduce((sum, layer) => sum + layer.num_groups, 0);
+  const removed = layers.reduce((sum, layer) => sum + layer.num_groups - layer.num_kept, 0);
   return [
     h(
       "dl",
@@ -93,7 +94,7 @@ function planned(plan) {
       ),
     ),
     warningNotices(plan.warnings, plan.findings).map((each) => h("div", { class: "panel-part" }, each)),
-    h("p", { class: "panel-part quiet" }, `${count(filters)} filters go. The network’s quality is known once it is retrained.`),
+    h("p", { class: "panel-part quiet" }, `${count(removed)} of ${count(total)} filters removed. The quality is known after retraining.`),
     h("div", { class: "panel-part" }, widthLegend()),
     h("div", { class: "panel-part" }, widthBars(layers.slice(0, SHOWN))),
     layers.length > SHOWN && disclosure(`The other ${layers.length - SHOWN} layers`, () => widthBars(layers.slice(SHOWN))),

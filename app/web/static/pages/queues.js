@@ -1,4 +1,4 @@
-// What waits, what runs, and who is there to do it.
+// Queues with their workers and jobs.
 
 import { read } from "../api.js";
 import { h, refill } from "../dom.js";
@@ -10,17 +10,17 @@ import { facts, table } from "../parts/table.js";
 import { timeAgo } from "../parts/time.js";
 import { watch } from "../polling.js";
 
-const WHAT = {
-  cpu: "Pruning on processors",
-  gpu: "Pruning on accelerators",
-  intake: "Verdicts on uploads, and previews",
+const TITLES = {
+  cpu: "CPU queue",
+  gpu: "GPU queue",
+  intake: "Validation and preview queue",
 };
 
 export async function queuesPage(view) {
   const body = view.begin("Queue", {
-    lead: "Tenants take turns: the next job is the oldest of the tenant with the fewest jobs running. Counts are of everybody’s jobs, the jobs listed are yours.",
+    lead: "Tenants take turns: the next job is the oldest of the tenant with the fewest running jobs. Counts include all tenants; the lists show only your jobs.",
   });
-  refill(body, loading("Reading the queues …"));
+  refill(body, loading("Loading queues …"));
   await watch(3, view.signal, async () => {
     const queues = await read("/v1/queues", { signal: view.signal });
     refill(body, queues.data.map(queuePanel));
@@ -29,12 +29,12 @@ export async function queuesPage(view) {
 
 function queuePanel(queue) {
   return panel(
-    WHAT[queue.name] ?? queue.name,
+    TITLES[queue.name] ?? queue.name,
     { note: `queue ${queue.name}` },
     facts([
       ["Waiting", count(queue.num_waiting)],
       ["Running", count(queue.num_running)],
-      ["A job takes", queue.seconds_a_job === null ? "not known yet" : `about ${duration(queue.seconds_a_job)}`],
+      ["Typical duration", queue.seconds_a_job === null ? "unknown" : `about ${duration(queue.seconds_a_job)}`],
     ]),
     h("div", { class: "panel-part" }, workersPart(queue)),
     queue.jobs.length > 0 && h("div", { class: "panel-part" }, jobsPart(queue)),
@@ -43,7 +43,7 @@ function queuePanel(queue) {
 
 function workersPart(queue) {
   if (queue.workers.length === 0) {
-    return notice("warn", "No worker is there", h("p", {}, "Jobs of this queue wait until one comes. Its operator can start one: see docs/operations.md."));
+    return notice("warn", "No worker is running", h("p", {}, "Jobs in this queue wait until an operator starts one: see docs/operations.md."));
   }
   const rows = queue.workers.map((worker) => [
     h("code", {}, worker.id),
@@ -52,7 +52,7 @@ function workersPart(queue) {
     timeAgo(worker.started_at),
     timeAgo(worker.seen_at),
   ]);
-  return table(`Workers of the queue ${queue.name}`, ["Worker", "Device", "Runs", "Started", "Seen"], rows);
+  return table(`Workers of the queue ${queue.name}`, ["Worker", "Device", "Running", "Started", "Last seen"], rows);
 }
 
 function jobsPart(queue) {
@@ -62,5 +62,5 @@ function jobsPart(queue) {
     job.position === null ? "–" : count(job.position),
     job.worker === null ? "–" : h("code", {}, job.worker),
   ]);
-  return table(`Your jobs in the queue ${queue.name}`, ["Your job", "State", ["Before it", "end"], "Worker"], rows);
+  return table(`Your jobs in the queue ${queue.name}`, ["Your job", "Status", ["Jobs ahead", "end"], "Worker"], rows);
 }

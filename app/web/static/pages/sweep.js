@@ -1,4 +1,4 @@
-// One sweep: the Pareto picture, and the table behind it.
+// Page of one sweep: the Pareto charts and the table of all points.
 
 import { post, read } from "../api.js";
 import { drawPareto, paretoData } from "../charts/pareto.js";
@@ -14,8 +14,8 @@ import { facts, table } from "../parts/table.js";
 import { noticeChange, watch } from "../polling.js";
 
 const PICTURES = [
-  ["macs_share", "is_pareto_macs", "MACs, share of the dense network’s"],
-  ["latency_share", "is_pareto_latency", "latency at batch 1, share of the dense network’s"],
+  ["macs_share", "is_pareto_macs", "MACs, as a share of the dense network"],
+  ["latency_share", "is_pareto_latency", "latency at batch 1, as a share of the dense network"],
 ];
 
 export async function sweepPage(view) {
@@ -35,7 +35,7 @@ export async function sweepPage(view) {
       fill(top, about(sweep, view.signal));
     }
     if (isNew.table(sweep.table)) {
-      drawing.abort(); // the charts before
+      drawing.abort(); // stops the previous charts
       drawing = new AbortController();
       fill(pictures, picturesOf(sweep.table, drawing.signal));
       refill(rows, tablePanel(sweep));
@@ -68,7 +68,7 @@ function about(sweep, signal) {
     facts([
       ["Model", modelLink(sweep.model, signal)],
       ["Jobs", states],
-      ["Posted", moment(sweep.created_at)],
+      ["Created", moment(sweep.created_at)],
       ["Id", h("code", {}, sweep.id)],
     ]),
   );
@@ -77,7 +77,7 @@ function about(sweep, signal) {
 function picturesOf(rows, signal) {
   const done = rows.filter((row) => row.value !== null);
   if (done.length === 0) {
-    return notice("idle", "No picture yet", h("p", {}, "It is drawn as soon as the first job has measured what it made."));
+    return notice("idle", "No chart yet", h("p", {}, "It appears when the first job has measured its result."));
   }
   return PICTURES.map(([cost, mark, label]) => picture(done, cost, mark, label, signal));
 }
@@ -99,7 +99,7 @@ function picture(rows, cost, mark, label, signal) {
   return panel(
     cost === "macs_share" ? "Quality against MACs" : "Quality against latency",
     {},
-    legend([["", "no other point beats these"], ["is-dot", "beaten"], dense !== null && ["is-dot is-second", "the dense network"]].filter(Boolean)),
+    legend([["", "Pareto-optimal"], ["is-dot", "dominated"], dense !== null && ["is-dot is-second", "dense network"]].filter(Boolean)),
     place,
   );
 }
@@ -107,19 +107,19 @@ function picture(rows, cost, mark, label, signal) {
 function inWords(rows, cost, mark, label) {
   const front = rows.filter((row) => row[mark]).sort((one, other) => one[cost] - other[cost]);
   const points = front.map((row) => `${metricText(row.metric, row.value)} at ${percent(row[cost], 1)}`);
-  return `${metricLabel(rows[0].metric)} against ${label}. Not beaten: ${points.join("; ")}.`;
+  return `${metricLabel(rows[0].metric)} against ${label}. Pareto-optimal: ${points.join("; ")}.`;
 }
 
 function tablePanel(sweep) {
   const keys = Object.keys(sweep.grid);
   const columns = [
     ...keys.map((key) => key.slice(1).replaceAll("/", ".")),
-    "State",
+    "Status",
     ["Quality", "end"],
     ["MACs", "end"],
     ["Parameters", "end"],
     ["Latency", "end"],
-    "Not beaten",
+    "Pareto-optimal",
   ];
   const rows = sweep.table.map((row) => [
     ...keys.map((key, column) => {
@@ -133,7 +133,7 @@ function tablePanel(sweep) {
     [percent(row.latency_share, 1), sub(latencyDoubt(row))],
     [row.is_pareto_macs && "in MACs", row.is_pareto_latency && "in latency"].filter(Boolean).join(", ") || "–",
   ]);
-  return panel("Every point", { note: `${plural(rows.length, "point")}, shares of the dense network, 95\u00a0% intervals: where they overlap, points may differ by chance` }, table("Every point of the sweep", columns, rows));
+  return panel("Every point", { note: `${plural(rows.length, "point")}, relative to the dense network, with 95\u00a0% intervals; points whose intervals overlap may differ by chance` }, table("Every point of the sweep", columns, rows));
 }
 
 function sub(text) {

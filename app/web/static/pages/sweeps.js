@@ -1,4 +1,4 @@
-// All sweeps, newest first.
+// List of sweeps, newest first.
 
 import { read } from "../api.js";
 import { h, refill } from "../dom.js";
@@ -15,10 +15,10 @@ const AT_ONCE = 50;
 
 export async function sweepsPage(view) {
   const body = view.begin("Sweeps", {
-    lead: "A job for every point of a grid over the config, and a picture of which points no other beats.",
+    lead: "One job per point of a grid over the config, with charts of the Pareto-optimal points.",
     actions: [h("a", { class: "button is-primary", href: "#/sweeps/new" }, "Start a sweep")],
   });
-  const list = h("div", {}, loading("Reading the sweeps …"));
+  const list = h("div", {}, loading("Loading sweeps …"));
   body.append(panel("Newest first", {}, list));
   const isNew = noticeChange();
   await watch(5, view.signal, async () => {
@@ -32,7 +32,7 @@ export async function sweepsPage(view) {
 function sweepTable(sweeps, signal) {
   return table(
     "Sweeps",
-    ["Sweep", "State", ["Jobs", "end"], "Over", ["Posted", "not-narrow"]],
+    ["Sweep", "Status", ["Jobs", "end"], "Parameters", ["Created", "not-narrow"]],
     sweeps.map((sweep) => [
       [h("a", { href: `#/sweeps/${sweep.id}` }, shortId(sweep.id)), h("span", { class: "sub" }, modelLink(sweep.model, signal))],
       badge(sweep.status),
@@ -45,8 +45,8 @@ function sweepTable(sweeps, signal) {
 
 function nothing() {
   return emptyState(
-    "There is no sweep yet",
-    "Try several budgets or criteria at once, and see what each costs.",
+    "No sweeps yet",
+    "Try several budgets or criteria at once and compare the results.",
     h("a", { class: "button is-primary", href: "#/sweeps/new" }, "Start a sweep"),
   );
 }

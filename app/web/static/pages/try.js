@@ -1,4 +1,4 @@
-// An image, and what the dense and the pruned network say of it, side by side.
+// Run the dense and the pruned network on an image and show the results side by side.
 
 import { announce } from "../announce.js";
 import { readAll, read, send } from "../api.js";
@@ -15,12 +15,12 @@ const TOP = 5;
 
 export async function tryPage(view) {
   const body = view.begin("Try it", {
-    lead: "Drop an image and see what the dense and the pruned network make of it. It is preprocessed as the model’s data set was.",
+    lead: "Drop an image to compare the predictions of the dense and the pruned network. It is preprocessed like the model’s data set.",
   });
-  fill(body, loading("Reading the models …"));
+  fill(body, loading("Loading models …"));
   const models = (await readAll("/v1/models", MOST, { signal: view.signal })).filter((model) => model.status === "ready");
   if (models.length === 0) {
-    fill(body, emptyState("There is no model to ask", "Upload one first.", h("a", { class: "button is-primary", href: "#/models" }, "Upload a model")));
+    fill(body, emptyState("No model to run", "Upload one first.", h("a", { class: "button is-primary", href: "#/models" }, "Upload a model")));
     return;
   }
   const answer = h("div", { "aria-live": "polite" });
@@ -28,16 +28,16 @@ export async function tryPage(view) {
   let shown = null;
   const ask = async (file) => {
     shown = file;
-    fill(answer, loading("The networks look at it …"));
+    fill(answer, loading("Running the networks …"));
     try {
       const found = await infer(choose.model, file, view.signal);
       if (shown === file) {
         fill(answer, found);
-        announce("The networks have answered.");
+        announce("The predictions are ready.");
       }
     } catch (error) {
       if (shown === file && error.name !== "AbortError") {
-        fill(answer, problemPanel(error, { title: "There is no answer" }));
+        fill(answer, problemPanel(error, { title: "The image could not be classified" }));
       }
     }
   };
@@ -49,7 +49,7 @@ export async function tryPage(view) {
       {},
       h("div", { class: "form" }, choose.node, dropZone({
         prompt: "Choose an image",
-        hint: "PNG, JPEG, WebP, BMP, GIF, TIFF or PPM. It goes to the service and is not kept.",
+        hint: "PNG, JPEG, WebP, BMP, GIF, TIFF or PPM. The image is sent to the service and not stored.",
         accept: "image/png,image/jpeg,image/webp",
         onFile: ask,
       })),
@@ -119,12 +119,12 @@ function verdict(before, after, difference) {
     "p",
     { class: `agreement ${isSame ? "is-good" : "is-warn"}` },
     icon(isSame ? "check" : "warning"),
-    h("span", {}, isSame ? `Both say ${after.label}.` : `They differ: ${before.label} before, ${after.label} after.`),
-    h("span", { class: "quiet" }, `Largest difference of two outputs: ${decimal(difference)}.`),
+    h("span", {}, isSame ? `Both predict ${after.label}.` : `They disagree: ${before.label} (dense), ${after.label} (pruned).`),
+    h("span", { class: "quiet" }, `Largest difference between outputs: ${decimal(difference)}.`),
   );
 }
 
-/** Return the best classes of raw outputs, as the service does it for labels: softmax, sorted. */
+/** Return the top classes of raw outputs as the service does for labels: softmax, sorted. */
 export function bestOf(outputs, names) {
   const most = Math.max(...outputs);
   const raised = outputs.map((value) => Math.exp(value - most));
@@ -157,5 +157,5 @@ function answerPanel(title, labels, about) {
 }
 
 function plain(found) {
-  return panel("Outputs", { note: "these are no scores of classes" }, h("pre", { class: "code", tabindex: "0" }, JSON.stringify(found.outputs, null, 1)));
+  return panel("Outputs", { note: "not class scores" }, h("pre", { class: "code", tabindex: "0" }, JSON.stringify(found.outputs, null, 1)));
 }

@@ -1,11 +1,11 @@
-// A place to drop a file on, or to choose one with the keyboard.
+// Drop zone for a file, also usable with the keyboard.
 
 import { h } from "../dom.js";
 import { icon } from "./icons.js";
 
 let numDrops = 0;
 
-/** Return the place; `onFile` hears of each file that comes. */
+/** Return the drop zone; `onFile` receives each chosen file. */
 export function dropZone({ prompt, hint, accept, onFile }) {
   numDrops += 1;
   const id = `file-${numDrops}`;

@@ -1,16 +1,16 @@
-// What a file is, before it is sent: the table of file_kinds.js asked as secateur/core/files.py does.
+// Detect a file's kind before the upload, with file_kinds.js and the logic of secateur/core/files.py.
 
 import { FILE_KINDS, TAKEN } from "./file_kinds.js";
 
 const HEAD_BYTES = 64 * 1024;
 const TAIL_BYTES = 256 * 1024;
-const MOST_NAMES = 1000;
+const MAX_NAMES = 1000;
 const ARTICLES = { model: "a model", dataset: "a data set" };
-// Marks of what names the members of a zip: where a name's length stands, and where it begins.
+// Zip records that hold member names: signature, offset of the name's length, offset of the name.
 const LOCAL = ["PK\x03\x04", 26, 30];
 const LISTED = ["PK\x01\x02", 28, 46];
 
-/** Return what is wrong with sending a file as a `use` ("model" or "dataset"); null if nothing is. */
+/** Return why a file cannot be sent as a `use` ("model" or "dataset"), or null if it can. */
 export async function refusalOf(file, use) {
   if (file.size === 0) {
     return `${file.name} is empty`;
@@ -30,7 +30,7 @@ export async function refusalOf(file, use) {
   return `${file.name} is ${kind.what}, which is not supported. ${TAKEN[use]}${kind.advice === undefined ? "" : `\n${kind.advice}`}`;
 }
 
-/** Return the kind of a file by its beginning and its end, both as Latin-1. */
+/** Return the kind of a file from its first and last bytes, decoded as Latin-1. */
 export function kindOf(head, tail) {
   const names = head.startsWith("PK") ? memberNames(head, tail).join("\n") : "";
   return FILE_KINDS.find(
@@ -43,7 +43,7 @@ export function kindOf(head, tail) {
 function memberNames(head, tail) {
   const found = new Set();
   for (const [data, [mark, lengthAt, nameAt]] of [[head, LOCAL], [tail, LISTED]]) {
-    for (let at = data.indexOf(mark); at >= 0 && found.size < MOST_NAMES; at = data.indexOf(mark, at + 4)) {
+    for (let at = data.indexOf(mark); at >= 0 && found.size < MAX_NAMES; at = data.indexOf(mark, at + 4)) {
       const length = data.charCodeAt(at + lengthAt) + 256 * data.charCodeAt(at + lengthAt + 1);
       const name = data.slice(at + nameAt, at + nameAt + length);
       if (length > 0 && name.length === length) {

@@ -1,4 +1,4 @@
-// What is around every page: the way past it, the navigation, and the news that the service is away.
+// Frame around every page: skip link, navigation and the connection banner.
 
 import { connection, tryNow } from "../connection.js";
 import { h } from "../dom.js";
@@ -16,14 +16,14 @@ const PLACES = [
   ["/queues", "Queue"],
 ];
 
-/** Build the frame; return where pages are drawn, and a function that marks the present place. */
+/** Build the frame; return the element for pages and a function that marks the current entry. */
 export function installFrame() {
   const main = h("main", { id: "main", tabindex: "-1" });
   const links = new Map(
     PLACES.map(([path, text]) => [path, h("a", { href: `#${path}` }, text)]),
   );
   const { side, close } = makeSide(links);
-  document.getElementById("boot").remove(); // what was there to see until now
+  document.getElementById("boot").remove(); // the placeholder in index.html
   document.body.prepend(
     skipLink(main),
     h("div", { class: "frame" }, side, h("div", {}, offlineBanner(), main)),
@@ -62,7 +62,7 @@ function makeSide(links) {
     },
     "Menu",
   );
-  const forget = h(
+  const signOut = h(
     "button",
     {
       type: "button",
@@ -74,7 +74,7 @@ function makeSide(links) {
         },
       },
     },
-    "Forget the key",
+    "Sign out",
   );
   const side = h(
     "header",
@@ -82,7 +82,7 @@ function makeSide(links) {
     h("a", { class: "brand", href: "#/" }, brandMark(), "Secateur"),
     button,
     nav,
-    h("div", { class: "side-foot" }, themeSelect(), readKey() !== null && forget),
+    h("div", { class: "side-foot" }, themeSelect(), readKey() !== null && signOut),
   );
   side.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && side.classList.contains("is-open")) {
@@ -95,7 +95,7 @@ function makeSide(links) {
 
 function skipLink(main) {
   const skip = (event) => {
-    event.preventDefault(); // the fragment is the page's address
+    event.preventDefault(); // the router uses the fragment
     main.focus();
   };
   return h("a", { class: "skip", href: "#main", on: { click: skip } }, "Skip to content");
@@ -105,8 +105,8 @@ function offlineBanner() {
   const banner = h(
     "div",
     { class: "offline", role: "status", hidden: true },
-    h("span", {}, "The service is away. Trying again …"),
-    h("button", { type: "button", class: "button", on: { click: tryNow } }, "Try now"),
+    h("span", {}, "The service cannot be reached. Retrying …"),
+    h("button", { type: "button", class: "button", on: { click: tryNow } }, "Retry now"),
   );
   connection.addEventListener("away", () => {
     banner.hidden = false;

@@ -1,4 +1,4 @@
-// Small pictures beside words. They never stand for a word alone, so none has a name of its own.
+// Decorative icons. They always stand beside text, so they are hidden from screen readers.
 
 import { svg } from "../dom.js";
 
@@ -24,7 +24,7 @@ export function icon(name) {
   return picture;
 }
 
-/** Return the mark of the house: two blades that cross. */
+/** Return the logo: two crossed blades. */
 export function brandMark() {
   const mark = svg("svg", { viewBox: "0 0 32 32", class: "mark", "aria-hidden": "true" });
   mark.append(

@@ -1,11 +1,11 @@
-// The dialog that asks for the API key.
+// Dialog for the API key.
 
 import { h } from "../dom.js";
 import { keepKey } from "../session.js";
 
 let asking = null;
 
-/** Ask for a key; resolves when there is one. All who ask meanwhile wait for the same answer. */
+/** Prompt for a key and resolve when the user enters one. Concurrent calls share one dialog. */
 export async function askForKey(wasRefused, signal) {
   asking ??= ask(wasRefused).finally(() => {
     asking = null;
@@ -39,15 +39,15 @@ function ask(wasRefused) {
         "form",
         { class: "form", novalidate: false, on: { submit } },
         h("h2", { id: "key-title" }, "API key"),
-        wasRefused && h("p", { class: "field-error", role: "alert" }, "That key is not accepted, or not any more."),
+        wasRefused && h("p", { class: "field-error", role: "alert" }, "Invalid or expired API key."),
         h("label", { class: "label", for: "key" }, "Key"),
         input,
         h(
           "p",
           { class: "hint", id: "key-help" },
-          "secateur serve prints one, and a link that brings it along. It is kept in this tab until you close it.",
+          "secateur serve prints a key, and a link that contains it. The key is kept in this tab until you close it.",
         ),
-        h("div", { class: "actions" }, h("button", { class: "button is-primary" }, "Go on")),
+        h("div", { class: "actions" }, h("button", { class: "button is-primary" }, "Continue")),
       ),
     );
     document.body.append(dialog);

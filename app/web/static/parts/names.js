@@ -1,4 +1,4 @@
-// Names of models and data sets by id; asked for once.
+// Cached names of models and data sets by id.
 
 import { ProblemError, read } from "../api.js";
 import { h } from "../dom.js";
@@ -6,17 +6,17 @@ import { shortId } from "../format.js";
 
 const known = new Map();
 
-/** Return a model by id, or null if it cannot be seen. */
+/** Return a model by id, or null if it is not accessible. */
 export function findModel(id, signal) {
   return find(`/v1/models/${id}`, signal);
 }
 
-/** Return a data set by id, or null likewise. */
+/** Return a data set by id, or null if it is not accessible. */
 export function findDataset(id, signal) {
   return find(`/v1/datasets/${id}`, signal);
 }
 
-/** Return a link whose text becomes the model's name. */
+/** Return a link that shows the model's name once it is loaded. */
 export function modelLink(id, signal) {
   const link = h("a", { href: `#/models/${id}` }, shortId(id));
   findModel(id, signal).then((model) => {
@@ -27,12 +27,12 @@ export function modelLink(id, signal) {
   return link;
 }
 
-/** Return a model's name, with its version from the second on. */
+/** Return a model's name, with its version if that is not 1. */
 export function nameOf(model) {
   return model.version === "1" ? model.name : `${model.name} v${model.version}`;
 }
 
-/** Remember what a list said, so that nobody asks for it one by one. */
+/** Cache the items of a list, so they need no separate requests. */
 export function remember(kind, items) {
   for (const item of items) {
     known.set(`/v1/${kind}/${item.id}`, Promise.resolve(item));
@@ -43,7 +43,7 @@ function find(path, signal) {
   if (!known.has(path)) {
     const found = read(path, { signal }).catch((error) => {
       if (!(error instanceof ProblemError)) {
-        known.delete(path); // it may be there the next time
+        known.delete(path); // retry the next time
       }
       return null;
     });

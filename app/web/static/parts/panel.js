@@ -1,13 +1,13 @@
-// A part of a page, with a heading of its own.
+// Section of a page with a heading.
 
 import { h } from "../dom.js";
 
 let numPanels = 0;
 
 /**
- * Return a section with a heading; `actions` stand beside it.
+ * Return a section with a heading and `actions` beside it.
  *
- * One that may be too tall for its place `isScrolled` there, which the keyboard must reach.
+ * `isScrolled` marks a section that scrolls by itself and must therefore be focusable.
  */
 export function panel(title, { actions = [], note = null, isScrolled = false } = {}, ...children) {
   numPanels += 1;

@@ -1,26 +1,26 @@
-// What went wrong, in the service's own words, and what can be done about it.
+// Error messages from the service with advice for the user, notices and empty states.
 
 import { ProblemError, UnreachableError } from "../api.js";
 import { h } from "../dom.js";
 import { icon } from "./icons.js";
 
-// By the stable codes of docs/errors.md; those that explain themselves are not here.
+// Advice by error code (docs/errors.md). Codes whose messages suffice are omitted.
 const ADVICE = {
-  unauthenticated: "Enter an API key that is valid.",
+  unauthenticated: "Enter a valid API key.",
   forbidden: "Use a key with that scope: secateur keys create --scope …",
   not_found: "It may have been deleted, or it belongs to another tenant.",
-  conflict: "Look again at what state it is in now.",
-  storage_quota: "Delete models or data sets that are not needed, or ask for a larger quota.",
+  conflict: "Reload to see its current status.",
+  storage_quota: "Delete models or data sets that you do not need, or ask for a larger quota.",
   compute_quota: "Wait until midnight (UTC), or ask for a larger quota.",
-  too_many_jobs: "Wait until some of the waiting jobs are done.",
+  too_many_jobs: "Wait until some of your queued jobs have finished.",
   rate_limited: "Wait a moment.",
-  unavailable: "Try again in a moment. If it stays away, its operator should know.",
+  unavailable: "Try again in a moment. If it happens again, tell the operator.",
   busy: "Try again in a moment.",
   overloaded: "Try again in a moment.",
   internal: "Try again. If it happens again, tell the operator the request id.",
 };
 
-/** Return a panel that tells of an error; `retry` is offered where there is one. */
+/** Return a panel for an error, with a retry button if `retry` is given. */
 export function problemPanel(error, { retry = null, title = null } = {}) {
   const { heading, text, notes } = wordsFor(error);
   return h(
@@ -42,7 +42,7 @@ function wordsFor(error) {
   if (error instanceof UnreachableError) {
     return {
       heading: "The service cannot be reached",
-      text: "It may be restarting, or the network is down. This page goes on as soon as it answers.",
+      text: "It may be restarting, or the network is down. This page continues when the service responds.",
       notes: [],
     };
   }
@@ -57,13 +57,13 @@ function wordsFor(error) {
   }
   console.error(error);
   return {
-    heading: "Something broke on this page",
-    text: "Reload it. If it happens again, it is a defect of the dashboard.",
+    heading: "Something went wrong on this page",
+    text: "Reload the page. If it happens again, it is a bug in the dashboard.",
     notes: [String(error)],
   };
 }
 
-/** Return a notice that is no error: of a `tone` that badges have. */
+/** Return a notice in one of the tones of badges. */
 export function notice(tone, title, ...children) {
   const sign = { good: "check", warn: "warning", bad: "warning", busy: "clock", idle: "dot" }[tone];
   return h(
@@ -74,7 +74,7 @@ export function notice(tone, title, ...children) {
   );
 }
 
-/** Return what is shown where there is nothing yet. */
+/** Return a placeholder for an empty list. */
 export function emptyState(title, text, ...actions) {
   return h(
     "div",
@@ -85,7 +85,7 @@ export function emptyState(title, text, ...actions) {
   );
 }
 
-/** Return what is shown while something is on its way. */
+/** Return a loading message with a spinner. */
 export function loading(what) {
   return h("p", { class: "loading" }, h("span", { class: "spinner", "aria-hidden": "true" }), what);
 }

@@ -1,12 +1,12 @@
-// What state a thing is in: a colour, a sign and a word, so that none is needed to see it.
+// Status badges: colour, icon and word, so no single one of them is needed to understand it.
 
 import { h } from "../dom.js";
 import { icon } from "./icons.js";
 
 const STATES = {
-  validating: ["busy", "clock", "Checking"],
+  validating: ["busy", "clock", "Validating"],
   ready: ["good", "check", "Ready"],
-  rejected: ["bad", "cross", "Refused"],
+  rejected: ["bad", "cross", "Rejected"],
   queued: ["idle", "clock", "Queued"],
   running: ["busy", "dot", "Running"],
   pausing: ["warn", "pause", "Pausing"],
@@ -14,7 +14,7 @@ const STATES = {
   cancelling: ["idle", "stop", "Cancelling"],
   cancelled: ["idle", "stop", "Cancelled"],
   succeeded: ["good", "check", "Succeeded"],
-  partial: ["warn", "warning", "Partly done"],
+  partial: ["warn", "warning", "Partially done"],
   failed: ["bad", "cross", "Failed"],
   expired: ["idle", "clock", "Expired"],
 };

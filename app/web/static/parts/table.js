@@ -1,8 +1,8 @@
-// Tables that keep their heads, and can be pushed sideways, by keyboard too, where there is no room.
+// Tables with sticky heads that scroll sideways on narrow screens, with the keyboard too.
 
 import { h } from "../dom.js";
 
-// Only what can be pushed is a place of its own, that the keyboard stops at.
+// Only a table that overflows becomes a focusable region.
 const widths = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     if (target.scrollWidth > target.clientWidth) {
@@ -18,7 +18,7 @@ const widths = new ResizeObserver((entries) => {
 /**
  * Return a table.
  *
- * `columns` has a heading, or [heading, class]; the first cell of each row is its heading.
+ * `columns` holds headings or [heading, class]. The first cell of each row is a row heading.
  */
 export function table(caption, columns, rows, { isCaptionShown = false } = {}) {
   const heads = columns.map((column) => (Array.isArray(column) ? column : [column, null]));
@@ -51,7 +51,7 @@ export function table(caption, columns, rows, { isCaptionShown = false } = {}) {
   return frame;
 }
 
-/** Return a list of facts: pairs of name and value; pairs without a value are left out. */
+/** Return a description list of [name, value]; pairs without a value are omitted. */
 export function facts(pairs) {
   return h(
     "dl",
@@ -62,7 +62,7 @@ export function facts(pairs) {
   );
 }
 
-/** Return something that is made only when it is opened: long tables cost nothing until then. */
+/** Return a disclosure whose content is created when it is first opened. */
 export function disclosure(summary, make) {
   const details = h("details", { class: "disclosure" }, h("summary", {}, summary));
   details.addEventListener(

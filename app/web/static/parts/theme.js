@@ -1,21 +1,21 @@
-// The choice between light, dark, and what the system says.
+// Theme selector: light, dark or the system's theme.
 
 import { h } from "../dom.js";
 
 const NAME = "secateur.theme";
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** Tells listeners of `change` that colours are others now: what is drawn must be drawn again. */
+/** Dispatches `change` when the theme changes, so that charts are redrawn. */
 export const theme = new EventTarget();
 
 /** Return the control. */
 export function themeSelect() {
-  const options = [["", "As the system"], ["light", "Light"], ["dark", "Dark"]].map(([value, text]) =>
+  const options = [["", "System"], ["light", "Light"], ["dark", "Dark"]].map(([value, text]) =>
     h("option", { value }, text),
   );
   const select = h("select", { id: "theme", on: { change: () => choose(select.value) } }, options);
   select.value = document.documentElement.dataset.theme ?? "";
-  return h("div", { class: "field" }, h("label", { class: "label", for: "theme" }, "Colours"), select);
+  return h("div", { class: "field" }, h("label", { class: "label", for: "theme" }, "Theme"), select);
 }
 
 dark.addEventListener("change", tell);
@@ -24,7 +24,7 @@ function choose(value) {
   try {
     localStorage.setItem(NAME, value);
   } catch {
-    // storage is shut off: the choice lasts until the page is left
+    // storage is disabled: the choice lasts until the page is closed
   }
   if (value === "") {
     delete document.documentElement.dataset.theme;

@@ -1,4 +1,4 @@
-// A file, from the choice of it to the verdict on it.
+// Upload form: choose a file, send it and wait for its validation.
 
 import { read } from "../api.js";
 import { announce } from "../announce.js";
@@ -11,10 +11,10 @@ import { refusalOf } from "./files.js";
 import { loading, notice, problemPanel } from "./problem.js";
 
 /**
- * Return the form that uploads to `path`.
+ * Return a form that uploads to `path`.
  *
- * `more(file)` returns what else is asked of a file: `{node, params()}`; `onDone` hears of what was
- * made once the service has judged it.
+ * `more(file)` returns additional fields: `{node, params()}`. `onDone` receives the new resource
+ * once it is validated.
  */
 export function uploadForm({ path, noun, hint, accept, more, onDone, signal }) {
   const root = h("div", { class: "form" });
@@ -87,14 +87,14 @@ async function send(url, file, { noun, state, form, path, onDone, signal, begin 
       text.textContent = share < 1 ? `Sending: ${percent(share, 0)}` : "Storing …";
     };
     const made = await uploadFile(url, file, { onProgress, signal });
-    fill(state, loading(`The service looks at the ${noun} …`));
-    const judged = await verdict(`${path}/${made.id}`, signal);
-    if (judged === null) {
+    fill(state, loading(`Validating the ${noun} …`));
+    const item = await validated(`${path}/${made.id}`, signal);
+    if (item === null) {
       return;
     }
-    announce(judged.status === "ready" ? `The ${noun} is ready.` : `The ${noun} was refused.`);
+    announce(item.status === "ready" ? `The ${noun} is ready.` : `The ${noun} was rejected.`);
     begin();
-    onDone(judged);
+    onDone(item);
   } catch (error) {
     if (error.name === "AbortError") {
       return;
@@ -104,8 +104,8 @@ async function send(url, file, { noun, state, form, path, onDone, signal, begin 
   }
 }
 
-/** Return what was uploaded once it is judged; null if the page was left meanwhile. */
-async function verdict(path, signal) {
+/** Wait for the validation and return the resource, or null if the user leaves the page. */
+async function validated(path, signal) {
   let found = null;
   await watch(0.7, signal, async () => {
     const item = await read(path, { signal });
@@ -118,14 +118,14 @@ async function verdict(path, signal) {
   return found;
 }
 
-/** Return what is said of something that was just uploaded and judged. */
+/** Return the notice about a newly validated upload. */
 export function verdictNotice(item, noun, next) {
   if (item.status === "ready") {
     return notice("good", `${item.name} is ready`, next && h("div", {}, next));
   }
   return notice(
     "bad",
-    `${item.name} was refused`,
+    `${item.name} was rejected`,
     h("p", { class: "lines" }, item.error?.message ?? `The ${noun} cannot be used.`),
     item.error?.hint && h("p", { class: "small" }, item.error.hint),
   );
