@@ -25,6 +25,7 @@ from worker.pipeline.report.page import render_page
 from worker.pipeline.training.run import Start, train
 
 RETRAIN = {"epochs": 2, "batch_size": 32, "optimizer": {"learning_rate": 0.05}}
+ALL_FILES = {"formats": ["pt2", "onnx", "safetensors"]}
 HALF = {"mode": "budget", "macs": 0.5, "round_to": 1, "min_channels": 2}
 
 
@@ -74,7 +75,8 @@ def job(
     x, y = samples()
     path = save_model(model or trained_net(), (torch.randn(2, 1, 8, 8),), folder / "model.pt2")
     data = data or save_data(folder, x=x, y=y)
-    config = {"retrain": RETRAIN, "selection": HALF, **config}
+    # Without ONNX, its proof and its latencies a job takes half of the time.
+    config = {"retrain": RETRAIN, "selection": HALF, "export": {"formats": ["pt2"]}, **config}
     return request_for(path, folder, config, dataset=dataset_input(data)), Recorder()
 
 
@@ -89,7 +91,8 @@ def run(folder: Path, config: dict[str, Any], **more: Any) -> tuple[Report, Reco
 
 
 def test_labels_and_teacher_are_the_default_and_the_learning_rate_is_found(tmp_path: Path) -> None:
-    report, _ = run(tmp_path, {"retrain": {"epochs": 2, "batch_size": 32}})
+    config = {"retrain": {"epochs": 2, "batch_size": 32}, "export": ALL_FILES}
+    report, _ = run(tmp_path, config)
     assert (report.metric, report.objective, report.criterion) == ("top1", "mixed", "l1")
     assert report.range_test is not None
     assert report.learning_rate == report.range_test.learning_rate
@@ -268,6 +271,7 @@ def test_the_same_job_twice_makes_the_same_bytes(tmp_path: Path) -> None:
         "criterion": {"kind": "auto"},
         "schedule": {"kind": "iterative", "rounds": 2},
         "retrain": {"epochs": 2, "batch_size": 32, "ema": 0.9, "augment": {"rotate": 5}},
+        "export": ALL_FILES,
         "seed": 3,
     }
     digests, pages = [], []
