@@ -20,8 +20,8 @@ from secateur.engine.program.exported import export
 from tests.fixtures.networks import SmallNet
 from tests.fixtures.service import Service, images, npz_bytes, trained_model_bytes, trained_net
 
-# Of the network of README.md: wide enough for its time to lie in its convolutions.
-_WIDTH = 48
+# Channels of the network that pages start from: a job on it takes seconds.
+_WIDTH = 16
 
 
 @dataclass
