@@ -113,18 +113,18 @@ def test_the_notebook_prunes_and_draws(service: Service, tmp_path: Path) -> None
             assert picture.width > 800
 
 
-def test_a_detector_of_ones_own_keeps_both_outputs(service: Service, tmp_path: Path) -> None:
+def test_a_pruned_detector_keeps_both_outputs(service: Service, tmp_path: Path) -> None:
     options = ("--network", "own", "--steps", 150, "--epochs", 4)
     printed = example("detector", tmp_path, service, *options)
     assert "boxes: " in printed
     assert "scores: " in printed
-    assert printed.count("on shapes that are known") == 2
-    boxes = float(printed.split("boxes: ")[1].split("%")[0])
+    assert printed.count("against the true boxes") == 2
+    boxes = float(printed.split("boxes: relative error ")[1].split("%")[0])
     assert boxes < 15
     read_page((tmp_path / "out" / "report.html").read_text())
 
 
-def test_mtcnn_is_pruned_with_ones_own_images(
+def test_mtcnn_is_pruned_with_user_images(
     service: Service, tmp_path: Path, pictures: Path
 ) -> None:
     needs(FACENET)
@@ -133,7 +133,7 @@ def test_mtcnn_is_pruned_with_ones_own_images(
     assert "the same best class for" in printed
 
 
-def test_efficientnet_is_pruned_with_ones_own_images(
+def test_efficientnet_is_pruned_with_user_images(
     service: Service, tmp_path: Path, pictures: Path
 ) -> None:
     needs(EFFICIENTNET_LITE0)
@@ -165,7 +165,7 @@ def test_curl_lists_its_requirements(tmp_path: Path) -> None:
     ("name", "options"),
     [("detector", ["--network", "own", "--steps", "1"]), ("efficientnet_lite0", ["--images", "."])],
 )
-def test_without_a_service_it_is_said_in_a_line(
+def test_a_missing_service_is_reported_in_one_line(
     name: str, options: list[str], tmp_path: Path, pictures: Path
 ) -> None:
     if name == "efficientnet_lite0":
