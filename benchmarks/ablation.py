@@ -1,7 +1,7 @@
-"""The criterion `loss` beside the naive loop that it replaces: one full forward pass a group.
+"""Speed of the criterion `loss` against the naive loop: one full forward pass per group.
 
-Usage: python -m benchmarks.ablation [--output FILE]. One thread; both sides in one run, in turns,
-the median of several runs; values compared. Writes JSON.
+Usage: python -m benchmarks.ablation [--output FILE]. One thread; both sides alternate in one run;
+medians of several runs. The values of both sides are compared. Writes JSON.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def measure(program: Program, batch: CalibrationBatch) -> dict[str, Any]:
 
 @torch.no_grad()
 def naive(program: Program, analysis: Analysis, batch: CalibrationBatch) -> dict[str, Tensor]:
-    """Return the rise of the loss by one full forward pass for every group."""
+    """Return the increase of the loss per group, from one full forward pass each."""
     assert batch.labels is not None  # noqa: S101
     module = ProgramModule(program, copy=False).eval()
     dense = cross_entropy(module.run(batch.inputs)[0].double(), batch.labels)

@@ -1,9 +1,9 @@
-"""What the engine can prune, and how fast, beside Torch-Pruning: 50 % of every width, L1.
+"""Coverage and speed of the engine against Torch-Pruning: 50 % of every width, L1.
 
 Usage: pip install timm torch-pruning==1.6.1; python -m benchmarks.coverage [NAME …] [--output FILE]
-``--without-peer`` asks only what is pruned and proven: one run each, and no times to compare.
-One thread; for each network first ours, then the peer in a process of its own, each time the median
-of several runs. Graph export is counted on neither side. Writes JSON.
+``--without-peer`` measures coverage only: one run per network and no times.
+One thread. For each network the engine runs first, then the peer in its own process; medians of
+several runs. Times exclude graph export on both sides. Writes JSON.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measure(source: str, name: str, num_runs: int) -> dict[str, Any]:
-    """Return what pruning one network gives."""
+    """Prune one network with both sides and return the results."""
     size = image_size(source, name)
     started = time.perf_counter()
     program = from_exported(export(build(source, name), (torch.randn(2, 3, size, size),)))

@@ -1,18 +1,17 @@
-"""How soon is the page of a job there, with 1,000 events and 100 layers?
+"""Load time of a job's page with 1,000 events and 100 layers.
 
 Usage: python -m benchmarks.job_page [--events 1000] [--layers 100] [--runs 15] [--output FILE].
-The API process of `secateur serve` alone, with its defaults, over rows that are inserted directly;
-Chromium without a window on the same machine, and a profile that has never seen the page for every
-run ("cold"); then the same page opened again in that profile ("warm"). Milliseconds from the start
-of the navigation:
+Only the API process of `secateur serve`, with default settings, over rows inserted directly.
+Headless Chromium on the same machine opens the page in a fresh profile for every run ("cold") and
+again in the same profile ("warm"). Milliseconds from the start of the navigation:
 
-* ``first_paint``: the first text or picture (First Contentful Paint);
-* ``job``: what the row says: state, result, table of before and after;
-* ``events``: the newest events are listed, and the epochs drawn;
-* ``layers``: all layers are there, with widths and reasons;
-* ``curves``: from scrolling to the curves until the first is drawn, which is done in view alone.
+* ``first_paint``: First Contentful Paint;
+* ``job``: status, result and the table of before and after are shown;
+* ``events``: the newest events are listed and the epochs drawn;
+* ``layers``: all layers are shown with widths and reasons;
+* ``curves``: from scrolling to the curves until the first is drawn (curves are drawn in view only).
 
-Medians, and the slowest run; ``bytes`` is what came over the wire. Writes JSON.
+Medians and the slowest run. ``bytes`` counts the bytes transferred. Writes JSON.
 """
 
 import argparse
@@ -41,7 +40,7 @@ from tests.fixtures.shown import fill
 
 _START_SECONDS = 30
 _MOST_SECONDS = 30
-# What must be there for each moment, as selectors of the page.
+# Selectors that must match for each moment.
 _MOMENTS = {
     "job": ".cards .card, .table",
     "events": ".log li, .chart[aria-label^='Training loss']",
@@ -109,7 +108,7 @@ def main() -> None:
 
 
 def _open(context: BrowserContext, url: str) -> dict[str, float]:
-    """Open the page in a new tab; return when things were there, and how many bytes came."""
+    """Open the page in a new tab; return the time of each moment and the bytes transferred."""
     page = context.new_page()
     sizes: list[int] = []
     session = context.new_cdp_session(page)
@@ -130,7 +129,7 @@ def _open(context: BrowserContext, url: str) -> dict[str, float]:
 
 @contextmanager
 def _server(folder: Path, num_layers: int, num_events: int) -> Iterator[tuple[str, str]]:
-    """Run the API over the rows; yield its address and where the job is, with the key."""
+    """Run the API over the rows; yield its address and the job's path with the key."""
     settings = Settings(data_dir=folder)
     engine = create_database(settings.database_url)
     upgrade(engine)

@@ -1,8 +1,8 @@
-"""Do fewer MACs mean less time? Budgets against measured latency, ONNX Runtime, one thread.
+"""Latency of networks pruned to MAC and latency budgets: ONNX Runtime, one thread.
 
 Usage: pip install timm; python -m benchmarks.latency [NAME …] [--output FILE]. Dense and pruned
-files take turns in one run; medians. Random weights: how fast a network is does not depend on them,
-which filters go does. Writes JSON.
+files alternate in one run; medians. Weights are random: they decide which filters are removed, but
+do not affect speed. Writes JSON.
 """
 
 import argparse
@@ -39,7 +39,7 @@ BATCH_SIZES = (1, 8)
 
 @dataclass(frozen=True)
 class Case:
-    """A network and what is asked of it."""
+    """A network and the options to prune it with."""
 
     name: str
     build: Callable[[], nn.Module]
@@ -72,7 +72,7 @@ CASES = [
         (3, 224, 224),
         SelectionOptions(Budget("latency", 0.6), round_to="auto"),
     ),
-    # What the staircase costs those who do not look at it: the anchor's 11 of 16 channels.
+    # The cost of ignoring the latency staircase: 11 of 16 channels, as the anchor keeps.
     Case(
         "resnet20",
         ResNet20,
@@ -101,7 +101,7 @@ def main() -> None:
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Return what a budget gives in MACs and in time."""
+    """Prune to the budget and return the MACs and latencies."""
     torch.manual_seed(0)
     example = torch.randn(2, *case.shape)
     program = from_exported(export(case.build().eval(), (example,)))

@@ -1,4 +1,4 @@
-"""What a benchmark ran on: every committed result carries it."""
+"""Description of the machine, stored with every committed result."""
 
 import platform
 import subprocess
@@ -12,7 +12,7 @@ _PACKAGES = ("torch", "torchvision", "timm", "torch-pruning", "lightning")
 
 
 def machine() -> dict[str, Any]:
-    """Return what the numbers were measured on, and at which commit."""
+    """Return the machine, the library versions and the commit of a measurement."""
     return {
         "commit": commit(),
         "processor": _processor(),
@@ -23,7 +23,7 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the commit of this checkout, marked where files other than results differ from it."""
+    """Return the commit of this checkout, marked if files other than results differ from it."""
     found = _git("rev-parse", "--short", "HEAD")
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":!benchmarks/results")
     return f"{found}-dirty" if found and changed else found

@@ -1,4 +1,4 @@
-"""Networks that the engine is measured on: (source, name), built with random weights.
+"""Networks of the benchmarks by (source, name), built with random weights.
 
 Sources: ``tv`` torchvision.models, ``seg`` torchvision.models.segmentation, ``timm``.
 """
@@ -30,7 +30,7 @@ _DEFAULT_SIZE = 224
 
 
 def image_size(source: str, name: str) -> int:
-    """Return the side of the images that a network is made for, in pixels."""
+    """Return the side of a network's input images, in pixels."""
     if source != "timm":
         return _INCEPTION_SIZE if "inception" in name else _DEFAULT_SIZE
     import timm  # noqa: PLC0415  # optional: only these networks need it
@@ -41,7 +41,7 @@ def image_size(source: str, name: str) -> int:
 def build(source: str, name: str) -> nn.Module:
     """Return a network whose affine parameters and statistics are drawn from U(0.5, 1.5).
 
-    At their initial values (gamma 1 or 0, beta 0, mean 0, variance 1) wrong slices stay invisible.
+    With the initial values (gamma 1 or 0, beta 0, mean 0, variance 1), wrong slices go unnoticed.
     """
     torch.manual_seed(0)
     if source == "timm":

@@ -1,17 +1,17 @@
-"""Five times more requests than can be answered: what is still answered, and how is the rest told?
+"""Goodput and refusals at five times the service's capacity.
 
 Usage: python -m benchmarks.overload [--times 5] [--seconds 20] [--images 16] [--clients 16]
 [--connections 2048] [--runs 3] [--output FILE]. One API process with its defaults serves ResNet-20,
-so many images a request, as ``.npy``. Its capacity is what ``--clients`` that ask as fast as they
-can get; then ``--times`` that many requests a second are due at fixed times, whatever became of
-those before (open loop), half of them with a deadline of `DEADLINE_SECONDS`; then capacity again;
-all of it ``--runs`` times. Goodput is answers with 200 within the time of the offer. Every other
-answer must be one of `REFUSALS`, with ``Retry-After``.
+``--images`` per request, as ``.npy``. Capacity is the throughput of ``--clients`` in a closed loop.
+Then ``--times`` that rate is offered open-loop, with requests due at fixed times; half of them have
+a deadline of `DEADLINE_SECONDS`. Then capacity is measured again. All of this runs ``--runs``
+times. Goodput counts responses with 200 within the time of the offer. Every other response must be
+one of `REFUSALS`, with ``Retry-After``.
 
-The load comes from a second process over kept-alive connections, ``--connections`` at most: a
-request that finds none free waits for one, and its time runs. ``/healthz`` is asked from here ten
-times a second, each time over a new connection. The server has one core, and what asks another: on
-the same ones, what it takes to send a flood would look like goodput that was lost.
+The load comes from a second process over at most ``--connections`` keep-alive connections. A
+request without a free connection waits while its time runs. This process requests ``/healthz`` ten
+times a second, each time over a new connection. Server and load run on one core each: on shared
+cores, the cost of sending the flood would look like lost goodput.
 """
 
 import argparse
@@ -49,7 +49,7 @@ _CODE = re.compile(rb'"code":"(\w+)"')
 
 
 def main() -> None:
-    """Run everything, or be the client of a run."""
+    """Run the benchmark, or act as its client with ``--client``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=20.0)
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     results = Path("benchmarks/results")
     parser.add_argument("--output", type=Path, default=results / "overload_16_images.json")
-    parser.add_argument("--client", type=Path, help="Be the client that this file describes.")
+    parser.add_argument("--client", type=Path, help="Act as the client described in this file.")
     options = parser.parse_args()
     if options.client is not None:
         print(json.dumps(uvloop.run(_be_client(json.loads(options.client.read_text())))))
@@ -126,7 +126,7 @@ def _client(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Probe:
-    """Asks whether the process is alive, on a thread, for as long as it is open."""
+    """Thread that requests ``/healthz`` until it is closed."""
 
     def __init__(self, port: int) -> None:
         self._url, self._is_over = f"http://127.0.0.1:{port}/healthz", threading.Event()
@@ -155,7 +155,7 @@ class _Probe:
 
 @dataclass
 class _Load:
-    """Requests that are sent, and what came back."""
+    """Requests of one offer and their responses."""
 
     port: int
     messages: Sequence[bytes]  # without and with a deadline
@@ -169,7 +169,7 @@ class _Load:
     end: float = 0.0
 
     async def ask(self, number: int, due: float) -> None:
-        """Send one request; its time runs from when it was due."""
+        """Send one request. Its latency counts from its due time."""
         try:
             async with self.places:
                 what = await self._answer(self.messages[number % len(self.messages)])
@@ -203,7 +203,7 @@ class _Load:
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self.free:
             reader, writer = self.free.pop()
-            if not reader.at_eof():  # the server closes what was idle for long
+            if not reader.at_eof():  # the server closes idle connections
                 return reader, writer
             writer.close()
         self.num_connections += 1

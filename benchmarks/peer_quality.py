@@ -1,4 +1,4 @@
-"""Torch-Pruning on the quality protocol, one row a call: the peer of `benchmarks.quality`.
+"""Torch-Pruning on the quality protocol, one row per call: the peer of `benchmarks.quality`.
 
 Usage: pip install torch-pruning==1.6.1; python -m benchmarks.peer_quality --target 0.25
 --criterion l1 --scope global --seed 0. Prints one JSON line. Prunes the dense ResNet-20 of the demo
@@ -32,7 +32,7 @@ Parts = dict[int, tuple[Tensor, Tensor]]
 
 
 def main() -> None:
-    """Prune, train, measure, print."""
+    """Prune, train, measure and print one row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", type=float, required=True)
     parser.add_argument("--criterion", choices=["l1", "taylor"], required=True)
@@ -121,7 +121,7 @@ def train(model: nn.Module, part: tuple[Tensor, Tensor], seed: int) -> None:
 
 @torch.no_grad()
 def accuracy(model: nn.Module, part: tuple[Tensor, Tensor]) -> float:
-    """Return the share of right answers."""
+    """Return the fraction of correct predictions."""
     model.eval()
     pairs = zip(part[0].split(500), part[1].split(500), strict=True)
     return sum(int((model(x).argmax(1) == y).sum()) for x, y in pairs) / len(part[0])

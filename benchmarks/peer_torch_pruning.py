@@ -1,7 +1,7 @@
-"""Torch-Pruning on one network, in a process of its own: the peer of `benchmarks.coverage`.
+"""Torch-Pruning on one network in its own process: the peer of `benchmarks.coverage`.
 
-Usage: python -m benchmarks.peer_torch_pruning SOURCE NAME. Prints one JSON line. What it is told of
-the network beyond the module itself: layers as wide as the number of classes stay.
+Usage: python -m benchmarks.peer_torch_pruning SOURCE NAME. Prints one JSON line. Besides the
+module, the peer is given one hint: layers as wide as the number of classes are not pruned.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from benchmarks.networks import build, image_size
 
 RUNS = 3
-LONG_SECONDS = 20.0  # one run is enough of what takes longer
+LONG_SECONDS = 20.0  # slower networks run once
 NUM_CLASSES = (1000, 21)
 
 
 def main() -> None:
-    """Prune, measure, print."""
+    """Prune, measure and print one row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source")
     parser.add_argument("name")
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def measure(model: nn.Module, x: Tensor) -> dict[str, Any]:
-    """Return the seconds to build the graph and to prune, and what is left."""
+    """Return the seconds to build the graph and to prune, and the remaining size."""
     with torch.no_grad():
         shape = _first(model(x)).shape
     macs, params = torch_pruning.utils.count_ops_and_params(model, x)

@@ -1,13 +1,12 @@
-"""How long does a poll take, and does that depend on how many jobs there are?
+"""Latency of polling a job, with few and with many jobs in the database.
 
 Usage: python -m benchmarks.polling [--rate 500 …] [--seconds 10] [--runs 3] [--output FILE].
-The API process of `secateur serve` alone, with its defaults (SQLite in WAL mode, authentication
-on), over 100 and then 10 000 queued jobs that are inserted directly; two tenants, so that queue
-positions are worth computing. The client is a process of its own, open-loop: requests are due
-at fixed times, and a latency runs from when a request was due, so a slow answer delays no later
-request and hides nothing. It writes HTTP/1.1 by hand over kept-alive connections, because httpx
-takes more CPU a request than the server does and would be what is measured; it is limited by
-``--connections`` answers under way at a time, which a request that finds none free waits for.
+Only the API process of `secateur serve`, with default settings (SQLite in WAL mode, authentication
+on), over 100 and then 10,000 queued jobs inserted directly for two tenants, so that queue positions
+must be computed. The client is a separate open-loop process: requests are due at fixed times and a
+latency counts from the due time, so a slow response delays no later request. It writes HTTP/1.1 by
+hand over keep-alive connections, because httpx uses more CPU per request than the server and would
+be the bottleneck. At most ``--connections`` requests are in flight; further ones wait.
 
 Then the client pages through the whole list. Medians of the runs. Writes JSON.
 """
@@ -52,7 +51,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Server:
-    """The API process, and whom it lets in."""
+    """The API process and the key of its tenant."""
 
     port: int
     pid: int
@@ -60,20 +59,20 @@ class Server:
     job_ids: tuple[str, ...]
 
     def cpu_seconds(self) -> float:
-        """Return what it has computed so far."""
+        """Return the CPU seconds used so far."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def main() -> None:
-    """Run everything, or be the client of a run."""
+    """Run the benchmark, or act as its client with ``--client``."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rate", type=float, nargs="+", default=[150.0, 500.0])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--client", type=Path, help="Be the client that this file describes.")
+    parser.add_argument("--client", type=Path, help="Act as the client described in this file.")
     options = parser.parse_args()
     if options.client is not None:
         asyncio.run(_be_client(json.loads(options.client.read_text())))
@@ -165,7 +164,7 @@ def _server(folder: Path, num_jobs: int) -> Iterator[Server]:
 
 
 def _insert_jobs(sessions: Sessions, num_jobs: int) -> tuple[str, ...]:
-    """Insert queued jobs as the API makes them: one is made, the others are its copies."""
+    """Insert queued jobs: one is created through the API's code, the others are copies."""
     config = PruneConfig().model_dump(mode="json")
     with sessions.begin() as session:
         new = NewJob("default", JobKind.PRUNE, {}, config, "cpu", 3)
@@ -215,7 +214,7 @@ async def _be_client(plan: dict[str, Any]) -> None:
 
 
 class _Connection:
-    """One kept-alive connection; knows just enough HTTP for this API's answers."""
+    """Keep-alive connection with a minimal HTTP parser for this API's responses."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer

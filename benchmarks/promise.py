@@ -1,8 +1,8 @@
-"""Is a promise kept? ``selection: {mode: accuracy, max_drop: 0.005}`` on Fashion-MNIST, ResNet-20.
+"""Accuracy of ``selection: {mode: accuracy, max_drop: 0.005}`` on Fashion-MNIST with ResNet-20.
 
 Usage: python -m benchmarks.promise [--seeds 0 1 2] [--max-drop 0.005] [--epochs 1] [--threads 1].
-Whole jobs in this process, as `secateur-engine prune` runs them: the search sees 5,000 validation
-images, and t10k is looked at once, at the end. Rows are appended to results/promise.jsonl.
+Complete jobs in this process, as `secateur-engine prune` runs them. The search uses 5,000
+validation images; t10k is evaluated once, at the end. Rows are appended to results/promise.jsonl.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results" / "promise.jsonl"
 
 
 def main() -> None:
-    """Run a job for each seed."""
+    """Run one job per seed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--max-drop", type=float, default=0.005)
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def run(seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what one search found, on both splits."""
+    """Run one search and return its result on both splits."""
     started = time.monotonic()
     config = PruneConfig.model_validate(
         {

@@ -1,11 +1,11 @@
-"""Accuracy after pruning and retraining, beside Torch-Pruning: Fashion-MNIST, ResNet-20.
+"""Accuracy after pruning and retraining against Torch-Pruning: Fashion-MNIST, ResNet-20.
 
 Usage: pip install torch-pruning==1.6.1; python -m benchmarks.quality [--seeds 0 1 2]
 [--targets 0.125 0.25 0.5] [--kinds mixed distill peer] [--threads 1]. Both sides prune the dense
 network of the demo to a share of its MACs and train it for 3 epochs in the same order of the same
-55,000 images, in float32; t10k is looked at once, at the end. Ours runs on the service's own
-defaults: no learning rate is given. Rows are appended to benchmarks/results/quality.jsonl as they
-come, and rows that are there are not run again.
+55,000 images, in float32; t10k is evaluated once, at the end. Our side uses the service's defaults,
+without a learning rate. Rows are appended to benchmarks/results/quality.jsonl, and rows that exist
+are skipped.
 """
 
 import argparse
@@ -50,11 +50,11 @@ PEER_ROWS = {
     0.125: [("l1", "global")],
     0.25: [("l1", "global")],
     0.5: [("l1", "layer"), ("taylor", "global")],
-}  # the best of the anchors' four at each target, and both where two are as good
+}  # the best of the anchors' four criteria at each target; both if tied
 
 
 def main() -> None:
-    """Run what is missing."""
+    """Run the missing rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--targets", type=float, nargs="+", default=[0.125, 0.25, 0.5])
@@ -92,7 +92,7 @@ def _run(row: dict[str, Any], threads: int) -> dict[str, Any]:
 
 
 def ours(kind: str, target: float, seed: int) -> dict[str, Any]:
-    """Prune and retrain with the engine, as the pipeline does; return a row."""
+    """Prune and retrain with the engine, as the pipeline does; return one row."""
     images = load_images(is_fallback_allowed=False)
     source, splits = _source(images, has_labels=kind != "distill")
     program = dense_program(images)

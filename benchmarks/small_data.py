@@ -1,9 +1,9 @@
-"""Does training on few images ever make a pruned network worse? Fashion-MNIST, three networks.
+"""Retraining on few images: Fashion-MNIST, three networks. Does it ever reduce accuracy?
 
-Usage: python -m benchmarks.small_data [--seed 0] [--threads 1]. Ten whole jobs in this process, as
-`secateur-engine prune` runs them, with 200 to 4,000 images (a tenth of them validates), half of the
-MACs and no other setting: epochs and learning rate are found. The first 1,000 images of t10k are
-the test split, which decides nothing. Rows go to results/small_data.json. Ten minutes on a core.
+Usage: python -m benchmarks.small_data [--seed 0] [--threads 1]. Ten complete jobs in this process,
+as `secateur-engine prune` runs them, with 200 to 4,000 images (a tenth for validation) and half of
+the MACs; epochs and learning rate are automatic. The test split is the first 1,000 images of t10k
+and influences nothing. Writes results/small_data.json. Takes ten minutes on one core.
 """
 
 import argparse
@@ -42,7 +42,7 @@ _NUM_PRETRAINING = 8000
 
 
 class Vgg(nn.Sequential):
-    """Six convolutions in three sizes of image, with BatchNorm."""
+    """Six convolutions at three resolutions, with BatchNorm."""
 
     def __init__(self) -> None:
         layers: list[nn.Module] = []
@@ -89,7 +89,7 @@ class MobileNet(nn.Sequential):
 
 
 def main() -> None:
-    """Run the ten jobs and write what came out."""
+    """Run the ten jobs and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -121,7 +121,7 @@ def _write(rows: list[dict[str, Any]], seed: int, seconds: float) -> None:
 
 
 def _save(name: str, images: Images, seed: int, home: Path) -> Path:
-    """Write a trained network; ResNet-20 has weights, the others are trained here."""
+    """Export a trained network. ResNet-20 has stored weights; the others are trained here."""
     torch.manual_seed(seed)
     if name == "resnet20":
         model: nn.Module = ResNet20()

@@ -1,15 +1,15 @@
-"""Does the API keep its memory and its word for as long as it runs?
+"""Soak test: memory and correctness of the API over a long run.
 
 Usage: python -m benchmarks.soak [--minutes 60] [--rate 50] [--output FILE].
-One API process (SQLite, a folder, authentication on) is asked open-loop, ``--rate`` times a second:
-nested JSON, ``.npy``, the binary form of ``/v2`` and PNG images to ``resnet20@production``, whose
-alias is pointed at the other version, or rolled back, every `SWITCH_SECONDS`. One in `RARE` goes to
-one of `NUM_WIDE` networks that do not fit into ``cache_bytes`` together, so that sessions come and
-go all the time; now and then one is loaded or unloaded by hand.
+One API process (SQLite, local storage, authentication on) receives ``--rate`` requests a second,
+open-loop: nested JSON, ``.npy``, the binary form of ``/v2`` and PNG images to
+``resnet20@production``. That alias is switched or rolled back every `SWITCH_SECONDS`. One request
+in `RARE` goes to one of `NUM_WIDE` networks that together exceed ``cache_bytes``, so sessions are
+evicted all the time. Occasionally a model is loaded or unloaded explicitly.
 
-Every answer must be 200, must say which version it is of, and must be what ONNX Runtime gives for
-that version. While an alias is being switched that may be either of two; before and after, it must
-be the one. Memory, sessions and cache bytes are from ``/metrics``. Exits with 1 after any error.
+Every response must be 200, name its version, and equal ONNX Runtime's outputs for that version.
+During a switch it may be either version; before and after, only the current one. Memory, sessions
+and cache bytes come from ``/metrics``. Exits with 1 after any error.
 """
 
 import argparse
@@ -59,7 +59,7 @@ _GAUGES = {
 
 @dataclass
 class Soak:
-    """One run: what is asked, what the alias is, and what came back."""
+    """State of one run: models, alias and results."""
 
     client: httpx.AsyncClient
     expected: Expected
@@ -76,7 +76,7 @@ class Soak:
     samples: list[dict[str, float]] = field(default_factory=list)
 
     async def ask(self, name: str, call: str, picture: int) -> None:
-        """Send one request and judge its answer."""
+        """Send one request and check its response."""
         began, moves, version = time.perf_counter(), self.moves, self.version
         try:
             asked: Asked = await CALLS[call](self.client, name, self.expected.pictures[picture])
@@ -92,7 +92,7 @@ class Soak:
             self._fail(f"{call} {name}: not what version {asked.version} gives")
 
     async def switch(self, dice: random.Random) -> None:
-        """Point the alias at the other version, by name or by going back."""
+        """Switch the alias to the other version, by name or by rollback."""
         other = "2" if self.version == "1" else "1"
         is_rollback = self.switches > 0 and dice.random() < 0.5  # noqa: PLR2004  # a coin
         self.moves += 1
@@ -110,7 +110,7 @@ class Soak:
         self.moves += 1
 
     async def move(self, dice: random.Random) -> None:
-        """Load a network, or let one go."""
+        """Load or unload a network."""
         verb = dice.choice(("load", "unload"))
         name = dice.choice(["resnet20", *wide_names()])
         sent = await self.client.post(f"/v2/repository/models/{name}/{verb}")
@@ -119,14 +119,14 @@ class Soak:
             self._fail(f"{verb}: {sent.status_code}: {sent.text[:300]}")
 
     async def sample(self) -> None:
-        """Read the process's own figures."""
+        """Read the process's metrics."""
         found = await self.client.get("/metrics")
         values = dict(line.split() for line in found.text.splitlines() if line[:1] not in {"#", ""})
         sample = {short: float(values[name]) for name, short in _GAUGES.items()}
         self.samples.append({"seconds": round(time.monotonic() - self.began, 1)} | sample)
 
     async def every(self, seconds: float, what: Callable[[], Awaitable[None]]) -> None:
-        """Do something again and again until the end."""
+        """Repeat an action until the end of the run."""
         while time.monotonic() < self.end:
             try:
                 await what()
@@ -141,7 +141,7 @@ class Soak:
 
 
 def main() -> None:
-    """Run it."""
+    """Run the soak test."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=50.0)
@@ -171,7 +171,7 @@ def main() -> None:
 
 
 def wide_names() -> list[str]:
-    """Return the names of the networks that are seldom asked."""
+    """Return the names of the rarely used networks."""
     return [f"wide{number}" for number in range(NUM_WIDE)]
 
 

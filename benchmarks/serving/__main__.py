@@ -1,13 +1,13 @@
-"""This service, LitServe, MLServer, BentoML and bare FastAPI under the same load, in one run.
+"""Run this service, LitServe, MLServer, BentoML and bare FastAPI under the same load.
 
 Usage: python -m benchmarks.serving [--seconds 8] [--runs 3] [--clients 1 16 64] [--only NAME …]
 [--output FILE]. Needs ``wrk`` (Debian) and PyPI; peers get virtual environments of their own below
-``.secateur-cache``. One network (ResNet-20, dense, by the project's exporter), one image a request,
-one ONNX Runtime thread a run, everybody on the same two cores together with the load. Servers take
-turns within each run, so that a change of the machine meets all of them. Medians of the runs.
+``.secateur-cache``. One network (dense ResNet-20 from the project's exporter), one image per
+request, one ONNX Runtime thread; every server shares two cores with the load generator. Servers
+alternate within each run, so changes of the machine affect all of them. Medians of the runs.
 
-Every server runs with its defaults, and once more with workers and batches turned on where it has
-them; ours with its defaults (authentication, request log, limits and metrics included).
+Every server runs with its defaults, and again with workers and batching if it supports them. This
+service runs with its defaults, including authentication, request log, limits and metrics.
 """
 
 import argparse
@@ -31,12 +31,14 @@ Runs = dict[str, dict[str, dict[str, list[dict[str, float]]]]]
 
 
 def main() -> None:
-    """Run everything."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64])
-    parser.add_argument("--only", nargs="+", help="Servers whose names begin so.")
+    parser.add_argument(
+        "--only", nargs="+", help="Only servers whose names start with one of these."
+    )
     parser.add_argument("--encodings", nargs="+", help="json, binary, …")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
@@ -69,7 +71,7 @@ def main() -> None:
 
 
 def _run(server: Server, name: str, onnx: Path, options: argparse.Namespace, runs: Runs) -> None:
-    """Start a server, ask it in every way with every number of clients, and stop it."""
+    """Measure one server with every encoding and number of clients."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         running = server.start(onnx.absolute(), Path(folder), port)

@@ -1,4 +1,4 @@
-"""Load by ``wrk``, and what the server's processes used meanwhile."""
+"""Generate load with ``wrk`` and measure the server's processes."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _RESULT = re.compile(r"^RESULT (.*)$", re.MULTILINE)
 
 @contextmanager
 def started(running: Running, port: int, log: Path) -> Iterator[int]:
-    """Start a server, wait until it answers every call, and yield its process id; stop it after."""
+    """Start a server, wait until it answers every call, and yield its process id."""
     with log.open("wb") as file:
         process = subprocess.Popen(  # noqa: S603  # our own command lines
             list(running.argv),
@@ -48,14 +48,14 @@ def started(running: Running, port: int, log: Path) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, below those that peers derive from it."""
+    """Return a port below the ephemeral range; some peers derive further ports from it."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1]) // 2 + 1024
 
 
 def measure(pid: int, port: int, call: Call, clients: int, seconds: int) -> dict[str, float]:
-    """Return what ``clients`` that ask as fast as they can get, and what it costs the server."""
+    """Return throughput and latency of a closed loop of ``clients``, and the server's cost."""
     body = Path(f"/tmp/secateur-serving-{os.getpid()}.body")  # noqa: S108  # wrk reads it at once
     body.write_bytes(call.body)
     headers = [f"{name}: {value}" for name, value in call.headers.items()]
@@ -97,7 +97,7 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, call: Call, log: Path) 
 
 
 def _family(pid: int) -> list[int]:
-    """Return the server's process and all that come from it."""
+    """Return the server's process and its descendants."""
     found, children = [pid], Path(f"/proc/{pid}/task/{pid}/children")
     for task in Path(f"/proc/{pid}/task").glob("*/children") if children.exists() else ():
         for child in task.read_text().split():
@@ -114,7 +114,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _bytes(pid: int) -> int:
-    """Return the memory of all processes, what they share counted once (PSS)."""
+    """Return the memory of all processes with shared pages counted once (PSS), in bytes."""
     total = 0
     for member in _family(pid):
         match = re.search(

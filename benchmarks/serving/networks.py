@@ -1,4 +1,4 @@
-"""The ONNX files that are served: ResNet-20, dense, and pruned to half of its MACs."""
+"""Served ONNX files: ResNet-20, dense and pruned to half of its MACs."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ SHAPE = (1, 1, 28, 28)
 
 
 def make_networks(folder: Path) -> dict[str, Path]:
-    """Return the ONNX files by name, made by the project's own exporter."""
+    """Return the ONNX files by name, written by the project's exporter."""
     folder.mkdir(parents=True, exist_ok=True)
     dense, pruned = folder / "dense.onnx", folder / "pruned.onnx"
     if not (dense.exists() and pruned.exists()):
@@ -27,7 +27,7 @@ def make_networks(folder: Path) -> dict[str, Path]:
         out = folder / "pruned"
         shutil.rmtree(out, ignore_errors=True)
         engine = str(Path(sys.executable).with_name("secateur-engine"))
-        # Weights do not change the speed: no data, no retraining.
+        # Weights do not affect speed, so no data and no retraining are needed.
         argv = [engine, "prune", str(program), "--macs", "0.5", "--round-to", "16"]
         subprocess.run([*argv, "--out", str(out)], check=True, capture_output=True)  # noqa: S603
         shutil.copy(out / "model.onnx", pruned)
@@ -35,13 +35,13 @@ def make_networks(folder: Path) -> dict[str, Path]:
 
 
 def image() -> np.ndarray:
-    """Return the one input of every request; six digits, as JSON clients send."""
+    """Return the input of every request, rounded to six digits as JSON clients send it."""
     random = np.random.default_rng(0)
     return np.round(random.standard_normal(SHAPE), 6).astype(np.float32)
 
 
 def raw_images_a_second(path: Path, seconds: float) -> float:
-    """Return what ONNX Runtime does by itself: one image a run, one thread, no HTTP."""
+    """Return the images per second of ONNX Runtime alone: one image, one thread, no HTTP."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

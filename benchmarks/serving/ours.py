@@ -1,4 +1,4 @@
-"""A data directory with models that are ready and one key: what the API process starts on."""
+"""Prepare a data directory with ready models and one key for the API process."""
 
 from collections import Counter
 from collections.abc import Sequence

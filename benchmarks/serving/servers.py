@@ -1,4 +1,4 @@
-"""What is compared: how each server starts, and what it is asked."""
+"""The compared servers: how each starts, and its requests."""
 
 import json
 import os
@@ -17,13 +17,13 @@ from benchmarks.serving.ours import prepare
 CACHE = Path(".secateur-cache") / "serving"
 PEERS = Path(__file__).parent / "peers"
 BATCH = 16
-# The workers of MLServer 1.7.1 do not start with a newer one.
+# Workers of MLServer 1.7.1 do not start with a newer version.
 BESIDES = {"mlserver": ("uvloop<0.22",)}
 
 
 @dataclass(frozen=True)
 class Call:
-    """One way to ask: where, with which body and headers."""
+    """A kind of request: path, body and headers."""
 
     path: str
     body: bytes
@@ -32,7 +32,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Running:
-    """How to start a server, and what to ask it."""
+    """Command line, environment and requests of a server."""
 
     argv: Sequence[str]
     calls: Mapping[str, Call]
@@ -46,12 +46,12 @@ Start = Callable[[Path, Path, int], Running]
 
 @dataclass(frozen=True)
 class Server:
-    """One contestant.
+    """A server in the comparison.
 
     Attributes:
-        name: In the results.
-        start: Prepares it.
-        package: Of PyPI, in a virtual environment of its own; None: ours.
+        name: Name in the results.
+        start: Function that prepares it.
+        package: PyPI package, installed in its own virtual environment. None means this service.
     """
 
     name: str
@@ -99,7 +99,7 @@ def _ours(onnx: Path, folder: Path, port: int) -> Running:
         {
             "SECATEUR_DATA_DIR": str(folder / "data"),
             "SECATEUR_API__PORT": str(port),
-            # The tenant's limit on requests a second would be what is measured.
+            # Otherwise the benchmark would measure the tenant's request limit.
             "SECATEUR_QUOTAS__REQUESTS_PER_SECOND": "1000000",
         },
     )
@@ -175,7 +175,7 @@ def _python(package: str) -> str:
 
 
 def install(package: str) -> dict[str, str]:
-    """Make a peer's virtual environment unless it exists; return the versions in it."""
+    """Create a peer's virtual environment unless it exists; return its package versions."""
     python = _python(package)
     if not Path(python).exists():
         subprocess.run([sys.executable, "-m", "venv", str(CACHE / package)], check=True)  # noqa: S603
@@ -189,7 +189,7 @@ def install(package: str) -> dict[str, str]:
 
 
 def environment_of(running: Running) -> dict[str, str]:
-    """Return a server's environment: ours, its own, and one thread wherever numpy asks."""
+    """Return a server's environment: ours plus its own, with one OpenMP thread."""
     return {**os.environ, "OMP_NUM_THREADS": "1", **running.environment}  # noqa: TID251  # handed on
 
 

@@ -1,4 +1,4 @@
-"""The command line against the service as a user starts it."""
+"""The command line with a service started by ``secateur serve``."""
 
 import json
 import os
@@ -22,14 +22,14 @@ FAST = ("--epochs", "1", "--set", "/retrain/batch_size=32", "--round-to", "4")
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """It runs in a folder of the user's, without options."""
+    """Run a service in the user's folder without options."""
     with serving(tmp_path_factory.mktemp("cli") / ".secateur") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def folder(service: Service) -> Path:
-    """The folder, with files to work on."""
+    """Return the user's folder with a model, a data set and an image."""
     folder = service.folder.parent
     x, y = images()
     (folder / "model.pt2").write_bytes(trained_model_bytes())
@@ -60,13 +60,13 @@ def as_json(folder: Path, *arguments: object, code: int = 0) -> Any:
 
 
 def not_in_background() -> None:
-    """A shell has what it starts with ``&`` ignore Ctrl-C, and so the tests and what they start."""
+    """Restore SIGINT: processes started with ``&`` in a shell ignore it and pass that on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module")
 def job(folder: Path) -> str:
-    """From nothing to a pruned model: neither a URL nor a key is named anywhere."""
+    """Push and prune a model without naming a URL or a key; return the job's id."""
     pushed = run(folder, "push", "model.pt2", "--name", "net")
     model = pushed.stdout.strip()
     assert model.startswith("mdl_")
@@ -79,7 +79,7 @@ def job(folder: Path) -> str:
     return job
 
 
-def test_what_was_made_is_pulled_and_whole(folder: Path, job: str) -> None:
+def test_artifacts_are_downloaded_and_complete(folder: Path, job: str) -> None:
     done = run(folder, "pull", job, "--out", "pruned")
     names = {Path(line).name for line in done.stdout.splitlines()}
     manifest = json.loads((folder / "pruned" / "manifest.json").read_text())
@@ -93,7 +93,7 @@ def test_what_was_made_is_pulled_and_whole(folder: Path, job: str) -> None:
     assert json.loads((folder / "pruned" / "plan.json").read_text())["fingerprint"]
 
 
-def test_images_and_arrays_are_answered(folder: Path, job: str) -> None:
+def test_images_and_arrays_can_be_inferred(folder: Path, job: str) -> None:
     (answer,) = as_json(folder, "infer", job, "image.png", "--top-k", 1)
     assert answer["file"] == "image.png"
     assert answer["labels"][0]["label"] == str(images()[1][0])
@@ -113,7 +113,7 @@ def test_images_and_arrays_are_answered(folder: Path, job: str) -> None:
     assert "float32, (3, 4)" in run(folder, "infer", "net", "x.npy").stdout
 
 
-def test_things_are_listed_shown_and_watched(folder: Path, job: str) -> None:
+def test_resources_are_listed_shown_and_watched(folder: Path, job: str) -> None:
     assert job in run(folder, "jobs").stdout
     assert as_json(folder, "jobs", "--limit", 1)[0]["id"] == job
     shown = as_json(folder, "jobs", "show", "latest")
@@ -128,7 +128,7 @@ def test_things_are_listed_shown_and_watched(folder: Path, job: str) -> None:
     data = as_json(folder, "datasets")[0]
     assert "640" in run(folder, "datasets", "show", data["id"]).stdout
     pushed = run(folder, "push", "data.npz", "--name", "spare").stdout.strip()
-    assert "deleted" in run(folder, "datasets", "delete", pushed).stderr
+    assert "Deleted" in run(folder, "datasets", "delete", pushed).stderr
     run(folder, "datasets", "show", pushed, code=1)
 
 
@@ -155,7 +155,7 @@ def test_a_sweep_ends_with_a_table(folder: Path, job: str) -> None:
     assert "mdl_" in run(folder, "sweep", sweep).stdout
 
 
-def test_exit_codes_are_those_that_are_documented(folder: Path, job: str) -> None:
+def test_exit_codes_match_the_documentation(folder: Path, job: str) -> None:
     model = as_json(folder, "jobs", "show", job)["model"]
     failed = run(folder, "prune", model, "--macs", 0.0001, "--wait", code=1)
     assert "[plan_impossible" in failed.stderr
@@ -170,7 +170,7 @@ def test_exit_codes_are_those_that_are_documented(folder: Path, job: str) -> Non
         assert f"| `{code}` |" in page
 
 
-def test_a_job_that_is_watched_goes_on_after_ctrl_c(folder: Path, job: str) -> None:
+def test_a_watched_job_continues_after_ctrl_c(folder: Path, job: str) -> None:
     model = as_json(folder, "jobs", "show", job)["model"]
     command = [COMMAND, "prune", model, "data.npz", "--set", "/retrain/epochs=1000", "--wait"]
     with subprocess.Popen(
@@ -195,7 +195,7 @@ def test_a_job_that_is_watched_goes_on_after_ctrl_c(folder: Path, job: str) -> N
     assert as_json(folder, "jobs", "cancel", posted)["status"] in {"cancelling", "cancelled"}
 
 
-def test_the_doctor_finds_the_service_and_its_parts_well(service: Service, folder: Path) -> None:
+def test_the_doctor_reports_no_failures(service: Service, folder: Path) -> None:
     findings = {row["name"]: row for row in as_json(folder, "doctor")}
     assert {name for name, row in findings.items() if row["status"] == "fail"} == set()
     assert "answers at" in findings["queue"]["detail"]

@@ -1,4 +1,4 @@
-"""The Python client against the service as a user starts it: each test waiting, and awaited."""
+"""The synchronous and the asynchronous Python client with a real service."""
 
 import asyncio
 import inspect
@@ -74,7 +74,7 @@ def proxy(service: Service) -> Iterator[CuttingProxy]:
 
 @pytest.fixture(params=[Client, AsyncClient])
 def run(request: pytest.FixtureRequest, service: Service) -> Run:
-    """Run a scenario with one of the two clients."""
+    """Return a function that runs a scenario with one of the two clients."""
 
     def call(scenario: Scenario, url: str | None = None, key: str | None = None) -> None:
         async def whole() -> None:
@@ -98,7 +98,7 @@ async def listed(events: Any) -> list[Any]:
 
 
 def unknown_members(found: object, path: str = "") -> list[str]:
-    """Return what an answer says and its type does not."""
+    """Return the fields of a response that its type does not declare."""
     if isinstance(found, list | tuple):
         return [name for item in found for name in unknown_members(item, path)]
     if not isinstance(found, BaseModel):
@@ -109,7 +109,7 @@ def unknown_members(found: object, path: str = "") -> list[str]:
     return names
 
 
-def test_the_whole_path(run: Run, files: Path, tmp_path: Path) -> None:
+def test_the_complete_workflow(run: Run, files: Path, tmp_path: Path) -> None:
     async def scenario(client: AnyClient) -> None:
         sent: list[tuple[int, int]] = []
         model = await settled(
@@ -163,7 +163,7 @@ def test_the_whole_path(run: Run, files: Path, tmp_path: Path) -> None:
 
 
 def test_one_line_is_enough(service: Service, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And neither a URL nor a key, where `secateur serve` has left both for its owner."""
+    """Neither URL nor key is needed: the client reads the files of `secateur serve`."""
     monkeypatch.setenv("SECATEUR_DATA_DIR", str(service.folder))
     monkeypatch.delenv("SECATEUR_URL", raising=False)
     monkeypatch.delenv("SECATEUR_KEY", raising=False)
@@ -175,14 +175,14 @@ def test_one_line_is_enough(service: Service, files: Path, monkeypatch: pytest.M
     assert y.shape == (2, 4)
 
 
-def test_the_address_is_left_only_while_the_service_runs(tmp_path: Path) -> None:
+def test_the_address_file_exists_only_while_the_service_runs(tmp_path: Path) -> None:
     with serving(tmp_path / "data") as found:
         assert (tmp_path / "data" / "url").read_text().strip() == found.url
     assert not (tmp_path / "data" / "url").exists()
     assert (tmp_path / "data" / "api-key").exists()
 
 
-def test_refusals_are_errors_that_say_what_is_wrong(run: Run, files: Path) -> None:
+def test_refused_requests_raise_errors_with_reasons(run: Run, files: Path) -> None:
     async def scenario(client: AnyClient) -> None:
         with pytest.raises(NotFoundError, match="there is no job 'job_x'"):
             await settled(client.get_job("job_x"))
@@ -245,7 +245,7 @@ def test_a_job_is_paused_resumed_and_cancelled(run: Run, files: Path) -> None:
     run(scenario)
 
 
-def test_a_sweep_is_a_table_and_a_picture(run: Run, files: Path) -> None:
+def test_a_sweep_returns_a_table_and_a_picture(run: Run, files: Path) -> None:
     async def scenario(client: AnyClient) -> None:
         config = {"selection": {"mode": "budget", "round_to": 1}, "retrain": {"epochs": 0}}
         grid = {"/selection/macs": [0.8, 0.0001]}
@@ -264,7 +264,7 @@ def test_a_sweep_is_a_table_and_a_picture(run: Run, files: Path) -> None:
     run(scenario)
 
 
-def test_things_are_listed_read_and_deleted(run: Run, files: Path) -> None:
+def test_resources_are_listed_read_and_deleted(run: Run, files: Path) -> None:
     async def scenario(client: AnyClient) -> None:
         pushed = [await settled(client.push(files / "model.pt2", name="many")) for _ in range(3)]
         newest = [model.id for model in reversed(pushed)]
@@ -286,8 +286,10 @@ def test_things_are_listed_read_and_deleted(run: Run, files: Path) -> None:
     run(scenario)
 
 
-def test_an_upload_that_is_cut_off_is_made_once(run: Run, files: Path, proxy: CuttingProxy) -> None:
-    """Once on the way there, once on the way back: the second time it had been done already."""
+def test_an_interrupted_upload_creates_one_resource(
+    run: Run, files: Path, proxy: CuttingProxy
+) -> None:
+    """The connection breaks once in the request and once in the response, after the creation."""
 
     async def scenario(client: AnyClient) -> None:
         before = len(await settled(client.models(limit=None)))
@@ -303,7 +305,7 @@ def test_an_upload_that_is_cut_off_is_made_once(run: Run, files: Path, proxy: Cu
     run(scenario)
 
 
-def test_a_download_and_a_stream_that_are_cut_off_go_on(
+def test_an_interrupted_download_and_stream_resume(
     run: Run, files: Path, proxy: CuttingProxy, tmp_path: Path
 ) -> None:
     async def scenario(client: AnyClient) -> None:
@@ -334,7 +336,7 @@ def test_a_download_and_a_stream_that_are_cut_off_go_on(
     run(scenario)
 
 
-def test_a_service_that_is_away_is_said_to_be(service: Service) -> None:
+def test_an_unreachable_service_is_reported(service: Service) -> None:
     with (
         Client("http://127.0.0.1:9", service.key, retries=0) as client,
         pytest.raises(ConnectionFailedError, match="secateur serve"),
@@ -342,7 +344,7 @@ def test_a_service_that_is_away_is_said_to_be(service: Service) -> None:
         client.models()
 
 
-def test_a_live_module_goes_in_and_comes_back_pruned(run: Run, files: Path) -> None:
+def test_a_live_module_is_pruned_and_loaded(run: Run, files: Path) -> None:
     async def scenario(client: AnyClient) -> None:
         net = trained_net().train()
         net.bn1.eval()

@@ -1,4 +1,4 @@
-"""The examples, as a user runs them, on something small and against the real service."""
+"""The examples, run as scripts with small inputs and a real service."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of images as a user has them."""
+    """Return a folder of user images."""
     folder = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
     for number in range(64):
@@ -49,7 +49,7 @@ def run(
 
 
 def example(name: str, folder: Path, service: Service, *arguments: object) -> str:
-    """Run an example in the repository's root and return what it printed; its files go to out."""
+    """Run an example in the repository's root and return its output; files go to ``out``."""
     command = [sys.executable, "-m", f"examples.{name}", "--out", str(folder / "out")]
     done = run([*command, *map(str, arguments)], ROOT, service)
     assert done.returncode == 0, done.stderr
@@ -79,7 +79,7 @@ def curl(folder: Path, service: Service, **environment: str) -> subprocess.Compl
     return run(command, folder, service, **environment)
 
 
-def test_curl_goes_the_whole_path(service: Service, small_files: Path) -> None:
+def test_curl_runs_the_complete_workflow(service: Service, small_files: Path) -> None:
     config = (
         '{"selection": {"mode": "budget", "macs": 0.6, "round_to": 1}, "retrain": {"epochs": 1}}'
     )
@@ -104,7 +104,7 @@ def test_curl_shows_the_services_error(service: Service, small_files: Path) -> N
     assert "plan_impossible" in done.stderr
 
 
-def test_the_notebook_prunes_and_draws(service: Service, tmp_path: Path) -> None:
+def test_the_notebook_prunes_and_saves_figures(service: Service, tmp_path: Path) -> None:
     printed = example("notebook", tmp_path, service, "--num-images", 256, "--epochs", 1)
     assert "epoch 1: validation" in printed
     assert "both networks agree on" in printed
@@ -124,9 +124,7 @@ def test_a_pruned_detector_keeps_both_outputs(service: Service, tmp_path: Path) 
     read_page((tmp_path / "out" / "report.html").read_text())
 
 
-def test_mtcnn_is_pruned_with_user_images(
-    service: Service, tmp_path: Path, pictures: Path
-) -> None:
+def test_mtcnn_is_pruned_with_user_images(service: Service, tmp_path: Path, pictures: Path) -> None:
     needs(FACENET)
     printed = example("detector", tmp_path, service, "--images", pictures, "--epochs", 1)
     assert "mtcnn-rnet, 50% of the MACs" in printed

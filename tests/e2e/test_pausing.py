@@ -1,4 +1,4 @@
-"""Pause, resume and cancel on the real service, with a real job in training."""
+"""Pause, resume and cancel a training job on a real service."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +47,7 @@ def num_metrics(service: Service, job_id: str) -> int:
 
 
 def wait_for_training(service: Service, job_id: str, num_epochs: int) -> None:
-    """Wait until a job has trained so many epochs more than it has by now."""
+    """Wait until a job has trained a number of further epochs."""
     before = num_metrics(service, job_id)
     service.wait(
         lambda: {"metrics": num_metrics(service, job_id)},
@@ -55,7 +55,7 @@ def wait_for_training(service: Service, job_id: str, num_epochs: int) -> None:
     )
 
 
-def test_pausing_and_resuming_ends_in_the_same_bytes(
+def test_a_paused_and_resumed_job_ends_with_the_same_bytes(
     service: Service, body: dict[str, Any]
 ) -> None:
     undisturbed = service.wait_for_job(service.post_job(**body))
@@ -81,9 +81,7 @@ def test_pausing_and_resuming_ends_in_the_same_bytes(
         assert artifact(service, job, name) == artifact(service, undisturbed, name), name
 
 
-def test_a_job_in_training_is_cancelled_and_leaves_nothing(
-    service: Service, body: dict[str, Any]
-) -> None:
+def test_a_cancelled_job_leaves_no_files(service: Service, body: dict[str, Any]) -> None:
     job_id = service.post_job(**body)
     wait_for_training(service, job_id, 1)
     service.client.post(f"/v1/jobs/{job_id}/cancel")

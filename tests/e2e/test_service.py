@@ -1,4 +1,4 @@
-"""The whole service as a user starts it: ``secateur serve``, real processes, real HTTP."""
+"""The complete service: ``secateur serve`` with real processes and real HTTP."""
 
 import io
 import json
@@ -72,7 +72,7 @@ def dataset(service: Service) -> str:
 
 @pytest.fixture(scope="module")
 def job(service: Service, model: str, dataset: str) -> dict[str, Any]:
-    """The main job: an ordinary config, run once for the tests below."""
+    """Run the main job once, with an ordinary config, for the tests below."""
     config = {
         "selection": {"mode": "budget", "macs": 0.5, "round_to": 4},
         "retrain": {"epochs": 4, "batch_size": 32},
@@ -82,7 +82,7 @@ def job(service: Service, model: str, dataset: str) -> dict[str, Any]:
     return found
 
 
-def test_the_report_follows_its_schema_and_keeps_its_promises(
+def test_the_report_matches_its_schema_and_the_budget(
     service: Service, job: dict[str, Any]
 ) -> None:
     report = json.loads(artifact(service, job, "report.json"))
@@ -129,7 +129,7 @@ def test_a_sweep_runs_its_grid_and_measures_saliency_once(
     assert b"<svg" in picture.content
 
 
-def test_images_without_labels_are_enough(service: Service) -> None:
+def test_unlabelled_images_suffice(service: Service) -> None:
     model = service.upload("models", trained_model_bytes(), name="trained")["id"]
     x, _ = images(600)
     dataset = service.upload("datasets", npz_bytes(x=x), filename="blind.npz")
@@ -161,7 +161,7 @@ def test_every_artifact_has_the_sha256_that_the_manifest_lists(
     assert b"<svg" in artifact(service, job, "saliency_curves.svg")
 
 
-def test_the_pruned_network_answers_as_its_files_do(
+def test_served_outputs_match_the_artifacts(
     service: Service, job: dict[str, Any], tmp_path: Path
 ) -> None:
     x = (images(20)[0][:, None] / 255).astype(np.float32)
@@ -184,7 +184,7 @@ def test_the_pruned_network_answers_as_its_files_do(
         assert weights[axis["tensor"]].shape[axis["dim"]] == len(axis["kept"])
 
 
-def test_an_image_file_gives_labels_and_the_dense_network_is_served_too(
+def test_an_image_returns_labels_from_the_pruned_and_the_dense_network(
     service: Service, job: dict[str, Any], model: str
 ) -> None:
     x, y = images(30)
@@ -200,7 +200,7 @@ def test_an_image_file_gives_labels_and_the_dense_network_is_served_too(
     assert np.array(service.client.post("/infer", json=body).json()["outputs"]).shape == (2, 4)
 
 
-def test_events_tell_the_stages_in_order(service: Service, job: dict[str, Any]) -> None:
+def test_events_report_the_stages_in_order(service: Service, job: dict[str, Any]) -> None:
     events = service.get(f"/v1/jobs/{job['id']}/events?limit=500")
     stages = [e["data"]["stage"] for e in events if e["type"] == "stage.started"]
     expected = "intake saliency select prune retrain verify export package".split()
@@ -251,8 +251,8 @@ def test_an_empty_config_works_and_so_does_the_loss_criterion(
         assert found["status"] == "succeeded", found["error"]
 
 
-def test_a_compiler_works_in_the_fenced_process(service: Service, model: str, dataset: str) -> None:
-    """torch.compile starts a C++ compiler, where only the job's own folders can be written."""
+def test_torch_compile_works_in_the_sandbox(service: Service, model: str, dataset: str) -> None:
+    """torch.compile runs a C++ compiler, and only the job's own folders are writable."""
     if shutil.which("g++") is None and "CI" not in os.environ:
         pytest.skip("there is no C++ compiler")
     config = {
@@ -263,7 +263,7 @@ def test_a_compiler_works_in_the_fenced_process(service: Service, model: str, da
     assert found["status"] == "succeeded", found["error"]
 
 
-def test_a_plan_says_what_the_job_does_and_leaves_nothing(
+def test_a_plan_matches_its_job_and_stores_nothing(
     service: Service, model: str, dataset: str, job: dict[str, Any]
 ) -> None:
     before = service.get("/v1/jobs")["data"]
@@ -302,7 +302,7 @@ def test_a_plan_says_what_the_job_does_and_leaves_nothing(
     ],
     ids=["budget", "nothing", "no-budget", "no-data", "no-data-to-train", "search"],
 )
-def test_a_plan_that_cannot_be_made_is_a_problem(
+def test_an_impossible_plan_is_a_problem(
     config: dict[str, Any], code: str, text: str, service: Service, model: str
 ) -> None:
     response = service.client.post(
@@ -313,7 +313,7 @@ def test_a_plan_that_cannot_be_made_is_a_problem(
     assert text in response.json()["detail"]
 
 
-def test_weights_and_an_architectures_name_are_a_model(service: Service) -> None:
+def test_a_model_can_be_weights_and_an_architecture(service: Service) -> None:
     torch.manual_seed(0)
     net = torchvision.models.squeezenet1_1(num_classes=4)
     data = save({name: tensor.contiguous() for name, tensor in net.state_dict().items()})
@@ -350,7 +350,7 @@ def test_one_request_carries_model_data_and_config(service: Service) -> None:
     ]  # fmt: skip
 
 
-def test_the_example_client_does_the_three_steps(service: Service, tmp_path: Path) -> None:
+def test_the_example_client_runs_the_complete_workflow(service: Service, tmp_path: Path) -> None:
     x, y = images()
     (tmp_path / "model.pt2").write_bytes(trained_model_bytes())
     (tmp_path / "data.npz").write_bytes(npz_bytes(x=x, y=y))
@@ -369,7 +369,7 @@ def test_the_example_client_does_the_three_steps(service: Service, tmp_path: Pat
     assert "Label(label='" in done.stdout.splitlines()[-1]
 
 
-def test_garbage_is_refused_clearly_and_the_service_goes_on(service: Service, model: str) -> None:
+def test_invalid_files_are_rejected_with_reasons(service: Service, model: str) -> None:
     good = trained_model_bytes()
     assert service.client.post("/v1/models", content=b"\x80\x04pickle").status_code == 415
     rejected = service.upload("models", good[: len(good) // 2])
@@ -399,9 +399,7 @@ def test_garbage_is_refused_clearly_and_the_service_goes_on(service: Service, mo
     assert service.get("/readyz")["status"] == "ok"
 
 
-def test_intake_does_not_wait_behind_a_long_job_which_can_be_cancelled(
-    service: Service, model: str, dataset: str
-) -> None:
+def test_intake_is_not_blocked_by_a_long_job(service: Service, model: str, dataset: str) -> None:
     config = {"retrain": {"epochs": 1000, "batch_size": 4}, "selection": {"round_to": 2}}
     job_id = service.post_job(model=model, dataset=dataset, config=config)
     service.wait(
@@ -415,7 +413,7 @@ def test_intake_does_not_wait_behind_a_long_job_which_can_be_cancelled(
     assert time.monotonic() - started < 30
 
 
-def test_settings_alone_move_it_to_postgresql_a_redis_url_and_a_bucket(
+def test_the_service_runs_on_postgresql_a_redis_url_and_a_bucket(
     tmp_path: Path, postgresql_server: str, redis_url: str, s3_server: S3Server
 ) -> None:
     settings = {
@@ -440,8 +438,8 @@ def test_settings_alone_move_it_to_postgresql_a_redis_url_and_a_bucket(
             assert not (tmp_path / "data" / name).exists()
 
 
-def test_a_service_stopped_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
-    """Once in good order, once with kill -9; both runs end with the undisturbed run's bytes."""
+def test_a_stopped_service_resumes_its_jobs(tmp_path: Path) -> None:
+    """One clean stop and one kill -9; both runs end with the bytes of an undisturbed run."""
     x, y = images()
     num_epochs = 16
     config = {

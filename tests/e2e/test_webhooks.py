@@ -1,4 +1,4 @@
-"""The real service tells a real receiver how a job ended."""
+"""Webhooks from a real service to a real receiver."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from worker.webhooks import sign
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  # the published example
 
 
-def test_a_receiver_hears_of_a_job_that_failed(tmp_path: Path) -> None:
+def test_a_failed_job_is_delivered_to_the_receiver(tmp_path: Path) -> None:
     with running_receiver(tmp_path) as receiver:
         receiver.answers = [500]
         settings = {

@@ -1,1 +1,1 @@
-"""Servers of others, each run by the interpreter of a virtual environment of its own."""
+"""Peer servers, each run in its own virtual environment."""

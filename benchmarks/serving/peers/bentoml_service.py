@@ -1,4 +1,4 @@
-"""BentoML: BATCH images a batch at most (1: unbatched), a worker for each core."""
+"""BentoML: batches of at most BATCH images (1: unbatched), one worker per core."""
 
 import os
 

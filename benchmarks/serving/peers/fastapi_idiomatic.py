@@ -1,4 +1,4 @@
-"""FastAPI as its documentation has it: plain functions, on FastAPI's threads; pydantic, lists."""
+"""FastAPI as documented: plain functions on FastAPI's threads, with pydantic and lists."""
 
 import os
 from typing import Annotated, Any

@@ -1,7 +1,6 @@
-"""The least that FastAPI can do: raw bodies, orjson, and ONNX Runtime on the event loop itself.
+"""Minimal FastAPI: raw bodies, orjson, and ONNX Runtime on the event loop itself.
 
-While it computes nothing else is answered, so nobody would serve with it; it bounds what the
-framework costs.
+Inference blocks the event loop, so it is no realistic server. It bounds the framework's cost.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""LitServe: BATCH requests a batch at most (1: its default, unbatched), a worker for each core."""
+"""LitServe: batches of at most BATCH requests (1: the default, unbatched), one worker per core."""
 
 import os
 from typing import Any
