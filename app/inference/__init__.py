@@ -1,1 +1,1 @@
-"""Inference behind ``/infer``: ONNX Runtime on threads; only very short runs stay on the loop."""
+"""Inference behind ``/infer``: ONNX Runtime on threads; very short runs stay on the event loop."""

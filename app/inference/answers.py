@@ -1,4 +1,4 @@
-"""From predictions to bodies: outputs as JSON or ``.npy``, labels for images."""
+"""Response bodies of predictions: outputs as JSON or ``.npy``, labels for images."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ def outputs_answer(answer: Answer) -> Response:
 
 
 def labels_answer(answer: Answer, top_k: int) -> Response:
-    """Return the best classes of every image; plain outputs where there are no scores.
+    """Return the best classes of every image, or the plain outputs if none of them holds scores.
 
-    What a network gives beside its scores (boxes, masks) is among the outputs.
+    Other outputs of the network, such as boxes and masks, go under ``outputs``.
     """
     prediction = answer.prediction
     found = labelled_output(prediction.model, prediction.outputs)
@@ -35,10 +35,10 @@ def labels_answer(answer: Answer, top_k: int) -> Response:
 
 
 def npy_answer(answer: Answer) -> Response:
-    """Return the one output as a ``.npy`` file.
+    """Return the model's only output as a ``.npy`` file.
 
     Raises:
-        InvalidInputError: There are several, or two networks were asked for.
+        InvalidInputError: The model has several outputs, or two models answered.
     """
     prediction = answer.prediction
     if len(prediction.outputs) != 1 or answer.base is not None:

@@ -1,8 +1,8 @@
-"""Requests for one model, gathered into batches: idle → run at once, busy → accumulate.
+"""Batching of one model's requests: run at once when idle, accumulate when busy.
 
-Pure asyncio: what computes is handed in, nothing here blocks, everything runs on one event loop.
-Items are counted on dimension 0. Only requests whose shapes, types and wanted outputs are the same
-share a batch. Cancelled and expired requests leave the queue before they run.
+Pure asyncio on one event loop. The caller passes in the compute function, and nothing here blocks.
+Items are counted on dimension 0. Requests share a batch if they have the same shapes, types and
+requested outputs. Cancelled and expired requests leave the queue before they run.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from app.inference.runs import Runs
 from app.inference.tensors import Arrays
 
 Outputs = tuple[str, ...] | None
-# Starts a run of one batch, given the seconds that it will likely take (0: not known); the future
-# gives each request's outputs, and the seconds that it took.
+# Starts one batch, given its expected seconds (0: unknown). The future resolves to each request's
+# outputs and the measured seconds.
 Run = asyncio.Future[tuple[Sequence[Arrays], float]]
 Compute = Callable[[Sequence[Arrays], Outputs, float], Run]
 IsDisconnected = Callable[[], bool]
@@ -31,12 +31,12 @@ _SMOOTHING = 0.2
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """What a batch and the queue before it may hold.
+    """Limits on a batch and on the queue before it.
 
     Attributes:
-        max_items: Of a batch; 1: nothing is ever batched.
-        queue_items: Waiting. A request is taken into an empty queue whatever its size.
-        queue_bytes: Waiting.
+        max_items: Most items in a batch; 1 disables batching.
+        queue_items: Most items that wait. An empty queue accepts a request of any size.
+        queue_bytes: Most bytes that wait.
     """
 
     max_items: int
@@ -45,7 +45,7 @@ class BatchLimits:
 
 
 class Computed(NamedTuple):
-    """One request's part of a batch."""
+    """Outputs and timings of one request."""
 
     outputs: Arrays
     queue_seconds: float
@@ -68,14 +68,14 @@ class _Entry:
 
 
 class _Pace:
-    """How long an item keeps those behind it waiting: from the end of one run to the next."""
+    """Smoothed seconds per item from the end of one run to the end of the next."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0  # an item; until a run has ended
+        self.seconds = 0.0  # per item; 0 until a run has ended
         self._ended = 0.0
 
-    def take_note(self, began: float, num_items: int) -> None:
-        """Take note of a run that has just ended. All that the event loop had to do is in it."""
+    def record(self, began: float, num_items: int) -> None:
+        """Record a run that has just ended. The time includes the event loop's other work."""
         now = time.perf_counter()
         seconds = (now - max(began, self._ended)) / num_items
         self._ended = now
@@ -84,15 +84,15 @@ class _Pace:
 
 
 class Batcher:
-    """The queue of one model."""
+    """Bounded queue of requests for one model."""
 
     def __init__(self, compute: Compute, limits: BatchLimits, runs: Runs, model: str = "") -> None:
         """Start with an empty queue, on the running event loop.
 
         Args:
             compute: Starts one run.
-            limits: On a batch, and on the queue.
-            runs: The runs of all models.
+            limits: Limits on a batch and on the queue.
+            runs: Run slots shared by all models.
             model: SHA-256 of the model's file.
         """
         self._compute, self.limits, self._runs, self._model = compute, limits, runs, model
@@ -120,16 +120,16 @@ class Batcher:
         """Compute the outputs of one request.
 
         Args:
-            arrays: By input name, checked.
-            outputs: Names; None: all.
-            priority: Higher goes first; equals go in the order they came.
-            deadline: By the event loop's clock: after it, nobody wants the answer.
-            is_disconnected: Whether the client has hung up; called before the request would run.
+            arrays: Validated arrays by input name.
+            outputs: Names of the outputs to return; None: all.
+            priority: Higher runs first; equal priorities run in order of arrival.
+            deadline: Time on the event loop's clock after which the answer is useless.
+            is_disconnected: Tells whether the client hung up; called just before the run.
 
         Raises:
             OverloadedError: The queue is full.
-            DeadlineError: The deadline passed before it ran, or will: too much waits before it.
-            AbandonedError: The client hung up before it ran.
+            DeadlineError: The deadline passed in the queue, or the queue is too long to meet it.
+            AbandonedError: The client hung up before the run.
         """
         entry = self._entry(arrays, outputs, priority)
         entry.is_disconnected = is_disconnected
@@ -144,7 +144,7 @@ class Batcher:
                 self._remove(entry)
 
     def start(self) -> bool:
-        """Run the next batch; return whether there was one. Called by `Runs`."""
+        """Start the next batch and return whether there was one. Called by `Runs`."""
         batch = self._take()
         if not batch:
             return False
@@ -155,9 +155,9 @@ class Batcher:
         return True
 
     def accepts(self, demand: Demand, num_others: int = 0) -> bool:
-        """Return whether a request would be taken into the queue, behind others like it."""
+        """Return whether the queue would accept a request behind ``num_others`` like it."""
         if not self._queue and not num_others:
-            return True  # whatever its size, as `_admit` would
+            return True  # of any size, as in `_admit`
         num_before = self._num_items + num_others * demand.num_items
         return self._pace.seconds * num_before <= demand.seconds and self._fits(
             (num_others + 1) * demand.num_items, (num_others + 1) * demand.num_bytes
@@ -201,7 +201,7 @@ class Batcher:
         )
 
     def _refuse_late(self, entry: _Entry, deadline: float) -> None:
-        """Refuse what would only wait in vain, and lengthen the queue for the others."""
+        """Refuse a request that would expire in the queue and delay the others."""
         left = deadline - self._loop.time()
         if left <= 0:
             raise DeadlineError(f"the request's deadline passed {-left:.3f} s before it came")
@@ -213,7 +213,7 @@ class Batcher:
             is_usual = entry.rank[0] == 0
             demand = Demand(self._model, entry.num_items, entry.num_bytes, left)
             raise DeadlineError(
-                f"the request's deadline is in {left:.3f} s, and what waits before it takes "
+                f"the request's deadline is in {left:.3f} s, but requests before it take "
                 f"{seconds:.3f} s",
                 retry_after_seconds=max(1.0, math.ceil(seconds - left)),
                 demand=demand if is_usual else None,
@@ -228,7 +228,7 @@ class Batcher:
             )
 
     def _take(self) -> list[_Entry]:
-        """Take the first in line and those behind it that can go with it."""
+        """Remove the first request and those that can share its batch from the queue."""
         queue, num_items = self._queue, 0
         batch: list[_Entry] = []
         rest: list[_Entry] = []
@@ -263,7 +263,7 @@ class Batcher:
         began: float,
         run: Run,
     ) -> None:
-        self._pace.take_note(began, sum(entry.num_items for entry in batch))
+        self._pace.record(began, sum(entry.num_items for entry in batch))
         error = asyncio.CancelledError() if run.cancelled() else run.exception()
         if error is None:
             self._answer(batch, started, *run.result())
@@ -286,7 +286,7 @@ class Batcher:
                 entry.answer.set_result(Computed(found, waited, seconds, size))
 
     def _retry_alone(self, batch: list[_Entry]) -> None:
-        """Queue them again, each by itself: one that fails must not fail the others."""
+        """Queue each request again as its own batch, so that one failure affects no other."""
         for entry in batch:
             entry.kind = object()
             insort(self._queue, entry, key=lambda e: e.rank)

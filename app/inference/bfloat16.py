@@ -1,7 +1,7 @@
-"""BF16, which numpy does not know and ONNX Runtime takes and gives as `OrtValue` alone.
+"""BF16 conversions. numpy has no such type, and ONNX Runtime exchanges it only as `OrtValue`.
 
-Everywhere between the protocol and the session its values are float32: the upper half of one is the
-BF16 number, and nothing is rounded on the way.
+Between the protocol and the session, values are float32. The upper half of the float32 is the BF16
+number, so the conversion is exact.
 """
 
 import ctypes
@@ -17,13 +17,13 @@ _UPPER_HALF = 16
 
 
 def from_bits(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Return the numbers that bit patterns mean."""
+    """Return the numbers that the bit patterns encode."""
     numbers: NDArray[np.float32] = (bits.astype(np.uint32) << _UPPER_HALF).view(np.float32)
     return numbers
 
 
 def round_to_bfloat16(numbers: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the BF16 numbers that are nearest to float32 ones, of two the even one."""
+    """Round float32 numbers to the nearest BF16, ties to even."""
     whole = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
     half = np.uint32(0x7FFF) + ((whole >> np.uint32(_UPPER_HALF)) & np.uint32(1))
     rounded: NDArray[np.float32] = ((whole + half) & np.uint32(0xFFFF0000)).view(np.float32)
@@ -31,20 +31,20 @@ def round_to_bfloat16(numbers: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def to_bits(numbers: NDArray[Any]) -> NDArray[np.uint16]:
-    """Return the bit patterns of float32 numbers that are BF16 already."""
+    """Return the bit patterns of float32 numbers already rounded to BF16."""
     whole = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
     return (whole >> _UPPER_HALF).astype(np.uint16)
 
 
 def to_value(dtype: str, values: NDArray[Any]) -> ort.OrtValue:
-    """Return what a session takes for an input of a type."""
+    """Return an array as the session input of type ``dtype``."""
     if dtype != BFLOAT16:
         return ort.OrtValue.ortvalue_from_numpy(values)
     return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(to_bits(values), _ELEMENT_TYPE)
 
 
 def to_array(dtype: str, value: Any) -> NDArray[Any]:  # noqa: ANN401  # an untyped library
-    """Return the values of an output of a type."""
+    """Return a session output of type ``dtype`` as an array."""
     if dtype != BFLOAT16:
         return np.asarray(value.numpy())
     data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())

@@ -1,6 +1,6 @@
-"""Models that are loaded: bounded by bytes, each loaded once, the new one before the old one goes.
+"""LRU cache of loaded models, bounded by bytes. A new model loads before an old one is evicted.
 
-Lives on the event loop; opening, measuring and letting go happen on threads.
+Used on the event loop. Sessions are opened, measured and destroyed on threads.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ MakeBatcher = Callable[[str, LoadedModel, int], Batcher]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory, and the queue before it."""
+    """A loaded model and its queue."""
 
     model: LoadedModel
     batcher: Batcher
 
 
 class SessionCache:
-    """Loaded models by the SHA-256 of their file; the least recently used go when bytes run out.
+    """Loaded models by the SHA-256 of their file; evicts the least recently used.
 
-    Several requests for a model that is not there load it once: the first loads, the others wait.
-    Whoever still computes with a model that went keeps it alive until it is done.
+    Concurrent requests for a missing model share one load. A run that still uses an evicted model
+    keeps it alive until the run ends.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SessionCache:
         self._loading: dict[str, asyncio.Task[Loaded]] = {}
 
     async def get(self, sha256: str) -> Loaded:
-        """Return the model of a stored ONNX file, loading it if need be.
+        """Return the model of a stored ONNX file, loading it if necessary.
 
         Raises:
             UnavailableError: The file cannot be fetched.
@@ -62,35 +62,35 @@ class SessionCache:
         task = self._loading.get(sha256)
         if task is None:
             task = self._loading[sha256] = asyncio.create_task(self._load(sha256))
-        return await asyncio.shield(task)  # others wait for it, whoever leaves
+        return await asyncio.shield(task)  # others still wait if this request is cancelled
 
     def find(self, sha256: str) -> Loaded | None:
-        """Return a model if it is loaded."""
+        """Return a model if it is loaded, else None."""
         return self._loaded.get(sha256)
 
     @property
     def num_loaded(self) -> int:
-        """How many sessions are held."""
+        """Number of loaded models."""
         return len(self._loaded)
 
     @property
     def num_bytes(self) -> int:
-        """The size of the files behind the sessions that are held."""
+        """Total size of the loaded models' files in bytes."""
         return sum(loaded.model.num_bytes for loaded in self._loaded.values())
 
     @property
     def num_waiting(self) -> int:
-        """Requests that wait before all models."""
+        """Requests waiting in the queues of all models."""
         return sum(loaded.batcher.num_waiting for loaded in self._loaded.values())
 
     def drop(self, sha256: str) -> bool:
-        """Let go of a model; return whether it was there."""
+        """Evict a model; return whether it was loaded."""
         loaded = self._loaded.pop(sha256, None)
         if loaded is None:
             return False
         box = [loaded]
         del loaded
-        asyncio.get_running_loop().run_in_executor(self._threads, partial(_let_go, box))
+        asyncio.get_running_loop().run_in_executor(self._threads, partial(_destroy, box))
         return True
 
     async def _load(self, sha256: str) -> Loaded:
@@ -111,13 +111,13 @@ class SessionCache:
         return model, measure_batch(model, self._settings)
 
     def _evict(self) -> None:
-        """Drop the oldest until the rest fits; the newest always stays."""
+        """Drop the least recently used models until the rest fits; keep the newest."""
         while self.num_bytes > self._settings.cache_bytes and len(self._loaded) > 1:
             self.drop(next(iter(self._loaded)))
 
 
-def _let_go(box: list[Loaded]) -> None:
-    """Destroy a session off the loop, and hand its memory back to the system."""
+def _destroy(box: list[Loaded]) -> None:
+    """Destroy a session off the event loop and return its memory to the system."""
     box.clear()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's

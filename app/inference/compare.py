@@ -1,4 +1,4 @@
-"""The dense and the pruned network on the same input: how far apart are their answers?"""
+"""Comparison of the dense and the pruned network's outputs for the same input."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from app.inference.tensors import Arrays
 
 _SCORES_RANK = 2
-_TOLERANCE = 1e-2  # of the largest value, where there are no classes to agree on
+_TOLERANCE = 1e-2  # relative to the largest value, for outputs without classes
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two networks' outputs differ.
+    """Differences between two networks' outputs.
 
     Attributes:
         agreement: Share of samples with the same best class; without classes, share of values that
             are within a hundredth of the largest.
-        max_difference: The largest of all differences between two values.
-        num_agreeing: What ``agreement`` counts.
-        num_compared: Out of how many.
+        max_difference: Largest absolute difference between two values.
+        num_agreeing: Number of samples or values that agree.
+        num_compared: Number of samples or values compared.
     """
 
     agreement: float
@@ -31,7 +31,7 @@ class Comparison:
 
 
 def compare(base: Arrays, pruned: Arrays) -> Comparison:
-    """Compare the outputs that two networks have in common, whose shapes are equal."""
+    """Compare the outputs that both networks have with equal shapes."""
     num_agreeing = num_compared = 0
     largest = 0.0
     for name in base.keys() & pruned.keys():

@@ -1,4 +1,4 @@
-"""Computes batches: on threads, or on the event loop where that is quicker (record 20)."""
+"""Execution of batches: on threads, or on the event loop where that is faster (record 20)."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from app.inference.sessions import LoadedModel, run_batch
 from app.inference.tensors import Arrays
 from app.telemetry.metrics import Metrics
 
-_AHEAD = 1  # batches that lie ready when a run ends, so that its thread need not wait for the loop
+_AHEAD = 1  # batches queued for the threads, so that no thread waits for the loop
 
 
 class Execution:
-    """Computes the batches of all models.
+    """Executor for the batches of all models.
 
     Attributes:
-        runs: Limits how many are computed at once.
+        runs: Limit on concurrent runs.
     """
 
     def __init__(self, settings: InferenceSettings, metrics: Metrics) -> None:
@@ -34,10 +34,10 @@ class Execution:
         """Start one run.
 
         Args:
-            model: What computes.
-            requests: The batch.
-            outputs: Names of what is wanted; None: all.
-            seconds: What the run will likely take; 0: not known.
+            model: The loaded model.
+            requests: Arrays by input name of each request in the batch.
+            outputs: Names of the outputs to return; None: all.
+            seconds: Expected duration of the run; 0: unknown.
         """
         loop = asyncio.get_running_loop()
         if 0 < seconds <= self._most_inline and self.runs.is_only_run:
@@ -50,7 +50,7 @@ class Execution:
         return loop.run_in_executor(self._threads, self._run, model, requests, outputs)
 
     def close(self) -> None:
-        """Let running batches end."""
+        """Wait for running batches and stop the threads."""
         self._threads.shutdown()
 
     def _run(

@@ -1,4 +1,4 @@
-"""Image files to inputs: decoded as training data are, preprocessed as the model says."""
+"""Image files to network inputs, decoded like training data and preprocessed for the model."""
 
 from collections.abc import Sequence
 
@@ -23,14 +23,14 @@ def decode_images(
 
     Raises:
         TooLargeError: An image has more than ``max_pixels``.
-        InvalidInputError: A file is no image, or the model takes no images.
+        InvalidInputError: A file is not an image, or the model does not take images.
     """
     if len(spec.shape) != _IMAGE_RANK or spec.shape[1] not in _CHANNELS:
         shape = ["batch" if size is None else size for size in spec.shape]
-        raise InvalidInputError(f"the model takes {shape}, which is no grey or RGB image")
+        raise InvalidInputError(f"the model takes {shape}, which is not a grey or RGB image")
     num_channels, *sides = spec.shape[1:]
     assert num_channels is not None  # noqa: S101  # it is one of two numbers
-    # As the data set's images are resized: by the preprocessing where the network takes any size.
+    # Resize like the data set's images: by the preprocessing if the network takes any size.
     wanted = preprocess.resize or (None, None)
     height, width = (
         side if side is not None else given for side, given in zip(sides, wanted, strict=True)
@@ -40,9 +40,9 @@ def decode_images(
         decoded.append(_decode(file, num_channels, height, width, max_pixels))
         num_pixels += decoded[-1].shape[1] * decoded[-1].shape[2]
         if (height is None or width is None) and num_pixels > max_pixels:
-            raise TooLargeError(f"the images have more than {max_pixels} pixels together")
+            raise TooLargeError(f"the images have more than {max_pixels} pixels in total")
     if len({image.shape for image in decoded}) > 1:
-        raise InvalidInputError("the model takes any size, but one size a request")
+        raise InvalidInputError("the images differ in size: send images of one size per request")
     pixels = np.stack(decoded)
     scale = np.float32(_BYTE_SCALE if preprocess.scale is None else preprocess.scale)
     mean = np.array(preprocess.mean, np.float32).reshape(1, -1, 1, 1)

@@ -1,4 +1,4 @@
-"""From a network's scores to labels, by what its outputs are."""
+"""Labels from a network's scores, according to the kind of its outputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,10 +16,10 @@ _CLOSE = 1e-3
 
 
 def labelled_output(model: Servable, outputs: Arrays) -> tuple[str, str] | None:
-    """Return the name and the kind of the first output that scores labels, if one does.
+    """Return the name and kind of the first output that holds scores, or None.
 
-    A model that was stored before kinds were known has scores where its first output has two
-    dimensions: probabilities if its rows are, and raw scores otherwise.
+    Models stored before kinds existed have scores if their first output has two dimensions:
+    probabilities if every row is a distribution, logits otherwise.
     """
     if model.output_kinds:
         for name, array in outputs.items():
@@ -37,13 +37,13 @@ def labelled_output(model: Servable, outputs: Arrays) -> tuple[str, str] | None:
 def best_labels(
     scores: NDArray[Any], kind: str, names: Sequence[str], top_k: int
 ) -> list[list[dict[str, Any]]]:
-    """Return the labels of every sample, the most probable first.
+    """Return the labels of every sample, most probable first.
 
     Args:
-        scores: Of (N, classes); of (N,) or (N, 1) for a binary network.
-        kind: What they are.
-        names: Of the labels; the others are called by their index.
-        top_k: How many labels.
+        scores: (N, classes); (N,) or (N, 1) for a binary network.
+        kind: Kind of the scores.
+        names: Names of the classes; classes without a name use their index.
+        top_k: Number of labels per sample.
     """
     return [
         [
@@ -65,12 +65,12 @@ def _softmax(scores: Scores) -> Scores:
 
 
 def _sigmoid(scores: Scores) -> Scores:
-    found: Scores = 0.5 * (1 + np.tanh(scores / 2))  # which nothing overflows
+    found: Scores = 0.5 * (1 + np.tanh(scores / 2))  # a sigmoid that cannot overflow
     return found
 
 
 def _both(probabilities: Scores) -> Scores:
-    """Return the probabilities of no and yes."""
+    """Return the probabilities of the negative and the positive class."""
     yes = probabilities.reshape(len(probabilities), 1)
     return np.concatenate([1 - yes, yes], axis=1)
 

@@ -1,7 +1,7 @@
-"""What a session is told at load: run once to be warm, and how many items one run should take.
+"""Warm-up of a session and measurement of its best batch size, when a model is loaded.
 
-Batches are only made where they are known to change nothing: dimension 0 has one dynamic name at
-every input and output, and two samples together give what each gives alone.
+A model is batched only if batching changes no result: dimension 0 has the same dynamic name at
+every input and output, and two samples in one run give the same outputs as in two runs.
 """
 
 import time
@@ -16,21 +16,23 @@ from app.inference.sessions import LoadedModel, run_batch
 from app.inference.tensors import Arrays
 
 _RELATIVE_TOLERANCE = 1e-3
-# What a run costs beside its computing while the event loop is busy (1.3 ms with 64 clients): its
-# thread is woken, waits for the interpreter, then for the loop. Small networks get large batches.
+# Overhead of a run while the event loop is busy (1.3 ms with 64 clients): its thread wakes up,
+# waits for the interpreter, then for the loop. It makes large batches pay for small networks.
 _HAND_OFF_SECONDS = 1e-3
-_WORTH = 0.97  # of an item's time: a batch of twice the size must save more than this leaves
+_WORTH = 0.97  # a batch of twice the size must take less than this share of the time per item
 _MOST_ITEMS = 256
 _FLOATS = {"float16", "float32", "float64"}
 
 
 def measure_batch(model: LoadedModel, settings: InferenceSettings) -> int:
-    """Return how many items one run of ``model`` may take from several requests; 1: never batch."""
+    """Return the most items that one run of ``model`` should batch; 1: never batch."""
     samples = _samples(model)
     if samples is None:
         return 1
     try:
-        alone = _seconds(model, samples[:1])  # also allocates, and packs the weights
+        alone = _seconds(
+            model, samples[:1]
+        )  # the first run also allocates memory and packs the weights
         if model.batch_symbol is None or settings.max_batch_items == 1:
             return 1
         if settings.max_batch_items is None and alone > settings.batch_seconds:
@@ -38,14 +40,14 @@ def measure_batch(model: LoadedModel, settings: InferenceSettings) -> int:
         if not _is_independent(model, samples):
             return 1
         return settings.max_batch_items or _measure(model, samples[0], settings)
-    except InvalidInputError:  # it takes no random numbers; a request may know better
+    except InvalidInputError:  # the model rejects random numbers; a request's values may work
         return 1
 
 
 def _measure(model: LoadedModel, sample: Arrays, settings: InferenceSettings) -> int:
-    """Double the batch until time is up, it takes too long, or it is no longer worth it.
+    """Double the batch until time is up, a run takes too long, or the gain is too small.
 
-    Beyond that a batch only pushes what it computes out of the processor's caches.
+    Larger batches only evict intermediate results from the processor's caches.
     """
     end = time.perf_counter() + settings.measure_seconds
     chosen, best, size = 1, _seconds(model, [sample]) + _HAND_OFF_SECONDS, 2
@@ -84,7 +86,7 @@ def _is_close(found: NDArray[Any], expected: NDArray[Any]) -> bool:
 
 
 def _samples(model: LoadedModel) -> list[Arrays] | None:
-    """Return two inputs of one item each; None where no sensible ones can be made up."""
+    """Return two random inputs of one item each, or None if the input types do not allow it."""
     random = np.random.default_rng(0)
     samples: list[Arrays] = [{}, {}]
     for spec in model.inputs:

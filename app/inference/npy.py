@@ -1,4 +1,4 @@
-"""numpy's ``.npy`` files as bodies: one array, its type and shape in front, no pickle."""
+"""Bodies in numpy's ``.npy`` format: one array after a header of type and shape, no pickle."""
 
 import io
 from collections.abc import Sequence
@@ -21,10 +21,10 @@ _PREFIXES = {1: 10, 2: 12}  # bytes up to the header, by major version
 
 
 def parse_npy(specs: Sequence[TensorSpec], data: bytes) -> Arrays:
-    """Return the array of a body for the one input of a model; it shares the body's memory.
+    """Return the array of a body for a model with one input. The array shares the body's memory.
 
     Raises:
-        InvalidInputError: It is no ``.npy`` file, or does not fit.
+        InvalidInputError: The body is not a ``.npy`` file, or the array does not fit the input.
     """
     if len(specs) != 1:
         names = [spec.name for spec in specs]
@@ -50,10 +50,10 @@ def to_npy(array: NDArray[Any]) -> bytes:
     """Return an array as a ``.npy`` file.
 
     Raises:
-        InvalidInputError: It holds strings.
+        InvalidInputError: The array holds strings.
     """
     if array.dtype.hasobject:
-        raise InvalidInputError("strings do not go into .npy: ask for JSON")
+        raise InvalidInputError("a .npy file cannot hold strings: ask for JSON")
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()
@@ -69,7 +69,7 @@ def _header_end(data: bytes) -> int:
     return end
 
 
-@lru_cache(1024)  # clients send the same one again and again
+@lru_cache(1024)  # clients repeat the same header
 def _header(head: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
     file = io.BytesIO(head)
     try:

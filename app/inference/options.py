@@ -1,4 +1,4 @@
-"""What a request may say beside its inputs: which network answers, how urgent it is."""
+"""Options of an inference request: variant, priority and deadline."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ _MOST_SECONDS = 3600.0
 
 
 class Options(NamedTuple):
-    """Of one request.
+    """Options of one request.
 
     Attributes:
-        variant: The model that is named, the one it was pruned from, or both and how they differ.
-        priority: Higher goes first.
-        deadline: By the event loop's clock.
+        variant: The named model, the model it was pruned from, or a comparison of both.
+        priority: Higher runs first.
+        deadline: Time on the event loop's clock.
     """
 
     variant: Variant = "pruned"
@@ -31,10 +31,10 @@ NO_OPTIONS = Options()
 
 
 def parse_options(found: Mapping[str, Any] | None, pointer: str = "/parameters") -> Options:
-    """Return the options of ``parameters`` in a body, or of a query.
+    """Return the options in a body's ``parameters`` or in a query.
 
     Raises:
-        InvalidInputError: One is unknown or not what it may be.
+        InvalidInputError: An option is unknown or has an invalid value.
     """
     if not found:
         return NO_OPTIONS
@@ -43,7 +43,8 @@ def parse_options(found: Mapping[str, Any] | None, pointer: str = "/parameters")
     unknown = sorted(found.keys() - {"variant", "priority", "timeout_seconds"})
     if unknown:
         raise invalid(
-            f"{pointer}/{unknown[0][:64]}", "is none of variant, priority, timeout_seconds"
+            f"{pointer}/{unknown[0][:64]}",
+            "unknown option; use variant, priority or timeout_seconds",
         )
     variant = found.get("variant", "pruned")
     if variant not in VARIANTS:
@@ -72,7 +73,7 @@ def _number(value: object, pointer: str) -> float:
 
 
 def refuse_without_parent(model_id: str) -> InvalidInputError:
-    """Return the error for a variant that does not exist."""
+    """Return the error for a base that does not exist."""
     return invalid(
-        "/parameters/variant", f"model {model_id} was not pruned from another: it has no base"
+        "/parameters/variant", f"model {model_id} was not pruned from another model: it has no base"
     )

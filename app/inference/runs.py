@@ -1,11 +1,11 @@
-"""Runs that may be under way at once, shared by the batchers of all models."""
+"""Limit on concurrent runs, shared by the batchers of all models."""
 
 from collections import deque
 from typing import Protocol
 
 
 class Starter(Protocol):
-    """A batcher, as `Runs` sees it."""
+    """Interface of a batcher to `Runs`."""
 
     @property
     def num_waiting(self) -> int:
@@ -18,15 +18,15 @@ class Starter(Protocol):
 
 
 class Runs:
-    """Limits the runs that are under way; batchers that wait for one take turns."""
+    """Limit on concurrent runs; waiting batchers take turns."""
 
     def __init__(self, number: int, ahead: int = 0) -> None:
         """Start with no runs.
 
         Args:
-            number: Runs that are computed at once.
-            ahead: Runs that are handed out besides, to begin as soon as another has ended: by then
-                the event loop may be busy for longer than a run takes.
+            number: Runs computed at once.
+            ahead: Extra runs queued for the threads. They begin as soon as another run ends, even
+                if the event loop is busy for longer than a run takes.
         """
         self.number, self._most = number, number + ahead
         self._num_runs = 0
@@ -34,16 +34,16 @@ class Runs:
 
     @property
     def are_idle(self) -> bool:
-        """Whether a run could start now and leave a thread free, if there is more than one."""
+        """Whether a run could start now and leave a thread free if there are several."""
         return self._num_runs <= max(0, self.number - 2)
 
     @property
     def is_only_run(self) -> bool:
-        """Whether the run that starts now is the only one, and no batcher waits for another."""
+        """Whether the starting run is the only one and no batcher waits."""
         return self._num_runs == 1 and not self._waiting
 
     def ask(self, batcher: Starter) -> None:
-        """Have a batcher start a run: now, or when its turn comes."""
+        """Let a batcher start a run now or when its turn comes."""
         if self._num_runs < self._most:
             self._num_runs += 1
             self._start(batcher)
@@ -51,7 +51,7 @@ class Runs:
             self._waiting.append(batcher)
 
     def end(self) -> None:
-        """End a run; the next batcher in turn starts another."""
+        """Release a run's slot to the next waiting batcher."""
         if self._waiting:
             self._start(self._waiting.popleft())
         else:

@@ -1,4 +1,4 @@
-"""What ``/infer`` looks like in the OpenAPI document; its bodies are read without pydantic."""
+"""OpenAPI schemas of ``/infer``. The route reads its bodies without pydantic."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
 class Parameters(BaseModel):
-    """What a request may say beside its inputs."""
+    """Options of a request."""
 
     variant: str = Field(
         default="pruned",
@@ -21,14 +21,17 @@ class Parameters(BaseModel):
         description="The model that is named, the one it was pruned from, or both and how they "
         "differ.",
     )
-    priority: int = Field(default=0, ge=-100, le=100, description="Higher goes first.")
+    priority: int = Field(default=0, ge=-100, le=100, description="Higher runs first.")
     timeout_seconds: float | None = Field(
-        default=None, gt=0, le=3600, description="After it the request is not computed any more."
+        default=None,
+        gt=0,
+        le=3600,
+        description="The request is dropped if it has not started by then.",
     )
 
 
 class Question(BaseModel):
-    """What a request may say in its query, besides `Parameters`."""
+    """Query parameters of a request, in addition to `Parameters`."""
 
     model: Annotated[str, Field(max_length=300)] | None = Field(
         default=None, description="An id, name, name@version or name@alias."
@@ -41,7 +44,7 @@ class TensorsBody(BaseModel):
 
     model: str | None = Field(default=None, description="An id, name, name@version or name@alias.")
     inputs: list[Any] | dict[str, Any] = Field(
-        description="Preprocessed tensors as nested lists, or an object of them by input name."
+        description="Preprocessed tensor as nested lists, or an object of tensors by input name."
     )
     parameters: Parameters | None = None
 
@@ -58,7 +61,7 @@ class Label(BaseModel):
 
 
 class BaseAnswer(BaseModel):
-    """What the model answered that this one was pruned from."""
+    """Answer of the model that this one was pruned from."""
 
     model: str
     version: str
@@ -66,14 +69,14 @@ class BaseAnswer(BaseModel):
 
 
 class VariantSeconds(BaseModel):
-    """How long the batches of both took to compute."""
+    """Compute time of each model's batch in seconds."""
 
     base: float
     pruned: float
 
 
 class ComparisonAnswer(BaseModel):
-    """How the two differ."""
+    """Differences between the two models' outputs."""
 
     agreement: float = Field(
         description="Share of samples with the same best class; without classes, of values within "
@@ -96,7 +99,7 @@ class InferAnswer(BaseModel):
 
 _RESPONSES: dict[str, Any] = {
     "200": {
-        "description": "JSON, or one array where Accept asks for it.",
+        "description": "JSON, or one array as .npy if Accept asks for it.",
         "content": {
             "application/json": {"schema": reference(InferAnswer)},
             MEDIA_TYPE: _BINARY,
@@ -132,7 +135,7 @@ _REQUEST: dict[str, Any] = {
 
 
 def operation(name: str, what: str, *parameters: str) -> Operation:
-    """Return what the document says of a route that runs ``what``."""
+    """Return the OpenAPI operation of a route that runs ``what``."""
     return Operation(
         name,
         f"Run {what} on tensors (``outputs``) or images (``labels``).",

@@ -1,4 +1,4 @@
-"""Which model is meant: its row, checked and remembered for a few seconds."""
+"""TTL cache of the models that inference serves, read from their rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,25 +11,25 @@ from app.records.database import Sessions, reading
 from app.records.tables import ModelRow
 from app.ttl_cache import TtlCache
 
-# A ready model changes in nothing but its name; its deletion may take this long to be seen.
+# Only the name of a ready model can change. Its deletion may go unnoticed for this long.
 _KNOWN_SECONDS = 5.0
 _SHADOW_SHARE = "shadow_share"  # a key of a model's metadata
 
 
 @dataclass(frozen=True)
 class Servable:
-    """What inference needs to know of a model.
+    """The fields of a model's row that inference needs.
 
     Attributes:
-        id: Of its row.
-        version: Of its name.
-        onnx_sha256: The file that is served.
-        preprocess: What makes a network input of an image.
-        class_names: In the order of the scores.
+        id: Id of the row.
+        version: Version under the model's name.
+        onnx_sha256: SHA-256 of the served ONNX file.
+        preprocess: Preprocessing from an image to the network's input.
+        class_names: Names in the order of the scores.
         parent_id: The model it was pruned from.
-        shadow_share: Of its requests, that the parent computes too; None: the setting's.
-        output_kinds: What its outputs are, by name (`worker` finds it); empty for models of before
-            that was stored.
+        shadow_share: Share of requests that the parent also computes; None: the setting's share.
+        output_kinds: Kind of each output by name, found by `worker`; empty for models stored
+            before kinds existed.
     """
 
     id: str
@@ -43,18 +43,18 @@ class Servable:
 
 
 class Servables:
-    """Models by tenant and id."""
+    """Servable models by tenant and id."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._known = TtlCache[tuple[str, str], Servable](_KNOWN_SECONDS)
 
     async def find(self, tenant: str, model_id: str) -> Servable:
-        """Return a model that is ready.
+        """Return a ready model.
 
         Raises:
             NotFoundError: There is no such model.
-            ConflictError: It is not ready.
+            ConflictError: The model is not ready.
         """
         read = partial(self._read, tenant, model_id)
         return await self._known.get((tenant, model_id), read)
@@ -77,7 +77,7 @@ class Servables:
 
 
 def _shadow_share(row: ModelRow) -> float | None:
-    """Return what the metadata says, where it says a share: it is the user's own, and unchecked."""
+    """Return the share in the metadata if it is valid: users write metadata unchecked."""
     try:
         share = float(row.meta.get(_SHADOW_SHARE, ""))
     except ValueError:

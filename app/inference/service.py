@@ -1,7 +1,7 @@
-"""Inference as routes ask for it: find a model, describe it, run it; the loop is not held up.
+"""Inference service behind the routes: find, describe and run models without blocking the loop.
 
-Everything here is called on the event loop. ONNX Runtime, image files and large JSON bodies have
-threads of their own; a run that is shorter than waking one up twice takes none (record 20).
+Called on the event loop. ONNX Runtime, image files and large JSON bodies run on threads; a run
+shorter than two thread wake-ups stays on the loop (record 20).
 """
 
 import asyncio
@@ -28,21 +28,21 @@ from app.telemetry.metrics import Metrics
 
 __all__ = ["InferenceService", "Prediction", "Servable"]
 
-# JSON of this size is decoded on the loop: a thread would take longer to wake up.
+# JSON up to this size is decoded on the loop: waking up a thread would take longer.
 SMALL_BYTES = 64 * 1024
 
 T = TypeVar("T")
 
 
 class Prediction(NamedTuple):
-    """What a model answered.
+    """Outputs and timings of one model.
 
     Attributes:
-        model: Which.
-        outputs: By name.
-        queue_seconds: Before its batch ran.
-        compute_seconds: Of its batch.
-        batch_size: Items in its batch, those of other requests included.
+        model: The model.
+        outputs: Arrays by name.
+        queue_seconds: Wait before the batch ran.
+        compute_seconds: Compute time of the whole batch.
+        batch_size: Items in the batch, including other requests' items.
     """
 
     model: Servable
@@ -53,12 +53,12 @@ class Prediction(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a request gets.
+    """Answer to one request.
 
     Attributes:
-        prediction: Of the model that was asked for, or of its base.
-        base: Of the model it was pruned from, where both were asked for.
-        comparison: Of the two.
+        prediction: Prediction of the requested model or of its base.
+        base: Prediction of the base, if both were requested.
+        comparison: Comparison of the two.
     """
 
     prediction: Prediction
@@ -67,35 +67,35 @@ class Answer(NamedTuple):
 
 
 class Renaming(NamedTuple):
-    """What a model's inputs and outputs are called in its base.
+    """Map from a model's input and output names to its base's.
 
-    The same, unless the base was stored when they had numbers for names; the order is the same.
+    The names are equal unless the base was stored when names were numbers. The order is equal.
 
     Attributes:
-        input_names: The base's by the model's own.
-        output_names: The same.
+        input_names: The base's input names by the model's.
+        output_names: The base's output names by the model's.
     """
 
     input_names: dict[str, str]
     output_names: dict[str, str]
 
     def inputs(self, arrays: Arrays) -> Arrays:
-        """Return inputs as the base takes them."""
+        """Return the inputs under the base's names."""
         return {self.input_names.get(name, name): array for name, array in arrays.items()}
 
     def outputs(self, wanted: Sequence[str] | None) -> Sequence[str] | None:
-        """Return what is wanted, in the base's words."""
+        """Return the output names in the base."""
         return None if wanted is None else [self.output_names.get(n, n) for n in wanted]
 
     def back(self, prediction: Prediction) -> Prediction:
-        """Return a prediction of the base in the model's words."""
+        """Return a prediction of the base under the model's output names."""
         names = {theirs: ours for ours, theirs in self.output_names.items()}
         found = {names.get(name, name): array for name, array in prediction.outputs.items()}
         return prediction._replace(outputs=found)
 
 
 class InferenceService:
-    """Answers inference requests; made and used on the event loop."""
+    """Inference service; created and used on the event loop."""
 
     def __init__(
         self,
@@ -111,24 +111,24 @@ class InferenceService:
         self.cache = SessionCache(settings.inference, store, self._make_batcher, self._helping)
 
     async def find(self, tenant: str, model_id: str) -> Servable:
-        """Return a model that can be served; what is returned may be some seconds old.
+        """Return a ready model; the cached row may be some seconds old.
 
         Raises:
             NotFoundError: There is no such model.
-            ConflictError: It is not ready.
+            ConflictError: The model is not ready.
         """
         return await self._servables.find(tenant, model_id)
 
     async def describe(self, servable: Servable) -> LoadedModel:
-        """Return what a model takes and gives; loads it if need be.
+        """Return a model's inputs and outputs, loading it if necessary.
 
         Raises:
-            UnavailableError: Its file cannot be fetched.
+            UnavailableError: The model's file cannot be fetched.
         """
         return (await self.cache.get(servable.onnx_sha256)).model
 
     def unload(self, servable: Servable) -> bool:
-        """Let go of a model's session; return whether there was one."""
+        """Unload a model's session; return whether it was loaded."""
         return self.cache.drop(servable.onnx_sha256)
 
     async def run(
@@ -144,16 +144,16 @@ class InferenceService:
         """Compute a model's outputs.
 
         Args:
-            servable: Which model.
-            arrays: For every input, checked against `describe`, and not written to any more.
-            outputs: Names of what is wanted; None: all.
-            priority: Higher goes first, among the requests that wait for this model.
-            deadline: By the event loop's clock: after it, nobody wants the answer.
-            is_disconnected: Whether the client has hung up; called before the request would run.
+            servable: The model.
+            arrays: One array per input, validated against `describe`; must not change any more.
+            outputs: Names of the outputs to return; None: all.
+            priority: Higher runs first among the requests waiting for this model.
+            deadline: Time on the event loop's clock after which the answer is useless.
+            is_disconnected: Tells whether the client hung up; called just before the run.
 
         Raises:
             AbandonedError: The client hung up before the request ran.
-            OverloadedError: Too much waits for this model.
+            OverloadedError: The model's queue is full.
             DeadlineError: The deadline passed before the request ran.
             InvalidInputError: The network cannot compute these inputs.
         """
@@ -188,11 +188,11 @@ class InferenceService:
         outputs: Sequence[str] | None = None,
         is_disconnected: IsDisconnected | None = None,
     ) -> Answer:
-        """Compute what a request asks for: a model, the one it was pruned from, or both.
+        """Compute the requested variant: the model, its base, or both.
 
         Raises:
-            InvalidInputError: The model was not pruned from another, and the other was asked for.
-            NotFoundError: The other was deleted.
+            InvalidInputError: The base was requested, but the model was not pruned from another.
+            NotFoundError: The base was deleted.
         """
         run = partial(
             self.run,
@@ -209,42 +209,42 @@ class InferenceService:
         )
         if options.variant == "base":
             return Answer(theirs)
-        # One after the other: side by side, each would be measured beside the other.
+        # Sequential, since concurrent runs would distort each other's timing.
         ours = await run(servable, arrays, outputs=outputs)
         comparison = await self.in_thread(compare, theirs.outputs, ours.outputs)
         return Answer(ours, theirs, comparison)
 
     async def find_base(self, tenant: str, servable: Servable) -> Servable:
-        """Return the model that another was pruned from.
+        """Return the model that ``servable`` was pruned from.
 
         Raises:
-            InvalidInputError: There never was one.
-            NotFoundError: It was deleted.
+            InvalidInputError: The model was not pruned from another.
+            NotFoundError: The base was deleted.
         """
         if servable.parent_id is None:
             raise refuse_without_parent(servable.id)
         return await self.find(tenant, servable.parent_id)
 
     async def renaming(self, servable: Servable, base: Servable) -> "Renaming":
-        """Return what a model's inputs and outputs are called in the one it was pruned from."""
+        """Return the map from a model's input and output names to its base's."""
         ours, theirs = await self.describe(servable), await self.describe(base)
         return Renaming(_pairs(ours.inputs, theirs.inputs), _pairs(ours.outputs, theirs.outputs))
 
     @property
     def is_idle(self) -> bool:
-        """Whether a run more would be in nobody's way."""
+        """Whether another run would delay no request."""
         return self._execution.runs.are_idle
 
     def accepts(self, demand: Demand, num_others: int) -> bool:
-        """Return whether a request would be taken into its model's queue, behind others like it."""
+        """Return whether the model's queue would accept a request behind ``num_others`` like it."""
         loaded = self.cache.find(demand.model)
         return loaded is None or loaded.batcher.accepts(demand, num_others)
 
     async def parse(self, servable: Servable, inputs: Any, num_bytes: int) -> Arrays:  # noqa: ANN401  # JSON
-        """Return arrays for decoded JSON that was ``num_bytes`` long.
+        """Return the arrays of decoded JSON that was ``num_bytes`` long.
 
         Raises:
-            InvalidInputError: The inputs do not fit.
+            InvalidInputError: The inputs do not fit the model.
         """
         model = await self.describe(servable)
         if num_bytes <= SMALL_BYTES:
@@ -255,7 +255,7 @@ class InferenceService:
         """Return the array of a ``.npy`` file.
 
         Raises:
-            InvalidInputError: It is none, or does not fit.
+            InvalidInputError: The file is not ``.npy``, or the array does not fit the input.
         """
         model = await self.describe(servable)
         if len(data) <= SMALL_BYTES:
@@ -263,10 +263,10 @@ class InferenceService:
         return await self.in_thread(parse_npy, model.inputs, data)
 
     async def decode(self, servable: Servable, files: Sequence[bytes]) -> Arrays:
-        """Return arrays for encoded images, by the model's stored preprocessing.
+        """Return the arrays of encoded images, using the model's stored preprocessing.
 
         Raises:
-            InvalidInputError: A file is no image, or the model takes none.
+            InvalidInputError: A file is not an image, or the model does not take images.
             TooLargeError: An image has too many pixels.
         """
         spec = (await self.describe(servable)).inputs[0]
@@ -275,11 +275,11 @@ class InferenceService:
         return {spec.name: as_type(spec, images)}
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401
-        """Call what takes long, beside the computing."""
+        """Call a slow function on a thread of its own pool."""
         return await asyncio.get_running_loop().run_in_executor(self._helping, function, *arguments)
 
     def close(self) -> None:
-        """Let running requests end."""
+        """Wait for running requests to end."""
         self._execution.close()
         self._helping.shutdown()
 

@@ -1,4 +1,4 @@
-"""One ONNX Runtime session: opened, described, run on a batch; on threads, never on the loop."""
+"""ONNX Runtime sessions: open, describe and run batches."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from app.inference.tensors import BYTES, Arrays, TensorSpec
 
 _PROVIDERS = {
     "cpu": ["CPUExecutionProvider"],
-    # Never run on a GPU by the project's own tests: their machines have none.
+    # The project's tests never run this on a GPU: their machines have none.
     "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
 }
 _DTYPES = {
@@ -25,19 +25,19 @@ _DTYPES = {
     "tensor(bool)": "bool",
     "tensor(string)": BYTES,
 }
-_ERRORS = 3  # ONNX Runtime warns of nothing that a user of this service can change
+_ERRORS = 3  # users of this service can act on none of ONNX Runtime's warnings
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A session, and what it takes and gives.
+    """A session with its inputs and outputs.
 
     Attributes:
         session: Safe to run on several threads at once.
-        inputs: In the file's order.
-        outputs: In the file's order.
-        num_bytes: Of the file.
-        batch_symbol: The name of dimension 0 if it is the same, and dynamic, everywhere.
+        inputs: Inputs in the file's order.
+        outputs: Outputs in the file's order.
+        num_bytes: Size of the file.
+        batch_symbol: Name of dimension 0 if all inputs and outputs share one dynamic name.
     """
 
     session: ort.InferenceSession
@@ -48,7 +48,7 @@ class LoadedModel:
 
     @cached_property
     def has_bfloat16(self) -> bool:
-        """Whether an input or output holds what numpy has no type for."""
+        """Whether an input or output has a type that numpy lacks."""
         return any(spec.dtype == BFLOAT16 for spec in (*self.inputs, *self.outputs))
 
 
@@ -58,7 +58,7 @@ def open_session(data: bytes, settings: InferenceSettings) -> LoadedModel:
     options.intra_op_num_threads = settings.num_threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS
-    # Threads that spin between runs take the cores that parse the next requests.
+    # Threads that spin between runs occupy the cores that parse the next requests.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     providers = _PROVIDERS[settings.provider]
@@ -76,12 +76,12 @@ def run_batch(
     """Compute several requests in one run.
 
     Args:
-        model: Has the batch on dimension 0 everywhere if there are several requests.
-        requests: Of equal shapes but for dimension 0.
-        outputs: Names of what is wanted; None: all.
+        model: The model; several requests need the batch on dimension 0 everywhere.
+        requests: Arrays by input name, equal in shape except for dimension 0.
+        outputs: Names of the outputs to return; None: all.
 
     Returns:
-        Each request's outputs, and the seconds of the run.
+        Each request's outputs and the seconds of the run.
 
     Raises:
         InvalidInputError: The network cannot compute inputs of these shapes or values.
@@ -93,7 +93,7 @@ def run_batch(
         together = {name: np.concatenate([r[name] for r in requests]) for name in requests[0]}
     try:
         found = _compute(model, names, together)
-    except Exception as error:  # ONNX Runtime's errors have no base of their own
+    except Exception as error:  # ONNX Runtime's errors share no base class
         shapes = {name: list(array.shape) for name, array in together.items()}
         first = str(error).partition("\n")[0][:300]
         raise InvalidInputError(f"the network cannot compute inputs {shapes}: {first}") from error

@@ -1,7 +1,7 @@
-"""A share of the requests to a pruned model is also given to its dense parent, to compare.
+"""Shadow traffic: a share of a pruned model's requests also runs on its dense parent.
 
-In the background: the answer is out already, and nothing that goes wrong here reaches anyone. When
-requests are being computed a shadow is dropped, and there is one at a time.
+Shadows run in the background after the answer is sent, and their failures reach no client. One
+runs at a time, and a shadow is dropped while requests are being computed.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from app.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
-_LAST = -1000  # behind every request that a client may send
+_LAST = -1000  # below every priority that a client may send
 _MOST_MODELS = 10_000
 
 
 class Shadow:
-    """Compares pruned models with their parents on real requests."""
+    """Comparison of pruned models with their parents on real requests."""
 
     def __init__(self, service: InferenceService, metrics: Metrics, share: float) -> None:
         self._service, self._metrics, self._share = service, metrics, share
@@ -31,7 +31,7 @@ class Shadow:
         self._largest = 0.0
 
     def consider(self, tenant: str, options: Options, answer: Answer, arrays: Arrays) -> None:
-        """Compare this request in the background, if it asked for a pruned model and is due."""
+        """Compare a request in the background if it used a pruned model and a shadow is due."""
         if options.variant != "pruned":
             return
         prediction = answer.prediction
@@ -41,7 +41,7 @@ class Shadow:
             return
         if len(self._owed) >= _MOST_MODELS:
             self._owed.clear()
-        # Every tenth and not a tenth of all throws of dice: the same requests each time.
+        # Every tenth request instead of a random tenth: reproducible.
         owed = self._owed.get(model.id, 0.0) + share
         self._owed[model.id] = owed % 1
         if owed < 1:
@@ -52,7 +52,7 @@ class Shadow:
         self._task = asyncio.create_task(self._compare(tenant, prediction, arrays))
 
     def close(self) -> None:
-        """Forget the one that is under way."""
+        """Cancel the running shadow."""
         if self._task is not None:
             self._task.cancel()
 

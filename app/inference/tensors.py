@@ -1,4 +1,4 @@
-"""JSON to arrays: every shape and value is checked before anything computes."""
+"""JSON to arrays, with every shape and value checked before anything computes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from app.inference.bfloat16 import BFLOAT16, round_to_bfloat16
 Arrays = dict[str, NDArray[Any]]
 
 BYTES = "BYTES"
-_CHUNK = 500  # above it numpy lets go of the interpreter
+_CHUNK = 500  # numpy releases the interpreter lock above this size
 _MOST_CHUNKED = 16_384
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """An input or output of a session.
+    """Name, shape and type of a session's input or output.
 
     Attributes:
-        name: In the ONNX file.
-        shape: A dimension of None is dynamic.
-        dtype: numpy's name (``bfloat16`` is none of numpy's own), or `BYTES` for strings.
+        name: Name in the ONNX file.
+        shape: Sizes of the dimensions; None: dynamic.
+        dtype: numpy's name, ``bfloat16`` (which numpy lacks), or `BYTES` for strings.
     """
 
     name: str
@@ -33,14 +33,14 @@ class TensorSpec:
 
 
 def parse_inputs(specs: Sequence[TensorSpec], inputs: Any) -> Arrays:  # noqa: ANN401  # decoded JSON
-    """Return an array for each input of the model.
+    """Return an array per input of the model.
 
     Args:
         specs: The model's inputs.
         inputs: Nested lists (one input), or an object of nested lists by input name.
 
     Raises:
-        InvalidInputError: A name, shape or value does not fit; a pointer says which.
+        InvalidInputError: A name, shape or value does not fit; its pointer says where.
     """
     if not isinstance(inputs, dict):
         if len(specs) != 1:
@@ -67,12 +67,12 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...], pointer: str) -> None:
 
 
 def numpy_type(spec: TensorSpec) -> str:
-    """Return the type that an input's numbers have until its session takes them."""
+    """Return the array type of an input before it enters the session."""
     return "float32" if spec.dtype == BFLOAT16 else spec.dtype
 
 
 def as_type(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
-    """Return numbers in the type that an input takes."""
+    """Convert numbers to the type of an input."""
     if spec.dtype == BFLOAT16:
         return round_to_bfloat16(array)
     return array.astype(spec.dtype, copy=False)
@@ -81,8 +81,8 @@ def as_type(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
 def are_finite(array: NDArray[Any]) -> bool:
     """Return whether no value is infinite or NaN.
 
-    Looks at a few hundred at a time: for more numpy lets other threads run, and on the event loop
-    a request of some microseconds then waits for them to give the interpreter back.
+    Checks a few hundred values at a time. For more, numpy releases the interpreter lock, and a
+    request of some microseconds on the event loop would wait to get it back.
     """
     flat = array.reshape(-1)
     if len(flat) > _MOST_CHUNKED:
@@ -93,15 +93,15 @@ def are_finite(array: NDArray[Any]) -> bool:
 
 
 def invalid(pointer: str, detail: str) -> InvalidInputError:
-    """Return the error of one wrong thing in a body."""
+    """Return the error for one location in a body."""
     return InvalidInputError(f"{pointer}: {detail}", details=[ErrorDetail(pointer, detail)])
 
 
 def _parse(spec: TensorSpec, value: Any, pointer: str) -> NDArray[Any]:  # noqa: ANN401  # JSON
     if spec.dtype == BYTES:
-        raise invalid(pointer, f"input {spec.name!r} is {spec.dtype}, which only /v2 takes")
+        raise invalid(pointer, f"input {spec.name!r} is {spec.dtype}, which only /v2 accepts")
     try:
-        with np.errstate(over="ignore"):  # becomes infinite, and is refused below
+        with np.errstate(over="ignore"):  # overflow gives infinity, which is refused below
             array = as_type(spec, np.asarray(value, dtype=numpy_type(spec)))
     except (ValueError, TypeError, OverflowError) as error:
         detail = f"must be nested lists of numbers of type {spec.dtype}, all of one shape"

@@ -332,7 +332,7 @@ async def test_a_request_that_would_wait_in_vain_is_refused_when_it_comes() -> N
         await asyncio.sleep(0.05)
         await runner.finish()
     assert batcher.num_waiting == 5
-    with pytest.raises(DeadlineError, match="what waits before it takes") as caught:
+    with pytest.raises(DeadlineError, match="requests before it take") as caught:
         await batcher.submit(x(51), deadline=clock() + 0.1)
     assert 1 <= caught.value.retry_after_seconds <= 2
     assert not accepts(batcher, caught.value)
