@@ -1,1 +1,1 @@
-"""Jobs: posted, watched, cancelled."""
+"""Jobs: create, watch, pause and cancel them."""

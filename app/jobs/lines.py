@@ -1,4 +1,4 @@
-"""Where jobs stand in line, looked up about once a second however many clients ask."""
+"""Positions of jobs in their queues, read about once a second for all clients."""
 
 import threading
 import time
@@ -13,18 +13,17 @@ from app.records.tables import JobRow
 
 _TTL_SECONDS = 1.0
 _LEAST_SECONDS = 0.2
-_MOST_SHARE = 1 / 50  # of the time is spent looking, however long the line
-_STALEST_SECONDS = 5.0  # but one slow look, on a busy machine, is not believed for long
+_MOST_SHARE = 1 / 50  # of the time goes into reading, however long the queue
+_STALEST_SECONDS = 5.0  # bounds the age even if one read was slow on a busy machine
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How far away a queued job is.
+    """Position of a queued job.
 
     Attributes:
-        position: Jobs that will be taken before it.
-        wait_seconds: Until it begins, by what jobs like those before it took; None while that is
-            not known.
+        position: Number of jobs ahead of this one.
+        wait_seconds: Estimated wait from the durations of jobs like those ahead; None: unknown.
     """
 
     position: int
@@ -39,21 +38,21 @@ class _Look:
 
 
 class Lines:
-    """The lines of all queues, as old as a second; longer ones are looked along less often."""
+    """The lines of all queues, cached for a second. Long lines are read less often."""
 
     def __init__(self, sessions: Sessions, allowance: Allowance | None = None) -> None:
-        """Look with ``sessions``, where every tenant may run what ``allowance`` says."""
+        """Read lines with ``sessions``, where ``allowance`` bounds each tenant's running jobs."""
         self._sessions, self._allowance = sessions, allowance
         self._lock = threading.Lock()
         self._looks: dict[str, _Look] = {}
 
     def standing(self, job: JobRow, session: Session | None = None) -> Standing | None:
-        """Return where a job stands, or None if it is not queued.
+        """Return the position of a job, or None if it is not queued.
 
         Args:
             job: Any job.
-            session: Looked with by a caller who holds one already: waiting for a second connection
-                with one in hand would be a way to wait for ever.
+            session: Session that the caller already holds. Waiting for a second connection while
+                holding one could deadlock.
         """
         if job.state != JobState.QUEUED:
             return None
@@ -72,7 +71,7 @@ class Lines:
         return look.line
 
     def must_look(self, job: JobRow) -> bool:
-        """Return whether `standing` would ask the database."""
+        """Return whether `standing` would query the database."""
         if job.state != JobState.QUEUED:
             return False
         look = self._looks.get(job.queue)
@@ -84,7 +83,7 @@ class Lines:
         is_first = self._lock.acquire(blocking=False)
         try:
             if look is not None and not is_first:
-                return look  # somebody is looking already
+                return look  # another caller is reading
             with reading(self._sessions) as own:
                 return self._look(job.queue, own)
         finally:
@@ -102,7 +101,7 @@ class Lines:
 def _is_old(look: _Look | None, job_id: str) -> bool:
     if look is None:
         return True
-    # A job that came after we looked is worth another look, but not at once.
+    # A job newer than the cached line is worth another read, but not at once.
     least = _TTL_SECONDS if job_id in look.line.positions else _LEAST_SECONDS
     return _is_older(look, least)
 

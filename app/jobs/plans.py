@@ -1,4 +1,4 @@
-"""``POST /v1/jobs:plan``: what a job would do, computed by a worker and then forgotten."""
+"""``POST /v1/jobs:plan``: a preview of a job, computed by a worker and not stored."""
 
 import asyncio
 import contextlib
@@ -42,14 +42,14 @@ _BODY = {
 
 
 class Plan(BaseModel):
-    """What a pruning job would leave."""
+    """Preview of a pruning job's result."""
 
     object: str = "plan"
-    config: dict[str, Any] = Field(description="With every default filled in.")
+    config: dict[str, Any] = Field(description="Config with every default filled in.")
     fingerprint: str = Field(description="SHA-256 of the graph that the plan is for.")
-    dense: dict[str, int] = Field(description="macs and num_parameters.")
+    dense: dict[str, int] = Field(description="macs and num_parameters of the dense network.")
     pruned: dict[str, int]
-    left: dict[str, float] = Field(description="pruned over dense.")
+    left: dict[str, float] = Field(description="Pruned over dense, by the same names.")
     groups: list[dict[str, Any]] = Field(
         description="As in the report, and ``kept``: the indices of the channel groups that stay."
     )
@@ -57,7 +57,7 @@ class Plan(BaseModel):
     latency_trials: list[dict[str, float]]
     warnings: list[str]
     findings: list[Finding] = Field(
-        default=[], description="What speaks against the data set; a job may stop for it."
+        default=[], description="Problems of the data set; a job may fail because of them."
     )
 
 
@@ -66,9 +66,9 @@ async def plan(
     request: Request,
     context: ContextDep,
     principal: PrincipalDep,
-    wait: Annotated[float, Query(gt=0, le=600, description="Seconds to wait at most.")] = 60,
+    wait: Annotated[float, Query(gt=0, le=600, description="Longest wait in seconds.")] = 60,
 ) -> Plan:
-    """Preview a job: the same body, nothing pruned, nothing stored."""
+    """Preview a job. Takes the same body; nothing is pruned or stored."""
     principal.require("jobs:write")
     body, sent = await parse_job(request, context)
     job_id = await run_in_threadpool(_start, context, principal.tenant, body, sent)
@@ -91,7 +91,8 @@ async def plan(
 def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any]) -> str:
     if isinstance(body.config.selection, AccuracySelection):
         raise InvalidInputError(
-            "selection mode 'accuracy' decides by retraining; a plan trains nothing: post the job",
+            "selection mode 'accuracy' decides by retraining, but a plan trains nothing: "
+            "post the job",
             details=[ErrorDetail("/config/selection/mode", "cannot be planned")],
         )
     config, warnings = service.resolve(body)
@@ -120,7 +121,7 @@ def _read(context: Context, job_id: str) -> JobRow:
 
 def _cancel(context: Context, job_id: str) -> None:
     with contextlib.suppress(ConflictError), context.sessions.begin() as session:
-        jobs.request_cancel(session, job_id)  # it may have ended just now
+        jobs.request_cancel(session, job_id)  # it may just have ended
 
 
 def _forget(context: Context, job_id: str) -> None:

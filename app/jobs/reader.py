@@ -1,6 +1,6 @@
-"""Reading jobs for many who poll: those asked for while one query runs share the next.
+"""Coalesced reads of jobs for polling clients: reads requested during a query share the next one.
 
-Nobody waits longer for that than a query takes, and no answer is older than its question.
+A read waits at most one query longer, and never returns a row older than the request.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ class _Batch:
 
 
 class JobReader:
-    """One query at a time, for everybody who asks."""
+    """Reader that runs one query at a time for all clients."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -29,18 +29,18 @@ class JobReader:
         self._next = _Batch()
 
     async def read(self, job_id: str) -> JobRow | None:
-        """Return a job as it is now, or None if there is none."""
+        """Return a job's current row, or None."""
         batch = self._next
         batch.ids.add(job_id)
         if batch.task is None:
             batch.task = asyncio.create_task(self._read(batch))
-        # Shielded: one client that hangs up must not take the answer from the others.
+        # Shielded: a client that hangs up must not cancel the read for the others.
         rows = await asyncio.shield(batch.task)
         return rows.get(job_id)
 
     async def _read(self, batch: _Batch) -> Mapping[str, JobRow]:
         async with self._turn:
-            self._next = _Batch()  # whoever asks from here on might miss a change otherwise
+            self._next = _Batch()  # later callers need a later query, or they might miss a change
             return await run_in_threadpool(self._fetch, batch.ids)
 
     def _fetch(self, ids: Collection[str]) -> Mapping[str, JobRow]:

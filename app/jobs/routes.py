@@ -55,7 +55,7 @@ _POLL_SECONDS = 0.5
 _EVENTS_AT_ONCE = 500
 _MOST_NAME = 200
 _TEXTS = ("config", "preprocess")
-_LAST = 2**31 - 1  # what both databases count up to
+_LAST = 2**31 - 1  # the largest integer of both databases
 _RETRY_AFTER_SECONDS = "2"
 _EVENT_STREAM = "text/event-stream"
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {_EVENT_STREAM: {}}}}
@@ -64,7 +64,7 @@ Types = Annotated[
     Query(
         alias="type",
         max_length=16,
-        description="Only events of these types, whole (`job.running`) or before the dot (`job`).",
+        description="Only events of these types (`job.running`) or families (`job`).",
     ),
 ]
 _BODY = {
@@ -80,16 +80,16 @@ _BODY = {
                         "model": {
                             "type": "string",
                             "format": "binary",
-                            "description": "A file; or, without a filename, a model's id.",
+                            "description": "A file, or an id if the part has no filename.",
                         },
                         "dataset": {
                             "type": "string",
                             "format": "binary",
-                            "description": "A file; or, without a filename, a data set's id.",
+                            "description": "A file, or an id if the part has no filename.",
                         },
                         "config": {
                             "type": "string",
-                            "description": "The config as JSON, with a filename or without.",
+                            "description": "The config as JSON, with or without a filename.",
                         },
                         "preprocess": {
                             "type": "string",
@@ -141,10 +141,10 @@ async def read(  # query parameters and headers
     job_id: str,
     context: ContextDep,
     principal: PrincipalDep,
-    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for news.")] = 0,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for a change.")] = 0,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Read a job; with ``wait``, answer when its state or stage changes, or when time is up."""
+    """Read a job; with ``wait``, answer when its state or stage changes or the time is up."""
     principal.require("jobs:read")
     row, standing = await service.read(context, principal.tenant, job_id)
     seen = (row.state, row.stage)
@@ -171,12 +171,14 @@ async def events(  # noqa: PLR0913, PLR0917  # query parameters and headers
     job_id: str,
     context: ContextDep,
     principal: PrincipalDep,
-    after: Annotated[int, Query(ge=0, le=_LAST, description="The number to go on after.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=_LAST, description="Return events after this number.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=_EVENTS_AT_ONCE)] = 100,
     kinds: Types = (),
     last_event_id: Annotated[int | None, Header(ge=0, le=_LAST)] = None,
 ) -> Any:  # noqa: ANN401  # JSON, or a stream when the client asks for one
-    """Read what happened: JSON, or server-sent events with ``Accept: text/event-stream``."""
+    """Read a job's events: JSON, or server-sent events with ``Accept: text/event-stream``."""
     principal.require("jobs:read")
     start = last_event_id if last_event_id is not None else after
 
@@ -193,14 +195,14 @@ async def events(  # noqa: PLR0913, PLR0917  # query parameters and headers
 
 @router.post("/{job_id}/cancel")
 def cancel(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
-    """Cancel a job that has not ended."""
+    """Cancel an unfinished job."""
     principal.require("jobs:write")
     return to_job(service.cancel(context, principal.tenant, job_id))
 
 
 @router.post("/{job_id}/pause")
 def pause(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
-    """Save a job's state and let its worker go; `resume` goes on from there."""
+    """Save a job's state and free its worker; `resume` continues from there."""
     principal.require("jobs:write")
     return to_job(service.pause(context, principal.tenant, job_id))
 
@@ -214,9 +216,9 @@ def resume(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
 
 @router.get("/{job_id}/layers")
 def layers(job_id: str, context: ContextDep, principal: PrincipalDep) -> JobLayers:
-    """Read what is removed from each layer and why: as soon as it is decided, small enough to draw.
+    """Read what is removed from each layer and why, available once it is decided.
 
-    The whole curves are in ``report.json``.
+    Curves are thinned for drawing; ``report.json`` has the full curves.
     """
     principal.require("jobs:read")
     return to_layers(service.layers(context, principal.tenant, job_id))
@@ -224,7 +226,7 @@ def layers(job_id: str, context: ContextDep, principal: PrincipalDep) -> JobLaye
 
 @router.get("/{job_id}/artifacts")
 def artifacts(job_id: str, context: ContextDep, principal: PrincipalDep) -> list[Artifact]:
-    """List the files that a job made."""
+    """List a job's artifacts."""
     principal.require("jobs:read")
     return [to_artifact(row) for row in service.artifacts(context, principal.tenant, job_id)]
 
@@ -238,11 +240,11 @@ async def _create_from_json(
 
 
 async def parse_job(request: Request, context: Context) -> tuple[JobCreate, dict[str, Any]]:
-    """Return the job that a request's JSON asks for, and the JSON itself.
+    """Return the job in a request's JSON, and the JSON itself.
 
     Raises:
-        TooLargeError: The body is past its limit.
-        InvalidInputError: It is not a job.
+        TooLargeError: The body exceeds its limit.
+        InvalidInputError: The JSON is not a valid job.
     """
     limit = context.settings.limits.json_bytes
     data = bytearray()
@@ -270,12 +272,12 @@ async def _create_from_form(
     sent = json.loads(text)
     model, dataset = _given(form, "model"), _given(form, "dataset")
     if model is None:
-        raise InvalidInputError("the form has no part 'model': a file, or a model's id")
+        raise InvalidInputError("the form has no part 'model'; send a file or a model's id")
     named = [item if isinstance(item, str) else item.sha256 for item in (model, dataset) if item]
     key = idempotency_key(request, principal.tenant, *named, text, preprocess.model_dump_json())
     if isinstance(dataset, str) and "preprocess" in form.fields:
         raise InvalidInputError(
-            "'preprocess' goes with a data set that is uploaded: one that is there has its own"
+            "'preprocess' is only valid with an uploaded data set; a stored one has its own"
         )
     return await run_in_threadpool(
         service.create_from_files, context, key, model, dataset, config, sent, preprocess
@@ -283,7 +285,7 @@ async def _create_from_form(
 
 
 def _given(form: Form, name: str) -> Upload | str | None:
-    """Return a file, or the id that came in its place."""
+    """Return a file, or the id sent in its place."""
     text = form.fields.get(name, "").strip()
     if text.startswith("@") or text.lower().endswith(FILE_SUFFIXES):
         raise not_a_file(name, text)
@@ -311,9 +313,9 @@ async def _stream(
     read: Callable[[int, int], tuple[Sequence[EventRow], bool]],
     after: int,
 ) -> AsyncIterator[str]:
-    """Yield server-sent events from the rows until the job has ended and all are sent.
+    """Yield server-sent events until the job has ended and all events are sent.
 
-    Or until the key is no longer valid: it is looked at again and again.
+    Ends early when the key, which is checked repeatedly, becomes invalid.
     """
     while not await request.is_disconnected():
         if not await run_in_threadpool(context.keys.is_still_good, principal):

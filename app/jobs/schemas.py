@@ -1,4 +1,4 @@
-"""What a job looks like over HTTP, and what may be posted."""
+"""Request and response schemas of jobs."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from app.text import Line
 
 
 class JobCreate(BaseModel):
-    """A pruning job. Only ``model`` is needed; an empty config is a good config."""
+    """A pruning job. Only ``model`` is required; the config's defaults work."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -44,26 +44,31 @@ class JobCreate(BaseModel):
     config: PruneConfig = PruneConfig()
     metadata: Metadata = Field(default_factory=dict, max_length=50)
     start_within_seconds: float | None = Field(
-        default=None, gt=0, le=31_536_000, description="A job that has not begun by then expires."
+        default=None,
+        gt=0,
+        le=31_536_000,
+        description="Seconds after which a job that has not started expires.",
     )
     time_limit_seconds: float | None = Field(
-        default=None, gt=0, description="Of running, over all attempts."
+        default=None, gt=0, description="Longest run in seconds, over all attempts."
     )
     max_attempts: int | None = Field(
-        default=None, ge=1, description="How often it is tried when a worker is lost."
+        default=None, ge=1, description="Most attempts when workers are lost."
     )
-    webhook: WebhookSpec | None = Field(default=None, description="Who is told about the job.")
+    webhook: WebhookSpec | None = Field(
+        default=None, description="Endpoint notified about the job."
+    )
 
 
 class Webhook(BaseModel):
-    """Who is told about a job; the secret is not shown."""
+    """Webhook of a job, without its secret."""
 
     url: str
     events: list[str]
 
 
 class Artifact(BaseModel):
-    """One file that a job made."""
+    """One artifact of a job."""
 
     id: str
     object: Literal["artifact"] = "artifact"
@@ -77,7 +82,7 @@ class Artifact(BaseModel):
 
 
 class Event(BaseModel):
-    """Something that happened to a job; numbers have no gaps."""
+    """Event of a job; numbers have no gaps."""
 
     object: Literal["event"] = "event"
     number: int
@@ -87,17 +92,17 @@ class Event(BaseModel):
 
 
 class JobLayers(BaseModel):
-    """What a job does to each layer: widths, and saliency curves thinned enough to be drawn."""
+    """A job's effect on each layer: widths, and saliency curves thinned for drawing."""
 
     object: Literal["layers"] = "layers"
     job: str
-    event: int = Field(description="The number of the event that said so.")
-    criterion: str = Field(description="What scored the filters.")
-    layers: tuple[LayerSummary, ...] = Field(description="In the order of the network.")
+    event: int = Field(description="The number of the event that holds this summary.")
+    criterion: str = Field(description="Criterion that scored the filters.")
+    layers: tuple[LayerSummary, ...] = Field(description="Layers in the network's order.")
 
 
 class Job(BaseModel):
-    """A request to prune, and what became of it."""
+    """A pruning job and its state."""
 
     id: str
     object: Literal["job"] = "job"
@@ -112,19 +117,19 @@ class Job(BaseModel):
     max_attempts: int
     queue_position: int | None = Field(description="Jobs ahead of this one while it is queued.")
     estimated_wait_seconds: float | None = Field(
-        description="Until it begins, by what is left of the jobs that run and what jobs like "
-        "those before it took; null while that is not known."
+        description="Estimated seconds until it starts, from the time left of running jobs and the "
+        "durations of jobs like those ahead; null: unknown."
     )
     model: str | None
     dataset: str | None
-    sweep: str | None = Field(description="The sweep that it is part of.")
-    config: dict[str, Any] = Field(description="As it was sent.")
-    resolved: dict[str, Any] | None = Field(description="With every default filled in.")
+    sweep: str | None = Field(description="The sweep that the job belongs to.")
+    config: dict[str, Any] = Field(description="Config as sent.")
+    resolved: dict[str, Any] | None = Field(description="Config with every default filled in.")
     result: dict[str, Any] | None
     error: dict[str, Any] | None = Field(description="code, message, stage, retryable, hint.")
-    warnings: list[str] = Field(description="What the user should know, findings among it.")
+    warnings: list[str] = Field(description="Warnings, including the findings.")
     findings: list[Finding] = Field(
-        description="What should not be missed, for programs: code, severity, message."
+        description="Machine-readable warnings: code, severity, message."
     )
     metadata: Metadata
     webhook: Webhook | None
@@ -135,15 +140,15 @@ class Job(BaseModel):
     paused_at: datetime | None
     cancel_requested_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None = Field(description="If it has not begun by then.")
+    expires_at: datetime | None = Field(description="When it expires if it has not started.")
     time_limit_seconds: float | None
-    seconds_run: float = Field(description="In attempts that have ended.")
-    num_events: int = Field(description="The number of its newest event.")
+    seconds_run: float = Field(description="Seconds of running in finished attempts.")
+    num_events: int = Field(description="The number of the newest event.")
     urls: dict[str, str]
 
 
 def to_job(row: JobRow, standing: Standing | None = None) -> Job:
-    """Return a row as the API shows it."""
+    """Return the API's representation of a row."""
     base = f"/v1/jobs/{row.id}"
     return Job(
         id=row.id,
@@ -195,20 +200,20 @@ def _to_webhook(row: JobRow) -> Webhook | None:
 
 
 def to_event(row: EventRow) -> Event:
-    """Return a row as the API shows it."""
+    """Return the API's representation of a row."""
     return Event(
         number=row.number, type=row.type, data=row.data, created_at=to_time(row.created_at)
     )
 
 
 def to_layers(row: EventRow) -> JobLayers:
-    """Return what a plan's event says."""
+    """Return the plan in an event."""
     plan = PlanSummary.model_validate(row.data)
     return JobLayers(job=row.job_id, event=row.number, criterion=plan.criterion, layers=plan.layers)
 
 
 def to_artifact(row: ArtifactRow) -> Artifact:
-    """Return a row as the API shows it."""
+    """Return the API's representation of a row."""
     base = f"/v1/artifacts/{row.id}"
     return Artifact(
         id=row.id,

@@ -1,4 +1,4 @@
-"""Jobs in the database. Moves go through `app.records`; queries name the tenant."""
+"""Jobs in the database. State changes go through `app.records`; queries filter by tenant."""
 
 import json
 from collections.abc import Sequence
@@ -36,10 +36,10 @@ def create(
     """Create a job from ids; return its id and the answer's JSON.
 
     Raises:
-        NotFoundError: The model or the data set is not there.
-        ConflictError: Intake has rejected one of them.
-        InvalidInputError: The config needs data and there is none.
-        TooManyJobsError, ComputeQuotaError, StorageQuotaError: It is too much for the tenant.
+        NotFoundError: The model or the data set does not exist.
+        ConflictError: Intake rejected the model or the data set.
+        InvalidInputError: The config needs a data set and none is given.
+        TooManyJobsError, ComputeQuotaError, StorageQuotaError: A quota is exceeded.
     """
 
     def make(session: Session) -> tuple[str, str]:
@@ -63,13 +63,13 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
 ) -> tuple[str, str]:
     """Create model, data set and job in one transaction; return the job's id and answer.
 
-    Of model and data set each may be a file, or the id of one that is there.
+    Model and data set may each be a file or the id of a stored one.
 
     Raises:
-        NotFoundError: An id is nobody's.
-        UnsupportedMediaError: A file is not one we accept.
-        InvalidInputError: The config needs data and there is none.
-        TooManyJobsError, ComputeQuotaError, StorageQuotaError: It is too much for the tenant.
+        NotFoundError: An id does not exist.
+        UnsupportedMediaError: The format of a file is not accepted.
+        InvalidInputError: The config needs a data set and none is given.
+        TooManyJobsError, ComputeQuotaError, StorageQuotaError: A quota is exceeded.
     """
     model_format = check_model(model, None) if isinstance(model, Upload) else ""
     dataset_format = check_dataset(dataset) if isinstance(dataset, Upload) else ""
@@ -101,12 +101,12 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries eve
 
 
 def find_inputs(session: Session, tenant: str, body: JobCreate) -> JobCreate:
-    """Return a job with the ids of its model and data set, which may have come as names.
+    """Return a job with the names of its model and data set resolved to ids.
 
     Raises:
-        NotFoundError: One of them is not there.
-        InvalidInputError: A name is of several.
-        ConflictError: Intake has rejected one of them.
+        NotFoundError: One of them does not exist.
+        InvalidInputError: A name is ambiguous.
+        ConflictError: Intake rejected the model or the data set.
     """
     model = models.find(session, tenant, body.model)
     dataset = datasets.find(session, tenant, body.dataset) if body.dataset is not None else None
@@ -123,7 +123,7 @@ def find(session: Session, tenant: str, job_id: str) -> JobRow:
     """Return a tenant's pruning job.
 
     Raises:
-        NotFoundError: There is none, or it is somebody else's.
+        NotFoundError: The job does not exist or belongs to another tenant.
     """
     return _show(session.get(JobRow, job_id), tenant, job_id)
 
@@ -134,10 +134,10 @@ def _show(row: JobRow | None, tenant: str, job_id: str) -> JobRow:
 
 
 async def read(context: Context, tenant: str, job_id: str) -> tuple[JobRow, Standing | None]:
-    """Return a job and its place in line.
+    """Return a job and its position in the queue.
 
     Raises:
-        NotFoundError: There is none, or it is somebody else's.
+        NotFoundError: The job does not exist or belongs to another tenant.
     """
     row = _show(await context.job_reader.read(job_id), tenant, job_id)
     if context.lines.must_look(row):
@@ -154,7 +154,7 @@ def cancel(context: Context, tenant: str, job_id: str) -> JobRow:
     """Cancel a job.
 
     Raises:
-        ConflictError: It has ended already.
+        ConflictError: The job has ended.
     """
     with context.sessions.begin() as session:
         find(session, tenant, job_id)
@@ -165,7 +165,7 @@ def pause(context: Context, tenant: str, job_id: str) -> JobRow:
     """Pause a job.
 
     Raises:
-        ConflictError: It has ended, is being cancelled, or still waits for its inputs.
+        ConflictError: The job has ended, is being cancelled, or waits for its inputs.
     """
     with context.sessions.begin() as session:
         find(session, tenant, job_id)
@@ -173,10 +173,10 @@ def pause(context: Context, tenant: str, job_id: str) -> JobRow:
 
 
 def resume(context: Context, tenant: str, job_id: str) -> JobRow:
-    """Let a paused job go on.
+    """Resume a paused job.
 
     Raises:
-        ConflictError: It is not paused.
+        ConflictError: The job is not paused.
     """
     with context.sessions.begin() as session:
         find(session, tenant, job_id)
@@ -192,7 +192,7 @@ def events(  # which events, and whose
     limit: int,
     types: Sequence[str] = (),
 ) -> tuple[Sequence[EventRow], bool]:
-    """Return events after a number, and whether the job has ended and these are the last."""
+    """Return events after a number, and whether they are the last of a finished job."""
     with reading(context.sessions) as session:
         row = find(session, tenant, job_id)
         is_over = JobState(row.state).is_final
@@ -201,28 +201,28 @@ def events(  # which events, and whose
 
 
 def layers(context: Context, tenant: str, job_id: str) -> EventRow:
-    """Return the event that says what becomes of each layer.
+    """Return the event that describes the effect on each layer.
 
     Raises:
-        ConflictError: That is not decided yet, or never will be.
+        ConflictError: The decision is not made yet or never will be.
     """
     with reading(context.sessions) as session:
         row = find(session, tenant, job_id)
         event = find_newest(session, job_id=row.id, kind=PLAN)
     if event is None:
-        raise ConflictError(f"job {row.id} is {row.state}: what to remove is not decided")
+        raise ConflictError(f"job {row.id} is {row.state}: which filters to remove is not decided")
     return event
 
 
 def artifacts(context: Context, tenant: str, job_id: str) -> Sequence[ArtifactRow]:
-    """Return what a job made."""
+    """Return a job's artifacts."""
     with reading(context.sessions) as session:
         row = find(session, tenant, job_id)
         query = select(ArtifactRow).where(ArtifactRow.job_id == row.id).order_by(ArtifactRow.name)
         return session.scalars(query).all()
 
 
-def insert(  # what a row is made of
+def insert(  # the columns of a row
     context: Context,
     session: Session,
     tenant: str,
@@ -233,7 +233,7 @@ def insert(  # what a row is made of
     """Insert a job in the caller's transaction.
 
     Raises:
-        InvalidInputError: The config needs data and there is none, or the webhook is not public.
+        InvalidInputError: The config needs a data set, or the webhook is not public.
     """
     config, warnings = resolve(body)
     if body.dataset is not None:
@@ -265,7 +265,7 @@ def insert(  # what a row is made of
 
 
 def _refuse_beyond_limits(context: Context, body: JobCreate) -> None:
-    """Refuse to promise what the service's own settings forbid."""
+    """Refuse limits above the service's settings."""
     worker = context.settings.worker
     for name, most in (
         ("max_attempts", worker.max_attempts),
@@ -274,16 +274,16 @@ def _refuse_beyond_limits(context: Context, body: JobCreate) -> None:
         value = getattr(body, name)
         if value is not None and value > most:
             raise InvalidInputError(
-                f"{name} is {value:g}, and this service allows {most:g} at most",
+                f"{name} is {value:g}, but this service allows at most {most:g}",
                 details=[ErrorDetail(f"/{name}", f"more than {most:g}")],
             )
 
 
 def resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
-    """Return the config as it will run, and what the user should know about it.
+    """Return the config with defaults filled in, and its warnings.
 
     Raises:
-        InvalidInputError: The config needs data and there is none.
+        InvalidInputError: The config needs a data set and none is given.
     """
     config = body.config
     if "onnx" not in config.export.formats:

@@ -1,5 +1,5 @@
-"""``/v2``: the Open Inference Protocol, as its clients (``tritonclient``) speak it.
+"""``/v2``: the Open Inference Protocol, compatible with its clients (``tritonclient``).
 
-`infer` is the hot path: plain Starlette, no pydantic. What a tensor looks like on the wire is in
-`datatypes`, `requests` and `answers`, which know neither HTTP nor the service.
+`infer` is the hot path: plain Starlette, no pydantic. The wire format of tensors lives in
+`datatypes`, `requests` and `answers`, which depend on neither HTTP nor the service.
 """

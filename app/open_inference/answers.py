@@ -1,4 +1,4 @@
-"""From arrays to the body of an answer: JSON, and after it the bytes of what shall be binary."""
+"""Response bodies: JSON, followed by the bytes of binary outputs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,10 +21,10 @@ from app.open_inference.requests import InferRequest, WantedOutput
 
 
 def wanted_outputs(request: InferRequest, specs: Sequence[TensorSpec]) -> Sequence[WantedOutput]:
-    """Return the outputs of an answer: those asked for, or all of the model.
+    """Return the requested outputs, or all outputs of the model.
 
     Raises:
-        InvalidInputError: The model does not have one that was asked for.
+        InvalidInputError: The model lacks a requested output.
     """
     if request.outputs is None:
         return [WantedOutput(spec.name, request.is_binary) for spec in specs]
@@ -42,17 +42,17 @@ def encode_answer(
     specs: Sequence[TensorSpec],
     class_names: Sequence[str] | None = None,
 ) -> tuple[bytes, int | None]:
-    """Return a body, and the length of its JSON if bytes follow it.
+    """Return a body, and the length of its JSON if binary data follows.
 
     Args:
-        head: What comes before the outputs.
-        wanted: In the answer's order.
-        found: By name.
+        head: Fields that precede the outputs.
+        wanted: Requested outputs in the answer's order.
+        found: Arrays by output name.
         specs: The model's outputs.
-        class_names: What a classification calls the classes.
+        class_names: Class names for classifications.
 
     Raises:
-        InvalidInputError: JSON cannot hold an output that is wanted as JSON.
+        InvalidInputError: JSON cannot hold an output requested as JSON.
     """
     datatypes = {spec.name: spec for spec in specs}
     outputs: list[dict[str, Any]] = []
@@ -88,7 +88,7 @@ def _json(output: WantedOutput, datatype: Datatype, values: Array) -> Array | Se
 
 
 def _classify(output: WantedOutput, values: Array, class_names: Sequence[str]) -> Array:
-    """Return ``score:index[:name]`` of the highest scores of every item on dimension 0."""
+    """Return ``score:index[:name]`` for the highest scores of every item on dimension 0."""
     if values.ndim == 0 or values.dtype.kind not in "fiu":
         raise InvalidInputError(f"output {output.name!r} has no scores to classify by")
     scores = values.reshape(len(values), -1) if values.ndim > 1 else values.reshape(1, -1)

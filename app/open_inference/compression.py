@@ -1,4 +1,4 @@
-"""Bodies in gzip and deflate (zlib): inflated up to a limit that is counted while inflating."""
+"""Bodies in gzip and deflate (zlib). Inflating stops at a limit."""
 
 import gzip
 import zlib
@@ -8,18 +8,18 @@ from app.http.errors import UnsupportedEncodingError
 
 _GZIP, _DEFLATE = "gzip", "deflate"
 _WINDOWS = {_GZIP: 16 + zlib.MAX_WBITS, _DEFLATE: zlib.MAX_WBITS}
-_LEVEL = 1  # the answer waits for it
-# Below this, an answer fits into one packet anyway.
+_LEVEL = 1  # the fastest: the client waits for it
+# A smaller answer fits into one packet uncompressed.
 _WORTHWHILE_BYTES = 1024
 
 
 def inflate(body: bytes, encoding: str, limit: int) -> bytes:
-    """Return a body as it was before ``Content-Encoding``.
+    """Undo the ``Content-Encoding`` of a body.
 
     Raises:
-        UnsupportedEncodingError: Not gzip and not deflate.
-        InvalidInputError: It is not what the header says, or not all of it is there.
-        TooLargeError: It inflates past the limit.
+        UnsupportedEncodingError: The encoding is neither gzip nor deflate.
+        InvalidInputError: The body does not match the header, or is truncated.
+        TooLargeError: The body inflates past the limit.
     """
     name = encoding.strip().lower()
     if name in {"identity", ""}:
@@ -42,7 +42,7 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
 
 
 def choose_encoding(accepted: str | None, num_bytes: int) -> str | None:
-    """Return what to compress an answer with, by ``Accept-Encoding``; None: nothing."""
+    """Return the encoding of an answer that ``Accept-Encoding`` allows, or None."""
     if accepted is None or num_bytes < _WORTHWHILE_BYTES:
         return None
     for part in accepted.lower().split(","):
@@ -53,7 +53,7 @@ def choose_encoding(accepted: str | None, num_bytes: int) -> str | None:
 
 
 def deflate(body: bytes, encoding: str) -> bytes:
-    """Return a body compressed, as `choose_encoding` says."""
+    """Compress a body with an encoding from `choose_encoding`."""
     if encoding == _GZIP:
         return gzip.compress(body, _LEVEL, mtime=0)
     return zlib.compress(body, _LEVEL)

@@ -1,7 +1,7 @@
-"""The protocol's datatypes: their arrays, their bytes, and their JSON.
+"""The protocol's datatypes as arrays, bytes and JSON.
 
-Numbers are little-endian and row-major. BF16 has no array type of its own: its numbers are held as
-float32. BYTES are text, since ONNX strings are UTF-8: 4 bytes of length, then the text.
+Numbers are little-endian and row-major. BF16 has no array type and is held as float32. BYTES are
+text, since ONNX strings are UTF-8: a length of 4 bytes, then the text.
 """
 
 import struct
@@ -27,13 +27,13 @@ _LENGTH = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Datatype:
-    """How the values of a tensor travel.
+    """Wire format of a tensor's values.
 
     Attributes:
-        name: In the protocol.
-        spec: In `TensorSpec.dtype`.
-        dtype: Of the bytes, and, but for BF16, of arrays.
-        code: Of `array.array`, which converts lists fast and strictly; None: no JSON numbers.
+        name: Name in the protocol.
+        spec: Name in `TensorSpec.dtype`.
+        dtype: numpy type of the bytes and, except for BF16, of arrays.
+        code: Type code of `array.array`, which converts lists fast and strictly; None: not in JSON.
     """
 
     name: str
@@ -74,7 +74,7 @@ def datatype_of(spec: tensors.TensorSpec) -> Datatype:
     """Return the datatype of a model's input or output.
 
     Raises:
-        InvalidInputError: The protocol has none for it, such as for complex numbers.
+        InvalidInputError: The protocol has no such datatype, as for complex numbers.
     """
     found = _BY_SPEC.get(spec.dtype)
     if found is None:
@@ -83,10 +83,10 @@ def datatype_of(spec: tensors.TensorSpec) -> Datatype:
 
 
 def from_binary(datatype: Datatype, buffer: memoryview, shape: tuple[int, ...]) -> Array:
-    """Return the array whose bytes these are; it shares their memory where it can.
+    """Return the array that the bytes hold, sharing their memory where possible.
 
     Raises:
-        InvalidInputError: They are not as many as the shape needs, or not values of the type.
+        InvalidInputError: The length does not fit the shape, or a value does not fit the type.
     """
     count = count_items(shape)
     if datatype.name == BYTES:
@@ -94,7 +94,7 @@ def from_binary(datatype: Datatype, buffer: memoryview, shape: tuple[int, ...]) 
     expected = count * datatype.dtype.itemsize
     if len(buffer) != expected:
         raise InvalidInputError(
-            f"{len(buffer)} bytes of binary data, where shape {list(shape)} of {datatype.name} "
+            f"{len(buffer)} bytes of binary data, but shape {list(shape)} of {datatype.name} "
             f"needs {expected}"
         )
     if datatype.name == "BOOL" and np.frombuffer(buffer, np.uint8).max(initial=0) > 1:
@@ -104,7 +104,7 @@ def from_binary(datatype: Datatype, buffer: memoryview, shape: tuple[int, ...]) 
         return from_bits(values)
     if values.flags.aligned:
         return values
-    # Not `copy`: numpy lets other threads go first, and a small request waits for them.
+    # Not `copy`: there numpy releases the interpreter lock, and a small request waits for it.
     return np.frombuffer(bytes(buffer), datatype.dtype).reshape(shape)
 
 
@@ -112,7 +112,7 @@ def from_json(datatype: Datatype, data: Any, shape: tuple[int, ...]) -> Array:  
     """Return the array of a flat or nested list.
 
     Raises:
-        InvalidInputError: It is not of this shape, or holds what the type cannot.
+        InvalidInputError: The list does not fit the shape, or a value does not fit the type.
     """
     if datatype.name in _BINARY_ONLY:
         raise InvalidInputError(f"{datatype.name} travels as binary data only")
@@ -127,7 +127,7 @@ def from_json(datatype: Datatype, data: Any, shape: tuple[int, ...]) -> Array:  
     try:
         values: Array = np.frombuffer(array(datatype.code, flat), datatype.dtype)
     except (TypeError, OverflowError) as error:
-        raise InvalidInputError(f"data that is not {datatype.name}: {error}") from error
+        raise InvalidInputError(f"data is not {datatype.name}: {error}") from error
     if datatype.dtype.kind == "f" and not are_finite(values):
         raise InvalidInputError(f"data has values that are not finite in {datatype.name}")
     return values.reshape(shape)
@@ -144,10 +144,10 @@ def to_binary(datatype: Datatype, values: Array) -> bytes:
 
 
 def to_json(datatype: Datatype, values: Array) -> Array | Sequence[str]:
-    """Return a flat list, or an array that `orjson` writes as one.
+    """Return a flat list, or an array that `orjson` writes as a flat list.
 
     Raises:
-        InvalidInputError: JSON cannot hold it.
+        InvalidInputError: JSON cannot hold the values.
     """
     if datatype.name in _BINARY_ONLY:
         raise InvalidInputError(f"{datatype.name} travels as binary data only: ask for binary_data")
@@ -159,7 +159,7 @@ def to_json(datatype: Datatype, values: Array) -> Array | Sequence[str]:
 
 
 def count_items(shape: Sequence[int]) -> int:
-    """Return the product of the dimensions; Python's numbers do not overflow."""
+    """Return the product of the dimensions. Python's integers cannot overflow."""
     count = 1
     for size in shape:
         count *= size
@@ -179,12 +179,12 @@ def _flatten(data: Any, shape: tuple[int, ...]) -> list[Any]:  # noqa: ANN401  #
             level = list(chain.from_iterable(level))
     count = count_items(shape)
     if len(level) != count:
-        raise InvalidInputError(f"{len(level)} values, where shape {list(shape)} needs {count}")
+        raise InvalidInputError(f"{len(level)} values, but shape {list(shape)} needs {count}")
     return level
 
 
 def _misshapen(shape: tuple[int, ...]) -> InvalidInputError:
-    return InvalidInputError(f"data is neither flat nor nested as shape {list(shape)} says")
+    return InvalidInputError(f"data is neither a flat list nor nested as shape {list(shape)}")
 
 
 def _split_texts(buffer: memoryview, count: int) -> Array:
@@ -196,12 +196,12 @@ def _split_texts(buffer: memoryview, count: int) -> Array:
         offset = start + _LENGTH.unpack_from(buffer, start - _LENGTH.size)[0]
         if offset > len(buffer):
             raise InvalidInputError(
-                f"an element of BYTES says that it has {offset - start} bytes, where "
+                f"an element of BYTES declares {offset - start} bytes, but "
                 f"{len(buffer) - start} are left"
             )
         texts.append(_decode(bytes(buffer[start:offset])))
     if len(texts) != count:
-        raise InvalidInputError(f"{len(texts)} elements of BYTES, where the shape needs {count}")
+        raise InvalidInputError(f"{len(texts)} elements of BYTES, but the shape needs {count}")
     return _texts(texts)
 
 

@@ -1,4 +1,4 @@
-"""A model as the protocol describes it."""
+"""The protocol's descriptions of a model: metadata and configuration."""
 
 from app.inference.sessions import LoadedModel
 from app.inference.tensors import TensorSpec
@@ -10,7 +10,7 @@ _ANY_SIZE = -1
 
 
 def to_metadata(name: str, versions: list[str], model: LoadedModel) -> ModelMetadata:
-    """Return what a model takes and gives."""
+    """Return a model's metadata: inputs and outputs."""
     return ModelMetadata(
         name=name,
         versions=versions,
@@ -23,7 +23,7 @@ def to_metadata(name: str, versions: list[str], model: LoadedModel) -> ModelMeta
 def to_config(name: str, model: LoadedModel) -> ModelConfig:
     """Return a model's configuration.
 
-    ``max_batch_size`` is 0, so that the dimensions are those of the file, the batch among them.
+    ``max_batch_size`` is 0, so the dimensions are the file's and include the batch.
     """
     return ModelConfig(
         name=name,

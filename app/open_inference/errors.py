@@ -1,4 +1,4 @@
-"""The shape of errors below ``/v2``: ``{"error": "…"}``, and 400 for whatever does not fit."""
+"""Errors of ``/v2``: ``{"error": "…"}``, and 400 for every invalid request."""
 
 from http import HTTPStatus
 
@@ -8,7 +8,7 @@ PREFIX = "/v2"
 
 
 def error_answer(status: HTTPStatus, message: str, headers: dict[str, str]) -> Response:
-    """Return an error as the Open Inference Protocol has it."""
+    """Return an error in the Open Inference Protocol's format."""
     if status is HTTPStatus.UNPROCESSABLE_ENTITY:
-        status = HTTPStatus.BAD_REQUEST  # the protocol's clients know no other
+        status = HTTPStatus.BAD_REQUEST  # the only such status the protocol's clients handle
     return JSONResponse({"error": message}, status, headers)

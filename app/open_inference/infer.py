@@ -1,7 +1,7 @@
-"""``POST /v2/models/{model}[/versions/{version}]/infer``: every microsecond here is paid each time.
+"""``POST /v2/models/{model}[/versions/{version}]/infer``, the hot path of ``/v2``.
 
-Small bodies are read and written on the event loop, since a thread takes longer to wake up; larger
-and compressed ones on threads. Computing is never done here.
+Small bodies are parsed and written on the event loop, since waking up a thread takes longer. Large
+and compressed bodies are handled on threads. Nothing is computed here.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ async def infer(request: Request) -> Response:
         prediction, computed_at, answer = await _run(
             state.inference, principal.tenant, request, asked, choice
         )
-    except BaseException:  # a client that hung up is counted too
+    except BaseException:  # count clients that hung up as well
         statistics.fail(principal.tenant, choice, time.perf_counter() - arrived)
         raise
     now = time.perf_counter()
@@ -158,7 +158,7 @@ def _response(answer: _Answer) -> Response:
 
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_LENGTH_DESCRIPTION = "Bytes of the JSON; after it come those of the tensors."
+_LENGTH_DESCRIPTION = "Length of the JSON in bytes; the tensors' bytes follow it."
 _PARAMETERS = [
     {
         "name": _LENGTH_HEADER,
@@ -207,11 +207,13 @@ hot_routes = [
     HotRoute(
         "/v2/models/{model}/infer",
         infer,
-        _operation("infer_latest", "Run the latest version of a model, by name, or a model by id."),
+        _operation("infer_latest", "Run the latest version of a named model, or a model by id."),
     ),
     HotRoute(
         "/v2/models/{model}/versions/{version}/infer",
         infer,
-        _operation("infer_version", "Run a version of a model, or what an alias points at."),
+        _operation(
+            "infer_version", "Run a version of a model, or the version that an alias points at."
+        ),
     ),
 ]

@@ -1,6 +1,6 @@
-"""``/v2/repository``: the versions there are, and what of them is loaded.
+"""``/v2/repository``: list, load and unload versions.
 
-Clients send bodies here without a Content-Type, and some send none.
+Clients send bodies without a Content-Type, or no body.
 """
 
 from typing import Any
@@ -35,7 +35,7 @@ _PARAMETERS = _body_of({"parameters": {"type": "object"}})
 
 @router.post("/index", openapi_extra=_body_of({"ready": {"type": "boolean"}}))
 async def index(request: Request, context: ContextDep, principal: PrincipalDep) -> list[IndexEntry]:
-    """List all versions of all models; with ``{"ready": true}`` those that are ready."""
+    """List all versions of all models; with ``{"ready": true}`` only ready ones."""
     principal.require("models:read")
     is_ready = (await _body(request)).get("ready", False)
     if type(is_ready) is not bool:
@@ -45,7 +45,7 @@ async def index(request: Request, context: ContextDep, principal: PrincipalDep) 
 
 @router.post("/models/{model}/load", response_class=Response, openapi_extra=_PARAMETERS)
 async def load_model(request: Request, model: str, principal: PrincipalDep) -> Response:
-    """Load a model's latest version into this API process, before it is asked for."""
+    """Load a model's latest version into this API process ahead of the first request."""
     principal.require("admin")
     for name in await _parameters(request):
         if name.startswith(_OVERRIDES):
@@ -58,7 +58,7 @@ async def load_model(request: Request, model: str, principal: PrincipalDep) -> R
 async def unload_model(
     request: Request, model: str, context: ContextDep, principal: PrincipalDep
 ) -> Response:
-    """Let go of a model's sessions in this API process; they come back when asked for."""
+    """Unload a model's sessions from this API process; the next request loads them again."""
     principal.require("admin")
     await _parameters(request)
     registry: Registry = request.app.state.registry

@@ -1,7 +1,7 @@
-"""From the body of an inference request to arrays, with everything checked on the way.
+"""Parsing and validation of inference request bodies.
 
-The body is JSON, or JSON of a length that a header tells, and after it the bytes of those inputs
-that have a ``binary_data_size``, in their order.
+The body is JSON. With binary data, a header gives the length of the JSON, and the bytes of the
+inputs that have a ``binary_data_size`` follow in the inputs' order.
 """
 
 from typing import Any, NamedTuple
@@ -31,12 +31,12 @@ Json = dict[str, Any]
 
 
 class WantedOutput(NamedTuple):
-    """One output of the answer.
+    """One requested output.
 
     Attributes:
-        name: The model's.
-        is_binary: Whether its bytes follow the JSON.
-        num_classes: How many of the highest scores are wanted instead of the tensor; 0: the tensor.
+        name: Name of the model's output.
+        is_binary: Whether to send its bytes after the JSON.
+        num_classes: Number of highest scores to send instead of the tensor; 0: the tensor.
     """
 
     name: str
@@ -45,17 +45,17 @@ class WantedOutput(NamedTuple):
 
 
 class InferRequest(NamedTuple):
-    """What a client asked for.
+    """A parsed inference request.
 
     Attributes:
-        id: Its own, sent back.
-        arrays: By input name.
-        datatypes: Likewise.
-        outputs: None: all of the model.
-        is_binary: What is done about outputs that do not say it.
-        priority: 1 is the highest; what names none comes after all that do.
-        timeout_seconds: After that nobody wants the answer.
-        variant: The model, the one it was pruned from, or both and how they differ.
+        id: The client's id, echoed in the answer.
+        arrays: Arrays by input name.
+        datatypes: Datatypes by input name.
+        outputs: Requested outputs; None: all.
+        is_binary: Default of ``is_binary`` for outputs.
+        priority: 1 is the highest; requests without a priority come last.
+        timeout_seconds: Time after which the answer is useless.
+        variant: The model, the model it was pruned from, or a comparison of both.
     """
 
     id: str | None
@@ -69,11 +69,11 @@ class InferRequest(NamedTuple):
 
     @property
     def num_items(self) -> int:
-        """How many there are on dimension 0."""
+        """Size of dimension 0."""
         return max(len(values) if values.ndim else 1 for values in self.arrays.values())
 
     def check(self, model: LoadedModel) -> None:
-        """Raise `InvalidInputError` unless the inputs are those of a model."""
+        """Raise `InvalidInputError` unless the inputs fit a model."""
         names = [spec.name for spec in model.inputs]
         if self.arrays.keys() != set(names):
             raise InvalidInputError(f"the model takes inputs {names}, not {list(self.arrays)[:16]}")
@@ -98,14 +98,14 @@ class InferRequest(NamedTuple):
 
 
 def decode_request(body: bytes, header_length: str | None) -> InferRequest:
-    """Return what a body asks for.
+    """Parse a body.
 
     Args:
-        body: Inflated.
-        header_length: The header ``Inference-Header-Content-Length``.
+        body: The inflated body.
+        header_length: Value of the header ``Inference-Header-Content-Length``.
 
     Raises:
-        InvalidInputError: Anything is not as the protocol says; the message says what.
+        InvalidInputError: The body violates the protocol; the message says how.
     """
     end = len(body) if header_length is None else _parse_length(header_length, len(body))
     whole = memoryview(body)
@@ -135,7 +135,7 @@ def decode_request(body: bytes, header_length: str | None) -> InferRequest:
 def _parse_length(header: str, most: int) -> int:
     if not (header.isascii() and header.isdigit()) or int(header[:20]) > most:
         raise InvalidInputError(
-            f"Inference-Header-Content-Length is {header[:20]!r}, where the body has {most} bytes"
+            f"Inference-Header-Content-Length is {header[:20]!r}, but the body has {most} bytes"
         )
     return int(header)
 
@@ -163,24 +163,24 @@ def _parse_inputs(request: Json, binary: memoryview) -> tuple[Arrays, dict[str, 
         raise InvalidInputError("'inputs' is empty")
     if rest:
         raise InvalidInputError(
-            f"{len(binary)} bytes follow the JSON, where the inputs' binary_data_size add up to "
+            f"{len(binary)} bytes follow the JSON, but the inputs' binary_data_size add up to "
             f"{len(binary) - len(rest)}"
         )
     return arrays, datatypes
 
 
 def _parse_values(tensor: Json, datatype: Datatype, binary: memoryview) -> tuple[Array, memoryview]:
-    """Return an input's values, and the bytes that are left for the next ones."""
+    """Return an input's values and the bytes left for the next inputs."""
     shape, parameters = _parse_shape(tensor), _parameters(tensor)
     if _SHARED_MEMORY in parameters:
         raise InvalidInputError("shared memory is not supported")
     if ("data" in tensor) == ("binary_data_size" in parameters):
-        raise InvalidInputError("one of data and binary_data_size is expected")
+        raise InvalidInputError("send either data or binary_data_size")
     if "data" in tensor:
         return from_json(datatype, tensor["data"], shape), binary
     size = _count(parameters, "binary_data_size")
     if size > len(binary):
-        raise InvalidInputError(f"binary_data_size is {size}, where {len(binary)} bytes are left")
+        raise InvalidInputError(f"binary_data_size is {size}, but {len(binary)} bytes are left")
     return from_binary(datatype, binary[:size], shape), binary[size:]
 
 
@@ -237,7 +237,7 @@ def _name(tensor: Json, taken: dict[str, Any], kind: str) -> str:
     if type(name) is not str:
         raise InvalidInputError(f"an {kind} has no name")
     if name in taken:
-        raise InvalidInputError(f"{kind} {name[:100]!r} is there twice")
+        raise InvalidInputError(f"{kind} {name[:100]!r} is given twice")
     return name
 
 

@@ -1,6 +1,6 @@
-"""``/v2`` but for inference itself: health, metadata, configuration, statistics.
+"""``/v2`` without inference: health, metadata, configuration, statistics.
 
-The protocol's clients take nothing but 200 for success.
+The protocol's clients accept only 200 as success.
 """
 
 from fastapi import APIRouter, Request, Response
@@ -36,19 +36,19 @@ _EXTENSIONS = [
 
 @router.get("")
 async def server_metadata(request: Request) -> ServerMetadata:
-    """Read what the server is; no key needed."""
+    """Read the server's name, version and extensions; no key needed."""
     return ServerMetadata(name="secateur", version=request.app.version, extensions=_EXTENSIONS)
 
 
 @router.get("/health/live", response_class=Response)
 async def live() -> Response:
-    """Say that the process answers; no key needed."""
+    """Return 200 while the process is alive; no key needed."""
     return Response()
 
 
 @router.get("/health/ready", response_class=Response)
 def ready(context: ContextDep) -> Response:
-    """Say that row, message and object can be reached; no key needed."""
+    """Return 200 if the database, the queue and the object store are reachable; no key needed."""
     health.ready(context)
     return Response()
 
@@ -63,7 +63,7 @@ async def all_statistics(request: Request, principal: PrincipalDep) -> ModelStat
 
 @router.get("/models/{model}")
 async def model_metadata(request: Request, model: str, principal: PrincipalDep) -> ModelMetadata:
-    """Read what a model takes and gives."""
+    """Read a model's inputs and outputs."""
     return await _metadata(request, principal, model)
 
 
@@ -71,13 +71,13 @@ async def model_metadata(request: Request, model: str, principal: PrincipalDep) 
 async def version_metadata(
     request: Request, model: str, version: str, principal: PrincipalDep
 ) -> ModelMetadata:
-    """Read what a version, or an alias, takes and gives; ``versions`` may be several."""
+    """Read the inputs and outputs of a version or alias; ``versions`` may list several."""
     return await _metadata(request, principal, model, version)
 
 
 @router.get("/models/{model}/ready", response_class=Response)
 async def model_ready(request: Request, model: str, principal: PrincipalDep) -> Response:
-    """Say that a model can be asked; it may still have to be loaded."""
+    """Return 200 if a model is ready; the first request may still have to load it."""
     return await _ready(request, principal, model)
 
 
@@ -85,7 +85,7 @@ async def model_ready(request: Request, model: str, principal: PrincipalDep) -> 
 async def version_ready(
     request: Request, model: str, version: str, principal: PrincipalDep
 ) -> Response:
-    """Say that a version can be asked; it may still have to be loaded."""
+    """Return 200 if a version is ready; the first request may still have to load it."""
     return await _ready(request, principal, model, version)
 
 
@@ -122,7 +122,7 @@ async def version_statistics(
 async def load(
     request: Request, principal: Principal, model: str, version: str | None = None
 ) -> tuple[list[Choice], LoadedModel]:
-    """Return what a request may get, and the likeliest of it, loaded."""
+    """Return the versions that a request may get, and the likeliest of them, loaded."""
     state = request.app.state
     choices = list(await state.registry.choices(principal.tenant, model, version))
     likeliest = max(choices, key=lambda choice: choice.weight)

@@ -1,4 +1,4 @@
-"""What ``/v2`` looks like in the OpenAPI document, and the answers that are not hot."""
+"""OpenAPI schemas of ``/v2``, and its answers off the hot path."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class ProtocolError(BaseModel):
-    """What every failed request of ``/v2`` answers."""
+    """Answer to every failed request of ``/v2``."""
 
     error: str
 
@@ -18,7 +18,7 @@ RESPONSES: dict[int | str, dict[str, object]] = {
 
 
 class ServerMetadata(BaseModel):
-    """What the server is."""
+    """Name, version and extensions of the server."""
 
     name: str
     version: str
@@ -26,15 +26,15 @@ class ServerMetadata(BaseModel):
 
 
 class TensorMetadata(BaseModel):
-    """An input or output."""
+    """Name, datatype and shape of an input or output."""
 
     name: str
     datatype: str
-    shape: list[int] = Field(description="-1: any size.")
+    shape: list[int] = Field(description="Sizes; -1: any size.")
 
 
 class ModelMetadata(BaseModel):
-    """What a model takes and gives."""
+    """Inputs and outputs of a model."""
 
     name: str
     versions: list[str]
@@ -44,7 +44,7 @@ class ModelMetadata(BaseModel):
 
 
 class ConfigTensor(BaseModel):
-    """An input or output, as Triton configures it."""
+    """An input or output in Triton's model configuration."""
 
     name: str
     data_type: str
@@ -52,12 +52,12 @@ class ConfigTensor(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """What of Triton's model configuration has a meaning here."""
+    """The part of Triton's model configuration that applies here."""
 
     name: str
     platform: str
     backend: str
-    max_batch_size: int = Field(description="0: the batch is a dimension like any other.")
+    max_batch_size: int = Field(description="0: the shapes include the batch dimension.")
     input: list[ConfigTensor]
     output: list[ConfigTensor]
 
@@ -72,7 +72,7 @@ class IndexEntry(BaseModel):
 
 
 class ModelStatistics(BaseModel):
-    """Counts and nanoseconds, of the API process that answers."""
+    """Counts and nanoseconds of the API process that answers."""
 
     model_stats: list[dict[str, Any]]
 
@@ -88,7 +88,7 @@ class InputTensor(BaseModel):
 
 
 class RequestedOutput(BaseModel):
-    """An output that is wanted; ``parameters``: ``binary_data``, ``classification``."""
+    """A requested output; ``parameters``: ``binary_data``, ``classification``."""
 
     name: str
     parameters: dict[str, Any] | None = None

@@ -1,6 +1,6 @@
-"""Counts and nanoseconds of inference, as Triton's statistics extension has them.
+"""Inference counts and nanoseconds in the format of Triton's statistics extension.
 
-Of this API process, since it started: several processes count separately.
+Counted per API process since it started.
 """
 
 import time
@@ -28,16 +28,16 @@ class _Sum:
 
 
 class Timing(NamedTuple):
-    """How long the parts of one successful request took, and what ran.
+    """Timings and sizes of one successful request.
 
     Attributes:
-        total: From the request's head to its answer.
-        queue: In the batcher.
-        compute_input: Reading the request.
-        compute_infer: Of the run that it was part of.
-        compute_output: Writing the answer.
-        num_items: On dimension 0.
-        batch_size: Items of the run, of all requests in it.
+        total: Time from the request's head to its answer.
+        queue: Time in the batcher's queue.
+        compute_input: Time to parse the request.
+        compute_infer: Compute time of the whole run.
+        compute_output: Time to write the answer.
+        num_items: Items of the request on dimension 0.
+        batch_size: Items of all requests in the run.
     """
 
     total: float
@@ -86,17 +86,17 @@ class _Model:
 
 
 class Statistics:
-    """The counts of every model that was asked for. For one event loop."""
+    """Counts of every requested model. For one event loop."""
 
     def __init__(self) -> None:
         self._models: dict[tuple[str, str], _Model] = {}
 
     def succeed(self, tenant: str, choice: Choice, timing: Timing) -> None:
-        """Count a request that was answered."""
+        """Count an answered request."""
         model = self._model(tenant, choice)
         model.last_at = time.time()
         model.num_items += timing.num_items
-        # Requests that shared a run each count their part of it.
+        # Each request counts its share of a shared run.
         share = timing.num_items / max(timing.batch_size, timing.num_items)
         model.num_runs += share
         model.sums["success"].add(timing.total)
@@ -108,16 +108,16 @@ class Statistics:
             batch[name].add(seconds * share if name == "compute_infer" else seconds, share)
 
     def fail(self, tenant: str, choice: Choice, seconds: float) -> None:
-        """Count a request that was not."""
+        """Count a failed request."""
         self._model(tenant, choice).sums["fail"].add(seconds)
 
     def of(self, tenant: str, choice: Choice) -> dict[str, Any]:
-        """Return what is known of one version, zeros if it is nothing."""
+        """Return the counts of one version, zeros if it was never requested."""
         found = self._models.get((tenant, choice.model_id))
         return (found or _Model(choice)).to_json()
 
     def of_name(self, tenant: str, name: str) -> list[dict[str, Any]]:
-        """Return what is known of the versions of a name that were asked for."""
+        """Return the counts of the requested versions of a name."""
         return [
             model.to_json()
             for (owner, _), model in self._models.items()
@@ -125,7 +125,7 @@ class Statistics:
         ]
 
     def of_all(self, tenant: str) -> list[dict[str, Any]]:
-        """Return what is known of a tenant's models."""
+        """Return the counts of a tenant's models."""
         return [model.to_json() for (owner, _), model in self._models.items() if owner == tenant]
 
     def _model(self, tenant: str, choice: Choice) -> _Model:

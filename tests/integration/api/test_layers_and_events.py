@@ -37,7 +37,7 @@ def test_layers_are_small_enough_to_draw(api: Api, shown: Shown) -> None:
 def test_before_it_is_decided_there_is_nothing_to_draw(api: Api, shown: Shown) -> None:
     response = api.client.get(f"/v1/jobs/{shown.jobs['queued']}/layers")
     assert response.status_code == 409
-    assert "what to remove is not decided" in response.json()["detail"]
+    assert "which filters to remove is not decided" in response.json()["detail"]
 
 
 def test_the_newest_plan_counts(api: Api, shown: Shown) -> None:
