@@ -105,7 +105,7 @@ class _Follower:
             TextColumn("{task.fields[note]}"),
         )
         self._bar = _bar(*columns, TimeElapsedColumn(), out=self._out)
-        note = f"{job.queue_position} jobs ahead" if job.queue_position else ""
+        note = f"jobs ahead: {job.queue_position}" if job.queue_position else ""
         self._task = self._bar.add_task(job.status, total=1.0, note=note)
 
     def __enter__(self) -> Self:

@@ -1,7 +1,8 @@
-"""Whether this machine can run jobs: what a worker imports is imported, in a process of its own.
+"""Check that this machine can run jobs, by importing a worker's modules in a subprocess.
 
-The API's side imports no torch, and a package that is there may still not load: half an upgrade,
-a torchvision for another torch, a missing library of the system.
+A subprocess, because the API's side must not import torch. An import, because an installed package
+may still fail to load: a partial upgrade, a torchvision for another torch, or a missing system
+library.
 """
 
 import json
@@ -32,25 +33,25 @@ print(json.dumps(broken))
 
 @dataclass(frozen=True)
 class BrokenPart:
-    """A module that a worker needs and cannot have.
+    """A module that a worker needs but cannot import.
 
     Attributes:
-        name: Of the module.
-        cause: Why it cannot be imported; empty: it is not installed.
+        name: Name of the module.
+        cause: Reason of the failed import. Empty if the module is not installed.
     """
 
     name: str
     cause: str
 
     def __str__(self) -> str:
-        """Say it in a clause."""
+        """Return a short description."""
         if not self.cause:
             return f"{self.name} is not installed"
         return f"{self.name} cannot be imported ({self.cause})"
 
 
 class Probe:
-    """A process that imports what a worker imports, while its caller does something else."""
+    """Background process that imports a worker's modules."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(  # noqa: S603  # this Python, fixed arguments
@@ -63,34 +64,34 @@ class Probe:
         )
 
     def result(self) -> Sequence[BrokenPart]:
-        """Wait, and return what cannot be imported."""
+        """Wait for the process and return the modules that cannot be imported."""
         try:
             out, err = self._process.communicate(timeout=_SECONDS)
         except subprocess.TimeoutExpired:
             self.stop()
-            return [BrokenPart("torch", f"it took more than {_SECONDS} s")]
+            return [BrokenPart("torch", f"importing took more than {_SECONDS} s")]
         try:
             return [BrokenPart(*part) for part in json.loads(out.splitlines()[-1])]
-        except (ValueError, IndexError):  # it ended on the way: a library that crashes
+        except (ValueError, IndexError):  # the process died: a library crashed
             code = self._process.returncode
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             last = err.strip().rpartition("\n")[2]
             return [BrokenPart("torch", f"importing ended with {how} {last}".strip())]
 
     def stop(self) -> None:
-        """End the process, if it still runs."""
+        """Kill the process if it still runs."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.communicate()
 
 
 def how_to_install(broken: Sequence[BrokenPart]) -> str:
-    """Return what to do about parts that cannot be imported."""
+    """Return the advice for modules that cannot be imported."""
     causes = " ".join(part.cause for part in broken)
     if ".so" in causes and "cannot open shared object file" in causes:
         library = next(word for word in causes.split() if ".so" in word).strip(":(")
-        return f"install the package of this system that has {library} (libgomp.so.1: libgomp1)"
+        return f"install the system package that contains {library} (libgomp.so.1: libgomp1)"
     if any(part.cause for part in broken):
         names = " ".join(sorted({part.name.partition(".")[0] for part in broken} | {"torch"}))
-        return f"install them again: pip install --upgrade --force-reinstall {names}"
+        return f"reinstall them: pip install --upgrade --force-reinstall {names}"
     return installation.how_to_install("worker")

@@ -101,14 +101,14 @@ class Stage(StrEnum):
         stage.percent, stage.search_percent = percent, search_percent
         return stage
 
-    INTAKE = "intake", "Reads model and data", 5, 5
-    SALIENCY = "saliency", "Measures how much each filter matters", 5, 5
-    SELECT = "select", "Decides which go", 1, 70
-    PRUNE = "prune", "Removes them", 9, 4
-    RETRAIN = "retrain", "Trains what is left", 65, 1
-    VERIFY = "verify", "Proves that it computes what it should", 3, 3, (0.5, 0.5)
+    INTAKE = "intake", "Reads the model and the data", 5, 5
+    SALIENCY = "saliency", "Measures the saliency of each filter", 5, 5
+    SELECT = "select", "Selects the filters to remove", 1, 70
+    PRUNE = "prune", "Removes the selected filters", 9, 4
+    RETRAIN = "retrain", "Retrains the pruned network", 65, 1
+    VERIFY = "verify", "Verifies the outputs of the pruned network", 3, 3, (0.5, 0.5)
     EXPORT = "export", "Writes and measures the files", 10, 10, (8.0, 0.5)
-    PACKAGE = "package", "Writes the report and lists every file", 2, 2, (1.0, 0.0)
+    PACKAGE = "package", "Writes the report and the manifest", 2, 2, (1.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def without(folder: Path, *names: str, error: str = GONE) -> dict[str, str]:
             ("onnx.onnx_cpp2py_export",),
             "ImportError('libgomp.so.1: cannot open shared object file: No such file')",
             ["onnx cannot be imported (ImportError: libgomp.so.1:"],
-            "has libgomp.so.1",
+            "contains libgomp.so.1",
         ),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_worker_started_by_hand_says_what_is_missing_and_ends(tmp_path: Path) 
     [
         (["secateur", "serve"], "redis", "serve needs redis, which is not installed: pip install"),
         (["secateur", "keys", "list"], "sqlalchemy", "keys needs sqlalchemy, which is not"),
-        (["secateur", "demo"], "onnx", "this machine, and needs onnx: pip install"),
+        (["secateur", "demo"], "onnx", "this machine and needs onnx: pip install"),
         (["secateur-engine", "inspect", "x.pt2"], "torch", "engine: torch is not installed: pip"),
     ],
 )

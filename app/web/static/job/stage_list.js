@@ -2,14 +2,14 @@
 // `python -m docs.generate_stages` from `Stage` in app/contracts/job.py.
 
 export const DOES = {
-  "intake": "Reads model and data",
-  "saliency": "Measures how much each filter matters",
-  "select": "Decides which go",
-  "prune": "Removes them",
-  "retrain": "Trains what is left",
-  "verify": "Proves that it computes what it should",
+  "intake": "Reads the model and the data",
+  "saliency": "Measures the saliency of each filter",
+  "select": "Selects the filters to remove",
+  "prune": "Removes the selected filters",
+  "retrain": "Retrains the pruned network",
+  "verify": "Verifies the outputs of the pruned network",
   "export": "Writes and measures the files",
-  "package": "Writes the report and lists every file"
+  "package": "Writes the report and the manifest"
 };
 
 export const STAGES = Object.keys(DOES);
