@@ -1,1 +1,1 @@
-"""The workers: Celery shells, the supervisor of job processes, the pipeline, the engine."""
+"""The workers: Celery tasks, the supervisor of job processes, and the pipeline."""

@@ -1,6 +1,6 @@
-"""Celery's command line on our app: ``python -P -m worker worker -Q cpu``, ``… beat``.
+"""Celery's command line for our app: ``python -P -m worker worker -Q cpu``, ``… beat``.
 
-``celery --app worker.celery_app`` does the same, but looks into the current folder first.
+``celery --app worker.celery_app`` does the same, but imports from the current folder first.
 """
 
 import sys

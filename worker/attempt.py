@@ -1,6 +1,6 @@
 """One attempt at a job: fetch, process, store, finish; no session is open while tensors move.
 
-`job_request` says what the process gets, `endings` what its ending means.
+`job_request` builds the request of the process; `endings` records its outcome.
 """
 
 import shutil
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 class Attempt:
-    """A claimed job, from its inputs to its ending."""
+    """Runs one claimed job, from fetching its inputs to recording its outcome."""
 
     def __init__(self, context: WorkerContext, claim: Claim, lease: Lease) -> None:
         self._context, self._claim, self._lease = context, claim, lease
@@ -47,7 +47,7 @@ class Attempt:
         self._copying: Future[None] | None = None
 
     def run(self) -> None:
-        """Run the job's process and write down how it ended; leave nothing on the disk."""
+        """Run the job's process, record its outcome, and remove its files."""
         try:
             (self._folder / "out").mkdir(parents=True)
             self._checkpoints = Checkpoints(
@@ -89,7 +89,7 @@ class Attempt:
             return read_rows(session, self._claim.job_id)
 
     def _apply(self, finished: Finished, rows: JobRows, *, was_memory: bool) -> None:
-        """Write down what an ending means."""
+        """Record the outcome of the process."""
         ending, batch_size = finished.ending, rows.config.retrain.batch_size
         if isinstance(ending, Succeeded):
             self._endings.succeed(ending)
@@ -106,7 +106,7 @@ class Attempt:
             )
 
     def _leave(self) -> None:
-        """End an attempt that was stopped from outside."""
+        """End an attempt that a cancellation, a pause or a shutdown stopped."""
         if self._lease.is_cancel_requested.is_set():
             self._endings.mark_cancelled()
             return
@@ -129,7 +129,7 @@ class Attempt:
         self._recorder.add(messages)
         is_free = self._copying is None or self._copying.done()
         if is_free and any(isinstance(message, Saved) for message in messages):
-            # Beside the listening: a store that is away must not keep a cancelled job running.
+            # In its own thread: an unreachable store must not delay the cancellation of a job.
             self._copying = self._copier.submit(self._copy_checkpoint)
 
     def _copy_checkpoint(self) -> None:
@@ -140,7 +140,7 @@ class Attempt:
         try:
             self._checkpoints.store(keep)
         except (UnavailableError, OSError, *DISCONNECTED):
-            # The folder on this machine has it; only another machine would start over.
+            # The checkpoint is still on this machine; only another machine would start over.
             log.warning("checkpoint.not_stored", job_id=self._claim.job_id, exc_info=True)
 
     def _retry(self, call: Callable[[], T]) -> T:
@@ -152,6 +152,6 @@ class Attempt:
                 job = session.get(JobRow, self._claim.job_id)
                 is_over = job is None or JobState(job.state).is_final
         except DISCONNECTED:
-            return  # the hourly collection takes it
+            return  # the hourly collection removes the folder
         if is_over:
             shutil.rmtree(self._home, ignore_errors=True)

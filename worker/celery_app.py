@@ -1,8 +1,8 @@
-"""The worker's composition root: settings, database, store and queue, made once a process.
+"""The worker's composition root: settings, database, store and queue, created once per process.
 
 ``celery --app worker.celery_app`` needs a module attribute, so this is the one module that does
-work when it is imported; only the Celery command imports it. It imports no torch: computing
-happens in each job's own process.
+work at import; only the Celery command imports it. It does not import torch: each job computes in
+its own process.
 """
 
 import os
@@ -49,14 +49,15 @@ _SOCKET_TIMEOUT_SECONDS = 30
 
 
 def create_celery(settings: Settings) -> Celery:
-    """Return a Celery app that carries ids and remembers nothing (docs/architecture/05-jobs.md)."""
+    """Return a Celery app that carries job ids and no results (docs/architecture/05-jobs.md)."""
     app = Celery("secateur", broker=settings.queue_url)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
         result_backend=None,
         task_ignore_result=True,
-        # The row is the truth: a lost message is rung again, a second one finds the job claimed.
+        # The row is the source of truth: a lost message is sent again, and a duplicate finds the
+        # job claimed.
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
@@ -72,7 +73,7 @@ def create_celery(settings: Settings) -> Celery:
             "socket_connect_timeout": _SOCKET_TIMEOUT_SECONDS,
             "socket_keepalive": True,
         },
-        # In memory: nothing to remember between starts.
+        # In memory: there is no state to keep between starts.
         beat_scheduler="worker.scheduler:WatchedScheduler",
         beat_schedule={
             name: {"task": name, "schedule": seconds, "options": {"expires": seconds}}
@@ -108,7 +109,7 @@ def _configure(settings: Settings) -> Celery:
         stopping.set()
 
     def on_init(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
-        _refuse_without_parts(celery)
+        _exit_if_incomplete(celery)
 
     def on_ready(sender: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signal
         queues = tuple(sorted(celery.amqp.queues.consume_from))
@@ -132,14 +133,17 @@ def _configure(settings: Settings) -> Celery:
     worker_ready.connect(on_ready, weak=False)
     worker_shutdown.connect(on_end, weak=False)
     setup_logging.connect(on_logging, weak=False)
-    server = ForkServer(PIPELINE, os.environ)  # noqa: TID251  # handed on in part, not read
+    server = ForkServer(PIPELINE, os.environ)  # noqa: TID251  # passed on in part, not read
     runner = Runner(settings, sessions, store, stopping, server)
     register_tasks(celery, runner, garbage, create_deliverer(settings.webhooks, sessions))
     return celery
 
 
-def _refuse_without_parts(celery: Celery) -> None:
-    """End a worker that takes jobs and cannot run them; the scheduler's queue needs nothing."""
+def _exit_if_incomplete(celery: Celery) -> None:
+    """Exit if this worker consumes jobs but lacks the packages to run them.
+
+    The maintenance queue needs none of them.
+    """
     queues = set(celery.amqp.queues.consume_from)
     missing = find_missing() if queues - {QUEUE_MAINTENANCE} else []
     if missing:

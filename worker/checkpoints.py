@@ -1,8 +1,8 @@
-"""A job's checkpoints: a folder on this machine, and a copy in the object store for the others.
+"""A job's checkpoints: a folder on this machine, and a copy in the object store for other machines.
 
-The folder is the job's process's to write; it renames whole files into place. The copy is one tar
-that begins with the job's id and the claim's token, so that its hash is nobody else's and it may be
-deleted as soon as a newer one is noted.
+The job's process writes the folder and renames complete files into place. The copy is one tar. It
+begins with the job's id and the claim's token, which makes its hash unique: deleting it after a
+newer copy is recorded cannot delete another job's object.
 """
 
 import io
@@ -35,8 +35,8 @@ class Checkpoints:
         """Make the folder if it is missing.
 
         Args:
-            folder: Of the job, on this machine; shared by its attempts.
-            store: Where the copy goes.
+            folder: The job's folder on this machine; its attempts share it.
+            store: Receives the copy.
             claim: The attempt.
         """
         self.folder, self._store, self._claim = folder / "files", store, claim
@@ -45,9 +45,9 @@ class Checkpoints:
         self._copied: frozenset[tuple[str, int, int]] = frozenset()
 
     def fetch(self, stored: dict[str, Any] | None) -> None:
-        """Take over what another machine stored, if it is newer than what lies here.
+        """Replace the local checkpoint by another machine's copy, if that is newer.
 
-        A copy that cannot be read is left: starting over loses time, failing would lose the job.
+        An unreadable copy is ignored: starting over costs time, failing would lose the job.
 
         Args:
             stored: The job row's checkpoint.
@@ -61,10 +61,10 @@ class Checkpoints:
         (self._home / _TOKEN).write_text(str(self._claim.token))
 
     def store(self, keep: Callable[[dict[str, str]], Any]) -> None:
-        """Put a copy into the object store, if anything changed, and have it noted.
+        """Copy the checkpoint to the object store if it changed, and record the copy.
 
         Args:
-            keep: Called with SHA-256 by file name; returns the objects to delete.
+            keep: Records the copy, given SHA-256 by file name; returns the objects to delete.
 
         Raises:
             UnavailableError: The object store cannot be reached.
@@ -85,7 +85,7 @@ class Checkpoints:
         return int(path.read_text()) if path.exists() else 0
 
     def _contents(self) -> frozenset[tuple[str, int, int]]:
-        """Return what lies in the folder: path, size and time of each whole file."""
+        """Return path, size in bytes and modification time in ns of each complete file."""
         found = []
         for path in self.folder.rglob("*"):
             try:
@@ -108,12 +108,12 @@ class Checkpoints:
                     tar.addfile(tar.gettarinfo(arcname=name, fileobj=file), file)
 
     def _unpack(self, sha256: str) -> None:
-        path, fresh = self._home / _FILE, self._home / "fetched"
-        shutil.rmtree(fresh, ignore_errors=True)
+        path, fetched = self._home / _FILE, self._home / "fetched"
+        shutil.rmtree(fetched, ignore_errors=True)
         self._store.fetch(sha256, path)
         with tarfile.open(path) as tar:
-            tar.extractall(fresh, filter="data")
+            tar.extractall(fetched, filter="data")
         path.unlink()
-        (fresh / _OWNER).unlink()
+        (fetched / _OWNER).unlink()
         shutil.rmtree(self.folder)
-        fresh.rename(self.folder)
+        fetched.rename(self.folder)

@@ -1,4 +1,4 @@
-"""What every attempt of a worker works with."""
+"""The objects that every attempt of a worker shares."""
 
 import threading
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from worker.fork_server.client import ForkServer
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What every attempt of a worker works with.
+    """Objects that every attempt of a worker shares.
 
     Attributes:
-        settings: Of the service.
-        sessions: Transactions.
-        store: Objects.
+        settings: The service's settings.
+        sessions: Factory of database sessions.
+        store: The object store.
         stopping: Set when this worker shuts down.
         server: Forks the jobs' processes.
     """

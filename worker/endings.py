@@ -1,4 +1,4 @@
-"""What the ending of a job's process means for the job: each is one guarded transaction."""
+"""Map how a job's process ended to the job's next state, one guarded transaction per outcome."""
 
 import signal
 from collections.abc import Callable
@@ -27,25 +27,25 @@ T = TypeVar("T")
 
 
 class Endings:
-    """Writes down how one attempt ended."""
+    """Records the outcome of one attempt."""
 
     def __init__(
         self, context: WorkerContext, claim: Claim, lease: Lease, recorder: Recorder, folder: Path
     ) -> None:
-        """Keep what every ending needs.
+        """Create the recorder of outcomes.
 
         Args:
-            context: Of the worker.
+            context: The worker's shared objects.
             claim: The attempt.
-            lease: Nothing more is written once it is lost.
-            recorder: Knows the stage that the process was in.
-            folder: Of the attempt.
+            lease: Stops retries of writes once it is lost.
+            recorder: Has the last stage that the process reported.
+            folder: The attempt's folder.
         """
         self._context, self._claim, self._lease = context, claim, lease
         self._recorder, self._folder = recorder, folder
 
     def succeed(self, message: Succeeded) -> None:
-        """Store the files, and make the job succeeded."""
+        """Store the output files and mark the job as succeeded."""
         folder = self._folder / "out"
         files = tuple(
             StoredFile(
@@ -60,7 +60,7 @@ class Endings:
         self._write(lambda session: leases.finish(session, self._claim, outcome))
 
     def take_failure(self, failed: Failed, batch_size: int) -> None:
-        """Act on the failure that the process reported."""
+        """Handle a failure that the process reported."""
         self._recorder.stage = failed.stage or self._recorder.stage
         if failed.code is FailureCode.OUT_OF_MEMORY:
             self._retry_smaller_or_fail(failed.message, batch_size)
@@ -72,19 +72,19 @@ class Endings:
             self._fail(failed.code, failed.message, failed.hint)
 
     def take_kill(self, finished: Finished, batch_size: int) -> None:
-        """Act on a process that ran out of memory."""
+        """Handle a process that the kernel killed for memory."""
         self._log_tail(finished.return_code)
         self._retry_smaller_or_fail(FAILURES[FailureCode.OUT_OF_MEMORY].message, batch_size)
 
     def take_silence(
         self, finished: Finished, most_seconds: float, progress_timeout_seconds: float
     ) -> None:
-        """Act on a process that ended, or was ended, without a last message.
+        """Handle a process that ended, or was stopped, without a last message.
 
         Args:
-            finished: How.
+            finished: How the process ended.
             most_seconds: The job's time limit, over all attempts.
-            progress_timeout_seconds: How long it may make no progress.
+            progress_timeout_seconds: Longest time without progress.
         """
         ending = finished.ending
         if ending is Ending.TIME_LIMIT:
@@ -104,15 +104,15 @@ class Endings:
                 self.retry_or_fail(FailureCode.INTERNAL, _how_it_ended(finished.return_code))
 
     def mark_cancelled(self) -> None:
-        """Make the job cancelled."""
+        """Mark the job as cancelled."""
         self._write(lambda session: leases.mark_cancelled(session, self._claim))
 
     def hand_back(self) -> None:
-        """Let another worker go on with the job, or keep it paused."""
+        """Release the job to other workers, or keep it paused."""
         self._write(lambda session: leases.hand_back(session, self._claim))
 
     def retry_or_fail(self, code: FailureCode, message: str) -> None:
-        """Queue the job again, or fail it when its attempts are spent."""
+        """Queue the job again, or fail it if no attempt is left."""
         stage = self._stage()
         self._write(
             lambda session: leases.retry_or_fail(session, self._claim, code, message, stage)
@@ -139,7 +139,7 @@ class Endings:
         return retry(transaction, self._lease.is_lost)
 
     def _log_tail(self, return_code: int | None) -> None:
-        """Keep the end of the process's own output for the operator; users never see it."""
+        """Log the end of the process's output for the operator; users never see it."""
         path = self._folder / "log.txt"
         tail = path.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:] if path.exists() else ""
         log.error(
@@ -148,11 +148,11 @@ class Endings:
 
 
 def _how_it_ended(return_code: int | None) -> str:
-    """Say how a process ended that sent no last message."""
+    """Return the message for a process that ended without a last message."""
     if return_code is None or return_code >= 0:
-        return f"its process ended with code {return_code}, and did not say why"
+        return f"its process exited with code {return_code} and gave no reason"
     try:
         name = signal.Signals(-return_code).name
     except ValueError:
         name = f"signal {-return_code}"
-    return f"its process was ended from outside, or crashed: {name}"
+    return f"its process crashed or was killed: {name}"

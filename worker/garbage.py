@@ -1,4 +1,4 @@
-"""The periodic collection of what nothing refers to (`app.objects.garbage`)."""
+"""The periodic deletion of unreferenced objects and old scratch files (`app.objects.garbage`)."""
 
 import time
 from dataclasses import asdict
@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class GarbageTask:
-    """What a worker does when the scheduler says ``secateur.collect``."""
+    """Handler of the periodic task ``secateur.collect``."""
 
     def __init__(
         self, settings: Settings, sessions: Sessions, store: ObjectStore, lock: ObjectLock
@@ -26,7 +26,7 @@ class GarbageTask:
         self._collector = ObjectCollector(sessions, store, lock, grace)
 
     def collect(self) -> None:
-        """Collect objects and this machine's scratch; what cannot be reached waits an hour."""
+        """Delete unreferenced objects and old scratch; skip the objects if the store is away."""
         self.clean_scratch()
         try:
             collected = self._collector.collect()
@@ -36,7 +36,7 @@ class GarbageTask:
         log.info("garbage.collected", **asdict(collected))
 
     def clean_scratch(self) -> None:
-        """Remove what killed processes left on this machine."""
+        """Remove files that killed processes left on this machine."""
         before = time.time() - self._settings.storage.orphan_seconds
         folder = self._settings.scratch_dir
         removed = clean_uploads(folder, before) + clean_jobs(self._sessions, folder, before)

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class Heartbeat:
-    """Reports from `start` to `stop`; a killed worker is missed within a minute."""
+    """Reports a worker from `start` to `stop`; a killed worker disappears within a minute."""
 
     def __init__(self, sessions: Sessions, report_seconds: float = REPORT_SECONDS) -> None:
         self._sessions, self._report_seconds = sessions, report_seconds
@@ -24,12 +24,12 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
 
     def start(self, worker: WorkerIdentity) -> None:
-        """Begin to report ``worker``."""
+        """Start to report ``worker``."""
         self._thread = threading.Thread(target=self._run, args=(worker,), daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Report that the worker has ended; wait for that one period at most."""
+        """Report that the worker has stopped; wait at most one period for the report."""
         self._is_over.set()
         if self._thread is not None:
             self._thread.join(self._report_seconds)

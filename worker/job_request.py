@@ -1,4 +1,4 @@
-"""From the rows of a claimed job to the request of its process: files fetched, limits set."""
+"""Build the request of a job's process from the job's rows: fetch the files, set the limits."""
 
 import math
 import os
@@ -19,12 +19,12 @@ from worker.supervisor import Limits
 
 @dataclass(frozen=True)
 class JobRows:
-    """What the database says of a job.
+    """Rows of one job.
 
     Attributes:
         job: The job.
-        model: Its model; None for the intake of a data set.
-        dataset: Its data set, if any.
+        model: The job's model; None for the intake of a data set.
+        dataset: The job's data set, if any.
     """
 
     job: JobRow
@@ -48,7 +48,7 @@ def read_rows(session: Session, job_id: str) -> JobRows:
 
 
 def most_seconds(job: JobRow, worker: WorkerSettings) -> float:
-    """Return how long a job may run, over all attempts."""
+    """Return the time limit of a job in seconds, over all attempts."""
     is_prune = job.kind == JobKind.PRUNE
     most = worker.time_limit_seconds if is_prune else worker.intake_time_limit_seconds
     return min(most, job.time_limit_seconds or most)
@@ -57,11 +57,11 @@ def most_seconds(job: JobRow, worker: WorkerSettings) -> float:
 def make_request(
     rows: JobRows, settings: Settings, store: ObjectStore, folder: Path, checkpoint_dir: Path
 ) -> JobRequest:
-    """Fetch the files of a job into ``folder`` and say what to do with them.
+    """Fetch the files of a job into ``folder`` and return the request of its process.
 
     Raises:
         UnavailableError: The object store cannot be reached.
-        FileNotFoundError: A file is not there.
+        FileNotFoundError: The object store does not have a file.
     """
     job, worker = rows.job, settings.worker
     is_prune = job.kind == JobKind.PRUNE
@@ -77,7 +77,7 @@ def make_request(
         checkpoint_seconds=worker.checkpoint_seconds,
         cache_dir=settings.scratch_dir / "cache",
         time_limit_seconds=_seconds_left(job, worker) if is_prune else None,
-        # Only pruning jobs need a GPU, so the others do not wait for one.
+        # Only pruning jobs use a GPU; other jobs must not wait for one.
         device=worker.device if is_prune else "cpu",
         num_threads=worker.num_threads,
         serving_num_threads=settings.inference.num_threads,
@@ -86,7 +86,7 @@ def make_request(
 
 
 def make_limits(job: JobRow, worker: WorkerSettings) -> Limits:
-    """Return what stops a job's process."""
+    """Return the limits of a job's process."""
     seconds = _seconds_left(job, worker)
     return Limits(
         time_limit_seconds=seconds,
@@ -134,9 +134,9 @@ def _seconds_left(job: JobRow, worker: WorkerSettings) -> float:
 
 
 def _cpu_seconds(seconds: float) -> int:
-    """Return what every core together can spend in a time limit, and a minute more.
+    """Return the CPU seconds that all cores can spend in a time limit plus one minute.
 
-    A living worker stops the process long before; this limit is for one that died.
+    A live worker stops the process long before. This limit covers a worker that died.
     """
     return math.ceil(seconds + 60) * (os.cpu_count() or 1)
 

@@ -1,4 +1,4 @@
-"""A lease that renews itself in the background for as long as a job runs."""
+"""A lease on a job, renewed by a background thread while the job runs."""
 
 import threading
 from types import TracebackType
@@ -15,12 +15,12 @@ log = structlog.get_logger(__name__)
 
 
 class Lease:
-    """Renews a claim every ``heartbeat_seconds`` until the block ends.
+    """Context manager that renews a claim every ``heartbeat_seconds``.
 
     Attributes:
-        is_lost: Set when another claim took over; whatever was computed must be thrown away.
+        is_lost: Set when the lease is no longer ours; the results must be discarded.
         is_cancel_requested: Set when the user cancelled the job.
-        is_pause_requested: Set when the user paused it.
+        is_pause_requested: Set when the user paused the job.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Lease:
                 with self._sessions.begin() as session:
                     status = leases.renew(session, self._claim, lease_seconds=self._lease_seconds)
             except SQLAlchemyError:
-                # The database may be away for a moment; the lease outlives several heartbeats.
+                # The database may be unreachable briefly; the lease outlives several heartbeats.
                 log.warning("lease.renewal_failed", job_id=self._claim.job_id, exc_info=True)
                 continue
             if not status.is_held:

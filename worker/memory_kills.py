@@ -1,4 +1,4 @@
-"""Was it the kernel, for memory, that killed a process? The control group's own count says."""
+"""Count the kernel's out-of-memory kills, to tell them from other deaths of a process."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ _COUNTS = ("oom_kill", "oom_group_kill")
 def count_memory_kills(root: Path = _ROOT) -> int:
     """Return how many processes of our control group the kernel has killed for memory.
 
-    0 where it cannot be told (no cgroup v2): a killed process is then taken for any other.
+    Return 0 without cgroup v2: an out-of-memory kill then counts as any other death.
     """
     try:
         group = Path("/proc/self/cgroup").read_text().partition("::")[2].strip()

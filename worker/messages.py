@@ -1,8 +1,8 @@
-"""What a supervisor and its job's process say to each other.
+"""Messages between a supervisor and the process of its job.
 
-Down: one ``request.json`` in the job's private directory. Up: one JSON message a line, over a pipe
-the child inherits. Files go to the request's ``output_dir``. No pickle, no shared memory, and the
-child needs neither database nor object store.
+The supervisor writes one ``request.json`` in the job's private directory. The child answers with
+one JSON message per line, over an inherited pipe, and writes files to the request's ``output_dir``.
+There is no pickle and no shared memory, and the child needs neither database nor object store.
 """
 
 from pathlib import Path
@@ -26,12 +26,12 @@ class ModelInput(_Message):
     """The model file that a job reads."""
 
     path: Path
-    format: str = Field(description="Its name in `MODEL_FORMATS`.")
+    format: str = Field(description="Name of the format in `MODEL_FORMATS`.")
     id: str
     name: str
     sha256: str
     architecture: ArchitectureSpec | None = Field(
-        default=None, description="Of a format that holds weights alone."
+        default=None, description="Set for formats that hold weights only."
     )
 
 
@@ -39,7 +39,7 @@ class DatasetInput(_Message):
     """The data set file that a job reads."""
 
     path: Path
-    format: str = Field(description="Its name in `DATASET_FORMATS`.")
+    format: str = Field(description="Name of the format in `DATASET_FORMATS`.")
     id: str
     name: str
     sha256: str
@@ -47,7 +47,7 @@ class DatasetInput(_Message):
 
 
 class JobRequest(_Message):
-    """Everything the job's process is told."""
+    """The request of a job's process: job, config, input files, folders and limits."""
 
     job_id: str
     kind: JobKind
@@ -61,25 +61,25 @@ class JobRequest(_Message):
         default=60.0, description="How often training saves its state, besides every epoch."
     )
     cache_dir: Path | None = Field(
-        default=None, description="What jobs of one worker share, such as saliencies."
+        default=None, description="Cache shared by the jobs of one worker, such as saliencies."
     )
     time_limit_seconds: float | None = Field(
-        default=None, description="That are left to the job, where that has a limit."
+        default=None, description="Seconds left to the job; None: no limit."
     )
     device: str = "cpu"
-    num_threads: int = Field(default=0, description="0: as many as cores.")
+    num_threads: int = Field(default=0, description="0: one per core.")
     serving_num_threads: int = Field(
-        default=1, description="ONNX Runtime threads that /infer uses; latency is measured so."
+        default=1, description="ONNX Runtime threads of /infer, also used to measure latency."
     )
     limits: LimitSettings = Field(
-        default=LimitSettings(), description="What is refused for its size."
+        default=LimitSettings(), description="Size limits of models and data sets."
     )
 
     def require_model(self) -> ModelInput:
         """Return the model.
 
         Raises:
-            ValueError: The job has none.
+            ValueError: The job has no model.
         """
         if self.model is None:
             raise ValueError(f"a job of kind {self.kind} needs a model")
@@ -89,14 +89,14 @@ class JobRequest(_Message):
         """Return the data set.
 
         Raises:
-            ValueError: The job has none.
+            ValueError: The job has no data set.
         """
         if self.dataset is None:
             raise ValueError(f"a job of kind {self.kind} needs a data set")
         return self.dataset
 
     def subject(self) -> list[str | None]:
-        """Return config, model and data set as text: what a saved state belongs to."""
+        """Return config, model and data set as text, to match saved states to this job."""
         data = self.dataset
         return [
             self.config.model_dump_json(),
@@ -106,33 +106,33 @@ class JobRequest(_Message):
 
 
 class StageStarted(_Message):
-    """The child begins a stage."""
+    """A stage begins."""
 
     type: Literal["stage"] = "stage"
     stage: Stage
 
 
 class Progress(_Message):
-    """The child is somewhere in its stage; fraction and seconds are of the whole job."""
+    """Progress within a stage; `fraction` and the seconds refer to the whole job."""
 
     type: Literal["progress"] = "progress"
     fraction: Annotated[float, Field(ge=0, le=1)]
     step: int
     num_steps: int
     message: str
-    eta_seconds: float | None = None  # until its end; None while nothing is known
+    eta_seconds: float | None = None  # until the job ends; None while unknown
     elapsed_seconds: float | None = None  # since this attempt began
 
 
 class Metric(_Message):
-    """Numbers worth keeping, such as the losses of an epoch."""
+    """Numbers to record, such as the losses of an epoch."""
 
     type: Literal["metric"] = "metric"
     data: Json
 
 
 class Planned(_Message):
-    """What will be removed is decided; said again if training changes it."""
+    """The plan is made; sent again if training changes it."""
 
     type: Literal["planned"] = "planned"
     plan: PlanSummary
@@ -143,29 +143,29 @@ class Warned(_Message):
 
     type: Literal["warning"] = "warning"
     message: str
-    code: str | None = Field(default=None, description="Of a finding, as the report has it.")
+    code: str | None = Field(default=None, description="Code of a finding in the report.")
     severity: Literal["serious", "notice"] | None = None
     replaces: str | None = Field(default=None, description="A warning that no longer holds.")
 
 
 class Saved(_Message):
-    """The child has saved a state in ``checkpoint_dir`` from which it can go on."""
+    """The child has saved a checkpoint in ``checkpoint_dir``."""
 
     type: Literal["saved"] = "saved"
 
 
 class OutputFile(_Message):
-    """One file the child left in ``output_dir``."""
+    """One output file in ``output_dir``."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+\.[a-z0-9]+$")
     media_type: str
 
 
 class Succeeded(_Message):
-    """The last message of a child that did what it was asked.
+    """The last message of a child that succeeded.
 
-    ``result`` is what the job object shows (prune: ``summary``), ``report`` the verdict stored with
-    the model (intake and prune) or the summary stored with the data set (intake of a data set).
+    The job object shows ``result`` (prune: ``summary``). ``report`` is the verdict stored with the
+    model (intake and prune) or the summary stored with the data set (intake of a data set).
     """
 
     type: Literal["succeeded"] = "succeeded"
@@ -177,14 +177,14 @@ class Succeeded(_Message):
 
 
 class Failed(_Message):
-    """The last message of a child that could not."""
+    """The last message of a child that failed."""
 
     type: Literal["failed"] = "failed"
     code: FailureCode
     message: str = Field(max_length=2000)
     stage: Stage | None = None
     hint: str = Field(
-        default="", max_length=2000, description="What to do; empty: what the code's table says."
+        default="", max_length=2000, description="What to do; empty: the hint of the code."
     )
 
 

@@ -1,7 +1,8 @@
-"""Processes and folders that a killed worker left behind on this machine.
+"""Clean up processes and folders that a killed worker left on this machine.
 
-A job's process dies with its worker (`worker.fork_server`), except where the kernel cannot promise
-it. Each attempt's folder names the worker and the process by id and start time: ids come back.
+A job's process dies with its worker (`worker.fork_server`), except where the kernel cannot
+guarantee it. Each attempt's folder records the worker and the process by id and start time, because
+the kernel reuses ids.
 """
 
 import contextlib
@@ -20,19 +21,19 @@ _START_TIME_FIELD = 19  # of /proc/PID/stat after the command's closing bracket 
 
 
 def note_processes(folder: Path, child: int) -> None:
-    """Write down whose folder this is: our process, and the one we started."""
+    """Record the owners of ``folder``: this process and its child."""
     found = {"worker": _identity(os.getpid()), "child": _identity(child)}
     (folder / _FILE).write_text(json.dumps(found))
 
 
 def clean_orphans(scratch: Path) -> int:
-    """End the processes of dead workers, remove their attempts' folders; return how many."""
+    """Kill the processes of dead workers and remove their attempts' folders; return how many."""
     removed = 0
     for folder in sorted(scratch.glob("jobs/*/attempt-*")):
         try:
             noted = json.loads((folder / _FILE).read_text())
         except (OSError, ValueError):
-            continue  # being made just now, or too old to tell: the hourly collection takes it
+            continue  # just created, or from an old version: left to the hourly collection
         if _is_alive(noted["worker"]):
             continue
         if _is_alive(noted["child"]):
@@ -55,7 +56,7 @@ def _is_alive(identity: tuple[int, str]) -> bool:
 
 
 def _started_at(pid: int) -> str:
-    """Return when a process started, in the kernel's ticks; empty if there is none to tell."""
+    """Return when a process started, in the kernel's ticks; empty if it is not running."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

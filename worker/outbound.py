@@ -1,8 +1,8 @@
-"""One HTTPS request to a URL that a user named, which must not reach what the user may not.
+"""One HTTPS request to a URL from a user, protected against server-side request forgery.
 
-The name is resolved here, every address is judged (`app.contracts.addresses`), and the connection
-goes to an address that was judged: there is no second look-up to answer differently. Redirects are
-not followed, proxies of the environment are not asked, and of the answer only the head is read.
+The host name is resolved here, and every address is checked (`app.contracts.addresses`). The
+connection goes to a checked address, so a second look-up cannot return another one. Redirects are
+not followed, proxies of the environment are ignored, and only the head of the response is read.
 `worker.webhooks` calls it.
 """
 
@@ -22,19 +22,19 @@ Resolve = Callable[[str, int], list[Address]]
 
 
 class OutboundError(Exception):
-    """There is no answer; the message is for the user and tells nothing about our network."""
+    """The request got no response. The message is for the user and reveals nothing internal."""
 
 
 class RefusedAddressError(OutboundError):
-    """The host has an address that may not be called."""
+    """The host has an address that must not be called."""
 
 
 def resolve(host: str, port: int) -> list[Address]:
-    """Return the addresses of a host, in the order in which they should be tried.
+    """Return the addresses of a host, in the order in which to try them.
 
     Raises:
         OSError: The name cannot be resolved.
-        UnicodeError: It is not a name.
+        UnicodeError: The name is malformed.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [parse_address(str(item[4][0])) for item in found]
@@ -54,13 +54,13 @@ def create_tls_context(ca_file: Path | None) -> ssl.SSLContext:
 
 
 class Outbound:
-    """Posts to URLs of users.
+    """HTTPS client for URLs from users.
 
     Args:
-        tls: Whom to trust.
-        timeout_seconds: For everything after the look-up of the name.
-        are_private_allowed: Whether hosts inside may be called.
-        resolve: Looks up a name.
+        tls: Context with the trusted certificate authorities.
+        timeout_seconds: Deadline of a request, from the end of the name's look-up.
+        are_private_allowed: Whether private and loopback addresses may be called.
+        resolve: Resolves a host name.
     """
 
     def __init__(
@@ -75,34 +75,34 @@ class Outbound:
         self._are_private_allowed, self._resolve = are_private_allowed, resolve
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
-        """Post ``body`` and return the status of the answer.
+        """Post ``body`` and return the status of the response.
 
         Raises:
-            RefusedAddressError: The host has an address that may not be called; nothing was.
-            OutboundError: No answer came.
+            RefusedAddressError: The host has an address that must not be called; nothing was sent.
+            OutboundError: There was no response.
         """
         parts = urlsplit(url)
         port = parts.port or 443
-        addresses = self._judged(parts.hostname or "", port)
-        backend = _JudgedBackend(addresses, time.monotonic() + self._timeout_seconds)
-        # Not httpx, whose client reads the environment and follows; this is the layer below it.
+        addresses = self._checked(parts.hostname or "", port)
+        backend = _FixedAddressBackend(addresses, time.monotonic() + self._timeout_seconds)
+        # httpcore and not httpx: httpx resolves host names itself and reads the environment.
         pool = httpcore.ConnectionPool(self._tls, max_connections=1, network_backend=backend)
         sent = {"Host": parts.netloc, "Content-Length": str(len(body)), **headers}
         try:
             with pool, pool.stream("POST", url, headers=list(sent.items()), content=body) as answer:
                 return answer.status
         except httpcore.TimeoutException as error:
-            raise OutboundError(f"no answer within {self._timeout_seconds:g} s") from error
+            raise OutboundError(f"no response within {self._timeout_seconds:g} s") from error
         except httpcore.NetworkError as error:
             raise OutboundError(_explain(error)) from error
         except httpcore.ProtocolError as error:
-            raise OutboundError("the answer was not HTTP") from error
+            raise OutboundError("the response was not HTTP") from error
 
-    def _judged(self, host: str, port: int) -> list[Address]:
+    def _checked(self, host: str, port: int) -> list[Address]:
         try:
             addresses = self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise OutboundError("the host's name could not be resolved") from error
+            raise OutboundError("the host name could not be resolved") from error
         for address in addresses:
             if not may_call(address, are_private_allowed=self._are_private_allowed):
                 raise RefusedAddressError("the host has an address that is not public")
@@ -114,16 +114,16 @@ class Outbound:
 def _explain(error: httpcore.NetworkError) -> str:
     cause = error.__cause__ or error.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"the certificate was refused: {cause.verify_message}"
+        return f"the certificate is not valid: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):
-        return "TLS could not be agreed on"
+        return "the TLS handshake failed"
     if isinstance(error, httpcore.ConnectError):
-        return "the connection could not be made"
-    return "the connection broke"
+        return "the connection failed"
+    return "the connection was lost"
 
 
-class _JudgedBackend(httpcore.NetworkBackend):
-    """Connects to the addresses it was given, whatever host it is asked for."""
+class _FixedAddressBackend(httpcore.NetworkBackend):
+    """Connects to fixed addresses, ignoring the requested host."""
 
     def __init__(self, addresses: list[Address], ends_at: float) -> None:
         self._addresses, self._ends_at = addresses, ends_at
@@ -152,7 +152,7 @@ class _JudgedBackend(httpcore.NetworkBackend):
 
 
 class _DeadlineStream(httpcore.NetworkStream):
-    """Gives every operation only what is left of one deadline: slow drips do not renew it."""
+    """Limits all operations to one deadline, so a slow sender cannot renew its timeout."""
 
     def __init__(self, stream: httpcore.NetworkStream, ends_at: float) -> None:
         self._stream, self._ends_at = stream, ends_at

@@ -1,4 +1,4 @@
-"""What a job's process reports, written to its row and events about once a second."""
+"""Write the messages of a job's process to its row and events, about once a second."""
 
 import time
 from collections.abc import Sequence
@@ -28,10 +28,10 @@ _EVENT_TYPES: dict[type[object], str] = {
 
 
 class Recorder:
-    """Takes the messages of one attempt.
+    """Buffers and writes the messages of one attempt.
 
     Attributes:
-        stage: The stage that began last.
+        stage: The last stage that began.
     """
 
     def __init__(self, sessions: Sessions, claim: Claim) -> None:
@@ -41,9 +41,9 @@ class Recorder:
         self._written_at = 0.0
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Take messages; write them if a second has passed, or a stage.
+        """Buffer messages; write them after a second, or when a stage begins.
 
-        While the database is away they are kept: training goes on without it.
+        While the database is unreachable messages stay buffered, and training continues.
         """
         self._pending += [m for m in messages if not isinstance(m, Saved)]
         for message in messages:
@@ -58,7 +58,7 @@ class Recorder:
                 log.warning("job.events_wait", job_id=self._claim.job_id, exc_info=True)
 
     def flush(self) -> None:
-        """Write what is pending; it stays pending if that fails."""
+        """Write the buffered messages; they stay buffered if the write fails."""
         if not self._pending:
             return
         self._written_at = time.monotonic()
@@ -83,7 +83,7 @@ class Recorder:
 
 
 def _warning(message: Warned) -> JobWarning:
-    """Return what the job's row keeps: text, or a finding as the report has it."""
+    """Return the warning as the job's row stores it: text, or a finding of the report."""
     if message.code is None:
         return message.message
     return message.model_dump(include={"code", "severity", "message"})

@@ -1,4 +1,4 @@
-"""What a worker does when the doorbell rings, and what the scheduler has it do."""
+"""A worker's tasks: run jobs when notified, and the periodic work on the queue."""
 
 import os
 import socket
@@ -21,15 +21,15 @@ from worker.lease import Lease
 
 log = structlog.get_logger(__name__)
 
-_RING_AGAIN_TICKS = 3  # a doorbell is lost if nobody came for this many ticks
-_PLAN_SECONDS = 3600.0  # a plan that nobody fetched is forgotten
+_RING_AGAIN_TICKS = 3  # a notification counts as lost after this many ticks
+_PLAN_SECONDS = 3600.0  # a plan that nobody fetched is deleted after this
 
 
 class Runner:
-    """The jobs of one worker.
+    """Runs the jobs of one worker.
 
     Attributes:
-        owner: What its leases are under.
+        owner: Name that the worker's leases carry.
     """
 
     def __init__(  # its collaborators
@@ -45,10 +45,9 @@ class Runner:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def run_job(self, job_id: str) -> None:
-        """Run jobs of the queue that ``job_id`` waits in, one after another, until none is due.
+        """Run the jobs of the queue that ``job_id`` waits in, one by one, until none is due.
 
-        Which one is next is the line's to say (`records.line`); whoever comes too late finds
-        nothing.
+        `records.line` decides the order. A worker that comes too late finds no job.
         """
         with reading(self._sessions) as session:
             job = session.get(JobRow, job_id)
@@ -57,13 +56,13 @@ class Runner:
                 pass
 
     def ring_again(self) -> None:
-        """Ring for jobs that stayed queued: their doorbell was lost, or they waited to be due."""
+        """Notify workers again about queued jobs: the notification was lost, or came early."""
         age = _RING_AGAIN_TICKS * self._settings.queue.ring_seconds
         with self._sessions.begin() as session:
             jobs.ring_again(session, age)
 
     def reap(self) -> None:
-        """Take back leases that ran out, expire what waited too long, forget plans and workers."""
+        """Reclaim expired leases, expire overdue jobs, delete old plans and absent workers."""
         with self._sessions.begin() as session:
             reaped = leases.reap_expired(session)
             jobs.expire_overdue(session)
@@ -73,9 +72,9 @@ class Runner:
             log.warning("job.lease_expired", job_id=job_id)
 
     def _run_next(self, queue: str) -> bool:
-        """Run the job that is next in line; False if there is none."""
+        """Run the next job in line; return whether there was one."""
         if self._context.server.is_resting():
-            return False  # it would only spend the job's attempts: the bell is rung again
+            return False  # a claim would only use up an attempt; the notification is repeated
         worker, quotas = self._settings.worker, self._settings.quotas
         with self._sessions.begin() as session:
             claim = leases.claim_next(

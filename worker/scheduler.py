@@ -1,4 +1,4 @@
-"""Celery's scheduler in memory, whose ticks can be seen from outside (`worker.health`)."""
+"""Celery's in-memory scheduler, with a heartbeat file for `worker.health`."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from worker.health import beat
 
 
 class WatchedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
-    """Remembers nothing between starts: every task is due again soon enough."""
+    """Scheduler without state between starts: every task is due again within its period."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # Celery's
         super().__init__(*args, **options)
         self._settings = load_settings()
 
     def tick(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401  # Celery's
-        """Send what is due, and return how long to sleep."""
+        """Send the tasks that are due and return the seconds to sleep."""
         beat(self._settings)
         return super().tick(*args, **options)

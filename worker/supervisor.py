@@ -1,6 +1,6 @@
-"""One job's process: started, listened to, and stopped when it has to be.
+"""Run one job's process: start it, read its messages, and stop it at its limits.
 
-Knows processes and messages, but neither rows nor objects; `attempt` decides what an ending means.
+Handles processes and messages, but neither rows nor objects; `attempt` records the outcome.
 """
 
 import contextlib
@@ -29,19 +29,19 @@ _CHUNK_BYTES = 65_536
 
 
 class Ending(Enum):
-    """How a process ended, when not by its own last message."""
+    """How a process ended without a last message."""
 
     NOT_STARTED = "not_started"  # there was no process
-    DIED = "died"  # without a last message
-    GARBLED = "garbled"  # it said something that is not a message
-    INTERRUPTED = "interrupted"  # we were told to stop it
+    DIED = "died"  # the pipe closed without a last message
+    GARBLED = "garbled"  # it sent something that is not a message
+    INTERRUPTED = "interrupted"  # the listener asked to stop it
     TIME_LIMIT = "time_limit"
     STALLED = "stalled"  # no message for too long
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long, and how large, a process may become."""
+    """Limits of a process, in time and resources."""
 
     time_limit_seconds: float
     progress_timeout_seconds: float
@@ -51,12 +51,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Listener:
-    """Who follows a process.
+    """Callbacks of a running process.
 
     Attributes:
-        on_start: Called with its id.
-        on_messages: Called with new messages about once a poll, the last one excluded.
-        is_interrupted: Asked at every poll; True stops the process.
+        on_start: Called with the process id.
+        on_messages: Called about once per poll with new messages, except the last one.
+        is_interrupted: Called at every poll; True stops the process.
     """
 
     on_start: Callable[[int], None]
@@ -66,12 +66,12 @@ class Listener:
 
 @dataclass(frozen=True)
 class Finished:
-    """How it went.
+    """How a process ended.
 
     Attributes:
         ending: The last message, or why there is none.
-        return_code: Of the process; None if there was none.
-        cause: Why there was none.
+        return_code: The process's return code; None if it was not started.
+        cause: Why it was not started.
     """
 
     ending: Succeeded | Failed | Ending
@@ -89,11 +89,11 @@ def run_process(
     """Run a job's process to its end.
 
     Args:
-        server: Forks it.
-        request: What to do; written to ``folder``.
+        server: Forks the process.
+        request: The job's request; written to ``folder``.
         folder: Private to this attempt; also the process's TMPDIR and home.
-        limits: When to stop it.
-        listener: Who follows it.
+        limits: When to stop the process.
+        listener: Receives the messages.
     """
     path = folder / "request.json"
     path.write_text(request.model_dump_json())
@@ -113,8 +113,9 @@ def run_process(
         return Finished(Ending.NOT_STARTED, None, str(error))
     finally:
         os.close(writer)
-    tell = log.info if child.isolation else log.warning  # nothing at all: not on Linux, or too old
-    tell("job.process_started", pid=child.pid, isolation=child.isolation)
+    # Without any isolation the system is not Linux, or its kernel is too old.
+    log_start = log.info if child.isolation else log.warning
+    log_start("job.process_started", pid=child.pid, isolation=child.isolation)
     try:
         listener.on_start(child.pid)
         messages = _MessageReader(reader, listener.on_messages)
@@ -123,7 +124,7 @@ def run_process(
             _signal_group(child, signal.SIGTERM)
             _drain(messages, limits.grace_seconds)
         elif not isinstance(ending, Ending) or ending is Ending.DIED:
-            child.wait(limits.grace_seconds)  # it is ending by itself
+            child.wait(limits.grace_seconds)  # it is about to exit
     finally:
         os.close(reader)
         _stop(child, limits.grace_seconds)
@@ -144,7 +145,7 @@ class _MessageReader:
         """Wait one poll for messages and pass them on.
 
         Returns:
-            The last message, or why none can follow; None while the process goes on.
+            The last message, or why none can follow; None while the process continues.
         """
         if not self._poll.poll(_POLL_MILLISECONDS):
             self._on_messages(())
@@ -182,18 +183,18 @@ def _follow(
 
 
 def _drain(messages: _MessageReader, grace_seconds: float) -> None:
-    """Read what a process that was asked to stop still sends: the epoch that it just saved."""
+    """Read the last messages of a process that is stopping, such as a just saved epoch."""
     end = time.monotonic() + grace_seconds
     while time.monotonic() < end and messages.read() is None:
         pass
 
 
 def _stop(child: Child, grace_seconds: float) -> None:
-    """Let the process end, ask it to, or kill its whole group."""
+    """Terminate the process if it still runs, then kill its whole group."""
     if child.wait(0) is None:
         _signal_group(child, signal.SIGTERM)
         child.wait(grace_seconds)
-    _signal_group(child, signal.SIGKILL)  # it, and whatever it left running
+    _signal_group(child, signal.SIGKILL)  # the process and any children it left running
     child.wait(None)
 
 

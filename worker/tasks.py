@@ -1,4 +1,4 @@
-"""Celery tasks: shells around `runner`, registered by the names in `app.contracts.tasks`."""
+"""Celery tasks: thin wrappers around `runner`, under the names in `app.contracts.tasks`."""
 
 from celery import Celery
 

@@ -1,10 +1,10 @@
-"""Send what is due to webhooks, signed as Standard Webhooks 1.0 says.
+"""Send due webhook deliveries, signed according to Standard Webhooks 1.0.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-A round takes deliveries in one transaction, sends them with no session open, and settles each in a
-transaction of its own. Deliveries arrive at least once: a worker that dies after sending leaves its
-delivery to be sent again under the same id.
+A round claims deliveries in one transaction, sends them with no session open, and settles each in
+its own transaction. Delivery is at least once: if a worker dies after sending, the delivery is sent
+again under the same id.
 """
 
 import base64
@@ -30,7 +30,7 @@ from worker.outbound import Outbound, OutboundError, RefusedAddressError, create
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 16
-_LOOK_UP_SECONDS = 60.0  # the resolver has its own, longer, idea of time
+_LOOK_UP_SECONDS = 60.0  # the resolver has its own, longer timeout
 
 
 def create_deliverer(settings: WebhookSettings, sessions: Sessions) -> "Deliverer":
@@ -62,9 +62,9 @@ class Deliverer:
         self._lock = threading.Lock()
 
     def deliver(self) -> None:
-        """Send a round of what is due; returns at once while another round goes on."""
+        """Send one round of due deliveries; return at once while another round runs."""
         if not self._lock.acquire(blocking=False):
-            return  # or slow receivers would hold every thread of this worker
+            return  # otherwise slow receivers would occupy every thread of this worker
         try:
             self._round()
         finally:
@@ -80,7 +80,7 @@ class Deliverer:
             list(pool.map(self._send, taken))
 
     def _send(self, delivery: Delivery) -> None:
-        if delivery.attempt > self._settings.max_attempts:  # the last worker died over it
+        if delivery.attempt > self._settings.max_attempts:  # a worker died during the last attempt
             self._settle(delivery, webhooks.give_up, "no answer was recorded")
             return
         body = body_of(delivery)
@@ -98,7 +98,7 @@ class Deliverer:
         else:
             if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 self._settle(delivery, webhooks.mark_delivered, str(status))
-            elif status == HTTPStatus.GONE:  # the standard's way to say: never again
+            elif status == HTTPStatus.GONE:  # Standard Webhooks: disable the endpoint
                 self._settle(delivery, webhooks.give_up, str(status))
             else:
                 self._try_later(delivery, str(status))
@@ -121,7 +121,7 @@ class Deliverer:
 
 
 def sign(delivery_id: str, timestamp: int, body: bytes, secret: str) -> dict[str, str]:
-    """Return the three headers by which a receiver knows the sender, the time and the body."""
+    """Return the three headers by which a receiver verifies sender, time and body."""
     signed = f"{delivery_id}.{timestamp}.".encode() + body
     digest = hmac.digest(key_of(secret), signed, hashlib.sha256)
     return {
@@ -132,7 +132,7 @@ def sign(delivery_id: str, timestamp: int, body: bytes, secret: str) -> dict[str
 
 
 def body_of(delivery: Delivery) -> bytes:
-    """Return the JSON that is sent: the event, and what the receiver needs to ask for more."""
+    """Return the JSON body: the event, and the ids that the receiver needs to query the API."""
     happened_at = datetime.fromtimestamp(delivery.created_at, UTC).isoformat()
     content = {
         "type": delivery.type,

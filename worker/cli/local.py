@@ -1,4 +1,4 @@
-"""A job's request without a service: the user's files in, results where they want them."""
+"""Build a job's request from local files, without a service."""
 
 import hashlib
 import tempfile
@@ -27,14 +27,14 @@ _CHUNK_BYTES = 2**20
 
 
 class LocalError(Exception):
-    """What was asked for does not fit together."""
+    """The options or files do not fit together."""
 
 
 def open_model(path: Path, architecture: ArchitectureSpec | None) -> Program:
-    """Read a model file strictly.
+    """Read and validate a model file.
 
     Raises:
-        LocalError: Weights without an architecture, or the other way round.
+        LocalError: Weights come without an architecture, or an architecture without weights.
         ModelRejectedError: The file is refused.
     """
     return read_model(_model(path, architecture), LimitSettings())
@@ -51,16 +51,16 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
     num_threads: int,
     preprocess: PreprocessSpec | None = None,
 ) -> Iterator[JobRequest]:
-    """Yield the request of a pruning job whose results go to ``out``.
+    """Yield the request of a pruning job that writes its results to ``out``.
 
     Raises:
-        LocalError: ``out`` holds something, or the config needs data and there is none.
+        LocalError: ``out`` is not empty, or the config needs data and there is none.
     """
     model_input = _model(model, architecture)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise LocalError(f"{out} is not an empty folder")
     if preprocess is not None and data is None:
-        raise LocalError("--preprocess is for samples: add --data")
+        raise LocalError("--preprocess needs samples: add --data")
     part = part_that_needs_data(config) if data is None else None
     if part is not None:
         raise LocalError(f"{part[0][1:].replace('/', ' ')} {part[1]} needs --data")
@@ -79,7 +79,7 @@ def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
     with tempfile.TemporaryDirectory(prefix="secateur-") as name:
         scratch = Path(name)
         (scratch / "checkpoints").mkdir()
-        # The pipeline keeps scratch files beside its output folder: hence a link to the user's.
+        # A link, because the pipeline keeps scratch files next to its output folder.
         (scratch / "out").symlink_to(out.absolute(), target_is_directory=True)
         yield JobRequest(
             job_id="local",
@@ -103,7 +103,7 @@ def _model(path: Path, architecture: ArchitectureSpec | None) -> ModelInput:
         takers = alternatives(
             each.suffixes[0] for each in MODEL_FORMATS.values() if each.needs_architecture
         )
-        raise LocalError(f"--architecture belongs to a {takers} file, not to {path.name}")
+        raise LocalError(f"--architecture is only valid for a {takers} file, not for {path.name}")
     return ModelInput(
         path=path,
         format=format_,

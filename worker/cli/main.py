@@ -1,4 +1,4 @@
-"""The entry point of ``secateur-engine``: one function a command; the pipeline does the work."""
+"""The entry point of ``secateur-engine``: one function per command; the pipeline does the work."""
 
 import json
 import sys
@@ -35,7 +35,7 @@ _LIMITS = SteepnessSelection()  # the config's defaults
 
 
 def print_version(is_asked: bool) -> None:  # noqa: FBT001  # as typer calls it
-    """Print the version and end, if the option is there."""
+    """Print the version and exit if the option is given."""
     if is_asked:
         typer.echo(f"secateur-engine {__version__}")
         raise typer.Exit
@@ -58,10 +58,13 @@ _SPECS = (ArchitectureSpec, PreprocessSpec, PruneConfig)
 ModelPath = Annotated[Path, typer.Argument(exists=True, help=f"A {usual_suffixes('model')} file.")]
 ArchitectureName = Annotated[
     str | None,
-    typer.Option("--architecture", help="Of a .safetensors file: torchvision/NAME or timm/NAME."),
+    typer.Option(
+        "--architecture",
+        help="Architecture of a .safetensors file: torchvision/NAME or timm/NAME.",
+    ),
 ]
-NumClasses = Annotated[int | None, typer.Option(help="Of that architecture.")]
-ImageSize = Annotated[int, typer.Option(help="Of that architecture's images, in pixels.")]
+NumClasses = Annotated[int | None, typer.Option(help="Number of classes of the architecture.")]
+ImageSize = Annotated[int, typer.Option(help="Side of the architecture's images, in pixels.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -73,7 +76,7 @@ def inspect_command(
     image_size: ImageSize = 224,
     as_json: AsJson = False,  # noqa: FBT002  # a flag
 ) -> None:
-    """Show layers, channel groups, what is frozen and why, and what pruning can reach."""
+    """Show layers, channel groups, frozen filters with reasons, and the smallest reachable size."""
     try:
         program = open_model(model, _architecture(architecture, num_classes, image_size))
         found = verdict(program, analyse(program))
@@ -91,19 +94,23 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     out: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
     criterion: Annotated[str, typer.Option(help=f"{', '.join(CRITERIA)} or auto.")] = "l1",
     ratio: Annotated[float | None, typer.Option(help="Share of filters to remove.")] = None,
-    scope: Annotated[str, typer.Option(help="Of the ratio: layer or global.")] = "layer",
+    scope: Annotated[str, typer.Option(help="Scope of the ratio: layer or global.")] = "layer",
     macs: Annotated[float | None, typer.Option(help="Share of MACs to keep.")] = None,
     params: Annotated[float | None, typer.Option(help="Share of parameters to keep.")] = None,
     latency: Annotated[float | None, typer.Option(help="Share of latency to keep.")] = None,
-    steepness: Annotated[float | None, typer.Option(help="Where curves are cut.")] = None,
+    steepness: Annotated[float | None, typer.Option(help="Slope at which curves are cut.")] = None,
     max_drop: Annotated[
-        float | None, typer.Option(help="Search for the smallest network that loses no more.")
+        float | None, typer.Option(help="Find the smallest network that loses at most this.")
     ] = None,
     round_to: Annotated[
-        str, typer.Option(help="A number, or auto (measured).")
+        str, typer.Option(help="Widths are multiples of this; auto: measured.")
     ] = f"{_LIMITS.round_to}",
-    min_channels: Annotated[int, typer.Option(help="No layer keeps fewer.")] = _LIMITS.min_channels,
-    max_ratio: Annotated[float, typer.Option(help="No layer loses more.")] = _LIMITS.max_ratio,
+    min_channels: Annotated[
+        int, typer.Option(help="Fewest channels that a layer keeps.")
+    ] = _LIMITS.min_channels,
+    max_ratio: Annotated[
+        float, typer.Option(help="Largest share of filters that a layer loses.")
+    ] = _LIMITS.max_ratio,
     exclude: Annotated[list[str] | None, typer.Option(help="Globs on weight names.")] = None,
     data: Annotated[
         Path | None, typer.Option(exists=True, help=f"{usual_suffixes('dataset')}.")
@@ -116,30 +123,30 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         ),
     ] = None,
     epochs: Annotated[
-        str, typer.Option(help="Of retraining; a number, or auto (by the data).")
+        str, typer.Option(help="Epochs of retraining: a number, or auto (by the data).")
     ] = "auto",
     sanity: Annotated[
-        str, typer.Option(help="If the network does not know the data: stop, warn, or off.")
+        str, typer.Option(help="If the network does not fit the data: stop, warn, or off.")
     ] = "stop",
     compare: Annotated[  # noqa: FBT002  # a flag
         bool, typer.Option(help="Correlate all criteria with the exact loss.")
     ] = False,
     baselines: Annotated[  # noqa: FBT002  # a flag
-        bool, typer.Option(help="Also train a random pruning and the network from scratch.")
+        bool, typer.Option(help="Also train a randomly pruned network, and one from scratch.")
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="The service's config as JSON, instead."),
+        typer.Option(exists=True, dir_okay=False, help="Config of the service as JSON, instead."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda[:N], for retraining.")] = "cpu",
-    num_threads: Annotated[int, typer.Option(help="0: as many as cores.")] = 0,
+    num_threads: Annotated[int, typer.Option(help="Threads; 0: one per core.")] = 0,
     architecture: ArchitectureName = None,
     num_classes: NumClasses = None,
     image_size: ImageSize = 224,
     as_json: AsJson = False,  # noqa: FBT002  # a flag
 ) -> None:
-    """Prune, retrain, prove and export: the service's job in this process."""
+    """Prune, retrain, verify and export: a job of the service, run in this process."""
     shares = {"ratio": ratio, "macs": macs, "params": params, "latency": latency}
     options = {
         "criterion.kind": criterion,
@@ -189,7 +196,7 @@ def apply_command(  # noqa: PLR0913, PLR0917  # the command's options
     image_size: ImageSize = 224,
     as_json: AsJson = False,  # noqa: FBT002  # a flag
 ) -> None:
-    """Apply a plan to the model it was made for, or to other weights of the same graph."""
+    """Apply a plan to its model, or to other weights of the same graph."""
     try:
         program = open_model(model, _architecture(architecture, num_classes, image_size))
         found = apply_plan(program, Plan.from_json(plan.read_text()), out)
@@ -202,15 +209,15 @@ def apply_command(  # noqa: PLR0913, PLR0917  # the command's options
 
 
 def main() -> None:
-    """Run the command line; whatever fails is one line."""
+    """Run the command line; report every failure in one line."""
     try:
         app()
-    except Exception as error:  # noqa: BLE001  # a fault of ours: a traceback tells users nothing
+    except Exception as error:  # noqa: BLE001  # a bug: a traceback tells users nothing
         reason = (str(error).splitlines() or [""])[0][:300]
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(frame.filename).name}:{frame.lineno}"
         found = f"{type(error).__name__}: {reason} ({place})"
-        _fail(RuntimeError(f"a fault of Secateur itself, not of your files: {found}"))
+        _fail(RuntimeError(f"this is a bug in Secateur, not in your files: {found}"))
 
 
 def _architecture(
@@ -233,7 +240,7 @@ def _preprocess(text: str | None) -> PreprocessSpec | None:
 
 def _number(option: str, text: str) -> int:
     if not text.isdecimal():
-        _fail(LocalError(f"{option} {text!r} is neither a whole number nor auto"))
+        _fail(LocalError(f"{option} must be a whole number or auto, not {text!r}"))
     return int(text)
 
 

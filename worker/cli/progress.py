@@ -1,4 +1,4 @@
-"""What a job says, on a terminal: a progress bar, warnings, and the numbers of every epoch."""
+"""Show a job's messages on a terminal: progress bar, warnings, and the metrics of each epoch."""
 
 from datetime import timedelta
 from types import TracebackType
@@ -14,7 +14,7 @@ from worker.pipeline.job.reporter import AnyMessage, Reporter
 
 
 class ConsoleReporter(Reporter):
-    """A reporter whose messages go to a console instead of a pipe."""
+    """Reporter that prints messages on a console instead of sending them over a pipe."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(descriptor=-1)

@@ -1,4 +1,4 @@
-"""Verdicts and reports as tables for people."""
+"""Print verdicts and reports as tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 
 def print_inspection(console: Console, found: Json) -> None:
-    """Print a verdict: layers, channel groups, frozen filters, what is reachable."""
+    """Print a verdict: layers, channel groups, frozen filters, and the smallest reachable size."""
     macs = found["macs"]
     rows: list[Sequence[str]] = [
         (
@@ -38,7 +38,7 @@ def print_inspection(console: Console, found: Json) -> None:
         )
         for group in found["groups"]
     ]
-    _print(console, "Channel groups", "group,>channels,>tensors,removal,what goes together", rows)
+    _print(console, "Channel groups", "group,>channels,>tensors,removal,removed together", rows)
     rows = [
         (
             f"{frozen['tensor']}[{frozen['dim']}]",
@@ -49,7 +49,7 @@ def print_inspection(console: Console, found: Json) -> None:
         )
         for frozen in found["frozen"]
     ]
-    _print(console, "Frozen", "filters,>channels,why,operator and node,source line", rows)
+    _print(console, "Frozen", "filters,>channels,reason,operator and node,source line", rows)
     least = found["least"]
     total = found["num_prunable_filters"] + found["num_frozen_filters"]
     rows = [
@@ -115,7 +115,7 @@ def _change(metrics: Json) -> str:
 
 
 def _print_search(console: Console, report: Json) -> None:
-    """Print what was tried on the way, where something was."""
+    """Print criterion trials, accuracy trials, baselines and the range test, if any."""
     rows = [
         (trial["criterion"], _number(trial["validation_loss"]), f"{trial['macs']:.3f}")
         for trial in report["criterion_trials"]
@@ -143,7 +143,7 @@ def _print_search(console: Console, report: Json) -> None:
 
 
 def print_applied(console: Console, found: Json, folder: Path) -> None:
-    """Print what a plan left."""
+    """Print the cost of a network after a plan, against the dense one."""
     dense, pruned = found["dense"], found["pruned"]
     rows = [
         _costs("parameters", dense, pruned, "num_parameters"),

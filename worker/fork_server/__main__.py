@@ -1,8 +1,8 @@
 """``python -m worker.fork_server --module MODULE --socket FD``: import, then fork on request.
 
-Single-threaded, and computes nothing itself: a fork copies one thread, and neither CUDA nor a pool
-of OpenMP survives it. If the import fails it says why and ends. It lives as long as its worker
-holds the other end of the socket, and its children live no longer than it does.
+The server has one thread and computes nothing: a fork copies only one thread, and neither CUDA nor
+an OpenMP pool survives it. If the import fails, the server reports the cause and exits. It lives
+until its worker closes the other end of the socket, and its children die with it.
 """
 
 import argparse
@@ -30,12 +30,12 @@ _MAX_BYTES = 65_536
 _NUM_DESCRIPTORS = 3  # status, log, events
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _NAME = b"secateur-job"
-# What names folders to write to; torch's compilers had found theirs before the fork.
+# Variables that name writable folders. torch's compilers have read theirs before the fork.
 _OWN_FOLDERS = ("HOME", "TMPDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 
 
 def main() -> None:
-    """Serve until the worker is gone."""
+    """Serve requests until the worker is gone."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--module", required=True)
     parser.add_argument("--socket", type=int, required=True)
@@ -51,20 +51,20 @@ def main() -> None:
                 requests.send(json.dumps({"error": cause_of(error)}).encode())
             raise
         gc.collect()
-        gc.freeze()  # or the first collection of every child would copy all of these pages
+        gc.freeze()  # otherwise the first collection in each child would copy all of these pages
         _Server(module, requests).serve()
 
 
 class _Server:
     def __init__(self, module: ModuleType, requests: socket.socket) -> None:
         self._module, self._requests = module, requests
-        self._statuses: dict[int, int] = {}  # of living children: where their ending is told
+        self._statuses: dict[int, int] = {}  # status pipe by pid of each living child
         self._woken, wakener = os.pipe()
         for descriptor in (self._woken, wakener):
             os.set_blocking(descriptor, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakener, warn_on_full_buffer=False)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's; the worker decides
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the group; the worker decides
 
     def serve(self) -> None:
         poll = select.poll()
@@ -110,7 +110,7 @@ class _Server:
             if pid == 0:
                 return
             status = self._statuses.pop(pid)
-            with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+            with contextlib.suppress(BrokenPipeError):  # the worker no longer waits for it
                 os.write(status, b"%d\n" % os.waitstatus_to_exitcode(code))
             os.close(status)
 
@@ -122,7 +122,7 @@ def _become(
     others: list[int],
     descriptors: tuple[int, int, int],
 ) -> NoReturn:
-    """Be the child: never returns into the server's loop."""
+    """Run as the child; never return to the server's loop."""
     status, log, events = descriptors
     code = 1
     try:
@@ -134,7 +134,7 @@ def _become(
         if sys.platform == "linux":
             libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             libc.prctl(_PR_SET_NAME, _NAME)
-            if os.getppid() != server:  # it died before the call above
+            if os.getppid() != server:  # the server died before the call above
                 os._exit(1)
         for descriptor in (*others, wakener):
             os.close(descriptor)
@@ -144,7 +144,7 @@ def _become(
         home = request["home"]
         own = dict.fromkeys(_OWN_FOLDERS, home)
         os.environ.update(own)  # noqa: TID251  # written, not read
-        tempfile.tempdir = None  # the server may have asked for its own
+        tempfile.tempdir = None  # the server may have cached its own
         writable = [Path(path) for path in request["writable"]]
         granted = isolate(writable, is_gpu=request["is_gpu"])
         apply_limits(ProcessLimits(**request["limits"]))

@@ -1,4 +1,4 @@
-"""The worker's side: start the server when it is first needed, ask it for children."""
+"""The worker's side of the fork server: start it on first use and request children."""
 
 import json
 import math
@@ -12,26 +12,26 @@ from pathlib import Path
 from worker.fork_server.limits import ProcessLimits
 from worker.fork_server.server import START_SECONDS, Server, read_line
 
-_KILLED = -9  # what is said of a child whose server died: its children die with it
-# Between two tries to start a server that cannot be started: others may take the jobs meanwhile.
+_KILLED = -9  # return code of a child whose server died: children die with their server
+# Pause between attempts to start a failing server, so that other workers can take the jobs.
 _REST_SECONDS, _MAX_REST_SECONDS = 5.0, 300.0
 
 
 class ForkServerError(Exception):
-    """The server could not be started, or ended before it forked; the message says why."""
+    """The server could not start, or ended before it forked; the message gives the cause."""
 
 
 @dataclass(frozen=True)
 class ChildRequest:
-    """What a child is to do, and in what bounds.
+    """Request to fork one child.
 
     Attributes:
-        request: The file that says what to do; the module's ``main`` gets its path.
+        request: Request file; the module's ``main`` receives its path.
         home: The child's HOME and TMPDIR.
-        log: The file its output goes to.
-        writable: The folders that it may write to, and the only ones of the service it may read.
-        limits: On what it uses.
-        is_gpu: Whether it computes on a GPU; all others see none.
+        log: File for the child's output.
+        writable: Folders the child may write to, and the only folders of the service it may read.
+        limits: Resource limits.
+        is_gpu: Whether the child computes on a GPU; other children see no GPU.
     """
 
     request: Path
@@ -43,11 +43,11 @@ class ChildRequest:
 
 
 class Child:
-    """A process that the server forked; it leads a session and a process group of its own.
+    """A forked process; it leads its own session and process group.
 
     Attributes:
-        pid: Its id.
-        isolation: What the kernel granted of `isolation`.
+        pid: Process id.
+        isolation: The rungs of `isolation` that the kernel granted.
     """
 
     def __init__(self, pid: int, isolation: Sequence[str], status: int) -> None:
@@ -56,7 +56,7 @@ class Child:
         self._return_code: int | None = None
 
     def wait(self, seconds: float | None) -> int | None:
-        """Return the exit code (negative: the signal), or None if it still runs by then."""
+        """Return the exit code (negative: the signal), or None if the process still runs."""
         if self._return_code is None:
             line = read_line(self._status, seconds)
             if line is not None:
@@ -66,14 +66,14 @@ class Child:
 
 
 class ForkServer:
-    """Starts children of one module; restarts its servers if they died.
+    """Starts children that run one module, and restarts servers that died.
 
-    There is a server for children that compute on a GPU, and another for all others: the second
-    has loaded everything and sees no GPU. Each is started when it is first needed.
+    One server forks the children that compute on a GPU, another forks all others. The second warms
+    up completely and sees no GPU. Each starts on first use.
 
     Args:
         module: Has ``main(request: Path, events: int) -> int``, and may have ``warm_up()``.
-        environment: Ours, from which a few names are handed on.
+        environment: The worker's environment, of which a few variables are passed on.
     """
 
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
@@ -85,14 +85,14 @@ class ForkServer:
         self._rests_until = -math.inf
 
     def is_resting(self) -> bool:
-        """Return whether a server failed to start so recently that another try can wait."""
+        """Return whether a server failed to start recently and the next attempt must wait."""
         return time.monotonic() < self._rests_until
 
     def start_child(self, request: ChildRequest, events: int) -> Child:
         """Fork a process that writes to the descriptor ``events``.
 
         Raises:
-            ForkServerError: There is no server to fork it; the message says why.
+            ForkServerError: No server could fork it; the message gives the cause.
         """
         server = self._servers[request.is_gpu]
         reader, writer = os.pipe()
@@ -119,21 +119,21 @@ class ForkServer:
                 os.close(writer)
         if isinstance(answer, dict) and "error" in answer:
             cause = answer["error"]
-        elif isinstance(answer, int):  # it ended before it could say that it began
-            cause = f"its process ended at once, with code {answer}"
+        elif isinstance(answer, int):  # it exited before it reported its start
+            cause = f"its process exited at once with code {answer}"
         if cause:
             os.close(reader)
             raise ForkServerError(cause)
         return Child(answer["pid"], answer["isolation"], reader)
 
     def close(self) -> None:
-        """End the servers, and with them whatever children they have."""
+        """Stop the servers and all of their children."""
         with self._lock:
             for server in self._servers.values():
                 server.stop()
 
     def _give_up(self, server: Server) -> str:
-        """End a server that forked nothing, rest if it never did, and return why."""
+        """Stop a server that failed to fork and return the cause; pause if it never forked."""
         cause = server.explain()
         if server.is_new:
             rest = min(_MAX_REST_SECONDS, _REST_SECONDS * 2**self._num_failures)

@@ -1,17 +1,17 @@
-"""What a job's process gives up before it opens a stranger's file: the network, and other files.
+"""Sandbox of a job's process: drop the network and foreign files before opening a user's file.
 
-Three rungs, each taken where the kernel has it, none of which needs privileges everywhere; what was
-granted is told to the worker, which logs it:
+There are three rungs. Each is applied where the kernel supports it, and the worker logs which ones
+were granted:
 
-- ``filter`` (seccomp): no socket of any kind can be made, so neither the network nor the unix
-  sockets of Redis and PostgreSQL can be reached. Works inside containers.
-- ``network`` (namespace): a network of its own without interfaces. As root, or where users may make
-  namespaces.
-- ``files`` (Landlock, Linux 5.13): reads the system, Python and its own folders; writes its own
-  folders and devices. It may neither signal nor look into a process outside (Linux 6.12: signals).
+- ``filter`` (seccomp): the process cannot create a socket of any kind, so it reaches neither the
+  network nor the unix sockets of Redis and PostgreSQL. Works inside containers.
+- ``network`` (namespace): a separate network without interfaces. Needs root, or a kernel that lets
+  users create namespaces.
+- ``files`` (Landlock, Linux 5.13): read the system, Python and the own folders; write the own
+  folders and devices. The process cannot trace processes outside, nor signal them (Linux 6.12).
 
-No wrapper in a well-kept library does all three without a compiler or privileges, so the calls are
-made here; the numbers are those of the kernel's headers, `linux/landlock.h` and `linux/seccomp.h`.
+No well-maintained library does all three without a compiler or privileges, so this module makes the
+system calls. The numbers come from the kernel's headers, `linux/landlock.h` and `linux/seccomp.h`.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 22, 38, 2
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _RULE_PATH_BENEATH, _CREATE_RULESET_VERSION = 1, 1
 
-# Rights of Landlock by the ABI that brought them.
+# Landlock's access rights, by the ABI version that introduced them.
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _FIRST_RIGHTS, _REFER, _TRUNCATE, _IOCTL_DEV = (1 << 13) - 1, 1 << 13, 1 << 14, 1 << 15
 _NET_RIGHTS = 0b11  # binding and connecting TCP
@@ -42,7 +42,7 @@ _NET_ABI, _IOCTL_ABI, _SCOPE_ABI = 4, 5, 6
 
 _SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/opt", "/etc", "/sys",
-    # Not all of /proc: the environment of the worker, with its secrets, lies there too.
+    # Not all of /proc: it contains the worker's environment with its secrets.
     "/proc/self", "/proc/sys", "/proc/driver", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
     "/proc/filesystems", "/proc/devices", "/proc/version",
 )  # fmt: skip
@@ -53,14 +53,17 @@ _X32 = 0x4000_0000
 
 
 def isolate(writable: Sequence[Path], *, is_gpu: bool = False) -> list[str]:
-    """Give up network and files, for this process and its children; return the rungs granted.
+    """Drop access to network and files for this process and its children.
 
     Call it in a process with one thread.
 
     Args:
-        writable: Folders to keep; they exist.
-        is_gpu: Whether threads of this process may be named by writing to /proc: NVIDIA's driver
-            (570 and newer) does so when it is initialised, and gives up if it may not.
+        writable: Folders that stay writable; they must exist.
+        is_gpu: Whether the process may name its threads by writing to /proc. NVIDIA's driver (570
+            and newer) does so when it initialises, and fails if it cannot.
+
+    Returns:
+        The rungs that the kernel granted, in the order in which they were applied.
     """
     if sys.platform != "linux":
         return []
@@ -86,7 +89,7 @@ def _leave_network(libc: ctypes.CDLL) -> None:
         _check(libc.unshare(_CLONE_NEWNET))
         return
     _check(libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET))
-    # The same ids as outside, or files would seem to be nobody's.
+    # Map the ids to themselves; otherwise all files would appear to belong to nobody.
     Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
@@ -117,9 +120,9 @@ def _leave_files(libc: ctypes.CDLL, writable: Sequence[Path], *, is_gpu: bool) -
 
 
 def _readable() -> list[Path]:
-    """Return where the system, Python's packages and our own lie."""
+    """Return the paths of the system, of Python's packages and of our own packages."""
     python = {sys.prefix, sys.base_prefix, sysconfig.get_path("stdlib"), *sys.path}
-    # The root of a checkout is where a service that was started there keeps its data.
+    # A service that was started in a checkout keeps its data in the checkout's root.
     python -= {str(_ROOT)}
     own = [_ROOT / name for name in ("app", "secateur", "worker")]
     return [*map(Path, _SYSTEM), *map(Path, sorted(python)), *own]

@@ -1,11 +1,11 @@
-"""How much a job's process may use: taken upon itself, and then out of its reach.
+"""Resource limits of a job's process. The process sets them on itself and cannot raise them again.
 
-The memory limit is on private writable memory (``RLIMIT_DATA``, which since Linux 4.7 counts
-anonymous mappings as well as the heap), not on address space: torch with CUDA maps 3 GiB of
-libraries before it computes anything, CUDA reserves the size of the machine's memory and of every
-GPU's, and neither is memory that a job uses. Importing torch 2.14 takes 0.75 GB of this limit, most
-of it never touched. An allocation beyond it fails inside the process, which can say so, and the
-worker lives.
+The memory limit applies to private writable memory (``RLIMIT_DATA``, which since Linux 4.7 counts
+anonymous mappings as well as the heap), not to address space. torch with CUDA maps 3 GiB of
+libraries before it computes anything, and CUDA reserves as much address space as the machine and
+all GPUs have memory; a job uses neither. Importing torch 2.14 takes 0.75 GB of this limit, most of
+it never touched. An allocation beyond the limit fails inside the process, which can report it, and
+the worker survives.
 """
 
 import resource
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProcessLimits:
-    """Limits of one process; None: none.
+    """Resource limits of one process; None: no limit.
 
     Attributes:
         memory_bytes: Private writable memory.
-        file_bytes: The largest file that it may write.
-        open_files: Descriptors.
-        cpu_seconds: CPU time, over all threads: for the case that nobody is left to stop it.
+        file_bytes: Largest file that the process may write.
+        open_files: Open file descriptors.
+        cpu_seconds: CPU time over all threads; stops a process whose worker died.
     """
 
     memory_bytes: int | None = None
@@ -30,7 +30,7 @@ class ProcessLimits:
 
 
 def apply_limits(limits: ProcessLimits) -> None:
-    """Set the limits of this process, for good; none is raised above what is in force."""
+    """Set the limits of this process permanently; never raise a limit above its current value."""
     _set(resource.RLIMIT_CORE, 0)
     _set(resource.RLIMIT_DATA, limits.memory_bytes)
     _set(resource.RLIMIT_FSIZE, limits.file_bytes)

@@ -1,4 +1,4 @@
-"""The server as the worker sees it: a process to start, to send requests to, and to end."""
+"""Handle of the server process in the worker: start it, send requests, stop it."""
 
 import json
 import os
@@ -15,46 +15,47 @@ import structlog
 log = structlog.get_logger(__name__)
 
 START_SECONDS = 300.0  # torch from a cold disk, on a machine with other work
-_SAY_SECONDS = 5.0  # between the end of a server and its exit code
+_EXIT_SECONDS = 5.0  # between the end of a server and its exit code
 _MAX_BYTES = 65_536
-# What a server, and so a job's process, gets of our environment: no secrets, no settings.
+# Variables that a server, and so a job's process, inherits: no secrets, no settings.
 _ENVIRONMENT = (
     "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV",
     "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
 )  # fmt: skip
-# What it gets where our environment does not say otherwise. OpenMP's threads spin while they wait
-# for each other, and hold the cores that other processes need: on two busy cores training was
-# six times slower.
+# Defaults for variables that our environment does not set. Waiting OpenMP threads spin by default
+# and occupy cores that other processes need: on two busy cores training was six times slower.
 _DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
 _FIXED = {
     "PYTHONUNBUFFERED": "1",
     # Arrow's own allocator takes 1 GiB of the memory limit when it is imported; malloc does not.
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    # torch's compiler would keep them in a folder of all users, named when it is imported.
+    # torch's compiler would keep precompiled headers in a folder shared by all users, chosen at
+    # import.
     "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
 }
-# A server that warms up asks torch about GPUs, and a driver that has answered does not survive a
-# fork. With these two torch says that there is none, without asking the driver.
+# Warming up makes torch look for GPUs, and an initialised driver does not survive a fork. With
+# these two variables torch reports no GPU without calling the driver.
 _NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
 
 class Server:
-    """A process that has imported a module, and forks on request.
+    """A process that has imported a module and forks on request.
 
     Args:
-        module: What it imports.
-        environment: Ours, from which a few names are handed on.
-        is_gpu: Whether its children may compute on a GPU. If so it only imports: warming up would
-            initialise CUDA, which does not survive a fork. If not it sees no GPU.
+        module: Module to import.
+        environment: The worker's environment, of which a few variables are passed on.
+        is_gpu: Whether the children may compute on a GPU. If so, the server only imports, because
+            warming up would initialise CUDA, which does not survive a fork. If not, the server sees
+            no GPU.
 
     Attributes:
-        is_new: Whether it has forked nothing yet.
+        is_new: Whether the server has not forked yet.
     """
 
     def __init__(self, module: str, environment: Mapping[str, str], *, is_gpu: bool) -> None:
         known = {name: environment[name] for name in _ENVIRONMENT if name in environment}
         self._environment = _DEFAULTS | known | _FIXED | ({} if is_gpu else _NO_GPU)
-        # -P: the folder we were started in, where the service's data may lie, is no part of Python.
+        # -P keeps the current folder, which may hold the service's data, out of sys.path.
         self._command = [sys.executable, "-P", "-m", "worker.fork_server", "--module", module]
         self._command += ["--import-only"] if is_gpu else []
         self._process: subprocess.Popen[bytes] | None = None
@@ -62,7 +63,7 @@ class Server:
         self.is_new = True
 
     def send(self, message: bytes, descriptors: Sequence[int]) -> bool:
-        """Send a request, to a new process if need be; return whether it was taken."""
+        """Send a request, to a new process if necessary; return whether it was accepted."""
         for _ in range(2):
             if self._socket is None:
                 self._start()
@@ -78,22 +79,22 @@ class Server:
         return False
 
     def explain(self) -> str:
-        """Return why it forked nothing: the first line of its error, or how it ended."""
-        assert self._process is not None  # noqa: S101  # something was sent to it
-        assert self._socket is not None  # noqa: S101  # likewise
+        """Return why it did not fork: the first line of its error, or how it ended."""
+        assert self._process is not None  # noqa: S101  # `send` started it
+        assert self._socket is not None  # noqa: S101  # `send` opened it
         said = _last_words(self._socket)
         if said is not None:
             return said
         try:
-            code = self._process.wait(_SAY_SECONDS)
+            code = self._process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             return f"it did not answer for {START_SECONDS:g} s"
         if code < 0:
-            return f"it was ended by {signal.Signals(-code).name}"
-        return f"it ended with code {code}"
+            return f"it was killed by {signal.Signals(-code).name}"
+        return f"it exited with code {code}"
 
     def stop(self) -> None:
-        """End the process, and with it whatever children it has."""
+        """Stop the process and all of its children."""
         if self._socket is not None:
             self._socket.close()  # its children die with it
             self._socket = None
@@ -117,7 +118,7 @@ class Server:
 
 
 def read_line(descriptor: int, seconds: float | None) -> bytes | None:
-    """Return a line, empty at the end of the stream, or None if none comes in time."""
+    """Return a line, an empty one at the end of the stream, or None after ``seconds``."""
     end = None if seconds is None else time.monotonic() + seconds
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
@@ -134,7 +135,7 @@ def read_line(descriptor: int, seconds: float | None) -> bytes | None:
 
 
 def _last_words(connection: socket.socket) -> str | None:
-    """Return what a server said before it ended, if it did."""
+    """Return the error that a server reported before it ended, if any."""
     try:
         data = connection.recv(_MAX_BYTES, socket.MSG_DONTWAIT)
         return str(json.loads(data)["error"])

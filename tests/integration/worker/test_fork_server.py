@@ -154,7 +154,7 @@ def test_server_and_children_die_with_their_worker(tmp_path: Path) -> None:
         ("library", "libgomp_that_is_not_there.so.1: cannot open shared object file"),
         ("mismatch", "RuntimeError: operator torchvision::nms does not exist"),
         ("half", "ImportError: cannot import name 'nothing' from 'json'"),
-        ("crash", "it was ended by SIGABRT"),
+        ("crash", "it was killed by SIGABRT"),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_an_error_that_says_why(

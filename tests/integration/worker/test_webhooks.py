@@ -195,4 +195,4 @@ def test_a_slow_receiver_does_not_hold_the_next_round(scene: Scene) -> None:
         deliverer.deliver()
         assert time.monotonic() - began_at < 0.5
         first.result()
-    assert scene.rows()[0].last_answer == "no answer within 1.5 s"
+    assert scene.rows()[0].last_answer == "no response within 1.5 s"

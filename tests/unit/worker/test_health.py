@@ -17,7 +17,7 @@ def test_a_process_that_beats_is_alive_until_it_stops(tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "heartbeat")
     trouble = health.find_trouble(settings, 0)
     assert trouble is not None
-    assert "not there" in trouble
+    assert "does not exist" in trouble
     health.beat(settings)
     path = tmp_path / "heartbeat"
     os.utime(path, (1000, 1000))
@@ -36,7 +36,7 @@ def test_without_a_file_nobody_beats_and_the_check_says_so() -> None:
 
 def test_the_command_fails_and_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SECATEUR_WORKER__HEARTBEAT_FILE", str(tmp_path / "heartbeat"))
-    with pytest.raises(SystemExit, match="not there"):
+    with pytest.raises(SystemExit, match="does not exist"):
         health.main()
     (tmp_path / "heartbeat").touch()
     health.main()
