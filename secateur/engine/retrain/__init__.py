@@ -1,6 +1,7 @@
 """Training after pruning: the loop, its data, its saved states, and BatchNorm.
 
-Called by the pipeline's retrain stage. Nothing here knows of plans or groups: masks are tensors.
+Called by the pipeline's retrain stage. Plans and channel groups are unknown here: masks are
+tensors by name.
 """
 
 from secateur.engine.retrain.batch_norm import recalibrate

@@ -1,8 +1,8 @@
-"""Random changes of a batch of images, drawn from generators that the caller seeds.
+"""Random augmentation of a batch of images, from generators that the caller seeds.
 
-Crops and mirrors draw for every image and are written here, since a loop over images would cost
-more than the network. The rest is torchvision.transforms.v2, which draws once a batch and from
-torch's global generator; the training loop seeds that too.
+Crops and flips draw once per image. They are implemented here, vectorised, because a loop over
+images would cost more than the network. Everything else uses torchvision.transforms.v2, which draws
+once per batch from torch's global generator. The training loop seeds that generator too.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +21,13 @@ Transform = Callable[[Tensor], Tensor]
 
 
 class Augmentation:
-    """The changes that some options ask for."""
+    """Random augmentation with fixed options."""
 
     def __init__(self, options: AugmentOptions) -> None:
         """Build the transforms once.
 
         Raises:
-            DataError: Brightness or contrast of inputs that are no normalised pixels.
+            DataError: Brightness or contrast is set, but the inputs are not normalised pixels.
         """
         self._options = options
         self._on_input, self._on_pixels = _transforms(options)
@@ -40,10 +40,10 @@ class Augmentation:
             self._mean, self._std = (torch.tensor(v).view(1, -1, 1, 1) for v in (mean, std))
 
     def __call__(self, x_NCHW: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the batch, changed at random.
+        """Return an augmented copy of the batch, or the batch itself if no option is set.
 
         Raises:
-            DataError: Something is asked for and the inputs are not images.
+            DataError: An option is set and the inputs are not images (N, C, H, W).
         """
         options = self._options
         if not (options.crop or options.flip or self._on_input or self._on_pixels):
@@ -66,19 +66,19 @@ class Augmentation:
         if x_NCHW.shape[1] not in _COLOR_CHANNELS:
             raise DataError(f"brightness needs 1 or 3 channels, not {x_NCHW.shape[1]}")
         mean, std = self._mean.to(x_NCHW.device), self._std.to(x_NCHW.device)
-        pixels = (x_NCHW * std + mean).clamp(0, 1)  # rounding may leave the range by a hair
+        pixels = (x_NCHW * std + mean).clamp(0, 1)  # rounding may step just outside the range
         for transform in self._on_pixels:
             pixels = transform(pixels)
         return (pixels - mean) / std
 
 
 def _transforms(options: AugmentOptions) -> tuple[Sequence[Transform], Sequence[Transform]]:
-    """Return what changes network inputs, and what changes pixels in [0, 1]."""
+    """Return the transforms of network inputs and the transforms of pixels in [0, 1]."""
     if not any(
         (options.rotate, options.scale, options.erase, options.brightness, options.contrast)
     ):
         return (), ()
-    from torchvision.transforms import v2  # noqa: PLC0415  # slow to import, and rarely asked for
+    from torchvision.transforms import v2  # noqa: PLC0415  # slow to import, rarely needed
 
     on_input: list[Transform] = []
     if options.rotate or options.scale:
@@ -94,16 +94,16 @@ def _transforms(options: AugmentOptions) -> tuple[Sequence[Transform], Sequence[
 
 
 def _crop(x_NCHW: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
-    # The border is repeated, not zero: the engine does not know what a zero means after the user's
-    # normalisation, while the edge of a picture is always a likely colour.
+    # Replicate the border instead of padding with zeros: after the user's normalisation a zero may
+    # be any colour, while the edge of the image is always a plausible one.
     num, _, height, width = x_NCHW.shape
     padded = F.pad(x_NCHW, (pixels,) * 4, mode="replicate")
-    device = x_NCHW.device  # the draw is the CPU's, so that every device trains on the same crops
+    device = x_NCHW.device  # drawn on the CPU, so every device trains on the same crops
     offsets = torch.randint(0, 2 * pixels + 1, (2, num), generator=generator).to(device)
     rows = offsets[0][:, None] + torch.arange(height, device=device)
     columns = offsets[1][:, None] + torch.arange(width, device=device)
     sample = torch.arange(num, device=device)[:, None, None]
-    # The advanced indices frame a slice, so their dimensions come first: (N, H, W, C). Seen as
-    # (N, C, H, W) that is channels_last, which is what the convolutions want.
+    # Advanced indices around a slice put their dimensions first: (N, H, W, C). Permuted to
+    # (N, C, H, W) the result is channels_last, the layout that the convolutions prefer.
     cropped_NHWC = padded[sample, :, rows[:, :, None], columns[:, None, :]]
     return cropped_NHWC.permute(0, 3, 1, 2)

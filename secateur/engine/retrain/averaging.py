@@ -1,7 +1,7 @@
-"""An exponential moving average of a network's tensors (Polyak and Juditsky 1992).
+"""Exponential moving average of a network's tensors (Polyak and Juditsky 1992).
 
-Early in training the average follows faster, as in TensorFlow's and timm's: the decay of step t is
-at most (1 + t) / (10 + t).
+The average follows faster early in training, as in TensorFlow and timm: the decay at step t is at
+most (1 + t) / (10 + t).
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class MovingAverage:
-    """Averages of the tensors of one network, by name."""
+    """Moving averages of one network's tensors, by name."""
 
     def __init__(self, tensors: Mapping[str, Tensor], decay: float) -> None:
         self._decay = decay
@@ -19,7 +19,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, tensors: Mapping[str, Tensor], step: int) -> None:
-        """Take in the tensors after ``step`` steps; those that are no floats are copied."""
+        """Add the tensors of ``step`` to the averages; copy tensors that are not floating point."""
         decay = min(self._decay, (1 + step) / (10 + step))
         for name, average in self.tensors.items():
             current = tensors[name].detach()

@@ -1,8 +1,8 @@
-"""BatchNorm's running statistics: estimated anew, and kept up to date while training.
+"""BatchNorm's running statistics: recalibration, and the momentum used in training.
 
-Pruning changes what flows into every layer, and until the statistics follow, a pruned network is
-near chance. They are estimated before and after retraining, and by whoever compares pruned
-networks; that needs no labels.
+Pruning changes the input of every layer. Until the running statistics are re-estimated, a pruned
+network's accuracy is near chance. They are re-estimated before and after retraining, and before
+pruned networks are compared. No labels are needed.
 """
 
 from collections.abc import Iterable
@@ -21,11 +21,11 @@ _LEAST_MOMENTUM = 0.1  # torch's own default
 
 
 def recalibrate(program: Program, batches: Iterable[Tensor]) -> Program:
-    """Return the program with statistics averaged over ``batches``; everything else is the same.
+    """Return the program with running statistics averaged over ``batches``; nothing else changes.
 
-    The average over batches is cumulative and weighted by their sizes: what training with
-    ``momentum=None`` would leave, with dropout off. Layers without statistics stay as they are, and
-    without batches so does everything.
+    The average is cumulative and weighted by batch size, as with ``momentum=None`` in training, but
+    with dropout off. Layers without running statistics are left alone. With no batches the program
+    is returned as is.
     """
     names = statistics(program)
     module = ProgramModule(_measuring(program), copy=True).eval()
@@ -44,11 +44,11 @@ def recalibrate(program: Program, batches: Iterable[Tensor]) -> Program:
 
 
 def follow_closely(target: object, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a call's arguments; BatchNorm's with a momentum that a short training can do with.
+    """Return a call's arguments, with BatchNorm's momentum raised to at least 0.1.
 
-    Networks that were pretrained for a million steps often have 0.01, as TensorFlow does, and
-    ``momentum=None`` is exported as 0. Retraining has a few hundred steps: EfficientNet-Lite0 was
-    validated with statistics so old that its loss was 486 after an epoch (1.2 in training).
+    Networks pretrained for a million steps often use a momentum of 0.01, TensorFlow's default, and
+    ``momentum=None`` is exported as 0. Retraining has only a few hundred steps. With stale
+    statistics, EfficientNet-Lite0 had a validation loss of 486 after one epoch (1.2 in training).
     """
     if target is not _BATCH_NORM or not arguments[_MOMENTUM] < _LEAST_MOMENTUM:
         return arguments
@@ -56,7 +56,7 @@ def follow_closely(target: object, arguments: tuple[Any, ...]) -> tuple[Any, ...
 
 
 def statistics(program: Program) -> list[str]:
-    """Return the names of all running means and variances, in the order of the graph."""
+    """Return the names of all running means and variances, in graph order."""
     names: dict[str, None] = {}
     for node in program.graph.nodes:
         if has_statistics(node):
@@ -65,14 +65,14 @@ def statistics(program: Program) -> list[str]:
 
 
 def has_statistics(node: fx.Node) -> bool:
-    """Return whether a call is a BatchNorm with running statistics."""
+    """Return whether a node is a BatchNorm with running statistics."""
     if node.target is not _BATCH_NORM:
         return False
     return all(isinstance(node.args[i], fx.Node) for i in (_MEAN, _VARIANCE))
 
 
 def _measuring(program: Program) -> Program:
-    # With momentum 1 a forward pass leaves exactly the batch's own statistics in the buffers.
+    # With momentum 1, a forward pass leaves exactly the batch's own statistics in the buffers.
     graph = fx.Graph()
     graph.output(graph.graph_copy(program.graph, {}))
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""The samples that a network is trained and scored on."""
+"""The samples for training and validation."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from secateur.engine.samples import SampleSource
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A source and which of its samples train and validate.
+    """A sample source and its split into training and validation samples.
 
     Attributes:
         source: The samples.
         train: int64 indices of the training samples.
-        validation: int64 indices of the samples on which every epoch is scored; may be empty.
-        labels: What the source's labels are.
+        validation: int64 indices of the samples that score every epoch; may be empty.
+        labels: The kind of the source's labels.
     """
 
     source: SampleSource

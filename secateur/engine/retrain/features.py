@@ -1,8 +1,8 @@
-"""Attention maps: where a network looks, whatever its number of channels.
+"""Attention transfer: compares where student and teacher look, layer by layer.
 
-Zagoruyko and Komodakis 2017, "Paying More Attention to Attention", arXiv:1612.03928. The map of a
-layer is the mean of its squared channels, normalised over the image; student and teacher have maps
-of one shape even where the student has lost channels.
+Zagoruyko and Komodakis 2017, "Paying More Attention to Attention", arXiv:1612.03928. The attention
+map of a layer is the mean of its squared channels, normalised over the image. Student and teacher
+maps have the same shape even where the student has fewer channels.
 """
 
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ _IMAGE_RANK = 4
 
 @dataclass(frozen=True)
 class Taps:
-    """The layers that are compared: nodes of the student and the matching ones of the teacher."""
+    """The compared layers: nodes of the student and the matching nodes of the teacher."""
 
     student: tuple[fx.Node, ...]
     teacher: tuple[fx.Node, ...]
 
 
 def find_taps(student: Program, teacher: Program) -> Taps:
-    """Return the last layer of every image size that the network passes through.
+    """Return the last layer at each spatial size of the network.
 
     Raises:
-        DataError: The two graphs are not the same network, or it has no images inside.
+        DataError: The graphs differ, or no layer has an image-shaped output (N, C, H, W).
     """
     pairs = list(zip(student.graph.nodes, teacher.graph.nodes, strict=False))
     if len(student.graph.nodes) != len(teacher.graph.nodes) or any(
@@ -51,7 +51,12 @@ def find_taps(student: Program, teacher: Program) -> Taps:
 
 
 def attention_distance(found: list[Tensor], wanted: list[Tensor]) -> Tensor:
-    """Return the squared distance of the attention maps, averaged over layers and samples."""
+    """Return the squared distance between attention maps, averaged over layers and samples.
+
+    Args:
+        found: The student's layer outputs, (N, C, H, W) each.
+        wanted: The teacher's, in the same order; the number of channels may differ.
+    """
     parts = [
         (_attention(a) - _attention(b)).square().sum(1).mean()
         for a, b in zip(found, wanted, strict=True)
@@ -60,5 +65,5 @@ def attention_distance(found: list[Tensor], wanted: list[Tensor]) -> Tensor:
 
 
 def _attention(x_NCHW: Tensor) -> Tensor:
-    """Return (N, H * W), of norm one."""
+    """Return attention maps (N, H * W) with unit norm."""
     return F.normalize(x_NCHW.float().square().mean(1).flatten(1), dim=1)

@@ -1,4 +1,4 @@
-"""Random numbers of a training run, kept apart from the caller's."""
+"""Isolation of a training run's random numbers from the caller's."""
 
 from contextlib import AbstractContextManager
 
@@ -6,10 +6,10 @@ import torch
 
 
 def fork_generators(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context after which torch's generators, on the CPU and ``device``, are as before.
+    """Return a context that restores torch's generators on the CPU and ``device`` on exit.
 
-    Without a device named, torch saves the state of every GPU it sees, and initialises CUDA for
-    that even if nothing is computed there.
+    The device is named because torch otherwise saves the state of every visible GPU, which
+    initialises CUDA even if nothing is computed there.
     """
     if device.type == "cpu":
         return torch.random.fork_rng(devices=[])  # noqa: TID251  # named

@@ -1,8 +1,8 @@
-"""The training loop: seeded, resumable after every step, one restart when the loss diverges.
+"""The training loop: seeded, resumable after every step, with one restart if the loss diverges.
 
-One loop serves both modes. ``compact`` is a smaller program and no masks; ``masked`` is the
-full-size twin with masks, whose removed weights stay exactly zero (claims 6 and 7). A schedule may
-cut the network on the way: `Cuts`.
+Both modes share this loop. In ``compact`` mode it trains the smaller program without masks. In
+``masked`` mode it trains the full-size twin with masks, and the removed weights stay exactly zero
+(claims 6 and 7). A schedule may prune the network further during training: see `Cuts`.
 """
 
 import json
@@ -33,22 +33,24 @@ from secateur.engine.retrain.trainer import Trainer, make_lesson, resolve_precis
 from secateur.engine.samples import read_ahead, spread
 
 RESTART_FACTOR = 0.1
-_COLLAPSED = 2.0  # times the loss that training began with
+_COLLAPSED = 2.0  # times the loss before training
 _SETTLING_BATCH = 256
 _AUGMENT, _TORCH, _CUDA = "augment", "torch", "cuda"  # generators of a saved state
 
 
 @dataclass(frozen=True)
 class RetrainResult:
-    """The trained program and what every epoch did.
+    """The trained program and the training history.
 
     Attributes:
-        program: Of the epoch that is best on the validation samples; without any, of the last.
-        history: One record an epoch.
-        kept_epoch: Which epoch the program is of; 0 without training.
-        note: Of the last phase.
-        num_restarts: 1 if the loss diverged once and training started over at a tenth.
-        num_steps: Of the whole schedule.
+        program: The program after the best epoch on the validation samples, or after the last
+            epoch if there are none.
+        history: One record per epoch.
+        kept_epoch: The epoch that `program` comes from; 0 without training.
+        note: The note of the last phase.
+        num_restarts: 1 if the loss diverged once and training restarted at a tenth of the learning
+            rate, else 0.
+        num_steps: Optimiser steps in the whole schedule.
     """
 
     program: Program
@@ -59,7 +61,7 @@ class RetrainResult:
     num_steps: int = 0
 
 
-def retrain_program(  # noqa: PLR0913  # what decides the result
+def retrain_program(  # noqa: PLR0913  # each argument changes the result
     program: Program,
     data: TrainingData,
     options: RetrainOptions,
@@ -72,29 +74,30 @@ def retrain_program(  # noqa: PLR0913  # what decides the result
     hooks: Hooks | None = None,
     resume: RetrainState | None = None,
 ) -> RetrainResult:
-    """Train ``program`` and return the best epoch's; the program passed in is not changed.
+    """Train ``program`` and return the result of the best epoch; the input is not changed.
 
-    Same program, data, options, thread count and machine: same weights, bit for bit, whether or not
-    training was interrupted and resumed. If the loss stops being finite, training starts over once,
-    at a tenth of the learning rate; so it does if the first epoch leaves a network far worse than
-    ``start``.
+    The same program, data, options, thread count and machine give the same weights, bit for bit,
+    even if training was interrupted and resumed. Training restarts once at a tenth of the learning
+    rate if the loss stops being finite, or if the first epoch more than doubles the validation loss
+    of ``start``.
 
     Args:
         program: What to train: the compacted network, or the masked twin together with ``masks``.
         data: Samples and their split.
-        options: Everything else that decides the result.
-        teacher: The dense network, for the objectives that need it and for scores without labels.
-        masks: By tensor name, True = keep. Removed elements are zero after every step.
-        cuts: Prunes further on the way.
-        note: What the first `Phase` is noted as.
-        start: How good ``program`` is on the validation samples; None: the first epoch is not
-            compared with it.
-        hooks: Who wants to know.
-        resume: A state that an earlier call with the same arguments handed to ``checkpoint``.
+        options: The training options.
+        teacher: The dense network, for objectives that need it and for scoring without labels.
+        masks: Boolean masks by tensor name, True = keep. Removed elements are zero after every
+            step.
+        cuts: Prunes the network further during training.
+        note: The note of the first `Phase`.
+        start: The metrics of ``program`` on the validation samples; None skips the check of the
+            first epoch.
+        hooks: Callbacks.
+        resume: A state that an earlier call with the same arguments passed to ``checkpoint``.
 
     Raises:
-        DataError: Samples, labels or the state to resume from do not fit.
-        DivergenceError: The loss is not finite, at the lower learning rate too.
+        DataError: The samples, the labels or the state to resume from do not fit.
+        DivergenceError: The loss is not finite at the lower learning rate either.
     """
     phase = Phase(program, masks or {}, note)
     if options.epochs == 0:
@@ -114,9 +117,9 @@ def retrain_program(  # noqa: PLR0913  # what decides the result
 
 
 class _Run:
-    """One training run, and the counters that change in it."""
+    """One training run and its counters."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  # what stays the same over its steps
+    def __init__(  # noqa: PLR0913, PLR0917  # everything that is constant during the run
         self,
         phase: Phase,
         data: TrainingData,
@@ -149,8 +152,8 @@ class _Run:
         self.precision = resolve_precision(options, phase.program)
         self.phase, self.start = phase, start
         self.step, self.history = 0, tuple[EpochRecord, ...]()
-        self.loss_sum = 0.0  # of this epoch's steps
-        self.generators: Mapping[str, Tensor] = {}  # of a state saved in the middle of an epoch
+        self.loss_sum = 0.0  # over the steps of this epoch
+        self.generators: Mapping[str, Tensor] = {}  # from a state saved in the middle of an epoch
         self.best: Program | None = None
         self.best_epoch, self.best_rank = 0, NO_RANK
 
@@ -161,7 +164,7 @@ class _Run:
                 break
             record = self._epoch(epoch, hooks)
             self.history = (*self.history, record)
-            if hooks.on_epoch is not None:  # told first: whoever saves may end the process
+            if hooks.on_epoch is not None:  # before the checkpoint, which may end the process
                 hooks.on_epoch(record)
             if hooks.checkpoint is not None:
                 hooks.checkpoint(self._state())
@@ -186,9 +189,9 @@ class _Run:
 
     def _epoch(self, epoch: int, hooks: Hooks) -> EpochRecord:
         started_at = time.monotonic()
-        # Every epoch draws from its own seed, so a resumed run needs no generator state. Dropout
-        # and torchvision draw from torch's global generator: it is forked, and the caller's stays
-        # as it was.
+        # Every epoch has its own seed, so resuming between epochs needs no generator state. Dropout
+        # and torchvision draw from torch's global generator, which is forked to leave the caller's
+        # state unchanged.
         seed = self.options.seed * 1_000_003 + epoch
         generator = torch.Generator().manual_seed(seed)
         order = self.data.train[torch.randperm(len(self.data.train), generator=generator)]
@@ -222,7 +225,7 @@ class _Run:
         )
 
     def _save_if_due(self, hooks: Hooks, generator: torch.Generator, *, is_last: bool) -> None:
-        """Save in the middle of an epoch; at its end it is saved anyway."""
+        """Save in the middle of an epoch; `train` saves at the end of each."""
         if is_last or hooks.checkpoint is None or hooks.is_save_due is None:
             return
         if not hooks.is_save_due():
@@ -251,15 +254,15 @@ class _Run:
         number = max(n for n, step in enumerate(self.cut_steps) if step == self.step)
         now = replace(self.phase, program=self.trainer.program())
         self.phase, optimizer = self.cuts.cut(now, number, self.trainer.optimizer_tensors())
-        self._begin_phase()  # an average starts anew: that of the wider network does not fit
+        self._begin_phase()  # restarts the average: the wider network's does not fit
         self.trainer.restore(optimizer)
         self.best, self.best_epoch, self.best_rank = None, 0, NO_RANK
 
     def _validate(self, epoch: int, rate: float) -> Metrics | None:
-        """Score the network after an epoch, and remember it if it is the best since the cuts.
+        """Score the network after an epoch, and keep it if it is the best since the last cut.
 
         Raises:
-            DivergenceError: It is far worse than what training began with.
+            DivergenceError: The first epoch made the network far worse.
         """
         data = self.data
         if len(data.validation) == 0 or (data.labels == "none" and self.reference is None):
@@ -267,7 +270,7 @@ class _Run:
         program = self._settled(self.trainer.result())
         metrics = evaluate(program, data.source, data.validation, data.labels, self.reference)
         if epoch == 0 and self.num_restarts == 0 and self._has_collapsed(metrics):
-            assert self.start is not None  # noqa: S101  # it was compared with
+            assert self.start is not None  # noqa: S101  # `_has_collapsed` checked it
             raise DivergenceError(
                 f"the first epoch took the validation loss from {self.start.loss:.3g} to "
                 f"{metrics.loss:.3g}, at a learning rate of {rate:.3g}"
@@ -277,7 +280,7 @@ class _Run:
         return metrics
 
     def _settled(self, program: Program) -> Program:
-        """Return the network with statistics measured anew, if the options ask for it."""
+        """Return the network with recalibrated statistics if the options ask for it."""
         if not self.options.num_settling_samples or not statistics(program):
             return program
         chosen = spread(self.data.train, self.options.num_settling_samples)
@@ -291,9 +294,9 @@ class _Run:
         return not metrics.loss <= _COLLAPSED * start.loss
 
     def _is_patience_spent(self) -> bool:
-        """Return whether the validation loss has not improved for as long as is allowed.
+        """Return whether the validation loss has not improved for ``patience`` epochs.
 
-        What was validated before the last cut was another network, and does not count.
+        Epochs before the last cut do not count: they scored a different network.
         """
         patience = self.options.patience
         num_batches = len(self.data.train) // self.batch_size
@@ -305,7 +308,7 @@ class _Run:
         ]
         if patience is None or not losses:
             return False
-        # NaN is no improvement on anything.
+        # NaN is never an improvement.
         numbers = [loss if math.isfinite(loss) else math.inf for loss in losses]
         return len(numbers) - 1 - numbers.index(min(numbers)) >= patience
 
@@ -338,7 +341,7 @@ class _Run:
     def _continue_from(self, state: RetrainState) -> None:
         if self.cuts is not None and state.note:
             self.phase = self.cuts.resume(state.note)
-        # Another machine may have saved it: what it computed in, this one goes on in.
+        # The state may come from another machine: continue in the precision that it used.
         self.precision = str(state.settings.get("resolved_precision", self.precision))
         saved = _plain(state.settings)
         for name, value in _plain(self._settings()).items():
@@ -361,6 +364,6 @@ class _Run:
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, object]:
-    """Return values as a saved state would give them back: tuples as lists."""
+    """Return values as they read back from a saved state: tuples become lists."""
     plain: dict[str, object] = json.loads(json.dumps(dict(values)))
     return plain

@@ -1,8 +1,8 @@
-"""Hold removed elements at exactly zero through training (claims 6 and 7 of CN113361702A).
+"""Masks that hold removed elements at exactly zero in training (claims 6 and 7 of CN113361702A).
 
-Their weights start at zero and their gradients are zeroed before every step. A weight that is zero
-and never sees a gradient is not moved by momentum (which only ever averages zeros) nor by weight
-decay (which scales zero). Running statistics are no parameters, so they are set back after a step.
+Removed weights start at zero, and their gradients are zeroed before every step. Neither momentum
+(an average of zeros) nor weight decay (a multiple of zero) then moves them. Running statistics are
+not parameters, so they are zeroed again after every step.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Masks:
         """Zero what ``masks`` (True = keep) removes from the tensors of ``module``.
 
         Raises:
-            PlanError: A mask fits no tensor of the module.
+            PlanError: A mask does not match a tensor of the module in name and shape.
         """
         self._parameters: list[tuple[nn.Parameter, Tensor]] = []
         self._statistics: list[tuple[Tensor, Tensor]] = []

@@ -1,6 +1,6 @@
-"""Make the optimiser of a run, and carry its tensors in and out of a saved state by name.
+"""Create a run's optimiser, and save and restore its tensors by name.
 
-Called by the loop alone. A new optimiser is a branch here and a literal in `options`.
+Called by `trainer` alone. To add an optimiser, add a branch here and a literal in `options`.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from secateur.engine.retrain.options import OptimizerOptions
 
 
 def make_optimizer(module: ProgramModule, options: OptimizerOptions) -> torch.optim.Optimizer:
-    """Return the optimiser over every parameter; fused kernels: one call, not five a tensor."""
+    """Return an optimiser over all parameters, with fused kernels: one call instead of five."""
     groups = _groups(module, options)
     if options.kind == "sgd":
         return torch.optim.SGD(
@@ -50,10 +50,10 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, module: ProgramModule) -
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, module: ProgramModule, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Put saved tensors back into a fresh optimiser over the same parameters.
+    """Load saved tensors into a new optimiser over the same parameters.
 
     Raises:
-        DataError: A saved tensor fits no parameter.
+        DataError: A saved tensor belongs to an unknown parameter.
     """
     parameters = dict(module.named_parameters())
     for key, tensor in tensors.items():
@@ -61,7 +61,7 @@ def restore_optimizer(
         parameter = parameters.get(name)
         if parameter is None:
             raise DataError(f"the training state has an optimiser tensor for {name}, unknown here")
-        # The fused kernels walk memory, so a slot must lie in memory as its parameter does.
+        # The fused kernels walk raw memory, so a slot needs the strides of its parameter.
         is_shaped = tensor.shape == parameter.shape
         value = torch.empty_like(parameter).copy_(tensor) if is_shaped else tensor.clone()
         optimizer.state[parameter][slot] = value.detach()

@@ -1,6 +1,6 @@
-"""How a network is retrained: plain values, built by the pipeline from the job's spec.
+"""Options of retraining: plain values that the pipeline builds from the job's spec.
 
-No defaults of the service live here that the spec does not also have; nothing here runs.
+The job's spec has the same defaults. Nothing here runs.
 """
 
 from collections.abc import Callable
@@ -21,15 +21,16 @@ class OptimizerOptions:
     """The optimiser and its learning rate over time.
 
     Attributes:
-        kind: ``sgd`` is Nesterov's; ``adamw`` ignores ``momentum``.
-        learning_rate: The peak of the schedule.
-        momentum: Of SGD.
-        weight_decay: Per step, as a share of the weight times the learning rate.
-        warmup: Share of the steps in which the learning rate climbs to its peak.
-        schedule: What it does afterwards.
-        decay: ``all`` parameters, as in the original ResNet recipe, or ``weights`` alone: those of
-            two dimensions or more.
-        clip_norm: The norm that a gradient is scaled down to, or None.
+        kind: ``sgd`` uses Nesterov momentum; ``adamw`` ignores ``momentum``.
+        learning_rate: Peak of the schedule.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay coefficient. Each step subtracts this share of the weight times
+            the learning rate.
+        warmup: Share of the steps in which the learning rate climbs to its peak, in [0, 1].
+        schedule: Shape of the learning rate after the warm-up.
+        decay: Parameters that decay: ``all``, as in the original ResNet recipe, or ``weights``,
+            those with two or more dimensions.
+        clip_norm: Largest norm of the gradient; larger ones are scaled down. None: no limit.
     """
 
     kind: OptimizerKind = "sgd"
@@ -44,18 +45,18 @@ class OptimizerOptions:
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """Random changes of the training images.
+    """Random augmentation of the training images.
 
     Attributes:
-        crop: Pixels by which an image is extended on each side before it is cropped back.
+        crop: Pixels of padding on each side before a random crop to the original size.
         flip: Mirror half of the images left to right.
-        rotate: Degrees by which a batch is turned at most.
-        scale: Share by which a batch is zoomed at most.
-        brightness: Share by which a batch gets brighter or darker at most.
-        contrast: The same of its contrast.
-        erase: Probability that a rectangle of a batch is blanked.
-        pixel_range: (mean, std) by which pixels in [0, 1] were normalised, a number a channel or
-            one for all; None when the inputs are no such pixels.
+        rotate: Largest rotation of a batch, in degrees.
+        scale: Largest zoom of a batch, as a share of its size.
+        brightness: Largest change of a batch's brightness, as a share.
+        contrast: Largest change of a batch's contrast, as a share.
+        erase: Probability that a rectangle of a batch is erased.
+        pixel_range: (mean, std) that normalised pixels in [0, 1], one number per channel or one
+            for all channels; None if the inputs are not such pixels.
     """
 
     crop: int = 0
@@ -70,22 +71,23 @@ class AugmentOptions:
 
 @dataclass(frozen=True)
 class RetrainOptions:
-    """Everything that decides what the trained weights are, besides program, data and teacher.
+    """All options that affect the trained weights, besides program, data and teacher.
 
     Attributes:
         epochs: Passes over the training samples.
-        batch_size: Samples a step; a short last batch is dropped.
-        objective: What for.
-        optimizer: By what steps.
-        augment: With what random changes of the inputs.
-        precision: ``auto``: bfloat16 where the device multiplies it itself, else float32.
-        ema: Decay a step of the moving average that is returned instead of the last weights.
-        patience: Epochs without a better validation loss after which training stops.
-        num_settling_samples: Training samples on which BatchNorm's statistics are measured anew
-            before an epoch is scored, and for what is returned; 0: the running ones do. They lag
-            behind where an epoch has few steps.
+        batch_size: Samples per step; a short last batch is dropped.
+        objective: The training objective.
+        optimizer: The optimiser and its schedule.
+        augment: Augmentation of the training images.
+        precision: ``auto`` is bfloat16 on devices with native support, else float32.
+        ema: Decay per step of the moving average that is returned instead of the last weights.
+            None: no average.
+        patience: Stop after this many epochs without a better validation loss. None: never.
+        num_settling_samples: Training samples that recalibrate BatchNorm's statistics before an
+            epoch is scored or its network returned. 0 uses the running statistics, which lag behind
+            if an epoch has few steps.
         is_compiled: Whether torch.compile fuses the forward and backward passes.
-        seed: Of order, augmentation and dropout.
+        seed: Seed of sample order, augmentation and dropout.
     """
 
     epochs: int = 3
@@ -103,16 +105,16 @@ class RetrainOptions:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the caller wants to be told while training goes on.
+    """Callbacks of a training run.
 
     Attributes:
-        on_step: Called after every optimiser step with the step (from 1) and the number of steps;
-            an exception it raises ends the training, which is how a cancelled job stops.
+        on_step: Called after every optimiser step with the step (from 1) and the number of steps.
+            An exception ends the training, which is how a cancelled job stops.
         on_epoch: Called with the record of every finished epoch.
-        on_restart: Called with the reason when training starts over at a lower learning rate.
+        on_restart: Called with the reason when training restarts at a lower learning rate.
         checkpoint: Called after every epoch with a state from which training resumes bit for bit.
-        is_save_due: Asked after every step whether ``checkpoint`` shall be called in the middle of
-            the epoch too.
+        is_save_due: Called after every step; returns whether to call ``checkpoint`` now, in the
+            middle of the epoch.
     """
 
     on_step: Callable[[int, int], None] | None = None

@@ -1,4 +1,4 @@
-"""How long a step of training takes, by taking a few; nothing of the network changes."""
+"""Measure how long a training step takes. The network is not changed."""
 
 import time
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def seconds_per_step(
     teacher: Program | None = None,
     masks: Mapping[str, Tensor] | None = None,
 ) -> float:
-    """Return the median time of a few steps, reading and augmenting their batches included.
+    """Return the median seconds of three steps, including reading and augmenting their batches.
 
     Raises:
         DataError: Samples or labels do not fit.

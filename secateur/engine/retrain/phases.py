@@ -1,6 +1,6 @@
-"""What is trained between two cuts, and who makes the cuts: the loop's side of a schedule.
+"""The loop's view of an iterative schedule: the network between two cuts, and the cuts.
 
-`secateur.engine.ramp` implements `Cuts`; the loop knows neither plans nor groups.
+`secateur.engine.ramp` implements `Cuts`. The loop itself uses neither plans nor groups.
 """
 
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ class Phase:
     """The network between two cuts.
 
     Attributes:
-        program: What is trained: the compacted network, or the masked twin with ``masks``.
-        masks: By tensor name, True = keep.
-        note: What the caller wants to find again in a saved state, such as the plan so far.
+        program: The trained network: the compacted one, or the masked twin with ``masks``.
+        masks: Boolean masks by tensor name, True = keep.
+        note: Text that the caller finds again in a saved state, such as the current plan.
     """
 
     program: Program
@@ -41,5 +41,5 @@ class Cuts(Protocol):
         ...
 
     def resume(self, note: str) -> Phase:
-        """Return the network of a saved note, with any weights."""
+        """Return the phase of a saved note; the loop replaces its weights."""
         ...

@@ -1,10 +1,10 @@
-"""Strided 1x1 convolutions, computed without oneDNN's broken backward pass.
+"""Workaround for oneDNN's broken weight gradient of strided 1x1 convolutions.
 
-oneDNN's AVX2 and AVX-512 kernels for the weights' gradient of a 1x1 convolution with a stride write
-past their workspace when the input is channels_last and has fewer channels than one block (8 or
-16): wrong gradients, a hang, or a corrupted heap (uxlfoundation/oneDNN#6035, open in November 2026;
-seen here with torch 2.14 on AVX2). A pruned ResNet's shortcuts are exactly that. Taking every
-second pixel first and convolving without a stride is the same sum in the same order.
+oneDNN's AVX2 and AVX-512 kernels for this gradient write past their workspace if the input is
+channels_last and has fewer channels than one block (8 or 16). The result is wrong gradients, a hang
+or a corrupted heap (uxlfoundation/oneDNN#6035, open in November 2026; seen with torch 2.14 on
+AVX2). A pruned ResNet's shortcuts are such convolutions. Slicing the input by the stride first and
+convolving without one computes the same sum in the same order.
 """
 
 from collections.abc import Sequence

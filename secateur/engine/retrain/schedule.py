@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step, so that resuming needs no scheduler state."""
+"""The learning rate as a pure function of the step, so resuming needs no scheduler state."""
 
 import math
 
@@ -6,7 +6,7 @@ from secateur.engine.retrain.options import OptimizerOptions
 
 
 def learning_rate(step: int, num_steps: int, options: OptimizerOptions) -> float:
-    """Return the learning rate of ``step`` (from 0) of a run of ``num_steps``."""
+    """Return the learning rate of ``step`` (from 0) in a run of ``num_steps``."""
     peak, warmup = options.learning_rate, options.warmup
     if options.schedule == "one_cycle":
         return one_cycle(step, num_steps, peak, warmup)
@@ -21,8 +21,8 @@ def learning_rate(step: int, num_steps: int, options: OptimizerOptions) -> float
 def one_cycle(step: int, num_steps: int, peak: float, warmup: float) -> float:
     """Return the learning rate of ``step`` (from 0): a cosine climb to ``peak``, a cosine descent.
 
-    Starts at a twenty-fifth of the peak and ends near zero (Smith and Topin 2018,
-    arXiv:1708.07120, in the form that PyTorch's ``OneCycleLR`` made usual).
+    Starts at a twenty-fifth of the peak and ends near zero. Smith and Topin 2018, arXiv:1708.07120,
+    in the form of PyTorch's ``OneCycleLR``.
     """
     start, end = peak / 25, peak / 25e4
     climb = warmup * num_steps - 1

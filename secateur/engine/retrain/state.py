@@ -1,8 +1,8 @@
-"""A training run between two steps: enough to go on as if it had never stopped.
+"""Saved state of a training run, complete enough to resume bit for bit.
 
-One safetensors file, written beside its name, synced and renamed, so a reader sees a whole state or
-none, after a power failure too. Weights, optimiser and generators are tensors; everything else is
-JSON in the file's header.
+The state is one safetensors file. It is written under a temporary name, synced and renamed, so a
+reader sees a whole state or none, even after a power failure. Weights, optimiser and generators are
+tensors. Everything else is JSON in the file's header.
 """
 
 import json
@@ -25,7 +25,16 @@ _GENERATOR = "generator/"
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch did; the validation numbers are None without validation samples."""
+    """Results of one epoch; the validation values are None without validation samples.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        train_loss: Mean loss of the epoch's steps.
+        val_loss: Loss on the validation samples.
+        val_metric: Primary metric on the validation samples.
+        learning_rate: Learning rate of the last step.
+        seconds: Wall-clock time, including validation.
+    """
 
     epoch: int
     train_loss: float
@@ -37,27 +46,26 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class RetrainState:
-    """A training run after ``step`` steps, at the end of an epoch or in the middle of one.
+    """State of a training run after ``step`` steps, at the end or in the middle of an epoch.
 
-    At the end of an epoch randomness needs no field: every epoch draws from generators seeded with
-    (seed, epoch). The learning rate is a function of the step, the order of the samples of the
-    epoch.
+    At the end of an epoch no random state is needed: every epoch uses generators seeded with (seed,
+    epoch). The learning rate depends on the step alone, and the sample order on the epoch.
 
     Attributes:
         epoch: Finished epochs.
-        step: Finished optimiser steps, those of the unfinished epoch among them.
-        weights: Every tensor of the program.
+        step: Finished optimiser steps, including those of the unfinished epoch.
+        weights: All tensors of the program.
         optimizer: The optimiser's tensors, by ``<parameter>/<slot>``.
-        settings: What must be the same when training goes on, as JSON values.
-        history: The finished epochs.
-        average: The moving averages, where the options ask for them.
-        best: The tensors of the best epoch, where there are validation samples.
-        best_epoch: Which epoch that was; 0 for none.
-        best_rank: What made it the best, as `ranking.rank` gives it.
-        note: What the caller of training keeps with it, such as the plan so far.
-        num_restarts: How often training has started over.
-        loss_sum: Of the steps of the unfinished epoch.
-        generators: In the middle of an epoch the states of the generators (uint8), by name.
+        settings: Settings that must match when training resumes, as JSON values.
+        history: Records of the finished epochs.
+        average: The moving averages; empty without ``ema``.
+        best: Tensors of the best epoch; empty without validation samples.
+        best_epoch: The best epoch; 0 if there is none.
+        best_rank: Rank of the best epoch, from `ranking.rank`.
+        note: Text that the caller stores with the state, such as the current plan.
+        num_restarts: Number of restarts.
+        loss_sum: Summed loss over the steps of the unfinished epoch.
+        generators: Generator states (uint8) by name, in the middle of an epoch only.
     """
 
     epoch: int
@@ -77,7 +85,7 @@ class RetrainState:
 
 
 def save_state(state: RetrainState, directory: Path) -> Path:
-    """Write ``state`` into ``directory``, replacing an earlier one at once; return the file."""
+    """Write ``state`` into ``directory`` and return the file; replace it atomically."""
     directory.mkdir(parents=True, exist_ok=True)
     parts = (
         (_WEIGHT, state.weights),
@@ -110,7 +118,7 @@ def load_state(directory: Path) -> RetrainState | None:
     """Return the state saved in ``directory``, or None if there is none.
 
     Raises:
-        DataError: The file is there and cannot be read.
+        DataError: The file exists but cannot be read.
     """
     path = directory / FILE_NAME
     if not path.exists():

@@ -1,4 +1,4 @@
-"""The teacher: the dense network, answering the batches that the pruned one is trained on."""
+"""The teacher: the dense network, run on the batches that train the pruned network."""
 
 import torch
 from torch import Tensor, fx
@@ -8,22 +8,22 @@ from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
 from secateur.engine.samples import SampleSource, spread
 
-NUM_SCALED = 512  # samples on which the outputs' variances are measured
+NUM_SCALED = 512  # samples that measure the outputs' variances
 _BATCH_SIZE = 128
 _TINY = 1e-12
 
 
 class Teacher:
-    """A network in inference mode; nothing of it ever changes.
+    """A network in inference mode; it never changes.
 
     Attributes:
         program: The network.
-        scales: The variance of each float output over samples: what an error is measured by, so
-            that boxes in pixels and probabilities weigh alike.
+        scales: Variance of each float output over samples. Errors are divided by it, so that boxes
+            in pixels and probabilities weigh the same.
     """
 
     def __init__(self, program: Program, source: SampleSource, indices: Tensor) -> None:
-        """Measure the outputs' variances on some of the samples ``indices``."""
+        """Measure the outputs' variances on up to 512 of the samples ``indices``."""
         self.program = program
         self._module = ProgramModule(program.map_tensors(_lay_out), copy=False).eval()
         self.scales = self._measure(source, spread(indices, NUM_SCALED))
@@ -31,7 +31,7 @@ class Teacher:
     def answer(
         self, x: Tensor, kept: tuple[fx.Node, ...] = ()
     ) -> tuple[list[object], list[Tensor]]:
-        """Return flat outputs, and the values of the nodes ``kept``, for inputs (N, ...)."""
+        """Return the flat outputs and the values of the nodes ``kept`` for inputs (N, ...)."""
         with torch.no_grad():
             if not kept:
                 return self._module.run((x,)), []

@@ -1,6 +1,6 @@
-"""One training step after another: weights, optimiser, objective, masks, precision.
+"""Single training steps: weights, optimiser, objective, masks and precision.
 
-Knows nothing of epochs, schedules or files; `loop` and `range_test` drive it.
+Epochs, schedules and files live in the callers: `loop`, `range_test` and `pace`.
 """
 
 import math
@@ -28,14 +28,14 @@ _NUM_IMAGE_DIMS = 4
 
 @dataclass(frozen=True)
 class Lesson:
-    """What is learnt from: the teacher's program and where its attention is compared."""
+    """The teacher, and the layers where attention is compared."""
 
     teacher: Teacher | None = None
     taps: Taps | None = None
 
 
 class Trainer:
-    """The network in training; `program` reads it back."""
+    """A network in training; `program` returns its current state."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Trainer:
         lesson: Lesson,
         masks: Mapping[str, Tensor],
     ) -> None:
-        """Lay the network out for training; the program passed in is not changed."""
+        """Copy the network into a layout for training; ``program`` is not changed."""
         self._options, self._precision, self._lesson = options, precision, lesson
         self.module = _lay_out(program)
         self._device = next(iter(program.parameters().values())).device
@@ -59,13 +59,13 @@ class Trainer:
         self._forward = _compiled(self.module, program) if options.is_compiled else None
 
     def step(self, x: Tensor, labels: Tensor | None, learning_rate: float, number: int) -> float:
-        """Take one step on a batch and return its loss before the step.
+        """Take one step on a batch and return the loss before the step.
 
         Args:
             x: Inputs (N, ...).
-            labels: As the source gives them.
-            learning_rate: Of this step.
-            number: The step, from 0.
+            labels: The labels as `samples.SampleSource.batch` returns them.
+            learning_rate: Learning rate of this step.
+            number: Index of the step, from 0.
 
         Raises:
             DataError: Labels or outputs do not fit the objective.
@@ -95,14 +95,14 @@ class Trainer:
         return value
 
     def program(self) -> Program:
-        """Return the network as it is, in ordinary memory layout."""
+        """Return the current network in contiguous layout."""
         return self.module.program().map_tensors(_in_ordinary_layout)
 
     def result(self) -> Program:
-        """Return the network that training would return now: the average, where there is one."""
+        """Return the network that training would return now: the moving average if there is one."""
         if self._average is None:
             return self.program()
-        # A copy: the average goes on changing.
+        # Copy, because the average keeps changing.
         return self.program().with_tensors(
             {name: _in_ordinary_layout(tensor) for name, tensor in self._average.tensors.items()}
         )
@@ -112,7 +112,7 @@ class Trainer:
         return optimizer_tensors(self._optimizer, self.module)
 
     def average_tensors(self) -> dict[str, Tensor]:
-        """Return copies of the moving averages by name; none without ``ema``."""
+        """Return copies of the moving averages by name; empty without ``ema``."""
         if self._average is None:
             return {}
         return {name: tensor.clone() for name, tensor in self._average.tensors.items()}
@@ -120,10 +120,10 @@ class Trainer:
     def restore(
         self, optimizer: Mapping[str, Tensor], average: Mapping[str, Tensor] | None = None
     ) -> None:
-        """Put saved optimiser tensors back, and averages if given.
+        """Load saved optimiser tensors, and averages if given.
 
         Raises:
-            DataError: One of them fits no parameter.
+            DataError: A tensor does not match a parameter in name or shape.
         """
         restore_optimizer(self._optimizer, self.module, optimizer)
         if self._average is None or average is None:
@@ -160,20 +160,20 @@ class Trainer:
 
 
 def make_lesson(program: Program, teacher: Teacher | None, options: RetrainOptions) -> Lesson:
-    """Return what ``program`` is taught by: the teacher, and where attention is compared.
+    """Return the teacher and, if features count, the layers where attention is compared.
 
     Raises:
-        DataError: Features are asked for, and cannot be compared.
+        DataError: Features are requested but cannot be compared.
     """
     if teacher is None or options.objective.feature_weight <= 0:
         return Lesson(teacher)
     if options.is_compiled:
-        raise DataError("retrain.compile and retrain.distill.features cannot be had together")
+        raise DataError("retrain.compile and retrain.distill.features cannot be combined")
     return Lesson(teacher, find_taps(program, teacher.program))
 
 
 def resolve_precision(options: RetrainOptions, program: Program) -> str:
-    """Return ``float32`` or ``bfloat16``: what ``auto`` means for this program on its device."""
+    """Return ``float32`` or ``bfloat16``, resolving ``auto`` for this program and its device."""
     if options.precision != "auto":
         return options.precision
     if any(tensor.dtype is torch.float64 for tensor in program.parameters().values()):
@@ -183,16 +183,17 @@ def resolve_precision(options: RetrainOptions, program: Program) -> str:
 
 
 def _in_ordinary_layout(tensor: Tensor) -> Tensor:
-    """Return a copy with the strides that a saved and loaded tensor has.
+    """Return a copy with the strides of a saved and loaded tensor.
 
-    ``contiguous()`` leaves a channels_last kernel of one channel as it is, since both layouts hold
-    the same numbers in the same order; kernels are chosen by strides, and round differently.
+    ``contiguous()`` does not change the strides of a channels_last weight with one channel, because
+    both layouts hold the same numbers in the same order. Kernels are chosen by strides and round
+    differently.
     """
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _lay_out(program: Program) -> ProgramModule:
-    """Return a module of copies, 4-d kernels in channels_last: a third faster on CPU."""
+    """Return a module with copied tensors and channels_last 4-d weights: a third faster on CPU."""
     module = ProgramModule(
         program.map_tensors(
             lambda t: (
@@ -217,7 +218,7 @@ def _lay_out(program: Program) -> ProgramModule:
 
 
 def _compiled(module: ProgramModule, program: Program) -> Callable[..., tuple[object, ...]]:
-    """Return a compiled forward pass in training mode over the module's own tensors."""
+    """Return a compiled forward pass in training mode that shares the module's tensors."""
     graph = fx.Graph()
     graph.output(graph.graph_copy(program.graph, {}))
     for node in graph.nodes:
@@ -233,7 +234,7 @@ def _compiled(module: ProgramModule, program: Program) -> Callable[..., tuple[ob
 
 
 def _is_bfloat16_native() -> bool:
-    """Return whether this CPU multiplies bfloat16 itself; emulated, it is ten times slower."""
+    """Return whether this CPU has native bfloat16; emulation is ten times slower."""
     if not hasattr(torch.cpu, "get_capabilities"):  # torch < 2.11 cannot tell
         return False
     capabilities = torch.cpu.get_capabilities()
