@@ -149,7 +149,7 @@ def test_a_sweep_ends_with_a_table(folder: Path, job: str) -> None:
     done = run(folder, "sweep", model, "data.npz", *options, "--wait", "--picture", picture)
     sweep = done.stdout.strip()
     assert "/selection/macs=0.4" in done.stderr
-    assert picture.read_bytes().startswith(b"<?xml")
+    assert picture.read_bytes().startswith(b"<svg")
     table = as_json(folder, "sweep", sweep)["table"]
     assert [row["point"] for row in table] == [{"/selection/macs": 0.8}, {"/selection/macs": 0.4}]
     assert "mdl_" in run(folder, "sweep", sweep).stdout
