@@ -1,6 +1,6 @@
-"""How good a network is: metrics of its answers on held-out samples, and their doubt.
+"""Metrics of a network on held-out samples, with confidence intervals.
 
-Called by training, by the pipeline and by `sanity`. Nothing here trains.
+Called by training, the pipeline and `sanity`. Nothing here trains.
 """
 
 from secateur.engine.metrics.evaluate import Judge, Metrics, evaluate

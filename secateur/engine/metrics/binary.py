@@ -1,4 +1,4 @@
-"""Scores against two classes that one output tells apart: accuracy and macro-F1."""
+"""Metrics of binary classification with one output: accuracy and macro-F1."""
 
 import torch
 from torch import Tensor
@@ -19,14 +19,14 @@ class _Binary(LossSum):
         self._counts_3C = torch.zeros(3, 2)
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        """Add a batch: float outputs, labels, and the reference's outputs if there is one."""
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         self.loss_sum += float(bce(output, truth, self._kind, reduction="sum"))
-        said = output.flatten() > threshold(self._kind)
+        predicted = output.flatten() > threshold(self._kind)
         is_true = truth.flatten() > 0.5  # noqa: PLR2004
         before = wanted[0].flatten() > threshold(self._kind) if wanted else None
-        self._hits.add(said == is_true, None if before is None else before == is_true)
-        for number, (a, b) in enumerate(((~said, ~is_true), (said, is_true))):
+        self._hits.add(predicted == is_true, None if before is None else before == is_true)
+        for number, (a, b) in enumerate(((~predicted, ~is_true), (predicted, is_true))):
             counts = torch.stack([(a & b).sum(), a.sum(), b.sum()])
             self._counts_3C[:, number] += counts.float().cpu()
 
@@ -38,7 +38,7 @@ class _Binary(LossSum):
         }
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return how far the metric that counts may be off."""
+        """Return the confidence intervals of the primary metric."""
         return self._hits.doubt(num_samples)
 
 

@@ -1,4 +1,4 @@
-"""Scores against one class a sample: accuracy, top-5 accuracy and macro-F1."""
+"""Metrics of classification with one class per sample: accuracy, top-5 accuracy and macro-F1."""
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ class _Classes(LossSum):
         self._counts_3C = torch.zeros(3, 1)  # true positives, predicted, labelled
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        """Add a batch: float outputs, labels, and the reference's outputs if there is one."""
         output, checked = outputs[0], check_labels(labels, outputs[0])
         self.loss_sum += float(cross_entropy(output, checked, self._kind, reduction="sum"))
         num_classes = output.shape[1]
@@ -48,7 +48,7 @@ class _Classes(LossSum):
         return found
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return how far the metric that counts may be off."""
+        """Return the confidence intervals of the primary metric."""
         return self._hits.doubt(num_samples)
 
 

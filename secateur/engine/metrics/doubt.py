@@ -1,6 +1,6 @@
-"""How far a score may be off for having seen so few samples, and its distance to the reference's.
+"""Confidence intervals of a score, and of its difference from the reference's.
 
-`evaluate` sums up what is needed while it looks at the outputs, so nothing is computed twice.
+`evaluate` accumulates the needed sums while it reads the outputs, so nothing is computed twice.
 """
 
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from secateur.engine.intervals import (
 
 _NUM_RESAMPLES = 300
 _ENDS = (0.025, 0.975)
-_MOST_COUNTS = 20_000_000  # samples times classes that are kept to resample
+_MOST_COUNTS = 20_000_000  # largest number of samples times classes kept for resampling
 
 
 @dataclass(frozen=True)
 class Change:
-    """How far the metric that counts is from the reference's, on the same samples.
+    """Difference of the primary metric from the reference's, on the same samples.
 
     Attributes:
-        difference: This network's minus the reference's.
-        low: Lower end of its interval of 95 %.
-        high: Upper end.
-        num_lost: Samples that only the reference has right; None where samples are not right or
-            wrong.
-        num_won: Samples that only this network has right.
+        difference: This network's value minus the reference's.
+        low: Lower end of the 95 % interval.
+        high: Upper end of the 95 % interval.
+        num_lost: Samples that only the reference gets right; None if the metric does not count
+            correct samples.
+        num_won: Samples that only this network gets right; None in the same case.
     """
 
     difference: float
@@ -42,11 +42,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Doubt:
-    """How far the metric that counts may be off.
+    """Uncertainty of the primary metric.
 
     Attributes:
-        interval: Of 95 %; None where it is not known.
-        change: Against the reference; None without one.
+        interval: Its 95 % interval; None if unknown.
+        change: Difference from the reference; None without a reference.
     """
 
     interval: Interval | None = None
@@ -54,13 +54,13 @@ class Doubt:
 
 
 class Hits:
-    """Samples that are right, of this network and of the reference."""
+    """Counts of correct samples of this network and of the reference."""
 
     def __init__(self) -> None:
         self.num_hits = self._lost = self._won = self._compared = 0
 
     def add(self, is_right: Tensor, was_right: Tensor | None) -> None:
-        """Take in a batch: (N,) booleans of this network, and of the reference if there is one."""
+        """Add a batch: booleans (N,) of this network, and of the reference if there is one."""
         self.num_hits += int(is_right.sum())
         if was_right is not None:
             self._compared += len(is_right)
@@ -68,7 +68,7 @@ class Hits:
             self._lost += int((~is_right & was_right).sum())
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return the intervals of the share that is right."""
+        """Return the intervals of the share of correct samples."""
         change = None
         if num_samples and self._compared == num_samples:
             low, high = paired_share_interval(self._lost, self._won, num_samples)
@@ -78,7 +78,7 @@ class Hits:
 
 
 class Errors:
-    """The error of every sample, of this network and of the reference."""
+    """Sums of per-sample errors of this network and of the reference."""
 
     def __init__(self) -> None:
         self._sums = (0.0, 0.0)  # of errors, and of their squares
@@ -86,11 +86,11 @@ class Errors:
         self._compared = 0
 
     def add(self, error_N: Tensor, error_before_N: Tensor | None) -> None:
-        """Take in a batch: (N,) errors of this network, and of the reference if there is one."""
-        self._sums = _with(self._sums, error_N)
+        """Add a batch: errors (N,) of this network, and of the reference if there is one."""
+        self._sums = _add(self._sums, error_N)
         if error_before_N is not None:
             self._compared += len(error_N)
-            self._changes = _with(self._changes, error_N.double() - error_before_N.double())
+            self._changes = _add(self._changes, error_N.double() - error_before_N.double())
 
     def doubt(self, num_samples: int) -> Doubt:
         """Return the intervals of the mean error, by the normal distribution."""
@@ -102,10 +102,10 @@ class Errors:
 
 
 class Counts:
-    """What F1 is made of, by sample: (true positives, said, true) of every class.
+    """Per-sample counts for F1: (true positives, predicted, labelled) of every class.
 
-    F1 over classes is no mean over samples, so samples are drawn again and again (the percentile
-    bootstrap, Efron 1979, "Bootstrap methods"), the same ones for both networks.
+    Macro-F1 is not a mean over samples, so its interval is a percentile bootstrap (Efron 1979,
+    "Bootstrap methods"). Both networks use the same resamples.
     """
 
     def __init__(self) -> None:
@@ -113,14 +113,14 @@ class Counts:
         self._size = 0
 
     def add(self, counts_N3C: Tensor, before_N3C: Tensor | None) -> None:
-        """Take in a batch of this network, and of the reference if there is one."""
+        """Add a batch (N, 3, C) of this network, and of the reference if there is one."""
         self._size += counts_N3C.shape[0] * counts_N3C.shape[2]
         if self._size <= _MOST_COUNTS:
             packed = None if before_N3C is None else before_N3C.cpu().to(torch.uint8)
             self._parts.append((counts_N3C.cpu().to(torch.uint8), packed))
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return the intervals of F1 averaged over classes; none for too many samples."""
+        """Return the intervals of macro-F1; empty above 20 million samples times classes."""
         if not self._parts or self._size > _MOST_COUNTS or num_samples < 2:  # noqa: PLR2004
             return Doubt()
         generator = torch.Generator().manual_seed(0)
@@ -139,12 +139,12 @@ class Counts:
 
 
 def macro_f1(counts_3C: Tensor) -> float:
-    """Return F1 averaged over the classes that occur among labels or answers."""
-    hits, said, true = counts_3C.double()
-    occurs = (said + true) > 0
+    """Return F1 averaged over the classes that occur among labels or predictions."""
+    hits, predicted, labelled = counts_3C.double()
+    occurs = (predicted + labelled) > 0
     if not bool(occurs.any()):
         return 0.0
-    return float((2 * hits[occurs] / (said + true)[occurs]).mean())
+    return float((2 * hits[occurs] / (predicted + labelled)[occurs]).mean())
 
 
 def _resampled_f1(counts_N3C: Tensor, weights_BN: Tensor) -> Tensor:
@@ -158,6 +158,6 @@ def _ends(values: Tensor) -> Interval:
     return low, high
 
 
-def _with(sums: tuple[float, float], values: Tensor) -> tuple[float, float]:
+def _add(sums: tuple[float, float], values: Tensor) -> tuple[float, float]:
     values = values.double()
     return sums[0] + float(values.sum()), sums[1] + float(values.square().sum())

@@ -1,4 +1,4 @@
-"""Score a program on held-out samples; float32, no gradients, nothing changes."""
+"""Score a program on held-out samples, in float32 and without gradients."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,19 +24,19 @@ _BATCH_SIZE = 256
 
 @dataclass(frozen=True)
 class Metrics:
-    """How good a network is on some samples.
+    """Metrics of a network on some samples.
 
     Attributes:
         loss: Mean cross-entropy (classes), binary cross-entropy (binary, multi_label) or squared
-            error (numbers); without labels the squared relative distance to the reference's
+            error (numbers); without labels, the squared relative distance to the reference's
             outputs.
-        num_samples: How many samples that is about.
-        values: What applies of ``top1``, ``top5``, ``macro_f1`` (shares), ``mean_error`` (mean
-            absolute error), ``agreement`` (share of samples whose best classes are the
-            reference's) and ``output_error`` (distance to the reference's outputs, as a share of
-            their norm).
-        primary: The name of the one that counts.
-        doubt: Returns how far that one may be off.
+        num_samples: Number of samples.
+        values: The applicable metrics among ``top1``, ``top5``, ``macro_f1`` (shares),
+            ``mean_error`` (mean absolute error), ``agreement`` (share of samples with the same
+            best classes as the reference) and ``output_error`` (distance to the reference's
+            outputs, as a share of their norm).
+        primary: Name of the primary metric.
+        doubt: Returns the confidence intervals of the primary metric.
     """
 
     loss: float
@@ -47,17 +47,17 @@ class Metrics:
 
     @property
     def top1(self) -> float:
-        """The share of samples whose best class is the right one."""
+        """Share of samples whose best class is the label."""
         return self.values["top1"]
 
     @property
     def score(self) -> float:
-        """The metric that counts, negated where less is better: higher is better."""
+        """Primary metric, negated if smaller is better, so that higher is always better."""
         return METRICS[self.primary].score(self.values[self.primary])
 
     @property
     def rank(self) -> Rank:
-        """What tells better networks from worse: the greater, the better."""
+        """Rank among networks; higher is better."""
         return rank(self.score, self.loss)
 
 
@@ -72,12 +72,12 @@ def evaluate(
     """Return the metrics of ``program`` on the samples ``indices``.
 
     Args:
-        program: What is scored.
+        program: The network to score.
         source: The samples.
-        indices: Which of them.
-        labels: What the source's labels are.
-        reference: The dense network; needed where there are no labels.
-        batch_size: Samples at once; does not change the result but for rounding.
+        indices: int64 indices of the samples to use, (N,).
+        labels: Kind of the source's labels.
+        reference: The dense network; required without labels.
+        batch_size: Samples per batch; changes the result only by rounding.
 
     Raises:
         DataError: The labels do not fit the outputs.
@@ -92,12 +92,12 @@ def evaluate(
 
 
 class Judge:
-    """Sums up how good outputs are, whatever computes them."""
+    """Accumulator of metrics for outputs from any source."""
 
     def __init__(
         self, program: Program, labels: LabelKind, reference: Reference | None = None
     ) -> None:
-        """Prepare to judge outputs that are shaped like those of ``program``."""
+        """Prepare to judge outputs with the structure of ``program``'s outputs."""
         self._reference = reference
         self._tallies: list[Tally] = []
         make_tally = SCORINGS[labels].tally
@@ -110,14 +110,14 @@ class Judge:
         self._num_samples = 0
 
     def add(self, outputs: list[Tensor], x: Tensor, labels: Tensor | None, part: Tensor) -> None:
-        """Take in a batch: float outputs, inputs, labels, and the indices of its samples."""
+        """Add a batch: float outputs, inputs, labels, and the indices of its samples."""
         wanted = self._reference.outputs(x, part) if self._reference is not None else []
         self._num_samples += len(part)
         for tally in self._tallies:
             tally.add(outputs, labels, wanted)
 
     def metrics(self) -> Metrics:
-        """Return the metrics of everything taken in."""
+        """Return the metrics of all added batches."""
         total = self._num_samples
         values = {k: v for tally in self._tallies for k, v in tally.values(total).items()}
         loss = self._tallies[0].loss(total) if self._tallies else float("nan")

@@ -1,19 +1,19 @@
-"""The record of a metric: its name in reports, and how its values are read."""
+"""The record of a metric: its name, and how to read its values."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that says how good a network is.
+    """One measure of a network's quality.
 
     Attributes:
-        name: What reports call it.
-        words: What people call it.
-        is_share: Whether it lies in [0, 1] and is read in percent.
-        is_less_better: Whether the smaller of two values is the better one.
-        compares_scores: Whether it compares scores of classes with the reference's; a network
-            without such outputs does not have it.
+        name: Key in reports.
+        words: Name in text.
+        is_share: Whether values lie in [0, 1] and are shown as percentages.
+        is_less_better: Whether smaller values are better.
+        compares_scores: Whether it compares class scores with the reference's; it does not apply
+            to networks without class scores.
     """
 
     name: str
@@ -23,10 +23,10 @@ class Metric:
     compares_scores: bool = False
 
     def score(self, value: float) -> float:
-        """Return a value negated where less is better: higher is better."""
+        """Return ``value``, negated if smaller is better, so that higher is always better."""
         return -value if self.is_less_better else value
 
 
-# What several kinds of labels share; other metrics stand beside the sums that measure them.
+# Shared by several kinds of labels. Every other metric is defined next to its tally.
 TOP1 = Metric("top1", "accuracy")
 MACRO_F1 = Metric("macro_f1", "macro-F1")

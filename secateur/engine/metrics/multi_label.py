@@ -1,4 +1,4 @@
-"""Scores against several classes a sample: macro-F1."""
+"""Metrics of classification with several classes per sample: macro-F1."""
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ class _MultiLabel(LossSum):
         self._by_sample = Counts()
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        """Add a batch: float outputs, labels, and the reference's outputs if there is one."""
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         loss = bce(output, truth, self._kind, reduction="sum")
         self.loss_sum += float(loss) / output[0].numel()
@@ -35,13 +35,13 @@ class _MultiLabel(LossSum):
         return {"macro_f1": macro_f1(counts)}
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return how far the metric that counts may be off."""
+        """Return the confidence intervals of the primary metric."""
         return self._by_sample.doubt(num_samples)
 
     def _count(self, output: Tensor, truth: Tensor) -> Tensor:
-        said = output > threshold(self._kind)
+        predicted = output > threshold(self._kind)
         is_true = truth > 0.5  # noqa: PLR2004
-        return torch.stack([said & is_true, said, is_true], 1)
+        return torch.stack([predicted & is_true, predicted, is_true], 1)
 
 
 MULTI_LABEL = Scoring(

@@ -1,4 +1,4 @@
-"""Scores against numbers: mean absolute error."""
+"""Metrics of regression: mean absolute error."""
 
 from torch import Tensor
 
@@ -18,7 +18,7 @@ class _Numbers(LossSum):
         self._errors = Errors()
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        """Add a batch: float outputs, labels, and the reference's outputs if there is one."""
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         size = output[0].numel()
         self.loss_sum += float(mse(output, truth, reduction="sum")) / size
@@ -31,7 +31,7 @@ class _Numbers(LossSum):
         return {"mean_error": self._error / max(1, num_samples)}
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return how far the metric that counts may be off."""
+        """Return the confidence intervals of the primary metric."""
         return self._errors.doubt(num_samples)
 
 

@@ -1,22 +1,22 @@
-"""Which of two networks is better on the validation samples: the one rule for whatever is kept.
+"""Ranking of networks on the validation samples; every choice of a best network uses it.
 
-The metric that counts decides, and where it is equal, the loss. Where both are, whoever came first
-stays: the later one must be *more*. A network whose loss is not finite is behind every other.
+The primary metric decides, then the loss. On a full tie the earlier network stays, so a later one
+must rank strictly higher. A network with a loss that is not finite ranks below all others.
 """
 
 import math
 
-# Finite or not, the metric that counts, the loss negated: more is better.
+# (is finite, primary metric, minus the loss): higher is better.
 Rank = tuple[float, float, float]
 NO_RANK: Rank = (-1.0, 0.0, 0.0)
 
 
 def rank(score: float, loss: float) -> Rank:
-    """Return what tells better networks from worse: the greater, the better.
+    """Return the rank of a network; higher is better.
 
     Args:
-        score: The metric that counts, negated where less is better.
-        loss: On the same samples.
+        score: The primary metric, negated if smaller is better.
+        loss: Loss on the same samples.
     """
     if not (math.isfinite(loss) and math.isfinite(score)):
         return (0.0, 0.0, 0.0)

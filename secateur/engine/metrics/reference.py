@@ -1,4 +1,4 @@
-"""Scores against the dense network's answers, where there are no labels or beside them."""
+"""Metrics against the dense network's outputs, with or without labels."""
 
 import torch
 from torch import Tensor
@@ -15,28 +15,28 @@ _CACHE_BYTES = 256 * 1024**2
 
 
 class Reference:
-    """The dense network's outputs on the samples that others are compared on, remembered."""
+    """Cached outputs of the dense network on the compared samples, up to 256 MiB."""
 
     def __init__(self, program: Program) -> None:
         self._module = ProgramModule(program, copy=False).eval()
-        self._known: dict[bytes, list[Tensor]] = {}
+        self._cached: dict[bytes, list[Tensor]] = {}
         self._num_bytes = 0
 
     def outputs(self, x: Tensor, indices: Tensor) -> list[Tensor]:
-        """Return the float outputs for inputs ``x``, which are the samples ``indices``."""
+        """Return the float outputs for inputs ``x`` (N, ...) of the samples ``indices`` (N,)."""
         key = indices.numpy().tobytes()
-        found = self._known.get(key)
+        found = self._cached.get(key)
         if found is None:
             found = float_outputs(self._module.run((x,)))
             size = sum(output.nbytes for output in found)
             if self._num_bytes + size <= _CACHE_BYTES:
-                self._known[key] = found
+                self._cached[key] = found
                 self._num_bytes += size
         return found
 
 
 class AgainstReference:
-    """How far outputs are from the reference's, and how often their best classes agree."""
+    """Distance of outputs from the reference's, and the share of equal best classes."""
 
     def __init__(self, scores: tuple[int, ...]) -> None:
         self._scores = scores
@@ -44,7 +44,7 @@ class AgainstReference:
         self._squares: list[tuple[float, float]] = []
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        """Take in a batch: float outputs, labels, and the reference's outputs if there are any."""
+        """Add a batch: float outputs, labels, and the reference's outputs."""
         del labels
         squares = [
             (float((a.double() - b.double()).square().sum()), float(b.double().square().sum()))
@@ -66,14 +66,14 @@ class AgainstReference:
         return found
 
     def loss(self, num_samples: int) -> float:
-        """Return the mean loss of all samples."""
+        """Return the squared relative distance to the reference's outputs."""
         del num_samples
         return self._relative_square()
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return how far the metric that counts may be off."""
+        """Return the confidence intervals of the primary metric."""
         if not self._scores:
-            return Doubt()  # a distance that many outputs share: its doubt is not known
+            return Doubt()  # a distance over all outputs has no known interval
         return Doubt(proportion_interval(self._num_equal, num_samples))
 
     def _relative_square(self) -> float:

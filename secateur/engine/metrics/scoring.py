@@ -1,4 +1,4 @@
-"""The record of how networks are scored against one kind of labels."""
+"""The record of a label kind's metrics and loss."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from secateur.engine.objectives.outputs import Activation
 
 
 class Tally(Protocol):
-    """Sums up how good outputs are, batch by batch."""
+    """Accumulator of metrics over batches."""
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
-        """Take in a batch: float outputs, labels, and the reference's outputs if there is one."""
+        """Add a batch: float outputs, labels, and the reference's outputs if there is one."""
         ...
 
     def values(self, num_samples: int) -> dict[str, float]:
@@ -28,12 +28,12 @@ class Tally(Protocol):
         ...
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return how far the metric that counts may be off."""
+        """Return the confidence intervals of the primary metric."""
         ...
 
 
 class LossSum:
-    """The part that tallies share: a loss summed over samples, and no known doubt."""
+    """Base of the tallies: a loss summed over samples, and no known interval."""
 
     def __init__(self) -> None:
         self.loss_sum = 0.0
@@ -43,22 +43,22 @@ class LossSum:
         return self.loss_sum / max(1, num_samples)
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return how far the metric that counts may be off."""
+        """Return the confidence intervals of the primary metric."""
         del num_samples
         return Doubt()
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """How networks are scored against one kind of labels.
+    """Metrics and loss for one kind of labels.
 
     Attributes:
-        labels: The kind.
-        words: What people call such labels.
-        loss_words: The name of the loss on held-out samples.
-        metrics: In order: of those that a network has, the first counts.
-        tally: Makes the sums, given the activation that ends the first output; None where there
-            are no labels, and the reference is what a network is compared with.
+        labels: Kind of labels.
+        words: Name of the kind in reports.
+        loss_words: Name of the held-out loss in reports.
+        metrics: Metrics by priority; the first that applies to a network is the primary metric.
+        tally: Returns a new tally, given the activation that ends the first output. None without
+            labels: the network is compared with the reference only.
     """
 
     labels: LabelKind

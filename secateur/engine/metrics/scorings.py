@@ -1,4 +1,4 @@
-"""The list of label kinds. To add one: a file that defines its record, and a line here."""
+"""The list of label kinds. To add one, define its record in a new file and add a line here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -21,11 +21,11 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 
 
 def primary_metric(labels: LabelKind, *, has_scores: bool) -> str:
-    """Return the name of the metric that counts for a kind of labels.
+    """Return the name of the primary metric for a kind of labels.
 
     Args:
-        labels: The kind.
-        has_scores: Whether the network has scores of classes to compare with the reference's.
+        labels: Kind of labels.
+        has_scores: Whether the network has class scores to compare with the reference's.
     """
     metrics = SCORINGS[labels].metrics
     return next(each.name for each in metrics if has_scores or not each.compares_scores)

@@ -1,6 +1,6 @@
-"""What a network is trained for: labels, outputs, and one record for each objective.
+"""Training objectives: label kinds, output kinds, and one record per objective.
 
-Called by training, by scores and by criteria, so that all of them mean the same loss.
+Training, metrics and saliency criteria share these definitions of the loss.
 """
 
 from secateur.engine.objectives.labels import LabelKind

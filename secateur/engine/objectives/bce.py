@@ -1,4 +1,4 @@
-"""Binary cross-entropy: the objective for two classes in one score, or any number of classes."""
+"""Binary cross-entropy: the objective for ``binary`` and ``multi_label`` labels."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,10 +12,10 @@ from secateur.engine.objectives.outputs import Activation
 def bce(
     output: Tensor, labels: Tensor | None, kind: Activation = "none", *, reduction: str = "mean"
 ) -> Tensor:
-    """Return the binary cross-entropy of scores (N, K) against 0 and 1 (N, K).
+    """Return the binary cross-entropy of scores (N, K) against labels 0 and 1 (N, K).
 
     Raises:
-        DataError: There are no such labels.
+        DataError: There are no labels, or their shape does not match.
     """
     wanted = fit_numbers(labels, output)
     if kind == "sigmoid":

@@ -1,4 +1,4 @@
-"""Cross-entropy of class scores: the objective for one class a sample."""
+"""Cross-entropy of class scores: the objective for one class per sample."""
 
 import torch
 import torch.nn.functional as F
@@ -23,21 +23,21 @@ def cross_entropy(
     """Return the cross-entropy of class scores (N, classes) against ``labels`` (N,).
 
     Raises:
-        DataError: There are no labels, or they are no classes of the output.
+        DataError: There are no labels, or a label is not a class of the output.
     """
     checked = check_labels(labels, output)
     if kind == "softmax":
-        output = log_probabilities(output, kind)  # its log_softmax is itself
-    elif kind == "sigmoid":  # the scores that each probability was made of
+        output = log_probabilities(output, kind)  # log_softmax leaves log-probabilities unchanged
+    elif kind == "sigmoid":  # undo the sigmoid
         output = torch.logit(output, _TINY)
     return F.cross_entropy(output, checked, label_smoothing=label_smoothing, reduction=reduction)
 
 
 def loss_by_labels(answers: Answers, options: ObjectiveOptions) -> Tensor:
-    """Return the smoothed cross-entropy of a batch's first output.
+    """Return the label-smoothed cross-entropy of a batch's first output.
 
     Raises:
-        DataError: The labels are no classes of that output.
+        DataError: There are no labels, or a label is not a class of that output.
     """
     return cross_entropy(
         answers.found[0],

@@ -1,4 +1,4 @@
-"""Distillation: objectives that learn from what the dense network answers."""
+"""Distillation: objectives that learn from the dense network's outputs."""
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +13,8 @@ from secateur.engine.objectives.outputs import Activation, log_probabilities
 def soften(found: Tensor, wanted: Tensor, kind: Activation, temperature: float) -> Tensor:
     """Return the softened Kullback-Leibler divergence from teacher to student, (N, C) each.
 
-    Hinton et al. 2015, arXiv:1503.02531; times the temperature squared, so that its gradient keeps
-    its size whatever the temperature.
+    Hinton et al. 2015, arXiv:1503.02531. The factor of temperature squared keeps the size of the
+    gradient independent of the temperature.
     """
     student = log_probabilities(found, kind, temperature)
     teacher = log_probabilities(wanted, kind, temperature)
@@ -39,7 +39,7 @@ def _mixed(answers: Answers, options: ObjectiveOptions) -> Tensor:
 
 
 def _distance(answers: Answers, first: int = 0) -> Tensor:
-    """Return the share of the teacher's variance that is missed, averaged over outputs."""
+    """Return the squared error as a share of the teacher's variance, averaged over outputs."""
     found, wanted, scales = answers.found[first:], answers.taught[first:], answers.scales[first:]
     parts = [F.mse_loss(a, b) / scale for a, b, scale in zip(found, wanted, scales, strict=True)]
     return torch.stack(parts).mean()

@@ -1,4 +1,4 @@
-"""Kinds of labels, and labels made to fit an output."""
+"""Kinds of labels, and checks that labels fit an output."""
 
 from typing import Literal
 
@@ -12,10 +12,10 @@ _LOGITS_RANK = 2
 
 
 def fit_numbers(labels: Tensor | None, output: Tensor) -> Tensor:
-    """Return labels in the shape of the output.
+    """Return ``labels`` in the shape and type of ``output``.
 
     Raises:
-        DataError: There are none, or they have another shape.
+        DataError: There are no labels, or their number of values differs from the output's.
     """
     if labels is None:
         raise DataError("this objective needs labels, and the data set has none")
@@ -27,10 +27,10 @@ def fit_numbers(labels: Tensor | None, output: Tensor) -> Tensor:
 
 
 def check_labels(labels: Tensor | None, logits: Tensor) -> Tensor:
-    """Return ``labels`` if they name classes of ``logits``.
+    """Return ``labels`` (N,) as int64 if all are classes of ``logits`` (N, classes).
 
     Raises:
-        DataError: There are no labels, the output is not (N, classes), or a label is no class.
+        DataError: There are no labels, the output is not (N, classes), or a label is out of range.
     """
     if labels is None:
         raise DataError("cross_entropy needs labels, and the data set has none")

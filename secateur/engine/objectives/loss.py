@@ -1,4 +1,4 @@
-"""The loss of one network under given options, as the training loop calls it."""
+"""The loss of one network, as the training loop calls it."""
 
 from collections.abc import Sequence
 
@@ -22,9 +22,9 @@ class Loss:
 
         Args:
             program: The network whose outputs are judged.
-            options: What it is trained for.
-            scales: For each float output of the teacher its variance (`teacher.Teacher.scales`);
-                empty where no teacher is needed.
+            options: The training objective.
+            scales: Variance of each float output of the teacher (`teacher.Teacher.scales`); empty
+                without a teacher.
         """
         self._options, self._scales = options, tuple(scales)
         self._objective = OBJECTIVES[options.kind]
@@ -37,8 +37,8 @@ class Loss:
 
         Args:
             outputs: The network's flat outputs.
-            labels: As `samples.SampleSource.batch` returns them.
-            taught: The teacher's flat outputs, where the objective needs them.
+            labels: Labels as `samples.SampleSource.batch` returns them.
+            taught: The teacher's flat outputs, if the objective needs them.
 
         Raises:
             DataError: Labels or outputs do not fit the objective.

@@ -1,4 +1,4 @@
-"""Squared error: the objective for numbers."""
+"""Squared error: the objective for numeric labels."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,10 +9,10 @@ from secateur.engine.objectives.options import ObjectiveOptions
 
 
 def mse(output: Tensor, labels: Tensor | None, *, reduction: str = "mean") -> Tensor:
-    """Return the squared error of ``output`` against numbers of the same shape, or (N,) for (N, 1).
+    """Return the squared error of ``output`` against labels of the same shape, or (N,) for (N, 1).
 
     Raises:
-        DataError: There are no numbers, or they have another shape.
+        DataError: There are no labels, or their shape does not match.
     """
     return F.mse_loss(output, fit_numbers(labels, output), reduction=reduction)
 

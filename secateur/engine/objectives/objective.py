@@ -1,4 +1,4 @@
-"""The record of an objective: its loss, the labels it fits, and whether it needs the teacher."""
+"""The record of an objective: its loss, its label kinds, and whether it needs a teacher."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from secateur.engine.objectives.outputs import Activation
 
 @dataclass(frozen=True)
 class Answers:
-    """What the network, the labels and the teacher say about one batch.
+    """Outputs of network and teacher for one batch, and its labels.
 
     Attributes:
         found: The network's float outputs, (N, ...) each; at least one.
-        labels: As `samples.SampleSource.batch` returns them.
+        labels: Labels as `samples.SampleSource.batch` returns them.
         taught: The teacher's float outputs; empty without a teacher.
         activation: The activation that ends the first output.
-        scales: The variance of each of the teacher's outputs; empty without a teacher.
+        scales: Variance of each of the teacher's outputs; empty without a teacher.
     """
 
     found: list[Tensor]
@@ -31,16 +31,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class Objective:
-    """One thing that a network can be trained for.
+    """One training objective.
 
     Attributes:
-        name: What configs call it.
-        words: What the network learns from, to end the sentence "It was trained …".
-        loss_words: The name of its loss.
+        name: Name in configs.
+        words: End of the sentence "It was trained …" in reports.
+        loss_words: Name of the loss in reports.
         loss: Returns the mean loss of a batch, a scalar.
-        labels: The kinds of labels that it fits; empty: any, and none.
-        default_for: The kinds of labels that it is the default for.
-        needs_teacher: Whether the dense network has to answer every batch too.
+        labels: Kinds of labels that the objective accepts; empty accepts any, and unlabelled data.
+        default_for: Kinds of labels for which it is the default.
+        needs_teacher: Whether the dense network runs on every batch too.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The list of objectives. To add one: a file that defines its record, and a line here."""
+"""The list of objectives. To add one, define its record in a new file and add a line here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

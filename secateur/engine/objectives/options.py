@@ -1,18 +1,18 @@
-"""What a network is trained for, as plain values."""
+"""Options of the training objective, as plain values."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ObjectiveOptions:
-    """What the network is trained for.
+    """Options of the training objective.
 
     Attributes:
         kind: A name in `OBJECTIVES`.
-        label_smoothing: Of ``cross_entropy`` and of its part in ``mixed``.
-        distill_weight: The teacher's share of ``mixed``; the labels have the rest.
-        temperature: By which class scores are divided before student and teacher are compared.
-        feature_weight: Of the attention maps, on top of the outputs; 0 leaves them out.
+        label_smoothing: Label smoothing of ``cross_entropy``, alone or as part of ``mixed``.
+        distill_weight: The teacher's share in ``mixed``, in [0, 1]; the labels have the rest.
+        temperature: Divisor of class scores before student and teacher are compared.
+        feature_weight: Weight of the attention maps, added to the loss; 0 disables them.
     """
 
     kind: str = "cross_entropy"

@@ -1,6 +1,6 @@
-"""What a network's outputs are: scores, probabilities, or numbers, found in its graph.
+"""Kinds of a network's outputs (scores, probabilities or numbers), detected from its graph.
 
-A network may end in a softmax or leave that to its user; objectives, metrics and serving must know.
+A network may or may not end in a softmax. Objectives, metrics and serving depend on which.
 """
 
 import math
@@ -34,13 +34,13 @@ OutputKind = Literal[
 _SOFTMAX = frozenset({"softmax", "_softmax"})
 _LOG_SOFTMAX = frozenset({"log_softmax", "_log_softmax"})
 _SIGMOID = frozenset({"sigmoid", "hardsigmoid"})
-# Operators that keep a value what it is, and give it another shape, type or place at most.
+# Operators that change at most the shape, type, range or position of a value.
 _SAME = frozenset(
     "view reshape _unsafe_view flatten unflatten squeeze unsqueeze permute transpose t contiguous "
     "clone detach alias to _to_copy type_as lift_fresh_copy copy dropout clamp clamp_min clamp_max "
     "nan_to_num select slice view_as reshape_as movedim swapaxes expand expand_as".split()
 )
-# What follows the last layer of a classifier, if not an activation of its own.
+# Operators that do not end a classifier: their outputs are plain numbers.
 _ENDINGS_OF_NUMBERS = frozenset(
     "relu relu6 hardtanh tanh softplus silu gelu elu leaky_relu exp expm1 abs square sqrt norm "
     "linalg_vector_norm atan hardswish mish softsign log1p floor ceil round trunc".split()
@@ -60,8 +60,9 @@ _known: "WeakKeyDictionary[Program, dict[int, Activation]]" = WeakKeyDictionary(
 def activation(program: Program, index: int = 0) -> Activation:
     """Return the activation that ends output ``index``.
 
-    It is looked for behind what only changes shapes. Where the graph does not show it (an average
-    of two softmaxes), what the network computes does: rows that sum up to one.
+    Operators that only change the shape are skipped. If the graph does not show an activation (an
+    average of two softmaxes), the network is run on random samples: rows that sum to one are
+    probabilities.
     """
     known = _known.setdefault(program, {})
     if index not in known:
@@ -70,10 +71,10 @@ def activation(program: Program, index: int = 0) -> Activation:
 
 
 def score_outputs(program: Program) -> tuple[int, ...]:
-    """Return which outputs are scores of classes, (N, C) with C at least 2.
+    """Return the indices of outputs that are class scores, (N, C) with C at least 2.
 
-    Those that end in a softmax; where none does, the only output, if it has that shape. Several
-    plain outputs may be anything: boxes, embeddings, depth.
+    These are the outputs that end in a softmax. If none does, a single output of that shape counts.
+    Several plain outputs may be anything: boxes, embeddings, depth.
     """
     outputs = _flat_outputs(program)
     shapes = propagate(program, 2)
@@ -89,17 +90,17 @@ def score_outputs(program: Program) -> tuple[int, ...]:
 
 
 def threshold(kind: Activation) -> float:
-    """Return the score of a probability of one half: a logit is zero there."""
+    """Return the score at a probability of one half: 0.5 after a sigmoid, else a logit of 0."""
     return 0.5 if kind == "sigmoid" else 0.0
 
 
 def output_kinds(program: Program, labels: LabelKind | None = None) -> tuple[OutputKind, ...]:
-    """Return what each output is to who reads it.
+    """Return the kind of each output, as clients see it.
 
     Args:
         program: The network.
-        labels: What the network was trained for, where that is known: the first output of floating
-            point is what its labels say.
+        labels: Kind of labels that the network was trained on, if known. It decides the kind of
+            the first floating-point output.
     """
     outputs = _flat_outputs(program)
     shapes = propagate(program, 2)
@@ -117,7 +118,7 @@ def output_kinds(program: Program, labels: LabelKind | None = None) -> tuple[Out
 
 
 def log_probabilities(output: Tensor, kind: Activation, temperature: float = 1.0) -> Tensor:
-    """Return the log-probabilities (N, C) that an output stands for, softened by a temperature."""
+    """Return the log-probabilities of an output (N, C), softened by a temperature."""
     if kind == "softmax":
         output = output.clamp_min(_TINY).log()
     return F.log_softmax(output / temperature, dim=1)
@@ -129,7 +130,7 @@ def _kind(
     if labels == "numbers":
         return "other"
     ending = activation(program, index)
-    if math.prod(shape[1:]) == 1:  # one number a sample
+    if math.prod(shape[1:]) == 1:  # one number per sample
         is_scored = labels in {"classes", "binary", "multi_label"}
         raw: OutputKind = "binary_logit" if is_scored else "other"
         return "binary_probability" if ending == "sigmoid" else raw
@@ -143,7 +144,7 @@ def _kind(
 def _raw_kind(
     program: Program, index: int, labels: LabelKind | None, *, is_only: bool
 ) -> OutputKind:
-    """Return what an output (N, C) is that no activation ends."""
+    """Return the kind of an output (N, C) that does not end in an activation."""
     if labels == "multi_label":
         return "label_logits"
     is_plain = is_only and not _ends_in_numbers(program, index)
@@ -157,7 +158,7 @@ def _find_activation(program: Program, index: int) -> Activation:
     shapes = propagate(program, 2)
     shape: tuple[int, ...] = tuple(getattr(shapes[output], "shape", ()))
     value, is_log = _last_computation(output), False
-    if op_name(value.target) == "log":  # of a softmax, as log_softmax is
+    if op_name(value.target) == "log":  # log(softmax(x)) is log_softmax(x)
         value, is_log = _last_computation(value.args[0]), True  # type: ignore[arg-type]
     op = op_name(value.target) if value.op == "call_function" else ""
     if op in _SIGMOID and not is_log:
@@ -168,14 +169,16 @@ def _find_activation(program: Program, index: int) -> Activation:
         is_whole = len(shape) >= _LOGITS_RANK and found.shape[dim] == shape[1]
         if is_log or op in _LOG_SOFTMAX:
             return "log_softmax" if is_whole else "none"
-        return "softmax" if is_whole else "sigmoid"  # some of the classes: each by itself
+        return (
+            "softmax" if is_whole else "sigmoid"
+        )  # a slice of the classes: each is a probability by itself
     if not _is_scores(shapes[output]):
         return "none"
-    return _tried(program)[index]
+    return _activations_by_sums(program)[index]
 
 
 def _last_computation(value: fx.Node) -> fx.Node:
-    """Return the value behind what only changes its shape, type or range."""
+    """Return the value before operators that only change its shape, type or range."""
     while value.op == "call_function" and value.args and isinstance(value.args[0], fx.Node):
         if op_name(value.target) not in _SAME:
             break
@@ -184,31 +187,31 @@ def _last_computation(value: fx.Node) -> fx.Node:
 
 
 def _ends_in_numbers(program: Program, index: int) -> bool:
-    """Return whether an output ends in what no classifier does: a ReLU, a normalised vector."""
+    """Return whether an output ends as no classifier does: in a ReLU or a normalised vector."""
     output = _flat_outputs(program)[index]
-    assert isinstance(output, fx.Node)  # noqa: S101  # who asks has looked
+    assert isinstance(output, fx.Node)  # noqa: S101  # the caller has checked
     value = _last_computation(output)
     if value.op != "call_function" or _is_limited(output):
         return True
     if op_name(value.target) == "div" and isinstance(value.args[1], fx.Node):
-        value = _last_computation(value.args[1])  # by its norm, as F.normalize does
+        value = _last_computation(value.args[1])  # divided by its norm, as in F.normalize
     return value.op == "call_function" and op_name(value.target) in _ENDINGS_OF_NUMBERS
 
 
 def _is_limited(value: fx.Node) -> bool:
-    """Return whether a value was clamped behind its last computation."""
+    """Return whether a value is clamped after its last computation."""
     last = _last_computation(value)
     while value is not last:
         if op_name(value.target).startswith("clamp"):
             return True
-        value = value.args[0]  # type: ignore[assignment]  # as `_last_computation` has walked
+        value = value.args[0]  # type: ignore[assignment]  # the same walk as `_last_computation`
     return False
 
 
 @torch.no_grad()
-def _tried(program: Program) -> Mapping[int, Activation]:
-    """Return what the rows of the outputs sum up to say, on a few random samples."""
-    # The tensors may have been moved, or made float64, since the inputs were described.
+def _activations_by_sums(program: Program) -> Mapping[int, Activation]:
+    """Return the activation of each output, judged by its row sums on four random samples."""
+    # The tensors may have been moved or converted to float64 since the inputs were described.
     like = next(iter(program.parameters().values()), torch.zeros(()))
     inputs = tuple(x.to(like.device, like.dtype) for x in program.example_inputs(_NUM_TRIED))
     found: dict[int, Activation] = {}
@@ -248,5 +251,5 @@ def _flat_outputs(program: Program) -> tuple[object, ...]:
 
 
 def float_outputs(outputs: list[object]) -> list[Tensor]:
-    """Return the outputs that can be compared as numbers, in float32."""
+    """Return the floating-point outputs, in float32."""
     return [o.float() for o in outputs if isinstance(o, Tensor) and torch.is_floating_point(o)]

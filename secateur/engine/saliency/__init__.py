@@ -1,6 +1,6 @@
-"""Saliency: how much every channel group matters, one file for each criterion.
+"""Saliency scores of channel groups, one file per criterion.
 
-Called by the pipeline; reads program and groups, returns scores, changes nothing.
+Called by the pipeline. Reads a program and its groups, returns scores, changes nothing.
 """
 
 from secateur.engine.saliency.agreement import agreement_with_loss, spearman

@@ -1,8 +1,8 @@
-"""Run a program again and again with different tensors, computing only what they change.
+"""Repeated runs of a program with some tensors replaced, recomputing only affected nodes.
 
-For the `loss` criterion. The values that a family's tensors cannot reach are computed once; only
-the nodes downstream of them run for every ablation. The values are those of full forward passes,
-bit for bit: the same kernels run on the same operands.
+Used by the `loss` criterion. Values that do not depend on a family's tensors are computed once.
+Only the nodes downstream of those tensors run for every ablation. The results equal full forward
+passes, bit for bit, because the same kernels run on the same operands.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,20 +15,20 @@ from secateur.engine.program.module import resolve
 from secateur.engine.program.program import Program
 
 Values = dict[fx.Node, Any]
-Step = tuple[fx.Node, tuple[fx.Node, ...]]  # a node, and the values that are not needed after it
+Step = tuple[fx.Node, tuple[fx.Node, ...]]  # a node, and the values that are dead after it
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What has to run when certain tensors change.
+    """The nodes to run when certain tensors change.
 
     Attributes:
-        tensors: The names of the tensors that change.
-        sources: Their nodes.
-        start: Position of the first node that they change.
-        clean: Nodes after the start that they do not change and the changed ones need.
+        tensors: Names of the tensors that change.
+        sources: Nodes of those tensors.
+        start: Position of the first node whose value changes.
+        clean: Nodes after ``start`` whose values do not change but are read by changed nodes.
         needed: Unchanged values that the changed nodes read.
-        changed: The nodes that they change, in order.
+        changed: Nodes whose values change, in order.
     """
 
     tensors: tuple[str, ...]
@@ -40,7 +40,7 @@ class Ablation:
 
 
 class PartialRunner:
-    """Executes parts of one program's graph; tensors are read where the program has them."""
+    """Executor of parts of one program's graph, using the program's own tensors."""
 
     def __init__(self, program: Program) -> None:
         nodes = program.graph.nodes
@@ -51,7 +51,7 @@ class PartialRunner:
         self._position = {node: index for index, node in enumerate(self._calls)}
 
     def ablation(self, tensors: Iterable[str]) -> Ablation:
-        """Return what has to run when ``tensors`` change."""
+        """Return the nodes to run when ``tensors`` change."""
         names = tuple(dict.fromkeys(tensors))
         sources = tuple(node for node in self._tensors if node.target in names)
         reached: set[fx.Node] = set(sources)
@@ -127,7 +127,7 @@ def _call(node: fx.Node, values: Values) -> Any:  # noqa: ANN401  # whatever the
 
 
 def _with_last_uses(nodes: list[fx.Node], keep: set[fx.Node]) -> tuple[Step, ...]:
-    """Pair every node with the values of ``nodes`` that nobody reads after it."""
+    """Pair every node with the values of ``nodes`` that are dead after it."""
     last: dict[fx.Node, fx.Node] = {}
     members = set(nodes)
     for node in nodes:

@@ -1,7 +1,7 @@
-"""How well criteria rank filters, judged by the exact loss of removing each: Spearman's rho.
+"""Agreement of each criterion's ranking with the exact `loss` criterion, by Spearman's rho.
 
 Spearman 1904, "The proof and measurement of association between two things". Ranks are compared
-within a family, where selection compares them, and averaged over families by their size.
+within a family, as selection does, and averaged over families weighted by size.
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,12 @@ def agreement_with_loss(
     batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, float]:
-    """Return for every cheap criterion its mean rank correlation with `loss`, in [-1, 1].
+    """Return the mean rank correlation with `loss` of every cheap criterion, in [-1, 1].
 
-    Where there are no labels, criteria that need them are left out. Families of one group say
-    nothing.
+    Without labels, criteria that need them are left out. Families with a single group are ignored.
 
     Raises:
-        DataError: There are no samples, or the loss is not finite.
+        DataError: There are no calibration samples, or the loss is not finite.
     """
     exact = LOSS(program, analysis, batches, options)
     is_labelled = has_labels(batches)
@@ -41,7 +40,7 @@ def agreement_with_loss(
 
 
 def mean_spearman(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
-    """Return the correlation of ranks within families, averaged by their numbers of groups."""
+    """Return the rank correlation within families, averaged weighted by their number of groups."""
     total = weight = 0.0
     for name, scores_G in a.items():
         if len(scores_G) > 1:
@@ -51,14 +50,14 @@ def mean_spearman(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
 
 
 def spearman(a_G: Tensor, b_G: Tensor) -> float:
-    """Return Spearman's rho of two score vectors (num_groups,); 0 where one is constant."""
+    """Return Spearman's rho of two score vectors (num_groups,); 0 if either is constant."""
     x, y = (_ranks(scores) - (len(scores) - 1) / 2 for scores in (a_G, b_G))
     norm = float(x.norm() * y.norm())
     return float(x @ y) / norm if norm > 0 else 0.0
 
 
 def _ranks(scores_G: Tensor) -> Tensor:
-    """Return ranks from 0; equal scores share the mean of theirs."""
+    """Return ranks from 0; equal scores share their mean rank."""
     _, inverse, counts = torch.unique(scores_G.double(), return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double() - 1
     ranks: Tensor = (last - (counts.double() - 1) / 2)[inverse]

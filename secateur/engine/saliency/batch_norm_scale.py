@@ -1,7 +1,7 @@
-"""Saliency is the magnitude of the channel's BatchNorm scale.
+"""Criterion ``bn_scale``: the magnitude of the channel's BatchNorm scale.
 
 Liu et al. 2017, "Learning Efficient Convolutional Networks through Network Slimming",
-arXiv:1708.06519. Needs no data; means most on networks trained with an L1 penalty on the scales.
+arXiv:1708.06519. Needs no data. Works best on networks trained with an L1 penalty on the scales.
 """
 
 import torch
@@ -22,10 +22,10 @@ def bn_scale(
     batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
-    """Score a group by the scales behind its filters.
+    """Score a group by the BatchNorm scales of its channels.
 
-    A family without BatchNorm says nothing about its channels: all its scores are the largest found
-    anywhere, so it is pruned last.
+    All groups of a family without BatchNorm get the largest score in the network, so they are
+    pruned last.
     """
     del batches
     scales = _scales(program)
@@ -46,7 +46,7 @@ def bn_scale(
 
 
 def _scales(program: Program) -> set[str]:
-    """Return the names of every BatchNorm scale."""
+    """Return the names of all BatchNorm scales."""
     found = set()
     for node in program.graph.nodes:
         if node.op == "call_function" and op_name(node.target) == "batch_norm":

@@ -1,4 +1,4 @@
-"""The record of a criterion: its function, and what callers must know about it."""
+"""The record of a criterion: its scoring function, requirements and cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ Score = Callable[[Program, Analysis, CalibrationBatches, SaliencyOptions], dict[
 
 @dataclass(frozen=True)
 class Criterion:
-    """One way to measure how much every channel group matters.
+    """One measure of how much every channel group matters.
 
     Attributes:
-        name: What configs call it.
-        words: What the saliency of a filter is, to end the sentence "its saliency is …".
-        score: Returns for each family its scores, (num_groups,) in float64.
-        needs: What it reads: the ``weights`` alone, calibration ``samples`` too, or samples whose
-            labels are ``classes``.
+        name: Name in configs.
+        words: End of the sentence "its saliency is …" in reports.
+        score: Returns the scores of each family, (num_groups,) in float64.
+        needs: Required input: the ``weights`` alone, calibration ``samples`` too, or samples with
+            ``classes`` as labels.
         is_cheap: Whether it costs at most one backward pass over the samples.
-        is_baseline: Whether others are only compared with it: `auto` tries it and never takes it.
-        cost: What it takes, in words.
-        source: Author, year and paper; or the patent's claim.
+        is_baseline: Whether it serves only for comparison: `auto` tries it but never selects it.
+        cost: Cost in words, for docs.
+        source: Author, year and paper, or the claim of the patent.
     """
 
     name: str
@@ -47,10 +47,10 @@ class Criterion:
         batches: CalibrationBatches | None,
         options: SaliencyOptions,
     ) -> dict[str, Tensor]:
-        """Return for each family its scores (num_groups,), in float64.
+        """Return the scores of each family, (num_groups,) in float64.
 
         Raises:
-            DataError: There are no batches, or no labels, and the criterion needs them.
+            DataError: The criterion needs batches or labels, and there are none.
         """
         if self.needs == "samples" and not batches:
             raise DataError(f"the criterion {self.name!r} needs calibration samples")
@@ -60,5 +60,5 @@ class Criterion:
 
 
 def has_labels(batches: CalibrationBatches | None) -> bool:
-    """Return whether there are samples, and each has a label."""
+    """Return whether there are batches and all of them have labels."""
     return bool(batches) and all(batch.labels is not None for batch in batches or ())

@@ -1,4 +1,6 @@
-"""Saliency is the distance to the other filters: what lies near their middle can be replaced.
+"""Criterion ``geometric_median``: the distance to the other filters of the layer.
+
+A filter near the geometric median of its layer is redundant: the others can replace it.
 
 He et al. 2019, "Filter Pruning via Geometric Median for Deep CNNs Acceleration" (FPGM),
 arXiv:1811.00250. Needs no data.

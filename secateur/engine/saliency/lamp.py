@@ -1,8 +1,8 @@
-"""Saliency is the squared norm as a share of all that is at least as large in the layer.
+"""Criterion ``lamp``: the squared norm over the sum of all squared norms at least as large.
 
 Lee et al. 2021, "Layer-adaptive Sparsity for the Magnitude-based Pruning" (LAMP),
-arXiv:2010.07611, for filters instead of single weights. The largest of every layer scores 1, so a
-global ranking never empties a layer. Needs no data.
+arXiv:2010.07611, applied to filters instead of single weights. The largest filter of every layer
+scores 1, so a global ranking never empties a layer. Needs no data.
 """
 
 import torch
@@ -20,7 +20,7 @@ def lamp(
     batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
-    """Score a group by its squared norm over the sum of those not smaller than it."""
+    """Score a group by its squared norm over the sum of the squared norms that are not smaller."""
     del batches
     scores = {}
     for family in analysis.families:
@@ -36,7 +36,7 @@ def lamp(
 def _shares(squares_G: Tensor) -> Tensor:
     order = torch.argsort(squares_G, stable=True)
     ascending = squares_G[order]
-    rest = ascending.flip(0).cumsum(0).flip(0)  # this one, and all after it
+    rest = ascending.flip(0).cumsum(0).flip(0)  # sum from this score to the largest
     shares = torch.empty_like(squares_G)
     shares[order] = torch.where(rest > 0, ascending / rest.clamp_min(1e-300), ascending)
     return shares

@@ -1,8 +1,8 @@
-"""Saliency is what the loss becomes without the filter (claim 5 of CN113361702A), exactly.
+"""Criterion ``loss``: the exact loss without the filter (claim 5 of CN113361702A).
 
-Every group is removed by itself, all its slices zeroed as in the masked twin, and the loss on the
-calibration batches is computed again. Nothing is approximated; `ablation` only avoids computing
-the same value twice. Without labels the loss is the squared distance to the dense outputs.
+Each group is removed alone by zeroing all its slices, as in the masked twin, and the loss on the
+calibration batches is computed again. Nothing is approximated: `ablation` only avoids computing the
+same value twice. Without labels the loss is the squared distance to the dense network's outputs.
 """
 
 from collections.abc import Iterator
@@ -31,10 +31,10 @@ def loss(
     batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
-    """Score a group by how much the mean loss rises when it is removed; may be negative.
+    """Score a group by the rise of the mean loss when it is removed; may be negative.
 
     Raises:
-        DataError: The labels do not fit, or the dense loss is not finite.
+        DataError: The labels do not fit, or the dense network's loss is not finite.
     """
     runner = PartialRunner(program)
     ablations = [
@@ -65,7 +65,7 @@ def _rises(
     ablations: list[tuple[Family, Ablation]],
     batch: CalibrationBatch,
 ) -> Iterator[tuple[Family, Tensor]]:
-    """Yield for each family the rise of the loss, summed over the samples, for each group."""
+    """Yield each family with the rise of the loss per group (num_groups,), summed over samples."""
     nothing = runner.ablation(())
     frontier, position = runner.begin(batch.inputs), 0
     everything = runner.advance(frontier, 0, nothing.start)
@@ -85,10 +85,10 @@ def _rises(
 
 
 def without_each_group(program: Program, family: Family) -> Iterator[dict[str, Tensor]]:
-    """Yield, group by group, the family's tensors with that group's slices zero.
+    """Yield the family's tensors once per group, with that group's slices zeroed.
 
-    The same tensors are yielded every time, changed in place: copying whole weights for every
-    group would cost more than running a small layer.
+    The same tensors are yielded every time and edited in place, because copying all weights for
+    every group would cost more than running a small layer.
     """
     edited = {m.tensor: program.tensors[m.tensor].clone() for m in family.members}
     for group in range(family.num_groups):
@@ -113,8 +113,8 @@ def _loss(outputs: list[Any], dense: list[Any], labels: Tensor | None) -> float:
 
 
 def _finite(rise_G: Tensor) -> Tensor:
-    # Without a group that keeps the network finite, the loss is endless: such a group must rank
-    # highest, in a number that JSON can hold.
+    # If removing a group makes the loss infinite or NaN, the group must rank highest, with a score
+    # that JSON can represent.
     finite = rise_G[torch.isfinite(rise_G)]
     highest = float(finite.max()) if len(finite) else 0.0
     return torch.nan_to_num(rise_G, nan=2 * abs(highest) + 1, posinf=2 * abs(highest) + 1)

@@ -1,4 +1,4 @@
-"""Saliency is the norm of the weights that make a channel (claim 4 of CN113361702A).
+"""Criteria ``l1`` and ``l2``: the norm of a channel's weights (claim 4 of CN113361702A).
 
 Li et al. 2017, "Pruning Filters for Efficient ConvNets", arXiv:1608.08710. Needs no data.
 """
@@ -61,7 +61,7 @@ def _scored(program: Program, family: Family, scope: Scope) -> list[Member]:
 def _slice_norms(tensor: Tensor, member: Member, order: int) -> Tensor:
     """Return the norm of every slice along ``member.dim``, (num_groups, K)."""
     rows = tensor.detach().movedim(member.dim, 0).reshape(tensor.shape[member.dim], -1)
-    if rows.dtype not in (torch.float32, torch.float64):  # halves overflow
+    if rows.dtype not in (torch.float32, torch.float64):  # 16-bit sums overflow
         rows = rows.float()
     norms: Tensor = torch.linalg.vector_norm(rows, ord=order, dim=1)
     return norms.double()[member.index_GK]

@@ -1,4 +1,4 @@
-"""What every criterion is given, and the two steps by which slice scores become group scores."""
+"""Inputs of every criterion, and the reduction of slice scores to group scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Scope = Literal["filter", "group"]
 
 @dataclass(frozen=True)
 class CalibrationBatch:
-    """Inputs of the program, and labels where there are any."""
+    """Inputs of the program, (N, ...) each, and labels (N, ...) if there are any."""
 
     inputs: tuple[Tensor, ...]
     labels: Tensor | None = None
@@ -27,17 +27,17 @@ class SaliencyOptions:
     """How slices are scored and made comparable.
 
     Attributes:
-        reduction: How the slices of a group make one score. ``sum``: a channel that four filters
-            write is worth four filters.
-        normalization: By what the slices of a family are divided before they are reduced, so that
-            layers can be ranked against each other. ``mean``: by the family's mean slice; a filter
-            then counts by how it compares to its own layer, whatever the layer's scale (BatchNorm
-            makes that scale arbitrary). ``max``: by its largest. ``auto``: ``mean`` for norms,
-            ``none`` for criteria that are in one unit everywhere, such as ``loss``.
-        scope: Which slices count for norms: ``filter``, the producing filters (claim 4), or
-            ``group``, every trained slice that would go with them.
-        seed: For criteria that draw.
-        on_progress: Told how much of a long measurement is done, as (done, total).
+        reduction: How the slice scores of a group are combined. With ``sum``, a channel written by
+            four filters weighs as much as four filters.
+        normalization: Divisor of a family's slice scores before reduction, so that layers can be
+            ranked against each other. ``mean`` divides by the family's mean slice score: a filter
+            is compared with its own layer, whose scale BatchNorm makes arbitrary. ``max`` divides
+            by the largest. ``auto`` is ``mean`` for norms and ``none`` for criteria with the same
+            unit everywhere, such as ``loss``.
+        scope: Slices that norms include: ``filter``, the producing filters (claim 4), or ``group``,
+            every trained slice that is removed with them.
+        seed: Seed of criteria that draw random numbers.
+        on_progress: Called with (done, total) during a long measurement.
     """
 
     reduction: Reduction = "sum"
@@ -50,12 +50,12 @@ class SaliencyOptions:
 def group_scores(
     slices_GS: Tensor, options: SaliencyOptions, auto: Normalization = "mean"
 ) -> Tensor:
-    """Return one float64 score a group from the scores of its slices.
+    """Return one float64 score per group, (num_groups,), from the scores of its slices.
 
     Args:
-        slices_GS: A row for each group of a family, a column for each of its slices.
+        slices_GS: Slice scores (num_groups, num_slices) of one family.
         options: Normalisation and reduction.
-        auto: What the normalisation ``auto`` means for this criterion.
+        auto: Meaning of the normalisation ``auto`` for this criterion.
     """
     scores_GS = slices_GS.double()
     normalization = auto if options.normalization == "auto" else options.normalization

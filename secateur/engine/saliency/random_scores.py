@@ -1,6 +1,6 @@
-"""Saliency is a throw of dice: the baseline that every criterion should beat, and some do not.
+"""Criterion ``random``: the baseline that every criterion should beat, and some do not.
 
-In PruningBench (2024, arXiv:2406.12315) it comes third of twelve after retraining.
+It ranks third of twelve after retraining in PruningBench (2024, arXiv:2406.12315).
 """
 
 import torch
@@ -18,7 +18,7 @@ def random(
     batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
-    """Score every group uniformly in [0, 1), the same for the same seed."""
+    """Score every group uniformly in [0, 1), deterministic for a given seed."""
     del program, batches
     generator = torch.Generator().manual_seed(options.seed)
     return {

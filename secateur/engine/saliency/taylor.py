@@ -1,9 +1,9 @@
-"""Saliency is the first-order estimate of what the loss becomes without the channel.
+"""Criterion ``taylor``: a first-order estimate of the loss without the channel.
 
 Molchanov et al. 2019, "Importance Estimation for Neural Network Pruning", arXiv:1906.10771.
-Removing a group is the same as zeroing what its readers read of it, so the estimate is the sum of
-weight times gradient over the group's input slices: right behind BatchNorm and residual sums alike,
-where weight times gradient of the filter itself is not. One backward pass for all groups.
+Removing a group is the same as zeroing the input slices that read it, so the estimate is the sum of
+weight times gradient over those slices. This holds behind BatchNorm and residual sums, unlike
+weight times gradient of the filter itself. One backward pass covers all groups.
 """
 
 import torch
@@ -21,7 +21,7 @@ from secateur.engine.saliency.options import (
     group_scores,
 )
 
-# Gradients of opposite sign cancel within a chunk, and their magnitudes add up between chunks.
+# Gradients of opposite sign cancel within a chunk; magnitudes are summed across chunks.
 _CHUNK_SAMPLES = 16
 
 
@@ -31,7 +31,7 @@ def taylor(
     batches: CalibrationBatches,
     options: SaliencyOptions,
 ) -> dict[str, Tensor]:
-    """Score a group by the magnitude of the estimated change of the loss, averaged over chunks."""
+    """Score a group by the magnitude of the estimated loss change, averaged over chunks."""
     module = ProgramModule(program).eval()
     totals = {f.name: torch.zeros(f.num_groups, dtype=torch.float64) for f in analysis.families}
     num_chunks = 0
@@ -50,14 +50,14 @@ def taylor(
 
 
 def _chunks(batch: CalibrationBatch) -> list[CalibrationBatch]:
-    assert batch.labels is not None  # noqa: S101  # checked by the record
+    assert batch.labels is not None  # noqa: S101  # `Criterion.__call__` has checked
     inputs = zip(*(x.split(_CHUNK_SAMPLES) for x in batch.inputs), strict=True)
     labels = batch.labels.split(_CHUNK_SAMPLES)
     return [CalibrationBatch(x, y) for x, y in zip(inputs, labels, strict=True)]
 
 
 def _change(module: ProgramModule, family: Family) -> Tensor:
-    """Return (num_groups,): weight times gradient over every input slice of each group."""
+    """Return weight times gradient summed over every group's input slices, (num_groups,)."""
     change_G = torch.zeros(family.num_groups, dtype=torch.float64)
     for member in family.members:
         weight = module.tensor(member.tensor)

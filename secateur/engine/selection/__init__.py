@@ -1,4 +1,4 @@
-"""Selection: from saliencies to what stays. Called by the pipeline; reads scores, writes masks."""
+"""Selection: from saliency scores to masks of the groups to keep. Called by the pipeline."""
 
 from secateur.engine.selection.options import (
     Budget,

@@ -1,8 +1,8 @@
-"""Walk all ladders down together until a target is met, at the least damage.
+"""Greedy descent: narrow the families until a cost target is met, with the least damage.
 
-Greedy by damage per unit saved, with exact costs: one more step is always the one that pays most.
-Used by `budget` (units are MACs, parameters, seconds), where damage is what narrowing does to a
-layer, and by `ratio` over the network (groups), where it is the plain saliency of what goes.
+Each step is the one with the least damage per unit of cost saved; costs are exact. A `budget`
+counts MACs, parameters or seconds, and damage is the effect of narrowing a layer. A global `ratio`
+counts groups, and damage is the saliency of the removed groups.
 """
 
 import heapq
@@ -12,7 +12,7 @@ from secateur.engine.selection.ladder import Ladder
 
 Widths = dict[str, int]
 Cost = Callable[[Mapping[str, int]], float]
-Damage = Callable[[Ladder, int, int], float]  # of narrowing a ladder to the first from the second
+Damage = Callable[[Ladder, int, int], float]  # (ladder, narrower width, wider width)
 
 
 def descend(
@@ -22,21 +22,21 @@ def descend(
     target: float,
     damage: Damage = Ladder.damage_between,
 ) -> Widths:
-    """Return widths whose cost is at most ``target``, or the narrowest if none is.
+    """Return widths whose cost is at most ``target``, or the narrowest if that is impossible.
 
-    No single step of the result can be taken back without missing the target.
+    Undoing any single step of the result would miss the target.
 
     Args:
         ladders: The families that may narrow.
-        widths: Where every family stands; families without a ladder here stay so.
-        cost: The cost of given widths. MACs, parameters and groups fall with every step, and a
-            step saves less the narrower its neighbours are; of a staircase such as latency, steps
-            that save nothing are taken together with the next one that does.
+        widths: Current width of every family; families without a ladder keep theirs.
+        cost: Cost of given widths. MACs, parameters and groups fall with every step, and a step
+            saves less the narrower its neighbours are. If the cost is a staircase, such as latency,
+            steps that save nothing are taken together with the next one that does.
         target: The cost to reach.
-        damage: What a step does to the network.
+        damage: Damage of a step.
     """
     narrow = _narrow(ladders, dict(widths), cost, target, damage)
-    return _give_back(ladders, narrow, cost, target, damage)
+    return _undo_unneeded(ladders, narrow, cost, target, damage)
 
 
 def _narrow(
@@ -46,8 +46,8 @@ def _narrow(
     heap: list[tuple[float, float, int]] = []
     for index, ladder in enumerate(ladders):
         _push(heap, index, _price(ladder, widths, cost, current, damage))
-    # Savings only shrink as neighbours narrow, so a price in the heap is at most the true one: the
-    # cheapest needs a fresh price, and is the best step if it still is the cheapest.
+    # Savings only shrink as neighbours narrow, so a price in the heap is a lower bound. Reprice the
+    # cheapest step: if it is still the cheapest, it is the best one.
     while current > target and heap:
         _, _, index = heapq.heappop(heap)
         price = _price(ladders[index], widths, cost, current, damage)
@@ -64,10 +64,10 @@ def _narrow(
     return widths
 
 
-def _give_back(
+def _undo_unneeded(
     ladders: Sequence[Ladder], widths: Widths, cost: Cost, target: float, damage: Damage
 ) -> Widths:
-    """Return widths with every step taken back that the target does not need, dearest first."""
+    """Undo the steps that the target does not need, most damaging first; return the widths."""
     candidates: list[tuple[float, int]] = []
     for index, ladder in enumerate(ladders):
         _push_wider(candidates, index, ladder, widths, damage)
@@ -78,14 +78,14 @@ def _give_back(
         if wider is None:
             continue
         trial = {**widths, ladder.name: wider}
-        if cost(trial) <= target:  # if not, it never will: giving back only costs more
+        if cost(trial) <= target:  # otherwise never again: every undo raises the cost
             widths = trial
             _push_wider(candidates, index, ladder, widths, damage)
     return widths
 
 
 def _step(ladder: Ladder, widths: Widths, cost: Cost, current: float) -> tuple[int, float] | None:
-    """Return the first width below that saves anything, and what it saves."""
+    """Return the next narrower width that saves anything, and its saving."""
     narrow = ladder.next_below(widths[ladder.name])
     while narrow is not None:
         saving = current - cost({**widths, ladder.name: narrow})

@@ -1,7 +1,7 @@
-"""What one family may become: its groups in order of saliency and the widths it may have.
+"""Ladder of a family: its groups in order of saliency, and its allowed widths.
 
-Widths go down in steps of ``round_to`` channels, so a block of filters leaves together. Every rule
-of this package walks these ladders; limits, exclusions and overrides live here alone.
+Widths descend in steps of ``round_to`` channels, so filters are removed in blocks. Every selection
+rule works on these ladders. Limits, exclusions and overrides are applied here alone.
 """
 
 import bisect
@@ -23,17 +23,17 @@ _LEAST_SHARE = 1e-6
 
 @dataclass(frozen=True)
 class Ladder:
-    """The choices of one family.
+    """The allowed widths of one family.
 
     Attributes:
-        name: The family's name.
-        order: Its groups, the least salient first; ties in the order of the groups.
-        curve: Their saliencies, ascending.
-        widths: How many groups may be kept, descending from all that are there.
-        ratio: The share to remove, where an override fixes it.
-        is_excluded: Whether the user keeps this family whole.
-        num_filters: How many filters make one group: one, or one for each layer that writes into
-            a residual stream.
+        name: Name of the family.
+        order: Indices of its groups, least salient first; ties in group order.
+        curve: Saliencies in that order. Ascending, unless earlier cuts removed groups.
+        widths: Allowed numbers of kept groups, descending from the current number.
+        ratio: Share of groups to remove, if an override sets it.
+        is_excluded: Whether the user excluded the family from pruning.
+        num_filters: Number of filters per group: one, or one for each layer that writes to a
+            residual stream.
     """
 
     name: str
@@ -46,18 +46,20 @@ class Ladder:
 
     @property
     def num_groups(self) -> int:
-        """How many groups the family has."""
+        """Number of groups in the family."""
         return len(self.order)
 
     @property
     def widest(self) -> int:
-        """How many groups may be kept at most: all, or what earlier cuts have left."""
+        """Largest allowed width: all groups, or those left by earlier cuts."""
         return self.widths[0]
 
     def nearest(self, width: float) -> int:
-        """Return the allowed width nearest to ``width``, the larger of two."""
+        """Return the allowed width nearest to ``width``; ties go to the larger."""
         above = bisect.bisect_right(self.widths, -width, key=operator.neg)
-        around = self.widths[max(0, above - 1) : above + 1]  # the last not below it, and the next
+        around = self.widths[
+            max(0, above - 1) : above + 1
+        ]  # the narrowest width >= `width`, and the next narrower
         return min(around, key=lambda allowed: (abs(allowed - width), -allowed))
 
     def next_below(self, width: int) -> int | None:
@@ -73,17 +75,17 @@ class Ladder:
         return math.fsum(self.curve[self.num_groups - wide : self.num_groups - narrow])
 
     def damage_between(self, narrow: int, wide: int) -> float:
-        """Return what narrowing from ``wide`` to ``narrow`` costs the network, from 0 to infinity.
+        """Return the damage of narrowing from ``wide`` to ``narrow``, in [0, infinity).
 
-        The filters times the logarithm of the saliency that is left of what was there. Saliencies
-        alone miss that the same filter is worth more to a narrower layer: a budget met by their
-        sum empties the layers whose filters are dearest, down to their limits, before it touches
-        others. As a share of what is left, the price of a layer's next filter rises as it narrows,
+        The damage is ``num_filters * log(saliency before / saliency left)``. A plain sum of
+        saliencies ignores that the same filter is worth more in a narrower layer: a budget would
+        drain the layers with the best sum per cost down to their limits before it touches others.
+        With the logarithm, the damage of a layer's next filter rises as the layer narrows,
         whatever the unit of the saliencies.
         """
         scores = [max(0.0, score) for score in self.curve]
         total = math.fsum(scores)
-        floor = total * _LEAST_SHARE if total > 0 else 1.0  # a layer of dead filters costs nothing
+        floor = total * _LEAST_SHARE if total > 0 else 1.0  # a layer of dead filters has no damage
         left, before = (
             math.fsum(scores[self.num_groups - width :]) + floor for width in (narrow, wide)
         )
@@ -106,11 +108,11 @@ def make_ladder(
     """Return the ladder of a family.
 
     Args:
-        family: Whose ladder.
-        saliency_G: Its scores.
-        options: Limits, overrides, exclusions.
-        efficient: The widths worth having, descending; needed for ``round_to: auto``.
-        alive_G: Boolean, the groups that earlier cuts have left; None: all.
+        family: The family.
+        saliency_G: Scores of its groups, (num_groups,).
+        options: Limits, overrides and exclusions.
+        efficient: Efficient widths, descending; required for ``round_to: auto``.
+        alive_G: Boolean mask of the groups left by earlier cuts; None: all.
 
     Raises:
         PlanError: The saliency does not fit the family or is not finite.
@@ -120,7 +122,7 @@ def make_ladder(
     if not bool(torch.isfinite(saliency_G).all()):
         raise PlanError(f"the saliency of {family.name} is not finite")
     order = torch.argsort(saliency_G, stable=True)
-    if alive_G is not None:  # who is gone comes first, and stays gone
+    if alive_G is not None:  # removed groups come first, so they stay removed
         order = torch.cat([order[~alive_G[order]], order[alive_G[order]]])
     num_alive = family.num_groups if alive_G is None else int(alive_G.sum())
     override = _override(family, options.layers)
@@ -148,10 +150,10 @@ def _widths(
     num_groups = family.num_groups
     max_ratio = options.max_ratio if override.max_ratio is None else override.max_ratio
     if override.ratio is not None and override.max_ratio is None:
-        max_ratio = max(max_ratio, override.ratio)  # who names a share means it
+        max_ratio = max(max_ratio, override.ratio)  # an explicit ratio overrides the general limit
     channels = options.min_channels if override.min_channels is None else override.min_channels
     per_group = family.producers()[0].index_GK.shape[1]
-    # An epsilon: 10 * (1 - 0.9) is 0.9999999999999998.
+    # The epsilon absorbs rounding: 10 * (1 - 0.9) is 0.9999999999999998.
     lowest = max(1, math.ceil(num_groups * (1 - max_ratio) - 1e-9), math.ceil(channels / per_group))
     if options.round_to == "auto":
         if efficient is None:
@@ -159,7 +161,7 @@ def _widths(
         return (num_alive, *(w for w in efficient if lowest <= w < num_alive))
     step = options.round_to // math.gcd(options.round_to, per_group)
     if num_groups < step:
-        step = 1  # narrower than one block: there is no multiple to keep
+        step = 1  # narrower than one block: no multiple fits
     multiples = range((num_alive - 1) // step * step, 0, -step)
     return (num_alive, *(width for width in multiples if width >= lowest))
 

@@ -1,7 +1,7 @@
-"""Selection: from saliencies to the groups each family keeps, with the numbers that led there.
+"""Choose the groups that each family keeps, and record the numbers behind the choice.
 
-Reads scores and writes masks; it touches no tensor of the network. The pipeline hands the result
-to `plan.make_plan`.
+Reads scores and returns masks; the network's tensors are not touched. The pipeline passes the
+result to `plan.make_plan`.
 """
 
 import math
@@ -21,27 +21,27 @@ from secateur.engine.selection.steepness import cut
 
 
 class Latency(Protocol):
-    """How long a program takes on the target; `latency.LatencyModel` is one."""
+    """Latency of a program on the target; implemented by `latency.LatencyModel`."""
 
     def seconds_by_width(self, orders: Mapping[str, Sequence[int]]) -> Cost:
-        """Return the seconds of one call; ``orders`` as `CostModel.macs_by_width` takes them."""
+        """Return the seconds of one call by widths; ``orders`` as in `CostModel.macs_by_width`."""
         ...
 
     def efficient_widths(self, name: str) -> Sequence[int]:
-        """Return the widths of a family that are worth having, descending."""
+        """Return the efficient widths of a family, descending."""
         ...
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What stays.
+    """The groups to keep.
 
     Attributes:
-        keeps: For every family a boolean (num_groups,), True = keep.
-        details: For every family, as JSON values: ``curve`` (saliencies, ascending), ``num_wanted``
-            (what the rule would remove), ``num_removed`` (what the limits and multiples made of
-            it: the position of the cut), ``threshold`` (the least saliency kept, None when
-            nothing goes) and ``reason``.
+        keeps: Boolean mask of every family, (num_groups,), True = keep.
+        details: JSON values of every family: ``curve`` (saliencies, ascending), ``num_wanted``
+            (groups that the rule would remove), ``num_removed`` (groups removed after limits and
+            rounding: the position of the cut), ``threshold`` (lowest saliency kept, None if nothing
+            is removed) and ``reason``.
     """
 
     keeps: dict[str, Tensor]
@@ -49,13 +49,13 @@ class Selection:
 
     @property
     def num_removed(self) -> int:
-        """How many groups go in all."""
+        """Number of groups removed."""
         return sum(int((~keep).sum()) for keep in self.keeps.values())
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """A width, what the rule wanted before rounding, and why."""
+    """A width, the number of groups that the rule would remove before rounding, and the reason."""
 
     width: int
     num_wanted: int
@@ -70,16 +70,16 @@ def select(
     latency: Latency | None = None,
     alive: Mapping[str, Tensor] | None = None,
 ) -> Selection:
-    """Choose which groups stay. Same arguments, same result: ties fall in the order of groups.
+    """Choose the groups to keep. Deterministic: ties are broken by group order.
 
     Args:
-        analysis: The families.
-        saliency: For each family its scores (num_groups,), comparable between families.
+        analysis: The channel groups.
+        saliency: Scores of each family, (num_groups,), comparable between families.
         options: The rule and its limits.
-        cost: What the program costs under given widths.
-        latency: How long it takes; needed for a latency budget and for ``round_to: auto``.
-        alive: For each family the groups that earlier cuts have left, True = there; what is gone
-            stays gone. None: all are there.
+        cost: Cost of the program by widths.
+        latency: Latency of the program; required for a latency budget and for ``round_to: auto``.
+        alive: Groups of each family left by earlier cuts, boolean (num_groups,); removed groups
+            stay removed. None: all groups are left.
 
     Raises:
         NothingPrunableError: No family can lose a group under these options.
