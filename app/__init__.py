@@ -1,1 +1,1 @@
-"""The service: HTTP in front, rows and objects behind. Needs no torch."""
+"""The service: HTTP API over database rows and stored objects. Does not need torch."""

@@ -1,4 +1,4 @@
-"""What routes ask for: the parts the lifespan made, and who is asking."""
+"""FastAPI dependencies: the parts created by the lifespan, and the authenticated caller."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -37,7 +37,7 @@ class Context:
 
 
 async def get_context(request: Request) -> Context:
-    """Return what the lifespan made."""
+    """Return the parts created by the lifespan."""
     context: Context = request.app.state.context
     return context
 
@@ -51,18 +51,18 @@ async def get_principal(
     context: ContextDep,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> Principal:
-    """Return who is asking, by the request's bearer key."""
+    """Return the caller, identified by the request's bearer key."""
     key = credentials.credentials if credentials is not None else None
     return await identify(context, request.scope, key)
 
 
 async def identify(context: Context, scope: Scope, key: str | None) -> Principal:
-    """Return who is asking, and count the request for the tenant's rate.
+    """Return the caller and count the request toward the tenant's rate.
 
     Raises:
-        UnauthenticatedError: No key, or not a valid one.
-        ForbiddenError: No key is needed, on this machine alone, and the request is from elsewhere.
-        RateLimitedError: The tenant sends too many requests.
+        UnauthenticatedError: The key is missing or invalid.
+        ForbiddenError: In no-auth mode, the request is not from this machine.
+        RateLimitedError: The tenant exceeded its request rate.
     """
     api = context.settings.api
     if not api.is_auth_required:
@@ -77,7 +77,7 @@ async def identify(context: Context, scope: Scope, key: str | None) -> Principal
 
 
 def bearer_key(scope: Scope) -> str | None:
-    """Return the key that a request shows."""
+    """Return the key in a request."""
     kind, _, key = str(find_header(scope, b"authorization") or b"", "latin-1").partition(" ")
     return key.strip() if kind.lower() == "bearer" else None
 

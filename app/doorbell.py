@@ -1,4 +1,4 @@
-"""The doorbell: tell workers that a row is waiting. The only place in `app` that knows Celery."""
+"""The doorbell: notify workers of queued rows. The only module in `app` that uses Celery."""
 
 from typing import Protocol
 
@@ -15,10 +15,10 @@ _TIMEOUT_SECONDS = 2
 
 
 class JobQueue(Protocol):
-    """Rings after commit. A lost ring is harmless: queued rows are rung again."""
+    """Notifies workers after commit. A lost ring is harmless: queued rows are rung again."""
 
     def ring(self, job_id: str, queue: str) -> None:
-        """Tell the workers of ``queue``; never raises."""
+        """Notify the workers of ``queue``; never raises."""
         ...
 
     def check(self) -> None:
@@ -27,7 +27,7 @@ class JobQueue(Protocol):
 
 
 class CeleryJobQueue:
-    """Sends a task by its name, with the job's id and nothing else."""
+    """Doorbell that sends a task by name with only the job's id."""
 
     def __init__(self, url: str) -> None:
         self._celery = Celery("secateur", broker=url)
@@ -37,7 +37,7 @@ class CeleryJobQueue:
             broker_transport_options={
                 "socket_timeout": _TIMEOUT_SECONDS,
                 "socket_connect_timeout": _TIMEOUT_SECONDS,
-                # A lost ring is rung again; a request must not wait for a queue that is away.
+                # A lost ring is repeated; a request must not wait for an unreachable queue.
                 "max_retries": 0,
                 "interval_start": 0,
                 "interval_step": 0,
@@ -45,7 +45,7 @@ class CeleryJobQueue:
         )
 
     def ring(self, job_id: str, queue: str) -> None:
-        """Send the message; a queue that is away is logged, and rung again later."""
+        """Send the message. An unreachable queue is logged and rung again later."""
         try:
             self._celery.send_task(RUN_JOB, args=[job_id], queue=queue, retry=False)
         except (OperationalError, RedisError, OSError):

@@ -1,6 +1,6 @@
-"""Forms with files: each file goes where uploads go while it arrives, never through memory.
+"""Multipart forms. Files stream to the upload folder as they arrive, never through memory.
 
-Starlette's own parser keeps a megabyte of every file in memory and writes the rest twice.
+Starlette's parser keeps a megabyte of every file in memory and writes the rest twice.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -20,7 +20,7 @@ from app.text import decode_text
 
 MAX_PART_HEADERS = 8
 MAX_PART_HEADER_BYTES = 4096
-# What other services call these parts.
+# Names of these parts in other services.
 _OTHER_NAMES = {
     "data": "dataset", "images": "dataset", "samples": "dataset", "train": "dataset",
     "network": "model", "net": "model", "weights": "model", "checkpoint": "model",
@@ -31,11 +31,11 @@ _OTHER_NAMES = {
 
 @dataclass(frozen=True)
 class FileRule:
-    """What one file of a form may be.
+    """Limits of one file in a form.
 
     Attributes:
-        num_bytes: At most.
-        check: Sees its beginning.
+        num_bytes: Largest size.
+        check: Called with the file's first bytes.
     """
 
     num_bytes: int
@@ -44,14 +44,14 @@ class FileRule:
 
 @dataclass(frozen=True)
 class FormLimits:
-    """What a form may hold.
+    """Limits of a form.
 
     Attributes:
-        files: By the name of the part.
-        texts: Names of parts that are text, with a filename or without.
-        in_query: Names that belong into the address.
-        num_fields: Text fields.
-        field_bytes: Bytes of one text field.
+        files: File limits by the name of the part.
+        texts: Names of text parts, with or without a filename.
+        in_query: Names that belong in the URL's query.
+        num_fields: Most text fields.
+        field_bytes: Most bytes of one text field.
     """
 
     files: Mapping[str, FileRule]
@@ -63,9 +63,9 @@ class FormLimits:
 
 @dataclass(frozen=True)
 class Form:
-    """What a form held.
+    """Contents of a form.
 
-    A part that may be a file is among the fields where it came as text, such as an id.
+    A file part sent as text, such as an id, is among the fields.
     """
 
     fields: Mapping[str, str]
@@ -74,12 +74,12 @@ class Form:
 
 @asynccontextmanager
 async def receive_form(request: Request, folder: Path, limits: FormLimits) -> AsyncIterator[Form]:
-    """Receive a form; its files exist until the block ends.
+    """Receive a form. Its files exist until the block ends.
 
     Raises:
-        BadRequestError: It is not multipart as RFC 7578 has it.
-        InvalidInputError: A file or field is not expected, or came twice.
-        TooLargeError: It is past a limit.
+        BadRequestError: The body is not multipart (RFC 7578).
+        InvalidInputError: A file or field is unexpected or repeated.
+        TooLargeError: A limit is exceeded.
     """
     reader = _Reader(folder, limits)
     try:
@@ -99,7 +99,7 @@ async def receive_form(request: Request, folder: Path, limits: FormLimits) -> As
 
 @dataclass
 class _Reader:
-    """Callbacks of the parser, which are not asynchronous: what must wait is queued."""
+    """Parser callbacks. They are synchronous, so asynchronous work is queued."""
 
     folder: Path
     limits: FormLimits
@@ -112,10 +112,10 @@ class _Reader:
     _target: "bytearray | Spool | None" = None
 
     def parser(self, content_type: str) -> MultipartParser:
-        """Return a parser that tells this reader.
+        """Return a parser that calls this reader.
 
         Raises:
-            BadRequestError: The boundary is missing or not acceptable.
+            BadRequestError: The boundary is missing or invalid.
         """
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
@@ -198,7 +198,7 @@ class _Reader:
     def _unknown(self, name: str) -> InvalidInputError:
         shown = repr(name[:64])
         if name in self.limits.in_query:
-            return InvalidInputError(f"{shown} goes into the address: ?{name}=…, not into the form")
+            return InvalidInputError(f"{shown} belongs in the URL, not in the form: ?{name}=…")
         known = [*self.limits.files, *self.limits.texts]
         names = " and ".join(filter(None, [", ".join(map(repr, known[:-1])), repr(known[-1])]))
         meant = suggestion(name, known, {k: v for k, v in _OTHER_NAMES.items() if v in known})

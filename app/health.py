@@ -1,4 +1,4 @@
-"""Is the process alive, and can it reach what it needs?"""
+"""Liveness of the process, and readiness of the services that it needs."""
 
 import structlog
 from fastapi import APIRouter
@@ -16,13 +16,13 @@ router = APIRouter(tags=["health"], responses=RESPONSES)
 
 @router.get(ALIVE_PATH)
 def alive() -> dict[str, str]:
-    """Say that the process answers."""
+    """Return 200 while the process is alive."""
     return {"status": "ok"}
 
 
 @router.get("/readyz")
 def ready(context: ContextDep) -> dict[str, str]:
-    """Say that row, message and object can be reached."""
+    """Return 200 if the database, the queue and the object store are reachable."""
     checks = {"database": _check_database, "queue": _check_queue, "storage": _check_storage}
     for name, check in checks.items():
         try:

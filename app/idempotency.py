@@ -1,7 +1,7 @@
-"""``Idempotency-Key``: the same creating request, sent twice, creates once.
+"""``Idempotency-Key``: repeated requests create once.
 
-The key is a row written in the transaction that creates the thing, so both exist or neither. Two
-requests at once: the second waits for the first's transaction and then replays its answer.
+The key is a row written in the transaction that creates the object, so both exist or neither. Of
+two concurrent requests, the second waits for the first's transaction and then replays its answer.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _KEY = re.compile(r"[!-~]{1,255}")
 
 @dataclass(frozen=True)
 class IdempotencyKey:
-    """A key, and what it was sent with."""
+    """A key and the fingerprint of its request."""
 
     tenant: str
     key: str | None
@@ -30,7 +30,7 @@ class IdempotencyKey:
 
 
 def idempotency_key(request: Request, tenant: str, *content: str) -> IdempotencyKey:
-    """Return the key of a request whose body is described by ``content`` (hashes, JSON).
+    """Return a request's key; ``content`` (hashes, JSON) identifies the body.
 
     Raises:
         InvalidInputError: The key is not 1 to 255 printable characters.
@@ -43,7 +43,7 @@ def idempotency_key(request: Request, tenant: str, *content: str) -> Idempotency
 
 
 def recall(sessions: Sessions, key: IdempotencyKey) -> tuple[str, str] | None:
-    """Return the id and the answer that a key brought before, if it did.
+    """Return the id and the answer stored under a key, or None.
 
     Raises:
         InvalidInputError: The key was used for another request.
@@ -57,15 +57,15 @@ def recall(sessions: Sessions, key: IdempotencyKey) -> tuple[str, str] | None:
 def create_once(
     sessions: Sessions, key: IdempotencyKey, create: Callable[[Session], tuple[str, str]]
 ) -> tuple[str, str]:
-    """Run ``create`` in a transaction unless it ran before under the same key.
+    """Run ``create`` in a transaction unless it already ran under the same key.
 
     Args:
-        sessions: Makes the transaction, which is committed when this returns.
-        key: The request's.
+        sessions: Session factory; the transaction is committed on return.
+        key: The request's key.
         create: Returns the new object's id and the answer's JSON.
 
     Returns:
-        The id, and the answer's JSON.
+        The id and the answer's JSON.
 
     Raises:
         InvalidInputError: The key was used for another request.

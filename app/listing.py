@@ -1,4 +1,4 @@
-"""``GET`` on a collection, the same for every kind of row."""
+"""``GET`` on a collection, shared by all kinds of rows."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,13 +26,13 @@ def add_list(  # noqa: PLR0913  # how one kind of row differs from another
     """Add the route that lists a tenant's rows, newest first.
 
     Args:
-        router: Of the collection.
-        row_type: What is listed; by its ``id``.
-        name: Of the route, in the OpenAPI document.
-        description: Of the route, in the OpenAPI document.
-        scope: What the key must allow.
-        query: Returns the rows of a tenant.
-        show: Returns rows as the API shows them.
+        router: Router of the collection.
+        row_type: Type of the listed rows, which have an ``id``.
+        name: Name of the route in the OpenAPI document.
+        description: Description of the route in the OpenAPI document.
+        scope: Scope that the key needs.
+        query: Returns the query for a tenant's rows.
+        show: Returns the API's representation of rows.
     """
 
     @router.get("", name=name, description=description)

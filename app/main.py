@@ -1,4 +1,4 @@
-"""The API's composition root: `create_app` and its lifespan, and nothing else."""
+"""Composition root of the API: `create_app` and its lifespan."""
 
 import time
 from collections.abc import AsyncIterator
@@ -151,7 +151,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
 
 
 def app_factory() -> FastAPI:
-    """Return the API for the environment's settings; what uvicorn calls."""
+    """Return the API for the environment's settings. Called by uvicorn."""
     settings = load_settings()
     configure_logging(settings)
     return create_app(settings)

@@ -1,7 +1,7 @@
-"""The OpenAPI document: FastAPI's own, plus the bodies and headers that routes read by themselves.
+"""The OpenAPI document: FastAPI's, plus bodies and headers that routes read themselves.
 
-``POST /v1/jobs`` takes JSON or a form, which FastAPI cannot say of one parameter; the route names
-the schemas, and this module puts their definitions where the references lead.
+``POST /v1/jobs`` takes JSON or a form, which FastAPI cannot describe in one parameter. The route
+references the schemas, and this module adds their definitions.
 """
 
 import re
@@ -32,12 +32,12 @@ def _header(name: str, pattern: str, description: str) -> dict[str, Any]:
 
 # For ``openapi_extra=`` of routes.
 IDEMPOTENCY_KEY = _header(
-    "Idempotency-Key", "^[!-~]{1,255}$", "The same request again under the same key makes nothing."
+    "Idempotency-Key", "^[!-~]{1,255}$", "A repeated request with the same key creates nothing."
 )
 CONTENT_DIGEST = _header(
     "Content-Digest",
     "^sha-256=:[A-Za-z0-9+/=]{44}:$",
-    "What a raw body's SHA-256 must be (RFC 9530).",
+    "Expected SHA-256 of a raw body (RFC 9530).",
 )
 
 
@@ -47,7 +47,7 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
 
 
 def parameters_of(model: type[BaseModel], *names: str) -> list[dict[str, Any]]:
-    """Return the fields of a model, or some of them, as parameters in the query."""
+    """Return a model's fields, or some of them, as query parameters."""
     properties: dict[str, dict[str, Any]] = model.model_json_schema()["properties"]
     found = []
     for name in names or properties:
@@ -59,15 +59,15 @@ def parameters_of(model: type[BaseModel], *names: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Operation:
-    """What the document says of a route that is answered without FastAPI.
+    """OpenAPI operation of a route that is answered without FastAPI.
 
     Attributes:
-        name: Of the route, as FastAPI would take it from a function.
-        description: What the route does.
-        tag: The group that it is in.
-        parameters: In the query or the headers; those in the path are found there.
-        request: The request's body.
-        responses: By status.
+        name: Name of the route, as FastAPI would derive it from a function.
+        description: Description of the route.
+        tag: Group of the route.
+        parameters: Query and header parameters; the path gives its own.
+        request: Request body.
+        responses: Responses by status.
     """
 
     name: str
@@ -106,13 +106,13 @@ def install_openapi(
     bodies: Sequence[type[BaseModel]],
     answers: Sequence[type[BaseModel]],
 ) -> None:
-    """Make ``app`` describe what its routes read and answer without FastAPI.
+    """Add to ``app``'s document the requests and responses that FastAPI does not handle.
 
     Args:
         app: The application, with its routes.
-        operations: By path.
-        bodies: Models of requests that are referred to.
-        answers: Models of answers that are referred to.
+        operations: Operations by path.
+        bodies: Referenced models of requests.
+        answers: Referenced models of responses.
     """
 
     def openapi() -> dict[str, Any]:

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from app.text import Line
 
-Limit = Annotated[int, Query(ge=1, le=100, description="How many at most.")]
-After = Annotated[Line | None, Query(max_length=64, description="The id to go on after.")]
-Order = Annotated[Literal["asc", "desc"], Query(description="By time of creation.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Most rows to return.")]
+After = Annotated[Line | None, Query(max_length=64, description="Return rows after this id.")]
+Order = Annotated[Literal["asc", "desc"], Query(description="Order by time of creation.")]
 
 
 class HasId(Protocol):
@@ -54,5 +54,5 @@ def fetch_page(
 
 
 def to_time(seconds: float | None) -> datetime | None:
-    """Return a time of the database as a UTC date."""
+    """Return a database time as a UTC datetime."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,4 +1,4 @@
-"""Query parameters that a route does not have: refused, so that a typo never becomes a default."""
+"""Refuses unknown query parameters, so that a typo never falls back to a default."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,10 +11,10 @@ from app.contracts.suggestions import suggestion
 
 
 async def refuse_unknown_query(request: Request) -> None:
-    """Look at the names in the address of a request.
+    """Check the names of a request's query parameters.
 
     Raises:
-        InvalidInputError: The route does not take one of them.
+        InvalidInputError: The route does not have a parameter.
     """
     route = request.scope.get("route")
     if request.scope["query_string"] and isinstance(route, APIRoute):
@@ -22,7 +22,7 @@ async def refuse_unknown_query(request: Request) -> None:
 
 
 def refuse_unknown(given: Iterable[str], known: frozenset[str]) -> None:
-    """Refuse a name that is not among those that are known."""
+    """Raise `InvalidInputError` for a name that is not known."""
     for name in given:
         if name not in known:
             meant = suggestion(name, known)

@@ -1,4 +1,4 @@
-"""``/v1/schemas``: the JSON Schemas of what users write and read."""
+"""``/v1/schemas``: JSON Schemas of configs, preprocessing and reports."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""A file on its way in: hashed and written in the thread pool, a block at a time.
+"""Spool of one incoming file, hashed and written in the thread pool block by block.
 
-Between blocks it holds neither a thread nor an open file, so that thousands of clients that send a
-few bytes a second cost a socket and a small buffer each.
+Between blocks it holds neither a thread nor an open file. Each of thousands of slow clients costs
+only a socket and a small buffer.
 """
 
 import hashlib
@@ -15,24 +15,24 @@ from fastapi.concurrency import run_in_threadpool
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.text import check_line
 
-# What a stalled client holds at most, besides the server's own buffer of the same size.
+# Most bytes held for a stalled client, besides the server's own buffer of the same size.
 BLOCK_BYTES = 64 * 1024
 _FIRST_LOOK_BYTES = 4096
 _MAX_FILENAME = 200
 
 Check = Callable[[bytes, str | None], None]
-"""Raises if a file that begins so, and has that name, is not wanted."""
+"""Raises if a file with these first bytes and this name is not accepted."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that arrived whole.
+    """A completely received file.
 
     Attributes:
-        path: Where it lies, until the block that received it ends.
-        sha256: In hexadecimal.
-        num_bytes: Its size.
-        filename: What the user called it, for display alone.
+        path: Path, valid until the receiving block ends.
+        sha256: SHA-256 in hexadecimal.
+        num_bytes: Size.
+        filename: The user's name for the file, for display only.
     """
 
     path: Path
@@ -42,12 +42,12 @@ class Upload:
 
 
 class Spool:
-    """Takes the pieces of one file; whoever makes it calls `discard` in the end."""
+    """Writer of one incoming file. Its creator must call `discard`."""
 
     def __init__(
         self, folder: Path, limit: int, filename: str | None, check: Check | None = None
     ) -> None:
-        """Begin a file in ``folder``; ``check`` sees its beginning before the rest is taken.
+        """Begin a file in ``folder``; ``check`` gets the first bytes before the rest is accepted.
 
         Raises:
             InvalidInputError: The file's name holds control characters.
@@ -62,15 +62,15 @@ class Spool:
         """Take the next piece.
 
         Raises:
-            TooLargeError: The file is past its limit.
-            ServiceError: Its beginning is of a file that is not wanted.
+            TooLargeError: The file exceeds its limit.
+            ServiceError: ``check`` refused the first bytes.
         """
         self._num_bytes += len(chunk)
         if self._num_bytes > self._limit:
             raise TooLargeError(f"the file has more than the {self._limit} bytes accepted")
         self._pending += chunk
         if self._check is not None and len(self._pending) >= self._check_at:
-            # Early, so that little is sent in vain; and once more, with all that is in memory.
+            # Check early to refuse before much is sent, and again with the whole buffer.
             self._check(bytes(self._pending[:BLOCK_BYTES]), self._filename)
             is_last = self._check_at == BLOCK_BYTES or len(self._pending) >= BLOCK_BYTES
             self._check, self._check_at = (None if is_last else self._check), BLOCK_BYTES
@@ -79,14 +79,14 @@ class Spool:
 
     @property
     def is_unused(self) -> bool:
-        """Whether nothing came, and without a name: a file input of a page that was left empty."""
+        """Whether the file has neither bytes nor a name, as from an empty file input of a page."""
         return self._num_bytes == 0 and self._filename is None
 
     async def finish(self) -> Upload:
-        """Write what is left and return the file.
+        """Write the remaining bytes and return the file.
 
         Raises:
-            InvalidInputError: It is empty.
+            InvalidInputError: The file is empty.
         """
         if self._num_bytes == 0:
             raise InvalidInputError("the file is empty")
@@ -94,7 +94,7 @@ class Spool:
         return Upload(self._path, self._digest.hexdigest(), self._num_bytes, self._filename)
 
     def discard(self) -> None:
-        """Remove the file, which is one system call."""
+        """Remove the file. Costs one system call."""
         if self._is_on_disk:
             self._path.unlink(missing_ok=True)
 

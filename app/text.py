@@ -1,4 +1,4 @@
-"""Text from users, of the kinds that every database and every terminal takes."""
+"""Validated text from users that every database and terminal accepts."""
 
 import codecs
 import re
@@ -16,7 +16,7 @@ _UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def check_text(text: str) -> str:
-    """Return the text, unless it holds what no database takes: NUL, and halves of characters."""
+    """Return the text; refuse characters that no database accepts: NUL and lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -27,7 +27,7 @@ def check_text(text: str) -> str:
 
 
 def check_line(text: str) -> str:
-    """Return the text, unless it holds any control character, a line's end among them."""
+    """Return the text; refuse control characters, including line breaks."""
     check_text(text)
     if (found := _CONTROL.search(text)) is not None:
         raise ValueError(f"the text holds the control character U+{ord(found[0]):04X}")
@@ -35,17 +35,17 @@ def check_line(text: str) -> str:
 
 
 def decode_text(data: bytes) -> str:
-    """Return UTF-8 as text, or what a byte order mark says: Windows writes one before JSON.
+    """Decode UTF-8, or the encoding of a byte order mark: Windows writes one before JSON.
 
     Raises:
-        UnicodeDecodeError: It is neither.
+        UnicodeDecodeError: The bytes are in neither encoding.
     """
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     return data.decode(encoding)
 
 
 def without_mark(data: bytes) -> bytes:
-    """Return JSON as UTF-8 without a byte order mark; what cannot be read stays as it is."""
+    """Return JSON as UTF-8 without a byte order mark; undecodable bytes stay unchanged."""
     if not data.startswith(tuple(mark for mark, _ in _MARKS)):
         return data
     try:

@@ -1,8 +1,7 @@
-"""A cache of values that were read at most some seconds ago, so that requests spare the database.
+"""TTL cache that spares the database from repeated reads.
 
-A value that is missing is read once, and every request that needs it waits for that one reading. A
-value in constant use is read again beside the requests before it expires, so that nobody waits.
-For one event loop.
+Concurrent requests for a missing value share one read. A value in constant use is refreshed in the
+background before it expires, so no request waits. For one event loop.
 """
 
 import asyncio
@@ -15,16 +14,16 @@ from fastapi.concurrency import run_in_threadpool
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
-_REFRESH_AT = 0.5  # the share of its lifetime after which a value is read again
+_REFRESH_AT = 0.5  # share of the lifetime after which a value is refreshed
 
 
 class _Entry(NamedTuple, Generic[V]):
-    asked_at: float  # when the reading began: a change during it may be missing
+    asked_at: float  # start of the read: it may miss a change made during it
     value: V
 
 
 class TtlCache(Generic[K, V]):
-    """Values by key, none older than the lifetime. Errors are not remembered."""
+    """Values by key, none older than the lifetime. Errors are not cached."""
 
     def __init__(
         self, seconds: float, most: int = 10_000, clock: Callable[[], float] = time.monotonic
@@ -32,16 +31,16 @@ class TtlCache(Generic[K, V]):
         """Start empty.
 
         Args:
-            seconds: The lifetime of a value.
-            most: Values that are kept at once.
-            clock: Seconds, for tests.
+            seconds: Lifetime of a value.
+            most: Most values kept.
+            clock: Clock in seconds, replaced in tests.
         """
         self._seconds, self._most, self._clock = seconds, most, clock
         self._known: dict[K, _Entry[V]] = {}
         self._reading: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, read: Callable[[], V]) -> V:
-        """Return the value of ``key``, or what ``read``, which may block, returns for it."""
+        """Return the value of ``key``, calling ``read``, which may block, if it is missing."""
         known = self._known.get(key)
         if known is not None:
             age = self._clock() - known.asked_at
@@ -55,7 +54,7 @@ class TtlCache(Generic[K, V]):
         )  # a client that hangs up must not cancel it for the others
 
     def forget(self, is_meant: Callable[[K], bool]) -> None:
-        """Drop the values of some keys, those that are being read included."""
+        """Drop the values of some keys, including reads in progress."""
         for things in (self._known, self._reading):
             for key in [key for key in things if is_meant(key)]:
                 del things[key]
@@ -70,7 +69,7 @@ class TtlCache(Generic[K, V]):
             value = await run_in_threadpool(read)
         except BaseException:
             if self._reading.get(key) is task:
-                self._known.pop(key, None)  # the next request reads, and gets the error itself
+                self._known.pop(key, None)  # the next request reads again and gets the error
             raise
         else:
             if self._reading.get(key) is task:
@@ -84,6 +83,6 @@ class TtlCache(Generic[K, V]):
 
 
 def _retrieve_error(task: "asyncio.Task[V]") -> None:
-    """Retrieve the error of a refresh that nobody waits for, or asyncio logs it."""
+    """Retrieve the error of a background refresh, or asyncio logs it."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""Files on their way in: streamed to disk under a running SHA-256, visible only when whole."""
+"""Uploads: streamed to disk with a running SHA-256, visible only when complete."""
 
 import base64
 import re
@@ -37,14 +37,14 @@ async def receive_upload(  # noqa: PLR0913  # where it goes, and what it may be
     *,
     architecture: str | None = None,
 ) -> AsyncIterator[Upload]:
-    """Receive a file that is the raw body, or the part ``file`` (or ``use``) of a form.
+    """Receive a file as the raw body or as the part ``file`` (or ``use``) of a form.
 
-    It is refused as soon as its first bytes are here, if they are of something else.
+    A file of a wrong format is refused as soon as its first bytes arrive.
 
     Raises:
-        TooLargeError: It is larger than ``limit``.
-        UnsupportedMediaError: It is not taken as ``use``.
-        InvalidInputError: It is missing, empty, or not what ``Content-Digest`` says.
+        TooLargeError: The file is larger than ``limit``.
+        UnsupportedMediaError: The format is not accepted for ``use``.
+        InvalidInputError: The file is missing, empty, or does not match ``Content-Digest``.
     """
     check = beginning_check(use, architecture)
     if is_multipart(request):
@@ -81,7 +81,7 @@ def receive_files(
 
 
 def beginning_check(use: Use, architecture: str | None = None) -> Check:
-    """Return what looks at the first bytes of a file that is to be ``use``."""
+    """Return the check of the first bytes of a file for ``use``."""
 
     def look(head: bytes, name: str | None) -> None:
         try:
@@ -118,7 +118,7 @@ async def _receive_body(
 
 
 def uploads_folder(scratch: Path) -> Path:
-    """Return where files lie while they arrive; `app.objects.garbage` empties it."""
+    """Return the folder of incoming files; `app.objects.garbage` empties it."""
     return scratch / "uploads"
 
 
@@ -131,7 +131,7 @@ def check_model(upload: Upload, architecture: ArchitectureSpec | None) -> str:
     """Return the name in `MODEL_FORMATS` of a file's format; the worker parses the file.
 
     Raises:
-        UnsupportedMediaError: It is of none of them.
+        UnsupportedMediaError: The format is unknown.
         InvalidInputError: Weights without an architecture, or an architecture without weights.
     """
     name = _check(upload, "model")
@@ -139,7 +139,7 @@ def check_model(upload: Upload, architecture: ArchitectureSpec | None) -> str:
         raise _architecture_error(name)
     if architecture is not None and not needs_architecture(name):
         takers = alternatives(each for each in MODEL_FORMATS if needs_architecture(each))
-        raise InvalidInputError(f"'architecture' belongs to a {takers} file, and this is none")
+        raise InvalidInputError(f"'architecture' is only valid for a {takers} file")
     return name
 
 
@@ -147,7 +147,7 @@ def check_dataset(upload: Upload) -> str:
     """Return the name in `DATASET_FORMATS` of a file's format; the worker parses the file.
 
     Raises:
-        UnsupportedMediaError: It is of none of them.
+        UnsupportedMediaError: The format is unknown.
     """
     return _check(upload, "dataset")
 
@@ -168,15 +168,15 @@ def _check(upload: Upload, use: Use) -> str:
 
 
 def not_a_file(name: str, text: str) -> InvalidInputError:
-    """Return the error of text where a file is expected: `@` is easily forgotten."""
+    """Return the error for text in place of a file: users forget curl's `@`."""
     return InvalidInputError(
-        f"{name!r} of the form is text ({text[:64]!r}), and a file is expected: with curl, "
+        f"{name!r} of the form is text ({text[:64]!r}), but a file is expected: with curl, "
         f"-F {name}=@{text[:64].removeprefix('@') or 'FILE'}"
     )
 
 
 def _expected_digest(request: Request) -> str | None:
-    """Return the SHA-256 that the client promises, in base64 (RFC 9530), before it sends it."""
+    """Return the base64 SHA-256 in the request's ``Content-Digest`` (RFC 9530)."""
     sent = request.headers.get("content-digest")
     if sent is None:
         return None
@@ -190,5 +190,5 @@ def _check_digest(upload: Upload, expected: str) -> None:
     actual = base64.b64encode(bytes.fromhex(upload.sha256)).decode()
     if expected != actual:
         raise InvalidInputError(
-            f"the body has SHA-256 {actual}, Content-Digest says {expected}",
+            f"the body has SHA-256 {actual}, but Content-Digest is {expected}",
         )

@@ -1,1 +1,1 @@
-"""Artifacts: immutable files that jobs made."""
+"""Artifacts: immutable files made by jobs."""

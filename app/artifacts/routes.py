@@ -19,12 +19,12 @@ router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], responses=RESPONS
 _FILE = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
 _CONTENT: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", **_FILE},
-    206: {"description": "The part that Range asks for.", **_FILE},
-    416: {"description": "The file has no such part."},
+    206: {"description": "The requested range.", **_FILE},
+    416: {"description": "The range is outside the file."},
     **NOT_MODIFIED,
 }
-# A page among the files, such as report.html, holds what strangers have named. It is sent to be
-# saved; should anything show it in place, it runs nothing, asks for nothing, belongs to no origin.
+# HTML artifacts such as report.html contain untrusted names. They are sent as attachments. If shown
+# in place, the policy blocks scripts and requests and gives them no origin.
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 )
@@ -33,7 +33,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 @router.get("/{artifact_id}")
 def read(artifact_id: str, context: ContextDep, principal: PrincipalDep) -> Artifact:
-    """Read what an artifact is."""
+    """Read an artifact's metadata."""
     principal.require("jobs:read")
     return to_artifact(_find(context, principal.tenant, artifact_id))
 
@@ -49,7 +49,7 @@ def content(  # noqa: PLR0913, PLR0917  # headers
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Download a file, whole or one range of it."""
+    """Download a file or one range of it."""
     principal.require("jobs:read")
     row = _find(context, principal.tenant, artifact_id)
     etag = f'"sha256-{row.sha256}"'
@@ -86,7 +86,7 @@ def _find(context: Context, tenant: str, artifact_id: str) -> ArtifactRow:
 
 
 def _parse_range(header: str | None, size: int) -> tuple[int, int] | tuple[()] | None:
-    """Return (start, end) of one range, () if it cannot be met, None to send everything."""
+    """Return (start, end) of one range, () if it is outside the file, None for the whole file."""
     match = _RANGE.fullmatch(header or "")
     if match is None or match[0] == "bytes=-":
         return None  # several ranges, or another unit: RFC 9110 lets us ignore them

@@ -1,1 +1,1 @@
-"""Data sets: samples and labels, with the preprocessing that belongs to them."""
+"""Data sets: samples and labels with their preprocessing."""

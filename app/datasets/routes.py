@@ -93,6 +93,6 @@ def change(
 
 @router.delete("/{dataset_id}", status_code=204)
 def delete(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> None:
-    """Delete a data set that no live job uses."""
+    """Delete a data set that no unfinished job uses."""
     principal.require("datasets:write")
     service.delete(context, principal.tenant, dataset_id)

@@ -1,4 +1,4 @@
-"""What a data set looks like over HTTP."""
+"""Request and response schemas of data sets."""
 
 import json
 from datetime import datetime
@@ -33,13 +33,13 @@ class Dataset(BaseModel):
     preprocess: dict[str, Any]
     summary: dict[str, Any] | None = Field(description="Samples, classes and splits found.")
     error: dict[str, Any] | None
-    warnings: list[str] = Field(description="What to know before trusting a number.")
+    warnings: list[str] = Field(description="Problems that make metrics less trustworthy.")
     metadata: Metadata
     created_at: datetime | None
 
 
 class DatasetPatch(BaseModel):
-    """What may be changed."""
+    """Fields that can be changed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,7 +48,7 @@ class DatasetPatch(BaseModel):
 
 
 def to_dataset(row: DatasetRow) -> Dataset:
-    """Return a row as the API shows it."""
+    """Return the API's representation of a row."""
     return Dataset(
         id=row.id,
         name=row.name,
@@ -67,10 +67,10 @@ def to_dataset(row: DatasetRow) -> Dataset:
 
 
 def parse_preprocess(text: str | None) -> PreprocessSpec:
-    """Return the preprocessing that came as a preset's name or as JSON text.
+    """Parse preprocessing given as a preset's name or as JSON text.
 
     Raises:
-        InvalidInputError: It is not a preprocessing spec; pointers say where.
+        InvalidInputError: The text is not a preprocessing spec; pointers say where.
     """
     if text is None or not text.strip():
         return PreprocessSpec()
@@ -89,24 +89,24 @@ def parse_preprocess(text: str | None) -> PreprocessSpec:
     values = [name for name in ("scale", "mean", "std") if name in given]
     if spec.preset is not None and values:
         raise InvalidInputError(
-            f"preset {spec.preset!r} says what {values[0]} is: leave out {values[0]} or the preset",
-            details=[ErrorDetail(f"/preprocess/{values[0]}", "comes from the preset")],
+            f"preset {spec.preset!r} already sets {values[0]}; leave out {values[0]} or the preset",
+            details=[ErrorDetail(f"/preprocess/{values[0]}", "is set by the preset")],
         )
-    # Who writes the default down knows of it.
+    # A user who writes the default explicitly needs no warning.
     return spec.model_copy(update={"preset": "unit"}) if values and not spec.is_given else spec
 
 
 def warnings_of(row: DatasetRow) -> list[str]:
-    """Return what a user should know of a data set before a job works with it."""
+    """Return the warnings about a data set for a job that will use it."""
     if row.summary is not None:
         return list(row.summary.get("notes", []))
-    # Before the intake, files of images are known to hold pixels.
+    # Before intake, only image files are known to hold pixels.
     holds_images = any(f.holds_images for f in DATASET_FORMATS.values() if f.name == row.format)
     return [NO_PREPROCESS] if holds_images and not _spec_of(row).is_given else []
 
 
 def lacks_preprocess(row: DatasetRow) -> bool:
-    """Return whether a data set is known to hold pixels, of which nobody said what becomes."""
+    """Return whether a data set is known to hold pixels but has no preprocessing."""
     return NO_PREPROCESS in warnings_of(row)
 
 

@@ -1,4 +1,4 @@
-"""Data sets in the database and the store; every query names the tenant."""
+"""Data sets in the database and the object store. Every query filters by tenant."""
 
 from functools import partial
 
@@ -32,9 +32,9 @@ def upload(
     """Store a data set and start its intake; return the id and the answer's JSON.
 
     Raises:
-        UnsupportedMediaError: It is not a file we accept.
-        StorageQuotaError: It does not fit into what the tenant may store.
-        TooManyJobsError: Its intake would be one job too many.
+        UnsupportedMediaError: The file's format is not accepted.
+        StorageQuotaError: The file exceeds the tenant's storage quota.
+        TooManyJobsError: The tenant's job queue is full.
     """
     format_ = check_dataset(file)
     if (earlier := recall(context.sessions, key)) is not None:
@@ -58,7 +58,7 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     name: str | None,
     preprocess: PreprocessSpec,
 ) -> DatasetRow:
-    """Insert a data set and the job that judges it, in the caller's transaction."""
+    """Insert a data set and its intake job in the caller's transaction."""
     stem = (file.filename or "dataset").rpartition("/")[2].rpartition(".")[0]
     row = DatasetRow(
         id=new_id("ds"),
@@ -96,8 +96,8 @@ def find(session: Session, tenant: str, reference: str) -> DatasetRow:
     """Return a tenant's data set by its id or its name.
 
     Raises:
-        NotFoundError: There is none, or it is somebody else's.
-        InvalidInputError: Several have the name.
+        NotFoundError: The data set does not exist or belongs to another tenant.
+        InvalidInputError: The name is ambiguous.
     """
     row = session.get(DatasetRow, reference) or _by_name(session, tenant, reference)
     known = partial(known_names, session, DatasetRow, tenant)
@@ -109,9 +109,9 @@ def _by_name(session: Session, tenant: str, name: str) -> DatasetRow | None:
     return only_one(
         session,
         query,
-        several=f"several data sets are {name[:64]!r}",
+        several=f"several data sets are named {name[:64]!r}",
         show=lambda row: row.id,
-        hint="name an id",
+        hint="use an id",
     )
 
 
@@ -132,10 +132,10 @@ def change(context: Context, tenant: str, dataset_id: str, patch: DatasetPatch) 
 
 
 def delete(context: Context, tenant: str, dataset_id: str) -> None:
-    """Take a data set out of sight.
+    """Hide a data set.
 
     Raises:
-        ConflictError: A job that has not ended needs it.
+        ConflictError: An unfinished job needs the data set.
     """
     with context.sessions.begin() as session:
         row = find(session, tenant, dataset_id)

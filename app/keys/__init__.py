@@ -1,1 +1,1 @@
-"""Bearer keys: who is asking, and whose things they see."""
+"""Bearer keys: authentication, scopes and tenants."""

@@ -1,7 +1,6 @@
-"""Keys that were found good a moment ago, so that polling does not ask the database each time.
+"""TTL cache of valid keys, so that polling does not query the database on each request.
 
-A key that is revoked or expires is refused a second later at most, by every API process. Keys that
-were refused are not remembered.
+Every API process refuses a revoked or expired key after at most a second. Refusals are not cached.
 """
 
 import hashlib
@@ -20,7 +19,7 @@ _MOST_KEYS = 1024
 
 
 class KeyCache:
-    """Who holds which key, as old as a second."""
+    """Valid keys, cached for a second."""
 
     def __init__(
         self,
@@ -29,23 +28,23 @@ class KeyCache:
         last_use: LastUse | None = None,
     ) -> None:
         self._sessions, self._clock, self._last_use = sessions, clock, last_use
-        # By hash: no secrets in memory.
+        # Keyed by hash: no secrets in memory.
         self._found = TtlCache[bytes, Principal](_TTL_SECONDS, _MOST_KEYS, clock)
-        self._good: dict[str, float] = {}  # by id: when `is_still_good` looked
+        self._good: dict[str, float] = {}  # by id: time of the last check in `is_still_good`
 
     async def find(self, plaintext: str) -> Principal:
-        """Return who holds a key, by the database a second ago at most.
+        """Return the principal of a key, read from the database at most a second ago.
 
         Raises:
-            UnauthenticatedError: It is malformed, unknown, expired or revoked.
+            UnauthenticatedError: The key is malformed, unknown, expired or revoked.
         """
         return await self._found.get(_digest(plaintext), partial(self.look_up, plaintext))
 
     def look_up(self, plaintext: str) -> Principal:
-        """Return who holds a key, by the database.
+        """Return the principal of a key, read from the database.
 
         Raises:
-            UnauthenticatedError: It is malformed, unknown, expired or revoked.
+            UnauthenticatedError: The key is malformed, unknown, expired or revoked.
         """
         row, now = authenticate(self._sessions, plaintext)
         if self._last_use is not None:
@@ -53,7 +52,7 @@ class KeyCache:
         return Principal(row.tenant, frozenset(row.scopes), row.id)
 
     def is_still_good(self, principal: Principal) -> bool:
-        """Return whether the key behind a long answer is valid, by the database a second ago."""
+        """Return whether the key of a long response is still valid; at most a second old."""
         key_id, now = principal.key_id, self._clock()
         if key_id is None or now - self._good.get(key_id, -_TTL_SECONDS) < _TTL_SECONDS:
             return True

@@ -1,8 +1,8 @@
-"""When keys were last used, written beside the requests that use them.
+"""Last-use times of keys, written in the background.
 
-A key in use is looked up in the database once a second (`cache`), which shows how old its time is;
-a thread of its own writes a new one when that is a minute. No request waits for the write, and one
-that fails is forgotten: the next look tries again.
+A key in use is read from the database once a second (`cache`), along with its last-use time. When
+that is a minute old, a separate thread writes a new one. No request waits for the write, and a
+failed write is dropped: the next read tries again.
 """
 
 import threading
@@ -21,7 +21,7 @@ INTERVAL_SECONDS = 60.0
 
 
 class LastUse:
-    """Writes when keys were used, about once a minute for each."""
+    """Background writer of last-use times, about once a minute per key."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -30,17 +30,17 @@ class LastUse:
         self._under_way: set[str] = set()
 
     def note(self, row: ApiKeyRow, now: float) -> None:
-        """Have the use of a key written down if its time is a minute old at ``now``."""
+        """Schedule a write of a key's last use if the stored time is a minute old at ``now``."""
         if row.last_used_at is not None and now - row.last_used_at < INTERVAL_SECONDS:
             return
         with self._lock:
-            if row.id in self._under_way:  # the database is slow; one write is enough
+            if row.id in self._under_way:  # one pending write is enough when the database is slow
                 return
             self._under_way.add(row.id)
         self._thread.submit(self._write, row.id)
 
     def close(self) -> None:
-        """Finish what is under way."""
+        """Finish pending writes."""
         self._thread.shutdown()
 
     def _write(self, key_id: str) -> None:

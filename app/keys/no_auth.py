@@ -1,9 +1,8 @@
-"""The service without keys: for users of this machine only.
+"""No-auth mode: the service without keys, for users of this machine only.
 
-Without keys, whoever can send a request may do everything. So the settings must name a loopback
-address, each request must have arrived at one, and it must come neither through a proxy nor from a
-page of another origin: a browser on this machine sends what any page tells it to. `app.http`
-checks the Host header.
+Without keys, every request may do everything. So the settings must name a loopback address, each
+request must arrive at one, and it must come neither through a proxy nor from a page of another
+origin: a browser on this machine sends requests for any page. `app.http` checks the Host header.
 """
 
 import ipaddress
@@ -30,9 +29,9 @@ def refuse_public_address(api: ApiSettings) -> None:
 def refuse_remote(scope: Scope, cors_origins: tuple[str, ...]) -> None:
     """Raise `ForbiddenError` for a request from another machine, a proxy or another origin."""
     server, headers = scope.get("server"), Headers(scope=scope)
-    # The server may have been started by hand with another address than the settings name.
+    # The server may have been started by hand on an address that differs from the settings.
     if server is None or not is_loopback(str(server[0])):
-        raise ForbiddenError("this service runs without keys and answers on loopback alone")
+        raise ForbiddenError("this service runs without keys and answers only on loopback")
     for name in _PROXY_HEADERS:
         if name in headers:
             raise ForbiddenError(f"this service runs without keys and takes no request with {name}")
@@ -46,7 +45,7 @@ def refuse_remote(scope: Scope, cors_origins: tuple[str, ...]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is certainly this machine; other names than localhost are not."""
+    """Return whether a host is certainly this machine: a loopback address or localhost."""
     if host == "localhost":
         return True
     try:

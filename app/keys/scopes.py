@@ -1,4 +1,4 @@
-"""What a key may do: a closed list. Every route of the API asks for one of these."""
+"""Scopes of keys, a closed list. Every route of the API requires one."""
 
 from collections.abc import Iterable
 from typing import Literal, cast, get_args
@@ -17,14 +17,14 @@ Scope = Literal[
     "admin",
 ]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-ADMIN: Scope = "admin"  # includes the others, for the things of its tenant alone
+ADMIN: Scope = "admin"  # includes the others, within its tenant
 
 
 def parse_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
-    """Return scopes by name, each once and in the order of the list.
+    """Return scopes by name, without duplicates, in the list's order.
 
     Raises:
-        InvalidInputError: There is none, or one is unknown.
+        InvalidInputError: No scope is given, or one is unknown.
     """
     wanted = set(names)
     unknown = sorted(wanted - set(SCOPES))

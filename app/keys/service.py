@@ -1,6 +1,6 @@
-"""Keys ``sec_<id>_<secret>``: made, checked, rotated and revoked; only a hash is kept.
+"""Keys ``sec_<id>_<secret>``: create, check, rotate and revoke. Only a hash is stored.
 
-Nothing here remembers anything; what an API process remembers of keys is in `cache`.
+Stateless; `cache` holds the keys that an API process remembers.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ _MAX_NAME = 200
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is asking.
+    """Authenticated caller.
 
     Attributes:
-        tenant: Whose things are visible.
-        scopes: What may be done; ``admin`` includes everything.
-        key_id: The key that was shown; None where none is needed.
+        tenant: Tenant whose objects are visible.
+        scopes: Granted scopes; ``admin`` includes all.
+        key_id: Id of the key; None in no-auth mode.
     """
 
     tenant: str
@@ -59,10 +59,10 @@ def create_key(
     scopes: Sequence[str],
     expires_in_seconds: float | None = None,
 ) -> tuple[ApiKeyRow, str]:
-    """Store a new key and return its row and its plaintext, which exists nowhere else.
+    """Store a new key and return its row and its plaintext, which is not stored.
 
     Raises:
-        InvalidInputError: The tenant or a scope cannot be, or the key would be dead at once.
+        InvalidInputError: The tenant, name, scopes or lifetime are invalid.
     """
     if not _TENANT.fullmatch(tenant):
         raise InvalidInputError(
@@ -86,7 +86,7 @@ def list_keys(sessions: Sessions, tenant: str | None = None) -> Sequence[ApiKeyR
 
 
 def revoke_key(sessions: Sessions, key_id: str) -> ApiKeyRow:
-    """Make a key invalid for good; doing it twice is harmless.
+    """Revoke a key permanently. Idempotent.
 
     Raises:
         NotFoundError: There is no such key.
@@ -100,16 +100,16 @@ def revoke_key(sessions: Sessions, key_id: str) -> ApiKeyRow:
 def rotate_key(
     sessions: Sessions, key_id: str, overlap_seconds: float
 ) -> tuple[ApiKeyRow, ApiKeyRow, str]:
-    """Make the successor of a key and let the old one live a little longer.
+    """Create a key's successor and keep the old key valid for a grace period.
 
-    The new key has the old one's tenant, name, scopes and length of life.
+    The new key has the old one's tenant, name, scopes and lifetime.
 
     Returns:
         The old row, the new row, and the new plaintext.
 
     Raises:
         NotFoundError: There is no such key.
-        ConflictError: It was rotated or revoked already, or has expired.
+        ConflictError: The key was already rotated or revoked, or has expired.
     """
     with sessions.begin() as session:
         old = _locked(session, key_id)
@@ -127,10 +127,10 @@ def rotate_key(
 
 
 def authenticate(sessions: Sessions, plaintext: str) -> tuple[ApiKeyRow, float]:
-    """Return the row of a key, and the time at which it is valid.
+    """Return the row of a key and the time at which it was found valid.
 
     Raises:
-        UnauthenticatedError: It is malformed, unknown, expired or revoked; which one is not said.
+        UnauthenticatedError: The key is malformed, unknown, expired or revoked (undisclosed).
     """
     match = _KEY.fullmatch(plaintext)
     if match is None:
@@ -138,7 +138,7 @@ def authenticate(sessions: Sessions, plaintext: str) -> tuple[ApiKeyRow, float]:
     with reading(sessions) as session:
         row = session.get(ApiKeyRow, f"key_{match[1]}")
         now = current_time(session)
-    # Compared even when there is no such key, so that timing does not tell.
+    # Compare even if the key does not exist, so that timing reveals nothing.
     expected = row.secret_sha256 if row is not None else _hash("")
     is_right = hmac.compare_digest(expected, _hash(match[2]))
     if row is None or not is_right or not is_live(row, now):
@@ -180,6 +180,6 @@ def _locked(session: Session, key_id: str) -> ApiKeyRow:
 
 
 def _hash(secret: str) -> str:
-    # A slow hash protects secrets that can be guessed. These are 256 random bits: whoever steals
-    # the hashes cannot try them out, and every poll would pay for a slow one.
+    # A slow hash protects guessable secrets. These are 256 random bits, which brute force cannot
+    # find, and every poll would pay for a slow hash.
     return hashlib.sha256(secret.encode()).hexdigest()

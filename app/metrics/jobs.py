@@ -1,6 +1,6 @@
-"""How many jobs there are, by kind, queue and state: from the database, when somebody scrapes.
+"""Job counts by kind, queue and state, read from the database on scrape.
 
-Every API process answers the same. The rows are counted once in a few seconds, whoever scrapes.
+Every API process reports the same counts. Rows are counted at most once every few seconds.
 """
 
 import time
@@ -24,7 +24,7 @@ Counts = tuple[list[tuple[str, str, str, int]], list[tuple[str, float]]]
 
 
 class JobsCollector(Collector):
-    """Counts job rows; without a database it says nothing, and the rest is still scraped."""
+    """Collector of job counts; yields nothing without a database, so other metrics survive."""
 
     def __init__(self, sessions: Sessions, clock: Callable[[], float] = time.monotonic) -> None:
         self._sessions, self._clock = sessions, clock
@@ -43,7 +43,7 @@ class JobsCollector(Collector):
         yield jobs
         wait = GaugeMetricFamily(
             "secateur_job_oldest_queued_seconds",
-            "How long the job has waited that waits longest.",
+            "Longest wait of a queued job.",
             labels=("queue",),
         )
         for queue, seconds in oldest:
@@ -51,7 +51,7 @@ class JobsCollector(Collector):
         yield wait
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Return names without asking the database, which is not there yet when we register."""
+        """Return names without querying the database, which may be absent at registration."""
         yield GaugeMetricFamily("secateur_jobs", "Jobs.")
         yield GaugeMetricFamily("secateur_job_oldest_queued_seconds", "The longest wait.")
 

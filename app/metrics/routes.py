@@ -1,4 +1,4 @@
-"""``/metrics`` in Prometheus's text format, or OpenMetrics where that is asked for."""
+"""``/metrics`` in Prometheus's text format, or OpenMetrics on request."""
 
 from typing import Any
 
@@ -21,12 +21,12 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 
 @router.get("/metrics", response_class=Response, responses=_TEXT)
 async def scrape(request: Request) -> Response:
-    """Read the metrics of this process, and of the jobs."""
+    """Read the metrics of this process and of the jobs."""
     metrics: Metrics = request.app.state.metrics
     inference: InferenceService = request.app.state.inference
     metrics.sessions_loaded.set(inference.cache.num_loaded)
     metrics.session_bytes.set(inference.cache.num_bytes)
     metrics.waiting_requests.set(inference.cache.num_waiting)
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    body = await run_in_threadpool(encode, metrics.registry)  # asks the database
+    body = await run_in_threadpool(encode, metrics.registry)  # queries the database
     return Response(body, headers={"Content-Type": content_type})

@@ -1,1 +1,1 @@
-"""Models: uploaded, judged by intake, made by jobs."""
+"""Models: uploaded by users or made by jobs, and checked by intake."""

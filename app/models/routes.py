@@ -45,7 +45,7 @@ Architecture = Annotated[
     str | None,
     Query(
         pattern=r"^(torchvision|timm)/[A-Za-z0-9_.]{1,100}$",
-        description="Of a safetensors file: torchvision/NAME or timm/NAME.",
+        description="Architecture of a safetensors file: torchvision/NAME or timm/NAME.",
         examples=["torchvision/resnet18"],
     ),
 ]
@@ -116,7 +116,7 @@ def read(model_id: str, context: ContextDep, principal: PrincipalDep) -> Model:
 
 @router.get("/{model_id}/report")
 def report(model_id: str, context: ContextDep, principal: PrincipalDep) -> dict[str, Any]:
-    """Read the intake verdict: operators, channel groups, what is frozen and why."""
+    """Read the intake report: operators, channel groups, frozen groups and the reasons."""
     principal.require("models:read")
     with reading(context.sessions) as session:
         row = service.find(session, principal.tenant, model_id)
@@ -134,6 +134,6 @@ def change(model_id: str, patch: ModelPatch, context: ContextDep, principal: Pri
 
 @router.delete("/{model_id}", status_code=204)
 def delete(model_id: str, context: ContextDep, principal: PrincipalDep) -> None:
-    """Delete a model that no live job uses."""
+    """Delete a model that no unfinished job uses."""
     principal.require("models:write")
     service.delete(context, principal.tenant, model_id)

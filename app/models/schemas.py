@@ -1,4 +1,4 @@
-"""What a model looks like over HTTP."""
+"""Request and response schemas of models."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -16,7 +16,7 @@ Metadata = dict[
 
 
 class Model(BaseModel):
-    """A network; servable when its status is ``ready``."""
+    """A network; can be served when its status is ``ready``."""
 
     id: str
     object: Literal["model"] = "model"
@@ -24,7 +24,9 @@ class Model(BaseModel):
     version: str
     status: Literal["validating", "ready", "rejected"]
     format: Literal[ModelFormatName, "onnx"]
-    architecture: dict[str, Any] | None = Field(description="Of a model that came as weights.")
+    architecture: dict[str, Any] | None = Field(
+        description="Architecture of a model uploaded as weights."
+    )
     filename: str | None
     sha256: str
     num_bytes: int
@@ -34,7 +36,7 @@ class Model(BaseModel):
     macs: int | None
     inputs: list[dict[str, Any]] | None = Field(description="Name, shape and dtype of each.")
     outputs: list[dict[str, Any]] | None = Field(
-        description="Name, shape and dtype of each, and its kind: what `/infer` makes of it."
+        description="Name, shape and dtype of each, and its kind, which selects `/infer`'s labels."
     )
     preprocess: dict[str, Any] | None
     class_names: list[str] | None
@@ -45,7 +47,7 @@ class Model(BaseModel):
 
 
 class ModelPatch(BaseModel):
-    """What may be changed."""
+    """Fields that can be changed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,7 +56,7 @@ class ModelPatch(BaseModel):
 
 
 def to_model(row: ModelRow) -> Model:
-    """Return a row as the API shows it."""
+    """Return the API's representation of a row."""
     report = row.report or {}
     base = f"/v1/models/{row.id}"
     return Model(

@@ -1,4 +1,4 @@
-"""Models in the database and the store; every query names the tenant."""
+"""Models in the database and the object store. Every query filters by tenant."""
 
 from functools import partial
 from typing import Any
@@ -37,10 +37,10 @@ def upload(
     """Store a model file and start its intake; return the id and the answer's JSON.
 
     Raises:
-        UnsupportedMediaError: It is not a file we accept.
-        InvalidInputError: It does not go with ``architecture``.
-        StorageQuotaError: It does not fit into what the tenant may store.
-        TooManyJobsError: Its intake would be one job too many.
+        UnsupportedMediaError: The file's format is not accepted.
+        InvalidInputError: The file does not match ``architecture``.
+        StorageQuotaError: The file exceeds the tenant's storage quota.
+        TooManyJobsError: The tenant's job queue is full.
     """
     format_ = check_model(file, architecture)
     if (earlier := recall(context.sessions, key)) is not None:
@@ -56,13 +56,13 @@ def upload(
 
 
 def store_within_quota(context: Context, tenant: str, *files: Upload) -> None:
-    """Put files into the store, unless they are too much for the tenant.
+    """Put files into the store if the tenant's quotas allow it.
 
-    Asked before the put, because what is put stays for a day, and again with the rows.
+    Checked before the put, since stored files stay for a day, and again with the rows.
 
     Raises:
-        StorageQuotaError: They do not fit.
-        TooManyJobsError: Their intakes would be too many.
+        StorageQuotaError: The files exceed the storage quota.
+        TooManyJobsError: The intake jobs exceed the tenant's job queue.
     """
     with reading(context.sessions) as session:
         context.quotas.refuse_upload(session, tenant, sum(file.num_bytes for file in files))
@@ -79,7 +79,7 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
     name: str | None,
     architecture: ArchitectureSpec | None,
 ) -> ModelRow:
-    """Insert a model and the job that judges it, in the caller's transaction."""
+    """Insert a model and its intake job in the caller's transaction."""
     stem = (file.filename or "model").rpartition("/")[2]
     for suffix in suffixes("model"):
         stem = stem.removesuffix(suffix)
@@ -117,11 +117,11 @@ def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
 
 
 def find(session: Session, tenant: str, reference: str) -> ModelRow:
-    """Return a tenant's model by its id, its name (of one version) or ``name@version``.
+    """Return a tenant's model by its id, its name (if unique) or ``name@version``.
 
     Raises:
-        NotFoundError: There is none, or it is somebody else's.
-        InvalidInputError: Several have the name.
+        NotFoundError: The model does not exist or belongs to another tenant.
+        InvalidInputError: The name is ambiguous.
     """
     row = session.get(ModelRow, reference) or _by_name(session, tenant, reference)
     known = partial(known_names, session, ModelRow, tenant)
@@ -136,7 +136,7 @@ def _by_name(session: Session, tenant: str, reference: str) -> ModelRow | None:
     return only_one(
         session,
         query,
-        several=f"several models are {reference[:64]!r}",
+        several=f"several models are named {reference[:64]!r}",
         show=lambda row: f"{row.name}@{row.version} ({row.id})",
         hint="name one",
     )
@@ -151,7 +151,7 @@ def change(context: Context, tenant: str, model_id: str, patch: ModelPatch) -> M
     """Change a model's name or metadata.
 
     Raises:
-        ConflictError: It would get another name while an alias points at it.
+        ConflictError: The name would change while an alias points at the model.
     """
     with context.sessions.begin() as session:
         row = find(session, tenant, model_id)
@@ -165,10 +165,10 @@ def change(context: Context, tenant: str, model_id: str, patch: ModelPatch) -> M
 
 
 def delete(context: Context, tenant: str, model_id: str) -> None:
-    """Take a model out of sight.
+    """Hide a model.
 
     Raises:
-        ConflictError: A job that has not ended needs it, or an alias points at it.
+        ConflictError: An unfinished job needs the model, or an alias points at it.
     """
     with context.sessions.begin() as session:
         row = find(session, tenant, model_id)
@@ -178,7 +178,7 @@ def delete(context: Context, tenant: str, model_id: str) -> None:
 
 
 def refuse_while_used(session: Session, condition: Any, object_id: str) -> None:  # noqa: ANN401  # SQL
-    """Raise `ConflictError` while a job that has not ended meets ``condition``."""
+    """Raise `ConflictError` while an unfinished job meets ``condition``."""
     live = [state for state in JobState if not state.is_final]
     job = session.scalars(select(JobRow).where(condition, JobRow.state.in_(live))).first()
     if job is not None:

@@ -1,1 +1,1 @@
-"""Queues and workers: what waits, what runs, and who is there to do it."""
+"""Queues and workers: waiting jobs, running jobs, live workers."""

@@ -12,6 +12,6 @@ router = APIRouter(prefix="/v1/queues", tags=["queues"], responses=RESPONSES)
 
 @router.get("")
 def read(context: ContextDep, principal: PrincipalDep) -> Queues:
-    """Read what waits, what runs, and which workers are there."""
+    """Read the waiting jobs, the running jobs and the live workers."""
     principal.require("jobs:read")
     return Queues(data=service.list_queues(context, principal.tenant))

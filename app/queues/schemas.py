@@ -1,7 +1,7 @@
-"""What queues and workers look like over HTTP.
+"""Response schemas of queues and workers.
 
-The counts are of all tenants, as `/metrics` has them and as a place in line implies. Jobs are the
-tenant's own. A worker's name holds its host's, so here it has another.
+Counts cover all tenants, as in `/metrics` and in queue positions. Jobs are the tenant's own. A
+worker's name contains its host's name, so the API shows another name.
 """
 
 from datetime import datetime
@@ -16,34 +16,34 @@ class Worker(BaseModel):
     id: str
     object: Literal["worker"] = "worker"
     device: str
-    num_slots: int = Field(description="Jobs that it runs at once.")
+    num_slots: int = Field(description="Jobs that it can run at once.")
     num_running: int = Field(description="Jobs of this queue that it runs now.")
     started_at: datetime | None
-    seen_at: datetime | None = Field(description="When it last said that it is there.")
+    seen_at: datetime | None = Field(description="Time of its last heartbeat.")
 
 
 class JobInLine(BaseModel):
-    """One of the tenant's jobs that waits or runs."""
+    """A waiting or running job of the tenant."""
 
     id: str
     status: str
-    position: int | None = Field(description="Jobs that will be taken before it.")
-    worker: str | None = Field(description="Who runs it.")
+    position: int | None = Field(description="Jobs ahead of this one.")
+    worker: str | None = Field(description="The worker that runs it.")
 
 
 class Queue(BaseModel):
-    """Where jobs wait for the workers of one kind."""
+    """Queue of jobs for the workers of one kind."""
 
     name: Literal["cpu", "gpu", "intake"]
     object: Literal["queue"] = "queue"
     num_waiting: int
     num_running: int
     seconds_a_job: float | None = Field(
-        description="What the newest finished jobs took on average; null before the first."
+        description="Average duration of the newest finished jobs; null before the first."
     )
     workers: list[Worker]
     jobs: list[JobInLine] = Field(
-        description="The tenant's pruning jobs, those that run first; the first hundred."
+        description="The tenant's first hundred pruning jobs, running ones first."
     )
 
 

@@ -1,4 +1,4 @@
-"""Queues and workers, read off the rows of jobs and of workers."""
+"""Queues and workers, derived from the rows of jobs and workers."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _ID_CHARACTERS = 12
 
 
 def list_queues(context: Context, tenant: str) -> list[Queue]:
-    """Return the queues that have jobs or workers, or would get the jobs posted now."""
+    """Return the queues that have jobs or workers, or would receive a new job."""
     expected = {QUEUE_INTAKE, queue_of(JobKind.PRUNE, context.settings.worker.device)}
     with reading(context.sessions) as session:
         workers = list_present(session)
@@ -91,7 +91,7 @@ def _jobs(session: Session, name: str, tenant: str, line: Line) -> list[JobInLin
 def _position(job_id: str, state: str, line: Line) -> int | None:
     if state != JobState.QUEUED:
         return None
-    return line.positions.get(job_id, len(line.positions))  # it came after we looked
+    return line.positions.get(job_id, len(line.positions))  # newer than the cached line
 
 
 def _public_id(name: str) -> str:

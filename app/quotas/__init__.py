@@ -1,1 +1,1 @@
-"""Quotas: what one tenant may have and do, so that the others have theirs."""
+"""Quotas: limits per tenant, so that no tenant starves the others."""

@@ -1,4 +1,4 @@
-"""Dependencies of routes whose requests last: a slot, held until the answer is sent."""
+"""Dependencies of long requests' routes: a slot, held until the response is sent."""
 
 from collections.abc import AsyncIterator
 
@@ -34,5 +34,5 @@ async def _stream(
 
 
 UPLOAD_SLOT = Depends(_upload)
-FORM_SLOT = Depends(_form)  # of a route that takes JSON as well
+FORM_SLOT = Depends(_form)  # for routes that also accept JSON
 STREAM_SLOT = Depends(_stream)

@@ -14,14 +14,14 @@ router = APIRouter(prefix="/v1/quotas", tags=["quotas"], responses=RESPONSES)
 
 
 class Quota(BaseModel):
-    """One limit."""
+    """One limit and its use."""
 
     limit: float
-    used: float = Field(description="At this moment.")
+    used: float = Field(description="Current use.")
     counted_by: Literal["service", "process"] = Field(
-        description="Whether by the whole service or by the API process that answered."
+        description="Whether the whole service counts, or the API process that answered."
     )
-    frees_at: datetime | None = Field(description="When the count starts again, if it does.")
+    frees_at: datetime | None = Field(description="When the count resets; null if it does not.")
 
 
 class TenantQuotas(BaseModel):
@@ -34,7 +34,7 @@ class TenantQuotas(BaseModel):
 
 @router.get("")
 def read(context: ContextDep, principal: PrincipalDep) -> TenantQuotas:
-    """Read what the key's tenant may have and what it has."""
+    """Read the quotas of the key's tenant and their use."""
     principal.require("quotas:read")
     found = {
         name: Quota(

@@ -1,9 +1,8 @@
-"""What a tenant may have, what it has, and the refusals.
+"""Quotas of tenants: limits, current use and refusals.
 
-Bytes, jobs and compute time are counted from the rows, in the transaction that adds to them and
-with the tenant held (`records.usage`): no two requests get the last slot. Requests, uploads
-and event streams are counted by each API process for itself. How many jobs run is the line's to
-see to (`records.line`).
+Bytes, jobs and compute time are counted from rows in the transaction that adds to them, with the
+tenant locked (`records.usage`), so two requests cannot take the last slot. Each API process counts
+requests, uploads and event streams on its own. `records.line` limits running jobs.
 """
 
 from contextlib import AbstractContextManager
@@ -32,13 +31,13 @@ _JOBS_RETRY_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Use:
-    """How much of one quota is used.
+    """Limit and current use of one quota.
 
     Attributes:
-        limit: What the tenant may have.
-        used: What it has now.
+        limit: The tenant's limit.
+        used: Current use.
         counted_by: The whole service, or the API process that answers.
-        frees_at: When the count starts again, in the database's time; None if use alone frees it.
+        frees_at: When the count resets, in database time; None if it does not reset.
     """
 
     limit: float
@@ -60,7 +59,7 @@ class Quotas:
         """Count a request.
 
         Raises:
-            RateLimitedError: There were too many within the last second.
+            RateLimitedError: The tenant exceeded its requests per second.
         """
         seconds = self._rates.take(tenant)
         if seconds > 0:
@@ -75,27 +74,27 @@ class Quotas:
         return self._uploads.hold(tenant)
 
     def stream(self, tenant: str) -> AbstractContextManager[None]:
-        """Hold a slot for an event stream; entering raises `TooManyStreamsError` likewise."""
+        """Hold a slot for a stream; entering raises `TooManyStreamsError` if all are held."""
         return self._streams.hold(tenant)
 
     def refuse_upload(self, session: Session, tenant: str, num_bytes: int) -> None:
-        """Count a file that is about to be stored, and the job that will judge it.
+        """Check the quotas for a file to be stored and its intake job.
 
         Raises:
-            StorageQuotaError: The bytes do not fit.
-            TooManyJobsError: As many jobs wait as may.
+            StorageQuotaError: The bytes exceed the storage quota.
+            TooManyJobsError: The tenant's job queue is full.
         """
         usage.hold_tenant(session, tenant)
         self._refuse_bytes(session, tenant, num_bytes)
         self._refuse_waiting(session, tenant, 1)
 
     def refuse_jobs(self, session: Session, tenant: str, number: int = 1) -> None:
-        """Count jobs that are about to be made.
+        """Check the quotas for jobs to be created.
 
         Raises:
-            StorageQuotaError: There is no room for what they would make.
+            StorageQuotaError: The jobs' artifacts would exceed the storage quota.
             ComputeQuotaError: The day's compute time is used up.
-            TooManyJobsError: As many jobs wait as may.
+            TooManyJobsError: The tenant's job queue is full.
         """
         usage.hold_tenant(session, tenant)
         self._refuse_bytes(session, tenant, 1)
@@ -110,7 +109,7 @@ class Quotas:
         self._refuse_waiting(session, tenant, number)
 
     def read(self, tenant: str) -> dict[str, Use]:
-        """Return every quota by the name of its setting, and what is used of it now."""
+        """Return every quota and its current use by the name of its setting."""
         most = self._settings
         with reading(self._sessions) as session:
             compute = usage.compute_seconds(session, tenant).get(tenant, 0.0)

@@ -1,4 +1,4 @@
-"""Slots that a tenant's long requests hold while they last."""
+"""Slots held by a tenant's long requests."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from app.contracts.errors import TooManyError
 
 
 class Slots:
-    """The slots that each tenant holds in this process. For one thread: the event loop's."""
+    """Slots held per tenant in this process. For the event loop's thread only."""
 
     def __init__(self, limit: int, refusal: Callable[[int], TooManyError]) -> None:
         self._limit, self._refusal = limit, refusal
@@ -32,5 +32,5 @@ class Slots:
                 del self._held[tenant]
 
     def used(self, tenant: str) -> int:
-        """Return how many slots a tenant holds."""
+        """Return the number of slots that a tenant holds."""
         return self._held.get(tenant, 0)

@@ -1,7 +1,7 @@
-"""From what a request calls a model to the model: an id, a name, a version or an alias.
+"""Resolution of model references: an id, a name, a version or an alias.
 
-Asked for by every inference request, so answers are remembered for a second. That is how long
-other API processes may go on with what an alias meant before; the one that switched it does not.
+Every inference request resolves one, so results are cached for a second. For that long, other API
+processes may use an alias's previous target; the process that switched it does not.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ _ID = re.compile(r"mdl_[0-9A-Z]{26}")
 
 @dataclass(frozen=True)
 class Choice:
-    """A version that a request may get.
+    """Candidate version for a request.
 
     Attributes:
-        model_id: Of the model's row.
-        name: The model's.
-        version: Of the name.
-        weight: The share of requests, in relation to the others of the same alias.
+        model_id: Id of the model's row.
+        name: Name of the model.
+        version: Version under the name.
+        weight: Share of requests relative to the alias's other versions.
     """
 
     model_id: str
@@ -42,7 +42,7 @@ class Choice:
 
 
 class Registry:
-    """What names mean, as old as a second. For one event loop."""
+    """Resolver of names, cached for a second. For one event loop."""
 
     def __init__(
         self,
@@ -62,11 +62,11 @@ class Registry:
         """Return the version that a request gets.
 
         Args:
-            tenant: Whose names they are.
+            tenant: Owner of the name.
             name: A model's name or id.
             segment: A version or an alias; None: the latest version that is ready.
-            request_id: Requests with the same one get the same version of an alias while its
-                weights stay, and most of them when the weights change.
+            request_id: Requests with the same id get the same version of an alias while its
+                weights stay; most still do after the weights change.
 
         Raises:
             NotFoundError: There is no such model, version or alias.
@@ -91,7 +91,7 @@ class Registry:
         return await self._known.get(key, partial(self._fetch, *key))
 
     def forget(self, tenant: str, name: str) -> None:
-        """Ask anew from here on, also instead of what is being read now."""
+        """Drop cached results and reads in progress."""
         self._known.forget(lambda key: key[:2] == (tenant, name))
 
     def _fetch(self, tenant: str, name: str, segment: str | None) -> Sequence[Choice]:
@@ -115,7 +115,7 @@ def split_reference(reference: str) -> tuple[str, str | None]:
 
 
 def choose(choices: Sequence[Choice], point: float) -> Choice:
-    """Return the choice at ``point``, from 0 to 1, where each has a stretch of its weight."""
+    """Return the choice whose weighted interval of [0, 1] holds ``point``."""
     rest = point * sum(choice.weight for choice in choices)
     for choice in choices:
         rest -= choice.weight
@@ -137,7 +137,7 @@ def _latest(session: Session, tenant: str, name: str) -> Sequence[Choice]:
     query = (
         select(ModelRow.id, ModelRow.version)
         .where(ModelRow.tenant == tenant, ModelRow.name == name, ModelRow.deleted_at.is_(None))
-        # By number: versions have no leading zeros, and the longer is the higher.
+        # Numerically: versions have no leading zeros, so the longer is the higher.
         .order_by(func.length(ModelRow.version).desc(), ModelRow.version.desc())
     )
     ready = query.where(ModelRow.status == "ready").limit(1)

@@ -15,11 +15,9 @@ router = APIRouter(prefix="/v1/models/{name}/aliases", tags=["registry"], respon
 
 _ETAG = {"ETag": {"schema": {"type": "string"}, "description": "For If-Match."}}
 IfMatch = Annotated[
-    str | None, Header(max_length=1000, description="The ETag of what is replaced, or *.")
+    str | None, Header(max_length=1000, description="ETag of the replaced state, or *.")
 ]
-IfNoneMatch = Annotated[
-    str | None, Header(max_length=1000, description="* to create, and to replace nothing.")
-]
+IfNoneMatch = Annotated[str | None, Header(max_length=1000, description="* to create only.")]
 
 
 @router.get("")
@@ -35,7 +33,7 @@ def list_aliases(name: Name, context: ContextDep, principal: PrincipalDep) -> Al
 def read(
     name: Name, alias: AliasName, context: ContextDep, principal: PrincipalDep, response: Response
 ) -> Alias:
-    """Read an alias; its ETag is what a change must name."""
+    """Read an alias. Changes must send its ETag in ``If-Match``."""
     principal.require("models:read")
     with reading(context.sessions) as session:
         row = service.find(session, principal.tenant, name, alias)
@@ -56,7 +54,7 @@ def put(  # noqa: PLR0913, PLR0917  # headers
     if_match: IfMatch = None,
     if_none_match: IfNoneMatch = None,
 ) -> Alias:
-    """Make an alias, or point it elsewhere at once; then ``If-Match`` is required."""
+    """Create an alias or switch it atomically; a switch requires ``If-Match``."""
     principal.require("models:write")
     key = (principal.tenant, name, alias)
     with context.sessions.begin() as session:
@@ -76,7 +74,7 @@ def roll_back(  # noqa: PLR0913, PLR0917  # headers
     response: Response,
     if_match: IfMatch = None,
 ) -> Alias:
-    """Point an alias at what it pointed at before."""
+    """Point an alias at its previous target."""
     principal.require("models:write")
     with context.sessions.begin() as session:
         row = service.roll_back(session, (principal.tenant, name, alias), if_match)

@@ -1,4 +1,4 @@
-"""What an alias looks like over HTTP."""
+"""Request and response schemas of aliases."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -13,24 +13,27 @@ from app.text import Line
 _MAX_TARGETS = 16
 
 Name = Annotated[Line, Path(min_length=1, max_length=200, description="A model's name.")]
-# It begins with a letter: a segment of digits is a version.
+# Starts with a letter, since a segment of digits is a version.
 AliasName = Annotated[
     str,
-    Path(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,62}$", description="Such as production or canary."),
+    Path(
+        pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,62}$",
+        description="An alias, such as production or canary.",
+    ),
 ]
 
 
 class AliasTarget(BaseModel):
-    """A version, and its share of the requests."""
+    """A version and its share of the requests."""
 
     model_config = ConfigDict(extra="forbid")
 
     version: str = Field(pattern=r"^[1-9][0-9]{0,8}$")
-    weight: int = Field(default=1, ge=1, le=1_000_000, description="In relation to the others'.")
+    weight: int = Field(default=1, ge=1, le=1_000_000, description="Relative to the other weights.")
 
 
 class AliasPut(BaseModel):
-    """Where an alias shall point."""
+    """New target of an alias."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -51,20 +54,20 @@ class AliasPut(BaseModel):
 
 
 class AliasChange(BaseModel):
-    """Where an alias pointed before."""
+    """Previous target of an alias."""
 
     targets: list[AliasTarget]
     until: datetime | None
 
 
 class Alias(BaseModel):
-    """A name for one version, or for several that share the requests."""
+    """A name for one version or several versions that share the requests."""
 
     object: Literal["alias"] = "alias"
     name: str
     alias: str
     targets: list[AliasTarget]
-    history: list[AliasChange] = Field(description="Earlier targets, the latest first.")
+    history: list[AliasChange] = Field(description="Earlier targets, newest first.")
     created_at: datetime | None
     updated_at: datetime | None
 
@@ -78,7 +81,7 @@ class AliasList(BaseModel):
 
 
 def to_alias(row: AliasRow) -> Alias:
-    """Return a row as the API shows it."""
+    """Return the API's representation of a row."""
     return Alias(
         name=row.name,
         alias=row.alias,

@@ -1,6 +1,6 @@
-"""Aliases in the database: switched in one transaction, under the ETag that the client saw.
+"""Aliases in the database, switched in one transaction if the client's ETag is current.
 
-An alias names versions of one name. While it does, they can be neither deleted nor renamed.
+An alias points at versions of one name. These versions can be neither deleted nor renamed.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _MAX_HISTORY = 20
 
 
 def etag(row: AliasRow) -> str:
-    """Return a validator that changes with every switch, and is not that of an earlier namesake."""
+    """Return an ETag that changes with every switch and differs from a deleted namesake's."""
     digest = hashlib.sha256(f"{row.created_at!r} {row.revision}".encode()).hexdigest()
     return f'"{digest[:32]}"'
 
@@ -29,7 +29,7 @@ def find(session: Session, tenant: str, name: str, alias: str) -> AliasRow:
     """Return a tenant's alias.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: The alias does not exist.
     """
     row = session.get(AliasRow, (tenant, name, alias))
     if row is None:
@@ -60,9 +60,9 @@ def put(
 
     Raises:
         NotFoundError: The tenant has no model of that name.
-        ConflictError: A version is not there, or is not ready.
-        PreconditionRequiredError: It exists, and the client does not say what it replaces.
-        PreconditionFailedError: It is not what the client thinks.
+        ConflictError: A version does not exist or is not ready.
+        PreconditionRequiredError: The alias exists and the client sent no ``If-Match``.
+        PreconditionFailedError: The alias differs from the client's ETag.
     """
     tenant, name, alias = key
     hold_name(session, tenant, name)
@@ -93,13 +93,13 @@ def put(
 
 
 def roll_back(session: Session, key: tuple[str, str, str], if_match: str | None) -> AliasRow:
-    """Point an alias at what it pointed at before; doing it twice is where it was.
+    """Point an alias at its previous target. Two rollbacks restore the first target.
 
     Raises:
         NotFoundError: There is no such alias.
-        ConflictError: It has never pointed elsewhere, or what it pointed at is gone.
-        PreconditionRequiredError: The client does not say what it replaces.
-        PreconditionFailedError: It is not what the client thinks.
+        ConflictError: The alias has no previous target, or that target is gone.
+        PreconditionRequiredError: The client sent no ``If-Match``.
+        PreconditionFailedError: The alias differs from the client's ETag.
     """
     tenant, name, alias = key
     hold_name(session, tenant, name)
@@ -114,12 +114,12 @@ def roll_back(session: Session, key: tuple[str, str, str], if_match: str | None)
 
 
 def delete(session: Session, key: tuple[str, str, str], if_match: str | None) -> None:
-    """Remove an alias, and its history.
+    """Remove an alias and its history.
 
     Raises:
         NotFoundError: There is no such alias.
-        PreconditionRequiredError: The client does not say what it removes.
-        PreconditionFailedError: It is not what the client thinks.
+        PreconditionRequiredError: The client sent no ``If-Match``.
+        PreconditionFailedError: The alias differs from the client's ETag.
     """
     tenant, name, _ = key
     hold_name(session, tenant, name)
@@ -129,7 +129,7 @@ def delete(session: Session, key: tuple[str, str, str], if_match: str | None) ->
 
 
 def refuse_while_aliased(session: Session, model: ModelRow) -> None:
-    """Raise `ConflictError` while an alias points at a model, and hold its name."""
+    """Raise `ConflictError` if an alias points at a model; lock the model's name."""
     hold_name(session, model.tenant, model.name)
     query = select(AliasRow).where(AliasRow.tenant == model.tenant, AliasRow.name == model.name)
     for row in session.scalars(query):
@@ -172,5 +172,5 @@ def _check_match(row: AliasRow, if_match: str | None) -> None:
     accepted = {part.strip() for part in if_match.split(",")}
     if not accepted & {"*", etag(row)}:
         raise PreconditionFailedError(
-            f"the alias {row.alias!r} is {etag(row)} by now, not {if_match[:100]}"
+            f"the alias {row.alias!r} is now {etag(row)}, not {if_match[:100]}"
         )

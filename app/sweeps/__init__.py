@@ -1,1 +1,1 @@
-"""Sweeps: one request that makes a job for every point of a grid, and what they add up to."""
+"""Sweeps: one request creates a job per grid point and compares the results."""

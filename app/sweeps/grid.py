@@ -28,12 +28,12 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a grid.
+    """Point of a grid.
 
     Attributes:
-        values: By pointer.
-        indices: Which of each key's values they are.
-        sent: The config that this makes, as a user would have sent it.
+        values: Values by pointer.
+        indices: Index of each value among its key's values.
+        sent: The point's config, as a user would send it.
     """
 
     values: Json
@@ -42,10 +42,10 @@ class Point:
 
     @cached_property
     def config(self) -> PruneConfig:
-        """The config that this makes, checked and with every default.
+        """The point's config, validated and with every default.
 
         Raises:
-            InvalidInputError: It is not accepted.
+            InvalidInputError: The config is invalid.
         """
         try:
             return PruneConfig.model_validate(self.sent)
@@ -56,41 +56,45 @@ class Point:
 
     @property
     def shown(self) -> str:
-        """The values for a message."""
+        """The values, formatted for a message."""
         return json.dumps(self.values)[:_MAX_SHOWN]
 
     def details(self, detail: str) -> list[ErrorDetail]:
-        """Return pointers to the values in the request that make this point."""
+        """Return pointers to this point's values in the request."""
         return [
             ErrorDetail(f"{_below('/grid', key)}/{index}", detail)
             for key, index in zip(self.values, self.indices, strict=True)
         ]
 
     def refusal(self, reason: str, details: Sequence[ErrorDetail]) -> InvalidInputError:
-        """Return the error that says what is wrong with this point, and which one it is."""
-        message = f"the point {self.shown} makes no job: {reason}"
-        return InvalidInputError(message, details=[*details, *self.details("is of this point")])
+        """Return an error that identifies this point and the reason."""
+        message = f"the point {self.shown} is not a valid job: {reason}"
+        return InvalidInputError(
+            message, details=[*details, *self.details("belongs to this point")]
+        )
 
 
 def expand(config: Json, grid: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
     """Return the points of a grid, in order.
 
     Raises:
-        InvalidInputError: A pointer leads nowhere, there are too many points or two alike, or one
-            makes a config that is not accepted; pointers say which.
+        InvalidInputError: A pointer has no target, there are too many points, two points are
+            equal, or a config is invalid; pointers say which.
     """
     if not 1 <= len(grid) <= MAX_KEYS:
-        raise InvalidInputError(f"the grid has {len(grid)} keys, 1 to {MAX_KEYS} are accepted")
+        raise InvalidInputError(f"the grid has {len(grid)} keys; 1 to {MAX_KEYS} are accepted")
     num_points = 1
     for pointer, values in grid.items():
         if not 1 <= len(values) <= MAX_VALUES:
             raise InvalidInputError(
-                f"{pointer} has {len(values)} values, 1 to {MAX_VALUES} are accepted",
+                f"{pointer} has {len(values)} values; 1 to {MAX_VALUES} are accepted",
                 details=[ErrorDetail(_below("/grid", pointer), f"{len(values)} values")],
             )
         num_points *= len(values)
     if num_points > MAX_POINTS:
-        raise InvalidInputError(f"the grid has {num_points} points, at most {MAX_POINTS}")
+        raise InvalidInputError(
+            f"the grid has {num_points} points; at most {MAX_POINTS} are accepted"
+        )
     points = tuple(
         _point(config, grid, indices)
         for indices in itertools.product(*(range(len(values)) for values in grid.values()))
@@ -100,10 +104,10 @@ def expand(config: Json, grid: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]
 
 
 def refuse_duplicates(points: Sequence[Point], configs: Sequence[PruneConfig]) -> None:
-    """Look for two points whose configs are the same.
+    """Refuse two points with the same config.
 
     Raises:
-        InvalidInputError: There are; pointers name both.
+        InvalidInputError: Two configs are equal; pointers name both points.
     """
     seen: dict[str, Point] = {}
     for point, config in zip(points, configs, strict=True):
@@ -129,7 +133,7 @@ def _point(config: Json, grid: Mapping[str, Sequence[Any]], indices: Sequence[in
 def _set(config: Json, pointer: str, value: Any) -> None:  # noqa: ANN401  # any JSON
     if not pointer.startswith("/") or pointer == "/":
         raise InvalidInputError(
-            f"{pointer[:100]!r} is no JSON pointer into the config, such as /selection/macs",
+            f"{pointer[:100]!r} is not a JSON pointer into the config, such as /selection/macs",
             details=[ErrorDetail(_below("/grid", pointer), "not a JSON pointer")],
         )
     *path, last = (part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/"))

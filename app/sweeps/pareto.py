@@ -1,16 +1,16 @@
-"""Which results are worth having: those that no other beats in cost and in quality."""
+"""Pareto fronts of results by cost and quality."""
 
 from collections.abc import Sequence
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Return for each (cost, value) whether no other point is at least as good in both.
+    """Return for each (cost, value) whether it is on the Pareto front.
 
-    Less cost is better, more value is better; of points that are equal in both, all count.
+    Lower cost and higher value are better. Points equal in both are all on the front.
     """
     order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
     is_front = [False] * len(points)
-    best = float("-inf")  # of everything that costs strictly less
+    best = float("-inf")  # best value at strictly lower cost
     start = 0
     while start < len(order):
         cost, top = points[order[start]]

@@ -11,13 +11,13 @@ from app.sweeps.schemas import SweepRow
 _WIDTH, _HEIGHT = 1040, 440
 _TOP, _BOTTOM = 82, 372
 _MAX_LABELS = 20
-_MAX_CHARACTERS = 24  # of one value in a label
-_CHARACTER = 5.6  # width of one of a label's
+_MAX_CHARACTERS = 24  # per value in a label
+_CHARACTER = 5.6  # width of one character of a label
 
 
 @dataclass(frozen=True)
 class _Panel:
-    """One of the two pictures: a cost, what marks its front, and where it is drawn."""
+    """One panel: a cost, the field that marks its front, and the panel's position."""
 
     cost: str
     mark: str
@@ -33,9 +33,9 @@ _PANELS = (
 
 
 def draw_pareto(rows: Sequence[SweepRow]) -> bytes:
-    """Return the picture of the rows that have a result; there must be one at least.
+    """Return the picture of the rows with a result; at least one is required.
 
-    The same table makes the same bytes.
+    The same table gives the same bytes.
     """
     done = [row for row in rows if row.value is not None]
     metric = f"{done[0].metric} ({done[0].split})"
@@ -90,12 +90,12 @@ def _draw(canvas: Canvas, panel: _Panel, rows: Sequence[SweepRow], metric: str) 
 
 
 def _at(panel: _Panel, row: SweepRow) -> tuple[float, float]:
-    """Return cost and value of a row that has both."""
+    """Return the cost and value of a row that has both."""
     return float(getattr(row, panel.cost)), float(row.value or 0.0)
 
 
 def _scales(panel: _Panel, rows: Sequence[SweepRow], dense: float | None) -> tuple[Scale, Scale]:
-    """Return scales that hold all points, their intervals, and the dense network."""
+    """Return scales that cover all points, their intervals and the dense network."""
     xs, ys = [1.0] if dense is not None else [], [] if dense is None else [dense]
     for row in rows:
         cost, value = _at(panel, row)
@@ -137,9 +137,9 @@ def _diamond(canvas: Canvas, x: float, y: float) -> None:
 def _write_label(
     canvas: Canvas, panel: _Panel, text: str, place: tuple[float, float], *, is_above: bool
 ) -> None:
-    """Write a label: of the front above and left of its point, of others below and right.
+    """Write a label above and left of a front point, below and right of any other.
 
-    On the other side where there is no room.
+    The label moves to the other side if it does not fit.
     """
     (x, y), width = place, _CHARACTER * len(text)
     is_left = x - 8 - width >= panel.left if is_above else x + 8 + width > panel.right
@@ -162,7 +162,7 @@ def _legend(canvas: Canvas, *, has_dense: bool) -> None:
 
 
 def _label(row: SweepRow) -> str:
-    """Return the values of a point, short."""
+    """Return a point's values as a short label."""
     return ", ".join(
         (value if isinstance(value, str) else json.dumps(value))[:_MAX_CHARACTERS]
         for value in row.point.values()

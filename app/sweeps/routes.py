@@ -40,7 +40,7 @@ _BODY = {
 
 @router.post("", status_code=202, response_model=Sweep, openapi_extra=_BODY)
 async def create(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Post a grid: one pruning job for every point."""
+    """Create a pruning job for every point of a grid."""
     principal.require("jobs:write")
     body = await _parse(request)
     key = idempotency_key(request, principal.tenant, body.model_dump_json())
@@ -100,20 +100,20 @@ def picture(
 
 @router.post("/{sweep_id}/cancel")
 def cancel(sweep_id: str, context: ContextDep, principal: PrincipalDep) -> SweepDetail:
-    """Cancel every job of a sweep that has not ended."""
+    """Cancel every unfinished job of a sweep."""
     principal.require("jobs:write")
     service.cancel(context, principal.tenant, sweep_id)
     return _detail(context, principal.tenant, sweep_id)
 
 
 async def _parse(request: Request) -> SweepCreate:
-    """Return the sweep that a request's JSON asks for.
+    """Return the sweep in a request's JSON.
 
-    Pydantic parses the text itself: Python's parser lets halves of characters and any depth
-    through, which break whatever writes them down.
+    Pydantic parses the text: Python's parser accepts lone surrogates and any depth, which later
+    fail to serialize.
 
     Raises:
-        InvalidInputError: It is not a sweep.
+        InvalidInputError: The JSON is not a valid sweep.
     """
     try:
         body = SweepCreate.model_validate_json(without_mark(await request.body()))
@@ -122,7 +122,9 @@ async def _parse(request: Request) -> SweepCreate:
     try:
         json.dumps(body.model_dump(), allow_nan=False)  # PostgreSQL takes no NaN as JSON
     except ValueError as error:
-        raise InvalidInputError(f"the body holds a number that JSON has not: {error}") from error
+        raise InvalidInputError(
+            f"the body holds a number that is not valid JSON: {error}"
+        ) from error
     return body
 
 

@@ -1,4 +1,4 @@
-"""What a sweep looks like over HTTP, and what may be posted."""
+"""Request and response schemas of sweeps."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -12,7 +12,7 @@ Status = Literal["running", "succeeded", "partial", "failed", "cancelled"]
 
 
 class SweepCreate(BaseModel):
-    """A job for every point of a grid over the config."""
+    """Grid over the config, with one job per point."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -38,49 +38,50 @@ class SweepCreate(BaseModel):
     dataset: Line | None = Field(
         default=None, max_length=200, description="A data set's id or name."
     )
-    config: dict[str, Any] = Field(
-        default_factory=dict, description="What all jobs share, as for a job."
-    )
+    config: dict[str, Any] = Field(default_factory=dict, description="Config shared by all jobs.")
     grid: dict[str, list[Any]] = Field(
-        description="Values by JSON pointer into the config; jobs are their cross product."
+        description="Values by JSON pointer into the config; each combination becomes a job."
     )
     metadata: Metadata = Field(default_factory=dict, max_length=50)
 
 
 class SweepRow(BaseModel):
-    """What became of one point. Shares are of the dense network."""
+    """Result of one point. Shares are relative to the dense network."""
 
     job: str
     status: str
     point: dict[str, Any]
     error: str | None = Field(default=None, description="The failure code.")
     model: str | None = Field(default=None, description="The pruned model.")
-    metric: str | None = Field(default=None, description="The name of what counts.")
+    metric: str | None = Field(default=None, description="The name of the compared metric.")
     split: str | None = None
     value: float | None = Field(default=None, description="After retraining.")
     interval: tuple[float, float] | None = Field(
-        default=None, description="Of the value, 95 %; null where it is not known."
+        default=None, description="95 % interval of the value; null: unknown."
     )
     dense_value: float | None = None
     macs: int | None = None
     macs_share: float | None = None
     num_parameters: int | None = None
     params_share: float | None = None
-    latency_share: float | None = Field(default=None, description="At batch 1, in turns.")
+    latency_share: float | None = Field(
+        default=None, description="At batch 1, measured alternately."
+    )
     latency_interval: tuple[float, float] | None = Field(
-        default=None, description="Of that share, 95 %; it holds 1: no measurable difference."
+        default=None,
+        description="95 % interval of the share; if it includes 1, no difference is measurable.",
     )
     was_busy: bool | None = Field(
-        default=None, description="Whether latency was measured under load; null: not known."
+        default=None, description="Whether latency was measured under load; null: unknown."
     )
     is_pareto_macs: bool = Field(
-        default=False, description="Nothing else is as good with as few MACs."
+        default=False, description="No other point is as good with as few MACs."
     )
     is_pareto_latency: bool = False
 
 
 class Sweep(BaseModel):
-    """A grid of jobs; its status follows from theirs."""
+    """A grid of jobs; its status is derived from theirs."""
 
     id: str
     object: Literal["sweep"] = "sweep"

@@ -1,7 +1,7 @@
-"""Sweeps in the database. A sweep's status is derived from its jobs whenever it is read.
+"""Sweeps in the database. A sweep's status is derived from its jobs on each read.
 
-A stored status would be one more thing to keep true when a worker dies; nothing waits for a sweep
-to end, so nothing needs it. Every query names the tenant.
+A stored status would have to be repaired when a worker dies, and nothing waits for a sweep to end.
+Every query filters by tenant.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,13 +30,13 @@ Counts = Mapping[str, int]
 
 
 def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[str, str]:
-    """Create a sweep and all its jobs, or nothing; return its id and the answer's JSON.
+    """Create a sweep and all its jobs atomically; return its id and the answer's JSON.
 
     Raises:
-        InvalidInputError: The grid or one of its points is not accepted.
-        NotFoundError: The model or the data set is not there.
-        ConflictError: Intake has rejected one of them.
-        TooManyJobsError, ComputeQuotaError, StorageQuotaError: It is too much for the tenant.
+        InvalidInputError: The grid or one of its points is invalid.
+        NotFoundError: The model or the data set does not exist.
+        ConflictError: Intake rejected the model or the data set.
+        TooManyJobsError, ComputeQuotaError, StorageQuotaError: A quota is exceeded.
     """
     points = expand(body.config, body.grid)
     bodies = [
@@ -67,7 +67,7 @@ def find(session: Session, tenant: str, sweep_id: str) -> SweepTableRow:
     """Return a tenant's sweep.
 
     Raises:
-        NotFoundError: There is none, or it is somebody else's.
+        NotFoundError: The sweep does not exist or belongs to another tenant.
     """
     return owned(session.get(SweepTableRow, sweep_id), tenant, "sweep", sweep_id)
 
@@ -75,7 +75,7 @@ def find(session: Session, tenant: str, sweep_id: str) -> SweepTableRow:
 def read(
     context: Context, tenant: str, sweep_id: str
 ) -> tuple[SweepTableRow, Sequence[tuple[dict[str, Any], JobRow]]]:
-    """Return a sweep and its jobs, each with its point, in the order of the grid."""
+    """Return a sweep and its jobs with their points, in the grid's order."""
     with reading(context.sessions) as session:
         row = find(session, tenant, sweep_id)
         query = select(JobRow).where(JobRow.sweep_id == row.id).order_by(JobRow.sweep_index)
@@ -89,13 +89,13 @@ def of_tenant(tenant: str) -> "Select[SweepTableRow]":
 
 
 def show_all(session: Session, rows: Sequence[SweepTableRow]) -> list[Sweep]:
-    """Return sweeps as the API shows them; one query counts the jobs of all."""
+    """Return the API's representation of sweeps; one query counts the jobs of all."""
     counts = count_states(session, [row.id for row in rows])
     return [to_sweep(row, counts[row.id]) for row in rows]
 
 
 def cancel(context: Context, tenant: str, sweep_id: str) -> None:
-    """Cancel every job of a sweep that has not ended; those that end meanwhile, ended."""
+    """Cancel every unfinished job of a sweep; ignore jobs that end meanwhile."""
     with reading(context.sessions) as session:
         row = find(session, tenant, sweep_id)
         ids = session.scalars(select(JobRow.id).where(JobRow.sweep_id == row.id)).all()
@@ -108,7 +108,7 @@ def cancel(context: Context, tenant: str, sweep_id: str) -> None:
 
 
 def count_states(session: Session, ids: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Return for each sweep how many of its jobs are in which state."""
+    """Return the job counts by state of each sweep."""
     query = (
         select(JobRow.sweep_id, JobRow.state, func.count())
         .where(JobRow.sweep_id.in_(ids))
@@ -133,7 +133,7 @@ def status_of(counts: Counts) -> Status:
 
 
 def to_sweep(row: SweepTableRow, counts: Counts) -> Sweep:
-    """Return a row as the API shows it."""
+    """Return the API's representation of a row."""
     base = f"/v1/sweeps/{row.id}"
     return Sweep(
         id=row.id,
@@ -150,14 +150,16 @@ def to_sweep(row: SweepTableRow, counts: Counts) -> Sweep:
 
 
 def _check(points: Sequence[Point], bodies: Sequence[JobCreate]) -> None:
-    """Refuse what would be refused, or would be the same, once it is a job."""
+    """Refuse points that are invalid or equal once resolved as jobs."""
     resolved = []
     for point, body in zip(points, bodies, strict=True):
         try:
             resolved.append(jobs.resolve(body)[0])
         except InvalidInputError as error:
             raise point.refusal(error.message, error.details) from error
-    refuse_duplicates(points, resolved)  # without data, nothing is retrained
+    refuse_duplicates(
+        points, resolved
+    )  # without data nothing is retrained, so points may become equal
 
 
 def _insert(session: Session, tenant: str, body: SweepCreate) -> SweepTableRow:
@@ -172,5 +174,5 @@ def _insert(session: Session, tenant: str, body: SweepCreate) -> SweepTableRow:
         created_at=current_time(session),
     )
     session.add(row)
-    session.flush()  # the jobs refer to it
+    session.flush()  # the jobs reference the sweep
     return row

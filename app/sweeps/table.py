@@ -1,4 +1,4 @@
-"""The table of a sweep: what became of every point, read off the results of its jobs."""
+"""The table of a sweep: one row per point, from the results of its jobs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,12 +9,12 @@ from app.records.tables import JobRow
 from app.sweeps.pareto import pareto_front
 from app.sweeps.schemas import SweepRow
 
-_SPLITS = ("test", "validation")  # the first that there is
+_SPLITS = ("test", "validation")  # in order of preference
 _BATCH_SIZE = 1
 
 
 def make_table(points: Sequence[tuple[dict[str, Any], JobRow]]) -> list[SweepRow]:
-    """Return one row a point, in order, with what no other point beats marked."""
+    """Return one row per point, in order, with the Pareto fronts marked."""
     rows = [_row(point, job) for point, job in points]
     for cost, mark in (
         ("macs_share", "is_pareto_macs"),
@@ -39,7 +39,7 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
         return row
     summary = job.result["summary"]
     dense, after = summary["dense"], summary["retrained"]
-    metric = summary.get("metric", "top1")  # None: there were no samples to measure on
+    metric = summary.get("metric", "top1")  # None: no samples to measure on
     split, value, interval = _metric(after, metric)
     share, latency_interval = _latency_share(summary)
     return row.model_copy(
@@ -64,7 +64,7 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
 def _metric(
     network: dict[str, Any], name: str | None
 ) -> tuple[str | None, float | None, tuple[float, ...] | None]:
-    """Return the split, the value and its interval of a network's metric, computed with torch."""
+    """Return split, value and interval of a network's metric, measured with torch."""
     for split in _SPLITS:
         for found in network["metrics"]:
             if name and found["split"] == split and found["runtime"] == "torch":

@@ -100,9 +100,9 @@ def test_id_outputs_and_parameters_are_read() -> None:
         ([{**X, "shape": [2**32, 2**32]}], "elements"),
         ([{**X, "shape": [2**40, 4]}], "4 values, but"),
         ([{**X, "data": [1, 2, 3]}], "3 values, but shape [2, 2] needs 4"),
-        ([{**X, "data": [[1, 2], [3]]}], "neither flat nor nested"),
-        ([{**X, "data": [[1, 2], 3]}], "neither flat nor nested"),
-        ([{**X, "data": [[1, 2, 3], [4, 5, 6]]}], "neither flat nor nested"),
+        ([{**X, "data": [[1, 2], [3]]}], "neither a flat list nor nested"),
+        ([{**X, "data": [[1, 2], 3]}], "neither a flat list nor nested"),
+        ([{**X, "data": [[1, 2, 3], [4, 5, 6]]}], "neither a flat list nor nested"),
         ([{**X, "data": [1, 2, 3, [4]]}], "not FP32"),
         ([{**X, "data": [1, 2, 3, "4"]}], "not FP32"),
         ([{**X, "data": [1, 2, 3, None]}], "not FP32"),
@@ -112,7 +112,7 @@ def test_id_outputs_and_parameters_are_read() -> None:
         ([{**X, "parameters": 1}], "must be an object"),
         ([{**X, "parameters": {"binary_data_size": 16}}], "either data or binary_data_size"),
         ([{k: v for k, v in X.items() if k != "data"}], "either data or binary_data_size"),
-        ([binary(16)], "where 0 bytes are left"),
+        ([binary(16)], "but 0 bytes are left"),
         ([binary(-16)], "integer of 0 or more"),
         ([binary(16.0)], "integer of 0 or more"),
         ([binary(True)], "integer of 0 or more"),
@@ -185,7 +185,7 @@ def test_bytes_must_add_up_exactly() -> None:
     assert decode(binary(16), tail=data).arrays["x"].shape == (2, 2)
     for size, tail, words in (
         (16, data + b"\0", "17 bytes follow the JSON"),
-        (16, data[:-1], "where 15 bytes are left"),
+        (16, data[:-1], "but 15 bytes are left"),
         (12, data[:12], "needs 16"),
         (20, bytes(20), "needs 16"),
     ):
