@@ -1,1 +1,1 @@
-"""What the API and the worker must agree on: settings, specs, states, rows, objects, names."""
+"""Contracts between the API and the worker: settings, specs, states, errors and names."""

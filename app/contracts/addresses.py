@@ -1,8 +1,8 @@
 """Which IP addresses the service may call when a user names the host.
 
-The lists are written out, and not left to `ipaddress.is_global`, whose answers differ between
-versions of Python and let multicast and 6to4 pass. The API asks about addresses that stand in a
-URL, the worker about those that a name resolves to.
+The lists are explicit because `ipaddress.is_global` differs between versions of Python and accepts
+multicast and 6to4 addresses. The API checks addresses in URLs, the worker those that a host name
+resolves to.
 """
 
 from ipaddress import (
@@ -19,7 +19,7 @@ Network = IPv4Network | IPv6Network
 
 
 def parse_address(text: str) -> Address | None:
-    """Return the address that a URL's host spells, in brackets or not; None for a name."""
+    """Return the address in a URL's host, with or without brackets; None for a name."""
     try:
         return ip_address(text.removeprefix("[").removesuffix("]"))
     except ValueError:
@@ -27,7 +27,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def may_call(address: Address, *, are_private_allowed: bool = False) -> bool:
-    """Tell whether ``address`` is a public host, or a private one where those are allowed."""
+    """Return whether ``address`` is public, or private where private ones are allowed."""
     if _is_in(address, _CREDENTIALS):
         return False
     if are_private_allowed and _is_in(address, _PRIVATE):
@@ -47,8 +47,8 @@ def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(word) for word in text.split())
 
 
-# Where clouds hand out credentials (AWS, Azure, Google, Alibaba, Oracle): never, not even as
-# private addresses.
+# Endpoints where clouds serve credentials (AWS, Azure, Google, Alibaba, Oracle): never allowed, not
+# even as private addresses.
 _CREDENTIALS = _networks(
     "169.254.0.0/16 168.63.129.16 100.100.100.200 192.0.0.192 fd00:ec2::/32 fd20:ce::254"
 )
@@ -61,6 +61,6 @@ _NOT_PUBLIC = _networks(
     "192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 "
     "224.0.0.0/4 240.0.0.0/4 2001::/23 2001:db8::/32 2002::/16 3fff::/20"
 )
-# Of IPv6 only this has hosts; mapped, local, link-local and multicast addresses lie outside.
+# The only public IPv6 range; mapped, local, link-local and multicast addresses lie outside.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")

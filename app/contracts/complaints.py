@@ -1,8 +1,8 @@
-"""What is wrong with a user's JSON, in our words: where, what was sent, what it must be.
+"""Translate Pydantic's validation errors to messages for users: place, value, and requirement.
 
-Pydantic finds what is wrong; its sentences are for programmers ("Extra inputs are not permitted").
-`_NEEDS` has ours for each of its error types. Keys and values that are not known are compared with
-those that are, here and elsewhere in the same schema.
+Pydantic's messages are for programmers ("Extra inputs are not permitted"). `_NEEDS` has our text
+for each error type. Unknown keys and values are compared with the known ones, here and elsewhere
+in the same schema, to suggest what was meant.
 """
 
 import json
@@ -24,7 +24,7 @@ _SECRET = re.compile(r"secret|password|token|(^|_)key$", re.IGNORECASE)
 _PLACE = re.compile(r"line (\d+) column (\d+)")
 _QUOTED = re.compile(r"'([^']*)'")
 
-# What other tools call these.
+# Names in other tools.
 _SYNONYMS = {
     "lr": "learning_rate", "wd": "weight_decay", "bs": "batch_size", "num_epochs": "epochs",
     "flops": "macs", "parameters": "params", "amount": "ratio", "sparsity": "ratio",
@@ -40,7 +40,7 @@ def _numbers(context: Context, name: str) -> str:
     return f"{context[name]:g}" if isinstance(context[name], float) else str(context[name])
 
 
-# What a value must be, by the type of pydantic's error; the test walks all that can be raised.
+# Requirement by Pydantic's error type; the test checks all types that can be raised.
 _NEEDS: dict[str, Callable[[Context], str]] = {
     "int_type": lambda _: "a whole number",
     "int_parsing": lambda _: "a whole number",
@@ -83,7 +83,7 @@ _NEEDS: dict[str, Callable[[Context], str]] = {
     "url_too_long": lambda c: f"an address of at most {c['max_length']} characters",
     "url_scheme": lambda c: f"an address that begins with {c['expected_schemes']}",
 }
-# What is said as a whole.
+# Error types with a message of their own.
 _SENTENCES = {
     "missing", "extra_forbidden", "union_tag_invalid", "union_tag_not_found", "value_error",
     "assertion_error", "json_invalid", "json_type", "invalid_key",
@@ -93,12 +93,12 @@ KNOWN_TYPES = frozenset(_NEEDS) | _SENTENCES
 
 @dataclass
 class _Place:
-    """Where an error is, by the schema.
+    """Place of an error in the schema.
 
     Attributes:
-        parts: Of the pointer: as the request has them, without the names of variants.
-        kinds: What may be there.
-        variants: By tag, where it is one of several models.
+        parts: Parts of the JSON pointer, as in the request, without the names of variants.
+        kinds: Types allowed there.
+        variants: Models by tag, if it is a union of models.
     """
 
     parts: list[str] = field(default_factory=list)
@@ -115,12 +115,12 @@ def complaints(
     schema: Any = None,  # noqa: ANN401  # a type, or what is written like one
     prefix: str = "",
 ) -> list[ErrorDetail]:
-    """Return what is wrong, one detail for each place.
+    """Return one detail for each place with an error.
 
     Args:
-        error: Pydantic's, or the list in it.
-        schema: What was asked for; without it nothing can be compared.
-        prefix: Of the pointers.
+        error: Pydantic's error, or its list of errors.
+        schema: Expected type; without it there are no suggestions.
+        prefix: Prefix of the JSON pointers.
     """
     items = error.errors(include_url=False) if isinstance(error, ValidationError) else error
     found: dict[str, list[tuple[Mapping[str, Any], _Place]]] = {}
@@ -133,7 +133,7 @@ def complaints(
 
 
 def refusal(details: Sequence[ErrorDetail]) -> InvalidInputError:
-    """Return the error of these details; it begins with the first."""
+    """Return an error with these details; its message is the first one."""
     first = details[0]
     subject = f"{first.pointer}:" if first.pointer else "the body"
     return InvalidInputError(f"{subject} {first.detail}", details=details)
@@ -175,7 +175,7 @@ def _wrong(pointer: str, value: object, needs: Iterable[str], words: Sequence[st
 
 
 def _unknown(place: _Place, _value: object) -> str:
-    """Say what a key may have been meant to be, and where it belongs."""
+    """Return the message about an unknown key, with a suggestion if there is one."""
     *_, key = place.parts
     models = place.models
     known = list(dict.fromkeys(name for model in models for name in model.model_fields))
@@ -192,7 +192,7 @@ def _unknown(place: _Place, _value: object) -> str:
 
 
 def _meant_instead(place: _Place, value: object) -> str:
-    """Say which key was sent in place of one that is missing."""
+    """Return a suggestion of the key that was sent instead of a missing one."""
     if not isinstance(value, dict) or not place.parts:
         return ""
     known = {name for model in place.models for name in model.model_fields}
@@ -241,9 +241,9 @@ def _walk(schema: Any, location: Sequence[str | int]) -> _Place:  # noqa: ANN401
             place.kinds = [] if models else _items(place.kinds)
         elif not place.kinds:
             place.parts.append(str(part))
-        # Else it is pydantic's name of a member of a union, which no request has.
+        # Otherwise it is Pydantic's name of a union member, which is not part of the request.
     if location and (not place.kinds or place.parts[-1:] == [str(location[-1])]):
-        # The last part is the key that is wrong: what is known is known of where it stands.
+        # The last part is the wrong key; the known keys are those of its parent.
         place.kinds = parents if not place.models or parents is not place.kinds else place.kinds
     return place
 

@@ -1,21 +1,21 @@
 """The service's error tree. Families map to HTTP in `app.http.problems`; nothing here knows HTTP.
 
 ServiceError
-├── NotFoundError             no such thing, or not yours
-├── ConflictError             the thing is not in a state that allows it
-├── InvalidInputError         well-formed, but it cannot be done; carries pointers
-│   └── UnsupportedMediaError a kind of file that is not accepted
-├── TooLargeError             past a limit; the message names value and limit
-├── UnauthenticatedError      no key, or not a valid one
-├── ForbiddenError            a valid key without the scope
-│   └── StorageQuotaError, ComputeQuotaError      used up; waiting, or deleting, helps
-├── TooManyError              more at once than the tenant may have; carries when to try again
+├── NotFoundError             the resource does not exist, or belongs to another tenant
+├── ConflictError             the state of the resource does not allow the operation
+├── InvalidInputError         well-formed input that cannot be accepted; carries JSON pointers
+│   └── UnsupportedMediaError unsupported kind of file
+├── TooLargeError             input over a limit; the message names value and limit
+├── UnauthenticatedError      missing or invalid key
+├── ForbiddenError            valid key without the required scope
+│   └── StorageQuotaError, ComputeQuotaError      quota used up; wait or delete
+├── TooManyError              over a tenant's concurrency or rate limit; carries a retry time
 │   └── RateLimitedError, TooManyUploadsError, TooManyJobsError, TooManyStreamsError
-└── UnavailableError          a part the service needs cannot be reached; try again
-    └── OverloadedError       a model's queue is full; carries when to try again
+└── UnavailableError          a dependency cannot be reached; try again
+    └── OverloadedError       a model's queue is full; carries a retry time
         └── DeadlineError     the request's own deadline passes before it can run
 
-`AbandonedError` is none of them: there is nobody to answer.
+`AbandonedError` is outside the tree, because no client is left to receive a response.
 """
 
 import math
@@ -26,20 +26,20 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class ErrorDetail:
-    """One thing wrong with the input: where (a JSON pointer) and what."""
+    """One problem with the input: its place (a JSON pointer) and its description."""
 
     pointer: str
     detail: str
 
 
 class Demand(NamedTuple):
-    """What one inference request asks of a model's queue.
+    """Space that one inference request needs in a model's queue.
 
     Attributes:
         model: SHA-256 of the model's file.
         num_items: Items on dimension 0.
-        num_bytes: Of its inputs.
-        seconds: That it may wait.
+        num_bytes: Size of the inputs.
+        seconds: Longest time in the queue.
     """
 
     model: str
@@ -49,7 +49,7 @@ class Demand(NamedTuple):
 
 
 class AbandonedError(Exception):
-    """Nobody waits for the answer any more: the client has hung up."""
+    """The client disconnected before the response."""
 
 
 class ServiceError(Exception):
@@ -57,8 +57,8 @@ class ServiceError(Exception):
 
     Args:
         message: One sentence for the user, naming the value and the limit.
-        code: Stable, public identifier; the class's own unless given.
-        details: What is wrong, one by one.
+        code: Stable, public identifier; defaults to the code of the class.
+        details: The individual problems.
     """
 
     code = "internal"
@@ -73,13 +73,13 @@ class ServiceError(Exception):
 
 
 class NotFoundError(ServiceError):
-    """No such thing, or not yours: the two cannot be told apart from outside."""
+    """The resource does not exist, or belongs to another tenant; clients cannot tell which."""
 
     code = "not_found"
 
 
 class ConflictError(ServiceError):
-    """The thing is not in a state that allows this."""
+    """The state of the resource does not allow the operation."""
 
     code = "conflict"
 
@@ -91,47 +91,47 @@ class InvalidInputError(ServiceError):
 
 
 class UnsupportedMediaError(InvalidInputError):
-    """A kind of file that is not accepted."""
+    """Unsupported kind of file."""
 
     code = "unsupported_media"
 
 
 class TooLargeError(ServiceError):
-    """Input past a limit."""
+    """Input over a limit."""
 
     code = "too_large"
 
 
 class UnauthenticatedError(ServiceError):
-    """No key, or not a valid one."""
+    """Missing or invalid key."""
 
     code = "unauthenticated"
 
 
 class ForbiddenError(ServiceError):
-    """A valid key that may not do this."""
+    """Valid key without permission for the operation."""
 
     code = "forbidden"
 
 
 class StorageQuotaError(ForbiddenError):
-    """The tenant's stored bytes are at their quota."""
+    """The tenant's storage quota is used up."""
 
     code = "storage_quota"
 
 
 class ComputeQuotaError(ForbiddenError):
-    """The tenant's compute seconds of the day are used up; they are back at midnight, UTC."""
+    """The tenant's compute quota of the day is used up; it resets at midnight UTC."""
 
     code = "compute_quota"
 
 
 class TooManyError(ServiceError):
-    """More at once than a tenant may have.
+    """The tenant is over a concurrency or rate limit.
 
     Args:
-        message: Which quota, its limit, and how much of it is used.
-        retry_after_seconds: When it is worth another try.
+        message: The quota, its limit, and its current use.
+        retry_after_seconds: When to try again.
     """
 
     code = "too_many"
@@ -142,42 +142,42 @@ class TooManyError(ServiceError):
 
 
 class RateLimitedError(TooManyError):
-    """More requests a second than a tenant may send to one API process."""
+    """The tenant sends more requests per second to one API process than allowed."""
 
     code = "rate_limited"
 
 
 class TooManyUploadsError(TooManyError):
-    """More uploads at once than a tenant may send to one API process."""
+    """The tenant has too many concurrent uploads to one API process."""
 
     code = "too_many_uploads"
 
 
 class TooManyJobsError(TooManyError):
-    """More waiting jobs than a tenant may have."""
+    """The tenant has too many waiting jobs."""
 
     code = "too_many_jobs"
 
 
 class TooManyStreamsError(TooManyError):
-    """More open event streams than a tenant may have at one API process."""
+    """The tenant has too many open event streams at one API process."""
 
     code = "too_many_streams"
 
 
 class UnavailableError(ServiceError):
-    """A part the service needs cannot be reached."""
+    """A dependency of the service cannot be reached."""
 
     code = "unavailable"
 
 
 class OverloadedError(UnavailableError):
-    """More inference requests wait than may.
+    """The queue of inference requests is full.
 
     Args:
         message: What waits, and the limit.
-        retry_after_seconds: When it is worth another try.
-        demand: What was asked for, where a request like it may be refused unread from now on.
+        retry_after_seconds: When to try again.
+        demand: What the request needed; the server may shed similar requests without parsing them.
     """
 
     code = "overloaded"
@@ -195,6 +195,6 @@ class OverloadedError(UnavailableError):
 
 
 class DeadlineError(OverloadedError):
-    """The deadline that the request brought passes before it can run."""
+    """The request's own deadline passes before it can run."""
 
     code = "deadline_exceeded"

@@ -1,4 +1,4 @@
-"""Object ids: a prefix that says what it is and a ULID that sorts by time of birth."""
+"""Ids: a prefix for the kind of resource, and a ULID that sorts by time of creation."""
 
 from typing import Literal
 
@@ -8,5 +8,5 @@ Prefix = Literal["mdl", "ds", "job", "art", "key", "req", "swp", "whd"]
 
 
 def new_id(prefix: Prefix) -> str:
-    """Return a fresh id such as ``job_01JD…`` (26 characters of Crockford base 32)."""
+    """Return a new id such as ``job_01JD…`` (26 characters of Crockford base 32)."""
     return f"{prefix}_{ULID()}"

@@ -1,7 +1,7 @@
-"""Image files to pixels: the one decoder of training data and of ``/infer``.
+"""The decoder of image files, shared by training and ``/infer``.
 
-Whatever differs between two decoders (which way up a photo is held, how 16 bits become 8, how a
-picture is resized) makes a network answer other pixels than it has learnt. So both sides call this.
+Two decoders could differ in EXIF orientation, in the conversion of 16 bits to 8, or in resizing.
+The network would then see other pixels in inference than in training.
 """
 
 import io
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# What photographs and scans are kept in. Pillow knows formats that run programs; it is not asked.
+# Formats of photographs and scans. Pillow's other formats are disabled: some run programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
@@ -37,11 +37,11 @@ _MODES = {1: "L", 3: "RGB"}
 
 
 class ImageError(ValueError):
-    """An image file is refused; the message goes on after the image's name."""
+    """An image file is refused; the message follows the image's name."""
 
 
 class ImageTooLargeError(ImageError):
-    """An image has more pixels than are accepted."""
+    """An image has more pixels than the limit."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Picture:
     """A decoded image.
 
     Attributes:
-        image: Upright, 8 bits a value, grey (``L``) or ``RGB``.
-        is_turned: Whether it lay otherwise in the file, as its EXIF says.
-        is_deep: Whether it had 16 bits a value; the upper 8 are kept.
-        is_transparent: Whether some of it is transparent, which is ignored.
+        image: Upright, 8 bits per value, grey (``L``) or ``RGB``.
+        is_turned: Whether the EXIF orientation was applied.
+        is_deep: Whether the file had 16 bits per value; the upper 8 are kept.
+        is_transparent: Whether some pixels are transparent; transparency is ignored.
     """
 
     image: Image.Image
@@ -62,16 +62,16 @@ class Picture:
 
     @property
     def num_channels(self) -> int:
-        """1 where it is grey, else 3."""
+        """1 for a grey image, else 3."""
         return 1 if self.image.mode == "L" else 3
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width in pixels."""
         return self.image.height, self.image.width
 
     def pixels(self, num_channels: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return (C, H, W) in the colours and the size asked for, C being 1 or 3."""
+        """Return the pixels as (C, H, W): C is ``num_channels``, 1 or 3; (H, W) is ``size``."""
         image = self.image
         if image.mode != _MODES[num_channels]:
             image = image.convert(_MODES[num_channels])
@@ -84,11 +84,11 @@ class Picture:
 
 
 def decode_image(data: bytes, max_pixels: int) -> Picture:
-    """Return the picture in a file; its size is checked before anything is decoded.
+    """Decode an image file; check its size before decoding.
 
     Raises:
-        ImageTooLargeError: It has more than ``max_pixels``.
-        ImageError: It is no image, damaged, animated, or of numbers that are no pixels.
+        ImageTooLargeError: The image has more than ``max_pixels`` pixels.
+        ImageError: The file is no image, damaged or animated, or has 32 bits per value.
     """
     with _decoding():
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
@@ -96,9 +96,9 @@ def decode_image(data: bytes, max_pixels: int) -> Picture:
             raise ImageTooLargeError(
                 f"has {image.width}x{image.height} pixels, at most {max_pixels}"
             )
-        # The second picture of an MPO is the camera's own: a preview, or what the other eye saw.
+        # The further pictures of an MPO are a preview or the second view of a stereo camera.
         if image.format != "MPO" and getattr(image, "is_animated", False):
-            raise ImageError("is animated; a sample is one picture")
+            raise ImageError("is animated; only single images are accepted")
         image.load()
         turn = _UPRIGHT.get(_orientation(image))
         is_transparent = _is_transparent(image)
@@ -112,43 +112,43 @@ def decode_image(data: bytes, max_pixels: int) -> Picture:
 
 
 def _to_bytes(image: Image.Image) -> tuple[bool, Image.Image]:
-    """Return whether an image has 16 bits of grey, and the image with 8: `convert` would clip."""
-    # Pillow opens a .pgm of 16 bits with 32, its values spread over 16.
+    """Return whether an image has 16 bits per value, and the image with 8; `convert` would clip."""
+    # Pillow opens a 16-bit .pgm with 32 bits and values in the 16-bit range.
     if image.mode in _DEEP or (image.mode == "I" and image.format == "PPM"):
         return True, Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in {"I", "F"}:
-        raise ImageError("has 32 bits a value; images of 8 or 16 bits are accepted")
+        raise ImageError("has 32 bits per value; images of 8 or 16 bits are accepted")
     return False, image
 
 
 def _is_transparent(image: Image.Image) -> bool:
-    if image.mode in _WITH_ALPHA:  # screenshots have the channel, and nothing in it
+    if image.mode in _WITH_ALPHA:  # screenshots have an opaque alpha channel
         low, _ = image.getchannel("A").getextrema()
         return int(low) < _OPAQUE  # type: ignore[arg-type]  # one band has one pair of numbers
     return "transparency" in image.info
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return which way up the camera was held, 1 to 8; what cannot be read says nothing."""
+    """Return the EXIF orientation, 1 to 8; 1 if it cannot be read."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # noqa: BLE001  # Pillow's parser raises whatever damaged bytes lead it to
+    except Exception:  # noqa: BLE001  # damaged bytes make Pillow's parser raise errors of any type
         return 1
 
 
 @contextmanager
 def _decoding() -> Iterator[None]:
-    """Say in our words what Pillow says.
+    """Translate Pillow's errors.
 
     Raises:
-        ImageError: It cannot decode the image.
+        ImageError: Pillow cannot decode the image.
     """
     try:
         with warnings.catch_warnings():
-            # Of large images, which our own limit refuses, and of EXIF data that are damaged.
+            # Pillow warns about large images, which our own limit refuses, and damaged EXIF data.
             warnings.simplefilter("ignore")
             yield
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # its decoders raise whatever damaged bytes lead them to
+    except Exception as error:  # damaged bytes make the decoders raise errors of any type
         raise ImageError("cannot be decoded") from error

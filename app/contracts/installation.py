@@ -1,6 +1,6 @@
-"""What has to be installed beside the client: the extras ``service``, ``engine`` and ``worker``.
+"""Check which extras are installed besides the client: ``service``, ``engine`` and ``worker``.
 
-``worker`` is the other two together. Nothing of theirs is imported here.
+``worker`` is ``service`` and ``engine`` together. This module imports none of their packages.
 """
 
 import json
@@ -10,10 +10,10 @@ from typing import Literal
 
 Extra = Literal["service", "engine", "worker"]
 
-# A few by which the extra is known to be there.
+# Packages that indicate an installed extra.
 SERVICE_MODULES = ("fastapi", "uvicorn", "celery", "sqlalchemy", "obstore")
 
-# What a worker imports to run jobs, besides the service.
+# Packages that a worker needs to run jobs, in addition to the service's.
 WORKER_MODULES = (
     "torch",
     "torchvision",
@@ -26,12 +26,12 @@ WORKER_MODULES = (
 
 
 def find_missing(modules: tuple[str, ...] = WORKER_MODULES) -> list[str]:
-    """Return which of them are not installed; none is imported, so a broken one is not found."""
+    """Return the modules that are not installed. Broken ones pass, because none is imported."""
     return [name for name in modules if not _is_there(name)]
 
 
 def how_to_install(extra: Extra) -> str:
-    """Return the line that installs an extra: of the checkout if this runs from one."""
+    """Return the command that installs an extra, from the checkout if this runs from one."""
     return f"pip install '{_source()}[{extra}]'"
 
 

@@ -1,7 +1,6 @@
-"""The life of a job as pure code: states, legal moves, stages and the closed list of failures.
+"""The life cycle of a job as pure code: states, allowed moves, stages and the list of failures.
 
-No row and no clock here; `records` enforces these moves by guarded updates, and the API and
-the worker both read them.
+There is no row and no clock here. `records` enforces the moves with guarded updates.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Self
 
 
 class JobState(StrEnum):
-    """Where a job is."""
+    """State of a job."""
 
     VALIDATING = "validating"  # waits for the intake of its model and data set
     QUEUED = "queued"
@@ -25,7 +24,7 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing can happen to the job any more."""
+        """Whether no move leads out of the state."""
         return not MOVES[self]
 
 
@@ -45,7 +44,7 @@ MOVES: dict[JobState, frozenset[JobState]] = {
             JobState.PAUSING,
         }
     ),
-    # A job may end before its worker hears of the pause.
+    # A job may end before its worker sees the request to pause.
     JobState.PAUSING: frozenset(
         {JobState.PAUSED, JobState.CANCELLING, JobState.SUCCEEDED, JobState.FAILED}
     ),
@@ -62,23 +61,23 @@ LEASED = frozenset({JobState.RUNNING, JobState.CANCELLING, JobState.PAUSING})
 
 
 class JobKind(StrEnum):
-    """What a job row asks for; users see only ``prune``."""
+    """Kind of a job row; users see only ``prune``."""
 
     PRUNE = "prune"
-    PLAN = "plan"  # what a pruning job would do; forgotten once it is answered
+    PLAN = "plan"  # preview of a pruning job; deleted once its result is returned
     INTAKE_MODEL = "intake_model"
     INTAKE_DATASET = "intake_dataset"
 
 
 class Stage(StrEnum):
-    """The steps of a pruning job, in order: all that is known of a stage is written here.
+    """The stages of a pruning job, in order.
 
     Attributes:
-        does: What it does, for people.
-        percent: Its share of the progress bar, by what a short job spends.
-        search_percent: The same where a search retrains while it selects, and has the network then.
-        tail: What it takes after training: seconds, and a share of what the stage prune took; None
-            for the stages that are over by then.
+        does: Description for people.
+        percent: Share of the progress bar, in percent, by the times of a short job.
+        search_percent: The same for a search, which retrains while it selects.
+        tail: Expected time after training: seconds, plus a multiple of the time of stage prune;
+            None for stages before the end of training.
     """
 
     does: str
@@ -89,12 +88,12 @@ class Stage(StrEnum):
     def __new__(
         cls,
         name: str,
-        does: str = "",  # the defaults are for the look-up: Stage("prune")
+        does: str = "",  # defaults are needed for look-ups: Stage("prune")
         percent: int = 0,
         search_percent: int = 0,
         tail: tuple[float, float] | None = None,
     ) -> Self:
-        """Return the member that is the text ``name``."""
+        """Create the member ``name``."""
         stage = str.__new__(cls, name)
         stage._value_ = name
         stage.does, stage.tail = does, tail
@@ -113,7 +112,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """What a failure code promises."""
+    """Properties of a failure code: whether to retry, and the default message and hint."""
 
     is_retryable: bool
     message: str
@@ -121,7 +120,7 @@ class Failure:
 
 
 class FailureCode(StrEnum):
-    """Why a job failed: a closed list, public API."""
+    """Cause of a job's failure: a closed list, public API."""
 
     MODEL_REJECTED = "model_rejected"
     UNSUPPORTED_OP = "unsupported_op"
@@ -155,28 +154,28 @@ FAILURES: dict[FailureCode, Failure] = {
     ),
     FailureCode.TOO_LARGE: Failure(
         is_retryable=False,
-        message="The model or the data set is past a limit.",
+        message="The model or the data set is over a limit.",
         hint="The message names the value and the limit, which the operator may raise.",
     ),
     FailureCode.NOTHING_PRUNABLE: Failure(
         is_retryable=False,
         message="No channel of the model can be removed under this config.",
-        hint="See the model's report for what is frozen and why; relax min_channels or round_to.",
+        hint="See the frozen filters in the model's report; lower min_channels or round_to.",
     ),
     FailureCode.PLAN_IMPOSSIBLE: Failure(
         is_retryable=False,
         message="The selection cannot be met.",
-        hint="The message gives the nearest point that can be reached.",
+        hint="The message gives the nearest selection that can be met.",
     ),
     FailureCode.EQUIVALENCE_FAILED: Failure(
         is_retryable=False,
-        message="The smaller network does not compute what the masked network computes.",
-        hint="Nothing was stored. This is a defect of Secateur: please report it with the model.",
+        message="The outputs of the pruned network differ from those of the masked network.",
+        hint="Nothing was stored. This is a bug in Secateur: please report it with the model.",
     ),
     FailureCode.EXPORT_FAILED: Failure(
         is_retryable=False,
-        message="The exported ONNX file does not compute what the network computes.",
-        hint="Nothing was stored. The message gives the error that was measured.",
+        message="The outputs of the exported ONNX file differ from those of the network.",
+        hint="Nothing was stored. The message gives the measured error.",
     ),
     FailureCode.OUT_OF_MEMORY: Failure(
         is_retryable=True,
@@ -190,9 +189,9 @@ FAILURES: dict[FailureCode, Failure] = {
     ),
     FailureCode.DATA_DOES_NOT_FIT: Failure(
         is_retryable=False,
-        message="The dense network does not know these samples, so nothing was pruned.",
-        hint="Mostly the data lack the preprocessing of the network's training: upload them with "
-        "its mean and std, or with labels in the network's order. If the network is meant to be "
+        message="The dense network performs poorly on these samples, so nothing was pruned.",
+        hint="Usually the preprocessing differs from the network's training: upload the data with "
+        "its mean and std, or with labels in the network's order. If the network is expected to be "
         'this poor, set {"sanity": {"action": "warn"}} in the config.',
     ),
     FailureCode.NAN_LOSS: Failure(
@@ -203,17 +202,17 @@ FAILURES: dict[FailureCode, Failure] = {
     FailureCode.TIME_LIMIT: Failure(
         is_retryable=False,
         message="The job ran past its time limit.",
-        hint="Ask for fewer epochs or samples, or have the limit raised.",
+        hint="Use fewer epochs or samples, or ask the operator to raise the limit.",
     ),
     FailureCode.WORKER_LOST: Failure(
         is_retryable=True,
-        message="The worker that ran the job disappeared, as often as the job may be tried.",
+        message="The job's worker disappeared in every attempt.",
         hint="Post the job again; tell the operator if it happens again.",
     ),
     FailureCode.WORKER_UNFIT: Failure(
         is_retryable=True,
-        message="The worker cannot run jobs: something that it needs cannot be loaded.",
-        hint="Tell the operator: `secateur doctor` on the worker's machine says what is missing.",
+        message="The worker cannot run jobs: a required library cannot be loaded.",
+        hint="Tell the operator: `secateur doctor` on the worker's machine shows what is missing.",
     ),
     FailureCode.STORAGE_UNAVAILABLE: Failure(
         is_retryable=True,
@@ -225,7 +224,7 @@ FAILURES: dict[FailureCode, Failure] = {
     ),
     FailureCode.INTERNAL: Failure(
         is_retryable=True,
-        message="Something broke inside Secateur.",
+        message="An internal error occurred in Secateur.",
         hint="Post the job again; report it with the job's id if it happens again.",
     ),
 }

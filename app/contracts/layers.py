@@ -1,7 +1,8 @@
-"""What a plan does to each layer, small enough to travel in an event and to be drawn.
+"""Summary of a plan by layer, small enough for an event and for a chart.
 
 The report has every saliency. Here a layer's curve is thinned to a few dozen points, which always
-hold its ends and both sides of its cut, so that a network of a hundred layers takes some 60 kB.
+include its ends and both sides of its cut. The summary of a network with a hundred layers takes
+about 60 kB.
 """
 
 import math
@@ -11,44 +12,44 @@ from pydantic import BaseModel, ConfigDict, Field
 
 _POINTS_IN_ALL = 4096
 _MOST_POINTS, _FEWEST_POINTS = 64, 12  # of one layer
-_DECILE = 0.9  # the steepness rule scales a curve by its ninth decile, so that is kept too
+_DECILE = 0.9  # the steepness rule scales a curve by its ninth decile, so that point is kept
 _DIGITS = 5
 
 
 class LayerSummary(BaseModel):
-    """One family of channels that are kept or removed together."""
+    """One family of channel groups, whose members are kept or removed together."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    num_groups: int = Field(description="Its width before pruning.")
-    num_kept: int = Field(description="Its width after pruning.")
-    num_wanted: int = Field(description="How many the rule would remove, before limits.")
-    threshold: float | None = Field(description="The least saliency that is kept.")
+    num_groups: int = Field(description="Width before pruning.")
+    num_kept: int = Field(description="Width after pruning.")
+    num_wanted: int = Field(description="Channels that the rule would remove, before limits.")
+    threshold: float | None = Field(description="Least saliency that is kept.")
     reason: str
     curve: tuple[tuple[int, float], ...] = Field(
-        description="(position from 0, saliency), saliencies ascending: the curve, thinned."
+        description="Thinned saliency curve: (position from 0, saliency), ascending."
     )
 
 
 class PlanSummary(BaseModel):
-    """A plan, layer by layer, in the order of the network."""
+    """Summary of a plan; layers are in the order of the network."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    criterion: str = Field(description="What scored the filters.")
+    criterion: str = Field(description="Criterion that scored the filters.")
     layers: tuple[LayerSummary, ...]
 
 
 def points_a_layer(num_layers: int) -> int:
-    """Return how many points each curve may have."""
+    """Return the number of points for each curve."""
     return max(_FEWEST_POINTS, min(_MOST_POINTS, _POINTS_IN_ALL // max(1, num_layers)))
 
 
 def thin(
     saliency: Sequence[float], marks: Iterable[int], num_points: int
 ) -> tuple[tuple[int, float], ...]:
-    """Return evenly spaced points of a curve, besides its ends, its ninth decile and ``marks``."""
+    """Return evenly spaced points of a curve, plus its ends, its ninth decile and ``marks``."""
     last = len(saliency) - 1
     if last < 0:
         return ()

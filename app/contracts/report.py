@@ -1,7 +1,6 @@
-"""The report of a pruning job: its JSON Schema is served at ``/v1/schemas/report``.
+"""The report of a pruning job; its JSON Schema is served at ``/v1/schemas/report``.
 
-Units are in the names: shares and accuracies in [0, 1], seconds, bytes. The worker fills it in, the
-API and people read it.
+Units are in the names: shares and accuracies in [0, 1], seconds, bytes. The worker writes it.
 """
 
 from typing import Any, Literal
@@ -29,7 +28,7 @@ class LatencyReport(_Part):
 
 
 class SpeedupReport(_Part):
-    """How many times as fast as the dense network the pruned one is, both timed in turns."""
+    """Speed of the pruned network over the dense one, both timed in alternation."""
 
     batch_size: int
     num_threads: int
@@ -41,7 +40,7 @@ class SpeedupReport(_Part):
 
     @property
     def text(self) -> str:
-        """The ratio as people read it: with its interval, or that there is none to speak of."""
+        """The ratio with its interval, or "no measurable difference"."""
         if not self.is_measurable:
             return "no measurable difference"
         digits = 2 if self.high - self.low < 0.2 else 1 if self.high < 10 else 0  # noqa: PLR2004
@@ -50,17 +49,17 @@ class SpeedupReport(_Part):
 
 
 class LoadReport(_Part):
-    """What the machine did beside the measurement of latencies."""
+    """Load of the machine while latencies were measured."""
 
     is_busy: bool | None = Field(description="Whether it was disturbed; null: not known.")
-    reason: str = Field(description="By what; empty if it was not.")
+    reason: str = Field(description="Cause of the disturbance; empty if there was none.")
     num_busy_processors: float | None = Field(
         description="Processors that other processes kept busy on average; null: not known."
     )
 
 
 class ChangeReport(_Part):
-    """How far the metric that counts is from the dense network's, on the same samples."""
+    """Difference of the main metric from the dense network's, on the same samples."""
 
     difference: float = Field(description="This network's minus the dense one's.")
     low: float = Field(description="Lower end of its 95 % interval.")
@@ -73,7 +72,7 @@ class ChangeReport(_Part):
 
 
 class MetricsReport(_Part):
-    """How good a network is on the samples of one split."""
+    """Metrics of a network on the samples of one split."""
 
     split: Literal["validation", "test"]
     runtime: Literal["torch", "onnxruntime"]
@@ -98,11 +97,10 @@ class MetricsReport(_Part):
     )
     interval: tuple[float, float] | None = Field(
         default=None,
-        description="Of the metric that counts, 95 %: for having seen these samples and no others. "
-        "Null where it is not known.",
+        description="95 % interval of the main metric, from sampling. Null if unknown.",
     )
     change: ChangeReport | None = Field(
-        default=None, description="Of the metric that counts, against the dense network."
+        default=None, description="Change of the main metric against the dense network."
     )
 
     def value(self, name: str) -> float | None:
@@ -187,7 +185,7 @@ class LayerReport(_Part):
 
 
 class GroupReport(_Part):
-    """One family of channel groups, and what became of it."""
+    """One family of channel groups, before and after pruning."""
 
     name: str
     num_groups: int
@@ -265,11 +263,11 @@ class RangeTestReport(_Part):
 
 
 class Finding(_Part):
-    """Something about the job that its user should not miss, for people and for programs."""
+    """An important observation about the job, for people and for programs."""
 
     code: str = Field(description="Stable, such as near_chance or training_did_not_help.")
     severity: Literal["serious", "notice"] = Field(
-        description="serious: the result is not to be trusted before this is understood."
+        description="serious: do not trust the result before the cause is understood."
     )
     message: str
 
@@ -301,7 +299,7 @@ class KeptReport(_Part):
 
 
 class EpochsReport(_Part):
-    """How long was trained, and why so long."""
+    """Number of training epochs, and the reason for it."""
 
     asked: int | Literal["auto"]
     num: int = Field(description="Epochs that were to be trained.")
@@ -318,7 +316,7 @@ class CutReport(_Part):
 
 
 class BaselineReport(_Part):
-    """A network that had the same budget, to compare with."""
+    """A network with the same budget, for comparison."""
 
     kind: Literal["random", "scratch"] = Field(
         description="random: pruned to the same widths without a criterion. scratch: the pruned "
@@ -330,7 +328,7 @@ class BaselineReport(_Part):
 
 
 class Report(_Part):
-    """Everything a job found out."""
+    """Report of a pruning job."""
 
     version: Literal[1] = 1
     config: dict[str, Any]

@@ -12,7 +12,7 @@ ObjectiveName = Literal["cross_entropy", "distill", "mixed", "mse", "bce"]
 
 
 class Spec(BaseModel):
-    """Unknown keys are refused, so a typo never becomes a default."""
+    """Base of the specs; it refuses unknown keys, so a typo never becomes a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class OptimizerSpec(Spec):
         "climb by a line and descend by a cosine (arXiv:1608.03983). constant: climb and stay.",
     )
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.15, description="The share of the steps in which the learning rate climbs."
+        default=0.15, description="Share of the steps in which the learning rate rises."
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
@@ -42,7 +42,7 @@ class OptimizerSpec(Spec):
         "neither biases nor the scales of normalisation.",
     )
     clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        default=None, description="The gradient's norm is scaled down to this."
+        default=None, description="Largest norm of the gradient; larger gradients are scaled down."
     )
 
 
@@ -73,14 +73,14 @@ class AugmentSpec(Spec):
 
 
 class DistillSpec(Spec):
-    """What is learnt from the dense network, the teacher (Hinton et al. 2015, arXiv:1503.02531)."""
+    """Distillation from the dense network, the teacher (Hinton et al. 2015, arXiv:1503.02531)."""
 
     weight: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.5,
-        description="Of the teacher in the objective `mixed`; the labels have the rest.",
+        description="Weight of the teacher in the objective `mixed`; the labels get the rest.",
     )
     temperature: Annotated[float, Field(gt=0, le=100)] = Field(
-        default=2.0, description="By which class scores are divided before they are compared."
+        default=2.0, description="Divisor of the class scores before they are compared."
     )
     features: Annotated[float, Field(ge=0, le=1000)] = Field(
         default=0.0,

@@ -1,6 +1,6 @@
-"""The part of the pruning config that says what the dense network should be good for.
+"""The part of the pruning config about checks of the dense network before pruning.
 
-No HTTP, no torch. ``worker.pipeline.sanity.check`` looks at the network before anything is pruned.
+No HTTP, no torch. ``worker.pipeline.sanity.check`` runs the checks.
 """
 
 from typing import Annotated, Literal, Self
@@ -13,27 +13,29 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ExpectedSpec(Spec):
-    """How good the dense network is, as its owner knows it; one metric or more."""
+    """Expected metrics of the dense network, as its owner knows them."""
 
-    accuracy: Fraction | None = Field(default=None, description="Another name for top1.")
-    top1: Fraction | None = Field(default=None, description="Share of right answers, such as 0.92.")
+    accuracy: Fraction | None = Field(default=None, description="Alias of top1.")
+    top1: Fraction | None = Field(
+        default=None, description="Share of correct predictions, such as 0.92."
+    )
     top5: Fraction | None = Field(
-        default=None, description="Share with the right class among the best five."
+        default=None, description="Share of samples whose class is among the best five."
     )
     macro_f1: Fraction | None = Field(default=None, description="F1 averaged over classes.")
     mean_error: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        default=None, description="Mean absolute error of numbers: at most this."
+        default=None, description="Largest mean absolute error, for numeric labels."
     )
 
     @model_validator(mode="after")
     def _one_name(self) -> Self:
         if self.accuracy is not None and self.top1 is not None:
-            raise ValueError("accuracy and top1 are two names of one metric: give one of them")
+            raise ValueError("accuracy and top1 are the same metric: give only one of them")
         return self
 
     @property
     def values(self) -> dict[str, float]:
-        """What is expected, by the report's names of the metrics."""
+        """Expected values by the metric's name in the report."""
         found = {
             "top1": self.accuracy if self.top1 is None else self.top1,
             "top5": self.top5,
@@ -44,18 +46,17 @@ class ExpectedSpec(Spec):
 
 
 class SanitySpec(Spec):
-    """What happens if the dense network does not seem to know the data set."""
+    """What to do if the dense network does not seem to fit the data set."""
 
     action: Literal["stop", "warn", "off"] = Field(
         default="stop",
-        description="stop: the job fails with data_does_not_fit before anything is pruned if the "
-        "evidence is strong (no better than chance, below `expected`, outputs that are constant or "
-        "not finite, inputs in another range than the network was trained on), and warns in red "
-        "if it is weak. warn: it never stops. off: nothing is looked at, as for a network that has "
-        "not been trained.",
+        description="stop: fail with data_does_not_fit before pruning if the evidence is strong "
+        "(no better than chance, below `expected`, outputs that are constant or not finite, inputs "
+        "in another range than in training), and add a serious warning if it is weak. warn: never "
+        "stop. off: skip the checks, as for an untrained network.",
     )
     num_samples: Annotated[int, Field(ge=16, le=65_536)] = Field(
         default=1024,
-        description="Samples that are looked at: of the validation split, then of the training "
+        description="Samples to check: from the validation split first, then from the training "
         "split.",
     )

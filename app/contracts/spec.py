@@ -1,4 +1,4 @@
-"""The pruning config: what the API accepts is what the worker does, because it is this one module.
+"""The pruning config, shared by the API and the worker.
 
 No HTTP, no torch. The API validates request bodies with it, the pipeline builds the engine's plain
 options from it, and its JSON Schema is served at ``/v1/schemas/config``.
@@ -21,7 +21,7 @@ CriterionName = Literal[
 ]
 CandidateName = Literal["l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"]
 NEED_DATA = frozenset({"loss", "taylor", "auto"})
-# Likewise its export formats, and those whose file holds the whole network.
+# The engine's export formats by name, and those whose file holds the whole network.
 ExportName = Literal["pt2", "onnx", "safetensors"]
 HOLD_NETWORK = frozenset({"pt2", "onnx"})
 
@@ -42,10 +42,10 @@ class CriterionSpec(Spec):
         default=get_args(CandidateName),
         min_length=1,
         max_length=len(get_args(CandidateName)),
-        description="What `auto` chooses from. `taylor` is left out where there are no labels.",
+        description="Criteria that `auto` compares. `taylor` is skipped without labels.",
     )
     reduction: Literal["sum", "mean", "max"] = Field(
-        default="sum", description="How the slices of one channel group make one score."
+        default="sum", description="How the scores of a channel group's slices are combined."
     )
     normalization: Literal["auto", "none", "mean", "max"] = Field(
         default="auto",
@@ -53,7 +53,7 @@ class CriterionSpec(Spec):
         "for norms, not at all for the loss.",
     )
     num_samples: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        default=256, description="Calibration samples for criteria that look at data."
+        default=256, description="Calibration samples for criteria that need data."
     )
     compare: bool = Field(
         default=False,
@@ -63,7 +63,7 @@ class CriterionSpec(Spec):
 
 
 class LayerOverride(Spec):
-    """What one layer does differently; the key in ``layers`` is a glob on parameter names."""
+    """Limits for one layer; the key in ``layers`` is a glob on parameter names."""
 
     ratio: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         default=None, description="Prune exactly this share of the layer's filters."
@@ -77,7 +77,7 @@ class _SelectionSpec(Spec):
         default=0.9, description="No layer loses more than this share of its filters."
     )
     min_channels: Annotated[int, Field(ge=1)] = Field(
-        default=4, description="No layer is left with fewer channels (or what it has, if less)."
+        default=4, description="Fewest channels that a layer keeps; narrower layers are not pruned."
     )
     round_to: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         default=8,
@@ -133,20 +133,20 @@ class BudgetSelection(_SelectionSpec):
 
 
 class AccuracySelection(_SelectionSpec):
-    """Prune as much as a promise allows: a search over budgets, each one retrained and measured."""
+    """Search for the smallest network within a drop of the metric; every trial is retrained."""
 
     mode: Literal["accuracy"]
     max_drop: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.01,
-        description="Most that the validation metric may fall below the dense network's, after "
-        "retraining: 0.01 is one point of accuracy. Where there are no labels, the least share of "
-        "answers that must agree with the dense network's is 1 - max_drop.",
+        description="Largest drop of the validation metric below the dense network's, after "
+        "retraining: 0.01 is one point of accuracy. Without labels, at least 1 - max_drop of the "
+        "predictions must agree with the dense network's.",
     )
     unit: Literal["macs", "params"] = Field(
-        default="macs", description="What the search makes as small as it can."
+        default="macs", description="Cost that the search minimises."
     )
     max_trials: Annotated[int, Field(ge=1, le=32)] = Field(
-        default=5, description="How many prunings are retrained and measured, at most."
+        default=5, description="Most candidates that are retrained and measured."
     )
 
 
@@ -167,10 +167,10 @@ class IterativeSchedule(Spec):
 
     kind: Literal["iterative"]
     rounds: Annotated[int, Field(ge=2, le=100)] = Field(
-        default=4, description="How often filters are cut, the first time before any training."
+        default=4, description="Number of cuts; the first is made before any training."
     )
     ramp: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.4, description="The share of the retraining steps by which the last cut is made."
+        default=0.4, description="Share of the retraining steps after which the last cut is made."
     )
 
 
@@ -178,7 +178,7 @@ ScheduleSpec = Annotated[OneShotSchedule | IterativeSchedule, Field(discriminato
 
 
 class ExportSpec(Spec):
-    """Which files are made besides the plan, the report and the manifest."""
+    """Files to export in addition to the plan, the report and the manifest."""
 
     formats: tuple[ExportName, ...] = get_args(ExportName)
 
@@ -190,7 +190,7 @@ class ExportSpec(Spec):
 
 
 class SplitSpec(Spec):
-    """How samples are split where the data set does not say; drawn by a seed of its own."""
+    """Random split of the samples, for data sets without splits; it has its own seed."""
 
     validation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     test: Annotated[float, Field(ge=0, le=0.5)] = 0.1
@@ -204,7 +204,7 @@ class SplitSpec(Spec):
 
 
 class PruneConfig(Spec):
-    """Everything a job may say about how to prune. Every key is optional."""
+    """Config of a pruning job. Every key is optional."""
 
     criterion: CriterionSpec = CriterionSpec()
     selection: SelectionSpec = SteepnessSelection()
@@ -218,8 +218,8 @@ class PruneConfig(Spec):
     )
     expected: ExpectedSpec = Field(
         default=ExpectedSpec(),
-        description="How good the dense network is known to be on such data. A job whose dense "
-        "network is worse, beyond what so few samples can tell, stops: the data are fed wrongly.",
+        description="Known metrics of the dense network on such data. The job stops if the dense "
+        "network is significantly worse, because the preprocessing or labels are probably wrong.",
     )
     sanity: SanitySpec = SanitySpec()
     export: ExportSpec = ExportSpec()
@@ -258,7 +258,7 @@ class PruneConfig(Spec):
 
 
 def part_that_needs_data(config: PruneConfig) -> tuple[str, str] | None:
-    """Return (JSON pointer, value) of a part of the config that cannot do without samples."""
+    """Return (JSON pointer, value) of a part of the config that needs samples, or None."""
     criterion = config.criterion
     if criterion.kind in NEED_DATA:
         return "/criterion/kind", criterion.kind
@@ -281,7 +281,7 @@ def measures_onnx(config: PruneConfig) -> bool:
 
 
 class ArchitectureSpec(Spec):
-    """What a ``.safetensors`` file is the weights of."""
+    """Architecture of the weights in a ``.safetensors`` file."""
 
     name: Annotated[str, Field(pattern=r"^(torchvision|timm)/[A-Za-z0-9_.]{1,100}$")] = Field(
         description="torchvision/NAME or timm/NAME, from the library's own list."
@@ -296,7 +296,7 @@ class ArchitectureSpec(Spec):
 
 
 Preset = Literal["imagenet", "unit", "symmetric", "from-data"]
-# (mean, std) of pixels from 0 to 1; what is found in the data is not known before.
+# (mean, std) of pixels from 0 to 1; None: computed from the data.
 _PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]] | None] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "unit": ((0.0,), (1.0,)),
@@ -317,8 +317,8 @@ NO_PREPROCESS_BUT_RIGHT = (
 class PreprocessSpec(Spec):
     """How raw pixels become the network's input: ``x = (pixel * scale - mean) / std``.
 
-    Belongs to a data set, is stored with the models made from it, and is what ``/infer`` applies to
-    an image file.
+    It belongs to a data set and is stored with the models pruned on it; ``/infer`` applies it to
+    image files.
     """
 
     preset: Preset | None = Field(
@@ -341,19 +341,19 @@ class PreprocessSpec(Spec):
 
     @property
     def is_given(self) -> bool:
-        """Whether it says anything of the values: a user who knows of none is told so."""
+        """Whether the values are set; if not, the report warns the user."""
         values = self.preset, self.scale, self.mean, self.std
         return values != (None, None, (0.0,), (1.0,))
 
     @property
     def waits_for_data(self) -> bool:
-        """Whether mean and std are still to be found in the data."""
+        """Whether mean and std must still be computed from the data."""
         return self.preset == "from-data" and (self.mean, self.std) == ((0.0,), (1.0,))
 
     @model_validator(mode="before")
     @classmethod
     def _preset_values(cls, data: object) -> object:
-        """Fill in what a preset stands for, unless it is there: stored specs hold the numbers."""
+        """Fill in the values of a preset, except in stored specs, which have the numbers."""
         if not isinstance(data, dict):
             return data
         values = _PRESETS.get(str(data.get("preset")))

@@ -1,4 +1,4 @@
-"""What a user may have meant by a name that is not known."""
+"""Suggest known names for an unknown one."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -8,12 +8,12 @@ _LEAST_PREFIX = 3
 
 
 def suggestion(given: str, known: Iterable[str], others: Mapping[str, str] | None = None) -> str:
-    """Return ``: did you mean 'x'?``, or nothing where no known name is like the one given.
+    """Return ``: did you mean 'x'?``, or an empty string if no known name is similar.
 
     Args:
-        given: What was written.
-        known: What may be.
-        others: Names that are given instead of one that is known, though they are not like it.
+        given: The unknown name.
+        known: The valid names.
+        others: Synonyms: valid name by other name, for pairs that are not similar.
     """
     found = closest(given, known, others)
     return "" if found is None else f": did you mean {found!r}?"
@@ -22,7 +22,7 @@ def suggestion(given: str, known: Iterable[str], others: Mapping[str, str] | Non
 def closest(
     given: str, known: Iterable[str], others: Mapping[str, str] | None = None
 ) -> str | None:
-    """Return the known name that is most like the one given, if any is like it."""
+    """Return the known name that is most similar to ``given``, or None."""
     names = {_plain(name): name for name in known}
     plain = _plain(given[:100])
     if plain in names:

@@ -1,6 +1,6 @@
-"""What a user says about being told of a job, checked, and as its row keeps it.
+"""The webhook of a job: validation of the user's spec, and its form in the job's row.
 
-The API validates requests with it. Signing and sending are the worker's (`worker.webhooks`).
+The API validates requests with it. `worker.webhooks` signs and sends the deliveries.
 """
 
 import base64
@@ -28,27 +28,27 @@ _MIN_KEY_BYTES, _MAX_KEY_BYTES = 24, 64
 
 
 def key_of(secret: str) -> bytes:
-    """Return the bytes that a secret ``whsec_<base64>`` stands for.
+    """Return the key bytes of a secret ``whsec_<base64>``.
 
     Raises:
-        ValueError: It is not such a secret, or too short or too long; the message does not show it.
+        ValueError: The secret is malformed, too short or too long. The message does not show it.
     """
     if not secret.startswith(SECRET_PREFIX):
-        raise ValueError(f"a secret is '{SECRET_PREFIX}' and base64")
+        raise ValueError(f"a secret must be '{SECRET_PREFIX}' followed by base64")
     try:
         key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error:
-        raise ValueError(f"what follows '{SECRET_PREFIX}' is not base64") from None
+        raise ValueError(f"the text after '{SECRET_PREFIX}' is not base64") from None
     if not _MIN_KEY_BYTES <= len(key) <= _MAX_KEY_BYTES:
         raise ValueError(
-            f"a secret has {_MIN_KEY_BYTES} to {_MAX_KEY_BYTES} bytes, this one has {len(key)}"
+            f"a secret must have {_MIN_KEY_BYTES} to {_MAX_KEY_BYTES} bytes, not {len(key)}"
         )
     return key
 
 
 def _check_url(url: HttpUrl) -> HttpUrl:
     if url.username is not None or url.password is not None:
-        raise ValueError("a webhook's URL carries no user name and no password")
+        raise ValueError("the URL of a webhook must not contain a user name or a password")
     return url
 
 
@@ -64,7 +64,7 @@ def _check_event(name: str) -> str:
 
 
 class WebhookSpec(BaseModel):
-    """Who is told about a job, and of what; signed as Standard Webhooks 1.0 says."""
+    """The URL that receives events of a job, signed according to Standard Webhooks 1.0."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -74,20 +74,20 @@ class WebhookSpec(BaseModel):
         AfterValidator(_check_url),
     ] = Field(description="https only, to a public host; redirects are not followed.")
     secret: Annotated[SecretStr, AfterValidator(_check_secret)] = Field(
-        description="whsec_ and base64 of 24 to 64 random bytes. It is never shown again."
+        description="whsec_ followed by base64 of 24 to 64 random bytes. Never shown again."
     )
     events: tuple[Annotated[str, AfterValidator(_check_event)], ...] = Field(
         default=FINAL_EVENTS,
         min_length=1,
         max_length=len(EVENTS),
-        description=f"Some of {', '.join(EVENTS)}.",
+        description=f"Events to send: some of {', '.join(EVENTS)}.",
     )
 
     def to_row(self, *, are_private_allowed: bool) -> dict[str, Any]:
-        """Return what the job's row keeps; the URL is in its canonical spelling.
+        """Return the value for the job's row, with the URL in canonical form.
 
         Raises:
-            InvalidInputError: The host is an address that may not be called.
+            InvalidInputError: The host is an address that must not be called.
         """
         address = parse_address(self.url.host or "")
         if address is not None and not may_call(address, are_private_allowed=are_private_allowed):

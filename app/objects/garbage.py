@@ -1,16 +1,17 @@
-"""What nothing refers to any more: objects in the store, and leftovers in this machine's scratch.
+"""Delete unreferenced objects from the store, and old files from this machine's scratch.
 
-An object goes when it is older than the grace period and no row refers to it. Why nothing that is
-needed can go:
+An object is deleted when it is older than the grace period and no row refers to it. Referenced
+objects are safe:
 
-* Whoever puts an object commits its row within half the grace period (or never).
-* If the put wrote the object, it is left alone for all of it. If the put found one younger than
-  half the grace period, that one is left alone for the other half. The row is there by then.
-* If the put found it older, it writes it again under the object lock. The collector's last look at
-  age and references, and its delete, are one step under that lock, held alone: either the look sees
-  a young object, or the put comes after the delete and leaves the object there.
+* A put commits its row within half the grace period, or never.
+* A new object is not deleted for the whole grace period. If a put finds an object younger than half
+  the grace period, the object stays for at least the other half. Its row is committed by then.
+* If a put finds an older object, it writes the object again under the shared object lock. The
+  collector checks age and references and deletes in one step, under the exclusive lock. Either it
+  sees a young object, or the put writes the object after the delete.
 
-Run by a periodic task (`worker.garbage`) and by ``secateur collect-garbage``. Two at once are fine.
+A periodic task (`worker.garbage`) and ``secateur collect-garbage`` run it. Concurrent runs are
+safe.
 """
 
 import shutil
@@ -31,15 +32,15 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Collected:
-    """What a collection found.
+    """Result of a collection.
 
     Attributes:
-        num_objects: All there were.
-        num_bytes: Their size.
-        num_young: Of them, too young to be judged.
-        num_removed: Of them, gone now (or to go, in a dry run).
-        num_bytes_removed: Their size.
-        num_unfinished: Puts that were cut off, gone now.
+        num_objects: All objects.
+        num_bytes: Size of all objects.
+        num_young: Objects within the grace period.
+        num_removed: Deleted objects (in a dry run: objects to delete).
+        num_bytes_removed: Size of the deleted objects.
+        num_unfinished: Deleted files of interrupted puts.
     """
 
     num_objects: int
@@ -60,14 +61,14 @@ class ObjectCollector:
         self._orphan_seconds = orphan_seconds
 
     def collect(self, *, is_dry_run: bool = False, now: float | None = None) -> Collected:
-        """Look at every object once.
+        """Check every object once and delete those that no row refers to.
 
         Args:
-            is_dry_run: Only count.
-            now: The time, instead of the store's.
+            is_dry_run: Count without deleting.
+            now: Time to use instead of the store's clock, in seconds since the epoch.
 
         Raises:
-            UnavailableError: The store, or the lock; what is left is for the next time.
+            UnavailableError: The store or the lock is unavailable; the next run continues.
         """
         before = (self._store.now() if now is None else now) - self._orphan_seconds
         num_objects = num_bytes = num_young = 0
@@ -109,7 +110,7 @@ class ObjectCollector:
 
 
 def clean_uploads(scratch_dir: Path, before: float) -> int:
-    """Remove uploads that ended with their process and were last written to before that time."""
+    """Remove partial uploads last written before ``before``; return how many."""
     removed = 0
     for path in (scratch_dir / "uploads").glob("*.partial"):
         if _is_older(path, before):
@@ -119,9 +120,9 @@ def clean_uploads(scratch_dir: Path, before: float) -> int:
 
 
 def clean_jobs(sessions: Sessions, scratch_dir: Path, before: float) -> int:
-    """Remove the folders of jobs that have ended, if they were last changed before that time.
+    """Remove folders of finished jobs last changed before ``before``; return how many.
 
-    A worker removes its job's folder itself, unless it was killed or another finished the job.
+    A worker removes its job's folder, unless it was killed or another worker finished the job.
     """
     removed = 0
     for folder in (scratch_dir / "jobs").glob("*"):

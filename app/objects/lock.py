@@ -1,8 +1,8 @@
-"""A lock between whoever writes an old object again and whoever is about to delete it.
+"""A shared-exclusive lock between puts that rewrite old objects and the collector.
 
-The collector holds it alone while it looks at one object for the last time and deletes it; a put
-that makes an old object young shares it with other puts. It belongs to its holder's connection or
-file, so that a holder that dies lets go. Puts of new objects, which are nearly all, never take it.
+The collector holds it exclusively while it checks and deletes one object. Puts that rewrite an old
+object share it. The lock is tied to a connection or an open file, so it is released when its holder
+dies. Puts of new objects, nearly all of them, never take it.
 """
 
 import fcntl
@@ -19,25 +19,25 @@ from app.contracts.errors import UnavailableError
 
 _WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.02
-_ADVISORY_KEY = 0x5ECA7E08  # any number that nobody else who uses the database is likely to take
+_ADVISORY_KEY = 0x5ECA7E08  # arbitrary; unlikely to be used by other clients of the database
 
 
 class ObjectLock(Protocol):
-    """Both ways to hold it raise `UnavailableError` when that takes half a minute."""
+    """Shared-exclusive lock; raises `UnavailableError` after half a minute of waiting."""
 
     def shared(self) -> AbstractContextManager[None]:
-        """Hold it together with other puts."""
+        """Hold the lock together with other puts."""
         ...
 
     def alone(self) -> AbstractContextManager[None]:
-        """Hold it to delete."""
+        """Hold the lock exclusively, to delete."""
         ...
 
 
 def create_object_lock(engine: Engine, wait_seconds: float = _WAIT_SECONDS) -> ObjectLock:
-    """Return the lock of everybody who uses the database of ``engine``."""
+    """Return the lock shared by all clients of the database of ``engine``."""
     if engine.dialect.name == "sqlite":
-        # One machine. Not the database's own lock: heartbeats must go on while gigabytes move.
+        # A file lock, not the database's: heartbeats must continue while gigabytes are written.
         return _FileLock(Path(f"{engine.url.database}-objects.lock"), wait_seconds)
     return _AdvisoryLock(engine, wait_seconds)
 

@@ -1,12 +1,12 @@
 """Objects: immutable bytes under their own SHA-256, in a folder or a bucket.
 
-The only module that knows the object-store library. Putting the same bytes twice is harmless, an
-object becomes visible whole or not at all, and names never come from users.
+This is the only module that uses the object-store library. Putting the same bytes twice is
+harmless, objects appear atomically, and names never come from users.
 
-An object is put before the row that refers to it is committed. What no row refers to is collected
-when it is `StorageSettings.orphan_seconds` old (`app.objects.garbage`), so whoever puts must
-commit within half of that: a put that finds its object there already, and older than half of it,
-writes it again, which makes it young.
+An object is put before the row that refers to it is committed. Unreferenced objects are deleted
+after `StorageSettings.orphan_seconds` (`app.objects.garbage`), so a caller must commit within half
+of that time after a put. A put that finds its object older than half of that time writes it again,
+which resets its age.
 """
 
 import hashlib
@@ -38,12 +38,12 @@ Hold = Callable[[], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class StoredObject:
-    """What a store knows of an object without reading it.
+    """Metadata of an object.
 
     Attributes:
-        sha256: Its name.
-        num_bytes: Its size.
-        modified_at: When it was put, by the store's clock: seconds since the epoch.
+        sha256: Name of the object: the hash of its bytes.
+        num_bytes: Size.
+        modified_at: Time of the put by the store's clock, in seconds since the epoch.
     """
 
     sha256: str
@@ -52,7 +52,7 @@ class StoredObject:
 
 
 class ObjectStore:
-    """Content-addressed objects over one backend."""
+    """Content-addressed objects on one backend."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class ObjectStore:
 
         Args:
             backend: One of obstore's stores.
-            refresh_seconds: A put writes an object again that is this old.
-            hold: Entered while it does, so that nobody judges the object meanwhile.
-            clock: This machine's; S3 itself refuses one that is a quarter of an hour off.
+            refresh_seconds: Age from which a put writes an existing object again.
+            hold: Lock held during such a put, to keep the collector from deleting the object.
+            clock: This machine's clock; S3 refuses requests if it is 15 minutes off.
         """
         self._backend, self._refresh_seconds = backend, refresh_seconds
         self._hold, self._clock = hold, clock
@@ -84,11 +84,11 @@ class ObjectStore:
         return digest
 
     def has(self, sha256: str) -> bool:
-        """Return whether the object is there."""
+        """Return whether the object exists."""
         return self.find(sha256) is not None
 
     def find(self, sha256: str) -> StoredObject | None:
-        """Return what is known of an object, or None if it is not there."""
+        """Return the metadata of an object, or None if it does not exist."""
         try:
             with _translated():
                 found = obstore.head(self._backend, _key(sha256))
@@ -97,7 +97,7 @@ class ObjectStore:
         return StoredObject(sha256, found["size"], found["last_modified"].timestamp())
 
     def list(self) -> Iterator[StoredObject]:
-        """Yield every object; whatever else lies in the store is not ours and left out."""
+        """Yield the metadata of every object; ignore other names in the store."""
         with _translated():
             for batch in obstore.list(self._backend, _PREFIX):
                 for found in batch:
@@ -117,9 +117,9 @@ class ObjectStore:
         return found["last_modified"].timestamp()
 
     def remove_unfinished(self, before: float) -> int:
-        """Remove puts into a folder that were cut off before that time; return how many.
+        """Remove files of puts interrupted before ``before``, in a folder; return how many.
 
-        In a bucket that is the bucket's own business (docs/operations.md).
+        Buckets need a lifecycle rule instead (docs/operations.md).
         """
         if not isinstance(self._backend, LocalStore) or self._backend.prefix is None:
             return 0
@@ -131,7 +131,7 @@ class ObjectStore:
                     path.unlink()
                     removed += 1
             except FileNotFoundError:
-                continue  # it was finished meanwhile
+                continue  # the put has finished
         return removed
 
     def stream(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -155,7 +155,7 @@ class ObjectStore:
 
         Raises:
             FileNotFoundError: There is no such object.
-            UnavailableError: The store cannot be reached, or gave other bytes than were put.
+            UnavailableError: The store cannot be reached, or returned corrupt bytes.
         """
         digest = hashlib.sha256()
         with path.open("wb") as file:
@@ -186,12 +186,12 @@ class ObjectStore:
 
 
 def open_store(url: str, settings: StorageSettings, hold: Hold = nullcontext) -> ObjectStore:
-    """Return the store at ``url``; a folder is made if it is missing.
+    """Return the store at ``url``; create a missing folder.
 
     Args:
         url: A folder or a bucket.
-        settings: How to reach it.
-        hold: See `ObjectStore`; needed wherever rows are committed for what was put.
+        settings: Endpoint and credentials.
+        hold: See `ObjectStore`; required if the caller commits rows that refer to its puts.
     """
     return ObjectStore(_open_backend(url, settings), settings.orphan_seconds / 2, hold)
 

@@ -1,1 +1,1 @@
-"""Logs and traces, without secrets, and the metrics that a process counts by itself."""
+"""Logs and traces without secrets, and the metrics of a process."""

@@ -1,4 +1,4 @@
-"""Structured logs for every process: one line an event, its variables in fields, no secrets."""
+"""Structured logs for every process: one line per event, variables in fields, no secrets."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ import structlog
 from app.contracts.settings import Settings
 from app.telemetry.redaction import RedactingRenderer, redact_fields
 
-# They bring handlers of their own when they start before us.
+# These loggers have their own handlers if the server starts first.
 _SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 

@@ -1,4 +1,4 @@
-"""Every metric that this process counts by itself. Base units; names are public API."""
+"""The metrics of one API process. Units are base units; names are public API."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.platform_collector import PlatformCollector

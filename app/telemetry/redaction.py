@@ -1,7 +1,7 @@
-"""Keeps secrets out of logs: by the name of a field, and by what a secret looks like.
+"""Keep secrets out of logs, by the names of fields and by the patterns of secrets.
 
-Fields are looked at before a line is rendered, the line afterwards, with its traceback and whatever
-a library wrote. Both leave something to recognise: the id of a key, the host of a URL.
+Fields are redacted before a line is rendered. The rendered line is redacted again, because it may
+contain a traceback or text from a library. The id of a key and the host of a URL stay readable.
 """
 
 import re
@@ -16,8 +16,8 @@ _SECRET_NAME = re.compile(
     r"|private[-_]?key|signature",
     re.IGNORECASE,
 )
-# What a rule's secrets are never without, in lower case, and the rule. Looking for the former in
-# most lines finds nothing, in a fiftieth of the time that the expressions take.
+# (substring that every match contains, in lower case; rule). Most lines contain no substring, and
+# searching for it takes a fiftieth of the time of the expressions.
 _RULES: tuple[tuple[str, "re.Pattern[str]"], ...] = (
     ("sec_", re.compile(r"(\bsec_[0-9A-Z]{26}_)[A-Za-z0-9_-]{8,}")),  # our keys
     ("whsec_", re.compile(r"(\bwhsec_)[A-Za-z0-9+/=_-]{8,}")),  # Standard Webhooks
@@ -37,7 +37,7 @@ _RULES: tuple[tuple[str, "re.Pattern[str]"], ...] = (
 
 
 def redact(text: str) -> str:
-    """Return the text without what looks like a secret."""
+    """Return the text with everything that looks like a secret replaced."""
     lowered = text.lower()
     for sign, rule in _RULES:
         if sign in lowered:
@@ -48,12 +48,12 @@ def redact(text: str) -> str:
 def redact_fields(
     _logger: object, _method: str, event: structlog.types.EventDict
 ) -> structlog.types.EventDict:
-    """Replace the values of fields whose names say that they are secret; a structlog processor."""
+    """Replace the values of fields with secret names; a structlog processor."""
     return {name: _redacted(name, value) for name, value in event.items()}
 
 
 class RedactingRenderer:
-    """Renders a line with another renderer, and goes over the result."""
+    """Renderer that redacts the output of another renderer."""
 
     def __init__(self, renderer: structlog.types.Processor) -> None:
         self._renderer = renderer

@@ -1,7 +1,7 @@
 """W3C trace context: the id of a client's trace, from its request through a job to the log.
 
-A ``traceparent`` header names it. Who starts no trace gets none: requests and jobs have ids of
-their own.
+A ``traceparent`` header carries it. Requests without the header get no trace id; requests and jobs
+have their own ids.
 """
 
 import re
@@ -18,18 +18,18 @@ _trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
 @dataclass(frozen=True)
 class TraceParent:
-    """What a client says of its trace: 32 hexadecimal digits, and two of flags."""
+    """A client's trace: an id of 32 hexadecimal digits, and flags of two."""
 
     trace_id: str
     flags: str
 
     def child(self) -> str:
-        """Return the header that tells others about a step of ours."""
+        """Return the ``traceparent`` header of a new span in the trace."""
         return f"00-{self.trace_id}-{secrets.token_hex(8)}-{self.flags}"
 
 
 def parse_traceparent(value: str) -> TraceParent | None:
-    """Return what a ``traceparent`` header says; None for what is none, which is to be ignored."""
+    """Parse a ``traceparent`` header; return None if it is invalid, as the standard requires."""
     match = _TRACEPARENT.fullmatch(value)
     if match is None:
         return None
@@ -47,7 +47,7 @@ def current_trace_id() -> str | None:
 
 
 def enter_trace(trace_id: str | None) -> None:
-    """Make what follows in this context, and its log, part of a trace, or of none."""
+    """Set the trace of this context and its log lines; None: no trace."""
     _trace_id.set(trace_id)
     if trace_id is None:
         structlog.contextvars.unbind_contextvars("trace_id")

@@ -90,12 +90,12 @@ def a_chunk_of_negative_length(_marker: Path) -> bytes:
     return zipped(png()[:33] + b"\xff\xff\xff\xffIDAT" + png()[41:])
 
 
-@ZIPS.refused("data_error", "is animated; a sample is one picture")
+@ZIPS.refused("data_error", "is animated; only single images are accepted")
 def a_film_in_png(_marker: Path) -> bytes:
     return zipped(animated("PNG"))
 
 
-@ZIPS.refused("data_error", "is animated; a sample is one picture")
+@ZIPS.refused("data_error", "is animated; only single images are accepted")
 def a_film_in_webp(_marker: Path) -> bytes:
     return zipped(animated("WEBP"), name="cat/{}.webp")
 

@@ -124,8 +124,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "a png cut short": (lambda: FILES["png"][:-200], "cannot be decoded"),
     "a jpeg cut short": (lambda: FILES["jpeg"][:-100], "cannot be decoded"),
     "text": (lambda: b"hello", "cannot be decoded"),
-    "floats": (lambda: saved(L.convert("F"), "TIFF"), "has 32 bits a value"),
-    "whole numbers of 32 bits": (lambda: saved(L.convert("I"), "TIFF"), "has 32 bits a value"),
+    "floats": (lambda: saved(L.convert("F"), "TIFF"), "has 32 bits per value"),
+    "whole numbers of 32 bits": (lambda: saved(L.convert("I"), "TIFF"), "has 32 bits per value"),
     "a picture of too many pixels": (lambda: saved(L.resize((101, 100)), "BMP"), "101x100 pixels"),
 }
 
