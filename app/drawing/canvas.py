@@ -1,4 +1,4 @@
-"""A sheet to draw on: shapes in, SVG text out. No picture is described here.
+"""Canvas: shapes in, SVG text out. No picture is described here.
 
 Colours are names, given by custom properties: a page that shows the SVG inline sets them for its
 light and its dark side (`docs/assets/extra.css`); a viewer that shows the file alone goes by the

@@ -1,4 +1,4 @@
-"""From values to places in a picture, and where an axis has its ticks."""
+"""Scales from values to coordinates, and ticks of an axis."""
 
 import math
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""SVG as text: elements, and the escaping of what strangers have written."""
+"""SVG elements as text, with untrusted text escaped."""
 
 import re
 
@@ -11,12 +11,12 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", 
 
 
 def clean(text: str) -> str:
-    """Return the text with a replacement for every character that is no text."""
+    """Replace every character that is not printable text."""
     return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def escape(text: str) -> str:
-    """Return the text as it may stand in an element or an attribute."""
+    """Escape text for an element or an attribute."""
     return clean(text).translate(_ESCAPES)
 
 

@@ -1,1 +1,1 @@
-"""What happens to requests before a route sees them, and to answers after: limits, headers, log."""
+"""Middlewares around the routes: limits, headers and the request log."""

@@ -1,4 +1,4 @@
-"""The depth of JSON, found without parsing it: parsers recurse, this does not."""
+"""Nesting depth of JSON, measured without parsing: parsers recurse, this does not."""
 
 import re
 

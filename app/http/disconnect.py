@@ -1,4 +1,4 @@
-"""Whether a client has hung up: asked without waiting, of what the server put into the scope."""
+"""Detects disconnected clients without waiting, using the server's object in the scope."""
 
 import weakref
 from collections.abc import Callable
@@ -36,6 +36,6 @@ def exchange_of(scope: Scope) -> Exchange | None:
 
 
 def disconnect_check(scope: Scope) -> Callable[[], bool]:
-    """Return a function that tells whether the client of a request has hung up."""
+    """Return a function that tells whether a request's client hung up."""
     exchange = exchange_of(scope)
     return lambda: exchange is not None and exchange.disconnected

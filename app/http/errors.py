@@ -1,4 +1,4 @@
-"""Errors that only HTTP knows; the families they belong to are in `app.contracts.errors`.
+"""Errors specific to HTTP. Their families are in `app.contracts.errors`.
 
 ServiceError
 ├── BadRequestError           not HTTP as we accept it

@@ -1,4 +1,4 @@
-"""Refuses requests by their head alone, and those past the ceilings of the process."""
+"""Refuses requests with an invalid head, and requests beyond the process's limits."""
 
 import re
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class _Slots(NamedTuple):
 
 
 class GateMiddleware:
-    """Lets a request in, or refuses it with the reason."""
+    """Middleware that admits a request or refuses it with the reason."""
 
     def __init__(
         self, app: ASGIApp, http: HttpSettings, hosts: tuple[str, ...], by_path: LimitsByPath

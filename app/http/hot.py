@@ -1,4 +1,4 @@
-"""Routes that are called thousands of times a second, without FastAPI's layers.
+"""Hot routes, called thousands of times a second, without FastAPI's layers.
 
 FastAPI's routing, exit stacks, dependencies and exception layers took 0.3 ms of CPU a request, more
 than a small inference. Hot routes are plain functions that the innermost of our middlewares calls;
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 from app.contracts.errors import OverloadedError
 from app.openapi import Operation
 
-# Is told of every refusal for load, with the answer that was given.
+# Called with every refusal for load and its response.
 Guard = Callable[[Scope, Response, OverloadedError], None]
 
 _MOST_FOUND = 1000  # paths whose route is remembered

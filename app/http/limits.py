@@ -18,7 +18,7 @@ _ENVELOPE_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class RouteLimits:
-    """What the requests of one route may be.
+    """Limits on the requests of one route.
 
     Attributes:
         body: Returns the most bytes that a body may have.

@@ -63,9 +63,9 @@ class Application(FastAPI):
         Args:
             settings: The service's.
             metrics: Count requests.
-            hot_routes: Are answered without FastAPI's layers.
+            hot_routes: Routes answered without FastAPI's layers.
             routes: All others that may declare limits.
-            guard: Is told of every refusal for load.
+            guard: Called with every refusal for load.
         """
         api = settings.api
         hosts = api.trusted_hosts or (() if api.is_auth_required else _THIS_MACHINE)

@@ -1,6 +1,6 @@
 """Errors as problem+json (RFC 9457): one table from families to statuses, looked up along the MRO.
 
-FastAPI's own 404, 405, 422 and whatever broke come out in the same shape.
+FastAPI's own 404, 405 and 422 and unexpected errors use the same format.
 """
 
 import math
@@ -58,7 +58,7 @@ class ProblemDetail(BaseModel):
 
 
 class Problem(BaseModel):
-    """What every failed request of ``/v1`` answers."""
+    """Answer to every failed request of ``/v1``."""
 
     type: str = "about:blank"
     title: str
@@ -116,7 +116,7 @@ def problem_body(error: ServiceError, path: str, request_id: str | None) -> dict
 
 
 def unexpected_problem(scope: Scope) -> Response:
-    """Return the answer where something broke; what it was is for the log alone."""
+    """Return the answer to an unexpected error, whose details go only to the log."""
     message = "something broke inside Secateur; tell the operator the request id"
     return _problem(scope, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)
 

@@ -132,7 +132,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._write_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Stop that timer: the client reads."""
+        """Stop the timer: the client reads again."""
         super().resume_writing()
         if self._write_timer is not None:
             self._write_timer.cancel()

@@ -21,7 +21,7 @@ class Turns:
 
     @property
     def num_begun(self) -> int:
-        """Requests that came, and have not run yet."""
+        """Requests that have arrived but not started."""
         return self._num_begun + len(self._waiting)
 
     def begin(self, start: Callable[[], None]) -> None:
