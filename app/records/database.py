@@ -1,8 +1,8 @@
-"""Engines, sessions and the database's clock, the same on SQLite and PostgreSQL.
+"""Engines, sessions and the database's clock, for SQLite and PostgreSQL.
 
 A session is one transaction: ``with sessions.begin() as session``. No session stays open while
-tensors or files move. SQLite runs in WAL mode and takes its write lock when a transaction starts,
-so that two writers queue up instead of failing in the middle.
+tensors or files are processed. SQLite runs in WAL mode and takes its write lock when a transaction
+starts, so that concurrent writers wait instead of failing halfway.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from sqlalchemy.sql.functions import FunctionElement
 Sessions = sessionmaker[Session]
 
 BUSY_TIMEOUT_SECONDS = 30
-# A server that vanishes without a word is an error within seconds, not when TCP gives up.
+# Detect a lost server within seconds instead of waiting for TCP to give up.
 _POSTGRESQL_TIMEOUTS = {
     "connect_timeout": 5,  # seconds
     "tcp_user_timeout": 15_000,  # milliseconds
@@ -45,7 +45,7 @@ def _postgresql_now(_element: database_now, _compiler: SQLCompiler, **_: Any) ->
 
 @contextmanager
 def reading(sessions: Sessions) -> Iterator[Session]:
-    """Open a transaction that only reads: on SQLite it waits for no writer, and none for it."""
+    """Open a read-only transaction; on SQLite it neither waits for writers nor blocks them."""
     with sessions() as session:
         session.connection(execution_options={"is_read_only": True})
         yield session
@@ -61,7 +61,7 @@ def current_time(session: Session) -> float:
 def create_database(url: str, *, pool_size: int = 10) -> Engine:
     """Return an engine for ``url`` (``sqlite:///…`` or ``postgresql+psycopg://…``).
 
-    Its errors name no values: a webhook's secret would end up in the log.
+    Errors hide parameters, because a webhook's secret would otherwise appear in the log.
     """
     if url.startswith("sqlite"):
         engine = create_engine(
@@ -82,7 +82,7 @@ def create_database(url: str, *, pool_size: int = 10) -> Engine:
 
 
 def create_sessions(engine: Engine) -> Sessions:
-    """Return the maker of sessions; rows stay readable after commit."""
+    """Return a session factory; rows stay readable after commit."""
     return sessionmaker(engine, expire_on_commit=False)
 
 

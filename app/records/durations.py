@@ -1,8 +1,8 @@
-"""How long a job will run, by what jobs like it took: for estimates of waits, decides nothing.
+"""Estimate how long a job will run from similar jobs, for estimates of waits only.
 
-Alike are jobs of one kind, model and data set; how much they train sets the scale. Jobs of other
-models count only where their networks and data are of about the same size. Where nothing alike has
-run, nothing is said: a wrong number is worse than none.
+Jobs are similar if they share kind, model and data set; the amount of training scales their time.
+Jobs of other models count only if their networks and data have about the same size. Without similar
+jobs there is no estimate: a wrong number is worse than none.
 """
 
 from collections.abc import Sequence
@@ -23,15 +23,15 @@ _FIXED_SHARE, _MOST_FIXED_SECONDS = 1 / 3, 10.0  # of a job that trains: what tr
 
 @dataclass(frozen=True)
 class JobShape:
-    """What decides how long a job runs.
+    """The properties of a job that determine its duration.
 
     Attributes:
-        kind: What is done.
-        model: Its id.
-        dataset: Its id.
-        epochs: Passes over the training samples, in all trainings; None where it is not known.
-        size: Multiply-accumulates of one sample times samples; None where it is not known.
-        options: What else of the config counts.
+        kind: Kind of the job.
+        model: Id of the model.
+        dataset: Id of the data set.
+        epochs: Passes over the training samples, in all trainings; None if unknown.
+        size: Multiply-accumulates of one sample times samples; None if unknown.
+        options: Other relevant options of the config.
     """
 
     kind: str
@@ -44,12 +44,12 @@ class JobShape:
 
 @dataclass(frozen=True)
 class Experience:
-    """What jobs took, the newest first."""
+    """Durations of finished jobs in seconds, newest first."""
 
     took: Sequence[tuple[JobShape, float]]
 
     def expect(self, shape: JobShape) -> float | None:
-        """Return the seconds that a job of this shape will run, or None."""
+        """Return the expected duration of a job in seconds, or None."""
         subject = (shape.kind, shape.model, shape.dataset)
         same = [(s, t) for s, t in self.took if (s.kind, s.model, s.dataset) == subject]
         equal = [t for s, t in same if (s.epochs, s.options) == (shape.epochs, shape.options)]
@@ -79,7 +79,7 @@ def shape_columns() -> tuple[ColumnElement[Any], ...]:
 
 
 def with_sizes(query: Select[Any]) -> Select[Any]:
-    """Join what the sizes of a job's model and data set are read from."""
+    """Join the rows that hold the sizes of a job's model and data set."""
     return query.outerjoin(ModelRow, ModelRow.id == JobRow.model_id).outerjoin(
         DatasetRow, DatasetRow.id == JobRow.dataset_id
     )
@@ -108,7 +108,7 @@ def shape_of(row: Row[Any]) -> JobShape:
 
 
 def _scaled(shape: JobShape, same: Sequence[tuple[JobShape, float]]) -> float | None:
-    """Return the time by how much jobs of the same model and data set trained."""
+    """Return the time of jobs of the same model and data set, scaled by epochs."""
     known = [(s.epochs, t) for s, t in same if s.epochs is not None]
     if shape.epochs is None or not known:
         return None
@@ -132,7 +132,7 @@ def _scaled(shape: JobShape, same: Sequence[tuple[JobShape, float]]) -> float | 
 
 
 def _by_others(shape: JobShape, took: Sequence[tuple[JobShape, float]]) -> float | None:
-    """Return what jobs of other models of about this size agree on."""
+    """Return the median time of similar jobs of other models of about this size."""
     if shape.size is None:
         return None
     alike = [

@@ -1,6 +1,6 @@
 """Events: rows numbered per job, written in the transaction of the change they report.
 
-So are the deliveries of those that a job's webhook wants (`webhooks` moves them on).
+Deliveries to a job's webhook are created in the same transaction (`webhooks` sends them).
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,11 +36,11 @@ def list_events(
     """Return up to ``limit`` events with numbers above ``after``, ascending.
 
     Args:
-        session: Only reads.
-        job_id: Whose.
-        after: Number to go on after.
-        limit: How many at most.
-        types: Which, whole or before their dot (``job`` means ``job.running`` too); empty: all.
+        session: Read-only transaction.
+        job_id: Id of the job.
+        after: Number of the last event already seen.
+        limit: Most events to return.
+        types: Types, or prefixes before the dot (``job`` matches ``job.running``); empty: all.
     """
     query = select(EventRow).where(EventRow.job_id == job_id, EventRow.number > after)
     if types:

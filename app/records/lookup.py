@@ -1,4 +1,4 @@
-"""One row of a tenant by id or by name; what belongs to another tenant is not found."""
+"""Look up a tenant's row by id or name; rows of other tenants are not found."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -26,14 +26,14 @@ def owned(
     """Return a row if it is the tenant's and not deleted.
 
     Args:
-        row: What was found.
-        tenant: Who asks.
-        kind: What is asked for, in words.
-        reference: What it was asked for by.
-        known: Returns names that may have been meant.
+        row: The row, if any.
+        tenant: The tenant that asks.
+        kind: Kind of resource, for the message.
+        reference: Id or name in the request.
+        known: Returns valid names, for a suggestion.
 
     Raises:
-        NotFoundError: There is none, or it is somebody else's.
+        NotFoundError: The row does not exist, is deleted, or belongs to another tenant.
     """
     if row is None or row.tenant != tenant or getattr(row, "deleted_at", None) is not None:
         meant = suggestion(reference.partition("@")[0], known())
@@ -59,13 +59,13 @@ def only_one(
 
     Args:
         session: The transaction.
-        query: In the order in which the rows are shown.
-        several: Begins the message about more than one row.
-        show: Returns how one of them can be named.
-        hint: Ends the message.
+        query: Query in the order in which the message lists the rows.
+        several: Start of the message about several rows.
+        show: Returns an unambiguous name of a row.
+        hint: End of the message.
 
     Raises:
-        InvalidInputError: There are several.
+        InvalidInputError: The query returns several rows.
     """
     rows = session.scalars(query.limit(_MOST_SHOWN + 1)).all()
     if len(rows) > 1:

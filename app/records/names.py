@@ -1,7 +1,7 @@
-"""Names of models: one change at a time, so that versions are counted once and aliases hold.
+"""Lock on a model's name, so that version numbers are unique and aliases stay valid.
 
-Whoever gives out a version, points an alias, or takes a version away holds the name first. Nothing
-else is locked after it but rows of that name.
+A transaction that adds or deletes a version or changes an alias takes this lock first. After it, it
+locks only rows of that name.
 """
 
 import zlib
@@ -15,9 +15,9 @@ _LOCK_CLASS = 0x5ECA7F  # any number: with a name's own, the name of its lock
 
 
 def hold_name(session: Session, tenant: str, name: str) -> None:
-    """Let no other transaction change what a name means until this one ends.
+    """Lock a model's name until the transaction ends.
 
-    SQLite has one writer at a time anyway.
+    SQLite needs no lock: it has only one writer at a time.
     """
     if session.get_bind().dialect.name == "postgresql":
         number = zlib.crc32(f"{tenant}\n{name}".encode()) - 2**31
@@ -25,7 +25,7 @@ def hold_name(session: Session, tenant: str, name: str) -> None:
 
 
 def next_version(session: Session, tenant: str, name: str) -> str:
-    """Return the version after the highest there ever was, and hold the name."""
+    """Lock the name and return the version after the highest ever used."""
     hold_name(session, tenant, name)
     taken = session.scalars(
         select(ModelRow.version).where(ModelRow.tenant == tenant, ModelRow.name == name)

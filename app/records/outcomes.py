@@ -1,4 +1,4 @@
-"""What a job made, written as rows in the transaction that ends it (`leases.finish`)."""
+"""Write the results of a job as rows, in the transaction that ends it (`leases.finish`)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from app.records.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One output that is in the object store."""
+    """One output file in the object store."""
 
     name: str
     media_type: str
@@ -25,12 +25,12 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job's process made.
+    """Results of a job's process.
 
     Attributes:
-        result: For the job object.
-        report: For the model or data set.
-        files: In the object store already.
+        result: Result for the job object.
+        report: Report for the model or data set.
+        files: Output files, already in the object store.
         onnx: Name of the file that is served.
         program: Name of the new model's ``.pt2``.
     """

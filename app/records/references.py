@@ -1,4 +1,4 @@
-"""Which objects rows refer to. Whoever adds a column that holds a hash adds it here."""
+"""Find the objects that rows refer to. Every column that holds a hash must be listed here."""
 
 from collections.abc import Collection
 from typing import Any
@@ -14,10 +14,10 @@ _LIVE = [state for state in JobState if not state.is_final]
 
 
 def find_referenced(session: Session, hashes: Collection[str]) -> set[str]:
-    """Return those of ``hashes`` that a row needs.
+    """Return the subset of ``hashes`` that rows refer to.
 
-    Deleted models and data sets need nothing, unless a job that has not ended is about them.
-    Artifacts are needed for ever, checkpoints until their job has ended.
+    Objects of deleted models and data sets count only while an unfinished job uses them. Artifacts
+    count for ever, checkpoints until their job ends.
     """
     queries: list[Select[Any]] = [
         select(ArtifactRow.sha256).where(ArtifactRow.sha256.in_(hashes)),

@@ -1,8 +1,8 @@
-"""Rings after commit: jobs that a transaction queues are noted on its session.
+"""Notify workers after commit about the jobs that a transaction queued.
 
-After the commit, and once the connection is back in its pool, the workers are rung for each of
-them; after a rollback nobody is. Only `app.records.jobs` notes jobs, and the process that owns the
-sessions says how to ring.
+A transaction records its queued jobs on the session. After the commit, once the connection is back
+in its pool, workers are notified of each job; after a rollback none is. Only `app.records.jobs`
+records jobs, and the process that owns the sessions supplies the notification.
 """
 
 from collections.abc import Callable
@@ -18,16 +18,16 @@ _NOTED, _IS_COMMITTED = "rings.noted", "rings.is_committed"
 
 
 def note_ring(session: Session, job_id: str, queue: str) -> None:
-    """Ring for a job after the transaction's commit."""
+    """Record a job whose workers are notified after the commit."""
     session.info.setdefault(_NOTED, []).append((job_id, queue))
 
 
 def ring_after_commit(sessions: Sessions, ring: Ring) -> None:
-    """Call ``ring`` for the jobs that are noted in any transaction of ``sessions``.
+    """Call ``ring`` for the jobs recorded in any committed transaction of ``sessions``.
 
     Args:
-        sessions: The maker of the sessions.
-        ring: Must not raise: the transaction is committed by then.
+        sessions: The session factory.
+        ring: Notifies workers. It must not raise, because the transaction is already committed.
     """
 
     def note_commit(session: Session) -> None:

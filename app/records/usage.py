@@ -1,7 +1,7 @@
-"""What tenants use, for their quotas: jobs that wait and run, stored bytes, compute time of a day.
+"""Tenants' use of their quotas: waiting and running jobs, stored bytes, compute time of a day.
 
-All of it is counted from the rows when it is asked for, by indexes that hold what is added up. Only
-compute time of attempts that have ended is written down, by the day: the rows of plans go away.
+Everything is counted from the rows on request, with covering indexes. Only the compute time of
+ended attempts is stored, by day, because the rows of plan jobs are deleted.
 """
 
 import zlib
@@ -22,9 +22,9 @@ _LOCK_CLASS = 0x5ECA7E  # any number: with a tenant's own, the name of its lock
 
 
 def hold_tenant(session: Session, tenant: str) -> None:
-    """Let no other transaction count the tenant's things until this one ends.
+    """Lock a tenant's quotas until the transaction ends.
 
-    So that two requests cannot both have the last place. SQLite has one writer at a time anyway.
+    Otherwise two requests could both take the last place. SQLite has one writer at a time anyway.
     """
     if session.get_bind().dialect.name == "postgresql":
         number = zlib.crc32(tenant.encode()) - 2**31  # two with the same number wait in vain
@@ -45,7 +45,7 @@ def count_running(session: Session, tenant: str) -> int:
 def count_bytes(session: Session, tenant: str) -> int:
     """Return the bytes of a tenant's uploads and artifacts, each counted as often as it is listed.
 
-    Not counted is what the service makes for itself: ONNX files of uploads, and checkpoints.
+    The service's own objects do not count: ONNX files of uploads, and checkpoints.
     """
     sums = (
         select(func.sum(ModelRow.num_bytes)).where(
@@ -80,7 +80,7 @@ def compute_seconds(session: Session, tenant: str | None = None) -> dict[str, fl
 
 
 def add_compute(session: Session, tenant: str, began_at: float, ended_at: float) -> None:
-    """Write down how long an attempt ran on the day it ended; the days before are over."""
+    """Add an attempt's time on the day it ended; earlier days are not charged."""
     day, midnight = _day(ended_at)
     seconds = max(0.0, ended_at - max(midnight, began_at))
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite

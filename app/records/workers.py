@@ -1,6 +1,6 @@
-"""Which workers there are, by their own word: for people who wonder why a job waits.
+"""The workers' own reports, to show users why a job waits.
 
-Nothing is decided by these rows. Leases say who has a job, and the line says who is next.
+These rows decide nothing: leases hold jobs, and the line orders them.
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from sqlalchemy.orm import Session
 from app.records.database import current_time
 from app.records.tables import WorkerRow
 
-REPORT_SECONDS = 10.0  # how often a worker says that it is there
-PRESENT_SECONDS = 35.0  # a worker that was silent for longer is taken to be gone
+REPORT_SECONDS = 10.0  # period of a worker's reports
+PRESENT_SECONDS = 35.0  # a worker without a report for longer counts as gone
 
 
 @dataclass(frozen=True)
 class WorkerIdentity:
-    """What a worker says of itself.
+    """A worker's description of itself.
 
     Attributes:
-        name: The owner of its leases.
-        queues: Whose jobs it takes.
-        device: Where it computes.
-        num_slots: Jobs at once.
+        name: Owner of the worker's leases.
+        queues: Queues that it takes jobs from.
+        device: Device that it computes on.
+        num_slots: Jobs that it runs at the same time.
     """
 
     name: str
@@ -34,7 +34,7 @@ class WorkerIdentity:
 
 
 def report(session: Session, worker: WorkerIdentity) -> None:
-    """Write down that a worker is there."""
+    """Record that a worker is alive."""
     now = current_time(session)
     row = session.get(WorkerRow, worker.name, with_for_update=True)
     if row is None:
@@ -45,18 +45,18 @@ def report(session: Session, worker: WorkerIdentity) -> None:
 
 
 def leave(session: Session, name: str) -> None:
-    """Forget a worker that has ended in good order."""
+    """Delete a worker that has shut down."""
     session.execute(delete(WorkerRow).where(WorkerRow.name == name))
 
 
 def forget_absent(session: Session) -> None:
-    """Forget the workers that nobody has heard of for long."""
+    """Delete workers that have not reported for `PRESENT_SECONDS`."""
     long_ago = current_time(session) - PRESENT_SECONDS
     session.execute(delete(WorkerRow).where(WorkerRow.seen_at < long_ago))
 
 
 def list_present(session: Session) -> Sequence[WorkerRow]:
-    """Return the workers that are there, the oldest first."""
+    """Return the live workers, oldest first."""
     long_ago = current_time(session) - PRESENT_SECONDS
     query = select(WorkerRow).where(WorkerRow.seen_at >= long_ago)
     return session.scalars(query.order_by(WorkerRow.started_at, WorkerRow.name)).all()
