@@ -1,1 +1,1 @@
-"""Files that others read: ONNX, and safetensors with the user's own names."""
+"""Export of pruned networks: ONNX, PT2, and safetensors with the user's own tensor names."""

@@ -1,4 +1,4 @@
-"""The record of an export format: its file, what writes it, and what proves it."""
+"""The record of an export format: its file, its writer, and its check."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ Compare = Callable[[Program, Path, Sequence[tuple[Tensor, ...]]], float]
 
 @dataclass(frozen=True)
 class ExportFormat:
-    """One kind of file that a pruned network is written to.
+    """One file format for pruned networks.
 
     Attributes:
-        name: What configs call it.
-        file: The name of the file.
-        media_type: Its media type.
+        name: Name in configs.
+        file: File name.
+        media_type: Media type.
         write: Writes a program to a path.
-        holds_network: Whether the file holds the whole network, and not its weights alone.
-        compare: Returns the largest absolute error of the file's outputs against the program's, on
-            batches of inputs, and raises `ExportError` where they differ; None where the file
-            holds what the program is made of.
+        holds_network: Whether the file holds the whole network, not only its weights.
+        compare: Returns the largest absolute error of the file's outputs against the program's on
+            batches of inputs; raises `ExportError` if they differ beyond the tolerance. None if
+            the file stores the program itself.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The list of export formats. To add one: a file that defines its record, and a line here."""
+"""The list of export formats. To add one, define its record in a new file and add a line here."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -23,16 +23,16 @@ def write_files(
     names: Collection[str],
     batches: Sequence[tuple[Tensor, ...]],
 ) -> dict[str, float]:
-    """Write a program in several formats, and compare what each file computes.
+    """Write a program in several formats and compare each file's outputs with the program's.
 
     Args:
-        program: What is written.
-        folder: Where to.
+        program: The program to write.
+        folder: Destination folder.
         names: Names in `EXPORT_FORMATS`.
-        batches: Inputs that files are compared on.
+        batches: Inputs for the comparison.
 
     Returns:
-        The largest absolute error of each format that is compared.
+        The largest absolute error of each compared format, by name.
 
     Raises:
         ExportError: A file does not compute what the program computes.

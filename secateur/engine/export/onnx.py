@@ -1,4 +1,4 @@
-"""Export to ONNX, and proof that the file computes what the program computes."""
+"""Export to ONNX, and comparison of the file's outputs with the program's."""
 
 import contextlib
 import io
@@ -26,18 +26,18 @@ from secateur.engine.program.writer import export_program
 
 OPSET = 18
 _LATER_OPSETS = {"deform_conv2d": 19}
-# Of the largest output magnitude: float32 sums in another order differ by about 1e-6.
+# Share of the largest output magnitude. Float32 sums in another order differ by about 1e-6.
 TOLERANCE = 1e-3
-# Share of the values of a whole-number or boolean output that may differ: a value that lies on the
-# edge falls to one side in one runtime, and to the other in another.
+# Share of an integer or boolean output's values that may differ: a value on a decision boundary may
+# fall on different sides in different runtimes.
 INTEGER_TOLERANCE = 0.01
-_NEUTRAL = "secateur."  # of the names that the exporter is given, which no weight has
+_NEUTRAL = "secateur."  # prefix of the names passed to the exporter; no weight has it
 
 
 def export_onnx(program: Program, path: Path) -> None:
     """Write one self-contained file with a dynamic batch, checked by onnx.checker.
 
-    Inputs and outputs have the program's names, and the types that the user's file has.
+    Inputs and outputs have the program's names and the types of the user's file.
 
     Raises:
         ExportError: The exporter or the checker refuses the program.
@@ -60,7 +60,7 @@ def export_onnx(program: Program, path: Path) -> None:
         model = exported.model_proto
     except torch.onnx.OnnxExporterError as error:
         raise ExportError(f"ONNX export failed: {str(error).splitlines()[0]}") from error
-    # Names in the file would tell where the model was written.
+    # Node metadata would reveal file paths of this machine.
     for node in model.graph.node:
         del node.metadata_props[:]
         node.ClearField("doc_string")
@@ -82,13 +82,13 @@ def export_onnx(program: Program, path: Path) -> None:
 
 
 def _opset(program: Program) -> int:
-    """Return the version of ONNX's operators; some came later than what older runtimes read."""
+    """Return the ONNX opset: 18 for older runtimes, or later if an operator requires it."""
     names = {op_name(node.target) for node in program.graph.nodes if node.op == "call_function"}
     return max([OPSET, *(_LATER_OPSETS[name] for name in names & _LATER_OPSETS.keys())])
 
 
 def _check_groups(program: Program) -> None:
-    """Refuse convolutions with a group for every sample: ONNX stores a number."""
+    """Refuse convolutions with one group per sample: ONNX stores ``groups`` as a constant."""
     for node in program.graph.nodes:
         if op_name(node.target).startswith("conv") and any(
             isinstance(value, fx.Node) for value in [*node.args[6:7], node.kwargs.get("groups")]
@@ -100,7 +100,7 @@ def _check_groups(program: Program) -> None:
 
 
 def warm_up_exporter() -> None:
-    """Export a network of two layers, so that everything the exporter loads lazily is there."""
+    """Export a tiny network, so that the exporter's lazy imports are loaded."""
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten()).eval()
     with tempfile.TemporaryDirectory() as folder:
         export_onnx(from_exported(export(net, (torch.zeros(2, 1, 4, 4),))), Path(folder) / "x.onnx")
@@ -110,11 +110,11 @@ def warm_up_exporter() -> None:
 def compare_onnx(program: Program, path: Path, batches: Sequence[tuple[Tensor, ...]]) -> float:
     """Return the largest absolute error of the file against the program.
 
-    Whole numbers and booleans count as right or wrong, and have no part in the error.
+    Integer and boolean values either match or not; they do not count towards the error.
 
     Raises:
-        ExportError: An error is more than `TOLERANCE` of the largest output, or not finite; or more
-            than `INTEGER_TOLERANCE` of an output's whole numbers differ.
+        ExportError: An error exceeds `TOLERANCE` of the largest output, or is not finite; or more
+            than `INTEGER_TOLERANCE` of an integer or boolean output's values differ.
     """
     module = ProgramModule(program, copy=False).eval()
     session = OnnxSession(path)
@@ -133,7 +133,7 @@ def compare_onnx(program: Program, path: Path, batches: Sequence[tuple[Tensor, .
 
 
 def _tensor_outputs(program: Program) -> list[int]:
-    """Return which outputs a file has: not those that are None."""
+    """Return the indices of outputs that are not None; only those are in the file."""
     flat: Any = program.graph.output_node().args[0]
     return [index for index, value in enumerate(flat) if value is not None]
 
@@ -156,7 +156,7 @@ def _compare(name: str, expected: object, found: Tensor, own: torch.dtype | None
                 f"values, allowed {INTEGER_TOLERANCE:.0%}"
             )
         return 0.0
-    # What both round to a narrower type may fall to neighbours.
+    # Rounding to a narrower type may give neighbouring values.
     share = TOLERANCE + (0.0 if own is None else torch.finfo(own).eps)
     error = float((x.double() - found.double()).abs().max())
     limit = share * max(1.0, float(x.double().abs().max()))
@@ -170,7 +170,7 @@ def _compare(name: str, expected: object, found: Tensor, own: torch.dtype | None
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress marks and deprecation notes off our streams."""
+    """Suppress the exporter's progress output and deprecation warnings."""
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -1,4 +1,4 @@
-"""What an exported ONNX graph is given afterwards: the user's names, and the user's types."""
+"""Post-processing of an exported ONNX graph: the user's names and types."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,9 +18,9 @@ _NUMBERS = {
 
 
 def give_names(graph: GraphProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Name a graph's inputs and outputs; what has such a name inside gets another.
+    """Name a graph's inputs and outputs, and rename inner values that clash with them.
 
-    An output that is an input, a weight or another output's value is copied into one of its own.
+    An output that is also an input, a weight or another output is copied by an Identity node.
     """
     wanted = {*inputs, *outputs}
     inner = _names(graph)
@@ -39,12 +39,15 @@ def give_names(graph: GraphProto, inputs: Sequence[str], outputs: Sequence[str])
 
 
 def give_types(graph: GraphProto, program: Program, outputs: Mapping[int, torch.dtype]) -> None:
-    """Let a graph that computes in float32 hold, take and give the user's own types.
+    """Store weights, accept inputs and return outputs in the user's types; compute in float32.
 
     Args:
-        graph: As the exporter made it.
-        program: What it was made of.
-        outputs: The types of the graph's outputs that are not computed in them, by position.
+        graph: The exported graph; edited in place.
+        program: The exported program.
+        outputs: Types of the outputs to cast, by position.
+
+    Raises:
+        ExportError: The exporter stored a weight outside the file.
     """
     taken = _names(graph)
     widened: dict[str, torch.dtype] = {}
@@ -90,7 +93,7 @@ def _cast(source: str, target: str, number: int) -> onnx.NodeProto:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """Return a name like ``name`` that nothing has, and remember it."""
+    """Return an unused name based on ``name``, and add it to ``taken``."""
     number = 1
     while f"{name}__{number}" in taken:
         number += 1
@@ -108,7 +111,7 @@ def _names(graph: GraphProto) -> set[str]:
 
 
 def _graphs(graph: GraphProto) -> list[GraphProto]:
-    """Return a graph and those of its branches and loops."""
+    """Return a graph and the subgraphs of its branches and loops."""
     found = [graph]
     for node in graph.node:
         for attribute in node.attribute:
@@ -118,7 +121,7 @@ def _graphs(graph: GraphProto) -> list[GraphProto]:
 
 
 def _rename(graph: GraphProto, names: dict[str, str], *, is_read_only: bool = False) -> None:
-    """Rename values, or have the nodes read others in their place."""
+    """Rename values everywhere, or only where nodes read them."""
     for each in _graphs(graph):
         for node in each.node:
             node.input[:] = [names.get(name, name) for name in node.input]

@@ -1,4 +1,4 @@
-"""``pruned.pt2``: the program as an exported program, which torch and this engine read."""
+"""``pruned.pt2``: the program as a torch exported program."""
 
 from secateur.engine.export.format import ExportFormat
 from secateur.engine.program.writer import write_program

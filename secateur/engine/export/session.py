@@ -1,7 +1,7 @@
-"""A session of ONNX Runtime over one file that takes and gives torch's tensors of any type.
+"""ONNX Runtime session with torch tensors of any type as inputs and outputs.
 
-numpy has no bfloat16, so that type travels as `OrtValue`. Used by the comparison with the network,
-the latencies and the served metrics; the service has sessions of its own.
+numpy has no bfloat16, so that type is passed as `OrtValue`. Used to compare a file with its
+network, and to measure latency and served metrics. The service has its own sessions.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from secateur.engine.errors import ExportError
 
-# As ONNX spells a type, and the number of TensorProto that it has.
+# Type names of ONNX Runtime.
 _DTYPES = {
     "tensor(float)": torch.float32,
     "tensor(double)": torch.float64,
@@ -37,7 +37,7 @@ Feeds = dict[str, Any]
 
 
 class OnnxSession:
-    """One file, opened to be run."""
+    """Session over one ONNX file."""
 
     def __init__(
         self,
@@ -48,19 +48,21 @@ class OnnxSession:
         """Open the file.
 
         Args:
-            path: Of the file.
-            num_threads: Inside one call; None: as many as cores.
-            provider: Where to run.
+            path: The ONNX file.
+            num_threads: Threads inside one call; None: one per core.
+            provider: Execution provider.
 
         Raises:
-            ExportError: ONNX Runtime cannot run it.
+            ExportError: ONNX Runtime cannot load the file.
         """
         options = ort.SessionOptions()
-        options.log_severity_level = 3  # it warns of nothing that a user can change
+        options.log_severity_level = 3  # its warnings are not actionable for users
         if num_threads is not None:
             options.intra_op_num_threads = num_threads
             options.inter_op_num_threads = 1
-        self._session = _asked(lambda: ort.InferenceSession(path, options, providers=[provider]))
+        self._session = _translate_errors(
+            lambda: ort.InferenceSession(path, options, providers=[provider])
+        )
         self._names = [value.name for value in self._session.get_outputs()]
         self._inputs = {v.name: _DTYPES[v.type] for v in self._session.get_inputs()}
         self._outputs = [_DTYPES[value.type] for value in self._session.get_outputs()]
@@ -68,7 +70,7 @@ class OnnxSession:
         self._needs_values = torch.bfloat16 in types
 
     def feeds(self, inputs: Sequence[Tensor]) -> Feeds:
-        """Return what `run` takes: the inputs in order, in the types that the file takes."""
+        """Return the inputs of `run`, converted to the types of the file, by input name."""
         found: Feeds = {}
         for (name, dtype), x in zip(self._inputs.items(), inputs, strict=True):
             given = x.detach().cpu().to(dtype).contiguous()
@@ -82,15 +84,15 @@ class OnnxSession:
         return found
 
     def run(self, feeds: Feeds) -> list[Any]:
-        """Compute the outputs, as ONNX Runtime gives them.
+        """Return the outputs as ONNX Runtime values.
 
         Raises:
             ExportError: The file cannot compute them.
         """
-        return _asked(lambda: self._run(feeds))
+        return _translate_errors(lambda: self._run(feeds))
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """Return the outputs.
+        """Return the outputs as tensors.
 
         Raises:
             ExportError: The file cannot compute them.
@@ -113,12 +115,12 @@ def _to_tensor(value: Any, dtype: torch.dtype) -> Tensor:  # noqa: ANN401  # an 
     return torch.frombuffer(bytearray(data), dtype=dtype).view(value.shape())
 
 
-def _asked(ask: Callable[[], T]) -> T:
+def _translate_errors(ask: Callable[[], T]) -> T:
     try:
         return ask()
     except MemoryError:
         raise
-    except Exception as error:  # ONNX Runtime's errors have no base of their own
+    except Exception as error:  # ONNX Runtime's errors have no common base class
         message = (str(error).splitlines() or [type(error).__name__])[0]
         if any(words in message for words in _MEMORY):
             raise MemoryError(message) from error

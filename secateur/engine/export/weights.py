@@ -1,7 +1,7 @@
-"""``weights.safetensors``: the tensors, and a probe by which who loads them can check the result.
+"""``weights.safetensors``: the tensors, and a probe to check a network that loads them.
 
-The probe is what the network answers to inputs that anybody can make again (`probe_input`, whose
-twin is in `secateur/fitting.py`). It travels in the file's own metadata.
+The probe is the network's outputs for reproducible inputs (`probe_input`; the loader's copy is in
+`secateur/fitting.py`). It is stored in the file's metadata.
 """
 
 import json
@@ -20,19 +20,19 @@ from secateur.engine.program.program import Program, Role
 
 KEY = "secateur"
 _BATCH_SIZE = 2
-_MOST_VALUES = 128  # of an output
+_MOST_VALUES = 128  # per output
 _NUM_DIGITS = 7
 
 
 def write_weights(program: Program, path: Path) -> None:
-    """Write a program's tensors, in the types of the user's file, with a probe."""
+    """Write a program's tensors in the types of the user's file, with a probe."""
     tensors = {name: t.contiguous() for name, t in own_tensors(program).items()}
     about = describe_weights(program)
     save_file(tensors, path, metadata={KEY: json.dumps(about, sort_keys=True)})
 
 
 def describe_weights(program: Program) -> dict[str, Any]:
-    """Return what the file says of the tensors: names of constants, and the probe."""
+    """Return the file's metadata: its version, the names of constants, and the probe."""
     return {
         "version": 1,
         "constants": sorted(n for n, role in program.roles.items() if role is Role.CONSTANT),
@@ -41,7 +41,7 @@ def describe_weights(program: Program) -> dict[str, Any]:
 
 
 def probe_input(shape: tuple[int, ...], number: int) -> Tensor:
-    """Return numbers in [-2, 2) that are the same everywhere: nothing is drawn."""
+    """Return deterministic float32 values in [-2, 2) of the given shape, without a generator."""
     count = torch.Size(shape).numel()
     steps = (torch.arange(count, dtype=torch.int64) + 7919 * number) * 48271 % 65521
     return (steps.double() / 65521 * 4 - 2).float().view(shape)
@@ -49,7 +49,7 @@ def probe_input(shape: tuple[int, ...], number: int) -> Tensor:
 
 @torch.no_grad()
 def _probe(program: Program) -> dict[str, Any]:
-    """Return the question and the answer."""
+    """Return the call, the inputs' shapes and types, and the network's outputs."""
     inputs = [
         probe_input(tuple(_BATCH_SIZE if size is None else size for size in spec.shape), number)
         for number, spec in enumerate(program.inputs)
@@ -66,10 +66,10 @@ def _probe(program: Program) -> dict[str, Any]:
 
 
 def _answer(value: object) -> dict[str, Any] | None:
-    """Return an output's shape and some of its values, evenly spread; None for what is no tensor.
+    """Return an output's shape and evenly spread values; None if it is not a tensor.
 
-    Whole numbers that were decided by a comparison may fall to the other side elsewhere, so of
-    them the shape alone is told.
+    Integer outputs have their shape only: a comparison may fall on the other side on another
+    machine.
     """
     if not isinstance(value, Tensor):
         return None

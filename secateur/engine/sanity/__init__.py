@@ -1,6 +1,6 @@
-"""Does a network know these samples? What its answers, its scores and its BatchNorm layers say.
+"""Checks that a network fits its samples: metrics, label order and BatchNorm input statistics.
 
-Called by the pipeline before anything is pruned. Nothing here decides: it measures.
+Called by the pipeline before pruning. This package measures; the pipeline decides.
 """
 
 from secateur.engine.sanity.interval import mean_interval, share_interval

@@ -1,12 +1,12 @@
-"""How far the share of a whole may be from the share of a sample."""
+"""95 % confidence intervals of shares and means."""
 
 import math
 
-_Z = 1.959964  # 95 % of a normal distribution lies within so many deviations
+_Z = 1.959964  # standard deviations that cover 95 % of a normal distribution
 
 
 def share_interval(share: float, num_samples: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927); it holds for few samples too."""
+    """Return the 95 % interval of a share (Wilson 1927); valid for few samples too."""
     if num_samples == 0:
         return 0.0, 1.0
     square = _Z**2 / num_samples
@@ -17,6 +17,6 @@ def share_interval(share: float, num_samples: int) -> tuple[float, float]:
 
 
 def mean_interval(mean: float, deviation: float, num_samples: int) -> tuple[float, float]:
-    """Return the 95 % interval of a mean, by the normal distribution."""
+    """Return the 95 % interval of a mean, assuming a normal distribution."""
     half = _Z * deviation / math.sqrt(max(1, num_samples))
     return mean - half, mean + half

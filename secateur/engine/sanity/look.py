@@ -1,4 +1,4 @@
-"""One pass of a network over samples: its scores, its answers, and what its layers are fed."""
+"""One pass of a network over samples: metrics, predictions and layer input statistics."""
 
 import math
 from collections.abc import Mapping
@@ -16,26 +16,26 @@ from secateur.engine.program.program import Program
 from secateur.engine.samples import SampleSource, iterate
 from secateur.engine.sanity.statistics import Moments, NormShift, first_norms
 
-_BATCH_SIZE = 64  # the input of a first normalisation is the largest tensor of most networks
+_BATCH_SIZE = 64  # small, because a first BatchNorm's input is the largest tensor in most networks
 _SCORES_RANK = 2
-_SAME = 1e-6  # of the largest output: rounding
+_SAME = 1e-6  # share of the largest output that is rounding
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one pass over samples showed.
+    """Results of one pass over samples.
 
     Attributes:
-        metrics: As `evaluate` gives them; None where there are no labels.
-        num_samples: How many samples were looked at.
-        num_not_finite: Samples with an output that is NaN or infinite.
-        is_constant: Whether every sample gets the same outputs.
-        answers: Best class of each sample (N,), where the first output scores classes.
-        labels: Of the same samples (N,), where labels are classes.
-        errors: Mean absolute error of each sample and of the best constant answer, where labels
-            are numbers: (N,) both.
-        norms: The first BatchNorm layers.
-        fed: Least and largest value, mean and standard deviation of what the network is fed.
+        metrics: Metrics as in `evaluate`; None without labels.
+        num_samples: Number of samples.
+        num_not_finite: Samples with a NaN or infinite output.
+        is_constant: Whether all samples have the same outputs.
+        answers: Best class of each sample, (N,), if the first output scores classes.
+        labels: Labels of the same samples, (N,), if labels are classes.
+        errors: Absolute errors per sample of the network and of the best constant prediction,
+            (N,) each, if labels are numbers.
+        norms: Input shift of the first BatchNorm layers.
+        fed: Minimum, maximum, mean and standard deviation of the network's inputs.
     """
 
     metrics: Metrics | None
@@ -50,12 +50,12 @@ class Look:
 
     @property
     def values(self) -> Mapping[str, float]:
-        """The metrics by name; empty where there are no labels."""
+        """Metrics by name; empty without labels."""
         return self.metrics.values if self.metrics is not None else MappingProxyType({})
 
 
 def look(program: Program, source: SampleSource, indices: Tensor, labels: LabelKind) -> Look:
-    """Return what a pass over the samples ``indices`` shows; nothing of the network changes.
+    """Run the network once over the samples ``indices``; the network is not changed.
 
     Raises:
         DataError: The labels do not fit the outputs.
@@ -77,7 +77,7 @@ def look(program: Program, source: SampleSource, indices: Tensor, labels: LabelK
 
 
 class _Seen:
-    """What is kept of outputs and labels, batch by batch."""
+    """Accumulator of outputs and labels over batches."""
 
     def __init__(self, program: Program, kind: LabelKind) -> None:
         self._kind, self._threshold = kind, threshold(activation(program))
@@ -150,7 +150,7 @@ class _Seen:
         self._least, self._most = least, most
 
     def _is_constant(self) -> bool:
-        if self._num_samples < 2 or not self._least:  # noqa: PLR2004  # one is always constant
+        if self._num_samples < 2 or not self._least:  # noqa: PLR2004  # a single sample is always constant
             return False
         return all(
             bool(((b - a).abs() <= _SAME * a.abs().maximum(b.abs()).max()).all())
@@ -159,5 +159,5 @@ class _Seen:
 
     def _errors(self) -> tuple[Tensor, Tensor]:
         outputs, labels = torch.cat(self._outputs), torch.cat(self._labels)
-        best = labels.median(0).values  # of all constants, it has the least absolute error
+        best = labels.median(0).values  # the constant with the least absolute error
         return (outputs - labels).abs().mean(1), (labels - best).abs().mean(1)

@@ -1,6 +1,6 @@
-"""Are the labels those of another order? The classes that a network answers, against the labels.
+"""Detect labels numbered in another order than the network's classes.
 
-A network whose answers are right but for the numbers of the classes has a confusion matrix with one
+If the predictions are right except for the numbering of the classes, the confusion matrix has one
 large entry in each row and column, off the diagonal.
 """
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_LEAST_A_CLASS = 5  # samples; with fewer, some order fits by luck
+_LEAST_A_CLASS = 5  # samples; with fewer, some order fits by chance
 
 
 @dataclass(frozen=True)
 class Order:
-    """The order of classes under which the answers agree best with the labels.
+    """The mapping of labels to classes that agrees best with the predictions.
 
     Attributes:
-        answered: By label, the class that the network answers for it.
-        share: Samples that are answered so.
-        shift: What answers are ahead of labels, where it is the same for every class.
+        answered: The predicted class for each label.
+        share: Share of samples that follow the mapping.
+        shift: Class minus label if it is the same for every class, else None.
     """
 
     answered: dict[int, int]
@@ -28,15 +28,15 @@ class Order:
 
     @property
     def moved(self) -> dict[int, int]:
-        """The labels whose class has another number."""
+        """Labels that differ from their class."""
         return {label: answer for label, answer in self.answered.items() if label != answer}
 
 
 def find_order(answers: Tensor, labels: Tensor) -> Order | None:
-    """Return the best order; None where there are too few samples to tell.
+    """Return the best mapping of labels (N,) to predictions (N,); None with too few samples.
 
-    Labels and answers are matched greedily by how often they meet. Where the order is a real one,
-    that is the best matching.
+    Labels and predictions are matched greedily by how often they occur together. If the labels
+    really have another order, greedy matching is optimal.
     """
     present = labels.unique()
     if len(labels) < _LEAST_A_CLASS * len(present) or len(present) < 2:  # noqa: PLR2004

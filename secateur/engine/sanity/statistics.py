@@ -1,7 +1,7 @@
-"""What flows into the first BatchNorm layers, against what they have seen in training.
+"""Compare the input of the first BatchNorm layers with their running statistics.
 
-A network that is fed pixels in another range, or without their mean and standard deviation, gets
-a first normalisation whose input lies elsewhere than its running statistics. That needs no labels.
+Pixels in the wrong range, or without normalisation, shift the input of the first BatchNorm layers
+away from the running statistics. The check needs no labels.
 """
 
 import math
@@ -16,10 +16,11 @@ from secateur.engine.retrain.batch_norm import has_statistics
 
 _MEAN, _VARIANCE, _EPSILON = 3, 4, 7
 _TINY = 1e-12
-# A channel that the training samples hardly moved tells nothing: its variance is near zero.
+# Ignore channels that were nearly constant in training: their variance is near zero.
 _LEAST_SHARE = 1e-3
-# Deviations by which a mean moves as readily as a spread by a factor of e: pictures on white shift
-# the mean of a network of photographs by 0.7, with its own preprocessing.
+# A mean shift of this many deviations counts as much as a spread off by a factor of e. Images on a
+# white background shift the mean by 0.7 in a network trained on photographs, with the network's own
+# preprocessing.
 _AS_ODD = 1.8
 
 
@@ -28,10 +29,10 @@ class NormShift:
     """How far the input of one BatchNorm layer lies from its running statistics.
 
     Attributes:
-        name: Of its running mean.
-        shift: Distance of the means, in running standard deviations; the median over channels.
-        spread: Standard deviation over the running one; the median over channels.
-        is_untrained: Whether the statistics are as a new layer has them: means 0 and variances 1.
+        name: Name of the layer's running mean.
+        shift: Distance of the means, in running standard deviations; median over channels.
+        spread: Standard deviation divided by the running one; median over channels.
+        is_untrained: Whether the statistics are those of a new layer: means 0 and variances 1.
     """
 
     name: str
@@ -41,9 +42,9 @@ class NormShift:
 
 
 def first_norms(program: Program) -> tuple[fx.Node, ...]:
-    """Return the BatchNorm calls with statistics that inputs reach without passing another."""
-    behind: set[fx.Node] = set()  # reached from an input, but only through a normalisation
-    fed: set[fx.Node] = set()  # reached from an input without one
+    """Return the first BatchNorm calls with statistics on every path from an input."""
+    behind: set[fx.Node] = set()  # downstream of a BatchNorm
+    fed: set[fx.Node] = set()  # downstream of an input, without a BatchNorm between
     first = []
     for node in program.graph.nodes:
         if node.op == "placeholder":
@@ -62,21 +63,21 @@ def first_norms(program: Program) -> tuple[fx.Node, ...]:
 
 
 class Moments:
-    """Sums up mean and variance of every channel over batches (N, C, ...)."""
+    """Accumulator of mean and variance per channel over batches (N, C, ...)."""
 
     def __init__(self) -> None:
         self._count = 0
         self._sums_2C: Tensor | None = None
 
     def add(self, values: Tensor) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         flat = values.detach().double().transpose(0, 1).flatten(1)
         sums = torch.stack([flat.sum(1), flat.square().sum(1)])
         self._sums_2C = sums if self._sums_2C is None else self._sums_2C + sums
         self._count += flat.shape[1]
 
     def shift(self, program: Program, node: fx.Node) -> NormShift:
-        """Return how far what was taken in lies from the statistics of a BatchNorm call."""
+        """Return the distance of the added values from a BatchNorm call's running statistics."""
         assert self._sums_2C is not None  # noqa: S101  # there are samples
         names = [str(node.args[i].target) for i in (_MEAN, _VARIANCE)]  # type: ignore[union-attr]
         mean_C, variance_C = (program.tensors[name].double() for name in names)
@@ -93,13 +94,13 @@ class Moments:
 
 
 def worst(shifts: Sequence[NormShift]) -> NormShift | None:
-    """Return the trained layer whose input lies farthest away; None without one."""
+    """Return the trained layer with the most distant input; None if no layer is trained."""
     trained = [shift for shift in shifts if not shift.is_untrained]
     return max(trained, key=distance, default=None)
 
 
 def distance(found: NormShift) -> float:
-    """Return how far an input lies away: 1 is a factor of e in its spread, or as odd a shift."""
+    """Return the distance of an input; 1 is a factor of e in spread or 1.8 deviations of shift."""
     return max(found.shift / _AS_ODD, abs(math.log(max(found.spread, _TINY))))
 
 
