@@ -154,7 +154,7 @@ class WorkerSettings(_Group):
         default=1800.0, description="A job that reports no progress for this long is stopped."
     )
     time_limit_seconds: Seconds = Field(
-        default=86_400.0, description="Longest run of one attempt of a pruning job."
+        default=86_400.0, description="Longest run of a pruning job, over all its attempts."
     )
     intake_time_limit_seconds: Seconds = Field(
         default=600.0, description="Longest check of an uploaded model or data set."
