@@ -13,7 +13,16 @@ import pytest
         ("app.cli.main", ["torch", "worker", "fastapi", "sqlalchemy", "celery", "httpx", "numpy"]),
         (
             "app.cli.commands.prune, app.cli.commands.pull, app.cli.commands.jobs",
-            ["torch", "worker", "app.contracts", "fastapi", "sqlalchemy", "celery", "numpy"],
+            [
+                "torch",
+                "worker",
+                "app.contracts.spec",
+                "app.contracts.settings",
+                "fastapi",
+                "sqlalchemy",
+                "celery",
+                "numpy",
+            ],
         ),
         ("secateur.commands", ["torch", "httpx", "pydantic", "numpy", "secateur.client"]),
         (
