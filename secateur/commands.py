@@ -1,8 +1,8 @@
-"""The commands ``secateur`` and ``secateur-engine``, wherever the service's packages lie.
+"""Entry points of the commands ``secateur`` and ``secateur-engine``.
 
-In a checkout they are importable already. A wheel carries them in ``secateur/_service``, so that
-an environment gets no packages called ``app`` and ``worker``; the commands, and the processes that
-they start, find them there.
+In a checkout the service's packages are importable directly. A wheel has them in
+``secateur/_service``, so that no top-level packages called ``app`` and ``worker`` are installed.
+The commands add that folder to the path for themselves and their child processes.
 """
 
 import os
@@ -15,7 +15,7 @@ SERVICE = Path(__file__).parent / "_service"
 def main() -> None:
     """Run ``secateur``."""
     find_service()
-    from app.cli.main import main as run  # noqa: PLC0415  # found only now
+    from app.cli.main import main as run  # noqa: PLC0415  # needs `find_service`
 
     run()
 
@@ -23,7 +23,7 @@ def main() -> None:
 def engine() -> None:
     """Run ``secateur-engine``; without the extra ``engine``, say how to install it."""
     find_service()
-    from app.contracts.installation import how_to_install  # noqa: PLC0415  # found only now
+    from app.contracts.installation import how_to_install  # noqa: PLC0415  # needs `find_service`
 
     try:
         from worker.cli.main import main as run  # noqa: PLC0415  # it imports torch
@@ -37,7 +37,7 @@ def engine() -> None:
 
 
 def find_service() -> None:
-    """Let this process, and those that it starts, import the service's packages."""
+    """Make the service's packages importable in this process and its children."""
     if not SERVICE.is_dir():
         return
     folder = str(SERVICE)

@@ -1,9 +1,9 @@
-"""A PyTorch library that prunes exported networks. It knows nothing of the service around it.
+"""PyTorch library that prunes exported networks, independent of the service.
 
-`__all__` is its public surface: programs, channel groups, saliency, selection, plan, surgery,
-retraining, cost. `secateur.prune` does all of it in one call. The modules below this package may
-change between releases; these names stay. Each is imported when it is first used, because some of
-the modules, such as ``errors``, are also read where there is no torch.
+`__all__` is the public surface: programs, channel groups, saliency, selection, plans, surgery,
+retraining and cost. `secateur.prune` runs all steps in one call. These names are stable; the
+modules below may change between releases. Names are imported on first use, because some modules,
+such as ``errors``, are also used without torch.
 """
 
 import importlib

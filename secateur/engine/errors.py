@@ -1,4 +1,4 @@
-"""The engine's own error tree; the pipeline translates it to failure codes at one seam.
+"""The engine's error tree. The pipeline translates it to failure codes in one place.
 
 EngineError
 ├── ModelRejectedError        the file is not a model we accept (entry and reason named)
@@ -16,11 +16,11 @@ EngineError
 
 
 class EngineError(Exception):
-    """Base of everything the engine raises on purpose; it is safe to show to a user.
+    """Base class of the engine's deliberate errors; messages are safe to show to users.
 
     Args:
         message: What happened, with the value and the limit.
-        hint: What to do about it, where the cause is known; else the failure code's is shown.
+        hint: What to do, if the cause is known. Without one, the failure code's hint is shown.
     """
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:

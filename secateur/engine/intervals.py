@@ -1,13 +1,13 @@
-"""How far a measured number may be off: intervals that hold the true value 19 times in 20.
+"""95 % confidence intervals of measured numbers.
 
-Pure Python; called by `measure` for times and by `metrics` for scores.
+Pure Python. `measure` uses them for times, `metrics` for scores.
 """
 
 from collections.abc import Sequence
 from math import comb, sqrt
 from statistics import median
 
-_Z = 1.959964  # standard deviations that hold 95 % of a normal distribution
+_Z = 1.959964  # standard deviations that cover 95 % of a normal distribution
 _MOST_OUTSIDE = 0.05
 
 Interval = tuple[float, float]
@@ -33,14 +33,14 @@ def proportion_interval(num_hits: int, num_samples: int) -> Interval:
 def paired_share_interval(num_lost: int, num_won: int, num_samples: int) -> Interval:
     """Return the interval of the difference of two shares of the same samples.
 
-    Only samples that one of the two networks has right, and the other has not, tell anything
+    Only samples that exactly one of the two networks gets right carry information
     (McNemar 1947). The interval is that of Agresti and Min 2005 ("Simple improved confidence
     intervals for comparing matched proportions"): half a sample is added to each of the four cells.
 
     Args:
-        num_lost: Samples that only the first has right.
-        num_won: Samples that only the second has right.
-        num_samples: All.
+        num_lost: Samples that only the first network gets right.
+        num_won: Samples that only the second network gets right.
+        num_samples: Number of all samples.
     """
     if num_samples == 0:
         return -1.0, 1.0
@@ -69,11 +69,11 @@ def mean_interval(total: float, total_of_squares: float, num_samples: int) -> In
 def difference_interval(
     before: float, before_interval: Interval, after: float, after_interval: Interval
 ) -> Interval:
-    """Return the interval of the difference of two numbers measured apart.
+    """Return the interval of the difference of two numbers measured independently.
 
     Newcombe 1998 ("Interval estimation for the difference between independent proportions",
-    method 10): the distances to the ends of the two intervals are squared and added. Where both
-    were measured on the same samples it is wider than it need be.
+    method 10): the distances to the ends of the two intervals are added in quadrature. If both
+    numbers come from the same samples, the interval is wider than necessary.
     """
     (low_0, high_0), (low_1, high_1) = before_interval, after_interval
     down = sqrt((after - low_1) ** 2 + (high_0 - before) ** 2)
@@ -82,11 +82,11 @@ def difference_interval(
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, Interval]:
-    """Return the median of some values, and its interval.
+    """Return the median of ``values`` and its interval.
 
-    The interval lies between two of the values in order: how many of n values are below the true
-    median is binomial, whatever the distribution (Thompson 1936, "On confidence ranges for the
-    median"). Of fewer than six values the least and the greatest are as near as it gets.
+    The ends are two of the sorted values. The number of values below the true median is binomial
+    for any distribution (Thompson 1936, "On confidence ranges for the median"). With fewer than six
+    values the interval is the full range and covers less than 95 %.
     """
     ordered, number = sorted(values), len(values)
     rank, below = 0, comb(number, 0)

@@ -1,13 +1,12 @@
-"""What a network costs: parameters, multiply-accumulates, and measured latency.
+"""Cost of a network: parameters, multiply-accumulates and measured latency.
 
-Latency is measured on the exported file with ONNX Runtime, because that is what serves it; dense
-and pruned files take turns, so that a machine that slows down slows both.
+Latency is measured on the exported file with ONNX Runtime, which also serves it. Dense and pruned
+files take turns, so that a slowdown of the machine affects both.
 
-How much faster one file is than another is told with an interval. Calls are made in rounds, each
-short and with a ratio of its own: of the median times of its calls. What disturbs neighbouring
-calls alike stays within a round, so rounds, not calls, are what the interval counts (Georges,
-Buytaert and Eeckhout 2007, "Statistically rigorous Java performance evaluation"). See
-`intervals.median_interval` for the interval of their median.
+A speedup has a confidence interval. Calls are made in short rounds, and each round has one ratio,
+of the median times of its calls. Disturbances correlate within a round, so the interval is over
+rounds, not calls (Georges, Buytaert and Eeckhout 2007, "Statistically rigorous Java performance
+evaluation"). See `intervals.median_interval`.
 """
 
 import statistics
@@ -27,26 +26,26 @@ from secateur.engine.program.program import InputSpec, Program
 from secateur.engine.program.shapes import propagate
 
 _BATCH_SIZE = 2
-_NUM_ROUNDS, _FEWEST_ROUNDS = 20, 6  # fewer than six have no interval of 95 %
-_NUM_WARM_UPS = 3  # one alone may be disturbed, and decides how many calls a round has
-_NARROW = 1.1  # upper end of an interval over its lower end: good enough
-_MOST_TIMES, _MOST_TIMES_SLOW = 2.5, 20.0  # as long as asked for: noisy files, and slow ones
-# Two sessions of one file differ by so much as long as they are open, and no repeat tells: where
-# their memory lies decides (up to 3.8 % of a MobileNet's 1 ms).
+_NUM_ROUNDS, _FEWEST_ROUNDS = 20, 6  # fewer than six have no 95 % interval
+_NUM_WARM_UPS = 3  # the fastest sets the calls per round; a single one may be disturbed
+_NARROW = 1.1  # ratio of an interval's ends that is narrow enough to stop
+_MOST_TIMES, _MOST_TIMES_SLOW = 2.5, 20.0  # times `seconds`, for noisy and for slow files
+# Two sessions of the same file differ by up to this factor while they are open, because of their
+# memory placement (up to 3.8 % of a MobileNet's 1 ms). Repeating calls does not reveal it.
 _SESSIONS_DIFFER = 1.04
 
 
 @dataclass(frozen=True)
 class Latency:
-    """How long one call takes.
+    """Latency of one call.
 
     Attributes:
-        batch_size: Samples in a call.
+        batch_size: Samples per call.
         num_threads: Threads of the session.
         provider: ONNX Runtime's execution provider.
-        p50_seconds: The median.
-        p95_seconds: Nineteen calls in twenty are faster.
-        num_runs: How many calls were timed.
+        p50_seconds: Median wall-clock time of a call.
+        p95_seconds: 95th percentile of the wall-clock time.
+        num_runs: Number of timed calls.
     """
 
     batch_size: int
@@ -59,14 +58,14 @@ class Latency:
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times as fast as the first file another is.
+    """Speedup of a file over the first file.
 
     Attributes:
-        batch_size: Samples in a call.
-        ratio: Median over rounds of the first file's time over this one's.
-        low: Lower end of its interval of 95 %.
-        high: Upper end.
-        num_rounds: How many rounds it is made of.
+        batch_size: Samples per call.
+        ratio: The first file's time divided by this file's; median over rounds.
+        low: Lower end of the 95 % interval.
+        high: Upper end of the 95 % interval.
+        num_rounds: Number of rounds.
     """
 
     batch_size: int
@@ -77,18 +76,18 @@ class Speedup:
 
     @property
     def is_measurable(self) -> bool:
-        """Whether the interval leaves out that both are as fast."""
+        """Whether the interval excludes 1, equal speed."""
         return not self.low <= 1 <= self.high
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare_latency` measured.
+    """Result of `compare_latency`.
 
     Attributes:
-        latencies: For each file one a batch size.
-        speedups: For each file after the first one a batch size.
-        load: What the machine did beside it.
+        latencies: Latencies of each file, one per batch size.
+        speedups: Speedups of each file after the first, one per batch size.
+        load: Other load on the machine during the measurement.
     """
 
     latencies: list[list[Latency]]
@@ -117,16 +116,19 @@ def compare_latency(
     provider: str = "CPUExecutionProvider",
     seconds: float = 1.0,
 ) -> Comparison:
-    """Time ONNX files side by side, one call each in turn.
+    """Time ONNX files side by side, alternating one call each.
 
     Args:
-        paths: The files; all take the same inputs.
-        inputs: What they take.
-        batch_sizes: Batches to time.
+        paths: The files; all have the same inputs.
+        inputs: Specifications of the inputs.
+        batch_sizes: Batch sizes to time.
         num_threads: Threads inside one call.
-        provider: Where to run.
-        seconds: How long to measure each batch size, all files together; up to two and a half times
-            as long where that leaves a wide interval.
+        provider: Execution provider.
+        seconds: Time per batch size, for all files together. Extended up to 2.5 times while an
+            interval is wide, and up to 20 times for slow files.
+
+    Raises:
+        ExportError: ONNX Runtime cannot run a file.
     """
     sessions = [OnnxSession(path, num_threads, provider) for path in paths]
     latencies: list[list[Latency]] = [[] for _ in paths]
@@ -153,7 +155,7 @@ def _take_turns(
     feeds: Sequence[Feeds],
     seconds: float,
 ) -> list[list[list[float]]]:
-    """Return for each round and file what its calls took."""
+    """Return the seconds of each call, by round and file."""
     for session, feed in zip(sessions, feeds, strict=True):
         session.run(feed)  # the first call plans memory
     turn = float("inf")
@@ -180,7 +182,7 @@ def _take_turns(
 
 
 def _is_enough(rounds: list[list[list[float]]], num_times: float) -> bool:
-    """Return whether to stop after so many times the seconds that were asked for."""
+    """Return whether to stop after ``num_times`` the requested seconds."""
     if len(rounds) < _FEWEST_ROUNDS:
         return False
     if num_times >= _MOST_TIMES_SLOW:

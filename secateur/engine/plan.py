@@ -1,7 +1,7 @@
-"""The plan: which channel groups stay, as JSON with every number that led to it.
+"""The plan: the channel groups to keep, as JSON, with the numbers behind the choice.
 
-A plan is data. It knows the graph it belongs to by a fingerprint, so it applies to other weights of
-the same graph, and the same inputs and seed give the same bytes.
+A plan is data. A fingerprint binds it to a graph, so it applies to other weights of the same graph.
+The same inputs and seed give the same bytes.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ _FINGERPRINTS: WeakKeyDictionary[Program, str] = WeakKeyDictionary()
 
 @dataclass(frozen=True)
 class FamilyPlan:
-    """What stays of one family.
+    """The groups to keep of one family.
 
     Attributes:
         name: The family's name.
-        num_groups: How many groups the family has.
-        kept: The groups that stay, ascending.
-        saliency: The score of each group, or None when none was measured.
+        num_groups: Number of groups in the family.
+        kept: Indices of the groups to keep, ascending.
+        saliency: Score of each group; None if not measured.
         detail: The numbers behind the cut (threshold, reason, …).
     """
 
@@ -43,13 +43,13 @@ class FamilyPlan:
 
     @property
     def num_removed(self) -> int:
-        """How many groups go."""
+        """Number of groups removed."""
         return self.num_groups - len(self.kept)
 
 
 @dataclass(frozen=True)
 class AxisPlan:
-    """The indices that stay along one dimension of one tensor."""
+    """The indices to keep along one dimension of one tensor."""
 
     tensor: str
     dim: int
@@ -59,13 +59,13 @@ class AxisPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What stays of a program.
+    """The groups to keep of a program.
 
     Attributes:
-        fingerprint: Of the graph the plan was made for (`fingerprint`).
-        families: One entry for each family.
-        axes: The same, spelled out for every tensor and dimension that loses something.
-        settings: The criterion and selection that led here.
+        fingerprint: Fingerprint of the plan's graph, from `fingerprint`.
+        families: One entry per family.
+        axes: The same choice as indices, for every tensor dimension that shrinks.
+        settings: The criterion and selection settings.
     """
 
     fingerprint: str
@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def num_removed(self) -> int:
-        """How many channel groups go."""
+        """Number of channel groups removed."""
         return sum(family.num_removed for family in self.families)
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class Plan:
         return "\n".join(lines)
 
     def keeps(self) -> dict[str, Tensor]:
-        """Return for every family a boolean (num_groups,): True = keep."""
+        """Return the boolean mask of every family, (num_groups,), True = keep."""
         masks = {}
         for family in self.families:
             masks[family.name] = torch.zeros(family.num_groups, dtype=torch.bool)
@@ -154,15 +154,15 @@ def make_plan(
     details: Mapping[str, Mapping[str, Any]] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Spell out which indices of which tensors stay.
+    """Return the plan that keeps the groups ``keeps``, as groups and as tensor indices.
 
     Args:
-        program: The program the analysis is of.
+        program: The analysed program.
         analysis: Its channel groups.
-        keeps: For each family a boolean (num_groups,), True = keep; a missing family stays whole.
-        saliency: For each family its scores (num_groups,).
-        details: For each family the numbers behind the cut.
-        settings: What the user asked for.
+        keeps: Boolean mask of each family, (num_groups,), True = keep. Missing families keep all.
+        saliency: Scores of each family, (num_groups,).
+        details: Numbers behind the cut of each family.
+        settings: The user's settings.
 
     Raises:
         PlanError: A mask has the wrong length or keeps nothing.
@@ -220,9 +220,9 @@ def check_fits(plan: Plan, program: Program) -> None:
 
 
 def check_consistent(plan: Plan, program: Program, analysis: Analysis) -> None:
-    """Raise `PlanError` unless a plan that came from outside says one thing about one graph.
+    """Raise `PlanError` unless an external plan is consistent and made for this graph.
 
-    Its families must be those of the analysis, and its axes must follow from them.
+    Its families must match the analysis, and its axes must follow from its families.
     """
     check_fits(plan, program)
     found = {family.name: family.num_groups for family in plan.families}

@@ -1,7 +1,7 @@
-"""All steps on one program: groups, saliency, selection, plan, smaller program, certificate.
+"""All pruning steps on one program: groups, saliency, selection, plan, surgery, certificate.
 
-`secateur.prune` calls it. The service's jobs go through the same steps one by one, and save,
-measure and report between them.
+Called by `secateur.prune`. The service's jobs run the same steps one by one, and save, measure and
+report between them.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ _NUM_RANDOM, _NUM_REAL = 2, 8  # samples that the certificate compares
 
 @dataclass(frozen=True)
 class Smaller:
-    """A program with fewer channels, and how it came about.
+    """A program with fewer channels, with its plan and certificate.
 
     Attributes:
         program: The smaller program.
-        plan: Which channel groups stayed.
+        plan: The channel groups kept.
         certificate: The comparison with the masked twin.
     """
 
@@ -43,19 +43,19 @@ def prune_program(
     batches: CalibrationBatches = (),
     seed: int = 0,
 ) -> Smaller:
-    """Score every channel group, remove the least, and prove the result; nothing is trained.
+    """Score all channel groups, remove the least salient and certify the result, without training.
 
     Args:
-        program: What to prune; it is not changed.
-        options: How much goes, and what stays whatever it scores.
+        program: The program to prune; it is not changed.
+        options: The selection rule and its limits.
         criterion: A name in `CRITERIA`.
         batches: Calibration batches, on the CPU, for criteria that look at samples.
-        seed: For criteria that draw.
+        seed: Seed of criterion ``random`` and of the certificate's samples.
 
     Raises:
-        DataError: The criterion needs samples or labels that are not there.
+        DataError: The criterion needs samples or labels, and there are none.
         PlanError: There is no such criterion, or the budget cannot be met.
-        NothingPrunableError: No channel group can go under these options.
+        NothingPrunableError: No channel group can be removed under these options.
         EquivalenceError: The smaller program does not compute what the masked twin computes.
     """
     score = CRITERIA.get(criterion)

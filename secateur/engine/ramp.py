@@ -1,8 +1,9 @@
-"""The iterative schedule: prune a little, train, prune again, on a cubic ramp.
+"""Iterative pruning schedule: alternate cuts and training on a cubic ramp.
 
-Zhu and Gupta 2017, "To prune, or not to prune", arXiv:1710.01878: much goes early, when the network
-can still recover, and little late. Saliencies are measured anew at every cut; what is gone stays
-gone; the optimiser keeps the state of what stays. Driven by `retrain.loop`, built by the pipeline.
+Zhu and Gupta 2017, "To prune, or not to prune", arXiv:1710.01878: prune much early, when the
+network can still recover, and little late. Every cut measures saliencies again. Removed groups stay
+removed. The optimiser keeps the state of the remaining weights. Built by the pipeline, driven by
+`retrain.loop`.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,27 +19,27 @@ from secateur.engine.retrain import Phase
 from secateur.engine.selection import Budget, Ratio, Steepness
 from secateur.engine.surgery import carry_over, compact, expand_program, keep_masks, mask_program
 
-# Makes a plan from scores: (the network as it is, the rule of this cut, the groups still there).
+# Scores a network and returns a plan: (current network, rule of this cut, groups left so far).
 Chooser = Callable[[Program, Budget | Ratio, Mapping[str, Tensor] | None], Plan]
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """When the cuts are made.
+    """Timing of the cuts.
 
     Attributes:
-        rounds: How many cuts; the first is made before training.
-        share: Of the training steps, by which the last is made.
+        rounds: Number of cuts; the first is made before training.
+        share: Share of the training steps after which the last cut is made, in [0, 1].
     """
 
     rounds: int
     share: float
 
     def rule(self, mode: Budget | Ratio | Steepness, number: int) -> Budget | Ratio:
-        """Return what cut ``number`` (from 1) of the ramp asks for.
+        """Return the rule of cut ``number`` (from 1).
 
         Raises:
-            ValueError: The rule names no amount.
+            ValueError: The mode has no target amount (`Steepness`).
         """
         done = 1 - (1 - number / self.rounds) ** 3
         if isinstance(mode, Ratio):
@@ -55,7 +56,7 @@ class RampedCuts:
         goal: The rule of the last cut.
     """
 
-    def __init__(  # noqa: PLR0913  # what a cut is made with
+    def __init__(  # noqa: PLR0913  # collaborators of a cut
         self,
         program: Program,
         analysis: Analysis,
@@ -70,12 +71,13 @@ class RampedCuts:
 
         Args:
             program: The dense network.
-            analysis: Of it.
-            mode: What the last cut asks for.
-            ramp: When.
-            choose: Scores a network and makes a plan.
-            settle: What is done to the masked twin after a cut, such as recalibration.
-            is_masked: Whether the full-size twin is trained, and not the compacted network.
+            analysis: Its channel groups.
+            mode: The rule of the last cut.
+            ramp: Timing of the cuts.
+            choose: Scores a network and returns a plan.
+            settle: Applied to the masked twin after a cut, such as recalibration.
+            is_masked: Whether the full-size masked twin is trained instead of the compacted
+                network.
         """
         self._program, self._analysis = program, analysis
         self.goal, self._ramp = mode, ramp
@@ -93,7 +95,7 @@ class RampedCuts:
         return tuple(min(step, num_steps - 1) for step in found)
 
     def targets(self) -> tuple[float, ...]:
-        """Return what each cut asks for, the first one included: its share or ratio."""
+        """Return the share or ratio of each cut, including the first."""
         rules = [self._ramp.rule(self.goal, n) for n in range(1, self._ramp.rounds + 1)]
         return tuple(rule.share if isinstance(rule, Budget) else rule.ratio for rule in rules)
 
@@ -123,14 +125,14 @@ class RampedCuts:
         return self.phase(mask_program(self._program, plan), plan)
 
     def phase(self, twin: Program, plan: Plan) -> Phase:
-        """Return what is trained under a plan, from its masked twin."""
+        """Return the phase to train under ``plan``, made from its masked twin."""
         if self._is_masked:
             return Phase(twin, keep_masks(twin, plan), plan.to_json())
         return Phase(compact(twin, self._analysis, plan), {}, plan.to_json())
 
 
 def _masked(optimizer: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state with zeros for what is gone, so that no momentum moves it any more."""
+    """Return the optimiser state with removed elements zeroed, so that momentum is zero there."""
     found = dict(optimizer)
     for key, tensor in optimizer.items():
         mask = masks.get(key.rpartition("/")[0])

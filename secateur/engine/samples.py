@@ -1,7 +1,7 @@
-"""Where samples come from: the protocol that the pipeline implements, and one over tensors.
+"""Sample sources: the protocol that the pipeline implements, and a source over tensors.
 
-A source is asked for batches by index, so it may be larger than memory. It returns inputs that are
-already preprocessed; augmentation is the engine's.
+Batches are read by index, so a source may be larger than memory. Inputs are already preprocessed;
+the engine applies augmentation.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ class TensorSource:
 
 
 def spread(indices: Tensor, most: int) -> Tensor:
-    """Return at most so many of the indices, evenly spread: files are often sorted by class."""
+    """Return at most ``most`` indices, evenly spaced, because files are often sorted by class."""
     if len(indices) <= most:
         return indices
     return indices[torch.arange(most) * len(indices) // most]
