@@ -1,1 +1,1 @@
-"""What a job's own process does: stages, data loading, reports. Reaches no row or bucket."""
+"""The job process: stages, data loading and reports. No access to the database or object store."""

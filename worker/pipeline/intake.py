@@ -1,4 +1,4 @@
-"""Intake: is this a model, is this a data set, and what can be done with it?"""
+"""Intake: validate an uploaded model or data set, and report what can be pruned."""
 
 from app.contracts.job import Stage
 from secateur.engine.graph import analyse
@@ -15,10 +15,10 @@ ONNX = OutputFile(name="model.onnx", media_type="application/octet-stream")
 
 
 def intake_model(request: JobRequest, reporter: Reporter) -> Succeeded:
-    """Read a model strictly, say what can be pruned, and make the file that serves it.
+    """Validate a model, report what can be pruned, and export the ONNX file that serves it.
 
     Raises:
-        EngineError: The model is refused, or its ONNX file does not compute what it computes.
+        EngineError: The model is refused, or its ONNX file gives different outputs.
     """
     reporter.begin(Stage.INTAKE)
     program = read_model(request.require_model(), request.limits)
@@ -31,10 +31,10 @@ def intake_model(request: JobRequest, reporter: Reporter) -> Succeeded:
 
 
 def intake_dataset(request: JobRequest, reporter: Reporter) -> Succeeded:
-    """Open a data set whole and summarise it.
+    """Read an entire data set and summarise it.
 
     Raises:
-        DataError: It is not one.
+        DataError: The file is not a valid data set.
     """
     reporter.begin(Stage.INTAKE)
     given = request.require_dataset()

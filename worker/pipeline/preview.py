@@ -1,4 +1,4 @@
-"""What a config would do to a model, without doing it: the answer of ``POST /v1/jobs:plan``."""
+"""Dry run of a pruning job: the response of ``POST /v1/jobs:plan``."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from worker.pipeline.stages.select import choose
 
 
 def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
-    """Return the plan of a pruning job with what it would leave; nothing is pruned or stored.
+    """Return the plan of a pruning job and the resulting cost; prune and store nothing.
 
     Raises:
-        EngineError: What the job itself would fail with up to its selection.
+        EngineError: The job itself would fail in intake, saliency or select.
     """
     reporter.begin(Stage.INTAKE)
     inputs = open_inputs(request, reporter)

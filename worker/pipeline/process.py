@@ -1,4 +1,4 @@
-"""One job's process: what `worker.fork_server` imports once, and runs in every child."""
+"""Entry point of a job process. `worker.fork_server` imports it once and runs it in every child."""
 
 import signal
 import traceback
@@ -24,12 +24,12 @@ _STAGES = {
 
 
 def warm_up() -> None:
-    """Load what is otherwise loaded when it is first used; compute nothing."""
+    """Import what would otherwise load on first use; compute nothing."""
     warm_up_exporter()
 
 
 def main(path: Path, events: int) -> int:
-    """Run the request at ``path``; return 0 when a last message was sent, whatever it says."""
+    """Run the request at ``path``; return 0 once the final message is sent, success or failure."""
     request = JobRequest.model_validate_json(path.read_bytes())
     reporter = Reporter(events)
     signal.signal(signal.SIGTERM, reporter.stop.on_signal)
@@ -38,7 +38,7 @@ def main(path: Path, events: int) -> int:
     torch.manual_seed(request.config.seed)
     try:
         reporter.succeed(_STAGES[request.kind](request, reporter))
-    except Exception as error:  # noqa: BLE001  # the last frame: everything becomes a message
+    except Exception as error:  # noqa: BLE001  # outermost frame: every error becomes a message
         traceback.print_exc()
         reporter.send(to_failed(error, reporter.stage))
     return 0

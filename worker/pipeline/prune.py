@@ -1,4 +1,4 @@
-"""A pruning job: the one page where the order of its stages is written."""
+"""A pruning job: the order of its stages."""
 
 from app.contracts.job import Stage
 from worker.messages import JobRequest, Succeeded
@@ -16,11 +16,11 @@ from worker.pipeline.stages.verify import verify
 
 
 def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
-    """Prune a model, retrain it, prove it and package it.
+    """Prune a model, retrain it, verify it and package it.
 
     Raises:
-        DataMismatchError: The dense network does not know the samples.
-        EngineError: One of the engine's; `failures` turns it into the job's last message.
+        DataMismatchError: The dense network performs too poorly on the data set.
+        EngineError: Any engine error; `failures` turns it into the job's final message.
     """
     reporter.expect(request.config)
 
@@ -36,8 +36,8 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
 
     reporter.begin(Stage.PRUNE)
     dense_metrics = inputs.metrics(inputs.program)
-    # An iterative schedule completes its plan while it trains, so the untrained network of that
-    # plan is measured afterwards.
+    # An iterative schedule completes its plan during training, so its untrained network is
+    # measured afterwards.
     untrained = None if choice.cuts is not None else compact_untrained(inputs, choice.plan)
 
     reporter.begin(Stage.RETRAIN)

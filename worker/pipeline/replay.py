@@ -1,4 +1,4 @@
-"""Apply a plan to a model: the same graph, perhaps with other weights; no data, no training."""
+"""Apply a plan to a model with the same graph, without data or training. Weights may differ."""
 
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,15 @@ _NUM_CHECKED = 8
 
 
 def apply_plan(program: Program, plan: Plan, folder: Path) -> dict[str, Any]:
-    """Write a file of every export format, and ``plan.json``, to a folder.
+    """Write ``plan.json`` and the pruned network in every export format to a folder.
 
     Returns:
         Costs before and after, and the certificate.
 
     Raises:
-        PlanError: The plan is for another graph, or contradicts itself.
-        EquivalenceError: The smaller network does not compute what the masked one computes.
-        ExportError: The ONNX file does not compute what the network computes.
+        PlanError: The plan is for another graph, or is inconsistent.
+        EquivalenceError: The compacted network and the masked one give different outputs.
+        ExportError: The ONNX file and the network give different outputs.
     """
     analysis = analyse(program)
     check_consistent(plan, program, analysis)

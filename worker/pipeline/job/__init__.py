@@ -1,1 +1,1 @@
-"""A job from the inside: its inputs, its options, its results, and what it reports."""
+"""Inputs, options, results and messages of one job."""

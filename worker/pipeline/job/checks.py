@@ -1,4 +1,4 @@
-"""Does the network compute, and does the data set fit it? Asked before any work is done."""
+"""Early checks: the network runs, and the data set fits it."""
 
 from math import prod
 
@@ -19,9 +19,13 @@ _IMAGE_RANK = 3  # channels, height, width
 
 @torch.no_grad()
 def check_computes(program: Program) -> None:
-    """Raise `ModelRejectedError` unless the network computes what its shapes promise.
+    """Run the network once and compare its outputs with the propagated shapes.
 
-    Torch lets shapes alone through that no kernel computes: a convolution's bias of another width.
+    Shape propagation accepts some graphs that no kernel can run, such as a convolution whose bias
+    has the wrong width.
+
+    Raises:
+        ModelRejectedError: The network cannot run, or an output has an unexpected shape.
     """
     try:
         outputs = ProgramModule(program, copy=False).eval().run(program.example_inputs(2))
@@ -30,19 +34,19 @@ def check_computes(program: Program) -> None:
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
         raise ModelRejectedError(f"the network cannot be computed: {reason}") from error
-    promised = propagate(program)[program.graph.output_node()]
-    for number, (found, said) in enumerate(zip(outputs, promised, strict=True)):
-        if isinstance(found, Tensor) and found.shape != said.shape:
+    propagated = propagate(program)[program.graph.output_node()]
+    for number, (found, expected) in enumerate(zip(outputs, propagated, strict=True)):
+        if isinstance(found, Tensor) and found.shape != expected.shape:
             raise ModelRejectedError(
-                f"output {number} has shape {list(found.shape)}, not {list(said.shape)}"
+                f"output {number} has shape {list(found.shape)}, not {list(expected.shape)}"
             )
 
 
 def _reshaping(found: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
-    """Return what makes samples of one shape ones of another; empty if nothing obvious does."""
+    """Return how to convert samples to the expected shape; empty if there is no obvious way."""
     sizes = [size or 0 for size in expected]
     if prod(found) == prod(sizes):
-        return "They have as many values: x.reshape or np.moveaxis helps."
+        return "Both shapes have the same number of values: use x.reshape or np.moveaxis."
     if len(found) != len(sizes) or len(sizes) != _IMAGE_RANK:
         return ""
     todo = []
@@ -52,20 +56,22 @@ def _reshaping(found: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
         todo.append(f"convert them to {sizes[0]} channel{'' if sizes[0] == 1 else 's'}")
     text = " and ".join(todo)
     return (
-        f"{text[0].upper()}{text[1:]}. Image files, in a .zip, become what the network takes by "
-        "themselves, unless preprocess.resize or preprocess.channels says otherwise."
+        f"{text[0].upper()}{text[1:]}. Image files in a .zip are converted automatically unless "
+        "preprocess.resize or preprocess.channels is set."
     )
 
 
 @torch.no_grad()
 def check_fit(program: Program, dataset: Dataset, objective: str) -> tuple[Dataset, list[str]]:
-    """Return the data set as the network reads its labels, and what is odd about the two.
+    """Return the data set with its labels read to fit the network, and notes for the user.
 
     Raises:
-        DataError: The network does not take the samples, or its outputs do not fit the labels.
+        DataError: The samples do not fit the network's input, or the labels its outputs.
     """
     if len(program.inputs) != 1:
-        raise DataError(f"the network takes {len(program.inputs)} inputs, a data set feeds one")
+        raise DataError(
+            f"the network takes {len(program.inputs)} inputs, a data set can feed only one"
+        )
     expected = program.inputs[0].shape[1:]
     if dataset.sample_shape != expected:
         raise DataError(
@@ -80,6 +86,6 @@ def check_fit(program: Program, dataset: Dataset, objective: str) -> tuple[Datas
         if isinstance(output, Tensor) and output.is_floating_point()
     ]
     if not found:
-        raise DataError("the network returns no numbers of floating point")
+        raise DataError("the network has no floating-point output")
     index, output = found[0]
     return fit_labels(dataset, output, activation(program, index), objective)

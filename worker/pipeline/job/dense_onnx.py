@@ -1,4 +1,4 @@
-"""The dense network as ONNX: what latencies are compared with, made before any work is done."""
+"""The dense network as ONNX: the latency baseline, exported before any other work."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +19,12 @@ WITHOUT_ONNX = (
 
 
 def export_dense(inputs: Inputs) -> None:
-    """Write and prove the dense network's file; its pruned one has the same operators.
+    """Write and check the dense network's ONNX file.
+
+    The pruned network has the same operators, so an export problem shows here first.
 
     Raises:
-        ExportError: ONNX cannot hold the network, or ONNX Runtime cannot compute it.
+        ExportError: ONNX cannot represent the network, or ONNX Runtime cannot run it.
     """
     path = inputs.request.output_dir.parent / DENSE_ONNX
     if path.exists():
@@ -36,8 +38,8 @@ def export_proved(program: Program, path: Path, batches: Sequence[tuple[Tensor, 
     """Write an uploaded network as ONNX and return its largest absolute error on ``batches``.
 
     Raises:
-        ExportError: ONNX cannot hold the network, or ONNX Runtime cannot compute it; the message
-            says how to prune it all the same.
+        ExportError: ONNX cannot represent the network, or ONNX Runtime cannot run it; the message
+            says how to prune without ONNX.
     """
     try:
         export_onnx(program, path)

@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class OnDevice:
-    """Samples on an accelerator, copied from pinned memory while it computes."""
+    """Samples on an accelerator, copied asynchronously from pinned memory."""
 
     source: SampleSource
     device: torch.device
@@ -21,7 +21,7 @@ class OnDevice:
         return len(self.source)
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return a batch of the source on the device."""
+        """Return a batch of samples and labels on the device."""
         x, y = self.source.batch(indices)
         moved = x.pin_memory().to(self.device, non_blocking=True)
         return moved, None if y is None else y.to(self.device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""The one seam where the engine's errors become the service's failure codes."""
+"""Mapping from engine errors to the service's failure codes."""
 
 import errno
 import os
@@ -24,12 +24,12 @@ _CODES: dict[type[BaseException], FailureCode] = {
 }
 _MAX_MESSAGE = 2000
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# What torch says when an allocation fails: on the CPU, and on a GPU.
+# Parts of torch's messages for failed allocations, on the CPU and on a GPU.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def to_failed(error: BaseException, stage: Stage | None) -> Failed:
-    """Return the last message of a child that ends with ``error``."""
+    """Return the final message of a job process that ends with ``error``."""
     for kind in type(error).__mro__:
         if kind in _CODES:
             code = _CODES[kind]
@@ -44,16 +44,16 @@ def to_failed(error: BaseException, stage: Stage | None) -> Failed:
     if _is_disk_full(error):
         code, message = FailureCode.STORAGE_UNAVAILABLE, "the worker's disk is full"
         return Failed(code=code, message=message, stage=stage)
-    if isinstance(error, ImportError):  # what is imported when it is needed
+    if isinstance(error, ImportError):  # lazy imports fail here
         message = f"the worker cannot run this job: {cause_of(error)}"
         return Failed(code=FailureCode.WORKER_UNFIT, message=message, stage=stage)
-    # Not one of ours: its text may hold paths or values, so it goes to the log alone.
+    # Unexpected error: its text may hold paths or values, so it goes only to the log.
     code = FailureCode.INTERNAL
     return Failed(code=code, message=FAILURES[code].message, stage=stage)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether this is what torch, or Python, says when an allocation fails."""
+    """Return whether the error is a failed allocation in torch or Python."""
     if isinstance(error, RuntimeError):
         return any(words in str(error) for words in _OUT_OF_MEMORY)
     return isinstance(error, MemoryError)
@@ -62,5 +62,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _is_disk_full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _DISK_IS_FULL
-    # safetensors and the ONNX writers have exceptions of their own, with the system's words.
+    # safetensors and the ONNX writers raise their own exceptions with the OS error text.
     return any(os.strerror(number) in str(error) for number in _DISK_IS_FULL)

@@ -1,4 +1,4 @@
-"""Do labels and outputs fit, and which reading of the labels does the network ask for?"""
+"""Match labels to the network's output: classes, binary, multi-label or numbers."""
 
 from collections.abc import Iterator
 
@@ -13,22 +13,22 @@ from worker.pipeline.data.left_out import shown
 
 _LOGITS_RANK = 2
 _TWO = 2
-_MANY = 4  # times as many outputs as classes: they are hardly the same classes
+_MANY = 4  # times as many outputs as classes: probably different classes
 
 
 def fit_labels(
     dataset: Dataset, output: Tensor, activation: Activation, objective: str
 ) -> tuple[Dataset, list[str]]:
-    """Return the data set with labels that the network's first output can learn, and notes.
+    """Return the data set with its labels read to fit the network's first output, and notes.
 
     Args:
-        dataset: With labels as its file has them.
+        dataset: Data set with labels as stored in its file.
         output: The network's first output for the data set's first sample.
-        activation: What that output ends in.
-        objective: The spec's; ``auto`` leaves it to the labels.
+        activation: Final activation of that output.
+        objective: Objective from the config; ``auto`` chooses it from the labels.
 
     Raises:
-        DataError: They do not fit.
+        DataError: The labels do not fit the output.
     """
     if dataset.labels_kind == "classes":
         return _fit_classes(dataset, output, activation, objective)
@@ -51,13 +51,13 @@ def _fit_classes(
     if dataset.are_labels_one_hot and width == num_classes and (is_asked or is_usual):
         why = f"the objective is {objective!r}" if is_asked else "the network ends in a sigmoid"
         return dataset.labels_as("multi_label"), [
-            f"the one-hot labels are read as several classes a sample, because {why}"
+            f"the one-hot labels are read as several classes per sample, because {why}"
         ]
     if width == 1 and num_classes <= _TWO and not dataset.are_labels_one_hot:
         name = dataset.class_names[1] if num_classes == _TWO else "1"
         over = "one half" if activation == "sigmoid" else "0"
         return dataset.labels_as("binary"), [
-            f"the network returns one score for two classes: above {over} it says {name!r}"
+            f"the network returns one score for two classes: above {over} means {name!r}"
         ]
     if width == 1 and may_be_numbers:
         return _numbers(dataset, output, "the network returns one number")
@@ -72,7 +72,7 @@ def _fit_classes(
 
 
 def _width(output: Tensor) -> int:
-    """Return the number of scores of a sample: 1 for (N,) and (N, 1)."""
+    """Return the number of scores per sample: 1 for (N,) and (N, 1)."""
     return output.numel() // max(1, len(output)) if output.dim() > 0 else 1
 
 
@@ -84,7 +84,7 @@ def _numbers(dataset: Dataset, output: Tensor, why: str) -> tuple[Dataset, list[
 
 
 def _too_many(dataset: Dataset, width: int) -> tuple[str, str]:
-    """Return what is wrong with labels that no output stands for, and what to do about it."""
+    """Return the message and the hint for labels beyond the network's outputs."""
     high, last = dataset.num_classes - 1, width - 1
     message = f"labels go up to {high}, the network scores {width} classes"
     if dataset.are_labels_named:
@@ -109,12 +109,12 @@ def _too_many(dataset: Dataset, width: int) -> tuple[str, str]:
 
 
 def _class_notes(dataset: Dataset, width: int) -> Iterator[str]:
-    """Yield what is odd where every label is an output."""
+    """Yield notes about mismatched class counts when every label has an output."""
     num_classes = max(dataset.num_classes, len(dataset.class_names))
     if num_classes > width:
         yield (
-            f"the data set names {num_classes} classes, the network scores {width}; no sample has "
-            "one of the others"
+            f"the data set names {num_classes} classes, the network scores {width}; no sample "
+            "belongs to the extra classes"
         )
     if num_classes >= width:
         return

@@ -1,4 +1,4 @@
-"""Names of what a job computes, so that a later attempt finds it again."""
+"""Keys for a job's intermediate results, stable across attempts."""
 
 import hashlib
 import json
@@ -7,6 +7,6 @@ from worker.messages import JobRequest
 
 
 def job_key(request: JobRequest, *more: object) -> str:
-    """Return a name that depends on config, model, data, and on ``more``."""
+    """Return a hash of config, model, data set and ``more``."""
     parts = [*request.subject(), *more]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What a job works on: its model, analysed, and its data set, checked to fit."""
+"""Inputs of a job: the analysed model and the data set that fits it."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,16 +35,16 @@ _RECALIBRATION_BATCH = 256
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every stage needs.
+    """Inputs shared by every stage.
 
     Attributes:
-        request: What was asked for.
-        reporter: Who wants to know.
+        request: The job request.
+        reporter: Channel for progress and warnings.
         program: The dense network.
-        analysis: Its channel groups.
-        dataset: The samples, if any.
-        reference: The dense network's outputs on them.
-        device: Where networks are trained.
+        analysis: Channel groups of the dense network.
+        dataset: Samples and labels, if any.
+        reference: Outputs of the dense network on the data set.
+        device: Device for training.
     """
 
     request: JobRequest
@@ -57,12 +57,12 @@ class Inputs:
 
     @cached_property
     def cost(self) -> CostModel:
-        """What the network would cost after pruning."""
+        """Cost of the network as a function of the kept channels."""
         return CostModel(self.program, self.analysis)
 
     @cached_property
     def limits(self) -> SelectionOptions:
-        """The limits of the config's selection, whatever its rule."""
+        """Limits of the config's selection, independent of its rule."""
         return selection_limits(self.request.config.selection)
 
     def selection(self, rule: Rule) -> SelectionOptions:
@@ -71,7 +71,7 @@ class Inputs:
 
     @property
     def objective(self) -> str | None:
-        """What the network is retrained for; None where it is not."""
+        """Retraining objective; None without retraining."""
         retrain = self.request.config.retrain
         if self.dataset is None or retrain.epochs == 0:
             return None
@@ -79,24 +79,25 @@ class Inputs:
 
     @property
     def primary_metric(self) -> str | None:
-        """The name of the metric that counts; None without samples."""
+        """Name of the primary metric; None without samples."""
         if self.dataset is None:
             return None
         has_scores = bool(score_outputs(self.program))
         return primary_metric(self.dataset.labels_kind, has_scores=has_scores)
 
     def calibration(self) -> tuple[CalibrationBatch, ...] | None:
-        """Return the samples that criteria look at, if there are any."""
+        """Return the calibration samples for criteria; None without a data set."""
         if self.dataset is None:
             return None
         num_samples = self.request.config.criterion.num_samples
         chosen = spread(self.dataset.indices(Split.TRAIN), num_samples)
         x, y = self.dataset.batch(chosen)
-        # Criteria know the loss of classes; with other labels they measure the outputs' change.
+        # Criteria support only the classification loss; with other labels they measure the change
+        # of the outputs.
         return (CalibrationBatch((x,), y if self.dataset.labels_kind == "classes" else None),)
 
     def recalibrated(self, program: Program) -> Program:
-        """Return the program with BatchNorm statistics of the training samples."""
+        """Return the program with BatchNorm statistics recomputed on training samples."""
         if self.dataset is None:
             return program
         chosen = spread(self.dataset.indices(Split.TRAIN), NUM_RECALIBRATION_SAMPLES)
@@ -105,11 +106,11 @@ class Inputs:
         return recalibrate(program, (dataset.batch(part)[0] for part in parts))
 
     def proof_batches(self) -> list[tuple[Tensor, ...]]:
-        """Return the inputs on which certificates compare: random ones, and real ones if any."""
+        """Return the inputs for equivalence certificates: random ones, and real ones if any."""
         return [self.program.example_inputs(_NUM_CHECKED), *self.real_batches()]
 
     def real_batches(self) -> list[tuple[Tensor, ...]]:
-        """Return a few real samples, of the split that the final number is about."""
+        """Return a few real samples, from the test split if there is one."""
         if self.dataset is None:
             return []
         for split in (Split.TEST, Split.VALIDATION, Split.TRAIN):
@@ -119,10 +120,10 @@ class Inputs:
         return []
 
     def training_data(self) -> TrainingData:
-        """Return the samples that train and validate, on the job's device.
+        """Return the training and validation samples on the job's device.
 
         Raises:
-            DataError: None of them trains.
+            DataError: The training split is empty.
         """
         assert self.dataset is not None  # noqa: S101  # training is only asked for with samples
         train = self.dataset.indices(Split.TRAIN)
@@ -133,7 +134,7 @@ class Inputs:
         return TrainingData(source, train, validation, self.dataset.labels_kind)
 
     def retrain_options(self) -> RetrainOptions:
-        """Return how the config trains on this data set, but for epochs and learning rate."""
+        """Return the training options for this data set, except epochs and learning rate."""
         assert self.dataset is not None  # noqa: S101  # training is only asked for with samples
         config = self.request.config
         return retrain_options(
@@ -141,7 +142,7 @@ class Inputs:
         )
 
     def score(self, program: Program, split: Split, limit: int | None = None) -> Metrics | None:
-        """Return how good a program is on a split, or some of its samples; None without any."""
+        """Return the metrics of a program on a split, or on ``limit`` samples; None without any."""
         if self.dataset is None:
             return None
         indices = self.dataset.indices(split)
@@ -153,22 +154,22 @@ class Inputs:
         return evaluate(program, self.dataset, indices, kind, self.reference)
 
     def metrics(self, program: Program) -> tuple[MetricsReport, ...]:
-        """Return how good a program is, for every split that is held out."""
+        """Return the metrics of a program on every held-out split."""
         found = [(split, self.score(program, split)) for split in (Split.VALIDATION, Split.TEST)]
         reports = tuple(
             metrics_report(score, split, "torch") for split, score in found if score is not None
         )
-        if program is self.program:  # it is what others are compared with
+        if program is self.program:  # the reference has no change from itself
             return tuple(report.model_copy(update={"change": None}) for report in reports)
         return reports
 
 
 def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
-    """Read the model strictly, analyse it, open the data set.
+    """Validate and analyse the model, and open the data set.
 
     Raises:
         ModelRejectedError: The model is refused.
-        DataError: The data set is, or it does not fit the model or the objective.
+        DataError: The data set is refused, or does not fit the model or the objective.
     """
     program, device = (
         read_model(request.require_model(), request.limits),
@@ -191,9 +192,9 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
     ).with_validation(request.config.split)
     notes = dataset.notes
     dataset, fit_notes = check_fit(program, dataset, request.config.retrain.objective)
-    objective_kind(request.config.retrain, dataset.labels_kind)  # refused early
+    objective_kind(request.config.retrain, dataset.labels_kind)  # raises early
     for note in (*notes, *fit_notes):
-        if note != NO_PREPROCESS:  # `check_sanity` says whether it is right
+        if note != NO_PREPROCESS:  # `check_sanity` reports this one
             reporter.warn(note)
     return Inputs(request, reporter, program, analysis, dataset, Reference(program), device)
 

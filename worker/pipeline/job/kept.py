@@ -1,4 +1,4 @@
-"""Which network is the result: the best of all that a job had, on the validation samples."""
+"""Choice of the final network: the best candidate on the validation samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from worker.pipeline.job.metrics import finite
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network that may become the result.
+    """A candidate for the final network.
 
     Attributes:
-        what: How far it has come.
-        program: Compacted.
-        metrics: On the validation samples; None without any.
-        epoch: After which it was as it is; 0 before training.
+        what: Step that produced the network.
+        program: The compacted network.
+        metrics: Metrics on the validation samples; None without any.
+        epoch: Last epoch trained; 0 before training.
     """
 
     what: Literal["pruned", "recalibrated", "epoch"]
@@ -29,23 +29,23 @@ class Candidate:
 
     @property
     def rank(self) -> Rank:
-        """What tells better candidates from worse."""
+        """Sort key; higher is better."""
         return NO_RANK if self.metrics is None else self.metrics.rank
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Display name."""
         return f"epoch {self.epoch}" if self.what == "epoch" else f"the {self.what} network"
 
 
 @dataclass(frozen=True)
 class Kept:
-    """The candidate that is the result.
+    """The final network and its alternatives.
 
     Attributes:
-        chosen: It.
-        candidates: All of them, in the order in which they came to be.
-        num_epochs: How many were trained.
+        chosen: The final network.
+        candidates: All candidates, in order of creation.
+        num_epochs: Number of epochs trained.
     """
 
     chosen: Candidate
@@ -54,7 +54,7 @@ class Kept:
 
     @property
     def reason(self) -> str:
-        """Why it is this one, in one sentence."""
+        """Reason for the choice, in one sentence."""
         metrics = self.chosen.metrics
         if metrics is None:
             last = "the last epoch" if self.num_epochs else f"{self.chosen.name}"
@@ -77,20 +77,20 @@ class Kept:
 
     @property
     def finding(self) -> Finding | None:
-        """What to tell if training did not help."""
+        """Finding for a run in which training did not help; None otherwise."""
         if not self.num_epochs or self.chosen.what == "epoch" or self.chosen.metrics is None:
             return None
         return Finding(
             code="training_did_not_help",
             severity="serious",
             message=f"Training did not help, and {self.chosen.name} is the result: {self.reason}. "
-            "Check that the data set has the preprocessing and the labels of the network's "
-            "training, and try more samples, more epochs, or a lower "
+            "Check that the data set uses the preprocessing and labels the network was trained "
+            "with. Then try more samples, more epochs, or a lower "
             "retrain.optimizer.learning_rate.",
         )
 
     def report(self) -> KeptReport:
-        """Return what the report says of it."""
+        """Return the choice as the report shows it."""
         chosen, metrics = self.chosen, self.chosen.metrics
         return KeptReport(
             what=chosen.what,
@@ -112,7 +112,7 @@ class Kept:
 
 
 def keep_best(candidates: Sequence[Candidate], num_epochs: int) -> Kept:
-    """Return the best candidate; the earliest of equals, and the last where none was measured."""
+    """Return the best candidate: the first of equals, or the last if none was measured."""
     if all(candidate.metrics is None for candidate in candidates):
         return Kept(candidates[-1], tuple(candidates), num_epochs)
     return Kept(max(candidates, key=lambda each: each.rank), tuple(candidates), num_epochs)

@@ -1,4 +1,4 @@
-"""Scores of a network, as the report has them."""
+"""Conversion of metrics to report models."""
 
 import math
 from typing import Any, Literal
@@ -9,14 +9,14 @@ from worker.pipeline.data import Split
 
 
 def finite(value: float | None) -> float | None:
-    """Return a number that JSON can hold: None for NaN and infinities."""
+    """Return the value, or None for NaN and infinity, which JSON cannot represent."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def metrics_report(
     metrics: Metrics, split: Split, runtime: Literal["torch", "onnxruntime"]
 ) -> MetricsReport:
-    """Return the scores of a network on a split."""
+    """Return metrics on a split as the report shows them."""
     return MetricsReport(
         split="test" if split is Split.TEST else "validation",
         runtime=runtime,
@@ -28,7 +28,7 @@ def metrics_report(
 
 
 def doubt_report(metrics: Metrics) -> dict[str, Any]:
-    """Return how far the metric that counts may be off: `interval` and `change`."""
+    """Return the primary metric's confidence ``interval`` and ``change`` from the dense network."""
     doubt = metrics.doubt()
     change = doubt.change
     if change is None or not all(map(math.isfinite, (change.low, change.high))):

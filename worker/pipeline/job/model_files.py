@@ -1,4 +1,4 @@
-"""From a model file and the name of its format to a program."""
+"""Readers of model files, by format name."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -19,7 +19,7 @@ def read_model(model: ModelInput, limits: LimitSettings) -> Program:
     """Return the program of a model file.
 
     Raises:
-        ModelRejectedError: It is refused.
+        ModelRejectedError: The format is unknown, or the file is refused.
     """
     reader = next((read for name, read in MODEL_READERS.items() if name == model.format), None)
     if reader is None:

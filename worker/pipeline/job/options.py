@@ -1,4 +1,4 @@
-"""From the job's config to the engine's plain options: config never intrudes into the engine."""
+"""Conversion of the job's config to engine options; the engine never sees the config."""
 
 from app.contracts.retrain_spec import RetrainSpec
 from app.contracts.spec import (
@@ -26,7 +26,7 @@ PixelRange = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def saliency_options(config: PruneConfig) -> SaliencyOptions:
-    """Return how filters are scored."""
+    """Return the saliency options of a config."""
     criterion = config.criterion
     return SaliencyOptions(
         reduction=criterion.reduction, normalization=criterion.normalization, seed=config.seed
@@ -34,7 +34,7 @@ def saliency_options(config: PruneConfig) -> SaliencyOptions:
 
 
 def selection_rule(spec: RuledSelection) -> Rule:
-    """Return how many filters go."""
+    """Return the rule that decides how many filters are removed."""
     if isinstance(spec, RatioSelection):
         return Ratio(spec.ratio, spec.scope)
     if isinstance(spec, SteepnessSelection):
@@ -62,10 +62,10 @@ def selection_limits(spec: SelectionSpec) -> SelectionOptions:
 
 
 def objective_kind(spec: RetrainSpec, labels: LabelKind) -> str:
-    """Return what a network is trained for, given what its data set's labels are.
+    """Return the training objective for a kind of labels.
 
     Raises:
-        DataError: The objective needs other labels.
+        DataError: The objective does not support these labels.
     """
     if spec.objective == "auto":
         return DEFAULTS[labels].name
@@ -73,7 +73,7 @@ def objective_kind(spec: RetrainSpec, labels: LabelKind) -> str:
     if needed and labels not in needed:
         raise DataError(
             f"the objective {spec.objective!r} needs labels of the kind "
-            f"{' or '.join(map(repr, needed))}; those of the data set are {labels!r}"
+            f"{' or '.join(map(repr, needed))}; the data set has {labels!r}"
         )
     return spec.objective
 
@@ -81,12 +81,12 @@ def objective_kind(spec: RetrainSpec, labels: LabelKind) -> str:
 def retrain_options(
     spec: RetrainSpec, seed: int, labels: LabelKind, pixel_range: PixelRange | None
 ) -> RetrainOptions:
-    """Return how the pruned network is trained, but for the number of epochs and the learning rate.
+    """Return the training options, except the number of epochs and the learning rate.
 
     Those two may depend on the data: `worker.pipeline.training.decisions` adds them.
 
     Raises:
-        DataError: The objective needs other labels.
+        DataError: The objective does not support these labels.
     """
     optimizer, augment = spec.optimizer, spec.augment
     return RetrainOptions(

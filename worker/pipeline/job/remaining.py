@@ -1,7 +1,7 @@
-"""How long a job still takes, from its last epoch of training steps; pure but for the times given.
+"""Remaining time of a job, estimated from the training steps of its last epoch. Reads no clock.
 
-Only steps count as steps: a range test, a search for widths or a validation before the first step
-says nothing about their speed. What follows training is small and taken from the stages before it.
+Only training steps set the pace. A range test, a search for widths or a validation before the first
+step says nothing about it. The stages after training are short; earlier stages predict them.
 """
 
 from collections import deque
@@ -9,41 +9,43 @@ from itertools import pairwise
 
 from app.contracts.job import Stage
 
-_FEWEST_STEPS = 5  # the first ones plan memory, and are slow
-_LEAST_WINDOW_SECONDS = 10.0  # short epochs are looked at together
-_LEAST_GAP_SECONDS, _LEAST_GAP_SHARE = 0.1, 0.005  # between points that are remembered
-_LEAST_LEFT = 0.05  # of a part that takes longer than the one before
+_FEWEST_STEPS = 5  # the first steps allocate memory and are slow
+_LEAST_WINDOW_SECONDS = 10.0  # short epochs are averaged together
+_LEAST_GAP_SECONDS, _LEAST_GAP_SHARE = 0.1, 0.005  # between recorded points
+_LEAST_LEFT = 0.05  # share left of a part that takes longer than the previous one
 
-_SETTLING = 0.3  # of the stage prune, at the end of training: two evaluations
+_SETTLING = 0.3  # share of the prune stage's time: two evaluations after training
 
 
 class Remaining:
-    """Watches the steps of a job's trainings.
+    """Estimator of the time left, fed with training steps.
 
-    A job may train several times: trials of a search, baselines. Each is a part of its stage.
+    A job may train several times: trials of a search, baselines. Each run is a part of its stage.
     """
 
     def __init__(self) -> None:
-        self._points: deque[tuple[int, float]] = deque()  # (step, when it had been made), thinned
+        self._points: deque[tuple[int, float]] = deque()  # (step, time it ended), thinned
         self._newest: tuple[int, float] | None = None
         self._cycle = self._num_steps = 0
         self._part_began: float | None = None
-        self._overhead = 0.0  # of this part, before its first step
-        self._last: tuple[float, float] | None = None  # (seconds, share of the stage): of a part
+        self._overhead = 0.0  # seconds of this part before its first step
+        self._last: tuple[float, float] | None = (
+            None  # (seconds, share of the stage) of the last part
+        )
 
     def begin_part(self, now: float) -> None:
-        """Note that steps, if there were any, are over, and something else has begun."""
+        """Start a new part and forget the steps of the previous one."""
         self._points.clear()
         self._newest, self._part_began, self._overhead = None, now, 0.0
 
     def step(self, now: float, step: int, num_steps: int, cycle: int) -> None:
-        """Note that a step has been made.
+        """Record a training step.
 
         Args:
-            now: When.
-            step: Which, from 1.
-            num_steps: Of this training.
-            cycle: Steps from one validation to the next.
+            now: Time the step ended.
+            step: Number of the step, from 1.
+            num_steps: Number of steps in this training run.
+            cycle: Steps between validations.
         """
         self._num_steps, self._cycle = num_steps, max(1, cycle)
         points, before, newest = self._points, self._newest, (step, now)
@@ -51,14 +53,14 @@ class Remaining:
             points.clear()
         is_validated = before is not None and step > self._next_validation(before[0])
         if points and is_validated and step - points[0][0] < self._cycle:
-            points.clear()  # a validation in less than an epoch would weigh too much
+            points.clear()  # less than an epoch would overweight the validation
         if not points:
             points.append(newest)
             if self._newest is None and self._part_began is not None:
                 self._overhead = now - self._part_began
         elif is_validated or len(points) < _FEWEST_STEPS or self._is_gap(now):
             if is_validated and before is not None and points[-1] != before:
-                points.append(before)  # the time between the two is the validation's
+                points.append(before)  # the time between the two is validation
             points.append(newest)
             self._newest = newest
             first = self._first_of_window()
@@ -67,15 +69,15 @@ class Remaining:
         self._newest = newest
 
     def of_training(self, now: float, low: float, high: float) -> float | None:
-        """Return how long the trainings of a stage still take.
+        """Return the remaining time of a stage's training runs.
 
         Args:
-            now: The present.
-            low: Where in its stage the present part begins, from 0 to 1.
-            high: Where it ends.
+            now: Current time.
+            low: Start of the current part within its stage, from 0 to 1.
+            high: End of the current part.
 
         Returns:
-            Seconds; None while there have been too few steps to say.
+            Seconds; None before there are enough steps for an estimate.
         """
         pace = self._pace()
         if pace is not None and self._newest is not None:
@@ -91,12 +93,12 @@ class Remaining:
         return left + whole * max(0.0, (1 - low) / share - 1)
 
     def _pace(self) -> float | None:
-        """Return the seconds of a step, validations shared among them."""
+        """Return the seconds per step, with validation time spread over the steps."""
         if self._newest is None or self._newest[0] - self._points[0][0] < _FEWEST_STEPS:
             return None
         step, now = self._newest
         first = self._first_of_window()
-        if first < self._points[0][0]:  # not a whole epoch: a few slow steps would weigh too much
+        if first < self._points[0][0]:  # under an epoch, a few slow steps would dominate
             return self._median_pace()
         return (now - self._time_of(first)) / (step - first)
 
@@ -115,7 +117,7 @@ class Remaining:
         return paces[-1][0]
 
     def _first_of_window(self) -> int:
-        """Return the step that whole epochs ago had been made."""
+        """Return the step a whole number of epochs before the newest one."""
         assert self._newest is not None  # noqa: S101  # asked for after a step
         step, now = self._newest
         back = self._cycle
@@ -126,7 +128,7 @@ class Remaining:
         return step - back
 
     def _time_of(self, step: int) -> float:
-        """Return when a step had been made, between the points that are remembered."""
+        """Return the end time of a step, interpolated between recorded points."""
         assert self._newest is not None  # noqa: S101  # asked for after a step
         before = self._points[0]
         for point in (*self._points, self._newest):
@@ -137,7 +139,7 @@ class Remaining:
         return before[1]
 
     def _next_validation(self, step: int) -> int:
-        """Return the step after which the next validation is made."""
+        """Return the step after which the next validation runs."""
         return -(-step // self._cycle) * self._cycle
 
     def _is_gap(self, now: float) -> bool:
@@ -146,12 +148,12 @@ class Remaining:
 
 
 def after_training(stage: Stage, elapsed: float, prune_seconds: float) -> float:
-    """Return how long the rest of a job takes but for its training steps.
+    """Return the seconds left for the rest of a job, excluding training steps.
 
     Args:
-        stage: The present stage.
-        elapsed: Seconds since it began.
-        prune_seconds: What the stage prune took.
+        stage: Current stage.
+        elapsed: Seconds since the stage began.
+        prune_seconds: Seconds the prune stage took.
     """
     expected = {each: each.tail[0] + each.tail[1] * prune_seconds for each in Stage if each.tail}
     if stage not in expected:

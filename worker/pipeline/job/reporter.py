@@ -1,4 +1,4 @@
-"""The child's side of the pipe: messages as JSON lines, progress at most a few times a second."""
+"""Job process's end of the message pipe: JSON lines, with progress limited to two a second."""
 
 import math
 import os
@@ -26,14 +26,14 @@ from worker.pipeline.job.remaining import Remaining, after_training
 from worker.pipeline.job.stopping import StopRequest
 
 _PROGRESS_SECONDS = 0.5
-_CALM_SHARE, _CALM_SECONDS = 0.05, 2.0  # how soon a new estimate takes the place of the old one
+_CALM_SHARE, _CALM_SECONDS = 0.05, 2.0  # smoothing time of the remaining-time estimate
 
 AnyMessage = StageStarted | Progress | Metric | Planned | Warned | Saved | Succeeded | Failed
 
 
 @dataclass
 class Reporter:
-    """Writes messages to a file descriptor, remembers how long each stage took, hears of a stop."""
+    """Writer of job messages to a file descriptor; records the seconds of every stage."""
 
     descriptor: int
     stop: StopRequest = field(default_factory=StopRequest)
@@ -48,23 +48,23 @@ class Reporter:
     _part: tuple[float, float] = (0.0, 1.0)
     _title: str = ""
     _remaining: Remaining = field(default_factory=Remaining)
-    _told: tuple[float, float] | None = None  # (seconds left, when that was said)
+    _told: tuple[float, float] | None = None  # (seconds left, time reported)
     _is_search: bool = False
 
     def expect(self, config: PruneConfig) -> None:
-        """Take the stages of this config's job to last as long as they do."""
+        """Set the expected share of each stage from the config."""
         self._is_search = isinstance(config.selection, AccuracySelection)
 
     @property
     def title(self) -> str:
-        """Which part is being done, such as a trial of a search; empty where there is but one."""
+        """Current part, such as a trial of a search; empty outside `part`."""
         return self._title
 
     @contextmanager
     def part(self, number: int, total: int, title: str, *, num_parts: int = 1) -> Iterator[None]:
-        """Take the progress told inside as that of part ``number`` (from 0) of ``total``.
+        """Scale progress reported inside to part ``number`` (from 0) of ``total``.
 
-        Parts may have parts; ``num_parts`` is how many of the total this one stands for.
+        Parts can be nested; ``num_parts`` is the number of parts this one covers.
         """
         part, outer = self._part, self._title
         start, size = part[0], part[1] - part[0]
@@ -78,7 +78,7 @@ class Reporter:
             self._part, self._title = part, outer
 
     def begin(self, stage: Stage) -> None:
-        """Say that ``stage`` begins, and that the one before it is over."""
+        """Report the start of ``stage`` and end the previous one."""
         self._end_stage()
         self.stage, self._stage_started = stage, self.clock()
         if self._began is None:
@@ -96,14 +96,14 @@ class Reporter:
         cycle: int | None = None,
         is_forced: bool = False,
     ) -> None:
-        """Say how far the stage is; too frequent calls are dropped.
+        """Report progress of the stage; calls within 0.5 s of the last one are dropped.
 
         Args:
-            step: Of the present part.
-            num_steps: How many it has.
-            message: What is done.
-            cycle: The step is one of training, and so many make an epoch.
-            is_forced: Not dropped.
+            step: Step within the current part.
+            num_steps: Number of steps in the current part.
+            message: Current activity.
+            cycle: Steps per epoch, for training steps; None otherwise.
+            is_forced: Whether to send regardless of the rate limit.
         """
         now = self.clock()
         if self.stage is None:
@@ -130,7 +130,7 @@ class Reporter:
         )
 
     def _span(self, stage: Stage) -> tuple[float, float]:
-        """Return where a stage begins and ends on the way from 0 to 1."""
+        """Return the start and end of a stage as fractions of the job, from 0 to 1."""
         shares = {s: s.search_percent if self._is_search else s.percent for s in Stage}
         end = 0
         for each, share in shares.items():
@@ -140,7 +140,7 @@ class Reporter:
         return (end - shares[stage]) / 100, end / 100
 
     def _seconds_left(self, now: float) -> float | None:
-        """Return how long the whole job still takes; None before training shows it."""
+        """Return the estimated seconds left for the job; None until training gives a pace."""
         assert self.stage is not None  # noqa: S101  # the caller has looked
         prune_seconds = self.stage_seconds.get(Stage.PRUNE.value, 0.0)
         left: float | None = after_training(self.stage, now - self._stage_started, prune_seconds)
@@ -153,7 +153,7 @@ class Reporter:
             left = None
         if left is None:
             return None
-        if self._told is not None:  # an estimate moves calmly, or nobody believes it
+        if self._told is not None:  # smooth the estimate, so that it does not jump
             told, told_at = self._told
             old = max(0.0, told - (now - told_at))
             calm = max(_CALM_SECONDS, _CALM_SHARE * left)
@@ -162,39 +162,39 @@ class Reporter:
         return left
 
     def metric(self, data: Json) -> None:
-        """Keep numbers worth keeping."""
+        """Report a record of numbers, such as those of an epoch."""
         self.send(Metric(data=data))
 
     def planned(self, plan: PlanSummary) -> None:
-        """Say what will be removed."""
+        """Report the plan."""
         self.send(Planned(plan=plan))
 
     def saved(self) -> None:
-        """Say that a state is saved from which the job can go on."""
+        """Report a saved checkpoint."""
         self.send(Saved())
 
     def warn(self, message: str, *, replaces: str | None = None) -> None:
-        """Tell the user something that does not end the job.
+        """Report a warning.
 
         Args:
-            message: One or more sentences.
-            replaces: A warning of the service's that no longer holds.
+            message: Text of one or more sentences.
+            replaces: Earlier warning that this one supersedes.
         """
         self.warnings.append(message)
         self.send(Warned(message=message, replaces=replaces))
 
     def find(self, finding: Finding) -> None:
-        """Tell the user, and the programs that read on, something that should not be missed."""
+        """Report a finding: a warning with a stable code and a severity."""
         self.findings.append(finding)
         self.send(Warned(**finding.model_dump()))
 
     def succeed(self, message: Succeeded) -> None:
-        """Say that the job is done."""
+        """Report success and end the last stage."""
         self._end_stage()
         self.send(message)
 
     def send(self, message: AnyMessage) -> None:
-        """Write one message whole; a pipe may take it in pieces."""
+        """Write one complete message; a pipe may accept only part of it per write."""
         data = message.model_dump_json().encode() + b"\n"
         while data:
             data = data[os.write(self.descriptor, data) :]

@@ -1,4 +1,4 @@
-"""Results of the stages: each is made by one stage and read by those that follow."""
+"""Results of the stages, each produced by one stage and read by later ones."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -50,7 +50,7 @@ class Choice:
         plan: What is kept; with an iterative schedule, after the first cut.
         scores: The saliencies that the plan was made from.
         cuts: The later cuts of an iterative schedule.
-        latency_trials: Shares of the dense latency: asked of the model, and measured.
+        latency_trials: Shares of the dense latency: (requested of the model, measured).
         accuracy_trials: The trials of a search.
     """
 
@@ -102,7 +102,7 @@ class Trained:
 
     @property
     def program(self) -> Program:
-        """The network that is kept, compacted."""
+        """The final network, compacted."""
         return self.kept.chosen.program
 
 
@@ -124,7 +124,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class Times:
-    """How much faster the pruned network is, and the load of the machine meanwhile."""
+    """Speedups of the pruned network, and the machine's load during the measurement."""
 
     speedups: tuple[SpeedupReport, ...]
     load: LoadReport

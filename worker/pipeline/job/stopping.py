@@ -1,29 +1,29 @@
-"""Being asked to stop: at once, or in training as soon as the state is saved."""
+"""SIGTERM handling: exit at once, or during training after the next checkpoint."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-EXIT_CODE = 143  # what a shell says of a process that SIGTERM ended
+EXIT_CODE = 143  # 128 + SIGTERM, as shells report it
 
 
 class StopRequest:
-    """Whether this process was asked to stop; `on_signal` is the handler of SIGTERM."""
+    """Stop flag of this process; `on_signal` is its SIGTERM handler."""
 
     def __init__(self) -> None:
         self.is_requested = False
         self._is_deferred = False
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        """Take the request; exit unless somebody has promised to look."""
+        """Record the request, and exit unless exiting is deferred."""
         self.is_requested = True
         if not self._is_deferred:
             sys.exit(EXIT_CODE)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Promise to look at `is_requested` often, and to `exit` when everything is saved."""
+        """Defer exiting; the caller polls `is_requested` and calls `exit` after saving."""
         self._is_deferred = True
         try:
             yield
@@ -33,7 +33,7 @@ class StopRequest:
             self.exit()
 
     def exit(self) -> None:
-        """End the process as the signal would have.
+        """Exit with the status of a process that SIGTERM ended.
 
         Raises:
             SystemExit: Always.

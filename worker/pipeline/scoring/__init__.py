@@ -1,1 +1,1 @@
-"""Saliencies: measured, cached between jobs, and compared between criteria."""
+"""Saliency scores: measurement, the cache between jobs, and the comparison of criteria."""

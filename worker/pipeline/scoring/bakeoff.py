@@ -1,8 +1,9 @@
-"""``criterion: auto``: no criterion dominates, so the cheap ones are tried and the best is kept.
+"""``criterion: auto``: try the cheap criteria and keep the best.
 
-PruningBench (2024, arXiv:2406.12315) finds no winner over models, data and ratios. Each candidate
-prunes once, to the same cost, BatchNorm is recalibrated, and the loss on the validation split
-decides: seconds instead of a retraining each. Baselines (``random``) are tried and never chosen.
+PruningBench (2024, arXiv:2406.12315) finds no criterion that wins across models, data and ratios.
+Each candidate prunes once to the same cost, BatchNorm is recalibrated, and the validation loss
+decides. This takes seconds per candidate instead of a retraining. Baselines (``random``) are tried
+but never chosen.
 """
 
 from collections.abc import Iterable
@@ -29,13 +30,13 @@ _SEARCHED_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Candidate:
-    """What one criterion left.
+    """Result of one criterion.
 
     Attributes:
-        criterion: Its name.
-        scores: For every family.
-        metrics: On the validation split, recalibrated.
-        macs: Share of the dense network's.
+        criterion: Name of the criterion.
+        scores: (num_groups,) for every family.
+        metrics: Metrics of the recalibrated network on the validation split.
+        macs: Share of the dense network's multiply-accumulates.
     """
 
     criterion: str
@@ -45,14 +46,14 @@ class Candidate:
 
 
 def bake_off(inputs: Inputs) -> tuple[Candidate, tuple[Candidate, ...]]:
-    """Return the best candidate, and all, the baselines last.
+    """Return the best candidate, and all candidates with the baselines last.
 
     Raises:
-        DataError: There are no samples to judge by.
+        DataError: There are no validation samples, or no candidate supports the labels.
         NothingPrunableError: Nothing can be removed.
     """
     if inputs.dataset is None or len(inputs.dataset.indices(Split.VALIDATION)) == 0:
-        raise DataError("criterion 'auto' needs validation samples to judge by")
+        raise DataError("criterion 'auto' needs validation samples")
     names = _usable(inputs.request.config.criterion.candidates, inputs.dataset.labels_kind)
     baselines = [criterion.name for criterion in CRITERIA.values() if criterion.is_baseline]
     found: list[Candidate] = []
@@ -69,24 +70,24 @@ def bake_off(inputs: Inputs) -> tuple[Candidate, tuple[Candidate, ...]]:
 
 
 def _usable(candidates: Iterable[str], labels: LabelKind) -> list[str]:
-    """Return the candidates that such labels suffice for, each once."""
+    """Return the candidates that support the labels, without duplicates."""
     given = dict.fromkeys(candidates)
     names = [name for name in given if labels == "classes" or CRITERIA[name].needs != "classes"]
     if not names:
         needing = " and ".join(given)
         verb = "needs" if len(given) == 1 else "need"
-        raise DataError(f"criterion 'auto' is left without candidates: {needing} {verb} classes")
+        raise DataError(f"criterion 'auto' has no candidates left: {needing} {verb} classes")
     return names
 
 
 def _comparable(inputs: Inputs, scores: dict[str, Tensor]) -> SelectionOptions:
-    """Return a selection that leaves every criterion the same cost, near what the config asks.
+    """Return a selection that gives every criterion the same cost, near the config's request.
 
-    A steepness of each criterion's own curves, or a measured latency, would leave them different
-    costs, and then the one that prunes least would win.
+    With a steepness per criterion, or a measured latency, the costs would differ, and the criterion
+    that prunes least would win.
     """
     spec = inputs.request.config.selection
-    if isinstance(spec, AccuracySelection):  # the search decides later: half is near enough
+    if isinstance(spec, AccuracySelection):  # the search decides later: half is close enough
         return _every_width(inputs.selection(Budget(spec.unit, _SEARCHED_SHARE)))
     rule = selection_rule(spec)
     if isinstance(rule, Budget) and rule.unit == "latency":
@@ -100,7 +101,7 @@ def _comparable(inputs: Inputs, scores: dict[str, Tensor]) -> SelectionOptions:
 
 
 def _every_width(options: SelectionOptions) -> SelectionOptions:
-    """Return options that need no measured widths."""
+    """Return the options with ``round_to: auto`` replaced by 1, which needs no measurement."""
     return replace(options, round_to=1) if options.round_to == "auto" else options
 
 

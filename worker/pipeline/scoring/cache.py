@@ -1,7 +1,7 @@
-"""Scores of dense networks, kept on this worker so that the jobs of a sweep measure them once.
+"""Cache of dense networks' scores on this worker, shared by the jobs of a sweep.
 
-One safetensors file a key, written beside its name and renamed. The folder is bounded; who was used
-least recently goes first. Losing it loses time and nothing else.
+One safetensors file per key, written atomically. The folder is bounded and evicts the least
+recently used file. Losing the cache costs only time.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _SUFFIX, _PARTIAL = ".saliency.safetensors", ".partial"
 
 
 def saliency_key(request: JobRequest) -> str:
-    """Name everything that scores depend on: model, data, criterion and seed; not the selection."""
+    """Return a hash of everything that affects scores: model, data, criterion and seed."""
     config, model, data = request.config, request.require_model(), request.dataset
     parts = {
         "model": model.sha256,
@@ -39,7 +39,7 @@ def saliency_key(request: JobRequest) -> str:
 
 
 def recall_scores(folder: Path, key: str) -> dict[str, Tensor] | None:
-    """Return remembered scores, or None if there are none or the file is damaged."""
+    """Return cached scores, or None if the file is missing or damaged."""
     path = folder / f"{key}{_SUFFIX}"
     try:
         found: dict[str, Tensor] = load_file(path)
@@ -52,26 +52,26 @@ def recall_scores(folder: Path, key: str) -> dict[str, Tensor] | None:
 def remember_scores(
     folder: Path, key: str, scores: dict[str, Tensor], *, max_bytes: int = MAX_BYTES
 ) -> None:
-    """Remember scores if that can be done; what was used least recently makes room."""
+    """Cache scores, evicting the least recently used; ignore write errors."""
     path = folder / f"{key}{_SUFFIX}"
     partial = folder / f"{key}.{os.getpid()}{_PARTIAL}"
-    # Cloned, because safetensors writes no tensors that share memory.
+    # Cloned because safetensors refuses tensors that share memory.
     tensors = {name: tensor.contiguous().clone() for name, tensor in scores.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(tensors, partial)
         partial.replace(path)
-        _make_room(folder, max_bytes)
-    except (OSError, SafetensorError):  # a full disk, say: the job has its scores
+        _evict(folder, max_bytes)
+    except (OSError, SafetensorError):  # such as a full disk: the job still has its scores
         with contextlib.suppress(OSError):
             partial.unlink()
 
 
-def _make_room(folder: Path, max_bytes: int) -> None:
+def _evict(folder: Path, max_bytes: int) -> None:
     files = []
     for path in folder.iterdir():
         if path.name.endswith((_SUFFIX, _PARTIAL)):  # a killed job leaves its partial file
-            with contextlib.suppress(FileNotFoundError):  # another job is making room too
+            with contextlib.suppress(FileNotFoundError):  # another job may be evicting too
                 files.append((path, path.stat()))
     total = sum(info.st_size for _, info in files)
     for path, info in sorted(files, key=lambda item: item[1].st_mtime_ns):

@@ -16,7 +16,7 @@ def score(inputs: Inputs, program: Program, criterion: str) -> dict[str, Tensor]
 
 
 def score_dense(inputs: Inputs, criterion: str) -> dict[str, Tensor]:
-    """Return the dense network's scores, measured once for all jobs that ask for the same."""
+    """Return the dense network's scores, from the cache if present."""
     folder = inputs.request.cache_dir
     if folder is None:
         return score(inputs, inputs.program, criterion)

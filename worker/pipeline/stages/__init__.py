@@ -1,1 +1,1 @@
-"""The stages of a pruning job: one file each, with the name of the stage."""
+"""Stages of a pruning job, one module per stage."""

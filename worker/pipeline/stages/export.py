@@ -1,4 +1,4 @@
-"""Export: write the files of the trained network, prove them, and measure the ONNX file."""
+"""Export: write and check the trained network's files, and measure the ONNX file."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ _EVALUATION_BATCH = 256
 
 
 def export(inputs: Inputs, trained: Trained) -> Exported:
-    """Write the files that the config asks for.
+    """Write the files requested in the config.
 
     Raises:
-        ExportError: A file does not compute what the network computes.
+        ExportError: A file and the network give different outputs.
     """
     program = as_stored(trained.program)
     names = inputs.request.config.export.formats
@@ -38,7 +38,7 @@ def export(inputs: Inputs, trained: Trained) -> Exported:
 
 
 def _measure_onnx(inputs: Inputs, program: Program, error: float) -> Exported:
-    """Measure the file that is served beside the dense one."""
+    """Measure the served ONNX file against the dense one."""
     request, reporter = inputs.request, inputs.reporter
     served, dense = request.output_dir / ONNX.file, request.output_dir.parent / DENSE_ONNX
     reporter.progress(1, 3, "measuring latency", is_forced=True)
@@ -58,7 +58,7 @@ def _measure_onnx(inputs: Inputs, program: Program, error: float) -> Exported:
 
 
 def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[MetricsReport, ...]:
-    """Measure the file that /infer serves, with the runtime that serves it."""
+    """Measure the metrics of the served file in ONNX Runtime, as ``/infer`` runs it."""
     if inputs.dataset is None:
         return ()
     session = OnnxSession(path)

@@ -1,4 +1,4 @@
-"""Intake: read the model and the data set, and check that the network knows the samples."""
+"""Intake: read the model and the data set, and check that the dense network performs on it."""
 
 from worker.messages import JobRequest
 from worker.pipeline.job.dense_onnx import export_dense
@@ -9,13 +9,13 @@ from worker.pipeline.sanity.check import check_sanity
 
 
 def intake(request: JobRequest, reporter: Reporter) -> Inputs:
-    """Return the inputs of a job whose dense network can be exported and knows the samples.
+    """Return the inputs of a job, after checking that the dense network exports and performs.
 
     Raises:
         ModelRejectedError: The model is refused.
         DataError: The data set is refused, or does not fit the model or the objective.
-        ExportError: ONNX is asked for and cannot hold the network.
-        DataMismatchError: The dense network does not know the samples.
+        ExportError: ONNX is requested and cannot represent the network.
+        DataMismatchError: The dense network performs too poorly on the data set.
     """
     inputs = open_inputs(request, reporter)
     for note in unused_inputs(inputs.program):

@@ -1,4 +1,4 @@
-"""Package: write the report and the manifest of every file, and return the job's result."""
+"""Package: write the plan, the report and the manifest, and return the job's result."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ _FILES = {
 
 
 def package(results: Results) -> Succeeded:
-    """Write the files that describe the others, and return the job's last message."""
+    """Write the plan, report, curves and manifest, and return the job's final message."""
     inputs, exported = results.inputs, results.exported
     request, folder = inputs.request, inputs.request.output_dir
     analysis = analyse(exported.program)
@@ -54,7 +54,7 @@ def package(results: Results) -> Succeeded:
 
 
 def _networks(results: Results) -> dict[str, NetworkReport]:
-    """Return the dense, the pruned and the retrained network; the last two have one file."""
+    """Return reports of the dense, pruned and retrained networks; the last two share one file."""
     exported, untrained = results.exported, results.untrained
     metrics = results.verified.metrics + exported.metrics
     return {
@@ -75,7 +75,7 @@ def _network(program: Program, onnx: OnnxFile, metrics: tuple[MetricsReport, ...
 
 
 def _manifest(request: JobRequest, folder: Path, onnx_error: float | None) -> str:
-    """List every file with its hash; holds no time, so the same job gives the same bytes."""
+    """Return the manifest: every file with its hash. Without times, equal jobs give equal bytes."""
     files = {
         name: {
             "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),

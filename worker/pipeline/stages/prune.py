@@ -1,4 +1,4 @@
-"""Prune: compact the network by its plan, and prove and measure what is left without training."""
+"""Prune: compact the network by its plan, then verify and measure it before training."""
 
 from secateur.engine.plan import Plan
 from secateur.engine.surgery import audit, compact
@@ -7,10 +7,10 @@ from worker.pipeline.job.results import Untrained
 
 
 def compact_untrained(inputs: Inputs, plan: Plan) -> Untrained:
-    """Return the network that a plan leaves without training.
+    """Return the compacted network before training.
 
     Raises:
-        EquivalenceError: It does not compute what the masked network computes.
+        EquivalenceError: The compacted network and the masked one give different outputs.
     """
     program, analysis = inputs.program, inputs.analysis
     pruned = compact(program, analysis, plan)

@@ -1,4 +1,4 @@
-"""Retrain: train the pruned network, and the baselines where the config asks for them."""
+"""Retrain: train the pruned network and, on request, the baselines."""
 
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.results import Baseline, Choice, Trained
@@ -7,7 +7,7 @@ from worker.pipeline.training.run import start_of, train
 
 
 def retrain(inputs: Inputs, choice: Choice) -> tuple[Trained, tuple[Baseline, ...]]:
-    """Return the trained network of a plan, and the baselines.
+    """Return the trained network of a plan, and the trained baselines.
 
     Raises:
         DataError: The data set has no training samples, or does not fit the objective.

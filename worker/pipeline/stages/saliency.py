@@ -1,4 +1,4 @@
-"""Saliency: how much every channel group matters."""
+"""Saliency: score every channel group."""
 
 from app.contracts.report import CriterionTrial
 from secateur.engine.errors import DataError, NothingPrunableError
@@ -14,11 +14,11 @@ _MAX_REASONS = 3
 
 
 def measure_saliency(inputs: Inputs) -> Scores:
-    """Return the scores of every family, and on request how criteria agree with the loss.
+    """Return the scores of every family and, on request, each criterion's agreement with the loss.
 
     Raises:
-        NothingPrunableError: The network has no channel group that may go.
-        DataError: The criterion looks at data, and there is none.
+        NothingPrunableError: The network has no prunable channel group.
+        DataError: The criterion needs data and there is none.
     """
     _refuse_if_frozen(inputs)
     config = inputs.request.config

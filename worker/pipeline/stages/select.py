@@ -1,4 +1,4 @@
-"""Select: from saliencies to the plan, by rule, by measured latency, or by search."""
+"""Select: make the plan from saliencies by rule, measured latency or search."""
 
 from dataclasses import replace
 
@@ -17,14 +17,15 @@ _MAX_REASONS = 3
 
 
 def choose(inputs: Inputs, scores: Scores) -> Choice:
-    """Return the plan that the config's selection makes of the scores.
+    """Return the plan for the config's selection.
 
-    What was measured on a clock is not measured twice: an attempt that goes on after a crash
-    finds the plan where the one before left it.
+    Plans based on measured latency are stored, so a retry after a crash reuses the plan of the
+    previous attempt.
 
     Raises:
         NothingPrunableError: No family can lose a channel under these options.
-        PlanError: A budget cannot be met, or no trial keeps a promise; the nearest is named.
+        PlanError: No plan meets the budget, or no trial meets ``max_drop``; the message names the
+            nearest one.
         DataError: A search has no samples to measure on.
     """
     spec = inputs.request.config.selection

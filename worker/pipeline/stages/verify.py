@@ -6,10 +6,10 @@ from worker.pipeline.job.results import Trained, Verified
 
 
 def verify(inputs: Inputs, trained: Trained) -> Verified:
-    """Return the certificate and the scores of the trained network.
+    """Return the certificate and the metrics of the trained network.
 
     Raises:
-        EquivalenceError: It does not compute what the masked network computes.
+        EquivalenceError: The compacted network and the masked one give different outputs.
     """
     certificate = certify_retrained(
         inputs.program, inputs.analysis, trained.plan, trained.program, inputs.proof_batches()

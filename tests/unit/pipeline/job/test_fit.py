@@ -38,7 +38,7 @@ FITS: dict[str, tuple[Any, Program, str, str, str]] = {
     "floats and one output": (Y * 1.0, ONE, "auto", "numbers", "read as numbers, because the net"),
     "whole numbers and one output": (Y[:, None], ONE, "auto", "numbers", "returns one number"),
     "whole numbers by wish": (Y, ONE, "mse", "numbers", "the objective is 'mse'"),
-    "two classes and one score": (TWO, ONE, "auto", "binary", "above 0 it says '1'"),
+    "two classes and one score": (TWO, ONE, "auto", "binary", "above 0 means '1'"),
     "floats of two classes": (TWO * 1.0, ONE, "auto", "binary", "above 0"),
     "booleans and one score": (TWO == 1, ONE, "bce", "binary", "above 0"),
     "two classes and a probability": (TWO, PROBABILITY, "auto", "binary", "above one half"),
@@ -100,7 +100,10 @@ def test_labels_that_no_output_has_are_refused(
 def test_samples_of_another_shape_get_a_hint(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"samples have shape \[1, 3, 1\]") as caught:
         check_fit(ONE, opened(tmp_path, npz(x=X[:, :, None])), "auto")
-    assert caught.value.hint == "They have as many values: x.reshape or np.moveaxis helps."
+    assert (
+        caught.value.hint
+        == "Both shapes have the same number of values: use x.reshape or np.moveaxis."
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +135,7 @@ def test_two_folders_are_told_apart_by_one_score(tmp_path: Path) -> None:
     files = {f"{c}/{i}.png": png(v) for c, v in (("cat", 10), ("dog", 250)) for i in range(5)}
     raw = opened(tmp_path, zipped(files | {"dog/9.png": png(0)}), "zip")
     dataset, notes = check_fit(program, raw, "auto")
-    assert notes == ["the network returns one score for two classes: above 0 it says 'dog'"]
+    assert notes == ["the network returns one score for two classes: above 0 means 'dog'"]
     assert dataset.class_names == ("cat", "dog")
     found = evaluate(program, dataset, torch.arange(11), "binary", batch_size=4)
     assert found.values["top1"] == pytest.approx(10 / 11)
