@@ -110,7 +110,7 @@ def test_samples_of_another_shape_get_a_hint(tmp_path: Path) -> None:
     ("shape", "words"),
     [
         ((1, 8, 8), "Resize the images to 4 x 4 pixels and convert them to 3 channels."),
-        ((3, 5, 4), "Resize the images to 4 x 4 pixels. Image files, in a .zip, become"),
+        ((3, 5, 4), "Resize the images to 4 x 4 pixels. Image files in a .zip are converted"),
         ((4, 4, 4), "Convert them to 3 channels."),
         ((3, 2, 3, 4), ""),
     ],
