@@ -1,4 +1,4 @@
-"""Limits on a body while it streams in: size, pace, depth of JSON, and bytes of all in memory."""
+"""Limits enforced while a body streams in: size, rate, JSON depth, and total bytes buffered."""
 
 import asyncio
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from app.http.limits import LimitsByPath
 
 @dataclass
 class _Held:
-    """Bytes of all bodies in memory."""
+    """Total bytes of request bodies held in memory."""
 
     num_bytes: int = 0
 
 
 class BodyMiddleware:
-    """Refuses a body at the first byte past a limit of its route."""
+    """ASGI middleware that refuses a body at the first byte past its route's limit."""
 
     def __init__(
         self, app: ASGIApp, http: HttpSettings, limits: LimitSettings, by_path: LimitsByPath
@@ -55,7 +55,7 @@ class BodyMiddleware:
 
 
 class _Body:
-    def __init__(  # noqa: PLR0913  # what one body is measured by
+    def __init__(  # noqa: PLR0913  # one argument per limit
         self,
         receive: Receive,
         http: HttpSettings,
@@ -73,7 +73,7 @@ class _Body:
 
     async def receive(self) -> Message:
         if self._is_complete:
-            return await self._receive()  # a disconnect, whenever it happens
+            return await self._receive()  # only a disconnect can follow
         if self._declared.isdigit() and int(self._declared) > self._limit:
             raise TooLargeError(
                 f"the body has {self._declared.decode()} bytes, at most {self._limit} are accepted"
@@ -89,9 +89,9 @@ class _Body:
             self._held.num_bytes -= self._num_bytes
 
     async def _next(self) -> Message:
-        """Wait for bytes; those that came before earn the time."""
+        """Return the next message; bytes received so far extend the time allowed."""
         if self._has_arrived():
-            return await self._receive()  # at once: no timer needed
+            return await self._receive()  # already buffered: no timer needed
         http, clock = self._http, asyncio.get_running_loop().time
         earned = http.body_grace_seconds + self._num_bytes / http.body_bytes_per_second
         started = clock()
@@ -130,10 +130,10 @@ class _Body:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Return a whole body; small ones usually arrive in one piece.
+    """Read a whole body. Small bodies usually arrive in one piece.
 
     Raises:
-        ClientDisconnect: The client hung up before the end.
+        ClientDisconnect: The client disconnected before the end of the body.
     """
     chunks = []
     while True:

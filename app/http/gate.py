@@ -1,4 +1,4 @@
-"""Refuses requests with an invalid head, and requests beyond the process's limits."""
+"""Refuse requests with an invalid head, and requests over the process's concurrency limits."""
 
 import re
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from app.http.errors import (
 from app.http.limits import LimitsByPath
 from app.http.problems import problem
 
-ALIVE_PATH = "/healthz"  # answers however busy the process is
+ALIVE_PATH = "/healthz"  # exempt from the concurrency limits
 _EVENT_STREAM = b"text/event-stream"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUL = re.compile(rb"%00|\x00")
@@ -26,14 +26,14 @@ _HEADER_OVERHEAD = len(": \r\n")
 
 
 class _Slots(NamedTuple):
-    """Slots that one request holds while it is answered."""
+    """Slots held by one request until its response ends."""
 
     requests: int
     streams: int
 
 
 class GateMiddleware:
-    """Middleware that admits a request or refuses it with the reason."""
+    """ASGI middleware that admits a request or answers with a problem."""
 
     def __init__(
         self, app: ASGIApp, http: HttpSettings, hosts: tuple[str, ...], by_path: LimitsByPath
@@ -41,10 +41,10 @@ class GateMiddleware:
         """Wrap ``app``.
 
         Args:
-            app: What is behind the gate.
-            http: The limits.
-            hosts: Names that a Host header may have; empty: any.
-            by_path: The limits that routes declare.
+            app: The wrapped application.
+            http: Limits on URLs, headers, requests and streams.
+            hosts: Accepted Host names; empty accepts any.
+            by_path: Limits declared by routes.
         """
         self._app, self._http, self._by_path = app, http, by_path
         self._hosts = frozenset(host.lower() for host in hosts)

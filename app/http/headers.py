@@ -1,11 +1,11 @@
-"""Headers: one of a request, and those that every answer has unless its route set them."""
+"""Look up a request header, and add default headers that a response's route did not set."""
 
 from urllib.parse import quote
 
 from starlette.types import Message, Scope
 
 _NOTHING = "default-src 'none'; frame-ancestors 'none'"
-# FastAPI's pages load their script and style from one CDN, and start it inline.
+# FastAPI's documentation pages load script and style from one CDN and run an inline script.
 _CDN = "https://cdn.jsdelivr.net"
 _DOCS = (
     f"default-src 'none'; script-src {_CDN} 'unsafe-inline'; style-src {_CDN} 'unsafe-inline' "
@@ -20,21 +20,21 @@ _DEFAULTS: tuple[tuple[bytes, bytes], ...] = (
     (b"content-security-policy", _NOTHING.encode()),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    # Answers belong to one key. They may be kept by that client, and are asked for again.
+    # A response is private to one API key. Its client may store it but must revalidate it.
     (b"cache-control", b"private, no-cache"),
 )
 
 
 def find_header(scope: Scope, name: bytes) -> bytes | None:
-    """Return the first value of a request's header; takes a fifth of Starlette's mapping."""
-    for key, value in scope["headers"]:  # a generator would take four times as long
+    """Return the first value of a header, in a fifth of the time of Starlette's mapping."""
+    for key, value in scope["headers"]:  # a generator takes four times as long
         if key == name:
             return bytes(value)
     return None
 
 
 def complete_headers(message: Message, path: str, request_id: str) -> None:
-    """Add what is missing to the head of an answer."""
+    """Add the request id and missing default headers to a response's start message."""
     headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
     present = {name for name, _ in headers}
     headers.append((b"x-request-id", request_id.encode()))
@@ -46,7 +46,7 @@ def complete_headers(message: Message, path: str, request_id: str) -> None:
 
 
 def attachment(filename: str) -> str:
-    """Return a ``Content-Disposition`` (RFC 6266): a plain name, and the real one (RFC 8187)."""
+    """Return ``Content-Disposition`` (RFC 6266): an ASCII name and the real one (RFC 8187)."""
     kept = "".join(c if c.isascii() and c.isprintable() else "_" for c in filename)
     for special in '"\\%':
         kept = kept.replace(special, "_")

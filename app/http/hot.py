@@ -1,9 +1,9 @@
-"""Hot routes, called thousands of times a second, without FastAPI's layers.
+"""Hot routes: served without FastAPI's layers, thousands of times a second.
 
-FastAPI's routing, exit stacks, dependencies and exception layers took 0.3 ms of CPU a request, more
-than a small inference. Hot routes are plain functions that the innermost of our middlewares calls;
-FastAPI's router has them as well, to refuse other methods. Each brings its own part of the OpenAPI
-document.
+FastAPI's routing, exit stacks, dependencies and exception layers took 0.3 ms of CPU per request,
+more than a small inference. A hot route is a plain function, called by the innermost of our
+middlewares. It is also registered with FastAPI's router, which refuses other methods. Each route
+supplies its own part of the OpenAPI document.
 """
 
 import inspect
@@ -18,17 +18,17 @@ from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 from app.contracts.errors import OverloadedError
 from app.openapi import Operation
 
-# Called with every refusal for load and its response.
+# Called with each overload error and its response.
 Guard = Callable[[Scope, Response, OverloadedError], None]
 
-_MOST_FOUND = 1000  # paths whose route is remembered
+_MOST_FOUND = 1000  # paths in the route cache
 
 
 class HotRoute(Route):
-    """A route that says which one it is, as FastAPI's do: metrics and logs go by it.
+    """Route that puts itself into the scope, as FastAPI's do, for metrics and logs.
 
     Attributes:
-        operation: What the OpenAPI document says of it.
+        operation: The OpenAPI description of this route.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class HotRoute(Route):
         self.operation = operation
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return whether this route is meant, and what it adds to the scope."""
+        """Return how well the request matches, and the values to add to its scope."""
         match, child_scope = super().matches(scope)
         if match is not Match.NONE:
             child_scope["route"] = self
@@ -46,7 +46,7 @@ class HotRoute(Route):
 
 
 class HotMiddleware:
-    """Answers requests to hot routes; errors go to the application's handlers."""
+    """ASGI middleware that serves hot routes; the application's handlers answer errors."""
 
     def __init__(self, app: ASGIApp, routes: Sequence[HotRoute], guard: Guard) -> None:
         self._app, self._routes, self._guard = app, routes, guard
@@ -56,7 +56,7 @@ class HotMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        # The end of the path spares most requests the patterns of all routes.
+        # Checking the path's suffix first spares most requests a match against every pattern.
         if scope["type"] == "http" and scope["path"].endswith(self._ends):
             found = self._find(scope)
             if found is not None:
@@ -68,7 +68,7 @@ class HotMiddleware:
         await self._app(scope, receive, send)
 
     def _find(self, scope: Scope) -> tuple[HotRoute, Scope] | None:
-        """Return the route of a request, and what it adds to the scope."""
+        """Return the matching route and its scope values, or None."""
         key = (scope["method"], scope["path"])
         found = self._found.get(key)
         if found is None:
@@ -88,7 +88,7 @@ class HotMiddleware:
             handler = _handler(request, error)
             if handler is None:
                 raise
-            answer = handler(request, error)  # type: ignore[arg-type]  # none is a WebSocket's
+            answer = handler(request, error)  # type: ignore[arg-type]  # no handler is for WebSockets
             response = cast("Response", await answer if inspect.isawaitable(answer) else answer)
             if isinstance(error, OverloadedError):
                 self._guard(request.scope, response, error)

@@ -1,4 +1,4 @@
-"""Limits of one route, declared beside it: ``@limits(…)``; the middlewares look them up by path."""
+"""Limits declared beside a route with ``@limits(…)``; the middlewares look them up by path."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from app.contracts.settings import LimitSettings
 F = TypeVar("F", bound=Callable[..., Any])
 
 _KEY = "limits"
-_MOST_FOUND = 1000  # paths whose limits are remembered
-# Multipart boundaries and part headers on top of the files themselves.
+_MOST_FOUND = 1000  # paths in the cache
+# Allowance for multipart boundaries and part headers, on top of the files.
 _ENVELOPE_BYTES = 64 * 1024
 
 
@@ -21,11 +21,11 @@ class RouteLimits:
     """Limits on the requests of one route.
 
     Attributes:
-        body: Returns the most bytes that a body may have.
-        is_on_disk: Whether files go to disk and not to memory; JSON stays in memory.
-        has_depth_limit: Whether JSON is refused for its depth; False where the parser does that.
-        may_be_compressed: Whether the route inflates bodies itself.
-        is_event_stream: Whether an answer may be a stream of events.
+        body: Returns the maximum body size in bytes.
+        is_on_disk: Whether files are spooled to disk; JSON stays in memory.
+        has_depth_limit: Whether to limit the depth of JSON here; False if the parser does.
+        may_be_compressed: Whether the route decompresses bodies itself.
+        is_event_stream: Whether a response may be an event stream.
     """
 
     body: Callable[[LimitSettings], int] = lambda limits: limits.json_bytes
@@ -49,7 +49,7 @@ FILES_OF_A_JOB = RouteLimits(
 
 
 def limits(of_route: RouteLimits) -> Callable[[F], F]:
-    """Declare the limits of the route that a function answers."""
+    """Declare the limits of a route on its function."""
 
     def declare(function: F) -> F:
         vars(function)[_KEY] = of_route
@@ -59,7 +59,7 @@ def limits(of_route: RouteLimits) -> Callable[[F], F]:
 
 
 class LimitsByPath:
-    """Finds the limits of the route that a path leads to. For one event loop."""
+    """Finds the limits of a path's route, with a cache. Not thread-safe: one event loop only."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._declared = [
@@ -71,7 +71,7 @@ class LimitsByPath:
         self._found: dict[str, RouteLimits] = {}
 
     def find(self, path: str) -> RouteLimits:
-        """Return what was declared; the default for all other paths."""
+        """Return the limits declared for the path's route, or the default."""
         found = self._found.get(path)
         if found is None:
             if len(self._found) >= _MOST_FOUND:

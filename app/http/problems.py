@@ -1,6 +1,7 @@
-"""Errors as problem+json (RFC 9457): one table from families to statuses, looked up along the MRO.
+"""Errors as problem+json (RFC 9457).
 
-FastAPI's own 404, 405 and 422 and unexpected errors use the same format.
+One table maps error classes to statuses; the lookup follows an error's MRO. FastAPI's own 404, 405
+and 422, and unexpected errors, use the same format.
 """
 
 import math
@@ -46,7 +47,7 @@ STATUSES: dict[type[ServiceError], HTTPStatus] = {
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 RETRY_AFTER_SECONDS = "5"
-# Makes the answer of a problem below one prefix: of its status, message and headers.
+# Builds the error response for paths below one prefix from a status, a message and headers.
 Shape = Callable[[HTTPStatus, str, dict[str, str]], Response]
 
 
@@ -70,7 +71,7 @@ class Problem(BaseModel):
     errors: list[ProblemDetail] = []
 
 
-# For ``responses=`` of routes: the shape of whatever else a route answers than what it declares.
+# For ``responses=`` of routes: describes every response that a route does not declare.
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {
         "content": {MEDIA_TYPE: {"schema": reference(Problem)}},
@@ -83,11 +84,11 @@ NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
 
 
 def install_error_handlers(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
-    """Make every expected failure of ``app`` a problem; `app.http.request` does the others.
+    """Answer expected errors of ``app`` with problems; `app.http.request` handles the rest.
 
     Args:
         app: The application.
-        shapes: Prefixes of paths whose problems have a shape of their own.
+        shapes: Response builder by path prefix, where errors use another format.
     """
     app.state.error_shapes = shapes
     app.add_exception_handler(ServiceError, _service_error)
@@ -98,12 +99,12 @@ def install_error_handlers(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
 
 
 def status_of(error: ServiceError) -> HTTPStatus:
-    """Return the status of an error's nearest family."""
+    """Return the status of the nearest class in the error's MRO that has one."""
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
 def problem(scope: Scope, error: ServiceError) -> Response:
-    """Return the answer to a request that ended in ``error``."""
+    """Return the response for ``error``, with ``Retry-After`` where it applies."""
     response = _problem(scope, status_of(error), error.code, error.message, error.details)
     if isinstance(error, errors.TooManyError | errors.OverloadedError):
         response.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
@@ -111,12 +112,12 @@ def problem(scope: Scope, error: ServiceError) -> Response:
 
 
 def problem_body(error: ServiceError, path: str, request_id: str | None) -> dict[str, Any]:
-    """Return a problem as JSON."""
+    """Return the JSON members of the problem for ``error``."""
     return _body(status_of(error), error.code, error.message, error.details, path, request_id)
 
 
 def unexpected_problem(scope: Scope) -> Response:
-    """Return the answer to an unexpected error, whose details go only to the log."""
+    """Return a 500 response without details; those go to the log only."""
     message = "something broke inside Secateur; tell the operator the request id"
     return _problem(scope, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)
 
@@ -147,7 +148,7 @@ def _body_type(request: Request) -> Any:  # noqa: ANN401  # a type
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101  # registered for it
     cause = error.__cause__
-    if isinstance(cause, ServiceError):  # FastAPI wraps whatever ends its reading of a body
+    if isinstance(cause, ServiceError):  # FastAPI wraps errors raised while it reads a body
         return problem(request.scope, cause)
     status = HTTPStatus(error.status_code)
     code = status.phrase.lower().replace(" ", "_").replace("-", "_")
@@ -163,7 +164,7 @@ def _database_error(request: Request, error: Exception) -> Response:
 
 
 def _unstorable_error(request: Request, _error: Exception) -> Response:
-    """Answer what got past our own checks and no database takes, such as NUL in PostgreSQL."""
+    """Answer 422 for a value our checks miss and the database rejects: NUL in PostgreSQL."""
     message = "the request holds a character or a number that cannot be stored"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     return _problem(request.scope, status, errors.InvalidInputError.code, message)
@@ -195,7 +196,7 @@ def _shape_of(scope: Scope, path: str) -> Shape | None:
     return next((s for p, s in shapes.items() if path == p or path.startswith(f"{p}/")), None)
 
 
-def _body(  # a problem's members
+def _body(  # one argument per member
     status: HTTPStatus,
     code: str,
     message: str,

@@ -1,4 +1,4 @@
-"""An id, the common headers and a line in the log for every request; 500 for unexpected errors."""
+"""Request ids, default headers, a log line per request, and 500 for unexpected errors."""
 
 import random
 import time
@@ -16,17 +16,17 @@ from app.telemetry.tracing import TraceParent, enter_trace, parse_traceparent
 
 log = structlog.get_logger(__name__)
 
-_CLIENT_DISCONNECTED = 499  # nginx's number, in the log and the metrics only
+_CLIENT_DISCONNECTED = 499  # nginx's code; appears in logs and metrics only
 _FIRST_ERROR = 400
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class RequestMiddleware:
-    """Gives every request an id, and logs its outcome."""
+    """ASGI middleware that assigns a request id and logs the outcome."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
-        # Not secrets: no system call for each of them.
+        # Ids are not secrets, so avoid a system call for each.
         self._random = random.Random()  # noqa: S311
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +58,7 @@ class RequestMiddleware:
             status = _CLIENT_DISCONNECTED
         except Exception:
             log.exception("request.failed")
-            if has_started:  # too late for an answer: the server cuts the connection
+            if has_started:  # too late for an error response: the server closes the connection
                 raise
             await unexpected_problem(scope)(scope, receive, send_with_headers)
         finally:
@@ -75,7 +75,7 @@ class RequestMiddleware:
             status,
             seconds,
         )
-        # An answered inference is in the metrics; a line for each took a tenth of the time.
+        # Metrics count successful inferences; a log line for each took a tenth of the time.
         is_routine = isinstance(route, HotRoute) and status < _FIRST_ERROR
         (log.debug if is_routine else log.info)(
             "request.done",
