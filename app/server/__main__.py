@@ -1,4 +1,4 @@
-"""The API's process: ``python -m app.server [--fd NUMBER]``, configured by settings."""
+"""Entry point of the API process: ``python -m app.server [--fd NUMBER]``."""
 
 import argparse
 import socket
@@ -10,14 +10,14 @@ from app.telemetry.logs import configure_logging
 
 
 def main() -> None:
-    """Serve until SIGTERM."""
+    """Load the settings and serve until SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m app.server")
     parser.add_argument("--fd", type=int, help="A socket that listens already.")
     number = parser.parse_args().fd
     settings = load_settings()
     configure_logging(settings)
     server = make_server(create_app(settings), settings)
-    # By number uvicorn takes a socket for a unix one: Nagle's algorithm stays on.
+    # Given only the number, uvicorn assumes a Unix socket and leaves Nagle's algorithm on.
     server.run(None if number is None else [socket.socket(fileno=number)])
 
 

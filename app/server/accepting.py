@@ -1,8 +1,8 @@
-"""Accepts every waiting connection in one turn of the event loop.
+"""Accept all pending connections in one iteration of the event loop.
 
-libuv, and with it uvloop, accepts one connection of a listening socket in each turn. Under a flood
-turns are long, and even ``GET /healthz`` waits behind two thousand connections until the flood ends
-(record 21).
+libuv, and so uvloop, accepts one connection per listening socket in each iteration. Under a flood
+iterations are long, and even ``GET /healthz`` waits behind two thousand connections until the flood
+ends (record 21).
 """
 
 import asyncio
@@ -14,21 +14,21 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_RETRY_SECONDS = 1.0  # after there was no file descriptor, or no memory, for a connection
+_RETRY_SECONDS = 1.0  # after running out of file descriptors or memory
 
 
 class Acceptor:
-    """Accepts the connections of one listening socket, and makes a protocol for each."""
+    """Accepts connections of one listening socket and creates a protocol for each."""
 
     def __init__(
         self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol], backlog: int
     ) -> None:
-        """Start to listen, on the running event loop.
+        """Start listening on the running event loop.
 
         Args:
-            listener: A bound socket; may listen already.
+            listener: A bound socket; may already be listening.
             make_protocol: Called for each connection.
-            backlog: Connections that may wait, and the most that are accepted in one turn.
+            backlog: Most connections to queue, and to accept in one iteration.
         """
         self._loop = asyncio.get_running_loop()
         self._listener, self._make_protocol, self._backlog = listener, make_protocol, backlog
@@ -39,7 +39,7 @@ class Acceptor:
         self._loop.add_reader(listener, self._accept)
 
     async def close(self) -> None:
-        """Close the socket, and wait until every accepted connection has its protocol."""
+        """Close the socket and wait until every accepted connection has a protocol."""
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._listener)
@@ -64,7 +64,7 @@ class Acceptor:
         return self._loop.connect_accepted_socket(self._make_protocol, connection)
 
     def _pause(self, error: OSError) -> None:
-        """Stop accepting for a while: the next attempts would fail in the same way."""
+        """Stop accepting for a second: immediate retries would fail the same way."""
         log.warning("connections.not_taken", error=str(error), retry_seconds=_RETRY_SECONDS)
         self._loop.remove_reader(self._listener)
         self._retry = self._loop.call_later(

@@ -1,4 +1,4 @@
-"""uvicorn as this service runs it."""
+"""Configuration of uvicorn for this service."""
 
 import asyncio
 import gc
@@ -18,10 +18,10 @@ from app.server.connection import limited_protocol
 
 log = structlog.get_logger(__name__)
 
-# File descriptors for the database, the store, Redis, uploads, and libraries.
+# File descriptors reserved for the database, the store, Redis, uploads and libraries.
 _OTHER_FILES = 512
-# New objects after which Python looks for reference cycles. Requests leave none; at its default of
-# 700 Python searched the waiting requests all the time, for a tenth of the CPU (record 21).
+# Allocations between searches for reference cycles. Requests create no cycles; with the default of
+# 700, Python kept searching the waiting requests, which took a tenth of the CPU (record 21).
 _GARBAGE_THRESHOLD = 50_000
 
 
@@ -29,10 +29,10 @@ class _Server(uvicorn.Server):
     _acceptors: Sequence[Acceptor] = ()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and exclude the objects that exist by now from garbage collection.
+        """Start listening, and exclude all existing objects from garbage collection.
 
         A full collection searched hundreds of thousands of objects, nearly all of them modules and
-        routes: every few seconds the event loop stood still for 0.1 s.
+        routes, and blocked the event loop for 0.1 s every few seconds.
         """
         listeners = [self.config.bind_socket()] if sockets is None else sockets
         await super().startup([])
@@ -44,7 +44,7 @@ class _Server(uvicorn.Server):
         gc.set_threshold(_GARBAGE_THRESHOLD)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, and end the open ones."""
+        """Stop accepting connections and close the open ones."""
         for acceptor in self._acceptors:
             await acceptor.close()
         await super().shutdown(sockets)
@@ -57,7 +57,7 @@ class _Server(uvicorn.Server):
 
 
 def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
-    """Return a server that is not running yet."""
+    """Return a configured server; the caller runs it."""
     http = _affordable(settings.http)
     config = uvicorn.Config(
         app,
@@ -65,10 +65,10 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
         port=settings.api.port,
         http=limited_protocol(http, app.state.shedding),
         ws="none",
-        access_log=False,  # `app.http.request` writes a line for each request
+        access_log=False,  # `app.http.request` logs each request
         log_config=None,
         server_header=False,
-        # Without keys the real peer must be seen: no request may come through a proxy.
+        # Without keys, requests through a proxy are refused by their headers (`app.keys.no_auth`).
         proxy_headers=not settings.api.is_auth_required,
         timeout_keep_alive=math.ceil(http.keep_alive_seconds),
         timeout_graceful_shutdown=math.ceil(http.stop_seconds),
@@ -77,7 +77,7 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
 
 
 def _affordable(http: HttpSettings) -> HttpSettings:
-    """Raise the limit on open files to the allowed maximum, and fit the connections into it."""
+    """Raise the open-file limit to its maximum and reduce the connection limit to fit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most == resource.RLIM_INFINITY or most - _OTHER_FILES >= http.connections:

@@ -1,10 +1,11 @@
-"""Load shedding before parsing: refuses requests unread while a model's queue is full.
+"""Load shedding before parsing: refuse requests unread while a model's queue is full.
 
-Reading a request, checking its key and decoding its tensors costs far more than the rest of a
-refusal; under a flood no time is left to compute what was accepted (record 21). After a queue was
-full, or too long for a request's deadline, requests with the same request line and the same key are
-read only if the queue would accept them. For the others the connection sends the same refusal
-again. A guard ends one second after its last refusal.
+Reading a request, checking its key and decoding its tensors cost far more than the rest of a
+refusal. Under a flood no time is left to compute accepted requests (record 21).
+
+When a queue is full, or too long for a request's deadline, a guard covers requests with the same
+request line and key. They are read only if the queue would accept them; otherwise the connection
+repeats the refusal. A guard ends one second after its last refusal.
 """
 
 import asyncio
@@ -25,8 +26,8 @@ log = structlog.get_logger(__name__)
 
 _MOST_GUARDED = 1000
 _CALM_SECONDS = 1.0
-_MOST_BODY_BYTES = 1024 * 1024  # a larger body is not worth reading to throw it away
-_SPECIAL = (b"expect", b"origin", b"transfer-encoding")  # headers that need the whole stack
+_MOST_BODY_BYTES = 1024 * 1024  # a larger body is not worth reading only to discard
+_SPECIAL = (b"expect", b"origin", b"transfer-encoding")  # headers that need the full stack
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -37,28 +38,28 @@ class _Guard:
     refused_at: float
     head: bytes  # after the status line
     body: bytes
-    request_id: bytes  # as it is in the head and the body
+    request_id: bytes  # replaced in head and body for each refusal
     route: str
 
 
 class Shedding:
-    """Decides which requests are refused unread. For one event loop."""
+    """Decides which requests to refuse unread. Not thread-safe: one event loop only."""
 
     def __init__(self, metrics: Metrics, accepts: Callable[[Demand, int], bool]) -> None:
-        """Guard nothing yet.
+        """Start without guards.
 
         Args:
-            metrics: Counts what is shed.
-            accepts: Whether a model's queue would take a request, behind so many others like it.
+            metrics: Counts shed requests.
+            accepts: Returns whether a model's queue would accept a request behind that many more.
         """
         self._metrics, self._accepts = metrics, accepts
         self._guards: dict[tuple[bytes, bytes], _Guard] = {}
         self._random = random.Random()  # noqa: S311  # ids, not secrets
 
     def guard(self, scope: Scope, response: Response, error: OverloadedError) -> None:
-        """Refuse requests like this one unread, until the queue accepts them again."""
+        """Refuse requests like this one unread until the queue accepts them again."""
         query: bytes = scope["query_string"]
-        names_model = scope.get("path_params") or b"model=" in query  # and not in its body
+        names_model = scope.get("path_params") or b"model=" in query  # in the URL, not in the body
         if error.demand is None or scope["method"] != "POST" or not names_model:
             return
         request_id: str = scope["state"]["request_id"]
@@ -83,15 +84,15 @@ class Shedding:
         """Return the head and the body of a refusal, or None if the request must be read.
 
         Args:
-            method: Of the request.
-            url: Of the request.
-            headers: Of the request.
-            num_before: Requests that are being read, and are in no queue yet.
+            method: HTTP method.
+            url: Request target.
+            headers: Request headers.
+            num_before: Requests being read that are not queued yet.
 
         Returns:
-            The head without the status line and without the connection's own headers; the body.
+            The head without status line and connection-level headers, and the body.
         """
-        if not self._guards or method != b"POST":  # nearly always
+        if not self._guards or method != b"POST":  # the common case
             return None
         key = (url, _bearer(headers))
         guard = self._guards.get(key)
