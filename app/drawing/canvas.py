@@ -1,8 +1,8 @@
-"""Canvas: shapes in, SVG text out. No picture is described here.
+"""Canvas that collects shapes and writes SVG. The pictures themselves live elsewhere.
 
-Colours are names, given by custom properties: a page that shows the SVG inline sets them for its
-light and its dark side (`docs/assets/extra.css`); a viewer that shows the file alone goes by the
-reader's preference.
+Colours are CSS custom properties. A page that embeds the SVG inline sets them for its light and
+dark themes (`docs/assets/extra.css`). A standalone file follows the reader's preferred colour
+scheme.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from app.drawing.svg import coordinate, element, escape
 
-# Name: (on a light page, on a dark one). Text on the page has a contrast of 4.5 or more on both.
+# Name: (light theme, dark theme). Text on the page has a contrast of at least 4.5 in both.
 COLOURS = {
     "ink": ("#24292f", "#e6edf3"),
     "muted": ("#59636e", "#9aa4af"),
@@ -22,23 +22,23 @@ COLOURS = {
     "accent": ("#3355c4", "#8ea8ff"),
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
-_HEAD = 7.0  # the length of an arrow's head
+_HEAD = 7.0  # length of an arrowhead
 
 
 class Canvas:
-    """Shapes in the order in which they are drawn."""
+    """SVG picture: a list of shapes, in drawing order."""
 
     def __init__(
         self, name: str, width: int, height: int, description: str, title: str = ""
     ) -> None:
-        """Begin an empty picture.
+        """Create an empty picture.
 
         Args:
-            name: Of its file.
-            width: In units of the picture.
-            height: The same.
-            description: What it shows, for those who do not see it.
-            title: A short name for it; empty: the description is all there is.
+            name: File name.
+            width: Width in user units.
+            height: Height in user units.
+            description: Text alternative for screen readers.
+            title: Short title; if empty, the description is the title.
         """
         self.name, self.width, self.height = name, width, height
         self.title, self.description = title, description
@@ -53,13 +53,13 @@ class Canvas:
         look: str = "paper-faint",
         radius: float = 0,
     ) -> None:
-        """Draw a rectangle; the look is ``FILL-STROKE``."""
+        """Draw a rectangle; ``look`` is ``FILL-STROKE``."""
         corner = f' rx="{coordinate(radius)}"' if radius else ""
         place = f'x="{coordinate(x)}" y="{coordinate(y)}"'
         size = f'width="{coordinate(width)}" height="{coordinate(height)}"'
         self._shapes.append(f"<rect {place} {size}{corner} {_look(look)}/>")
 
-    def text(  # noqa: PLR0913, PLR0917  # likewise
+    def text(  # noqa: PLR0913, PLR0917  # one argument per SVG attribute
         self,
         x: float,
         y: float,
@@ -70,7 +70,7 @@ class Canvas:
         weight: str = "normal",
         family: str | None = None,
     ) -> None:
-        """Write one line; ``y`` is its base line."""
+        """Draw one line of text; ``y`` is its baseline."""
         bold = ' font-weight="600"' if weight == "bold" else ""
         font = f' font-family="{family}"' if family else ""
         place = f'x="{coordinate(x)}" y="{coordinate(y)}" text-anchor="{anchor}"'
@@ -78,10 +78,10 @@ class Canvas:
         self._shapes.append(f"<text {place} {look}>{escape(text)}</text>")
 
     def code(self, x: float, y: float, text: str, colour: str = "ink", size: float = 12) -> None:
-        """Write one line as code."""
+        """Draw one line of text in a monospace font."""
         self.text(x, y, text, colour, size, family="ui-monospace, 'DejaVu Sans Mono', monospace")
 
-    def line(  # noqa: PLR0913, PLR0917  # likewise
+    def line(  # noqa: PLR0913, PLR0917  # one argument per SVG attribute
         self,
         x1: float,
         y1: float,
@@ -110,14 +110,14 @@ class Canvas:
         self._shapes.append(element("path", d=path, style=_fill_of(colour)))
 
     def dot(self, x: float, y: float, radius: float, colour: str, edge: str = "page") -> None:
-        """Draw a disc with a thin edge."""
+        """Draw a filled circle with a thin edge."""
         look = f"{_fill_of(colour)};stroke:var(--picture-{edge})"
         place = {"cx": coordinate(x), "cy": coordinate(y), "r": coordinate(radius)}
         self._shapes.append(element("circle", **place, style=look))
 
     @contextmanager
     def moved(self, x: float, y: float, title: str = "") -> Iterator[None]:
-        """Draw what is drawn inside from (x, y) on, as one part with a title."""
+        """Group the shapes drawn inside, translated by (x, y), under an optional title."""
         self._shapes.append(f'<g transform="translate({coordinate(x)} {coordinate(y)})">')
         if title:
             self._shapes.append(element("title", escape(title)))
@@ -125,7 +125,7 @@ class Canvas:
         self._shapes.append("</g>")
 
     def arrow(self, points: list[tuple[float, float]], colour: str = "muted") -> None:
-        """Draw a line along the points, with a head at its end."""
+        """Draw a line through the points, with an arrowhead at the last one."""
         (x1, y1), (x2, y2) = points[-2:]
         length = ((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5
         dx, dy = (x2 - x1) / length, (y2 - y1) / length
@@ -142,7 +142,7 @@ class Canvas:
         self._shapes.append(f'<polygon points="{spelled}" {_fill(colour)}/>')
 
     def svg(self) -> str:
-        """Return the picture as a file."""
+        """Return the SVG document."""
         light = "".join(f"--picture-{name}:{pair[0]};" for name, pair in COLOURS.items())
         dark = "".join(f"--picture-{name}:{pair[1]};" for name, pair in COLOURS.items())
         style = f"svg.picture{{{light}}}@media(prefers-color-scheme:dark){{svg.picture{{{dark}}}}}"
