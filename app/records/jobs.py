@@ -1,7 +1,7 @@
-"""The queue side of a job: created, cancelled, released, rung.
+"""The queue side of a job: create, cancel, pause, release and ring.
 
-What a worker does under its lease is in `leases`. Each function is part of the caller's
-transaction; rows are locked (PostgreSQL) or the database is (SQLite) before they are judged.
+`leases` holds what a worker does under its lease. Each function runs in the caller's transaction.
+It locks the rows (PostgreSQL) or the database (SQLite) before it reads their state.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ READY, REJECTED = "ready", "rejected"
 
 @dataclass(frozen=True)
 class SweepPlace:
-    """Where a job stands in a sweep: its number in the grid, and the values there by pointer."""
+    """Position of a job in a sweep: its grid index, and its values by JSON pointer."""
 
     sweep_id: str
     index: int
@@ -36,23 +36,23 @@ class SweepPlace:
 
 @dataclass(frozen=True)
 class NewJob:
-    """What a job row is made of.
+    """Values of a new job row.
 
     Attributes:
-        tenant: Whose it is.
-        kind: What it asks for.
-        config: As the user sent it.
-        resolved: With every default filled in.
-        device: Where the service prunes; decides the queue.
-        max_attempts: How often it may be tried.
-        model_id: The model it is about.
-        dataset_id: The data set it is about.
-        metadata: The user's own.
-        warnings: What the user should know from the start.
-        place: In a sweep, if it is part of one.
-        start_within_seconds: A job that has not begun by then expires.
-        time_limit_seconds: Of running, over all attempts.
-        webhook: Who is told: ``url``, ``secret`` and ``events``.
+        tenant: Owner of the job.
+        kind: Kind of work.
+        config: Configuration as the user sent it.
+        resolved: Configuration with every default filled in.
+        device: Device the service prunes on; determines the queue.
+        max_attempts: Maximum number of attempts.
+        model_id: Input model.
+        dataset_id: Input data set.
+        metadata: The user's own metadata.
+        warnings: Warnings known at creation.
+        place: Position in a sweep, if the job is part of one.
+        start_within_seconds: The job expires if it has not started within this time.
+        time_limit_seconds: Maximum running time, over all attempts.
+        webhook: Notification target: ``url``, ``secret`` and ``events``.
     """
 
     tenant: str
@@ -72,9 +72,9 @@ class NewJob:
 
 
 def create_job(session: Session, new: NewJob) -> JobRow:
-    """Insert a job: ``queued``, or ``validating`` while its model or data set is."""
+    """Insert a job as ``queued``, or as ``validating`` until its model and data set are ready."""
     now = current_time(session)
-    # Locked: an intake that ended between this look and our commit would not release the job.
+    # Lock: an intake that ends between this read and our commit would not release the job.
     is_waiting = new.kind in {JobKind.PRUNE, JobKind.PLAN} and not _are_inputs_ready(
         session, new.model_id, new.dataset_id, is_locking=True
     )
@@ -123,7 +123,7 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         finished_at=None,
     )
     session.add(job)
-    session.flush()  # the events refer to it
+    session.flush()  # events have a foreign key to it
     add_events(session, job, [(f"job.{state}", {})])
     if not is_waiting:
         note_ring(session, job.id, job.queue)
@@ -134,7 +134,7 @@ def get_job(session: Session, job_id: str) -> JobRow:
     """Return a job, locked until the transaction ends.
 
     Raises:
-        NotFoundError: There is none.
+        NotFoundError: No job has this id.
     """
     query = select(JobRow).where(JobRow.id == job_id).with_for_update()
     job = session.scalars(query.execution_options(populate_existing=True)).one_or_none()
@@ -146,10 +146,10 @@ def get_job(session: Session, job_id: str) -> JobRow:
 def move(
     session: Session, job: JobRow, state: JobState, data: dict[str, Any] | None = None
 ) -> None:
-    """Change the state of a locked job, with the timestamps and the event that belong to it.
+    """Change the state of a locked job, and write the matching timestamps and event.
 
     Raises:
-        ConflictError: The state machine does not allow it.
+        ConflictError: The state machine does not allow the transition.
     """
     if state not in MOVES[JobState(job.state)]:
         raise ConflictError(f"job {job.id} is {job.state} and cannot become {state}")
@@ -172,7 +172,7 @@ def move(
 
 
 def forget_plans(session: Session, ids: Sequence[str] = (), older_than_seconds: float = 0) -> None:
-    """Delete plan jobs that have ended, with their events: those named, or all that are old."""
+    """Delete finished plan jobs and their events: the given ids, or all past the age."""
     final = [state for state in JobState if state.is_final]
     query = select(JobRow.id).where(JobRow.kind == JobKind.PLAN, JobRow.state.in_(final))
     if ids:
@@ -185,10 +185,10 @@ def forget_plans(session: Session, ids: Sequence[str] = (), older_than_seconds: 
 
 
 def request_cancel(session: Session, job_id: str) -> JobRow:
-    """Cancel a job: at once if no worker has it, else as soon as its worker hears of it.
+    """Cancel a job: at once if no worker holds it, else when its worker notices.
 
     Raises:
-        ConflictError: It has ended already.
+        ConflictError: The job has already ended.
     """
     job = get_job(session, job_id)
     state = JobState(job.state)
@@ -203,10 +203,10 @@ def request_cancel(session: Session, job_id: str) -> JobRow:
 
 
 def request_pause(session: Session, job_id: str) -> JobRow:
-    """Pause a job: at once if no worker has it, else as soon as its worker has saved it.
+    """Pause a job: at once if no worker holds it, else once its worker has saved it.
 
     Raises:
-        ConflictError: It has ended, is being cancelled, or still waits for its inputs.
+        ConflictError: The job has ended, is being cancelled, or waits for its inputs.
     """
     job = get_job(session, job_id)
     state = JobState(job.state)
@@ -218,10 +218,10 @@ def request_pause(session: Session, job_id: str) -> JobRow:
 
 
 def resume(session: Session, job_id: str) -> JobRow:
-    """Queue a paused job again; it goes on where it was saved.
+    """Queue a paused job again; it continues from its checkpoint.
 
     Raises:
-        ConflictError: It is not paused.
+        ConflictError: The job is not paused.
     """
     job = get_job(session, job_id)
     if job.state != JobState.PAUSED:
@@ -232,7 +232,7 @@ def resume(session: Session, job_id: str) -> JobRow:
 
 
 def expire_overdue(session: Session) -> list[str]:
-    """Expire the jobs that have never begun and whose time to begin is over; return their ids."""
+    """Expire jobs that did not start by their deadline; return their ids."""
     overdue = session.scalars(
         select(JobRow)
         .where(
@@ -247,7 +247,7 @@ def expire_overdue(session: Session) -> list[str]:
     return [job.id for job in overdue]
 
 
-def fail_locked(  # what a public error is made of
+def fail_locked(  # one argument per part of the public error
     session: Session,
     job: JobRow,
     code: FailureCode,
@@ -255,9 +255,9 @@ def fail_locked(  # what a public error is made of
     stage: Stage | None,
     hint: str = "",
 ) -> None:
-    """Make a locked job ``failed`` with its public error, and whatever waited for it.
+    """Fail a locked job with a public error, and fail the jobs that wait for it.
 
-    ``hint`` is what to do about this very cause; without one the code's is given.
+    ``hint`` says what to do about this cause; if empty, the hint of ``code`` is used.
     """
     failure = FAILURES[code]
     job.error = {
@@ -272,7 +272,7 @@ def fail_locked(  # what a public error is made of
 
 
 def reject_inputs(session: Session, job: JobRow) -> None:
-    """Mark what a failed intake was about as rejected, and fail the jobs that wait for it."""
+    """Reject the model or data set of a failed intake, and fail the jobs that wait for it."""
     row: ModelRow | DatasetRow | None = None
     if job.kind == JobKind.INTAKE_MODEL:
         row = session.get(ModelRow, job.model_id)
@@ -284,7 +284,7 @@ def reject_inputs(session: Session, job: JobRow) -> None:
 
 
 def release_waiting(session: Session, row: ModelRow | DatasetRow) -> None:
-    """Queue, or fail, the jobs that waited for a model or data set."""
+    """Queue the jobs that waited for a model or data set, or fail them if it was rejected."""
     column = JobRow.model_id if isinstance(row, ModelRow) else JobRow.dataset_id
     session.flush()
     query = (
@@ -305,7 +305,7 @@ def release_waiting(session: Session, row: ModelRow | DatasetRow) -> None:
 
 
 def ring_again(session: Session, older_than_seconds: float) -> None:
-    """Ring for queued jobs whose last ring is so old that it may have been lost."""
+    """Ring again for queued jobs whose last ring is old enough to have been lost."""
     now = current_time(session)
     is_due = or_(JobRow.not_before.is_(None), JobRow.not_before <= now)
     is_unrung = or_(JobRow.rung_at.is_(None), JobRow.rung_at < now - older_than_seconds)
@@ -329,7 +329,7 @@ def _ring(session: Session, job: JobRow) -> None:
 def _are_inputs_ready(
     session: Session, model_id: str | None, dataset_id: str | None, *, is_locking: bool = False
 ) -> bool:
-    lock = {"read": True} if is_locking else None  # shared: other jobs may be made meanwhile
+    lock = {"read": True} if is_locking else None  # shared: allows creating other jobs meanwhile
     model = dataset = None
     if model_id is not None:
         model = session.get(ModelRow, model_id, with_for_update=lock)

@@ -1,7 +1,7 @@
-"""The worker side of a job: claim, renew, report, finish, all guarded by the fencing token.
+"""The worker side of a job: claim, renew, report and finish, guarded by a fencing token.
 
-A claim that is no longer the newest changes nothing: its updates match zero rows, and the worker is
-told so.
+A stale claim changes nothing: each function checks the token on the locked row and reports failure
+to the worker.
 """
 
 from collections.abc import Collection, Sequence
@@ -29,7 +29,7 @@ _MAX_BACK_OFF_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to run a job, for as long as its token is the newest."""
+    """Right to run a job, valid while its token is the newest."""
 
     job_id: str
     token: int
@@ -38,7 +38,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class LeaseStatus:
-    """What a worker hears when it renews."""
+    """Result of a renewal."""
 
     is_held: bool
     is_cancel_requested: bool = False
@@ -46,7 +46,7 @@ class LeaseStatus:
 
 
 def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
-    """Take a queued job: attempt + 1, a new token, a lease. None if somebody else has it."""
+    """Claim a queued job: next attempt, new token, new lease. None if it cannot be claimed."""
     job = session.scalars(
         select(JobRow)
         .where(JobRow.id == job_id, JobRow.state == JobState.QUEUED)
@@ -71,18 +71,18 @@ def claim_next(
     lease_seconds: float,
     allowance: Allowance | None = None,
 ) -> Claim | None:
-    """Take the job that is next in the line of a queue; None if nothing there is due."""
+    """Claim the next job in the line of a queue; None if no job is due."""
     passed: set[str] = set()
     while (job_id := next_in_line(session, queue, passed, allowance)) is not None:
         claimed = claim(session, job_id=job_id, owner=owner, lease_seconds=lease_seconds)
         if claimed is not None:
             return claimed
-        passed.add(job_id)  # another worker was quicker
+        passed.add(job_id)  # another worker claimed it first
     return None
 
 
 def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseStatus:
-    """Extend the lease; tells whether it is still held and whether to stop."""
+    """Extend the lease; return whether it is still held and whether to stop."""
     job = _held(session, held)
     if job is None:
         return LeaseStatus(is_held=False)
@@ -94,7 +94,7 @@ def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseStatus
     )
 
 
-def record(  # noqa: PLR0913  # what a process reports
+def record(  # noqa: PLR0913  # one argument per part of a report
     session: Session,
     held: Claim,
     events: Sequence[tuple[str, dict[str, Any]]],
@@ -104,15 +104,15 @@ def record(  # noqa: PLR0913  # what a process reports
     warnings: Sequence[JobWarning] = (),
     withdrawn: Sequence[str] = (),
 ) -> bool:
-    """Write what the process reported; False if the claim is stale.
+    """Write a progress report of the worker's process; False if the claim is stale.
 
     Args:
-        session: A transaction.
-        held: The attempt.
-        events: Type and data of each, in order.
-        stage: That the process is in.
-        progress: Of the whole job.
-        warnings: For the user.
+        session: The transaction.
+        held: The claim.
+        events: Type and data of each event, in order.
+        stage: Current stage; None keeps the last one.
+        progress: Progress of the whole job; None keeps the last one.
+        warnings: Warnings for the user.
         withdrawn: Earlier warnings that no longer hold.
     """
     job = _held(session, held)
@@ -122,7 +122,7 @@ def record(  # noqa: PLR0913  # what a process reports
         job.stage = stage
     if progress is not None:
         job.progress = progress
-    # An attempt that goes on after another says again what that one said.
+    # An attempt that resumes an earlier one repeats its warnings.
     news = [warning for warning in warnings if warning not in job.warnings]
     if news or withdrawn:
         job.warnings = [w for w in (*job.warnings, *news) if w not in withdrawn]
@@ -131,7 +131,7 @@ def record(  # noqa: PLR0913  # what a process reports
 
 
 def finish(session: Session, held: Claim, outcome: Outcome) -> bool:
-    """Make the job ``succeeded`` with everything it made; False if the claim is stale."""
+    """Mark the job ``succeeded`` and store its outputs; False if the claim is stale."""
     job = _held(session, held)
     if job is None:
         return False
@@ -150,7 +150,7 @@ def finish(session: Session, held: Claim, outcome: Outcome) -> bool:
     return True
 
 
-def fail(  # what a public error is made of
+def fail(  # one argument per part of the public error
     session: Session,
     held: Claim,
     code: FailureCode,
@@ -158,7 +158,7 @@ def fail(  # what a public error is made of
     stage: Stage | None,
     hint: str = "",
 ) -> bool:
-    """Make the job ``failed`` (or ``cancelled``, if that was asked for meanwhile)."""
+    """Fail the job, or cancel it if that was requested; False if the claim is stale."""
     job = _held(session, held)
     if job is None:
         return False
@@ -172,7 +172,7 @@ def fail(  # what a public error is made of
 def retry_or_fail(
     session: Session, held: Claim, code: FailureCode, message: str, stage: Stage | None
 ) -> bool:
-    """Queue the job again with back-off, or fail it when its attempts are spent."""
+    """Queue the job again with back-off, or fail it after its last attempt."""
     job = _held(session, held)
     if job is None:
         return False
@@ -183,7 +183,7 @@ def retry_or_fail(
 def retry_smaller_or_fail(
     session: Session, held: Claim, message: str, stage: Stage | None, batch_size: int
 ) -> bool:
-    """Queue a job that ran out of memory again, once, with batches of half the size; or fail it."""
+    """Retry a job that ran out of memory, once, with half the batch size; or fail it."""
     job = _held(session, held)
     if job is None:
         return False
@@ -204,15 +204,18 @@ def retry_smaller_or_fail(
 
 
 def keep_checkpoint(session: Session, held: Claim, files: dict[str, str]) -> Collection[str]:
-    """Note the objects of the newest checkpoint, and return those that nobody needs any more.
+    """Record the objects of the newest checkpoint, and return the objects to delete.
 
-    These are the ones of the checkpoint before, or the new ones if the claim is stale. What a
-    checkpoint's objects hold names the job and the claim, so no other row refers to them.
+    Those are the previous checkpoint's objects, or the new ones if the claim is stale. A
+    checkpoint's content names its job and claim, so no other row refers to the same objects.
 
     Args:
         session: The transaction.
-        held: By whom.
+        held: The claim.
         files: SHA-256 by file name.
+
+    Returns:
+        SHA-256 of each object that is no longer needed.
     """
     job = _held(session, held)
     if job is None:
@@ -222,7 +225,7 @@ def keep_checkpoint(session: Session, held: Claim, files: dict[str, str]) -> Col
 
 
 def mark_cancelled(session: Session, held: Claim) -> bool:
-    """Make a job whose process was stopped ``cancelled``."""
+    """Mark a job ``cancelled`` after its process was stopped; False if the claim is stale."""
     job = _held(session, held)
     if job is None:
         return False
@@ -233,9 +236,9 @@ def mark_cancelled(session: Session, held: Claim) -> bool:
 
 
 def hand_back(session: Session, held: Claim) -> bool:
-    """Pause the job, if that was asked for, or queue it again: the worker lets it go.
+    """Release the job: pause or cancel it if that was requested, else queue it again.
 
-    Neither counts the attempt.
+    A job that is paused or queued again does not spend an attempt. False if the claim is stale.
     """
     job = _held(session, held)
     if job is None:
@@ -247,17 +250,17 @@ def hand_back(session: Session, held: Claim) -> bool:
     if job.state == JobState.PAUSING:
         move(session, job, JobState.PAUSED)
         return True
-    job.rung_at = None  # rung at once by whoever is left
+    job.rung_at = None  # a remaining process rings for it at once
     move(session, job, JobState.QUEUED, {"reason": "the worker shuts down"})
     return True
 
 
 def reap_expired(session: Session) -> list[str]:
-    """Take back every lease that ran out; return the jobs that changed."""
+    """Revoke expired leases; return the ids of their jobs."""
     expired = session.scalars(
         select(JobRow)
         .where(JobRow.state.in_(LEASED), JobRow.lease_expires_at < current_time(session))
-        .order_by(JobRow.tenant)  # two who reap write compute time in the same order
+        .order_by(JobRow.tenant)  # concurrent reapers write compute time in one order
         .with_for_update(skip_locked=True)
     ).all()
     for job in expired:
@@ -273,7 +276,7 @@ def reap_expired(session: Session) -> list[str]:
 
 
 def _memory_hint(kind: JobKind, batch_size: int) -> str:
-    """Return what helps a job that ran out of memory; only pruning has batches to choose."""
+    """Return a hint for an out-of-memory failure; only pruning has a batch size to reduce."""
     more = "or have the operator raise SECATEUR_WORKER__MEMORY_BYTES."
     if kind == JobKind.PRUNE and batch_size > 1:
         return f"Use a retrain.batch_size below {batch_size}, {more}"
@@ -282,7 +285,7 @@ def _memory_hint(kind: JobKind, batch_size: int) -> str:
 
 
 def _held(session: Session, held: Claim) -> JobRow | None:
-    """Return the job, locked, if the claim is the newest and its lease was not taken back."""
+    """Return the locked job if the claim is the newest and its lease was not revoked."""
     job = get_job(session, held.job_id)
     is_good = job.lease_token == held.token and job.state in LEASED
     return job if is_good else None

@@ -1,15 +1,15 @@
-"""The line of a queue: who is next, and how far away everybody is.
+"""The line of a queue: the next job, and the position and estimated wait of each queued job.
 
-Tenants take turns: the next job is the oldest of the tenant with the fewest jobs running, so that a
-thousand jobs of one tenant do not keep another's first one waiting. A doorbell says only that
-something waits; which job it is, is decided here when a worker has time.
+Tenants take turns. The next job is the oldest job of the tenant with the fewest running jobs, so a
+thousand jobs of one tenant do not delay another's first. A doorbell only says that a job waits; a
+free worker chooses the job here.
 
-A tenant that runs as many pruning jobs as its quota allows, or has used its compute time of the
-day, is passed until that changes. On PostgreSQL workers that claim within the same milliseconds may
-run one job too many.
+A tenant at its quota of running jobs, or out of compute time for the day, is skipped until that
+changes. On PostgreSQL, workers that claim within the same milliseconds may exceed the quota by one
+job.
 
-`look_along` plays the claims to come through (`turns`), with what jobs like these took
-(`durations`) and what those that run say is left of them.
+`look_along` simulates future claims (`turns`). It uses the durations of similar jobs (`durations`)
+and the remaining time that running jobs report.
 """
 
 from collections import defaultdict
@@ -35,18 +35,18 @@ from app.records.turns import Running, Waiting, foresee
 from app.records.usage import compute_seconds
 from app.records.workers import list_present
 
-_NUM_RECENT = 20  # jobs whose time `Line.seconds_a_job` is the mean of
-_NUM_REMEMBERED = 100  # jobs whose time the estimate of a wait is made of
-_LEAST_LEFT = 0.1  # of its time so far, for a job that should have ended by now
+_NUM_RECENT = 20  # jobs averaged in `Line.seconds_a_job`
+_NUM_REMEMBERED = 100  # jobs that wait estimates are based on
+_LEAST_LEFT = 0.1  # least remaining time, as a fraction: a job may be overdue
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """What each tenant may run.
+    """Quota of each tenant.
 
     Attributes:
-        running_jobs: At once.
-        compute_seconds: On one day.
+        running_jobs: Maximum jobs at once.
+        compute_seconds: Maximum compute time per day, in seconds.
     """
 
     running_jobs: int
@@ -55,14 +55,14 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Line:
-    """A queue at one moment.
+    """Snapshot of a queue.
 
     Attributes:
-        positions: Jobs ahead of each queued job.
-        num_running: Jobs that run.
-        seconds_a_job: What the newest finished jobs took on average; None before the first.
-        waits: Seconds until each queued job begins; None where nothing is known.
-        wait_of_next: The same for a job that came after we looked.
+        positions: Number of jobs ahead of each queued job, by job id.
+        num_running: Number of running jobs.
+        seconds_a_job: Mean duration of the latest successful jobs; None before the first.
+        waits: Estimated seconds until each queued job starts, by job id; None if unknown.
+        wait_of_next: Estimated wait in seconds of a job that is posted next; None if unknown.
     """
 
     positions: dict[str, int]
@@ -72,7 +72,7 @@ class Line:
     wait_of_next: float | None = None
 
     def wait_seconds(self, job_id: str) -> float | None:
-        """Estimate how long a queued job will wait; None while nothing is known."""
+        """Return the estimated wait of a queued job in seconds; None if unknown."""
         return self.waits.get(job_id, self.wait_of_next)
 
 
@@ -82,13 +82,13 @@ def next_in_line(
     passed: Collection[str] = (),
     allowance: Allowance | None = None,
 ) -> str | None:
-    """Return the id of the job that a free worker of ``queue`` should take, or None.
+    """Return the id of the job that a free worker of ``queue`` should claim, or None.
 
     Args:
-        session: Locks nothing; claiming does.
-        queue: Whose line.
-        passed: Jobs that somebody else turned out to have.
-        allowance: Of every tenant; verdicts are never held back by it.
+        session: The transaction. No row is locked; `leases.claim` locks the job.
+        queue: Name of the queue.
+        passed: Jobs to skip because another worker claimed them.
+        allowance: Quota of each tenant; never applies to intake jobs.
     """
     waiting = session.execute(
         select(JobRow.tenant, func.min(JobRow.created_at))
@@ -116,12 +116,12 @@ def next_in_line(
 
 
 def look_along(session: Session, queue: str, allowance: Allowance | None = None) -> Line:
-    """Return the whole line of a queue, as it would be taken if nothing were added.
+    """Return the line of a queue, as it would be served if no job were added.
 
     Args:
-        session: Only read with.
-        queue: Whose line.
-        allowance: As in `next_in_line`.
+        session: The transaction; only read from.
+        queue: Name of the queue.
+        allowance: Quota of each tenant; never applies to intake jobs.
     """
     now = current_time(session)
     took = _took(session, queue)
@@ -159,7 +159,7 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
         allowance.running_jobs if allowance is not None and is_limited else None,
     )
     positions, waits = dict(found.positions), dict(found.waits)
-    for tenant in sorted(held):  # until midnight
+    for tenant in sorted(held):  # skipped until midnight
         for job in waiting[tenant]:
             positions[job.id], waits[job.id] = len(positions), None
     recent = [seconds for _, seconds in took[:_NUM_RECENT]]
@@ -173,7 +173,7 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
 
 
 def _took(session: Session, queue: str) -> list[tuple[JobShape, float]]:
-    """Return what the newest jobs that succeeded took."""
+    """Return shape and duration in seconds of the latest successful jobs."""
     query = with_sizes(select(JobRow.seconds_run, *shape_columns()))
     rows = session.execute(
         query.where(JobRow.queue == queue, JobRow.state == JobState.SUCCEEDED)
@@ -208,7 +208,7 @@ def _waiting(
         if shape not in known:
             known[shape] = experience.expect(shape)
         seconds = known[shape]
-        if seconds is not None:  # an attempt before has done part of it
+        if seconds is not None:  # an earlier attempt did part of the work
             seconds = max(seconds - row.seconds_run, _LEAST_LEFT * seconds)
         due = max(0.0, (row.not_before or now) - now)
         found[row.tenant].append(Waiting(row.id, row.created_at, seconds, due))
@@ -216,13 +216,13 @@ def _waiting(
 
 
 def _own_estimate(progress: dict[str, Any] | None) -> float | None:
-    """Return how long an attempt that runs will have run, by its own word."""
+    """Return the total seconds of a running attempt, by its own estimate; None without one."""
     elapsed, left = (progress or {}).get("elapsed_seconds"), (progress or {}).get("eta_seconds")
     return None if elapsed is None or left is None else elapsed + left
 
 
-def _seconds_left(row: Any, shape: JobShape, experience: Experience, now: float) -> float | None:  # noqa: ANN401  # a row of a query
-    """Return how long a job that runs still will."""
+def _seconds_left(row: Any, shape: JobShape, experience: Experience, now: float) -> float | None:  # noqa: ANN401  # a result row
+    """Return the estimated remaining seconds of a running job; None if unknown."""
     ran = max(0.0, now - (row.claimed_at or now))
     total = _own_estimate(row.progress)
     if total is None:

@@ -1,8 +1,8 @@
-"""The rows: the one truth about models, data sets, jobs, events, artifacts and keys.
+"""Database tables: the source of truth for models, data sets, jobs, events, artifacts and keys.
 
-Times are seconds since the epoch by the *database's* clock (`database.database_now`), so that
-workers on machines with different clocks agree about leases. JSON columns hold public values only,
-except ``JobRow.webhook``, whose secret no answer and no log may show.
+Times are seconds since the epoch by the *database's* clock (`database.database_now`), so workers on
+machines with different clocks agree about leases. JSON columns hold public values only, except
+``JobRow.webhook``: its secret must not appear in responses or logs.
 """
 
 from typing import Any
@@ -13,14 +13,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 Json = dict[str, Any]
 
 
-# What a job warns of: text, or a finding as the report has it (code, severity, message).
+# A warning: text, or a finding in the format of the report (code, severity, message).
 JobWarning = str | dict[str, Any]
 
 
 class Base(DeclarativeBase):
-    """The metadata that migrations are compared with."""
+    """Declarative base; migrations are compared with its metadata."""
 
-    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's own protocol
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's protocol
         Json: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
         list[Json]: JSON(none_as_null=True),
@@ -43,12 +43,12 @@ class ApiKeyRow(Base):
     created_at: Mapped[float]
     expires_at: Mapped[float | None]
     revoked_at: Mapped[float | None]
-    last_used_at: Mapped[float | None]  # about a minute old
-    replaced_by: Mapped[str | None]  # the key that rotation made
+    last_used_at: Mapped[float | None]  # up to about a minute out of date
+    replaced_by: Mapped[str | None]  # the key that rotation created
 
 
 class ModelRow(Base):
-    """A network: uploaded, or made by a job. Servable when ``ready`` (``onnx_sha256`` is set)."""
+    """A model, uploaded or made by a job. Servable when ``ready`` (``onnx_sha256`` is set)."""
 
     __tablename__ = "model"
     __table_args__ = (
@@ -62,7 +62,7 @@ class ModelRow(Base):
     version: Mapped[str]
     status: Mapped[str]  # validating | ready | rejected
     format: Mapped[str]  # a name of MODEL_FORMATS, or onnx
-    architecture: Mapped[Json | None]  # of safetensors: what they are the weights of
+    architecture: Mapped[Json | None]  # safetensors only: the network the weights belong to
     filename: Mapped[str | None]
     sha256: Mapped[str] = mapped_column(index=True)
     num_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -79,7 +79,7 @@ class ModelRow(Base):
 
 
 class AliasRow(Base):
-    """A name for versions of a model's name; a change counts `revision` up and keeps the past."""
+    """Alias for versions of a model. Each change increments `revision` and extends `history`."""
 
     __tablename__ = "model_alias"
 
@@ -88,13 +88,13 @@ class AliasRow(Base):
     alias: Mapped[str] = mapped_column(primary_key=True)
     targets: Mapped[dict[str, int]]  # weight by version
     revision: Mapped[int] = mapped_column(Integer)
-    history: Mapped[list[Json]]  # targets, until; the latest first
+    history: Mapped[list[Json]]  # earlier targets and when they ended, latest first
     created_at: Mapped[float]
     updated_at: Mapped[float]
 
 
 class DatasetRow(Base):
-    """Samples and labels, with the preprocessing that belongs to them."""
+    """Samples and labels, with their preprocessing."""
 
     __tablename__ = "dataset"
     __table_args__ = (Index("ix_dataset_stored", "tenant", "deleted_at", "num_bytes"),)
@@ -116,7 +116,7 @@ class DatasetRow(Base):
 
 
 class SweepTableRow(Base):
-    """A grid of jobs. It has no state of its own: that follows from its jobs (`app.sweeps`)."""
+    """A grid of jobs. Its state is derived from its jobs (`app.sweeps`)."""
 
     __tablename__ = "sweep"
 
@@ -131,11 +131,11 @@ class SweepTableRow(Base):
 
 
 class JobRow(Base):
-    """A request and its state. Every move is a guarded update (`records.jobs`)."""
+    """A job and its state. Every transition is a guarded update (`records.jobs`)."""
 
     __tablename__ = "job"
     __table_args__ = (
-        Index("ix_job_tenant_kind", "tenant", "kind", "id"),  # lists go by id, which is by time
+        Index("ix_job_tenant_kind", "tenant", "kind", "id"),  # lists sort by id, so by time
         Index("ix_job_queue_state", "queue", "state", "tenant", "created_at"),
     )
 
@@ -149,30 +149,30 @@ class JobRow(Base):
     model_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"), index=True)
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("dataset.id"), index=True)
     sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweep.id"), index=True)
-    sweep_index: Mapped[int | None] = mapped_column(Integer)  # its place in the grid, from 0
-    sweep_point: Mapped[Json | None]  # its values by JSON pointer
+    sweep_index: Mapped[int | None] = mapped_column(Integer)  # position in the grid, from 0
+    sweep_point: Mapped[Json | None]  # grid values by JSON pointer
     config: Mapped[Json]  # as sent
     resolved: Mapped[Json | None]  # with every default filled in
     result: Mapped[Json | None]
-    error: Mapped[Json | None]  # code, message, stage, is_retryable, hint
+    error: Mapped[Json | None]  # code, message, stage, retryable, hint
     warnings: Mapped[list[JobWarning]] = mapped_column(JSON(none_as_null=True))
     meta: Mapped[Json] = mapped_column("metadata")
     attempt: Mapped[int] = mapped_column(Integer)
     max_attempts: Mapped[int] = mapped_column(Integer)
     lease_owner: Mapped[str | None]
-    lease_token: Mapped[int] = mapped_column(BigInteger)  # fencing: grows with every claim
+    lease_token: Mapped[int] = mapped_column(BigInteger)  # fencing token: grows with every claim
     lease_expires_at: Mapped[float | None] = mapped_column(index=True)
     num_events: Mapped[int] = mapped_column(Integer)
     not_before: Mapped[float | None]  # back-off
     rung_at: Mapped[float | None]  # when the doorbell was last rung
-    expires_at: Mapped[float | None]  # a job that has not begun by then never will
-    time_limit_seconds: Mapped[float | None]  # of running, over all attempts
-    claimed_at: Mapped[float | None]  # when the present attempt began
-    seconds_run: Mapped[float] = mapped_column(server_default="0")  # in attempts that have ended
+    expires_at: Mapped[float | None]  # deadline for the first start
+    time_limit_seconds: Mapped[float | None]  # running time, over all attempts
+    claimed_at: Mapped[float | None]  # start of the current attempt
+    seconds_run: Mapped[float] = mapped_column(server_default="0")  # by ended attempts
     batch_divisor: Mapped[int] = mapped_column(Integer, server_default="1")  # after out of memory
-    checkpoint: Mapped[Json | None]  # token, SHA-256 by file: where others go on
+    checkpoint: Mapped[Json | None]  # token, files (SHA-256 by name): for resuming
     webhook: Mapped[Json | None]  # url, secret, events
-    trace_id: Mapped[str | None]  # of the client that posted it
+    trace_id: Mapped[str | None]  # from the request that posted it
     created_at: Mapped[float]
     queued_at: Mapped[float | None]
     started_at: Mapped[float | None]
@@ -183,11 +183,11 @@ class JobRow(Base):
 
 
 class WorkerRow(Base):
-    """A worker that said lately that it is there. Nothing but people goes by it."""
+    """Heartbeat of a worker, for display and wait estimates; leases do not depend on it."""
 
     __tablename__ = "worker"
 
-    name: Mapped[str] = mapped_column(primary_key=True)  # the owner of its leases
+    name: Mapped[str] = mapped_column(primary_key=True)  # owner of its leases
     queues: Mapped[list[str]]
     device: Mapped[str]
     num_slots: Mapped[int] = mapped_column(Integer)  # jobs at once
@@ -196,7 +196,7 @@ class WorkerRow(Base):
 
 
 class ComputeUseRow(Base):
-    """How long a tenant's jobs ran on one day, in attempts that have ended."""
+    """Compute time of a tenant on one day, in attempts that have ended."""
 
     __tablename__ = "compute_use"
 
@@ -206,7 +206,7 @@ class ComputeUseRow(Base):
 
 
 class EventRow(Base):
-    """What happened to a job, numbered from 1, written with the state change it reports."""
+    """Event of a job, numbered from 1; written in the transaction of the change it reports."""
 
     __tablename__ = "event"
 
@@ -218,7 +218,7 @@ class EventRow(Base):
 
 
 class WebhookRow(Base):
-    """An event on its way to a job's webhook, made in the transaction of the event."""
+    """Delivery of an event to a job's webhook; written in the transaction of the event."""
 
     __tablename__ = "webhook_delivery"
     __table_args__ = (
@@ -232,13 +232,13 @@ class WebhookRow(Base):
     state: Mapped[str]  # pending | delivered | failed
     attempt: Mapped[int] = mapped_column(Integer)
     not_before: Mapped[float]
-    last_answer: Mapped[str | None]  # a status code, or why there was none
+    last_answer: Mapped[str | None]  # HTTP status, or why there was none
     created_at: Mapped[float]
     delivered_at: Mapped[float | None]
 
 
 class ArtifactRow(Base):
-    """One immutable file that a job made."""
+    """Immutable file made by a job."""
 
     __tablename__ = "artifact"
     __table_args__ = (Index("ix_artifact_stored", "tenant", "num_bytes"),)
@@ -254,7 +254,7 @@ class ArtifactRow(Base):
 
 
 class IdempotencyRow(Base):
-    """The answer to a creating request, kept under the key the client sent."""
+    """Response to a creating request, stored under the client's idempotency key."""
 
     __tablename__ = "idempotency"
 

@@ -1,6 +1,6 @@
-"""When each queued job begins, if nothing is added: the claims to come, played through.
+"""Simulation of future claims: estimates when each queued job starts if no job is added.
 
-Pure: no database and no clock. `line` reads the rows and calls `foresee`.
+Pure code, without database or clock. `line` reads the rows and calls `foresee`.
 """
 
 import heapq
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_ANY_SECONDS = 60.0  # of jobs of unknown length: it decides places, and no wait is told by it
+_ANY_SECONDS = 60.0  # stands in for an unknown duration: affects positions, never a wait
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,10 @@ class Waiting:
     """A queued job.
 
     Attributes:
-        id: Its id.
-        created_at: When it was posted.
-        seconds: How long it will run; None where that is not known.
-        due_in_seconds: It is not taken before.
+        id: Job id.
+        created_at: Time it was posted, in seconds since the epoch.
+        seconds: Expected running time; None if unknown.
+        due_in_seconds: Time until it may be claimed.
     """
 
     id: str
@@ -30,7 +30,7 @@ class Waiting:
 
 
 class Running(NamedTuple):
-    """A job that runs, and how long it still will; None where that is not known."""
+    """A running job and its expected remaining time; None if unknown."""
 
     tenant: str
     seconds_left: float | None
@@ -38,12 +38,12 @@ class Running(NamedTuple):
 
 @dataclass(frozen=True)
 class Foreseen:
-    """What comes of the present line.
+    """Forecast for the current line.
 
     Attributes:
-        positions: Jobs that are taken before each queued job.
-        waits: Seconds until each begins; None where too little is known to say.
-        wait_of_next: The same for a job that would be posted now.
+        positions: Number of jobs claimed before each queued job, by job id.
+        waits: Seconds until each job starts, by job id; None if too little is known.
+        wait_of_next: Wait in seconds of a job posted now; None if too little is known.
     """
 
     positions: dict[str, int]
@@ -57,24 +57,24 @@ def foresee(
     num_slots: int,
     most_running: int | None = None,
 ) -> Foreseen:
-    """Return when each job is taken.
+    """Estimate when each queued job is claimed.
 
     Args:
-        waiting: The queued jobs of each tenant, the oldest first.
-        running: What runs now.
-        num_slots: Jobs that the workers run at once; 0 while no worker is known.
-        most_running: Of one tenant.
+        waiting: Queued jobs by tenant, oldest first.
+        running: Running jobs.
+        num_slots: Number of jobs that the workers run at once; 0 if no worker is known.
+        most_running: Maximum running jobs per tenant; None for no limit.
     """
     play = _Play(waiting, running, most_running)
     num_slots = max(num_slots, len(running))
-    if num_slots == 0:  # nobody says how many at once: places are as if all were taken now
+    if num_slots == 0:  # capacity unknown: compute positions as if all were claimed now
         play.is_known = False
         num_slots = sum(map(len, waiting.values()))
     return play.to_end(num_slots - len(running))
 
 
 class _Play:
-    """The line while it is played through."""
+    """State of the simulation."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class _Play:
         self._most = most_running
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._ends: list[tuple[float, str]] = []
-        self._turns: list[tuple[int, float, str]] = []  # out of date where a number has changed
+        self._turns: list[tuple[int, float, str]] = []  # heap; stale entries are dropped in `_take`
         for tenant, seconds in running:
             self._numbers[tenant] += 1
             self._ends.append((_ANY_SECONDS if seconds is None else seconds, tenant))
@@ -98,7 +98,7 @@ class _Play:
         self._found = Foreseen({}, {}, None)
 
     def to_end(self, num_idle: int) -> Foreseen:
-        """Take job after job, each when a slot is free."""
+        """Claim jobs one by one as slots become free; return the forecast."""
         now = 0.0
         while True:
             while num_idle and (job := self._take(now)) is not None:
@@ -106,7 +106,7 @@ class _Play:
                 wait = max(now, job.due_in_seconds)
                 self._found.positions[job.id] = len(self._found.positions)
                 self._found.waits[job.id] = round(wait, 1) if self.is_known else None
-                # What ends at an unknown time leaves unknown what begins after it.
+                # Once a job ends at an unknown time, later starts are unknown too.
                 self.is_known = self.is_known and job.seconds is not None
             if not self._heads or not self._ends:
                 break
@@ -118,7 +118,7 @@ class _Play:
         return Foreseen(self._found.positions, self._found.waits, next_wait)
 
     def _take(self, now: float) -> Waiting | None:
-        """Take the oldest job of the tenant with the fewest running: see `line.next_in_line`."""
+        """Claim the oldest job of the tenant with the fewest running (`line.next_in_line`)."""
         while self._turns:
             number, created_at, tenant = self._turns[0]
             job = self._heads.get(tenant)
@@ -135,7 +135,7 @@ class _Play:
         return None
 
     def _end(self, num_idle: int) -> tuple[float, int]:
-        """Let the next job end; return when, and how many slots are free then."""
+        """End the next running job; return the time and the number of free slots."""
         now, tenant = heapq.heappop(self._ends)
         self._numbers[tenant] -= 1
         self._offer(tenant)
@@ -155,7 +155,7 @@ class _Play:
             heapq.heappush(self._turns, (self._numbers[tenant], head.created_at, tenant))
 
     def _pass_rest(self) -> None:
-        """Give places to jobs that no end of a running one lets in: their tenants may run none."""
+        """Append jobs that never get a slot because their tenants may run none."""
         rest = [job for tenant, head in self._heads.items() for job in (head, *self._jobs[tenant])]
         for job in sorted(rest, key=lambda job: (job.created_at, job.id)):
             self._found.positions[job.id] = len(self._found.positions)

@@ -1,8 +1,8 @@
-"""Deliveries of webhooks: taken, and settled by what the receiver answered.
+"""Webhook deliveries: take those that are due, and record the receiver's answer.
 
-They are made in `events.add_events`. A delivery that was taken is nobody else's until its hold runs
-out, so two workers do not send it at the same time; a worker that dies leaves it to the next one.
-Where a job is locked too, it is locked first, as everywhere.
+`events.add_events` creates deliveries. Taking a delivery holds it for a time, so two workers do not
+send it at once; if a worker dies, another takes it when the hold ends. Lock order: the job before
+its delivery, as everywhere.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _MAX_BACK_OFF_SECONDS = 6 * 3600.0
 
 @dataclass(frozen=True)
 class Delivery:
-    """One event on its way, taken for one attempt."""
+    """Event to deliver, taken for one attempt."""
 
     id: str
     attempt: int
@@ -37,7 +37,7 @@ class Delivery:
 
 
 def take_due(session: Session, *, limit: int, hold_seconds: float) -> list[Delivery]:
-    """Take deliveries that are due: attempt + 1, and not due again for ``hold_seconds``."""
+    """Take due deliveries: count the attempt and hold each for ``hold_seconds``."""
     now = current_time(session)
     is_event = and_(
         EventRow.job_id == WebhookRow.job_id, EventRow.number == WebhookRow.event_number
@@ -53,7 +53,7 @@ def take_due(session: Session, *, limit: int, hold_seconds: float) -> list[Deliv
     )
     taken = []
     for row, event, webhook in session.execute(query).all():
-        assert webhook is not None  # noqa: S101  # it asked for the event
+        assert webhook is not None  # noqa: S101  # only jobs with a webhook have deliveries
         row.attempt += 1
         row.not_before = now + hold_seconds
         taken.append(
@@ -73,7 +73,7 @@ def take_due(session: Session, *, limit: int, hold_seconds: float) -> list[Deliv
 
 
 def mark_delivered(session: Session, delivery: Delivery, answer: str) -> None:
-    """Close a delivery that arrived, whichever attempt it was that did."""
+    """Mark a delivery as delivered, whichever attempt succeeded."""
     session.execute(
         update(WebhookRow)
         .where(WebhookRow.id == delivery.id, WebhookRow.state == PENDING)
@@ -82,7 +82,7 @@ def mark_delivered(session: Session, delivery: Delivery, answer: str) -> None:
 
 
 def back_off(session: Session, delivery: Delivery, answer: str) -> None:
-    """Have a delivery tried again later; does nothing if a newer attempt has taken it."""
+    """Schedule another attempt; do nothing if a newer attempt has taken the delivery."""
     wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * _BACK_OFF_FACTOR ** (delivery.attempt - 1))
     session.execute(
         update(WebhookRow)
@@ -96,9 +96,9 @@ def back_off(session: Session, delivery: Delivery, answer: str) -> None:
 
 
 def give_up(session: Session, delivery: Delivery, answer: str) -> None:
-    """Close a delivery that will not arrive, and say so in the job's events.
+    """Mark a delivery as failed, and add an event to the job.
 
-    Does nothing if it is closed, or if a newer attempt has taken it.
+    Do nothing if it is closed already, or if a newer attempt has taken it.
     """
     job = get_job(session, delivery.job_id)
     row = session.get_one(WebhookRow, delivery.id, with_for_update=True)
