@@ -200,7 +200,10 @@ def test_what_onnx_cannot_hold_is_pruned_without_it(tmp_path: Path) -> None:
         (("prune", "{model}", "--out", "{out}", "--macs", "1.5"), "below 1"),
         (("prune", "{model}", "--out", "{out}", "--macs", "0.5", "--ratio", "0.5"), "one of"),
         (("prune", "{model}", "--out", "{out}", "--criterion", "loss"), "needs --data"),
-        (("prune", "{model}", "--out", "{out}", "--round-to", "x"), "neither a whole number"),
+        (
+            ("prune", "{model}", "--out", "{out}", "--round-to", "x"),
+            "must be a whole number or auto, not 'x'",
+        ),
         (("prune", "{model}", "--out", "{folder}", "--ratio", "0.5"), "not an empty folder"),
         (("prune", "{model}", "--out", "{out}", "--macs", "0.001"), "is left. Ask for "),
         (("prune", "{model}", "--out", "{out}", "--data", "{model}"), "a model, not a data set"),
