@@ -1,1 +1,1 @@
-"""From saliencies to a plan: by a rule, by measured latency, or by search."""
+"""Selection of a plan from saliencies: by a rule, by measured latency, or by search."""

@@ -1,4 +1,4 @@
-"""Widths by measured latency, where the selection asks for a latency or for ``round_to: auto``."""
+"""Widths by measured latency, for latency budgets and ``round_to: auto``."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def choose_by_clock(inputs: Inputs, planner: Planner, spec: RuledSelection) -> C
 
 
 class _Target:
-    """The machine that the network is made for: this worker, with the runtime that serves it."""
+    """The target machine: this worker, with the runtime that serves."""
 
     def __init__(self, inputs: Inputs, planner: Planner) -> None:
         self._inputs, self._planner = inputs, planner
@@ -54,7 +54,7 @@ class _Target:
         self._num_trials = 0
 
     def model(self) -> LatencyModel:
-        """Return the latency model, calibrated by the dense network."""
+        """Return the latency model, calibrated with the dense network."""
         program = self._inputs.program
         self._inputs.reporter.progress(0, 2, "measuring layers", is_forced=True)
         export_dense(self._inputs)
@@ -63,7 +63,7 @@ class _Target:
         return LatencyModel(program, self._inputs.analysis, timer, dense, self._batch_size)
 
     def measure(self, selection: Selection) -> float:
-        """Return the latency of the network pruned so, as a share of the dense one's."""
+        """Return the latency of the pruned network as a share of the dense latency."""
         inputs = self._inputs
         plan = self._planner.of(selection)
         path = self._folder / "trial.onnx"

@@ -1,4 +1,4 @@
-"""From scores to plans: the one place where selections are made into plans.
+"""Converts scores and selections to plans.
 
 Used by the select stage, by the search and, at every cut, by an iterative schedule.
 """
@@ -24,7 +24,7 @@ _ALMOST_NOTHING = 1e-9
 
 @dataclass(frozen=True)
 class Planner:
-    """Makes plans of one job's scores."""
+    """Makes plans from the scores of one job."""
 
     inputs: Inputs
     scores: Scores
@@ -38,9 +38,9 @@ class Planner:
         """Return the plan of a rule.
 
         Args:
-            program: The dense network, or what cuts have made of it over the same graph.
-            rule: How many groups go.
-            alive: The groups that are still there; None: all.
+            program: The dense network, or the same graph after earlier cuts.
+            rule: The rule for how many groups are removed.
+            alive: The groups that remain after earlier cuts; None: all.
 
         Raises:
             NothingPrunableError: Nothing can be removed.
@@ -55,13 +55,13 @@ class Planner:
         return self.of(found, scores)
 
     def narrowest(self) -> Mapping[str, Tensor]:
-        """Return the masks of the narrowest network that the limits allow."""
+        """Return the masks of the narrowest network within the limits."""
         inputs = self.inputs
         options = inputs.selection(Ratio(1 - _ALMOST_NOTHING))
         return select(inputs.analysis, self.scores.by_family, options, inputs.cost).keeps
 
     def cuts(self, rule: Budget | Ratio) -> RampedCuts | None:
-        """Return the cuts that the config's schedule makes on the way to a rule, if any."""
+        """Return the intermediate cuts of the config's schedule for a rule, if any."""
         schedule = self.inputs.request.config.schedule
         if not isinstance(schedule, IterativeSchedule):
             return None
@@ -76,7 +76,7 @@ class Planner:
         )
 
     def of(self, selection: Selection, scores: Mapping[str, Tensor] | None = None) -> Plan:
-        """Return the plan of a selection, with the numbers that led to it."""
+        """Return the plan of a selection, with the numbers behind it."""
         config = self.inputs.request.config
         settings: dict[str, Any] = {
             "criterion": {

@@ -1,8 +1,8 @@
-"""``selection: accuracy``: the most compression that keeps a promise, found by trying.
+"""``selection: accuracy``: search for the smallest network within ``max_drop``.
 
-Every trial prunes to a budget, retrains as the job will, and is measured on the validation split.
-The budgets are bisected on a logarithmic scale between the narrowest network and the dense one. A
-trial is a training run with checkpoints of its own, so the retrain stage finds the best one done.
+Each trial prunes to a budget, retrains like the job, and is scored on the validation split. The
+budgets are bisected on a logarithmic scale between the narrowest network and the dense one. A trial
+is a training run with its own checkpoints, so the retrain stage reuses the best trial.
 """
 
 import math
@@ -25,21 +25,21 @@ _LEAST_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Found:
-    """The plan that the search decides for, the rule that gave it, and every trial."""
+    """The chosen plan, the rule behind it, and every trial."""
 
     mode: Budget
     trials: tuple[AccuracyTrial, ...]
 
 
 def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
-    """Return the smallest budget whose network keeps the promise.
+    """Return the plan of the smallest budget within ``max_drop``.
 
-    A trial whose training diverges has not kept it, and the search goes on.
+    A trial that diverges counts as over the limit, and the search continues.
 
     Raises:
-        DataError: There are no validation samples to measure on.
+        DataError: There are no validation samples.
         DivergenceError: Every trial diverged.
-        PlanError: No trial kept the promise; the nearest is named.
+        PlanError: No trial stayed within ``max_drop``; the message names the nearest.
     """
     dense = inputs.score(inputs.program, Split.VALIDATION)
     if dense is None or inputs.objective is None:
@@ -77,7 +77,7 @@ def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
 
 
 def _narrowest(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> float:
-    """Return the share that is left with every layer at its narrowest."""
+    """Return the share of the cost that remains with every layer at its narrowest."""
     cost = inputs.cost
     keeps = planner.narrowest()
     measure = cost.macs if spec.unit == "macs" else cost.params
@@ -95,7 +95,7 @@ def _try(  # what a trial is judged by
     cuts = planner.cuts(budget)
     plan = cuts.first() if cuts is not None else planner.plan(inputs.program, budget)
     key = f"{budget}" if cuts is not None else str(plan.axes)
-    if key in known:  # another budget, the same widths
+    if key in known:  # another budget gave the same widths
         return known[key].model_copy(update={"asked": budget.share})
     try:
         trained = train(inputs, start_of(inputs, plan, cuts))
@@ -131,6 +131,6 @@ def _try(  # what a trial is judged by
 
 
 def shares_left(inputs: Inputs, plan: Plan) -> tuple[float, float]:
-    """Return the shares of MACs and parameters that a plan leaves."""
+    """Return the shares of MACs and parameters that remain after a plan."""
     cost, keeps = inputs.cost, plan.keeps()
     return cost.macs(keeps) / max(1, cost.macs({})), cost.params(keeps) / max(1, cost.params({}))

@@ -1,1 +1,1 @@
-"""One training run: its length, its learning rate, its checkpoints; and the baselines' runs."""
+"""Training runs: length, learning rate, checkpoints, and the runs of the baselines."""

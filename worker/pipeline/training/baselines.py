@@ -1,8 +1,8 @@
-"""What the result is worth: networks that had the same budget and less thought.
+"""Baselines: a randomly pruned network and one trained from scratch, with the same widths.
 
-PruningBench has random pruning third of twelve criteria, and Liu et al. 2019 ("Rethinking the Value
-of Network Pruning", arXiv:1810.05270) train pruned networks from scratch to the same accuracy. A
-user should see both before believing in a criterion.
+PruningBench ranks random pruning third of twelve criteria. Liu et al. 2019 ("Rethinking the Value
+of Network Pruning", arXiv:1810.05270) train pruned networks from scratch to the same accuracy.
+Users should compare with both before they trust a criterion.
 """
 
 import math
@@ -26,10 +26,10 @@ _SCALE, _SHIFT, _MEAN, _VARIANCE = 1, 2, 3, 4
 
 
 def train_baselines(inputs: Inputs, plan: Plan) -> tuple[Baseline, ...]:
-    """Train both beside a plan, with the config's own schedule of epochs.
+    """Train both baselines of a plan for the epochs of the config.
 
     Raises:
-        EngineError: As training does.
+        EngineError: Training fails; see `train`.
     """
     seed = inputs.request.config.seed
     other = at_random(inputs, plan, seed)
@@ -48,7 +48,7 @@ def train_baselines(inputs: Inputs, plan: Plan) -> tuple[Baseline, ...]:
 
 
 def at_random(inputs: Inputs, plan: Plan, seed: int) -> Plan:
-    """Return a plan of the same widths whose groups are drawn."""
+    """Return a plan of the same widths with randomly chosen groups."""
     generator = torch.Generator().manual_seed(seed)
     keeps: dict[str, Tensor] = {}
     for family in plan.families:
@@ -63,11 +63,11 @@ def _reset(inputs: Inputs, plan: Plan, seed: int) -> Program:
 
 
 def reset_weights(program: Program, seed: int) -> Program:
-    """Return the network with new weights, drawn as PyTorch initialises convolutions.
+    """Return the network with new weights, initialised as PyTorch initialises convolutions.
 
     Kernels are uniform within one over the square root of their fan-in (He et al. 2015,
     arXiv:1502.01852, with a = sqrt(5)); biases and shifts are zero, scales and variances one.
-    Constants stay, for they belong to the architecture.
+    Constants stay, because they belong to the architecture.
     """
     generator = torch.Generator().manual_seed(seed)
     ones = _ones(program)

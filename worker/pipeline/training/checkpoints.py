@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: when they are saved, what is reported, and how one is resumed."""
+"""Checkpoints of a training run: saving, reporting and resuming."""
 
 import time
 from pathlib import Path
@@ -50,7 +50,7 @@ def hooks(inputs: Inputs, options: RetrainOptions, folder: Path) -> Hooks:
 
 
 def resume(folder: Path) -> RetrainState | None:
-    """Return the state that a run goes on from, if there is one."""
+    """Return the saved state that a run resumes from, if any."""
     try:
         return load_state(folder)
     except DataError:  # damaged: starting over loses time, failing would lose the job

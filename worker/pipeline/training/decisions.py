@@ -1,4 +1,4 @@
-"""The number of epochs and the learning rate, where the config leaves them to the data."""
+"""Chooses the number of epochs and the learning rate if the config does not set them."""
 
 import json
 from dataclasses import replace
@@ -14,13 +14,13 @@ from worker.pipeline.job.inputs import NUM_RECALIBRATION_SAMPLES, Inputs
 from worker.pipeline.training.epochs import Epochs, decide_epochs
 
 _RANGE_TEST = "range_test.json"
-_FEW_STEPS = 100  # an epoch, with which running statistics lag behind the weights
+_FEW_STEPS = 100  # per epoch; with fewer, running statistics lag behind the weights
 
 
 def decide_length(
     inputs: Inputs, phase: Phase, data: TrainingData, teacher: Program
 ) -> tuple[RetrainOptions, Epochs]:
-    """Return options with a number of epochs: the one given, or one that suits data and time."""
+    """Return options with the configured number of epochs, or one chosen by data and time."""
     options = inputs.retrain_options()
     request = inputs.request
     num_steps = len(data.train) // min(options.batch_size, len(data.train))
@@ -44,7 +44,7 @@ def decide_learning_rate(  # what a training run needs
     teacher: Program,
     folder: Path,
 ) -> tuple[RetrainOptions, RangeTest | None]:
-    """Return options with a learning rate: the one given, or one that a range test finds."""
+    """Return options with the configured learning rate, or one found by a range test."""
     given = inputs.request.config.retrain.optimizer.learning_rate
     if given is not None:
         return _at(options, given), None

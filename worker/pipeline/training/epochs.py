@@ -1,7 +1,7 @@
-"""How many epochs are trained where the config says ``auto``: by the data, and by the time limit.
+"""``retrain.epochs: auto``: the number of epochs by the data and by the time limit.
 
-The number is decided once a job and written beside its checkpoints, so that every run of it, and
-every attempt, trains alike. On a machine that is fast enough it depends on the data alone.
+The number is chosen once per job and saved beside its checkpoints, so that every run and every
+attempt trains equally long. On a fast machine it depends on the data only.
 """
 
 import json
@@ -14,21 +14,21 @@ from app.contracts.report import EpochsReport
 from app.contracts.spec import AccuracySelection, PruneConfig
 from secateur.engine.files.atomic_write import atomic_write
 
-NUM_STEPS = 600  # what a pruned network needs to recover, as far as it does
+NUM_STEPS = 600  # enough for a pruned network to recover most of its accuracy
 MOST_EPOCHS = 30
-_USUAL_EPOCHS, _USUAL_STEPS = 3, 4000  # three epochs, as far as they are no more steps than this
-_TIME_SHARE = 0.6  # of the job's time limit that training may take
+_USUAL_EPOCHS, _USUAL_STEPS = 3, 4000  # three epochs if they are at most this many steps
+_TIME_SHARE = 0.6  # share of the job's time limit for training
 
 
 @dataclass(frozen=True)
 class Epochs:
-    """The decision.
+    """The chosen number of epochs, and the reasons.
 
     Attributes:
-        num: Epochs that are trained.
-        by_data: What the data alone asked for.
-        steps: An epoch has so many.
-        seconds: What a step took when it was measured; None where nothing was.
+        num: Number of epochs.
+        by_data: Number of epochs without a time limit.
+        steps: Steps per epoch.
+        seconds: Measured seconds per step; None if not measured.
     """
 
     num: int
@@ -37,7 +37,7 @@ class Epochs:
     seconds: float | None = None
 
     def report(self, asked: int | str) -> EpochsReport:
-        """Return what the report says of it."""
+        """Return the choice as the report shows it."""
         if asked != "auto":
             return EpochsReport(asked=self.num, num=self.num, reason="as the config asks")
         text = f"{self.by_data} epochs of {self.steps} steps by the number of training samples"
@@ -50,10 +50,10 @@ class Epochs:
 
 
 def epochs_by_data(num_steps: int) -> int:
-    """Return how many epochs data of so many steps an epoch ask for.
+    """Return the number of epochs for data with ``num_steps`` steps per epoch.
 
-    About 600 steps, at most 30 epochs; three epochs where they are no more than 4,000 steps; one
-    at least.
+    About 600 steps and at most 30 epochs; three epochs if those are at most 4,000 steps; at
+    least one.
     """
     usual = min(_USUAL_EPOCHS, math.ceil(_USUAL_STEPS / num_steps))
     return max(1, usual, min(MOST_EPOCHS, math.ceil(NUM_STEPS / num_steps)))
@@ -66,14 +66,14 @@ def decide_epochs(
     measure: Callable[[], float],
     path: Path,
 ) -> Epochs:
-    """Return how many epochs are trained, as it was decided before, or decided now.
+    """Return the saved number of epochs, or choose and save it.
 
     Args:
-        config: Of the job.
-        num_steps: Of an epoch.
-        seconds: That are left to the job; None: as many as it likes.
-        measure: Returns how long a step takes.
-        path: Where the decision is kept.
+        config: Config of the job.
+        num_steps: Steps per epoch.
+        seconds: Seconds left to the job; None: no limit.
+        measure: Return the seconds of a step.
+        path: File of the saved choice.
     """
     asked = config.retrain.epochs
     if asked != "auto":
@@ -92,7 +92,7 @@ def decide_epochs(
 
 
 def num_runs(config: PruneConfig) -> int:
-    """Return how many training runs a job has at most."""
+    """Return the largest number of training runs in a job."""
     selection = config.selection
     searched = selection.max_trials if isinstance(selection, AccuracySelection) else 1
     return searched + (2 if config.baselines else 0)

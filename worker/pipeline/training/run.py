@@ -1,7 +1,7 @@
-"""One training run: from a plan to a trained network, resumed from its checkpoint if there is one.
+"""One training run: from a plan to a trained network, resumed from a checkpoint if one exists.
 
-The stage retrain makes one; the baselines and every trial of a search make their own. Each has its
-own checkpoint folder, so a run that has ended is never repeated.
+The retrain stage, each baseline and each trial of a search are separate runs. Each has its own
+checkpoint folder, so a finished run is never repeated.
 """
 
 from dataclasses import dataclass, replace
@@ -25,14 +25,14 @@ from worker.pipeline.training.decisions import decide_learning_rate, decide_leng
 
 @dataclass(frozen=True)
 class Start:
-    """Where a training run begins.
+    """The starting point of a training run.
 
     Attributes:
-        plan: What is left.
+        plan: Channels that are kept.
         twin: The masked twin, recalibrated.
-        cuts: What an iterative schedule does on the way.
-        label: Tells runs of one plan apart, such as a baseline's.
-        is_reset: Whether the twin has new weights, so that the dense network's are no candidate.
+        cuts: Later cuts of an iterative schedule.
+        label: Distinguishes runs of the same plan, such as a baseline.
+        is_reset: Whether the twin has new weights; then the untrained network is no candidate.
     """
 
     plan: Plan
@@ -43,18 +43,18 @@ class Start:
 
 
 def start_of(inputs: Inputs, plan: Plan, cuts: RampedCuts | None = None) -> Start:
-    """Return the beginning of the run that a plan asks for: masked and recalibrated."""
+    """Return the start of a plan's run: the masked, recalibrated twin."""
     return Start(plan, inputs.recalibrated(mask_program(inputs.program, plan)), cuts)
 
 
 def train(inputs: Inputs, start: Start) -> Trained:
-    """Train the network of a plan from the newest checkpoint of this very run, or from the start.
+    """Train the network of a plan, resuming from the newest checkpoint of the same run.
 
-    What is kept is the best on the validation samples: pruned, recalibrated or of some epoch.
+    Returns the best network on the validation samples: pruned, recalibrated or after any epoch.
 
     Raises:
         DataError: The data set has no training samples, or does not fit the objective.
-        DivergenceError: The loss is not finite, at a tenth of the learning rate too.
+        DivergenceError: The loss is not finite, even at a tenth of the learning rate.
     """
     config, program, analysis = inputs.request.config.retrain, inputs.program, inputs.analysis
     if inputs.objective is None:
@@ -90,14 +90,17 @@ def train(inputs: Inputs, start: Start) -> Trained:
 
 
 def _start_metrics(inputs: Inputs, start: Start, found: RangeTest | None) -> Metrics | None:
-    """Return what the first epoch is compared with: nothing, where a user gave the rate."""
+    """Return the metrics to compare the first epoch with.
+
+    None if the user set the learning rate, or if the schedule is iterative.
+    """
     if found is None or start.cuts is not None:
         return None
     return inputs.score(compact(start.twin, inputs.analysis, start.plan), Split.VALIDATION)
 
 
 def _untrained(inputs: Inputs, start: Start, plan: Plan) -> tuple[Candidate, ...]:
-    """Return the networks that a plan leaves without training."""
+    """Return the candidates that need no training."""
     analysis = inputs.analysis
     pruned = compact(inputs.program, analysis, plan)
     recalibrated = (
@@ -130,8 +133,8 @@ def _cut_reports(cuts: RampedCuts | None, num_steps: int) -> tuple[CutReport, ..
 def _settled(inputs: Inputs, candidate: Candidate) -> Candidate:
     """Return the network with recalibrated statistics, if it is better on the validation samples.
 
-    Running averages lag behind the last steps and have seen augmented images; the plain average
-    over training images is usually, and not always, better.
+    Running averages lag behind the last steps and include augmented images. The plain average
+    over training images is usually better, but not always.
     """
     program = candidate.program
     before = replace(candidate, metrics=inputs.score(program, Split.VALIDATION))
@@ -144,7 +147,7 @@ def _settled(inputs: Inputs, candidate: Candidate) -> Candidate:
 
 
 def _key(inputs: Inputs, start: Start) -> str:
-    """Name what a checkpoint belongs to: the job, the plan, later cuts and the label."""
-    # Two goals may begin with one plan, so the later cuts tell them apart.
+    """Return the key of a checkpoint: a hash of job, plan, later cuts and label."""
+    # Two targets may start from the same plan; the later cuts distinguish them.
     targets = start.cuts.targets() if start.cuts is not None else ()
     return job_key(inputs.request, start.plan.to_json(), targets, start.label)
