@@ -1,1 +1,1 @@
-"""The report of a job: built from results, described, rendered as a page."""
+"""Report of a job: built from its results and rendered as a page."""

@@ -1,4 +1,4 @@
-"""What the engine found, in the words of the report and of the intake verdict."""
+"""Converts the engine's results to parts of the report and of the intake verdict."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -37,12 +37,12 @@ from worker.pipeline.job.metrics import finite
 def verdict(
     program: Program, analysis: Analysis, labels: LabelKind | None = None
 ) -> dict[str, Any]:
-    """Return what is stored with a model: what it is, and what of it can be pruned.
+    """Return the verdict stored with a model: its properties and what can be pruned.
 
     Args:
         program: The model.
-        analysis: Of the model.
-        labels: What a data set says that its first output is, where there is one.
+        analysis: The model's analysis.
+        labels: Kind of the first output according to a data set; None without a data set.
     """
     ops = Counter(op_name(n.target) for n in program.graph.nodes if n.op == "call_function")
     num_prunable = sum(m.index_GK.numel() for f in analysis.families for m in f.producers())
@@ -70,7 +70,7 @@ def verdict(
 
 
 def describe_inputs(program: Program) -> list[dict[str, Any]]:
-    """Return what a network takes, as its user gives it."""
+    """Return the name, shape and dtype of each input, as users send it."""
     return [
         {"name": name, "shape": ["batch", *s.shape[1:]], "dtype": str(s.given_dtype)[6:]}
         for name, s in zip(program.input_names, program.inputs, strict=True)
@@ -78,7 +78,7 @@ def describe_inputs(program: Program) -> list[dict[str, Any]]:
 
 
 def unused_inputs(program: Program) -> list[str]:
-    """Return a note for every input that nothing reads."""
+    """Return a note for each unused input."""
     nodes = [node for node in program.graph.nodes if node.op == "placeholder"]
     return [
         f"input {name!r} is not used: whatever is sent, the outputs are the same"
@@ -88,7 +88,7 @@ def unused_inputs(program: Program) -> list[str]:
 
 
 def group_reports(analysis: Analysis, plan: Plan) -> tuple[GroupReport, ...]:
-    """Return what became of each family."""
+    """Return the outcome of a plan for each family."""
     planned = {family.name: family for family in plan.families}
     reports = []
     for family in analysis.families:
@@ -108,7 +108,7 @@ def group_reports(analysis: Analysis, plan: Plan) -> tuple[GroupReport, ...]:
 
 
 def plan_summary(analysis: Analysis, plan: Plan, criterion: str) -> PlanSummary:
-    """Return what a plan does to each layer, small enough for an event."""
+    """Return the summary of a plan by layer, small enough for an event."""
     groups = group_reports(analysis, plan)
     num_points = points_a_layer(len(groups))
     return PlanSummary(
@@ -129,7 +129,7 @@ def plan_summary(analysis: Analysis, plan: Plan, criterion: str) -> PlanSummary:
 
 
 def frozen_report(frozen: FrozenChannels) -> FrozenReport:
-    """Return why filters stay."""
+    """Return frozen channels and the reason why they cannot be pruned."""
     return FrozenReport(
         tensor=frozen.tensor,
         dim=frozen.dim,
@@ -142,7 +142,7 @@ def frozen_report(frozen: FrozenChannels) -> FrozenReport:
 
 
 def equivalence_report(certificate: Certificate, parts: Audit) -> EquivalenceReport:
-    """Return the certificate of the whole plan, and what its parts are like."""
+    """Return the certificate of the whole plan, with the errors of its exact and inexact parts."""
     return EquivalenceReport(
         is_exact=certificate.is_exact,
         inexact_ops=certificate.inexact_ops,
@@ -167,7 +167,7 @@ def equivalence_report(certificate: Certificate, parts: Audit) -> EquivalenceRep
 
 
 def latency_reports(latencies: Sequence[Latency]) -> tuple[LatencyReport, ...]:
-    """Return measured times."""
+    """Return the measured latencies, in seconds."""
     return tuple(
         LatencyReport(
             batch_size=found.batch_size,
@@ -184,7 +184,7 @@ def latency_reports(latencies: Sequence[Latency]) -> tuple[LatencyReport, ...]:
 def speedup_reports(
     speedups: Sequence[Speedup], latencies: Sequence[Latency]
 ) -> tuple[SpeedupReport, ...]:
-    """Return how much faster a network is, by batch size."""
+    """Return the speedup of the pruned network for each batch size."""
     return tuple(
         SpeedupReport(
             batch_size=found.batch_size,
@@ -200,20 +200,20 @@ def speedup_reports(
 
 
 def load_report(load: Load) -> LoadReport:
-    """Return what went on beside a measurement."""
+    """Return the load of the machine during a measurement."""
     others = None if load.others is None else round(load.others, 3)
     return LoadReport(is_busy=load.is_busy, reason=load.reason, num_busy_processors=others)
 
 
 def range_test_report(found: RangeTest | None) -> RangeTestReport | None:
-    """Return how a learning rate was found."""
+    """Return the range test that found the learning rate; None if there was none."""
     if found is None:
         return None
     return RangeTestReport(learning_rate=found.learning_rate, curve=found.curve)
 
 
 def epoch_report(record: EpochRecord) -> EpochReport:
-    """Return the numbers of one epoch."""
+    """Return the losses, metric, learning rate and duration of one epoch."""
     return EpochReport(
         epoch=record.epoch,
         train_loss=record.train_loss,
@@ -227,7 +227,7 @@ def epoch_report(record: EpochRecord) -> EpochReport:
 def _outputs(
     program: Program, analysis: Analysis, labels: LabelKind | None
 ) -> list[dict[str, Any]]:
-    """Return what a network gives, without outputs that are None."""
+    """Return name, shape, dtype and kind of each output that is a tensor."""
     values = analysis.shapes[program.graph.output_node()]
     kinds = output_kinds(program, labels)
     return [
@@ -250,7 +250,7 @@ def _around_cuts(group: GroupReport) -> tuple[int, ...]:
 
 
 def _layers(program: Program, analysis: Analysis) -> list[dict[str, Any]]:
-    """Return every contraction with what it costs."""
+    """Return every contraction with its MACs for one sample."""
     layers = []
     for term in mac_terms(program, analysis.shapes):
         node = term[0]

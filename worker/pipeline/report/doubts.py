@@ -1,4 +1,4 @@
-"""What a report's numbers do not show, in notes: for `worker.pipeline.report.report`."""
+"""Notes that warn about uncertain numbers, for `worker.pipeline.report.report`."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,11 @@ from secateur.engine.intervals import difference_interval
 from secateur.engine.metrics import METRICS
 from worker.pipeline.job.results import Times
 
-_FEW_SAMPLES = 200  # 90 % right of 200 is 85 to 93 %
+_FEW_SAMPLES = 200  # the 95 % interval of 90 % on 200 samples is 85 to 93 %
 
 
 def latency_notes(times: Times) -> tuple[str, ...]:
-    """Say so when pruning did not make it faster, or when that cannot be told."""
+    """Return notes if the network is not measurably faster, or if the machine was busy."""
     notes = []
     slow = [found for found in times.speedups if found.low <= 1]
     if slow:
@@ -34,7 +34,7 @@ def latency_notes(times: Times) -> tuple[str, ...]:
 
 
 def latency_budget_notes(selection: object, times: Times | None) -> tuple[str, ...]:
-    """Say so when a latency budget is met by the measurement and may be missed in truth."""
+    """Return a note if the interval of the measured latency exceeds the latency budget."""
     if not isinstance(selection, BudgetSelection) or selection.latency is None or times is None:
         return ()
     return tuple(
@@ -47,7 +47,7 @@ def latency_budget_notes(selection: object, times: Times | None) -> tuple[str, .
 
 
 def sample_notes(metric: str | None, measured: Sequence[MetricsReport]) -> tuple[str, ...]:
-    """Say so when few samples leave the metric wide open."""
+    """Return a note for each split whose few samples leave the metric uncertain."""
     return tuple(
         f"the {found.split} split has only {found.num_samples} samples: {metric} is known to lie "
         f"between {found.interval[0]:.4g} and {found.interval[1]:.4g}, no closer"
@@ -57,7 +57,7 @@ def sample_notes(metric: str | None, measured: Sequence[MetricsReport]) -> tuple
 
 
 def promise_notes(selection: object, trials: Sequence[AccuracyTrial]) -> tuple[str, ...]:
-    """Say so when the drop of the network that was chosen may be larger than was allowed."""
+    """Return a note if the interval of the chosen network's drop exceeds ``max_drop``."""
     kept = [trial for trial in trials if trial.is_kept]
     if not isinstance(selection, AccuracySelection) or not kept:
         return ()
@@ -78,7 +78,7 @@ def promise_notes(selection: object, trials: Sequence[AccuracyTrial]) -> tuple[s
 def baseline_notes(
     metric: str | None, ours: tuple[MetricsReport, ...], baselines: tuple[BaselineReport, ...]
 ) -> tuple[str, ...]:
-    """Say so when a baseline did as well as the criterion, or no worse as far as can be told."""
+    """Return a note for each baseline that is as good as the criterion, or not measurably worse."""
     notes = []
     for baseline in baselines:
         for mine, found in zip(ours, baseline.metrics, strict=False):

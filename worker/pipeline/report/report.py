@@ -1,4 +1,4 @@
-"""The report of a pruning job, from what its stages found."""
+"""Builds the report of a pruning job from the results of its stages."""
 
 from importlib.metadata import version
 from typing import Any
@@ -39,7 +39,7 @@ def make_report(
     networks: dict[str, NetworkReport],
     layers: tuple[LayerReport, ...],
 ) -> Report:
-    """Return the report of a job whose networks are measured."""
+    """Return the report of a job from its results and the measured networks and layers."""
     inputs, choice, trained = results.inputs, results.choice, results.trained
     times, final = results.exported.times, results.verified
     baselines = tuple(_baseline(inputs, baseline) for baseline in results.baselines)
@@ -102,7 +102,7 @@ def _baseline(inputs: Inputs, baseline: Baseline) -> BaselineReport:
 
 
 def summary(report: Report) -> dict[str, Any]:
-    """Return what the job object shows of a report."""
+    """Return the part of a report that the job object shows."""
     wanted = {"num_parameters", "macs", "file_bytes", "latency_seconds", "metrics"}
     networks = {
         name: getattr(report, name).model_dump(mode="json", include=wanted)
@@ -132,6 +132,6 @@ def summary(report: Report) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what made the artifact."""
+    """Return the versions of Secateur and of the packages that produced the artifact."""
     found = {name: version(name) for name in _PACKAGES}
     return {"secateur": version("secateur"), **found, "torch_build": torch.__version__}

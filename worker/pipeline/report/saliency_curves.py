@@ -1,4 +1,4 @@
-"""The file ``saliency_curves.svg``: one small panel a family, what is removed, and the cut."""
+"""Draws ``saliency_curves.svg``: one panel per family with its removed groups and the cut."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from worker.pipeline.report.page.names import layer
 CURVES = "saliency_curves.svg"
 _COLUMNS = 4
 _MARGIN, _GAP, _HEAD = 24, 24, 92
-_LINES = 34  # below a panel: its name and widths, its range
+_LINES = 34  # two lines below a panel: name and widths, then range
 _MOST_CHARACTERS = 20
 
 
 def draw_saliency_curves(groups: Sequence[GroupReport]) -> str:
-    """Return the curves of all families as an SVG file; the same groups give the same text."""
+    """Return the curves of the largest families as SVG; equal groups give equal text."""
     shown = panels(groups, None)
     num_rows = max(1, -(-len(shown) // _COLUMNS))
     canvas = Canvas(
@@ -74,6 +74,6 @@ def _panel(canvas: Canvas, panel: Panel) -> None:
 
 
 def _short(name: str) -> str:
-    """Return the end of a name, which tells layers apart."""
+    """Return a name, shortened at its start: the end distinguishes layers."""
     most = _MOST_CHARACTERS
     return name if len(name) <= most else f"\N{HORIZONTAL ELLIPSIS}{name[1 - most :]}"

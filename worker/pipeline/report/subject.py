@@ -1,6 +1,6 @@
-"""What a job was about, for the report: the model, the data, and the layers before and after.
+"""The model, the data and the layers of a job, for the report.
 
-`describe` has what became of them in numbers; `report` puts both together.
+`describe` converts the results of pruning; `report` combines both.
 """
 
 from torch import fx
@@ -18,7 +18,7 @@ _MOST_CLASS_NAMES = 100
 
 
 def model_report(inputs: Inputs) -> ModelReport:
-    """Return which model was pruned."""
+    """Return the pruned model: its name, id, hash, inputs and number of outputs."""
     model, program = inputs.request.require_model(), inputs.program
     return ModelReport(
         name=model.name,
@@ -30,7 +30,7 @@ def model_report(inputs: Inputs) -> ModelReport:
 
 
 def data_report(inputs: Inputs) -> DataReport | None:
-    """Return which samples were used, if there are any."""
+    """Return the data set and its splits; None without a data set."""
     given, dataset = inputs.request.dataset, inputs.dataset
     if given is None or dataset is None:
         return None
@@ -53,9 +53,10 @@ def data_report(inputs: Inputs) -> DataReport | None:
 def layer_reports(
     dense: tuple[Program, Analysis], pruned: tuple[Program, Analysis]
 ) -> tuple[LayerReport, ...]:
-    """Return every contraction of a network, beside itself in the compacted one.
+    """Return each contraction with its outputs and MACs before and after pruning.
 
-    Compaction changes sizes and no operator, so the two have the same contractions in one order.
+    Compaction changes sizes, not operators, so both networks have the same contractions in the
+    same order.
     """
     before, after = (mac_terms(program, analysis.shapes) for program, analysis in (dense, pruned))
     return tuple(
@@ -79,7 +80,7 @@ def _weight(term: Term) -> str | None:
 
 
 def _num_outputs(term: Term, analysis: Analysis) -> int:
-    """Return the size of the dimension that holds channels or features."""
+    """Return the size of the dimension of channels or features."""
     value = analysis.shapes[term[0]]
-    shape = (value[0] if isinstance(value, (list, tuple)) else value).shape  # an LSTM's has states
+    shape = (value[0] if isinstance(value, (list, tuple)) else value).shape  # LSTM: and states
     return int(shape[1] if "conv" in op_name(term[0].target) else shape[-1])

@@ -1,4 +1,4 @@
-"""The report as a page that can be sent to a colleague: `render_page`."""
+"""The report as a self-contained HTML page: `render_page`."""
 
 from worker.pipeline.report.page.page import render_page
 

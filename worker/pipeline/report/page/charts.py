@@ -1,7 +1,7 @@
-"""Line charts: losses, metrics, the range test and the search, as places in a picture.
+"""Line charts of losses, metrics, the range test and the search, as coordinates and SVG.
 
-Sizes are in units of the picture, whose text is as large as the page's where it is shown at its own
-width. Looks are classes of the page's style.
+Coordinates are in SVG units. At its own width, a chart's text is as large as the page's. Styles are
+CSS classes of the page.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ class Series:
     """A line through values.
 
     Attributes:
-        name: In the legend.
-        style: A class of the page's style: how it is drawn.
-        values: (x, y); y None where there is no value.
+        name: Name in the legend.
+        style: CSS classes of the line.
+        values: Points (x, y); y is None if there is no value.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A value worth a line across the chart: of y (a level) or of x (a moment)."""
+    """A value marked by a line across the chart: y for a level, x for a moment."""
 
     name: str
     value: float
@@ -42,7 +42,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Line:
-    """A series, placed."""
+    """A series in chart coordinates."""
 
     name: str
     style: str
@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class PlacedMark:
-    """A mark, placed."""
+    """A mark in chart coordinates."""
 
     name: str
     at: float
@@ -60,18 +60,18 @@ class PlacedMark:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart, placed.
+    """A chart in SVG coordinates.
 
     Attributes:
-        title: Its caption.
-        summary: What it shows, for those who do not see it.
-        x_label: Below the horizontal axis.
-        y_label: Above the vertical one.
-        x_ticks: Where, and what is written there.
-        y_ticks: The same.
+        title: Caption.
+        summary: Text alternative for screen readers.
+        x_label: Label below the horizontal axis.
+        y_label: Label above the vertical axis.
+        x_ticks: Positions and labels on the horizontal axis.
+        y_ticks: Positions and labels on the vertical axis.
         lines: The series.
-        levels: Lines across.
-        moments: Lines upright.
+        levels: Horizontal lines.
+        moments: Vertical lines.
     """
 
     title: str
@@ -87,7 +87,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Words:
-    """What is written on a chart."""
+    """Texts of a chart: title, text alternative and axis labels."""
 
     title: str
     summary: str
@@ -104,7 +104,7 @@ def line_chart(
     levels: Sequence[Mark] = (),
     moments: Sequence[Mark] = (),
 ) -> Chart | None:
-    """Return a chart of the series that have values; None if none has."""
+    """Return a chart of the series that have values; None if all are empty."""
     shown = [each for each in series if any(value is not None for _, value in each.values)]
     if not shown:
         return None
@@ -160,7 +160,7 @@ def draw(chart: Chart) -> str:
 
 
 def epoch_axis(num_epochs: int, first: int = 1) -> tuple[Scale, tuple[Tick, ...]]:
-    """Return the axis of epochs ``first`` to ``num_epochs``, with whole numbers at its ticks."""
+    """Return the axis of epochs ``first`` to ``num_epochs``, with ticks at whole epochs."""
     last = max(num_epochs, first + 1)
     scale = Scale(first, last, LEFT + 8, RIGHT - 8)
     step = -(-(last - first) // _MOST_EPOCH_TICKS)

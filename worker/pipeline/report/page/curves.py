@@ -1,6 +1,7 @@
-"""Saliency curves: one small panel a family, with what is removed and where the curve turns steep.
+"""Saliency curves: one panel per family, with its removed groups and its turn to steep.
 
-`draw` makes one for the page, `worker.pipeline.report.saliency_curves` all of them in a file.
+`draw` returns one panel for the page. `worker.pipeline.report.saliency_curves` draws all panels in
+one file.
 """
 
 from collections.abc import Sequence
@@ -15,28 +16,28 @@ from secateur.engine.selection.steepness import rise_of
 from worker.pipeline.report.page.names import layer
 
 WIDTH, HEIGHT = 176, 84
-TOP, FOOT = 4, 76  # of the greatest and of the least saliency; below it, the bars stand
+TOP, FOOT = 4, 76  # y of the greatest and of the least saliency; bars extend below FOOT
 _MOST_PANELS = 240
 _POINTS_IN_ALL, _MOST_POINTS, _FEWEST_POINTS = 3600, 48, 12
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The curve of one family, placed.
+    """The curve of one family, in SVG coordinates.
 
     Attributes:
-        name: Of the family.
-        num_groups: Its width before.
-        num_kept: Its width after.
-        removed: The area below the curve of what goes, as a path; empty where nothing does.
-        kept: The same of what stays.
-        cut: Where the two meet; None where nothing goes.
-        wanted: Where the rule alone would have cut, if that is elsewhere.
-        slope: The line of the given steepness through the turn (x1, y1, x2, y2), if that rule
-            decided.
-        reason: Why so many.
-        span: The least and the greatest saliency.
-        summary: What is to be seen, in words.
+        name: Name of the family.
+        num_groups: Number of groups before pruning.
+        num_kept: Number of groups after pruning.
+        removed: SVG path of the area below the removed groups; empty if none is removed.
+        kept: SVG path of the area below the kept groups; empty if none is kept.
+        cut: x between removed and kept groups; None if none is removed.
+        wanted: x of the rule's own cut; None if it equals the final cut or is off the curve.
+        slope: Line (x1, y1, x2, y2) of the rule's steepness through the turn; None for other rules
+            and for curves without a turn.
+        reason: Reason for the number of removed groups.
+        span: The least and the greatest saliency, as text.
+        summary: Text alternative for screen readers.
     """
 
     name: str
@@ -53,11 +54,11 @@ class Panel:
 
 
 def panels(groups: Sequence[GroupReport], steepness: float | None) -> tuple[Panel, ...]:
-    """Return a panel for each family, in the network's order; the largest ones, if there are many.
+    """Return the panels of the largest families, at most 240, in the order of the network.
 
     Args:
         groups: The families.
-        steepness: Of the rule, if it was that rule.
+        steepness: Steepness of the rule; None for other rules.
     """
     largest = sorted(range(len(groups)), key=lambda i: -groups[i].num_groups)[:_MOST_PANELS]
     num_points = _POINTS_IN_ALL // max(1, len(largest))
@@ -66,7 +67,7 @@ def panels(groups: Sequence[GroupReport], steepness: float | None) -> tuple[Pane
 
 
 def draw(panel: Panel) -> str:
-    """Return the panel as SVG; looks are classes of the page's style."""
+    """Return the panel as SVG; styles are CSS classes of the page."""
     line = None if panel.slope is None else "M{} {}L{} {}".format(*panel.slope)
     paths = (
         ("removed", panel.removed),
@@ -114,13 +115,13 @@ def _panel(group: GroupReport, steepness: float | None, num_points: int) -> Pane
 
 
 def _vertical(curve: Sequence[float]) -> Scale:
-    """Return the scale from the least saliency to the greatest: the shape is what decides."""
+    """Return the scale from the least to the greatest saliency; only the curve's shape matters."""
     low, high = (curve[0], curve[-1]) if curve else (0.0, 1.0)
     return Scale(low, high, FOOT, TOP) if high > low else Scale(low - 1, low + 1, FOOT, TOP)
 
 
 def _area(points: Sequence[tuple[int, float]], end: int, x: Scale, y: Scale) -> str:
-    """Return the steps of filters from the first point to ``end``, down to the floor."""
+    """Return the path below the steps of filters from the first point to ``end``."""
     if not points:
         return ""
     path = f"M{x.at(points[0][0]):g} {HEIGHT}"
@@ -136,14 +137,14 @@ def _next(points: Sequence[tuple[int, float]], k: int, end: int) -> int:
 def _slope(
     group: GroupReport, steepness: float | None, x: Scale, y: Scale
 ) -> tuple[float, float, float, float] | None:
-    """Return the line of the rule's slope through the turn, as far as the panel reaches."""
+    """Return the line of the rule's slope through the turn, clipped to the panel."""
     curve, turn = group.saliency, group.num_wanted
     last = len(curve) - 1
     if steepness is None or not 0 < turn <= last or curve[0] == curve[-1]:
         return None
     rise = rise_of(curve)
-    step = rise * steepness / last  # of saliency, from one filter to the next
-    height = min(curve[turn], curve[0] + rise)  # the rule calls all that is higher one
+    step = rise * steepness / last  # rise of the line from one filter to the next
+    height = min(curve[turn], curve[0] + rise)  # the rule clips higher saliencies
     first = max(0.0, turn - (height - y.low) / step)
     final = min(float(last), turn + (y.high - height) / step)
     start, end = (min(y.high, max(y.low, height + step * (k - turn))) for k in (first, final))

@@ -1,4 +1,4 @@
-"""Numbers as people read them; the same number is always the same text."""
+"""Formats numbers for readers; equal numbers give equal text."""
 
 import math
 
@@ -49,7 +49,7 @@ def points_span(low: float, high: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Return a time in milliseconds, or in seconds from one on."""
+    """Return a time in milliseconds, or in seconds if it is at least one second."""
     return f"{significant(value)} s" if value >= 1 else f"{significant(1000 * value)} ms"
 
 

@@ -1,4 +1,4 @@
-"""What the report's short names mean, in words: the engine's records have most of them."""
+"""Descriptions of the report's short names; most come from the engine's records."""
 
 from secateur.engine import metrics, objectives
 from secateur.engine.saliency import criteria
@@ -9,7 +9,7 @@ METRICS = {name: each.words for name, each in metrics.METRICS.items()} | {"loss"
 SHARES = frozenset(name for name, each in metrics.METRICS.items() if each.is_share)
 
 OBJECTIVES = {name: each.words for name, each in objectives.OBJECTIVES.items()}
-# What the two losses of a curve are: the objective's, and what validation measures.
+# The two losses of a chart: the objective's in training, and the one that validation measures.
 TRAINED_LOSS = {name: each.loss_words for name, each in objectives.OBJECTIVES.items()}
 VALIDATED_LOSS = {labels: each.loss_words for labels, each in metrics.SCORINGS.items()}
 
@@ -19,10 +19,10 @@ BASELINES = {"random": "random pruning", "scratch": "from scratch"}
 
 
 def capital(text: str) -> str:
-    """Return a text with a capital at its start, and what follows as it is."""
+    """Return a text with its first letter in upper case; the rest is unchanged."""
     return text[:1].upper() + text[1:]
 
 
 def layer(name: str) -> str:
-    """Return a weight's name without the ending that every weight has."""
+    """Return a weight's name without the suffix ``.weight``."""
     return name.removesuffix(".weight")

@@ -1,9 +1,8 @@
-"""A report as one HTML file that needs nothing else: no network, no script, no other file.
+"""Renders a report as one self-contained HTML file: no network, no scripts, no other files.
 
-Everything in it that a stranger may have chosen (names of models, layers and classes, reasons,
-notes) is escaped by the template engine, and stripped of what is no text beforehand. The same
-report gives the same bytes. How long things took is left out but for the measured latency, so that
-a job that was stopped and resumed has the page of one that was not.
+Text from users (names of models, layers and classes, reasons, notes) is stripped of characters that
+are not text, then escaped by the template engine. Equal reports give equal bytes. Durations other
+than the measured latency are left out, so a resumed job has the same page as an uninterrupted one.
 """
 
 import json
@@ -23,7 +22,7 @@ _PACKAGE = "worker.pipeline.report.page"
 
 
 def render_page(report: Report) -> str:
-    """Return the page of a report."""
+    """Return the HTML page of a report."""
     clean = Report.model_validate(_clean(report.model_dump()))
     style = Markup(files(_PACKAGE).joinpath("templates/report.css").read_text())  # noqa: S704  # ours
     return _environment().get_template("report.html").render(style=style, **_view(clean))
@@ -46,13 +45,13 @@ def _environment() -> Environment:
         "span": formats.span,
         "layer": names.layer,
         "chart": lambda chart: Markup(charts.draw(chart)),  # noqa: S704  # `draw` escapes
-        "panel": lambda panel: Markup(curves.draw(panel)),  # noqa: S704  # likewise
+        "panel": lambda panel: Markup(curves.draw(panel)),  # noqa: S704  # `draw` escapes
     }
     return environment
 
 
 def _view(report: Report) -> dict[str, Any]:
-    """Return everything that the template writes."""
+    """Return the variables of the template."""
     selection = report.config["selection"]
     steepness = selection["steepness"] if selection["mode"] == "steepness" else None
     frozen, num_more_frozen = tables.frozen(report)
@@ -85,7 +84,7 @@ def _view(report: Report) -> dict[str, Any]:
 
 
 def _clean(value: Any) -> Any:  # noqa: ANN401  # any part of a report
-    """Return a value whose strings hold text only."""
+    """Return a value with all characters that are not text removed from its strings."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):

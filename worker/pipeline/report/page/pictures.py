@@ -1,4 +1,4 @@
-"""Which charts a report has, and what they say to those who do not see them."""
+"""Chooses the charts of a report and writes their text alternatives for screen readers."""
 
 from collections.abc import Sequence
 
@@ -21,16 +21,16 @@ _SPLIT = "validation"
 
 
 def training_charts(report: Report) -> list[Chart]:
-    """Return the charts of losses, of the metric that counts, and of the range test."""
+    """Return the charts of the losses, the main metric and the range test."""
     found = [_losses(report), _metric(report), _range_test(report)]
     return [chart for chart in found if chart is not None]
 
 
 def search_chart(report: Report) -> Chart | None:
-    """Return what the trials of a search lost, by what they left; None without a search."""
+    """Return the chart of trials, drop against remaining cost; None for fewer than two costs."""
     unit = report.config["selection"].get("unit", "macs")
     trials = [(t.macs if unit == "macs" else t.params, t.drop) for t in report.accuracy_trials]
-    if len({share for share, _ in trials}) < 2:  # noqa: PLR2004  # one place makes no axis
+    if len({share for share, _ in trials}) < 2:  # noqa: PLR2004  # an axis needs two values
         return None
     shares = [share for share, _ in trials]
     room = 0.06 * (max(shares) - min(shares))
@@ -95,7 +95,7 @@ def _metric(report: Report) -> Chart | None:
 
 def _range_test(report: Report) -> Chart | None:
     found = report.range_test
-    if found is None or len(found.curve) < 2:  # noqa: PLR2004  # one step makes no curve
+    if found is None or len(found.curve) < 2:  # noqa: PLR2004  # a curve needs two points
         return None
     rates = [rate for rate, _ in found.curve]
     low, high = min(*rates, found.learning_rate), max(*rates, found.learning_rate)
@@ -120,7 +120,7 @@ def _metric_values(
 
 
 def _cuts(report: Report) -> list[Mark]:
-    """Return the cuts that were made while training went on, at their place among the epochs."""
+    """Return marks for the cuts made during training, in epochs."""
     if report.data is None or not report.cuts:
         return []
     num_samples = report.data.splits.get("train", 0)

@@ -1,4 +1,4 @@
-"""The report's tables: rows of text, and shares that are drawn as bars beside it."""
+"""The report's tables: rows of text, and tiles whose shares are drawn as bars."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ _MOST_FROZEN = 100
 
 @dataclass(frozen=True)
 class Row:
-    """A row: its heading, its cells, and whether it is the one that counts."""
+    """A row: its heading, its cells, and whether it has the main metric."""
 
     name: str
     cells: tuple[str, ...]
@@ -36,10 +36,10 @@ class Tile:
     """One number of the verdict.
 
     Attributes:
-        name: What it is of.
-        value: The pruned network's.
-        before: The dense network's, with what changed.
-        share: Of the dense network's, for a bar; None without one.
+        name: Name of the quantity.
+        value: Value of the pruned network.
+        before: Value of the dense network, and the change.
+        share: Share of the dense network's value, drawn as a bar; None for no bar.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Tile:
 
 
 def tiles(report: Report) -> list[Tile]:
-    """Return the verdict's numbers, the metric first."""
+    """Return the numbers of the verdict, the main metric first."""
     dense, after = report.dense, report.retrained
     found = []
     before, now = pick(dense.metrics), pick(after.metrics)
@@ -83,7 +83,7 @@ def tiles(report: Report) -> list[Tile]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every network's metrics on one split."""
+    """Metrics of all networks on one split."""
 
     split: str
     num_samples: int
@@ -92,9 +92,9 @@ class Comparison:
 
 
 def comparisons(report: Report) -> list[Comparison]:
-    """Return the metrics of before and after, the split that counts first.
+    """Return the metrics of all networks by split, the test split first.
 
-    Baselines have columns of their own, and so has the file that is served.
+    Baselines and the served file have their own columns.
     """
     stages = [
         ("dense", report.dense.metrics),
@@ -117,7 +117,7 @@ def comparisons(report: Report) -> list[Comparison]:
 
 
 def costs(report: Report) -> list[Row]:
-    """Return what the networks cost: dense, pruned, and the share that is left."""
+    """Return rows of costs: dense, pruned, and the share that remains or the speedup."""
     dense, after = report.dense, report.retrained
     rows = [
         _cost_row("Multiply-accumulates of one sample", dense.macs, after.macs, formats.count),
@@ -140,7 +140,7 @@ def costs(report: Report) -> list[Row]:
 
 
 def frozen(report: Report) -> tuple[list[Row], int]:
-    """Return filters that cannot go, and how many more rows there are."""
+    """Return rows of frozen filters, at most 100, and the number of rows left out."""
     rows = [
         Row(
             f"{found.tensor}[{found.dim}]",
@@ -156,7 +156,7 @@ def frozen(report: Report) -> tuple[list[Row], int]:
 
 
 def not_default(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what of a config is not what leaving it out would mean, as (path, value)."""
+    """Return the values of a config that differ from the defaults, as (path, value)."""
     return list(_changes(PruneConfig.model_validate(config)))
 
 
@@ -170,7 +170,7 @@ def _changes(spec: BaseModel, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _text(value: object) -> str:
-    """Return a part of a config in a line."""
+    """Return part of a config as one line of text."""
     if isinstance(value, Mapping):
         given = {key: each for key, each in value.items() if each is not None}
         inner = any(isinstance(each, Mapping) for each in given.values())
@@ -196,7 +196,7 @@ def _metric_row(
 
 
 def _doubt_rows(primary: str | None, columns: Sequence[MetricsReport | None]) -> list[Row]:
-    """Return how far the metric that counts may be off, and from the dense network's."""
+    """Return rows with the intervals of the main metric and its change from the dense network."""
     name = names.METRICS.get(primary or "", "metric")
     found = [column for column in columns if column is not None]
     rows = []
@@ -225,7 +225,7 @@ def _speedup(report: Report, batch_size: int) -> str:
         for latency in network.latency_seconds
         if latency.batch_size == batch_size
     ]
-    return f"{medians[0] / medians[1]:.1f}x, doubt not known"  # of a release before 0.2
+    return f"{medians[0] / medians[1]:.1f}x, doubt not known"  # reports of releases before 0.2
 
 
 def _cost(name: str, before: Any, after: Any, text: Any) -> Tile:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""The report in sentences: what was asked, what came out, and what the certificate says."""
+"""The report's sentences: the request, the result and the certificate."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,12 +16,12 @@ _FINAL_SPLITS = ("test", "validation")
 
 
 def final_metrics(network: NetworkReport, runtime: str = "torch") -> MetricsReport | None:
-    """Return the scores that the verdict is about: of the test split, or else of validation."""
+    """Return the metrics for the verdict: of the test split, or else of validation."""
     return pick(network.metrics, runtime)
 
 
 def pick(metrics: tuple[MetricsReport, ...], runtime: str = "torch") -> MetricsReport | None:
-    """Return the scores of the test split, or else of validation; None without samples."""
+    """Return the metrics of the test split, or else of validation; None without samples."""
     for split in _FINAL_SPLITS:
         for found in metrics:
             if found.split == split and found.runtime == runtime:
@@ -30,14 +30,14 @@ def pick(metrics: tuple[MetricsReport, ...], runtime: str = "torch") -> MetricsR
 
 
 def metric_value(name: str, value: float | None) -> str:
-    """Return a metric as people read it: shares in percent."""
+    """Return a metric as text: shares in percent, others with four significant digits."""
     if value is None:
         return formats.NOTHING
     return formats.percent(value) if name in names.SHARES else formats.significant(value, 4)
 
 
 def metric_change(name: str, before: float | None, after: float | None) -> str:
-    """Return how a metric has changed, with a sign."""
+    """Return the signed change of a metric: shares in points."""
     if before is None or after is None:
         return ""
     if name in names.SHARES:
@@ -46,7 +46,7 @@ def metric_change(name: str, before: float | None, after: float | None) -> str:
 
 
 def metric_interval(name: str, interval: tuple[float, float] | None) -> str:
-    """Return between what a metric lies, for having seen so few samples."""
+    """Return the interval of a metric as text."""
     if interval is None:
         return formats.NOTHING
     if name in names.SHARES:
@@ -56,7 +56,7 @@ def metric_interval(name: str, interval: tuple[float, float] | None) -> str:
 
 
 def change_text(name: str, change: ChangeReport | None) -> str:
-    """Return how far a metric is from the dense network's, and whether that is more than chance."""
+    """Return a metric's change from the dense network, its interval, and if it is measurable."""
     if change is None:
         return formats.NOTHING
     if name in names.SHARES:
@@ -67,14 +67,14 @@ def change_text(name: str, change: ChangeReport | None) -> str:
 
 
 def change_span(name: str, change: ChangeReport) -> str:
-    """Return between what a difference from the dense network lies."""
+    """Return the interval of a change from the dense network as text."""
     if name in names.SHARES:
         return formats.points_span(change.low, change.high)
     return formats.signed(f"{change.low:+.3g} to {change.high:+.3g}")
 
 
 def asked(report: Report) -> list[tuple[str, str]]:
-    """Return what the config asked for, as (what, how)."""
+    """Return the request in the config as (topic, description)."""
     config = report.config
     found = [
         ("How much", _selection(config["selection"])),
@@ -92,7 +92,7 @@ def asked(report: Report) -> list[tuple[str, str]]:
 
 
 def lead(report: Report) -> str:
-    """Return what came out, in one sentence."""
+    """Return the result in up to three sentences: cost, speed and quality."""
     dense, after = report.dense, report.retrained
     costs = [
         f"{_share(after.macs, dense.macs)} of the multiply-accumulates",
@@ -108,7 +108,7 @@ def lead(report: Report) -> str:
 
 
 def load_text(report: Report) -> str:
-    """Return what the machine did while latencies were measured, in one sentence."""
+    """Return the machine's load during the latency measurement, in one sentence."""
     if report.load is None or report.load.is_busy is None:
         return "Whether the machine was busy with other things is not known."
     if report.load.is_busy:
@@ -117,7 +117,7 @@ def load_text(report: Report) -> str:
 
 
 def certificate(proof: EquivalenceReport) -> str:
-    """Return what the certificate proves, in one sentence."""
+    """Return what the certificate proves, in one or two sentences."""
     error = formats.scientific(proof.float64_max_relative_error)
     how = (
         f"put back at full size with zeros in every removed place, it gives the same outputs for "
