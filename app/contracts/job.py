@@ -1,6 +1,6 @@
 """The life cycle of a job as pure code: states, allowed moves, stages and the list of failures.
 
-There is no row and no clock here. `records` enforces the moves with guarded updates.
+This module uses neither rows nor a clock. `records` enforces the moves with guarded updates.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The part of the pruning config that says how to train; `spec` has the rest.
+"""The training part of the pruning config; `spec` has the rest.
 
 No HTTP, no torch. ``worker.pipeline.job.options`` turns it into the engine's plain options.
 """

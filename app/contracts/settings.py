@@ -2,7 +2,7 @@
 
 ``SECATEUR_API__PORT=9000`` sets ``settings.api.port``. Unknown ``SECATEUR_`` names are refused, so
 a typo is an error and not a default. The defaults run everything on one machine, in ``data_dir``.
-The names that clients read (`CLIENT_NAMES`) may be there as well, and mean nothing here.
+Names that clients read (`CLIENT_NAMES`) are allowed and ignored here.
 """
 
 import os
@@ -35,7 +35,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
 
 
 def _parse_size(value: object) -> object:
-    """Return the bytes of a size such as ``2 GiB``; anything else is left to the field."""
+    """Return the bytes of a size such as ``2 GiB``; return other values unchanged."""
     match = _SIZE.fullmatch(value.strip().lower()) if isinstance(value, str) else None
     if match is None or match[2] not in _BYTES_BY_UNIT:
         return value
@@ -456,7 +456,7 @@ class Settings(BaseSettings):
 
     @property
     def redis_socket(self) -> Path:
-        """Where the embedded Redis listens."""
+        """Socket of the embedded Redis."""
         return self.data_dir.absolute() / "redis.sock"
 
     @property
@@ -466,7 +466,7 @@ class Settings(BaseSettings):
 
     @property
     def scratch_dir(self) -> Path:
-        """Where uploads land and jobs work; private to this machine."""
+        """Folder for uploads in progress and running jobs; private to this machine."""
         return self.data_dir.absolute() / "scratch"
 
 

@@ -1,9 +1,9 @@
 """The table of file kinds, recognised by their first bytes or the names inside them.
 
-The client and the command line use it before they send a byte, the service before it reads the rest
-of a body, ``secateur-engine`` before it opens a file. Supported kinds come from `formats`; refused
-kinds come with advice. ``python -m docs.generate_file_kinds`` writes the table as JavaScript for
-the dashboard. `files` looks files up.
+The client and the command line check files with it before sending, the service before reading the
+rest of a body, ``secateur-engine`` before opening a file. Supported kinds come from `formats`;
+refused kinds come with advice. ``python -m docs.generate_file_kinds`` writes the table as
+JavaScript for the dashboard. `files` looks files up.
 """
 
 from collections.abc import Iterator

@@ -84,7 +84,7 @@ def _narrowest(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> flo
     return max(_LEAST_SHARE, measure(keeps) / max(1, measure({})))
 
 
-def _try(  # what a trial is judged by
+def _try(  # everything that determines a trial
     inputs: Inputs,
     planner: Planner,
     budget: Budget,

@@ -36,7 +36,7 @@ def decide_length(
     return replace(options, epochs=epochs.num), epochs
 
 
-def decide_learning_rate(  # what a training run needs
+def decide_learning_rate(  # everything that determines a training run
     inputs: Inputs,
     phase: Phase,
     data: TrainingData,
