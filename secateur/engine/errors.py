@@ -26,6 +26,8 @@ class EngineError(Exception):
     def __init__(self, message: str = "", *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(hint)  # a traceback prints it
 
 
 class ModelRejectedError(EngineError):

@@ -1,6 +1,6 @@
 """95 % confidence intervals of measured numbers.
 
-Pure Python. `measure` uses them for times, `metrics` for scores.
+Pure Python. `measure` uses them for times, `metrics` and the sanity check for scores.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _MOST_OUTSIDE = 0.05
 Interval = tuple[float, float]
 
 
-def proportion_interval(num_hits: int, num_samples: int) -> Interval:
+def proportion_interval(num_hits: float, num_samples: int) -> Interval:
     """Return the interval of a share of samples.
 
     The score interval of Wilson 1927 ("Probable inference, the law of succession, and statistical
@@ -62,7 +62,18 @@ def mean_interval(total: float, total_of_squares: float, num_samples: int) -> In
         return None
     mean = total / num_samples
     variance = max(0.0, total_of_squares / num_samples - mean**2) * num_samples / (num_samples - 1)
-    half = _Z * sqrt(variance / num_samples)
+    return normal_interval(mean, sqrt(variance), num_samples)
+
+
+def normal_interval(mean: float, deviation: float, num_samples: int) -> Interval:
+    """Return the interval of a mean by the normal distribution.
+
+    Args:
+        mean: The mean of the samples.
+        deviation: Their standard deviation.
+        num_samples: How many there are.
+    """
+    half = _Z * deviation / sqrt(max(1, num_samples))
     return mean - half, mean + half
 
 

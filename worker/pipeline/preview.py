@@ -17,7 +17,8 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
     """Return the plan of a pruning job and the resulting cost; prune and store nothing.
 
     Raises:
-        EngineError: The job itself would fail in intake, saliency or select.
+        EngineError: The model or the data set is refused, or the selection cannot be met.
+            A dense network that does not fit the data is only a warning here.
     """
     reporter.begin(Stage.INTAKE)
     inputs = open_inputs(request, reporter)

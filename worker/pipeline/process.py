@@ -29,7 +29,7 @@ def warm_up() -> None:
 
 
 def main(path: Path, events: int) -> int:
-    """Run the request at ``path``; return 0 once the final message is sent, success or failure."""
+    """Run the request at ``path`` and send its final message; return 0, also if the job failed."""
     request = JobRequest.model_validate_json(path.read_bytes())
     reporter = Reporter(events)
     signal.signal(signal.SIGTERM, reporter.stop.on_signal)

@@ -3,7 +3,6 @@
 Called by the pipeline before pruning. This package measures; the pipeline decides.
 """
 
-from secateur.engine.sanity.interval import mean_interval, share_interval
 from secateur.engine.sanity.look import Look, look
 from secateur.engine.sanity.order import Order, find_order
 from secateur.engine.sanity.statistics import NormShift, distance, worst
@@ -15,7 +14,5 @@ __all__ = [
     "distance",
     "find_order",
     "look",
-    "mean_interval",
-    "share_interval",
     "worst",
 ]

@@ -6,8 +6,9 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from app.cli.inputs import push_dataset
+from app.cli.inputs import NOT_GIVEN, push_dataset
 from app.cli.output import dataset_table, summary_table
+from app.contracts.spec import NO_PREPROCESS, NO_PREPROCESS_BUT_RIGHT
 from secateur import Client, Dataset
 
 NOTES = ["1 file was left out (no image of a kind that is read): 'README.md'", "there are few"]
@@ -63,3 +64,8 @@ def test_the_summary_of_a_data_set_is_shown_as_a_table(capsys: pytest.CaptureFix
         assert words in shown
     assert "2 x file: hidden" in shown
     assert "test" not in shown
+
+
+def test_the_note_about_missing_preprocessing_is_recognised() -> None:
+    # The command may not import the spec, so it has the words of its own.
+    assert all(NOT_GIVEN in note for note in (NO_PREPROCESS, NO_PREPROCESS_BUT_RIGHT))

@@ -181,3 +181,10 @@ def test_errors_of_the_engine_keep_their_classes() -> None:
         secateur.prune(make(), X, macs=0.5, criterion="l3")
     with pytest.raises(EngineError, match="cannot be met"):
         secateur.prune(make(), X, macs=0.01)
+
+
+def test_an_uncaught_error_of_the_engine_says_what_to_do() -> None:
+    with pytest.raises(PlanError) as caught:
+        secateur.prune(make(), X, macs=0.001)
+    assert caught.value.__notes__ == [caught.value.hint]
+    assert "Ask for" in caught.value.hint

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from secateur.engine.intervals import normal_interval, proportion_interval
 from secateur.engine.metrics import METRICS
 from secateur.engine.sanity import (
     Look,
     Order,
     distance,
     find_order,
-    mean_interval,
-    share_interval,
     worst,
 )
 
@@ -128,7 +127,8 @@ def of_order(look: Look, names: tuple[str, ...]) -> Iterator[Evidence]:
     if (
         not is_order
         or gained < _MOVED
-        or share_interval(order.share, count)[0] <= share_interval(top1, count)[1]
+        or proportion_interval(order.share * count, count)[0]
+        <= proportion_interval(top1 * count, count)[1]
     ):
         return
     yield Evidence(
@@ -148,10 +148,10 @@ def of_expected(look: Look, expected: Mapping[str, float]) -> Iterator[Evidence]
         if METRICS[name].is_less_better:
             assert look.errors is not None  # noqa: S101  # the metric is of numbers
             errors = look.errors[0]
-            low, high = mean_interval(found, float(errors.std()), len(errors))
+            low, high = normal_interval(found, float(errors.std()), len(errors))
             is_below = low > value
         else:
-            low, high = share_interval(found, look.num_samples)
+            low, high = proportion_interval(found * look.num_samples, look.num_samples)
             is_below = high < value
         if is_below:
             yield Evidence(
@@ -191,7 +191,7 @@ def _of_classes(top1: float, labels: Tensor, answers: Tensor | None) -> Iterator
     right = torch.bincount(labels[answers == labels], minlength=len(counts))
     balanced = float((right[present] / counts[present]).mean())
     even = 1 / int(present.sum())
-    low, high = share_interval(top1, count)
+    low, high = proportion_interval(top1 * count, count)
     limit = chance + _SKILL * (1 - chance)
     is_balanced_poor = balanced < even + _SKILL * (1 - even)
     is_at_chance = low <= chance and is_balanced_poor
@@ -211,7 +211,7 @@ def _of_numbers(errors: Tensor, constant: Tensor) -> Iterator[Evidence]:
     found, base = float(errors.mean()), float(constant.mean())
     worse = errors - constant
     count = len(errors)
-    low, _ = mean_interval(float(worse.mean()), float(worse.std()) if count > 1 else 0.0, count)
+    low, _ = normal_interval(float(worse.mean()), float(worse.std()) if count > 1 else 0.0, count)
     if found < 0.9 * base or base == 0:  # a tenth better than a constant is better
         return
     yield Evidence(

@@ -22,7 +22,10 @@ _SUFFIX, _PARTIAL = ".saliency.safetensors", ".partial"
 
 
 def saliency_key(request: JobRequest) -> str:
-    """Return a hash of everything that affects scores: model, data, criterion and seed."""
+    """Return a hash of everything that affects scores: model, data, criterion and seed.
+
+    The selection is not part of the key: jobs that differ only in how much they prune share scores.
+    """
     config, model, data = request.config, request.require_model(), request.dataset
     parts = {
         "model": model.sha256,

@@ -34,8 +34,7 @@ export function previewPart(onProblem, signal) {
       if (own.signal.aborted) {
         return; // a newer request replaced this one
       }
-      // A search has no preview, but the form is valid.
-      show(explained(error), error instanceof ProblemError && !isSearch(error) ? error.problem.errors : []);
+      show(problemPanel(error, { title: "The preview failed" }), error instanceof ProblemError ? error.problem.errors : []);
     }
   };
   const show = (nodes, details) => {
@@ -56,20 +55,14 @@ export function previewPart(onProblem, signal) {
         fill(place, h("p", { class: "quiet" }, "Choose a model to see a preview."));
         return;
       }
+      if (body.config?.selection?.mode === "accuracy") {
+        // The form is valid, but the service plans no search.
+        show(notice("idle", "No preview for this option", h("p", {}, "A search decides by retraining, so its result is known only after the job has run.")), []);
+        return;
+      }
       timer = setTimeout(ask, QUIET_SECONDS * 1000, body);
     },
   };
-}
-
-function isSearch(error) {
-  return error instanceof ProblemError && error.message.includes("decides by retraining");
-}
-
-function explained(error) {
-  if (isSearch(error)) {
-    return notice("idle", "No preview for this option", h("p", {}, "A search decides by retraining, so its result is known only after the job has run."));
-  }
-  return problemPanel(error, { title: "The preview failed" });
 }
 
 function planned(plan) {

@@ -8,7 +8,7 @@ from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
 from secateur.engine.retrain import recalibrate
 from secateur.engine.samples import TensorSource, spread
-from secateur.engine.sanity import distance, find_order, look, share_interval, worst
+from secateur.engine.sanity import distance, find_order, look, worst
 from secateur.engine.sanity.statistics import first_norms
 from tests.fixtures.networks import SmallNet
 
@@ -124,13 +124,6 @@ def test_orders_of_labels_are_found() -> None:
     assert shifted is not None
     assert shifted.shift == 1
     assert find_order(answers[:20], truth[:20]) is None, "too few to tell"
-
-
-def test_intervals_of_shares_hold_at_the_ends() -> None:
-    assert share_interval(0.2175, 400) == pytest.approx((0.180, 0.260), abs=0.001)
-    low, high = share_interval(1.0, 20)
-    assert (round(low, 2), high) == (0.84, 1.0)
-    assert share_interval(0.0, 0) == (0.0, 1.0)
 
 
 def test_indices_are_spread_over_all_of_them() -> None:

@@ -180,7 +180,3 @@ def _level(y: float, look: str) -> str:
 
 def _tick(tick: Tick, x: float, y: float, anchor: str) -> str:
     return element("text", escape(tick.label), class_="tick", x=x, y=y, text_anchor=anchor)
-
-
-def _dot(line: Line, x: float, y: float) -> str:
-    return element("circle", class_=f"dot {line.style}", cx=x, cy=y, r=3)
