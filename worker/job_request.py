@@ -12,7 +12,7 @@ from app.contracts.settings import Settings, WorkerSettings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from app.objects.storage import ObjectStore
 from app.records.tables import DatasetRow, JobRow, ModelRow
-from worker.fork_server.limits import ProcessLimits
+from app.sandbox.limits import ProcessLimits
 from worker.messages import DatasetInput, JobRequest, ModelInput
 from worker.supervisor import Limits
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
+from app.sandbox.limits import ProcessLimits
 from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
-from worker.fork_server.limits import ProcessLimits
 from worker.messages import MESSAGES, Failed, JobRequest, Message, Succeeded
 
 log = structlog.get_logger(__name__)

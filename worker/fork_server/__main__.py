@@ -22,9 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from app.sandbox.isolation import isolate
+from app.sandbox.limits import ProcessLimits, apply_limits
 from worker.fork_server.cause import cause_of
-from worker.fork_server.isolation import isolate
-from worker.fork_server.limits import ProcessLimits, apply_limits
 
 _MAX_BYTES = 65_536
 _NUM_DESCRIPTORS = 3  # status, log, events

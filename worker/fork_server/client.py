@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from worker.fork_server.limits import ProcessLimits
+from app.sandbox.limits import ProcessLimits
 from worker.fork_server.server import START_SECONDS, Server, read_line
 
 _KILLED = -9  # return code of a child whose server died: children die with their server

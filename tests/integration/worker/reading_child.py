@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from app.contracts.spec import PreprocessSpec
+from app.sandbox.limits import ProcessLimits, apply_limits
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
 from secateur.engine.retrain import RetrainOptions, TrainingData, retrain_program
-from worker.fork_server.limits import ProcessLimits, apply_limits
 from worker.pipeline.data import Dataset, open_dataset
 
 BATCH_SIZE = 128

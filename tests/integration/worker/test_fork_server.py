@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from app.sandbox.limits import ProcessLimits
 from tests.integration.worker import probing_child
 from tests.integration.worker.world import wait_for
 from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
-from worker.fork_server.limits import ProcessLimits
 
 BROKEN = "tests.integration.worker.broken_child"
 # The tests' own modules are found nowhere else; the service's server does without.

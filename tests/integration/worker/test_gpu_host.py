@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.sandbox.limits import ProcessLimits
 from tests.fixtures.jobs import request_for, save_model
 from tests.fixtures.networks import SmallNet
 from worker.fork_server.client import ChildRequest, ForkServer
-from worker.fork_server.limits import ProcessLimits
 from worker.messages import Succeeded
 from worker.supervisor import Limits, Listener, run_process
 

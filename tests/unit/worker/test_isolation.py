@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.fork_server.isolation import _readable
+from app.sandbox.isolation import _readable
 
 ROOT = Path(__file__).parents[3]
 

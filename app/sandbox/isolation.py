@@ -1,4 +1,4 @@
-"""Sandbox of a job's process: drop the network and foreign files before opening a user's file.
+"""Sandbox of a process: drop the network and foreign files before opening a user's file.
 
 There are three rungs. Each is applied where the kernel supports it, and the worker logs which ones
 were granted:
