@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from app.cli.output import say
 from app.contracts.config_options import OptionError
 from secateur import (
     AuthenticationError,
@@ -99,10 +100,10 @@ def reporting(after_interrupt: str = "") -> Iterator[None]:
     try:
         yield
     except (SecateurError, OSError) as error:
-        typer.secho(f"secateur: {error}", fg="red", err=True)
+        say(f"secateur: {error}", colour="red")
         raise typer.Exit(_code_of(error)) from error
     except KeyboardInterrupt as error:
-        typer.secho(after_interrupt or "secateur: interrupted", err=True)
+        say(after_interrupt or "secateur: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from error
 
 
@@ -135,7 +136,7 @@ def usage_errors() -> Iterator[None]:
 
 def fail_usage(message: str) -> typer.Exit:
     """Print a usage error and return the exception to raise."""
-    typer.secho(f"secateur: {message}", fg="red", err=True)
+    say(f"secateur: {message}", colour="red")
     return typer.Exit(ExitCode.USAGE)
 
 

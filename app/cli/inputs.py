@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import typer
 
+from app.cli.output import say
 from app.cli.progress import sending
 from secateur import Client, Dataset, Model, SecateurError
 from secateur.core.file_kinds import FILE_SUFFIXES
@@ -26,7 +27,7 @@ def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
     with sending(_existing(path)) as show:
         model = client.push(path, on_progress=show, **options)
     size = f"{model.num_parameters:,} parameters, {model.macs:,} MACs"
-    typer.secho(f"{model.name} version {model.version} is ready: {size}", err=True)
+    say(f"{model.name} version {model.version} is ready: {size}")
     return model
 
 
@@ -42,7 +43,7 @@ def push_dataset(
         data = client.push_dataset(path, name=name, preprocess=preprocess, on_progress=show)
     num_samples = (data.summary or {}).get("num_samples")
     what = f"{num_samples:,} samples" if isinstance(num_samples, int) else data.format
-    typer.secho(f"{data.name} is ready: {what}", err=True)
+    say(f"{data.name} is ready: {what}")
     print_preprocessing(data)
     return data
 
@@ -53,9 +54,9 @@ def print_preprocessing(data: Dataset) -> None:
     how = spec.get("preset") or f"mean {spec.get('mean')}, std {spec.get('std')}"
     if NOT_GIVEN in " ".join(data.warnings):
         how = "none"
-    typer.secho(f"preprocessing: {how}" + (f"; {_format_range(seen)}" if seen else ""), err=True)
+    say(f"preprocessing: {how}" + (f"; {_format_range(seen)}" if seen else ""))
     for warning in data.warnings:
-        typer.secho(f"note: {warning}", fg="yellow", err=True)
+        say(f"note: {warning}", colour="yellow")
 
 
 def _format_range(seen: Mapping[str, float]) -> str:

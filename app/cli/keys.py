@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 from sqlalchemy.exc import DBAPIError
 
@@ -18,6 +17,7 @@ from app.keys import service
 from app.keys.scopes import SCOPES
 from app.records.database import Sessions, create_database, create_sessions, current_time, reading
 from app.records.tables import ApiKeyRow
+from app.terminal import LiteralConsole
 
 app = typer.Typer(
     help="Create, list, rotate and revoke API keys.", no_args_is_help=True, add_completion=False
@@ -88,7 +88,7 @@ def list_(
         scopes, state = " ".join(row.scopes), _state(row, now)
         times = (_time(row.expires_at) or "never", _time(row.last_used_at) or "never")
         table.add_row(row.id, row.tenant, row.name, scopes, state, *times)
-    Console().print(table)
+    LiteralConsole().print(table)
 
 
 @app.command("rotate")

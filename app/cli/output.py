@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import typer
 from pydantic import BaseModel
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
+from app.terminal import LiteralConsole, visible
 from secateur.types import Dataset, JobData, JobResult, Latency, Model, Network, Plan, SweepData
 
 _MOST_CLASSES = 20
@@ -21,10 +22,15 @@ _THOUSAND = 1000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-def console(*, is_result: bool = True) -> Console:
+def console(*, is_result: bool = True) -> LiteralConsole:
     """Return a console on standard output for results, or on standard error for messages."""
     stream = sys.stdout if is_result else sys.stderr
-    return Console(file=stream, width=None if stream.isatty() else _WIDE, highlight=False)
+    return LiteralConsole(file=stream, width=None if stream.isatty() else _WIDE)
+
+
+def say(text: object, *, is_result: bool = False, colour: str | None = None) -> None:
+    """Print a line: a result on standard output, or a message on standard error."""
+    typer.secho(visible(text), fg=colour, err=not is_result)
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401  # any response
@@ -75,11 +81,9 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
             for number, count in enumerate(counts[:_MOST_CLASSES])
         ]
         more = [f"and {len(counts) - _MOST_CLASSES} more"] if len(counts) > _MOST_CLASSES else []
-        table.add_row("classes", escape("\n".join([*shown, *more])))
+        table.add_row("classes", "\n".join([*shown, *more]))
     for entry in summary.get("left_out", ()):
-        table.add_row(
-            "left out", escape(f"{entry['count']:,} x {entry['what']}: {entry['reason']}")
-        )
+        table.add_row("left out", f"{entry['count']:,} x {entry['what']}: {entry['reason']}")
     return table
 
 
@@ -154,12 +158,12 @@ def print_findings(job: JobData) -> None:
     out = console(is_result=False)
     for finding in job.findings:
         if finding.severity == SERIOUS:
-            out.print(f"{warning_word(finding.severity)} {escape(finding.message)}")
+            out.print(warning_word(finding.severity), finding.message)
 
 
-def warning_word(severity: object) -> str:
+def warning_word(severity: object) -> Text:
     """Return the prefix of a warning: red if the finding is serious."""
-    return "[bold red]warning:[/bold red]" if severity == SERIOUS else "[yellow]note:[/yellow]"
+    return Text("warning:", "bold red") if severity == SERIOUS else Text("note:", "yellow")
 
 
 def _measured(network: Network, metric: str) -> str:

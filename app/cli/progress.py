@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -33,10 +32,10 @@ FileProgress = Callable[[str, int, int], None]
 def sending(path: Path) -> Iterator[ByteProgress]:
     """Yield a callback that shows the progress of an upload."""
     with _bytes_bar() as bar:
-        task = bar.add_task(escape(path.name), total=None)
+        task = bar.add_task(path.name, total=None)
 
         def show(done: int, total: int) -> None:
-            title = escape(path.name) if done < total else f"{escape(path.name)}: intake"
+            title = path.name if done < total else f"{path.name}: intake"
             bar.update(task, completed=done, total=total, description=title)
 
         yield show
@@ -50,7 +49,7 @@ def receiving() -> Iterator[FileProgress]:
 
         def show(name: str, done: int, total: int) -> None:
             if name not in tasks:
-                tasks[name] = bar.add_task(escape(name), total=total)
+                tasks[name] = bar.add_task(name, total=total)
             bar.update(tasks[name], completed=done)
 
         yield show
@@ -77,7 +76,11 @@ def follow(client: Client, job: Job, *, already_shown: Collection[str] = ()) -> 
 def counting(sweep: SweepData) -> Iterator[Callable[[SweepData], None]]:
     """Yield a callback that shows how many jobs of a sweep have ended."""
     total = sum(sweep.counts.values())
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
     with _bar(*columns, TimeElapsedColumn()) as bar:
         task = bar.add_task("sweep", total=total, note="")
 
@@ -99,10 +102,10 @@ class _Follower:
         self._shown_warnings = set(already_shown)
         self._out: Console = console(is_result=False)
         columns = (
-            TextColumn("{task.description:<9}"),
+            TextColumn("{task.description:<9}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         self._bar = _bar(*columns, TimeElapsedColumn(), out=self._out)
         note = f"jobs ahead: {job.queue_position}" if job.queue_position else ""
@@ -123,9 +126,9 @@ class _Follower:
             if (left := data.get("eta_seconds")) is not None:
                 note = f"{note}, {timedelta(seconds=round(left))} left"
             done = data.get("fraction", 0)
-            self._bar.update(self._task, completed=done, note=escape(note))
+            self._bar.update(self._task, completed=done, note=note)
         elif event.type == "stage.started":
-            stage = escape(str(data.get("stage", "")))
+            stage = str(data.get("stage", ""))
             self._bar.update(self._task, description=stage, note="")
             if not is_terminal():
                 self._out.print(stage)
@@ -134,7 +137,7 @@ class _Follower:
         elif event.type == "warning" and data.get("message") not in self._shown_warnings:
             self._shown_warnings.add(str(data.get("message")))
             word = warning_word(data.get("severity"))
-            self._out.print(f"{word} {escape(str(data.get('message', '')))}")
+            self._out.print(word, str(data.get("message", "")))
         elif event.type.startswith("job."):
             status = event.type.removeprefix("job.")
             self._bar.update(self._task, description=status, note="")
@@ -144,7 +147,7 @@ class _Follower:
 
 def _epoch(data: dict[str, Any]) -> str:
     of = f"/{data['num_epochs']}" if data.get("num_epochs") else ""
-    run = f"{escape(str(data['run']))}: " if data.get("run") else ""
+    run = f"{data['run']}: " if data.get("run") else ""
     parts = [f"{run}epoch {data['epoch']}{of}"]
     for name, title in (
         ("train_loss", "loss"),
@@ -164,7 +167,9 @@ class _Speed(TransferSpeedColumn):
 
 
 def _bytes_bar() -> Progress:
-    return _bar(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), _Speed())
+    return _bar(
+        TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), _Speed()
+    )
 
 
 def _bar(*columns: Any, out: Console | None = None) -> Progress:  # noqa: ANN401  # rich's columns

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from secateur.core.bodies import Body
 from secateur.core.connection import Connection, to_answer, to_loss
 from secateur.core.requests import CHUNK_BYTES, FileBody, Request
 from secateur.core.steps import Answer, Emit, Fetch, Flow, Open, Read, Send, Sleep, Step, Work
@@ -64,8 +65,8 @@ class AsyncTransport:
         outcome: Any = None
         match step:
             case Send(request):
-                response = await self._http.request(**self._arguments(request))
-                outcome = to_answer(response, response.content)
+                async with self._http.stream(**self._arguments(request)) as response:
+                    outcome = to_answer(response, await _read(response))
             case Fetch():
                 outcome = await self._fetch(step)
             case Open(request):
@@ -81,7 +82,7 @@ class AsyncTransport:
     async def _fetch(self, step: Fetch) -> Answer:
         async with self._http.stream(**self._arguments(step.request)) as response:
             if not response.is_success:
-                return to_answer(response, await response.aread())
+                return to_answer(response, await _read(response))
             await asyncio.to_thread(step.sink.begin, to_answer(response))
             async for chunk in response.aiter_raw(CHUNK_BYTES):
                 await asyncio.to_thread(step.sink.write, chunk)
@@ -106,8 +107,8 @@ class _Stream:
         await self._stack.aclose()
         response: httpx.Response = await self._stack.enter_async_context(context)
         if not response.is_success:
-            return to_answer(response, await response.aread())
-        self.chunks = response.aiter_bytes()
+            return to_answer(response, await _read(response))
+        self.chunks = response.aiter_raw()
         return to_answer(response)
 
 
@@ -115,6 +116,13 @@ async def _nothing() -> AsyncIterator[bytes]:
     nothing: tuple[bytes, ...] = ()
     for chunk in nothing:
         yield chunk
+
+
+async def _read(response: httpx.Response) -> bytes:
+    body = Body(is_success=response.is_success)
+    async for chunk in response.aiter_raw(CHUNK_BYTES):
+        body.add(chunk)
+    return body.value()
 
 
 async def _send(body: FileBody) -> AsyncIterator[bytes]:

@@ -41,7 +41,11 @@ class Connection:
 
     def options(self) -> dict[str, Any]:
         """Return the constructor arguments of httpx's clients."""
-        headers = {"user-agent": f"secateur-python/{version('secateur')}"}
+        # No compression: a few bytes could decompress to gigabytes.
+        headers = {
+            "user-agent": f"secateur-python/{version('secateur')}",
+            "accept-encoding": "identity",
+        }
         if self.api_key is not None:
             headers["authorization"] = f"Bearer {self.api_key}"
         return {

@@ -14,6 +14,7 @@ from secateur.types import FINAL_STATUSES, Event, JobData
 
 _FINAL_TYPES = frozenset(f"job.{status}" for status in FINAL_STATUSES)
 _REOPEN_SECONDS = 0.5
+_LONGEST_EVENT_BYTES = 16 * 1024**2
 
 
 def follow(context: Context, job_id: str, after: int) -> Flow[None]:
@@ -55,23 +56,33 @@ class Lines:
     """Incremental parser of an event stream."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._data: list[bytes] = []
+        self._num_bytes = 0  # of the event that is incomplete
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
         """Yield the events that are complete after this chunk.
 
         Raises:
-            UnexpectedAnswerError: The data are not an event of this service.
+            UnexpectedAnswerError: The data are not an event of this service, or too long.
         """
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
+        self._num_bytes += len(chunk)
+        if self._num_bytes > _LONGEST_EVENT_BYTES:
+            raise UnexpectedAnswerError(
+                f"the stream has an event of more than {_LONGEST_EVENT_BYTES:,} bytes"
+            )
+        first, *more = chunk.split(b"\n")
+        self._rest += first
+        for rest in more:
+            line, self._rest = bytes(self._rest), bytearray(rest)
             name, _, value = line.removesuffix(b"\r").partition(b":")
             if name == b"data":
                 self._data.append(value.removeprefix(b" "))
-            elif not name and not value and self._data:
-                data, self._data = b"\n".join(self._data), []
-                yield _event(data)
+            elif not name and not value:
+                self._num_bytes = len(self._rest)
+                if self._data:
+                    data, self._data = b"\n".join(self._data), []
+                    yield _event(data)
 
 
 def _event(data: bytes) -> Event:

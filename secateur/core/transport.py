@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from secateur.core.bodies import Body
 from secateur.core.connection import Connection, to_answer, to_loss
 from secateur.core.requests import CHUNK_BYTES, FileBody, Request
 from secateur.core.steps import Answer, Emit, Fetch, Flow, Open, Read, Send, Sleep, Step, Work
@@ -62,8 +63,8 @@ class Transport:
         outcome: Any = None
         match step:
             case Send(request):
-                response = self._http.request(**self._arguments(request))
-                outcome = to_answer(response, response.content)
+                with self._http.stream(**self._arguments(request)) as response:
+                    outcome = to_answer(response, _read(response))
             case Fetch():
                 outcome = self._fetch(step)
             case Open(request):
@@ -79,7 +80,7 @@ class Transport:
     def _fetch(self, step: Fetch) -> Answer:
         with self._http.stream(**self._arguments(step.request)) as response:
             if not response.is_success:
-                return to_answer(response, response.read())
+                return to_answer(response, _read(response))
             step.sink.begin(to_answer(response))
             for chunk in response.iter_raw(CHUNK_BYTES):
                 step.sink.write(chunk)
@@ -104,9 +105,16 @@ class _Stream:
         self._stack.close()
         response: httpx.Response = self._stack.enter_context(context)
         if not response.is_success:
-            return to_answer(response, response.read())
-        self.chunks = response.iter_bytes()
+            return to_answer(response, _read(response))
+        self.chunks = response.iter_raw()
         return to_answer(response)
+
+
+def _read(response: httpx.Response) -> bytes:
+    body = Body(is_success=response.is_success)
+    for chunk in response.iter_raw(CHUNK_BYTES):
+        body.add(chunk)
+    return body.value()
 
 
 def _send(body: FileBody) -> Iterator[bytes]:

@@ -8,11 +8,11 @@ from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
 from app.contracts.complaints import complaints
 from app.contracts.config_options import OptionError, make_config, selection_of
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig, SteepnessSelection
+from app.terminal import LiteralConsole, visible
 from secateur import __version__
 from secateur.core.formats import usual_suffixes
 from secateur.engine.errors import EngineError
@@ -85,7 +85,7 @@ def inspect_command(
     if as_json:
         print(json.dumps(found, indent=1))  # noqa: T201  # the command's output
     else:
-        print_inspection(Console(), found)
+        print_inspection(LiteralConsole(), found)
 
 
 @app.command("prune")
@@ -161,7 +161,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         "baselines": baselines,
         "seed": seed,
     }
-    console = Console(stderr=True)
+    console = LiteralConsole(stderr=True)
     try:
         given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})
         body = make_config(None, given | options, [])
@@ -183,7 +183,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     if as_json:
         print(json.dumps(done.result, indent=1))  # noqa: T201  # the command's output
     else:
-        print_report(Console(), json.loads((out / "report.json").read_text()), out)
+        print_report(LiteralConsole(), json.loads((out / "report.json").read_text()), out)
 
 
 @app.command("apply")
@@ -205,7 +205,7 @@ def apply_command(  # noqa: PLR0913, PLR0917  # the command's options
     if as_json:
         print(json.dumps(found, indent=1))  # noqa: T201  # the command's output
     else:
-        print_applied(Console(), found, out)
+        print_applied(LiteralConsole(), found, out)
 
 
 def main() -> None:
@@ -256,5 +256,5 @@ def _fail(error: Exception) -> NoReturn:
         message = str(error)
         if isinstance(error, EngineError) and error.hint:
             message = f"{message.rstrip('.')}. {error.hint}"
-    typer.secho(f"secateur-engine: {message}", fg="red", err=True)
+    typer.secho(visible(f"secateur-engine: {message}"), fg="red", err=True)
     sys.exit(1)

@@ -5,8 +5,8 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from worker.messages import Metric, StageStarted, Warned
 from worker.messages import Progress as ProgressMessage
@@ -19,11 +19,11 @@ class ConsoleReporter(Reporter):
     def __init__(self, console: Console) -> None:
         super().__init__(descriptor=-1)
         columns = (
-            TextColumn("{task.fields[stage]:9}"),
+            TextColumn("{task.fields[stage]:9}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:3.0f} %"),
             TimeElapsedColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
         )
         self._bar = Progress(*columns, console=console, transient=True)
         self._task = self._bar.add_task("", total=1.0, stage="")
@@ -51,7 +51,7 @@ class ConsoleReporter(Reporter):
             self._bar.update(self._task, completed=message.fraction, description=text)
         elif isinstance(message, Warned):
             colour = "bold red" if message.severity == "serious" else "yellow"
-            self._bar.console.print(f"[{colour}]warning[/{colour}] {escape(message.message)}")
+            self._bar.console.print(Text("warning", colour), message.message)
         elif isinstance(message, Metric) and message.data.get("kind") == "epoch":
             self._bar.console.print(_epoch(message.data))
 

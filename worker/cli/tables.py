@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from app.contracts.report import SpeedupReport
 
@@ -59,7 +59,7 @@ def print_inspection(console: Console, found: Json) -> None:
     ]
     _print(console, "Reachable", ",>dense,>with one channel left in every group", rows)
     for note in found["notes"]:
-        console.print(f"[yellow]note[/yellow] {escape(note)}")
+        console.print(Text("note", "yellow"), note)
 
 
 def print_report(console: Console, report: Json, folder: Path) -> None:
@@ -88,12 +88,12 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
     for name, rho in sorted(report["criteria_agreement"].items(), key=lambda item: -item[1]):
         console.print(f"Spearman's rho of {name} with the exact loss: {rho:+.3f}")
     if report["kept"] is not None:
-        console.print(f"kept: {escape(report['kept']['reason'])}")
+        console.print(f"kept: {report['kept']['reason']}")
     for finding in report["findings"]:
         colour = "bold red" if finding["severity"] == "serious" else "yellow"
-        console.print(f"[{colour}]warning[/{colour}] {escape(finding['message'])}")
+        console.print(Text("warning", colour), finding["message"])
     for note in report["notes"]:
-        console.print(f"[yellow]note[/yellow] {note}")
+        console.print(Text("note", "yellow"), note)
     console.print(f"results in {folder}")
 
 

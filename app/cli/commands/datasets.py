@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.client import AsJson, Key, Url, service
-from app.cli.output import console, dataset_table, print_json, summary_table
+from app.cli.output import console, dataset_table, print_json, say, summary_table
 
 app = typer.Typer(
     help="List data sets; show or delete one.", invoke_without_command=True, add_completion=False
@@ -47,10 +47,10 @@ def show_command(
         return
     console().print(dataset_table([dataset]))
     if dataset.error is not None:
-        typer.echo(f"{dataset.error.code}: {dataset.error.message}")
+        say(f"{dataset.error.code}: {dataset.error.message}", is_result=True)
     elif dataset.summary is not None:
         for note in dataset.warnings:
-            typer.secho(f"note: {note}", err=True, fg="yellow")
+            say(f"note: {note}", colour="yellow")
         console().print(summary_table(dataset.summary))
 
 
@@ -59,4 +59,4 @@ def delete_command(dataset_id: DatasetId, *, url: Url = None, key: Key = None) -
     """Delete a data set that no live job uses."""
     with service(url, key) as client:
         client.delete_dataset(dataset_id)
-    typer.echo(f"Deleted {dataset_id}.", err=True)
+    say(f"Deleted {dataset_id}.")

@@ -1,8 +1,8 @@
 """``secateur doctor``."""
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from app.cli.client import AsJson, ExitCode, Key, Url
 from app.cli.doctor import run_checks
@@ -12,9 +12,9 @@ from app.cli.output import console, print_json
 app = typer.Typer(add_completion=False)
 
 _MARKS = {
-    Status.OK: "[green]ok[/green]",
-    Status.NOTE: "[yellow]note[/yellow]",
-    Status.FAIL: "[bold red]FAIL[/bold red]",
+    Status.OK: Text("ok", "green"),
+    Status.NOTE: Text("note", "yellow"),
+    Status.FAIL: Text("FAIL", "bold red"),
 }
 
 
@@ -38,8 +38,8 @@ def doctor_command(*, as_json: AsJson = False, url: Url = None, key: Key = None)
 def _table(findings: list[Finding]) -> Table:
     table = Table.grid(padding=(0, 2))
     for finding in findings:
-        text = escape(finding.detail)
+        text = Text(finding.detail)
         if finding.advice:
-            text += f"\n[bold]→ {escape(finding.advice)}[/bold]"
+            text.append(f"\n→ {finding.advice}", "bold")
         table.add_row(_MARKS[finding.status], finding.name, text)
     return table

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from app.cli.client import LATEST, AsJson, Key, Url, fail_usage, resolve_job, service
-from app.cli.output import console, print_json
+from app.cli.output import console, print_json, say
 from secateur import Client, Label, SecateurError
 from secateur.options import Variant
 
@@ -94,13 +94,16 @@ def _show_outputs(outputs: Array | Mapping[str, Array], out: Path | None, *, is_
                 np.save(file, outputs, allow_pickle=False)
             else:
                 np.savez(file, allow_pickle=False, **by_name)
-        typer.echo(out)
+        say(out, is_result=True)
     elif is_json:
         print_json({name: array.tolist() for name, array in by_name.items()})
     else:
         for name, array in by_name.items():
-            typer.echo(f"{name}: {array.dtype}, {array.shape}")
-            typer.echo(np.array2string(array, threshold=_MAX_PRINTED_VALUES, max_line_width=100))
+            say(f"{name}: {array.dtype}, {array.shape}", is_result=True)
+            say(
+                np.array2string(array, threshold=_MAX_PRINTED_VALUES, max_line_width=100),
+                is_result=True,
+            )
 
 
 def _show_labels(paths: Sequence[Path], found: Sequence[Sequence[Label]], *, is_json: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.client import AsJson, JobId, Key, Url, resolve_job, service
-from app.cli.output import console, job_table, print_json
+from app.cli.output import console, job_table, print_json, say
 from secateur import Job
 
 app = typer.Typer(
@@ -83,5 +83,5 @@ def _show(job: Job, *, is_json: bool) -> None:
         return
     console().print(job_table([job]))
     if job.error is not None:
-        typer.echo(f"{job.error.code}: {job.error.message}")
-        typer.echo(job.error.hint or "")
+        say(f"{job.error.code}: {job.error.message}", is_result=True)
+        say(job.error.hint or "", is_result=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.client import AsJson, Key, Url, service
-from app.cli.output import console, model_table, print_json
+from app.cli.output import console, model_table, print_json, say
 
 app = typer.Typer(
     help="List models; show or delete one.", invoke_without_command=True, add_completion=False
@@ -58,7 +58,7 @@ def show_command(
     else:
         console().print(model_table([model]))
         if model.error is not None:
-            typer.echo(f"{model.error.code}: {model.error.message}")
+            say(f"{model.error.code}: {model.error.message}", is_result=True)
 
 
 @app.command("delete")
@@ -66,4 +66,4 @@ def delete_command(model_id: ModelId, *, url: Url = None, key: Key = None) -> No
     """Delete a model that no live job uses."""
     with service(url, key) as client:
         client.delete_model(model_id)
-    typer.echo(f"Deleted {model_id}.", err=True)
+    say(f"Deleted {model_id}.")

@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from app.cli.client import (
     AsJson,
@@ -23,6 +22,7 @@ from app.cli.output import (
     print_findings,
     print_json,
     result_table,
+    say,
     warning_word,
 )
 from app.cli.progress import follow
@@ -146,14 +146,14 @@ def prune_command(  # noqa: PLR0913  # the command's options
             else:
                 console().print(plan_table(found))
                 for finding in found.findings:
-                    text = f"{warning_word(finding.severity)} {escape(finding.message)}"
-                    console(is_result=False).print(text)
+                    word = warning_word(finding.severity)
+                    console(is_result=False).print(word, finding.message)
             return
         job = client.prune(*inputs, body)
         if not as_json:
-            typer.echo(job.id)
+            say(job.id, is_result=True)
         for warning in job.warnings:
-            typer.secho(f"note: {warning}", fg="yellow", err=True)
+            say(f"note: {warning}", colour="yellow")
         if wait:
             with reporting(f"{job.id} is still running; to follow it: secateur watch {job.id}"):
                 job = follow(client, job, already_shown=job.warnings)

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from app.cli.client import AsJson, JobId, Key, Url, resolve_job, service
-from app.cli.output import print_json
+from app.cli.output import print_json, say
 from app.cli.progress import receiving
+from secateur.core.downloads import safe_name
 
 app = typer.Typer(add_completion=False)
 
@@ -36,10 +37,10 @@ def pull_command(  # noqa: PLR0913  # the command's options
     with service(url, key) as client:
         found = resolve_job(client, job_id)
         with receiving() as show:
-            folder = out or Path(found)
+            folder = out or Path(safe_name(found))
             paths = client.download(found, folder, only, overwrite=force, on_progress=show)
     if as_json:
         print_json([str(path) for path in paths])
     else:
         for path in paths:
-            typer.echo(path)
+            say(path, is_result=True)

@@ -7,7 +7,7 @@ import typer
 
 from app.cli.client import AsJson, Key, Url, fail_usage, service
 from app.cli.inputs import parse_preprocess, push_dataset, push_model
-from app.cli.output import print_json
+from app.cli.output import print_json, say
 from secateur import Dataset, Model
 from secateur.core.formats import suffixes, usual_suffixes
 from secateur.options import ModelOptions
@@ -82,4 +82,4 @@ def push_command(  # noqa: PLR0913  # the command's options
     if as_json:
         print_json(item)
     else:
-        typer.echo(item.id)
+        say(item.id, is_result=True)

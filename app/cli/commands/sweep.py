@@ -16,7 +16,7 @@ from app.cli.client import (
     usage_errors,
 )
 from app.cli.inputs import dataset_id, model_id, parse_json
-from app.cli.output import console, print_json, sweep_table
+from app.cli.output import console, print_json, say, sweep_table
 from app.cli.progress import counting
 from app.contracts.config_options import parse_setting, parse_value
 
@@ -72,7 +72,7 @@ def sweep_command(  # noqa: PLR0913  # the command's options
             ids = model_id(client, model), dataset_id(client, data, None)
             sweep = client.sweep(*ids, grid=points, config=config)
             if not as_json:
-                typer.echo(sweep.id)
+                say(sweep.id, is_result=True)
         if wait:
             on_interrupt = f"{sweep.id} is still running; to show it: secateur sweep {sweep.id}"
             with reporting(on_interrupt), counting(sweep) as show:

@@ -3,7 +3,7 @@
 import typer
 
 from app.cli.client import AsJson, JobId, Key, Url, reporting, resolve_job, service
-from app.cli.output import console, print_findings, print_json, result_table
+from app.cli.output import console, print_findings, print_json, result_table, say
 from app.cli.progress import follow
 
 app = typer.Typer(add_completion=False)
@@ -27,4 +27,4 @@ def watch_command(
         console().print(result_table(job.result))
         print_findings(job)
         for note in job.result.summary.notes:
-            typer.echo(f"note: {note}")
+            say(f"note: {note}", is_result=True)

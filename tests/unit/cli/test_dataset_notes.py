@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from rich.console import Console
 
 from app.cli.inputs import NOT_GIVEN, push_dataset
 from app.cli.output import dataset_table, summary_table
 from app.contracts.spec import NO_PREPROCESS, NO_PREPROCESS_BUT_RIGHT
+from app.terminal import LiteralConsole
 from secateur import Client, Dataset
 
 NOTES = ["1 file was left out (no image of a kind that is read): 'README.md'", "there are few"]
@@ -44,7 +44,7 @@ def test_notes_are_printed_after_an_upload(
 
 
 def test_the_list_counts_the_notes(capsys: pytest.CaptureFixture[str]) -> None:
-    Console(width=200).print(dataset_table([dataset(NOTES), dataset([]), dataset(None)]))
+    LiteralConsole(width=200).print(dataset_table([dataset(NOTES), dataset([]), dataset(None)]))
     shown = capsys.readouterr().out.splitlines()
     assert "notes" in shown[1]
     assert " 2 " in shown[3]
@@ -58,7 +58,7 @@ def test_the_summary_of_a_data_set_is_shown_as_a_table(capsys: pytest.CaptureFix
         "splits": {"train": 1600, "validation": 40, "test": 0},
         "left_out": [{"what": "file", "reason": "hidden", "count": 2, "names": [".a", ".b"]}],
     }  # fmt: skip
-    Console(width=200).print(summary_table(summary))
+    LiteralConsole(width=200).print(summary_table(summary))
     shown = capsys.readouterr().out
     for words in ("1,600 train, 40 validation", "3 x 8 x 8, uint8", "[b]cat: 1,000", "1: 640"):
         assert words in shown
