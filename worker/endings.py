@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.contracts.job import FAILURES, FailureCode, Stage
+from app.contracts.onnx_files import OnnxError, check_onnx
 from app.records import leases
 from app.records.leases import Claim
 from app.records.outcomes import Outcome, StoredFile
@@ -45,8 +46,14 @@ class Endings:
         self._recorder, self._folder = recorder, folder
 
     def succeed(self, message: Succeeded) -> None:
-        """Store the output files and mark the job as succeeded."""
+        """Store the output files and mark the job as succeeded, unless its ONNX file is refused."""
         folder = self._folder / "out"
+        if message.onnx is not None:
+            try:
+                check_onnx((folder / message.onnx).read_bytes(), self._context.settings.limits)
+            except OnnxError as error:
+                self._fail(FailureCode.EXPORT_FAILED, f"the ONNX file {error}", "")
+                return
         files = tuple(
             StoredFile(
                 file.name,

@@ -21,7 +21,19 @@ from app.contracts.job import Stage
     NO_MEMORY,
     DISK_FULL,
     LAST_WORDS,
-) = range(12)
+    FOREIGN_DATA,
+) = range(13)
+
+# The smallest network, y = x, and one whose weight lies in a file beside the service's data.
+ONNX = (
+    b'\x08\t:L\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x04testZ\x18\n\x01x\x12\x13\n\x11\x08\x01'
+    b"\x12\r\n\x07\x12\x05batch\n\x02\x08\x02b\x18\n\x01y\x12\x13\n\x11\x08\x01\x12\r\n\x07\x12"
+    b"\x05batch\n\x02\x08\x02B\x04\n\x00\x10\x12"
+)
+_WEIGHT = b"\x08\x01\x10\x01B\x01wj\x14\n\x08location\x12\x08data/keyp\x01"
+ONNX_WITH_FOREIGN_DATA = ONNX.replace(b":L", b":" + bytes([0x4C + 2 + len(_WEIGHT)])).replace(
+    b"\x12\x04test", b"\x12\x04test*" + bytes([len(_WEIGHT)]) + _WEIGHT
+)
 
 STAGES = tuple(stage.value for stage in Stage)
 
@@ -74,7 +86,7 @@ def main(path: Path, events: int) -> int:  # noqa: C901  # a script each
         for step in range(2000):
             send(type="progress", fraction=0.5, step=step, num_steps=2000, message="x")
     out = Path(request["output_dir"])
-    (out / "model.onnx").write_bytes(b"onnx")
+    (out / "model.onnx").write_bytes(ONNX_WITH_FOREIGN_DATA if script == FOREIGN_DATA else ONNX)
     (out / "plan.json").write_bytes(b"{}")
     # What the child gets of our environment is a short list.
     names = [*os.environ, *Path("/proc/self/environ").read_text().split("\0")]

@@ -1,5 +1,6 @@
 """The worker's road from a claim to an ending, with real processes, rows and objects."""
 
+import hashlib
 import json
 import os
 import signal
@@ -48,7 +49,7 @@ def test_a_job_succeeds_with_its_files_and_a_new_model(world: World) -> None:
     with world.sessions() as session:
         rows = session.query(ArtifactRow).filter_by(job_id=job_id).all()
         contents = {row.name: b"".join(world.store.stream(row.sha256)) for row in rows}
-    assert contents == {"model.onnx": b"onnx", "plan.json": b"{}"}
+    assert contents == {"model.onnx": scripted_child.ONNX, "plan.json": b"{}"}
     assert world.events(job_id) == ["job.queued", "job.running", "stage.started", "job.succeeded"]
     assert not (world.settings.scratch_dir / "jobs" / job_id).exists()
 
@@ -90,6 +91,18 @@ def test_a_failed_child_fails_the_job_with_its_reason(world: World) -> None:
     assert (error["code"], error["message"]) == ("data_error", "labels go up to 9")
     assert (error["stage"], error["retryable"]) == ("retrain", False)
     assert error["hint"]
+
+
+def test_an_onnx_file_with_data_in_another_file_is_not_stored(world: World) -> None:
+    job_id = world.post(scripted_child.FOREIGN_DATA)
+    world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert job.error is not None
+    assert (job.state, job.error["code"]) == ("failed", "export_failed")
+    assert "keeps the tensor 'w' in another file" in job.error["message"]
+    stored = hashlib.sha256(scripted_child.ONNX_WITH_FOREIGN_DATA).hexdigest()
+    with pytest.raises(FileNotFoundError):
+        list(world.store.stream(stored))
 
 
 def test_a_killed_child_is_tried_again_and_then_succeeds(world: World) -> None:
