@@ -1,6 +1,11 @@
-"""The doorbell: notify workers of queued rows. The only module in `app` that uses Celery."""
+"""The doorbell: notify workers of queued rows. The only module in `app` that uses Celery.
 
-from typing import Protocol
+All notifications of a queue are alike: a worker that receives one takes jobs until none is due. So
+few of them are enough, and this module keeps the broker small however many jobs wait.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
 
 import structlog
 from celery import Celery
@@ -12,6 +17,8 @@ from app.contracts.tasks import RUN_JOB
 log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 2
+_EXPIRES_SECONDS = 300.0  # far above the difference between two machines' clocks
+_MOST_WAITING = 100  # messages in a queue; more would tell its workers nothing new
 
 
 class JobQueue(Protocol):
@@ -46,12 +53,41 @@ class CeleryJobQueue:
 
     def ring(self, job_id: str, queue: str) -> None:
         """Send the message. An unreachable queue is logged and rung again later."""
-        try:
-            self._celery.send_task(RUN_JOB, args=[job_id], queue=queue, retry=False)
-        except (OperationalError, RedisError, OSError):
-            log.warning("queue.ring_lost", job_id=job_id, queue=queue)
+        ring(self._celery, job_id, queue)
 
     def check(self) -> None:
         """Raise if Redis does not answer."""
         with self._celery.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=_TIMEOUT_SECONDS)
+
+
+def ring(celery: Celery, job_id: str, queue: str) -> None:
+    """Notify one worker of ``queue``, unless enough messages wait there; never raises.
+
+    Args:
+        celery: Celery app with the broker.
+        job_id: A job that waits in the queue.
+        queue: Name of the queue.
+    """
+    try:
+        with celery.producer_pool.acquire(block=True) as producer:
+            if is_full(producer, queue):
+                return
+            expires = datetime.now(UTC) + timedelta(seconds=_EXPIRES_SECONDS)
+            celery.send_task(
+                RUN_JOB, [job_id], queue=queue, retry=False, producer=producer, expires=expires
+            )
+    except (OperationalError, RedisError, OSError):
+        log.warning("queue.ring_lost", job_id=job_id, queue=queue)
+
+
+def is_full(producer: Any, queue: str) -> bool:  # noqa: ANN401  # kombu has no types
+    """Return whether more messages wait in ``queue`` than its workers can be reading.
+
+    Nobody reads them then: every worker is busy, and looks for the next job by itself, or none is
+    there. Redis keeps a message that has expired until a worker reads it.
+
+    Raises:
+        OperationalError, RedisError, OSError: The broker cannot be reached.
+    """
+    return bool(producer.channel.client.llen(queue) >= _MOST_WAITING)

@@ -105,7 +105,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
             doorbell,
             lines=Lines(
                 sessions,
-                Allowance(settings.quotas.running_jobs, settings.quotas.compute_seconds),
+                Allowance.of(settings.quotas),
             ),
             job_reader=JobReader(sessions),
             keys=KeyCache(sessions, last_use=last_use),

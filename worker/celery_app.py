@@ -5,12 +5,12 @@ work at import; only the Celery command imports it. It does not import torch: ea
 its own process.
 """
 
+import functools
 import os
 import sys
 import threading
 from typing import Any
 
-import structlog
 from celery import Celery
 from celery.signals import (
     heartbeat_sent,
@@ -21,12 +21,11 @@ from celery.signals import (
     worker_shutting_down,
 )
 from kombu.entity import Exchange, Queue
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from app.contracts.installation import find_missing, how_to_install
 from app.contracts.settings import Settings, load_settings
-from app.contracts.tasks import COLLECT, DELIVER, QUEUE_MAINTENANCE, QUEUES, REAP, RING, RUN_JOB
+from app.contracts.tasks import COLLECT, DELIVER, QUEUE_MAINTENANCE, QUEUES, REAP, RING
+from app.doorbell import ring
 from app.objects.lock import create_object_lock
 from app.objects.storage import open_store
 from app.records.database import create_database, create_sessions
@@ -42,8 +41,6 @@ from worker.runner import Runner
 from worker.supervisor import PIPELINE
 from worker.tasks import register_tasks
 from worker.webhooks import create_deliverer
-
-log = structlog.get_logger(__name__)
 
 _SOCKET_TIMEOUT_SECONDS = 30
 
@@ -97,13 +94,7 @@ def _configure(settings: Settings) -> Celery:
     heartbeat = Heartbeat(sessions)
     stopping = threading.Event()
 
-    def ring(job_id: str, queue: str) -> None:
-        try:
-            celery.send_task(RUN_JOB, args=[job_id], queue=queue, retry=False)
-        except (OperationalError, RedisError, OSError):
-            log.warning("queue.ring_lost", job_id=job_id, queue=queue)
-
-    ring_after_commit(sessions, ring)
+    ring_after_commit(sessions, functools.partial(ring, celery))
 
     def on_shutdown(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         stopping.set()

@@ -21,7 +21,6 @@ from worker.lease import Lease
 
 log = structlog.get_logger(__name__)
 
-_RING_AGAIN_TICKS = 3  # a notification counts as lost after this many ticks
 _PLAN_SECONDS = 3600.0  # a plan that nobody fetched is deleted after this
 
 
@@ -57,9 +56,8 @@ class Runner:
 
     def ring_again(self) -> None:
         """Notify workers again about queued jobs: the notification was lost, or came early."""
-        age = _RING_AGAIN_TICKS * self._settings.queue.ring_seconds
         with self._sessions.begin() as session:
-            jobs.ring_again(session, age)
+            jobs.ring_again(session)
 
     def reap(self) -> None:
         """Reclaim expired leases, expire overdue jobs, delete old plans and absent workers."""
@@ -75,14 +73,14 @@ class Runner:
         """Run the next job in line; return whether there was one."""
         if self._context.server.is_resting():
             return False  # a claim would only use up an attempt; the notification is repeated
-        worker, quotas = self._settings.worker, self._settings.quotas
+        worker = self._settings.worker
         with self._sessions.begin() as session:
             claim = leases.claim_next(
                 session,
                 queue=queue,
                 owner=self.owner,
                 lease_seconds=worker.lease_seconds,
-                allowance=Allowance(quotas.running_jobs, quotas.compute_seconds),
+                allowance=Allowance.of(self._settings.quotas),
             )
         if claim is None:
             return False

@@ -2,14 +2,22 @@
 
 from typing import Any
 
+import structlog
 from celery.beat import Scheduler
 
 from app.contracts.settings import load_settings
+from app.contracts.tasks import QUEUE_MAINTENANCE
+from app.doorbell import is_full
 from worker.health import beat
+
+log = structlog.get_logger(__name__)
 
 
 class WatchedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
-    """Scheduler without state between starts: every task is due again within its period."""
+    """Scheduler without state between starts: every task is due again within its period.
+
+    A task is not sent while nobody reads the earlier ones, so they do not fill the broker.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # Celery's
         super().__init__(*args, **options)
@@ -19,3 +27,10 @@ class WatchedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         """Send the tasks that are due and return the seconds to sleep."""
         beat(self._settings)
         return super().tick(*args, **options)
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:  # noqa: ANN401  # Celery's
+        """Send a task, unless enough tasks wait for a maintenance worker."""
+        if is_full(producer or self.producer, QUEUE_MAINTENANCE):
+            log.warning("scheduler.skipped", task=entry.task, reason="no worker reads the queue")
+            return
+        super().apply_entry(entry, producer)

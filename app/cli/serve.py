@@ -269,12 +269,15 @@ def commands(
     worker += ["--loglevel", "INFO"]
     file_number = str(listener.fileno())
     api = [*python, "app.server", "--fd", file_number]
-    # Without a job worker, notifications, garbage collection and webhooks still need one.
-    quick_queues = f"{QUEUE_INTAKE},{QUEUE_MAINTENANCE}" if has_worker else QUEUE_MAINTENANCE
     job_worker = [*worker, "-Q", prune_queue, "-c", "1"]
+    intake = [*worker, "-Q", QUEUE_INTAKE, "-n", "intake@%h", "-c", "3"]
+    # On its own: webhooks, notifications and expired leases must not wait for uploads. One thread
+    # for each periodic task.
+    maintenance = [*worker, "-Q", QUEUE_MAINTENANCE, "-n", "maintenance@%h", "-c", "4"]
     return [
         *(_job_workers(settings, job_worker, environment) if has_worker else ()),
-        Command("intake", [*worker, "-Q", quick_queues, "-n", "intake@%h", "-c", "3"], environment),
+        *([Command("intake", intake, environment)] if has_worker else ()),
+        Command("maintenance", maintenance, environment),
         Command("scheduler", [*celery, "beat", "--loglevel", "INFO"], environment),
         Command("api", api, environment, (listener.fileno(),)),
     ]

@@ -157,7 +157,7 @@ class WorkerSettings(_Group):
         default=86_400.0, description="Longest run of a pruning job, over all its attempts."
     )
     intake_time_limit_seconds: Seconds = Field(
-        default=600.0, description="Longest check of an uploaded model or data set."
+        default=300.0, description="Longest check of an uploaded model or data set."
     )
     cancel_grace_seconds: Seconds = Field(
         default=5.0,
@@ -321,6 +321,11 @@ class QuotaSettings(_Group):
     )
     running_jobs: Count = Field(
         default=100, description="Pruning jobs that run at the same time; more of them wait."
+    )
+    running_intakes: Count = Field(
+        default=2,
+        description="Uploads that are checked, and plans that are made, at the same time; more of "
+        "them wait. Below the 3 that one intake worker runs, so that others never wait for one.",
     )
     compute_seconds: Annotated[float, Field(gt=0)] = Field(
         default=100 * 86_400.0, description="Compute time of all jobs on one day (UTC)."

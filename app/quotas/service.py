@@ -117,12 +117,14 @@ class Quotas:
             stored = usage.count_bytes(session, tenant)
             waiting = usage.count_waiting(session, tenant)
             running = usage.count_running(session, tenant)
+            intakes = usage.count_intakes(session, tenant)
         recent = most.requests_per_second - self._rates.left(tenant)
         return {
             "stored_bytes": Use(most.stored_bytes, stored),
             "uploads": Use(most.uploads, self._uploads.used(tenant), "process"),
             "queued_jobs": Use(most.queued_jobs, waiting),
             "running_jobs": Use(most.running_jobs, running),
+            "running_intakes": Use(most.running_intakes, intakes),
             "compute_seconds": Use(most.compute_seconds, round(compute, 1), frees_at=end),
             "event_streams": Use(most.event_streams, self._streams.used(tenant), "process"),
             "requests_per_second": Use(most.requests_per_second, round(recent, 1), "process"),

@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.contracts.errors import ConflictError, NotFoundError
 from app.contracts.ids import new_id
 from app.contracts.job import FAILURES, LEASED, MOVES, FailureCode, JobKind, JobState, Stage
-from app.contracts.tasks import queue_of
+from app.contracts.tasks import QUEUES, queue_of
 from app.records.database import current_time
 from app.records.events import add_events
 from app.records.rings import note_ring
 from app.records.tables import DatasetRow, EventRow, JobRow, ModelRow
 from app.records.usage import add_compute
+from app.records.workers import list_present
 from app.telemetry.tracing import current_trace_id
 
 READY, REJECTED = "ready", "rejected"
@@ -105,7 +106,7 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         lease_expires_at=None,
         num_events=0,
         not_before=None,
-        rung_at=now if state is JobState.QUEUED else None,
+        rung_at=None,
         expires_at=None if new.start_within_seconds is None else now + new.start_within_seconds,
         time_limit_seconds=new.time_limit_seconds,
         claimed_at=None,
@@ -227,7 +228,7 @@ def resume(session: Session, job_id: str) -> JobRow:
     if job.state != JobState.PAUSED:
         raise ConflictError(f"job {job.id} is {job.state}; only a paused job can be resumed")
     move(session, job, JobState.QUEUED, {"reason": "resumed"})
-    _ring(session, job)
+    note_ring(session, job.id, job.queue)
     return job
 
 
@@ -301,29 +302,22 @@ def release_waiting(session: Session, row: ModelRow | DatasetRow) -> None:
             fail_locked(session, job, code, message, Stage.INTAKE, str(error.get("hint", "")))
         elif _are_inputs_ready(session, job.model_id, job.dataset_id):
             move(session, job, JobState.QUEUED)
-            _ring(session, job)
+            note_ring(session, job.id, job.queue)
 
 
-def ring_again(session: Session, older_than_seconds: float) -> None:
-    """Ring again for queued jobs whose last ring is old enough to have been lost."""
-    now = current_time(session)
-    is_due = or_(JobRow.not_before.is_(None), JobRow.not_before <= now)
-    is_unrung = or_(JobRow.rung_at.is_(None), JobRow.rung_at < now - older_than_seconds)
-    found = session.execute(
-        select(JobRow.id, JobRow.queue)
-        .where(JobRow.state == JobState.QUEUED, is_due, is_unrung)
-        .order_by(JobRow.created_at)
-        .limit(1000)
-    ).all()
-    ids = [job_id for job_id, _ in found]
-    session.execute(update(JobRow).where(JobRow.id.in_(ids)).values(rung_at=now))
-    for job_id, queue in found:
-        note_ring(session, job_id, queue)
-
-
-def _ring(session: Session, job: JobRow) -> None:
-    job.rung_at = current_time(session)
-    note_ring(session, job.id, job.queue)
+def ring_again(session: Session) -> None:
+    """Ring every queue in which a job is due: once, or once for each idle slot of its workers."""
+    is_due = or_(JobRow.not_before.is_(None), JobRow.not_before <= current_time(session))
+    present = list_present(session)
+    for queue in QUEUES:
+        here = JobRow.queue == queue
+        num_running = session.scalars(
+            select(func.count()).where(here, JobRow.state.in_(LEASED))
+        ).one()
+        num_slots = sum(worker.num_slots for worker in present if queue in worker.queues)
+        due = select(JobRow.id).where(here, JobRow.state == JobState.QUEUED, is_due)
+        for job_id in session.scalars(due.limit(max(1, num_slots - num_running))):
+            note_ring(session, job_id, queue)
 
 
 def _are_inputs_ready(

@@ -19,7 +19,7 @@ from app.records.jobs import (
     get_job,
     move,
 )
-from app.records.line import Allowance, next_in_line
+from app.records.line import Allowance, next_in_line, note_turn
 from app.records.outcomes import Outcome, store_intake, store_pruned
 from app.records.tables import JobRow, JobWarning
 
@@ -60,6 +60,7 @@ def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) ->
     job.stage, job.progress, job.not_before = None, None, None
     move(session, job, JobState.RUNNING, {"attempt": job.attempt})
     job.lease_owner, job.lease_expires_at = owner, now + lease_seconds
+    note_turn(session, job)
     return Claim(job.id, job.lease_token, job.attempt)
 
 
@@ -250,7 +251,6 @@ def hand_back(session: Session, held: Claim) -> bool:
     if job.state == JobState.PAUSING:
         move(session, job, JobState.PAUSED)
         return True
-    job.rung_at = None  # a remaining process rings for it at once
     move(session, job, JobState.QUEUED, {"reason": "the worker shuts down"})
     return True
 
@@ -309,5 +309,4 @@ def _retry_or_fail(
 def _queue_again(session: Session, job: JobRow, message: str) -> None:
     wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * 2 ** (job.attempt - 1))
     job.not_before = current_time(session) + wait
-    job.rung_at = None
     move(session, job, JobState.QUEUED, {"reason": message, "wait_seconds": wait})

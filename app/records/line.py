@@ -1,26 +1,30 @@
 """The line of a queue: the next job, and the position and estimated wait of each queued job.
 
-Tenants take turns. The next job is the oldest job of the tenant with the fewest running jobs, so a
-thousand jobs of one tenant do not delay another's first. A doorbell only says that a job waits; a
-free worker chooses the job here.
+Tenants take turns. The next job is the oldest job of the tenant with the fewest running jobs; among
+several, of the tenant that was served least recently. So a thousand jobs of one tenant do not delay
+another's first, even with one worker. A doorbell only says that a job waits; a free worker chooses
+the job here.
 
 A tenant at its quota of running jobs, or out of compute time for the day, is skipped until that
 changes. On PostgreSQL, workers that claim within the same milliseconds may exceed the quota by one
-job.
+job. Intake jobs have a quota of their own, which leaves a slot to other tenants.
 
 `look_along` simulates future claims (`turns`). It uses the durations of similar jobs (`durations`)
 and the remaining time that running jobs report.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.contracts.job import LEASED, JobState
+from app.contracts.settings import QuotaSettings
 from app.contracts.tasks import QUEUE_INTAKE
 from app.records.database import current_time, database_now
 from app.records.durations import (
@@ -30,8 +34,8 @@ from app.records.durations import (
     shape_of,
     with_sizes,
 )
-from app.records.tables import JobRow
-from app.records.turns import Running, Waiting, foresee
+from app.records.tables import JobRow, TurnRow
+from app.records.turns import NEVER, Running, Waiting, foresee
 from app.records.usage import compute_seconds
 from app.records.workers import list_present
 
@@ -46,11 +50,22 @@ class Allowance:
 
     Attributes:
         running_jobs: Maximum jobs at once.
-        compute_seconds: Maximum compute time per day, in seconds.
+        compute_seconds: Maximum compute time per day, in seconds; never applies to intake jobs.
+        running_intakes: Maximum intake jobs at once; None for no limit.
     """
 
     running_jobs: int
     compute_seconds: float
+    running_intakes: int | None = None
+
+    @classmethod
+    def of(cls, quotas: QuotaSettings) -> Self:
+        """Return the allowance that the settings give to each tenant."""
+        return cls(quotas.running_jobs, quotas.compute_seconds, quotas.running_intakes)
+
+    def most_running(self, queue: str) -> int | None:
+        """Return the maximum jobs at once in a queue."""
+        return self.running_intakes if queue == QUEUE_INTAKE else self.running_jobs
 
 
 @dataclass(frozen=True)
@@ -88,7 +103,7 @@ def next_in_line(
         session: The transaction. No row is locked; `leases.claim` locks the job.
         queue: Name of the queue.
         passed: Jobs to skip because another worker claimed them.
-        allowance: Quota of each tenant; never applies to intake jobs.
+        allowance: Quota of each tenant; None for no limit.
     """
     waiting = session.execute(
         select(JobRow.tenant, func.min(JobRow.created_at))
@@ -96,17 +111,21 @@ def next_in_line(
         .group_by(JobRow.tenant)
     ).all()
     running = _running(session, queue)
-    if allowance is not None and queue != QUEUE_INTAKE:
-        seconds = compute_seconds(session)
+    if allowance is not None:
+        held = _out_of_time(session, queue, allowance, [row.tenant for row in waiting])
+        most = allowance.most_running(queue)
         waiting = [
             row
             for row in waiting
-            if running.get(row.tenant, 0) < allowance.running_jobs
-            and seconds.get(row.tenant, 0.0) < allowance.compute_seconds
+            if (most is None or running.get(row.tenant, 0) < most) and row.tenant not in held
         ]
     if not waiting:
         return None
-    tenant, _ = min(waiting, key=lambda row: (running.get(row[0], 0), row[1], row[0]))
+    served = _served(session, queue)
+    tenant, _ = min(
+        waiting,
+        key=lambda row: (running.get(row[0], 0), served.get(row[0], NEVER), row[1], row[0]),
+    )
     return session.scalar(
         select(JobRow.id)
         .where(*_due(queue), JobRow.tenant == tenant, JobRow.id.not_in(passed))
@@ -115,13 +134,24 @@ def next_in_line(
     )
 
 
+def note_turn(session: Session, job: JobRow) -> None:
+    """Record that a job of its tenant was claimed."""
+    now, key = current_time(session), (job.queue, job.tenant)
+    turn = session.get(TurnRow, key, with_for_update=True)
+    if turn is not None:
+        turn.served_at = now
+        return
+    with suppress(IntegrityError), session.begin_nested():  # another worker may insert it first
+        session.add(TurnRow(queue=job.queue, tenant=job.tenant, served_at=now))
+
+
 def look_along(session: Session, queue: str, allowance: Allowance | None = None) -> Line:
     """Return the line of a queue, as it would be served if no job were added.
 
     Args:
         session: The transaction; only read from.
         queue: Name of the queue.
-        allowance: Quota of each tenant; never applies to intake jobs.
+        allowance: Quota of each tenant; None for no limit.
     """
     now = current_time(session)
     took = _took(session, queue)
@@ -148,15 +178,13 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
         for row, shape in zip(leased, shapes, strict=True)
     ]
     waiting = _waiting(session, queue, experience, now)
-    is_limited = allowance is not None and queue != QUEUE_INTAKE
-    spent = compute_seconds(session) if is_limited else {}
-    most = allowance.compute_seconds if allowance is not None else 0.0
-    held = {tenant for tenant in waiting if is_limited and spent.get(tenant, 0.0) >= most}
+    held = set() if allowance is None else _out_of_time(session, queue, allowance, waiting)
     found = foresee(
         {tenant: jobs for tenant, jobs in waiting.items() if tenant not in held},
         running,
         sum(worker.num_slots for worker in list_present(session) if queue in worker.queues),
-        allowance.running_jobs if allowance is not None and is_limited else None,
+        allowance.most_running(queue) if allowance is not None else None,
+        _served(session, queue),
     )
     positions, waits = dict(found.positions), dict(found.waits)
     for tenant in sorted(held):  # skipped until midnight
@@ -229,6 +257,22 @@ def _seconds_left(row: Any, shape: JobShape, experience: Experience, now: float)
         expected = experience.expect(shape)
         total = None if expected is None else expected - row.seconds_run
     return None if total is None else max(total - ran, _LEAST_LEFT * ran)
+
+
+def _out_of_time(
+    session: Session, queue: str, allowance: Allowance, tenants: Iterable[str]
+) -> set[str]:
+    """Return which tenants have used up their compute time of today."""
+    if queue == QUEUE_INTAKE:
+        return set()
+    spent, most = compute_seconds(session), allowance.compute_seconds
+    return {tenant for tenant in tenants if spent.get(tenant, 0.0) >= most}
+
+
+def _served(session: Session, queue: str) -> dict[str, float]:
+    """Return when each tenant was last served."""
+    query = select(TurnRow.tenant, TurnRow.served_at).where(TurnRow.queue == queue)
+    return {row.tenant: row.served_at for row in session.execute(query)}
 
 
 def _running(session: Session, queue: str) -> dict[str, int]:

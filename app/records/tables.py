@@ -164,7 +164,7 @@ class JobRow(Base):
     lease_expires_at: Mapped[float | None] = mapped_column(index=True)
     num_events: Mapped[int] = mapped_column(Integer)
     not_before: Mapped[float | None]  # back-off
-    rung_at: Mapped[float | None]  # when the doorbell was last rung
+    rung_at: Mapped[float | None]  # not used: processes of earlier versions write it
     expires_at: Mapped[float | None]  # deadline for the first start
     time_limit_seconds: Mapped[float | None]  # running time, over all attempts
     claimed_at: Mapped[float | None]  # start of the current attempt
@@ -193,6 +193,16 @@ class WorkerRow(Base):
     num_slots: Mapped[int] = mapped_column(Integer)  # jobs at once
     started_at: Mapped[float]
     seen_at: Mapped[float]
+
+
+class TurnRow(Base):
+    """When a job of a tenant was last claimed from a queue: tenants take turns by it."""
+
+    __tablename__ = "turn"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(primary_key=True)
+    served_at: Mapped[float]
 
 
 class ComputeUseRow(Base):

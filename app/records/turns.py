@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+NEVER = float("-inf")  # when a tenant that was never served was served
 _ANY_SECONDS = 60.0  # stands in for an unknown duration: affects positions, never a wait
 
 
@@ -56,6 +57,7 @@ def foresee(
     running: Sequence[Running],
     num_slots: int,
     most_running: int | None = None,
+    served: Mapping[str, float] | None = None,
 ) -> Foreseen:
     """Estimate when each queued job is claimed.
 
@@ -64,8 +66,9 @@ def foresee(
         running: Running jobs.
         num_slots: Number of jobs that the workers run at once; 0 if no worker is known.
         most_running: Maximum running jobs per tenant; None for no limit.
+        served: When each tenant was last served; a tenant that is absent was never served.
     """
-    play = _Play(waiting, running, most_running)
+    play = _Play(waiting, running, most_running, served or {})
     num_slots = max(num_slots, len(running))
     if num_slots == 0:  # capacity unknown: compute positions as if all were claimed now
         play.is_known = False
@@ -81,6 +84,7 @@ class _Play:
         waiting: Mapping[str, Sequence[Waiting]],
         running: Sequence[Running],
         most_running: int | None,
+        served: Mapping[str, float],
     ) -> None:
         self.is_known = all(each.seconds_left is not None for each in running)
         self._jobs = {tenant: iter(jobs) for tenant, jobs in waiting.items()}
@@ -88,7 +92,10 @@ class _Play:
         self._most = most_running
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._ends: list[tuple[float, str]] = []
-        self._turns: list[tuple[int, float, str]] = []  # heap; stale entries are dropped in `_take`
+        self._served = dict(served)
+        self._now = max(served.values(), default=0.0)  # grows with every claim
+        # Heap; stale entries are dropped in `_take`.
+        self._turns: list[tuple[int, float, float, str]] = []
         for tenant, seconds in running:
             self._numbers[tenant] += 1
             self._ends.append((_ANY_SECONDS if seconds is None else seconds, tenant))
@@ -118,16 +125,18 @@ class _Play:
         return Foreseen(self._found.positions, self._found.waits, next_wait)
 
     def _take(self, now: float) -> Waiting | None:
-        """Claim the oldest job of the tenant with the fewest running (`line.next_in_line`)."""
+        """Claim the oldest job of the next tenant (`line.next_in_line`)."""
         while self._turns:
-            number, created_at, tenant = self._turns[0]
+            number, _, _, tenant = self._turns[0]
             job = self._heads.get(tenant)
-            if job is None or number != self._numbers[tenant] or created_at != job.created_at:
+            if job is None or self._turns[0] != self._turn(tenant, job):
                 heapq.heappop(self._turns)
                 continue
             if self._most is not None and number >= self._most:
                 return None
             self._numbers[tenant] += 1
+            self._now += 1
+            self._served[tenant] = self._now
             seconds = _ANY_SECONDS if job.seconds is None else job.seconds
             heapq.heappush(self._ends, (max(now, job.due_in_seconds) + seconds, tenant))
             self._step(tenant)
@@ -152,7 +161,11 @@ class _Play:
     def _offer(self, tenant: str) -> None:
         head = self._heads.get(tenant)
         if head is not None:
-            heapq.heappush(self._turns, (self._numbers[tenant], head.created_at, tenant))
+            heapq.heappush(self._turns, self._turn(tenant, head))
+
+    def _turn(self, tenant: str, head: Waiting) -> tuple[int, float, float, str]:
+        served_at = self._served.get(tenant, NEVER)
+        return self._numbers[tenant], served_at, head.created_at, tenant
 
     def _pass_rest(self) -> None:
         """Append jobs that never get a slot because their tenants may run none."""

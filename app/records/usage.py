@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from app.contracts.job import LEASED, JobState
-from app.contracts.tasks import QUEUE_CPU, QUEUE_GPU, QUEUES
+from app.contracts.tasks import QUEUE_CPU, QUEUE_GPU, QUEUE_INTAKE, QUEUES
 from app.records.database import current_time
 from app.records.tables import ArtifactRow, ComputeUseRow, DatasetRow, JobRow, ModelRow
 
@@ -40,6 +40,11 @@ def count_running(session: Session, tenant: str) -> int:
     """Return how many pruning jobs run."""
     is_pruning = JobRow.queue.in_((QUEUE_CPU, QUEUE_GPU))
     return _count(session, tenant, is_pruning, JobRow.state.in_(LEASED))
+
+
+def count_intakes(session: Session, tenant: str) -> int:
+    """Return how many intake jobs run."""
+    return _count(session, tenant, JobRow.queue == QUEUE_INTAKE, JobRow.state.in_(LEASED))
 
 
 def count_bytes(session: Session, tenant: str) -> int:

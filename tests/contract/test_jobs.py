@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import update
 
 from app.contracts.errors import ConflictError
 from app.contracts.ids import new_id
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState, Stage
-from app.records import jobs, leases
+from app.records import jobs, leases, workers
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.events import list_events
 from app.records.jobs import NewJob
@@ -20,6 +21,7 @@ from app.records.migrations import downgrade, upgrade
 from app.records.outcomes import Outcome, StoredFile
 from app.records.rings import ring_after_commit
 from app.records.tables import ArtifactRow, Base, DatasetRow, JobRow, ModelRow
+from app.records.workers import WorkerIdentity
 
 
 @pytest.fixture
@@ -251,15 +253,27 @@ def test_a_warning_is_written_once_and_can_be_withdrawn(sessions: Sessions) -> N
         assert session.get_one(JobRow, job_id).warnings == ["b"]
 
 
-def test_lost_doorbells_are_rung_again_but_not_all_the_time(sessions: Sessions) -> None:
-    job_id = add_job(sessions)
+def test_a_queue_is_rung_once_a_tick_or_once_for_each_idle_slot(sessions: Sessions) -> None:
+    held = claimed(sessions, add_job(sessions))
+    for _ in range(10):
+        add_job(sessions)
     rings: list[tuple[str, str]] = []
     ring_after_commit(sessions, lambda job_id, queue: rings.append((job_id, queue)))
-    for seconds, found in ((60, []), (-1, [(job_id, "cpu")]), (60, [])):
+
+    def tick() -> list[str]:
         rings.clear()
         with sessions.begin() as session:
-            jobs.ring_again(session, seconds)
-        assert rings == found, seconds  # it was rung when it was created
+            jobs.ring_again(session)
+        return [queue for _, queue in rings]
+
+    assert tick() == ["cpu"]  # without a worker
+    with sessions.begin() as session:
+        workers.report(session, WorkerIdentity("w", ("cpu",), "cpu", 4))
+    assert tick() == ["cpu"] * 3  # one of four slots is busy
+    assert held.job_id not in {job_id for job_id, _ in rings}
+    with sessions.begin() as session:
+        session.execute(update(JobRow).values(not_before=current_time(session) + 60))
+    assert tick() == []  # none is due
 
 
 def claim_next(sessions: Sessions) -> str | None:

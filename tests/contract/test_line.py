@@ -31,16 +31,20 @@ class World:
     """Jobs whose length is known here, claimed and ended by a clock of our own."""
 
     def __init__(
-        self, sessions: Sessions, num_slots: int, allowance: Allowance | None = None
+        self,
+        sessions: Sessions,
+        num_slots: int,
+        allowance: Allowance | None = None,
+        queue: str = "cpu",
     ) -> None:
-        self.sessions, self.allowance = sessions, allowance
+        self.sessions, self.allowance, self.queue = sessions, allowance, queue
         self.num_slots, self.now = num_slots, 0.0
         self.lengths: dict[str, float] = {}
         self.began: dict[str, float] = {}
         self.running: list[tuple[float, str]] = []
         if num_slots:
             with sessions.begin() as session:
-                workers.report(session, WorkerIdentity("w", ("cpu",), "cpu", num_slots))
+                workers.report(session, WorkerIdentity("w", (queue,), "cpu", num_slots))
 
     def post(self, seconds: float, *, epochs: int = 3, tenant: str = "t", **subject: Any) -> str:
         config = PruneConfig.model_validate({"retrain": {"epochs": epochs}})
@@ -66,7 +70,11 @@ class World:
         while len(self.running) < self.num_slots:
             with self.sessions.begin() as session:
                 held = leases.claim_next(
-                    session, queue="cpu", owner="w", lease_seconds=30, allowance=self.allowance
+                    session,
+                    queue=self.queue,
+                    owner="w",
+                    lease_seconds=30,
+                    allowance=self.allowance,
                 )
             if held is None:
                 return
@@ -86,7 +94,7 @@ class World:
 
     def look(self) -> Line:
         with self.sessions() as session:
-            return look_along(session, "cpu", self.allowance)
+            return look_along(session, self.queue, self.allowance)
 
     def to_end(self) -> None:
         """End job after job, and claim as slots become free."""

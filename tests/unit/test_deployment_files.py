@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import socket
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from app.cli import serve
 from app.contracts.settings import Settings, _check_name
-from app.contracts.tasks import QUEUES
+from app.contracts.tasks import QUEUE_MAINTENANCE, QUEUES
 from app.main import create_app
 from docs import generate_errors, generate_settings
 from tests.fixtures.api import RecordingQueue
@@ -68,6 +70,15 @@ def test_all_queues_are_served_and_the_scheduler_runs_once() -> None:
     served = {q for c in joined for q in re.findall(r"-Q ([\w,]+)", c)}
     assert {name for group in served for name in group.split(",")} == set(QUEUES)
     assert sum(c.endswith(" beat") for c in joined) == 1
+
+
+def test_nothing_shares_a_worker_with_the_periodic_tasks(tmp_path: Path) -> None:
+    with socket.socket() as listener:
+        started = serve.commands(Settings(data_dir=tmp_path), listener)
+        alone = serve.commands(Settings(data_dir=tmp_path), listener, has_worker=False)
+    for argvs in (commands(), [c.argv for c in started], [c.argv for c in alone]):
+        queues = [argv[argv.index("-Q") + 1].split(",") for argv in argvs if "-Q" in argv]
+        assert [names for names in queues if QUEUE_MAINTENANCE in names] == [[QUEUE_MAINTENANCE]]
 
 
 def test_the_health_paths_exist() -> None:
