@@ -8,7 +8,8 @@ were granted:
 - ``network`` (namespace): a separate network without interfaces. Needs root, or a kernel that lets
   users create namespaces.
 - ``files`` (Landlock, Linux 5.13): read the system, Python and the own folders; write the own
-  folders and devices. The process cannot trace processes outside, nor signal them (Linux 6.12).
+  folders and devices, and make only files and folders there, no links, pipes, sockets or devices.
+  The process cannot trace processes outside, nor signal them (Linux 6.12).
 
 No well-maintained library does all three without a compiler or privileges, so this module makes the
 system calls. The numbers come from the kernel's headers, `linux/landlock.h` and `linux/seccomp.h`.
@@ -35,7 +36,12 @@ _RULE_PATH_BENEATH, _CREATE_RULESET_VERSION = 1, 1
 
 # Landlock's access rights, by the ABI version that introduced them.
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+_MAKE_CHAR, _MAKE_SOCK, _MAKE_FIFO = 1 << 6, 1 << 9, 1 << 10
+_MAKE_BLOCK, _MAKE_SYM = 1 << 11, 1 << 12
 _FIRST_RIGHTS, _REFER, _TRUNCATE, _IOCTL_DEV = (1 << 13) - 1, 1 << 13, 1 << 14, 1 << 15
+# A job needs only files and folders. A process outside the sandbox that opens one of these would
+# be led out of the folder, or wait in `open` for ever.
+_MAKE_SPECIAL = _MAKE_CHAR | _MAKE_SOCK | _MAKE_FIFO | _MAKE_BLOCK | _MAKE_SYM
 _NET_RIGHTS = 0b11  # binding and connecting TCP
 _SCOPES = 0b11  # abstract unix sockets, signals
 _NET_ABI, _IOCTL_ABI, _SCOPE_ABI = 4, 5, 6
@@ -111,7 +117,7 @@ def _leave_files(libc: ctypes.CDLL, writable: Sequence[Path], *, is_gpu: bool) -
         device = (read | _WRITE_FILE | _TRUNCATE | _IOCTL_DEV) & handled
         _allow(libc, ruleset, _readable(), read)
         _allow(libc, ruleset, [Path("/dev")], device)
-        _allow(libc, ruleset, writable, handled & ~_EXECUTE)
+        _allow(libc, ruleset, writable, handled & ~(_EXECUTE | _MAKE_SPECIAL))
         if is_gpu:
             _allow(libc, ruleset, [_THREADS], (read | _WRITE_FILE | _TRUNCATE) & handled)
         _check(libc.syscall(_RESTRICT_SELF, ruleset, 0))

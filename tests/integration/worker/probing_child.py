@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +36,12 @@ def main(path: Path, events: int) -> int:
             f"/proc/{request['worker']}/environ"
         ).read_bytes(),
         "signal the worker": lambda: os.kill(request["worker"], signal.SIGUSR2),
+        "make a symbolic link": lambda: (folder / "link").symlink_to(secret),
+        "make a pipe": lambda: os.mkfifo(folder / "pipe"),
+        "make a socket file": lambda: os.mknod(folder / "sock", stat.S_IFSOCK | 0o600),
+        "make a device": lambda: os.mknod(folder / "dev", stat.S_IFCHR | 0o600, os.makedev(1, 3)),
+        "make a block device": lambda: os.mknod(folder / "block", stat.S_IFBLK | 0o600, 0x700),
+        "link a secret": lambda: (folder / "hard").hardlink_to(secret),
         "write a large file": lambda: (folder / "large").write_bytes(bytes(2_000_000)),
         "open many files": lambda: [(folder / "mine").open() for _ in range(200)],
     }
