@@ -203,13 +203,13 @@ def labels_that_no_index_holds(_marker: Path) -> bytes:
     return with_y(npy(np.full(20, 2**64 - 1, np.uint64)))
 
 
-@refused("data_error", "'class_names' holds what is no text")
+@refused("data_error", "'class_names' holds strings that are not valid Unicode")
 def class_names_past_the_end_of_unicode(_marker: Path) -> bytes:
     codes = np.full(4, 0x110000, "<u4").view("<U1")
     return with_y(npy(Y), class_names=npy(codes))
 
 
-@refused("data_error", "'class_names' holds what is no text")
+@refused("data_error", "'class_names' holds strings that are not valid Unicode")
 def class_names_that_are_half_a_character(_marker: Path) -> bytes:
     codes = np.full(4, 0xD800, "<u4").view("<U1")
     return with_y(npy(Y), class_names=npy(codes))
@@ -253,7 +253,7 @@ def arrays_that_share_their_bytes(_marker: Path) -> bytes:
     return written([found, *twins])
 
 
-@refused("data_error", "two members of one name")
+@refused("data_error", "two members of the same name")
 def an_array_twice(_marker: Path) -> bytes:
     return written([Entry(b"x.npy", npy(X)), Entry(b"x", npy(X))])
 

@@ -94,7 +94,7 @@ def a_list_of_two_billion_row_groups(_marker: Path) -> bytes:
     return thrift.parquet(schema, 1, thrift.sequence(thrift.STRUCT, [], 2**31 - 1))
 
 
-@refused("data_error", "says it has 1000000")
+@refused("data_error", "declares 1000000")
 def rows_that_are_nowhere(_marker: Path) -> bytes:
     schema = [thrift.element(b"schema", 1), thrift.element(b"image")]
     return thrift.parquet(schema, 1_000_000)
@@ -137,7 +137,7 @@ def one_huge_image_that_every_row_repeats(_marker: Path) -> bytes:
     return buffer.getvalue()
 
 
-@refused("too_large", "takes more memory than there is")
+@refused("too_large", "needs more memory than is available")
 def a_page_that_says_it_is_two_gigabytes(_marker: Path) -> bytes:
     """The footer is honest; Arrow allocates what the page's own header says."""
     data = table(image=IMAGES)
@@ -175,19 +175,19 @@ def paths_without_bytes(_marker: Path) -> bytes:
     return table(image=images)
 
 
-@refused("data_error", "two columns of one name")
+@refused("data_error", "two columns of the same name")
 def two_columns_of_one_name(_marker: Path) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table([IMAGES, IMAGES], names=["image", "image"]), buffer)
     return buffer.getvalue()
 
 
-@refused("data_error", "which no label has")
+@refused("data_error", "labels are numbers, strings or lists of numbers")
 def labels_in_lists_of_lists(_marker: Path) -> bytes:
     return table(image=IMAGES, label=[[[1]]] * 20)
 
 
-@refused("data_error", "which no label has")
+@refused("data_error", "labels are numbers, strings or lists of numbers")
 def labels_that_are_decimals(_marker: Path) -> bytes:
     return table(image=IMAGES, label=pa.array([1] * 20, pa.decimal128(10, 2)))
 

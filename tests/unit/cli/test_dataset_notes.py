@@ -11,7 +11,7 @@ from app.contracts.spec import NO_PREPROCESS, NO_PREPROCESS_BUT_RIGHT
 from app.terminal import LiteralConsole
 from secateur import Client, Dataset
 
-NOTES = ["1 file was left out (no image of a kind that is read): 'README.md'", "there are few"]
+NOTES = ["1 file was left out (not an image of a supported format): 'README.md'", "there are few"]
 
 
 def dataset(notes: list[str] | None) -> Dataset:

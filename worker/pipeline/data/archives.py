@@ -1,7 +1,8 @@
 """Zip and tar archives of image files: listed and checked first, then read member by member.
 
-What only a hostile archive has is refused: links, devices, absolute and parent paths, two members
-of one name, members that inflate too far. Nothing is ever unpacked under a name of the archive's.
+Anything only a hostile archive contains is refused: links, devices, absolute and parent paths,
+duplicate members, members that inflate too far. No file is ever written under a name taken from
+the archive.
 """
 
 import gzip
@@ -24,10 +25,10 @@ from secateur.engine.files.zips import find_overlap, open_zip_file
 _SMALL_BYTES = 1024
 _CHUNK_BYTES = 1024**2
 _BLOCK_BYTES = 512
-_ENCRYPTED, _UTF8 = 0x1, 0x800  # of a zip entry's flags
+_ENCRYPTED, _UTF8 = 0x1, 0x800  # flag bits of a zip entry
 _GZIP = b"\x1f\x8b"
 _REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstandard"}
-# What the standard library raises for archives that are none: most of it is not of its own making.
+# Exceptions the standard library lets through for files that are not archives, or damaged ones.
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -46,9 +47,9 @@ class Member:
     """A regular file in an archive.
 
     Attributes:
-        name: Its path, as the archive has it.
-        num_bytes: Its size when unpacked.
-        position: Where to find it: the tar's offset, or the number of the zip's entry.
+        name: Path as written in the archive.
+        num_bytes: Uncompressed size.
+        position: Byte offset in a tar, or index of the entry in a zip.
     """
 
     name: str
@@ -58,13 +59,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Archive:
-    """The files of an archive, and a way to read one.
+    """The files of an archive, and a function that reads one.
 
     Attributes:
         kind: ``zip`` or ``tar``.
-        members: Its files.
-        folders: Names of its folders, where it has entries for them.
-        read: Return the content of a member; raises where it is past a limit.
+        members: Regular files.
+        folders: Names of the folders that have an entry of their own.
+        read: Return the content of a member; raise if it exceeds a limit.
     """
 
     kind: str
@@ -75,11 +76,11 @@ class Archive:
 
 @contextmanager
 def open_zip(path: Path, limits: LimitSettings) -> Iterator[Archive]:
-    """List a zip.
+    """List the members of a zip.
 
     Raises:
-        DataError: It is none, it is damaged, or it holds what is not accepted.
-        DataTooLargeError: It is past a limit.
+        DataError: The file is not a zip, is damaged, or contains an entry that is not accepted.
+        DataTooLargeError: A limit is exceeded.
     """
     with path.open("rb") as source:
         with reading("zip"):
@@ -103,11 +104,11 @@ def open_zip(path: Path, limits: LimitSettings) -> Iterator[Archive]:
 
 @contextmanager
 def open_tar(path: Path, scratch: Path, limits: LimitSettings) -> Iterator[Archive]:
-    """List a tar; a gzipped one is inflated into ``scratch`` first, so that members can be found.
+    """List the members of a tar; inflate a gzipped one into ``scratch`` first to allow seeking.
 
     Raises:
-        DataError: It is none, it is damaged, or it holds what is not accepted.
-        DataTooLargeError: It is past a limit.
+        DataError: The file is not a tar, is damaged, or contains an entry that is not accepted.
+        DataTooLargeError: A limit is exceeded.
     """
     with path.open("rb") as file:
         head = file.read(6)
@@ -130,10 +131,10 @@ def open_tar(path: Path, scratch: Path, limits: LimitSettings) -> Iterator[Archi
 
 @contextmanager
 def reading(kind: str) -> Iterator[None]:
-    """Say in our words what the standard library says of a damaged archive; only reads belong here.
+    """Translate the standard library's errors about damaged archives; wrap only reads in this.
 
     Raises:
-        DataError: It is damaged.
+        DataError: The archive is damaged.
     """
     try:
         yield
@@ -144,16 +145,16 @@ def reading(kind: str) -> Iterator[None]:
 
 
 def check_readable(info: zipfile.ZipInfo) -> None:
-    """Raise `DataError` where a zip's entry is encrypted or compressed in a rare way."""
+    """Raise `DataError` if a zip entry is encrypted or uses a method other than deflate."""
     shown = repr(info.filename[:80])
     if info.flag_bits & _ENCRYPTED:
         raise DataError(f"entry {shown} is encrypted")
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise DataError(f"entry {shown} is compressed in a way that is not accepted, use deflate")
+        raise DataError(f"entry {shown} uses an unsupported compression method; use deflate")
 
 
 def check_no_overlap(kind: str, infos: list[zipfile.ZipInfo], path: Path) -> None:
-    """Raise `DataError` where two entries of a zip share bytes, or one is not in the file."""
+    """Raise `DataError` if two zip entries overlap, or one lies outside the file."""
     overlapping = find_overlap(infos, path.stat().st_size)
     if overlapping is not None:
         shown = repr(overlapping.filename[:80])
@@ -188,13 +189,13 @@ def _check_zip_member(info: zipfile.ZipInfo, limits: LimitSettings) -> None:
 
 
 def _most_bytes(name: str, limits: LimitSettings) -> int:
-    """Return how large a file may be; what is no image is not read, and may be anything."""
+    """Return the size limit of a file; files other than images are never read."""
     is_image = PurePosixPath(name).suffix.lower() in SUFFIXES
     return limits.image_file_bytes if is_image else limits.unpacked_bytes
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """Return an entry's name; macOS writes UTF-8 and does not say so."""
+    """Return an entry's name; macOS writes UTF-8 without setting the flag."""
     if info.flag_bits & _UTF8 or info.filename.isascii():
         return info.filename
     try:
@@ -221,7 +222,7 @@ def _read_chunk(file: gzip.GzipFile) -> bytes:
 
 
 class _ShortReads:
-    """A file for `tarfile`, which reads as much as a header asks for; headers are small."""
+    """File that limits a single read: `tarfile` reads as many bytes as a header claims."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.seek, self.tell = file.seek, file.tell
@@ -238,7 +239,7 @@ def _tar_members(file: BinaryIO, folders: list[str], limits: LimitSettings) -> I
     num_members, total = 0, 0
     with tarfile.open(fileobj=_ShortReads(file), mode="r:") as archive:  # type: ignore[call-overload]
         while (info := archive.next()) is not None:
-            archive.members.clear()  # it would keep all of them
+            archive.members.clear()  # tarfile would keep every header in memory
             num_members += 1
             _check_total("tar", num_members, total, limits)
             if info.isdir():

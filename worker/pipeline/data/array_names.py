@@ -1,4 +1,4 @@
-"""What the arrays of a ``.npz`` file are, by their names, such as ``y_train``, ``val_images``."""
+"""Roles of the arrays in a ``.npz`` file, found by name: ``y_train``, ``val_images``."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from secateur.engine.errors import DataError
 from worker.pipeline.data.splits import SPLIT_WORDS, Split
 
-# In order of preference; `numpy.savez` calls arrays without names arr_0 and arr_1.
+# In order of preference; `numpy.savez` names positional arrays arr_0 and arr_1.
 _SAMPLES: tuple[str, ...] = (
     "x",
     "xs",
@@ -29,9 +29,9 @@ class Part:
     """The arrays of one split.
 
     Attributes:
-        split: What they are for; None where the name does not say: training.
+        split: The split; None if the names do not tell, which means training.
         x: Name of the array of samples.
-        y: Name of the array of labels, if there is one.
+        y: Name of the array of labels, if any.
     """
 
     split: Split | None
@@ -43,28 +43,28 @@ def find_parts(names: Iterable[str]) -> list[Part]:
     """Return the parts of a file, training first.
 
     Raises:
-        DataError: There are no samples to train on, some have labels and others have none, or two
-            arrays could be the same part.
+        DataError: There are no training samples, only some parts have labels, or two arrays could
+            be the same part.
     """
     known = sorted(names)
     found_xs, found_ys = _find(known, _SAMPLES), _find(known, _LABELS)
     if not found_xs:
         raise DataError(
-            "the .npz file has no array 'x' (or 'images', 'data', each with '_train', '_val' or "
-            f"'_test' if you like), only {known[:10]}"
+            "the .npz file has no array 'x' (or 'images' or 'data', each optionally with '_train', "
+            f"'_val' or '_test'), only {known[:10]}"
         )
     for one in (found_xs, found_ys):
         if None in one and Split.TRAIN in one:
             raise DataError(
-                f"{one[None]!r} and {one[Split.TRAIN]!r} could both be of the training samples: "
-                "keep one"
+                f"{one[None]!r} and {one[Split.TRAIN]!r} could both belong to the training "
+                "samples: keep one"
             )
     xs, ys = _as_training(found_xs), _as_training(found_ys)
     if Split.TRAIN not in xs:
         raise DataError(f"the .npz file has no array of training samples, only {known[:10]}")
     for split, y in ys.items():
         if split not in xs:
-            raise DataError(f"{y!r} holds labels of samples that the .npz file does not have")
+            raise DataError(f"{y!r} holds labels for samples that are not in the .npz file")
     for split, x in xs.items():
         if ys and split not in ys:
             raise DataError(
@@ -75,7 +75,7 @@ def find_parts(names: Iterable[str]) -> list[Part]:
 
 
 def _find(names: list[str], roles: tuple[str, ...]) -> dict[Split | None, str]:
-    """Return the arrays of the first role that any has, by split."""
+    """Return the arrays, by split, of the first role that any name matches."""
     for role in roles:
         found: dict[Split | None, str] = {}
         for name in names:
@@ -84,7 +84,9 @@ def _find(names: list[str], roles: tuple[str, ...]) -> dict[Split | None, str]:
                 continue
             split = parsed[role]
             if split in found:
-                raise DataError(f"the arrays {found[split]!r} and {name!r} are the same: keep one")
+                raise DataError(
+                    f"the arrays {found[split]!r} and {name!r} mean the same thing: keep one"
+                )
             found[split] = name
         if found:
             return found
@@ -92,7 +94,7 @@ def _find(names: list[str], roles: tuple[str, ...]) -> dict[Split | None, str]:
 
 
 def _parse(name: str) -> dict[str, Split | None]:
-    """Return what may be the role in a name, and the split that goes with it."""
+    """Return the possible roles in a name, each with its split."""
     plain = name.casefold()
     found: dict[str, Split | None] = {plain: None}
     for word in _LONGEST_FIRST:
@@ -108,6 +110,6 @@ def _as_training(found: Mapping[Split | None, str]) -> dict[Split, str]:
 
 
 def _twin(x: str, ys: Mapping[Split, str]) -> str:
-    """Return what the labels of the samples ``x`` would be called."""
+    """Return the expected name of the labels of the samples ``x``."""
     y_role = next(iter(ys.values()))[:1]
     return y_role + x[1:] if x[:1].casefold() == "x" else f"the labels of {x}"

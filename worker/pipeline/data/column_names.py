@@ -22,14 +22,14 @@ _BINARY = (
 
 @dataclass(frozen=True)
 class Columns:
-    """What is read.
+    """Columns to read from a Parquet file.
 
     Attributes:
-        image: The column with the images.
-        image_path: Path of the leaf with the images' bytes.
-        label: The column with the labels, if any.
-        class_names: What whole numbers in it stand for, if the file says.
-        split: Whether there is a column ``split``.
+        image: The image column.
+        image_path: Path of the leaf that holds the images' bytes.
+        label: The label column, if any.
+        class_names: Names of its integer classes, if the file gives them.
+        split: True if there is a column ``split``.
         unused: The other columns.
     """
 
@@ -42,14 +42,16 @@ class Columns:
 
 
 def find_columns(schema: Any) -> Columns:  # noqa: ANN401  # pyarrow has no types
-    """Return which columns of a schema are read.
+    """Choose the columns to read from a schema.
 
     Raises:
-        DataError: None has images, or it is not clear which.
+        DataError: No column holds images, or several could.
     """
     names = list(schema.names)
     if len(set(names)) != len(names):
-        raise DataError(f"the Parquet file has two columns of one name: {', '.join(names)[:200]}")
+        raise DataError(
+            f"the Parquet file has two columns of the same name: {', '.join(names)[:200]}"
+        )
     features = _features(schema)
     image, path = _image(schema, names)
     label = _first(names, _LABELS) or _only_class_label(names, features)
@@ -73,8 +75,8 @@ def _image(schema: Any, names: list[str]) -> tuple[str, str]:  # noqa: ANN401  #
         chosen = found[0]
     elif known is not None:
         raise DataError(
-            f"column {known!r} has type {str(schema.field(known).type)[:80]}; binary, or a struct "
-            "with 'bytes', is needed: the images themselves, not their paths"
+            f"column {known!r} has type {str(schema.field(known).type)[:80]}; it must be binary, "
+            "or a struct with 'bytes': the images themselves, not their paths"
         )
     else:
         which = f"it could be any of {', '.join(found)}" if found else "none holds bytes"
@@ -83,7 +85,7 @@ def _image(schema: Any, names: list[str]) -> tuple[str, str]:  # noqa: ANN401  #
             f"{', '.join(names)}, and {which}"[:300]
         )
     path = paths[chosen]
-    assert path is not None  # noqa: S101  # it is one of those found
+    assert path is not None  # noqa: S101  # chosen from `found`
     return chosen, path
 
 
@@ -98,13 +100,13 @@ def _bytes_path(name: str, type_: Any) -> str | None:  # noqa: ANN401  # likewis
 
 
 def _first(names: Sequence[str], known: Sequence[str]) -> str | None:
-    """Return the column of the best known name; capital letters do not count."""
+    """Return the column with the most preferred known name, ignoring case."""
     by_name = {name.casefold(): name for name in reversed(names)}
     return next((by_name[name] for name in known if name in by_name), None)
 
 
 def _features(schema: Any) -> Mapping[str, Any]:  # noqa: ANN401  # likewise
-    """Return what Hugging Face's ``datasets`` keeps beside the schema about every column."""
+    """Return the column metadata that Hugging Face's ``datasets`` stores with the schema."""
     try:
         found = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, TypeError, ValueError, RecursionError):

@@ -17,16 +17,16 @@ _MAX_NAME = 200
 
 
 class LabelColumn:
-    """Numbers, strings, or lists of numbers of one length.
+    """Label column of numbers, strings, or lists of numbers of equal length.
 
     Args:
-        name: Of the column.
-        type_: Its Arrow type.
-        class_names: What whole numbers stand for, if the file says.
-        limits: What labels may take.
+        name: Name of the column.
+        type_: Arrow type.
+        class_names: Names of integer classes, if the file gives them.
+        limits: Size limits for labels.
 
     Raises:
-        DataError: No label has this type.
+        DataError: The type cannot hold labels.
     """
 
     def __init__(
@@ -40,19 +40,22 @@ class LabelColumn:
         self._is_text = _is_text(type_)
         self._is_list = _is_list(type_)
         if not (self._is_text or self._is_list or _is_number(type_)):
-            raise DataError(f"column {name!r} has type {str(type_)[:80]}, which no label has")
+            raise DataError(
+                f"column {name!r} has type {str(type_)[:80]}; labels are numbers, strings or "
+                "lists of numbers"
+            )
         self._class_names = class_names
-        self._numbers: dict[str, int] = {}  # of class names, in the order they are met
+        self._numbers: dict[str, int] = {}  # class name to number, in order of appearance
         self._parts: list[NDArray[Any]] = []
         self._num_values = 0
         self._limits = limits
 
     def add(self, column: Any) -> None:  # noqa: ANN401  # likewise
-        """Take the labels of the next rows.
+        """Add the labels of the next rows.
 
         Raises:
-            DataError: One is missing, or of another length than the others.
-            DataTooLargeError: One is too long, or they are too many.
+            DataError: A label is missing, or its length differs from the others.
+            DataTooLargeError: A label is too long, or there are too many.
         """
         if column.null_count > 0:
             raise DataError(f"column {self._name!r} does not have a value in every row")
@@ -67,7 +70,7 @@ class LabelColumn:
         self._parts.append(part)
 
     def finish(self) -> Labels:
-        """Return all labels; classes that are strings are numbered in the order of their names."""
+        """Return all labels; string classes are numbered in alphabetical order."""
         parts = [np.concatenate(self._parts)]
         if not self._is_text:
             return to_labels(parts, self._class_names, self._limits)
@@ -105,23 +108,23 @@ class LabelColumn:
 
 
 class SplitColumn:
-    """Strings that say what each sample is for."""
+    """Column of strings that assign each sample to a split."""
 
     def __init__(self) -> None:
         self._splits = bytearray()
 
     def add(self, column: Any) -> None:  # noqa: ANN401  # likewise
-        """Take the splits of the next rows.
+        """Add the splits of the next rows.
 
         Raises:
-            DataError: One is not the name of a split.
+            DataError: A value is not the name of a split.
         """
         for name in column.to_pylist():
             split = split_named(name) if isinstance(name, str) else None
             if split is None:
                 raise DataError(
-                    f"column 'split' holds {str(name)[:40]!r}; 'train', 'validation' or 'test' is "
-                    "needed in every row"
+                    f"column 'split' holds {str(name)[:40]!r}; every row needs 'train', "
+                    "'validation' or 'test'"
                 )
             self._splits.append(split)
 
@@ -129,7 +132,7 @@ class SplitColumn:
         """Return the split of every sample (N,).
 
         Raises:
-            DataError: There is nothing to train on.
+            DataError: No sample is for training.
         """
         split = np.frombuffer(bytes(self._splits), np.uint8)
         if not (split == Split.TRAIN).any():

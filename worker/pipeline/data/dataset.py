@@ -25,12 +25,12 @@ class Dataset:
     """Preprocessed samples; implements the engine's `SampleSource`.
 
     Attributes:
-        labels_kind: What the labels are.
-        class_names: One for each class, or for each column of several classes a sample.
-        num_classes: How many classes the labels tell apart; 0 where they are none.
-        are_labels_named: Whether the file names the classes.
-        are_labels_one_hot: Whether a class was a row with a single one.
-        is_split_given: Whether the file says which samples train; else they are drawn.
+        labels_kind: Kind of labels.
+        class_names: One name per class, or per column of multi-label rows.
+        num_classes: Number of classes; 0 for other kinds of labels.
+        are_labels_named: True if the file names the classes.
+        are_labels_one_hot: True if the file stores classes as one-hot rows.
+        is_split_given: True if the file gives the split; otherwise it is drawn.
     """
 
     def __init__(self, raw: RawData, preprocess: PreprocessSpec, split: SplitSpec) -> None:
@@ -72,24 +72,24 @@ class Dataset:
         """Return float32 inputs and labels of the samples ``indices``.
 
         Labels are int64 (N,) for classes, float32 (N,) or (N, K) for numbers, float32 zeros and
-        ones (N,) for two classes and (N, K) for several a sample, and None where there are none.
+        ones (N,) for binary and (N, K) for multi-label data, and None without labels.
         """
         x = torch.from_numpy(self._rows.read(indices.numpy())).float()
         x.mul_(self._scale).sub_(self._mean).div_(self._std)  # in place: a batch may be large
         return x, None if self._y is None else self._y[indices]
 
     def first(self) -> tuple[Tensor, Tensor | None]:
-        """Return the batch of the first sample alone."""
+        """Return a batch with only the first sample."""
         return self.batch(torch.zeros(1, dtype=torch.int64))
 
     @property
     def lowest_class(self) -> int:
-        """The smallest label; labels are classes."""
-        assert self._y is not None  # noqa: S101  # they are classes
+        """The smallest label; valid only if labels are classes."""
+        assert self._y is not None  # noqa: S101  # labels are classes
         return int(self._y.min())
 
     def with_validation(self, spec: SplitSpec) -> "Dataset":
-        """Return the same samples, some of those for training taken to validate if none do."""
+        """Return the data set with validation samples drawn from training if it has none."""
         split = draw_validation(self._split, spec)
         num_drawn = int((split != self._split).sum())
         if not self.is_split_given or num_drawn == 0:
@@ -97,25 +97,24 @@ class Dataset:
         found = copy(self)
         found.__dict__.pop("notes", None)
         found.__dict__.pop("statistics", None)
-        found._split = split  # noqa: SLF001  # its own kind
+        found._split = split  # noqa: SLF001  # same class
         note = (
-            f"the file has no validation split: {num_drawn} of its training samples are drawn for "
-            "it, as config.split says"
+            f"the file has no validation split: {num_drawn} of its training samples were drawn for "
+            "it, according to config.split"
         )
         found._notes = (*self._notes, note)  # noqa: SLF001  # likewise
         return found
 
     def labels_as(self, kind: LabelKind) -> "Dataset":
-        """Return the same samples with classes read as another kind of labels.
+        """Return the data set with its classes converted to another kind of labels.
 
-        ``binary`` and ``numbers`` have the class as a number, ``multi_label`` has a row of zeros
-        and a one for it.
+        ``binary`` and ``numbers`` hold the class as a number, ``multi_label`` as a one-hot row.
         """
-        assert self._y is not None  # noqa: S101  # they are classes
+        assert self._y is not None  # noqa: S101  # labels are classes
         found = copy(self)
         found.labels_kind = kind
         if kind == "multi_label":
-            found._y = one_hot(self._y, self.num_classes).float()  # noqa: SLF001  # its own kind
+            found._y = one_hot(self._y, self.num_classes).float()  # noqa: SLF001  # same class
             found.num_classes = 0
         else:
             found._y = self._y.float()  # noqa: SLF001  # likewise
@@ -144,9 +143,9 @@ class Dataset:
 
     @property
     def pixel_range(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        """Mean and std, one number each or one a channel: ``x * std + mean`` is in [0, 1].
+        """Mean and std, one value or one per channel, such that ``x * std + mean`` is in [0, 1].
 
-        None where that is not known: the raw data are floats, or the scale is not 1/255.
+        None if unknown: the raw data are floats, or the scale is not 1/255.
         """
         if not self._is_bytes or self._scale != _BYTE_SCALE:
             return None
@@ -154,12 +153,12 @@ class Dataset:
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Mean and standard deviation of the training split, as `measure` finds them."""
+        """Mean and standard deviation of the training split; see `measure`."""
         return measure(self._rows, np.flatnonzero(self._split == Split.TRAIN))
 
     @cached_property
     def notes(self) -> list[str]:
-        """What the user should know before trusting a number, in sentences."""
+        """Notes for the user about anything unusual in the data, as sentences."""
         train_counts = self._class_counts(self._split == Split.TRAIN)
         notes = [
             *self._notes,
@@ -170,7 +169,7 @@ class Dataset:
         return [*notes, *pixel_notes(self.statistics, is_scaled=is_scaled)]
 
     def summary(self) -> dict[str, Any]:
-        """Return what a user wants to see of the data set, as JSON."""
+        """Return a summary of the data set as JSON."""
         counts = self._class_counts(np.full(len(self), fill_value=True))
         return {
             "num_samples": len(self),
@@ -188,7 +187,7 @@ class Dataset:
         }
 
     def _class_counts(self, chosen: NDArray[np.bool_]) -> list[int]:
-        """Return the samples of each class among ``chosen`` (N,); empty without classes."""
+        """Return the number of samples per class among ``chosen`` (N,); empty without classes."""
         if self._y is None or self.labels_kind not in {"classes", "multi_label"}:
             return []
         y = self._y[torch.from_numpy(chosen)]

@@ -1,4 +1,4 @@
-"""Are all samples numbers? Looked at when they are read, so that no network is blamed for them."""
+"""Check that all samples are finite, on reading, before NaN can look like a network's fault."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ _CHUNK_BYTES = 16 * 1024**2
 
 
 def check_finite(rows: Rows, parts: list[tuple[str, int]]) -> None:
-    """Raise `DataError` where a sample holds NaN, infinity, or what is too large for 32 bits.
+    """Raise `DataError` if a sample holds NaN, infinity, or a value that overflows float32.
 
     Args:
         rows: The samples.
-        parts: Name and number of samples of each array that they come from, in order.
+        parts: Name and number of samples of each source array, in order.
     """
     if rows.dtype == np.uint8:
         return
@@ -39,5 +39,5 @@ def check_finite(rows: Rows, parts: list[tuple[str, int]]) -> None:
         position -= size
     raise DataError(
         f"sample {position} of the array {name!r} holds {first}: {len(wrong)} of {len(rows)} "
-        "samples have values that are not finite in 32 bits. Correct them or leave them out"
+        "samples have values that are not finite in float32. Correct or remove them"
     )

@@ -1,6 +1,6 @@
 """Archives of class folders: ``cat/1.png``, optionally below ``train/``, ``val/`` and ``test/``.
 
-`tree` says what folders mean; here names are checked, and what is no image is left out and listed.
+This module checks names and lists the files it leaves out; `tree` interprets the folders.
 """
 
 import re
@@ -24,41 +24,42 @@ from worker.pipeline.data.tree import Tree, understand
 
 _PART = re.compile(r"[^\x00-\x1f]{1,200}")
 _DRIVE = re.compile(r"[A-Za-z]:.*")
-# What systems leave behind without a dot before its name, in lower case.
+# Files that operating systems leave behind without a leading dot, in lower case.
 _LITTER = frozenset(
     {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
     | {"__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 )
-_HIDDEN = "hidden, or a system's own"
-_NO_IMAGE = "no image of a kind that is read"
+_HIDDEN = "hidden or a system file"
+_NO_IMAGE = "not an image of a supported format"
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file of the archive: its folders and name, composed (NFC) so that they can be compared."""
+    """File of the archive, with its folders and name normalised (NFC) for comparison."""
 
     member: Member
     parts: tuple[str, ...]
 
 
 def read_zip(path: Path, target: ImageTarget, scratch: Path) -> RawData:
-    """Return the images of a zip, as `read_folders` does."""
+    """Return the images of a zip; see `read_folders`."""
     with open_zip(path, target.limits) as archive:
         return read_folders(archive, target, scratch)
 
 
 def read_tar(path: Path, target: ImageTarget, scratch: Path) -> RawData:
-    """Return the images of a tar, plain or gzipped, as `read_folders` does."""
+    """Return the images of a tar, plain or gzipped; see `read_folders`."""
     with open_tar(path, scratch, target.limits) as archive:
         return read_folders(archive, target, scratch)
 
 
 def read_folders(archive: Archive, target: ImageTarget, scratch: Path) -> RawData:
-    """Return the images (N, C, H, W) of an archive, in the order of their names.
+    """Return the images (N, C, H, W) of an archive, sorted by name.
 
     Raises:
-        DataError: A name leaves its folder, an image is no image or too large, or the folders
-            could mean several things.
+        DataError: A name leaves the archive's root, an image cannot be decoded, or the folders
+            are ambiguous.
+        DataTooLargeError: A limit is exceeded.
     """
     images, others, left_out = _sort(archive)
     paths = [image.parts for image in images]
@@ -85,7 +86,7 @@ def read_folders(archive: Archive, target: ImageTarget, scratch: Path) -> RawDat
 
 
 def _sort(archive: Archive) -> tuple[list[_File], list[_File], list[LeftOut]]:
-    """Return the images in the order of their names, the other files, and what is said of those."""
+    """Return the images sorted by name, the other files, and the notes on files left out."""
     images: list[_File] = []
     others: list[_File] = []
     hidden: list[str] = []
@@ -93,7 +94,7 @@ def _sort(archive: Archive) -> tuple[list[_File], list[_File], list[LeftOut]]:
     for member in archive.members:
         parts = _parts(member.name)
         if parts in seen:
-            raise DataError(f"entry {member.name[:80]!r} is in the {archive.kind} twice")
+            raise DataError(f"the {archive.kind} holds entry {member.name[:80]!r} twice")
         seen.add(parts)
         if _is_hidden(parts):
             hidden.append(member.name)
@@ -104,8 +105,8 @@ def _sort(archive: Archive) -> tuple[list[_File], list[_File], list[LeftOut]]:
     if not images:
         found = [other.member.name for other in others]
         what = f": {shown(found)} is not an image ({', '.join(sorted(SUFFIXES))})" if found else ""
-        secret = f"; {shown(hidden)} is hidden, or a system's own" if hidden else ""
-        raise DataError(f"the {archive.kind} holds no image{what}{secret}")
+        ignored = f"; {shown(hidden)} is {_HIDDEN}" if hidden else ""
+        raise DataError(f"the {archive.kind} holds no image{what}{ignored}")
     images.sort(key=lambda image: ("/".join(image.parts), image.member.name))
     names = [other.member.name for other in others]
     left_out = [*leave_out("file", _NO_IMAGE, names), *leave_out("file", _HIDDEN, hidden)]
@@ -116,7 +117,7 @@ def _parts(name: str) -> tuple[str, ...]:
     """Return the folders and the name of an entry; Windows' archiver writes backslashes.
 
     Raises:
-        DataError: It leaves its folder, or is no name.
+        DataError: The path leaves the archive's root, or is not a valid name.
     """
     plain = name.replace("\\", "/")
     parts = PurePosixPath(plain).parts
@@ -136,7 +137,7 @@ def _is_hidden(parts: Iterable[str]) -> bool:
 
 
 def _composed(parts: Iterable[str]) -> tuple[str, ...]:
-    """Return names as Windows and Linux write them; macOS takes letters and accents apart."""
+    """Return names in NFC, as Windows and Linux write them; macOS decomposes accents."""
     return tuple(unicodedata.normalize("NFC", part) for part in parts)
 
 
@@ -145,7 +146,7 @@ def _parents(files: Iterable[_File]) -> Iterable[tuple[str, ...]]:
 
 
 def _folders(archive: Archive) -> Iterable[tuple[str, ...]]:
-    """Yield the folders that the archive names, but for hidden ones."""
+    """Yield the archive's folder entries, except hidden ones."""
     for name in archive.folders:
         parts = PurePosixPath(name.replace("\\", "/")).parts
         if parts and not _is_hidden(parts):

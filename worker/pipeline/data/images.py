@@ -1,6 +1,6 @@
-"""Image files: decoded one by one to the size and colours asked for, appended to one file.
+"""Image files, decoded one by one to the requested size and colours and appended to one file.
 
-`app.contracts.images` decodes them, as it does for ``/infer``.
+`app.contracts.images` does the decoding, for ``/infer`` too.
 """
 
 from collections.abc import Iterable
@@ -22,12 +22,12 @@ _IMAGE_RANK = 3
 
 @dataclass(frozen=True)
 class ImageTarget:
-    """What images are decoded to.
+    """Size and colours that images are decoded to.
 
     Attributes:
-        preprocess: Its size and colours come first.
-        limits: What an image, and all of them, may take.
-        image_shape: (C, H, W) that the network takes; comes second.
+        preprocess: Its size and colours take precedence.
+        limits: Size limits for each image and for all of them.
+        image_shape: The network's input shape (C, H, W), used where ``preprocess`` is silent.
     """
 
     preprocess: PreprocessSpec
@@ -36,7 +36,7 @@ class ImageTarget:
 
     @property
     def is_size_given(self) -> bool:
-        """Whether the size is known without an image."""
+        """True if the size is known before the first image is read."""
         is_known = self.image_shape is not None and len(self.image_shape) == _IMAGE_RANK
         return is_known or self.preprocess.resize is not None
 
@@ -44,7 +44,7 @@ class ImageTarget:
         """Return (C, H, W): from the spec, else from the network, else from the first image.
 
         Raises:
-            DataError: The network takes something that no image gives.
+            DataError: The network takes a number of channels that images do not have.
         """
         channels, size = first.num_channels, first.size
         if self.image_shape is not None and len(self.image_shape) == _IMAGE_RANK:
@@ -61,24 +61,24 @@ class ImageTarget:
 def decode_images(
     files: Iterable[tuple[str, bytes]], num_images: int, target: ImageTarget, path: Path
 ) -> tuple[Rows, tuple[str, ...]]:
-    """Decode images into ``path``, one at a time; return them as samples, and notes about them.
+    """Decode images into ``path``, one at a time; return them as samples, with notes about them.
 
     Args:
-        files: Name, for messages, and content of each image.
-        num_images: How many there are; counted.
-        target: What they are decoded to.
-        path: Written to.
+        files: Name (for messages) and content of each image.
+        num_images: Expected number of images; verified.
+        target: Size and colours to decode to.
+        path: File to write.
 
     Raises:
-        DataError: One is no image.
-        DataTooLargeError: One is too large, or all of them together are.
+        DataError: An image cannot be decoded, or their number is wrong.
+        DataTooLargeError: One image, or all of them together, exceed a limit.
     """
     shape: tuple[int, int, int] | None = None
     num_rows, oddities = 0, _Oddities()
     with path.open("wb") as out:
         for name, data in files:
             if num_rows == num_images:
-                raise DataError(f"the data set has more images than the {num_images} it says")
+                raise DataError(f"the data set has more images than the {num_images} it declares")
             picture = _decoded(name, data, target.limits.image_pixels)
             if shape is None:
                 shape = target.shape(picture)
@@ -87,7 +87,7 @@ def decode_images(
             out.write(picture.pixels(shape[0], shape[1:]).data)
             num_rows += 1
     if shape is None or num_rows != num_images:
-        raise DataError(f"the data set has {num_rows} images and says it has {num_images}")
+        raise DataError(f"the data set has {num_rows} images but declares {num_images}")
     rows = Rows([RowFile(path, 0, num_rows, shape, np.dtype(np.uint8))])
     return rows, oddities.notes(shape, is_given=target.is_size_given)
 
@@ -108,7 +108,7 @@ def _check_total(num_images: int, shape: tuple[int, int, int], limits: LimitSett
 
 @dataclass
 class _Oddities:
-    """How many images were of each kind that a user should know about."""
+    """Counts of images that a user should know about."""
 
     num_turned: int = 0
     num_deep: int = 0
@@ -126,20 +126,20 @@ class _Oddities:
         found = []
         if self.num_turned:
             found.append(
-                f"{_count(self.num_turned)} turned upright, as the EXIF data of the camera say; "
-                "/infer does the same, many training scripts do not"
+                f"{_count(self.num_turned)} rotated upright, following their EXIF data; /infer "
+                "does the same, but many training scripts do not"
             )
         if self.num_deep:
             found.append(
-                f"{_count(self.num_deep)} reduced from 16 bits a value to 8: the upper 8 are kept, "
-                "so what fills only the lower ones is dark"
+                f"{_count(self.num_deep)} reduced from 16 bits per value to the upper 8: images "
+                "that only use the lower bits turn dark"
             )
         if self.num_transparent:
-            found.append(f"{_count(self.num_transparent)} transparent in places, which is ignored")
+            found.append(f"{_count(self.num_transparent)} partly transparent; the alpha is ignored")
         if len(self.sizes) > 1 and not is_given:
             found.append(
-                f"the images have different sizes; they are resized to {shape[1]}x{shape[2]}, that "
-                "of the first, unless the network or 'resize' in the preprocessing says another"
+                f"the images have different sizes; they are resized to {shape[1]}x{shape[2]}, the "
+                "size of the first, unless the network or 'resize' in the preprocessing sets one"
             )
         return tuple(found)
 

@@ -1,7 +1,7 @@
-"""Labels: what an array of them is, told by its values where its type leaves it open.
+"""Labels: kind of an array of labels, decided by its values where its type leaves it open.
 
-Where two readings are possible the likelier one is taken and said; `worker.pipeline.job.fit` takes
-the other one where the network asks for it.
+If two readings are possible, the likelier one is chosen and noted; `worker.pipeline.job.fit`
+switches to the other one if the network needs it.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ from worker.pipeline.data.label_notes import (
 
 _MAX_RANK = 2
 _MAX_NAME = 200
-_MAX_FLOAT_CLASSES = 1000  # floats up to this may be classes; larger ones are measurements
-_FLOATS = "they are classes where the network scores as many, and numbers where it returns one"
+_MAX_FLOAT_CLASSES = 1000  # floats below this may be classes; larger ones are measurements
+_FLOATS = "they are classes if the network has that many outputs, and numbers if it has one"
 
 Family = Literal["whole", "float", "text"]
 
@@ -34,14 +34,14 @@ class Labels:
     """The labels of all samples.
 
     Attributes:
-        kind: What they are.
+        kind: Kind of labels.
         values: int64 (N,) for classes, float32 (N,) or (N, K) for numbers, float32 zeros and ones
-            (N, K) for several classes a sample, None where there are none.
-        class_names: One for each class, or for each column of several; empty for other kinds.
-        num_classes: How many classes they tell apart; 0 for other kinds.
-        is_named: Whether the file names the classes.
-        is_one_hot: Whether a class was a row with a single one.
-        notes: What the user should know, in sentences.
+            (N, K) for multi-label data, None without labels.
+        class_names: One name per class, or per multi-label column; empty for other kinds.
+        num_classes: Number of classes; 0 for other kinds.
+        is_named: True if the file names the classes.
+        is_one_hot: True if the file stores classes as one-hot rows.
+        notes: Notes for the user, as sentences.
     """
 
     kind: LabelKind
@@ -56,20 +56,20 @@ class Labels:
 def to_labels(
     parts: Sequence[NDArray[Any]], class_names: Sequence[str] | None, limits: LimitSettings
 ) -> Labels:
-    """Return the labels that arrays, one after the other, hold.
+    """Return the labels in a sequence of arrays, concatenated.
 
-    Whole numbers, booleans and strings (N,) or (N, 1) are classes, and so are rows with a single
-    one. Rows of zeros and ones are several classes a sample. Floats are classes if they are
-    small whole numbers, and else numbers.
+    Integers, booleans and strings (N,) or (N, 1) are classes, and so are one-hot rows. Other rows
+    of zeros and ones are multi-label data. Floats are classes if they are small whole numbers,
+    otherwise numbers.
 
     Args:
         parts: Arrays of labels; their kinds must agree.
-        class_names: At least one for each class; None names them by their numbers.
-        limits: What labels may take; they stay in memory.
+        class_names: At least one per class; None names classes by their numbers.
+        limits: Size limits; labels stay in memory.
 
     Raises:
-        DataError: They are no labels, or not of one kind.
-        DataTooLargeError: They are too many, or of too many classes.
+        DataError: The arrays are not labels, or not all of one kind.
+        DataTooLargeError: There are too many labels or classes.
     """
     check_label_values(sum(part.size for part in parts), limits)
     families = {_family(part) for part in parts}
@@ -94,13 +94,13 @@ def to_labels(
 
 
 def check_label_values(num_values: int, limits: LimitSettings) -> None:
-    """Raise `DataTooLargeError` where there are too many labels."""
+    """Raise `DataTooLargeError` if there are too many labels."""
     if num_values > limits.label_values:
         raise DataTooLargeError(f"there are {num_values} labels, at most {limits.label_values}")
 
 
 def to_integers(names: Sequence[str]) -> list[int] | None:
-    """Return the numbers that texts spell, if all of them do; ``007`` is a name."""
+    """Return names as integers if all of them are decimal numbers; ``007`` counts as a name."""
     if not all(n.isascii() and n.isdecimal() and (n == "0" or n[0] != "0") for n in names):
         return None
     return [int(name) for name in names] if max(map(len, names), default=0) <= 9 else None  # noqa: PLR2004
@@ -108,7 +108,7 @@ def to_integers(names: Sequence[str]) -> list[int] | None:
 
 def _family(y: NDArray[Any]) -> Family:
     if not 1 <= y.ndim <= _MAX_RANK:
-        raise DataError(f"labels have shape {y.shape}; (N,) or (N, K) is needed")
+        raise DataError(f"labels have shape {y.shape}; it must be (N,) or (N, K)")
     if np.issubdtype(y.dtype, np.floating):
         return "float"
     if np.issubdtype(y.dtype, np.integer) or y.dtype == np.bool_:
@@ -116,25 +116,25 @@ def _family(y: NDArray[Any]) -> Family:
     if y.dtype.kind in "US":
         return "text"
     raise DataError(
-        f"labels have type {y.dtype}; whole numbers, floats, strings, or zeros and ones are needed"
+        f"labels have type {y.dtype}; it must be an integer, float, string or boolean type"
     )
 
 
 def _are_classes(y: NDArray[Any]) -> bool:
-    """Return whether floats (N,) look like numbers of classes."""
+    """Return whether floats (N,) look like class numbers."""
     is_whole = bool(np.isfinite(y).all()) and bool((y == np.floor(y)).all())
     return is_whole and y.size > 0 and 0 <= y.min() <= y.max() < _MAX_FLOAT_CLASSES
 
 
 def _text(y: NDArray[Any], class_names: Sequence[str] | None, limits: LimitSettings) -> Labels:
     if y.ndim != 1:
-        raise DataError(f"labels are strings of shape {y.shape}; (N,) is needed")
+        raise DataError(f"labels are strings of shape {y.shape}; it must be (N,)")
     unique, values = np.unique(y, return_inverse=True)
     _check_num_classes(len(unique), limits)
     try:
         names = [_name(value) for value in unique]
-    except (SystemError, ValueError) as error:  # code points past Unicode's end, or half of a pair
-        raise DataError("the labels hold what is no text") from error
+    except (SystemError, ValueError) as error:  # code points beyond Unicode, or a lone surrogate
+        raise DataError("the labels hold strings that are not valid Unicode") from error
     numbers = to_integers(names)
     if numbers is not None:
         return _classes(np.array(numbers)[values], class_names, limits)
@@ -155,23 +155,22 @@ def _name(value: str | bytes) -> str:
 
 
 def _rows(y: NDArray[Any], class_names: Sequence[str] | None, limits: LimitSettings) -> Labels:
-    """Return what labels (N, K) are, K being no 1."""
+    """Return labels (N, K) with K other than 1."""
     num_columns = y.shape[1]
     if num_columns == 0 or not ((y == 0) | (y == 1)).all():
         if np.issubdtype(y.dtype, np.floating):
             values = _numbers(y)
             return Labels("numbers", values, notes=number_row_notes(values))
         raise DataError(
-            f"labels have shape {y.shape} and type {y.dtype}: a row may only hold zeros and ones, "
-            "one for each class; for one class a sample the shape is (N,)"
+            f"labels have shape {y.shape} and type {y.dtype}: integer rows may only hold zeros and "
+            "ones, one per class; for one class per sample use shape (N,)"
         )
     _check_num_classes(num_columns, limits)
     names = None if class_names is None else _names(class_names, num_columns)
     if (y.sum(1) == 1).all():
         note = (
-            "every row of the labels has a single one: they are read as one class a sample "
-            "(one-hot), and as several where the network ends in a sigmoid for each class or the "
-            "objective is 'bce'"
+            "every row of the labels is one-hot: they are read as one class per sample, or as "
+            "multi-label data if the network ends in a sigmoid per class or the objective is 'bce'"
         )
         named = _names(class_names, num_columns)
         values = y.argmax(1).astype(np.int64)
@@ -200,9 +199,7 @@ def _classes(
 
 def _check_num_classes(num_classes: int, limits: LimitSettings) -> None:
     if num_classes > limits.classes:
-        raise DataTooLargeError(
-            f"the labels tell {num_classes} classes apart, at most {limits.classes}"
-        )
+        raise DataTooLargeError(f"the labels have {num_classes} classes, at most {limits.classes}")
 
 
 def _numbers(y: NDArray[Any]) -> NDArray[np.float32]:
@@ -213,7 +210,7 @@ def _numbers(y: NDArray[Any]) -> NDArray[np.float32]:
         wrong = np.flatnonzero(~is_finite)
         which = f": sample {wrong[0]} has {y[wrong[0]]}, {len(wrong)} in all" if len(wrong) else ""
         raise DataError(
-            f"labels of type {y.dtype} and shape {y.shape} are not finite in 32 bits{which}"
+            f"labels of type {y.dtype} and shape {y.shape} are not finite in float32{which}"
         )
     return values
 
@@ -222,5 +219,5 @@ def _names(names: Sequence[str] | None, num_classes: int) -> tuple[str, ...]:
     if names is None:
         return tuple(str(label) for label in range(num_classes))
     if len(names) < num_classes:
-        raise DataError(f"'class_names' must be at least {num_classes} strings, not {len(names)}")
+        raise DataError(f"'class_names' needs at least {num_classes} names, not {len(names)}")
     return tuple(str(name)[:_MAX_NAME] for name in names)

@@ -1,4 +1,4 @@
-"""What of a file was not read, and why: the user is told, because it may have been meant."""
+"""Parts of a file that were not read, and why: reported, as the user may have meant them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ _MAX_NAME = 80
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Things that were not read for one reason.
+    """Files, arrays or columns left out for one reason.
 
     Attributes:
         what: ``file``, ``array`` or ``column``.
-        reason: Why, in a few words.
-        count: How many.
-        names: The first of them.
+        reason: The reason in a few words.
+        count: Number of items.
+        names: The first few names.
     """
 
     what: str
@@ -25,18 +25,18 @@ class LeftOut:
     names: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as the summary shows it."""
+        """Return the entry as it appears in the summary."""
         reason, names = self.reason, list(self.names)
         return {"what": self.what, "reason": reason, "count": self.count, "names": names}
 
     def note(self) -> str:
-        """Return it as a sentence."""
+        """Return the entry as a sentence."""
         were = f"1 {self.what} was" if self.count == 1 else f"{self.count} {self.what}s were"
         return f"{were} left out ({self.reason}): {shown(self.names, self.count)}"
 
 
 def leave_out(what: str, reason: str, names: Iterable[str]) -> tuple[LeftOut, ...]:
-    """Return what is said of ``names``; nothing, if there are none."""
+    """Return an entry for ``names``, or nothing if there are none."""
     found = list(names)
     if not found:
         return ()
@@ -45,7 +45,7 @@ def leave_out(what: str, reason: str, names: Iterable[str]) -> tuple[LeftOut, ..
 
 
 def shown(names: Iterable[str], count: int | None = None) -> str:
-    """Return the first of some names as text, and how many there are besides."""
+    """Return the first few names as text, with the number of the others."""
     found = list(names)
     first = ", ".join(repr(name[:_MAX_NAME]) for name in found[:_MAX_SHOWN])
     more = (len(found) if count is None else count) - min(len(found), _MAX_SHOWN)

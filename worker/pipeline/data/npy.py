@@ -1,4 +1,4 @@
-"""One unpacked ``.npy`` file: its header is read and checked, its numbers stay on disk."""
+"""One unpacked ``.npy`` file: the header is read and checked, the values stay on disk."""
 
 from dataclasses import dataclass
 from math import prod
@@ -14,7 +14,7 @@ from secateur.engine.errors import DataError, DataTooLargeError
 
 _MAX_RANK = 8
 _MAX_SIZE = 2**48
-_VALUE_BYTES = 8  # of a number; a string takes 4 for each character
+_VALUE_BYTES = 8  # one number; a string takes 4 bytes per character
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class NpyArray:
 
     Attributes:
         path: The file.
-        name: What the user called it, for messages.
-        offset: Where the numbers begin, in bytes.
-        shape: Of the whole array.
-        dtype: Of its elements, in the file's byte order.
-        is_fortran: Whether the first axis runs fastest, not the last.
+        name: Name given by the user, for messages.
+        offset: Byte offset of the first value.
+        shape: Shape of the whole array.
+        dtype: Element type, in the file's byte order.
+        is_fortran: True for Fortran (column-major) order.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class NpyArray:
         """Return the whole array.
 
         Raises:
-            DataTooLargeError: It is larger than labels may be.
+            DataTooLargeError: The array exceeds the limit for labels.
         """
         num_bytes, most = prod(self.shape) * self.dtype.itemsize, _VALUE_BYTES * limits.label_values
         if num_bytes > most or prod(self.shape) > limits.label_values:
@@ -60,7 +60,8 @@ def open_npy(path: Path, name: str) -> NpyArray:
     """Read the header of a ``.npy`` file.
 
     Raises:
-        DataError: It is not one, it holds objects or records, or more or less than it says.
+        DataError: The file is not a ``.npy`` file, holds objects or records, or its size does not
+            match the header.
     """
     try:
         with path.open("rb") as file:
@@ -68,7 +69,7 @@ def open_npy(path: Path, name: str) -> NpyArray:
             read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
             shape, is_fortran, dtype = read(file)
             offset = file.tell()
-    except Exception as error:  # of numpy, Python's parser and its tokenizer, for 10 kB of text
+    except Exception as error:  # numpy, Python's parser and tokenizer raise many kinds here
         raise _refused(name) from error
     is_plain = not dtype.hasobject and dtype.kind != "V" and len(shape) <= _MAX_RANK
     num_bytes = prod(shape) * dtype.itemsize
@@ -78,7 +79,7 @@ def open_npy(path: Path, name: str) -> NpyArray:
 
 
 def _is_shape(shape: tuple[int, ...]) -> bool:
-    """Return whether an array of this shape can exist, also where another size is 0."""
+    """Return whether an array of this shape can exist, even if one of its sizes is 0."""
     return min(shape, default=0) >= 0 and prod(max(size, 1) for size in shape) <= _MAX_SIZE
 
 

@@ -1,4 +1,4 @@
-"""``.npz`` files: checked as archives, then unpacked array by array; objects are refused."""
+"""``.npz`` files: checked as archives, then unpacked array by array; object arrays are refused."""
 
 import zipfile
 from collections.abc import Mapping
@@ -32,16 +32,16 @@ _CHANNELS = frozenset({1, 3})
 
 
 def read_npz(path: Path, target: ImageTarget, scratch: Path) -> RawData:
-    """Return what an uploaded ``.npz`` holds.
+    """Read an uploaded ``.npz`` file.
 
-    Samples and, where there are any, labels, of one part or of several splits, by the names that
-    `array_names` knows; optionally ``split`` (0 train, 1 validation, 2 test) and ``class_names``.
-    Images are (N, H, W), (N, C, H, W) or (N, H, W, C); where both fit, channels come first. Splits
-    stay files of their own.
+    It holds samples and optionally labels, either together or per split, under the names in
+    `array_names`, plus optional arrays ``split`` (0 train, 1 validation, 2 test) and
+    ``class_names``. Images are (N, H, W), (N, C, H, W) or (N, H, W, C); if both of the latter fit,
+    channels come first. Each split stays a file of its own.
 
     Raises:
-        DataError: It is not such a file.
-        DataTooLargeError: It is past a limit.
+        DataError: The file is not a valid ``.npz`` data set.
+        DataTooLargeError: A limit is exceeded.
     """
     limits = target.limits
     arrays = _unpack(path, scratch, limits)
@@ -81,7 +81,7 @@ def _check_members(infos: list[zipfile.ZipInfo], limits: LimitSettings) -> None:
     if not infos:
         raise DataError("the .npz file has no members")
     if len({info.filename.removesuffix(".npy") for info in infos}) != len(infos):
-        raise DataError("the .npz file has two members of one name")
+        raise DataError("the .npz file has two members of the same name")
     total = sum(info.file_size for info in infos)
     if total > limits.unpacked_bytes:
         raise DataTooLargeError(f"the arrays have {total} bytes, at most {limits.unpacked_bytes}")
@@ -104,7 +104,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> Np
         while chunk := _chunk(source):
             num_bytes += len(chunk)
             if num_bytes > info.file_size:
-                raise DataError(f"member {info.filename[:80]!r} is larger than it says")
+                raise DataError(f"member {info.filename[:80]!r} is larger than it declares")
             file.write(chunk)
     return open_npy(target, repr(info.filename[:80]))
 
@@ -157,14 +157,14 @@ def _layout(shape: tuple[int, ...]) -> Layout:
 
 
 def _check_orientation(xs: list[NpyArray], ys: list[NpyArray]) -> None:
-    """Raise where samples are along the last axis, as MATLAB has them."""
+    """Raise `DataError` if samples run along the last axis, as in MATLAB."""
     for x, y in zip(xs, ys, strict=False):
         num_labels = max(y.shape, default=0)
         is_last = len(x.shape) > 2 and x.shape[0] != num_labels == x.shape[-1]  # noqa: PLR2004
         if is_last and num_labels == prod(y.shape):
             raise DataError(
-                f"{x.name} has shape {x.shape} for {num_labels} labels: samples come first, as "
-                "np.moveaxis(x, -1, 0) has them"
+                f"{x.name} has shape {x.shape} for {num_labels} labels: samples must come first; "
+                "use np.moveaxis(x, -1, 0)"
             )
 
 
@@ -176,7 +176,7 @@ def _labels(arrays: Arrays, parts: list[Part], limits: LimitSettings) -> Labels:
     values = []
     for x, y in found:
         num_samples, part = arrays[x].shape[0], arrays[y].load(limits)
-        if part.shape == (1, num_samples):  # a row, as MATLAB has them
+        if part.shape == (1, num_samples):  # row vector, as MATLAB writes labels
             part = part.ravel()
         if part.ndim == 0 or len(part) != num_samples:
             raise DataError(f"labels have shape {part.shape} for {num_samples} samples")
@@ -208,6 +208,6 @@ def _class_names(array: NpyArray | None, limits: LimitSettings) -> list[str] | N
     try:
         found = [str(name) for name in names]
         "".join(found).encode()
-    except (SystemError, ValueError) as error:  # code points past Unicode's end, or half of a pair
-        raise DataError("'class_names' holds what is no text") from error
+    except (SystemError, ValueError) as error:  # code points beyond Unicode, or a lone surrogate
+        raise DataError("'class_names' holds strings that are not valid Unicode") from error
     return found

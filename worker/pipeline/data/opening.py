@@ -1,4 +1,4 @@
-"""From a file and the name of its format to a `Dataset`."""
+"""Open a data set file of a named format as a `Dataset`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,13 +15,13 @@ from worker.pipeline.data.preprocess import with_colours, with_numbers
 from worker.pipeline.data.raw import RawData
 
 Reader = Callable[[Path, ImageTarget, Path], RawData]
-"""Takes a file, what images are decoded to with the limits, and a private folder."""
+"""Function of the file, the target size and limits of images, and a private folder."""
 
 _DEFAULT_SPLIT = SplitSpec()
 _DEFAULT_LIMITS = LimitSettings()
 
 
-def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
+def open_dataset(  # noqa: PLR0913  # a file and its reading options
     path: Path,
     kind: str,
     preprocess: PreprocessSpec,
@@ -33,21 +33,21 @@ def open_dataset(  # noqa: PLR0913  # a file and everything it is read with
 ) -> Dataset:
     """Open an uploaded data set.
 
-    Samples are unpacked into files below ``scratch`` and read from there batch by batch; they are
-    never in memory together.
+    Samples are unpacked into files in ``scratch`` and read from there batch by batch; they are
+    never all in memory at once.
 
     Args:
         path: The file.
-        kind: The name of its format in `DATASET_FORMATS`.
-        preprocess: How raw values become inputs.
-        scratch: A private folder for unpacked arrays.
-        limits: What is refused for its size.
-        image_shape: (C, H, W) that images are decoded to, where the spec does not say.
-        split: How samples are split where the file does not say.
+        kind: Name of the format in `DATASET_FORMATS`.
+        preprocess: Preprocessing from raw values to network inputs.
+        scratch: Private folder for unpacked arrays.
+        limits: Size limits.
+        image_shape: (C, H, W) to decode images to, if ``preprocess`` does not set it.
+        split: How to draw the split if the file does not give one.
 
     Raises:
-        DataError: The file is not what it should be.
-        DataTooLargeError: It is past a limit; value and limit are named.
+        DataError: The file is not a valid data set of this format.
+        DataTooLargeError: A limit is exceeded; the message names value and limit.
     """
     format_ = next((each for each in DATASET_FORMATS.values() if each.name == kind), None)
     if format_ is None:

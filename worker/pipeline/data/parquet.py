@@ -1,7 +1,7 @@
 """Parquet files with image bytes, as Hugging Face writes them; read a few rows at a time.
 
-`column_names` says which columns are read. Arrow holds about five pages of a column, whatever the
-size of the file; its own writer makes a page of at least 1024 rows, so 50 MB for images of 50 kB.
+`column_names` chooses the columns. Arrow holds about five pages of a column in memory, whatever
+the file's size. Its writer makes pages of at least 1024 rows: 50 MB for images of 50 kB.
 """
 
 from collections.abc import Iterator
@@ -24,15 +24,15 @@ from worker.pipeline.data.raw import RawData
 _BATCH_ROWS = 8
 _BUFFER_BYTES = 1024**2
 _MAX_THRIFT_BYTES = 100 * 1024**2
-_MAX_THRIFT_ITEMS = 1_000_000  # of one list: elements of the schema, row groups, columns
+_MAX_THRIFT_ITEMS = 1_000_000  # per list: schema elements, row groups, columns
 
 
 def read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
     """Return the images (N, C, H, W) of a Parquet file, in the order of its rows.
 
     Raises:
-        DataError: A column is missing or of another type, an image is no image.
-        DataTooLargeError: It is past a limit.
+        DataError: A column is missing or has the wrong type, or an image cannot be decoded.
+        DataTooLargeError: A limit is exceeded.
     """
     limits = target.limits
     with _reading():
@@ -64,8 +64,8 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except (DataError, MemoryError) as error:
-        if isinstance(error, pa.ArrowMemoryError):  # a page says how large it wants to be
-            message = f"reading the Parquet file takes more memory than there is: {error}"
+        if isinstance(error, pa.ArrowMemoryError):  # a page declares its own size
+            message = f"reading the Parquet file needs more memory than is available: {error}"
             raise DataTooLargeError(message) from error
         raise
     except (pa.ArrowException, OSError, ValueError) as error:  # names need not be UTF-8
@@ -88,21 +88,21 @@ def _check_sizes(metadata: Any, num_bytes: int, limits: LimitSettings) -> None: 
         raise DataTooLargeError(
             f"the Parquet file has {metadata.num_rows} rows, 1 to {limits.samples} are accepted"
         )
-    # Of the row groups alone: asking about a damaged column ends the process inside of pyarrow 26.
+    # Row groups only: reading the metadata of a damaged column crashes the process in pyarrow 26.
     total = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
     most = min(limits.unpacked_bytes, limits.inflate_ratio * max(_BUFFER_BYTES, num_bytes))
     if total > most:
         raise DataTooLargeError(f"the columns unpack to {total} bytes, at most {most}")
 
 
-def _files(  # what is read, and who is told
+def _files(
     file: Any,  # noqa: ANN401  # likewise
     columns: Columns,
     labels: LabelColumn | None,
     split: SplitColumn | None,
     limits: LimitSettings,
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield a name for messages and the bytes of every image, and hand labels and splits on."""
+    """Yield a name for messages and the bytes of each image; add labels and splits as it goes."""
     label = columns.label
     wanted = [columns.image_path, *([label] if label else []), *(["split"] if split else [])]
     batches = file.iter_batches(_BATCH_ROWS, columns=wanted, use_threads=False)

@@ -1,4 +1,4 @@
-"""From what a user says of pixels to numbers, and what the network then sees."""
+"""Resolve a preprocessing spec against the data, and summarise the resulting inputs."""
 
 from dataclasses import replace
 from typing import Any
@@ -14,22 +14,22 @@ from worker.pipeline.data.splits import Split
 
 _NUM_SEEN = 512
 _BYTE = 255.0
-_SLACK = 1.5  # floats may leave [0, 1] a little, by resizing or by noise
+_SLACK = 1.5  # resizing or noise may push floats slightly outside [0, 1]
 _COLOURS = 3
 
 
 def with_colours(spec: PreprocessSpec) -> PreprocessSpec:
-    """Return the spec for image files: means of three colours ask for three."""
+    """Return the spec for image files; three means imply RGB."""
     if spec.channels is None and len(spec.mean) == _COLOURS:
         return spec.model_copy(update={"channels": "rgb"})
     return spec
 
 
 def with_numbers(raw: RawData, spec: PreprocessSpec, split: SplitSpec) -> Dataset:
-    """Return the data set with every number that its preprocessing leaves to the data.
+    """Return the data set with its preprocessing resolved to numbers.
 
     Raises:
-        DataError: A preset does not go with the samples.
+        DataError: A preset does not fit the samples.
     """
     is_bytes = raw.rows.dtype == np.uint8
     if not spec.is_given and is_bytes and len(raw.rows.sample_shape) > 1:  # pixels, not features
@@ -39,7 +39,7 @@ def with_numbers(raw: RawData, spec: PreprocessSpec, split: SplitSpec) -> Datase
     num_channels = raw.rows.sample_shape[0]
     if len(spec.mean) not in {1, num_channels}:
         raise DataError(
-            f"preset {spec.preset!r} is for {len(spec.mean)} channels, the samples have "
+            f"preset {spec.preset!r} is for {len(spec.mean)} channels, but the samples have "
             f"{num_channels}: use 'from-data', or give mean and std"
         )
     if spec.waits_for_data:
@@ -51,7 +51,7 @@ def with_numbers(raw: RawData, spec: PreprocessSpec, split: SplitSpec) -> Datase
 
 
 def network_sees(dataset: Dataset) -> dict[str, Any]:
-    """Return the range, mean and std of inputs: of some training samples, preprocessed."""
+    """Return range, mean and std of the network's inputs over some preprocessed samples."""
     indices = _some(dataset.indices(Split.TRAIN))
     if len(indices) == 0:
         indices = _some(torch.arange(len(dataset)))
@@ -70,7 +70,9 @@ def network_sees(dataset: Dataset) -> dict[str, Any]:
 def _from_data(dataset: Dataset, spec: PreprocessSpec) -> PreprocessSpec:
     found = dataset.statistics
     if found.mean is None or found.std is None:
-        raise DataError("preset 'from-data': some samples hold values that are not finite")
+        raise DataError(
+            "preset 'from-data' needs finite samples, but some hold NaN or infinity: remove them"
+        )
     flat = [number for number, value in enumerate(found.std) if value == 0]
     if flat:
         raise DataError(
@@ -82,23 +84,23 @@ def _from_data(dataset: Dataset, spec: PreprocessSpec) -> PreprocessSpec:
 
 
 def _for_floats(raw: RawData, spec: PreprocessSpec) -> tuple[PreprocessSpec, str | None]:
-    """Presets are of pixels from 0 to 1: floats up to 255 are scaled, others are doubted."""
+    """Scale floats up to 255 for a preset, which is for pixels from 0 to 1; note other ranges."""
     chosen = _some(torch.arange(len(raw.rows))).numpy()
     x = raw.rows.read(chosen)
     low, high = float(x.min()), float(x.max())
     if low >= 0 and _SLACK < high <= _BYTE:
-        note = f"the samples are floats up to {high:g}: they are divided by 255 first"
+        note = f"the samples are floats up to {high:g} and are divided by 255 first"
         return spec.model_copy(update={"scale": 1 / _BYTE}), note
     if low < -(_SLACK - 1) or high > _SLACK:
         return spec, (
-            f"preset {spec.preset!r} is for pixels from 0 to 1, and the samples go from {low:.4g} "
-            f"to {high:.4g}: if they are normalised already, give no preset"
+            f"preset {spec.preset!r} is for pixels from 0 to 1, but the samples range from "
+            f"{low:.4g} to {high:.4g}: if they are already normalised, omit the preset"
         )
     return spec, None
 
 
 def _some(indices: torch.Tensor) -> torch.Tensor:
-    """Return at most `_NUM_SEEN` of them, evenly spaced."""
+    """Return at most `_NUM_SEEN` indices, evenly spaced."""
     if len(indices) <= _NUM_SEEN:
         return indices
     return indices[torch.linspace(0, len(indices) - 1, _NUM_SEEN).long()]

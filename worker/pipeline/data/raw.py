@@ -1,4 +1,4 @@
-"""What a reader found in a file, before anything is preprocessed."""
+"""Contents of a data set file before preprocessing."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ from worker.pipeline.data.rows import Rows
 
 @dataclass(frozen=True)
 class RawData:
-    """What a reader found.
+    """Contents of a data set file.
 
     Attributes:
         rows: Samples (N, C, H, W) or (N, F), on disk; bytes or floats.
-        labels: Of every sample.
-        split: uint8 (N,), or None when the file does not say.
-        notes: What the user should know, in sentences.
-        left_out: What was not read.
+        labels: Labels of all samples.
+        split: uint8 (N,), or None if the file gives no split.
+        notes: Notes for the user, as sentences.
+        left_out: Parts of the file that were not read.
     """
 
     rows: Rows

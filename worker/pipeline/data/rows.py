@@ -1,7 +1,7 @@
-"""Samples that stay on disk: rows of one or several files, read by position as batches ask.
+"""Samples that stay on disk: rows of one or several files, read by index for each batch.
 
-Not memory-mapped: a row is in memory while its batch is, whatever the size of the file. Reads name
-their offset, so threads may share a `Rows`. What a row means is the business of the readers.
+Files are not memory-mapped, so only the rows of the current batch are in memory, whatever the
+file's size. Reads are positional, so threads may share a `Rows`. The readers interpret the rows.
 """
 
 import os
@@ -24,14 +24,14 @@ Layout = Literal["as_stored", "add_channel", "channels_last"]
 
 @dataclass(frozen=True)
 class RowFile:
-    """An array in a file, its first axis counting samples.
+    """An array in a file, with samples along the first axis.
 
     Attributes:
         path: The file.
-        offset: Where the first row begins, in bytes.
-        num_rows: Samples.
-        row_shape: Shape of one sample as it is stored.
-        dtype: Of the stored numbers, in the file's byte order.
+        offset: Byte offset of the first row.
+        num_rows: Number of samples.
+        row_shape: Shape of one sample as stored.
+        dtype: Element type, in the file's byte order.
     """
 
     path: Path
@@ -42,14 +42,14 @@ class RowFile:
 
     @property
     def row_bytes(self) -> int:
-        """The size of one stored sample."""
+        """Size of one stored sample in bytes."""
         return prod(self.row_shape) * self.dtype.itemsize
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the rows ``indices`` (N, ...), in the machine's byte order.
+        """Return the rows ``indices`` as (N, ...), in the machine's byte order.
 
         Raises:
-            DataError: The file ends before a row does.
+            DataError: The file ends too early.
         """
         rows = np.empty((len(indices), *self.row_shape), self.dtype)
         view = rows.reshape(-1).view(np.uint8).data
@@ -61,7 +61,7 @@ class RowFile:
 
 
 class Rows:
-    """The samples of a data set: several files of one sample shape, one after the other."""
+    """Samples of a data set: files of one sample shape, concatenated."""
 
     def __init__(self, files: Sequence[RowFile], layout: Layout = "as_stored") -> None:
         self._files = tuple(files)
@@ -76,14 +76,14 @@ class Rows:
 
     @property
     def sample_bytes(self) -> int:
-        """The size of one stored sample."""
+        """Size of one stored sample in bytes."""
         return self._files[0].row_bytes
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Return the samples ``indices`` (N, C, H, W) or (N, F), channels first, contiguous.
+        """Return the samples ``indices`` as contiguous (N, C, H, W) or (N, F).
 
         Raises:
-            IndexError: There is no such sample.
+            IndexError: An index is out of range.
         """
         if len(indices) > 0 and not 0 <= indices.min() <= indices.max() < len(self):
             raise IndexError(f"samples {indices.min()} to {indices.max()} of {len(self)}")
@@ -98,9 +98,10 @@ class Rows:
 
 
 def rewrite_row_by_row(file: RowFile, target: Path) -> RowFile:
-    """Return the rows of a Fortran-ordered array as a C-ordered file, written in pieces.
+    """Rewrite a Fortran-ordered array as a C-ordered file, in pieces.
 
-    In Fortran order the first axis runs fastest: one number of every sample, then the next one.
+    In Fortran order the first axis varies fastest: the first value of every sample, then the second
+    value of every sample, and so on.
     """
     num_numbers, itemsize = prod(file.row_shape), file.dtype.itemsize
     block_rows = min(file.num_rows, max(1, _REWRITE_BYTES // max(1, num_numbers * itemsize)))
@@ -119,7 +120,7 @@ def rewrite_row_by_row(file: RowFile, target: Path) -> RowFile:
 
 
 def _runs(indices: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of ``indices`` that count up by one: each is one read."""
+    """Yield the runs of consecutive ``indices``; each takes one read."""
     if len(indices) == 0:
         return
     breaks = np.flatnonzero(np.diff(indices) != 1) + 1

@@ -1,4 +1,4 @@
-"""What a sample is for: training, validation or test; as the file says, or drawn by a seed."""
+"""Splits of a data set into training, validation and test: parsed from names, or drawn by seed."""
 
 import re
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from app.contracts.spec import SplitSpec
 
 
 class Split(IntEnum):
-    """What a sample is for."""
+    """Part of a data set, by purpose."""
 
     TRAIN = 0
     VALIDATION = 1
     TEST = 2
 
 
-# As folders, columns and arrays call them.
+# Names used for folders, columns and arrays.
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn"), Split.TRAIN),
     **dict.fromkeys(
@@ -34,15 +34,15 @@ _GLUED = re.compile(f"({'|'.join(SPLIT_WORDS)})(?:{'|'.join(_NOUNS)})?")
 
 
 def split_named(name: str) -> Split | None:
-    """Return the split that a name means in itself: ``Train``, ``valid``, ``test_set``."""
+    """Return the split that a name alone denotes: ``Train``, ``valid``, ``test_set``."""
     found = _parse(name)
     return found[0] if found is not None and set(found[1]) <= _NOUNS else None
 
 
 def splits_named(names: Iterable[str]) -> dict[str, Split] | None:
-    """Return the split that each of several names means, if all of them do.
+    """Return the split that each of several names denotes, or None unless all of them do.
 
-    What is left of the names must be the same: ``seg_train`` and ``seg_test`` are splits,
+    The rest of the names must be equal: ``seg_train`` and ``seg_test`` are splits,
     ``train_station`` and ``test_track`` are not.
     """
     found = {name: _parse(name) for name in names}
@@ -53,7 +53,7 @@ def splits_named(names: Iterable[str]) -> dict[str, Split] | None:
 
 
 def _parse(name: str) -> tuple[Split, tuple[str, ...]] | None:
-    """Return the one split that a name has among its words, and the other words."""
+    """Return the single split among a name's words, and the other words."""
     words = _WORDS.findall(name.casefold())
     splits = [match for word in words if (match := _GLUED.fullmatch(word)) is not None]
     if len(splits) != 1:
@@ -63,9 +63,9 @@ def _parse(name: str) -> tuple[Split, tuple[str, ...]] | None:
 
 
 def draw_validation(split: NDArray[np.uint8], spec: SplitSpec) -> NDArray[np.uint8]:
-    """Return a split (N,) in which a share of the training samples validates, if none did.
+    """Move a share of the training samples of a split (N,) to validation, if that is empty.
 
-    Without any, nothing would say which epoch is best. A share of zero leaves the split as it is.
+    Choosing the best epoch needs validation samples. A share of zero leaves the split unchanged.
     """
     train = np.flatnonzero(split == Split.TRAIN)
     num_drawn = int(len(train) * Fraction(repr(spec.validation)))
@@ -78,12 +78,12 @@ def draw_validation(split: NDArray[np.uint8], spec: SplitSpec) -> NDArray[np.uin
 
 
 def draw_split(num_samples: int, spec: SplitSpec) -> NDArray[np.uint8]:
-    """Return the split of every sample (N,); the same seed gives the same one.
+    """Return a random split (N,) that depends only on the seed.
 
-    Both shares are rounded down and sum to less than one, so a sample is left for training.
+    Both shares are rounded down and sum to less than one, so at least one sample trains.
     """
     order = np.random.default_rng(spec.seed).permutation(num_samples)
-    # As decimals: 0.29 * 100 is 28.999… in binary.
+    # Exact decimals: in binary, 0.29 * 100 is 28.999….
     num_validation, num_test = (
         int(num_samples * Fraction(repr(share))) for share in (spec.validation, spec.test)
     )

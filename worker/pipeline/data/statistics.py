@@ -1,7 +1,7 @@
-"""Mean and standard deviation of the samples, measured in pieces: memory does not grow with them.
+"""Mean and standard deviation of the samples, computed in chunks with bounded memory.
 
-Pieces are merged as Chan, Golub and LeVeque do (1979, "Updating formulae and a pairwise algorithm
-for computing sample variances"), which loses no digits where the mean is far from zero.
+Chunks are merged as in Chan, Golub and LeVeque (1979, "Updating formulae and a pairwise algorithm
+for computing sample variances"), which stays accurate when the mean is far from zero.
 """
 
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ from worker.pipeline.data.rows import Rows
 
 MAX_SAMPLES = 10_000
 _CHUNK_BYTES = 16 * 1024**2
-_CHANNELS_RANK = 3  # (C, H, W); what has fewer axes is measured as one channel
+_CHANNELS_RANK = 3  # (C, H, W); samples with fewer axes count as one channel
 _MAX_CHANNELS = 64
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of the training split.
+    """Statistics of the training split.
 
     Attributes:
-        mean: One a channel; of bytes as numbers in [0, 1]. None where values are not finite.
-        std: Likewise, of the population.
-        num_samples: How many samples were looked at.
-        low: The smallest stored value; None where values are not finite.
-        high: The largest one.
-        num_constant: How many samples hold one value throughout.
+        mean: One value per channel; bytes are scaled to [0, 1]. None if values are not finite.
+        std: Population standard deviation, scaled like ``mean``.
+        num_samples: Number of samples measured.
+        low: Smallest stored value; None if values are not finite.
+        high: Largest stored value; None if values are not finite.
+        num_constant: Number of samples whose values are all equal.
     """
 
     mean: tuple[float, ...] | None
@@ -39,7 +39,7 @@ class Statistics:
     num_constant: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """Return the numbers with six digits."""
+        """Return the statistics as JSON, with six significant digits."""
         return {
             "mean": None if self.mean is None else [float(f"{value:.6g}") for value in self.mean],
             "std": None if self.std is None else [float(f"{value:.6g}") for value in self.std],
@@ -48,10 +48,10 @@ class Statistics:
 
 
 def measure(rows: Rows, indices: NDArray[np.int64]) -> Statistics:
-    """Return mean and standard deviation of the samples ``indices`` (N,), at least one.
+    """Measure the samples ``indices`` (N,), of which there is at least one.
 
-    At most `MAX_SAMPLES`, evenly spaced, are read. Images have one number a channel; vectors, and
-    samples of more than 64 channels, one in all.
+    At most `MAX_SAMPLES` of them are read, evenly spaced. Images have one mean and std per channel;
+    vectors and samples of more than 64 channels have a single one.
     """
     if len(indices) > MAX_SAMPLES:
         indices = indices[np.linspace(0, len(indices) - 1, MAX_SAMPLES).astype(np.int64)]
@@ -60,7 +60,7 @@ def measure(rows: Rows, indices: NDArray[np.int64]) -> Statistics:
     scale = 255.0 if rows.dtype == np.uint8 else 1.0
     count, mean, squares = 0, np.zeros(1), np.zeros(1)
     low, high, num_constant = np.inf, -np.inf, 0
-    # A chunk is held as it is stored and as float64.
+    # A chunk is in memory twice: as stored and as float64.
     chunk_rows = max(1, _CHUNK_BYTES // (rows.sample_bytes * 8 // rows.dtype.itemsize))
     for start in range(0, len(indices), chunk_rows):
         x = rows.read(indices[start : start + chunk_rows]).astype(np.float64)

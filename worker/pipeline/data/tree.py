@@ -1,8 +1,8 @@
-"""What a tree of folders means: classes and splits, as torchvision's ``ImageFolder`` reads one.
+"""Classes and splits from a tree of folders, with the rules of torchvision's ``ImageFolder``.
 
 The class of an image is the first folder below the root, or below the folder of its split. The root
-is the innermost folder around everything. What can be understood in two ways is refused or said,
-never settled without a word. Names alone are looked at; `folders` reads the files.
+is the innermost folder that contains everything. An ambiguous tree is refused or noted, never
+resolved silently. This module looks only at names; `folders` reads the files.
 """
 
 from collections import Counter
@@ -17,25 +17,25 @@ Path = tuple[str, ...]
 
 BESIDE = "beside the class folders"
 UNLABELLED_SPLIT = "in a split without class folders"
-_STRAY_SHARE = 0.25  # of the images; more than that are no slip
-# Folders that say what files are, not what is in the picture.
+_STRAY_SHARE = 0.25  # a larger share of images beside the class folders is no accident
+# Folders named for the type of their files, not for the content of the images.
 _GENERIC = frozenset(
     {"images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "dataset"}
 )
 _NO_CLASS = _GENERIC | {"labels", "annotations", "masks", "mask", "train", "val", "test", "classes"}
-_INNER_SPLITS = "They are read as no splits: for that put train/ and test/ around the classes"
-_INNER_CLASSES = "If the inner ones are the classes, pack them without the folders around"
+_INNER_SPLITS = "They are not read as splits: for that, put the class folders into train/ and test/"
+_INNER_CLASSES = "If the inner folders are the classes, pack them without the outer ones"
 
 
 @dataclass(frozen=True)
 class Tree:
-    """What was understood.
+    """Interpretation of a tree of folders.
 
     Attributes:
-        classes: The class of each image, ``""`` where it is left out; None where there are none.
-        splits: The split of each image; None where the folders do not say.
-        left_out: Positions of images that are not read, with the reason.
-        notes: What the user should know, in sentences.
+        classes: Class of each image, ``""`` if it is left out; None without classes.
+        splits: Split of each image; None if the folders give no splits.
+        left_out: Index of each image that is not read, with the reason.
+        notes: Notes for the user, as sentences.
     """
 
     classes: list[str] | None
@@ -45,14 +45,14 @@ class Tree:
 
 
 def understand(paths: Sequence[Path], folders: Iterable[Path]) -> Tree:
-    """Return what the folders of images mean.
+    """Interpret the folders of images.
 
     Args:
-        paths: Of each image: its folders and its own name.
-        folders: Of files that are no images, and of folders without files.
+        paths: Folders and file name of each image.
+        folders: Folders that hold other files, or none.
 
     Raises:
-        DataError: It could mean several things.
+        DataError: The tree is ambiguous, or has no training images.
     """
     left_out: dict[int, str] = {}
     level = _Level((), dict(enumerate(paths)))
@@ -74,30 +74,30 @@ def understand(paths: Sequence[Path], folders: Iterable[Path]) -> Tree:
 
 
 class _Level:
-    """The images in one folder: what is left of their paths below it."""
+    """Images in one folder, with their paths relative to it."""
 
     def __init__(self, root: Path, rest: dict[int, Path]) -> None:
         self.root, self.rest = root, rest
 
     def firsts(self) -> set[str]:
-        """Return the folders that images are in."""
+        """Return the subfolders that contain images."""
         return {path[0] for path in self.rest.values() if len(path) > 1}
 
     def inner(self, name: str) -> "_Level":
-        """Return one of the folders."""
+        """Return a subfolder as a level."""
         inside = {i: p[1:] for i, p in self.rest.items() if p[0] == name and len(p) > 1}
         return _Level((*self.root, name), inside)
 
 
 def _without_strays(level: _Level, left_out: dict[int, str]) -> _Level:
-    """Leave out the few images that lie beside folders of images, as ``ImageFolder`` does."""
+    """Leave out the few images beside folders of images, as ``ImageFolder`` does."""
     strays = [i for i, path in level.rest.items() if len(path) == 1]
     if not strays or len(strays) == len(level.rest):
         return level
     if len(strays) >= _STRAY_SHARE * len(level.rest):
         name = "/".join((*level.root, *level.rest[strays[0]]))
         raise DataError(
-            f"{len(strays)} of {len(level.rest)} images are in no class folder, such as entry "
+            f"{len(strays)} of {len(level.rest)} images are not in a class folder, such as entry "
             f"{name[:80]!r}: put every image into the folder of its class, or all into one folder"
         )
     left_out.update(dict.fromkeys(strays, BESIDE))
@@ -105,18 +105,18 @@ def _without_strays(level: _Level, left_out: dict[int, str]) -> _Level:
 
 
 def _is_wrapper(level: _Level) -> bool:
-    """Return whether the one folder of a level holds folders with nearly all images."""
+    """Return whether nearly all images lie in subfolders of the level's only folder."""
     depths = Counter(len(path) > 2 for path in level.rest.values())  # noqa: PLR2004  # folder/…/file
     return depths[False] < _STRAY_SHARE * len(level.rest)
 
 
 def _is_wrapper_of_training(level: _Level, splits: dict[str, Split]) -> bool:
-    """Return whether everything is for training: then nothing is said about splits."""
+    """Return whether the only split is training, which means that no split is given."""
     return set(splits.values()) == {Split.TRAIN} and len(splits) == 1 and _is_wrapper(level)
 
 
 def _refuse_half_split(level: _Level) -> None:
-    """Raise where ``train`` with folders inside has neighbours that are no split."""
+    """Raise `DataError` if a ``train`` folder with subfolders lies beside other, non-split ones."""
     firsts = level.firsts()
     train = {name for name in firsts if split_named(name) is Split.TRAIN or _looks_split(name)}
     outside = sorted(firsts - {name for name in firsts if split_named(name) is not None} - train)
@@ -125,7 +125,7 @@ def _refuse_half_split(level: _Level) -> None:
         return
     raise DataError(
         f"some images lie under train/, val/ or test/ and some do not: beside {min(train)!r} there "
-        f"is {shown(outside)}. Pack the folders of the splits alone, or those of the classes"
+        f"is {shown(outside)}. Pack only the split folders, or only the class folders"
     )
 
 
@@ -139,8 +139,8 @@ def _split(
 ) -> Tree:
     if Split.TRAIN not in splits.values():
         raise DataError(
-            f"no image lies under train/: there is {shown(sorted(splits))} alone. Add a folder "
-            "'train', or pack what is inside of the folder to have splits drawn"
+            f"no image lies under train/: there is only {shown(sorted(splits))}. Add a folder "
+            "'train', or pack the folder's contents to have splits drawn"
         )
     levels = {name: _inside_of_split(level.inner(name), left_out) for name in sorted(splits)}
     is_flat = {name: not inner.firsts() for name, inner in levels.items()}
@@ -152,7 +152,10 @@ def _split(
         splits_of = [by_position.get(i, Split.TRAIN) for i in range(_total(level, left_out))]
         return Tree(None, splits_of, left_out, ())
     if any(is_flat[name] for name in trains):
-        raise DataError("the images under train/ have no class folders, those of other splits have")
+        raise DataError(
+            "the images under train/ have no class folders, but those of other splits do: use "
+            "class folders in every split, or in none"
+        )
     for name, inner in levels.items():
         if is_flat[name]:
             left_out.update(dict.fromkeys(inner.rest, UNLABELLED_SPLIT))
@@ -165,7 +168,7 @@ def _total(level: _Level, left_out: dict[int, str]) -> int:
 
 
 def _inside_of_split(level: _Level, left_out: dict[int, str]) -> _Level:
-    """Return what is below a split, without folders that repeat its name or say ``images``."""
+    """Return the level below a split, skipping folders that repeat its name or say ``images``."""
     while True:
         level = _without_strays(level, left_out)
         firsts = level.firsts()
@@ -195,15 +198,16 @@ def _classes(
     if inner:
         notes.append(
             f"class folders hold folders ({shown(sorted(inner))}): their images belong to the "
-            f"class, the outer folder. {_INNER_SPLITS if splits_named(inner) else _INNER_CLASSES}"
+            "class of the outer folder. "
+            f"{_INNER_SPLITS if splits_named(inner) else _INNER_CLASSES}"
         )
     empty = _empty_folders([level.root for level in levels], set(names), folders)
     if empty:
         is_one = len(empty) == 1
         notes.append(
             f"the folder{'' if is_one else 's'} {shown(empty)} {'holds' if is_one else 'hold'} no "
-            f"image: {'it is no class' if is_one else 'they are no classes'}, and what comes "
-            "after it by name is numbered without it"
+            f"image: {'it is not a class' if is_one else 'they are not classes'}, and classes are "
+            f"numbered without {'it' if is_one else 'them'}"
         )
     splits = None
     if by_position is not None:
@@ -212,14 +216,14 @@ def _classes(
 
 
 def _name_notes(names: Sequence[str]) -> Iterable[str]:
-    """Yield what is odd about the names of classes, which are in order."""
+    """Yield notes on class names, which are sorted."""
     alike: dict[str, list[str]] = {}
     for name in names:
         alike.setdefault(name.casefold().strip(), []).append(name)
     for twins in alike.values():
         if len(twins) > 1:
             yield (
-                f"the class folders {shown(twins)} differ in case or spaces alone: they are "
+                f"the class folders {shown(twins)} differ only in case or spaces: they are read as "
                 f"{len(twins)} classes"
             )
     yield from number_notes(names)
@@ -229,7 +233,7 @@ def _name_notes(names: Sequence[str]) -> Iterable[str]:
 
 
 def number_notes(names: Sequence[str]) -> Iterable[str]:
-    """Yield what is odd about names that are numbers: text puts ``10`` before ``2``."""
+    """Yield notes on names that are numbers: sorted as text, ``10`` comes before ``2``."""
     if not all(name.isdecimal() and name.isascii() for name in names):
         return
     by_number = sorted(names, key=int)
@@ -241,7 +245,7 @@ def number_notes(names: Sequence[str]) -> Iterable[str]:
             f"{wrong[0]!r}"
         )
     elif int(names[0]) == 1:
-        yield "the class folders begin at '1': it is class 0 of the network, as in torchvision"
+        yield "the class folders start at '1', which is class 0 of the network, as in torchvision"
 
 
 def _empty_folders(roots: Iterable[Path], names: set[str], folders: Iterable[Path]) -> list[str]:
@@ -259,4 +263,4 @@ def _is_generic(name: str) -> bool:
 
 
 def _no_class_note(name: str) -> str:
-    return f"all images are in one folder, {name!r}, which is read as no class"
+    return f"all images are in one folder, {name!r}, which is not read as a class"

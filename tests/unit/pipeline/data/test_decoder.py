@@ -142,14 +142,14 @@ def test_training_refuses_what_serving_refuses(name: str, tmp_path: Path) -> Non
     assert is_too_large == isinstance(trained_error.value, DataTooLargeError)
 
 
-def test_what_was_done_to_images_is_said(tmp_path: Path) -> None:
+def test_notes_tell_how_images_were_converted(tmp_path: Path) -> None:
     files = {"a/1.jpg": turned(6), "a/2.png": FILES["grey of 16 bits"], "b/3.png": FILES["png"]}
     opaque = np.dstack([COLOUR, np.full_like(GREY, 255)])
     files |= {"b/4.png": FILES["transparent"], "b/5.png": saved(Image.fromarray(opaque), "PNG")}
     notes = "; ".join(opened(tmp_path, zipped(files), "zip").notes)
-    assert "1 image is turned upright" in notes
+    assert "1 image is rotated upright" in notes
     assert "1 image is reduced from 16 bits" in notes
-    assert "1 image is transparent in places" in notes
+    assert "1 image is partly transparent" in notes
     assert "different sizes; they are resized to 20x12" in notes
     given = "; ".join(opened(tmp_path, zipped(files), "zip", resize=(4, 4)).notes)
     assert "different sizes" not in given

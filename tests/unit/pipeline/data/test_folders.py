@@ -86,7 +86,7 @@ TREES: dict[str, tuple[dict[str, bytes], list[str], dict[str, int] | None, str]]
         pictures("cat/test", "cat/train", "dog/test", "dog/train"),
         CAT_DOG,
         None,
-        "They are read as no splits",
+        "They are not read as splits",
     ),
     "words that only begin so": (
         pictures("test_track", "train_station"),
@@ -99,7 +99,7 @@ TREES: dict[str, tuple[dict[str, bytes], list[str], dict[str, int] | None, str]]
         pictures("Cat", "cat", "dog"),
         ["Cat", "cat", "dog"],
         None,
-        "'Cat', 'cat' differ in case or spaces alone: they are 2 classes",
+        "'Cat', 'cat' differ only in case or spaces: they are read as 2 classes",
     ),
     "numbers": (
         pictures("1", "2", "10"),
@@ -107,7 +107,7 @@ TREES: dict[str, tuple[dict[str, bytes], list[str], dict[str, int] | None, str]]
         None,
         "'10' comes before '2', so class 1 of the network is '10'",
     ),
-    "numbers from one": (pictures("1", "2"), ["1", "2"], None, "begin at '1'"),
+    "numbers from one": (pictures("1", "2"), ["1", "2"], None, "start at '1'"),
     "colons": (pictures("cat/12:30:05", "dog"), CAT_DOG, None, ""),
 }
 
@@ -145,7 +145,7 @@ def test_hidden_entries_and_litter_are_left_out_at_any_level(tmp_path: Path) -> 
     assert found["class_names"] == CAT_DOG
     (entry,) = found["left_out"]
     assert (entry["what"], entry["count"], len(entry["names"])) == ("file", len(LITTER), 5)
-    assert f"{len(LITTER)} files were left out (hidden, or a system's own)" in found["notes"][0]
+    assert f"{len(LITTER)} files were left out (hidden or a system file)" in found["notes"][0]
 
 
 def test_files_that_are_no_images_are_left_out_and_listed(tmp_path: Path) -> None:
@@ -155,16 +155,19 @@ def test_files_that_are_no_images_are_left_out_and_listed(tmp_path: Path) -> Non
     assert found["class_names"] == ["rose", "tulip"]
     assert found["left_out"][0]["count"] == 5
     assert found["left_out"][0]["names"] == others
-    assert "5 files were left out (no image of a kind that is read)" in found["notes"][0]
+    assert "5 files were left out (not an image of a supported format)" in found["notes"][0]
     with pytest.raises(DataError, match=r"holds no image; '\.data/cat/0\.png', .* is hidden"):
         summary(tmp_path, pictures(".data/cat"))
 
 
-def test_a_class_without_images_is_said(tmp_path: Path) -> None:
+def test_a_class_folder_without_images_gets_a_note(tmp_path: Path) -> None:
     files = pictures("pets/cat", "pets/dog") | {"pets/bird/1.heic": b"x", "pets/bird/2.heic": b"x"}
     found = summary(tmp_path, files)
     assert found["class_names"] == CAT_DOG
-    assert "the folder 'bird' holds no image: it is no class" in "; ".join(found["notes"])
+    assert (
+        "the folder 'bird' holds no image: it is not a class, and classes are numbered without it"
+        in "; ".join(found["notes"])
+    )
     folder_alone = summary(tmp_path, pictures("pets/cat", "pets/dog") | {"pets/ant/": b""})
     assert "the folder 'ant' holds no image" in "; ".join(folder_alone["notes"])
 
@@ -176,7 +179,7 @@ def test_images_beside_the_class_folders_are_left_out_if_they_are_few(tmp_path: 
     assert found["num_samples"] == 8
     assert found["left_out"][0]["reason"] == "beside the class folders"
     assert found["left_out"][0]["names"] == ["cover.jpg", "pets/preview.png"]
-    with pytest.raises(DataError, match="4 of 12 images are in no class folder"):
+    with pytest.raises(DataError, match="4 of 12 images are not in a class folder"):
         summary(tmp_path, files | {f"{i}.png": png() for i in range(4)})
 
 
@@ -187,7 +190,7 @@ def test_a_test_split_without_labels_is_left_out(tmp_path: Path) -> None:
     assert found["left_out"][0]["count"] == 4
 
 
-def test_what_could_be_splits_and_classes_is_refused(tmp_path: Path) -> None:
+def test_folders_that_could_be_splits_or_classes_are_refused(tmp_path: Path) -> None:
     for files in (
         pictures("train/cat", "train/dog", "unlabelled"),
         pictures("seg_train/cat", "seg_train/dog", "seg_pred"),

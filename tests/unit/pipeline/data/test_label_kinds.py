@@ -85,17 +85,17 @@ def said(folder: Path, y: Any, **arrays: Any) -> str:
     return "; ".join(opened(folder, npz(x=X, y=y, **arrays)).notes)
 
 
-def test_what_may_be_read_otherwise_is_said(tmp_path: Path) -> None:
-    assert "every row of the labels has a single one" in said(tmp_path, ONE_HOT)
+def test_labels_with_a_second_reading_get_a_note(tmp_path: Path) -> None:
+    assert "every row of the labels is one-hot" in said(tmp_path, ONE_HOT)
     assert "the labels are whole numbers, stored as float64" in said(tmp_path, Y * 1.0)
-    assert "the labels begin at 1" in said(tmp_path, Y + 1)
+    assert "the labels start at 1" in said(tmp_path, Y + 1)
     names = np.array([f"class {i}" for i in range(256)])
-    assert "begin at 1" not in said(tmp_path, Y + 1, class_names=names)
+    assert "start at 1" not in said(tmp_path, Y + 1, class_names=names)
     ignored = np.where(Y == 3, 255, Y).astype(np.uint8)
     assert "the label 255, in 5 of 20 samples, is far from the others, which go up to 2" in said(
         tmp_path, ignored
     )
-    assert "for two classes write 0 and 1" in said(tmp_path, np.where(Y > 1, 1.0, -1.0))
+    assert "for two classes use 0 and 1" in said(tmp_path, np.where(Y > 1, 1.0, -1.0))
     assert "sums to 1, as probabilities do" in said(tmp_path, ONE_HOT * 0.9 + 0.025)
 
 
@@ -106,7 +106,7 @@ def test_what_may_be_read_otherwise_is_said(tmp_path: Path) -> None:
         (np.where(Y > 1, 1, -1), "labels run from -1 to 1; classes count from 0: write 0 for -1"),
         (np.where(Y == 3, np.nan, Y / 2), "sample 3 has nan, 5 in all"),
         (np.array([["a", "b"]] * 20), r"labels are strings of shape \(20, 2\)"),
-        (np.array(["\ud800"] * 20), "the labels hold what is no text"),
+        (np.array(["\ud800"] * 20), "the labels hold strings that are not valid Unicode"),
     ],
 )
 def test_labels_that_cannot_be_learnt_are_named(y: Any, words: str, tmp_path: Path) -> None:
@@ -163,11 +163,17 @@ def test_arrays_without_names_are_samples_and_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (arrays("x", "y", "x_train"), "'x' and 'x_train' could both be of the training samples"),
-        (arrays("x_train", "trainX"), "'trainX' and 'x_train' are the same"),
+        (
+            arrays("x", "y", "x_train"),
+            "'x' and 'x_train' could both belong to the training samples",
+        ),
+        (arrays("x_train", "trainX"), "'trainX' and 'x_train' mean the same thing"),
         (arrays("x_test", "y_test"), "no array of training samples"),
         (arrays("x_train", "y_train", "x_test"), "'y_train' but no array 'y_test'"),
-        ({"x": np.zeros((4, 4, 3, 20), np.uint8), "y": Y}, "samples come first, as np.moveaxis"),
+        (
+            {"x": np.zeros((4, 4, 3, 20), np.uint8), "y": Y},
+            "samples must come first; use np.moveaxis",
+        ),
         ({"x": X.astype(np.int64), "y": Y}, "give pixels from 0 to 255 as uint8"),
     ],
 )
@@ -179,7 +185,7 @@ def test_arrays_that_could_be_several_things_are_refused(
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
-def test_samples_that_are_no_numbers_are_named(value: float, tmp_path: Path) -> None:
+def test_samples_that_are_not_finite_are_named(value: float, tmp_path: Path) -> None:
     x = X.astype(np.float64)
     bad = x.copy()
     bad[7, 1, 1] = bad[9, 0, 0] = value
@@ -191,17 +197,17 @@ def test_samples_that_are_no_numbers_are_named(value: float, tmp_path: Path) -> 
         opened(tmp_path, npz(train_x=x, train_y=Y, test_x=bad, test_y=Y))
 
 
-def test_constant_samples_and_unscaled_floats_are_said(tmp_path: Path) -> None:
+def test_constant_samples_and_unscaled_floats_get_notes(tmp_path: Path) -> None:
     def notes(x: Any, **spec: Any) -> str:
         return "; ".join(opened(tmp_path, npz(x=x, split=np.zeros(20)), **spec).notes)
 
-    assert "all training samples hold the value 0 alone" in notes(np.zeros_like(X))
+    assert "every value of all training samples is 0" in notes(np.zeros_like(X))
     colours = np.random.default_rng(0).integers(0, 256, (20, 3, 4, 4), np.uint8)
     assert "value" not in notes(colours)
     flat, black = colours.copy(), colours.copy()
     flat[:, 1], black[3] = 9, 0
-    assert "channel 1 has one value in all training samples" in notes(flat)
-    assert "1 of 20 training samples holds one value throughout" in notes(black)
+    assert "channel 1 has a single value in all training samples" in notes(flat)
+    assert "1 of 20 training samples holds a single value" in notes(black)
     assert "floats from 0 to 255" in notes(np.float32(colours))
     assert "floats" not in notes(np.float32(colours), scale=1 / 255)
 

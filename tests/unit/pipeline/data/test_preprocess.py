@@ -64,13 +64,13 @@ def test_floats_up_to_255_are_pixels_and_others_are_doubted(tmp_path: Path) -> N
     x = RNG.standard_normal((40, 3, 4, 4)).astype(np.float32)
     dataset = opened(tmp_path, npz(x=x, y=LABELS), preset="imagenet")
     assert dataset.preprocess.scale is None
-    assert any("normalised already" in note for note in dataset.notes)
+    assert any("already normalised" in note for note in dataset.notes)
     dataset = opened(tmp_path, npz(x=x, y=LABELS))
     assert dataset.notes == opened(tmp_path, npz(x=x, y=LABELS), preset="from-data").notes
 
 
 def test_a_preset_that_does_not_go_with_the_samples_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"for 3 channels, the samples have 1.*from-data"):
+    with pytest.raises(DataError, match=r"for 3 channels, but the samples have 1.*from-data"):
         opened(tmp_path, npz(x=BYTES[:, :1], y=LABELS), preset="imagenet")
     x = BYTES.copy()
     x[:, 1] = 7

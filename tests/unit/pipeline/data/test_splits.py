@@ -46,7 +46,7 @@ def test_validation_samples_are_drawn_where_the_file_has_none(tmp_path: Path) ->
     assert [len(dataset.indices(s)) for s in Split] == [45, 5, 10]
     assert dataset.indices(Split.TEST).tolist() == list(range(50, 60))
     assert dataset.indices(Split.VALIDATION).equal(again.indices(Split.VALIDATION))
-    assert "5 of its training samples are drawn for it" in "; ".join(dataset.notes)
+    assert "5 of its training samples were drawn for it" in "; ".join(dataset.notes)
     assert raw.with_validation(SplitSpec(validation=0.0)) is raw
 
 
