@@ -34,7 +34,7 @@ def test_samples_in_another_range_stop_a_job_before_anything_is_pruned(tmp_path:
     with pytest.raises(DataMismatchError) as caught:
         prune(request, reporter)
     message = str(caught.value)
-    assert "lies elsewhere than in training" in message
+    assert "is not distributed as in training" in message
     assert "Nothing was pruned" in message
     assert "mean 100" in message
     failed = to_failed(caught.value, Stage.INTAKE)

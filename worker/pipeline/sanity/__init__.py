@@ -1,1 +1,1 @@
-"""Whether the dense network was trained on samples like those of the data set."""
+"""Check that the dense network was trained on samples like those of the data set."""

@@ -1,7 +1,7 @@
-"""Does the dense network know these samples? Looked at first, before anything is pruned.
+"""Check the dense network on its data set before anything is pruned.
 
-The likeliest mistake of all is a data set without the preprocessing of the network's training: the
-job then prunes, trains and proves a network that is wrong from the beginning.
+The most common mistake is a data set without the preprocessing used in training. The job would then
+prune, retrain and certify a network that was wrong from the start.
 """
 
 import torch
@@ -26,21 +26,22 @@ from worker.pipeline.sanity.evidence import (
 )
 
 _ADVICE = (
-    "If the network is meant to be as poor as this on these data, set "
+    "If the network is expected to do this poorly on these data, set "
     '{"sanity": {"action": "warn"}} in the config.'
 )
 
 
 def check_sanity(inputs: Inputs, *, may_stop: bool = True) -> None:
-    """Look at the dense network on its data set; tell what speaks against it.
+    """Run the dense network on its data set and report evidence of a mismatch.
 
     Args:
-        inputs: Of the job.
-        may_stop: Whether strong evidence stops the job, if the config says so; a plan only warns.
+        inputs: Inputs of the job.
+        may_stop: False for a plan, which only warns; otherwise strong evidence stops the job if
+            the config says so.
 
     Raises:
         DataMismatchError: The evidence is strong, and the config lets it stop the job.
-        DataError: A metric is expected that these labels do not have.
+        DataError: An expected metric cannot be measured with these labels.
     """
     config = inputs.request.config
     if inputs.dataset is None:
@@ -62,13 +63,13 @@ def check_sanity(inputs: Inputs, *, may_stop: bool = True) -> None:
 
 
 def _tell_preprocess(inputs: Inputs, right: Look | None) -> None:
-    """Warn of samples without preprocessing.
+    """Warn about samples without preprocessing.
 
     Args:
-        inputs: Of the job.
-        right: What the network did on them, where nothing speaks against it.
+        inputs: Inputs of the job.
+        right: Measurements of the dense network if there is no evidence of a mismatch.
     """
-    assert inputs.dataset is not None  # noqa: S101  # the caller has asked
+    assert inputs.dataset is not None  # noqa: S101  # checked by the caller
     if NO_PREPROCESS not in inputs.dataset.notes:
         return
     value = None if right is None else right.values.get(inputs.primary_metric or "")
@@ -81,15 +82,17 @@ def _tell_preprocess(inputs: Inputs, right: Look | None) -> None:
 
 def _evidence(inputs: Inputs) -> tuple[Look, list[Evidence]]:
     config, dataset = inputs.request.config, inputs.dataset
-    assert dataset is not None  # noqa: S101  # the caller has asked
+    assert dataset is not None  # noqa: S101  # checked by the caller
     chosen = _samples(inputs)
-    inputs.reporter.progress(0, 2, "looking at the dense network", is_forced=True)
+    inputs.reporter.progress(0, 2, "checking the dense network", is_forced=True)
     dense = look(inputs.program, dataset, chosen, dataset.labels_kind)
     expected = config.expected.values
     for name in expected:
         if name not in dense.values:
             known = ", ".join(sorted(dense.values)) or "none, without labels"
-            raise DataError(f"expected.{name} cannot be measured on this data set: it has {known}")
+            raise DataError(
+                f"expected.{name} cannot be measured on this data set; its metrics are: {known}"
+            )
     found = [*of_outputs(dense), *of_expected(dense, expected)]
     order = list(of_order(dense, tuple(dataset.class_names)))
     chance = list(of_chance(dense))
@@ -106,10 +109,10 @@ def _evidence(inputs: Inputs) -> tuple[Look, list[Evidence]]:
 
 
 def _weighed(evidence: Evidence, dense: Look, *, is_doubted: bool) -> Evidence:
-    """Return the evidence of BatchNorm as strong as it is beside what the labels say.
+    """Reduce BatchNorm evidence to a notice if labels show that the network works.
 
-    Where there are labels, they know better: a network that is right about samples of another
-    brightness is right, and the user is told.
+    Labels are the better evidence: a network that classifies darker samples correctly is fine, and
+    the shift in its inputs is only worth a notice.
     """
     if evidence.is_notice or is_doubted or dense.metrics is None:
         return evidence
@@ -117,8 +120,8 @@ def _weighed(evidence: Evidence, dense: Look, *, is_doubted: bool) -> Evidence:
 
 
 def _samples(inputs: Inputs) -> torch.Tensor:
-    """Return the samples that are looked at: those that validate, then some that train."""
-    assert inputs.dataset is not None  # noqa: S101  # the caller has asked
+    """Return the samples to check: validation samples first, then training samples."""
+    assert inputs.dataset is not None  # noqa: S101  # checked by the caller
     most = inputs.request.config.sanity.num_samples
     validation, train = (inputs.dataset.indices(s) for s in (Split.VALIDATION, Split.TRAIN))
     chosen = spread(validation, most)
@@ -131,16 +134,16 @@ def _message(found: list[Evidence], dense: Look) -> str:
 
 
 def _hint(found: list[Evidence]) -> str:
-    """Return the causes that the evidence has, each once, and the way past the check."""
+    """Return the distinct causes of the evidence, and how to pass the check anyway."""
     causes = dict.fromkeys(each.cause for each in found if each.cause)
     if len(causes) > 1:
-        causes.pop(CHANCE, None)  # the others say what to check
+        causes.pop(CHANCE, None)  # the other causes are more specific
     return ". ".join([*causes, _ADVICE])
 
 
 def _fed(dense: Look) -> str:
     least, most, mean, deviation = dense.fed
     return (
-        f"The samples reach the network with values from {least:.4g} to {most:.4g}, mean "
-        f"{mean:.4g} and standard deviation {deviation:.4g}"
+        f"The network's inputs range from {least:.4g} to {most:.4g}, with mean {mean:.4g} and "
+        f"standard deviation {deviation:.4g}"
     )

@@ -1,6 +1,6 @@
-"""What a look at the dense network says against its data set, each piece by itself.
+"""Evidence that a dense network and its data set do not match.
 
-Pure functions of what was measured; `sanity` looks, weighs them, and stops the job or warns.
+Pure functions of measurements; `check` measures, weighs the evidence, and stops the job or warns.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,29 +19,30 @@ from secateur.engine.sanity import (
     worst,
 )
 
-# Distances at which the input of a first BatchNorm layer is said to lie elsewhere. Measured: with
-# the right preprocessing 0.05, emoji for a network of photographs 0.38, images 40 % darker 0.45 (2
-# points of accuracy lost), without mean and std 0.99, bytes instead of [0, 1] 40 (decision 29).
+# Distances from which the input of a first BatchNorm layer counts as unlike (NEAR) or very unlike
+# (FAR) training. Measured: 0.05 with the right preprocessing, 0.38 for emoji in a network trained
+# on photographs, 0.45 for images 40 % darker (2 points of accuracy lost), 0.99 without mean and
+# std, 40 for bytes instead of [0, 1] (decision 29).
 NEAR, FAR = 0.4, 0.9
-_FEW = 30  # samples, from which nothing strong follows
-_SKILL = 0.25  # of the way from chance to always right: no trained network is below
+_FEW = 30  # with fewer samples no evidence is strong
+_SKILL = 0.25  # fraction of the way from chance to 100 %; trained networks exceed it
 _TIMES_CHANCE = 3.0
-_GAP, _WIDE_GAP = 0.1, 0.2  # points of accuracy that recalibrating gains
-_SURE = 3.0  # deviations
-_MOVED, _WIDE_MOVED = 0.05, 0.2  # share of samples that another order of labels puts right
+_GAP, _WIDE_GAP = 0.1, 0.2  # accuracy gained by recalibrating
+_SURE = 3.0  # standard deviations
+_MOVED, _WIDE_MOVED = 0.05, 0.2  # accuracy gained by reordering the labels
 _MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One thing that speaks against the data set.
+    """One piece of evidence against the data set.
 
     Attributes:
-        code: Stable, as in the report's findings.
-        text: What was measured, with the number it is compared with.
-        is_strong: Whether it is enough to stop a job.
-        cause: What it mostly comes from, and what to do; empty where others say it.
-        is_notice: Whether it is only to be known.
+        code: Stable code of the finding in the report.
+        text: Measurement, with the value it is compared to.
+        is_strong: True if the evidence suffices to stop a job.
+        cause: Usual cause, and what to do; empty if other evidence covers it.
+        is_notice: True if the evidence is for information only.
     """
 
     code: str
@@ -53,19 +54,19 @@ class Evidence:
 
 PREPROCESSING = (
     "The likely cause is preprocessing: the network was trained on pixels in another range, or on "
-    "pixels less a mean and divided by a std. Upload the data set with the `preprocess` of its "
-    "training: imagenet (torchvision's and timm's networks), from-data (mean and std of these very "
+    "pixels normalised by a mean and a std. Upload the data set with the `preprocess` used in "
+    "training: imagenet (for networks from torchvision and timm), from-data (mean and std of these "
     "samples), unit (0 to 1), symmetric (-1 to 1), or the network's own numbers, such as "
     '{"mean": [0.286], "std": [0.353]}'
 )
 CHANCE = (
-    "A trained network is not that close to chance on samples of its kind. Check the preprocessing "
-    "(mean, std, range of the pixels, order of the channels) and the numbers of the classes"
+    "A trained network should do better than this on its own kind of samples. Check the "
+    "preprocessing (mean, std, range of the pixels, order of the channels) and the class numbers"
 )
 
 
 def of_outputs(look: Look) -> Iterator[Evidence]:
-    """Outputs that are no numbers, or the same whatever the sample is."""
+    """Yield evidence of outputs that are not finite, or equal for all samples."""
     if look.num_not_finite:
         yield Evidence(
             "outputs_not_finite",
@@ -84,13 +85,13 @@ def of_outputs(look: Look) -> Iterator[Evidence]:
 
 
 def of_statistics(look: Look) -> Iterator[Evidence]:
-    """Inputs that lie elsewhere than BatchNorm's running statistics."""
+    """Yield evidence of inputs that do not match BatchNorm's running statistics."""
     untrained = [norm for norm in look.norms if norm.is_untrained]
     if untrained:
         yield Evidence(
             "statistics_untrained",
             f"the running statistics of {untrained[0].name} are those of a new layer (means 0, "
-            "variances 1): the network has not been trained with it, or was saved without them",
+            "variances 1): the layer was not trained, or was saved without its statistics",
             is_notice=True,
         )
     found = worst(look.norms)
@@ -98,16 +99,16 @@ def of_statistics(look: Look) -> Iterator[Evidence]:
         return
     yield Evidence(
         "inputs_unlike_training",
-        f"what reaches the first BatchNorm layer ({found.name}) lies elsewhere than in training: "
+        f"the input of the first BatchNorm layer ({found.name}) is not distributed as in training: "
         f"its mean is {_short(found.shift)} standard deviations away, and its standard deviation "
-        f"is {_short(found.spread)} times the one in training",
+        f"is {_short(found.spread)} times that in training",
         is_strong=distance(found) >= FAR and look.num_samples >= _FEW,
         cause=PREPROCESSING,
     )
 
 
 def of_chance(look: Look) -> Iterator[Evidence]:
-    """Answers that are not better than those of somebody who never looks at the sample."""
+    """Yield evidence of predictions no better than a constant answer."""
     if look.labels is not None and "top1" in look.values:
         yield from _of_classes(look.values["top1"], look.labels, look.answers)
     if look.errors is not None:
@@ -115,7 +116,7 @@ def of_chance(look: Look) -> Iterator[Evidence]:
 
 
 def of_order(look: Look, names: tuple[str, ...]) -> Iterator[Evidence]:
-    """Answers that are right but for the numbers of the classes."""
+    """Yield evidence of predictions that become right under another numbering of the classes."""
     if look.answers is None or look.labels is None:
         return
     order = find_order(look.answers, look.labels)
@@ -123,7 +124,7 @@ def of_order(look: Look, names: tuple[str, ...]) -> Iterator[Evidence]:
         return
     top1, count = look.values["top1"], look.num_samples
     gained = order.share - top1
-    is_order = order.share >= 0.5  # noqa: PLR2004  # of a network that knows the classes
+    is_order = order.share >= 0.5  # noqa: PLR2004  # below this the network is simply wrong
     if (
         not is_order
         or gained < _MOVED
@@ -133,20 +134,20 @@ def of_order(look: Look, names: tuple[str, ...]) -> Iterator[Evidence]:
         return
     yield Evidence(
         "labels_in_another_order",
-        f"the labels are in another order than the network's classes: {_moves(order, names)}; with "
-        f"its order, {order.share:.4f} of the answers are right instead of {top1:.4f}",
+        f"the labels are in another order than the network's classes: {_moves(order, names)}; in "
+        f"the network's order, {order.share:.4f} of the answers are right instead of {top1:.4f}",
         is_strong=gained >= _WIDE_MOVED,
-        cause="Number the labels as the network's outputs are. In folders, the classes are "
-        "numbered by the alphabetical order of their names",
+        cause="Number the labels like the network's outputs. Class folders are numbered in "
+        "alphabetical order",
     )
 
 
 def of_expected(look: Look, expected: Mapping[str, float]) -> Iterator[Evidence]:
-    """Metrics below what the network's owner knows it for, beyond what so few samples can tell."""
+    """Yield evidence of metrics significantly below the values that the user expects."""
     for name, value in expected.items():
         found = look.values[name]
         if METRICS[name].is_less_better:
-            assert look.errors is not None  # noqa: S101  # the metric is of numbers
+            assert look.errors is not None  # noqa: S101  # only regression has such metrics
             errors = look.errors[0]
             low, high = normal_interval(found, float(errors.std()), len(errors))
             is_below = low > value
@@ -157,14 +158,14 @@ def of_expected(look: Look, expected: Mapping[str, float]) -> Iterator[Evidence]
             yield Evidence(
                 "below_expected",
                 f"{name} of the dense network is {found:.4f} on {look.num_samples} samples (95 % "
-                f"interval {low:.4f} to {high:.4f}), and {value:g} was expected",
+                f"interval {low:.4f} to {high:.4f}), but {value:g} was expected",
                 is_strong=True,
                 cause=PREPROCESSING,
             )
 
 
 def of_recalibrated(look: Look, recalibrated: Look) -> Iterator[Evidence]:
-    """Answers that get much better with BatchNorm statistics of these very samples."""
+    """Yield evidence of predictions that improve much when BatchNorm is recalibrated."""
     if look.answers is None or recalibrated.answers is None or look.labels is None:
         return
     before, after = look.answers == look.labels, recalibrated.answers == look.labels
@@ -175,7 +176,7 @@ def of_recalibrated(look: Look, recalibrated: Look) -> Iterator[Evidence]:
     yield Evidence(
         "far_below_recalibrated",
         f"top1 of the dense network is {look.values['top1']:.4f} on {look.num_samples} samples, "
-        f"and {recalibrated.values['top1']:.4f} once BatchNorm's statistics are measured on them",
+        f"but {recalibrated.values['top1']:.4f} with BatchNorm statistics measured on them",
         is_strong=gap >= _WIDE_GAP and look.num_samples >= _FEW,
         cause=PREPROCESSING,
     )
@@ -185,7 +186,7 @@ def _of_classes(top1: float, labels: Tensor, answers: Tensor | None) -> Iterator
     count = len(labels)
     counts = torch.bincount(labels)
     chance = float(counts.max()) / count
-    if chance == 1 or answers is None:  # one class: nothing to be chosen between
+    if chance == 1 or answers is None:  # only one class
         return
     present = counts > 0
     right = torch.bincount(labels[answers == labels], minlength=len(counts))
@@ -201,7 +202,7 @@ def _of_classes(top1: float, labels: Tensor, answers: Tensor | None) -> Iterator
     yield Evidence(
         "near_chance",
         f"top1 of the dense network is {top1:.4f} on {count} samples (95 % interval {low:.4f} to "
-        f"{high:.4f}), and always answering the largest class would give {chance:.4f}",
+        f"{high:.4f}); always predicting the largest class would give {chance:.4f}",
         is_strong=is_at_chance and high < limit and count >= _FEW,
         cause=CHANCE,
     )
@@ -212,19 +213,19 @@ def _of_numbers(errors: Tensor, constant: Tensor) -> Iterator[Evidence]:
     worse = errors - constant
     count = len(errors)
     low, _ = normal_interval(float(worse.mean()), float(worse.std()) if count > 1 else 0.0, count)
-    if found < 0.9 * base or base == 0:  # a tenth better than a constant is better
+    if found < 0.9 * base or base == 0:  # 10 % better than a constant counts as better
         return
     yield Evidence(
         "near_chance",
-        f"mean_error of the dense network is {found:.4g} on {count} samples, and the best constant "
-        f"answer would have {base:.4g}",
+        f"mean_error of the dense network is {found:.4g} on {count} samples; the best constant "
+        f"prediction would have {base:.4g}",
         is_strong=low > 0 and count >= _FEW,
-        cause="Check the preprocessing, and the unit and the scale of the numbers",
+        cause="Check the preprocessing, and the unit and scale of the numbers",
     )
 
 
 def _short(value: float) -> str:
-    """Return two digits of a number, and no power of ten where it is large."""
+    """Format a number with two digits, without an exponent if it is large."""
     return f"{value:.0f}" if 100 <= value < 1e6 else f"{value:.2g}"  # noqa: PLR2004  # digits
 
 
