@@ -1,8 +1,8 @@
-"""Translate Pydantic's validation errors to messages for users: place, value, and requirement.
+"""Translate Pydantic's validation errors into messages for users: place, value, requirement.
 
-Pydantic's messages are for programmers ("Extra inputs are not permitted"). `_NEEDS` has our text
-for each error type. Unknown keys and values are compared with the known ones, here and elsewhere
-in the same schema, to suggest what was meant.
+Pydantic's messages are for programmers ("Extra inputs are not permitted"). `_NEEDS` holds our text
+for each error type. Unknown keys and values are compared with the known ones, here and elsewhere in
+the same schema, to suggest what was meant.
 """
 
 import json
@@ -96,9 +96,9 @@ class _Place:
     """Place of an error in the schema.
 
     Attributes:
-        parts: Parts of the JSON pointer, as in the request, without the names of variants.
-        kinds: Types allowed there.
-        variants: Models by tag, if it is a union of models.
+        parts: Parts of the JSON pointer in the request, without the names of union variants.
+        kinds: Types allowed at this place.
+        variants: Models by tag, if the place is a union of models.
     """
 
     parts: list[str] = field(default_factory=list)
@@ -112,7 +112,7 @@ class _Place:
 
 def complaints(
     error: ValidationError | Sequence[Mapping[str, Any]],
-    schema: Any = None,  # noqa: ANN401  # a type, or what is written like one
+    schema: Any = None,  # noqa: ANN401  # a type, or a generic alias of one
     prefix: str = "",
 ) -> list[ErrorDetail]:
     """Return one detail for each place with an error.
@@ -133,7 +133,7 @@ def complaints(
 
 
 def refusal(details: Sequence[ErrorDetail]) -> InvalidInputError:
-    """Return an error with these details; its message is the first one."""
+    """Return an error with these details; the first one gives the message."""
     first = details[0]
     subject = f"{first.pointer}:" if first.pointer else "the body"
     return InvalidInputError(f"{subject} {first.detail}", details=details)
@@ -192,7 +192,7 @@ def _unknown(place: _Place, _value: object) -> str:
 
 
 def _meant_instead(place: _Place, value: object) -> str:
-    """Return a suggestion of the key that was sent instead of a missing one."""
+    """Suggest a key that was sent as the intended spelling of a missing one."""
     if not isinstance(value, dict) or not place.parts:
         return ""
     known = {name for model in place.models for name in model.model_fields}
@@ -201,7 +201,7 @@ def _meant_instead(place: _Place, value: object) -> str:
 
 
 def _elsewhere(place: _Place, key: str) -> str | None:
-    """Return the dotted path, below the same models, of a key of this name."""
+    """Return the dotted path, within the same models, of a key of this name."""
     names = {key, _SYNONYMS.get(key.lower(), key)}
     for model in place.models:
         for path in _paths(model, ""):
@@ -248,7 +248,7 @@ def _walk(schema: Any, location: Sequence[str | int]) -> _Place:  # noqa: ANN401
     return place
 
 
-def _kinds(annotation: Any) -> list[Any]:  # noqa: ANN401  # whatever a type is written as
+def _kinds(annotation: Any) -> list[Any]:  # noqa: ANN401  # a type annotation of any form
     """Return the types that an annotation allows."""
     origin = get_origin(annotation)
     if origin in {Union, types.UnionType}:
@@ -301,7 +301,7 @@ def _pointer(prefix: str, parts: Iterable[str]) -> str:
 
 def _shown(pointer: str, value: object) -> str:
     if _SECRET.search(pointer.rpartition("/")[2]):
-        return "what was sent"
+        return "the given value"
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     text = json.dumps(value, default=str, ensure_ascii=False)

@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 
 class OptionError(ValueError):
-    """Options that contradict each other, or that no config has."""
+    """Options contradict each other or do not exist in the config."""
 
 
 def make_config(base: Json | None, given: Json, settings: list[str]) -> Json:
@@ -63,7 +63,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
     return pointer, parse_value(value)
 
 
-def parse_value(text: str) -> Any:  # noqa: ANN401  # any JSON
+def parse_value(text: str) -> Any:  # noqa: ANN401  # any JSON value
     """Return the parsed JSON value, or the text itself if it is not JSON."""
     try:
         return json.loads(text)
@@ -71,7 +71,7 @@ def parse_value(text: str) -> Any:  # noqa: ANN401  # any JSON
         return text
 
 
-def _put(config: Json, path: list[str], value: Any) -> None:  # noqa: ANN401  # any JSON
+def _put(config: Json, path: list[str], value: Any) -> None:  # noqa: ANN401  # any JSON value
     for part in path[:-1]:
         config = config.setdefault(part, {})
         if not isinstance(config, dict):

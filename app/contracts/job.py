@@ -190,9 +190,10 @@ FAILURES: dict[FailureCode, Failure] = {
     FailureCode.DATA_DOES_NOT_FIT: Failure(
         is_retryable=False,
         message="The dense network performs poorly on these samples, so nothing was pruned.",
-        hint="Usually the preprocessing differs from the network's training: upload the data with "
-        "its mean and std, or with labels in the network's order. If the network is expected to be "
-        'this poor, set {"sanity": {"action": "warn"}} in the config.',
+        hint="Usually the preprocessing differs from the network's training: upload the "
+        "data with its mean and std, or with labels in the network's order. If the "
+        'network is expected to perform this poorly, set {"sanity": {"action": '
+        '"warn"}} in the config.',
     ),
     FailureCode.NAN_LOSS: Failure(
         is_retryable=False,

@@ -1,7 +1,7 @@
 """Summary of a plan by layer, small enough for an event and for a chart.
 
-The report has every saliency. Here a layer's curve is thinned to a few dozen points, which always
-include its ends and both sides of its cut. The summary of a network with a hundred layers takes
+The report has every saliency. Here a layer's curve is thinned to a few dozen points, always
+including its ends and both sides of its cut. The summary of a network with a hundred layers takes
 about 60 kB.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 _POINTS_IN_ALL = 4096
-_MOST_POINTS, _FEWEST_POINTS = 64, 12  # of one layer
+_MOST_POINTS, _FEWEST_POINTS = 64, 12  # per layer
 _DECILE = 0.9  # the steepness rule scales a curve by its ninth decile, so that point is kept
 _DIGITS = 5
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# As in the engine's records; tests/unit/test_surface.py holds these lists equal to them.
+# Names from the engine's registries; tests/unit/test_surface.py compares the lists.
 LabelName = Literal["classes", "binary", "multi_label", "numbers", "none"]
 LOWER_IS_BETTER = frozenset({"mean_error", "output_error"})
 
@@ -17,26 +17,28 @@ class _Part(BaseModel):
 
 
 class LatencyReport(_Part):
-    """Time of one call of ONNX Runtime, dense and pruned taking turns."""
+    """Latency of one call of ONNX Runtime; dense and pruned calls alternate."""
 
     batch_size: int
     num_threads: int
     provider: str
-    p50: float = Field(description="Seconds; the median.")
-    p95: float = Field(description="Seconds; nineteen calls in twenty are faster.")
+    p50: float = Field(description="Median in seconds.")
+    p95: float = Field(description="95th percentile in seconds.")
     num_runs: int
 
 
 class SpeedupReport(_Part):
-    """Speed of the pruned network over the dense one, both timed in alternation."""
+    """Speed of the pruned network relative to the dense one, timed in alternation."""
 
     batch_size: int
     num_threads: int
-    ratio: float = Field(description="Median, over rounds, of the dense time over the pruned one.")
-    low: float = Field(description="Lower end of its 95 % interval.")
+    ratio: float = Field(description="Median over rounds of dense time divided by pruned time.")
+    low: float = Field(description="Lower end of the 95 % interval.")
     high: float = Field(description="Upper end.")
     num_rounds: int
-    is_measurable: bool = Field(description="Whether the interval leaves out 1: no difference.")
+    is_measurable: bool = Field(
+        description="Whether the 95 % interval excludes 1, which means no difference."
+    )
 
     @property
     def text(self) -> str:
@@ -51,24 +53,29 @@ class SpeedupReport(_Part):
 class LoadReport(_Part):
     """Load of the machine while latencies were measured."""
 
-    is_busy: bool | None = Field(description="Whether it was disturbed; null: not known.")
-    reason: str = Field(description="Cause of the disturbance; empty if there was none.")
+    is_busy: bool | None = Field(
+        description="Whether the measurement was disturbed; null: unknown."
+    )
+    reason: str = Field(description="Cause of the disturbance; empty without one.")
     num_busy_processors: float | None = Field(
-        description="Processors that other processes kept busy on average; null: not known."
+        description="Average number of processors busy with other processes; null: unknown."
     )
 
 
 class ChangeReport(_Part):
-    """Difference of the main metric from the dense network's, on the same samples."""
+    """Difference of the main metric from the dense network's on the same samples."""
 
-    difference: float = Field(description="This network's minus the dense one's.")
-    low: float = Field(description="Lower end of its 95 % interval.")
+    difference: float = Field(description="This network's metric minus the dense network's.")
+    low: float = Field(description="Lower end of the 95 % interval.")
     high: float = Field(description="Upper end.")
     num_lost: int | None = Field(
-        description="Samples that only the dense network has right; null where no sample is right."
+        description="Samples that only the dense network classifies correctly; null for other "
+        "metrics."
     )
     num_won: int | None = Field(description="Samples that only this network has right.")
-    is_measurable: bool = Field(description="Whether the interval leaves out 0: no difference.")
+    is_measurable: bool = Field(
+        description="Whether the 95 % interval excludes 0, which means no difference."
+    )
 
 
 class MetricsReport(_Part):
@@ -78,49 +85,55 @@ class MetricsReport(_Part):
     runtime: Literal["torch", "onnxruntime"]
     num_samples: int
     loss: float | None = Field(
-        description="Mean cross-entropy (classes), binary cross-entropy (several classes a sample) "
-        "or squared error (numbers); without labels the squared output_error. Null if it is not "
-        "finite."
+        description="Mean cross-entropy (classes), binary cross-entropy (multi-label) or squared "
+        "error (numbers); squared output_error without labels. Null if not finite."
     )
-    top1: float | None = Field(default=None, description="Share of right answers.")
+    top1: float | None = Field(default=None, description="Share of correct predictions.")
     top5: float | None = Field(
-        default=None, description="Share with the right class among the best five, of more than 5."
+        default=None,
+        description="Share of samples whose class is among the best five; only with more than 5 "
+        "classes.",
     )
     macro_f1: float | None = Field(default=None, description="F1 averaged over classes.")
     mean_error: float | None = Field(default=None, description="Mean absolute error of numbers.")
     agreement: float | None = Field(
-        default=None, description="Share of samples whose best class is the dense network's."
+        default=None,
+        description="Share of samples with the same predicted class as the dense network.",
     )
     output_error: float | None = Field(
         default=None,
-        description="Distance to the dense network's outputs, as a share of their norm.",
+        description="Distance to the dense network's outputs, relative to their norm.",
     )
     interval: tuple[float, float] | None = Field(
         default=None,
-        description="95 % interval of the main metric, from sampling. Null if unknown.",
+        description="95 % interval of the main metric due to sampling; null if unknown.",
     )
     change: ChangeReport | None = Field(
-        default=None, description="Change of the main metric against the dense network."
+        default=None, description="Change of the main metric from the dense network."
     )
 
     def value(self, name: str) -> float | None:
-        """Return a metric by the name that `Report.metric` gives."""
+        """Return a metric by its name in `Report.metric`."""
         found: float | None = getattr(self, name)
         return found
 
 
 class NetworkReport(_Part):
-    """One network: dense, pruned or retrained."""
+    """Measurements of one network: dense, pruned or retrained."""
 
     num_parameters: int
-    macs: int = Field(description="Multiply-accumulates of one sample.")
+    macs: int = Field(description="Multiply-accumulates for one sample.")
     file_bytes: int = Field(description="Size of the ONNX file; 0 without one.")
-    latency_seconds: tuple[LatencyReport, ...] = Field(description="Empty without an ONNX file.")
-    metrics: tuple[MetricsReport, ...] = Field(description="Empty without labelled data.")
+    latency_seconds: tuple[LatencyReport, ...] = Field(
+        description="Latencies of the ONNX file; empty without one."
+    )
+    metrics: tuple[MetricsReport, ...] = Field(
+        description="Metrics by split and runtime; empty without labelled data."
+    )
 
 
 class InexactReport(_Part):
-    """The layers that one operator makes inexact, pruned without the others."""
+    """Error of the layers that one operator makes inexact, pruned alone."""
 
     op: str
     groups: tuple[str, ...]
@@ -129,14 +142,18 @@ class InexactReport(_Part):
 
 
 class EquivalenceReport(_Part):
-    """The compacted network against its masked twin, after retraining."""
+    """Comparison of the compacted network with its masked twin, after retraining."""
 
-    is_exact: bool = Field(description="Whether the two must agree; if not, see inexact.")
+    is_exact: bool = Field(
+        description="Whether the plan is exact, so that the two must agree; if not, see inexact."
+    )
     inexact_ops: tuple[str, ...]
     exact_groups_float64_max_relative_error: float | None = Field(
-        description="Of the layers that must agree, pruned by themselves, before retraining."
+        description="Error of the layers that must agree, pruned alone, before retraining."
     )
-    inexact: tuple[InexactReport, ...] = Field(description="The others, operator by operator.")
+    inexact: tuple[InexactReport, ...] = Field(
+        description="Error of the other layers, by the operator that makes them inexact."
+    )
     float64_max_absolute_error: float
     float64_max_relative_error: float
     float32_max_absolute_error: float
@@ -145,11 +162,11 @@ class EquivalenceReport(_Part):
 
 
 class ModelReport(_Part):
-    """The model that was pruned."""
+    """The pruned model."""
 
-    name: str | None = Field(description="Its name in the registry, or its file's.")
+    name: str | None = Field(description="Name in the registry, or file name.")
     id: str | None
-    sha256: str | None = Field(description="Of the uploaded file.")
+    sha256: str | None = Field(description="SHA-256 of the uploaded file.")
     inputs: tuple[dict[str, Any], ...] = Field(
         description="Name, shape (`batch` first) and dtype of each input."
     )
@@ -157,31 +174,35 @@ class ModelReport(_Part):
 
 
 class DataReport(_Part):
-    """The samples that were used, and how."""
+    """The data set and how it was used."""
 
     name: str | None
     id: str | None
-    sha256: str | None = Field(description="Of the uploaded file.")
+    sha256: str | None = Field(description="SHA-256 of the uploaded file.")
     format: str
     num_samples: int
     sample_shape: tuple[int, ...]
     labels: LabelName
-    num_classes: int = Field(description="0 where labels are not classes.")
-    class_names: tuple[str, ...] = Field(description="The first hundred, if there are more.")
-    splits: dict[str, int] = Field(description="Samples in train, validation and test.")
-    is_split_given: bool = Field(description="False: drawn by config.split.")
+    num_classes: int = Field(description="0 if labels are not classes.")
+    class_names: tuple[str, ...] = Field(description="The first hundred class names.")
+    splits: dict[str, int] = Field(description="Number of samples in train, validation and test.")
+    is_split_given: bool = Field(
+        description="Whether the file gave the split; otherwise config.split drew it."
+    )
     preprocess: dict[str, Any]
 
 
 class LayerReport(_Part):
-    """One convolution or matrix product, before and after."""
+    """One convolution or matrix product, before and after pruning."""
 
-    weight: str | None = Field(description="The tensor's name; null for a product of activations.")
+    weight: str | None = Field(
+        description="Name of the weight tensor; null for a product of activations."
+    )
     op: str
     num_outputs: tuple[int, int] = Field(
-        description="Channels or features that it makes, dense and pruned."
+        description="Output channels or features, dense and pruned."
     )
-    macs: tuple[int, int] = Field(description="Multiply-accumulates of one sample.")
+    macs: tuple[int, int] = Field(description="Multiply-accumulates for one sample.")
 
 
 class GroupReport(_Part):
@@ -190,12 +211,12 @@ class GroupReport(_Part):
     name: str
     num_groups: int
     num_kept: int
-    members: tuple[str, ...] = Field(description="Tensors and dimensions that go together.")
+    members: tuple[str, ...] = Field(description="Tensors and dimensions that are pruned together.")
     is_exact: bool
     inexact_ops: tuple[str, ...]
-    saliency: tuple[float, ...] = Field(description="Ascending: the saliency curve.")
-    num_wanted: int = Field(description="What the selection asked for, before limits.")
-    threshold: float | None = Field(description="The least saliency that was kept.")
+    saliency: tuple[float, ...] = Field(description="Saliency curve in ascending order.")
+    num_wanted: int = Field(description="Groups that the selection would remove, before limits.")
+    threshold: float | None = Field(description="Least saliency that is kept.")
     reason: str
 
 
@@ -207,94 +228,108 @@ class FrozenReport(_Part):
     num_channels: int
     reason: str
     op: str
-    node: str = Field(description="The call, as named in the analysed graph.")
-    source: str = Field(description="The line of the user's model that made the call.")
+    node: str = Field(
+        description="Operator call that freezes them, as named in the analysed graph."
+    )
+    source: str = Field(description="Line of the user's model with that call.")
 
 
 class EpochReport(_Part):
-    """One pass of retraining."""
+    """One epoch of retraining."""
 
     epoch: int
     train_loss: float
     validation_loss: float | None
-    validation_metric: float | None = Field(description="Of the metric that counts.")
+    validation_metric: float | None = Field(description="Value of the main metric.")
     learning_rate: float
     seconds: float
 
 
 class LatencyTrial(_Part):
-    """One step on the way to a latency budget; shares of the dense network's latency."""
+    """One step of the search for a latency budget; values are shares of the dense latency."""
 
-    asked: float = Field(description="What the model of measured layers was asked for.")
-    measured: float = Field(description="What the whole network took.")
+    asked: float = Field(description="Latency requested from the model of measured layers.")
+    measured: float = Field(description="Measured latency of the whole network.")
 
 
 class CriterionTrial(_Part):
-    """What one criterion left, pruned to the same cost, recalibrated and not retrained."""
+    """Result of one criterion, pruned to the common cost and recalibrated, without retraining."""
 
     criterion: str
-    validation_loss: float | None = Field(description="Null if it is not finite.")
+    validation_loss: float | None = Field(description="Validation loss; null if not finite.")
     validation_metric: float | None
-    macs: float = Field(description="Share of the dense network's that is left.")
+    macs: float = Field(description="Share of the dense network's cost that is left.")
     interval: tuple[float, float] | None = Field(
-        default=None, description="Of the validation metric, 95 %."
+        default=None, description="95 % interval of the validation metric."
     )
 
 
 class AccuracyTrial(_Part):
-    """One step of the search for the most compression that keeps a promise."""
+    """One trial of the search for the smallest network within max_drop."""
 
-    asked: float = Field(description="Share of the dense cost that the budget allowed.")
-    macs: float = Field(description="Share of the dense network's that was left.")
-    params: float = Field(description="The same of the parameters.")
-    validation_metric: float | None = Field(description="None: its training diverged.")
-    drop: float | None = Field(description="Below the dense network, where more is worse.")
-    drop_interval: tuple[float, float] | None = Field(
-        default=None, description="95 %, on the same samples. The promise is kept by the drop."
+    asked: float = Field(description="Share of the dense cost allowed by the budget.")
+    macs: float = Field(description="Share of the dense cost that is left.")
+    params: float = Field(description="Share of the dense parameters that is left.")
+    validation_metric: float | None = Field(
+        description="Validation metric; null if training diverged."
     )
-    is_kept: bool = Field(description="Whether the promise was kept.")
+    drop: float | None = Field(description="Drop below the dense network's metric.")
+    drop_interval: tuple[float, float] | None = Field(
+        default=None,
+        description="95 % interval of the drop on the same samples. The decision uses the drop "
+        "itself.",
+    )
+    is_kept: bool = Field(description="Whether the drop is within max_drop.")
 
 
 class RangeTestReport(_Part):
-    """How the learning rate was found, when none was given."""
+    """Range test that chose the learning rate, if none was given."""
 
     learning_rate: float
-    curve: tuple[tuple[float, float], ...] = Field(description="(learning rate, smoothed loss).")
+    curve: tuple[tuple[float, float], ...] = Field(
+        description="Pairs (learning rate, smoothed loss)."
+    )
 
 
 class Finding(_Part):
-    """An important observation about the job, for people and for programs."""
+    """An important observation about the job, for people and programs."""
 
-    code: str = Field(description="Stable, such as near_chance or training_did_not_help.")
+    code: str = Field(description="Stable code, such as near_chance or training_did_not_help.")
     severity: Literal["serious", "notice"] = Field(
-        description="serious: do not trust the result before the cause is understood."
+        description="serious: do not trust the result before you understand the cause."
     )
     message: str
 
 
 class CandidateReport(_Part):
-    """One of the networks that the result was chosen from, on the validation samples."""
+    """One candidate for the result, measured on the validation samples."""
 
     what: Literal["pruned", "recalibrated", "epoch"]
-    epoch: int | None = Field(description="Of `epoch`; null for the others.")
-    value: float | None = Field(description="Of the metric that counts.")
+    epoch: int | None = Field(
+        description="Epoch number if the candidate is `epoch`; otherwise null."
+    )
+    value: float | None = Field(description="Value of the main metric.")
     loss: float | None
 
 
 class KeptReport(_Part):
-    """Which network is the result, and why: the best of all on the validation samples."""
+    """The network chosen as the result: the best candidate on the validation samples."""
 
     what: Literal["pruned", "recalibrated", "epoch"] = Field(
-        description="pruned: before anything else. recalibrated: with BatchNorm's statistics "
-        "measured anew. epoch: as it was after an epoch of training."
+        description="pruned: as pruned. recalibrated: with re-measured BatchNorm statistics. "
+        "epoch: after an epoch of training."
     )
-    epoch: int | None = Field(description="Of `epoch`; null for the others.")
-    metric: str | None = Field(description="The metric that decided; null without validation.")
+    epoch: int | None = Field(
+        description="Epoch number if the candidate is `epoch`; otherwise null."
+    )
+    metric: str | None = Field(
+        description="Metric of the decision; null without validation samples."
+    )
     value: float | None
     loss: float | None
     reason: str
     candidates: tuple[CandidateReport, ...] = Field(
-        description="The pruned and the recalibrated network and the best epoch."
+        description="The pruned network, the recalibrated network and the best epoch."
     )
 
 
@@ -302,25 +337,25 @@ class EpochsReport(_Part):
     """Number of training epochs, and the reason for it."""
 
     asked: int | Literal["auto"]
-    num: int = Field(description="Epochs that were to be trained.")
+    num: int = Field(description="Number of epochs planned.")
     reason: str
 
 
 class CutReport(_Part):
-    """One cut of an iterative schedule."""
+    """One pruning step of an iterative schedule."""
 
-    step: int = Field(description="The training step before which it was made.")
+    step: int = Field(description="Training step before which the cut is made.")
     target: float = Field(
-        description="What it asked for: the share of the cost to keep, or of the filters to remove."
+        description="Target of the cut: share of the cost to keep, or of the filters to remove."
     )
 
 
 class BaselineReport(_Part):
-    """A network with the same budget, for comparison."""
+    """A network trained with the same budget, for comparison."""
 
     kind: Literal["random", "scratch"] = Field(
-        description="random: pruned to the same widths without a criterion. scratch: the pruned "
-        "network, trained from new weights."
+        description="random: pruned to the same widths at random. scratch: the pruned network, "
+        "trained from new weights."
     )
     metrics: tuple[MetricsReport, ...]
     history: tuple[EpochReport, ...]
@@ -332,47 +367,54 @@ class Report(_Part):
 
     version: Literal[1] = 1
     config: dict[str, Any]
-    metric: str | None = Field(description="The field of the metrics that counts, if any.")
-    objective: str | None = Field(description="What was trained for; null without retraining.")
-    criterion: str = Field(description="The criterion in use: what 'auto' chose.")
+    metric: str | None = Field(description="Field of the metrics that counts, if any.")
+    objective: str | None = Field(description="Training objective; null without retraining.")
+    criterion: str = Field(description="Criterion in use; for 'auto', the chosen one.")
     model: ModelReport | None = None
     data: DataReport | None = Field(default=None, description="Null without a data set.")
     dense: NetworkReport
-    pruned: NetworkReport = Field(description="After pruning, before any training.")
+    pruned: NetworkReport = Field(description="Metrics after pruning, before any training.")
     recalibrated_metrics: tuple[MetricsReport, ...] = Field(
-        description="After BatchNorm recalibration, before training."
+        description="Metrics after BatchNorm recalibration, before training."
     )
     retrained: NetworkReport
     speedups: tuple[SpeedupReport, ...] = Field(
-        default=(), description="Of the result, by batch size; empty in reports before 0.2."
+        default=(), description="Speedup of the result by batch size; empty in reports before 0.2."
     )
-    load: LoadReport | None = Field(default=None, description="While latencies were measured.")
+    load: LoadReport | None = Field(
+        default=None, description="Machine load while latencies were measured."
+    )
     equivalence: EquivalenceReport
     onnx_max_absolute_error: float | None = Field(
-        description="model.onnx against torch, real batches; none without that file."
+        description="Largest difference of model.onnx from PyTorch on real batches; null without "
+        "that file."
     )
     groups: tuple[GroupReport, ...]
-    layers: tuple[LayerReport, ...] = Field(default=(), description="In the network's order.")
+    layers: tuple[LayerReport, ...] = Field(
+        default=(), description="Layers in the order of the network."
+    )
     frozen: tuple[FrozenReport, ...]
     criteria_agreement: dict[str, float] = Field(
         default_factory=dict,
         description="Spearman's rho of each criterion with the exact loss of removing a filter, "
-        "averaged over layers; empty unless criterion.compare was asked for.",
+        "averaged over layers; empty unless criterion.compare is set.",
     )
     latency_trials: tuple[LatencyTrial, ...] = ()
     criterion_trials: tuple[CriterionTrial, ...] = Field(
-        default=(), description="What 'auto' compared, and 'random' beside it."
+        default=(), description="Criteria that 'auto' compared, with 'random' for reference."
     )
     accuracy_trials: tuple[AccuracyTrial, ...] = ()
-    cuts: tuple[CutReport, ...] = Field(default=(), description="Of an iterative schedule.")
-    learning_rate: float | None = Field(default=None, description="The peak that was trained at.")
+    cuts: tuple[CutReport, ...] = Field(default=(), description="Cuts of an iterative schedule.")
+    learning_rate: float | None = Field(
+        default=None, description="Peak learning rate of the training."
+    )
     range_test: RangeTestReport | None = None
     epochs: EpochsReport | None = Field(default=None, description="Null without training.")
     history: tuple[EpochReport, ...]
     kept: KeptReport | None = Field(default=None, description="Null in reports before 0.2.")
     baselines: tuple[BaselineReport, ...] = ()
     findings: tuple[Finding, ...] = Field(
-        default=(), description="What should not be missed, in the order it was found."
+        default=(), description="Findings in the order of detection."
     )
     notes: tuple[str, ...]
     stage_seconds: dict[str, float]

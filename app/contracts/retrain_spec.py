@@ -1,45 +1,45 @@
 """The training part of the pruning config; `spec` has the rest.
 
-No HTTP, no torch. ``worker.pipeline.job.options`` turns it into the engine's plain options.
+No HTTP, no torch. ``worker.pipeline.job.options`` translates it into the engine's options.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-# The engine's objectives by name; tests/unit/test_surface.py holds the list equal to its records.
+# Names of the engine's objectives; tests/unit/test_surface.py compares the list.
 ObjectiveName = Literal["cross_entropy", "distill", "mixed", "mse", "bce"]
 
 
 class Spec(BaseModel):
-    """Base of the specs; it refuses unknown keys, so a typo never becomes a default."""
+    """Base of the specs; refuses unknown keys, so that a typo never means the default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class OptimizerSpec(Spec):
-    """The optimiser and its learning rate over time."""
+    """Optimiser and learning-rate schedule."""
 
     kind: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = Field(
         default=None,
-        description="The peak of the schedule. None: found by a short range test (Smith 2017, "
+        description="Peak of the schedule. None: found by a short range test (Smith 2017, "
         "arXiv:1506.01186), whose curve is in the report.",
     )
     schedule: Literal["one_cycle", "cosine", "constant"] = Field(
         default="one_cycle",
-        description="one_cycle: climb by a cosine and descend by one (arXiv:1708.07120). cosine: "
-        "climb by a line and descend by a cosine (arXiv:1608.03983). constant: climb and stay.",
+        description="one_cycle: cosine rise, cosine decay (arXiv:1708.07120). cosine: linear "
+        "rise, cosine decay (arXiv:1608.03983). constant: linear rise, then constant.",
     )
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.15, description="Share of the steps in which the learning rate rises."
+        default=0.15, description="Share of the steps during which the learning rate rises."
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 5e-4
     decay: Literal["all", "weights"] = Field(
         default="all",
-        description="Which parameters decay. weights: only those with two dimensions or more, so "
-        "neither biases nor the scales of normalisation.",
+        description="Parameters that decay. weights: only those with two or more dimensions, so "
+        "neither biases nor normalisation scales.",
     )
     clip_norm: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="Largest norm of the gradient; larger gradients are scaled down."
@@ -47,17 +47,17 @@ class OptimizerSpec(Spec):
 
 
 class AugmentSpec(Spec):
-    """Random changes of the training images, one draw an image unless said otherwise."""
+    """Random augmentation of the training images, drawn per image unless noted otherwise."""
 
     crop: Annotated[int, Field(ge=0, le=64)] = Field(
-        default=0, description="Pad by this many pixels and crop back at a random offset."
+        default=0, description="Pad by this many pixels, then crop back at a random offset."
     )
     flip: bool = Field(default=False, description="Mirror half of the images left to right.")
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(
-        default=0.0, description="Turn by up to this many degrees; one draw a batch."
+        default=0.0, description="Rotate by up to this many degrees; drawn per batch."
     )
     scale: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.0, description="Zoom by up to this share, in or out; one draw a batch."
+        default=0.0, description="Zoom in or out by up to this share; drawn per batch."
     )
     brightness: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0, description="Change brightness by up to this share; byte images only."
@@ -67,13 +67,13 @@ class AugmentSpec(Spec):
     )
     erase: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0,
-        description="The probability that a random rectangle is blanked (arXiv:1708.04896); "
-        "one draw a batch.",
+        description="Probability of blanking a random rectangle (arXiv:1708.04896); drawn per "
+        "batch.",
     )
 
 
 class DistillSpec(Spec):
-    """Distillation from the dense network, the teacher (Hinton et al. 2015, arXiv:1503.02531)."""
+    """Distillation from the dense network as teacher (Hinton et al. 2015, arXiv:1503.02531)."""
 
     weight: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.5,
@@ -84,8 +84,8 @@ class DistillSpec(Spec):
     )
     features: Annotated[float, Field(ge=0, le=1000)] = Field(
         default=0.0,
-        description="Weight of comparing attention maps inside the network as well, at the last "
-        "layer of every image size (arXiv:1612.03928). 0: outputs only.",
+        description="Weight of the loss between attention maps, taken at the last layer of each "
+        "image size (arXiv:1612.03928). 0: compare outputs only.",
     )
 
 
@@ -94,23 +94,25 @@ class RetrainSpec(Spec):
 
     objective: Literal["auto", ObjectiveName] = Field(
         default="auto",
-        description="cross_entropy: one class a sample. mse: numbers. bce: any number of classes a "
-        "sample. distill: what the dense network answers; needs no labels, and any outputs will "
-        "do. mixed: cross_entropy and distill. auto: by the labels: mixed for classes, bce, mse, "
-        "and distill where there are none.",
+        description="cross_entropy: one class per sample. mse: numbers. bce: any number of "
+        "classes per sample. distill: the dense network's outputs; works without "
+        "labels and with any kind of output. mixed: cross_entropy and distill. auto: "
+        "chosen by the labels: mixed for classes, bce for several classes per "
+        "sample, mse for numbers, distill without labels.",
     )
     distill: DistillSpec = DistillSpec()
     mode: Literal["compact", "masked"] = Field(
         default="compact",
-        description="compact trains the smaller network; masked trains the full-size twin whose "
-        "removed weights stay zero, then compacts it. Both compute the same.",
+        description="compact trains the smaller network. masked trains the full-size twin, whose "
+        "removed weights stay zero, and compacts it afterwards. Both compute the "
+        "same.",
     )
     epochs: Annotated[int, Field(ge=0, le=1000)] | Literal["auto"] = Field(
         default="auto",
-        description="Passes over the training samples; 0: none. auto: about 600 steps, at most 30 "
-        "epochs, 3 where those are at most 4000 steps, at least 1; and no more than fit into 60 "
-        "percent of the job's time limit. "
-        "Whatever the number, the network that is best on the validation samples is kept.",
+        description="Passes over the training samples; 0: no training. auto: about 600 steps, at "
+        "most 30 epochs; 3 epochs where 600 steps would be fewer, within 4000 steps; at least 1 "
+        "epoch. Never more than fit into 60 percent of the job's time limit. The network that is "
+        "best on the validation samples is kept in any case.",
     )
     batch_size: Annotated[int, Field(ge=1, le=8192)] = 128
     optimizer: OptimizerSpec = OptimizerSpec()
@@ -118,15 +120,15 @@ class RetrainSpec(Spec):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
-        description="Keep an exponential moving average of the weights with this decay a step, and "
-        "return it.",
+        description="Decay per step of an exponential moving average of the weights, which is "
+        "then returned.",
     )
     patience: Annotated[int, Field(ge=1)] | None = Field(
         default=None,
-        description="Stop when the validation loss has not improved for this many epochs. The "
-        "best network is kept with or without it.",
+        description="Stop after this many epochs without a lower validation loss. The best "
+        "network is kept either way.",
     )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["never", "always"] = Field(
-        default="never", description="Whether torch.compile fuses the network's kernels."
+        default="never", description="Compile the network with torch.compile, which fuses kernels."
     )

@@ -13,7 +13,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class ExpectedSpec(Spec):
-    """Expected metrics of the dense network, as its owner knows them."""
+    """Expected metrics of the dense network, as known from its training."""
 
     accuracy: Fraction | None = Field(default=None, description="Alias of top1.")
     top1: Fraction | None = Field(
@@ -46,17 +46,18 @@ class ExpectedSpec(Spec):
 
 
 class SanitySpec(Spec):
-    """What to do if the dense network does not seem to fit the data set."""
+    """Action if the dense network does not seem to fit the data set."""
 
     action: Literal["stop", "warn", "off"] = Field(
         default="stop",
         description="stop: fail with data_does_not_fit before pruning if the evidence is strong "
-        "(no better than chance, below `expected`, outputs that are constant or not finite, inputs "
-        "in another range than in training), and add a serious warning if it is weak. warn: never "
-        "stop. off: skip the checks, as for an untrained network.",
+        "(accuracy at chance or below `expected`, outputs that are constant or not "
+        "finite, inputs in another range than in training), and add a serious "
+        "warning if it is weak. warn: never stop. off: skip the checks, for example "
+        "for an untrained network.",
     )
     num_samples: Annotated[int, Field(ge=16, le=65_536)] = Field(
         default=1024,
-        description="Samples to check: from the validation split first, then from the training "
-        "split.",
+        description="Number of samples to check, from the validation split first, then from the "
+        "training split.",
     )

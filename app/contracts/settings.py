@@ -1,8 +1,8 @@
-"""Every setting of the service, by concern. The only module that reads the environment.
+"""Settings of the service, grouped by concern. The only module that reads the environment.
 
 ``SECATEUR_API__PORT=9000`` sets ``settings.api.port``. Unknown ``SECATEUR_`` names are refused, so
-a typo is an error and not a default. The defaults run everything on one machine, in ``data_dir``.
-Names that clients read (`CLIENT_NAMES`) are allowed and ignored here.
+that a typo is an error. The defaults run everything on one machine, in ``data_dir``. Names read by
+clients (`CLIENT_NAMES`) are allowed and ignored here.
 """
 
 import os
@@ -52,7 +52,7 @@ class _Group(BaseModel):
 
 
 class ApiSettings(_Group):
-    """Where the API listens, and which callers it accepts."""
+    """Address of the API and the callers it accepts."""
 
     host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
     port: Annotated[int, Field(ge=0, le=65_535)] = Field(
@@ -60,16 +60,17 @@ class ApiSettings(_Group):
     )
     is_auth_required: bool = Field(
         default=True,
-        description="Whether every request needs an API key. Without keys the API serves this "
-        "machine only.",
+        description="Require an API key for every request. Without keys, the API only serves the "
+        "local machine.",
     )
     trusted_hosts: tuple[str, ...] = Field(
         default=(),
-        description="Names accepted in the Host header; empty: any name, or without keys only the "
-        "names of this machine.",
+        description="Names accepted in the Host header; empty: any name, or without keys only "
+        "names of the local machine.",
     )
     cors_origins: tuple[str, ...] = Field(
-        default=(), description="Origins whose pages may call the API, such as https://example.org."
+        default=(),
+        description="Origins of web pages that may call the API, such as https://example.org.",
     )
 
 
@@ -91,12 +92,14 @@ class QueueSettings(_Group):
         default=None, description="Redis URL; unset: a unix socket in the data directory."
     )
     ring_seconds: Seconds = Field(
-        default=5.0, description="How often workers are notified again about jobs still queued."
+        default=5.0,
+        description="Interval of repeated notifications to workers about jobs that are still "
+        "queued.",
     )
 
 
 class StorageSettings(_Group):
-    """The store that holds the objects."""
+    """The object store."""
 
     url: str | None = Field(
         default=None,
@@ -115,10 +118,11 @@ class StorageSettings(_Group):
     )
     orphan_seconds: Annotated[float, Field(ge=60)] = Field(
         default=86_400.0,
-        description="How long an object without a row is kept before it is deleted.",
+        description="Age at which objects without a row are deleted.",
     )
     collect_seconds: Seconds = Field(
-        default=3600.0, description="How often objects without a row and old scratch are deleted."
+        default=3600.0,
+        description="Interval of deleting objects without a row and old scratch files.",
     )
 
     @model_validator(mode="after")
@@ -129,64 +133,64 @@ class StorageSettings(_Group):
 
 
 class WorkerSettings(_Group):
-    """How jobs run."""
+    """Execution of jobs."""
 
     device: str = Field(
         default="cpu",
         pattern=r"^(cpu|cuda(:\d+)?)$",
-        description="Device that jobs compute on: cpu, cuda or cuda:N.",
+        description="Device for jobs: cpu, cuda or cuda:N.",
     )
     num_threads: Annotated[int, Field(ge=0, le=1024)] = Field(
-        default=0, description="Threads of one job's process; 0: as many as cores."
+        default=0, description="Threads of one job's process; 0: one per core."
     )
     lease_seconds: Seconds = Field(
         default=30.0,
-        description="A job returns to the queue when its worker has not renewed its lease for this "
+        description="A job returns to the queue if its worker has not renewed its lease for this "
         "long. Must exceed `heartbeat_seconds`.",
     )
     heartbeat_seconds: Seconds = Field(
-        default=3.0, description="How often a worker renews the lease of a running job."
+        default=3.0, description="Interval at which a worker renews the lease of a running job."
     )
     reap_seconds: Seconds = Field(
-        default=5.0, description="How often expired leases are looked for."
+        default=5.0, description="Interval of the search for expired leases."
     )
     progress_timeout_seconds: Seconds = Field(
-        default=1800.0, description="A job that reports no progress for this long is stopped."
+        default=1800.0, description="A job without progress for this long is stopped."
     )
     time_limit_seconds: Seconds = Field(
-        default=86_400.0, description="Longest run of a pruning job, over all its attempts."
+        default=86_400.0, description="Longest total run time of a pruning job, over all attempts."
     )
     intake_time_limit_seconds: Seconds = Field(
         default=300.0, description="Longest check of an uploaded model or data set."
     )
     cancel_grace_seconds: Seconds = Field(
         default=5.0,
-        description="How long a job's process has to stop by itself before it is killed.",
+        description="Time for a job's process to stop by itself before it is killed.",
     )
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=3, description="Attempts that a job gets before it fails."
+        default=3, description="Attempts before a job fails."
     )
     checkpoint_seconds: Seconds = Field(
         default=60.0,
-        description="How often training is saved, on disk and in the object store.",
+        description="Interval of training checkpoints, on disk and in the object store.",
     )
     gpus: tuple[Annotated[str, Field(pattern=r"^(GPU|MIG)-[\w/-]+$")], ...] = Field(
         default=(),
-        description="UUIDs of the GPUs that get one worker each from `secateur serve`; empty: all. "
-        "Only with device cuda.",
+        description="UUIDs of the GPUs for which `secateur serve` starts a worker each; empty: "
+        "all. Only with device cuda.",
     )
     heartbeat_file: Path | None = Field(
         default=None,
-        description="File touched every few seconds; `python -m worker.health` reads it.",
+        description="File that a worker touches every few seconds, for `python -m worker.health`.",
     )
     memory_bytes: Bytes | None = Field(
-        default=None, description="Private memory of one job's process; unset: no limit."
+        default=None, description="Private memory of one job's process; unset: unlimited."
     )
     file_bytes: Bytes = Field(
         default=64 * GIBIBYTE, description="Largest file that a job's process may write."
     )
     open_files: Annotated[int, Field(ge=64)] = Field(
-        default=4096, description="Files that a job's process may have open."
+        default=4096, description="Open files of a job's process."
     )
 
     @model_validator(mode="after")
@@ -201,7 +205,7 @@ class WorkerSettings(_Group):
     @model_validator(mode="after")
     def _names_gpus_only_with_cuda(self) -> Self:
         if self.gpus and self.device == "cpu":
-            raise ValueError("gpus is set, and device is cpu: set device to cuda, or gpus to none")
+            raise ValueError("gpus is set, but device is cpu: set device to cuda or empty gpus")
         return self
 
 
@@ -215,7 +219,7 @@ class LimitSettings(_Group):
         default=64 * MEBIBYTE, description="Largest body of an inference request."
     )
     image_pixels: Count = Field(
-        default=25_000_000, description="Pixels of an image, in a data set or for inference."
+        default=25_000_000, description="Pixels of one image, in a data set or for inference."
     )
     model_members: Count = Field(default=20_000, description="Entries in a .pt2 file.")
     graph_bytes: Bytes = Field(
@@ -223,19 +227,19 @@ class LimitSettings(_Group):
     )
     graph_nodes: Count = Field(default=50_000, description="Calls in a model's graph.")
     tensor_rank: Annotated[int, Field(ge=4, le=64)] = Field(
-        default=8, description="Dimensions of any tensor that a model stores or computes."
+        default=8, description="Dimensions of a tensor that a model stores or computes."
     )
     tensor_elements: Count = Field(
-        default=2**30, description="Elements of all tensors that a model stores, in total."
+        default=2**30, description="Total elements of all tensors that a model stores."
     )
     activation_bytes: Bytes = Field(
         default=4 * GIBIBYTE,
-        description="Activations that a model holds in memory at once, for two samples.",
+        description="Activations of a model that are in memory at once, for two samples.",
     )
     macs: Count = Field(
         default=10**12,
-        description="Multiply-accumulates for one sample; any other operation counts as one for "
-        "each element it computes.",
+        description="Multiply-accumulates for one sample; any other operation counts as one per "
+        "element it computes.",
     )
     dataset_members: Count = Field(default=2_000_000, description="Files in a zip or tar.")
     unpacked_bytes: Bytes = Field(
@@ -243,16 +247,16 @@ class LimitSettings(_Group):
     )
     inflate_ratio: Count = Field(
         default=100,
-        description="Unpacked size over packed size of image files, tars and Parquet files.",
+        description="Ratio of unpacked to packed size of image files, tars and Parquet files.",
     )
     array_inflate_ratio: Count = Field(
-        default=500, description="Unpacked size over packed size of the arrays in a .npz file."
+        default=500, description="Ratio of unpacked to packed size of the arrays in a .npz file."
     )
     image_file_bytes: Bytes = Field(
         default=64 * MEBIBYTE, description="Largest image file in a data set."
     )
     samples: Count = Field(default=10_000_000, description="Samples in a data set.")
-    sample_values: Count = Field(default=75_000_000, description="Numbers in one sample.")
+    sample_values: Count = Field(default=75_000_000, description="Values in one sample.")
     classes: Count = Field(default=100_000, description="Classes in a data set.")
     label_values: Count = Field(
         default=2**27, description="Label values in a data set, over all samples."
@@ -260,67 +264,71 @@ class LimitSettings(_Group):
 
 
 class HttpSettings(_Group):
-    """Limits on one request, and on requests and connections at the same time."""
+    """Limits on single requests, and on concurrent requests and connections."""
 
     path_bytes: Bytes = Field(default=2048, description="Longest path of a URL.")
     query_bytes: Bytes = Field(default=16_384, description="Longest query of a URL.")
     num_headers: Count = Field(default=100, description="Headers of one request.")
     header_bytes: Bytes = Field(
-        default=32_768, description="Size of all headers of one request, in total."
+        default=32_768, description="Total size of the headers of one request."
     )
-    json_depth: Count = Field(default=64, description="Levels of arrays and objects in JSON.")
+    json_depth: Count = Field(
+        default=64, description="Nesting depth of arrays and objects in JSON."
+    )
     form_fields: Count = Field(default=10, description="Text fields of a form with files.")
     concurrent_requests: Count = Field(
         default=4096,
-        description="Requests that one process answers at once; `/healthz` is always answered.",
+        description="Concurrent requests to one process; `/healthz` is always answered.",
     )
     event_streams: Count = Field(
-        default=1024, description="Event streams among them that may be open at once."
+        default=1024, description="Open event streams among the concurrent requests."
     )
     connections: Count = Field(
         default=8192,
-        description="Connections of one process; fewer where it may open fewer files.",
+        description="Connections of one process; fewer if its limit of open files is lower.",
     )
     buffered_bytes: Bytes = Field(
         default=1 * GIBIBYTE,
-        description="Bodies that one process holds in memory at once; uploads are on disk. Must be "
-        "at least `LIMITS__INFER_BYTES` and `LIMITS__JSON_BYTES`.",
+        description="Total size of the bodies that one process holds in memory; uploads are on "
+        "disk. Must be at least `LIMITS__INFER_BYTES` and `LIMITS__JSON_BYTES`.",
     )
     keep_alive_seconds: Seconds = Field(
-        default=10.0, description="How long an idle connection stays open."
+        default=10.0, description="Time after which an idle connection is closed."
     )
     head_seconds: Seconds = Field(
         default=10.0,
-        description="Longest time from a connection, or a first byte, to the end of the headers.",
+        description="Longest time to receive the headers, from the connection or the first byte.",
     )
-    body_stall_seconds: Seconds = Field(default=30.0, description="Longest pause in a body.")
+    body_stall_seconds: Seconds = Field(
+        default=30.0, description="Longest pause while receiving a body."
+    )
     body_bytes_per_second: Count = Field(
-        default=1024, description="Slowest body, once `body_grace_seconds` are over."
+        default=1024, description="Slowest accepted rate of a body after `body_grace_seconds`."
     )
     body_grace_seconds: Seconds = Field(
-        default=30.0, description="How long a body may be slower than that at its beginning."
+        default=30.0, description="Time before `body_bytes_per_second` applies to a body."
     )
     write_stall_seconds: Seconds = Field(
-        default=60.0, description="How long a client may leave its answer unread."
+        default=60.0, description="Longest time that a client may leave a response unread."
     )
     stop_seconds: Seconds = Field(
         default=10.0,
-        description="How long open requests have to end when the process is stopped.",
+        description="Time for open requests to finish when the process is stopped.",
     )
 
 
 class QuotaSettings(_Group):
-    """What one tenant may use; `GET /v1/quotas` shows each limit and its use."""
+    """Quotas of one tenant; `GET /v1/quotas` shows each limit and its use."""
 
     stored_bytes: Bytes = Field(
-        default=1024 * GIBIBYTE, description="Stored uploads and artifacts, in total."
+        default=1024 * GIBIBYTE, description="Total size of stored uploads and artifacts."
     )
-    uploads: Count = Field(default=64, description="Uploads to one API process at the same time.")
+    uploads: Count = Field(default=64, description="Concurrent uploads to one API process.")
     queued_jobs: Count = Field(
-        default=20_000, description="Jobs of any kind that wait for a worker or are paused."
+        default=20_000, description="Jobs of any kind that are queued or paused."
     )
     running_jobs: Count = Field(
-        default=100, description="Pruning jobs that run at the same time; more of them wait."
+        default=100, description="Concurrently running pruning jobs; further jobs wait."
     )
     running_intakes: Count = Field(
         default=2,
@@ -328,47 +336,45 @@ class QuotaSettings(_Group):
         "them wait. Below the 3 that one intake worker runs, so that others never wait for one.",
     )
     compute_seconds: Annotated[float, Field(gt=0)] = Field(
-        default=100 * 86_400.0, description="Compute time of all jobs on one day (UTC)."
+        default=100 * 86_400.0, description="Compute time of all jobs per day (UTC)."
     )
-    event_streams: Count = Field(
-        default=256, description="Event streams open at one API process at the same time."
-    )
+    event_streams: Count = Field(default=256, description="Open event streams at one API process.")
     requests_per_second: Count = Field(
         default=10_000,
-        description="Requests to one API process in a second; all of them may arrive at once.",
+        description="Requests per second to one API process; bursts up to this number are fine.",
     )
 
 
 class InferenceSettings(_Group):
-    """How models are served."""
+    """Serving of models."""
 
     provider: Literal["cpu", "cuda"] = Field(
         default="cpu", description="Device that ONNX Runtime computes on."
     )
     num_threads: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default=1, description="ONNX Runtime threads of one session."
+        default=1, description="Threads of one ONNX Runtime session."
     )
     num_workers: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default=2, description="Batches, of all models, that are computed at the same time."
+        default=2, description="Batches computed concurrently, over all models."
     )
     cache_bytes: Bytes = Field(
-        default=1 * GIBIBYTE, description="Size of the loaded models' files, in total."
+        default=1 * GIBIBYTE, description="Total file size of the loaded models."
     )
     max_batch_items: Count | None = Field(
         default=None,
-        description="Items that one run takes from several requests; unset: measured for each "
-        "model when it is loaded; 1: requests are never batched.",
+        description="Largest batch made from several requests; unset: measured for each model "
+        "when it is loaded; 1: never batch requests.",
     )
     inline_seconds: Annotated[float, Field(ge=0, le=0.01)] = Field(
         default=0.002,
         description="A run expected to be shorter than this is computed on the event loop if no "
-        "other run is under way, which saves waking a thread. 0: never. Never on a GPU.",
+        "other run is in progress, which saves waking a thread. 0: never. Never on a GPU.",
     )
     batch_seconds: Seconds = Field(
-        default=0.02, description="Longest run that the measured batch size may lead to."
+        default=0.02, description="Longest run allowed when the batch size is measured."
     )
     measure_seconds: Seconds = Field(
-        default=0.25, description="How long the batch size is measured when a model is loaded."
+        default=0.25, description="Time spent on measuring the batch size when a model is loaded."
     )
     queue_items: Count = Field(default=1024, description="Items that may wait for one model.")
     queue_bytes: Bytes = Field(
@@ -376,32 +382,34 @@ class InferenceSettings(_Group):
     )
     shadow_share: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.0,
-        description="Share of the requests to pruned models that their dense parents compute too, "
-        "in the background, to compare; `shadow_share` in a model's metadata takes precedence.",
+        description="Share of the requests to pruned models that are also sent to the dense parent "
+        "in the background, to compare them; `shadow_share` in a model's metadata takes "
+        "precedence.",
     )
 
 
 class WebhookSettings(_Group):
-    """How webhooks are delivered."""
+    """Delivery of webhooks."""
 
     deliver_seconds: Seconds = Field(
-        default=2.0, description="How often deliveries that are due are looked for."
+        default=2.0, description="Interval of the search for due deliveries."
     )
     timeout_seconds: Seconds = Field(
         default=10.0,
-        description="Longest attempt, from the connection to the headers of the answer.",
+        description="Longest attempt, from the connection to the headers of the response.",
     )
     max_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
         default=8,
-        description="Attempts for one delivery, 5 s, 20 s, 80 s and so on apart, up to 6 hours.",
+        description="Attempts per delivery, with pauses of 5 s, 20 s, 80 s and so on up to 6 "
+        "hours.",
     )
     are_private_addresses_allowed: bool = Field(
         default=False,
-        description="Whether webhooks may call loopback and private addresses.",
+        description="Allow webhooks to loopback and private addresses.",
     )
     ca_file: Path | None = Field(
         default=None,
-        description="PEM file of certificate authorities to trust besides the system's.",
+        description="PEM file of certificate authorities trusted in addition to the system's.",
     )
 
 
@@ -414,14 +422,15 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default=Path(".secateur"),
-        description="Directory of the database, the objects, the Redis socket and scratch, unless "
-        "they are set to be elsewhere.",
+        description="Directory of the database, the objects, the Redis socket and scratch files, "
+        "unless other settings place them elsewhere.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least severe messages that are logged."
+        default="info", description="Lowest severity that is logged."
     )
     log_format: Literal["console", "json"] = Field(
-        default="console", description="Format of the log: for people, or one JSON object a line."
+        default="console",
+        description="Format of the log: text for people, or one JSON object per line.",
     )
     api: ApiSettings = ApiSettings()
     database: DatabaseSettings = DatabaseSettings()

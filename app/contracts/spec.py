@@ -1,7 +1,7 @@
 """The pruning config, shared by the API and the worker.
 
-No HTTP, no torch. The API validates request bodies with it, the pipeline builds the engine's plain
-options from it, and its JSON Schema is served at ``/v1/schemas/config``.
+No HTTP, no torch. The API validates request bodies with it, the pipeline translates it into the
+engine's options, and its JSON Schema is served at ``/v1/schemas/config``.
 """
 
 from typing import Annotated, Literal, Self, get_args
@@ -15,19 +15,19 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-# The engine's criteria by name; tests/unit/test_surface.py holds these lists equal to its records.
+# Names of the engine's criteria; tests/unit/test_surface.py compares these lists.
 CriterionName = Literal[
     "l1", "l2", "loss", "taylor", "bn_scale", "geometric_median", "lamp", "random"
 ]
 CandidateName = Literal["l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"]
 NEED_DATA = frozenset({"loss", "taylor", "auto"})
-# The engine's export formats by name, and those whose file holds the whole network.
+# Names of the engine's export formats, and of those whose file holds the whole network.
 ExportName = Literal["pt2", "onnx", "safetensors"]
 HOLD_NETWORK = frozenset({"pt2", "onnx"})
 
 
 class CriterionSpec(Spec):
-    """How the saliency of a filter is measured (claims 1, 4 and 5 of CN113361702A)."""
+    """Measure of a filter's saliency (claims 1, 4 and 5 of CN113361702A)."""
 
     kind: Literal[CriterionName, "auto"] = Field(
         default="l1",
@@ -42,15 +42,15 @@ class CriterionSpec(Spec):
         default=get_args(CandidateName),
         min_length=1,
         max_length=len(get_args(CandidateName)),
-        description="Criteria that `auto` compares. `taylor` is skipped without labels.",
+        description="Criteria compared by `auto`. `taylor` is skipped without labels.",
     )
     reduction: Literal["sum", "mean", "max"] = Field(
-        default="sum", description="How the scores of a channel group's slices are combined."
+        default="sum", description="Combination of the scores of a channel group's slices."
     )
     normalization: Literal["auto", "none", "mean", "max"] = Field(
         default="auto",
-        description="How scores are made comparable between layers; auto: by the layer's mean "
-        "for norms, not at all for the loss.",
+        description="Normalisation that makes scores comparable between layers; auto: by the "
+        "layer's mean for norms, none for the loss.",
     )
     num_samples: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=256, description="Calibration samples for criteria that need data."
@@ -63,7 +63,7 @@ class CriterionSpec(Spec):
 
 
 class LayerOverride(Spec):
-    """Limits for one layer; the key in ``layers`` is a glob on parameter names."""
+    """Limits for the layers that match a key in ``layers``, a glob on parameter names."""
 
     ratio: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         default=None, description="Prune exactly this share of the layer's filters."
@@ -74,19 +74,19 @@ class LayerOverride(Spec):
 
 class _SelectionSpec(Spec):
     max_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.9, description="No layer loses more than this share of its filters."
+        default=0.9, description="Largest share of its filters that a layer may lose."
     )
     min_channels: Annotated[int, Field(ge=1)] = Field(
         default=4, description="Fewest channels that a layer keeps; narrower layers are not pruned."
     )
     round_to: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         default=8,
-        description="Kept widths are multiples of this: kernels compute in blocks of 8 or 16, "
-        "and a width of 11 is slower than one of 16. auto: measure each layer's latency at "
-        "several widths on the worker, and keep only widths that are worth having.",
+        description="Round kept widths to multiples of this: kernels compute in blocks of 8 or "
+        "16, so a width of 11 is slower than one of 16. auto: measure each layer's "
+        "latency at several widths on the worker, and use only the efficient ones.",
     )
     exclude: tuple[Glob, ...] = Field(
-        default=(), description="Globs on parameter names whose layers keep every filter."
+        default=(), description="Globs on parameter names of layers that keep every filter."
     )
     layers: dict[Glob, LayerOverride] = Field(default_factory=dict, max_length=1000)
 
@@ -103,7 +103,7 @@ class SteepnessSelection(_SelectionSpec):
 
 
 class RatioSelection(_SelectionSpec):
-    """Prune a fixed share of the filters, in every layer or over the whole network."""
+    """Prune a fixed share of the filters, in every layer or across the network."""
 
     mode: Literal["ratio"]
     ratio: Share = Field(description="The share of filters to remove.")
@@ -119,10 +119,10 @@ class BudgetSelection(_SelectionSpec):
     latency: Share | None = Field(
         default=None,
         description="Share of the dense network's latency, measured with ONNX Runtime on the "
-        "worker. Best with round_to auto.",
+        "worker. Works best with round_to auto.",
     )
     batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default=1, description="Samples in a call, for latency."
+        default=1, description="Batch size of the latency measurement."
     )
 
     @model_validator(mode="after")
@@ -139,14 +139,14 @@ class AccuracySelection(_SelectionSpec):
     max_drop: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.01,
         description="Largest drop of the validation metric below the dense network's, after "
-        "retraining: 0.01 is one point of accuracy. Without labels, at least 1 - max_drop of the "
-        "predictions must agree with the dense network's.",
+        "retraining: 0.01 is one percentage point of accuracy. Without labels, at "
+        "least 1 - max_drop of the predictions must agree with the dense network's.",
     )
     unit: Literal["macs", "params"] = Field(
         default="macs", description="Cost that the search minimises."
     )
     max_trials: Annotated[int, Field(ge=1, le=32)] = Field(
-        default=5, description="Most candidates that are retrained and measured."
+        default=5, description="Maximum number of candidates that are retrained and measured."
     )
 
 
@@ -167,7 +167,7 @@ class IterativeSchedule(Spec):
 
     kind: Literal["iterative"]
     rounds: Annotated[int, Field(ge=2, le=100)] = Field(
-        default=4, description="Number of cuts; the first is made before any training."
+        default=4, description="Number of cuts; the first is made before training."
     )
     ramp: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.4, description="Share of the retraining steps after which the last cut is made."
@@ -214,12 +214,13 @@ class PruneConfig(Spec):
     baselines: bool = Field(
         default=False,
         description="Also retrain, with the same budget, a network pruned at random to the same "
-        "widths and the pruned network from scratch; both are in the report.",
+        "widths, and the pruned network from scratch; the report shows both.",
     )
     expected: ExpectedSpec = Field(
         default=ExpectedSpec(),
         description="Known metrics of the dense network on such data. The job stops if the dense "
-        "network is significantly worse, because the preprocessing or labels are probably wrong.",
+        "network is significantly worse, as the preprocessing or the labels are then "
+        "probably wrong.",
     )
     sanity: SanitySpec = SanitySpec()
     export: ExportSpec = ExportSpec()
@@ -258,7 +259,7 @@ class PruneConfig(Spec):
 
 
 def part_that_needs_data(config: PruneConfig) -> tuple[str, str] | None:
-    """Return (JSON pointer, value) of a part of the config that needs samples, or None."""
+    """Return the JSON pointer and value of a part of the config that needs samples, or None."""
     criterion = config.criterion
     if criterion.kind in NEED_DATA:
         return "/criterion/kind", criterion.kind
@@ -281,10 +282,10 @@ def measures_onnx(config: PruneConfig) -> bool:
 
 
 class ArchitectureSpec(Spec):
-    """Architecture of the weights in a ``.safetensors`` file."""
+    """Architecture for the weights in a ``.safetensors`` file."""
 
     name: Annotated[str, Field(pattern=r"^(torchvision|timm)/[A-Za-z0-9_.]{1,100}$")] = Field(
-        description="torchvision/NAME or timm/NAME, from the library's own list."
+        description="torchvision/NAME or timm/NAME."
     )
     num_classes: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None, description="None: the library's default."
@@ -323,15 +324,15 @@ class PreprocessSpec(Spec):
 
     preset: Preset | None = Field(
         default=None,
-        description="imagenet: the mean and std that torchvision's and timm's networks are trained "
-        "with. unit: inputs from 0 to 1. symmetric: from -1 to 1. from-data: mean and std of the "
-        "training samples. None: as scale, mean and std say.",
+        description="imagenet: mean and std used to train torchvision's and timm's networks. "
+        "unit: inputs from 0 to 1. symmetric: from -1 to 1. from-data: mean and std "
+        "of the training samples. None: as given by scale, mean and std.",
     )
     resize: Annotated[tuple[int, int], Field(description="Height and width in pixels.")] | None = (
         None
     )
     channels: Literal["grey", "rgb"] | None = Field(
-        default=None, description="None: as many as the network takes."
+        default=None, description="None: as the network requires."
     )
     scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
         default=None, description="None: 1/255 for bytes and image files, 1 for floats."

@@ -21,7 +21,7 @@ from app.contracts.addresses import may_call, parse_address
 from app.contracts.errors import ErrorDetail, InvalidInputError
 from app.contracts.job import JobState
 
-SECRET_PREFIX = "whsec_"  # noqa: S105  # how secrets begin, not one
+SECRET_PREFIX = "whsec_"  # noqa: S105  # prefix of a secret, not a secret
 EVENTS = tuple(f"job.{state}" for state in JobState)
 FINAL_EVENTS = tuple(f"job.{state}" for state in JobState if state.is_final)
 _MIN_KEY_BYTES, _MAX_KEY_BYTES = 24, 64
