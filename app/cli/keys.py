@@ -11,8 +11,8 @@ import typer
 from rich.table import Column, Table
 from sqlalchemy.exc import DBAPIError
 
+from app.cli.environment import settings_or_exit
 from app.contracts.errors import ServiceError
-from app.contracts.settings import load_settings
 from app.keys import service
 from app.keys.scopes import SCOPES
 from app.records.database import Sessions, create_database, create_sessions, current_time, reading
@@ -121,7 +121,7 @@ def revoke(key_id: KeyId, *, as_json: Json = False) -> None:
 
 @contextmanager
 def _sessions() -> Iterator[Sessions]:
-    engine = create_database(load_settings().database_url)
+    engine = create_database(settings_or_exit().database_url)
     try:
         yield create_sessions(engine)
     except ServiceError as error:

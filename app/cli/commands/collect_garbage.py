@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.contracts.settings import load_settings
+from app.cli.environment import settings_or_exit
 from app.objects.garbage import ObjectCollector
 from app.objects.lock import create_object_lock
 from app.objects.storage import open_store
@@ -21,7 +21,7 @@ def collect_garbage_command(
     ] = False,
 ) -> None:
     """Remove unreferenced stored objects. The scheduler does this every hour."""
-    settings = load_settings()
+    settings = settings_or_exit()
     engine = create_database(settings.database_url)
     sessions, lock = create_sessions(engine), create_object_lock(engine)
     store = open_store(settings.storage_url, settings.storage, lock.shared)

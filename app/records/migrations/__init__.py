@@ -1,5 +1,7 @@
 """Migrations: `upgrade` brings a database to the tables this version needs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -7,21 +9,29 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
 
 _FOLDER = Path(__file__).parent
+_LOCK_KEY = 0x5EC47E42  # any number that only migrations of this service use
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Run the migrations up to ``revision``; doing it twice is harmless."""
-    with engine.begin() as connection:
-        _take_time(connection)
+    """Run the migrations up to ``revision``, all of them or none. Repeating it is harmless.
+
+    Raises:
+        IntegrityError: A migration left rows that refer to missing rows (SQLite).
+    """
+    with _migrating(engine) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str = "base") -> None:
-    """Run the migrations down to ``revision``."""
-    with engine.begin() as connection:
-        _take_time(connection)
+    """Run the migrations down to ``revision``, all of them or none.
+
+    Raises:
+        IntegrityError: A migration left rows that refer to missing rows (SQLite).
+    """
+    with _migrating(engine) as connection:
         command.downgrade(_config(connection), revision)
 
 
@@ -37,10 +47,45 @@ def newest_revision() -> str:
     return head
 
 
-def _take_time(connection: Connection) -> None:
-    """Lift the limit on statements (`database`): an index on a large table takes minutes."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SET LOCAL statement_timeout = 0"))
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[Connection]:
+    """Open the transaction of a migration; others that migrate at the same time wait for it."""
+    with engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            with _without_foreign_keys(connection), connection.begin():
+                yield connection
+                _check_foreign_keys(connection)
+            return
+        with connection.begin():
+            # An index on a large table takes minutes: lift the limit of `database`.
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            yield connection
+
+
+@contextmanager
+def _without_foreign_keys(connection: Connection) -> Iterator[None]:
+    """Suspend SQLite's foreign keys.
+
+    SQLite changes a table by copying it and dropping the original, which foreign keys forbid while
+    rows refer to it. The pragma has no effect inside a transaction, hence the driver's connection.
+    """
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101  # the connection is open
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    broken = connection.execute(text("PRAGMA foreign_key_check")).fetchall()
+    if broken:
+        tables = ", ".join(sorted({str(row[0]) for row in broken}))
+        raise IntegrityError(
+            "PRAGMA foreign_key_check", None, ValueError(f"rows without their parents in {tables}")
+        )
 
 
 def _config(connection: object) -> Config:
