@@ -8,7 +8,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # Names from the engine's registries; tests/unit/test_surface.py compares the lists.
-LabelName = Literal["classes", "binary", "multi_label", "numbers", "none"]
 LOWER_IS_BETTER = frozenset({"mean_error", "output_error"})
 
 
@@ -182,7 +181,9 @@ class DataReport(_Part):
     format: str
     num_samples: int
     sample_shape: tuple[int, ...]
-    labels: LabelName
+    labels: str = Field(
+        description="Kind of the labels, such as classes or numbers; none without labels."
+    )
     num_classes: int = Field(description="0 if labels are not classes.")
     class_names: tuple[str, ...] = Field(description="The first hundred class names.")
     splits: dict[str, int] = Field(description="Number of samples in train, validation and test.")

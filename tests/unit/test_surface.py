@@ -20,7 +20,7 @@ from docs import generate_kinds
 from secateur import options as client_options
 from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.metrics import METRICS, SCORINGS
-from secateur.engine.objectives import DEFAULTS, OBJECTIVES, LabelKind
+from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.retrain.options import AugmentOptions, OptimizerOptions, RetrainOptions
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
 from secateur.engine.selection import LayerOverride, Ratio, SelectionOptions
@@ -29,7 +29,6 @@ from worker.cli.main import prune_command as local_prune_command
 from worker.pipeline.report.page import names
 
 ROOT = Path(__file__).parents[2]
-LABELS = get_args(LabelKind)
 
 
 def literal(model: type[BaseModel], field: str) -> set[str]:
@@ -58,9 +57,6 @@ LISTS: dict[str, tuple[Iterable[str], Iterable[str]]] = {
     "criteria that look at samples in NEED_DATA": ({*_NEEDING_DATA, "auto"}, spec.NEED_DATA),
     "criteria in the report page's names": (CRITERIA, names.CRITERIA),
     "objectives in RetrainSpec.objective": ({*OBJECTIVES, "auto"}, literal(_RETRAIN, "objective")),
-    "label kinds in LabelKind": (SCORINGS, LABELS),
-    "label kinds in report.LabelName": (LABELS, get_args(report.LabelName)),
-    "label kinds with a default objective": (LABELS, DEFAULTS),
     "metrics in MetricsReport": (METRICS, optional_numbers(report.MetricsReport)),
     "metrics in the client's Metrics": (METRICS, optional_numbers(results.Metrics)),
     "metrics in LOWER_IS_BETTER": (
@@ -105,10 +101,11 @@ def test_what_a_job_may_expect_is_a_metric_of_labels() -> None:
     assert set(sanity_spec.ExpectedSpec.model_fields) - {"accuracy"} <= metrics
 
 
-def test_objectives_fit_the_labels_that_they_are_the_default_for() -> None:
+def test_objectives_and_label_kinds_name_each_other() -> None:
     for each in OBJECTIVES.values():
-        assert not each.labels or set(each.default_for) <= set(each.labels), each.name
-        assert set(each.labels) <= set(LABELS), each.name
+        assert set(each.labels or ()) <= SCORINGS.keys(), each.name
+    for scoring in SCORINGS.values():
+        assert OBJECTIVES[scoring.objective.name] is scoring.objective, scoring.labels
 
 
 @pytest.mark.parametrize(
@@ -116,7 +113,8 @@ def test_objectives_fit_the_labels_that_they_are_the_default_for() -> None:
     [
         (generate_kinds.CHOOSING, generate_kinds.render_choosing),
         (generate_kinds.README, generate_kinds.render_readme),
-        (generate_kinds.DASHBOARD, generate_kinds.render_dashboard),
+        (generate_kinds.METRICS_JS, generate_kinds.render_metrics),
+        (generate_kinds.FILES_JS, generate_kinds.render_files),
     ],
 )
 def test_what_is_generated_from_the_records_is_up_to_date(target: Path, render: Any) -> None:

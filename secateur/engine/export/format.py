@@ -19,6 +19,7 @@ class ExportFormat:
         name: Name in configs.
         file: File name.
         media_type: Media type.
+        words: Contents in reports and on the dashboard, starting in lower case.
         write: Writes a program to a path.
         holds_network: Whether the file holds the whole network, not only its weights.
         compare: Returns the largest absolute error of the file's outputs against the program's on
@@ -29,6 +30,7 @@ class ExportFormat:
     name: str
     file: str
     media_type: str
+    words: str
     write: Callable[[Program, Path], None]
     holds_network: bool = True
     compare: Compare | None = None

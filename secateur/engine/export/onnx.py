@@ -182,5 +182,10 @@ def _quiet() -> Iterator[None]:
 
 
 ONNX = ExportFormat(
-    "onnx", "model.onnx", "application/octet-stream", export_onnx, compare=compare_onnx
+    "onnx",
+    "model.onnx",
+    "application/octet-stream",
+    "the pruned network for ONNX Runtime, as the service runs it",
+    export_onnx,
+    compare=compare_onnx,
 )

@@ -86,6 +86,7 @@ SAFETENSORS = ExportFormat(
     "safetensors",
     "weights.safetensors",
     "application/octet-stream",
+    "the pruned weights under your own parameter names, for secateur.torch.load_pruned",
     write_weights,
     holds_network=False,
 )

@@ -7,7 +7,7 @@ from secateur.engine.metrics.evaluate import Judge, Metrics, evaluate
 from secateur.engine.metrics.metric import Metric
 from secateur.engine.metrics.reference import Reference
 from secateur.engine.metrics.scoring import Scoring
-from secateur.engine.metrics.scorings import METRICS, SCORINGS, primary_metric
+from secateur.engine.metrics.scorings import METRICS, SCORINGS, accepted_labels, primary_metric
 
 __all__ = [
     "METRICS",
@@ -17,6 +17,7 @@ __all__ = [
     "Metrics",
     "Reference",
     "Scoring",
+    "accepted_labels",
     "evaluate",
     "primary_metric",
 ]

@@ -6,7 +6,7 @@ from torch import Tensor
 from secateur.engine.metrics.doubt import Doubt, Hits, macro_f1
 from secateur.engine.metrics.metric import MACRO_F1, TOP1
 from secateur.engine.metrics.scoring import LossSum, Scoring
-from secateur.engine.objectives.bce import bce
+from secateur.engine.objectives.bce import BCE, bce
 from secateur.engine.objectives.labels import fit_numbers
 from secateur.engine.objectives.outputs import Activation, threshold
 
@@ -44,6 +44,7 @@ class _Binary(LossSum):
 
 BINARY = Scoring(
     "binary",
+    BCE,
     "two classes, told apart by one score",
     "binary cross-entropy",
     (TOP1, MACRO_F1),

@@ -7,6 +7,7 @@ from secateur.engine.metrics.doubt import Doubt, Hits, macro_f1
 from secateur.engine.metrics.metric import MACRO_F1, TOP1, Metric
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.cross_entropy import cross_entropy
+from secateur.engine.objectives.distill import MIXED
 from secateur.engine.objectives.labels import check_labels
 from secateur.engine.objectives.outputs import Activation
 
@@ -54,5 +55,5 @@ class _Classes(LossSum):
 
 TOP5 = Metric("top5", "top-5 accuracy")
 CLASSES = Scoring(
-    "classes", "one class a sample", "cross-entropy", (TOP1, TOP5, MACRO_F1), _Classes
+    "classes", MIXED, "one class a sample", "cross-entropy", (TOP1, TOP5, MACRO_F1), _Classes
 )

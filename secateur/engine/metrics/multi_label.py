@@ -6,7 +6,7 @@ from torch import Tensor
 from secateur.engine.metrics.doubt import Counts, Doubt, macro_f1
 from secateur.engine.metrics.metric import MACRO_F1
 from secateur.engine.metrics.scoring import LossSum, Scoring
-from secateur.engine.objectives.bce import bce
+from secateur.engine.objectives.bce import BCE, bce
 from secateur.engine.objectives.labels import fit_numbers
 from secateur.engine.objectives.outputs import Activation, threshold
 
@@ -45,5 +45,10 @@ class _MultiLabel(LossSum):
 
 
 MULTI_LABEL = Scoring(
-    "multi_label", "several classes a sample", "binary cross-entropy", (MACRO_F1,), _MultiLabel
+    "multi_label",
+    BCE,
+    "several classes a sample",
+    "binary cross-entropy",
+    (MACRO_F1,),
+    _MultiLabel,
 )

@@ -6,7 +6,7 @@ from secateur.engine.metrics.doubt import Doubt, Errors
 from secateur.engine.metrics.metric import Metric
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.labels import fit_numbers
-from secateur.engine.objectives.mse import mse
+from secateur.engine.objectives.mse import MSE, mse
 from secateur.engine.objectives.outputs import Activation
 
 
@@ -36,4 +36,4 @@ class _Numbers(LossSum):
 
 
 MEAN_ERROR = Metric("mean_error", "mean absolute error", is_share=False, is_less_better=True)
-NUMBERS = Scoring("numbers", "numbers", "squared error", (MEAN_ERROR,), _Numbers)
+NUMBERS = Scoring("numbers", MSE, "numbers", "squared error", (MEAN_ERROR,), _Numbers)

@@ -7,6 +7,7 @@ from secateur.engine.intervals import proportion_interval
 from secateur.engine.metrics.doubt import Doubt
 from secateur.engine.metrics.metric import Metric
 from secateur.engine.metrics.scoring import Scoring
+from secateur.engine.objectives.distill import DISTILL
 from secateur.engine.objectives.outputs import float_outputs
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
@@ -88,6 +89,7 @@ OUTPUT_ERROR = Metric(
 )
 NONE = Scoring(
     "none",
+    DISTILL,
     "none",
     "squared distance to the dense network's outputs",
     (AGREEMENT, OUTPUT_ERROR),

@@ -9,6 +9,7 @@ from torch import Tensor
 from secateur.engine.metrics.doubt import Doubt
 from secateur.engine.metrics.metric import Metric
 from secateur.engine.objectives.labels import LabelKind
+from secateur.engine.objectives.objective import Objective
 from secateur.engine.objectives.outputs import Activation
 
 
@@ -53,7 +54,8 @@ class Scoring:
     """Metrics and loss for one kind of labels.
 
     Attributes:
-        labels: Kind of labels.
+        labels: Name of the kind of labels.
+        objective: Default objective of training.
         words: Name of the kind in reports.
         loss_words: Name of the held-out loss in reports.
         metrics: Metrics by priority; the first that applies to a network is the primary metric.
@@ -62,6 +64,7 @@ class Scoring:
     """
 
     labels: LabelKind
+    objective: Objective
     words: str
     loss_words: str
     metrics: tuple[Metric, ...]

@@ -11,6 +11,7 @@ from secateur.engine.metrics.numbers import NUMBERS
 from secateur.engine.metrics.reference import NONE
 from secateur.engine.metrics.scoring import Scoring
 from secateur.engine.objectives.labels import LabelKind
+from secateur.engine.objectives.objective import Objective
 
 _ALL = (CLASSES, BINARY, MULTI_LABEL, NUMBERS, NONE)
 
@@ -18,6 +19,17 @@ SCORINGS: Mapping[LabelKind, Scoring] = MappingProxyType({each.labels: each for 
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {metric.name: metric for each in _ALL for metric in each.metrics}
 )
+
+
+def accepted_labels(objective: Objective) -> tuple[LabelKind, ...]:
+    """Return the kinds of labels that an objective accepts; empty if it accepts any."""
+    if objective.labels is None:
+        return ()
+    return tuple(
+        kind
+        for kind, each in SCORINGS.items()
+        if kind in objective.labels or each.objective is objective
+    )
 
 
 def primary_metric(labels: LabelKind, *, has_scores: bool) -> str:

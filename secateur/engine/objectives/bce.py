@@ -33,6 +33,4 @@ BCE = Objective(
     "from the labels, several classes a sample",
     "binary cross-entropy",
     _loss,
-    labels=("binary", "multi_label"),
-    default_for=("binary", "multi_label"),
 )

@@ -50,7 +50,7 @@ DISTILL = Objective(
     "from the dense network's answers, without labels",
     "distance to the teacher, by its variance",
     _distill,
-    default_for=("none",),
+    labels=None,
     needs_teacher=True,
 )
 MIXED = Objective(
@@ -58,7 +58,5 @@ MIXED = Objective(
     "from the labels and from the dense network's answers",
     "cross-entropy and the teacher's divergence",
     _mixed,
-    labels=("classes",),
-    default_for=("classes",),
     needs_teacher=True,
 )

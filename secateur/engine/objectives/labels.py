@@ -1,12 +1,10 @@
 """Kinds of labels, and checks that labels fit an output."""
 
-from typing import Literal
-
 from torch import Tensor
 
 from secateur.engine.errors import DataError
 
-LabelKind = Literal["classes", "binary", "multi_label", "numbers", "none"]
+LabelKind = str  # a name in `metrics.SCORINGS`
 
 _LOGITS_RANK = 2
 

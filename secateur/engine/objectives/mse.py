@@ -27,6 +27,4 @@ MSE = Objective(
     "from the numbers in the labels",
     "squared error",
     _loss,
-    labels=("numbers",),
-    default_for=("numbers",),
 )

@@ -38,8 +38,8 @@ class Objective:
         words: End of the sentence "It was trained …" in reports.
         loss_words: Name of the loss in reports.
         loss: Returns the mean loss of a batch, a scalar.
-        labels: Kinds of labels that the objective accepts; empty accepts any, and unlabelled data.
-        default_for: Kinds of labels for which it is the default.
+        labels: Kinds of labels that the objective accepts besides those whose default it is
+            (`Scoring.objective`); None accepts any kind, and unlabelled data.
         needs_teacher: Whether the dense network runs on every batch too.
     """
 
@@ -47,6 +47,5 @@ class Objective:
     words: str
     loss_words: str
     loss: Callable[[Answers, ObjectiveOptions], Tensor]
-    labels: tuple[LabelKind, ...] = ()
-    default_for: tuple[LabelKind, ...] = ()
+    labels: tuple[LabelKind, ...] | None = ()
     needs_teacher: bool = False

@@ -6,13 +6,9 @@ from types import MappingProxyType
 from secateur.engine.objectives.bce import BCE
 from secateur.engine.objectives.cross_entropy import CROSS_ENTROPY
 from secateur.engine.objectives.distill import DISTILL, MIXED
-from secateur.engine.objectives.labels import LabelKind
 from secateur.engine.objectives.mse import MSE
 from secateur.engine.objectives.objective import Objective
 
 _ALL = (CROSS_ENTROPY, DISTILL, MIXED, MSE, BCE)
 
 OBJECTIVES: Mapping[str, Objective] = MappingProxyType({each.name: each for each in _ALL})
-DEFAULTS: Mapping[LabelKind, Objective] = MappingProxyType(
-    {labels: each for each in _ALL for labels in each.default_for}
-)

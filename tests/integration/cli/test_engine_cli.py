@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.reader import read_program
 from secateur.torch import load_pruned
@@ -82,9 +83,9 @@ def test_prune_runs_the_whole_job(folder: Path, pruned: dict[str, Any]) -> None:
     assert len(report["history"]) == 1
     assert set(report["criteria_agreement"]) >= {"l1", "taylor", "random"}
     names = {path.name for path in (folder / "pruned").iterdir()}
-    assert names == {
-        "manifest.json", "model.onnx", "plan.json", "pruned.pt2", "report.html", "report.json",
-        "saliency_curves.svg", "weights.safetensors",
+    exported = {each.file for each in EXPORT_FORMATS.values()}
+    assert names == exported | {
+        "manifest.json", "plan.json", "report.html", "report.json", "saliency_curves.svg",
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from secateur.engine.errors import DataError
+from secateur.engine.metrics import accepted_labels
 from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.objectives.labels import fit_numbers
 from secateur.engine.objectives.outputs import Activation
@@ -43,7 +44,9 @@ def _fit_classes(
 ) -> tuple[Dataset, list[str]]:
     num_classes, width = dataset.num_classes, _width(output)
     may_be_numbers = not dataset.are_labels_named and not dataset.are_labels_one_hot
-    wanted = OBJECTIVES[objective].labels if objective in OBJECTIVES else ()  # auto: by the labels
+    wanted = (
+        accepted_labels(OBJECTIVES[objective]) if objective in OBJECTIVES else ()
+    )  # auto: by the labels
     if "numbers" in wanted and may_be_numbers:
         return _numbers(dataset, output, f"the objective is {objective!r}")
     is_asked = "multi_label" in wanted

@@ -9,7 +9,8 @@ from app.contracts.spec import (
     SteepnessSelection,
 )
 from secateur.engine.errors import DataError
-from secateur.engine.objectives import DEFAULTS, OBJECTIVES, LabelKind, ObjectiveOptions
+from secateur.engine.metrics import SCORINGS, accepted_labels
+from secateur.engine.objectives import OBJECTIVES, LabelKind, ObjectiveOptions
 from secateur.engine.retrain import AugmentOptions, OptimizerOptions, RetrainOptions
 from secateur.engine.saliency import SaliencyOptions
 from secateur.engine.selection import (
@@ -68,8 +69,8 @@ def objective_kind(spec: RetrainSpec, labels: LabelKind) -> str:
         DataError: The objective does not support these labels.
     """
     if spec.objective == "auto":
-        return DEFAULTS[labels].name
-    needed = OBJECTIVES[spec.objective].labels
+        return SCORINGS[labels].objective.name
+    needed = accepted_labels(OBJECTIVES[spec.objective])
     if needed and labels not in needed:
         raise DataError(
             f"the objective {spec.objective!r} needs labels of the kind "

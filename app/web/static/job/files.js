@@ -7,11 +7,10 @@ import { icon } from "../parts/icons.js";
 import { panel } from "../parts/panel.js";
 import { problemPanel } from "../parts/problem.js";
 import { table } from "../parts/table.js";
+import { EXPORT_FILES } from "./export_files.js";
 
 const DESCRIPTIONS = {
-  "model.onnx": "The pruned network as it is served",
-  "pruned.pt2": "The pruned network for torch.export.load",
-  "weights.safetensors": "Pruned weights under your own parameter names",
+  ...EXPORT_FILES,
   "plan.json": "The kept filters, with every number behind the choice",
   "report.json": "All results as JSON",
   "report.html": "All results as a page to read and share",

@@ -1,6 +1,7 @@
 """Descriptions of the report's short names; most come from the engine's records."""
 
 from secateur.engine import metrics, objectives
+from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.saliency import criteria
 
 CRITERIA = {name: each.words for name, each in criteria.CRITERIA.items()}
@@ -14,6 +15,7 @@ TRAINED_LOSS = {name: each.loss_words for name, each in objectives.OBJECTIVES.it
 VALIDATED_LOSS = {labels: each.loss_words for labels, each in metrics.SCORINGS.items()}
 
 LABELS = {labels: each.words for labels, each in metrics.SCORINGS.items()}
+FILES = {name: (each.file, each.words) for name, each in EXPORT_FORMATS.items()}
 UNITS = {"macs": "multiply-accumulates", "params": "parameters", "latency": "latency"}
 BASELINES = {"random": "random pruning", "scratch": "from scratch"}
 

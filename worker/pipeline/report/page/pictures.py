@@ -55,7 +55,7 @@ def _losses(report: Report) -> Chart | None:
     x, ticks = epoch_axis(history[-1].epoch)
     labels = report.data.labels if report.data is not None else None
     trained = names.TRAINED_LOSS.get(report.objective or "", "")
-    validated = names.VALIDATED_LOSS[labels] if labels is not None else ""
+    validated = names.VALIDATED_LOSS.get(labels or "", "")
     series = [
         Series(_named("training", trained), "dense", [(e.epoch, e.train_loss) for e in history]),
         Series(_named(_SPLIT, validated), "kept", [(e.epoch, e.validation_loss) for e in history]),
