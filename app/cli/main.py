@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.lazy import Lazy, LazyGroup, add_lazy
+from app.version import version_option
 
 _USE, _OPERATE = "Use a service", "Run a service"
 _COMMANDS = "app.cli.commands"
@@ -56,24 +57,10 @@ app = typer.Typer(
 add_lazy(app, COMMANDS)
 
 
-def print_version(is_requested: bool) -> None:  # noqa: FBT001  # typer passes it by position
-    """Print the version and exit if ``--version`` is given."""
-    if is_requested:
-        from secateur import __version__  # noqa: PLC0415  # help does not need the client
-
-        typer.echo(f"secateur {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def options(
     *,
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", is_eager=True, callback=print_version, help="Print the version and exit."
-        ),
-    ] = False,
+    _version: Annotated[bool, version_option("secateur")] = False,
 ) -> None:
     """Prune, retrain and serve convolutional networks."""
 

@@ -23,9 +23,8 @@ from secateur.engine.intervals import Interval, median_interval
 from secateur.engine.latency.load import Load, LoadMeter
 from secateur.engine.program.macs import mac_terms, num_macs
 from secateur.engine.program.program import InputSpec, Program
-from secateur.engine.program.shapes import propagate
+from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
 
-_BATCH_SIZE = 2
 _NUM_ROUNDS, _FEWEST_ROUNDS = 20, 6  # fewer than six have no 95 % interval
 _NUM_WARM_UPS = 3  # the fastest sets the calls per round; a single one may be disturbed
 _NARROW = 1.1  # ratio of an interval's ends that is narrow enough to stop
@@ -102,9 +101,9 @@ def count_parameters(program: Program) -> int:
 
 def count_macs(program: Program) -> int:
     """Return the multiply-accumulates of one sample, over convolutions and matrix products."""
-    shapes = propagate(program, _BATCH_SIZE)
+    shapes = propagate(program)
     terms = mac_terms(program, shapes)
-    return sum(num_macs(term, shapes) for term in terms) // _BATCH_SIZE
+    return sum(num_macs(term, shapes) for term in terms) // ANALYSIS_BATCH
 
 
 def compare_latency(

@@ -13,7 +13,7 @@ from app.contracts.complaints import complaints
 from app.contracts.config_options import OptionError, make_config, selection_of
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig, SteepnessSelection
 from app.terminal import LiteralConsole, visible
-from secateur import __version__
+from app.version import version_option
 from secateur.core.formats import usual_suffixes
 from secateur.engine.errors import EngineError
 from secateur.engine.graph import analyse
@@ -34,22 +34,10 @@ app = typer.Typer(
 _LIMITS = SteepnessSelection()  # the config's defaults
 
 
-def print_version(is_asked: bool) -> None:  # noqa: FBT001  # as typer calls it
-    """Print the version and exit if the option is given."""
-    if is_asked:
-        typer.echo(f"secateur-engine {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
 def options(
     *,
-    _version: Annotated[
-        bool,
-        typer.Option(
-            "--version", is_eager=True, callback=print_version, help="Print the version and exit."
-        ),
-    ] = False,
+    _version: Annotated[bool, version_option("secateur-engine")] = False,
 ) -> None:
     """Inspect and prune convolutional networks on this machine, without a server."""
 

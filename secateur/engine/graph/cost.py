@@ -17,11 +17,11 @@ from secateur.engine.graph.analysis import Analysis
 from secateur.engine.graph.atoms import Atoms
 from secateur.engine.program.macs import mac_terms
 from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import ANALYSIS_BATCH
 
 Keeps = Mapping[str, Tensor]
 Widths = Mapping[str, int]
 Orders = Mapping[str, Sequence[int]]  # groups of each family, in order of removal
-ANALYSIS_BATCH = 2  # batch size of `Analysis.shapes`
 
 
 @dataclass(frozen=True)

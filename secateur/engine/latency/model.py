@@ -14,7 +14,6 @@ from torch import fx
 
 from secateur.engine.graph.analysis import Analysis
 from secateur.engine.graph.cost import (
-    ANALYSIS_BATCH,
     Count,
     Counts,
     Orders,
@@ -27,6 +26,7 @@ from secateur.engine.latency.timer import LayerShape, LayerTimer
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import resolve
 from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import ANALYSIS_BATCH
 
 _CONVOLUTIONS = {
     **{f"conv{d}d": "conv" for d in (1, 2, 3)},

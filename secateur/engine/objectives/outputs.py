@@ -77,7 +77,7 @@ def score_outputs(program: Program) -> tuple[int, ...]:
     Several plain outputs may be anything: boxes, embeddings, depth.
     """
     outputs = _flat_outputs(program)
-    shapes = propagate(program, 2)
+    shapes = propagate(program)
     shaped = [
         index
         for index, value in enumerate(outputs)
@@ -103,7 +103,7 @@ def output_kinds(program: Program, labels: LabelKind | None = None) -> tuple[Out
             the first floating-point output.
     """
     outputs = _flat_outputs(program)
-    shapes = propagate(program, 2)
+    shapes = propagate(program)
     floats = [
         index
         for index, value in enumerate(outputs)
@@ -155,7 +155,7 @@ def _find_activation(program: Program, index: int) -> Activation:
     output = _flat_outputs(program)[index]
     if not isinstance(output, fx.Node):
         return "none"
-    shapes = propagate(program, 2)
+    shapes = propagate(program)
     shape: tuple[int, ...] = tuple(getattr(shapes[output], "shape", ()))
     value, is_log = _last_computation(output), False
     if op_name(value.target) == "log":  # log(softmax(x)) is log_softmax(x)

@@ -21,9 +21,8 @@ from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.footprint import check_cost
 from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import propagate
+from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
 
-_EXAMPLE_BATCH_SIZE = 2
 _NUM_SHOWN = 3
 # Supported types, as named in a safetensors header.
 _DTYPES = frozenset("F64 F32 F16 BF16 I64 I32 I16 I8 U8 BOOL".split())
@@ -71,7 +70,7 @@ def read_weights(
     _check_fit(model, header, architecture.name)
     _load(model, weights)
     size = architecture.image_size
-    x = torch.empty(_EXAMPLE_BATCH_SIZE, architecture.in_channels, size, size)  # never read
+    x = torch.empty(ANALYSIS_BATCH, architecture.in_channels, size, size)  # never read
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         try:

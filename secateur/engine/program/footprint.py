@@ -17,9 +17,8 @@ from secateur.engine.program.functional import op_name
 from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.macs import mac_terms, num_macs
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import Shapes, where
+from secateur.engine.program.shapes import ANALYSIS_BATCH, Shapes, where
 
-_BATCH_SIZE = 2
 _POOLS = ("max_pool", "avg_pool")
 # Operators whose work, apart from the MACs, is proportional to their result. Pointwise operators
 # and views are recognised by their schema; the work of any other is bounded from its arguments.
@@ -109,7 +108,7 @@ def num_operations(program: Program, shapes: Shapes) -> int:
     for node in program.graph.nodes:
         if node.op == "call_function":
             total += _work(node, shapes)
-    return total // _BATCH_SIZE
+    return total // ANALYSIS_BATCH
 
 
 def _work(node: fx.Node, shapes: Shapes) -> int:

@@ -21,13 +21,15 @@ Shapes = dict[fx.Node, Any]
 _aten = torch.ops.aten
 _SPLITS = (_aten.split, _aten.unbind, _aten.chunk, _aten.tensor_split)
 _RECURRENT = (_aten.lstm, _aten.gru, _aten.rnn_tanh, _aten.rnn_relu)
+# Batch size of shapes, costs and example inputs; torch.export takes a batch of 1 for a constant.
+ANALYSIS_BATCH = 2
 MAX_PARTS = 10_000  # parts that one call can split a value into; each is a Python object
 # Raised by torch's operators and by their reference implementations, which use assert.
 _REFUSALS = (RuntimeError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 _MAX_NUMBER = 2**63 - 1
 
 
-def propagate(program: Program, batch_size: int = 2) -> Shapes:
+def propagate(program: Program, batch_size: int = ANALYSIS_BATCH) -> Shapes:
     """Return a meta tensor, a number or a list of them for every node.
 
     Raises:

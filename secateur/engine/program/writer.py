@@ -14,9 +14,8 @@ from torch.utils import _pytree as pytree
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.precision import to_own_types
 from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import ANALYSIS_BATCH
 
-# torch.export refuses a dynamic dimension whose example has size 1.
-_EXAMPLE_BATCH_SIZE = 2
 _ANY = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
@@ -25,7 +24,7 @@ def export_program(program: Program) -> ExportedProgram:
 
     It takes flat inputs, in the types that the program computes with.
     """
-    inputs = program.example_inputs(_EXAMPLE_BATCH_SIZE)
+    inputs = program.example_inputs(ANALYSIS_BATCH)
     batch = Dim("batch", min=1)
     dynamic = (tuple({0: batch} for _ in inputs),)  # forward takes *inputs: one tuple
     return _export(_without_methods(ProgramModule(program, copy=False).eval()), inputs, {}, dynamic)
@@ -68,7 +67,7 @@ def write_program(program: Program, path: Path) -> None:
     outputs.
     """
     own = to_own_types(program)
-    inputs = own.example_inputs(_EXAMPLE_BATCH_SIZE)
+    inputs = own.example_inputs(ANALYSIS_BATCH)
     args, kwargs = pytree.tree_unflatten(inputs, own.call.tree)
     batch = Dim("batch", min=1)
     dynamic = dict(zip(own.call.names, (*args, *kwargs.values()), strict=True))

@@ -37,7 +37,7 @@ def find_taps(student: Program, teacher: Program) -> Taps:
         (a.op, a.target) != (b.op, b.target) for a, b in pairs if a.op == "call_function"
     ):
         raise DataError("features are compared between a network and its own pruned version")
-    shapes = propagate(teacher, 2)
+    shapes = propagate(teacher)
     last: dict[tuple[int, int], tuple[fx.Node, fx.Node]] = {}
     for a, b in pairs:
         value = shapes.get(b)

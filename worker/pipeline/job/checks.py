@@ -9,7 +9,7 @@ from secateur.engine.errors import DataError, ModelRejectedError
 from secateur.engine.objectives.outputs import activation
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import propagate
+from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
 from worker.pipeline.data import Dataset
 from worker.pipeline.job.failures import is_out_of_memory
 from worker.pipeline.job.fit import fit_labels
@@ -28,7 +28,9 @@ def check_computes(program: Program) -> None:
         ModelRejectedError: The network cannot run, or an output has an unexpected shape.
     """
     try:
-        outputs = ProgramModule(program, copy=False).eval().run(program.example_inputs(2))
+        outputs = (
+            ProgramModule(program, copy=False).eval().run(program.example_inputs(ANALYSIS_BATCH))
+        )
     except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         if is_out_of_memory(error):
             raise

@@ -19,7 +19,7 @@ from app.contracts.report import (
     SpeedupReport,
 )
 from secateur.engine.graph import Analysis, Family, FrozenChannels
-from secateur.engine.graph.cost import ANALYSIS_BATCH, CostModel
+from secateur.engine.graph.cost import CostModel
 from secateur.engine.latency.load import Load
 from secateur.engine.measure import Latency, Speedup, count_macs, count_parameters
 from secateur.engine.objectives import LabelKind
@@ -28,6 +28,7 @@ from secateur.engine.plan import Plan
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.macs import mac_terms, num_macs
 from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import ANALYSIS_BATCH
 from secateur.engine.retrain import EpochRecord
 from secateur.engine.retrain.range_test import RangeTest
 from secateur.engine.surgery import Audit, Certificate

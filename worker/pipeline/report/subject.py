@@ -7,10 +7,10 @@ from torch import fx
 
 from app.contracts.report import DataReport, LayerReport, ModelReport
 from secateur.engine.graph import Analysis
-from secateur.engine.graph.cost import ANALYSIS_BATCH
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.macs import Term, mac_terms, num_macs
 from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import ANALYSIS_BATCH
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.report.describe import describe_inputs
 
