@@ -90,7 +90,11 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        engine = create_database(settings.database_url, pool_size=settings.database.pool_size)
+        engine = create_database(
+            settings.database_url,
+            pool_size=settings.database.pool_size,
+            transaction_seconds=settings.database.transaction_seconds,
+        )
         lock = create_object_lock(engine)
         store = open_store(settings.storage_url, settings.storage, lock.shared)
         sessions = create_sessions(engine)

@@ -87,7 +87,11 @@ def create_celery(settings: Settings) -> Celery:
 
 def _configure(settings: Settings) -> Celery:
     celery = create_celery(settings)
-    engine = create_database(settings.database_url, pool_size=settings.database.pool_size)
+    engine = create_database(
+        settings.database_url,
+        pool_size=settings.database.pool_size,
+        transaction_seconds=settings.database.transaction_seconds,
+    )
     sessions, lock = create_sessions(engine), create_object_lock(engine)
     store = open_store(settings.storage_url, settings.storage, lock.shared)
     garbage = GarbageTask(settings, sessions, store, lock)

@@ -83,6 +83,11 @@ class DatabaseSettings(_Group):
     pool_size: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=10, description="PostgreSQL connections that one process keeps open."
     )
+    transaction_seconds: Seconds = Field(
+        default=30.0,
+        description="Longest transaction on PostgreSQL. A connection that is silent for longer is "
+        "closed; the server ends the transaction of a client that has vanished.",
+    )
 
 
 class QueueSettings(_Group):

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from app.contracts.errors import UnavailableError
+from app.records.deadlines import set_deadline
 
 _WAIT_SECONDS = 30.0
 _POLL_SECONDS = 0.02
@@ -80,6 +81,9 @@ class _AdvisoryLock:
     @contextmanager
     def _held(self, function: str) -> Iterator[None]:
         with self._engine.begin() as connection:
+            # The lock is held while an object is written, which takes minutes.
+            set_deadline(connection, None)
+            connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             milliseconds = round(self._wait_seconds * 1000)
             connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
             try:

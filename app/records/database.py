@@ -15,15 +15,15 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from app.records.deadlines import Deadlines
+
 Sessions = sessionmaker[Session]
 
 BUSY_TIMEOUT_SECONDS = 30
-# Detect a lost server within seconds instead of waiting for TCP to give up.
-_POSTGRESQL_TIMEOUTS = {
-    "connect_timeout": 5,  # seconds
-    "tcp_user_timeout": 15_000,  # milliseconds
-    "options": "-c statement_timeout=60000",
-}
+TRANSACTION_SECONDS = 30.0
+# Detect a lost server, or a lost client, within seconds instead of waiting for TCP to give up.
+_KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_USER_TIMEOUT = 15_000  # milliseconds
 
 
 class database_now(FunctionElement[float]):  # noqa: N801  # reads as a SQL function
@@ -58,10 +58,18 @@ def current_time(session: Session) -> float:
     return float(now)
 
 
-def create_database(url: str, *, pool_size: int = 10) -> Engine:
+def create_database(
+    url: str, *, pool_size: int = 10, transaction_seconds: float = TRANSACTION_SECONDS
+) -> Engine:
     """Return an engine for ``url`` (``sqlite:///…`` or ``postgresql+psycopg://…``).
 
     Errors hide parameters, because a webhook's secret would otherwise appear in the log.
+
+    Args:
+        url: The database's URL.
+        pool_size: Connections to PostgreSQL that stay open.
+        transaction_seconds: The longest transaction on PostgreSQL (`deadlines`). The server ends
+            the transaction of a client that has vanished after the same time.
     """
     if url.startswith("sqlite"):
         engine = create_engine(
@@ -72,18 +80,35 @@ def create_database(url: str, *, pool_size: int = 10) -> Engine:
         return engine
     if url.startswith("postgresql://"):
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
-    return create_engine(
+    engine = create_engine(
         url,
-        connect_args=_POSTGRESQL_TIMEOUTS,
+        connect_args=_postgresql_timeouts(transaction_seconds),
         pool_size=pool_size,
-        pool_pre_ping=True,
         hide_parameters=True,
     )
+    Deadlines(engine, transaction_seconds)
+    return engine
 
 
 def create_sessions(engine: Engine) -> Sessions:
     """Return a session factory; rows stay readable after commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def _postgresql_timeouts(transaction_seconds: float) -> dict[str, Any]:
+    milliseconds = round(transaction_seconds * 1000)
+    of_server = {
+        "statement_timeout": milliseconds,
+        "idle_in_transaction_session_timeout": milliseconds,
+        "tcp_user_timeout": _USER_TIMEOUT,
+        **{f"tcp_{name}": value for name, value in _KEEPALIVES.items()},
+    }
+    return {
+        "connect_timeout": 5,  # seconds
+        "tcp_user_timeout": _USER_TIMEOUT,
+        **_KEEPALIVES,
+        "options": " ".join(f"-c {name}={value}" for name, value in of_server.items()),
+    }
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  # DBAPI

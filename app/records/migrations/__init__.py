@@ -11,6 +11,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from app.records.deadlines import set_deadline
+
 _FOLDER = Path(__file__).parent
 _LOCK_KEY = 0x5EC47E42  # any number that only migrations of this service use
 
@@ -57,7 +59,8 @@ def _migrating(engine: Engine) -> Iterator[Connection]:
                 _check_foreign_keys(connection)
             return
         with connection.begin():
-            # An index on a large table takes minutes: lift the limit of `database`.
+            # An index on a large table takes minutes: lift the limits of `database`.
+            set_deadline(connection, None)
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
             yield connection
