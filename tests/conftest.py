@@ -9,7 +9,7 @@ import pytest
 
 from tests.fixtures.services import (
     S3Server,
-    fresh_postgresql_url,
+    fresh_schema_url,
     running_postgresql,
     running_redis,
     running_s3,
@@ -65,4 +65,4 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'test.db'}"
-    return fresh_postgresql_url(request.getfixturevalue("postgresql_server"))
+    return fresh_schema_url(request.getfixturevalue("postgresql_server"))
