@@ -60,6 +60,9 @@ class JobRequest(_Message):
     checkpoint_seconds: float = Field(
         default=60.0, description="How often training saves its state, besides every epoch."
     )
+    latency_seconds: float = Field(
+        default=1.0, description="How long latencies are measured, for each batch size."
+    )
     cache_dir: Path | None = Field(
         default=None, description="Cache shared by the jobs of one worker, such as saliencies."
     )

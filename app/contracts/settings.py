@@ -179,6 +179,11 @@ class WorkerSettings(_Group):
         default=60.0,
         description="Interval of training checkpoints, on disk and in the object store.",
     )
+    latency_seconds: Seconds = Field(
+        default=1.0,
+        description="How long the dense and the pruned network take turns to be timed, for each "
+        "batch size; up to 2.5 times as long while the measurements differ.",
+    )
     gpus: tuple[Annotated[str, Field(pattern=r"^(GPU|MIG)-[\w/-]+$")], ...] = Field(
         default=(),
         description="UUIDs of the GPUs for which `secateur serve` starts a worker each; empty: "

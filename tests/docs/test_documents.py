@@ -16,6 +16,7 @@ from tests.docs.blocks import ROOT, BlockError, blocks_of, given_of, pages, pars
 from tests.docs.given import GIVEN, Start, prepare
 from tests.docs.running import PageRun
 from tests.fixtures.service import (
+    SETTINGS,
     Service,
     artifact,
     images,
@@ -147,6 +148,7 @@ def environment(home: Path) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "COLUMNS": "120",
         "SECATEUR_API__PORT": port,
+        **SETTINGS,
     }
 
 

@@ -20,7 +20,9 @@ def job(kind: JobKind, **values: Any) -> JobRow:
 
 
 def made(folder: Path, row: JobRow, **formats: Any) -> JobRequest:
-    settings = Settings(data_dir=folder / "data")
+    settings = Settings.model_validate(
+        {"data_dir": folder / "data", "worker": {"latency_seconds": 7, "checkpoint_seconds": 8}}
+    )
     store = open_store(settings.storage_url, settings.storage)
     files = {}
     for name in ("model", "dataset"):
@@ -54,6 +56,7 @@ def test_weights_keep_their_format_and_architecture(tmp_path: Path) -> None:
     assert (model.path.read_bytes(), dataset.path.read_bytes()) == (b"model", b"dataset")
     assert (dataset.format, dataset.id, dataset.preprocess.mean) == ("tar", "ds_1", (0.5,))
     assert request.config.retrain.batch_size == PruneConfig().retrain.batch_size // 4
+    assert (request.latency_seconds, request.checkpoint_seconds) == (7, 8)
     assert JobRequest.model_validate_json(request.model_dump_json()) == request
 
 

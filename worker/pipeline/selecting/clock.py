@@ -76,9 +76,11 @@ class _Target:
         return share
 
     def _compare(self, *paths: Path) -> Comparison:
+        request = self._inputs.request
         return compare_latency(
             paths,
             self._inputs.program.inputs,
             (self._batch_size,),
-            num_threads=self._inputs.request.serving_num_threads,
+            num_threads=request.serving_num_threads,
+            seconds=request.latency_seconds,
         )

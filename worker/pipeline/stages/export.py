@@ -47,6 +47,7 @@ def _measure_onnx(inputs: Inputs, program: Program, error: float) -> Exported:
         inputs.program.inputs,
         BATCH_SIZES,
         num_threads=request.serving_num_threads,
+        seconds=request.latency_seconds,
     )
     reporter.progress(2, 3, "measured latency", is_forced=True)
     before, after = (
