@@ -12,7 +12,8 @@ PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test chaos check docs format async lock sbom vendor screenshots clean
+.PHONY: help install serve demo test chaos check static unit docs format async lock sbom vendor \
+	screenshots clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -39,17 +40,22 @@ demo: $(WORKER) ## Prune a trained network end to end and print the results
 	@OMP_WAIT_POLICY=PASSIVE $(BIN)/python -u -m examples.demo
 
 check: install ## Format, lint, types, import rules, fast tests
+	@$(MAKE) --no-print-directory --jobs=2 unit static
+
+static:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m tools.unasync --check
 	$(BIN)/mypy app worker secateur examples docs tools tests/unit/client/consumer.py
 	$(BIN)/lint-imports
+
+unit:
 	$(PYTEST) -n auto --maxprocesses 4 tests/unit
 
 docs: install ## Build the documentation into build/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-test: check docs ## Run `make check`, `make docs` and all other tests
+test: check ## Run `make check` and all other tests; one of them builds the documentation
 	$(PYTEST) -n $(PROCESSES) tests --ignore tests/unit
 
 chaos: install ## Kill parts of a running service at random, N times: make chaos N=100 SEED=0
