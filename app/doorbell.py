@@ -1,7 +1,7 @@
-"""The doorbell: notify workers of queued rows. The only module in `app` that uses Celery.
+"""Doorbell: notifies workers of queued rows. The only module in `app` that uses Celery.
 
-All notifications of a queue are alike: a worker that receives one takes jobs until none is due. So
-few of them are enough, and this module keeps the broker small however many jobs wait.
+All notifications of a queue are alike: a worker that receives one runs jobs until none is due. A
+few of them suffice, so this module keeps the broker small however many jobs wait.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -18,11 +18,11 @@ log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 2
 _EXPIRES_SECONDS = 300.0  # far above the difference between two machines' clocks
-_MOST_WAITING = 100  # messages in a queue; more would tell its workers nothing new
+_MOST_WAITING = 100  # messages per queue; more would tell its workers nothing new
 
 
 class JobQueue(Protocol):
-    """Notifies workers after commit. A lost ring is harmless: queued rows are rung again."""
+    """Notifies workers after a commit. A lost notification is harmless: it is repeated."""
 
     def ring(self, job_id: str, queue: str) -> None:
         """Notify the workers of ``queue``; never raises."""
@@ -34,7 +34,7 @@ class JobQueue(Protocol):
 
 
 class CeleryJobQueue:
-    """Doorbell that sends a task by name with only the job's id."""
+    """Doorbell that sends a Celery task by name, with only the job's id."""
 
     def __init__(self, url: str) -> None:
         self._celery = Celery("secateur", broker=url)
@@ -44,7 +44,8 @@ class CeleryJobQueue:
             broker_transport_options={
                 "socket_timeout": _TIMEOUT_SECONDS,
                 "socket_connect_timeout": _TIMEOUT_SECONDS,
-                # A lost ring is repeated; a request must not wait for an unreachable queue.
+                # A lost message is sent again later; a request must not wait for an unreachable
+                # queue.
                 "max_retries": 0,
                 "interval_start": 0,
                 "interval_step": 0,
@@ -52,7 +53,7 @@ class CeleryJobQueue:
         )
 
     def ring(self, job_id: str, queue: str) -> None:
-        """Send the message. An unreachable queue is logged and rung again later."""
+        """Send the message; log if the queue is unreachable, as it will be sent again later."""
         ring(self._celery, job_id, queue)
 
     def check(self) -> None:
@@ -62,7 +63,7 @@ class CeleryJobQueue:
 
 
 def ring(celery: Celery, job_id: str, queue: str) -> None:
-    """Notify one worker of ``queue``, unless enough messages wait there; never raises.
+    """Notify one worker of ``queue``, unless enough messages are waiting there; never raises.
 
     Args:
         celery: Celery app with the broker.
@@ -84,8 +85,8 @@ def ring(celery: Celery, job_id: str, queue: str) -> None:
 def is_full(producer: Any, queue: str) -> bool:  # noqa: ANN401  # kombu has no types
     """Return whether more messages wait in ``queue`` than its workers can be reading.
 
-    Nobody reads them then: every worker is busy, and looks for the next job by itself, or none is
-    there. Redis keeps a message that has expired until a worker reads it.
+    More messages mean that nobody reads them: all workers are busy and will look for the next job
+    by themselves, or there are none. Redis keeps an expired message until a worker reads it.
 
     Raises:
         OperationalError, RedisError, OSError: The broker cannot be reached.

@@ -50,8 +50,8 @@ class FormLimits:
         files: File limits by the name of the part.
         texts: Names of text parts, with or without a filename.
         in_query: Names that belong in the URL's query.
-        num_fields: Most text fields.
-        field_bytes: Most bytes of one text field.
+        num_fields: Maximum number of text fields.
+        field_bytes: Maximum size of one text field.
     """
 
     files: Mapping[str, FileRule]
@@ -174,7 +174,7 @@ class _Reader:
             raise BadRequestError("a part of the form has no name")
         name = _name(options[b"name"], "name")
         if name in self._fields or name in self._spools:
-            raise InvalidInputError(f"the form has {name[:64]!r} twice")
+            raise InvalidInputError(f"the form has two parts named {name[:64]!r}")
         is_file = b"filename" in options and name not in self.limits.texts
         if is_file and name in self.limits.files:
             filename = _name(options[b"filename"], "filename")
@@ -202,7 +202,7 @@ class _Reader:
         known = [*self.limits.files, *self.limits.texts]
         names = " and ".join(filter(None, [", ".join(map(repr, known[:-1])), repr(known[-1])]))
         meant = suggestion(name, known, {k: v for k, v in _OTHER_NAMES.items() if v in known})
-        return InvalidInputError(f"the form has a part {shown}{meant or '.'} It takes {names}")
+        return InvalidInputError(f"the form has an unknown part {shown}{meant or '.'} Use {names}")
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if isinstance(self._target, Spool):
@@ -211,7 +211,7 @@ class _Reader:
             self._target += data[start:end]
             if len(self._target) > self.limits.field_bytes:
                 most = self.limits.field_bytes
-                raise TooLargeError(f"a field of the form has more than the {most} bytes accepted")
+                raise TooLargeError(f"a field of the form has more than {most} bytes, the limit")
 
     def _end(self) -> None:
         self.has_ended = True

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.text import Line
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Most rows to return.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of rows to return.")]
 After = Annotated[Line | None, Query(max_length=64, description="Return rows after this id.")]
 Order = Annotated[Literal["asc", "desc"], Query(description="Order by time of creation.")]
 

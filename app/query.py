@@ -26,8 +26,8 @@ def refuse_unknown(given: Iterable[str], known: frozenset[str]) -> None:
     for name in given:
         if name not in known:
             meant = suggestion(name, known)
-            takes = f" It takes {', '.join(sorted(known))}" if known else " It takes none"
-            message = f"the address has a parameter {name[:64]!r}{meant or '.'}{takes}"
+            takes = f" Known are {', '.join(sorted(known))}" if known else " There are none"
+            message = f"unknown query parameter {name[:64]!r}{meant or '.'}{takes}"
             detail = f"is not known{meant}"
             raise InvalidInputError(message, details=[ErrorDetail(f"/{name[:64]}", detail)])
 

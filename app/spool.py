@@ -67,7 +67,7 @@ class Spool:
         """
         self._num_bytes += len(chunk)
         if self._num_bytes > self._limit:
-            raise TooLargeError(f"the file has more than the {self._limit} bytes accepted")
+            raise TooLargeError(f"the file has more than {self._limit} bytes, the limit")
         self._pending += chunk
         if self._check is not None and len(self._pending) >= self._check_at:
             # Check early to refuse before much is sent, and again with the whole buffer.

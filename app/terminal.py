@@ -1,4 +1,4 @@
-"""Terminal output that shows text of others literally.
+"""Terminal output that shows untrusted text literally.
 
 Names, labels and messages come from other users and from the service. They may contain terminal
 escape sequences (which move the cursor, rename the window or hide lines), rich's markup, or

@@ -27,7 +27,7 @@ _TAIL_BYTES = 256 * 1024
 
 
 @asynccontextmanager
-async def receive_upload(  # noqa: PLR0913  # where it goes, and what it may be
+async def receive_upload(  # noqa: PLR0913  # the limits and checks of one upload
     request: Request,
     settings: Settings,
     limit: int,

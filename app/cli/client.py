@@ -123,10 +123,10 @@ def resolve_job(client: Client, job_id: str) -> str:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Turn what is wrong with the options of a config into a usage error.
+    """Turn errors in the options of a config into a usage error.
 
     Raises:
-        typer.BadParameter: Options contradict each other, or no config has them.
+        typer.BadParameter: Options contradict each other or do not exist in the config.
     """
     try:
         yield

@@ -118,7 +118,7 @@ def parse_json(text: str) -> dict[str, Any]:
     """Return the JSON object in the text, or in the file that it names.
 
     Raises:
-        typer.BadParameter: The file cannot be read, or it does not hold a JSON object.
+        typer.BadParameter: The file cannot be read, or does not hold a JSON object.
     """
     is_file = not text.lstrip().startswith("{")
     try:

@@ -49,7 +49,7 @@ def upload(
     return create_once(context.sessions, key, create)
 
 
-def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
+def insert(  # noqa: PLR0913, PLR0917  # the parts of a row
     context: Context,
     session: Session,
     tenant: str,

@@ -1,1 +1,1 @@
-"""Pictures as SVG text: a canvas, scales and numbers; nothing here knows what is drawn."""
+"""Pictures as SVG text: canvas, scales and number formats, without any subject matter."""

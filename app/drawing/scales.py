@@ -11,7 +11,7 @@ _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 @dataclass(frozen=True)
 class Tick:
-    """A value's place on an axis, and what is written there."""
+    """Position of a value on an axis, and its label."""
 
     at: float
     label: str
@@ -22,11 +22,11 @@ class Scale:
     """Maps [low, high] to [start, end]; both may be descending.
 
     Attributes:
-        low: The value at ``start``.
-        high: The value at ``end``, another one.
-        start: In units of the picture.
-        end: The same.
-        is_log: Equal factors are equal distances; low and high are positive then.
+        low: Value at ``start``.
+        high: Value at ``end``; different from ``low``.
+        start: Coordinate in units of the picture.
+        end: Coordinate in units of the picture.
+        is_log: True for a logarithmic scale; low and high are then positive.
     """
 
     low: float
@@ -36,13 +36,13 @@ class Scale:
     is_log: bool = False
 
     def at(self, value: float) -> float:
-        """Return a value's place, a tenth of a unit precise."""
+        """Return the coordinate of a value, rounded to a tenth of a unit."""
         low, high = self._turned(self.low), self._turned(self.high)
         share = (self._turned(value) - low) / (high - low)
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self, num_steps: int = 4) -> tuple[Tick, ...]:
-        """Return some round values of the scale."""
+        """Return round values within the scale."""
         values = self._decades() if self.is_log else self._round_values(num_steps)
         return tuple(Tick(self.at(value), self._label(value)) for value in values)
 
@@ -65,7 +65,7 @@ class Scale:
 
 
 def spanning(values: Iterable[float], start: float, end: float, margin: float = 0.06) -> Scale:
-    """Return a scale that holds all values, with some room at both ends."""
+    """Return a scale that contains all values, with a margin at both ends."""
     found = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(found), max(found)
     room = margin * (high - low) or 0.5 * abs(high) or 0.5

@@ -21,12 +21,12 @@ def escape(text: str) -> str:
 
 
 def element(name: str, content: str | None = None, /, **attributes: object) -> str:
-    """Return an element; attributes that are None are left out.
+    """Return an element; omit attributes that are None.
 
     Args:
-        name: Its tag.
-        content: What is inside, escaped already; None: nothing.
-        attributes: ``text_anchor`` is written ``text-anchor``, ``class_`` is ``class``.
+        name: Tag name.
+        content: Escaped content; None for an empty element.
+        attributes: ``text_anchor`` becomes ``text-anchor``, ``class_`` becomes ``class``.
     """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
@@ -37,5 +37,5 @@ def element(name: str, content: str | None = None, /, **attributes: object) -> s
 
 
 def coordinate(value: float) -> str:
-    """Return a coordinate, the same text wherever it is computed."""
+    """Format a coordinate; equal numbers give equal text on every machine."""
     return f"{value:.1f}".removesuffix(".0")

@@ -101,8 +101,8 @@ class _Body:
         except TimeoutError as error:
             self._waited += clock() - started
             raise TooSlowError(
-                f"{self._num_bytes} bytes of the body came in {self._waited:.0f} s: at least "
-                f"{http.body_bytes_per_second} a second are expected, and no pause of "
+                f"{self._num_bytes} bytes of the body arrived in {self._waited:.0f} s; send at "
+                f"least {http.body_bytes_per_second} bytes per second, without pauses of "
                 f"{http.body_stall_seconds:g} s"
             ) from error
         finally:
@@ -116,16 +116,17 @@ class _Body:
         if self._held is not None:
             self._held.num_bytes += len(chunk)
         if self._num_bytes > self._limit:
-            raise TooLargeError(f"the body has more than the {self._limit} bytes that are accepted")
+            raise TooLargeError(f"the body has more than {self._limit} bytes, the limit")
         if self._held is not None and self._held.num_bytes > self._http.buffered_bytes:
             raise BusyError(
-                f"bodies of more than {self._http.buffered_bytes} bytes are being read at once"
+                f"the service is reading bodies of {self._http.buffered_bytes} bytes in total, its "
+                "limit; try again soon"
             )
         if self._meter is not None:
             self._meter.feed(chunk)
             if self._is_complete and self._meter.is_too_deep():
                 raise JsonTooDeepError(
-                    f"the JSON nests deeper than the {self._http.json_depth} levels accepted"
+                    f"the JSON is nested deeper than {self._http.json_depth} levels, the limit"
                 )
 
 

@@ -8,16 +8,16 @@ _STRING = re.compile(rb'"[^"]*(?:"|$)')
 
 
 class DepthMeter:
-    """Measures a body that arrives in pieces; keeps only its quotes and brackets."""
+    """Measures the depth of a body that arrives in pieces; keeps only quotes and brackets."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._kept, self._tail = limit, bytearray(), b""
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next piece."""
+        """Process the next piece."""
         if b"\\" in chunk or self._tail:
             chunk = _ESCAPED.sub(b"", self._tail + chunk)
-            self._tail = b"\\" if chunk.endswith(b"\\") else b""  # the other half is to come
+            self._tail = b"\\" if chunk.endswith(b"\\") else b""  # its character follows
         self._kept += chunk.translate(None, _REST)
 
     def is_too_deep(self) -> bool:

@@ -14,7 +14,7 @@ class Exchange(Protocol):
 
     Attributes:
         disconnected: Whether the client has hung up.
-        more_body: Whether the rest of the body is still to arrive.
+        more_body: Whether more of the body is still to arrive.
     """
 
     disconnected: bool
@@ -24,18 +24,18 @@ class Exchange(Protocol):
 def put_exchange(scope: Scope, exchange: Exchange) -> None:
     """Put the server's object into its own scope.
 
-    Weakly: a reference cycle would keep the body alive until garbage collection.
+    As a weak reference: a cycle would keep the body alive until garbage collection.
     """
     scope[_KEY] = weakref.ref(exchange)
 
 
 def exchange_of(scope: Scope) -> Exchange | None:
-    """Return what the server put into the scope; None under another server."""
+    """Return the server's object in the scope; None under another server."""
     reference: weakref.ref[Exchange] | None = scope.get(_KEY)
     return None if reference is None else reference()
 
 
 def disconnect_check(scope: Scope) -> Callable[[], bool]:
-    """Return a function that tells whether a request's client hung up."""
+    """Return a function that tells whether a request's client has hung up."""
     exchange = exchange_of(scope)
     return lambda: exchange is not None and exchange.disconnected

@@ -30,13 +30,13 @@ from app.contracts.errors import (
 
 
 class BadRequestError(ServiceError):
-    """Not HTTP as this service accepts it."""
+    """The request is not HTTP as this service accepts it."""
 
     code = "bad_request"
 
 
 class UnknownHostError(BadRequestError):
-    """A Host header that names another service."""
+    """The Host header names another service."""
 
     code = "unknown_host"
 
@@ -48,13 +48,13 @@ class TooSlowError(ServiceError):
 
 
 class UrlTooLongError(TooLargeError):
-    """A path or query past its limit."""
+    """A path or query over its limit."""
 
     code = "url_too_long"
 
 
 class HeadersTooLargeError(TooLargeError):
-    """Too many headers, or too many bytes of them."""
+    """Too many headers, or headers of too many bytes."""
 
     code = "headers_too_large"
 
@@ -66,24 +66,24 @@ class JsonTooDeepError(InvalidInputError):
 
 
 class UnsupportedEncodingError(UnsupportedMediaError):
-    """A compressed body where none is accepted."""
+    """A compressed body on a route that does not accept one."""
 
     code = "unsupported_encoding"
 
 
 class BusyError(UnavailableError):
-    """A ceiling of this process is reached; try again soon."""
+    """This process is at one of its limits; try again soon."""
 
     code = "busy"
 
 
 class PreconditionFailedError(ConflictError):
-    """The thing is no longer what If-Match names, or is there despite If-None-Match."""
+    """The resource differs from If-Match, or exists despite If-None-Match."""
 
     code = "precondition_failed"
 
 
 class PreconditionRequiredError(InvalidInputError):
-    """A change without an If-Match header, which must name what it replaces."""
+    """A change lacks the If-Match header, which names the state it replaces."""
 
     code = "precondition_required"

@@ -103,7 +103,7 @@ class GateMiddleware:
 
     def _check_host(self, sent: list[bytes], scope: Scope) -> None:
         if len(sent) > 1 or (not sent and scope.get("http_version") == "1.1"):
-            raise BadRequestError(f"the request has {len(sent)} Host headers, not one")
+            raise BadRequestError(f"the request has {len(sent)} Host headers; send exactly one")
         if not self._hosts or not sent:
             return
         name = sent[0].decode("latin-1").lower()
@@ -116,11 +116,13 @@ class GateMiddleware:
             return _Slots(0, 0)
         if self._num_requests >= self._http.concurrent_requests:
             raise BusyError(
-                f"{self._num_requests} requests are being answered, and no more are at once"
+                f"the service is answering {self._num_requests} requests, its limit; try again soon"
             )
         is_stream = self._by_path.find(scope["path"]).is_event_stream and _asks_for_events(scope)
         if is_stream and self._num_streams >= self._http.event_streams:
-            raise BusyError(f"{self._num_streams} event streams are open, and no more are at once")
+            raise BusyError(
+                f"the service has {self._num_streams} open event streams, its limit; try again soon"
+            )
         self._num_requests += 1
         self._num_streams += is_stream
         return _Slots(1, int(is_stream))
@@ -130,7 +132,7 @@ def _check_encoding(sent: bytes) -> None:
     names = {name.strip().lower() for name in sent.split(b",")}
     if names - {b"identity", b""}:
         shown = sent.decode("latin-1")[:100]
-        raise UnsupportedEncodingError(f"the body is encoded as {shown!r}; send it as it is")
+        raise UnsupportedEncodingError(f"the body is encoded as {shown!r}; send it unencoded")
 
 
 def _asks_for_events(scope: Scope) -> bool:

@@ -28,7 +28,7 @@ class HotRoute(Route):
     """Route that puts itself into the scope, as FastAPI's do, for metrics and logs.
 
     Attributes:
-        operation: The OpenAPI description of this route.
+        operation: OpenAPI description of this route.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class HotMiddleware:
             handler = _handler(request, error)
             if handler is None:
                 raise
-            answer = handler(request, error)  # type: ignore[arg-type]  # no handler is for WebSockets
+            answer = handler(request, error)  # type: ignore[arg-type]  # no WebSocket handlers
             response = cast("Response", await answer if inspect.isawaitable(answer) else answer)
             if isinstance(error, OverloadedError):
                 self._guard(request.scope, response, error)

@@ -1,6 +1,6 @@
-"""The middlewares and their order; FastAPI, with its own, is inside all of them.
+"""The middlewares and their order; FastAPI, with its own middlewares, is inside them.
 
-Added through FastAPI they would run inside its outer layers (telemetry, a limit on bodies, errors),
+Added through FastAPI they would run inside its outer layers (telemetry, a body limit, errors),
 which hot requests do not need.
 """
 
@@ -37,7 +37,7 @@ class Application(FastAPI):
     _outer: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, or the process's life."""
+        """Handle one request, or a lifespan event."""
         if self._outer is None or scope["type"] == "lifespan":
             await super().__call__(scope, receive, send)
             return
@@ -45,7 +45,7 @@ class Application(FastAPI):
         await self._outer(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Leave out Starlette's handler of unexpected errors: `RequestMiddleware` has its own."""
+        """Remove Starlette's handler of unexpected errors: `RequestMiddleware` has its own."""
         stack = super().build_middleware_stack()
         assert isinstance(stack, ServerErrorMiddleware)  # noqa: S101  # always the outermost
         return stack.app
@@ -58,14 +58,14 @@ class Application(FastAPI):
         routes: Sequence[BaseRoute],
         guard: Guard,
     ) -> None:
-        """Add the middlewares, the innermost first: refusals are logged too.
+        """Add the middlewares, innermost first, so that refusals are logged too.
 
         Args:
-            settings: The service's.
-            metrics: Count requests.
+            settings: Settings of the service.
+            metrics: Instruments that count requests.
             hot_routes: Routes answered without FastAPI's layers.
-            routes: All others that may declare limits.
-            guard: Called with every refusal for load.
+            routes: All other routes that may declare limits.
+            guard: Called with every refusal due to load.
         """
         api = settings.api
         hosts = api.trusted_hosts or (() if api.is_auth_required else _THIS_MACHINE)

@@ -52,14 +52,14 @@ Shape = Callable[[HTTPStatus, str, dict[str, str]], Response]
 
 
 class ProblemDetail(BaseModel):
-    """One thing wrong with the input."""
+    """One problem with the input."""
 
     pointer: str = Field(description="A JSON pointer into the request.")
     detail: str
 
 
 class Problem(BaseModel):
-    """Answer to every failed request of ``/v1``."""
+    """Response to every failed request of ``/v1``."""
 
     type: str = "about:blank"
     title: str
@@ -79,7 +79,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     }
 }
 NOT_MODIFIED: dict[int | str, dict[str, Any]] = {
-    304: {"description": "What If-None-Match names is still what there is."}
+    304: {"description": "The resource still matches If-None-Match."}
 }
 
 
@@ -118,7 +118,7 @@ def problem_body(error: ServiceError, path: str, request_id: str | None) -> dict
 
 def unexpected_problem(scope: Scope) -> Response:
     """Return a 500 response without details; those go to the log only."""
-    message = "something broke inside Secateur; tell the operator the request id"
+    message = "an internal error occurred; report the request id to the operator"
     return _problem(scope, HTTPStatus.INTERNAL_SERVER_ERROR, "internal", message)
 
 
@@ -165,7 +165,7 @@ def _database_error(request: Request, error: Exception) -> Response:
 
 def _unstorable_error(request: Request, _error: Exception) -> Response:
     """Answer 422 for a value our checks miss and the database rejects: NUL in PostgreSQL."""
-    message = "the request holds a character or a number that cannot be stored"
+    message = "the request contains a character or a number that cannot be stored"
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     return _problem(request.scope, status, errors.InvalidInputError.code, message)
 

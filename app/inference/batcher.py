@@ -182,8 +182,8 @@ class Batcher:
         if self._queue and not self._fits(entry.num_items, entry.num_bytes):
             limits = self.limits
             raise OverloadedError(
-                f"{self._num_items} items wait for this model, at most {limits.queue_items} items "
-                f"and {limits.queue_bytes} bytes may",
+                f"{self._num_items} items are queued for this model; the limit is "
+                f"{limits.queue_items} items and {limits.queue_bytes} bytes",
                 retry_after_seconds=max(1.0, math.ceil(self._pace.seconds * self._num_items)),
                 demand=Demand(self._model, entry.num_items, entry.num_bytes),
             )
@@ -204,7 +204,7 @@ class Batcher:
         """Refuse a request that would expire in the queue and delay the others."""
         left = deadline - self._loop.time()
         if left <= 0:
-            raise DeadlineError(f"the request's deadline passed {-left:.3f} s before it came")
+            raise DeadlineError(f"the request's deadline passed {-left:.3f} s before it arrived")
         if self._pace.seconds * self._num_items <= left:
             return
         before = takewhile(lambda e: e.rank < entry.rank, self._queue)

@@ -18,7 +18,7 @@ class Comparison:
 
     Attributes:
         agreement: Share of samples with the same best class; without classes, share of values that
-            are within a hundredth of the largest.
+            differ by less than a hundredth of the largest.
         max_difference: Largest absolute difference between two values.
         num_agreeing: Number of samples or values that agree.
         num_compared: Number of samples or values compared.

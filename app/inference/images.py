@@ -29,7 +29,7 @@ def decode_images(
         shape = ["batch" if size is None else size for size in spec.shape]
         raise InvalidInputError(f"the model takes {shape}, which is not a grey or RGB image")
     num_channels, *sides = spec.shape[1:]
-    assert num_channels is not None  # noqa: S101  # it is one of two numbers
+    assert num_channels is not None  # noqa: S101  # one of `_CHANNELS`
     # Resize like the data set's images: by the preprocessing if the network takes any size.
     wanted = preprocess.resize or (None, None)
     height, width = (

@@ -75,5 +75,6 @@ def _number(value: object, pointer: str) -> float:
 def refuse_without_parent(model_id: str) -> InvalidInputError:
     """Return the error for a base that does not exist."""
     return invalid(
-        "/parameters/variant", f"model {model_id} was not pruned from another model: it has no base"
+        "/parameters/variant",
+        f"model {model_id} has no base model: it was not pruned from another one",
     )

@@ -18,15 +18,15 @@ class Parameters(BaseModel):
     variant: str = Field(
         default="pruned",
         pattern="^(pruned|base|both)$",
-        description="The model that is named, the one it was pruned from, or both and how they "
-        "differ.",
+        description="The named model, the model it was pruned from (base), or both with a "
+        "comparison.",
     )
     priority: int = Field(default=0, ge=-100, le=100, description="Higher runs first.")
     timeout_seconds: float | None = Field(
         default=None,
         gt=0,
         le=3600,
-        description="The request is dropped if it has not started by then.",
+        description="Drop the request if it has not started after this time.",
     )
 
 
@@ -55,13 +55,13 @@ class Label(BaseModel):
     label: str
     index: int
     score: float = Field(
-        description="The probability: by what the network's outputs are, a softmax, a sigmoid or "
-        "themselves."
+        description="Probability: softmax, sigmoid or the output itself, depending on the kind "
+        "of output."
     )
 
 
 class BaseAnswer(BaseModel):
-    """Answer of the model that this one was pruned from."""
+    """Answer of the model that the named model was pruned from."""
 
     model: str
     version: str
@@ -79,8 +79,8 @@ class ComparisonAnswer(BaseModel):
     """Differences between the two models' outputs."""
 
     agreement: float = Field(
-        description="Share of samples with the same best class; without classes, of values within "
-        "a hundredth of the largest."
+        description="Share of samples with the same best class; without classes, share of values "
+        "that differ by less than a hundredth of the largest."
     )
     max_difference: float
     seconds: VariantSeconds

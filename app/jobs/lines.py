@@ -13,8 +13,8 @@ from app.records.tables import JobRow
 
 _TTL_SECONDS = 1.0
 _LEAST_SECONDS = 0.2
-_MOST_SHARE = 1 / 50  # of the time goes into reading, however long the queue
-_STALEST_SECONDS = 5.0  # bounds the age even if one read was slow on a busy machine
+_MOST_SHARE = 1 / 50  # largest share of the time spent on reading, however long the queue
+_STALEST_SECONDS = 5.0  # upper limit of the age, even if one read was slow on a busy machine
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Lines:
         look = self._looks.get(job.queue)
         if _is_old(look, job.id):
             look = self._look_again(job, look, session)
-        assert look is not None  # noqa: S101  # old looks are replaced, or kept
+        assert look is not None  # noqa: S101  # `_look_again` returns one
         position = look.line.positions.get(job.id, len(look.line.positions))
         return Standing(position, look.line.wait_seconds(job.id))
 

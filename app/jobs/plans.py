@@ -47,17 +47,17 @@ class Plan(BaseModel):
     object: str = "plan"
     config: dict[str, Any] = Field(description="Config with every default filled in.")
     fingerprint: str = Field(description="SHA-256 of the graph that the plan is for.")
-    dense: dict[str, int] = Field(description="macs and num_parameters of the dense network.")
+    dense: dict[str, int] = Field(description="MACs and parameters of the dense network.")
     pruned: dict[str, int]
-    left: dict[str, float] = Field(description="Pruned over dense, by the same names.")
+    left: dict[str, float] = Field(description="Pruned relative to dense, under the same names.")
     groups: list[dict[str, Any]] = Field(
-        description="As in the report, and ``kept``: the indices of the channel groups that stay."
+        description="As in the report, plus ``kept``: the indices of the remaining channel groups."
     )
     criteria_agreement: dict[str, float]
     latency_trials: list[dict[str, float]]
     warnings: list[str]
     findings: list[Finding] = Field(
-        default=[], description="Problems of the data set; a job may fail because of them."
+        default=[], description="Problems of the data set that may make a job fail."
     )
 
 
@@ -121,7 +121,7 @@ def _read(context: Context, job_id: str) -> JobRow:
 
 def _cancel(context: Context, job_id: str) -> None:
     with contextlib.suppress(ConflictError), context.sessions.begin() as session:
-        jobs.request_cancel(session, job_id)  # it may just have ended
+        jobs.request_cancel(session, job_id)  # it may have ended just now
 
 
 def _forget(context: Context, job_id: str) -> None:

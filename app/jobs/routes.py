@@ -251,7 +251,7 @@ async def parse_job(request: Request, context: Context) -> tuple[JobCreate, dict
     async for chunk in request.stream():
         data += chunk
         if len(data) > limit:
-            raise TooLargeError(f"the body has more than the {limit} bytes accepted for JSON")
+            raise TooLargeError(f"the body has more than {limit} bytes, the limit for JSON")
     try:
         text = without_mark(bytes(data))
         body = JobCreate.model_validate_json(text)

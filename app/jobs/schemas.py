@@ -109,16 +109,16 @@ class Job(BaseModel):
     status: str
     stage: str | None
     progress: dict[str, Any] | None = Field(
-        description="fraction, step, num_steps, message; eta_seconds until the job ends, by its "
-        "last epoch of steps (null while nothing is known); elapsed_seconds since this attempt "
-        "began."
+        description="fraction, step, num_steps, message; eta_seconds until the job ends, "
+        "estimated from its latest epochs (null while unknown); elapsed_seconds "
+        "since this attempt began."
     )
     attempt: int
     max_attempts: int
     queue_position: int | None = Field(description="Jobs ahead of this one while it is queued.")
     estimated_wait_seconds: float | None = Field(
-        description="Estimated seconds until it starts, from the time left of running jobs and the "
-        "durations of jobs like those ahead; null: unknown."
+        description="Estimated seconds until it starts, from the remaining time of running jobs "
+        "and the durations of jobs like those ahead; null: unknown."
     )
     model: str | None
     dataset: str | None

@@ -52,7 +52,7 @@ def create(
     return create_once(context.sessions, key, make)
 
 
-def create_from_files(  # noqa: PLR0913, PLR0917  # one request that carries everything
+def create_from_files(  # noqa: PLR0913, PLR0917  # all parts of one request
     context: Context,
     key: IdempotencyKey,
     model: Upload | str,
@@ -183,7 +183,7 @@ def resume(context: Context, tenant: str, job_id: str) -> JobRow:
         return jobs.resume(session, job_id)
 
 
-def events(  # which events, and whose
+def events(  # selects events
     context: Context,
     tenant: str,
     job_id: str,
@@ -288,8 +288,8 @@ def resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
     config = body.config
     if "onnx" not in config.export.formats:
         raise InvalidInputError(
-            "export.formats must contain 'onnx': it is what the service serves; without it, "
-            "secateur-engine prunes",
+            "export.formats must contain 'onnx', which the service needs for inference; "
+            "secateur-engine can prune without it",
             details=[ErrorDetail("/config/export/formats", "must contain 'onnx'")],
         )
     if body.dataset is not None:

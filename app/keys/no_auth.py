@@ -31,16 +31,18 @@ def refuse_remote(scope: Scope, cors_origins: tuple[str, ...]) -> None:
     server, headers = scope.get("server"), Headers(scope=scope)
     # The server may have been started by hand on an address that differs from the settings.
     if server is None or not is_loopback(str(server[0])):
-        raise ForbiddenError("this service runs without keys and answers only on loopback")
+        raise ForbiddenError("this service runs without keys and only answers on loopback")
     for name in _PROXY_HEADERS:
         if name in headers:
-            raise ForbiddenError(f"this service runs without keys and takes no request with {name}")
+            raise ForbiddenError(
+                f"this service runs without keys and refuses requests with the header {name}"
+            )
     origin = headers.get("origin")
     if origin is None or origin in cors_origins:
         return
     if not is_loopback(urlsplit(origin).hostname or ""):
         raise ForbiddenError(
-            f"this service runs without keys and takes no request of {origin[:99]!r}"
+            f"this service runs without keys and refuses requests from the origin {origin[:99]!r}"
         )
 
 

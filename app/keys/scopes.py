@@ -30,5 +30,5 @@ def parse_scopes(names: Iterable[str]) -> tuple[Scope, ...]:
     unknown = sorted(wanted - set(SCOPES))
     if unknown or not wanted:
         what = f"there is no scope {unknown[0][:64]!r}" if unknown else "a key needs a scope"
-        raise InvalidInputError(f"{what}; there are {', '.join(SCOPES)}")
+        raise InvalidInputError(f"{what}; the scopes are {', '.join(SCOPES)}")
     return cast("tuple[Scope, ...]", tuple(scope for scope in SCOPES if scope in wanted))

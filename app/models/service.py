@@ -70,7 +70,7 @@ def store_within_quota(context: Context, tenant: str, *files: Upload) -> None:
         context.store.put_file(file.path, file.sha256)
 
 
-def insert(  # noqa: PLR0913, PLR0917  # what a row is made of
+def insert(  # noqa: PLR0913, PLR0917  # the parts of a row
     context: Context,
     session: Session,
     tenant: str,
@@ -182,4 +182,4 @@ def refuse_while_used(session: Session, condition: Any, object_id: str) -> None:
     live = [state for state in JobState if not state.is_final]
     job = session.scalars(select(JobRow).where(condition, JobRow.state.in_(live))).first()
     if job is not None:
-        raise ConflictError(f"{object_id} is used by job {job.id}, which is {job.state}")
+        raise ConflictError(f"job {job.id} ({job.state}) still uses {object_id}; cancel it first")

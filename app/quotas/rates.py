@@ -14,7 +14,7 @@ class Rates:
         ] = {}  # tokens left, and the time of that count
 
     def take(self, tenant: str) -> float:
-        """Take a token and return 0, or return the seconds until there is one."""
+        """Take a token and return 0, or return the seconds until the next token."""
         now, left = self._clock(), self.left(tenant)
         if left < 1:
             return (1 - left) / self._per_second

@@ -64,8 +64,8 @@ class Quotas:
         seconds = self._rates.take(tenant)
         if seconds > 0:
             raise RateLimitedError(
-                f"the tenant has sent {self._settings.requests_per_second} requests within a "
-                f"second, as many as it may; the next may come in {seconds:.3f} s",
+                f"the tenant is over its limit of {self._settings.requests_per_second} requests "
+                f"per second; try again in {seconds:.3f} s",
                 retry_after_seconds=seconds,
             )
 
@@ -103,8 +103,8 @@ class Quotas:
         if used >= limit:
             end = datetime.fromtimestamp(usage.next_midnight(session), UTC)
             raise ComputeQuotaError(
-                f"jobs have run for {used:.0f} of the {limit:g} compute seconds of today; "
-                f"the next ones are there at {end:%Y-%m-%dT%H:%M:%SZ}"
+                f"today's jobs have used {used:.0f} of {limit:g} compute seconds; the quota resets "
+                f"at {end:%Y-%m-%dT%H:%M:%SZ}"
             )
         self._refuse_waiting(session, tenant, number)
 
@@ -134,27 +134,29 @@ class Quotas:
         limit, used = self._settings.stored_bytes, usage.count_bytes(session, tenant)
         if used + more > limit:
             raise StorageQuotaError(
-                f"{used} of the {limit} stored bytes are used, and {more} more do not fit; "
-                "delete models or data sets"
+                f"{used} of {limit} bytes of storage are used, and {more} more do not fit; delete "
+                "models or data sets"
             )
 
     def _refuse_waiting(self, session: Session, tenant: str, more: int) -> None:
         limit, used = self._settings.queued_jobs, usage.count_waiting(session, tenant)
         if used + more > limit:
             raise TooManyJobsError(
-                f"{used} jobs wait or are paused, of {limit} queued jobs at most, and {more} more "
-                "would be too many",
+                f"{used} jobs are queued or paused, and {more} more would exceed the limit of "
+                f"{limit}; wait for jobs to finish or cancel some",
                 retry_after_seconds=_JOBS_RETRY_SECONDS,
             )
 
 
 def _too_many_uploads(limit: int) -> TooManyUploadsError:
     return TooManyUploadsError(
-        f"{limit} uploads are on their way, as many as one API process takes from a tenant"
+        f"the tenant already has {limit} uploads in progress, the limit per API process; try again "
+        "when one has finished"
     )
 
 
 def _too_many_streams(limit: int) -> TooManyStreamsError:
     return TooManyStreamsError(
-        f"{limit} event streams are open, as many as one API process keeps for a tenant"
+        f"the tenant already has {limit} open event streams, the limit per API process; close one "
+        "first"
     )

@@ -1,1 +1,1 @@
-"""Every move of a job, as guarded updates that the API and the workers share."""
+"""State changes of jobs as guarded updates, shared by the API and the workers."""

@@ -54,7 +54,7 @@ def reading(sessions: Sessions) -> Iterator[Session]:
 def current_time(session: Session) -> float:
     """Return the database's time: seconds since the epoch."""
     now = session.scalar(select(database_now()))
-    assert now is not None  # noqa: S101  # the clock always answers
+    assert now is not None  # noqa: S101  # never None
     return float(now)
 
 

@@ -14,23 +14,23 @@ from sqlalchemy import ColumnElement, Row, Select
 
 from app.records.tables import DatasetRow, JobRow, ModelRow
 
-_NUM_NEWEST = 5  # of jobs that are alike, the newest count
-_MOST_SCALE = 10.0  # times as much training, or as little, as any job alike had
-_MOST_SPREAD = 2.0  # between jobs that stand for one of another model
+_NUM_NEWEST = 5  # newest finished jobs considered
+_MOST_SCALE = 10.0  # largest extrapolation of epochs, up or down
+_MOST_SPREAD = 2.0  # largest ratio of sizes, and of durations, among jobs of other models
 _FEWEST_OTHERS = 2
-_FIXED_SHARE, _MOST_FIXED_SECONDS = 1 / 3, 10.0  # of a job that trains: what training adds to
+_FIXED_SHARE, _MOST_FIXED_SECONDS = 1 / 3, 10.0  # time of a training job besides training
 
 
 @dataclass(frozen=True)
 class JobShape:
-    """The properties of a job that determine its duration.
+    """Properties of a job that determine its duration.
 
     Attributes:
         kind: Kind of the job.
         model: Id of the model.
         dataset: Id of the data set.
         epochs: Passes over the training samples, in all trainings; None if unknown.
-        size: Multiply-accumulates of one sample times samples; None if unknown.
+        size: MACs per sample times number of samples; None if unknown.
         options: Other relevant options of the config.
     """
 

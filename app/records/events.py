@@ -14,7 +14,7 @@ from app.records.database import current_time
 from app.records.tables import EventRow, JobRow, WebhookRow
 
 PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
-PLAN = "plan"  # the type of the event that says what becomes of each layer
+PLAN = "plan"  # event type of the summary of each layer
 
 
 def add_events(session: Session, job: JobRow, events: Iterable[tuple[str, dict[str, Any]]]) -> None:
@@ -50,7 +50,7 @@ def list_events(
 
 
 def find_newest(session: Session, *, job_id: str, kind: str) -> EventRow | None:
-    """Return the last event of a type, if there is one."""
+    """Return the last event of a type, or None."""
     query = select(EventRow).where(EventRow.job_id == job_id, EventRow.type == kind)
     return session.scalars(query.order_by(EventRow.number.desc()).limit(1)).one_or_none()
 

@@ -193,11 +193,11 @@ def retry_smaller_or_fail(
     if is_hopeless or job.kind != JobKind.PRUNE or job.state != JobState.RUNNING:
         tried = batch_size // job.batch_divisor
         if job.batch_divisor > 1:
-            message = f"{message.rstrip('.')}, and again with batches of {tried}."
+            message = f"{message.rstrip('.')}; a second attempt with batches of {tried} failed too."
         hint = _memory_hint(JobKind(job.kind), tried)
         return fail(session, held, FailureCode.OUT_OF_MEMORY, message, stage, hint)
     job.batch_divisor = 2
-    warning = f"out of memory in attempt {job.attempt}: tried again with batches of {smaller}"
+    warning = f"out of memory in attempt {job.attempt}: trying again with batches of {smaller}"
     job.warnings = [*job.warnings, warning]
     add_events(session, job, [("warning", {"message": warning})])
     _queue_again(session, job, message)
@@ -269,7 +269,7 @@ def reap_expired(session: Session) -> list[str]:
         elif job.state == JobState.PAUSING:
             move(session, job, JobState.PAUSED)
         else:
-            message = f"its worker stopped answering in attempt {job.attempt}"
+            message = f"the worker stopped responding in attempt {job.attempt}"
             stage = Stage(job.stage) if job.stage else None
             _retry_or_fail(session, job, FailureCode.WORKER_LOST, message, stage)
     return [job.id for job in expired]
@@ -277,7 +277,7 @@ def reap_expired(session: Session) -> list[str]:
 
 def _memory_hint(kind: JobKind, batch_size: int) -> str:
     """Return a hint for an out-of-memory failure; only pruning has a batch size to reduce."""
-    more = "or have the operator raise SECATEUR_WORKER__MEMORY_BYTES."
+    more = "or ask the operator to raise SECATEUR_WORKER__MEMORY_BYTES."
     if kind == JobKind.PRUNE and batch_size > 1:
         return f"Use a retrain.batch_size below {batch_size}, {more}"
     what = "data set" if kind == JobKind.INTAKE_DATASET else "network, or smaller samples"

@@ -39,9 +39,9 @@ from app.records.turns import NEVER, Running, Waiting, foresee
 from app.records.usage import compute_seconds
 from app.records.workers import list_present
 
-_NUM_RECENT = 20  # jobs averaged in `Line.seconds_a_job`
-_NUM_REMEMBERED = 100  # jobs that wait estimates are based on
-_LEAST_LEFT = 0.1  # least remaining time, as a fraction: a job may be overdue
+_NUM_RECENT = 20  # latest jobs averaged in `Line.seconds_a_job`
+_NUM_REMEMBERED = 100  # latest jobs that wait estimates are based on
+_LEAST_LEFT = 0.1  # least remaining fraction of a job: it may be overdue
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Lock on a model's name, so that version numbers are unique and aliases stay valid.
 
-A transaction that adds or deletes a version or changes an alias takes this lock first. After it, it
-locks only rows of that name.
+A transaction that adds or deletes a version or changes an alias takes this lock first. Afterwards
+it locks only rows of that name.
 """
 
 import zlib
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.records.tables import ModelRow
 
-_LOCK_CLASS = 0x5ECA7F  # any number: with a name's own, the name of its lock
+_LOCK_CLASS = 0x5ECA7F  # arbitrary; together with a hash of the name, the key of its lock
 
 
 def hold_name(session: Session, tenant: str, name: str) -> None:

@@ -40,7 +40,7 @@ def find_referenced(session: Session, hashes: Collection[str]) -> set[str]:
 
 def _in_checkpoints(session: Session) -> set[str]:
     query = select(JobRow.checkpoint).where(
-        JobRow.queue.in_(QUEUES),  # all there are: it lets the index on queue and state be used
+        JobRow.queue.in_(QUEUES),  # all queues: makes the query use the index on queue and state
         JobRow.state.in_(_LIVE),
         JobRow.checkpoint.is_not(None),
     )

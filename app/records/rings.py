@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from app.records.database import Sessions
 
-Ring = Callable[[str, str], None]  # a job's id, and its queue
+Ring = Callable[[str, str], None]  # a job's id and its queue
 
 _NOTED, _IS_COMMITTED = "rings.noted", "rings.is_committed"
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-NEVER = float("-inf")  # when a tenant that was never served was served
+NEVER = float("-inf")  # time of the last claim of a tenant that was never served
 _ANY_SECONDS = 60.0  # stands in for an unknown duration: affects positions, never a wait
 
 

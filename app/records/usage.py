@@ -1,4 +1,4 @@
-"""Tenants' use of their quotas: waiting and running jobs, stored bytes, compute time of a day.
+"""Tenants' use of their quotas: waiting and running jobs, stored bytes, daily compute time.
 
 Everything is counted from the rows on request, with covering indexes. Only the compute time of
 ended attempts is stored, by day, because the rows of plan jobs are deleted.
@@ -18,37 +18,37 @@ from app.records.tables import ArtifactRow, ComputeUseRow, DatasetRow, JobRow, M
 
 SECONDS_A_DAY = 86_400
 _WAITING = (JobState.VALIDATING, JobState.QUEUED, JobState.PAUSED)
-_LOCK_CLASS = 0x5ECA7E  # any number: with a tenant's own, the name of its lock
+_LOCK_CLASS = 0x5ECA7E  # arbitrary; together with a hash of the tenant, the key of its lock
 
 
 def hold_tenant(session: Session, tenant: str) -> None:
     """Lock a tenant's quotas until the transaction ends.
 
-    Otherwise two requests could both take the last place. SQLite has one writer at a time anyway.
+    Otherwise two requests could both take the last place. SQLite has only one writer anyway.
     """
     if session.get_bind().dialect.name == "postgresql":
-        number = zlib.crc32(tenant.encode()) - 2**31  # two with the same number wait in vain
+        number = zlib.crc32(tenant.encode()) - 2**31  # a collision only costs waiting
         session.execute(select(func.pg_advisory_xact_lock(_LOCK_CLASS, number)))
 
 
 def count_waiting(session: Session, tenant: str) -> int:
-    """Return how many jobs of any kind wait for a worker, for their inputs, or to be resumed."""
+    """Return the number of jobs that are queued, wait for their inputs, or are paused."""
     return _count(session, tenant, JobRow.queue.in_(QUEUES), JobRow.state.in_(_WAITING))
 
 
 def count_running(session: Session, tenant: str) -> int:
-    """Return how many pruning jobs run."""
+    """Return the number of running pruning jobs."""
     is_pruning = JobRow.queue.in_((QUEUE_CPU, QUEUE_GPU))
     return _count(session, tenant, is_pruning, JobRow.state.in_(LEASED))
 
 
 def count_intakes(session: Session, tenant: str) -> int:
-    """Return how many intake jobs run."""
+    """Return the number of running intake jobs."""
     return _count(session, tenant, JobRow.queue == QUEUE_INTAKE, JobRow.state.in_(LEASED))
 
 
 def count_bytes(session: Session, tenant: str) -> int:
-    """Return the bytes of a tenant's uploads and artifacts, each counted as often as it is listed.
+    """Return the bytes of a tenant's uploads and artifacts; duplicates count each time.
 
     The service's own objects do not count: ONNX files of uploads, and checkpoints.
     """
@@ -65,12 +65,12 @@ def count_bytes(session: Session, tenant: str) -> int:
 
 
 def compute_seconds(session: Session, tenant: str | None = None) -> dict[str, float]:
-    """Return by tenant how long jobs ran today (UTC), those that run now included."""
+    """Return today's compute time (UTC) by tenant, including running jobs."""
     now = current_time(session)
     day, midnight = _day(now)
     ended = select(ComputeUseRow.tenant, ComputeUseRow.seconds).where(ComputeUseRow.day == day)
     running = select(JobRow.tenant, JobRow.claimed_at).where(
-        JobRow.queue.in_(QUEUES),  # all there are: it lets the index on queue and state be used
+        JobRow.queue.in_(QUEUES),  # all queues: makes the query use the index on queue and state
         JobRow.state.in_(LEASED),
     )
     if tenant is not None:
@@ -85,7 +85,7 @@ def compute_seconds(session: Session, tenant: str | None = None) -> dict[str, fl
 
 
 def add_compute(session: Session, tenant: str, began_at: float, ended_at: float) -> None:
-    """Add an attempt's time on the day it ended; earlier days are not charged."""
+    """Add an attempt's time to the day on which it ended; earlier days are not charged."""
     day, midnight = _day(ended_at)
     seconds = max(0.0, ended_at - max(midnight, began_at))
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
@@ -98,7 +98,7 @@ def add_compute(session: Session, tenant: str, began_at: float, ended_at: float)
 
 
 def next_midnight(session: Session) -> float:
-    """Return when the day that compute time is counted for ends."""
+    """Return the end of the current day in database time."""
     return _day(current_time(session))[1] + SECONDS_A_DAY
 
 

@@ -1,8 +1,8 @@
-"""Webhook deliveries: take those that are due, and record the receiver's answer.
+"""Webhook deliveries: claim due deliveries, and record the receiver's answer.
 
-`events.add_events` creates deliveries. Taking a delivery holds it for a time, so two workers do not
-send it at once; if a worker dies, another takes it when the hold ends. Lock order: the job before
-its delivery, as everywhere.
+`events.add_events` creates deliveries. A claimed delivery is held for a time, so that two workers
+do not send it at once; if a worker dies, another claims it when the hold ends. Locks are taken in
+the order job, delivery, as everywhere.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _MAX_BACK_OFF_SECONDS = 6 * 3600.0
 
 @dataclass(frozen=True)
 class Delivery:
-    """Event to deliver, taken for one attempt."""
+    """Event to deliver, claimed for one attempt."""
 
     id: str
     attempt: int
@@ -37,7 +37,7 @@ class Delivery:
 
 
 def take_due(session: Session, *, limit: int, hold_seconds: float) -> list[Delivery]:
-    """Take due deliveries: count the attempt and hold each for ``hold_seconds``."""
+    """Claim due deliveries: count the attempt and hold each for ``hold_seconds``."""
     now = current_time(session)
     is_event = and_(
         EventRow.job_id == WebhookRow.job_id, EventRow.number == WebhookRow.event_number
@@ -82,7 +82,7 @@ def mark_delivered(session: Session, delivery: Delivery, answer: str) -> None:
 
 
 def back_off(session: Session, delivery: Delivery, answer: str) -> None:
-    """Schedule another attempt; do nothing if a newer attempt has taken the delivery."""
+    """Schedule another attempt, unless a newer attempt has claimed the delivery."""
     wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * _BACK_OFF_FACTOR ** (delivery.attempt - 1))
     session.execute(
         update(WebhookRow)
@@ -98,7 +98,7 @@ def back_off(session: Session, delivery: Delivery, answer: str) -> None:
 def give_up(session: Session, delivery: Delivery, answer: str) -> None:
     """Mark a delivery as failed, and add an event to the job.
 
-    Do nothing if it is closed already, or if a newer attempt has taken it.
+    Does nothing if it is closed already, or if a newer attempt has claimed it.
     """
     job = get_job(session, delivery.job_id)
     row = session.get_one(WebhookRow, delivery.id, with_for_update=True)

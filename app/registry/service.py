@@ -76,7 +76,9 @@ def put(
         _switch(session, row, weights)
         return row, False
     if if_match is not None:
-        raise PreconditionFailedError(f"the alias {alias!r} does not exist; If-Match names one")
+        raise PreconditionFailedError(
+            f"the alias {alias!r} does not exist, but If-Match requires it to"
+        )
     now = current_time(session)
     row = AliasRow(
         tenant=tenant,
@@ -106,7 +108,7 @@ def roll_back(session: Session, key: tuple[str, str, str], if_match: str | None)
     row = find(session, *key)
     _check_match(row, if_match)
     if not row.history:
-        raise ConflictError(f"the alias {alias!r} has never pointed elsewhere")
+        raise ConflictError(f"the alias {alias!r} has no previous target")
     before = row.history[0]["targets"]
     _check_versions(_versions(session, tenant, name), name, list(before))
     _switch(session, row, before)

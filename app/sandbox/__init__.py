@@ -1,4 +1,5 @@
-"""What a process that opens strangers' files drops before it opens one: network, files, resources.
+"""Restrictions of processes that open users' files: network, files, resources.
 
-Shared by the worker's jobs and the process that serves models. Each process applies it to itself.
+Used by the worker's jobs and by the process that serves models. Each process applies them to
+itself.
 """

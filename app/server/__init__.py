@@ -1,1 +1,1 @@
-"""uvicorn as this service runs it: connections, limits on heads, and load shedding."""
+"""uvicorn as configured by this service: connection limits, head limits, load shedding."""

@@ -1,6 +1,6 @@
 """Accept all pending connections in one iteration of the event loop.
 
-libuv, and so uvloop, accepts one connection per listening socket in each iteration. Under a flood
+libuv, and so uvloop, accepts one connection per listening socket in each iteration. Under a flood,
 iterations are long, and even ``GET /healthz`` waits behind two thousand connections until the flood
 ends (record 21).
 """
@@ -28,7 +28,7 @@ class Acceptor:
         Args:
             listener: A bound socket; may already be listening.
             make_protocol: Called for each connection.
-            backlog: Most connections to queue, and to accept in one iteration.
+            backlog: Maximum number of connections to queue, and to accept in one iteration.
         """
         self._loop = asyncio.get_running_loop()
         self._listener, self._make_protocol, self._backlog = listener, make_protocol, backlog

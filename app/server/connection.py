@@ -30,16 +30,16 @@ from app.server.turns import Turns
 
 log = logging.getLogger(__name__)
 
-# After an answer that was sent before the body ended: how long the rest is read and discarded.
+# Time to read and discard the rest of a body whose answer has already been sent.
 _LINGER_SECONDS = 5.0
-_SPARE_CONNECTIONS = 64  # beyond the limit: for requests to `/healthz` only
+_SPARE_CONNECTIONS = 64  # connections above the limit, for requests to `/healthz` only
 _UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\n"
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """One connection."""
 
-    http: HttpSettings  # these three are set by `limited_protocol`
+    http: HttpSettings  # set by `limited_protocol`, like the next two
     shedding: Shedding
     turns: Turns
 
@@ -48,8 +48,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_in_head, self._num_head_bytes = True, 0
         self._is_beyond = self._is_shed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0  # when the timer fires
-        self._deadline: float | None = None  # when it has to act
+        self._timer_at = 0.0  # time when the timer fires
+        self._deadline: float | None = None  # time when it has to act
         self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -62,7 +62,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._start_timer(self.http.head_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Release the connection's slot."""
         self._stop_timer()
         if self._timer is not None:
             self._timer.cancel()
@@ -70,7 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse data, unless the head is too long already."""
+        """Parse data, unless the head is already too long."""
         if self._is_in_head:
             self._num_head_bytes += len(data)
             if self._num_head_bytes > self._most_head_bytes:
@@ -79,14 +79,14 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
         cycle = self._cycle
         is_idle = cycle is None or cycle.response_complete
-        if self._is_shed:  # the rest of the body is to come
+        if self._is_shed:  # more of the body is to come
             self._start_timer(_LINGER_SECONDS)
         elif is_idle and self._deadline is None and self.timeout_keep_alive_task is None:
             # A blank line, or the end of an unwanted body: the connection is idle again.
             self._start_timer(self.http.keep_alive_seconds)
 
     def on_message_begin(self) -> None:
-        """Begin a head; it may arrive in one piece with the end of the body before it."""
+        """Begin a head; it may arrive in one piece with the end of the previous body."""
         super().on_message_begin()
         if not self._is_in_head:
             self._is_in_head, self._num_head_bytes = True, 0
@@ -104,12 +104,12 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body, unless its request was shed."""
+        """Receive a piece of a body, unless its request was shed."""
         if not self._is_shed and not self.transport.is_closing():
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a body; the connection of a request that was shed is idle again."""
+        """End a body; the connection of a shed request is idle again."""
         self._stop_timer()
         if self._is_shed:
             self._is_shed = False
@@ -125,14 +125,14 @@ class LimitedProtocol(HttpToolsProtocol):
             self._start_timer(_LINGER_SECONDS)
 
     def pause_writing(self) -> None:
-        """Limit the time that a client may leave its answer unread."""
+        """Limit the time that a client may leave its response unread."""
         super().pause_writing()
         if self._write_timer is None:
             seconds = self.http.write_stall_seconds
             self._write_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Stop the timer: the client reads again."""
+        """Stop the timer: the client is reading again."""
         super().resume_writing()
         if self._write_timer is not None:
             self._write_timer.cancel()
@@ -162,17 +162,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
     @property
     def _most_head_bytes(self) -> int:
-        # Data from the network may also hold the method, the version and the beginning of a body.
+        # Data from the network may also hold the method, the version and the start of a body.
         http = self.http
         return http.path_bytes + http.query_bytes + http.header_bytes + self._read_bytes
 
     _read_bytes = 256 * 1024
 
     def _start_timer(self, seconds: float) -> None:
-        """Call `_time_is_up` after some seconds, unless this is called again or the timer stopped.
+        """Call `_time_is_up` after some seconds, unless the timer is restarted or stopped.
 
-        A timer that exists fires early and is set for the rest: that costs a twentieth of
-        cancelling it and making another, several times a request.
+        An existing timer fires early and is then set for the rest. This costs a twentieth of
+        cancelling it and making a new one, several times per request.
         """
         self._deadline = self.loop.time() + seconds
         if self._timer is None or self._timer_at > self._deadline:
@@ -206,10 +206,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _shed(self) -> bool:
-        """Refuse the request unread if the queue it is for is full; return whether it was."""
+        """Refuse the request unread if its model's queue is full; return whether it was refused."""
         cycle = self._cycle
         if cycle is not None and not cycle.response_complete:
-            return False  # answers are sent in the order of their requests
+            return False  # responses must have the order of their requests
         if not self.parser.should_keep_alive():
             return False
         method, num_before = self.parser.get_method(), self.turns.num_begun
@@ -223,12 +223,14 @@ class LimitedProtocol(HttpToolsProtocol):
         return True
 
     def _refuse_beyond(self) -> None:
-        self._refuse(BusyError(f"{self.http.connections} connections are open, and no more"))
+        self._refuse(
+            BusyError(f"{self.http.connections} connections are open, the limit; try again soon")
+        )
 
     def _refuse_head(self) -> None:
         num_bytes = self.http.header_bytes
         self._refuse(
-            HeadersTooLargeError(f"the headers have more than the {num_bytes} bytes accepted")
+            HeadersTooLargeError(f"the headers have more than {num_bytes} bytes, the limit")
         )
 
     def _refuse(self, error: ServiceError) -> None:
@@ -237,7 +239,7 @@ class LimitedProtocol(HttpToolsProtocol):
             return
         cycle = self._cycle
         if cycle is not None and cycle.response_started and not cycle.response_complete:
-            self.transport.close()  # an answer has begun, and nothing may be sent within it
+            self.transport.close()  # part of a response has been sent, so nothing may be inserted
             return
         request_id, status = new_id("req"), status_of(error)
         body = json.dumps(problem_body(error, "", request_id)).encode()
@@ -267,6 +269,6 @@ def _has_unread(transport: asyncio.Transport) -> bool:
 
 
 def limited_protocol(settings: HttpSettings, shedding: Shedding) -> type[LimitedProtocol]:
-    """Return the class of connections; uvicorn makes an instance for each."""
+    """Return the protocol class; uvicorn instantiates it for each connection."""
     parts = {"http": settings, "shedding": shedding, "turns": Turns()}
     return type("LimitedProtocol", (LimitedProtocol,), parts)

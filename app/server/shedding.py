@@ -1,7 +1,7 @@
 """Load shedding before parsing: refuse requests unread while a model's queue is full.
 
 Reading a request, checking its key and decoding its tensors cost far more than the rest of a
-refusal. Under a flood no time is left to compute accepted requests (record 21).
+refusal. Under a flood no time would be left to compute accepted requests (record 21).
 
 When a queue is full, or too long for a request's deadline, a guard covers requests with the same
 request line and key. They are read only if the queue would accept them; otherwise the connection
@@ -50,7 +50,8 @@ class Shedding:
 
         Args:
             metrics: Counts shed requests.
-            accepts: Returns whether a model's queue would accept a request behind that many more.
+            accepts: Returns whether a model's queue would accept a request behind the given number
+                of others.
         """
         self._metrics, self._accepts = metrics, accepts
         self._guards: dict[tuple[bytes, bytes], _Guard] = {}
@@ -59,7 +60,7 @@ class Shedding:
     def guard(self, scope: Scope, response: Response, error: OverloadedError) -> None:
         """Refuse requests like this one unread until the queue accepts them again."""
         query: bytes = scope["query_string"]
-        names_model = scope.get("path_params") or b"model=" in query  # in the URL, not in the body
+        names_model = scope.get("path_params") or b"model=" in query  # not in the body
         if error.demand is None or scope["method"] != "POST" or not names_model:
             return
         request_id: str = scope["state"]["request_id"]

@@ -1,18 +1,18 @@
-"""Limits the requests that start in one turn of the event loop.
+"""Limits the number of requests that start in one turn of the event loop.
 
 A thousand requests that arrive together would all start in one turn of half a second, in which no
-connection is accepted or read. So some start at once, and the others in later turns (record 21).
+connection is accepted or read. So some start at once and the others in later turns (record 21).
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
-_MOST_A_TURN = 32  # some 10 ms of small inferences
+_MOST_A_TURN = 32  # takes about 10 ms for small inferences
 
 
 class Turns:
-    """Starts requests in the order they came. For one event loop."""
+    """Starts requests in order of arrival. For one event loop."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()

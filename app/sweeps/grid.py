@@ -114,8 +114,11 @@ def refuse_duplicates(points: Sequence[Point], configs: Sequence[PruneConfig]) -
         first = seen.setdefault(config.model_dump_json(), point)
         if first is not point:
             raise InvalidInputError(
-                f"two points are the same job: {first.shown} and {point.shown}",
-                details=[*first.details("is this point"), *point.details("and this one")],
+                f"two points give the same job: {first.shown} and {point.shown}",
+                details=[
+                    *first.details("belongs to the first point"),
+                    *point.details("belongs to the second point"),
+                ],
             )
 
 

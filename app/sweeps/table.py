@@ -39,7 +39,7 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
         return row
     summary = job.result["summary"]
     dense, after = summary["dense"], summary["retrained"]
-    metric = summary.get("metric", "top1")  # None: no samples to measure on
+    metric = summary.get("metric", "top1")  # None: no samples to measure with
     split, value, interval = _metric(after, metric)
     share, latency_interval = _latency_share(summary)
     return row.model_copy(

@@ -1,4 +1,4 @@
-"""The metrics of one API process. Units are base units; names are public API."""
+"""Metrics of one API process, in base units. Their names are public API."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.platform_collector import PlatformCollector
@@ -11,7 +11,7 @@ UNKNOWN_ROUTE = "none"
 
 
 class Metrics:
-    """The instruments of one API process, in a registry of their own."""
+    """Instruments of one API process, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -19,67 +19,69 @@ class Metrics:
         PlatformCollector(registry=registry)
         self.requests = Counter(
             "secateur_http_requests",
-            "Requests that were answered.",
+            "HTTP requests answered.",
             ("method", "route", "status"),
             registry=registry,
         )
         self.request_seconds = Histogram(
             "secateur_http_request_seconds",
-            "From the head of a request to the end of its answer.",
+            "Time from the head of a request to the end of its response.",
             ("method", "route"),
             buckets=_REQUEST_SECONDS,
             registry=registry,
         )
         self.queue_seconds = Histogram(
             "secateur_inference_queue_seconds",
-            "What requests waited before their batch ran.",
+            "Time that requests waited before their batch ran.",
             buckets=_INFERENCE_SECONDS,
             registry=registry,
         )
         self.compute_seconds = Histogram(
             "secateur_inference_compute_seconds",
-            "Of one run of a network, whatever its batch.",
+            "Time of one run of a network, for a batch of any size.",
             buckets=_INFERENCE_SECONDS,
             registry=registry,
         )
         self.batch_items = Histogram(
             "secateur_inference_batch_items",
-            "Items in one run.",
+            "Number of items in one run.",
             buckets=_BATCH_ITEMS,
             registry=registry,
         )
         self.rejections = Counter(
             "secateur_inference_rejections",
-            "Requests for inference that were not computed, by the code of their error.",
+            "Inference requests that were not computed, by error code.",
             ("reason",),
             registry=registry,
         )
         self.shadow_requests = Counter(
             "secateur_shadow_requests",
-            "Requests that a dense parent should compute too, by what became of it.",
+            "Requests selected for comparison with the dense parent, by outcome.",
             ("outcome",),  # compared | dropped | failed
             registry=registry,
         )
         self.shadow_compared = Counter(
-            "secateur_shadow_compared", "Samples or values that were compared.", registry=registry
+            "secateur_shadow_compared", "Samples or values compared.", registry=registry
         )
         self.shadow_agreeing = Counter(
-            "secateur_shadow_agreeing", "Of them, those that agreed.", registry=registry
+            "secateur_shadow_agreeing", "Compared samples or values that agree.", registry=registry
         )
         self.shadow_max_difference = Gauge(
             "secateur_shadow_max_difference",
-            "The largest difference between two values since the process began.",
+            "Largest difference between two values since the process started.",
             registry=registry,
         )
         self.sessions_loaded = Gauge(
             "secateur_sessions_loaded", "Networks in memory.", registry=registry
         )
         self.session_bytes = Gauge(
-            "secateur_session_bytes", "Of the files behind them.", registry=registry
+            "secateur_session_bytes",
+            "Total file size of the networks in memory.",
+            registry=registry,
         )
         self.waiting_requests = Gauge(
             "secateur_inference_waiting_requests",
-            "Requests that wait before all networks.",
+            "Requests waiting in the queues of all networks.",
             registry=registry,
         )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
@@ -88,7 +90,7 @@ class Metrics:
         """Count an answered request."""
         key = (method, route, status)
         children = self._children.get(key)
-        if children is None:  # finding a child by its labels costs more than counting
+        if children is None:  # looking up a child by its labels costs more than counting
             children = self._children[key] = (
                 self.requests.labels(method, route, str(status)),
                 self.request_seconds.labels(method, route),

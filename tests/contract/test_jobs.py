@@ -420,7 +420,7 @@ def test_out_of_memory_halves_the_batch_once(sessions: Sessions) -> None:
             row = session.get_one(JobRow, job_id)
             assert (row.batch_divisor, row.state) == (divisor, state)
     assert row.error is not None
-    assert row.error["message"] == "no memory, and again with batches of 64."
+    assert row.error["message"] == "no memory; a second attempt with batches of 64 failed too."
     assert "retrain.batch_size below 64" in row.error["hint"]
 
 

@@ -68,14 +68,14 @@ def test_a_key_is_good_until_it_expires_or_is_revoked(sessions: Sessions) -> Non
 @pytest.mark.parametrize(
     ("tenant", "scopes", "seconds", "words"),
     [
-        ("a", ["jobs"], None, "no scope 'jobs'; there are models:read, .*admin"),
+        ("a", ["jobs"], None, "no scope 'jobs'; the scopes are models:read, .*admin"),
         ("a", [], None, "needs a scope"),
         ("a b", ["infer"], None, "tenant 'a b'"),
         ("", ["infer"], None, "tenant ''"),
         ("a", ["infer"], 0, "expire in 0 seconds"),
     ],
 )
-def test_what_no_key_can_be_is_refused(
+def test_invalid_keys_are_refused(
     tenant: str, scopes: list[str], seconds: float | None, words: str, sessions: Sessions
 ) -> None:
     with pytest.raises(InvalidInputError, match=words):

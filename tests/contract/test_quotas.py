@@ -129,7 +129,7 @@ def test_stored_bytes_are_uploads_that_are_there_and_artifacts(sessions: Session
         assert usage.count_bytes(session, "a") == 111
         assert usage.count_bytes(session, "nobody") == 0
         quotas.refuse_upload(session, "a", 4)
-        with pytest.raises(StorageQuotaError, match=r"111 of the 115 stored bytes.* 5 more"):
+        with pytest.raises(StorageQuotaError, match=r"111 of 115 bytes of storage.* 5 more"):
             quotas.refuse_upload(session, "a", 5)
 
 
@@ -145,7 +145,7 @@ def test_waiting_jobs_of_every_kind_count_and_those_of_others_do_not(sessions: S
         assert usage.count_waiting(session, "a") == 4
         assert usage.count_running(session, "a") == 1
         quotas.refuse_jobs(session, "a", 2)
-        with pytest.raises(TooManyJobsError, match=r"4 jobs wait .* of 6 queued jobs.* 3 more"):
+        with pytest.raises(TooManyJobsError, match=r"4 jobs are queued .* 3 more .* limit of 6"):
             quotas.refuse_jobs(session, "a", 3)
 
 
@@ -217,7 +217,7 @@ def test_used_up_compute_time_refuses_and_keeps_in_line(sessions: Sessions) -> N
         session.add(ComputeUseRow(day=day, tenant="a", seconds=50.0))
     quotas = Quotas(QuotaSettings(compute_seconds=50), sessions)
     with sessions.begin() as session:
-        with pytest.raises(ComputeQuotaError, match=r"50 of the 50 .* there at .*T00:00:00Z"):
+        with pytest.raises(ComputeQuotaError, match=r"50 of 50 .* resets at .*T00:00:00Z"):
             quotas.refuse_jobs(session, "a")
         quotas.refuse_jobs(session, "b")
         quotas.refuse_upload(session, "a", 1)  # its verdict takes no time worth counting

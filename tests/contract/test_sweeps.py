@@ -116,7 +116,7 @@ def test_of_many_who_send_the_same_key_at_once_all_get_one_sweep(context: Contex
 
 def test_points_that_become_the_same_job_without_data_are_refused(context: Context) -> None:
     body = SweepCreate(model=add_model(context), grid={"/retrain/epochs": [1, 2]})
-    with pytest.raises(InvalidInputError, match="two points are the same job"):
+    with pytest.raises(InvalidInputError, match="two points give the same job"):
         service.create(context, NO_KEY, body)
     assert num_rows(context) == (0, 0, 0)
 

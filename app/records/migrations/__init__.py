@@ -1,4 +1,4 @@
-"""Migrations: `upgrade` brings a database to the tables this version needs."""
+"""Migrations: `upgrade` brings a database to the schema of this version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,14 +38,14 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Return the revision of a database's tables; None where there are none."""
+    """Return the schema revision of a database; None for an empty database."""
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def newest_revision() -> str:
     """Return the revision that this version needs."""
     head = ScriptDirectory(str(_FOLDER)).get_current_head()
-    assert head is not None  # noqa: S101  # there is a first migration
+    assert head is not None  # noqa: S101  # there is at least one migration
     return head
 
 

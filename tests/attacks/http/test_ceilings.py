@@ -164,7 +164,7 @@ def test_a_body_may_be_as_slow_as_its_bytes_have_earned() -> None:
             loop.run_until_complete(receive_all(middleware, scope_of(), receive))
 
     run(100)  # ten bytes a second
-    with pytest.raises(TooSlowError, match="at least 10 a second"):
+    with pytest.raises(TooSlowError, match="at least 10 bytes per second"):
         run(10)
 
 

@@ -78,7 +78,7 @@ def test_what_breaks_says_an_id_and_nothing_else(tmp_path: Path) -> None:
         "type": "about:blank",
         "title": "Internal Server Error",
         "status": 500,
-        "detail": "something broke inside Secateur; tell the operator the request id",
+        "detail": "an internal error occurred; report the request id to the operator",
         "instance": "/broken",
         "code": "internal",
         "request_id": answer.headers["x-request-id"],

@@ -74,7 +74,7 @@ def test_compute_time_of_the_day_is_limited(tmp_path: Path) -> None:
             session.add(ComputeUseRow(day=day, tenant="default", seconds=61.0))
         for path in ("/v1/jobs", "/v1/jobs:plan"):
             response = api.client.post(path, json={"model": model})
-            refused(response, 403, "compute_quota", "61 of the 60", "T00:00:00Z")
+            refused(response, 403, "compute_quota", "61 of 60", "T00:00:00Z")
         quota = api.client.get("/v1/quotas").json()["quotas"]["compute_seconds"]
         assert (quota["limit"], quota["used"]) == (60, 61)
         assert quota["frees_at"].endswith("T00:00:00Z")
@@ -87,7 +87,7 @@ def test_requests_come_at_a_rate(tmp_path: Path) -> None:
         assert answers[0].status_code == 200
         late = [answer for answer in answers if answer.status_code != 200]
         assert late
-        refused(late[0], 429, "rate_limited", "1 requests within a second")
+        refused(late[0], 429, "rate_limited", "limit of 1 requests per second")
         assert late[0].headers["retry-after"] == "1"
         assert api.client.get("/healthz").status_code == 200
         assert api.client.get("/v1/models", headers=api.other_tenant()).status_code == 200

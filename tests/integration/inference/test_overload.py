@@ -52,7 +52,7 @@ def test_what_is_too_much_is_refused_and_what_is_taken_is_answered(served: Servi
             assert answer.json()["code"] in {"overloaded", "deadline_exceeded"}
         else:
             assert list(answer.json()) == ["error"]
-    assert f"at most {QUEUE_ITEMS} items" in "".join(answer.text for answer in refused)
+    assert f"the limit is {QUEUE_ITEMS} items" in "".join(answer.text for answer in refused)
 
     with httpx.Client(
         base_url=f"http://{served.address}", headers=served.key(), timeout=60, trust_env=False

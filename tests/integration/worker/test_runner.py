@@ -314,7 +314,7 @@ def test_a_job_that_runs_out_of_memory_is_tried_once_with_smaller_batches(world:
     job = world.job(job_id)
     assert job.result is not None
     assert job.result["summary"]["batch_size"] == 64
-    assert job.warnings == ["out of memory in attempt 1: tried again with batches of 64"]
+    assert job.warnings == ["out of memory in attempt 1: trying again with batches of 64"]
 
 
 def test_a_job_that_runs_out_of_memory_twice_says_so(world: World) -> None:

@@ -144,7 +144,7 @@ def test_a_full_queue_refuses_with_the_number_and_the_limit(limits: BatchLimits)
     async def test() -> None:
         batcher, runner = make(limits)
         await ask(batcher, x(0), x(1), x(2), x(3))
-        with pytest.raises(OverloadedError, match="3 items wait"):
+        with pytest.raises(OverloadedError, match="3 items are queued"):
             await batcher.submit(x(4))
         await runner.finish()
         await ask(batcher, x(5, items=50))  # an empty queue takes a large one
@@ -190,7 +190,7 @@ async def test_a_client_that_hung_up_without_a_word_is_asked_for_before_its_turn
 async def test_a_request_whose_deadline_passes_is_answered_and_not_computed() -> None:
     batcher, runner = make()
     now = asyncio.get_running_loop().time()
-    with pytest.raises(DeadlineError, match="before it came"):
+    with pytest.raises(DeadlineError, match="before it arrived"):
         await batcher.submit(x(9), deadline=now - 1)
     await ask(batcher, x(0))
     with pytest.raises(DeadlineError, match="in the queue"):  # while the first still runs

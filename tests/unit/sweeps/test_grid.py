@@ -36,7 +36,7 @@ def test_whole_parts_of_the_config_may_be_values() -> None:
         ({"seed": [1]}, "is not a JSON pointer"),
         ({"/seed/deep/er": [1]}, r"/config/seed"),
         ({"/criterion/kind": ["l1", "l3"]}, r'\{"/criterion/kind": "l3"\} is not a valid job'),
-        ({"/criterion/kind": ["l1", "l1"]}, "two points are the same job"),
+        ({"/criterion/kind": ["l1", "l1"]}, "two points give the same job"),
         ({"/selection/mode/x": [1]}, "leads through a value that has no keys"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Models that come as safetensors name their architecture"""
+"""Architecture of safetensors models"""
 
 import sqlalchemy as sa
 from alembic import op

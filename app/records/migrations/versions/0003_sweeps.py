@@ -1,4 +1,4 @@
-"""Sweeps, and the place of a job in one"""
+"""Sweeps, and the position of a job in one"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Indexes of what is looked up: jobs listed by id, objects by their hash"""
+"""Indexes for look-ups: jobs by id, objects by hash"""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""When keys were used and what replaced them; compute time by day; sums of stored bytes"""
+"""Last use and successor of keys; compute time by day; sums of stored bytes"""
 
 import sqlalchemy as sa
 from alembic import op

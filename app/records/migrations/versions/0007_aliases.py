@@ -1,4 +1,4 @@
-"""Aliases of model versions; models looked up by name"""
+"""Aliases of model versions; models by name"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Workers that say that they are there"""
+"""Heartbeats of workers"""
 
 import sqlalchemy as sa
 from alembic import op

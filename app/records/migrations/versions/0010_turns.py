@@ -1,4 +1,4 @@
-"""When each tenant was last served"""
+"""Time when each tenant was last served"""
 
 import sqlalchemy as sa
 from alembic import op
