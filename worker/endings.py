@@ -79,7 +79,7 @@ class Endings:
             self._fail(failed.code, failed.message, failed.hint)
 
     def take_kill(self, finished: Finished, batch_size: int) -> None:
-        """Handle a process that the kernel killed for memory."""
+        """Handle a process that the kernel killed because memory ran out."""
         self._log_tail(finished.return_code)
         self._retry_smaller_or_fail(FAILURES[FailureCode.OUT_OF_MEMORY].message, batch_size)
 
@@ -90,7 +90,7 @@ class Endings:
 
         Args:
             finished: How the process ended.
-            most_seconds: The job's time limit, over all attempts.
+            most_seconds: Time limit of the job, over all attempts.
             progress_timeout_seconds: Longest time without progress.
         """
         ending = finished.ending

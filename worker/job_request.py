@@ -33,7 +33,7 @@ class JobRows:
 
     @property
     def config(self) -> PruneConfig:
-        """The job's config as the user asked for it."""
+        """The job's config as sent by the user."""
         return PruneConfig.model_validate(self.job.resolved or {})
 
 
@@ -135,9 +135,9 @@ def _seconds_left(job: JobRow, worker: WorkerSettings) -> float:
 
 
 def _cpu_seconds(seconds: float) -> int:
-    """Return the CPU seconds that all cores can spend in a time limit plus one minute.
+    """Return the CPU seconds that all cores can spend within the time limit plus one minute.
 
-    A live worker stops the process long before. This limit covers a worker that died.
+    A live worker stops the process long before. This limit covers a dead worker.
     """
     return math.ceil(seconds + 60) * (os.cpu_count() or 1)
 

@@ -58,7 +58,8 @@ class JobRequest(_Message):
     output_dir: Path
     checkpoint_dir: Path
     checkpoint_seconds: float = Field(
-        default=60.0, description="How often training saves its state, besides every epoch."
+        default=60.0,
+        description="Interval at which training saves its state, in addition to every epoch.",
     )
     latency_seconds: float = Field(
         default=1.0, description="How long latencies are measured, for each batch size."

@@ -16,19 +16,19 @@ log = structlog.get_logger(__name__)
 class WatchedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     """Scheduler without state between starts: every task is due again within its period.
 
-    A task is not sent while nobody reads the earlier ones, so they do not fill the broker.
+    A task is not sent while earlier messages are unread, so that they do not fill the broker.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # Celery's
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # as in Celery
         super().__init__(*args, **options)
         self._settings = load_settings()
 
-    def tick(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401  # Celery's
+    def tick(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401  # as in Celery
         """Send the tasks that are due and return the seconds to sleep."""
         beat(self._settings)
         return super().tick(*args, **options)
 
-    def apply_entry(self, entry: Any, producer: Any = None) -> None:  # noqa: ANN401  # Celery's
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:  # noqa: ANN401  # as in Celery
         """Send a task, unless enough tasks wait for a maintenance worker."""
         if is_full(producer or self.producer, QUEUE_MAINTENANCE):
             log.warning("scheduler.skipped", task=entry.task, reason="no worker reads the queue")

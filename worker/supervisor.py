@@ -31,7 +31,7 @@ _CHUNK_BYTES = 65_536
 class Ending(Enum):
     """How a process ended without a last message."""
 
-    NOT_STARTED = "not_started"  # there was no process
+    NOT_STARTED = "not_started"  # the process was not started
     DIED = "died"  # the pipe closed without a last message
     GARBLED = "garbled"  # it sent something that is not a message
     INTERRUPTED = "interrupted"  # the listener asked to stop it
@@ -90,9 +90,9 @@ def run_process(
 
     Args:
         server: Forks the process.
-        request: The job's request; written to ``folder``.
-        folder: Private to this attempt; also the process's TMPDIR and home.
-        limits: When to stop the process.
+        request: Request of the job; written to ``folder``.
+        folder: Private folder of this attempt; also the process's TMPDIR and home.
+        limits: Limits at which the process is stopped.
         listener: Receives the messages.
     """
     path = folder / "request.json"

@@ -10,7 +10,7 @@ EngineError
 ├── ExportError               an exported file does not compute what the program computes
 ├── DataError                 samples or labels do not fit the program or the objective
 │   ├── DataTooLargeError     a data set past a limit (value and limit named)
-│   └── DataMismatchError     the network does not know these samples
+│   └── DataMismatchError     the network was trained on other kinds of samples
 └── DivergenceError           the loss became NaN or infinite while training
 """
 
@@ -39,7 +39,7 @@ class UnsupportedOpError(ModelRejectedError):
 
 
 class ModelTooLargeError(ModelRejectedError):
-    """The file, or what computing the network would take, is past a limit."""
+    """The file, or the cost of computing the network, exceeds a limit."""
 
 
 class NothingPrunableError(EngineError):
@@ -47,7 +47,7 @@ class NothingPrunableError(EngineError):
 
 
 class PlanError(EngineError):
-    """A plan or a selection does not fit the program it is meant for."""
+    """A plan or a selection does not fit its program."""
 
 
 class EquivalenceError(EngineError):
@@ -55,7 +55,7 @@ class EquivalenceError(EngineError):
 
 
 class ExportError(EngineError):
-    """An exported file disagrees with the program it was made from."""
+    """An exported file disagrees with its program."""
 
 
 class DataError(EngineError):
@@ -63,11 +63,11 @@ class DataError(EngineError):
 
 
 class DataTooLargeError(DataError):
-    """The data set, or what reading it would take, is past a limit."""
+    """The data set, or the cost of reading it, exceeds a limit."""
 
 
 class DataMismatchError(DataError):
-    """The dense network's answers show that the samples are not what it was trained on."""
+    """The dense network's outputs show that it was trained on other kinds of samples."""
 
 
 class DivergenceError(EngineError):

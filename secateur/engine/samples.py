@@ -24,7 +24,7 @@ class SampleSource(Protocol):
         """Return float inputs (N, ...) and labels of the samples ``indices``.
 
         Labels are int64 (N,) for classes, floats (N, ...) for numbers, zeros and ones (N, K) for
-        several classes a sample, and None where the source has none.
+        several classes per sample, and None without labels.
         """
         ...
 

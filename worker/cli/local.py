@@ -41,7 +41,7 @@ def open_model(path: Path, architecture: ArchitectureSpec | None) -> Program:
 
 
 @contextmanager
-def local_request(  # noqa: PLR0913, PLR0917  # what a job is made of
+def local_request(  # noqa: PLR0913, PLR0917  # the parts of a job
     model: Path,
     architecture: ArchitectureSpec | None,
     config: PruneConfig,

@@ -107,27 +107,33 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         str | None,
         typer.Option(
             metavar="PRESET|JSON",
-            help="How pixels become inputs: imagenet, unit, symmetric, from-data, or JSON.",
+            help="Preprocessing of pixels: imagenet, unit, symmetric, from-data, or JSON.",
         ),
     ] = None,
     epochs: Annotated[
         str, typer.Option(help="Epochs of retraining: a number, or auto (by the data).")
     ] = "auto",
     sanity: Annotated[
-        str, typer.Option(help="If the network does not fit the data: stop, warn, or off.")
+        str,
+        typer.Option(help="What to do if the network does not fit the data: stop, warn, or off."),
     ] = "stop",
     compare: Annotated[  # noqa: FBT002  # a flag
         bool, typer.Option(help="Correlate all criteria with the exact loss.")
     ] = False,
     baselines: Annotated[  # noqa: FBT002  # a flag
-        bool, typer.Option(help="Also train a randomly pruned network, and one from scratch.")
+        bool,
+        typer.Option(help="Also train a randomly pruned network, and the pruned one from scratch."),
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(exists=True, dir_okay=False, help="Config of the service as JSON, instead."),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Config as JSON, as the service takes it; replaces the options.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu or cuda[:N], for retraining.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Device for retraining: cpu or cuda[:N].")] = "cpu",
     num_threads: Annotated[int, typer.Option(help="Threads; 0: one per core.")] = 0,
     architecture: ArchitectureName = None,
     num_classes: NumClasses = None,

@@ -30,7 +30,10 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
     plan = choice.plan
     if choice.cuts is not None:
         plan = Planner(inputs, scores).plan(inputs.program, choice.cuts.goal)
-        reporter.warn("an iterative schedule measures saliencies anew at every cut: others may go")
+        reporter.warn(
+            "an iterative schedule measures saliencies again at every cut, so later cuts "
+            "may remove other filters"
+        )
     cost, keeps = inputs.cost, plan.keeps()
     dense = {"macs": cost.macs({}), "num_parameters": cost.params({})}
     pruned = {"macs": cost.macs(keeps), "num_parameters": cost.params(keeps)}

@@ -26,7 +26,7 @@ _AS_ODD = 1.8
 
 @dataclass(frozen=True)
 class NormShift:
-    """How far the input of one BatchNorm layer lies from its running statistics.
+    """Shift of a BatchNorm layer's input from its running statistics.
 
     Attributes:
         name: Name of the layer's running mean.

@@ -166,7 +166,7 @@ def test_the_plan_of_an_iterative_job_is_that_of_its_last_cut(tmp_path: Path) ->
     request, reporter = job(tmp_path, {"schedule": {"kind": "iterative", "rounds": 3}})
     found = preview(request, reporter).result
     assert 0.3 < found["left"]["macs"] <= 0.5
-    assert any("anew at every cut" in warning for warning in found["warnings"])
+    assert any("again at every cut" in warning for warning in found["warnings"])
 
 
 def test_masked_and_compact_jobs_end_alike(tmp_path: Path) -> None:

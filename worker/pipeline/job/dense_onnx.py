@@ -21,7 +21,7 @@ WITHOUT_ONNX = (
 def export_dense(inputs: Inputs) -> None:
     """Write and check the dense network's ONNX file.
 
-    The pruned network has the same operators, so an export problem shows here first.
+    The pruned network has the same operators, so export problems show up here first.
 
     Raises:
         ExportError: ONNX cannot represent the network, or ONNX Runtime cannot run it.

@@ -14,7 +14,7 @@ from worker.pipeline.data.left_out import shown
 
 _LOGITS_RANK = 2
 _TWO = 2
-_MANY = 4  # times as many outputs as classes: probably different classes
+_MANY = 4  # with this many times more outputs than classes, the classes probably differ
 
 
 def fit_labels(
@@ -44,9 +44,7 @@ def _fit_classes(
 ) -> tuple[Dataset, list[str]]:
     num_classes, width = dataset.num_classes, _width(output)
     may_be_numbers = not dataset.are_labels_named and not dataset.are_labels_one_hot
-    wanted = (
-        accepted_labels(OBJECTIVES[objective]) if objective in OBJECTIVES else ()
-    )  # auto: by the labels
+    wanted = accepted_labels(OBJECTIVES[objective]) if objective in OBJECTIVES else ()  # auto: any
     if "numbers" in wanted and may_be_numbers:
         return _numbers(dataset, output, f"the objective is {objective!r}")
     is_asked = "multi_label" in wanted

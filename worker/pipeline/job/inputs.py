@@ -125,7 +125,7 @@ class Inputs:
         Raises:
             DataError: The training split is empty.
         """
-        assert self.dataset is not None  # noqa: S101  # training is only asked for with samples
+        assert self.dataset is not None  # noqa: S101  # callers only ask with samples
         train = self.dataset.indices(Split.TRAIN)
         if len(train) == 0:
             raise DataError("the data set has no training samples")
@@ -135,7 +135,7 @@ class Inputs:
 
     def retrain_options(self) -> RetrainOptions:
         """Return the training options for this data set, except epochs and learning rate."""
-        assert self.dataset is not None  # noqa: S101  # training is only asked for with samples
+        assert self.dataset is not None  # noqa: S101  # callers only ask with samples
         config = self.request.config
         return retrain_options(
             config.retrain, config.seed, self.dataset.labels_kind, self.dataset.pixel_range

@@ -17,7 +17,7 @@ class Candidate:
 
     Attributes:
         what: Step that produced the network.
-        program: The compacted network.
+        program: Compacted network.
         metrics: Metrics on the validation samples; None without any.
         epoch: Last epoch trained; 0 before training.
     """

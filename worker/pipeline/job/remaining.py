@@ -11,10 +11,10 @@ from app.contracts.job import Stage
 
 _FEWEST_STEPS = 5  # the first steps allocate memory and are slow
 _LEAST_WINDOW_SECONDS = 10.0  # short epochs are averaged together
-_LEAST_GAP_SECONDS, _LEAST_GAP_SHARE = 0.1, 0.005  # between recorded points
-_LEAST_LEFT = 0.05  # share left of a part that takes longer than the previous one
+_LEAST_GAP_SECONDS, _LEAST_GAP_SHARE = 0.1, 0.005  # seconds between recorded points
+_LEAST_LEFT = 0.05  # fraction assumed left of a part that takes longer than the previous one
 
-_SETTLING = 0.3  # share of the prune stage's time: two evaluations after training
+_SETTLING = 0.3  # fraction of the prune stage's time: two evaluations after training
 
 
 class Remaining:

@@ -31,9 +31,9 @@ class Scores:
 
     Attributes:
         by_family: (num_groups,) for every family.
-        criterion: The criterion; with ``auto``, the one that was chosen.
-        trials: The criteria that ``auto`` compared.
-        agreement: Spearman's rho of each criterion with the exact loss, where asked for.
+        criterion: Criterion in use; with ``auto``, the chosen one.
+        trials: Criteria that ``auto`` compared.
+        agreement: Spearman's rho of each criterion with the exact loss, if requested.
     """
 
     by_family: dict[str, Tensor]
@@ -47,11 +47,11 @@ class Choice:
     """The plan and how it was found, from the stage select.
 
     Attributes:
-        plan: What is kept; with an iterative schedule, after the first cut.
-        scores: The saliencies that the plan was made from.
-        cuts: The later cuts of an iterative schedule.
+        plan: Channel groups to keep; with an iterative schedule, after the first cut.
+        scores: Saliencies that the plan is based on.
+        cuts: Later cuts of an iterative schedule.
         latency_trials: Shares of the dense latency: (requested of the model, measured).
-        accuracy_trials: The trials of a search.
+        accuracy_trials: Trials of a search.
     """
 
     plan: Plan
@@ -66,10 +66,10 @@ class Untrained:
     """The pruned network before training, from the stage prune.
 
     Attributes:
-        program: Compacted, with the dense network's weights and statistics.
-        audit: The equivalence of every part of the plan.
-        metrics: Scores of the program.
-        recalibrated_metrics: Scores with BatchNorm statistics measured again.
+        program: Compacted network with the dense network's weights and statistics.
+        audit: Equivalence of every part of the plan.
+        metrics: Metrics of the program.
+        recalibrated_metrics: Metrics with re-measured BatchNorm statistics.
     """
 
     program: Program
@@ -83,13 +83,14 @@ class Trained:
     """A pruned network after training, from the stage retrain.
 
     Attributes:
-        kept: The best network of the run.
-        plan: What is kept of the dense network; with an iterative schedule, after the last cut.
-        history: One record an epoch.
-        learning_rate: The peak of the schedule; None without training.
-        range_test: How the learning rate was found, if it was not given.
-        cuts: When an iterative schedule cut, and what each cut left.
-        epochs: How many epochs were planned, and why; None without training.
+        kept: Best network of the run.
+        plan: Channel groups kept of the dense network; with an iterative schedule, after the last
+            cut.
+        history: One record per epoch.
+        learning_rate: Peak of the schedule; None without training.
+        range_test: Range test that found the learning rate, if it was not given.
+        cuts: Steps and targets of the cuts of an iterative schedule.
+        epochs: Number of planned epochs, and its reason; None without training.
     """
 
     kept: Kept
@@ -116,7 +117,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Verified:
-    """The proof and the scores of the trained network, from the stage verify."""
+    """Certificate and metrics of the trained network, from the stage verify."""
 
     certificate: Certificate
     metrics: tuple[MetricsReport, ...]
@@ -140,15 +141,15 @@ class OnnxFile:
 
 @dataclass(frozen=True)
 class Exported:
-    """The exported network, from the stage export; the defaults mean that ONNX was not asked for.
+    """The exported network, from the stage export; defaults mean that ONNX was not requested.
 
     Attributes:
-        program: The trained network in the types that its file stores.
-        dense: The dense network's ONNX file.
-        served: The ONNX file that the service serves.
-        onnx_error: The largest difference between the network and its ONNX file.
-        times: How much faster the served file is.
-        metrics: Scores of the served file, in ONNX Runtime.
+        program: Trained network in the types that its file stores.
+        dense: ONNX file of the dense network.
+        served: ONNX file that the service serves.
+        onnx_error: Largest difference between the network and its ONNX file.
+        times: Speedup of the served file.
+        metrics: Metrics of the served file, in ONNX Runtime.
     """
 
     program: Program
@@ -161,7 +162,7 @@ class Exported:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that the report is made from."""
+    """Everything that the report is based on."""
 
     inputs: Inputs
     choice: Choice

@@ -30,7 +30,7 @@ from worker.pipeline.report.doubts import (
 )
 from worker.pipeline.report.subject import data_report, model_report
 
-_NO_ONNX = "no ONNX file was asked for: latency was not measured, and the service cannot serve it"
+_NO_ONNX = "no ONNX file was requested: latency was not measured, and the model cannot be served"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "safetensors")
 
 

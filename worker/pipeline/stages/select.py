@@ -19,14 +19,14 @@ _MAX_REASONS = 3
 def choose(inputs: Inputs, scores: Scores) -> Choice:
     """Return the plan for the config's selection.
 
-    Plans based on measured latency are stored, so a retry after a crash reuses the plan of the
+    Plans based on measured latency are stored, so that a retry after a crash reuses the plan of the
     previous attempt.
 
     Raises:
         NothingPrunableError: No family can lose a channel under these options.
         PlanError: No plan meets the budget, or no trial meets ``max_drop``; the message names the
             nearest one.
-        DataError: A search has no samples to measure on.
+        DataError: A search has no validation samples.
     """
     spec = inputs.request.config.selection
     planner = Planner(inputs, scores)

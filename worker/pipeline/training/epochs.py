@@ -1,4 +1,4 @@
-"""``retrain.epochs: auto``: the number of epochs by the data and by the time limit.
+"""``retrain.epochs: auto``: number of epochs, chosen by the data and the time limit.
 
 The number is chosen once per job and saved beside its checkpoints, so that every run and every
 attempt trains equally long. On a fast machine it depends on the data only.
@@ -39,7 +39,7 @@ class Epochs:
     def report(self, asked: int | str) -> EpochsReport:
         """Return the choice as the report shows it."""
         if asked != "auto":
-            return EpochsReport(asked=self.num, num=self.num, reason="as the config asks")
+            return EpochsReport(asked=self.num, num=self.num, reason="as configured")
         text = f"{self.by_data} epochs of {self.steps} steps by the number of training samples"
         if self.num < self.by_data:
             text += (
@@ -72,7 +72,7 @@ def decide_epochs(
         config: Config of the job.
         num_steps: Steps per epoch.
         seconds: Seconds left to the job; None: no limit.
-        measure: Return the seconds of a step.
+        measure: Measures the seconds of a step.
         path: File of the saved choice.
     """
     asked = config.retrain.epochs

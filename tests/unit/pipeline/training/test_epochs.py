@@ -35,5 +35,5 @@ def test_epochs_that_are_given_are_trained(tmp_path: Path) -> None:
     config = PruneConfig.model_validate({"retrain": {"epochs": 7}})
     found = decide_epochs(config, 25, 1.0, lambda: 100.0, tmp_path / "epochs.json")
     assert found.num == 7
-    assert found.report(7).reason == "as the config asks"
+    assert found.report(7).reason == "as configured"
     assert not (tmp_path / "epochs.json").exists()

@@ -225,7 +225,7 @@ def _speedup(report: Report, batch_size: int) -> str:
         for latency in network.latency_seconds
         if latency.batch_size == batch_size
     ]
-    return f"{medians[0] / medians[1]:.1f}x, doubt not known"  # reports of releases before 0.2
+    return f"{medians[0] / medians[1]:.1f}x, uncertainty unknown"  # reports of releases before 0.2
 
 
 def _cost(name: str, before: Any, after: Any, text: Any) -> Tile:  # noqa: ANN401

@@ -110,10 +110,10 @@ def lead(report: Report) -> str:
 def load_text(report: Report) -> str:
     """Return the machine's load during the latency measurement, in one sentence."""
     if report.load is None or report.load.is_busy is None:
-        return "Whether the machine was busy with other things is not known."
+        return "It is unknown whether the machine was busy with other work."
     if report.load.is_busy:
         return f"Measured under load: {report.load.reason}."
-    return "The machine was not busy with other things."
+    return "The machine was not busy with other work."
 
 
 def certificate(proof: EquivalenceReport) -> str:
@@ -196,7 +196,7 @@ def _quality(report: Report) -> str:
     metric = report.metric
     before, after = final_metrics(report.dense), final_metrics(report.retrained)
     if metric is None or before is None or after is None:
-        return "Without samples, nothing is known about its answers."
+        return "Without samples, nothing is known about its predictions."
     old, new = before.value(metric), after.value(metric)
     if old is None or new is None:
         return ""

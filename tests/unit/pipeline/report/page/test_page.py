@@ -200,7 +200,7 @@ def test_the_verdict_says_what_came_out() -> None:
     assert tiles["ONNX file"] == "277 kB 25 % of the dense 1.11 MB"
     assert tiles["Equivalence"].startswith("inexact")
     found = page(least_report())
-    assert "nothing is known about its answers" in found.words()
+    assert "nothing is known about its predictions" in found.words()
     assert "There was no data set" in section(found, "data").words()
 
 
@@ -250,8 +250,8 @@ def test_a_report_of_an_older_release_is_shown_without_intervals() -> None:
         for measured in found[name]["metrics"]:
             measured.update(interval=None, change=None)
     root = page(Report.model_validate(found))
-    assert "1.6x, doubt not known" in section(root, "result").words()
-    assert "is not known" in section(root, "result").words()
+    assert "1.6x, uncertainty unknown" in section(root, "result").words()
+    assert "It is unknown" in section(root, "result").words()
 
 
 def test_what_was_tried_is_shown_with_what_became_of_it() -> None:
