@@ -3,7 +3,7 @@
 `job_request` builds the request of the process; `endings` records its outcome.
 """
 
-import shutil
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -12,13 +12,15 @@ import structlog
 
 from app.contracts.errors import UnavailableError
 from app.contracts.job import FAILURES, FailureCode, JobState
+from app.objects.removal import remove_folder
+from app.objects.untrusted import UntrustedFileError
 from app.records import leases
 from app.records.database import reading
 from app.records.leases import Claim
 from app.records.tables import JobRow
 from worker.checkpoints import Checkpoints
 from worker.context import WorkerContext
-from worker.endings import Endings
+from worker.endings import LOG, WORK, Endings
 from worker.job_request import JobRows, make_limits, make_request, most_seconds, read_rows
 from worker.lease import Lease
 from worker.memory_kills import count_memory_kills
@@ -27,6 +29,7 @@ from worker.orphans import note_processes
 from worker.recorder import Recorder
 from worker.retry import DISCONNECTED, retry
 from worker.supervisor import Ending, Finished, Listener, run_process
+from worker.time_limit import InterruptedAttemptError, TimeLimit
 
 log = structlog.get_logger(__name__)
 
@@ -42,19 +45,28 @@ class Attempt:
         self._context, self._claim, self._lease = context, claim, lease
         self._home = context.settings.scratch_dir / "jobs" / claim.job_id
         self._folder = self._home / f"attempt-{claim.attempt}-{claim.token}"
-        self._recorder = Recorder(context.sessions, claim)
+        self._work = self._folder / WORK  # all of the attempt that the process can write
+        self._limits = context.settings.outputs
+        self._recorder = Recorder(context.sessions, claim, self._limits)
         self._endings = Endings(context, claim, lease, self._recorder, self._folder)
         self._copying: Future[None] | None = None
+        self._is_over = threading.Event()
 
     def run(self) -> None:
         """Run the job's process, record its outcome, and remove its files."""
         try:
-            (self._folder / "out").mkdir(parents=True)
+            (self._work / "out").mkdir(parents=True)
             self._checkpoints = Checkpoints(
-                self._home / "checkpoints", self._context.store, self._claim
+                self._home / "checkpoints", self._context.store, self._claim, self._limits
             )
             with ThreadPoolExecutor(1, "checkpoints") as self._copier:
-                self._run()
+                try:
+                    self._run()
+                finally:
+                    self._is_over.set()
+        except InterruptedAttemptError:
+            if not self._lease.is_lost.is_set():
+                self._leave()
         except (UnavailableError, FileNotFoundError):
             log.exception("job.storage_unavailable", job_id=self._claim.job_id)
             message = FAILURES[FailureCode.STORAGE_UNAVAILABLE].message
@@ -64,20 +76,23 @@ class Attempt:
             message = f"the worker's disk: {error.strerror or 'input or output failed'}"
             self._endings.retry_or_fail(FailureCode.STORAGE_UNAVAILABLE, message)
         finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            remove_folder(self._folder)
             self._forget_if_over()
 
     def _run(self) -> None:
         settings = self._context.settings
         rows = self._retry(self._read)
-        self._checkpoints.fetch(rows.job.checkpoint)
+        time_limit = TimeLimit(self._limits.store_seconds, self._is_to_stop)
+        self._checkpoints.fetch(rows.job.checkpoint, time_limit)
         request = make_request(
-            rows, settings, self._context.store, self._folder, self._checkpoints.folder
+            rows, settings, self._context.store, self._work, self._checkpoints.folder, time_limit
         )
-        limits = make_limits(rows.job, settings.worker)
+        limits = make_limits(rows.job, settings.worker, self._limits)
         num_kills = count_memory_kills()
         listener = Listener(self._note, self._take, self._is_to_stop)
-        finished = run_process(self._context.server, request, self._folder, limits, listener)
+        finished = run_process(
+            self._context.server, request, self._work, self._folder / LOG, limits, listener
+        )
         if self._lease.is_lost.is_set():
             return
         self._retry(self._recorder.flush)
@@ -96,6 +111,8 @@ class Attempt:
         elif isinstance(ending, Failed):
             self._endings.take_failure(ending, batch_size)
         elif ending is Ending.INTERRUPTED:
+            if not self._lease.is_cancel_requested.is_set():
+                self._copier.submit(self._copy_checkpoint).result()
             self._leave()
         elif ending is Ending.DIED and was_memory:
             self._endings.take_kill(finished, batch_size)
@@ -110,7 +127,6 @@ class Attempt:
         if self._lease.is_cancel_requested.is_set():
             self._endings.mark_cancelled()
             return
-        self._copier.submit(self._copy_checkpoint).result()
         self._endings.hand_back()
 
     def _is_to_stop(self) -> bool:
@@ -120,6 +136,13 @@ class Attempt:
             or lease.is_lost.is_set()
             or lease.is_cancel_requested.is_set()
             or lease.is_pause_requested.is_set()
+        )
+
+    def _is_pointless(self) -> bool:
+        """Return whether nobody waits for a copy of the checkpoint."""
+        lease = self._lease
+        return (
+            self._is_over.is_set() or lease.is_lost.is_set() or lease.is_cancel_requested.is_set()
         )
 
     def _note(self, pid: int) -> None:
@@ -138,8 +161,10 @@ class Attempt:
                 return tuple(leases.keep_checkpoint(session, self._claim, files))
 
         try:
-            self._checkpoints.store(keep)
-        except (UnavailableError, OSError, *DISCONNECTED):
+            self._checkpoints.store(keep, TimeLimit(self._limits.store_seconds, self._is_pointless))
+        except InterruptedAttemptError:
+            return
+        except (UnavailableError, UntrustedFileError, OSError, *DISCONNECTED):
             # The checkpoint is still on this machine; only another machine would start over.
             log.warning("checkpoint.not_stored", job_id=self._claim.job_id, exc_info=True)
 
@@ -154,4 +179,4 @@ class Attempt:
         except DISCONNECTED:
             return  # the hourly collection removes the folder
         if is_over:
-            shutil.rmtree(self._home, ignore_errors=True)
+            remove_folder(self._home)

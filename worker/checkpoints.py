@@ -5,115 +5,121 @@ begins with the job's id and the claim's token, which makes its hash unique: del
 newer copy is recorded cannot delete another job's object.
 """
 
-import io
-import shutil
-import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from app.contracts.errors import UnavailableError
-from app.objects.storage import ObjectStore
+from app.contracts.settings import OutputSettings
+from app.objects.removal import remove_folder
+from app.objects.storage import ObjectStore, file_sha256
+from app.objects.untrusted import FoundFile, UntrustedFileError, UntrustedFolder
 from app.records.leases import Claim
 from secateur.engine.files.atomic_write import PARTIAL
+from worker.checkpoint_tar import CheckpointTarError, pack, unpack
+from worker.time_limit import TimeLimit
 
 log = structlog.get_logger(__name__)
 
 _FILE = "checkpoint.tar"
-_OWNER = "owner.txt"
 _TOKEN = "token.txt"  # noqa: S105  # the claim's number
-
-Keep = Callable[[dict[str, str]], Any]
 
 
 class Checkpoints:
     """The checkpoints of one attempt."""
 
-    def __init__(self, folder: Path, store: ObjectStore, claim: Claim) -> None:
+    def __init__(
+        self, folder: Path, store: ObjectStore, claim: Claim, limits: OutputSettings
+    ) -> None:
         """Make the folder if it is missing.
 
         Args:
-            folder: The job's folder on this machine; its attempts share it.
+            folder: The job's folder on this machine; its attempts share it. The process can write
+                only its folder ``files``.
             store: Receives the copy.
             claim: The attempt.
+            limits: Limits on the files.
         """
         self.folder, self._store, self._claim = folder / "files", store, claim
-        self._home = folder
+        self._home, self._limits = folder, limits
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._copied: frozenset[tuple[str, int, int]] = frozenset()
+        self._copied: Sequence[FoundFile] = ()
 
-    def fetch(self, stored: dict[str, Any] | None) -> None:
+    def fetch(self, stored: dict[str, Any] | None, time_limit: TimeLimit) -> None:
         """Replace the local checkpoint by another machine's copy, if that is newer.
 
         An unreadable copy is ignored: starting over costs time, failing would lose the job.
 
         Args:
             stored: The job row's checkpoint.
+            time_limit: When to give up.
+
+        Raises:
+            InterruptedAttemptError: The attempt is to stop.
         """
         is_newer = stored is not None and stored["token"] > self._token()
         if is_newer and stored is not None:
             try:
-                self._unpack(stored["files"][_FILE])
-            except (UnavailableError, FileNotFoundError, tarfile.TarError, OSError):
+                self._replace(stored["files"][_FILE], time_limit)
+            except (UnavailableError, OSError, CheckpointTarError):
                 log.exception("checkpoint.unreadable", job_id=self._claim.job_id)
         (self._home / _TOKEN).write_text(str(self._claim.token))
 
-    def store(self, keep: Callable[[dict[str, str]], Any]) -> None:
+    def store(self, keep: Callable[[dict[str, str]], Sequence[str]], time_limit: TimeLimit) -> None:
         """Copy the checkpoint to the object store if it changed, and record the copy.
 
         Args:
             keep: Records the copy, given SHA-256 by file name; returns the objects to delete.
+            time_limit: When to give up.
 
         Raises:
-            UnavailableError: The object store cannot be reached.
+            UnavailableError: The object store cannot be reached in time.
+            UntrustedFileError: The folder has something else than files, or is over a limit.
+            InterruptedAttemptError: The attempt is to stop.
         """
-        found = self._contents()
-        if not found or found == self._copied:
-            return
-        path = self._home / _FILE
-        self._pack(path)
-        sha256 = self._store.put_file(path)
-        path.unlink()
+        path = self._own(_FILE)
+        with UntrustedFolder(self.folder) as folder:
+            found = self._complete(folder)
+            if not found or found == self._copied:
+                return
+            try:
+                owner = f"{self._claim.job_id} {self._claim.token}"
+                most = self._limits.checkpoint_bytes
+                pack(folder, found, owner, path, most, time_limit)
+                sha256 = file_sha256(path)
+                time_limit.run(lambda: self._store.put_file(path, sha256))
+            finally:
+                path.unlink(missing_ok=True)
         self._copied = found
         for superseded in keep({_FILE: sha256}):
-            self._store.delete(superseded)
+            time_limit.run(partial(self._store.delete, superseded))
 
     def _token(self) -> int:
-        path = self._home / _TOKEN
-        return int(path.read_text()) if path.exists() else 0
+        try:
+            return int((self._home / _TOKEN).read_text())
+        except (FileNotFoundError, ValueError):  # a machine that lost power can leave it empty
+            return 0
 
-    def _contents(self) -> frozenset[tuple[str, int, int]]:
-        """Return path, size in bytes and modification time in ns of each complete file."""
-        found = []
-        for path in self.folder.rglob("*"):
-            try:
-                status = path.stat()
-            except FileNotFoundError:
-                continue  # replaced just now
-            if path.is_file() and path.suffix != PARTIAL:
-                name = str(path.relative_to(self.folder))
-                found.append((name, status.st_size, status.st_mtime_ns))
-        return frozenset(found)
+    def _own(self, name: str) -> Path:
+        """Return a path that a thread left behind by another attempt does not use."""
+        return self._home / f"{self._claim.token}-{name}"
 
-    def _pack(self, path: Path) -> None:
-        owner = f"{self._claim.job_id} {self._claim.token}".encode()
-        with tarfile.open(path, "w") as tar:
-            head = tarfile.TarInfo(_OWNER)
-            head.size = len(owner)
-            tar.addfile(head, io.BytesIO(owner))
-            for name, _, _ in sorted(self._contents()):
-                with (self.folder / name).open("rb") as file:
-                    tar.addfile(tar.gettarinfo(arcname=name, fileobj=file), file)
+    def _complete(self, folder: UntrustedFolder) -> Sequence[FoundFile]:
+        """Return the files that are completely written."""
+        found = folder.find_files(self._limits.checkpoint_files)
+        total, most = sum(file.num_bytes for file in found), self._limits.checkpoint_bytes
+        if total > most:
+            raise UntrustedFileError(f"the checkpoints have {total} bytes, at most {most} are kept")
+        return [file for file in found if not file.name.endswith(PARTIAL)]
 
-    def _unpack(self, sha256: str) -> None:
-        path, fetched = self._home / _FILE, self._home / "fetched"
-        shutil.rmtree(fetched, ignore_errors=True)
-        self._store.fetch(sha256, path)
-        with tarfile.open(path) as tar:
-            tar.extractall(fetched, filter="data")
+    def _replace(self, sha256: str, time_limit: TimeLimit) -> None:
+        path, fetched = self._own(_FILE), self._own("fetched")
+        remove_folder(fetched)
+        time_limit.run(lambda: self._store.fetch(sha256, path))
+        unpack(path, fetched, self._limits)
         path.unlink()
-        (fetched / _OWNER).unlink()
-        shutil.rmtree(self.folder)
+        remove_folder(self.folder)
         fetched.rename(self.folder)

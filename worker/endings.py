@@ -1,5 +1,7 @@
 """Map how a job's process ended to the job's next state, one guarded transaction per outcome."""
 
+import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,19 +12,24 @@ from sqlalchemy.orm import Session
 
 from app.contracts.job import FAILURES, FailureCode, Stage
 from app.contracts.onnx_files import OnnxError, check_onnx
+from app.objects.untrusted import UntrustedFileError
 from app.records import leases
 from app.records.leases import Claim
-from app.records.outcomes import Outcome, StoredFile
+from app.records.outcomes import Outcome
 from worker.context import WorkerContext
 from worker.lease import Lease
-from worker.messages import Failed, Succeeded
+from worker.messages import Failed, OutputFile, Succeeded
+from worker.outputs import store_outputs
 from worker.recorder import Recorder
 from worker.retry import retry
 from worker.supervisor import Ending, Finished
+from worker.time_limit import TimeLimit
 
 log = structlog.get_logger(__name__)
 
-_LOG_TAIL_CHARACTERS = 4000
+WORK, LOG = "work", "log.txt"  # the process can write only the first
+_LOG_TAIL_BYTES = 4000
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal would obey them
 
 T = TypeVar("T")
 
@@ -46,25 +53,43 @@ class Endings:
         self._recorder, self._folder = recorder, folder
 
     def succeed(self, message: Succeeded) -> None:
-        """Store the output files and mark the job as succeeded, unless its ONNX file is refused."""
-        folder = self._folder / "out"
-        if message.onnx is not None:
-            try:
-                check_onnx((folder / message.onnx).read_bytes(), self._context.settings.limits)
-            except OnnxError as error:
-                self._fail(FailureCode.EXPORT_FAILED, f"the ONNX file {error}", "")
-                return
-        files = tuple(
-            StoredFile(
-                file.name,
-                file.media_type,
-                self._context.store.put_file(folder / file.name),
-                (folder / file.name).stat().st_size,
+        """Store the output files and mark the job as succeeded, unless one is refused.
+
+        Raises:
+            InterruptedAttemptError: The job was cancelled, or the lease is lost.
+            UnavailableError: The object store cannot be reached in time.
+        """
+        time_limit = TimeLimit(self._context.settings.outputs.store_seconds, self._is_pointless)
+        try:
+            files = store_outputs(
+                self._folder / WORK,
+                message.files,
+                self._folder / "copies",
+                self._context.store,
+                self._context.settings.outputs,
+                time_limit,
+                lambda file, copy: self._check(file, copy, message),
             )
-            for file in message.files
-        )
+        except UntrustedFileError as error:
+            text = f"an output file of the job's process was refused: {error}"
+            self._fail(FailureCode.OUTPUT_REFUSED, text)
+            return
+        except OnnxError as error:
+            self._fail(FailureCode.EXPORT_FAILED, f"the ONNX file {error}")
+            return
         outcome = Outcome(message.result, message.report, files, message.onnx, message.program)
         self._write(lambda session: leases.finish(session, self._claim, outcome))
+
+    def _check(self, file: OutputFile, copy: Path, message: Succeeded) -> None:
+        """Check the copy of a file that other processes will open."""
+        if file.name == message.onnx:
+            limits = self._context.settings.limits
+            with copy.open("rb") as opened:
+                check_onnx(opened.read(limits.model_bytes + 1), limits)
+
+    def _is_pointless(self) -> bool:
+        """Return whether nobody waits for the outputs any more."""
+        return self._lease.is_lost.is_set() or self._lease.is_cancel_requested.is_set()
 
     def take_failure(self, failed: Failed, batch_size: int) -> None:
         """Handle a failure that the process reported."""
@@ -105,6 +130,8 @@ class Endings:
             if ending is Ending.STALLED:
                 message = f"made no progress for {progress_timeout_seconds:g} s"
                 self.retry_or_fail(FailureCode.TIME_LIMIT, message)
+            elif ending is Ending.REFUSED:
+                self._fail(FailureCode.OUTPUT_REFUSED, finished.cause)
             elif ending is Ending.GARBLED:
                 self._fail(FailureCode.INTERNAL, FAILURES[FailureCode.INTERNAL].message)
             else:
@@ -147,8 +174,14 @@ class Endings:
 
     def _log_tail(self, return_code: int | None) -> None:
         """Log the end of the process's output for the operator; users never see it."""
-        path = self._folder / "log.txt"
-        tail = path.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:] if path.exists() else ""
+        try:
+            with (self._folder / LOG).open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _LOG_TAIL_BYTES))
+                tail = file.read(_LOG_TAIL_BYTES).decode(errors="replace")
+        except FileNotFoundError:
+            tail = ""
+        tail = _CONTROLS.sub("\ufffd", tail)
         log.error(
             "job.process_failed", job_id=self._claim.job_id, return_code=return_code, tail=tail
         )

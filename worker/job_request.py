@@ -1,20 +1,25 @@
 """Build the request of a job's process from the job's rows: fetch the files, set the limits."""
 
+import hashlib
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
 from app.contracts.job import JobKind
-from app.contracts.settings import Settings, WorkerSettings
+from app.contracts.settings import OutputSettings, Settings, WorkerSettings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from app.objects.storage import ObjectStore
 from app.records.tables import DatasetRow, JobRow, ModelRow
 from app.sandbox.limits import ProcessLimits
 from worker.messages import DatasetInput, JobRequest, ModelInput
 from worker.supervisor import Limits
+from worker.time_limit import TimeLimit
+
+Fetch = Callable[[str, str], Path]  # an object, by its hash, to a file of this name
 
 
 @dataclass(frozen=True)
@@ -55,28 +60,40 @@ def most_seconds(job: JobRow, worker: WorkerSettings) -> float:
 
 
 def make_request(
-    rows: JobRows, settings: Settings, store: ObjectStore, folder: Path, checkpoint_dir: Path
+    rows: JobRows,
+    settings: Settings,
+    store: ObjectStore,
+    folder: Path,
+    checkpoint_dir: Path,
+    time_limit: TimeLimit,
 ) -> JobRequest:
     """Fetch the files of a job into ``folder`` and return the request of its process.
 
     Raises:
-        UnavailableError: The object store cannot be reached.
+        UnavailableError: The object store cannot be reached in time.
+        InterruptedAttemptError: The attempt is to stop.
         FileNotFoundError: The object store does not have a file.
     """
     job, worker = rows.job, settings.worker
+
+    def fetch(sha256: str, name: str) -> Path:
+        path = folder / name
+        time_limit.run(lambda: store.fetch(sha256, path))
+        return path
+
     is_prune = job.kind == JobKind.PRUNE
     return JobRequest(
         job_id=job.id,
         kind=JobKind(job.kind),
         attempt=job.attempt,
         config=_with_smaller_batches(rows.config, job.batch_divisor),
-        model=None if rows.model is None else _fetch_model(rows.model, store, folder),
-        dataset=None if rows.dataset is None else _fetch_dataset(rows.dataset, store, folder),
+        model=None if rows.model is None else _fetch_model(rows.model, fetch),
+        dataset=None if rows.dataset is None else _fetch_dataset(rows.dataset, fetch),
         output_dir=folder / "out",
         checkpoint_dir=checkpoint_dir,
         checkpoint_seconds=worker.checkpoint_seconds,
         latency_seconds=worker.latency_seconds,
-        cache_dir=settings.scratch_dir / "cache",
+        cache_dir=settings.scratch_dir / "cache" / _cache_name(job.tenant),
         time_limit_seconds=_seconds_left(job, worker) if is_prune else None,
         # Only pruning jobs use a GPU; other jobs must not wait for one.
         device=worker.device if is_prune else "cpu",
@@ -86,7 +103,7 @@ def make_request(
     )
 
 
-def make_limits(job: JobRow, worker: WorkerSettings) -> Limits:
+def make_limits(job: JobRow, worker: WorkerSettings, outputs: OutputSettings) -> Limits:
     """Return the limits of a job's process."""
     seconds = _seconds_left(job, worker)
     return Limits(
@@ -99,14 +116,18 @@ def make_limits(job: JobRow, worker: WorkerSettings) -> Limits:
             worker.open_files,
             cpu_seconds=_cpu_seconds(seconds),
         ),
+        outputs=outputs,
     )
 
 
-def _fetch_model(row: ModelRow, store: ObjectStore, folder: Path) -> ModelInput:
-    path = folder / "model"
-    store.fetch(row.sha256, path)
+def _cache_name(tenant: str) -> str:
+    """Return the name of a tenant's folder: a job could spoil or read what another one cached."""
+    return hashlib.sha256(tenant.encode()).hexdigest()[:32]
+
+
+def _fetch_model(row: ModelRow, fetch: Fetch) -> ModelInput:
     return ModelInput(
-        path=path,
+        path=fetch(row.sha256, "model"),
         format=row.format,
         id=row.id,
         name=row.name,
@@ -117,11 +138,9 @@ def _fetch_model(row: ModelRow, store: ObjectStore, folder: Path) -> ModelInput:
     )
 
 
-def _fetch_dataset(row: DatasetRow, store: ObjectStore, folder: Path) -> DatasetInput:
-    path = folder / "dataset"
-    store.fetch(row.sha256, path)
+def _fetch_dataset(row: DatasetRow, fetch: Fetch) -> DatasetInput:
     return DatasetInput(
-        path=path,
+        path=fetch(row.sha256, "dataset"),
         format=row.format,
         id=row.id,
         name=row.name,

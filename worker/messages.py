@@ -3,12 +3,15 @@
 The supervisor writes one ``request.json`` in the job's private directory. The child answers with
 one JSON message per line, over an inherited pipe, and writes files to the request's ``output_dir``.
 There is no pickle and no shared memory, and the child needs neither database nor object store.
+
+The child opens untrusted files, so its messages are untrusted too. Texts and names are bounded
+here, lengths and pace in `message_reader`, and numbers in `recorder`.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from app.contracts.job import FailureCode, JobKind, Stage
 from app.contracts.layers import PlanSummary
@@ -16,6 +19,16 @@ from app.contracts.settings import LimitSettings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 
 Json = dict[str, Any]
+
+MOST_CHARACTERS = 2000
+_Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
+_Step = Annotated[int, Field(ge=0, lt=2**53)]
+_Seconds = Annotated[float, Field(ge=0, le=1e9)]
+
+
+def shorten(text: str) -> str:
+    """Return a text that fits into a message."""
+    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
 
 
 class _Message(BaseModel):
@@ -121,11 +134,11 @@ class Progress(_Message):
 
     type: Literal["progress"] = "progress"
     fraction: Annotated[float, Field(ge=0, le=1)]
-    step: int
-    num_steps: int
-    message: str
-    eta_seconds: float | None = None  # until the job ends; None while unknown
-    elapsed_seconds: float | None = None  # since this attempt began
+    step: _Step
+    num_steps: _Step
+    message: _Text
+    eta_seconds: _Seconds | None = None  # until the job ends; None while unknown
+    elapsed_seconds: _Seconds | None = None  # since this attempt began
 
 
 class Metric(_Message):
@@ -146,10 +159,18 @@ class Warned(_Message):
     """Something the user should know that does not end the job."""
 
     type: Literal["warning"] = "warning"
-    message: str
-    code: str | None = Field(default=None, description="Code of a finding in the report.")
+    message: _Text
+    code: str | None = Field(
+        default=None, pattern="^[a-z0-9_]{1,64}$", description="Code of a finding in the report."
+    )
     severity: Literal["serious", "notice"] | None = None
-    replaces: str | None = Field(default=None, description="A warning that no longer holds.")
+    replaces: _Text | None = Field(default=None, description="A warning that no longer holds.")
+
+    @model_validator(mode="after")
+    def _is_a_finding_or_text(self) -> Self:
+        if (self.code is None) != (self.severity is None):
+            raise ValueError("a finding has a code and a severity")
+        return self
 
 
 class Saved(_Message):
@@ -158,11 +179,20 @@ class Saved(_Message):
     type: Literal["saved"] = "saved"
 
 
+MediaType = Literal[
+    "application/json",
+    "application/octet-stream",
+    "application/zip",
+    "image/svg+xml",
+    "text/html; charset=utf-8",
+]
+
+
 class OutputFile(_Message):
     """One output file in ``output_dir``."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]+\.[a-z0-9]+$")
-    media_type: str
+    name: str = Field(pattern=r"^[a-z0-9_]{1,64}\.[a-z0-9]{1,16}$")
+    media_type: MediaType
 
 
 class Succeeded(_Message):
@@ -179,17 +209,25 @@ class Succeeded(_Message):
     onnx: str | None = Field(default=None, description="Name of the file that /infer serves.")
     program: str | None = Field(default=None, description="Name of the .pt2 of the new model.")
 
+    @model_validator(mode="after")
+    def _names_its_files(self) -> Self:
+        names = [file.name for file in self.files]
+        if len(set(names)) < len(names):
+            raise ValueError("two files have one name")
+        for name, suffix in ((self.onnx, ".onnx"), (self.program, ".pt2")):
+            if name is not None and (name not in names or not name.endswith(suffix)):
+                raise ValueError(f"{name!r} is not among the files, or is not a {suffix} file")
+        return self
+
 
 class Failed(_Message):
     """The last message of a child that failed."""
 
     type: Literal["failed"] = "failed"
     code: FailureCode
-    message: str = Field(max_length=2000)
+    message: _Text
     stage: Stage | None = None
-    hint: str = Field(
-        default="", max_length=2000, description="What to do; empty: the hint of the code."
-    )
+    hint: _Text = Field(default="", description="What to do; empty: the hint of the code.")
 
 
 Message = Annotated[

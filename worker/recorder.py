@@ -1,5 +1,9 @@
-"""Write the messages of a job's process to its row and events, about once a second."""
+"""Write the messages of a job's process to its row and events, about once a second.
 
+The process opens untrusted files, so number and size of what it has stored are bounded.
+"""
+
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +11,13 @@ from typing import Any
 import structlog
 
 from app.contracts.job import Stage
+from app.contracts.settings import OutputSettings
 from app.records import leases
 from app.records.database import Sessions
 from app.records.events import PLAN
 from app.records.leases import Claim
 from app.records.tables import JobWarning
+from worker.message_reader import MessageRefusedError
 from worker.messages import Message, Metric, Planned, Progress, Saved, StageStarted, Warned
 from worker.retry import DISCONNECTED
 
@@ -34,24 +40,35 @@ class Recorder:
         stage: The last stage that began.
     """
 
-    def __init__(self, sessions: Sessions, claim: Claim) -> None:
+    def __init__(self, sessions: Sessions, claim: Claim, limits: OutputSettings) -> None:
         self.stage: Stage | None = None
-        self._sessions, self._claim = sessions, claim
+        self._sessions, self._claim, self._limits = sessions, claim, limits
+        self._num_events = self._num_bytes = 0
         self._pending: list[Message] = []
+        self._progress: Progress | None = None
         self._written_at = 0.0
 
     def add(self, messages: Sequence[Message]) -> None:
         """Buffer messages; write them after a second, or when a stage begins.
 
         While the database is unreachable messages stay buffered, and training continues.
+
+        Raises:
+            MessageRefusedError: There are more messages than the limits allow; those before are
+                buffered.
         """
-        self._pending += [m for m in messages if not isinstance(m, Saved)]
         for message in messages:
-            if isinstance(message, StageStarted):
-                self.stage = message.stage
+            if isinstance(message, Progress):
+                self._progress = message  # only the newest is written
+            elif not isinstance(message, Saved):
+                self._count(message)
+                if isinstance(message, StageStarted):
+                    self._close_progress()
+                    self.stage = message.stage
+                self._pending.append(message)
         is_due = time.monotonic() - self._written_at >= _RECORD_SECONDS
         is_new_stage = any(isinstance(message, StageStarted) for message in messages)
-        if self._pending and (is_due or is_new_stage):
+        if (self._pending or self._progress) and (is_due or is_new_stage):
             try:
                 self.flush()
             except DISCONNECTED:
@@ -59,16 +76,13 @@ class Recorder:
 
     def flush(self) -> None:
         """Write the buffered messages; they stay buffered if the write fails."""
+        self._close_progress()
         if not self._pending:
             return
         self._written_at = time.monotonic()
         pending = list(self._pending)
         progress = [m for m in pending if isinstance(m, Progress)]
-        events = [
-            (_EVENT_TYPES[type(m)], _event_data(m))
-            for m in pending
-            if not isinstance(m, Progress) or m is progress[-1]
-        ]
+        events = [(_EVENT_TYPES[type(m)], _event_data(m)) for m in pending]
         with self._sessions.begin() as session:
             leases.record(
                 session,
@@ -80,6 +94,25 @@ class Recorder:
                 withdrawn=[m.replaces for m in pending if isinstance(m, Warned) and m.replaces],
             )
         self._pending = self._pending[len(pending) :]
+
+    def _close_progress(self) -> None:
+        """Let the newest progress be written before any later message."""
+        if self._progress is not None:
+            self._pending.append(self._progress)
+            self._progress = None
+
+    def _count(self, message: Message) -> None:
+        self._num_events += 1
+        if self._num_events > self._limits.events:
+            raise MessageRefusedError(
+                f"the job's process reported more than {self._limits.events} events"
+            )
+        self._num_bytes += len(json.dumps(_event_data(message)))
+        if self._num_bytes > self._limits.event_bytes:
+            raise MessageRefusedError(
+                f"the job's process reported events of {self._num_bytes} bytes, at most "
+                f"{self._limits.event_bytes} are kept"
+            )
 
 
 def _warning(message: Warned) -> JobWarning:

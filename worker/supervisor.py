@@ -5,7 +5,6 @@ Handles processes and messages, but neither rows nor objects; `attempt` records 
 
 import contextlib
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -14,18 +13,16 @@ from enum import Enum
 from pathlib import Path
 
 import structlog
-from pydantic import ValidationError
 
+from app.contracts.settings import OutputSettings
 from app.sandbox.limits import ProcessLimits
 from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
-from worker.messages import MESSAGES, Failed, JobRequest, Message, Succeeded
+from worker.message_reader import MessageReader, MessageRefusedError, NotAMessageError
+from worker.messages import Failed, JobRequest, Message, Succeeded
 
 log = structlog.get_logger(__name__)
 
 PIPELINE = "worker.pipeline.process"
-MAX_LINE_BYTES = 64 * 1024**2
-_POLL_MILLISECONDS = 200
-_CHUNK_BYTES = 65_536
 
 
 class Ending(Enum):
@@ -34,6 +31,7 @@ class Ending(Enum):
     NOT_STARTED = "not_started"  # the process was not started
     DIED = "died"  # the pipe closed without a last message
     GARBLED = "garbled"  # it sent something that is not a message
+    REFUSED = "refused"  # it sent a message, or more of them, than the limits allow
     INTERRUPTED = "interrupted"  # the listener asked to stop it
     TIME_LIMIT = "time_limit"
     STALLED = "stalled"  # no message for too long
@@ -47,6 +45,7 @@ class Limits:
     progress_timeout_seconds: float
     grace_seconds: float
     process: ProcessLimits
+    outputs: OutputSettings
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Finished:
     Attributes:
         ending: The last message, or why there is none.
         return_code: The process's return code; None if it was not started.
-        cause: Why it was not started.
+        cause: Why it was not started, or what was refused.
     """
 
     ending: Succeeded | Failed | Ending
@@ -83,6 +82,7 @@ def run_process(
     server: ForkServer,
     request: JobRequest,
     folder: Path,
+    log_file: Path,
     limits: Limits,
     listener: Listener,
 ) -> Finished:
@@ -92,6 +92,8 @@ def run_process(
         server: Forks the process.
         request: Request of the job; written to ``folder``.
         folder: Private folder of this attempt; also the process's TMPDIR and home.
+        log_file: File for the process's output, outside ``folder``, so that the process cannot
+            replace it.
         limits: Limits at which the process is stopped.
         listener: Receives the messages.
     """
@@ -105,7 +107,7 @@ def run_process(
     try:
         is_gpu = request.device.startswith("cuda")
         child = server.start_child(
-            ChildRequest(path, folder, folder / "log.txt", writable, limits.process, is_gpu), writer
+            ChildRequest(path, folder, log_file, writable, limits.process, is_gpu), writer
         )
     except ForkServerError as error:
         log.exception("job.process_not_started", job_id=request.job_id)
@@ -118,8 +120,8 @@ def run_process(
     log_start("job.process_started", pid=child.pid, isolation=child.isolation)
     try:
         listener.on_start(child.pid)
-        messages = _MessageReader(reader, listener.on_messages)
-        ending = _follow(messages, limits, listener.is_interrupted)
+        messages = MessageReader(reader, listener.on_messages, limits.outputs)
+        ending, cause = _follow(messages, limits, listener.is_interrupted)
         if ending is Ending.INTERRUPTED:
             _signal_group(child, signal.SIGTERM)
             _drain(messages, limits.grace_seconds)
@@ -128,64 +130,43 @@ def run_process(
     finally:
         os.close(reader)
         _stop(child, limits.grace_seconds)
-    return Finished(ending, child.wait(None))
-
-
-class _MessageReader:
-    """Reads messages from the pipe."""
-
-    def __init__(self, reader: int, on_messages: Callable[[Sequence[Message]], None]) -> None:
-        self._reader, self._on_messages = reader, on_messages
-        self._buffer = b""
-        self._poll = select.poll()
-        self._poll.register(reader, select.POLLIN)
-        self.read_at = time.monotonic()
-
-    def read(self) -> Succeeded | Failed | Ending | None:
-        """Wait one poll for messages and pass them on.
-
-        Returns:
-            The last message, or why none can follow; None while the process continues.
-        """
-        if not self._poll.poll(_POLL_MILLISECONDS):
-            self._on_messages(())
-            return None
-        chunk = os.read(self._reader, _CHUNK_BYTES)
-        if not chunk:
-            return Ending.DIED
-        self.read_at = time.monotonic()
-        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
-        try:
-            messages = [MESSAGES.validate_json(line) for line in lines]
-        except ValidationError:
-            return Ending.GARBLED
-        if len(self._buffer) > MAX_LINE_BYTES:
-            return Ending.GARBLED
-        self._on_messages([m for m in messages if not isinstance(m, (Succeeded, Failed))])
-        return next((m for m in messages if isinstance(m, (Succeeded, Failed))), None)
+    return Finished(ending, child.wait(None), cause)
 
 
 def _follow(
-    messages: _MessageReader, limits: Limits, is_interrupted: Callable[[], bool]
-) -> Succeeded | Failed | Ending:
+    messages: MessageReader, limits: Limits, is_interrupted: Callable[[], bool]
+) -> tuple[Succeeded | Failed | Ending, str]:
+    """Read messages to the end; return the ending, and what was refused."""
     started = time.monotonic()
     while True:
         now = time.monotonic()
         if is_interrupted():
-            return Ending.INTERRUPTED
+            return Ending.INTERRUPTED, ""
         if now - started > limits.time_limit_seconds:
-            return Ending.TIME_LIMIT
+            return Ending.TIME_LIMIT, ""
         if now - messages.read_at > limits.progress_timeout_seconds:
-            return Ending.STALLED
-        last = messages.read()
+            return Ending.STALLED, ""
+        last, cause = _read(messages)
         if last is not None:
-            return last
+            return last, cause
 
 
-def _drain(messages: _MessageReader, grace_seconds: float) -> None:
+def _read(messages: MessageReader) -> tuple[Succeeded | Failed | Ending | None, str]:
+    """Wait one poll; return the ending, if there is one, and what was refused."""
+    try:
+        return messages.read(), ""
+    except EOFError:
+        return Ending.DIED, ""
+    except NotAMessageError:
+        return Ending.GARBLED, ""
+    except MessageRefusedError as error:
+        return Ending.REFUSED, str(error)
+
+
+def _drain(messages: MessageReader, grace_seconds: float) -> None:
     """Read the last messages of a process that is stopping, such as a just saved epoch."""
     end = time.monotonic() + grace_seconds
-    while time.monotonic() < end and messages.read() is None:
+    while time.monotonic() < end and _read(messages)[0] is None:
         pass
 
 

@@ -137,6 +137,7 @@ class FailureCode(StrEnum):
     WORKER_LOST = "worker_lost"
     WORKER_UNFIT = "worker_unfit"
     STORAGE_UNAVAILABLE = "storage_unavailable"
+    OUTPUT_REFUSED = "output_refused"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
 
@@ -219,6 +220,11 @@ FAILURES: dict[FailureCode, Failure] = {
         is_retryable=True,
         message="The object store could not be reached.",
         hint="Post the job again later.",
+    ),
+    FailureCode.OUTPUT_REFUSED: Failure(
+        is_retryable=False,
+        message="What the job's process wrote or reported was refused.",
+        hint="The message names what was refused, and any limit, which the operator may raise.",
     ),
     FailureCode.CANCELLED: Failure(
         is_retryable=False, message="The job was cancelled.", hint="Post the job again."

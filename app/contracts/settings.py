@@ -219,6 +219,50 @@ class WorkerSettings(_Group):
         return self
 
 
+class OutputSettings(_Group):
+    """Limits on files and messages of a job's process."""
+
+    files: Count = Field(default=64, description="Output files of a job.")
+    total_bytes: Bytes = Field(
+        default=16 * GIBIBYTE,
+        description="Total size of a job's output files; holes count as bytes.",
+    )
+    checkpoint_files: Count = Field(
+        default=10_000, description="Files and folders of a job's checkpoints."
+    )
+    checkpoint_bytes: Bytes = Field(
+        default=32 * GIBIBYTE,
+        description="Total size of a job's checkpoints. Larger ones are not copied to the object "
+        "store, so another worker starts the job over.",
+    )
+    store_seconds: Seconds = Field(
+        default=1800.0,
+        description="Time for fetching a job's inputs from the object store, and for storing its "
+        "outputs; then the attempt fails and the job is retried.",
+    )
+    message_bytes: Bytes = Field(
+        default=16_384,
+        description="Longest message of a job's process, such as a metric or a warning.",
+    )
+    result_bytes: Bytes = Field(
+        default=16 * MEBIBYTE, description="Longest message with a plan or a result."
+    )
+    summary_bytes: Bytes = Field(
+        default=1 * MEBIBYTE, description="Size of a pruning job's result in the job object."
+    )
+    messages_per_second: Count = Field(
+        default=200,
+        description="Messages read from a job's process per second; a faster process waits. Bursts "
+        "may be ten times as large.",
+    )
+    events: Count = Field(
+        default=100_000,
+        description="Events of one attempt, without progress events, which are at most one a "
+        "second.",
+    )
+    event_bytes: Bytes = Field(default=32 * MEBIBYTE, description="Total size of the same events.")
+
+
 class LimitSettings(_Group):
     """Limits on uploads, bodies, models and data sets."""
 
@@ -331,7 +375,8 @@ class QuotaSettings(_Group):
     """Quotas of one tenant; `GET /v1/quotas` shows each limit and its use."""
 
     stored_bytes: Bytes = Field(
-        default=1024 * GIBIBYTE, description="Total size of stored uploads and artifacts."
+        default=1024 * GIBIBYTE,
+        description="Total size of stored uploads, artifacts, and events and results of jobs.",
     )
     uploads: Count = Field(default=64, description="Concurrent uploads to one API process.")
     queued_jobs: Count = Field(
@@ -447,6 +492,7 @@ class Settings(BaseSettings):
     queue: QueueSettings = QueueSettings()
     storage: StorageSettings = StorageSettings()
     worker: WorkerSettings = WorkerSettings()
+    outputs: OutputSettings = OutputSettings()
     limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
     quotas: QuotaSettings = QuotaSettings()

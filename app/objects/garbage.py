@@ -14,7 +14,6 @@ A periodic task (`worker.garbage`) and ``secateur collect-garbage`` run it. Conc
 safe.
 """
 
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from app.contracts.job import JobState
 from app.objects.lock import ObjectLock
+from app.objects.removal import remove_folder
 from app.objects.storage import ObjectStore, StoredObject
 from app.records.database import Sessions, reading
 from app.records.references import find_referenced
@@ -127,7 +127,7 @@ def clean_jobs(sessions: Sessions, scratch_dir: Path, before: float) -> int:
     removed = 0
     for folder in (scratch_dir / "jobs").glob("*"):
         if _is_older(folder, before) and _is_over(sessions, folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
             removed += 1
     return removed
 

@@ -77,6 +77,10 @@ class UntrustedFile:
     ) -> None:
         os.close(self._descriptor)
 
+    def read(self, most_bytes: int) -> bytes:
+        """Return the next bytes; empty at the end of the file."""
+        return os.read(self._descriptor, most_bytes)
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes that the file had when it was opened.
 
@@ -84,7 +88,7 @@ class UntrustedFile:
             UntrustedFileError: The file has become longer or shorter.
         """
         left = self.num_bytes
-        while chunk := os.read(self._descriptor, min(CHUNK_BYTES, left + 1)):
+        while chunk := self.read(min(CHUNK_BYTES, left + 1)):
             left -= len(chunk)
             if left < 0:
                 raise UntrustedFileError(f"{self.name} grew while it was copied")

@@ -105,6 +105,7 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         lease_token=0,
         lease_expires_at=None,
         num_events=0,
+        reported_bytes=0,
         not_before=None,
         rung_at=None,
         expires_at=None if new.start_within_seconds is None else now + new.start_within_seconds,

@@ -4,6 +4,7 @@ A stale claim changes nothing: each function checks the token on the locked row 
 to the worker.
 """
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from app.records.tables import JobRow, JobWarning
 
 BACK_OFF_SECONDS = 2.0
 _MAX_BACK_OFF_SECONDS = 300.0
+_MOST_WARNINGS = 100  # that lists of jobs show; all of them are events
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ def record(  # noqa: PLR0913  # one argument per part of a report
     # An attempt that resumes an earlier one repeats its warnings.
     news = [warning for warning in warnings if warning not in job.warnings]
     if news or withdrawn:
-        job.warnings = [w for w in (*job.warnings, *news) if w not in withdrawn]
+        kept = [w for w in (*job.warnings, *news) if w not in withdrawn]
+        job.warnings = kept[:_MOST_WARNINGS]
+    job.reported_bytes += sum(len(json.dumps(data)) for _, data in events)
     add_events(session, job, events)
     return True
 
@@ -147,6 +151,7 @@ def finish(session: Session, held: Claim, outcome: Outcome) -> bool:
         job.result = outcome.result
         store_intake(session, job, outcome)
     job.progress = {"fraction": 1.0}
+    job.reported_bytes += len(json.dumps([outcome.result, outcome.report]))
     move(session, job, JobState.SUCCEEDED)
     return True
 

@@ -137,6 +137,7 @@ class JobRow(Base):
     __table_args__ = (
         Index("ix_job_tenant_kind", "tenant", "kind", "id"),  # lists sort by id, so by time
         Index("ix_job_queue_state", "queue", "state", "tenant", "created_at"),
+        Index("ix_job_reported", "tenant", "reported_bytes"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -163,6 +164,7 @@ class JobRow(Base):
     lease_token: Mapped[int] = mapped_column(BigInteger)  # fencing token: grows with every claim
     lease_expires_at: Mapped[float | None] = mapped_column(index=True)
     num_events: Mapped[int] = mapped_column(Integer)
+    reported_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")  # by its process
     not_before: Mapped[float | None]  # back-off
     rung_at: Mapped[float | None]  # not used: processes of earlier versions write it
     expires_at: Mapped[float | None]  # deadline for the first start

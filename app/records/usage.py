@@ -48,7 +48,9 @@ def count_intakes(session: Session, tenant: str) -> int:
 
 
 def count_bytes(session: Session, tenant: str) -> int:
-    """Return the bytes of a tenant's uploads and artifacts; duplicates count each time.
+    """Return the bytes of a tenant's uploads and artifacts, and of its jobs' events and results.
+
+    Duplicates count each time.
 
     The service's own objects do not count: ONNX files of uploads, and checkpoints.
     """
@@ -60,6 +62,7 @@ def count_bytes(session: Session, tenant: str) -> int:
             DatasetRow.tenant == tenant, DatasetRow.deleted_at.is_(None)
         ),
         select(func.sum(ArtifactRow.num_bytes)).where(ArtifactRow.tenant == tenant),
+        select(func.sum(JobRow.reported_bytes)).where(JobRow.tenant == tenant),
     )
     return sum(int(session.scalar(query) or 0) for query in sums)
 

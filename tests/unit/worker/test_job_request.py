@@ -12,11 +12,12 @@ from app.objects.storage import open_store
 from app.records.tables import DatasetRow, JobRow, ModelRow
 from worker.job_request import JobRows, make_limits, make_request
 from worker.messages import JobRequest
+from worker.time_limit import TimeLimit
 
 
 def job(kind: JobKind, **values: Any) -> JobRow:
     given = {"time_limit_seconds": None, "seconds_run": 0.0, "batch_divisor": 1, **values}
-    return JobRow(id="job_1", kind=kind, attempt=1, resolved={}, **given)
+    return JobRow(id="job_1", tenant="t", kind=kind, attempt=1, resolved={}, **given)
 
 
 def made(folder: Path, row: JobRow, **formats: Any) -> JobRequest:
@@ -40,7 +41,10 @@ def made(folder: Path, row: JobRow, **formats: Any) -> JobRequest:
         )
     (folder / "attempt").mkdir()
     rows = JobRows(row, model, dataset)
-    return make_request(rows, settings, store, folder / "attempt", folder / "checkpoints")
+    time_limit = TimeLimit(60, lambda: False)
+    return make_request(
+        rows, settings, store, folder / "attempt", folder / "checkpoints", time_limit
+    )
 
 
 def test_weights_keep_their_format_and_architecture(tmp_path: Path) -> None:
@@ -68,8 +72,11 @@ def test_an_intake_has_one_file_and_needs_no_gpu(tmp_path: Path) -> None:
 
 
 def test_time_that_was_spent_is_not_given_again() -> None:
-    worker = Settings().worker
-    limits = make_limits(job(JobKind.PRUNE, time_limit_seconds=100.0, seconds_run=30.0), worker)
+    settings = Settings()
+    worker, outputs = settings.worker, settings.outputs
+    limits = make_limits(
+        job(JobKind.PRUNE, time_limit_seconds=100.0, seconds_run=30.0), worker, outputs
+    )
     assert limits.time_limit_seconds == 70
     spent = job(JobKind.PRUNE, time_limit_seconds=100.0, seconds_run=130.0)
-    assert make_limits(spent, worker).time_limit_seconds == 0
+    assert make_limits(spent, worker, outputs).time_limit_seconds == 0

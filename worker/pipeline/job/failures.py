@@ -6,7 +6,7 @@ import os
 from app.contracts.job import FAILURES, FailureCode, Stage
 from secateur.engine import errors
 from worker.fork_server.cause import cause_of
-from worker.messages import Failed
+from worker.messages import Failed, shorten
 
 _CODES: dict[type[BaseException], FailureCode] = {
     errors.UnsupportedOpError: FailureCode.UNSUPPORTED_OP,
@@ -22,7 +22,6 @@ _CODES: dict[type[BaseException], FailureCode] = {
     errors.DivergenceError: FailureCode.NAN_LOSS,
     MemoryError: FailureCode.OUT_OF_MEMORY,
 }
-_MAX_MESSAGE = 2000
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Parts of torch's messages for failed allocations, on the CPU and on a GPU.
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
@@ -35,9 +34,7 @@ def to_failed(error: BaseException, stage: Stage | None) -> Failed:
             code = _CODES[kind]
             message = str(error) or FAILURES[code].message
             hint = getattr(error, "hint", "")
-            return Failed(
-                code=code, message=message[:_MAX_MESSAGE], stage=stage, hint=hint[:_MAX_MESSAGE]
-            )
+            return Failed(code=code, message=shorten(message), stage=stage, hint=shorten(hint))
     if is_out_of_memory(error):
         code = FailureCode.OUT_OF_MEMORY
         return Failed(code=code, message=FAILURES[code].message, stage=stage)

@@ -21,6 +21,7 @@ from worker.messages import (
     StageStarted,
     Succeeded,
     Warned,
+    shorten,
 )
 from worker.pipeline.job.remaining import Remaining, after_training
 from worker.pipeline.job.stopping import StopRequest
@@ -123,7 +124,7 @@ class Reporter:
                 fraction=start + share * (end - start),
                 step=step,
                 num_steps=num_steps,
-                message=message,
+                message=shorten(message),
                 eta_seconds=None if left is None else round(left, 1),
                 elapsed_seconds=round(now - (now if self._began is None else self._began), 1),
             )
@@ -181,12 +182,12 @@ class Reporter:
             replaces: Earlier warning that this one supersedes.
         """
         self.warnings.append(message)
-        self.send(Warned(message=message, replaces=replaces))
+        self.send(Warned(message=shorten(message), replaces=replaces and shorten(replaces)))
 
     def find(self, finding: Finding) -> None:
         """Report a finding: a warning with a stable code and a severity."""
         self.findings.append(finding)
-        self.send(Warned(**finding.model_dump()))
+        self.send(Warned(**finding.model_dump() | {"message": shorten(finding.message)}))
 
     def succeed(self, message: Succeeded) -> None:
         """Report success and end the last stage."""
