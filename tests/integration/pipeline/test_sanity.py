@@ -46,6 +46,20 @@ def test_samples_in_another_range_stop_a_job_before_anything_is_pruned(tmp_path:
     assert not list(request.output_dir.iterdir())
 
 
+def test_statistics_that_lag_behind_the_weights_are_named_as_the_cause(tmp_path: Path) -> None:
+    net = trained_net()
+    last = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)][-1]
+    assert last.running_mean is not None
+    assert last.running_var is not None
+    last.running_mean += 4 * last.running_var.sqrt()
+    with pytest.raises(DataMismatchError) as caught:
+        prune(*job(tmp_path, STOP, net))
+    assert "with BatchNorm statistics measured on them" in str(caught.value)
+    assert "have not settled" in caught.value.hint
+    assert "model.train()" in caught.value.hint
+    assert "likely cause is preprocessing" not in caught.value.hint
+
+
 class OfPixels(nn.Module):
     """A network that takes pixels from 0 to 1 of samples that `pixels` made."""
 

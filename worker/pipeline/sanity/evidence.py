@@ -59,6 +59,13 @@ PREPROCESSING = (
     "samples), unit (0 to 1), symmetric (-1 to 1), or the network's own numbers, such as "
     '{"mean": [0.286], "std": [0.353]}'
 )
+UNSETTLED = (
+    "The likely cause is that BatchNorm's running statistics have not settled: the network was "
+    "trained for few steps, or with a small momentum. Its first BatchNorm layers get inputs as in "
+    "training, so the preprocessing is not the cause. Train longer, or measure the statistics "
+    "before you export: call model.train(), pass some hundred batches of training samples through "
+    "the model under torch.no_grad(), and call model.eval()"
+)
 CHANCE = (
     "A trained network should do better than this on its own kind of samples. Check the "
     "preprocessing (mean, std, range of the pixels, order of the channels) and the class numbers"
@@ -173,12 +180,16 @@ def of_recalibrated(look: Look, recalibrated: Look) -> Iterator[Evidence]:
     gap = (gained - lost) / look.num_samples
     if gap < _GAP or gained - lost < _SURE * (gained + lost) ** 0.5:
         return
+    # Preprocessing shifts the inputs of the first layers; statistics that lag behind the weights
+    # are wrong in later layers.
+    first = worst(look.norms)
+    is_shifted = first is None or distance(first) >= NEAR
     yield Evidence(
         "far_below_recalibrated",
         f"top1 of the dense network is {look.values['top1']:.4f} on {look.num_samples} samples, "
         f"but {recalibrated.values['top1']:.4f} with BatchNorm statistics measured on them",
         is_strong=gap >= _WIDE_GAP and look.num_samples >= _FEW,
-        cause=PREPROCESSING,
+        cause=PREPROCESSING if is_shifted else UNSETTLED,
     )
 
 

@@ -111,6 +111,22 @@ def test_gains_by_recalibrating(after: float, *, strong: bool | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("norms", "cause"),
+    [
+        ((), evidence.PREPROCESSING),
+        ((NormShift("bn", 0.1, 1.05, is_untrained=False),), evidence.UNSETTLED),
+        ((NormShift("bn", 0.9, 1.0, is_untrained=False),), evidence.PREPROCESSING),
+    ],
+)
+def test_gains_with_usual_inputs_are_blamed_on_unsettled_statistics(
+    norms: tuple[NormShift, ...], cause: str
+) -> None:
+    before = a_look(*right_for(0.27, 10, 400), norms=norms)
+    (found,) = evidence.of_recalibrated(before, a_look(*right_for(1, 10, 400)))
+    assert found.cause == cause
+
+
+@pytest.mark.parametrize(
     ("shift", "spread", "strong"),
     [
         (0.1, 1.05, None),
