@@ -45,7 +45,7 @@ class _Binary(LossSum):
 BINARY = Scoring(
     "binary",
     BCE,
-    "two classes, told apart by one score",
+    "two classes with one score",
     "binary cross-entropy",
     (TOP1, MACRO_F1),
     _Binary,

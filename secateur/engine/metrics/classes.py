@@ -55,5 +55,5 @@ class _Classes(LossSum):
 
 TOP5 = Metric("top5", "top-5 accuracy")
 CLASSES = Scoring(
-    "classes", MIXED, "one class a sample", "cross-entropy", (TOP1, TOP5, MACRO_F1), _Classes
+    "classes", MIXED, "one class per sample", "cross-entropy", (TOP1, TOP5, MACRO_F1), _Classes
 )

@@ -47,7 +47,7 @@ class _MultiLabel(LossSum):
 MULTI_LABEL = Scoring(
     "multi_label",
     BCE,
-    "several classes a sample",
+    "several classes per sample",
     "binary cross-entropy",
     (MACRO_F1,),
     _MultiLabel,

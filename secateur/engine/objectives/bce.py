@@ -30,7 +30,7 @@ def _loss(answers: Answers, options: ObjectiveOptions) -> Tensor:
 
 BCE = Objective(
     "bce",
-    "from the labels, several classes a sample",
+    "from the labels, several classes per sample",
     "binary cross-entropy",
     _loss,
 )

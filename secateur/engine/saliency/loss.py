@@ -122,10 +122,10 @@ def _finite(rise_G: Tensor) -> Tensor:
 
 LOSS = Criterion(
     "loss",
-    "what the loss becomes without it",
+    "the loss without it",
     loss,
     needs="samples",
     is_cheap=False,
-    cost="one measurement a filter",
+    cost="one measurement per filter",
     source="the patent's claim 5",
 )
