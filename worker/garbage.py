@@ -1,4 +1,4 @@
-"""The periodic deletion of unreferenced objects and old scratch files (`app.objects.garbage`)."""
+"""The periodic deletion of old rows, unreferenced objects and old scratch files."""
 
 import time
 from dataclasses import asdict
@@ -11,6 +11,7 @@ from app.objects.garbage import ObjectCollector, clean_jobs, clean_uploads
 from app.objects.lock import ObjectLock
 from app.objects.storage import ObjectStore
 from app.records.database import Sessions
+from app.records.retention import remove_old
 
 log = structlog.get_logger(__name__)
 
@@ -26,8 +27,14 @@ class GarbageTask:
         self._collector = ObjectCollector(sessions, store, lock, grace)
 
     def collect(self) -> None:
-        """Delete unreferenced objects and old scratch; skip the objects if the store is away."""
+        """Delete old rows, unreferenced objects and old scratch.
+
+        The objects wait for the next run if the store is away.
+        """
         self.clean_scratch()
+        removed = asdict(remove_old(self._sessions, self._settings.retention))
+        if any(removed.values()):
+            log.info("retention.removed", **removed)
         try:
             collected = self._collector.collect()
         except UnavailableError as error:

@@ -42,7 +42,7 @@ COMMANDS = {
     ),
     "collect-garbage": Lazy(
         f"{_COMMANDS}.collect_garbage",
-        "Remove unreferenced stored objects. The scheduler does this every hour.",
+        "Remove old jobs and unreferenced stored objects. The scheduler does this every hour.",
         _OPERATE,
         "service",
     ),

@@ -468,6 +468,31 @@ class WebhookSettings(_Group):
     )
 
 
+Days = Annotated[float, Field(gt=0, le=36_500)]
+
+
+class RetentionSettings(_Group):
+    """How long what has ended is kept. Removal runs with the collection of objects."""
+
+    job_days: Days | None = Field(
+        default=None,
+        description="Days after its end when a job is removed, with its events and files; the "
+        "models that it made stay. A sweep is removed with its last job. Unset: never.",
+    )
+    artifact_days: Days | None = Field(
+        default=None,
+        description="Days after a job's end when its files are removed. Unset: with the job.",
+    )
+    event_days: Days | None = Field(
+        default=None,
+        description="Days after a job's end when its events are removed, except those of its "
+        "state. Unset: with the job.",
+    )
+    idempotency_days: Days | None = Field(
+        default=7.0, description="Days for which an `Idempotency-Key` is remembered."
+    )
+
+
 class Settings(BaseSettings):
     """All settings; ``Settings()`` reads the environment."""
 
@@ -498,6 +523,7 @@ class Settings(BaseSettings):
     quotas: QuotaSettings = QuotaSettings()
     inference: InferenceSettings = InferenceSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @model_validator(mode="after")
     def _can_buffer_the_largest_body(self) -> Self:

@@ -138,6 +138,7 @@ class JobRow(Base):
         Index("ix_job_tenant_kind", "tenant", "kind", "id"),  # lists sort by id, so by time
         Index("ix_job_queue_state", "queue", "state", "tenant", "created_at"),
         Index("ix_job_reported", "tenant", "reported_bytes"),
+        Index("ix_job_finished", "queue", "state", "finished_at"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -167,7 +168,7 @@ class JobRow(Base):
     reported_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")  # by its process
     not_before: Mapped[float | None]  # back-off
     rung_at: Mapped[float | None]  # not used: processes of earlier versions write it
-    expires_at: Mapped[float | None]  # deadline for the first start
+    expires_at: Mapped[float | None] = mapped_column(index=True)  # deadline for the first start
     time_limit_seconds: Mapped[float | None]  # running time, over all attempts
     claimed_at: Mapped[float | None]  # start of the current attempt
     seconds_run: Mapped[float] = mapped_column(server_default="0")  # by ended attempts
@@ -181,7 +182,7 @@ class JobRow(Base):
     pause_requested_at: Mapped[float | None]
     paused_at: Mapped[float | None]
     cancel_requested_at: Mapped[float | None]
-    finished_at: Mapped[float | None]
+    finished_at: Mapped[float | None] = mapped_column(index=True)
 
 
 class WorkerRow(Base):
@@ -275,4 +276,4 @@ class IdempotencyRow(Base):
     fingerprint: Mapped[str]  # SHA-256 of method, path and body
     object_id: Mapped[str | None]  # None while in flight
     response: Mapped[str | None] = mapped_column(Text)
-    created_at: Mapped[float]
+    created_at: Mapped[float] = mapped_column(index=True)

@@ -9,6 +9,7 @@ from app.objects.garbage import ObjectCollector
 from app.objects.lock import create_object_lock
 from app.objects.storage import open_store
 from app.records.database import create_database, create_sessions
+from app.records.retention import remove_old
 
 app = typer.Typer(add_completion=False)
 
@@ -20,15 +21,23 @@ def collect_garbage_command(
         bool, typer.Option("--dry-run", help="Only print what would be removed.")
     ] = False,
 ) -> None:
-    """Remove unreferenced stored objects. The scheduler does this every hour."""
+    """Remove old jobs and unreferenced stored objects. The scheduler does this every hour.
+
+    What is old is defined by the settings RETENTION__….
+    """
     settings = settings_or_exit()
     engine = create_database(settings.database_url)
     sessions, lock = create_sessions(engine), create_object_lock(engine)
     store = open_store(settings.storage_url, settings.storage, lock.shared)
     collector = ObjectCollector(sessions, store, lock, settings.storage.orphan_seconds)
+    removed = remove_old(sessions, settings.retention, is_dry_run=dry_run)
     collected = collector.collect(is_dry_run=dry_run)
     engine.dispose()
     verb = "Would remove" if dry_run else "Removed"
+    typer.echo(
+        f"{verb} {removed.num_jobs} jobs, {removed.num_artifacts} files and {removed.num_events} "
+        f"events of other jobs, {removed.num_idempotency_keys} idempotency keys."
+    )
     typer.echo(
         f"{verb} {collected.num_removed} of {collected.num_objects} objects, "
         f"{collected.num_bytes_removed} of {collected.num_bytes} bytes; "

@@ -102,10 +102,10 @@ def test_the_operator_collects_by_hand(world: World, monkeypatch: pytest.MonkeyP
     sha256 = world.put_old("orphan")
     monkeypatch.setenv("SECATEUR_DATA_DIR", str(world.settings.data_dir))
     dry = CliRunner().invoke(command_line, ["collect-garbage", "--dry-run"])
-    assert dry.output.startswith("Would remove 1 of 1 objects, 6 of 6 bytes")
+    assert "Would remove 1 of 1 objects, 6 of 6 bytes" in dry.output
     assert world.store.has(sha256)
     done = CliRunner().invoke(command_line, ["collect-garbage"])
-    assert done.output.startswith("Removed 1 of 1 objects")
+    assert "Removed 1 of 1 objects" in done.output
     assert not world.store.has(sha256)
 
 
