@@ -82,6 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as folder, Client(options.url) as client:
+            client.ready()  # before minutes of preparation
             run(client, _case(options, Path(folder)), options)
     except (DataUnavailableError, SecateurError) as error:
         raise SystemExit(f"detector: {error}") from error

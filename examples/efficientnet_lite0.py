@@ -79,6 +79,7 @@ def run(options: argparse.Namespace) -> None:
         },
     }
     with Client(options.url) as client, tempfile.TemporaryDirectory() as folder:
+        client.ready()  # before minutes of preparation
         images = pack_images(options.images, Path(folder))
         network = load_efficientnet_lite0(size)
         example = torch.zeros(2, 3, size, size)
