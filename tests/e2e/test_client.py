@@ -176,8 +176,12 @@ def test_one_line_is_enough(service: Service, files: Path, monkeypatch: pytest.M
 
 
 def test_the_address_file_exists_only_while_the_service_runs(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as found:
+    found = Service(tmp_path / "data")
+    found.start("--no-worker")
+    try:
         assert (tmp_path / "data" / "url").read_text().strip() == found.url
+    finally:
+        assert found.stop() == 0
     assert not (tmp_path / "data" / "url").exists()
     assert (tmp_path / "data" / "api-key").exists()
 

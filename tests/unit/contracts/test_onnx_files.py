@@ -1,7 +1,6 @@
 """Refusal of each kind of ONNX file that could do more than compute with its own numbers."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,9 +9,6 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from app.contracts.onnx_files import OnnxError, check_onnx
 from app.contracts.settings import LimitSettings
-from secateur.engine.export.onnx import export_onnx
-from secateur.engine.program.exported import export, from_exported
-from tests.fixtures.networks import SmallNet
 
 LIMITS = LimitSettings()
 VALUE = helper.make_tensor_value_info
@@ -179,11 +175,3 @@ def test_tensors_of_every_type_are_accepted_in_both_spellings(name: str) -> None
     model.graph.initializer.append(helper.make_tensor("i", TensorProto.INT4, [3], [1, 2, 3]))
     model.graph.initializer.append(helper.make_tensor("t", TensorProto.STRING, [1], [b"text"]))
     check_onnx(model.SerializeToString(), LIMITS)
-
-
-def test_our_own_export_is_accepted(tmp_path: Path) -> None:
-    import torch  # noqa: PLC0415  # slow; one test needs it
-
-    program = from_exported(export(SmallNet(), (torch.zeros(2, 1, 8, 8),)))
-    export_onnx(program, tmp_path / "m.onnx")
-    check_onnx((tmp_path / "m.onnx").read_bytes(), LIMITS)

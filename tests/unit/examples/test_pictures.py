@@ -57,13 +57,6 @@ def test_the_overlap_of_boxes_is_intersection_over_union() -> None:
     assert two_heads.overlap(true + 0.4 * right, true) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_small_detector_learns() -> None:
-    pictures, boxes, classes = two_heads.draw(200, seed=9)
-    found, scores = two_heads.train(100)(two_heads.normalise(pictures))
-    assert two_heads.overlap(found.detach().numpy(), boxes) > 0.4
-    assert np.mean(scores.argmax(1).numpy() == classes) > 0.6
-
-
 def test_a_cached_file_is_used_if_its_hash_matches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
