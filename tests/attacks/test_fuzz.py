@@ -72,7 +72,7 @@ FOUND = [
 @pytest.mark.parametrize(
     ("make", "format_", "code", "words"), FOUND, ids=[row[0].__name__ for row in FOUND]
 )
-def test_what_fuzzing_has_found_stays_found(  # a row
+def test_inputs_found_by_fuzzing_stay_fixed(  # a row
     make: object, format_: str, code: str, words: str, child: ReadingChild, tmp_path: Path
 ) -> None:
     check(Case(make, code, words, {}, {}), format_, child, tmp_path)  # type: ignore[arg-type]

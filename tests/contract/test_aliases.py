@@ -114,7 +114,7 @@ def test_rolling_back_returns_to_what_was_before(sessions: Sessions) -> None:
 
 
 @pytest.mark.parametrize("weights", [{"9": 1}, {"1": 1, "2": 1}])
-def test_a_version_that_is_not_there_or_not_ready_cannot_be_pointed_at(
+def test_an_alias_needs_versions_that_exist_and_are_ready(
     sessions: Sessions, weights: dict[str, int]
 ) -> None:
     add_model(sessions)

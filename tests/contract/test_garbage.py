@@ -132,7 +132,7 @@ def test_an_orphan_goes_when_it_is_old_and_no_sooner(any_store: World) -> None:
     assert any_store.collect().num_objects == 0
 
 
-def test_what_a_row_needs_stays(any_store: World) -> None:
+def test_referenced_objects_stay(any_store: World) -> None:
     names = ["model", "onnx", "data", "artifact"]
     model, onnx, data, artifact = hashes = [any_store.put(name) for name in names]
     any_store.add_model(model, onnx)
@@ -149,7 +149,7 @@ def test_what_a_row_needs_stays(any_store: World) -> None:
     assert all(any_store.store.has(sha256) for sha256 in hashes)
 
 
-def test_what_is_put_again_is_young_again(any_store: World) -> None:
+def test_a_repeated_put_renews_the_age(any_store: World) -> None:
     sha256 = any_store.put("twice")
     any_store.later = MIDDLE
     before = any_store.store.find(sha256)

@@ -373,7 +373,7 @@ def test_a_worker_lost_while_pausing_leaves_the_job_paused(sessions: Sessions) -
     assert state_of(sessions, job_id) == JobState.PAUSED
 
 
-def test_what_has_not_begun_in_time_expires_and_what_has_does_not(sessions: Sessions) -> None:
+def test_only_jobs_that_did_not_start_in_time_expire(sessions: Sessions) -> None:
     late, begun, patient = (add_job(sessions, start_within_seconds=s) for s in (-1, -1, 3600))
     held = claimed(sessions, begun)
     with sessions.begin() as session:

@@ -170,14 +170,14 @@ def test_a_tenant_at_its_limit_waits_for_its_own_jobs(sessions: Sessions) -> Non
     assert line.positions[posted[2]] == 0
 
 
-def test_who_has_used_up_the_day_is_told_no_time(sessions: Sessions) -> None:
+def test_a_tenant_without_compute_time_gets_no_estimate(sessions: Sessions) -> None:
     world = World(sessions, 1, Allowance(running_jobs=1, compute_seconds=0.0))
     job = world.post(100)
     line = world.look()
     assert (line.positions[job], line.wait_seconds(job)) == (0, None)
 
 
-def test_what_is_not_known_is_not_said(sessions: Sessions) -> None:
+def test_an_unknown_duration_gives_no_estimate(sessions: Sessions) -> None:
     data: dict[str, Any] = {"model_id": add_model(sessions), "dataset_id": add_dataset(sessions)}
     world = World(sessions, num_slots=1)
     world.done(100, **data)

@@ -74,7 +74,7 @@ def test_a_delivery_is_made_with_the_event_it_tells(sessions: Sessions) -> None:
     )  # fmt: skip
 
 
-def test_only_the_events_that_were_asked_for_are_told(sessions: Sessions) -> None:
+def test_only_requested_events_are_delivered(sessions: Sessions) -> None:
     job_id = add_job(sessions, ["job.queued", "job.running"])
     with sessions.begin() as session:
         held = leases.claim(session, job_id=job_id, owner="w", lease_seconds=30)

@@ -37,7 +37,7 @@ def test_a_consumer_checks_strictly(cache: Path) -> None:
         ("client.jobs().id", "attr-defined"),
     ],
 )
-def test_what_is_wrong_is_noticed(line: str, code: str, cache: Path, tmp_path: Path) -> None:
+def test_wrong_types_are_detected(line: str, code: str, cache: Path, tmp_path: Path) -> None:
     file = tmp_path / "wrong.py"
     file.write_text(f"from secateur import Client\n\nclient = Client()\n{line}\n")
     done = mypy(file, cache)

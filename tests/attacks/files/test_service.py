@@ -47,9 +47,7 @@ def test_hostile_files_are_refused_and_the_service_lives(service: Service, tmp_p
     assert service.upload("datasets", npz_bytes(x=x, y=np.arange(20) % 2))["status"] == "ready"
 
 
-def test_what_is_another_kind_of_file_is_refused_at_the_door(
-    service: Service, tmp_path: Path
-) -> None:
+def test_other_kinds_of_files_are_refused_on_upload(service: Service, tmp_path: Path) -> None:
     marker = tmp_path / "executed"
     for kind, data in (
         ("models", pickle(marker)),

@@ -63,7 +63,7 @@ def test_the_pages_of_the_api_may_load_what_they_are_made_of(api: Api) -> None:
         assert "frame-ancestors 'none'" in policy
 
 
-def test_what_breaks_says_an_id_and_nothing_else(tmp_path: Path) -> None:
+def test_internal_errors_reveal_only_a_request_id(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path), RecordingQueue())
 
     @app.get("/broken")

@@ -31,7 +31,7 @@ KEY = "sec_01JD0000000000000000000000_" + "s" * 43
         ("bearer of news", "bearer of news"),
     ],
 )
-def test_what_looks_like_a_secret_is_cut_out(text: str, kept: str) -> None:
+def test_text_that_looks_like_a_secret_is_redacted(text: str, kept: str) -> None:
     assert redact(text) == kept
 
 

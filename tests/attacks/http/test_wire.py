@@ -93,7 +93,7 @@ def test_chunks_that_are_none_are_refused(body: bytes, server: Server) -> None:
     [b"GET / HTTP/9.9", b"GET /\x00 HTTP/1.1", b"G\x01T / HTTP/1.1", b"\x16\x03\x01",
      b"GET /\xff HTTP/1.1", b"PRI * HTTP/2.0", b"CONNECT localhost:1 HTTP/1.1", b"GET"],
 )  # fmt: skip
-def test_a_request_line_that_is_none_is_refused(line: bytes, server: Server) -> None:
+def test_an_invalid_request_line_is_refused(line: bytes, server: Server) -> None:
     answer = server.exchange(line + b"\r\n" + HEAD + b"\r\n", INSIDE)
     assert statuses(answer) == [400], answer
     assert b"server:" not in answer.lower()
@@ -186,7 +186,7 @@ def test_the_rest_of_a_refused_body_is_not_waited_for(server: Server) -> None:
     assert statuses(answer) == [401]
 
 
-def test_a_connection_too_many_is_told_so_and_may_ask_whether_the_process_is_alive(
+def test_a_connection_over_the_limit_gets_503_but_may_call_healthz(
     server: Server,
 ) -> None:
     held = [server.connect() for _ in range(40)]
@@ -212,7 +212,7 @@ def test_the_process_may_open_as_many_files_as_its_user_may(server: Server) -> N
     assert soft == hard
 
 
-def test_what_is_no_upgrade_is_none(server: Server) -> None:
+def test_unsupported_upgrades_are_ignored(server: Server) -> None:
     head = (
         b"GET /healthz HTTP/1.1\r\n" + HEAD + b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     )

@@ -75,7 +75,7 @@ def test_a_canary_serves_both_and_the_same_request_always_the_same(api: Api) -> 
     assert metadata["versions"] == ["2", "1"]
 
 
-def test_what_an_alias_points_at_can_be_neither_deleted_nor_renamed(api: Api) -> None:
+def test_the_target_of_an_alias_can_be_neither_deleted_nor_renamed(api: Api) -> None:
     put(api, {"version": "1"})
     rows = api.client.get("/v1/models").json()["data"]
     url = {row["version"]: f"/v1/models/{row['id']}" for row in rows}

@@ -77,7 +77,7 @@ def test_what_a_body_is_meant_to_be_is_asked(api: Api) -> None:
     assert "?name=" in response.json()["detail"]
 
 
-def test_a_file_is_refused_before_the_rest_of_it_is_here(tmp_path: Path) -> None:
+def test_a_file_is_refused_before_it_has_fully_arrived(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 10**9, "w.pth", beginning_check("model"))
     with pytest.raises(UnsupportedMediaError, match=r"w\.pth is a PyTorch pickle"):
         asyncio.run(spool.write(zip_bytes(b"w/data.pkl") + bytes(4096)))

@@ -101,7 +101,7 @@ def test_inputs_that_do_not_fit_are_refused_with_a_reason(
     assert words in response.json()["detail"]
 
 
-def test_what_is_no_image_or_too_large_an_image_is_refused(api: Api, model: str) -> None:
+def test_invalid_and_too_large_images_are_refused(api: Api, model: str) -> None:
     url, headers = f"/infer?model={model}", {"Content-Type": "image/png"}
     assert api.client.post(url, content=b"GIF89a garbage", headers=headers).status_code == 422
     truncated = png(np.zeros((50, 50)))[:60]
@@ -112,9 +112,7 @@ def test_what_is_no_image_or_too_large_an_image_is_refused(api: Api, model: str)
     assert "200x200" in response.json()["detail"]
 
 
-def test_a_missing_a_foreign_and_an_unready_model_are_told_apart_only_by_their_owner(
-    api: Api, model: str
-) -> None:
+def test_only_the_owner_can_tell_missing_from_unready_models(api: Api, model: str) -> None:
     body = {"model": "mdl_nope", "inputs": [1]}
     assert api.client.post("/infer", json=body).status_code == 404
     response = api.client.post("/infer", json={**body, "model": model}, headers=api.other_tenant())

@@ -148,7 +148,7 @@ def test_a_trace_goes_from_the_request_to_the_answer_and_the_job(api: Api) -> No
         "x" * 1000,
     ],
 )
-def test_what_is_no_trace_is_ignored(sent: str, api: Api) -> None:
+def test_an_invalid_trace_is_ignored(sent: str, api: Api) -> None:
     assert parse_traceparent(sent) is None
     response = api.client.get("/healthz", headers={"traceparent": sent})
     assert response.status_code == 200

@@ -38,7 +38,7 @@ class CountingReader(JobReader):
         return super()._fetch(ids)
 
 
-def test_those_who_ask_while_a_query_runs_share_the_next(api: Api) -> None:
+def test_reads_during_a_query_share_the_next_one(api: Api) -> None:
     ids = post_jobs(api, 5)
 
     async def ask() -> tuple[CountingReader, list[JobRow | None]]:

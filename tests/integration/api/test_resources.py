@@ -236,7 +236,7 @@ def test_a_name_that_is_nearly_right_is_suggested(api: Api) -> None:
     assert "did you mean" not in api.client.get("/v1/models/resnet_20", headers=headers).text
 
 
-def test_who_says_nothing_of_pixels_is_told_what_becomes_of_them(api: Api) -> None:
+def test_uploads_without_preprocessing_get_a_warning(api: Api) -> None:
     images = zip_bytes(b"cat/1.png")
     dataset = api.client.post("/v1/datasets", content=images).json()
     assert dataset["warnings"] == [NO_PREPROCESS]
@@ -509,7 +509,7 @@ def test_an_open_service_on_a_public_address_refuses_to_start(tmp_path: Path) ->
         ),
     ],
 )
-def test_what_trains_or_measures_needs_a_data_set(
+def test_training_and_measuring_need_a_data_set(
     config: dict[str, object], pointer: str, api: Api
 ) -> None:
     model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]

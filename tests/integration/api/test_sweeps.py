@@ -121,7 +121,7 @@ def test_one_bad_point_and_nothing_is_made(api: Api, model: str) -> None:
         '{"model": "m", "config": %s, "grid": {"/seed": [1]}}' % ('{"a":' * 900 + "1" + "}" * 900),
     ],
 )
-def test_a_body_that_is_no_sweep_is_refused(text: str, api: Api) -> None:
+def test_an_invalid_sweep_is_refused(text: str, api: Api) -> None:
     json_type = {"Content-Type": "application/json"}
     response = api.client.post("/v1/sweeps", content=text, headers=json_type)
     assert response.status_code == 422

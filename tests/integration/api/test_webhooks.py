@@ -22,7 +22,7 @@ def upload(api: Api) -> str:
     return str(api.client.post("/v1/models", content=zip_bytes()).json()["id"])
 
 
-def test_the_job_says_who_is_told_and_never_the_secret(api: Api) -> None:
+def test_the_job_shows_its_webhook_without_the_secret(api: Api) -> None:
     body = {"model": upload(api), "webhook": {**HOOK, "events": ["job.running"]}}
     headers = {"Idempotency-Key": "k"}
     created = api.client.post("/v1/jobs", json=body, headers=headers)

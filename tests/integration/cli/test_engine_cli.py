@@ -179,7 +179,7 @@ class MixedWeights(nn.Module):
         return y
 
 
-def test_what_onnx_cannot_hold_is_pruned_without_it(tmp_path: Path) -> None:
+def test_a_network_that_onnx_cannot_represent_is_pruned_without_it(tmp_path: Path) -> None:
     model, config, out = (tmp_path / name for name in ("m.pt2", "config.json", "out"))
     save_model(randomise(MixedWeights()), (torch.randn(2, 1, 8, 8),), model)
     refused = run("prune", model, "--ratio", 0.5, "--out", tmp_path / "none", code=1).stderr
@@ -215,7 +215,7 @@ def test_what_onnx_cannot_hold_is_pruned_without_it(tmp_path: Path) -> None:
     ],
     ids=range(10),
 )
-def test_mistakes_are_said_in_one_line(
+def test_mistakes_are_reported_in_one_line(
     arguments: tuple[str, ...],
     message: str,
     folder: Path,

@@ -126,7 +126,7 @@ HOSTILE: dict[str, Callable[[dict[str, bytes]], None]] = {
 }
 
 
-def test_what_torch_saved_is_read_exactly(good: Path) -> None:
+def test_files_saved_by_torch_are_read_exactly(good: Path) -> None:
     program = read_program(good)
     torch.manual_seed(0)
     model = randomise(SmallNet())
@@ -138,7 +138,7 @@ def test_what_torch_saved_is_read_exactly(good: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121"])
-def test_what_we_write_torch_and_we_read_again(name: str, tmp_path: Path) -> None:
+def test_written_files_can_be_read_by_torch_and_by_us(name: str, tmp_path: Path) -> None:
     program = torchvision_program(name)
     write_program(program, tmp_path / "a.pt2")
     again = read_program(tmp_path / "a.pt2")

@@ -65,7 +65,7 @@ def test_a_cold_session_is_loaded_once_and_the_oldest_leaves_when_bytes_run_out(
     asyncio.run(test())
 
 
-def test_one_that_is_larger_than_the_bound_is_held_alone(
+def test_a_model_larger_than_the_cache_is_held_alone(
     store: ObjectStore, threads: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
     (first, _), (second, _) = (put(store, tmp_path, v) for v in (1.0, 2.0))
@@ -95,7 +95,7 @@ def test_a_session_is_let_go_of_and_loaded_again(
     asyncio.run(test())
 
 
-def test_whoever_hangs_up_while_it_is_loaded_does_not_take_it_from_the_others(
+def test_a_disconnect_during_loading_does_not_affect_other_requests(
     store: ObjectStore, threads: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
     sha256, _ = put(store, tmp_path, 1.0)
@@ -110,9 +110,7 @@ def test_whoever_hangs_up_while_it_is_loaded_does_not_take_it_from_the_others(
     asyncio.run(test())
 
 
-def test_a_file_that_is_missing_is_said_to_be(
-    store: ObjectStore, threads: ThreadPoolExecutor
-) -> None:
+def test_a_missing_file_is_reported(store: ObjectStore, threads: ThreadPoolExecutor) -> None:
     async def test() -> None:
         cache = make(store, threads, 1000)
         for _ in range(2):

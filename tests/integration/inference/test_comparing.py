@@ -37,7 +37,7 @@ def infer(api: Api, model: str, **parameters: object) -> Any:
     return api.client.post(f"/v1/models/{model}/infer", json=body)
 
 
-def test_either_or_both_answer_and_how_they_differ_is_said(
+def test_either_or_both_networks_answer_with_a_comparison(
     api: Api, models: tuple[str, str]
 ) -> None:
     dense, pruned = models
@@ -82,13 +82,13 @@ def test_a_base_of_before_names_were_kept_is_compared_by_the_order_of_its_tensor
     assert (found["name"], found["data"]) == ("scores", [1, 2, 4, 3])
 
 
-def test_what_was_pruned_from_nothing_has_no_base(api: Api, models: tuple[str, str]) -> None:
+def test_an_uploaded_model_has_no_base(api: Api, models: tuple[str, str]) -> None:
     response = infer(api, models[0], variant="both")
     assert response.status_code == 422
     assert response.json()["errors"][0]["pointer"] == "/parameters/variant"
 
 
-def test_numbers_that_are_no_scores_agree_within_a_hundredth_of_the_largest() -> None:
+def test_plain_numbers_agree_within_a_hundredth_of_the_largest() -> None:
     base = {"y": np.array([[10.0], [1], [0]])}
     near = compare(base, {"y": np.array([[10.05], [1.2], [0]])})
     assert (near.num_agreeing, near.num_compared) == (2, 3)

@@ -25,7 +25,7 @@ def test_the_threads_are_needed_unless_a_run_is_short(
             assert second.json() == first.json()
 
 
-def test_what_a_network_cannot_compute_is_said_by_an_inline_run_too(tmp_path: Path) -> None:
+def test_inline_runs_report_inputs_that_the_network_cannot_compute(tmp_path: Path) -> None:
     write_linear_onnx(tmp_path / "m.onnx", np.eye(4, 3), ["batch", 1, "height", 2])
     with running_api(tmp_path / "data", inference={"inline_seconds": 0.01}) as api:
         path = f"/v1/models/{api.ready_model(tmp_path / 'm.onnx')}/infer"

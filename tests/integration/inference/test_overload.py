@@ -41,7 +41,7 @@ def write_slow(path: Path) -> Path:
     )
 
 
-def test_what_is_too_much_is_refused_and_what_is_taken_is_answered(served: Serving) -> None:
+def test_excess_requests_are_refused_and_accepted_ones_are_answered(served: Serving) -> None:
     answers, alive = asyncio.run(overload(served))
     assert {answer.status_code for answer in answers} == {200, 503}
     assert alive == [200] * len(alive)

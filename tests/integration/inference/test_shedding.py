@@ -75,7 +75,7 @@ def test_a_flood_is_refused_unread_and_those_accepted_are_answered(served: Servi
         assert sum(map(float, counted)) == len(answers) + 2
 
 
-def test_what_would_wait_in_vain_is_refused_when_it_comes_and_then_unread(tmp_path: Path) -> None:
+def test_requests_that_would_miss_their_deadline_are_refused_and_then_shed(tmp_path: Path) -> None:
     inference = {"num_workers": 1, "max_batch_items": 1}
     with serving(tmp_path / "data", inference=inference) as served:
         served.add_model("slow", onnx.load(write_slow(tmp_path / "slow.onnx")))

@@ -35,7 +35,7 @@ def without(folder: Path, *names: str, **errors: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder), "SECATEUR_LOG_LEVEL": "warning"}
 
 
-def test_what_cannot_be_imported_is_found_and_named(tmp_path: Path) -> None:
+def test_modules_that_cannot_be_imported_are_named(tmp_path: Path) -> None:
     no_operator = "RuntimeError('operator torchvision::nms does not exist')"
     no_library = "ImportError('libgomp.so.1: cannot open shared object file: No such file')"
     shims = {

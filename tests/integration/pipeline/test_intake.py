@@ -12,7 +12,7 @@ from tests.integration.cli.test_engine_cli import MixedWeights
 from worker.pipeline.intake import intake_model
 
 
-def test_a_network_that_onnx_cannot_hold_is_told_how_it_is_pruned(tmp_path: Path) -> None:
+def test_a_network_that_onnx_cannot_represent_gets_advice(tmp_path: Path) -> None:
     path = save_model(randomise(MixedWeights()), (torch.randn(2, 1, 8, 8),), tmp_path / "m.pt2")
     with pytest.raises(
         ExportError, match=r"for every sample.*or prune without ONNX: secateur-engi"

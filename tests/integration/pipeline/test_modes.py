@@ -318,7 +318,7 @@ def test_the_report_says_which_model_data_and_layers_it_is_about(tmp_path: Path)
 @pytest.mark.parametrize(
     ("schedule", "num_plans"), [({"kind": "one_shot"}, 1), ({"kind": "iterative", "rounds": 3}, 2)]
 )
-def test_what_goes_is_told_when_it_is_decided_and_again_if_training_changes_it(
+def test_the_plan_is_reported_when_made_and_when_training_changes_it(
     schedule: dict[str, Any], num_plans: int, tmp_path: Path
 ) -> None:
     report, reporter = run(tmp_path, {"schedule": schedule})
@@ -343,7 +343,7 @@ def test_epochs_say_which_run_they_are_of_and_what_is_measured(tmp_path: Path) -
     ]
 
 
-def test_class_imbalance_is_said(tmp_path: Path) -> None:
+def test_class_imbalance_is_reported(tmp_path: Path) -> None:
     x, _ = samples()
     y = np.zeros(320, np.int64)
     y[:16] = np.arange(16) % 4

@@ -212,7 +212,7 @@ def test_the_repository_lists_loads_and_unloads(
         client.load_model("scaled", headers=headers, config="{}", files={"file:1/m.onnx": b"x"})
 
 
-def test_what_needs_memory_in_common_or_is_not_there_says_so(
+def test_shared_memory_and_missing_features_are_refused(
     client: triton.InferenceServerClient, headers: dict[str, str]
 ) -> None:
     shared = triton.InferInput("x", [1, 2], "FP32")

@@ -131,7 +131,7 @@ def test_a_deadline_that_has_passed(client: httpx.Client) -> None:
         assert "deadline" in error_of(response, response.status_code)
 
 
-def test_what_json_cannot_hold_must_be_asked_for_in_binary(client: httpx.Client) -> None:
+def test_values_without_a_json_form_need_binary_data(client: httpx.Client) -> None:
     tail = np.array([np.nan, np.inf], np.float32).tobytes()
     tensor = {**X, "parameters": {"binary_data_size": 8}}
     del tensor["data"]

@@ -94,7 +94,7 @@ def test_the_task_cleans_scratch_of_what_has_ended(world: World) -> None:
     assert left == {folders[JobState.RUNNING], folders[JobState.PAUSED], recent}
 
 
-def test_a_scratch_that_is_not_there_is_clean(tmp_path: Path) -> None:
+def test_a_missing_scratch_folder_is_clean(tmp_path: Path) -> None:
     assert clean_uploads(tmp_path / "none", LONG_AGO) == 0
 
 

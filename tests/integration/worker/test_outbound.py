@@ -70,7 +70,7 @@ def test_without_the_setting_loopback_is_refused_and_nothing_connects(
     "addresses",
     [("8.8.8.8", "127.0.0.1"), ("127.0.0.1", "8.8.8.8"), ("::ffff:127.0.0.1",), ("::1",)],
 )
-def test_one_address_that_is_not_public_is_enough(
+def test_one_private_address_is_enough_to_refuse(
     addresses: tuple[str, ...], receiver: Receiver
 ) -> None:
     with pytest.raises(RefusedAddressError):
@@ -119,7 +119,7 @@ def test_an_answer_that_drips_ends_at_the_deadline(receiver: Receiver) -> None:
     assert time.monotonic() - began_at < 3
 
 
-def test_what_is_not_there_or_not_tls_is_an_error_with_a_reason(receiver: Receiver) -> None:
+def test_connection_and_tls_failures_have_a_reason(receiver: Receiver) -> None:
     def unknown(_host: str, _port: int) -> list[Address]:
         raise socket.gaierror
 

@@ -66,7 +66,7 @@ def test_the_log_of_a_job_names_the_trace_of_whoever_posted_it(world: World) -> 
     assert claimed == {traced: "4bf92f3577b34da6a3ce929d0e0e4736", plain: None}
 
 
-def test_what_a_process_says_when_it_is_stopped_is_heard(world: World) -> None:
+def test_messages_of_a_stopping_process_are_read(world: World) -> None:
     job_id = world.post(scripted_child.LAST_WORDS)
     thread = world.run_in_thread(job_id)
     world.stopping.set()
@@ -373,7 +373,7 @@ def test_one_doorbell_is_enough_for_everything_that_waits(world: World) -> None:
     assert started == sorted(started, key=lambda at: at or 0.0), "first come, first served"
 
 
-def test_what_a_dead_worker_left_is_ended_and_removed(tmp_path: Path) -> None:
+def test_remains_of_a_dead_worker_are_cleaned_up(tmp_path: Path) -> None:
     folder = tmp_path / "jobs" / "job_x" / "attempt-1-1"
     folder.mkdir(parents=True)
     command = [sys.executable, "-c", "import time; time.sleep(60)"]

@@ -86,7 +86,7 @@ def verify() -> Callable[..., dict[str, Any]]:
     return found
 
 
-def test_a_receiver_that_fails_once_is_told_again_under_the_same_id(
+def test_a_failed_delivery_is_retried_under_the_same_id(
     scene: Scene, verify: Callable[..., dict[str, Any]]
 ) -> None:
     scene.receiver.answers = [500]

@@ -66,7 +66,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path: Path) -> None
     assert script.requests[2].headers["if-range"] == f'"sha256-{SHA256}"'
 
 
-def test_what_an_earlier_run_left_is_taken_up(tmp_path: Path) -> None:
+def test_a_partial_download_is_resumed(tmp_path: Path) -> None:
     with pytest.raises(ConnectionFailedError):
         pull(tmp_path, whole(DATA[:100], ARRIVED), *[ARRIVED] * 5)
     assert not (tmp_path / "model.onnx").exists()
@@ -134,7 +134,7 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     assert outside.read_bytes() == b"precious"
 
 
-def test_what_is_there_is_kept(tmp_path: Path) -> None:
+def test_existing_files_are_kept(tmp_path: Path) -> None:
     target = tmp_path / "model.onnx"
     target.write_bytes(DATA)
     assert len(pull(tmp_path).requests) == 1, "it is the same: nothing is downloaded"

@@ -94,6 +94,6 @@ def test_following_a_job_from_its_end_ends() -> None:
     assert numbers(script) == [10]
 
 
-def test_what_is_no_event_is_said_to_be_none() -> None:
+def test_data_that_are_not_events_are_reported() -> None:
     with pytest.raises(UnexpectedAnswerError, match="not an event"):
         list(Lines().feed(b"data: {}\n\n"))

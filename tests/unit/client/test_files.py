@@ -36,14 +36,14 @@ def test_only_what_can_be_read_is_taken(name: str, data: bytes, use: Use) -> Non
     assert "a model is" in str(caught.value).lower() or "a data set is" in str(caught.value).lower()
 
 
-def test_what_is_not_taken_has_a_file_here_and_advice_or_needs_none() -> None:
+def test_refused_kinds_have_a_sample_file_and_advice() -> None:
     tried = {name for name, _ in FILES}
     assert {kind.name for kind in FILE_KINDS if kind.use is None} <= tried
     silent = {kind.name for kind in FILE_KINDS if kind.use is None and not kind.advice}
     assert silent <= {"office", "zip", "sqlite", "program", "pdf"}
 
 
-def test_real_files_of_torch_are_told_apart(tmp_path: Path) -> None:
+def test_files_written_by_torch_are_recognised(tmp_path: Path) -> None:
     net = nn.Conv2d(1, 1, 1)
     torch.save(net.state_dict(), tmp_path / "weights.pth")
     torch.save(net, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
@@ -67,7 +67,7 @@ def test_a_body_is_refused_by_its_beginning_only_where_nothing_can_change_it() -
     check_beginning(b"", "model")
 
 
-def test_an_empty_file_and_folders_are_told_apart(tmp_path: Path) -> None:
+def test_empty_files_and_folders_are_recognised(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     with pytest.raises(WrongFileError, match=r"^empty is empty"):
         check_path(tmp_path / "empty", "model")

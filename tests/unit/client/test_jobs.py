@@ -35,7 +35,7 @@ def test_polls_are_long_and_shorter_where_progress_is_wanted() -> None:
         assert all(request.wait_seconds == float(wait) for request in script.requests)
 
 
-def test_progress_is_told() -> None:
+def test_progress_is_reported() -> None:
     seen: list[str | None] = []
     script = Script([ok(job(stage="prune")), ok(job(status="succeeded", stage="package"))])
     script.run(wait_for_job(CONTEXT, a_job(), None, lambda found: seen.append(found.stage)))

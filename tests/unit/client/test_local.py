@@ -34,7 +34,7 @@ def test_the_service_of_this_folder_or_one_above_is_found(folder: Path) -> None:
     assert find_target(None, None, named, Path("/")).url == URL
 
 
-def test_what_is_passed_goes_before_the_environment_and_that_before_the_folder(
+def test_arguments_override_the_environment_which_overrides_the_folder(
     folder: Path,
 ) -> None:
     names = {"SECATEUR_URL": "http://named", "SECATEUR_KEY": "sec_named"}
@@ -68,13 +68,13 @@ def test_a_folder_that_came_from_elsewhere_sends_nothing_away(folder: Path) -> N
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "8000", "http://", "http://u:p@x", "http://x?a"])
-def test_what_is_no_url_is_refused(url: str, tmp_path: Path) -> None:
+def test_an_invalid_url_is_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
         find_target(url, None, {}, tmp_path)
 
 
 @pytest.mark.parametrize("key", ["a b", "a\nb", "schlüssel", "a\x00"])
-def test_what_is_no_key_is_refused_and_not_shown(key: str, tmp_path: Path) -> None:
+def test_an_invalid_key_is_refused_and_not_shown(key: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         find_target(None, key, {}, tmp_path)
     assert key not in str(caught.value)

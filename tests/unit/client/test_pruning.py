@@ -57,7 +57,7 @@ def outputs(pruned: secateur.Pruned, x: Tensor = X) -> Tensor:
     return found
 
 
-def test_half_of_the_work_is_left_and_all_of_it_can_be_read() -> None:
+def test_half_of_the_work_is_left_and_every_number_can_be_read() -> None:
     net = make()
     before = {name: t.clone() for name, t in net.state_dict().items()}
     pruned = secateur.prune(net, X, macs=0.5)
@@ -110,7 +110,7 @@ def test_a_file_and_a_program_are_pruned_like_the_module(tmp_path: Path) -> None
     assert torch.equal(by_file.module(X), outputs(by_file))
 
 
-def test_what_is_saved_can_be_read_again(tmp_path: Path) -> None:
+def test_saved_results_can_be_read_again(tmp_path: Path) -> None:
     pruned = secateur.prune(make(), X, macs=0.5)
     found = read_program(pruned.save(tmp_path / "net.pt2"))
     assert found.parameters()["conv.weight"].shape == pruned.program.tensors["conv.weight"].shape
@@ -156,7 +156,7 @@ def test_a_wrong_option_is_named_with_its_value(options: dict[str, Any], said: s
         secateur.prune(make(), X, **options)
 
 
-def test_what_cannot_be_pruned_says_what_to_do(tmp_path: Path) -> None:
+def test_networks_that_cannot_be_pruned_get_advice(tmp_path: Path) -> None:
     net: Any = make()
     static = torch.export.export(net, (X,))
     (tmp_path / "model.pth").touch()

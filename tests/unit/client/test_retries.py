@@ -47,7 +47,7 @@ def test_a_full_service_stays_full_only_so_often() -> None:
         Script([problem(429, "too_many_jobs", "1")] * 4).run(call(CONTEXT, READ))
 
 
-def test_what_may_not_be_done_twice_is_not_sent_twice() -> None:
+def test_requests_that_must_not_repeat_are_sent_once() -> None:
     cancel = make_request(CANCEL_JOB, "job_1")
     script = Script([ARRIVED])
     with pytest.raises(ConnectionFailedError, match="may have been done: check before"):
@@ -76,7 +76,7 @@ def test_a_job_is_posted_under_one_key_however_often() -> None:
     ],
     ids=["plan", "deadline"],
 )
-def test_what_another_try_would_bring_again_is_not_tried_again(request_: object, code: str) -> None:
+def test_final_errors_are_not_retried(request_: object, code: str) -> None:
     script = Script([problem(503, code, "1")])
     with pytest.raises(ServiceUnavailableError):
         script.run(call(CONTEXT, request_))  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def test_a_refusal_says_everything_that_is_wrong_and_what_to_do() -> None:
     ],
     ids=["proxy", "redirect", "page", "other"],
 )
-def test_what_is_no_answer_of_the_service_is_said_to_be_none(answer: Answer, words: str) -> None:
+def test_responses_of_other_servers_are_reported(answer: Answer, words: str) -> None:
     with pytest.raises(UnexpectedAnswerError, match=words):
         Script([answer]).run(call(CONTEXT, READ))
 

@@ -80,7 +80,9 @@ def test_several_go_and_come_by_name_in_the_models_types() -> None:
     ],
     ids=["name", "complex", "text"],
 )
-def test_what_does_not_go_with_the_model_is_said_before_it_is_sent(inputs: Any, words: str) -> None:
+def test_inputs_that_do_not_fit_the_model_are_refused_before_sending(
+    inputs: Any, words: str
+) -> None:
     script = Script([about([tensor("a")], [])])
     with pytest.raises(SecateurError, match=words):
         script.run(infer(CONTEXT, "net", inputs, "pruned", None))

@@ -129,7 +129,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_can_do_more_than_compute_is_refused_by_name(kind: str) -> None:
+def test_operators_that_do_more_than_compute_are_refused_by_name(kind: str) -> None:
     change, message = REFUSED[kind]
     model = network()
     change(model)
@@ -152,7 +152,7 @@ def test_fields_that_this_version_does_not_know_are_refused(place: str) -> None:
         check_onnx(model.SerializeToString(), LIMITS)
 
 
-def test_a_file_that_is_no_onnx_or_too_large_is_refused_with_the_limit() -> None:
+def test_invalid_and_too_large_onnx_files_are_refused_with_the_limit() -> None:
     with pytest.raises(OnnxError, match="cannot be read"):
         check_onnx(b"\xff" * 40, LIMITS)
     with pytest.raises(OnnxError, match="names no version"):

@@ -88,6 +88,6 @@ def test_a_size_is_a_number_of_bytes_or_has_a_unit(text: object, num_bytes: int)
 
 
 @pytest.mark.parametrize("text", ["2 gigs", "GiB", "-1 MiB", "0 KiB", "", "1 2 GiB", "1e400 GiB"])
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="memory_bytes"):
         Settings.model_validate({"worker": {"memory_bytes": text}})

@@ -46,7 +46,7 @@ def test_only_samples_that_one_of_the_two_has_right_tell_them_apart() -> None:
     assert wide[1] - wide[0] > high - low
 
 
-def test_numbers_measured_apart_are_told_apart_where_their_intervals_are_far() -> None:
+def test_independent_numbers_differ_if_their_intervals_are_far_apart() -> None:
     # Newcombe 1998, "Interval estimation for the difference", table II: 56/70 - 48/80
     before, after = proportion_interval(48, 80), proportion_interval(56, 70)
     found = difference_interval(48 / 80, before, 56 / 70, after)

@@ -41,7 +41,7 @@ def test_type_checkers_see_the_names_that_are_imported(package: ModuleType) -> N
         assert getattr(package, name) is getattr(importlib.import_module(module), name)
 
 
-def test_modules_of_the_client_are_attributes_of_it() -> None:
+def test_modules_of_the_client_are_its_attributes() -> None:
     script = "import secateur; print(secateur.errors.SecateurError, secateur.engine.__all__[:1])"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True

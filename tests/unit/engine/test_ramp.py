@@ -84,7 +84,7 @@ def test_the_ramp_is_cubic_and_ends_where_it_should() -> None:
     assert cuts().steps(100) == (30, 60)
 
 
-def test_what_is_cut_stays_cut_and_the_goal_is_met() -> None:
+def test_cut_groups_stay_cut_and_the_goal_is_met() -> None:
     plans: list[Plan] = []
     result = run("compact", hooks=Hooks(checkpoint=lambda s: plans.append(Plan.from_json(s.note))))
     plans = [cuts().first(), *plans]

@@ -63,7 +63,7 @@ def test_a_new_route_declares_its_own() -> None:
     assert endpoint("b") == "b"
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_cache_is_bounded() -> None:
     found = LimitsByPath(jobs.routes)
     for number in range(5000):
         assert found.find(f"/v1/jobs/{number}/events") is limits.EVENTS

@@ -130,7 +130,7 @@ async def test_a_model_that_must_not_be_batched_runs_one_request_at_a_time() -> 
 
 
 @on_loop
-async def test_what_is_more_important_goes_first_and_equals_keep_their_order() -> None:
+async def test_higher_priorities_go_first_and_equal_ones_keep_their_order() -> None:
     batcher, runner = make(BatchLimits(1, 100, 1_000_000))
     await ask(batcher, x(0), x(1), x(2))
     await ask(batcher, x(3), x(4), priority=1)
@@ -201,7 +201,7 @@ async def test_a_request_whose_deadline_passes_is_answered_and_not_computed() ->
 
 
 @on_loop
-async def test_one_that_cannot_be_computed_does_not_fail_its_neighbours() -> None:
+async def test_a_failing_request_does_not_fail_its_batch() -> None:
     batcher, runner = make()
     tasks = await ask(batcher, x(0), x(1), x(2))
     await runner.finish()
@@ -240,7 +240,7 @@ async def test_a_batch_lies_ready_for_the_moment_when_a_run_ends() -> None:
 
 
 @pytest.mark.parametrize(("number", "ahead"), [(1, 0), (1, 1), (2, 0), (2, 1), (4, 1)])
-def test_what_lies_ready_takes_a_run_as_well(number: int, ahead: int) -> None:
+def test_a_prepared_batch_takes_a_run_too(number: int, ahead: int) -> None:
     async def test() -> None:
         runs, runner = Runs(number, ahead), Runner()
         batcher = Batcher(runner, BatchLimits(1, 100, 1_000_000), runs)
@@ -307,7 +307,7 @@ async def test_a_queue_says_whether_it_would_take_by_now_what_it_refused() -> No
 
 
 @on_loop
-async def test_one_that_is_larger_than_the_queue_is_taken_when_nothing_waits() -> None:
+async def test_an_oversized_request_is_accepted_when_the_queue_is_empty() -> None:
     batcher, runner = make(BatchLimits(1, 4, 1_000_000))
     await ask(batcher, x(0), x(1))
     with pytest.raises(OverloadedError) as caught:
@@ -368,7 +368,7 @@ async def test_one_slow_run_is_forgotten_though_never_two_wait() -> None:
 
 
 @on_loop
-async def test_whoever_goes_first_is_not_refused_unread_for_those_behind() -> None:
+async def test_high_priority_requests_are_not_shed_for_those_behind() -> None:
     batcher, runner = make(BatchLimits(1, 100, 1_000_000))
     clock = asyncio.get_running_loop().time
     await ask(batcher, *(x(number) for number in range(8)), priority=1)

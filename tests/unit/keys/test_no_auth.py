@@ -69,7 +69,7 @@ def scope(
         scope(origin="null"),
     ],
 )
-def test_whoever_comes_from_elsewhere_is_refused(stranger: dict[str, object]) -> None:
+def test_requests_from_elsewhere_are_refused(stranger: dict[str, object]) -> None:
     with pytest.raises(ForbiddenError, match="without keys"):
         refuse_remote(stranger, ())
 
@@ -84,5 +84,5 @@ def test_whoever_comes_from_elsewhere_is_refused(stranger: dict[str, object]) ->
         scope(origin="https://listed.example"),
     ],
 )
-def test_whoever_is_on_this_machine_comes_in(neighbour: dict[str, object]) -> None:
+def test_requests_from_this_machine_are_accepted(neighbour: dict[str, object]) -> None:
     refuse_remote(neighbour, ("https://listed.example",))

@@ -54,7 +54,7 @@ ENDS: dict[str, tuple[int, Callable[[Tensor], object], LabelKind | None, str]] =
 
 
 @pytest.mark.parametrize("name", ENDS)
-def test_what_an_output_is(name: str) -> None:
+def test_the_kind_of_an_output_is_detected(name: str) -> None:
     num_outputs, end, labels, kind = ENDS[name]
     torch.manual_seed(0)
     assert output_kinds(program_of(Head(num_outputs, end)), labels) == (kind,)

@@ -54,7 +54,7 @@ def test_a_score_is_the_rise_of_the_loss_of_the_masked_twin(has_labels: bool) ->
         torch.testing.assert_close(found[name], scores, rtol=1e-5, atol=1e-7)
 
 
-def test_the_program_is_left_as_it_was_and_progress_is_told() -> None:
+def test_the_program_is_unchanged_and_progress_is_reported() -> None:
     program, analysis = branches()
     copy = {name: tensor.clone() for name, tensor in program.tensors.items()}
     told: list[tuple[int, int]] = []
@@ -85,7 +85,7 @@ def test_without_samples_the_criterion_says_what_it_needs() -> None:
         CRITERIA["loss"](program, analysis, None, OPTIONS)
 
 
-def test_labels_that_are_no_classes_are_refused() -> None:
+def test_labels_other_than_classes_are_refused() -> None:
     program, analysis = branches()
     batch = CalibrationBatch((torch.randn(4, 1, 6, 6),), torch.full((4,), 9))
     with pytest.raises(DataError, match="label 9"):

@@ -51,7 +51,7 @@ def test_inputs_in_another_range_are_far(
     assert far(program, factor * images + offset) > 0.9
 
 
-def test_statistics_of_a_new_layer_are_told_and_not_compared(images: Tensor) -> None:
+def test_statistics_of_a_new_layer_are_reported_and_not_compared(images: Tensor) -> None:
     new = program_of(SmallNet(), 1, 8, 8)
     norms = look(new, TensorSource(images), torch.arange(96), "none").norms
     assert [norm.is_untrained for norm in norms] == [True]
@@ -99,7 +99,7 @@ def test_outputs_that_never_change_are_constant(
     assert found.num_not_finite == 0
 
 
-def test_outputs_that_are_no_numbers_are_counted(images: Tensor) -> None:
+def test_outputs_that_are_not_finite_are_counted(images: Tensor) -> None:
     x = images.clone()
     x[3], x[90] = float("inf"), float("nan")
     found = look(program_of(Scaled(1.0), 1, 8, 8), TensorSource(x), torch.arange(96), "none")

@@ -96,7 +96,7 @@ def test_excluded_layers_keep_everything_and_overrides_their_own_ratio() -> None
     assert widths(chosen(mode=Ratio(0.5), layers=layers))["conv3.weight"] == 8
 
 
-def test_globs_that_match_no_name_are_told() -> None:
+def test_globs_without_a_match_are_reported() -> None:
     options = SelectionOptions(exclude=("typo*", "conv3*"), layers={"con?1*": LayerOverride(0.5)})
     assert options.unmatched(PROGRAM.parameters()) == ("typo*",)
     assert options.unmatched(["conv9.weight"]) == ("typo*", "conv3*", "con?1*")
@@ -158,7 +158,7 @@ def test_the_unit_of_a_layers_saliencies_does_not_move_a_budget() -> None:
 
 
 @pytest.mark.parametrize("mode", [Budget("macs", 0.3), Ratio(0.6), Ratio(0.6, "global")])
-def test_what_earlier_cuts_have_removed_stays_removed(mode: Budget | Ratio) -> None:
+def test_groups_removed_by_earlier_cuts_stay_removed(mode: Budget | Ratio) -> None:
     first = chosen(mode=Ratio(0.25))
     turned = {name: -scores for name, scores in ramp().items()}  # now the last ones matter least
     options = SelectionOptions(mode, min_channels=1, round_to=1)

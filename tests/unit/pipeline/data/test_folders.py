@@ -148,7 +148,7 @@ def test_hidden_entries_and_litter_are_left_out_at_any_level(tmp_path: Path) -> 
     assert f"{len(LITTER)} files were left out (hidden or a system file)" in found["notes"][0]
 
 
-def test_files_that_are_no_images_are_left_out_and_listed(tmp_path: Path) -> None:
+def test_files_other_than_images_are_left_out_and_listed(tmp_path: Path) -> None:
     others = ["README.md", "LICENSE", "labels.csv", "flowers/rose/0.xml", "weights.pth"]
     files = pictures("flowers/rose", "flowers/tulip") | dict.fromkeys(others, b"text")
     found = summary(tmp_path, files)
@@ -251,6 +251,6 @@ def test_names_of_macos_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert opened(tmp_path, unmarked_zip(), "zip").class_names == ("müde", "wach")
 
 
-def test_a_large_file_that_is_no_image_is_no_reason_to_refuse_the_images(tmp_path: Path) -> None:
+def test_a_large_file_beside_the_images_does_not_matter(tmp_path: Path) -> None:
     found = summary(tmp_path, pictures("cat", "dog") | {"weights.bin": bytes(3 * 1024**2)})
     assert found["left_out"][0]["names"] == ["weights.bin"]

@@ -113,7 +113,7 @@ def test_means_must_fit_the_channels(tmp_path: Path) -> None:
     ],
     ids=["garbage", "empty", "bzip2", "xz"],
 )
-def test_what_is_no_data_set_is_refused_at_the_door(
+def test_files_other_than_data_sets_are_refused_on_upload(
     data: bytes, words: str, tmp_path: Path
 ) -> None:
     (tmp_path / "upload").write_bytes(data)

@@ -28,7 +28,7 @@ LABELS = {
 
 
 @pytest.mark.parametrize("name", LABELS)
-def test_the_kind_of_labels_is_told_by_their_type_and_shape(name: str, tmp_path: Path) -> None:
+def test_the_kind_of_labels_follows_from_their_type_and_shape(name: str, tmp_path: Path) -> None:
     y, kind, dtype = LABELS[name]
     column = pa.array(list(y)) if y.ndim == 2 else y
     for data, file_kind in (

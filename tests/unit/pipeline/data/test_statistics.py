@@ -53,7 +53,7 @@ def notes(folder: Path, **arrays: Any) -> str:
     return "; ".join(dataset.notes)
 
 
-def test_imbalance_and_missing_classes_are_said(tmp_path: Path) -> None:
+def test_imbalance_and_missing_classes_get_notes(tmp_path: Path) -> None:
     y = np.repeat([0, 1, 3], [120, 10, 30])
     x, split = np.zeros((160, 2), np.uint8), np.arange(160) % 2
     summary = opened(tmp_path, npz(x=x, y=y, split=split)).summary()
@@ -74,7 +74,7 @@ def test_a_sound_data_set_has_no_notes(tmp_path: Path) -> None:
     assert not found
 
 
-def test_what_is_odd_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_unusual_data_get_notes(tmp_path: Path) -> None:
     x, y = np.zeros((1000, 2), np.float32), np.zeros(1000, int)
     assert "one class" in notes(tmp_path, x=x, y=y)
     assert "no validation samples" in notes(tmp_path, x=x, y=y, split=y)

@@ -12,7 +12,7 @@ def test_every_engine_error_has_a_failure_code() -> None:
     assert (failed.code, failed.message) == ("nan_loss", "the loss became nan")
 
 
-def test_what_is_not_ours_is_internal_and_says_nothing_of_itself() -> None:
+def test_unknown_errors_are_internal_and_reveal_nothing() -> None:
     failed = to_failed(KeyError("/secret/path"), None)
     assert failed.code == "internal"
     assert "secret" not in failed.message

@@ -115,7 +115,7 @@ def test_samples_of_another_shape_get_a_hint(tmp_path: Path) -> None:
         ((3, 2, 3, 4), ""),
     ],
 )
-def test_images_of_another_shape_are_told_what_to_become(
+def test_images_of_another_shape_get_advice(
     shape: tuple[int, ...], words: str, tmp_path: Path
 ) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(48, 4))
@@ -126,7 +126,7 @@ def test_images_of_another_shape_are_told_what_to_become(
     assert bool(caught.value.hint) == bool(words)
 
 
-def test_two_folders_are_told_apart_by_one_score(tmp_path: Path) -> None:
+def test_two_folders_fit_a_network_with_one_score(tmp_path: Path) -> None:
     linear = nn.Linear(16, 1)
     nn.init.constant_(linear.weight, 1.0)
     nn.init.constant_(linear.bias, -8.0)  # bright is a dog

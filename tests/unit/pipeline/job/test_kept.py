@@ -39,7 +39,7 @@ def test_the_best_on_the_validation_samples_is_kept_and_the_earliest_of_equals()
     assert "with the lower loss" in by_loss.reason
 
 
-def test_training_that_did_not_help_is_told() -> None:
+def test_training_that_did_not_help_gives_a_finding() -> None:
     kept = keep_best((candidate("recalibrated", 0.78), candidate("epoch", 0.4075, epoch=1)), 2)
     assert kept.chosen.what == "recalibrated"
     assert kept.finding is not None
@@ -61,7 +61,7 @@ def test_less_is_better_of_errors_and_what_is_not_finite_is_last() -> None:
     assert keep_best((candidate("recalibrated", 0.1), broken), 1).chosen.what == "recalibrated"
 
 
-def test_without_validation_samples_the_last_is_kept_and_that_is_said() -> None:
+def test_without_validation_samples_the_last_network_is_kept_with_a_note() -> None:
     kept = keep_best((candidate("recalibrated", None), candidate("epoch", None, epoch=3)), 3)
     assert kept.chosen.epoch == 3
     assert "without validation samples" in kept.reason

@@ -104,7 +104,9 @@ def test_the_range_test_is_no_step(
     assert max(misses(reporter, clock, since_epoch=1.2)) < 1.5
 
 
-def test_nothing_is_said_while_nothing_is_known(reporter: Listening, clock: Clock) -> None:
+def test_no_remaining_time_is_reported_before_a_pace_is_known(
+    reporter: Listening, clock: Clock
+) -> None:
     begin_training(reporter, clock, 100.0)
     assert [message.eta_seconds for *_, message in reporter.told] == [None] * len(reporter.told)
     assert reporter.told[-1][2].elapsed_seconds == 8.0

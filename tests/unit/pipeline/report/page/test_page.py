@@ -228,7 +228,7 @@ def test_every_number_of_before_and_after_is_in_its_place() -> None:
     assert "The machine was not busy" in section(page(full_report()), "result").words()
 
 
-def test_what_may_be_chance_is_said_to_be() -> None:
+def test_differences_that_may_be_chance_are_marked() -> None:
     found = body()
     found["retrained"]["metrics"][1]["change"] = change(0.002)
     found["retrained"]["metrics"][1]["top1"] = 0.932
@@ -254,7 +254,7 @@ def test_a_report_of_an_older_release_is_shown_without_intervals() -> None:
     assert "It is unknown" in section(root, "result").words()
 
 
-def test_what_was_tried_is_shown_with_what_became_of_it() -> None:
+def test_trials_are_shown_with_their_outcome() -> None:
     found = section(page(full_report()), "tried")
     criteria, ranks, trials, latencies = (rows(table) for table in found.all("table"))
     assert criteria["l2, used"][:3] == ["1.500", "0.4000 (0.350 to 0.450)", "50.0 %"]
@@ -282,7 +282,7 @@ def test_the_proof_says_what_is_exact_and_what_is_not() -> None:
     assert not found.all("table")
 
 
-def test_who_gets_the_page_can_reproduce_and_use_it() -> None:
+def test_the_page_tells_how_to_reproduce_and_use_the_result() -> None:
     root = page(full_report())
     again = section(root, "again").words()
     for expected in ("a" * 64, "torch 2.14.1", "selection.max_drop 0.02", "Seed: 7."):
@@ -318,7 +318,7 @@ def test_a_network_of_a_hundred_layers_makes_a_small_page() -> None:
     assert "the other 760 are in report.json" in text
 
 
-def test_what_makes_a_result_doubtful_is_above_everything_else_and_in_red() -> None:
+def test_doubts_about_the_result_are_on_top_and_in_red() -> None:
     root = page(full_report())
     [first, second, *_] = root.all("main")[0].all("section")
     assert "serious" in first.attributes["class"].split()

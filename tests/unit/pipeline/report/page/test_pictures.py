@@ -51,7 +51,7 @@ def numbers(path: str) -> list[float]:
     saliency=st.lists(st.floats(-10, 10), min_size=1, max_size=300).map(sorted),
     share=st.floats(0, 1),
 )
-def test_what_is_removed_and_kept_meet_at_the_cut(saliency: list[float], share: float) -> None:
+def test_removed_and_kept_areas_meet_at_the_cut(saliency: list[float], share: float) -> None:
     num_kept = max(1, round(share * len(saliency)))
     num_removed = len(saliency) - num_kept
     found = GroupReport.model_validate(
