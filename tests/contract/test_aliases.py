@@ -125,7 +125,7 @@ def test_an_alias_needs_versions_that_exist_and_are_ready(
         targets_of(sessions)
 
 
-def test_of_two_switches_from_the_same_state_one_is_refused(sessions: Sessions) -> None:
+def test_one_of_two_switches_from_the_same_state_is_refused(sessions: Sessions) -> None:
     for _ in range(9):
         add_model(sessions)
     seen = put(sessions, {"1": 1})

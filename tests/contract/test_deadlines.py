@@ -92,7 +92,7 @@ def test_the_server_ends_the_transaction_of_a_client_that_vanished(engine: Engin
         vanished.invalidate()
 
 
-def test_the_lock_of_objects_may_be_held_for_longer(engine: Engine) -> None:
+def test_the_object_lock_may_be_held_longer(engine: Engine) -> None:
     with create_object_lock(engine).shared():
         time.sleep(2 * SECONDS)
 

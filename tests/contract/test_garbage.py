@@ -178,7 +178,7 @@ def test_the_list_has_every_object_and_nothing_else(any_store: World) -> None:
     assert all(abs(now - each.modified_at) < 60 for each in found)
 
 
-def test_strange_files_are_left_alone_and_cut_off_puts_are_not(world: World) -> None:
+def test_foreign_files_are_kept_and_interrupted_puts_removed(world: World) -> None:
     sha256 = world.put("whole")
     folder = world.folder / "objects" / "sha256"
     strange = folder / "aa" / "notes.txt"

@@ -97,7 +97,7 @@ def test_a_job_is_claimed_once(sessions: Sessions) -> None:
     assert claim(sessions, job_id) is None
 
 
-def test_of_many_who_race_for_a_job_one_wins(sessions: Sessions) -> None:
+def test_one_of_many_racing_workers_claims_a_job(sessions: Sessions) -> None:
     job_id = add_job(sessions)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: claim(sessions, job_id), range(8)))
@@ -313,7 +313,7 @@ def test_workers_who_race_along_the_line_get_a_job_each(sessions: Sessions) -> N
     assert set(found) == posted
 
 
-def test_a_job_that_waits_to_be_due_is_passed(sessions: Sessions) -> None:
+def test_a_job_that_is_not_due_is_skipped(sessions: Sessions) -> None:
     first, second = add_job(sessions), add_job(sessions)
     with sessions.begin() as session:
         session.get_one(JobRow, first).not_before = current_time(session) + 60
@@ -424,7 +424,7 @@ def test_out_of_memory_halves_the_batch_once(sessions: Sessions) -> None:
     assert "retrain.batch_size below 64" in row.error["hint"]
 
 
-def test_an_intake_that_runs_out_of_memory_speaks_of_no_batches(sessions: Sessions) -> None:
+def test_an_intake_that_runs_out_of_memory_does_not_mention_batches(sessions: Sessions) -> None:
     job_id = add_job(sessions, JobKind.INTAKE_DATASET, dataset_id=add_dataset(sessions))
     held = claimed(sessions, job_id)
     with sessions.begin() as session:

@@ -124,7 +124,7 @@ def test_a_dead_or_unknown_key_cannot_be_rotated(sessions: Sessions) -> None:
             act()
 
 
-def test_of_two_rotations_at_once_one_wins(sessions: Sessions) -> None:
+def test_one_of_two_concurrent_rotations_wins(sessions: Sessions) -> None:
     row, _ = create_key(sessions, "acme", "robot", ["infer"])
 
     def rotate(_: int) -> bool:
@@ -139,7 +139,7 @@ def test_of_two_rotations_at_once_one_wins(sessions: Sessions) -> None:
     assert len(list_keys(sessions, "acme")) == 2
 
 
-def test_use_is_written_down_once_a_minute(sessions: Sessions) -> None:
+def test_use_of_a_key_is_recorded_once_a_minute(sessions: Sessions) -> None:
     row, key = create_key(sessions, "acme", "robot", ["infer"])
 
     def use_at(last_used_at: float | None) -> float | None:
@@ -157,7 +157,7 @@ def test_use_is_written_down_once_a_minute(sessions: Sessions) -> None:
     assert use_at(now - 61) == pytest.approx(now, abs=60)
 
 
-def test_a_use_that_cannot_be_written_hinders_nobody(sessions: Sessions) -> None:
+def test_failing_to_record_a_keys_use_blocks_no_request(sessions: Sessions) -> None:
     _, key = create_key(sessions, "acme", "robot", ["infer"])
     away = create_database("sqlite:////nowhere/at/all.db")
     last_use = LastUse(create_sessions(away))

@@ -193,7 +193,7 @@ def test_an_unknown_duration_gives_no_estimate(sessions: Sessions) -> None:
     assert world.look().wait_seconds(last) == pytest.approx(90, abs=2)
 
 
-def test_without_a_worker_nobody_knows(sessions: Sessions) -> None:
+def test_without_a_worker_the_wait_is_unknown(sessions: Sessions) -> None:
     data: dict[str, Any] = {"model_id": add_model(sessions), "dataset_id": add_dataset(sessions)}
     world = World(sessions, num_slots=0)
     world.done(100, **data)

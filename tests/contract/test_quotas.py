@@ -149,7 +149,7 @@ def test_waiting_jobs_of_every_kind_count_and_those_of_others_do_not(sessions: S
             quotas.refuse_jobs(session, "a", 3)
 
 
-def test_of_many_who_race_for_the_last_place_one_gets_it(sessions: Sessions) -> None:
+def test_one_of_many_racing_requests_gets_the_last_slot(sessions: Sessions) -> None:
     add_jobs(sessions, "a", 2)
     quotas = Quotas(QuotaSettings(queued_jobs=3), sessions)
 
@@ -226,7 +226,7 @@ def test_used_up_compute_time_refuses_and_keeps_in_line(sessions: Sessions) -> N
     assert claim(sessions, Allowance(running_jobs=9, compute_seconds=51)) == job
 
 
-def test_many_who_end_at_once_lose_no_compute_time(sessions: Sessions) -> None:
+def test_jobs_that_end_at_once_lose_no_compute_time(sessions: Sessions) -> None:
     def end(_: int) -> None:
         with sessions.begin() as session:
             now = current_time(session)
@@ -238,7 +238,7 @@ def test_many_who_end_at_once_lose_no_compute_time(sessions: Sessions) -> None:
         assert session.query(ComputeUseRow).one().seconds == pytest.approx(0.04, rel=0.01)
 
 
-def test_all_that_is_used_can_be_read(sessions: Sessions) -> None:
+def test_the_use_of_every_quota_can_be_read(sessions: Sessions) -> None:
     add_files(sessions, "a")
     add_jobs(sessions, "a", 2)
     settings = QuotaSettings(stored_bytes=1000, uploads=2, requests_per_second=10)

@@ -75,7 +75,7 @@ def test_names_are_hashes_and_nothing_else(store: ObjectStore, name: str) -> Non
         store.has(name)
 
 
-def test_other_bytes_than_were_put_are_refused(tmp_path: Path, data_path: Path) -> None:
+def test_bytes_with_another_hash_are_refused(tmp_path: Path, data_path: Path) -> None:
     store = open_store(f"file://{tmp_path / 'objects'}", StorageSettings())
     sha256 = store.put_file(data_path)
     (tmp_path / "objects" / "sha256" / sha256[:2] / sha256).write_bytes(b"other")

@@ -103,7 +103,7 @@ def test_a_failed_commit_leaves_nothing_and_rings_nobody(context: Context) -> No
     assert context.queue.rings == []  # type: ignore[attr-defined]
 
 
-def test_of_many_who_send_the_same_key_at_once_all_get_one_sweep(context: Context) -> None:
+def test_concurrent_requests_with_one_key_get_the_same_sweep(context: Context) -> None:
     body = SweepCreate(model=add_model(context), grid=GRID)
     key = IdempotencyKey("t", "once", "f")
     with ThreadPoolExecutor(4) as pool:

@@ -49,7 +49,7 @@ def test_one_worker_serves_the_second_tenant_next(sessions: Sessions) -> None:
 
 
 @pytest.mark.parametrize("num_slots", [1, 2])
-def test_the_position_told_is_the_position_had(sessions: Sessions, num_slots: int) -> None:
+def test_the_reported_position_is_the_real_one(sessions: Sessions, num_slots: int) -> None:
     world = World(sessions, num_slots)
     subject: dict[str, Any] = {
         "model_id": add_model(sessions),

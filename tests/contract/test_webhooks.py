@@ -63,7 +63,7 @@ def event_types(sessions: Sessions, job_id: str) -> list[str]:
         return [e.type for e in list_events(session, job_id=job_id, after=0, limit=100)]
 
 
-def test_a_delivery_is_made_with_the_event_it_tells(sessions: Sessions) -> None:
+def test_a_delivery_is_stored_in_the_transaction_of_its_event(sessions: Sessions) -> None:
     job_id = cancelled_job(sessions)
     add_job(sessions, None)  # nobody is told of this one
     (row,) = deliveries(sessions)
@@ -94,7 +94,7 @@ def test_a_delivery_rolls_back_with_its_event(sessions: Sessions) -> None:
     assert event_types(sessions, job_id) == ["job.queued"]
 
 
-def test_of_many_who_race_for_a_delivery_one_sends_it(sessions: Sessions) -> None:
+def test_one_of_many_racing_workers_sends_a_delivery(sessions: Sessions) -> None:
     for _ in range(3):
         cancelled_job(sessions)
     with ThreadPoolExecutor(8) as pool:
@@ -104,7 +104,7 @@ def test_of_many_who_race_for_a_delivery_one_sends_it(sessions: Sessions) -> Non
     assert take(sessions) == []
 
 
-def test_a_delivery_that_a_dead_worker_took_is_taken_again(sessions: Sessions) -> None:
+def test_the_delivery_of_a_dead_worker_is_sent_again(sessions: Sessions) -> None:
     cancelled_job(sessions)
     (first,), (second,) = take(sessions, hold_seconds=-1), take(sessions)
     assert (first.id, first.attempt, second.attempt) == (second.id, 1, 2)

@@ -30,7 +30,7 @@ def present(sessions: Sessions) -> list[tuple[str, list[str], int]]:
         return [(row.name, row.queues, row.num_slots) for row in found]
 
 
-def test_a_worker_is_there_until_it_leaves(sessions: Sessions) -> None:
+def test_a_worker_is_listed_until_it_leaves(sessions: Sessions) -> None:
     for worker in (ONE, TWO, ONE):
         with sessions.begin() as session:
             workers.report(session, worker)
@@ -41,7 +41,7 @@ def test_a_worker_is_there_until_it_leaves(sessions: Sessions) -> None:
     assert present(sessions) == expected[1:]
 
 
-def test_a_worker_that_was_killed_is_missed_and_then_forgotten(sessions: Sessions) -> None:
+def test_a_killed_worker_is_reported_missing_and_then_forgotten(sessions: Sessions) -> None:
     for worker in (ONE, TWO):
         with sessions.begin() as session:
             workers.report(session, worker)
@@ -55,7 +55,7 @@ def test_a_worker_that_was_killed_is_missed_and_then_forgotten(sessions: Session
         assert session.get(WorkerRow, "host:2") is not None
 
 
-def test_it_says_so_again_and_again_and_good_bye(sessions: Sessions) -> None:
+def test_presence_is_reported_regularly_and_ends_with_a_goodbye(sessions: Sessions) -> None:
     def seen_at() -> float | None:
         with sessions() as session:
             row = session.get(WorkerRow, "host:1")

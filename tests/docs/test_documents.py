@@ -169,7 +169,7 @@ def test_every_block_of_a_page_is_tested_or_says_why_not(path: Path) -> None:
         "<!-- not run: a reason for another block -->\nWords.\n\n```kotlin\nx\n```",
     ],
 )
-def test_a_block_that_nobody_tests_is_refused(text: str) -> None:
+def test_a_block_without_a_test_is_refused(text: str) -> None:
     with pytest.raises(BlockError, match=r"page\.md:"):
         list(parse(text + "\n", "page.md"))
 
@@ -185,7 +185,7 @@ def test_a_block_that_nobody_tests_is_refused(text: str) -> None:
         ('<!-- json: JobCreate -->\n```json\n{"dataset": "ds_1"}\n```', "model"),
     ],
 )
-def test_a_block_that_does_not_do_what_it_says_fails(
+def test_a_block_whose_output_differs_fails(
     text: str, message: str, tmp_path: Path, document: dict[str, Any]
 ) -> None:
     *before, last = parse(text + "\n", "page.md")
@@ -205,6 +205,6 @@ def test_variables_and_names_go_on_to_the_next_block(
     assert run.printed == "2\n"
 
 
-def test_what_a_page_is_given_is_known() -> None:
+def test_pages_name_only_known_fixtures() -> None:
     named = {name for path in pages() for name in given_of(path.read_text())}
     assert named <= GIVEN.keys()

@@ -132,7 +132,7 @@ def test_resources_are_listed_shown_and_watched(folder: Path, job: str) -> None:
     run(folder, "datasets", "show", pushed, code=1)
 
 
-def test_a_plan_prunes_nothing(folder: Path, job: str) -> None:
+def test_a_preview_prunes_nothing(folder: Path, job: str) -> None:
     model = as_json(folder, "jobs", "show", job)["model"]
     plan = as_json(folder, "prune", model, "--macs", 0.5, "--plan")
     assert plan["pruned"]["macs"] <= 0.5 * plan["dense"]["macs"]

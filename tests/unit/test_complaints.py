@@ -81,7 +81,7 @@ def test_every_error_that_a_schema_can_raise_has_words_of_ours(schema: type[Base
 
 
 @pytest.mark.parametrize("error", list_all_errors(), ids=lambda error: error["type"])
-def test_no_sentence_is_the_library_s(error: Any) -> None:
+def test_no_message_is_written_by_pydantic(error: Any) -> None:
     context = error.get("example_context") or {}
     message = error["example_message_python"]
     item = {"type": error["type"], "loc": ("a",), "input": 1, "ctx": context, "msg": message}
@@ -112,7 +112,7 @@ def test_no_sentence_is_the_library_s(error: Any) -> None:
         ({"selection": {"mode": "budget"}}, "/selection", "exactly one of"),
     ],
 )  # fmt: skip
-def test_a_config_is_told_where_it_goes_wrong(body: Any, pointer: str, words: str) -> None:
+def test_errors_in_a_config_point_to_the_field(body: Any, pointer: str, words: str) -> None:
     ((found, detail),) = said(body)
     assert found == pointer
     assert words in detail

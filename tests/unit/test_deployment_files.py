@@ -119,7 +119,7 @@ def test_every_service_is_limited_watched_and_restarted(name: str) -> None:
     assert "healthcheck" in service or "HEALTHCHECK" in stage
 
 
-def test_what_starts_processes_has_an_init_that_reaps_them() -> None:
+def test_services_that_start_processes_have_an_init() -> None:
     for name in ("api", "worker", "worker-gpu", "intake", "scheduler"):
         assert SERVICES[name]["init"] is True
 

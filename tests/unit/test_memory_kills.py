@@ -20,5 +20,5 @@ def test_kills_are_counted_and_nothing_else(events: str, number: int, tmp_path: 
     assert count_memory_kills(tmp_path) == number
 
 
-def test_a_machine_that_cannot_tell_has_killed_nobody(tmp_path: Path) -> None:
+def test_without_kernel_counters_no_kill_is_assumed(tmp_path: Path) -> None:
     assert count_memory_kills(tmp_path / "absent") == 0

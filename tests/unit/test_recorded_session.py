@@ -52,7 +52,7 @@ def test_commands_run_on_a_terminal(tmp_path: Path) -> None:
     assert "$\x1b[0m \x1b[1mtest -t 1" in terminal.written[0]
 
 
-def test_keys_are_blacked_out() -> None:
+def test_keys_are_redacted() -> None:
     line = "API key: sec_01JD0000000000000000000000_a-B_c9 and #key=sec_01JD_x"
     assert without_secrets(line) == "API key: sec_•••••••• and #key=sec_••••••••"
 

@@ -32,7 +32,7 @@ async def until(is_so: Callable[[], bool]) -> None:
     raise TimeoutError
 
 
-def test_many_who_ask_at_once_share_one_reading() -> None:
+def test_concurrent_requests_share_one_query() -> None:
     async def ask() -> None:
         source, cache = Source(), TtlCache[str, str](1.0)
         source.may_end.clear()
@@ -69,7 +69,7 @@ def test_what_is_asked_for_all_the_time_is_renewed_beside_the_requests() -> None
     asyncio.run(ask())
 
 
-def test_nothing_is_given_out_after_its_time() -> None:
+def test_expired_values_are_not_returned() -> None:
     async def ask() -> None:
         now = 0.0
         source, cache = Source(), TtlCache[str, str](1.0, clock=lambda: now)
@@ -81,7 +81,7 @@ def test_nothing_is_given_out_after_its_time() -> None:
     asyncio.run(ask())
 
 
-def test_an_error_is_for_those_who_asked_and_is_not_remembered() -> None:
+def test_an_error_reaches_waiting_requests_and_is_not_cached() -> None:
     async def ask() -> None:
         now = 0.0
         source, cache = Source(), TtlCache[str, str](1.0, clock=lambda: now)

@@ -69,7 +69,7 @@ async def held_by(
     assert await status_through(gate, scopes[0]) == 200
 
 
-def test_requests_have_a_ceiling_and_health_has_none() -> None:
+def test_requests_are_limited_and_health_checks_are_not() -> None:
     async def one_more(gate: Any) -> None:
         assert await status_through(gate, scope_of()) == 503
         assert await status_through(gate, scope_of("/healthz")) == 200
@@ -82,7 +82,7 @@ def test_requests_have_a_ceiling_and_health_has_none() -> None:
     asyncio.run(held_by(HttpSettings(concurrent_requests=4), [scope_of()] * 3, the_last))
 
 
-def test_streams_have_a_lower_one() -> None:
+def test_streams_have_a_lower_limit() -> None:
     stream = scope_of("/v1/jobs/job_1/events", *EVENTS)
 
     async def one_more(gate: Any) -> None:
@@ -99,7 +99,7 @@ async def receive_all(app: BodyMiddleware, scope: Scope, receive: Receive) -> No
     await app(scope, receive, send)
 
 
-def test_bodies_in_memory_have_a_ceiling_together_and_uploads_do_not_count() -> None:
+def test_bodies_in_memory_share_a_limit_that_excludes_uploads() -> None:
     async def reader(_scope: Scope, receive: Receive, _send: Send) -> None:
         while (await receive()).get("more_body"):
             pass

@@ -40,19 +40,19 @@ def data_of(num_bytes: int) -> bytes:
 # ---------------------------------------------------------------------------------- the head
 
 
-def test_a_path_has_a_length(api: Api) -> None:
+def test_the_length_of_a_path_is_limited(api: Api) -> None:
     most = "/" + "a" * (api.context.settings.http.path_bytes - 1)
     assert refusal(api.client.get(most)) == (404, "not_found")
     assert refusal(api.client.get(most + "a")) == (414, "url_too_long")
 
 
-def test_a_query_has_a_length(api: Api) -> None:
+def test_the_length_of_a_query_is_limited(api: Api) -> None:
     most = "a=" + "b" * (api.context.settings.http.query_bytes - 2)
     assert api.client.get(f"/healthz?{most}").status_code == 200
     assert refusal(api.client.get(f"/healthz?{most}b")) == (414, "url_too_long")
 
 
-def test_headers_have_a_number(api: Api) -> None:
+def test_the_number_of_headers_is_limited(api: Api) -> None:
     sent = len(api.client.get("/healthz").request.headers)
     headers = {f"X-{n}": "1" for n in range(api.context.settings.http.num_headers - sent)}
     assert api.client.get("/healthz", headers=headers).status_code == 200
@@ -60,7 +60,7 @@ def test_headers_have_a_number(api: Api) -> None:
     assert refusal(answer) == (431, "headers_too_large")
 
 
-def test_headers_have_a_size(api: Api) -> None:
+def test_the_size_of_headers_is_limited(api: Api) -> None:
     headers = api.client.get("/healthz", headers={"X": ""}).request.headers
     taken = sum(len(name) + len(value) + 4 for name, value in headers.items())
     room = api.context.settings.http.header_bytes - taken
@@ -74,7 +74,7 @@ def test_a_path_holds_no_control_character(path: str, api: Api) -> None:
     assert refusal(api.client.get(path)) == (400, "bad_request")
 
 
-def test_a_query_holds_no_nul(api: Api) -> None:
+def test_nul_in_a_query_is_refused(api: Api) -> None:
     assert refusal(api.client.get("/v1/models?after=a%00")) == (400, "bad_request")
 
 
@@ -105,7 +105,7 @@ def test_identity_is_no_compression(api: Api) -> None:
     ("path", "most", "content"),
     [("/v1/models", 1000, model_of), ("/v1/datasets", 2000, data_of)],
 )
-def test_an_upload_has_a_size(
+def test_an_upload_has_a_size_limit(
     path: str, most: int, content: Callable[[int], bytes], api: Api
 ) -> None:
     assert api.client.post(path, content=content(most)).status_code == 201
@@ -131,14 +131,14 @@ def test_a_declared_size_is_enough_to_refuse(api: Api) -> None:
     ("method", "path"),
     [("POST", "/v1/jobs"), ("POST", "/v1/sweeps"), ("PATCH", "/v1/models/mdl_1")],
 )
-def test_json_has_a_size(method: str, path: str, api: Api) -> None:
+def test_the_size_of_json_is_limited(method: str, path: str, api: Api) -> None:
     at = api.client.request(method, path, content=b'{"a": 1}'.ljust(500), headers=JSON)
     past = api.client.request(method, path, content=b'{"a": 1}'.ljust(501), headers=JSON)
     assert refusal(at) == (422, "invalid_input")
     assert refusal(past) == (413, "too_large")
 
 
-def test_an_inference_has_a_size(api: Api) -> None:
+def test_an_inference_body_has_a_size_limit(api: Api) -> None:
     at = api.client.post("/infer", content=b'{"inputs": 1}'.ljust(700), headers=JSON)
     past = api.client.post("/infer", content=b'{"inputs": 1}'.ljust(701), headers=JSON)
     assert refusal(at) == (422, "invalid_input")
@@ -146,7 +146,7 @@ def test_an_inference_has_a_size(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/sweeps", "/v1/jobs:plan"])
-def test_json_has_a_depth(path: str, api: Api) -> None:
+def test_the_depth_of_json_is_limited(path: str, api: Api) -> None:
     depth = api.context.settings.http.json_depth
     at, past = ("[" * n + "]" * n for n in (depth, depth + 1))
     assert refusal(api.client.post(path, content=at, headers=JSON)) == (422, "invalid_input")
@@ -190,14 +190,14 @@ def test_a_bomb_of_brackets_is_refused_everywhere(api: Api) -> None:
 # ---------------------------------------------------------------------------------- forms
 
 
-def test_a_form_has_no_parts_that_nobody_asked_for(api: Api) -> None:
+def test_too_many_form_fields_are_refused(api: Api) -> None:
     file = {"file": ("a.pt2", zip_bytes())}
     fields = {f"f{n}": "1" for n in range(api.context.settings.http.form_fields + 1)}
     answer = api.client.post("/v1/models", files=file, data=fields)
     assert refusal(answer) == (422, "invalid_input")
 
 
-def test_a_field_has_a_size(api: Api) -> None:
+def test_a_form_field_has_a_size_limit(api: Api) -> None:
     files = {"model": ("a.pt2", zip_bytes())}
     fields = {"config": "{}".ljust(500)}
     assert api.client.post("/v1/jobs", files=files, data=fields).status_code == 202
@@ -205,7 +205,7 @@ def test_a_field_has_a_size(api: Api) -> None:
     assert refusal(answer) == (413, "too_large")
 
 
-def test_a_form_has_the_files_it_should(api: Api) -> None:
+def test_extra_and_missing_files_in_a_form_are_refused(api: Api) -> None:
     one = ("file", ("a.pt2", zip_bytes()))
     assert api.client.post("/v1/models", files=[one]).status_code == 201
     for files in ([one, one], [one, ("other", ("b", b"1"))], [("other", ("b", b"1"))]):
@@ -224,13 +224,13 @@ def post_form(api: Api, content: bytes, boundary: str = "; boundary=b") -> Any:
     return api.client.post("/v1/models", content=content, headers=headers)
 
 
-def test_a_part_has_a_number_of_headers(api: Api) -> None:
+def test_the_number_of_part_headers_is_limited(api: Api) -> None:
     headers = [f"X-{n}: 1" for n in range(MAX_PART_HEADERS - 1)]
     assert post_form(api, raw_form(*headers)).status_code == 201
     assert refusal(post_form(api, raw_form(*headers, "X: 1"))) == (400, "bad_request")
 
 
-def test_the_header_of_a_part_has_a_size(api: Api) -> None:
+def test_the_size_of_part_headers_is_limited(api: Api) -> None:
     room = MAX_PART_HEADER_BYTES - len("X: ")
     assert post_form(api, raw_form("X: " + "a" * room)).status_code == 201
     assert refusal(post_form(api, raw_form("X: " + "a" * (room + 1)))) == (400, "bad_request")
@@ -268,13 +268,13 @@ def test_names_hold_no_control_characters(name: str, api: Api) -> None:
         assert refusal(answer) == (422, "invalid_input")
 
 
-def test_a_file_name_in_a_form_holds_none_either(api: Api) -> None:
+def test_file_names_in_forms_contain_no_control_characters(api: Api) -> None:
     for name in (b"a\x01b", b"\xff\xfe"):
         form = raw_form().replace(b"a.pt2", name)
         assert refusal(post_form(api, form)) == (422, "invalid_input")
 
 
-def test_metadata_has_a_size_and_no_nul(api: Api) -> None:
+def test_the_size_of_metadata_is_limited_and_nul_refused(api: Api) -> None:
     model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
 
     def change(metadata: Mapping[str, str]) -> Any:
@@ -287,7 +287,7 @@ def test_metadata_has_a_size_and_no_nul(api: Api) -> None:
     assert change({"k": "\ud800"}).status_code == 422
 
 
-def test_pages_and_waits_have_a_length(api: Api) -> None:
+def test_page_sizes_and_waits_are_limited(api: Api) -> None:
     assert api.client.get("/v1/jobs?limit=100").status_code == 200
     assert refusal(api.client.get("/v1/jobs?limit=101")) == (422, "invalid_input")
     assert refusal(api.client.get("/v1/jobs/job_1?wait=60")) == (404, "not_found")

@@ -35,7 +35,7 @@ def test_text_that_looks_like_a_secret_is_redacted(text: str, kept: str) -> None
     assert redact(text) == kept
 
 
-def test_fields_are_cut_out_by_their_names() -> None:
+def test_secret_fields_are_redacted_by_name() -> None:
     event = {
         "event": "x",
         "headers": {"Authorization": "a", "Set-Cookie": "b", "Host": "c"},

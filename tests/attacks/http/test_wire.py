@@ -83,7 +83,7 @@ def test_a_body_whose_length_can_be_read_in_two_ways_is_refused(
     [b"zz\r\nhello\r\n0\r\n\r\n", b"5\r\nhelloXX0\r\n\r\n", b"-5\r\nhello\r\n0\r\n\r\n",
      b"fffffffffffffffff\r\nhello", b"5;\x00\r\nhello\r\n0\r\n\r\n"],
 )  # fmt: skip
-def test_chunks_that_are_none_are_refused(body: bytes, server: Server) -> None:
+def test_invalid_chunks_are_refused(body: bytes, server: Server) -> None:
     answer = server.exchange(post(server, b"Transfer-Encoding: chunked") + body, INSIDE)
     assert statuses(answer) == [400], answer
 
@@ -134,7 +134,7 @@ def test_a_client_that_asks_first_is_refused_before_it_sends(server: Server) -> 
         assert statuses(connection.recv(65_536)) == [415]
 
 
-def test_a_head_without_end_is_refused_before_it_fills_memory(server: Server) -> None:
+def test_an_endless_request_head_is_refused(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"X: ")
         try:
@@ -146,7 +146,7 @@ def test_a_head_without_end_is_refused_before_it_fills_memory(server: Server) ->
     assert statuses(answer) == [431]
 
 
-def test_a_head_that_takes_its_time_is_cut_off(server: Server) -> None:
+def test_a_slow_request_head_is_cut_off(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\n")
         answer = drip(connection, b"X-Slow: 1\r\n", seconds=0.3)
@@ -164,14 +164,12 @@ def test_a_body_that_pauses_is_cut_off_and_leaves_nothing(server: Server) -> Non
 
 
 @pytest.mark.parametrize(("sent", "expected"), [(b"", []), (b"\r\n", [408])])
-def test_a_connection_that_says_nothing_is_closed(
-    sent: bytes, expected: list[int], server: Server
-) -> None:
+def test_a_silent_connection_is_closed(sent: bytes, expected: list[int], server: Server) -> None:
     with server.connect() as connection:
         assert statuses(drip(connection, sent, seconds=0.3)) == expected
 
 
-def test_a_connection_that_has_said_something_is_closed_too(server: Server) -> None:
+def test_a_connection_that_stops_in_the_middle_of_a_request_is_closed(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n")
         answer = drip(connection, b"\r\n", seconds=0.3)

@@ -104,7 +104,7 @@ def test_the_target_of_an_alias_can_be_neither_deleted_nor_renamed(api: Api) -> 
         [{"version": "1", "more": 1}],
     ],
 )
-def test_targets_that_make_no_sense_are_refused(api: Api, targets: list[dict[str, object]]) -> None:
+def test_invalid_alias_targets_are_refused(api: Api, targets: list[dict[str, object]]) -> None:
     assert put(api, *targets).status_code == 422
 
 

@@ -49,7 +49,7 @@ def test_the_page_lets_only_our_own_files_run(api: Api) -> None:
     assert page.headers["referrer-policy"] == "no-referrer"
 
 
-def test_no_file_makes_markup_of_text_or_asks_anybody_else() -> None:
+def test_no_script_builds_markup_from_text_or_calls_other_hosts() -> None:
     for name, asset in load_assets().files.items():
         text = asset.data.decode()
         if not name.startswith("vendor/"):
@@ -104,7 +104,7 @@ def test_nothing_else_is_served(api: Api, path: str) -> None:
     assert response.headers["content-security-policy"].startswith("default-src 'none'")
 
 
-def test_a_head_is_answered_too(api: Api) -> None:
+def test_head_requests_are_answered(api: Api) -> None:
     response = api.client.head("/")
     assert response.status_code == 200
     assert response.headers["etag"] == api.client.get("/").headers["etag"]

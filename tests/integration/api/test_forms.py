@@ -61,7 +61,7 @@ def test_an_id_may_stand_in_place_of_a_file(api: Api) -> None:
     assert response.json()["dataset"] is None
 
 
-def test_what_a_body_is_meant_to_be_is_asked(api: Api) -> None:
+def test_misspelled_form_parts_get_a_suggestion(api: Api) -> None:
     for parts, words in (
         ({"model": MODEL, "data": ("d.npz", b"x")}, "did you mean 'dataset'?"),
         ({"mdoel": MODEL}, "did you mean 'model'?"),

@@ -34,7 +34,7 @@ def test_layers_are_small_enough_to_draw(api: Api, shown: Shown) -> None:
     assert layer["curve"][-1][0] == layer["num_groups"] - 1
 
 
-def test_before_it_is_decided_there_is_nothing_to_draw(api: Api, shown: Shown) -> None:
+def test_nothing_is_drawn_before_the_plan(api: Api, shown: Shown) -> None:
     response = api.client.get(f"/v1/jobs/{shown.jobs['queued']}/layers")
     assert response.status_code == 409
     assert "which filters to remove is not decided" in response.json()["detail"]
@@ -63,7 +63,7 @@ def test_events_are_found_by_type(api: Api, shown: Shown, query: str, types: set
 
 
 @pytest.mark.parametrize("bad", ["type=%25", "type=JOB", "type=", "&".join(["type=a"] * 17)])
-def test_a_type_that_none_can_have_is_refused(api: Api, shown: Shown, bad: str) -> None:
+def test_an_unknown_event_type_is_refused(api: Api, shown: Shown, bad: str) -> None:
     response = api.client.get(f"/v1/jobs/{shown.jobs['succeeded']}/events?{bad}")
     assert response.status_code == 422
 
@@ -77,7 +77,7 @@ def test_a_stream_may_be_of_some_types_and_ends_with_the_job(api: Api, shown: Sh
     assert numbers == sorted(numbers)
 
 
-def test_a_job_tells_the_number_of_its_newest_event(api: Api, shown: Shown) -> None:
+def test_a_job_has_the_number_of_its_newest_event(api: Api, shown: Shown) -> None:
     job = api.client.get(f"/v1/jobs/{shown.jobs['succeeded']}").json()
     assert job["num_events"] == 120
     after = f"{job['urls']['events']}?after={job['num_events']}"

@@ -54,7 +54,7 @@ def test_reads_during_a_query_share_the_next_one(api: Api) -> None:
     assert [row and row.id for row in rows] == [*ids, ids[1], None]
 
 
-def test_an_answer_is_not_older_than_its_question(api: Api) -> None:
+def test_an_answer_is_never_older_than_its_request(api: Api) -> None:
     (job,) = post_jobs(api, 1)
     for number in range(20):
         with api.sessions.begin() as session:
@@ -62,7 +62,7 @@ def test_an_answer_is_not_older_than_its_question(api: Api) -> None:
         assert api.client.get(f"/v1/jobs/{job}").json()["metadata"] == {"number": str(number)}
 
 
-def test_one_who_hangs_up_does_not_take_the_answer_from_others(api: Api) -> None:
+def test_a_cancelled_request_does_not_cancel_the_query_for_others(api: Api) -> None:
     (job,) = post_jobs(api, 1)
 
     async def ask() -> JobRow | None:
@@ -77,7 +77,7 @@ def test_one_who_hangs_up_does_not_take_the_answer_from_others(api: Api) -> None
     assert row.id == job
 
 
-def test_a_database_that_fails_is_an_error_for_all_and_forgotten(api: Api) -> None:
+def test_a_database_error_reaches_all_waiting_requests_and_is_not_cached(api: Api) -> None:
     (job,) = post_jobs(api, 1)
 
     class Failing(JobReader):

@@ -73,7 +73,7 @@ def test_reading_jobs_uses_indexes_and_sorts_nothing(api: Api, path: str) -> Non
         assert not [plan for plan in plans if "TEMP B-TREE" in plan], plans
 
 
-def test_looking_for_garbage_uses_indexes(api: Api, tmp_path: Path) -> None:
+def test_the_search_for_garbage_uses_indexes(api: Api, tmp_path: Path) -> None:
     post_jobs(api, 2)
     path = tmp_path / "orphan"
     path.write_text("orphan")

@@ -81,14 +81,14 @@ def test_jobs_have_places_and_workers(api: Api) -> None:
     assert [job["worker"] for job in found["jobs"]] == [worker["id"], None, None]
 
 
-def test_a_workers_host_is_not_told(api: Api) -> None:
+def test_the_host_of_a_worker_is_not_shown(api: Api) -> None:
     start_worker(api, "cpu")
     response = api.client.get("/v1/queues")
     assert "wrk_" in response.text
     assert "a-host" not in response.text
 
 
-def test_a_worker_that_says_nothing_is_gone(api: Api) -> None:
+def test_a_silent_worker_is_not_listed(api: Api) -> None:
     start_worker(api, "cpu")
     with api.sessions.begin() as session:
         session.get_one(WorkerRow, OWNER).seen_at -= PRESENT_SECONDS + 1

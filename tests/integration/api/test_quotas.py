@@ -80,7 +80,7 @@ def test_compute_time_of_the_day_is_limited(tmp_path: Path) -> None:
         assert quota["frees_at"].endswith("T00:00:00Z")
 
 
-def test_requests_come_at_a_rate(tmp_path: Path) -> None:
+def test_the_request_rate_is_limited(tmp_path: Path) -> None:
     # For none of them to be late, twenty requests would have to take twenty seconds.
     with running_api(tmp_path / "data", quotas={"requests_per_second": 1}) as api:
         answers = [api.client.get("/v1/models") for _ in range(20)]

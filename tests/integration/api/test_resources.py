@@ -313,7 +313,7 @@ def test_lists_are_paged_by_cursor(api: Api) -> None:
     assert found == sorted(ids, reverse=True)
 
 
-def test_a_job_has_an_etag_and_waits_for_news(api: Api) -> None:
+def test_a_job_has_an_etag_and_supports_long_polling(api: Api) -> None:
     job = post_job(api)
     first = api.client.get(f"/v1/jobs/{job['id']}")
     again = api.client.get(
@@ -409,7 +409,7 @@ def test_a_page_is_sent_to_be_saved_and_could_do_nothing_in_place(api: Api, tmp_
     assert "style-src" not in policy
 
 
-def test_nobody_gets_in_without_a_key(api: Api) -> None:
+def test_requests_without_a_valid_key_are_refused(api: Api) -> None:
     for headers in ({}, {"Authorization": "Bearer nope"}, {"Authorization": f"Bearer {api.key}x"}):
         request = api.client.build_request("GET", "/v1/models")
         request.headers.pop("authorization")
@@ -461,7 +461,7 @@ def test_the_frameworks_own_errors_are_problems_too(
     problem(response)
 
 
-def test_half_a_surrogate_pair_is_refused_and_not_a_crash(api: Api) -> None:
+def test_half_a_surrogate_pair_is_refused(api: Api) -> None:
     model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
     body = b'{"metadata": {"a": "\\ud800"}}'
     headers = {"content-type": "application/json"}

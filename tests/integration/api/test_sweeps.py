@@ -177,7 +177,7 @@ def test_the_picture_is_svg_and_the_same_bytes_every_time(api: Api, model: str) 
     assert api.client.get(sweep["urls"]["picture"], headers=cached).status_code == 304
 
 
-def test_what_is_in_a_glob_is_drawn_as_it_is(api: Api, model: str) -> None:
+def test_globs_are_drawn_literally(api: Api, model: str) -> None:
     globs = ["$\\bad$", "<b>&", "long" * 20]
     sweep = post(api, model, config={}, grid={"/selection/exclude": [[g] for g in globs]}).json()
     for row in read(api, sweep)["table"]:

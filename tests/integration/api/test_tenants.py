@@ -94,22 +94,22 @@ def test_an_open_route_needs_no_key(world: World, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", GUARDED)
-def test_without_a_key_nobody_gets_in(world: World, route: str) -> None:
+def test_requests_without_a_key_are_refused(world: World, route: str) -> None:
     assert world.ask(route, None).status_code == 401
     assert world.ask(route, world.api.key[:-1]).status_code == 401
 
 
 @pytest.mark.parametrize("route", GUARDED)
-def test_all_scopes_but_the_wanted_one_are_not_enough(
-    world: World, route: str, wanted: str
-) -> None:
+def test_a_request_needs_its_own_scope(world: World, route: str, wanted: str) -> None:
     others = set(SCOPES) - {wanted, "admin"}
     response = world.ask(route, world.key(OWNER, *others))
     assert response.status_code == 403, response.text
 
 
 @pytest.mark.parametrize("route", GUARDED)
-def test_another_tenant_cannot_tell_it_from_nothing(world: World, route: str, wanted: str) -> None:
+def test_other_tenants_get_the_same_answer_as_for_a_missing_resource(
+    world: World, route: str, wanted: str
+) -> None:
     before = owned(world)
     key = world.key(OTHER, wanted)
     response = world.ask(route, key)
@@ -148,7 +148,7 @@ def test_an_idempotency_key_is_the_tenants_own(world: World) -> None:
     assert first != second
 
 
-def test_the_same_bytes_show_nothing_of_whoever_had_them_first(world: World) -> None:
+def test_a_duplicate_upload_reveals_nothing_about_the_first_uploader(world: World) -> None:
     headers = {"Authorization": f"Bearer {world.key(OTHER, 'admin')}"}
     client = world.api.client
     theirs = client.get(f"/v1/models/{world.things['model_id']}").json()

@@ -64,7 +64,7 @@ def pruned(folder: Path) -> dict[str, Any]:
     return result
 
 
-def test_inspect_tells_layers_groups_frozen_and_reachable(folder: Path) -> None:
+def test_inspect_shows_layers_groups_and_frozen_channels(folder: Path) -> None:
     text = run("inspect", folder / "model0.pt2").stdout
     for expected in ("conv1.weight", "fc.weight[0]", "reaches the network's output", "Reachable"):
         assert expected in text

@@ -27,6 +27,6 @@ def test_the_service_accepts_our_own_onnx_file(tmp_path: Path) -> None:
     check_onnx((tmp_path / "model.onnx").read_bytes(), LimitSettings())
 
 
-def test_only_what_is_asked_for_is_written(tmp_path: Path) -> None:
+def test_only_the_requested_formats_are_written(tmp_path: Path) -> None:
     assert write_files(PROGRAM, tmp_path, ("safetensors",), BATCHES) == {}
     assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]

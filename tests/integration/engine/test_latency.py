@@ -12,7 +12,7 @@ from secateur.engine.measure import compare_latency
 from tests.fixtures.networks import small_program, torchvision_program
 
 
-def test_a_file_is_as_fast_as_itself(tmp_path: Path) -> None:
+def test_a_file_compared_with_itself_has_no_speedup(tmp_path: Path) -> None:
     program = small_program()
     export_onnx(program, tmp_path / "net.onnx")
     found = compare_latency((tmp_path / "net.onnx",) * 2, program.inputs, (1,), seconds=0.1)

@@ -48,7 +48,7 @@ def test_a_network_of_independent_samples_is_batched_up_to_what_was_measured(
         ("one number for all", (BATCH, [])),
     ],
 )
-def test_a_network_whose_samples_are_not_apart_on_dimension_0_is_never_batched(
+def test_a_network_without_a_batch_dimension_is_never_batched(
     kind: str, shapes: tuple[list[int | str], list[int | str]], tmp_path: Path
 ) -> None:
     axis = np.array([0])

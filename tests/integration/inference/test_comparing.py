@@ -53,7 +53,7 @@ def test_either_or_both_networks_answer_with_a_comparison(
     assert all(seconds > 0 for seconds in comparison["seconds"].values())
 
 
-def test_v2_answers_one_of_them_and_how_they_differ(api: Api, models: tuple[str, str]) -> None:
+def test_v2_answers_one_variant_with_the_difference(api: Api, models: tuple[str, str]) -> None:
     def infer_v2(variant: str) -> Any:
         tensor = {"name": "input", "datatype": "FP32", "shape": [2, 1, 2, 2], "data": X}
         body = {"inputs": [tensor], "parameters": {"variant": variant}}

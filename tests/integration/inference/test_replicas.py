@@ -131,7 +131,7 @@ def served(client: httpx.Client, model: str) -> tuple[str, float]:
     return response.json()["version"], response.json()["outputs"][0][0]
 
 
-def test_what_one_was_given_both_serve(replicas: Replicas) -> None:
+def test_replicas_serve_models_uploaded_to_either(replicas: Replicas) -> None:
     first, second = replicas.clients
     for giver, factor in ((first, 2.0), (second, 3.0)):
         model_id = replicas.add_version(giver, "given", factor)

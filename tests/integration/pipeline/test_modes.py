@@ -333,7 +333,7 @@ def test_the_plan_is_reported_when_made_and_when_training_changes_it(
         assert [value for _, value in layer.curve] == pytest.approx(group.saliency, rel=1e-4)
 
 
-def test_epochs_say_which_run_they_are_of_and_what_is_measured(tmp_path: Path) -> None:
+def test_epochs_name_their_run_and_metric(tmp_path: Path) -> None:
     _, reporter = run(tmp_path, {"baselines": True})
     found = [message.data for message in reporter.messages if isinstance(message, Metric)]
     assert {data["metric"] for data in found} == {"top1"}

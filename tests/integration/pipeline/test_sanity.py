@@ -83,7 +83,7 @@ def warned(request: JobRequest, reporter: Recorder) -> list[Warned]:
     return [m for m in found if m.message.startswith("no preprocessing was given")]
 
 
-def test_missing_preprocessing_is_no_worry_where_the_score_is_right(tmp_path: Path) -> None:
+def test_missing_preprocessing_is_only_noted_if_the_score_is_right(tmp_path: Path) -> None:
     data = pixels(tmp_path / "data")
     (found,) = warned(*job(tmp_path, STOP, OfPixels(), data))
     assert found.replaces == NO_PREPROCESS
@@ -96,7 +96,7 @@ def test_missing_preprocessing_is_no_worry_where_the_score_is_right(tmp_path: Pa
     assert (found.message, found.replaces) == (NO_PREPROCESS, None)
 
 
-def test_the_same_samples_without_labels_stop_it_too(tmp_path: Path) -> None:
+def test_shifted_samples_without_labels_stop_a_job(tmp_path: Path) -> None:
     x, _ = samples()
     data = save_data(tmp_path / "data", x=x * 60 + 100)
     request, reporter = job(tmp_path, STOP, data=data)
@@ -104,7 +104,7 @@ def test_the_same_samples_without_labels_stop_it_too(tmp_path: Path) -> None:
         prune(request, reporter)
 
 
-def test_a_job_that_only_warns_says_it_everywhere(tmp_path: Path) -> None:
+def test_warnings_appear_in_the_report_the_page_and_the_result(tmp_path: Path) -> None:
     config = {**STOP, "sanity": {"action": "warn"}}
     request, reporter = job(tmp_path, config, data=wrong(tmp_path / "data"))
     done = prune(request, reporter)
@@ -124,7 +124,7 @@ def test_a_job_that_only_warns_says_it_everywhere(tmp_path: Path) -> None:
     assert silent.findings == []
 
 
-def test_a_plan_warns_of_what_a_job_would_stop_for(tmp_path: Path) -> None:
+def test_a_preview_warns_where_a_job_would_stop(tmp_path: Path) -> None:
     request, reporter = job(tmp_path, STOP, data=wrong(tmp_path / "data"))
     found = preview(request, reporter).result
     assert "inputs_unlike_training" in {finding["code"] for finding in found["findings"]}

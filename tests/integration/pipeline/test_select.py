@@ -62,19 +62,19 @@ def chosen(model: nn.Module, folder: Path, **config: Any) -> tuple[Choice, Recor
     ],
     ids=["frozen", "no-layers"],
 )
-def test_a_network_without_prunable_channels_is_answered(
+def test_a_network_without_prunable_channels_gets_a_clear_error(
     build: Callable[[], nn.Module], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(NothingPrunableError, match=message):
         chosen(build(), tmp_path)
 
 
-def test_a_network_at_its_minimum_width_is_answered(tmp_path: Path) -> None:
+def test_a_network_at_its_minimum_width_gets_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(NothingPrunableError, match=r"within the limits .*min_channels 16"):
         chosen(randomise(SmallNet(8)), tmp_path, selection={"min_channels": 16})
 
 
-def test_constant_saliencies_prune_nothing_and_say_so(tmp_path: Path) -> None:
+def test_constant_saliencies_prune_nothing_with_a_note(tmp_path: Path) -> None:
     found, reporter = chosen(constant_net(), tmp_path, selection={"round_to": 1})
     assert found.plan.num_removed == 0
     assert "removes nothing" in reporter.warnings[-1]

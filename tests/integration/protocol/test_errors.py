@@ -54,7 +54,9 @@ def test_an_input_that_does_not_fit(
     assert words in error_of(client.post(INFER, content=body(**changes)), 400)
 
 
-def test_what_comes_before_the_tensors(client: httpx.Client, served: Serving) -> None:
+def test_authentication_and_scopes_are_checked_before_the_tensors(
+    client: httpx.Client, served: Serving
+) -> None:
     no_key = {"Authorization": ""}
     assert "API key" in error_of(client.post(INFER, content=body(), headers=no_key), 401)
     wrong = {"Authorization": "Bearer sec_x"}
@@ -67,7 +69,7 @@ def test_what_comes_before_the_tensors(client: httpx.Client, served: Serving) ->
     error_of(client.post("/v2/repository/index", headers=asker), 403)
 
 
-def test_what_is_not_there(client: httpx.Client, served: Serving) -> None:
+def test_unknown_paths_models_and_methods_are_errors(client: httpx.Client, served: Serving) -> None:
     for path in ("/v2/x", "/v2/models", "/v2/models/nope", "/v2/models/echo/versions/9/config"):
         error_of(client.get(path), 404)
     error_of(client.post("/v2/models/echo/versions/nope/infer", content=body()), 404)

@@ -83,7 +83,7 @@ def test_the_next_address_is_tried(receiver: Receiver) -> None:
     assert sender.post(url(receiver), {}, b"") == 200
 
 
-def test_a_redirect_is_an_answer_and_not_an_order(receiver: Receiver) -> None:
+def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.answers = [302]
     assert outbound(receiver).post(url(receiver), {}, b"") == 302
     assert [request.path for request in receiver.received] == ["/hook?a=b"]
@@ -111,7 +111,7 @@ def test_a_certificate_of_a_stranger_is_refused(receiver: Receiver) -> None:
     assert receiver.received == []
 
 
-def test_an_answer_that_drips_ends_at_the_deadline(receiver: Receiver) -> None:
+def test_a_slow_answer_ends_at_the_deadline(receiver: Receiver) -> None:
     receiver.answers = [0]
     began_at = time.monotonic()
     with pytest.raises(OutboundError, match="no response within 1 s"):

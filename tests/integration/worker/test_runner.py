@@ -342,7 +342,7 @@ def test_a_kill_that_the_kernel_counts_as_one_for_memory_is_answered_as_such(
     assert (job.state, job.batch_divisor) == ("queued", 2)
 
 
-def test_a_full_disk_is_tried_again_and_then_said(world: World) -> None:
+def test_a_full_disk_is_retried_and_then_reported(world: World) -> None:
     job_id = world.post(scripted_child.DISK_FULL)
     for _ in range(2):
         world.make_due(job_id)
@@ -395,7 +395,7 @@ def test_progress_is_written_about_once_a_second(world: World) -> None:
     assert world.events(job_id).count("progress") < 20
 
 
-def test_a_missing_object_is_retried_and_then_said(world: World) -> None:
+def test_a_missing_object_is_retried_and_then_reported(world: World) -> None:
     job_id = world.post(scripted_child.SUCCEED)
     world.store.delete(world.sha256)
     for _ in range(2):

@@ -143,7 +143,7 @@ def test_a_receiver_that_always_fails_is_given_up_after_its_attempts(scene: Scen
     assert SECRET[6:] not in json.dumps(data)
 
 
-def test_a_receiver_that_is_gone_is_not_asked_again(scene: Scene) -> None:
+def test_a_receiver_that_answers_gone_is_not_called_again(scene: Scene) -> None:
     scene.receiver.answers = [410]
     job_id = scene.cancelled_job()
     scene.deliverer().deliver()
@@ -162,7 +162,7 @@ def test_without_the_setting_nothing_connects_to_loopback(scene: Scene) -> None:
     )
 
 
-def test_a_delivery_over_which_its_last_worker_died_is_given_up(scene: Scene) -> None:
+def test_a_delivery_whose_last_attempt_killed_its_worker_is_given_up(scene: Scene) -> None:
     job_id = scene.cancelled_job()
     with scene.sessions.begin() as session:
         webhooks.take_due(session, limit=1, hold_seconds=-1)  # and then nothing

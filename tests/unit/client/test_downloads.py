@@ -46,7 +46,7 @@ def pull(
     return script
 
 
-def test_a_file_is_there_whole_and_nothing_else_is(tmp_path: Path) -> None:
+def test_only_complete_files_appear(tmp_path: Path) -> None:
     script = pull(tmp_path / "new", whole(DATA[:100], DATA[100:]))
     assert script.emitted == [tmp_path / "new" / "model.onnx"]
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.onnx"]
@@ -75,7 +75,7 @@ def test_a_partial_download_is_resumed(tmp_path: Path) -> None:
     assert (tmp_path / "model.onnx").read_bytes() == DATA
 
 
-def test_a_service_that_sends_everything_again_is_taken_at_its_word(tmp_path: Path) -> None:
+def test_a_full_answer_to_a_range_request_replaces_the_partial_file(tmp_path: Path) -> None:
     pull(tmp_path, whole(DATA[:100], ARRIVED), whole(DATA))
     assert (tmp_path / "model.onnx").read_bytes() == DATA
 
@@ -96,9 +96,7 @@ def test_wrong_bytes_are_thrown_away(tmp_path: Path) -> None:
     ],
     ids=["etag", "range", "length"],
 )
-def test_another_answer_than_was_asked_for_is_refused(
-    tmp_path: Path, outcome: Any, words: str
-) -> None:
+def test_an_answer_of_the_wrong_kind_is_refused(tmp_path: Path, outcome: Any, words: str) -> None:
     with pytest.raises(DownloadError, match=words):
         pull(tmp_path, outcome)
     assert not (tmp_path / "model.onnx").exists()

@@ -59,7 +59,7 @@ def test_pieces_may_be_cut_anywhere_and_text_may_hold_anything() -> None:
         assert found[0].data["message"] == "a\u2028b\x85 ü 漢"
 
 
-def test_a_silent_job_is_waited_for_however_long() -> None:
+def test_a_silent_job_has_no_timeout() -> None:
     silence: list[Any] = [(STREAM, [SILENT]) for _ in range(20)]
     script = followed(*silence, (STREAM, [event(1, "job.cancelled")]))
     assert numbers(script) == [1]

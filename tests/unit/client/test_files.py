@@ -26,7 +26,7 @@ def test_a_file_is_known_by_its_bytes(name: str, data: bytes) -> None:
 
 @pytest.mark.parametrize("use", ["model", "dataset"])
 @pytest.mark.parametrize(("name", "data"), FILES, ids=NAMES)
-def test_only_what_can_be_read_is_taken(name: str, data: bytes, use: Use) -> None:
+def test_only_readable_kinds_of_file_are_accepted(name: str, data: bytes, use: Use) -> None:
     if name in TAKEN[use]:
         assert check(data, data, use).name == name
         check_beginning(data, use)

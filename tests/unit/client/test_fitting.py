@@ -185,7 +185,7 @@ def test_weights_of_another_class_are_refused(tmp_path: Path) -> None:
         load_pruned(tmp_path, nn.Linear(3, 3))
 
 
-def test_weights_of_before_probes_were_written_are_doubtful(tmp_path: Path) -> None:
+def test_weights_without_a_probe_get_a_warning(tmp_path: Path) -> None:
     wanted, fresh = pruned(nn.Identity, tmp_path / "weights.safetensors")
     save_file(load_file(tmp_path / "weights.safetensors"), tmp_path / "old.safetensors")
     with pytest.warns(UserWarning, match="compare the module with load_program"):

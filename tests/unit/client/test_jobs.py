@@ -42,7 +42,7 @@ def test_progress_is_reported() -> None:
     assert seen == ["prune", "package"]
 
 
-def test_a_job_that_has_ended_is_not_asked_about() -> None:
+def test_an_ended_job_is_not_polled() -> None:
     script = Script([])
     assert script.run(wait_for_job(CONTEXT, a_job(status="succeeded"), None, None)).is_final
 
@@ -75,7 +75,7 @@ def test_waiting_ends_in_time_and_the_job_goes_on() -> None:
     assert [request.query["wait"] for request in script.requests] == ["10"]
 
 
-def test_something_that_does_not_wait_is_not_asked_all_the_time() -> None:
+def test_a_server_without_long_polling_is_not_polled_constantly() -> None:
     context = Context("http://service", 0, ticking(0, 0.01, 1, 1.01, 2))
     script = Script([ok(job()), ok(job()), ok(job(status="succeeded"))])
     script.run(wait_for_job(context, a_job(), None, None))

@@ -50,7 +50,7 @@ def test_the_local_key_goes_to_the_local_service_alone(folder: Path) -> None:
     assert find_target(URL + "/", None, {}, folder).api_key == KEY
 
 
-def test_without_anything_it_is_the_default(tmp_path: Path) -> None:
+def test_the_default_applies_without_arguments(tmp_path: Path) -> None:
     found = find_target(None, None, {}, tmp_path)
     assert (found.url, found.api_key) == ("http://127.0.0.1:8000", None)
 

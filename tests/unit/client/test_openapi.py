@@ -87,12 +87,12 @@ def test_jobs_and_sweeps_send_what_may_be_posted(document: Json) -> None:
 
 
 @pytest.mark.parametrize("error", [Problem, ProtocolError])
-def test_errors_are_read_as_they_are_written(error: type[BaseModel], document: Json) -> None:
+def test_errors_are_parsed_as_written(error: type[BaseModel], document: Json) -> None:
     schemas = document["components"]["schemas"]
     compare(schema_of(error), resolve(schemas[error.__name__], schemas))
 
 
-def test_the_client_knows_how_jobs_end() -> None:
+def test_the_client_knows_the_final_states_of_jobs() -> None:
     assert {state.value for state in JobState if state.is_final} == FINAL_STATUSES
 
 

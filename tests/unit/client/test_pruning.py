@@ -129,7 +129,7 @@ def test_named_layers_keep_all_their_filters() -> None:
     assert kept == {"stem.0.weight": 0, "conv.weight": 16}
 
 
-def test_criteria_that_measure_take_data() -> None:
+def test_criteria_that_measure_read_data() -> None:
     labels = torch.tensor([0, 1])
     for data in ([(X, labels)], [((X,), labels)]):
         pruned = secateur.prune(make(), X, ratio=0.5, criterion="taylor", data=data)

@@ -27,7 +27,7 @@ def test_a_lost_request_is_sent_again_and_later_each_time() -> None:
     assert [round(seconds, 1) for seconds in script.sleeps] == pytest.approx([0.5, 1, 2], rel=0.26)
 
 
-def test_it_is_given_up_in_the_end_with_what_to_do() -> None:
+def test_retries_end_with_advice() -> None:
     script = Script([NEVER_SENT] * 4)
     with pytest.raises(ConnectionFailedError, match=r"after 4 tries: refused.*secateur serve"):
         script.run(call(CONTEXT, READ))
@@ -36,13 +36,13 @@ def test_it_is_given_up_in_the_end_with_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_full_service_is_asked_again_when_it_says(status: int) -> None:
+def test_a_full_service_is_retried_after_its_retry_after(status: int) -> None:
     script = Script([problem(status, "busy", "7"), problem(status, "busy", "9999"), ok(job())])
     assert script.run(call(CONTEXT, READ)).id == "job_1"
     assert script.sleeps == [7, 60]
 
 
-def test_a_full_service_stays_full_only_so_often() -> None:
+def test_retries_of_a_full_service_are_limited() -> None:
     with pytest.raises(TooManyRequestsError, match="it is too_many_jobs"):
         Script([problem(429, "too_many_jobs", "1")] * 4).run(call(CONTEXT, READ))
 

@@ -128,6 +128,6 @@ def test_answers_that_are_cut_off_are_refused() -> None:
             script.run(infer(CONTEXT, "net", {"a": np.zeros(2)}, "pruned", None))
 
 
-def test_an_array_of_anything_else_than_numbers_is_refused() -> None:
+def test_an_array_that_is_not_numeric_is_refused() -> None:
     with pytest.raises(SecateurError, match="numbers are expected"):
         to_npy(np.array([{}], dtype=object))

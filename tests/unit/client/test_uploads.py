@@ -53,7 +53,7 @@ def test_an_upload_that_is_lost_is_sent_again_under_the_same_key(path: Path) -> 
     assert b"".join(second.body.chunks()) == BYTES, "the second try begins at the beginning"  # type: ignore[union-attr]
 
 
-def test_why_a_service_hung_up_is_asked(path: Path) -> None:
+def test_the_reason_of_a_closed_connection_is_requested(path: Path) -> None:
     """It refused the file unread, and the reason was lost with the connection."""
     script = Script([ARRIVED, problem(401, "unauthenticated")])
     with pytest.raises(AuthenticationError):
@@ -81,7 +81,7 @@ def test_a_rejected_model_says_why(path: Path) -> None:
     assert caught.value.model.error is not None
 
 
-def test_an_intake_is_waited_for_only_so_long(path: Path) -> None:
+def test_waiting_for_intake_has_a_limit(path: Path) -> None:
     script = Script([ok(answer(status="validating"), 201)])
     with pytest.raises(WaitTimeoutError, match=r"mdl_1 was not done after 0\.01 s"):
         script.run(push_model(CONTEXT, path, {}, None, 0.01))
@@ -106,7 +106,7 @@ def test_ids_are_taken_as_they_are_and_files_are_uploaded(path: Path) -> None:
         (None, {}, "has its own"),
     ],
 )
-def test_what_cannot_be_meant_is_said(
+def test_contradictory_arguments_are_refused(
     data: str | None, preprocess: dict[str, object] | None, words: str
 ) -> None:
     with pytest.raises(SecateurError, match=words):

@@ -30,7 +30,7 @@ def test_shares_have_the_interval_of_wilson(
     assert proportion_interval(hits, samples) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_of_no_samples_nothing_is_known() -> None:
+def test_no_samples_give_no_interval() -> None:
     assert proportion_interval(0, 0) == (0.0, 1.0)
     assert paired_share_interval(0, 0, 0) == (-1.0, 1.0)
     assert mean_interval(1.0, 1.0, 1) is None

@@ -22,7 +22,7 @@ write_program
 """.split()
 
 
-def test_the_surface_is_what_it_was() -> None:
+def test_the_public_surface_is_unchanged() -> None:
     assert sorted(engine.__all__) == sorted(SURFACE)
 
 

@@ -72,9 +72,7 @@ def test_a_cached_file_is_used_if_its_hash_matches(
         wheel(Package("some-thing", "1.0", "0" * 64))
 
 
-def test_without_npm_it_is_npm_that_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_npm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "CACHE", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataUnavailableError, match="some-thing needs npm, which is not installed"):

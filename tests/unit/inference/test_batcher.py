@@ -259,7 +259,7 @@ def test_a_prepared_batch_takes_a_run_too(number: int, ahead: int) -> None:
 
 
 @on_loop
-async def test_a_run_ends_from_whatever_happens() -> None:
+async def test_a_run_ends_whatever_happens() -> None:
     batcher, runner = make()
     for number in range(20):
         tasks = await ask(batcher, x(number), x(number))
@@ -291,7 +291,7 @@ def accepts(batcher: Batcher, error: OverloadedError, num_others: int = 0) -> bo
 
 
 @on_loop
-async def test_a_queue_says_whether_it_would_take_by_now_what_it_refused() -> None:
+async def test_a_queue_knows_whether_it_accepts_a_refused_request_now() -> None:
     batcher, runner = make(BatchLimits(1, 4, 1_000_000))
     await ask(batcher, x(0), *(x(number, items=2) for number in (1, 2)))
     with pytest.raises(OverloadedError) as caught:
@@ -323,7 +323,7 @@ async def test_an_oversized_request_is_accepted_when_the_queue_is_empty() -> Non
 
 
 @on_loop
-async def test_a_request_that_would_wait_in_vain_is_refused_when_it_comes() -> None:
+async def test_a_request_that_would_miss_its_deadline_is_refused_on_arrival() -> None:
     batcher, runner = make(BatchLimits(1, 100, 1_000_000))
     clock = asyncio.get_running_loop().time
     await ask(batcher, *(x(number) for number in range(12)))

@@ -50,14 +50,14 @@ def test_one_number_is_two_labels(shape: tuple[int, ...]) -> None:
         assert second[0]["score"] == pytest.approx(1)
 
 
-def test_boxes_and_masks_are_no_labels() -> None:
+def test_boxes_and_masks_are_not_labels() -> None:
     outputs = {"boxes": Z, "mask": Z > 0, "scores": SOFTMAX}
     kinds = {"boxes": "other", "mask": "other", "scores": "probabilities"}
     assert labelled_output(servable(kinds), outputs) == ("scores", "probabilities")
     assert labelled_output(servable(kinds | {"scores": "other"}), outputs) is None
 
 
-def test_models_of_before_kinds_were_stored_get_no_second_softmax() -> None:
+def test_models_stored_before_output_kinds_get_no_second_softmax() -> None:
     assert labelled_output(servable({}), {"output": SOFTMAX}) == ("output", "probabilities")
     assert labelled_output(servable({}), {"output": Z}) == ("output", "logits")
     assert labelled_output(servable({}), {"output": Z[None]}) is None

@@ -54,7 +54,7 @@ def test_a_missing_folder_is_fine(tmp_path: Path) -> None:
     remove_folder(tmp_path / "none" / "none")
 
 
-def test_permissions_taken_away_are_no_obstacle(place: Path, tmp_path: Path) -> None:
+def test_files_without_permissions_are_removed(place: Path, tmp_path: Path) -> None:
     """Tried as an ordinary user: root has every right anyway."""
     (place / "a" / "b" / "c").mkdir()
     script = (

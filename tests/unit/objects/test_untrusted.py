@@ -145,9 +145,7 @@ def test_a_file_replaced_after_it_was_opened_changes_nothing(place: Path, tmp_pa
     assert (tmp_path / "copy").read_text() == "mine"
 
 
-def test_a_copy_is_never_written_through_something_that_is_there(
-    place: Path, tmp_path: Path
-) -> None:
+def test_a_copy_never_writes_through_an_existing_file_or_link(place: Path, tmp_path: Path) -> None:
     (place / "out" / "x.bin").write_text("mine")
     (tmp_path / "copy").symlink_to(tmp_path / "secret")
     with (
@@ -159,7 +157,7 @@ def test_a_copy_is_never_written_through_something_that_is_there(
     assert (tmp_path / "secret").read_text() == "sec_x"
 
 
-def test_a_copy_ends_when_it_is_told_to(place: Path, tmp_path: Path) -> None:
+def test_a_copy_can_be_cancelled(place: Path, tmp_path: Path) -> None:
     (place / "out" / "x.bin").write_bytes(bytes(MOST))
 
     def stop() -> None:

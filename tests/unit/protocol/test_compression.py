@@ -39,7 +39,7 @@ def test_a_bomb_is_refused_without_inflating_it() -> None:
         gzip.compress(b"x", mtime=0) + gzip.compress(b"y", mtime=0),
     ],
 )
-def test_what_is_not_one_whole_stream_is_refused(body: bytes) -> None:
+def test_incomplete_and_trailing_gzip_streams_are_refused(body: bytes) -> None:
     with pytest.raises(InvalidInputError, match="gzip"):
         inflate(body, "gzip", 1000)
 

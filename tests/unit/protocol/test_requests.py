@@ -128,7 +128,7 @@ def test_id_outputs_and_parameters_are_read() -> None:
         ([{**X, "datatype": "BF16"}], "binary data only"),
     ],
 )
-def test_what_is_wrong_with_an_input_is_said(inputs: list[Any], words: str) -> None:
+def test_invalid_inputs_are_refused_with_a_reason(inputs: list[Any], words: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         decode(*inputs)
     assert words in caught.value.message
@@ -152,7 +152,9 @@ def test_what_is_wrong_with_an_input_is_said(inputs: list[Any], words: str) -> N
         (b'{"id": 7, "inputs": []}', None, "'inputs' is empty"),
     ],
 )
-def test_what_is_wrong_with_a_body_is_said(body: bytes, length: str | None, words: str) -> None:
+def test_invalid_bodies_are_refused_with_a_reason(
+    body: bytes, length: str | None, words: str
+) -> None:
     with pytest.raises(InvalidInputError) as caught:
         decode_request(body, length)
     assert words in caught.value.message
@@ -174,7 +176,7 @@ def test_what_is_wrong_with_a_body_is_said(body: bytes, length: str | None, word
         ({"outputs": [{"name": "y", "parameters": {"shared_memory_region": ""}}]}, "shared"),
     ],
 )
-def test_what_is_wrong_with_the_rest_is_said(more: dict[str, Any], words: str) -> None:
+def test_other_invalid_fields_are_refused_with_a_reason(more: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         decode(X, **more)
     assert words in caught.value.message

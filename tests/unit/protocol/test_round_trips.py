@@ -119,7 +119,7 @@ _inputs = st.fixed_dictionaries(
     st.binary(max_size=40),
     st.integers(-2, 2),
 )
-def test_whatever_comes_is_read_or_refused(request: Any, tail: bytes, shift: int) -> None:
+def test_any_body_is_read_or_refused(request: Any, tail: bytes, shift: int) -> None:
     head = json.dumps(request).encode()
     try:
         found = decode_request(head + tail, str(len(head) + shift))

@@ -29,7 +29,7 @@ def test_what_was_not_used_does_not_pile_up() -> None:
     assert rates.left("a") == 2
 
 
-def test_a_place_is_held_while_the_block_lasts_even_if_it_fails() -> None:
+def test_a_slot_is_held_for_the_whole_block_even_if_it_fails() -> None:
     slots = Slots(2, lambda limit: TooManyUploadsError(f"{limit} are held"))
     with slots.hold("a"), slots.hold("a"), slots.hold("b"):
         assert (slots.used("a"), slots.used("b")) == (2, 1)

@@ -48,7 +48,7 @@ def connected(listener: socket.socket, number: int) -> list[socket.socket]:
     return [socket.create_connection(listener.getsockname(), timeout=10) for _ in range(number)]
 
 
-def test_two_hundred_that_came_during_a_long_turn_do_not_wait_for_hundreds(
+def test_requests_that_arrive_during_a_long_turn_start_in_small_groups(
     listener: socket.socket,
 ) -> None:
     async def take() -> None:
@@ -69,7 +69,7 @@ def test_two_hundred_that_came_during_a_long_turn_do_not_wait_for_hundreds(
     uvloop.run(take())
 
 
-def test_who_was_taken_just_before_the_end_is_there_to_be_told_of_it(
+def test_connections_accepted_just_before_shutdown_are_handed_over(
     listener: socket.socket,
 ) -> None:
     async def take() -> None:
@@ -90,7 +90,7 @@ def test_who_was_taken_just_before_the_end_is_there_to_be_told_of_it(
     uvloop.run(take())
 
 
-def test_after_the_end_nobody_is_let_in(listener: socket.socket) -> None:
+def test_no_connection_is_accepted_after_shutdown(listener: socket.socket) -> None:
     async def take() -> None:
         acceptor, taken = accepting(listener)
         address = listener.getsockname()
@@ -118,7 +118,7 @@ class Full:
         return self._listener.accept()
 
 
-def test_without_a_file_for_another_connection_it_rests_and_tries_again(
+def test_accepting_pauses_when_file_descriptors_run_out(
     listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app.server.accepting, "_RETRY_SECONDS", 0.2)

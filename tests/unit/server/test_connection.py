@@ -100,7 +100,7 @@ def test_a_request_that_came_in_time_is_answered_though_the_loop_was_late() -> N
     uvloop.run(be_late())
 
 
-def test_a_request_goes_with_its_answer_and_not_with_the_garbage() -> None:
+def test_a_request_is_freed_with_its_answer() -> None:
     async def ask_often() -> None:
         async with connected() as client:
             gc.disable()

@@ -28,7 +28,7 @@ def test_what_comes_together_is_begun_in_order_over_several_turns() -> None:
     asyncio.run(begin())
 
 
-def test_who_comes_later_does_not_overtake() -> None:
+def test_later_requests_do_not_overtake_earlier_ones() -> None:
     async def begin() -> None:
         turns, begun = Turns(), list[str]()
         for number in range(A_TURN + 1):
@@ -40,7 +40,7 @@ def test_who_comes_later_does_not_overtake() -> None:
     asyncio.run(begin())
 
 
-def test_a_few_are_begun_at_once_in_every_turn() -> None:
+def test_several_requests_start_in_each_turn() -> None:
     async def begin() -> None:
         turns, begun = Turns(), list[int]()
         for number in range(5):

@@ -60,7 +60,7 @@ def test_a_bad_point_is_named_by_pointers_into_the_grid() -> None:
     ]  # fmt: skip
 
 
-def test_of_two_points_that_are_the_same_job_both_are_named() -> None:
+def test_two_points_that_are_the_same_job_are_both_named() -> None:
     with pytest.raises(InvalidInputError) as caught:
         expand(BASE, {"/seed": [0, 1, 0.0]})
     assert [detail.pointer for detail in caught.value.details] == [

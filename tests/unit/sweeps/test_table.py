@@ -25,7 +25,7 @@ def table(*jobs: JobRow) -> list[Any]:
     return list(make_table([({"/seed": n}, each) for n, each in enumerate(jobs)]))
 
 
-def test_less_of_an_error_is_better() -> None:
+def test_lower_errors_are_better() -> None:
     rows = table(job(50, 0.2, metric="mean_error"), job(60, 0.1, metric="mean_error"),
                  job(70, 0.3, metric="mean_error"))  # fmt: skip
     assert [row.is_pareto_macs for row in rows] == [True, True, False]
@@ -51,7 +51,7 @@ def test_without_latency_or_value_a_row_is_shown_and_not_judged(latency: list[An
     assert not any(row.is_pareto_latency for row in rows)
 
 
-def test_what_may_be_chance_is_in_the_row() -> None:
+def test_changes_within_the_noise_are_marked_in_the_row() -> None:
     speedup = {"batch_size": 1, "ratio": 2.0, "low": 1.6, "high": 2.5}
     measured = {"split": "test", "runtime": "torch", "top1": 0.8, "interval": [0.75, 0.84]}
     [row] = table(

@@ -18,7 +18,7 @@ def spec(**changes: object) -> WebhookSpec:
     )
 
 
-def test_final_states_are_told_by_default() -> None:
+def test_webhooks_report_final_states_by_default() -> None:
     assert set(spec().events) == {"job.succeeded", "job.failed", "job.cancelled", "job.expired"}
 
 

@@ -27,7 +27,7 @@ def test_a_process_that_beats_is_alive_until_it_stops(tmp_path: Path) -> None:
     assert path.stat().st_mtime > 1000
 
 
-def test_without_a_file_nobody_beats_and_the_check_says_so() -> None:
+def test_the_health_check_fails_without_a_heartbeat_file() -> None:
     health.beat(settings_of(None))
     trouble = health.find_trouble(settings_of(None), 0)
     assert trouble is not None

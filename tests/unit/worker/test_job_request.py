@@ -71,7 +71,7 @@ def test_an_intake_has_one_file_and_needs_no_gpu(tmp_path: Path) -> None:
         request.require_model()
 
 
-def test_time_that_was_spent_is_not_given_again() -> None:
+def test_spent_time_is_not_granted_again() -> None:
     settings = Settings()
     worker, outputs = settings.worker, settings.outputs
     limits = make_limits(

@@ -11,7 +11,7 @@ from tests.unit.engine.objectives.networks import Heads, program_of
 from tests.unit.engine.retrain.networks import small_program
 
 
-def test_which_outputs_are_class_scores_is_read_off_the_graph() -> None:
+def test_class_scores_are_recognised_in_the_graph() -> None:
     assert score_outputs(program_of(Heads())) == (1,)
     assert score_outputs(program_of(Heads(is_soft=False))) == (), "they may be anything"
     assert score_outputs(small_program()) == (0,)

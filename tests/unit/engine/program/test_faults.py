@@ -93,7 +93,7 @@ def test_a_fault_is_named_with_its_fix(
         read_program(path)
 
 
-def test_a_network_in_training_mode_is_told_to_call_eval(tmp_path: Path) -> None:
+def test_the_error_for_training_mode_says_to_call_eval(tmp_path: Path) -> None:
     path = saved(tmp_path, Net(lambda n, x: _pooled(n, n.features(x))), is_training=True)
     with pytest.raises(ModelRejectedError, match="training mode") as caught:
         read_program(path)

@@ -30,7 +30,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-def test_training_learns_and_tells_what_it_did() -> None:
+def test_training_learns_and_reports_its_progress() -> None:
     program, data = small_program(), small_data()
     before = evaluate(program, data.source, data.validation)
     options = RetrainOptions(
@@ -97,7 +97,7 @@ def test_a_state_survives_the_disk_unchanged(tmp_path: Path) -> None:
     assert same(dict(loaded.optimizer), dict(states[-1].optimizer))
 
 
-def test_no_state_is_none_and_a_broken_one_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_state_is_none_and_a_broken_one_is_an_error(tmp_path: Path) -> None:
     assert load_state(tmp_path) is None
     (tmp_path / "retrain_state.safetensors").write_bytes(b"half a file")
     with pytest.raises(DataError, match="cannot be read"):

@@ -215,7 +215,7 @@ def test_a_student_comes_closer_to_its_teacher_without_labels() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_a_teacher_is_asked_for_where_it_is_needed() -> None:
+def test_objectives_that_need_a_teacher_require_it() -> None:
     options = replace(OPTIONS, objective=ObjectiveOptions("distill"))
     with pytest.raises(DataError, match="needs the dense network as its teacher"):
         retrain_program(small_program(), small_data(), options)

@@ -5,7 +5,7 @@ from secateur.engine.saliency.ablation import PartialRunner
 from tests.unit.engine.saliency.networks import branches
 
 
-def test_only_what_the_tensors_reach_runs_again() -> None:
+def test_only_operators_downstream_of_the_tensors_run_again() -> None:
     program, _ = branches()
     ablation = PartialRunner(program).ablation(["outer.weight"])
     changed = [str(node.target) for node, _ in ablation.changed]

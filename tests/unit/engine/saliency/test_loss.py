@@ -67,7 +67,7 @@ def test_the_program_is_unchanged_and_progress_is_reported() -> None:
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
-def test_a_filter_that_nobody_hears_costs_nothing_and_ranks_last() -> None:
+def test_a_filter_without_readers_costs_nothing_and_ranks_last() -> None:
     program, analysis = branches()
     deaf = program.tensors["outer.weight"].clone()
     deaf[:, 2] = 0

@@ -83,7 +83,7 @@ def test_widths_are_multiples(round_to: int) -> None:
             assert width % round_to == 0
 
 
-def test_limits_hold() -> None:
+def test_selection_respects_its_limits() -> None:
     assert min(widths(chosen(mode=Ratio(0.9), min_channels=7)).values()) >= 7
     found = widths(chosen(mode=Ratio(0.9), max_ratio=0.5))
     assert found == {"conv1.weight": 8, "conv3.weight": 16}
@@ -107,7 +107,7 @@ def test_nothing_to_prune_is_a_clear_answer() -> None:
         chosen(mode=Ratio(0.5), min_channels=32)
 
 
-def test_constant_saliency_prunes_nothing_by_steepness_and_says_so() -> None:
+def test_constant_saliency_prunes_nothing_by_steepness_with_a_note() -> None:
     scores = {name: torch.ones_like(s) for name, s in ramp().items()}
     found = chosen(scores, mode=Steepness())
     assert found.num_removed == 0

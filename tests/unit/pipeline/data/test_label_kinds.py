@@ -48,7 +48,7 @@ def test_booleans_are_two_classes(tmp_path: Path) -> None:
         assert (dataset.labels_kind, dataset.num_classes) == ("classes", 2)
 
 
-def test_texts_are_classes_in_order_or_as_the_names_say(tmp_path: Path) -> None:
+def test_strings_are_classes_in_sorted_order_or_by_class_names(tmp_path: Path) -> None:
     texts = np.array(["dog", "cat", "emu", "dog"] * 5)
     by_name = opened(tmp_path, npz(x=X, y=texts))
     assert by_name.class_names == ("cat", "dog", "emu")

@@ -26,7 +26,7 @@ LABELS = np.arange(40) % 2
         ({"preset": "imagenet"}, -2.118, 2.64),
     ],
 )
-def test_what_the_network_sees_of_bytes(
+def test_bytes_are_preprocessed_as_the_spec_says(
     spec: dict[str, str], low: float, high: float, tmp_path: Path
 ) -> None:
     x = BYTES.copy()

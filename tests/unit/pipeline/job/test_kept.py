@@ -53,7 +53,7 @@ def test_training_that_did_not_help_gives_a_finding() -> None:
     assert untrained.finding is None
 
 
-def test_less_is_better_of_errors_and_what_is_not_finite_is_last() -> None:
+def test_lower_errors_rank_first_and_values_that_are_not_finite_last() -> None:
     errors = [candidate("recalibrated", 3.0, metric="mean_error"),
               candidate("epoch", 2.0, metric="mean_error", epoch=1)]  # fmt: skip
     assert keep_best(errors, 1).chosen.epoch == 1

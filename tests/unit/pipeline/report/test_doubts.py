@@ -43,19 +43,19 @@ def test_a_ratio_is_shown_with_its_interval(ratio: float, spread: float, text: s
     assert SpeedupReport.model_validate(speedup(1, ratio, spread)).text == text
 
 
-def test_slower_is_said_to_be_slower() -> None:
+def test_a_slowdown_is_reported() -> None:
     slower = speedup(1, 0.5) | {"is_measurable": True}
     assert SpeedupReport.model_validate(slower).text == "0.50x (0.45 to 0.55), slower"
 
 
-def test_what_did_not_become_faster_is_said() -> None:
+def test_a_missing_speedup_gets_a_note() -> None:
     assert latency_notes(times(speedup(1, 1.5), speedup(8, 1.2))) == ()
     [note] = latency_notes(times(speedup(1, 1.5), speedup(8, 1.02)))
     assert note.startswith("pruning did not make it faster")
     assert note.endswith("(latency at batch 8: no measurable difference)")
 
 
-def test_load_is_said_and_what_is_not_known_is_not() -> None:
+def test_load_is_reported_only_if_known() -> None:
     [note] = latency_notes(times(speedup(1, 1.5), busy=True, reason="all were busy"))
     assert note.startswith("latency was measured under load: all were busy")
     assert latency_notes(times(speedup(1, 1.5), busy=None)) == ()
@@ -72,7 +72,7 @@ def test_a_latency_budget_that_noise_may_have_met() -> None:
     assert latency_budget_notes(PruneConfig().selection, times(speedup(1, 1.5))) == ()
 
 
-def test_few_samples_are_said_to_be_few() -> None:
+def test_few_samples_get_a_note() -> None:
     few = MetricsReport.model_validate(metrics(0.9) | {"num_samples": 64})
     [note] = sample_notes("top1", [few])
     assert note == (
@@ -83,7 +83,7 @@ def test_few_samples_are_said_to_be_few() -> None:
     assert sample_notes("top1", [many, unknown]) == ()
 
 
-def test_a_promise_that_chance_may_have_kept_is_said_to_be() -> None:
+def test_a_promise_kept_within_the_noise_is_marked() -> None:
     trials = PROMISED["accuracy_trials"]
     selection = PruneConfig.model_validate(PROMISED["config"]).selection
     [note] = promise_notes(selection, [AccuracyTrial.model_validate(each) for each in trials])

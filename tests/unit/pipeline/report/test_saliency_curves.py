@@ -32,7 +32,7 @@ def test_every_layer_has_a_panel_with_its_name_and_widths() -> None:
         assert (panel.findtext(f"{_SVG}title") or "").startswith(f"{name}: saliency from")
 
 
-def test_what_is_removed_is_coloured_and_only_where_something_is() -> None:
+def test_removed_filters_are_coloured_if_there_are_any() -> None:
     cut = next(g for g in full_report().groups if 0 < g.num_kept < g.num_groups)
     whole = cut.model_copy(update={"num_kept": cut.num_groups, "threshold": None})
     some, none = (panels(drawn(each))[0] for each in (cut, whole))

@@ -57,7 +57,7 @@ def test_answers_near_chance(
     assert [each.is_strong for each in found] == ([] if strong is None else [strong])
 
 
-def test_a_rare_class_is_no_chance_if_it_is_known() -> None:
+def test_recognising_a_rare_class_is_better_than_chance() -> None:
     labels = (torch.arange(400) % 20 == 0).long()  # 19 of 20 are class 0
     answers = labels.clone()
     answers[(torch.arange(400) % 20 == 5)] = 1  # false alarms: accuracy as that of always 0
@@ -143,7 +143,7 @@ def test_inputs_unlike_training(shift: float, spread: float, *, strong: bool | N
     assert [each.is_strong for each in found] == ([] if strong is None else [strong])
 
 
-def test_untrained_statistics_and_outputs_that_say_nothing() -> None:
+def test_untrained_statistics_and_useless_outputs_are_evidence() -> None:
     norm = NormShift("bn.running_mean", 9.0, 9.0, is_untrained=True)
     [notice] = evidence.of_statistics(a_look(norms=(norm,)))
     assert (notice.code, notice.is_notice, notice.is_strong) == (

@@ -37,7 +37,7 @@ def test_scores_come_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["emptied", "cut short", "halved", "overwritten", "longer"])
-def test_a_damaged_file_is_none_and_is_replaced(damage: str, tmp_path: Path) -> None:
+def test_a_damaged_file_counts_as_missing_and_is_replaced(damage: str, tmp_path: Path) -> None:
     remember_scores(tmp_path, "k", scores())
     [path] = tmp_path.iterdir()
     data = path.read_bytes()
@@ -50,7 +50,7 @@ def test_a_damaged_file_is_none_and_is_replaced(damage: str, tmp_path: Path) -> 
     assert recall_scores(tmp_path, "k") is not None
 
 
-def test_what_was_used_least_recently_makes_room(tmp_path: Path) -> None:
+def test_the_least_recently_used_scores_are_evicted(tmp_path: Path) -> None:
     for number, key in enumerate("abc"):
         remember_scores(tmp_path, key, scores(number))
         os.utime(tmp_path / f"{key}.saliency.safetensors", (number, number))
@@ -60,7 +60,7 @@ def test_what_was_used_least_recently_makes_room(tmp_path: Path) -> None:
     assert {path.name[0] for path in tmp_path.iterdir()} == {"a", "c", "d"}
 
 
-def test_what_killed_jobs_left_counts_and_goes_too(tmp_path: Path) -> None:
+def test_partial_files_of_killed_jobs_count_and_are_removed(tmp_path: Path) -> None:
     left = tmp_path / "k.123.partial"
     left.write_bytes(bytes(100_000))
     os.utime(left, (0, 0))

@@ -13,7 +13,7 @@ from worker.pipeline.training.epochs import decide_epochs, epochs_by_data
     ("num_steps", "epochs"),
     [(1, 30), (6, 30), (25, 24), (100, 6), (430, 3), (1000, 3), (2000, 2), (4000, 1), (9000, 1)],
 )
-def test_epochs_go_by_the_data(num_steps: int, epochs: int) -> None:
+def test_the_number_of_epochs_depends_on_the_data(num_steps: int, epochs: int) -> None:
     assert epochs_by_data(num_steps) == epochs
 
 

@@ -171,7 +171,7 @@ def test_a_page_asks_for_nothing_and_runs_nothing() -> None:
         assert sign not in text.replace(" // ", ""), sign
 
 
-def test_how_long_it_took_is_not_on_the_page_but_for_the_latency() -> None:
+def test_the_page_shows_no_durations_except_latencies() -> None:
     quick, slow = full_report(), body()
     slow["stage_seconds"] = {"retrain": 99_999.0}
     slow["history"] = [epoch | {"seconds": 777.0} for epoch in slow["history"]]
@@ -180,7 +180,7 @@ def test_how_long_it_took_is_not_on_the_page_but_for_the_latency() -> None:
     assert render_page(Report.model_validate(slow)) != render_page(quick)
 
 
-def test_the_verdict_says_what_came_out() -> None:
+def test_the_verdict_summarises_the_result() -> None:
     root = page(full_report())
     lead = next(p for p in root.all("p") if p.attributes.get("class") == "lead").words()
     assert lead == (
@@ -272,7 +272,7 @@ def test_trials_are_shown_with_their_outcome() -> None:
     assert not [s for s in page(least_report()).all("section") if "tried" in s.attributes.values()]
 
 
-def test_the_proof_says_what_is_exact_and_what_is_not() -> None:
+def test_the_proof_separates_exact_and_inexact_families() -> None:
     inexact = section(page(full_report()), "proof").words()
     assert "pass through layer_norm" in inexact
     assert "to within 3.0 \N{MULTIPLICATION SIGN} 10⁻¹⁶" in inexact
@@ -294,7 +294,7 @@ def test_the_page_tells_how_to_reproduce_and_use_the_result() -> None:
     assert "someone" not in root.words(), "paths of the user's machine are nobody's business"
 
 
-def test_only_what_differs_from_leaving_it_out_is_shown_of_a_config() -> None:
+def test_only_config_values_that_differ_from_the_default_are_shown() -> None:
     assert not_default(resolved({})) == []
     budget = {"mode": "budget", "macs": 0.5, "layers": {"conv*": {"ratio": 0.25}}}
     config = resolved({"selection": budget, "retrain": {"augment": {"flip": True}}})
