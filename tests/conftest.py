@@ -1,4 +1,4 @@
-"""Fixtures that every layer shares: real servers, started once a session."""
+"""Fixtures for all layers: real servers, started once a session."""
 
 import os
 import tempfile

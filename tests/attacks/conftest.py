@@ -1,4 +1,4 @@
-"""One process that reads hostile files, for all tests of this folder."""
+"""One process that reads hostile files, shared by the tests of this folder."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Requests of every kind that the OpenAPI document allows and forbids, against the real API.
+"""Send requests that the OpenAPI document allows and forbids to the real API.
 
 ``python -m tests.attacks.schema --examples 60 --seed 0`` counts what it sent and lists what it
 found: an answer that is no expected one, or not what the document says. Whatever the document

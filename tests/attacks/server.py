@@ -1,4 +1,4 @@
-"""The API's own process, as `secateur serve` starts it, on an empty database and a folder."""
+"""The API's own process, started as `secateur serve` does, with an empty database and folder."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Thousands of clients that upload a few bytes a second, and one that is in a hurry.
+"""Thousands of clients that upload a few bytes a second, and one healthy client.
 
 ``python -m tests.attacks.slow_clients --clients 2000 --seconds 60`` starts the API's own process,
 and reports what the healthy client waits and what the process holds, before and meanwhile.

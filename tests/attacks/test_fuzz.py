@@ -1,4 +1,4 @@
-"""A little of the fuzzing that `tests.attacks.fuzz` does for as long as it is told to."""
+"""A short run of `tests.attacks.fuzz`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A hostile service: the client and its commands stay within memory, folder and terminal."""
+"""A hostile service: the client stays within its memory, folder and terminal."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""What `tests.attacks.schema` does by the thousand, with a fixed seed and fewer."""
+"""A short run of `tests.attacks.schema` with a fixed seed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One job, killed somewhere: is it lost, is it done twice, are its files the same?"""
+"""One job and one kill: the job is neither lost nor done twice, and its files are the same."""
 
 import contextlib
 import hashlib

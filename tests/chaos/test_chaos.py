@@ -1,4 +1,4 @@
-"""One kill of the kinds that lose most; ``make chaos N=100`` does all, as often as you like."""
+"""One kill of each kind that loses most; ``make chaos N=100`` runs more."""
 
 import random
 from collections.abc import Iterator

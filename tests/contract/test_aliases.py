@@ -1,4 +1,4 @@
-"""Aliases on SQLite and PostgreSQL: switched whole, by who saw them last, and never dangling."""
+"""Aliases on SQLite and PostgreSQL: atomic switches, conditional updates, no dangling targets."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Deadlines of PostgreSQL connections: neither a silent server nor a lost client blocks others."""
+"""Deadlines of PostgreSQL connections: a silent server or a lost client does not block others."""
 
 import os
 import signal

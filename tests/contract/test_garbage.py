@@ -1,4 +1,4 @@
-"""One suite over both stores and both databases: what is needed stays, what is not goes."""
+"""Garbage collection on both stores and both databases: referenced objects stay, others go."""
 
 import hashlib
 import random

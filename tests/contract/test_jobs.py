@@ -1,4 +1,4 @@
-"""One suite over SQLite and PostgreSQL: the moves of a job, and who may make them."""
+"""State changes of jobs on SQLite and PostgreSQL."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

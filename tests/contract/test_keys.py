@@ -1,4 +1,4 @@
-"""One suite over SQLite and PostgreSQL: the life of a key."""
+"""API keys on SQLite and PostgreSQL: creation, rotation, expiry, revocation."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

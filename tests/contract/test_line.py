@@ -1,4 +1,4 @@
-"""What the line foretells against the claims that workers make, on SQLite and PostgreSQL."""
+"""Estimated waits compared with the claims that workers make, on SQLite and PostgreSQL."""
 
 import heapq
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Migrations with rows in every table: nothing is lost, from and to every revision."""
+"""Migrations with rows in every table keep all rows, from and to every revision."""
 
 import subprocess
 import sys

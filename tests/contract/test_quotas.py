@@ -1,4 +1,4 @@
-"""One suite over SQLite and PostgreSQL: what tenants use is counted, and what is too much waits."""
+"""Quotas on SQLite and PostgreSQL: usage is counted, and jobs over a limit wait."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

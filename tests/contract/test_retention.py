@@ -1,4 +1,4 @@
-"""Retention: what has ended goes after the configured days, all else stays."""
+"""Retention: ended jobs go after the configured days, and everything else stays."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""One suite over every store: a folder, and a bucket behind S3."""
+"""One suite for every store: a folder, and a bucket behind S3."""
 
 import hashlib
 from pathlib import Path

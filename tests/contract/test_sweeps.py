@@ -1,4 +1,4 @@
-"""Sweeps on SQLite and PostgreSQL: all or nothing, in order, once, and none waits for ever."""
+"""Sweeps on SQLite and PostgreSQL: all jobs or none, in order, once."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Tenants take turns as jobs end, and the position told is the position had, on both databases."""
+"""Tenants take turns as jobs end, and reported positions are real ones, on both databases."""
 
 from collections import defaultdict
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""One suite over SQLite and PostgreSQL: deliveries of webhooks, and who may send them."""
+"""Webhook deliveries on SQLite and PostgreSQL."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""One suite over SQLite and PostgreSQL: workers say that they are there, leave, and are missed."""
+"""Workers on SQLite and PostgreSQL: they report, leave, and are noticed when missing."""
 
 import time
 from collections.abc import Callable, Iterator

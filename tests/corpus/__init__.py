@@ -1,1 +1,1 @@
-"""The networks of `benchmarks.networks` as graphs without weights, read in every test run."""
+"""Graphs without weights of the networks in `benchmarks.networks`, read in every test run."""

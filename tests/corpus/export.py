@@ -1,4 +1,4 @@
-"""Export the graphs of the corpus again: python -m tests.corpus.export [NAME …].
+"""Export the graphs of the corpus: ``python -m tests.corpus.export [NAME …]``.
 
 Needs timm and a few GiB of memory; takes some minutes. What is stored is what ``torch.export.save``
 wrote, without the tensors' bytes, and without the stack traces, which hold this machine's paths.

@@ -1,4 +1,4 @@
-"""Write down what the analysis finds in every stored graph: python -m tests.corpus.record."""
+"""Record the analysis of every stored graph: ``python -m tests.corpus.record``."""
 
 import json
 import tempfile

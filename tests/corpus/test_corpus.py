@@ -1,4 +1,4 @@
-"""Every network of the corpus is read and analysed, and gives the groups that it gave before.
+"""Every network of the corpus is read and analysed, and has its recorded groups.
 
 README's number of networks is that of these files: no rule of the reader or of the analysis can
 refuse one of them unseen.

@@ -1,4 +1,4 @@
-"""What pages start from, by the names that their notes use.
+"""Fixtures of documentation pages, by the names in their notes.
 
 A page that needs nothing but an empty folder names nothing. Files are small: what is shown is how
 it is done, not how well a network does.

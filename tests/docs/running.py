@@ -1,4 +1,4 @@
-"""Runs the blocks of one page, in order and in one folder, and compares what they print."""
+"""Run the blocks of one page in order, in one folder, and compare their output."""
 
 import contextlib
 import gc

@@ -1,4 +1,4 @@
-"""Every code block of README.md and docs/ is run as it is written, or says why it cannot be."""
+"""Every code block of README.md and docs/ runs as written, or says why it cannot."""
 
 import os
 import socket

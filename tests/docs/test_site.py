@@ -1,4 +1,4 @@
-"""The documents' site: it builds without a warning, and loads nothing from another host."""
+"""The documentation site builds without warnings and loads nothing from other hosts."""
 
 import os
 import re

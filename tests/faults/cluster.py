@@ -1,4 +1,4 @@
-"""The service's programs, started apart as in production: API, scheduler, and any workers."""
+"""The service's programs started separately, as in production: API, scheduler and workers."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Servers of this folder's own: its tests stop them."""
+"""Servers that only the tests of this folder use, because they stop them."""
 
 import tempfile
 from collections.abc import Iterator

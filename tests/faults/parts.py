@@ -1,4 +1,4 @@
-"""Servers that can be taken away and given back: Redis, PostgreSQL, an object store, a disk."""
+"""Servers that tests can stop and start: Redis, PostgreSQL, an object store, a disk."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""The worker as it is, but for the module of a job's process.
+"""The real worker with a stub for the module of a job's process.
 
 ``celery --app tests.faults.stub_app``: the real composition root, set up after the module was
 replaced, as the runner binds it when it is defined.

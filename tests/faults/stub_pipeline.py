@@ -1,4 +1,4 @@
-"""A job's process that speaks the real protocol and imports nothing: it starts at once.
+"""A job's process that speaks the real protocol and starts at once, because it imports nothing.
 
 ``config.seed`` says how long it works: tenths of a second, with one progress message each. Its
 files depend on the request alone, as the real pipeline's do; they are small if it does no work.

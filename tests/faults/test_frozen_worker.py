@@ -1,4 +1,4 @@
-"""A worker that sleeps past its lease, and wakes when another has done its job."""
+"""A worker that freezes past its lease and wakes after another has done its job."""
 
 import signal
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A disk that is full: a clear end or another attempt, and no harm done."""
+"""A full disk ends a job with a clear error or another attempt, and damages nothing."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Redis, PostgreSQL or the object store go away in the middle of a job, and come back."""
+"""Redis, PostgreSQL or the object store stop in the middle of a job and come back."""
 
 import hashlib
 import time

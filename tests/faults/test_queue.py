@@ -1,4 +1,4 @@
-"""What a queue that forgets, or two workers at one queue, may not change."""
+"""Lost messages and two workers on one queue change no result."""
 
 import statistics
 from collections import defaultdict

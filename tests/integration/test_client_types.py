@@ -1,4 +1,4 @@
-"""The client's types, as mypy reads them where nothing of our configuration is."""
+"""The client's types as mypy reads them outside of this project."""
 
 import subprocess
 import sys

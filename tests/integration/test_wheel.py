@@ -1,4 +1,4 @@
-"""A wheel: one package at the top of an environment, and commands that find the rest below it."""
+"""The wheel installs one top-level package, and its commands run."""
 
 import os
 import subprocess

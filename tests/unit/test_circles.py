@@ -1,4 +1,4 @@
-"""No module imports itself, by whatever way: the import graph of the project has no circle."""
+"""The import graph of the project has no cycle."""
 
 import ast
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What is wrong is said in our words: the value, what it must be, and what was meant."""
+"""Validation errors in our own words: the value, what it must be, and a suggestion."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Formats are kept in one list of records, and what uses them has exactly their names."""
+"""Formats are kept in one list of records, and all other lists match it."""
 
 from pathlib import Path
 from typing import get_args

@@ -1,4 +1,4 @@
-"""The control group's own count of kills for memory, read from a stand-in for its file."""
+"""The control group's count of out-of-memory kills, read from a stand-in file."""
 
 from pathlib import Path
 

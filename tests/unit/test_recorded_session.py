@@ -1,4 +1,4 @@
-"""The recorded terminal session: what bars leave on a screen, and what must not be in a picture."""
+"""The recorded terminal session: rendering of progress bars, and redaction."""
 
 import io
 import re

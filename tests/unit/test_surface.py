@@ -1,4 +1,4 @@
-"""One list of each kind: the engine's records, and everything else that names them.
+"""The engine's registries match every other list of their names.
 
 The service and the client import no torch, so they name kinds in lists of their own. These tests
 hold the lists equal, and say what is missing where.

@@ -1,4 +1,4 @@
-"""A process that reads files as a job does, one after the other, in little memory.
+"""A process that reads files one after another, as a job does, under a memory limit.
 
 Run by `reading`. Takes one request a line and answers each with the last message that a job's
 process would have sent. One process for many files: importing torch takes longer than all of them.

@@ -1,4 +1,4 @@
-"""What a hostile file would have the reader do: touch a file, and nothing worse."""
+"""Payloads of hostile files: when they run, they create a marker file and do nothing else."""
 
 from pathlib import Path
 

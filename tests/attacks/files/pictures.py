@@ -1,4 +1,4 @@
-"""Image files byte by byte, honest and otherwise."""
+"""Image files built byte by byte, valid and invalid."""
 
 import io
 import struct

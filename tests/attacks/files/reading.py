@@ -1,4 +1,4 @@
-"""Hostile files, and what becomes of them: read in a process of their own, under a limit."""
+"""Read hostile files in a separate process, under a memory limit."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Hostile ``.npz`` files: no pickle is loaded, no header is believed."""
+"""Hostile ``.npz`` files: pickles are not loaded, and headers are not trusted."""
 
 import io
 import struct

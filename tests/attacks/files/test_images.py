@@ -1,4 +1,4 @@
-"""Hostile images, and the zips and tars that they come in."""
+"""Hostile images, zips and tars."""
 
 import gzip
 import io

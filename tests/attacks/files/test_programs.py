@@ -1,4 +1,4 @@
-"""Hostile ``.pt2`` files: nothing in them runs, and each is refused for what it is."""
+"""Hostile ``.pt2`` files: no code runs, and each file is refused with its reason."""
 
 import functools
 import io

@@ -1,4 +1,4 @@
-"""A handful of hostile files through the whole service: documented refusals, and it lives on."""
+"""Hostile files sent through the whole service: it refuses them and keeps running."""
 
 from collections.abc import Iterator
 from pathlib import Path

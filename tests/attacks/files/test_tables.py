@@ -1,4 +1,4 @@
-"""Hostile Parquet files: what the footer says is checked before a page is unpacked."""
+"""Hostile Parquet files: the footer is checked before a page is decompressed."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Hostile ``.safetensors`` files: refused by their headers, before a tensor is made."""
+"""Hostile ``.safetensors`` files: the header is checked before a tensor is created."""
 
 import functools
 import json

@@ -1,4 +1,4 @@
-"""Thrift's compact protocol, as far as the footer of a Parquet file needs it."""
+"""Thrift's compact protocol, as much as the footer of a Parquet file needs."""
 
 import struct
 

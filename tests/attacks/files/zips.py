@@ -1,4 +1,4 @@
-"""Zip archives byte by byte: everything that a well-behaved writer does not write."""
+"""Zip archives built byte by byte, with everything a correct writer avoids."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""The API with a route that logs, and raises, what it should not."""
+"""The API with a route that logs and raises secrets."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Ceilings of one process: requests, streams, and bytes in memory."""
+"""Limits of one process: requests, streams, and bytes in memory."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

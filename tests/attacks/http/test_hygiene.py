@@ -1,4 +1,4 @@
-"""What every answer says and does not say, whatever it is an answer to."""
+"""Headers and contents that every answer has, and details that no answer reveals."""
 
 from collections.abc import Iterator
 from pathlib import Path

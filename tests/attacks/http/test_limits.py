@@ -1,4 +1,4 @@
-"""Every limit on a request: what is at it goes through, what is one past it does not."""
+"""Every limit on a request: a value at the limit is accepted, one beyond it is refused."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""No secret reaches a log: by unit, and by reading the log of a real process."""
+"""No secret reaches a log: unit tests, and the log of a real process."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two hundred clients that upload a few bytes a second are in nobody's way."""
+"""Two hundred clients that upload a few bytes a second do not delay others."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bytes that are not quite HTTP, and clients that take their time, on real connections."""
+"""Malformed HTTP and slow clients on real connections."""
 
 import json
 import resource

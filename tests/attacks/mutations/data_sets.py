@@ -1,4 +1,4 @@
-"""Data sets, mutated: images, and the zips, tars, tables and arrays that they come in."""
+"""Mutations of data sets: images, zips, tars, tables and arrays."""
 
 import io
 import random

@@ -1,4 +1,4 @@
-"""``.pt2`` files, mutated: mostly their graphs."""
+"""Mutations of ``.pt2`` files, mostly of their graphs."""
 
 import functools
 import io

@@ -1,4 +1,4 @@
-"""What every mutation is made of: values, JSON, the directory of a zip, bytes."""
+"""Parts that all mutations share: values, JSON, the directory of a zip, bytes."""
 
 import random
 import struct

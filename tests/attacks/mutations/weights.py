@@ -1,4 +1,4 @@
-"""``.safetensors`` files, mutated: mostly their headers."""
+"""Mutations of ``.safetensors`` files, mostly of their headers."""
 
 import json
 import random

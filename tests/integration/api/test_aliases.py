@@ -1,4 +1,4 @@
-"""Aliases over HTTP: what they point at is what is served, and cannot go away under them."""
+"""Aliases over HTTP: their target is served and cannot be deleted."""
 
 from collections.abc import Iterator
 from pathlib import Path

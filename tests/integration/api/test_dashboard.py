@@ -1,4 +1,4 @@
-"""The dashboard's files as the API serves them; what they do is `tests/e2e/browser`."""
+"""The dashboard's files as the API serves them; `tests/e2e/browser` tests their behaviour."""
 
 import gzip
 import re

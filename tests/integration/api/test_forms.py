@@ -1,4 +1,4 @@
-"""Forms as browsers, curl and Windows send them; and what is refused before it is all here."""
+"""Forms as browsers, curl and Windows send them, and early refusals."""
 
 import asyncio
 import io

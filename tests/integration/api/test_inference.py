@@ -1,4 +1,4 @@
-"""Inference over HTTP on a small ONNX network made by the test."""
+"""Inference over HTTP with a small ONNX network."""
 
 import io
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What becomes of each layer, and events by their types."""
+"""The layers of a job, and its events by type."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""``/metrics``, the dashboard that draws them, and traces through requests, jobs and logs."""
+"""``/metrics``, its Grafana dashboard, and traces through requests, jobs and logs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Many who poll: answers are never older than their questions, and keys can be taken back."""
+"""Many polling clients: answers are never stale, and revoked keys stop working."""
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What pollers ask again and again must not get slower with the table: no query reads all of it."""
+"""Queries of polling clients use indexes, so they do not slow down with the table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Quotas over HTTP: what is refused, with which words, and that nothing is left of it."""
+"""Quotas over HTTP: refusals, their messages, and that a refused request leaves nothing."""
 
 import threading
 import time

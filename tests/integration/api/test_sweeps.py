@@ -1,4 +1,4 @@
-"""Sweeps over HTTP, on the real app: all jobs or none, a derived status, a table and a picture."""
+"""Sweeps over HTTP: all jobs or none, a derived status, a table and a picture."""
 
 from collections.abc import Iterator
 from pathlib import Path

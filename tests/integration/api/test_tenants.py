@@ -1,4 +1,4 @@
-"""Every route of the app, asked by those who may not: another tenant, no key, a key without scope.
+"""Every route of the app with another tenant's key, no key, and a key without the scope.
 
 The routes are those of the app's own table (`tests.fixtures.tenants`), so a new one fails here
 until somebody says what is sent to it.

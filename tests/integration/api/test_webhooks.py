@@ -1,4 +1,4 @@
-"""Webhooks over HTTP, on the real app: what is refused, and what is never shown."""
+"""Webhooks over HTTP: refusals, and secrets that are never shown."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``secateur-engine`` as a person types it: a real process, real files."""
+"""``secateur-engine`` as a real process with real files."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Every export format writes its file, and what computes is compared with the program."""
+"""Every export format writes its file, and files that compute are compared with the program."""
 
 from pathlib import Path
 

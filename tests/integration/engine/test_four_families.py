@@ -1,4 +1,4 @@
-"""The promise of the engine on real architectures: compacted ≡ masked twin, to rounding errors."""
+"""Real architectures: compacted program ≡ masked twin, up to rounding errors."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Networks with several inputs, several outputs and dict outputs go through the whole job."""
+"""Whole jobs for networks with several inputs, several outputs and dict outputs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Names that modules may have come through reading, writing and ONNX as they are."""
+"""All names that modules may have survive reading, writing and ONNX."""
 
 import warnings
 from pathlib import Path

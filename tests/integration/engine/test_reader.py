@@ -1,4 +1,4 @@
-"""The strict reader against torch's own writer, and against files that nobody honest writes."""
+"""The strict reader on files from torch's own writer and on hostile files."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Small ONNX files, each with one property that serving must notice."""
+"""Small ONNX files, each with one property that matters to serving."""
 
 from collections.abc import Sequence
 from pathlib import Path

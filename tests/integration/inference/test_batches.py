@@ -1,4 +1,4 @@
-"""Real sessions: which networks are batched, and that a batch changes nothing."""
+"""Real sessions: which networks are batched, and that batching changes no result."""
 
 from pathlib import Path
 

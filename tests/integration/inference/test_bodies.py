@@ -1,4 +1,4 @@
-"""``/infer``: tensors as ``.npy`` and JSON, image files of every kind, what is refused and why."""
+"""``/infer`` with tensors as ``.npy`` and JSON and with images, and its refusals."""
 
 import io
 from collections.abc import Iterator

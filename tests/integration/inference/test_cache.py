@@ -1,4 +1,4 @@
-"""Sessions that are held: loaded once, the new before the old goes, let go of on demand."""
+"""Cached sessions: loaded once, replaced without a gap, released on demand."""
 
 import asyncio
 from collections.abc import Iterator

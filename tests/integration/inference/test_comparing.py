@@ -1,4 +1,4 @@
-"""A pruned model beside the one it was pruned from: on demand, and in the background."""
+"""A pruned model compared with its base, on demand and in the background."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A run shorter than waking a thread is made where its request was read."""
+"""Runs shorter than waking a thread happen in the thread of the event loop."""
 
 from pathlib import Path
 

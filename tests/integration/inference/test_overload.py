@@ -1,4 +1,4 @@
-"""More requests than a slow network can answer: refused with a date, and nothing else suffers."""
+"""More requests than a slow network can answer: some are refused, nothing else suffers."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Two API processes over one database and one folder of objects, as behind a load balancer."""
+"""Two API processes with one database and one object folder, as behind a load balancer."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""While a model's queue is full, what would be refused in any case is refused unread."""
+"""While a model's queue is full, requests that would be refused are refused unread."""
 
 import json
 import re

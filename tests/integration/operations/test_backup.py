@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md: back up while the service runs, restore somewhere else."""
+"""The commands of docs/operations.md: back up a running service and restore it elsewhere."""
 
 import shutil
 import sqlite3

@@ -1,4 +1,4 @@
-"""A machine on which something that jobs need is not installed, or cannot be imported."""
+"""Installations without a package that jobs need, or with a broken one."""
 
 import os
 import signal

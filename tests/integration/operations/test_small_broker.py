@@ -1,4 +1,4 @@
-"""The broker stays small while nobody reads it, on a real Redis."""
+"""A real Redis stays small while no worker reads it."""
 
 import json
 from collections.abc import Iterator

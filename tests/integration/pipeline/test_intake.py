@@ -1,4 +1,4 @@
-"""What the intake says of a network that it cannot serve."""
+"""Messages of intake about networks that it cannot serve."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whole jobs in the test's own process, one for each way to train and to decide."""
+"""Whole jobs in the test's own process, one for each way of training and selecting."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Whole jobs whose dense network does not know the samples, or whose training does not help."""
+"""Whole jobs with mismatched samples, or with training that does not help."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From inputs to a plan: a clear answer where nothing can be pruned, and no measuring twice."""
+"""Selection from inputs to a plan: clear errors if nothing can be pruned, cached measurements."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One real server for all tests of the protocol, with the models that they ask."""
+"""One real server with small models for all tests of the protocol."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Everything that tritonclient's HTTP client can ask of a server without GPUs or shared memory."""
+"""Every call of tritonclient's HTTP client that needs no GPU or shared memory."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Every datatype comes back bit for bit through a network that changes nothing."""
+"""Every datatype passes bit for bit through an identity network."""
 
 from collections.abc import Iterator
 

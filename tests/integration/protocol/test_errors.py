@@ -1,4 +1,4 @@
-"""Whatever goes wrong below ``/v2`` answers ``{"error": "<string>"}`` and nothing else."""
+"""Every error below ``/v2`` is ``{"error": "<string>"}``."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""A job's module that cannot be imported; the environment says in which way."""
+"""A job's module that cannot be imported; the environment chooses the error."""
 
 import ctypes
 import importlib

@@ -1,4 +1,4 @@
-"""The pipeline's process, and a child that first says what it could do with a GPU."""
+"""The pipeline's process, and a child that reports which GPUs it could use."""
 
 import json
 from pathlib import Path

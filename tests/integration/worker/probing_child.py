@@ -1,4 +1,4 @@
-"""A job's process that tries what it must not do, and writes down how that went; no torch."""
+"""A job's process that attempts forbidden actions and records the outcome; no torch."""
 
 import json
 import os

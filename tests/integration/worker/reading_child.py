@@ -1,4 +1,4 @@
-"""A job's process that trains on a whole data set in random order, or allocates what it is told.
+"""A job's process that trains on a data set in random order, or allocates memory.
 
 Run by `test_memory`, under the memory limit of a job's process. Prints one line.
 """

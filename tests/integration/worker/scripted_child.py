@@ -1,4 +1,4 @@
-"""A job's process that does what the config's seed tells it: speaks the real protocol, no torch."""
+"""A job's process scripted by the config's seed: speaks the real protocol, no torch."""
 
 import json
 import os

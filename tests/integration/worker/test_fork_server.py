@@ -1,4 +1,4 @@
-"""Jobs' processes: forked from one server, fenced in, and never longer alive than their worker."""
+"""Jobs' processes are forked from one server, isolated, and end with their worker."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The collection as the scheduler and the operator start it, and what it does to scratch."""
+"""Garbage collection as the scheduler and the operator start it, and of scratch folders."""
 
 import os
 import socket

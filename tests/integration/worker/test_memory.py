@@ -1,4 +1,4 @@
-"""A data set three times as large as what the memory limit leaves for it."""
+"""A data set three times as large as the memory left for it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Requests to URLs of users, against a real HTTPS server: what is called, and what is not."""
+"""Requests to users' URLs against a real HTTPS server."""
 
 import socket
 import time

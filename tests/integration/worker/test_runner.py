@@ -1,4 +1,4 @@
-"""The worker's road from a claim to an ending, with real processes, rows and objects."""
+"""The worker's runner from a claim to an ending, with real processes, rows and objects."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Deliveries from the row to a real HTTPS server, verified as the documentation tells receivers."""
+"""Deliveries to a real HTTPS server, verified as the documentation describes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A worker's runner with real rows, objects and processes, and jobs that do what they are told."""
+"""A worker's runner with real rows, objects and processes, and scripted jobs."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""What a user writes; `make check` has mypy read it, and `assert_type` say what came of it."""
+"""User code that `make check` type-checks with mypy; `assert_type` states the expected types."""
 
 from pathlib import Path
 from typing import Any, assert_type

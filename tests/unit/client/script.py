@@ -1,4 +1,4 @@
-"""Drives a flow of the client by a script: no network, no waiting, and a note of every step."""
+"""Run a flow of the client against scripted answers, without network or waiting."""
 
 import json
 from collections.abc import Sequence

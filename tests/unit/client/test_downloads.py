@@ -1,4 +1,4 @@
-"""Downloads: resumed, checked, there whole or not at all, and never outside of their folder."""
+"""Downloads: resumed, checked, complete or absent, and never outside of their folder."""
 
 import hashlib
 from collections.abc import Sequence

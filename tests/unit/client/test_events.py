@@ -1,4 +1,4 @@
-"""Event streams: taken apart, taken up again where they broke off, ended with the job."""
+"""Event streams: parsing, resuming after interruptions, and the end of the job."""
 
 import json
 from typing import Any

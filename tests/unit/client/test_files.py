@@ -1,4 +1,4 @@
-"""What files are: known by the first bytes, and what is not taken is told with what to do."""
+"""Kinds of files are recognised by their first bytes, and refusals give advice."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`load_pruned` gives what `pruned.pt2` is, or an error, and never something else."""
+"""`load_pruned` returns a network equal to `pruned.pt2`, or raises."""
 
 from collections.abc import Callable
 from pathlib import Path

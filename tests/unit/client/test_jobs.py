@@ -1,4 +1,4 @@
-"""Waiting for a job: by long polls, for as long as is wanted, and with an error for a bad end."""
+"""Waiting for a job: long polls, timeouts, and errors for failed jobs."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which service is meant, and with which key; and that a key goes nowhere else."""
+"""Which service and key the client uses, and that a key goes nowhere else."""
 
 from pathlib import Path
 

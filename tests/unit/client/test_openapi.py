@@ -1,4 +1,4 @@
-"""The client against the service's own document: whatever it calls, sends and reads is there."""
+"""The client against the OpenAPI document: all that it calls, sends and reads is declared."""
 
 from typing import Any
 

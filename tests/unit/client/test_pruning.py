@@ -1,4 +1,4 @@
-"""`secateur.prune`: a module, a file or a program in; a smaller network, plan and proof out."""
+"""`secateur.prune` for modules, files and programs: smaller network, plan and certificate."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is tried again, how often and when; and what is not."""
+"""Which requests are retried, how often and when."""
 
 import pytest
 

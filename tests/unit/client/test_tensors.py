@@ -1,4 +1,4 @@
-"""Arrays on their way: bit for bit, in the model's types, and refused where they do not fit."""
+"""Arrays are sent bit for bit, in the model's types, and refused if they do not fit."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Uploads: read as they are sent, under one key, with a digest that is checked at both ends."""
+"""Uploads: streamed, under one key, with a digest that both ends check."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""A picture has a title, a description, and colours for both sides of the day."""
+"""A picture has a title, a description, and colours for light and dark."""
 
 from xml.etree import ElementTree as ET
 

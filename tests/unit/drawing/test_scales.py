@@ -1,4 +1,4 @@
-"""Where values are on an axis, and which of them have a tick."""
+"""Positions of values and ticks on an axis."""
 
 from hypothesis import given
 from hypothesis import strategies as st

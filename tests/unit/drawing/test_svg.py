@@ -1,4 +1,4 @@
-"""Elements are well formed whatever a stranger has written."""
+"""Elements are well formed whatever text they hold."""
 
 from xml.etree import ElementTree as ET
 

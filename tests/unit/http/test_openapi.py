@@ -1,4 +1,4 @@
-"""The operations of the OpenAPI document, line by line, against ``operations.txt``.
+"""The operations of the OpenAPI document compared with ``operations.txt``.
 
 ``python -m tests.unit.http.test_openapi`` writes the file anew.
 """

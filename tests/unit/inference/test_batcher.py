@@ -1,4 +1,4 @@
-"""The batcher with a runner that the test completes by hand: nothing sleeps, nothing computes."""
+"""The batcher with a runner that the test completes by hand: no sleeps, no computing."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence

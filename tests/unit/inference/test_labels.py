@@ -1,4 +1,4 @@
-"""What `/infer` says of an image, by what the network's outputs are."""
+"""Labels of `/infer` for an image, by the kind of the network's outputs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What a service of inference says of a model's queue, and of models that are not loaded."""
+"""Queue states of models, loaded and not loaded, that the inference service reports."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which files a job of the service makes: the one that is served is always among them."""
+"""A job's export formats always include one that holds the whole network."""
 
 import pytest
 from pydantic import ValidationError

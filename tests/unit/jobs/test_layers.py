@@ -1,4 +1,4 @@
-"""Curves thinned for events: what is drawn must still show what was decided."""
+"""Curves thinned for events keep the cut visible."""
 
 import json
 

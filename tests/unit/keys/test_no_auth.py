@@ -1,4 +1,4 @@
-"""Without keys the service is for this machine alone."""
+"""Without keys the service answers only this machine."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A folder is removed whatever a process has made of it, and nothing beside it."""
+"""A folder is removed whatever a process has put there, and nothing beside it."""
 
 import os
 import subprocess

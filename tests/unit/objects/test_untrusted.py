@@ -1,4 +1,4 @@
-"""Whatever a process may put in place of a file: refused by what it is, and never waited for."""
+"""Links, devices and pipes in place of a file are refused without blocking."""
 
 import os
 import socket

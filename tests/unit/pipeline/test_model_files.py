@@ -1,4 +1,4 @@
-"""The same network in every format of models is recognised, and read as the same program."""
+"""One network in every model format is recognised and read as the same program."""
 
 from collections.abc import Callable
 from pathlib import Path

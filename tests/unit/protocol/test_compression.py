@@ -1,4 +1,4 @@
-"""Bodies inflate up to a limit, and answers are compressed when that is asked for and helps."""
+"""Bodies inflate up to a limit, and answers are compressed on request if that helps."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""Property: whatever a tensor holds comes out of an answer as it went into a request."""
+"""Property: a tensor leaves in an answer exactly as it came in a request."""
 
 import json
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What an API process counts for itself, by a clock that the test moves."""
+"""Rates and slots that an API process counts itself, with the test's own clock."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What `app.server` uses of uvicorn's insides; run it to print the digests of those installed."""
+"""Private parts of uvicorn that `app.server` uses; run it to print their digests."""
 
 import hashlib
 import inspect

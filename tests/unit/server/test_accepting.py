@@ -1,4 +1,4 @@
-"""Connections that wait are taken together, in one turn of the event loop."""
+"""Waiting connections are accepted together, in one turn of the event loop."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What the connections of an application do that a client sees only when the process is busy."""
+"""Connections of a busy process."""
 
 import asyncio
 import gc

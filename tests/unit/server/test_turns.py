@@ -1,4 +1,4 @@
-"""How much is begun in one turn of the event loop."""
+"""How many requests start in one turn of the event loop."""
 
 import asyncio
 

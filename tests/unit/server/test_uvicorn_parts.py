@@ -1,4 +1,4 @@
-"""The private parts of uvicorn that `app.server` overrides or relies on, and what they looked like.
+"""The private parts of uvicorn that `app.server` overrides or relies on are unchanged.
 
 When a test fails here after an upgrade: read the part in uvicorn, and what `app.server` does with
 it; correct that if need be; then take over the new digest (``python -m tests.unit.server.parts``

@@ -1,4 +1,4 @@
-"""The Pareto picture shows every point where it is, and says the same in words."""
+"""The Pareto picture shows every point, and describes them in text."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The table reads whatever a job's result holds."""
+"""The table accepts any job result."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which addresses may be called: one row for each way out, and each way in."""
+"""Which addresses may be called: public and private, IPv4 and IPv6."""
 
 import pytest
 

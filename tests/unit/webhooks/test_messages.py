@@ -1,4 +1,4 @@
-"""What is sent: the signature and the body."""
+"""The signature and the body of a webhook."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What may be said about a webhook."""
+"""Validation of a webhook in a job's request."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Whether the container's check sees a worker that is gone."""
+"""The container's health check detects a worker that is gone."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a job's process may read of the machine: our code, and not the folder that it lies in."""
+"""A job's process can read our code, but not the folder around it."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From rows to a job's request: each file with its format and what belongs to it."""
+"""A job's request made from its rows: each file with its format."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A transaction is tried again while the database is away, and only as long as it is wanted."""
+"""A transaction is retried while the database is away, within a time limit."""
 
 import threading
 from collections.abc import Callable

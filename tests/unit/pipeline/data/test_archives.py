@@ -1,4 +1,4 @@
-"""What a hostile or damaged archive is refused for."""
+"""Refusals of hostile and damaged archives."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Data sets: what is read, how it is preprocessed, and what is refused."""
+"""Data sets: reading, preprocessing and refusals."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""One decoder: a file is the same pixels in a data set and at ``/infer``, whatever kind it is."""
+"""Data sets and ``/infer`` decode every kind of image to the same pixels."""
 
 import io
 from collections.abc import Callable

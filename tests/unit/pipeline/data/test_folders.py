@@ -1,4 +1,4 @@
-"""Trees of folders: what is a class, what is a split, what is left out, and what is said of it."""
+"""Folder trees: classes, splits, ignored files and notes."""
 
 import io
 import unicodedata

@@ -1,4 +1,4 @@
-"""Labels are what their values are, and the arrays and columns they are found in."""
+"""Kinds of labels by their values, and the arrays and columns that hold them."""
 
 import json
 from pathlib import Path

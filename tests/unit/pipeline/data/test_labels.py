@@ -1,4 +1,4 @@
-"""What labels may be, in every format, and data sets that have none."""
+"""Labels in every format, and data sets without labels."""
 
 from pathlib import Path
 from typing import Any

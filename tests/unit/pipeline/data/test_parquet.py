@@ -1,4 +1,4 @@
-"""Parquet files: what Hugging Face writes is read, and what cannot be is refused."""
+"""Parquet files: those of Hugging Face are read, unsupported ones refused."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Presets become numbers where the data are read, and what the network sees is told."""
+"""Presets become numbers when data are read, and the network's inputs are reported."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How samples are split where the data set does not say."""
+"""Random splits of data sets that have none."""
 
 from pathlib import Path
 

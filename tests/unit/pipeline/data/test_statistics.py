@@ -1,4 +1,4 @@
-"""What is said about a data set: statistics, imbalance, and what to beware of."""
+"""Statistics of a data set, and notes about imbalance and other pitfalls."""
 
 import json
 from pathlib import Path

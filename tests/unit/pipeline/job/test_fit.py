@@ -1,4 +1,4 @@
-"""What labels are to a network: its outputs settle what their values leave open."""
+"""Labels are matched to the network's outputs where their values are ambiguous."""
 
 from pathlib import Path
 from typing import Any

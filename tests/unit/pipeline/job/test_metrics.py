@@ -1,4 +1,4 @@
-"""Numbers on their way into the report."""
+"""Conversion of measured numbers for the report."""
 
 import pytest
 

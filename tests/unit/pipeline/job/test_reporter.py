@@ -1,4 +1,4 @@
-"""How long a job says that it still takes, against how long it took: by a clock of the test's."""
+"""Estimates of the remaining time against the real time, with the test's own clock."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

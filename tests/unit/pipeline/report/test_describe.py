@@ -1,4 +1,4 @@
-"""What the report says about a network."""
+"""The report's description of a network."""
 
 import torch
 from torch import nn

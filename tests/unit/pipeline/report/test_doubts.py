@@ -1,4 +1,4 @@
-"""Notes that say what numbers do not show: noise, load, few samples, promises kept by chance."""
+"""Notes about noise, load, few samples, and promises kept within the noise."""
 
 from typing import Any
 

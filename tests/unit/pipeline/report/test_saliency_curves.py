@@ -1,4 +1,4 @@
-"""`saliency_curves.svg`: a panel a layer, with what is removed, and words for who cannot see it."""
+"""`saliency_curves.svg`: one panel per layer, the removed filters, and a text alternative."""
 
 from xml.etree import ElementTree as ET
 

@@ -1,4 +1,4 @@
-"""What speaks against a data set, piece by piece, from numbers alone."""
+"""Evidence against a data set, from numbers alone."""
 
 from types import MappingProxyType
 

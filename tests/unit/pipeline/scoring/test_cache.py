@@ -1,4 +1,4 @@
-"""Scores are remembered bit for bit, under a name that says all they depend on, in bounded room."""
+"""Scores are cached bit for bit under a key of all their inputs, within a size limit."""
 
 import os
 from pathlib import Path

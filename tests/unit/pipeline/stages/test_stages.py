@@ -1,4 +1,4 @@
-"""A stage is one record: its file, its share of the bar and the dashboard follow from it."""
+"""A stage is one record that determines its file, its share of the bar and the dashboard."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How many epochs are trained."""
+"""The number of epochs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The report as a page: what it says, that it is safe, accessible, small, and always the same."""
+"""The report page: contents, safety, accessibility, size and determinism."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Where things are in the report's pictures, and how its numbers are written."""
+"""Positions in the report's pictures, and the format of its numbers."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The sample in the documents is what this version makes, and no larger than it may be."""
+"""The sample report in the documents is up to date and small."""
 
 from docs import generate_sample_report
 
