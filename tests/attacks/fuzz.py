@@ -37,7 +37,7 @@ KINDS: dict[str, Callable[[Path], Mutate]] = {
 
 @dataclass
 class Found:
-    """What a run has seen.
+    """Counts and findings of one run.
 
     Attributes:
         codes: How often each ending came.
@@ -49,7 +49,7 @@ class Found:
 
 
 def fuzz(what: str, seed: int, is_over: Callable[[int], bool], child: ReadingChild) -> Found:
-    """Read mutated files until ``is_over`` says of their number that it is enough."""
+    """Read mutated files until ``is_over`` returns true for their number."""
     rng = random.Random(seed)  # noqa: S311  # reproducible, not secret
     marker = child.home / "executed"
     mutate, found = KINDS[what](marker), Found()
@@ -69,7 +69,7 @@ def fuzz(what: str, seed: int, is_over: Callable[[int], bool], child: ReadingChi
 
 
 def main() -> int:
-    """Fuzz for a while, print what was seen, exit 1 where there are findings."""
+    """Fuzz for a while, print the counts, and exit 1 if there are findings."""
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=sorted(KINDS))
     parser.add_argument("--seconds", type=float, default=60)

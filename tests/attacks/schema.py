@@ -45,7 +45,7 @@ _CHECKS = (
 
 @dataclass
 class Tally:
-    """What was sent, and what was wrong with the answers."""
+    """Number of requests, and problems with the answers."""
 
     num_requests: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -56,7 +56,7 @@ class Tally:
 
 
 def attack(api: Api, examples: int, seed: int, *, only: str = "") -> Tally:
-    """Send up to ``examples`` requests of each kind to each operation whose name has ``only``."""
+    """Send up to ``examples`` requests of each kind to each operation with ``only`` in its name."""
     load_all_checks()
     document = api.client.get("/openapi.json").json()
     schema = schemathesis.openapi.from_dict(document)
@@ -129,7 +129,7 @@ def _is_open(case: Case) -> bool:
 
 
 def _call(api: Api, case: Case, *, has_key: bool) -> Any:
-    """Send what `requests` makes of a case, which is what schemathesis has in mind."""
+    """Send a case as `requests` serialises it, as schemathesis intends."""
     options = case.as_transport_kwargs(base_url="http://testserver")
     options.pop("verify", None)
     built = requests.Request(**options).prepare()
@@ -147,7 +147,7 @@ def _call(api: Api, case: Case, *, has_key: bool) -> Any:
 
 
 def _known_ids(api: Api) -> dict[str, str]:
-    """Make one of everything, and return their ids by the names that routes give them."""
+    """Create one resource of each kind, and return their ids by path parameter."""
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / "model.onnx"
         write_linear_onnx(network, np.eye(4), ["batch", 4])

@@ -24,7 +24,7 @@ START_SECONDS = 60
 
 @dataclass(frozen=True)
 class Server:
-    """Where it listens, a key for it, and its log."""
+    """A running server: its address, a key, and its log."""
 
     port: int
     key: str
@@ -43,7 +43,7 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
     def exchange(self, *pieces: bytes) -> bytes:
-        """Send bytes as they are and return all that comes until the server hangs up."""
+        """Send raw bytes and return the answer until the server closes the connection."""
         with self.connect() as connection:
             for piece in pieces:
                 connection.sendall(piece)
@@ -51,7 +51,7 @@ class Server:
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Read until the other side hangs up."""
+    """Read until the peer closes the connection."""
     received = bytearray()
     with suppress(ConnectionResetError):
         while piece := connection.recv(65_536):
@@ -63,7 +63,7 @@ def read_all(connection: socket.socket) -> bytes:
 def running_server(
     folder: Path, *, program: tuple[str, ...] = ("app.server",), **settings: str
 ) -> Iterator[Server]:
-    """Start ``program`` with the settings, whose names have no prefix, and stop it in the end."""
+    """Run ``program`` with settings, given without their prefix, until the block ends."""
     folder.mkdir(exist_ok=True)
     engine = create_database(Settings(data_dir=folder).database_url)
     upgrade(engine)

@@ -32,7 +32,7 @@ _FORM_HEAD = (
 
 @dataclass
 class Crowd:
-    """What became of the slow clients."""
+    """Outcomes of the slow clients."""
 
     num_sending: int = 0
     statuses: list[int] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Report:
-    """Seconds of one kind of request, and how many there were."""
+    """Durations of one kind of request, in seconds, and their number."""
 
     count: int
     p50: float
@@ -49,7 +49,7 @@ class Report:
 
 @contextmanager
 def slow_crowd(server: Server, num_clients: int, pause: float = 1.0) -> Iterator[Crowd]:
-    """Keep so many uploads open while the block runs: half of them raw bodies, half forms."""
+    """Keep a number of uploads open while the block runs, half raw bodies and half forms."""
     crowd, stop, are_there = Crowd(), threading.Event(), threading.Event()
 
     async def run() -> None:
@@ -76,7 +76,7 @@ def slow_crowd(server: Server, num_clients: int, pause: float = 1.0) -> Iterator
 
 
 async def _slow_client(server: Server, crowd: Crowd, number: int, pause: float) -> None:
-    """Upload, and when that is cut off begin again."""
+    """Upload slowly, and start again when the upload is cut off."""
     while True:
         crowd.statuses.append(await _slow_upload(server, crowd, number, pause))
         crowd.num_sending -= 1
@@ -108,13 +108,13 @@ async def _slow_upload(server: Server, crowd: Crowd, number: int, pause: float) 
 
 @dataclass
 class HealthyClient:
-    """Polls, uploads and downloads, and remembers how long each took."""
+    """A client that polls, uploads and downloads, and records the durations."""
 
     server: Server
     took: dict[str, list[float]] = field(default_factory=dict)
 
     def work(self, seconds: float) -> dict[str, Report]:
-        """Do some of everything for so long; every answer must be a good one."""
+        """Send requests of each kind for a time; every answer must be a success."""
         self.took = {"poll": [], "upload": [], "download": []}
         headers = self.server.authorization
         end = time.monotonic() + seconds

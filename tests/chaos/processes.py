@@ -78,7 +78,7 @@ def find_job(worker_pid: int) -> Process | None:
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL a process and everything below it, the top first: it must start nothing again."""
+    """SIGKILL a process and its descendants, parents first, so that none is restarted."""
     below = descendants(pid)
     for number in [pid, *(p.pid for p in below)]:
         send(number, signal.SIGKILL)

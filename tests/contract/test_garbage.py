@@ -31,7 +31,7 @@ YOUNG, MIDDLE, OLD = 0.0, 0.6 * GRACE, 1.1 * GRACE  # ages, relative to what a p
 
 @dataclass
 class World:
-    """Rows, objects and a clock that is moved by hand."""
+    """Rows, objects and a clock that the test moves."""
 
     sessions: Sessions
     store: ObjectStore
@@ -240,7 +240,7 @@ def test_a_put_of_an_old_object_waits_for_the_collector_and_the_other_way_round(
 
 
 def test_a_collector_that_stops_before_its_delete_does_no_harm(world: World) -> None:
-    """Frozen between its last look and the delete, while somebody needs the object again."""
+    """It freezes between its last check and the delete, while the object is stored again."""
     sha256 = world.put("frozen")
     world.later = OLD
     at_delete, go_on = Event(), Event()
@@ -265,7 +265,7 @@ def test_a_collector_that_stops_before_its_delete_does_no_harm(world: World) -> 
 
 
 class History:
-    """A world whose store is dated by a clock that this moves, and what happens in it."""
+    """A world with a store clock that the test moves, and its random history."""
 
     def __init__(self, world: World, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world, self.chance, self.time = world, random.Random(seed), 0.0  # noqa: S311
@@ -310,7 +310,7 @@ class History:
         self.num_removed += self.collector.collect(now=self.time).num_removed
 
     def move_clock(self, seconds: float) -> None:
-        """Move on; at the latest possible moments, commit what is due, each after a collection."""
+        """Advance the clock, with a collection before each commit at its latest moment."""
         end = self.time + seconds
         for due in sorted(self.pending):
             if due[0] <= end or self.chance.random() < 0.3:

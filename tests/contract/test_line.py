@@ -28,7 +28,7 @@ def sessions(database_url: str) -> Iterator[Sessions]:
 
 
 class World:
-    """Jobs whose length is known here, claimed and ended by a clock of our own."""
+    """Jobs of known length, claimed and ended by the test's own clock."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class World:
             session.execute(update(JobRow).where(JobRow.id == job_id).values(values))
 
     def claim(self) -> None:
-        """Let workers take what they can."""
+        """Let free workers claim jobs."""
         while len(self.running) < self.num_slots:
             with self.sessions.begin() as session:
                 held = leases.claim_next(
@@ -83,7 +83,7 @@ class World:
             heapq.heappush(self.running, (end, held.job_id))
 
     def run_on(self, seconds: float, *, told: bool = True) -> None:
-        """Let running jobs be ``seconds`` old, and say what is left of them if ``told``."""
+        """Advance running jobs by ``seconds``, and report their remaining time if ``told``."""
         self.now += seconds
         with self.sessions.begin() as session:
             for end, job_id in self.running:
@@ -97,7 +97,7 @@ class World:
             return look_along(session, self.queue, self.allowance)
 
     def to_end(self) -> None:
-        """End job after job, and claim as slots become free."""
+        """End one job after another, and claim jobs as slots become free."""
         self.claim()
         while self.running:
             self.now, job_id = heapq.heappop(self.running)
@@ -108,7 +108,7 @@ class World:
 
 
 def assert_foretold(world: World, line: Line, posted: Sequence[str], since: float) -> None:
-    """Each job began when the line said that it would, and in that order."""
+    """Assert that each job started at its estimated time, in order."""
     order = sorted(posted, key=lambda job_id: line.positions[job_id])
     assert order == sorted(posted, key=lambda job_id: (world.began[job_id], order.index(job_id)))
     for job_id in posted:

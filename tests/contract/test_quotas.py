@@ -54,7 +54,7 @@ def change(sessions: Sessions, job_id: str, **values: Any) -> None:
 
 
 def add_files(sessions: Sessions, tenant: str) -> None:
-    """Store 1 + 10 bytes that count, artifacts of 100, and what does not count."""
+    """Store 1 + 10 bytes that count, artifacts of 100 bytes, and files that do not count."""
     with sessions.begin() as session:
         now = current_time(session)
         job = add_jobs_in(session, tenant)

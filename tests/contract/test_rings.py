@@ -20,7 +20,7 @@ from app.records.tables import JobRow, ModelRow
 
 
 class World:
-    """Sessions, and what was rung: each with the state that others saw of its job by then."""
+    """Sessions, and the rings: each with the job's state as other sessions saw it then."""
 
     def __init__(self, sessions: Sessions) -> None:
         self.sessions = sessions

@@ -26,7 +26,7 @@ def sessions(database_url: str) -> Iterator[Sessions]:
 
 
 def order(world: World) -> list[str]:
-    """Run every job to its end; return them in the order in which they began."""
+    """Run every job to its end; return the jobs in the order of their starts."""
     world.to_end()
     return sorted(world.began, key=lambda job_id: world.began[job_id])
 

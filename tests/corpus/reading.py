@@ -27,7 +27,7 @@ def stored_graphs() -> list[Path]:
 
 
 def read_graph(path: Path, folder: Path) -> Program:
-    """Return the program that the reader makes of a stored graph; ``folder`` takes its file."""
+    """Return the program of a stored graph; its file is written to ``folder``."""
     file = folder / "model.pt2"
     file.write_bytes(_archive(json.loads(lzma.decompress(path.read_bytes()))))
     limits = ModelLimits()
@@ -36,7 +36,7 @@ def read_graph(path: Path, folder: Path) -> Program:
 
 
 def summary(program: Program) -> dict[str, int]:
-    """Return what the analysis finds in a program, in numbers."""
+    """Return numbers that summarise the analysis of a program."""
     analysis = analyse(program)
     return {
         "calls": sum(node.op == "call_function" for node in program.graph.nodes),
@@ -47,14 +47,14 @@ def summary(program: Program) -> dict[str, int]:
 
 
 def _num_filters(analysis: Analysis) -> int:
-    """Return how many filters are in groups that may go."""
+    """Return the number of filters in prunable groups."""
     return sum(
         member.index_GK.numel() for family in analysis.families for member in family.producers()
     )
 
 
 def _archive(entries: dict[str, Any]) -> bytes:
-    """Return a file as torch writes it, but for the tensors' entries, which are empty."""
+    """Return a file as torch writes it, with empty entries for the tensors."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, body in entries.items():

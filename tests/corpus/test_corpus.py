@@ -21,7 +21,7 @@ def test_the_corpus_is_that_of_the_benchmarks() -> None:
 
 @pytest.mark.parametrize("path", stored_graphs(), ids=NAMES)
 def test_a_network_is_read_and_its_groups_are_as_recorded(path: Path, tmp_path: Path) -> None:
-    """If a change is meant: python -m tests.corpus.record, and look at the difference."""
+    """To accept a change, run python -m tests.corpus.record and review the diff."""
     golden = json.loads(GOLDEN.read_text())
     name = path.name.removesuffix(".json.xz")
     assert summary(read_graph(path, tmp_path)) == golden[name]

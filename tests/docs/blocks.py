@@ -53,11 +53,11 @@ class Block:
 
 
 class BlockError(Exception):
-    """A block that nobody tests."""
+    """A block that no test covers."""
 
 
 def pages() -> list[Path]:
-    """Return every page below docs/, and those that lie elsewhere."""
+    """Return every page in docs/, and the pages outside of it."""
     above = [
         ROOT / name
         for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "examples/README.md")
@@ -70,7 +70,7 @@ def blocks_of(path: Path) -> list[Block]:
 
 
 def given_of(text: str) -> list[str]:
-    """Return what a page's blocks start from."""
+    """Return the fixtures that a page names."""
     found = [name.strip() for note in _GIVEN.findall(text) for name in note.split(",")]
     return [name for name in dict.fromkeys(found) if name]
 

@@ -26,7 +26,7 @@ _WIDTH = 16
 
 @dataclass
 class Start:
-    """Where a page's blocks begin: a folder, Python's names, the shell's variables."""
+    """The starting state of a page: a folder, Python names and shell variables."""
 
     folder: Path
     service: Callable[[], Service]
@@ -36,7 +36,7 @@ class Start:
     uses_service: bool = False
 
     def enter(self, service: Service) -> None:
-        """Tell the blocks where the service is, and which key opens it."""
+        """Give the blocks the address and the key of the service."""
         self.uses_service = True
         self.names |= {"url": service.url, "key": service.key}
         self.variables |= {
@@ -48,7 +48,7 @@ class Start:
 
 
 def prepare(start: Start, given: list[str]) -> None:
-    """Put what a page is given into its folder, names and variables."""
+    """Set up the fixtures of a page in its folder, names and variables."""
     for name in given:
         GIVEN[name](start)
 

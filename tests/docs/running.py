@@ -36,7 +36,7 @@ export -p > "$STATE"
 
 
 class PageError(AssertionError):
-    """A block did not do what the page says."""
+    """A block's behaviour differs from the page."""
 
 
 class PageRun:
@@ -192,5 +192,5 @@ def check_syntax(block: Block) -> None:
 
 
 def _plain(text: str) -> str:
-    """Return text without what does not matter: the width of tables, spaces at the ends."""
+    """Return text without table widths and trailing spaces."""
     return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())

@@ -52,7 +52,7 @@ print(x + 1)
 
 
 class Shared:
-    """What pages share: started when the first of them asks."""
+    """Services that pages share, started on first use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class Shared:
         return self._service
 
     def finished_job(self) -> Path:
-        """Return the folder with everything that a job made."""
+        """Return the folder with all files of a job."""
         if self._files is None:
             service = self.service()
             x, y = images()
@@ -96,7 +96,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    """The OpenAPI document, and what is sent as text in a form or query."""
+    """The OpenAPI document, and the schemas of values sent as text in forms and queries."""
     found = create_app(Settings()).openapi()
     found["components"]["schemas"]["PreprocessSpec"] = PreprocessSpec.model_json_schema()
     return found
@@ -137,7 +137,7 @@ def test_a_page_runs_as_written(
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return what a shell of a user has, with a home of its own and a free port to serve at."""
+    """Return a user's shell environment, with its own home and a free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])

@@ -32,7 +32,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Loads(HTMLParser):
-    """The addresses that a page has a browser load."""
+    """The addresses that a page makes a browser load."""
 
     def __init__(self) -> None:
         super().__init__()

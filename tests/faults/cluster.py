@@ -129,7 +129,7 @@ class Cluster:
     # What a user does.
 
     def upload_model(self, content: bytes | None = None) -> str:
-        """Upload something that the stub takes for a model; return its id when it is ready."""
+        """Upload a file that the stub accepts as a model; return its id when it is ready."""
         response = self.client.post("/v1/models", content=content or zip_bytes())
         assert response.status_code == 201, response.text
         model_id = str(response.json()["id"])
@@ -169,7 +169,7 @@ class Cluster:
         return wait_for(is_there, seconds, f"{job_id} is {' or '.join(states)}")
 
     def wait_for_first_attempt(self, job_id: str) -> dict[str, Any]:
-        """Wait until an attempt of a job, however short, is over and return its row."""
+        """Wait until an attempt of a job has ended, and return its row."""
 
         def is_over() -> dict[str, Any] | None:
             found = self.job(job_id)
@@ -208,7 +208,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster(folder: Path, app: str, **settings: str) -> Iterator[Cluster]:
-    """Close whatever was started when the block ends."""
+    """Stop all started programs when the block ends."""
     cluster = Cluster(folder, app, **settings)
     try:
         yield cluster

@@ -83,7 +83,7 @@ class PostgreSQL:
         assert self._server.get_uri() == self.url
 
     def stop_immediately(self) -> None:
-        """End every process without a checkpoint: what a power cut does."""
+        """End every process without a checkpoint, as a power cut does."""
         where = {"bin_path": self._server.bin_path, "user": self._server.system_user}
         options = ("-w", "-D", str(self._folder), "-m", "immediate", "stop")
         self._pgexec("pg_ctl", options, **where)
@@ -106,7 +106,7 @@ class PostgreSQL:
 
 
 class Proxy:
-    """A way to a TCP server that can be cut, at once or in the middle of what is sent."""
+    """A TCP proxy that can cut connections, at once or in the middle of data."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
@@ -143,7 +143,7 @@ class Proxy:
                 each.shutdown(socket.SHUT_RDWR)
 
     def cut_after(self, num_bytes: int) -> None:
-        """Cut once so many more bytes went to the server."""
+        """Cut after a number of further bytes to the server."""
         self._bytes_left = num_bytes
 
     def heal(self) -> None:

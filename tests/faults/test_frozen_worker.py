@@ -33,7 +33,7 @@ def cluster(tmp_path: Path, redis_url: str) -> Iterator[Cluster]:
 
 
 def rows_of(cluster: Cluster, job_id: str) -> dict[str, list[Any]]:
-    """Return every row that a worker writes for a job."""
+    """Return all rows that a worker writes for a job."""
     queries = {
         "job": "SELECT * FROM job WHERE id = :id",
         "model": "SELECT * FROM model WHERE job_id = :id",

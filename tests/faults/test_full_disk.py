@@ -66,7 +66,7 @@ def test_a_full_disk(  # three fixtures and three parameters
     num_bytes_left: int,
     seed: int,
 ) -> None:
-    """Every ``seed`` is new: the files of its job are not in the store yet."""
+    """Every ``seed`` is new, so the files of its job are not in the store yet."""
     disks[disk].fill(num_bytes_left=num_bytes_left)
     try:
         job_id = cluster.post(model, seed)
@@ -90,7 +90,7 @@ def test_a_full_disk(  # three fixtures and three parameters
 
 
 def assert_nothing_half_written(folder: Path) -> None:
-    """Every object that can be read has the bytes that its name promises."""
+    """Assert that every readable object has the hash in its name."""
     # The store writes beside the name (`name#1`) and renames; such a file is no object.
     paths = [p for p in folder.rglob("*") if p.is_file() and len(p.name) == 64]
     assert paths

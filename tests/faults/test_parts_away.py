@@ -62,7 +62,7 @@ def model(cluster: Cluster) -> str:
 
 @pytest.fixture(autouse=True)
 def survivors(cluster: Cluster, model: str) -> Iterator[None]:
-    """After every fault: all programs live, and the next job runs through."""
+    """Check after every fault that all programs live and the next job succeeds."""
     yield
     for name in ("api", "jobs", "intake", "scheduler"):
         assert cluster.is_running(name), cluster.log_path(name).read_text()[-3000:]
@@ -183,7 +183,7 @@ def test_the_object_store_is_away_when_a_job_begins(
 
 
 def assert_nothing_half_written(server: S3Server) -> None:
-    """Every object that can be read has the bytes that its name promises."""
+    """Assert that every readable object has the hash in its name."""
     client: Any = boto3.client(
         "s3",
         endpoint_url=server.endpoint,  # past the proxy

@@ -82,7 +82,7 @@ def test_two_workers_do_every_job_once_and_none_is_idle(cluster: Cluster) -> Non
 
 
 def check_never_idle(spans: dict[int, list[tuple[float, float]]]) -> None:
-    """While work waits, a worker begins its next job before the other has done many.
+    """Check that neither worker idles while jobs wait.
 
     The order of rows, not a time: a slow machine slows both.
     """

@@ -27,7 +27,7 @@ SECONDS = 60  # of one file, and then the process is ended
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until the input ends."""
     torch.set_num_threads(1)
     warm_up()
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def warm_up() -> None:
-    """Import what a job imports when it needs it."""
+    """Import the modules that a job imports lazily."""
     import pyarrow.parquet  # noqa: F401, PLC0415  # for its memory
     import timm  # noqa: F401, PLC0415  # likewise
     import torchvision  # noqa: F401, PLC0415  # likewise

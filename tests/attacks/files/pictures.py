@@ -25,7 +25,7 @@ def png_of(
     depth: int = 8,
     colours: int = 0,
 ) -> bytes:
-    """Return a PNG whose header says what it is told; ``pixels`` are inflated."""
+    """Return a PNG with the given header; ``pixels`` are the decompressed data."""
     head = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
     parts = [chunk(b"IHDR", head), *more, chunk(b"IDAT", zlib.compress(pixels, 9))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
@@ -51,7 +51,7 @@ def saved(format_: str) -> bytes:
 
 
 def tiff(width: int, height: int = 4, pixels_at: int = 200, next_directory: int = 0) -> bytes:
-    """Return a grey TIFF whose one directory, at byte 8, says what it is told."""
+    """Return a grey TIFF with one directory, at byte 8, that has the given entries."""
     entries = [
         (256, 4, width),
         (257, 4, height),

@@ -56,7 +56,7 @@ class Cases:
     found: list[Case] = field(default_factory=list)
 
     def refused(self, code: str, words: str, **limits: int) -> Callable[[Make], Make]:
-        """Register a file that is refused with a code, and a message that has the words."""
+        """Register a file that is refused with a code and a message that contains the words."""
 
         def register(make: Make) -> Make:
             self.found.append(Case(make, code, words, limits, {}))
@@ -65,14 +65,14 @@ class Cases:
         return register
 
     def harmless(self, make: Make) -> Make:
-        """Register a file that is accepted, and does nothing of what it tries."""
+        """Register a file that is accepted and whose attack has no effect."""
         self.found.append(Case(make, READ, "", {}, {}))
         return make
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job's process would have said last, and the files that it left elsewhere."""
+    """The last message of a job's process, and the files that it created elsewhere."""
 
     code: str
     message: str
@@ -81,7 +81,7 @@ class Outcome:
 
 
 class ReadingChild:
-    """A process that reads files, started again where one ends it."""
+    """A process that reads files, restarted after a file ends it."""
 
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="attacks-"))
@@ -95,7 +95,7 @@ class ReadingChild:
         limits: dict[str, int] | None = None,
         architecture: dict[str, Any] | None = None,
     ) -> Outcome:
-        """Read a file below a folder of its own, which is removed afterwards."""
+        """Read a file in a folder of its own, which is removed afterwards."""
         folder = self.home / "attempt"
         shutil.rmtree(folder, ignore_errors=True)
         for name in ("out", "checkpoints"):
@@ -123,7 +123,7 @@ class ReadingChild:
         return Outcome(answer["code"], answer["message"], answer.get("error", ""), strays)
 
     def stop(self) -> None:
-        """End the process and remove what it worked in."""
+        """End the process and remove its folder."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
@@ -164,7 +164,7 @@ class ReadingChild:
 
 
 def check(case: Case, format_: str, child: ReadingChild, tmp_path: Path) -> None:
-    """Read a hostile file and hold it to what is said of it."""
+    """Read a hostile file and compare the outcome with the case."""
     marker = tmp_path / "executed"
     outcome = child.read(
         case.make(marker), format_, case.limits, architecture=case.options.get("architecture")

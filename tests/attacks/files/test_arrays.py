@@ -28,7 +28,7 @@ def npy(array: Any) -> bytes:
 
 
 def raw(header: str, data: bytes = b"", version: tuple[int, int] = (1, 0)) -> bytes:
-    """Return an array with a header as it is given."""
+    """Return an array with the given header."""
     text = header.encode() + b"\n"
     width = "<H" if version == (1, 0) else "<I"
     return b"\x93NUMPY" + bytes(version) + struct.pack(width, len(text)) + text + data

@@ -102,7 +102,7 @@ def a_film_in_webp(_marker: Path) -> bytes:
 
 @ZIPS.refused("data_error", UNDECODED)
 def a_format_that_runs_other_programs(_marker: Path) -> bytes:
-    """Pillow hands Encapsulated PostScript to Ghostscript; it is not asked to."""
+    """Pillow would run Ghostscript for Encapsulated PostScript; the decoder refuses it first."""
     return zipped(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
 
 
@@ -113,7 +113,7 @@ def formats_that_are_not_photographs(_marker: Path) -> bytes:
 
 @ZIPS.harmless
 def a_gif_that_calls_itself_png(_marker: Path) -> bytes:
-    """What is in the file counts, not its name; it is decoded as the picture it is."""
+    """The content decides, not the name: it is decoded as GIF."""
     return zipped(saved("GIF"))
 
 
@@ -198,7 +198,7 @@ def a_name_with_a_line_break(_marker: Path) -> bytes:
 
 @ZIPS.refused("data_error", "is not an image")
 def a_name_that_ends_early(_marker: Path) -> bytes:
-    """`zipfile` cuts names at a NUL; what is left is no image."""
+    """`zipfile` cuts names at a NUL; the rest is not the name of an image."""
     return zipped(png(), name="cat/{}.exe\0.png")
 
 
@@ -256,7 +256,7 @@ def a_zip_in_a_zip(_marker: Path) -> bytes:
 
 @ZIPS.harmless
 def a_script_in_front_of_a_zip(_marker: Path) -> bytes:
-    """Nothing reads what the directory does not name; the API's door refuses it."""
+    """Only entries of the directory are read; the API refuses the file at upload."""
     return written([Entry(b"cat/1.png", png())], prefix=b"#!/bin/sh\nexit\n")
 
 

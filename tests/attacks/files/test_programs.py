@@ -472,7 +472,7 @@ def a_tensor_that_replaces_a_method(_marker: Path) -> bytes:
 
 @refused("model_rejected", "the tensor's name")
 def a_name_that_ends_the_quotes_of_generated_code(marker: Path) -> bytes:
-    """Torch writes ``getattr(self, "NAME")`` for what is no identifier, and runs it."""
+    """Torch generates ``getattr(self, "NAME")`` for names that are not identifiers, and runs it."""
     return renamed(f'a-").__class__; {expression(marker).replace(".", "")}; ("')
 
 
@@ -639,7 +639,7 @@ LIMITS: dict[str, tuple[Callable[[], bytes], int, str]] = {
 
 
 def num_operations() -> int:
-    """Return what `SmallNet` takes, by hand."""
+    """Return the operations of `SmallNet`, computed by hand."""
     macs = 9 * 8 * 64 + 9 * 8 * 8 * 64 + 9 * 8 * 16 * 16 + 16 * 4
     elements = 7 * 8 * 64 + 3 * 16 * 16 + 16 + 4
     return macs + elements

@@ -42,7 +42,7 @@ def pickles_for_images(marker: Path) -> bytes:
 
 @harmless
 def metadata_that_is_code(marker: Path) -> bytes:
-    """Arrow's own schema, in base64, and whatever pandas would like to unpickle."""
+    """Arrow's schema in base64, and metadata that pandas might unpickle."""
     evil = expression(marker)
     return table({"huggingface": evil, "pandas": evil, "ARROW:extension:name": evil}, image=IMAGES)
 
@@ -129,7 +129,7 @@ def columns_that_inflate_a_thousandfold(_marker: Path) -> bytes:
 
 @refused("too_large", "image in row 0 is 9000000 bytes, at most 8388608", image_file_bytes=2**23)
 def one_huge_image_that_every_row_repeats(_marker: Path) -> bytes:
-    """A dictionary holds it once, so the file is small and its columns are said to be."""
+    """A dictionary holds it once, so the file and the declared column sizes are small."""
     image = png() + bytes(9_000_000 - len(png()))
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int8()), [image])
     buffer = io.BytesIO()
@@ -139,7 +139,7 @@ def one_huge_image_that_every_row_repeats(_marker: Path) -> bytes:
 
 @refused("too_large", "needs more memory than is available")
 def a_page_that_says_it_is_two_gigabytes(_marker: Path) -> bytes:
-    """The footer is honest; Arrow allocates what the page's own header says."""
+    """The footer is correct; Arrow allocates the size in the page's own header."""
     data = table(image=IMAGES)
     size = data.index(b"\x15", 6) + 1  # behind the kind of the page
     end = data.index(b"\x15", size)

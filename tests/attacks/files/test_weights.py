@@ -201,7 +201,7 @@ def test_a_hostile_weights_file_is_refused(case: Case, child: ReadingChild, tmp_
 def test_a_small_file_never_makes_a_large_network(
     network: dict[str, Any], words: str, child: ReadingChild
 ) -> None:
-    """Each would take gigabytes; the process has 640 MB."""
+    """Each network would take gigabytes; the process has 640 MB."""
     found = read(child, good(), {}, **network)
     assert (found.code, words in found.message) == ("model_rejected", True), found
 

@@ -26,7 +26,7 @@ def sequence(kind: int, items: list[bytes], told: int | None = None) -> bytes:
 
 
 def record(*fields: tuple[int, int, bytes]) -> bytes:
-    """Return a struct of fields: number, kind, value."""
+    """Return a struct of fields (number, kind, value)."""
     found, last = b"", 0
     for number, kind, value in fields:
         found += bytes([(number - last) << 4 | kind]) + value
@@ -42,7 +42,7 @@ def element(name: bytes, num_children: int | None = None, kind: int = 6) -> byte
 
 
 def parquet(schema: list[bytes], num_rows: int, groups: bytes | None = None) -> bytes:
-    """Return a file of a footer alone."""
+    """Return a file that has only a footer."""
     footer = record(
         (1, I32, integer(1)),
         (2, LIST, sequence(STRUCT, schema)),

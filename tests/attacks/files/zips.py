@@ -9,7 +9,7 @@ STORED, DEFLATED = 0, 8
 
 @dataclass
 class Entry:
-    """One entry; what is None is told as it is.
+    """One entry; fields that are None get their correct values.
 
     Attributes:
         name: As it stands in the directory.

@@ -48,7 +48,7 @@ async def status_through(app: Any, scope: Scope) -> int:
 async def held_by(
     http: HttpSettings, scopes: list[Scope], then: Callable[[Any], Awaitable[None]]
 ) -> None:
-    """Let requests in, and do something while they are being answered."""
+    """Admit requests, and run a function while they are in progress."""
     leave, are_inside, num_inside = asyncio.Event(), asyncio.Event(), 0
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -141,7 +141,7 @@ def test_bodies_in_memory_share_a_limit_that_excludes_uploads() -> None:
 
 
 def test_a_body_may_be_as_slow_as_its_bytes_have_earned() -> None:
-    """By the clock of a loop that does not wait."""
+    """On a loop that skips waiting time."""
 
     async def reader(_scope: Scope, receive: Receive, _send: Send) -> None:
         while (await receive()).get("more_body"):
@@ -169,7 +169,7 @@ def test_a_body_may_be_as_slow_as_its_bytes_have_earned() -> None:
 
 
 class _SkippingLoop(asyncio.SelectorEventLoop):
-    """A loop whose time is that of the next thing to do."""
+    """An event loop whose clock jumps to the next timer."""
 
     _now = 0.0
 

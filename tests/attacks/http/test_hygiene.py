@@ -23,7 +23,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 def answers(api: Api) -> list[Any]:
-    """Return one answer of every kind."""
+    """Return one answer of each kind."""
     client = api.client
     return [
         client.get("/healthz"),

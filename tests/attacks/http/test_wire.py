@@ -16,7 +16,7 @@ HEAD = b"Host: localhost\r\n"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Limits as they are, patience shorter."""
+    """A server with the default limits and shorter timeouts."""
     folder = tmp_path_factory.mktemp("server") / "data"
     with running_server(
         folder,
@@ -30,7 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def statuses(answer: bytes) -> list[int]:
-    """Return the status of every answer in what a connection gave."""
+    """Return the status of every answer in the bytes of a connection."""
     return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
 
 
@@ -220,7 +220,7 @@ def test_unsupported_upgrades_are_ignored(server: Server) -> None:
 
 
 def read_answer(connection: socket.socket) -> bytes:
-    """Read one answer, whose body is JSON, and no more."""
+    """Read exactly one answer with a JSON body."""
     received = b""
     while b"\r\n\r\n" not in received or not received.endswith(b"}"):
         received += connection.recv(65_536)
@@ -228,7 +228,7 @@ def read_answer(connection: socket.socket) -> bytes:
 
 
 def drip(connection: socket.socket, piece: bytes, *, seconds: float) -> bytes:
-    """Send a piece again and again until the server hangs up; return what it said."""
+    """Send a piece repeatedly until the server closes the connection; return its answer."""
     received, end = bytearray(), time.monotonic() + 30
     connection.settimeout(seconds)
     while time.monotonic() < end:

@@ -32,7 +32,7 @@ SHAPES = (
 
 
 def data_sets(marker: Path) -> Mutate:
-    """Return what mutates images, alone and in zips, tars, Parquet and ``.npz`` files."""
+    """Return the mutations of images, alone and in zips, tars, Parquet and ``.npz`` files."""
     pictures = list(images())
     x = np.arange(160, dtype=np.uint8).reshape(10, 4, 4)
     arrays = {"x": x, "y": np.arange(10) % 3, "class_names": np.array(["a", "b", "c"])}

@@ -23,7 +23,7 @@ from tests.fixtures.networks import SmallNet
 
 @functools.cache
 def accepted_names() -> list[str]:
-    """Return every operator of ATen that a file may call in one form or another."""
+    """Return every ATen operator with an accepted overload."""
     names = {s.name[6:] for s in torch._C._jit_get_all_schemas() if s.name.startswith("aten::")}
     found = [(name, getattr(torch.ops.aten, name, None)) for name in sorted(names)]
     return [
@@ -56,7 +56,7 @@ class Varied(nn.Module):
 
 
 def models(marker: Path) -> Mutate:
-    """Return what mutates ``.pt2`` files."""
+    """Return the mutations of ``.pt2`` files."""
     originals = []
     for model in (SmallNet(4), Varied()):
         torch.manual_seed(0)
@@ -127,7 +127,7 @@ def target(rng: random.Random) -> str:
 
 
 def schema(rng: random.Random) -> tuple[str, list[tuple[str, bool]]]:
-    """Return an operator and its arguments: name, and whether it is a tensor."""
+    """Return an operator and its arguments, each with its name and whether it is a tensor."""
     if rng.random() < 0.1:
         name = rng.choice("add sub mul floordiv mod neg getitem".split())
         return f"_operator.{name}", [("", rng.random() < 0.3), ("", False)]

@@ -51,7 +51,7 @@ def walk(body: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def edit_directory(rng: random.Random, entries: list[Entry]) -> None:
-    """Change what a zip says of an entry."""
+    """Change an entry of a zip's directory."""
     for _ in range(rng.choice([1, 1, 2])):
         entry = rng.choice(entries)
         number = rng.choice([0, 1, 100, 2**16, 2**31, 2**32 - 1, rng.randrange(2**32)])

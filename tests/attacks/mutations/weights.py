@@ -17,7 +17,7 @@ DTYPES = "F64 F32 F16 BF16 F8_E4M3 F8_E5M2 I64 BOOL U8 C64 F4 F6_E2M3 X".split()
 
 
 def weights(_marker: Path) -> Mutate:
-    """Return what mutates ``.safetensors`` files."""
+    """Return the mutations of ``.safetensors`` files."""
     torch.manual_seed(0)
     original: bytes = save(timm.create_model(NETWORK["name"].partition("/")[2]).state_dict())
     size = int.from_bytes(original[:8], "little")

@@ -29,7 +29,7 @@ def put(api: Api, *targets: dict[str, object], **headers: str) -> httpx.Response
 
 
 def served(api: Api, segment: str, request_id: str | None = None) -> float:
-    """Return what the version behind a segment multiplies with."""
+    """Return the factor of the version behind a path segment."""
     tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}
     body = {"inputs": [tensor]} if request_id is None else {"inputs": [tensor], "id": request_id}
     response = api.client.post(f"/v2/models/net/versions/{segment}/infer", json=body)

@@ -21,7 +21,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 @contextmanager
 def plans_of(api: Api) -> Iterator[list[str]]:
-    """Collect SQLite's plan of every query that runs meanwhile."""
+    """Collect SQLite's plan of every query in the block."""
     engine = api.sessions.kw["bind"]
     asked: list[tuple[str, Any]] = []
     plans: list[str] = []

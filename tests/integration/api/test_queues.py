@@ -24,7 +24,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 def queue(
     api: Api, name: str, headers: dict[str, str] | None = None, *, num_waiting: int | None = None
 ) -> dict[str, Any]:
-    """Return a queue; lines are looked along once a second, so what is new may take one."""
+    """Return a queue; positions are refreshed once a second."""
     end = time.monotonic() + 10
     while True:
         found = read_queue(api, name, headers)

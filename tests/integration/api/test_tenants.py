@@ -40,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def wanted(world: World, route: str) -> str:
-    """The scope that a route asks for, by its own words."""
+    """Return the scope that a route requires, as documented."""
     response = world.ask(route, world.key(OWNER))
     assert response.status_code == 403, response.text
     if route.startswith("HEAD "):
@@ -52,7 +52,7 @@ def wanted(world: World, route: str) -> str:
 
 
 def names(things: dict[str, str]) -> dict[str, str]:
-    """Return the names that could not be in an answer by chance."""
+    """Return the names that an answer cannot contain by chance."""
     return {name: value for name, value in things.items() if not value.isdigit()}
 
 

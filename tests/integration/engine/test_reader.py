@@ -40,7 +40,7 @@ def rewrite(
     change: Callable[[dict[str, bytes]], None] = lambda _entries: None,
     compression: int = zipfile.ZIP_STORED,
 ) -> Path:
-    """Copy an archive entry by entry, changed on the way."""
+    """Copy an archive entry by entry, with changes."""
     with zipfile.ZipFile(source) as archive:
         root = archive.namelist()[0].split("/")[0]
         entries = {n.removeprefix(root + "/"): archive.read(n) for n in archive.namelist()}

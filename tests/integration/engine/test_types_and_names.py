@@ -64,7 +64,7 @@ class Nested(Net):
 
 
 def saved(net: nn.Module, path: Path, *args: Any, **kwargs: Any) -> Program:
-    """Export like a user, and read the file like the service."""
+    """Export as a user does, and read the file as the service does."""
     batch = {0: torch.export.Dim("batch", min=1)}
     names = list(net.forward.__annotations__)
     given = dict(zip(names, args, strict=False))
