@@ -11,7 +11,7 @@ from typing import TypeVar
 import structlog
 
 from app.contracts.errors import UnavailableError
-from app.contracts.job import FAILURES, FailureCode, JobState
+from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
 from app.objects.removal import remove_folder
 from app.objects.untrusted import UntrustedFileError
 from app.records import leases
@@ -107,7 +107,7 @@ class Attempt:
         """Record the outcome of the process."""
         ending, batch_size = finished.ending, rows.config.retrain.batch_size
         if isinstance(ending, Succeeded):
-            self._endings.succeed(ending)
+            self._endings.succeed(ending, JobKind(rows.job.kind))
         elif isinstance(ending, Failed):
             self._endings.take_failure(ending, batch_size)
         elif ending is Ending.INTERRUPTED:

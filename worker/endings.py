@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
-from app.contracts.job import FAILURES, FailureCode, Stage
+from app.contracts.job import FAILURES, FailureCode, JobKind, Stage
 from app.contracts.onnx_files import OnnxError, check_onnx
 from app.objects.untrusted import UntrustedFileError
 from app.records import leases
@@ -21,6 +21,7 @@ from worker.lease import Lease
 from worker.messages import Failed, OutputFile, Succeeded
 from worker.outputs import store_outputs
 from worker.recorder import Recorder
+from worker.results import ResultRefusedError, check_result
 from worker.retry import retry
 from worker.supervisor import Ending, Finished
 from worker.time_limit import TimeLimit
@@ -52,7 +53,7 @@ class Endings:
         self._context, self._claim, self._lease = context, claim, lease
         self._recorder, self._folder = recorder, folder
 
-    def succeed(self, message: Succeeded) -> None:
+    def succeed(self, message: Succeeded, kind: JobKind) -> None:
         """Store the output files and mark the job as succeeded, unless one is refused.
 
         Raises:
@@ -61,6 +62,7 @@ class Endings:
         """
         time_limit = TimeLimit(self._context.settings.outputs.store_seconds, self._is_pointless)
         try:
+            check_result(kind, message)
             files = store_outputs(
                 self._folder / WORK,
                 message.files,
@@ -73,6 +75,9 @@ class Endings:
         except UntrustedFileError as error:
             text = f"an output file of the job's process was refused: {error}"
             self._fail(FailureCode.OUTPUT_REFUSED, text)
+            return
+        except ResultRefusedError as error:
+            self._fail(FailureCode.OUTPUT_REFUSED, str(error))
             return
         except OnnxError as error:
             self._fail(FailureCode.EXPORT_FAILED, f"the ONNX file {error}")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from app.contracts.ids import new_id
@@ -23,10 +23,17 @@ from worker.runner import Runner
 class World:
     """A runner and what it works on."""
 
-    def __init__(self, folder: Path, server: ForkServer, **worker: object) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: ForkServer,
+        outputs: Mapping[str, object] | None = None,
+        **worker: object,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         chosen = {"heartbeat_seconds": 0.1, "cancel_grace_seconds": 0.5, **worker}
-        self.settings = Settings(data_dir=folder, worker=chosen)  # type: ignore[arg-type]
+        limits = dict(outputs or {})
+        self.settings = Settings(data_dir=folder, worker=chosen, outputs=limits)  # type: ignore[arg-type]
         engine = create_database(self.settings.database_url)
         upgrade(engine)
         self.sessions: Sessions = create_sessions(engine)

@@ -1,0 +1,76 @@
+"""Check the result of a job's process before it is stored: the API reads it again and again.
+
+The process opens untrusted files. A field of another type would make every page of a list that
+shows it an error. Only what the API reads is checked; the rest is passed on to clients.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from app.contracts.job import JobKind
+from app.contracts.report import Finding, LoadReport, NetworkReport, SpeedupReport
+from app.contracts.spec import PreprocessSpec
+from worker.messages import Succeeded
+
+
+class ResultRefusedError(Exception):
+    """A result is not one of its kind of job; the text is safe to show to users."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+
+class _Output(_Part):
+    name: str
+    kind: str | None = None
+
+
+class _Verdict(_Part):
+    num_parameters: int | None = None
+    macs: int | None = None
+    inputs: list[dict[str, Any]] | None = None
+    outputs: list[_Output] | None = None
+
+
+class _DatasetSummary(_Part):
+    num_samples: int | None = None
+    class_names: list[str] | None = None
+    notes: list[str] = []
+    preprocess: PreprocessSpec = PreprocessSpec()
+
+
+class _Summary(_Part):
+    dense: NetworkReport | None = None
+    retrained: NetworkReport | None = None
+    metric: str | None = None
+    speedups: list[SpeedupReport] = []
+    load: LoadReport | None = None
+    findings: list[Finding] = []
+
+
+class _PruneResult(_Part):
+    summary: _Summary
+
+
+def check_result(kind: JobKind, message: Succeeded) -> None:
+    """Check the files and fields of a result.
+
+    Raises:
+        ResultRefusedError: A file is missing, or a field is not what the API reads.
+    """
+    if kind == JobKind.PRUNE and message.program is None and message.onnx is None:
+        raise ResultRefusedError("the job's process reported no program and no ONNX file")
+    try:
+        if kind == JobKind.PRUNE:
+            _PruneResult.model_validate(message.result)
+        if kind in {JobKind.PRUNE, JobKind.INTAKE_MODEL}:
+            _Verdict.model_validate(message.report)
+        elif kind == JobKind.INTAKE_DATASET:
+            _DatasetSummary.model_validate(message.report)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place, reason = ".".join(map(str, first["loc"]))[:100], first["msg"][:200]
+        text = f"the result of the job's process is not as it must be, at {place}: {reason}"
+        raise ResultRefusedError(text) from error
