@@ -1,7 +1,7 @@
 """FastAPI dependencies: the parts created by the lifespan, and the authenticated caller."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -10,6 +10,7 @@ from starlette.types import Scope
 from app.contracts.errors import UnauthenticatedError
 from app.contracts.settings import Settings
 from app.doorbell import JobQueue
+from app.http.callers import caller_of
 from app.http.headers import find_header
 from app.jobs.lines import Lines
 from app.jobs.reader import JobReader
@@ -17,6 +18,7 @@ from app.keys.cache import KeyCache
 from app.keys.no_auth import refuse_remote
 from app.keys.scopes import ADMIN
 from app.keys.service import DEFAULT_TENANT, Principal
+from app.keys.wrong import address_of
 from app.objects.storage import ObjectStore
 from app.quotas.service import Quotas
 from app.records.database import Sessions
@@ -59,11 +61,17 @@ async def get_principal(
 async def identify(context: Context, scope: Scope, key: str | None) -> Principal:
     """Return the caller and count the request toward the tenant's rate.
 
+    `app.http.gate` asks before the body is read; routes get the same caller.
+
     Raises:
         UnauthenticatedError: The key is missing or invalid.
+        WrongKeysError: The client's address has sent too many wrong keys.
         ForbiddenError: In no-auth mode, the request is not from this machine.
         RateLimitedError: The tenant exceeded its request rate.
     """
+    known = caller_of(scope)
+    if known is not None:
+        return cast("Principal", known)
     api = context.settings.api
     if not api.is_auth_required:
         refuse_remote(scope, api.cors_origins)
@@ -71,7 +79,7 @@ async def identify(context: Context, scope: Scope, key: str | None) -> Principal
     elif key is None:
         raise UnauthenticatedError("send an API key: Authorization: Bearer sec_…")
     else:
-        principal = await context.keys.find(key)
+        principal = await context.keys.find(key, address_of(scope))
     context.quotas.admit(principal.tenant)
     return principal
 

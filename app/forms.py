@@ -15,7 +15,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.suggestions import suggestion
 from app.http.errors import BadRequestError
-from app.spool import Check, Spool, Upload
+from app.spool import Check, Room, Spool, Upload
 from app.text import decode_text
 
 MAX_PART_HEADERS = 8
@@ -73,15 +73,17 @@ class Form:
 
 
 @asynccontextmanager
-async def receive_form(request: Request, folder: Path, limits: FormLimits) -> AsyncIterator[Form]:
-    """Receive a form. Its files exist until the block ends.
+async def receive_form(
+    request: Request, folder: Path, limits: FormLimits, room: Room | None = None
+) -> AsyncIterator[Form]:
+    """Receive a form. Its files exist until the block ends; ``room`` counts their bytes.
 
     Raises:
         BadRequestError: The body is not multipart (RFC 7578).
         InvalidInputError: A file or field is unexpected or repeated.
         TooLargeError: A limit is exceeded.
     """
-    reader = _Reader(folder, limits)
+    reader = _Reader(folder, limits, room)
     try:
         parser = reader.parser(request.headers.get("content-type", ""))
         async for chunk in request.stream():
@@ -103,6 +105,7 @@ class _Reader:
 
     folder: Path
     limits: FormLimits
+    room: Room | None
     has_ended: bool = False
     _fields: dict[str, bytearray] = field(default_factory=dict)
     _spools: dict[str, Spool] = field(default_factory=dict)
@@ -186,7 +189,7 @@ class _Reader:
 
     def _begin_file(self, name: str, filename: str) -> Spool:
         rule = self.limits.files[name]
-        self._spools[name] = Spool(self.folder, rule.num_bytes, filename, rule.check)
+        self._spools[name] = Spool(self.folder, rule.num_bytes, filename, rule.check, self.room)
         return self._spools[name]
 
     def _begin_field(self, name: str) -> bytearray:

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from app.contracts.errors import UnavailableError
 from app.dependencies import ContextDep
 from app.http.gate import ALIVE_PATH
+from app.http.limits import OPEN, limits
 from app.http.problems import RESPONSES
 from app.records.database import reading
 
@@ -15,12 +16,14 @@ router = APIRouter(tags=["health"], responses=RESPONSES)
 
 
 @router.get(ALIVE_PATH)
+@limits(OPEN)
 def alive() -> dict[str, str]:
     """Return 200 while the process is alive."""
     return {"status": "ok"}
 
 
 @router.get("/readyz")
+@limits(OPEN)
 def ready(context: ContextDep) -> dict[str, str]:
     """Return 200 if the database, the queue and the object store are reachable."""
     checks = {"database": _check_database, "queue": _check_queue, "storage": _check_storage}

@@ -17,7 +17,8 @@ from app.contracts.errors import InvalidInputError
 from app.records.database import Sessions, current_time, reading
 from app.records.tables import IdempotencyRow
 
-_KEY = re.compile(r"[!-~]{1,255}")
+_MOST_CHARACTERS = 255
+_KEY = re.compile(rf"[!-~]{{1,{_MOST_CHARACTERS}}}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ def recall(sessions: Sessions, key: IdempotencyKey) -> tuple[str, str] | None:
         return None
     with reading(sessions) as session:
         return _find(session, key)
+
+
+def was_used(sessions: Sessions, tenant: str, key: str | None) -> bool:
+    """Return whether a tenant has had an answer under a key, whatever the request was."""
+    if key is None:
+        return False
+    with reading(sessions) as session:
+        return session.get(IdempotencyRow, (tenant, key[:_MOST_CHARACTERS])) is not None
 
 
 def create_once(

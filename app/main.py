@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
+from starlette.types import Scope
 
 from app import health, schemas
 from app.artifacts.routes import router as artifacts
 from app.contracts.errors import Demand
 from app.contracts.settings import Settings, load_settings
 from app.datasets.routes import router as datasets
-from app.dependencies import Context
+from app.dependencies import Context, bearer_key, identify
 from app.doorbell import CeleryJobQueue, JobQueue
 from app.http.middleware import Application
 from app.http.problems import Problem, install_error_handlers
@@ -27,6 +28,8 @@ from app.jobs.schemas import JobCreate
 from app.keys.cache import KeyCache
 from app.keys.last_use import LastUse
 from app.keys.no_auth import refuse_public_address
+from app.keys.service import Principal
+from app.keys.wrong import WrongKeys
 from app.metrics.jobs import JobsCollector
 from app.metrics.routes import router as metrics_router
 from app.models.routes import router as models
@@ -54,6 +57,7 @@ from app.sweeps.routes import router as sweeps
 from app.sweeps.schemas import SweepCreate
 from app.telemetry.logs import configure_logging
 from app.telemetry.metrics import Metrics
+from app.web.reference import router as reference
 from app.web.routes import router as web
 from secateur import __version__
 
@@ -73,6 +77,7 @@ API_ROUTERS = (
     health.router,
     metrics_router,
     web,
+    reference,
 )
 
 _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → infer."
@@ -112,7 +117,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
                 Allowance.of(settings.quotas),
             ),
             job_reader=JobReader(sessions),
-            keys=KeyCache(sessions, last_use=last_use),
+            keys=KeyCache(sessions, last_use=last_use, wrong=WrongKeys(settings.api.wrong_keys)),
             quotas=Quotas(settings.quotas, sessions),
         )
         metrics.registry.register(JobsCollector(sessions))
@@ -128,7 +133,11 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         engine.dispose()
 
     app = Application(
-        title="Secateur", version=__version__, description=_DESCRIPTION, lifespan=lifespan
+        title="Secateur",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url=None,  # `app.web.reference` serves the document and its page
     )
     app.state.metrics = metrics
     install_error_handlers(app, {PREFIX: error_answer})
@@ -150,7 +159,11 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
 
     app.state.shedding = Shedding(metrics, accepts)
     routes = [route for router in API_ROUTERS for route in router.routes]
-    app.add_outer(settings, metrics, hot, routes, app.state.shedding.guard)
+
+    async def identify_caller(scope: Scope) -> Principal:
+        return await identify(app.state.context, scope, bearer_key(scope))
+
+    app.add_outer(settings, metrics, hot, routes, app.state.shedding.guard, identify_caller)
     return app
 
 

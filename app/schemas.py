@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from app.contracts.errors import NotFoundError
 from app.contracts.report import Report
 from app.contracts.spec import PreprocessSpec, PruneConfig
+from app.http.limits import OPEN, limits
 from app.http.problems import RESPONSES
 
 router = APIRouter(prefix="/v1/schemas", tags=["schemas"], responses=RESPONSES)
@@ -20,6 +21,7 @@ _SCHEMAS: dict[str, type[BaseModel]] = {
 
 
 @router.get("/{name}")
+@limits(OPEN)
 def read(name: str) -> dict[str, Any]:
     """Read one of ``config``, ``preprocess`` and ``report``."""
     if name not in _SCHEMAS:

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -22,6 +23,13 @@ _MAX_FILENAME = 200
 
 Check = Callable[[bytes, str | None], None]
 """Raises if a file with these first bytes and this name is not accepted."""
+
+
+class Room(Protocol):
+    """Storage reserved for the bytes of an upload."""
+
+    async def receive(self, num_bytes: int) -> None:
+        """Count bytes that have arrived; raises if there is no room for them."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +53,26 @@ class Spool:
     """Writer of one incoming file. Its creator must call `discard`."""
 
     def __init__(
-        self, folder: Path, limit: int, filename: str | None, check: Check | None = None
+        self,
+        folder: Path,
+        limit: int,
+        filename: str | None,
+        check: Check | None = None,
+        room: Room | None = None,
     ) -> None:
-        """Begin a file in ``folder``; ``check`` gets the first bytes before the rest is accepted.
+        """Begin a file.
+
+        Args:
+            folder: Folder of the file.
+            limit: Most bytes.
+            filename: The user's name for the file.
+            check: Gets the first bytes before the rest is accepted.
+            room: Counts the bytes as they arrive.
 
         Raises:
             InvalidInputError: The file's name holds control characters.
         """
-        self._check, self._check_at = check, _FIRST_LOOK_BYTES
+        self._check, self._check_at, self._room = check, _FIRST_LOOK_BYTES, room
         self._limit, self._filename = limit, _display_name(filename)
         self._path = folder / f"{secrets.token_hex(16)}.partial"
         self._digest, self._num_bytes, self._pending = hashlib.sha256(), 0, bytearray()
@@ -63,11 +83,13 @@ class Spool:
 
         Raises:
             TooLargeError: The file exceeds its limit.
-            ServiceError: ``check`` refused the first bytes.
+            ServiceError: ``check`` refused the first bytes, or ``room`` these.
         """
         self._num_bytes += len(chunk)
         if self._num_bytes > self._limit:
             raise TooLargeError(f"the file has more than {self._limit} bytes, the limit")
+        if self._room is not None:
+            await self._room.receive(len(chunk))
         self._pending += chunk
         if self._check is not None and len(self._pending) >= self._check_at:
             # Check early to refuse before much is sent, and again with the whole buffer.

@@ -12,7 +12,7 @@ from app.contracts.errors import InvalidInputError, UnsupportedMediaError
 from app.contracts.settings import Settings
 from app.contracts.spec import ArchitectureSpec
 from app.forms import FileRule, Form, FormLimits, receive_form
-from app.spool import Check, Spool, Upload
+from app.spool import Check, Room, Spool, Upload
 from secateur.core.files import (
     HEAD_BYTES,
     WrongFileError,
@@ -35,6 +35,7 @@ async def receive_upload(  # noqa: PLR0913  # the limits and checks of one uploa
     use: Use,
     in_query: Collection[str] = (),
     *,
+    room: Room | None = None,
     architecture: str | None = None,
 ) -> AsyncIterator[Upload]:
     """Receive a file as the raw body or as the part ``file`` (or ``use``) of a form.
@@ -49,7 +50,7 @@ async def receive_upload(  # noqa: PLR0913  # the limits and checks of one uploa
     check = beginning_check(use, architecture)
     if is_multipart(request):
         rules = dict.fromkeys(("file", use), FileRule(limit, check))
-        async with receive_files(request, settings, rules, in_query=in_query) as form:
+        async with receive_files(request, settings, rules, in_query=in_query, room=room) as form:
             for name, text in form.fields.items():
                 raise not_a_file(name, text)
             if len(form.files) != 1:
@@ -58,16 +59,19 @@ async def receive_upload(  # noqa: PLR0913  # the limits and checks of one uploa
                 )
             yield next(iter(form.files.values()))
     else:
-        async with _receive_body(request, settings.scratch_dir, limit, filename, check) as upload:
+        async with _receive_body(
+            request, settings.scratch_dir, limit, filename, check, room
+        ) as upload:
             yield upload
 
 
-def receive_files(
+def receive_files(  # as `receive_upload`
     request: Request,
     settings: Settings,
     files: Mapping[str, FileRule],
     texts: Collection[str] = (),
     in_query: Collection[str] = (),
+    room: Room | None = None,
 ) -> AbstractAsyncContextManager[Form]:
     """Receive a form with some of ``files`` and ``texts``."""
     limits = FormLimits(
@@ -77,7 +81,7 @@ def receive_files(
         settings.http.form_fields,
         settings.limits.json_bytes,
     )
-    return receive_form(request, uploads_folder(settings.scratch_dir), limits)
+    return receive_form(request, uploads_folder(settings.scratch_dir), limits, room)
 
 
 def beginning_check(use: Use, architecture: str | None = None) -> Check:
@@ -102,10 +106,15 @@ def beginning_check(use: Use, architecture: str | None = None) -> Check:
 
 @asynccontextmanager
 async def _receive_body(
-    request: Request, scratch: Path, limit: int, filename: str | None, check: Check
+    request: Request,
+    scratch: Path,
+    limit: int,
+    filename: str | None,
+    check: Check,
+    room: Room | None,
 ) -> AsyncIterator[Upload]:
     expected = _expected_digest(request)
-    spool = Spool(uploads_folder(scratch), limit, filename, check)
+    spool = Spool(uploads_folder(scratch), limit, filename, check, room)
     try:
         async for chunk in request.stream():
             await spool.write(chunk)

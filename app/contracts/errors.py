@@ -10,7 +10,8 @@ ServiceError
 ├── ForbiddenError            valid key without the required scope
 │   └── StorageQuotaError, ComputeQuotaError      quota used up; wait or delete
 ├── TooManyError              over a tenant's concurrency or rate limit; carries a retry time
-│   └── RateLimitedError, TooManyUploadsError, TooManyJobsError, TooManyStreamsError
+│   ├── RateLimitedError, TooManyUploadsError, TooManyJobsError, TooManyStreamsError
+│   └── TooManyRequestsError, WrongKeysError
 └── UnavailableError          a dependency cannot be reached; try again
     └── OverloadedError       a model's queue is full; carries a retry time
         └── DeadlineError     the request's own deadline passes before it can run
@@ -163,6 +164,18 @@ class TooManyStreamsError(TooManyError):
     """The tenant has too many open event streams at one API process."""
 
     code = "too_many_streams"
+
+
+class TooManyRequestsError(TooManyError):
+    """The tenant holds its share of an API process's requests or memory, or of waiting requests."""
+
+    code = "too_many_requests"
+
+
+class WrongKeysError(TooManyError):
+    """The client's address has sent too many wrong keys."""
+
+    code = "wrong_keys"
 
 
 class UnavailableError(ServiceError):

@@ -72,6 +72,16 @@ class ApiSettings(_Group):
         default=(),
         description="Origins of web pages that may call the API, such as https://example.org.",
     )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        description="Addresses or networks of proxies, such as 10.0.0.0/8, whose `X-Forwarded-For` "
+        "names the client; from others the header is ignored. Unused without keys.",
+    )
+    wrong_keys: Count = Field(
+        default=200,
+        description="Wrong API keys that one address may send in a minute. After that it gets 429 "
+        "for keys that the process has not seen valid; other keys from there are still accepted.",
+    )
 
 
 class DatabaseSettings(_Group):
@@ -343,8 +353,9 @@ class HttpSettings(_Group):
     )
     buffered_bytes: Bytes = Field(
         default=1 * GIBIBYTE,
-        description="Total size of the bodies that one process holds in memory; uploads are on "
-        "disk. Must be at least `LIMITS__INFER_BYTES` and `LIMITS__JSON_BYTES`.",
+        description="Total size of the bodies that one process holds in memory, and of what their "
+        "JSON takes once it is parsed; uploads are on disk. Must be at least "
+        "`LIMITS__INFER_BYTES` and `LIMITS__JSON_BYTES`.",
     )
     keep_alive_seconds: Seconds = Field(
         default=10.0, description="Time after which an idle connection is closed."
@@ -379,6 +390,11 @@ class QuotaSettings(_Group):
         description="Total size of stored uploads, artifacts, and events and results of jobs.",
     )
     uploads: Count = Field(default=64, description="Concurrent uploads to one API process.")
+    upload_bytes: Bytes = Field(
+        default=64 * GIBIBYTE,
+        description="Total size of unfinished uploads to one API process, as declared or received. "
+        "They also count toward `STORED_BYTES`.",
+    )
     queued_jobs: Count = Field(
         default=20_000, description="Jobs of any kind that are queued or paused."
     )
@@ -394,6 +410,16 @@ class QuotaSettings(_Group):
         default=100 * 86_400.0, description="Compute time of all jobs per day (UTC)."
     )
     event_streams: Count = Field(default=256, description="Open event streams at one API process.")
+    waiting_requests: Count = Field(
+        default=256,
+        description="Concurrent requests to one API process that wait for a job or a plan.",
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.5,
+        description="Largest share of an API process's requests, event streams and bytes of bodies "
+        "that one tenant may hold, out of what the other tenants leave free. 0.5: one tenant gets "
+        "a half, two get a third each, and some are left for the next. 1: all of them.",
+    )
     requests_per_second: Count = Field(
         default=10_000,
         description="Requests per second to one API process; bursts up to this number are fine.",

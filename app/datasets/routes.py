@@ -13,7 +13,7 @@ from app.http.problems import RESPONSES
 from app.idempotency import idempotency_key
 from app.listing import add_list
 from app.models.routes import UPLOAD_BODY, Filename, Name
-from app.quotas.dependencies import UPLOAD_SLOT
+from app.quotas.dependencies import UPLOAD_SLOT, reserved
 from app.records.database import reading
 from app.records.tables import DatasetRow
 from app.uploads import receive_upload
@@ -55,7 +55,10 @@ async def create(  # query parameters
     settings = context.settings
     limit = settings.limits.dataset_bytes
     query = ("name", "filename", "preprocess")
-    async with receive_upload(request, settings, limit, filename, "dataset", query) as upload:
+    async with (
+        reserved(request, context, principal.tenant) as room,
+        receive_upload(request, settings, limit, filename, "dataset", query, room=room) as upload,
+    ):
         key = idempotency_key(request, principal.tenant, upload.sha256)
         created = await run_in_threadpool(service.upload, context, key, upload, name, spec)
     dataset_id, body = created

@@ -1,74 +1,128 @@
-"""Limits enforced while a body streams in: size, rate, JSON depth, and total bytes buffered."""
+"""Limits enforced while a body streams in: size, rate, JSON depth, and memory of all bodies."""
 
 import asyncio
-from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.contracts.errors import TooLargeError
 from app.contracts.settings import HttpSettings, LimitSettings
+from app.http.callers import tenant_of
 from app.http.depth import DepthMeter
 from app.http.disconnect import Exchange, exchange_of
-from app.http.errors import BusyError, JsonTooDeepError, TooSlowError
+from app.http.errors import JsonTooDeepError, TooSlowError
 from app.http.headers import find_header
-from app.http.limits import LimitsByPath
+from app.http.limits import LimitsByPath, RouteLimits
+from app.http.memory import BodyMemory, put_memory
+from app.http.shares import Shares
+from app.http.weight import parsed_bytes
 
-
-@dataclass
-class _Held:
-    """Total bytes of request bodies held in memory."""
-
-    num_bytes: int = 0
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # may precede JSON
 
 
 class BodyMiddleware:
     """ASGI middleware that refuses a body at the first byte past its route's limit."""
 
-    def __init__(
-        self, app: ASGIApp, http: HttpSettings, limits: LimitSettings, by_path: LimitsByPath
+    def __init__(  # where the limits are
+        self,
+        app: ASGIApp,
+        http: HttpSettings,
+        limits: LimitSettings,
+        by_path: LimitsByPath,
+        share: float,
     ) -> None:
+        """Wrap ``app``.
+
+        Args:
+            app: The wrapped application.
+            http: Limits on the pace, the depth and the memory of bodies.
+            limits: Limits on their size.
+            by_path: Limits declared by routes.
+            share: Largest share of the memory that one tenant gets.
+        """
         self._app, self._http, self._limits, self._by_path = app, http, limits, by_path
-        self._held = _Held()
+        self._memory = Shares(http.buffered_bytes, share)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_json = b"json" in (find_header(scope, b"content-type") or b"")
         route = self._by_path.find(scope["path"])
-        has_depth_limit = is_json and route.has_depth_limit
+        memory = BodyMemory(self._memory, tenant_of(scope))
+        put_memory(scope, memory)
+        content = _Content(
+            memory,
+            DepthMeter(self._http.json_depth) if route.has_depth_limit else None,
+            self._http.json_depth,
+            _num_json_bytes(route, scope),
+        )
         body = _Body(
             receive,
             self._http,
             route.body(self._limits),
             declared=find_header(scope, b"content-length") or b"",
-            meter=DepthMeter(self._http.json_depth) if has_depth_limit else None,
-            held=None if route.is_on_disk and not is_json else self._held,
+            content=content if _is_in_memory(route, scope) else None,
             exchange=exchange_of(scope),
         )
         try:
             await self._app(scope, body.receive, send)
         finally:
-            body.let_go()
+            memory.let_go()
+
+
+def _is_in_memory(route: RouteLimits, scope: Scope) -> bool:
+    if not route.is_on_disk:
+        return True
+    media_type = find_header(scope, b"content-type") or b""
+    return route.takes_json and not media_type.startswith(b"multipart/form-data")
+
+
+def _num_json_bytes(route: RouteLimits, scope: Scope) -> int | None:
+    """Return how much of a body is JSON where bytes of tensors follow; None: all, if it is."""
+    declared = find_header(scope, b"inference-header-content-length") or b""
+    return int(declared[:20]) if route.has_binary_tail and declared.isdigit() else None
+
+
+class _Content:
+    """Measures a body that is kept in memory. JSON is told by its first character."""
+
+    def __init__(
+        self, memory: BodyMemory, meter: DepthMeter | None, depth: int, num_json_bytes: int | None
+    ) -> None:
+        self._memory, self._meter, self._depth = memory, meter, depth
+        self._left = num_json_bytes  # bytes of JSON still to come
+        self._is_json: bool | None = None  # None: nothing but blanks so far
+
+    def feed(self, chunk: bytes, *, is_last: bool) -> None:
+        self._memory.hold(len(chunk))
+        if self._is_json is None and (begin := chunk.lstrip(_BLANK)[:1]):
+            self._is_json = begin in {b"{", b"["}
+        if not self._is_json:
+            return
+        if self._left is not None:
+            chunk, self._left = chunk[: self._left], max(0, self._left - len(chunk))
+        self._memory.hold_parsed(parsed_bytes(chunk))
+        if self._meter is None:
+            return
+        self._meter.feed(chunk)
+        if is_last and self._meter.is_too_deep():
+            raise JsonTooDeepError(f"the JSON is nested deeper than {self._depth} levels, the limit")
 
 
 class _Body:
-    def __init__(  # noqa: PLR0913  # one argument per limit
+    def __init__(  # one argument per limit
         self,
         receive: Receive,
         http: HttpSettings,
         limit: int,
         *,
         declared: bytes,
-        meter: DepthMeter | None,
-        held: _Held | None,
+        content: _Content | None,
         exchange: Exchange | None,
     ) -> None:
         self._receive, self._http, self._limit = receive, http, limit
-        self._declared, self._meter, self._held = declared, meter, held
-        self._exchange = exchange
+        self._declared, self._content, self._exchange = declared, content, exchange
         self._num_bytes, self._waited, self._is_complete = 0, 0.0, False
 
     async def receive(self) -> Message:
@@ -83,10 +137,6 @@ class _Body:
             self._is_complete = not message.get("more_body", False)
             self._count(message.get("body", b""))
         return message
-
-    def let_go(self) -> None:
-        if self._held is not None:
-            self._held.num_bytes -= self._num_bytes
 
     async def _next(self) -> Message:
         """Return the next message; bytes received so far extend the time allowed."""
@@ -113,21 +163,10 @@ class _Body:
 
     def _count(self, chunk: bytes) -> None:
         self._num_bytes += len(chunk)
-        if self._held is not None:
-            self._held.num_bytes += len(chunk)
         if self._num_bytes > self._limit:
             raise TooLargeError(f"the body has more than {self._limit} bytes, the limit")
-        if self._held is not None and self._held.num_bytes > self._http.buffered_bytes:
-            raise BusyError(
-                f"the service is reading bodies of {self._http.buffered_bytes} bytes in total, its "
-                "limit; try again soon"
-            )
-        if self._meter is not None:
-            self._meter.feed(chunk)
-            if self._is_complete and self._meter.is_too_deep():
-                raise JsonTooDeepError(
-                    f"the JSON is nested deeper than {self._http.json_depth} levels, the limit"
-                )
+        if self._content is not None:
+            self._content.feed(chunk, is_last=self._is_complete)
 
 
 async def read_body(receive: Receive) -> bytes:

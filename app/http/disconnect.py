@@ -1,10 +1,14 @@
-"""Detects disconnected clients without waiting, using the server's object in the scope."""
+"""Detects clients that have hung up."""
 
+import asyncio
 import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from starlette.requests import Request
 from starlette.types import Scope
+
+from app.contracts.errors import AbandonedError
 
 _KEY = "secateur.exchange"
 
@@ -39,3 +43,18 @@ def disconnect_check(scope: Scope) -> Callable[[], bool]:
     """Return a function that tells whether a request's client has hung up."""
     exchange = exchange_of(scope)
     return lambda: exchange is not None and exchange.disconnected
+
+
+async def wait_with_client(request: Request, seconds: float) -> None:
+    """Wait for some seconds, but no longer than the client does.
+
+    Raises:
+        AbandonedError: The client has hung up.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return
+    raise AbandonedError

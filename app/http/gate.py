@@ -1,12 +1,14 @@
-"""Refuse requests with an invalid head, and requests over the process's concurrency limits."""
+"""Refuse requests with an invalid head, without a valid key, or beyond their tenant's places."""
 
 import re
-from typing import NamedTuple
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.contracts.errors import ServiceError
+from app.contracts.errors import TooManyRequestsError
 from app.contracts.settings import HttpSettings
+from app.http.callers import ANYBODY, Identify, caller_of, put_caller, tenant_of
+from app.http.disconnect import exchange_of
 from app.http.errors import (
     BadRequestError,
     BusyError,
@@ -15,28 +17,33 @@ from app.http.errors import (
     UnsupportedEncodingError,
     UrlTooLongError,
 )
-from app.http.limits import LimitsByPath
-from app.http.problems import problem
+from app.http.limits import LimitsByPath, RouteLimits
+from app.http.problems import answer_to
+from app.http.shares import Shares
 
 ALIVE_PATH = "/healthz"  # exempt from the concurrency limits
 _EVENT_STREAM = b"text/event-stream"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUL = re.compile(rb"%00|\x00")
 _HEADER_OVERHEAD = len(": \r\n")
-
-
-class _Slots(NamedTuple):
-    """Slots held by one request until its response ends."""
-
-    requests: int
-    streams: int
+_RETRY_SECONDS = 1.0
 
 
 class GateMiddleware:
-    """ASGI middleware that admits a request or answers with a problem."""
+    """ASGI middleware that admits a request or answers with a problem.
 
-    def __init__(
-        self, app: ASGIApp, http: HttpSettings, hosts: tuple[str, ...], by_path: LimitsByPath
+    The caller is known before a place is taken and before the first byte of a body is read, so a
+    request without a valid key costs no more than its head.
+    """
+
+    def __init__(  # what it checks
+        self,
+        app: ASGIApp,
+        http: HttpSettings,
+        hosts: tuple[str, ...],
+        by_path: LimitsByPath,
+        share: float,
+        identify: Identify,
     ) -> None:
         """Wrap ``app``.
 
@@ -45,10 +52,14 @@ class GateMiddleware:
             http: Limits on URLs, headers, requests and streams.
             hosts: Accepted Host names; empty accepts any.
             by_path: Limits declared by routes.
+            share: Largest share of requests and streams that one tenant gets.
+            identify: Finds the caller by the head.
         """
         self._app, self._http, self._by_path = app, http, by_path
+        self._identify = identify
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._num_requests = self._num_streams = 0
+        self._requests = Shares(http.concurrent_requests, share)
+        self._streams = Shares(http.event_streams, share)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -57,15 +68,32 @@ class GateMiddleware:
             return
         try:
             self._check(scope)
-            held = self._take_slots(scope)
-        except ServiceError as error:
-            await problem(scope, error)(scope, receive, send)
+            route = self._by_path.find(scope["path"])
+            if route.needs_key:
+                put_caller(scope, await self._identify(scope))
+                if not route.may_be_compressed:
+                    _check_encoding(scope)
+            held = self._find_places(scope, route)
+        except Exception as error:  # noqa: BLE001  # of the database, too
+            await self._refuse(error, scope, receive, send)
             return
+        tenant = tenant_of(scope)
+        for shares in held:
+            shares.add(tenant, 1)
         try:
             await self._app(scope, receive, send)
         finally:
-            self._num_requests -= held.requests
-            self._num_streams -= held.streams
+            for shares in held:
+                shares.add(tenant, -1)
+
+    async def _refuse(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await answer_to(Request(scope), error)
+        if response is None:
+            raise error
+        exchange = exchange_of(scope)
+        if caller_of(scope) is None and exchange is not None and exchange.more_body:
+            response.headers["Connection"] = "close"  # the rest of the body is not worth reading
+        await response(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         self._check_url(scope)
@@ -82,9 +110,6 @@ class GateMiddleware:
                 "accepted"
             )
         self._check_host([value for name, value in headers if name == b"host"], scope)
-        encodings = [value for name, value in headers if name == b"content-encoding"]
-        if encodings and not self._by_path.find(scope["path"]).may_be_compressed:
-            _check_encoding(b",".join(encodings))
 
     def _check_url(self, scope: Scope) -> None:
         path, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
@@ -111,26 +136,36 @@ class GateMiddleware:
         if name not in self._hosts:
             raise UnknownHostError(f"this service is not {name[:100]!r}")
 
-    def _take_slots(self, scope: Scope) -> _Slots:
+    def _find_places(self, scope: Scope, route: RouteLimits) -> tuple[Shares, ...]:
+        """Return what the request holds one place of each until its response ends."""
         if scope["path"] == ALIVE_PATH:
-            return _Slots(0, 0)
-        if self._num_requests >= self._http.concurrent_requests:
-            raise BusyError(
-                f"the service is answering {self._num_requests} requests, its limit; try again soon"
-            )
-        is_stream = self._by_path.find(scope["path"]).is_event_stream and _asks_for_events(scope)
-        if is_stream and self._num_streams >= self._http.event_streams:
-            raise BusyError(
-                f"the service has {self._num_streams} open event streams, its limit; try again soon"
-            )
-        self._num_requests += 1
-        self._num_streams += is_stream
-        return _Slots(1, int(is_stream))
+            return ()
+        tenant = tenant_of(scope)
+        _refuse_without_place(self._requests, tenant, "requests are being answered")
+        if not route.is_event_stream or not _asks_for_events(scope):
+            return (self._requests,)
+        _refuse_without_place(self._streams, tenant, "event streams are open")
+        return (self._requests, self._streams)
 
 
-def _check_encoding(sent: bytes) -> None:
-    names = {name.strip().lower() for name in sent.split(b",")}
-    if names - {b"identity", b""}:
+def _refuse_without_place(shares: Shares, tenant: str, what: str) -> None:
+    if shares.free < 1:
+        raise BusyError(f"{shares.capacity} {what}, and no more are at once; try again soon")
+    held, most = shares.held(tenant), shares.most(tenant)
+    if held < most:
+        return
+    if tenant == ANYBODY:
+        raise BusyError(f"{held} {what} without a key, and no more are at once; try again soon")
+    raise TooManyRequestsError(
+        f"{held} {what} for the tenant, and one API process takes {most} now: its share of "
+        f"{shares.capacity}. Send fewer at once",
+        retry_after_seconds=_RETRY_SECONDS,
+    )
+
+
+def _check_encoding(scope: Scope) -> None:
+    sent = b",".join(value for name, value in scope["headers"] if name == b"content-encoding")
+    if {name.strip().lower() for name in sent.split(b",")} - {b"identity", b""}:
         shown = sent.decode("latin-1")[:100]
         raise UnsupportedEncodingError(f"the body is encoded as {shown!r}; send it unencoded")
 

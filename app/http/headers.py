@@ -5,15 +5,6 @@ from urllib.parse import quote
 from starlette.types import Message, Scope
 
 _NOTHING = "default-src 'none'; frame-ancestors 'none'"
-# FastAPI's documentation pages load script and style from one CDN and run an inline script.
-_CDN = "https://cdn.jsdelivr.net"
-_DOCS = (
-    f"default-src 'none'; script-src {_CDN} 'unsafe-inline'; style-src {_CDN} 'unsafe-inline' "
-    "https://fonts.googleapis.com; font-src https://fonts.gstatic.com; worker-src blob:; "
-    "img-src data: https://fastapi.tiangolo.com https://cdn.redoc.ly; connect-src 'self'; "
-    "frame-ancestors 'none'"
-)
-_DOCS_PATHS = {"/docs", "/redoc"}
 
 _DEFAULTS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -33,14 +24,11 @@ def find_header(scope: Scope, name: bytes) -> bytes | None:
     return None
 
 
-def complete_headers(message: Message, path: str, request_id: str) -> None:
+def complete_headers(message: Message, request_id: str) -> None:
     """Add the request id and missing default headers to a response's start message."""
     headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
     present = {name for name, _ in headers}
     headers.append((b"x-request-id", request_id.encode()))
-    if path in _DOCS_PATHS and b"content-security-policy" not in present:
-        headers.append((b"content-security-policy", _DOCS.encode()))
-        present.add(b"content-security-policy")
     headers += [pair for pair in _DEFAULTS if pair[0] not in present]
     message["headers"] = headers
 

@@ -6,16 +6,16 @@ middlewares. It is also registered with FastAPI's router, which refuses other me
 supplies its own part of the OpenAPI document.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
-from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.contracts.errors import OverloadedError
+from app.http.problems import answer_to
 from app.openapi import Operation
 
 # Called with each overload error and its response.
@@ -85,16 +85,9 @@ class HotMiddleware:
         try:
             return cast("Response", await route.endpoint(request))
         except Exception as error:
-            handler = _handler(request, error)
-            if handler is None:
+            response = await answer_to(request, error)
+            if response is None:
                 raise
-            answer = handler(request, error)  # type: ignore[arg-type]  # no WebSocket handlers
-            response = cast("Response", await answer if inspect.isawaitable(answer) else answer)
             if isinstance(error, OverloadedError):
                 self._guard(request.scope, response, error)
             return response
-
-
-def _handler(request: Request, error: Exception) -> ExceptionHandler | None:
-    handlers = request.app.exception_handlers
-    return next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)

@@ -13,7 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _KEY = "limits"
 _MOST_FOUND = 1000  # paths in the cache
 # Allowance for multipart boundaries and part headers, on top of the files.
-_ENVELOPE_BYTES = 64 * 1024
+ENVELOPE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,41 @@ class RouteLimits:
 
     Attributes:
         body: Returns the maximum body size in bytes.
-        is_on_disk: Whether files are spooled to disk; JSON stays in memory.
+        needs_key: Whether a request needs a key. Deny is the default.
+        is_on_disk: Whether files are spooled to disk.
+        takes_json: Whether a route of files also takes JSON, which stays in memory.
         has_depth_limit: Whether to limit the depth of JSON here; False if the parser does.
+        has_binary_tail: Whether a header may say how much of the body is JSON; tensors follow.
         may_be_compressed: Whether the route decompresses bodies itself.
         is_event_stream: Whether a response may be an event stream.
     """
 
     body: Callable[[LimitSettings], int] = lambda limits: limits.json_bytes
+    needs_key: bool = True
     is_on_disk: bool = False
+    takes_json: bool = False
     has_depth_limit: bool = True
+    has_binary_tail: bool = False
     may_be_compressed: bool = False
     is_event_stream: bool = False
 
 
 DEFAULT = RouteLimits()
+OPEN = RouteLimits(needs_key=False)
 EVENTS = RouteLimits(is_event_stream=True)
 INFERENCE = RouteLimits(lambda limits: limits.infer_bytes, has_depth_limit=False)
 COMPRESSED_INFERENCE = RouteLimits(
-    lambda limits: limits.infer_bytes, has_depth_limit=False, may_be_compressed=True
+    lambda limits: limits.infer_bytes,
+    has_depth_limit=False,
+    has_binary_tail=True,
+    may_be_compressed=True,
 )
-MODEL_FILE = RouteLimits(lambda limits: limits.model_bytes + _ENVELOPE_BYTES, is_on_disk=True)
-DATASET_FILE = RouteLimits(lambda limits: limits.dataset_bytes + _ENVELOPE_BYTES, is_on_disk=True)
+MODEL_FILE = RouteLimits(lambda limits: limits.model_bytes + ENVELOPE_BYTES, is_on_disk=True)
+DATASET_FILE = RouteLimits(lambda limits: limits.dataset_bytes + ENVELOPE_BYTES, is_on_disk=True)
 FILES_OF_A_JOB = RouteLimits(
-    lambda limits: limits.model_bytes + limits.dataset_bytes + _ENVELOPE_BYTES, is_on_disk=True
+    lambda limits: limits.model_bytes + limits.dataset_bytes + ENVELOPE_BYTES,
+    is_on_disk=True,
+    takes_json=True,
 )
 
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.contracts.settings import Settings
 from app.http.body import BodyMiddleware
+from app.http.callers import Identify
 from app.http.gate import GateMiddleware
 from app.http.hot import Guard, HotMiddleware, HotRoute
 from app.http.limits import LimitsByPath
@@ -50,13 +51,14 @@ class Application(FastAPI):
         assert isinstance(stack, ServerErrorMiddleware)  # noqa: S101  # always the outermost
         return stack.app
 
-    def add_outer(
+    def add_outer(  # the parts of the middlewares
         self,
         settings: Settings,
         metrics: Metrics,
         hot_routes: Sequence[HotRoute],
         routes: Sequence[BaseRoute],
         guard: Guard,
+        identify: Identify,
     ) -> None:
         """Add the middlewares, innermost first, so that refusals are logged too.
 
@@ -66,13 +68,15 @@ class Application(FastAPI):
             hot_routes: Routes answered without FastAPI's layers.
             routes: All other routes that may declare limits.
             guard: Called with every refusal due to load.
+            identify: Finds the caller of a request by its head.
         """
         api = settings.api
         hosts = api.trusted_hosts or (() if api.is_auth_required else _THIS_MACHINE)
         outer: ASGIApp = HotMiddleware(super().__call__, hot_routes, guard)
         by_path = LimitsByPath([*hot_routes, *routes])
-        outer = BodyMiddleware(outer, settings.http, settings.limits, by_path)
-        outer = GateMiddleware(outer, settings.http, hosts, by_path)
+        share = settings.quotas.share
+        outer = BodyMiddleware(outer, settings.http, settings.limits, by_path, share)
+        outer = GateMiddleware(outer, settings.http, hosts, by_path, share, identify)
         if api.cors_origins:
             outer = CORSMiddleware(
                 outer,

@@ -4,10 +4,11 @@ One table maps error classes to statuses; the lookup follows an error's MRO. Fas
 and 422, and unexpected errors, use the same format.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from fastapi import FastAPI, Request
@@ -96,6 +97,16 @@ def install_error_handlers(app: FastAPI, shapes: Mapping[str, Shape]) -> None:
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(DataError, _unstorable_error)
+
+
+async def answer_to(request: Request, error: Exception) -> Response | None:
+    """Return the response of the application's handler for ``error``; None if there is none."""
+    handlers = request.app.exception_handlers
+    handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+    if handler is None:
+        return None
+    answer = handler(request, error)
+    return cast("Response", await answer if inspect.isawaitable(answer) else answer)
 
 
 def status_of(error: ServiceError) -> HTTPStatus:

@@ -47,7 +47,7 @@ class RequestMiddleware:
             nonlocal status, has_started
             if message["type"] == "http.response.start":
                 status, has_started = int(message["status"]), True
-                complete_headers(message, scope["path"], request_id)
+                complete_headers(message, request_id)
                 if trace is not None:
                     message["headers"].append((b"traceparent", trace.child().encode()))
             await send(message)

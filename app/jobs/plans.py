@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from app.contracts.errors import (
+    AbandonedError,
     ConflictError,
     ErrorDetail,
     InvalidInputError,
@@ -20,6 +21,7 @@ from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
 from app.contracts.report import Finding
 from app.contracts.spec import AccuracySelection
 from app.dependencies import Context, ContextDep, PrincipalDep
+from app.http.disconnect import wait_with_client
 from app.http.problems import RESPONSES
 from app.jobs import service
 from app.jobs.routes import parse_job
@@ -71,21 +73,37 @@ async def plan(
     """Preview a job. Takes the same body; nothing is pruned or stored."""
     principal.require("jobs:write")
     body, sent = await parse_job(request, context)
-    job_id = await run_in_threadpool(_start, context, principal.tenant, body, sent)
-    end = asyncio.get_running_loop().time() + wait
-    row = await run_in_threadpool(_read, context, job_id)
-    while not JobState(row.state).is_final:
-        if asyncio.get_running_loop().time() > end or await request.is_disconnected():
+    with context.quotas.waiting(principal.tenant):
+        job_id = await run_in_threadpool(_start, context, principal.tenant, body, sent)
+        try:
+            row = await _wait(request, context, job_id, wait)
+        except (AbandonedError, UnavailableError):
             await run_in_threadpool(_cancel, context, job_id)
-            raise UnavailableError(
-                f"the plan was not ready within {wait:g} s; wait longer, or post the job itself"
-            )
-        await asyncio.sleep(_POLL_SECONDS)
-        row = await run_in_threadpool(_read, context, job_id)
+            raise
     await run_in_threadpool(_forget, context, job_id)
     if row.state != JobState.SUCCEEDED or row.result is None:
         raise _failure(row)
     return Plan(**row.result)
+
+
+async def _wait(request: Request, context: Context, job_id: str, seconds: float) -> JobRow:
+    """Return the job of a plan when it has ended.
+
+    Raises:
+        AbandonedError: The client has hung up.
+        UnavailableError: The plan was not ready in time.
+    """
+    clock = asyncio.get_running_loop().time
+    end = clock() + seconds
+    while True:
+        row = await run_in_threadpool(_read, context, job_id)
+        if JobState(row.state).is_final:
+            return row
+        if clock() > end:
+            raise UnavailableError(
+                f"the plan was not ready within {seconds:g} s; wait longer, or post the job itself"
+            )
+        await wait_with_client(request, _POLL_SECONDS)
 
 
 def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any]) -> str:

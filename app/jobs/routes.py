@@ -18,6 +18,7 @@ from app.contracts.spec import PruneConfig
 from app.datasets.schemas import parse_preprocess
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.forms import FileRule, Form
+from app.http.disconnect import wait_with_client
 from app.http.limits import EVENTS, FILES_OF_A_JOB, limits
 from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
@@ -37,7 +38,7 @@ from app.jobs.schemas import (
 from app.keys.service import Principal
 from app.listing import add_list
 from app.openapi import IDEMPOTENCY_KEY, reference
-from app.quotas.dependencies import FORM_SLOT, STREAM_SLOT
+from app.quotas.dependencies import FORM_SLOT, STREAM_SLOT, reserved
 from app.records.tables import EventRow, JobRow
 from app.spool import Upload
 from app.text import without_mark
@@ -117,7 +118,10 @@ async def create(request: Request, context: ContextDep, principal: PrincipalDep)
             "model": FileRule(limits.model_bytes, beginning_check("model")),
             "dataset": FileRule(limits.dataset_bytes, beginning_check("dataset")),
         }
-        async with receive_files(request, context.settings, files, _TEXTS) as form:
+        async with (
+            reserved(request, context, principal.tenant) as room,
+            receive_files(request, context.settings, files, _TEXTS, room=room) as form,
+        ):
             job_id, body = await _create_from_form(request, context, principal, form)
     else:
         job_id, body = await _create_from_json(request, context, principal)
@@ -138,6 +142,7 @@ add_list(
 
 @router.get("/{job_id}", response_model=Job, responses=NOT_MODIFIED)
 async def read(  # query parameters and headers
+    request: Request,
     job_id: str,
     context: ContextDep,
     principal: PrincipalDep,
@@ -147,16 +152,27 @@ async def read(  # query parameters and headers
     """Read a job; with ``wait``, answer when its state or stage changes or the time is up."""
     principal.require("jobs:read")
     row, standing = await service.read(context, principal.tenant, job_id)
-    seen = (row.state, row.stage)
-    end = asyncio.get_running_loop().time() + wait
-    while (
-        not JobState(row.state).is_final
-        and (row.state, row.stage) == seen
-        and asyncio.get_running_loop().time() < end
-    ):
-        await asyncio.sleep(_POLL_SECONDS)
-        row, standing = await service.read(context, principal.tenant, job_id)
+    if wait and not JobState(row.state).is_final:
+        with context.quotas.waiting(principal.tenant):
+            row, standing = await _wait_for_change(request, context, row, wait)
     return _job_response(row, standing, if_none_match)
+
+
+async def _wait_for_change(
+    request: Request, context: Context, row: JobRow, seconds: float
+) -> tuple[JobRow, Standing | None]:
+    """Return a job when its state or stage has changed, or the time is up.
+
+    Raises:
+        AbandonedError: The client has hung up.
+    """
+    seen, clock = (row.state, row.stage), asyncio.get_running_loop().time
+    end = clock() + seconds
+    while True:
+        await wait_with_client(request, min(_POLL_SECONDS, max(0.0, end - clock())))
+        row, standing = await service.read(context, row.tenant, row.id)
+        if (row.state, row.stage) != seen or clock() >= end:
+            return row, standing
 
 
 @router.get(

@@ -46,6 +46,13 @@ def refuse_remote(scope: Scope, cors_origins: tuple[str, ...]) -> None:
         )
 
 
+def is_from_this_machine(scope: Scope) -> bool:
+    """Return whether a request comes from a loopback address, and not through a proxy."""
+    client, headers = scope.get("client"), Headers(scope=scope)
+    is_near = client is not None and is_loopback(str(client[0]))
+    return is_near and not any(name in headers for name in _PROXY_HEADERS)
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host is certainly this machine: a loopback address or localhost."""
     if host == "localhost":

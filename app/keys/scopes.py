@@ -14,6 +14,7 @@ Scope = Literal[
     "jobs:write",
     "infer",
     "quotas:read",
+    "metrics:read",
     "admin",
 ]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -30,6 +30,7 @@ _SECRET_BYTES = 32
 _KEY = re.compile(r"sec_([0-9A-Z]{26})_([A-Za-z0-9_-]{43})")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _MAX_NAME = 200
+_NOT_VALID = "the API key is not valid"
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,12 @@ def rotate_key(
     return old, new, plaintext
 
 
+def refuse_malformed(plaintext: str) -> None:
+    """Raise `UnauthenticatedError` for what cannot be a key, without a look at the database."""
+    if _KEY.fullmatch(plaintext) is None:
+        raise UnauthenticatedError(_NOT_VALID)
+
+
 def authenticate(sessions: Sessions, plaintext: str) -> tuple[ApiKeyRow, float]:
     """Return the row of a key and the time at which it was found valid.
 
@@ -134,7 +141,7 @@ def authenticate(sessions: Sessions, plaintext: str) -> tuple[ApiKeyRow, float]:
     """
     match = _KEY.fullmatch(plaintext)
     if match is None:
-        raise UnauthenticatedError("the API key is not valid")
+        raise UnauthenticatedError(_NOT_VALID)
     with reading(sessions) as session:
         row = session.get(ApiKeyRow, f"key_{match[1]}")
         now = current_time(session)
@@ -142,7 +149,7 @@ def authenticate(sessions: Sessions, plaintext: str) -> tuple[ApiKeyRow, float]:
     expected = row.secret_sha256 if row is not None else _hash("")
     is_right = hmac.compare_digest(expected, _hash(match[2]))
     if row is None or not is_right or not is_live(row, now):
-        raise UnauthenticatedError("the API key is not valid")
+        raise UnauthenticatedError(_NOT_VALID)
     return row, now
 
 

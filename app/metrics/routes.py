@@ -6,7 +6,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from prometheus_client.exposition import choose_encoder
 
+from app.dependencies import ContextDep, bearer_key, identify
+from app.http.limits import OPEN, limits
 from app.inference.service import InferenceService
+from app.keys.no_auth import is_from_this_machine
 from app.telemetry.metrics import Metrics
 
 router = APIRouter(tags=["health"])
@@ -20,8 +23,15 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/metrics", response_class=Response, responses=_TEXT)
-async def scrape(request: Request) -> Response:
-    """Read the metrics of this process and of the jobs."""
+@limits(OPEN)
+async def scrape(request: Request, context: ContextDep) -> Response:
+    """Read the metrics of this process and of the jobs.
+
+    They count every tenant's jobs: other machines need a key with the scope ``metrics:read``.
+    """
+    if not is_from_this_machine(request.scope):
+        principal = await identify(context, request.scope, bearer_key(request.scope))
+        principal.require("metrics:read")
     metrics: Metrics = request.app.state.metrics
     inference: InferenceService = request.app.state.inference
     metrics.sessions_loaded.set(inference.cache.num_loaded)

@@ -15,7 +15,7 @@ from app.listing import add_list
 from app.models import service
 from app.models.schemas import Model, ModelPatch, to_model
 from app.openapi import CONTENT_DIGEST, IDEMPOTENCY_KEY
-from app.quotas.dependencies import UPLOAD_SLOT
+from app.quotas.dependencies import UPLOAD_SLOT, reserved
 from app.records.database import reading
 from app.records.tables import ModelRow
 from app.text import Line
@@ -77,9 +77,12 @@ async def create(  # noqa: PLR0913, PLR0917  # query parameters
     settings = context.settings
     limit = settings.limits.model_bytes
     query = ("name", "filename", "architecture", "num_classes", "in_channels", "image_size")
-    async with receive_upload(
-        request, settings, limit, filename, "model", query, architecture=architecture
-    ) as upload:
+    async with (
+        reserved(request, context, principal.tenant) as room,
+        receive_upload(
+            request, settings, limit, filename, "model", query, room=room, architecture=architecture
+        ) as upload,
+    ):
         key = idempotency_key(request, principal.tenant, upload.sha256)
         spec = None
         if architecture is not None:

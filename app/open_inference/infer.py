@@ -18,6 +18,8 @@ from app.http.disconnect import disconnect_check
 from app.http.headers import find_header
 from app.http.hot import HotRoute
 from app.http.limits import COMPRESSED_INFERENCE, limits
+from app.http.memory import memory_of
+from app.http.weight import parsed_bytes
 from app.inference.options import Options
 from app.inference.service import SMALL_BYTES, InferenceService, Prediction
 from app.inference.sessions import LoadedModel
@@ -126,11 +128,16 @@ async def _decode(service: InferenceService, request: Request, limit: int) -> In
     length = _header(request, _LENGTH_HEADER.lower().encode())
     if encoding is None and len(body) <= SMALL_BYTES:
         return decode_request(body, length)
-    return await service.in_thread(_inflate_and_decode, body, encoding or "", length, limit)
+    if encoding is not None:
+        body = await service.in_thread(inflate, body, encoding, limit)
+        memory = memory_of(request.scope)
+        memory.hold(len(body))
+        memory.hold_parsed(await service.in_thread(parsed_bytes, body[: _num_json_bytes(length)]))
+    return await service.in_thread(decode_request, body, length)
 
 
-def _inflate_and_decode(body: bytes, encoding: str, length: str | None, limit: int) -> InferRequest:
-    return decode_request(inflate(body, encoding, limit), length)
+def _num_json_bytes(length: str | None) -> int | None:
+    return int(length[:20]) if length and length.isascii() and length.isdigit() else None
 
 
 def _encode(

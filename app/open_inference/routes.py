@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from app import health
 from app.dependencies import ContextDep, PrincipalDep
+from app.http.limits import OPEN, limits
 from app.inference.sessions import LoadedModel
 from app.keys.service import Principal
 from app.open_inference.descriptions import to_config, to_metadata
@@ -35,18 +36,21 @@ _EXTENSIONS = [
 
 
 @router.get("")
+@limits(OPEN)
 async def server_metadata(request: Request) -> ServerMetadata:
     """Read the server's name, version and extensions; no key needed."""
     return ServerMetadata(name="secateur", version=request.app.version, extensions=_EXTENSIONS)
 
 
 @router.get("/health/live", response_class=Response)
+@limits(OPEN)
 async def live() -> Response:
     """Return 200 while the process is alive; no key needed."""
     return Response()
 
 
 @router.get("/health/ready", response_class=Response)
+@limits(OPEN)
 def ready(context: ContextDep) -> Response:
     """Return 200 if the database, the queue and the object store are reachable; no key needed."""
     health.ready(context)

@@ -2,7 +2,7 @@
 
 Bytes, jobs and compute time are counted from rows in the transaction that adds to them, with the
 tenant locked (`records.usage`), so two requests cannot take the last slot. Each API process counts
-requests, uploads and event streams on its own. `records.line` limits running jobs.
+requests, uploads, waits and event streams on its own. `records.line` limits running jobs.
 """
 
 from contextlib import AbstractContextManager
@@ -17,10 +17,12 @@ from app.contracts.errors import (
     RateLimitedError,
     StorageQuotaError,
     TooManyJobsError,
+    TooManyRequestsError,
     TooManyStreamsError,
     TooManyUploadsError,
 )
 from app.contracts.settings import QuotaSettings
+from app.quotas.incoming import Incoming
 from app.quotas.rates import Rates
 from app.quotas.slots import Slots
 from app.records import usage
@@ -54,6 +56,8 @@ class Quotas:
         self._rates = Rates(settings.requests_per_second)
         self._uploads = Slots(settings.uploads, _too_many_uploads)
         self._streams = Slots(settings.event_streams, _too_many_streams)
+        self._waiting = Slots(settings.waiting_requests, _too_many_waiting)
+        self.incoming = Incoming(settings, sessions)
 
     def admit(self, tenant: str) -> None:
         """Count a request.
@@ -77,6 +81,10 @@ class Quotas:
         """Hold a slot for a stream; entering raises `TooManyStreamsError` if all are held."""
         return self._streams.hold(tenant)
 
+    def waiting(self, tenant: str) -> AbstractContextManager[None]:
+        """Hold a slot for a wait; entering raises `TooManyRequestsError` if all are held."""
+        return self._waiting.hold(tenant)
+
     def refuse_upload(self, session: Session, tenant: str, num_bytes: int) -> None:
         """Check the quotas for a file to be stored and its intake job.
 
@@ -87,6 +95,11 @@ class Quotas:
         usage.hold_tenant(session, tenant)
         self._refuse_bytes(session, tenant, num_bytes)
         self._refuse_waiting(session, tenant, 1)
+
+    def refuse_job_early(self, tenant: str) -> None:
+        """Raise `TooManyJobsError` if the tenant's job queue is full, before an upload is read."""
+        with reading(self._sessions) as session:
+            self._refuse_waiting(session, tenant, 1)
 
     def refuse_jobs(self, session: Session, tenant: str, number: int = 1) -> None:
         """Check the quotas for jobs to be created.
@@ -122,11 +135,13 @@ class Quotas:
         return {
             "stored_bytes": Use(most.stored_bytes, stored),
             "uploads": Use(most.uploads, self._uploads.used(tenant), "process"),
+            "upload_bytes": Use(most.upload_bytes, self.incoming.reserved(tenant), "process"),
             "queued_jobs": Use(most.queued_jobs, waiting),
             "running_jobs": Use(most.running_jobs, running),
             "running_intakes": Use(most.running_intakes, intakes),
             "compute_seconds": Use(most.compute_seconds, round(compute, 1), frees_at=end),
             "event_streams": Use(most.event_streams, self._streams.used(tenant), "process"),
+            "waiting_requests": Use(most.waiting_requests, self._waiting.used(tenant), "process"),
             "requests_per_second": Use(most.requests_per_second, round(recent, 1), "process"),
         }
 
@@ -159,4 +174,11 @@ def _too_many_streams(limit: int) -> TooManyStreamsError:
     return TooManyStreamsError(
         f"the tenant already has {limit} open event streams, the limit per API process; close one "
         "first"
+    )
+
+
+def _too_many_waiting(limit: int) -> TooManyRequestsError:
+    return TooManyRequestsError(
+        f"{limit} requests wait for jobs or plans, as many as one API process keeps for a tenant; "
+        "ask again without 'wait', or for fewer at once"
     )

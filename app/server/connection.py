@@ -9,6 +9,7 @@ import fcntl
 import json
 import logging
 import termios
+import weakref
 from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
@@ -47,6 +48,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._is_in_head, self._num_head_bytes = True, 0
         self._is_beyond = self._is_shed = False
+        self._is_ended = False  # the last answer has been sent; what still comes is discarded
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0  # time when the timer fires
         self._deadline: float | None = None  # time when it has to act
@@ -55,6 +57,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Accept a connection, or refuse it if there are too many."""
         super().connection_made(transport)
+        self._answers = _AnswerTransport(self)
         self._is_beyond = len(self.connections) > self.http.connections
         if len(self.connections) > self.http.connections + _SPARE_CONNECTIONS:
             self._refuse_beyond()
@@ -70,7 +73,9 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse data, unless the head is already too long."""
+        """Parse data, unless the head is too long or the last answer has been sent."""
+        if self._is_ended:
+            return
         if self._is_in_head:
             self._num_head_bytes += len(data)
             if self._num_head_bytes > self._most_head_bytes:
@@ -117,8 +122,24 @@ class LimitedProtocol(HttpToolsProtocol):
         elif not self.transport.is_closing():
             super().on_message_complete()
 
+    def close_after_answer(self) -> None:
+        """Close the connection after its last answer: at once, unless a body is still arriving.
+
+        Then only our side is closed at once. Closing both would reset the connection, and the
+        client might lose the answer that tells it why.
+        """
+        if not self.cycle.more_body:
+            self.transport.close()
+            return
+        self._is_ended = True
+        self.transport.write_eof()
+        self._start_timer(_LINGER_SECONDS)
+
     def on_response_complete(self) -> None:
         """Limit the time for the rest of a body whose answer has been sent."""
+        if self._is_ended:
+            self.flow.resume_reading()
+            return
         is_last, has_more = not self.pipeline, self.cycle.more_body
         super().on_response_complete()
         if is_last and has_more and not self.transport.is_closing():
@@ -150,6 +171,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Start a request: `/healthz` at once, any other when its turn comes."""
         put_exchange(cast("Scope", cycle.scope), cycle)
+        cycle.transport = cast("asyncio.Transport", self._answers)
         start = partial(super()._start_asgi_task, cycle, app)
         if cycle.scope["path"] == ALIVE_PATH:
             start()
@@ -197,7 +219,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def _time_is_up(self) -> None:
         if self.transport.is_closing():
             return
-        if self._is_beyond:
+        if self._is_ended:
+            self.transport.close()
+        elif self._is_beyond:
             self._refuse_beyond()
         elif self._is_in_head and self._num_head_bytes:
             seconds = self.http.head_seconds
@@ -253,12 +277,28 @@ class LimitedProtocol(HttpToolsProtocol):
         }
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             message["headers"].append((b"retry-after", RETRY_AFTER_SECONDS.encode()))
-        complete_headers(message, "", request_id)
+        complete_headers(message, request_id)
         head = b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode())
         head += b"".join(b"%s: %s\r\n" % pair for pair in message["headers"])
         log.info("request.refused: %s %s (%s)", int(status), error.message, request_id)
         self.transport.write(head + b"\r\n" + body)
         self.transport.close()
+
+
+class _AnswerTransport:
+    """What uvicorn writes an answer to; leaves it to the connection how it is closed.
+
+    It refers weakly to the connection: a reference cycle would keep bodies alive.
+    """
+
+    def __init__(self, connection: LimitedProtocol) -> None:
+        self._connection = weakref.ref(connection)
+        self.write, self.is_closing = connection.transport.write, connection.transport.is_closing
+
+    def close(self) -> None:
+        connection = self._connection()
+        if connection is not None:
+            connection.close_after_answer()
 
 
 def _has_unread(transport: asyncio.Transport) -> bool:

@@ -68,8 +68,10 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
         access_log=False,  # `app.http.request` logs each request
         log_config=None,
         server_header=False,
-        # Without keys, requests through a proxy are refused by their headers (`app.keys.no_auth`).
-        proxy_headers=not settings.api.is_auth_required,
+        # Only proxies that the settings name are believed. Without keys none is: requests through
+        # a proxy are refused by their headers (`app.keys.no_auth`), and those must stay as sent.
+        proxy_headers=settings.api.is_auth_required and bool(settings.api.trusted_proxies),
+        forwarded_allow_ips=list(settings.api.trusted_proxies),
         timeout_keep_alive=math.ceil(http.keep_alive_seconds),
         timeout_graceful_shutdown=math.ceil(http.stop_seconds),
     )

@@ -65,7 +65,7 @@ class Shedding:
             return
         request_id: str = scope["state"]["request_id"]
         message: Message = {"headers": list(response.raw_headers)}
-        complete_headers(message, scope["path"], request_id)
+        complete_headers(message, request_id)
         if len(self._guards) >= _MOST_GUARDED:
             self._guards.clear()
         url = scope["raw_path"] + (b"?" + query if query else b"")

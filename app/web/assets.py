@@ -67,8 +67,8 @@ def load_assets() -> Assets:
     page = _fill(data.pop(PAGE).decode(), shown, sorted(data)).encode()
     return Assets(
         shown,
-        {name: _asset(content, Path(name).suffix) for name, content in data.items()},
-        _asset(page, Path(PAGE).suffix),
+        {name: make_asset(content, Path(name).suffix) for name, content in data.items()},
+        make_asset(page, Path(PAGE).suffix),
     )
 
 
@@ -89,7 +89,8 @@ def _fill(page: str, digest: str, names: list[str]) -> str:
     return page.replace("{{digest}}", digest).replace("{{preloads}}", links)
 
 
-def _asset(data: bytes, suffix: str) -> Asset:
+def make_asset(data: bytes, suffix: str) -> Asset:
+    """Return a file of the kind that a suffix names."""
     return Asset(
         data,
         gzip.compress(data, mtime=0),

@@ -7,6 +7,7 @@ any other client.
 from fastapi import APIRouter, Request, Response
 
 from app.contracts.errors import NotFoundError
+from app.http.limits import OPEN, limits
 from app.web.assets import Asset, load_assets
 
 router = APIRouter(include_in_schema=False)
@@ -18,7 +19,7 @@ _POLICY = (
     "img-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-_PAGE_HEADERS = {
+PAGE_HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -28,12 +29,14 @@ _FILE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
+@limits(OPEN)
 def page(request: Request) -> Response:
     """Return the dashboard's page."""
-    return _answer(request, load_assets().page, _PAGE_HEADERS)
+    return answer_with(request, load_assets().page, PAGE_HEADERS)
 
 
 @router.api_route("/static/{digest}/{file:path}", methods=["GET", "HEAD"])
+@limits(OPEN)
 def file(request: Request, digest: str, file: str) -> Response:
     """Return a static file of the current version.
 
@@ -44,10 +47,11 @@ def file(request: Request, digest: str, file: str) -> Response:
     found = assets.files.get(file) if digest == assets.digest else None
     if found is None:
         raise NotFoundError(f"the dashboard has no file {file[:64]!r} in version {digest[:64]!r}")
-    return _answer(request, found, _FILE_HEADERS)
+    return answer_with(request, found, _FILE_HEADERS)
 
 
-def _answer(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
+def answer_with(request: Request, asset: Asset, headers: dict[str, str]) -> Response:
+    """Return a file, compressed if the client takes it, or 304 if the client has it."""
     is_compressed = "gzip" in request.headers.get("accept-encoding", "")
     etag = f'"{asset.sha256}{"-gzip" if is_compressed else ""}"'
     headers = {**headers, "ETag": etag, "Vary": "Accept-Encoding"}

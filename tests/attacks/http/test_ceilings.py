@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
 from app.contracts.settings import HttpSettings, LimitSettings
 from app.http.body import BodyMiddleware
 from app.http.errors import BusyError, TooSlowError
 from app.http.gate import GateMiddleware
+from app.http.headers import find_header
 from app.http.limits import LimitsByPath
+from app.http.problems import install_error_handlers
 from app.jobs.routes import router as jobs
 from app.models.routes import router as models
 
@@ -20,9 +24,24 @@ ROUTES = [*jobs.routes, *models.routes]
 EVENTS = ((b"accept", b"text/event-stream"),)
 
 
+APP = FastAPI()
+install_error_handlers(APP, {})
+
+
+@dataclass(frozen=True)
+class Tenant:
+    tenant: str
+
+
+async def identify(scope: Scope) -> Tenant:
+    """Trust what a request says about itself."""
+    return Tenant(str(find_header(scope, b"tenant") or b"a", "ascii"))
+
+
 def scope_of(path: str = "/v1/models", *headers: tuple[bytes, bytes]) -> Scope:
     return {
         "type": "http",
+        "app": APP,
         "method": "POST",
         "path": path,
         "query_string": b"",
@@ -46,7 +65,10 @@ async def status_through(app: Any, scope: Scope) -> int:
 
 
 async def held_by(
-    http: HttpSettings, scopes: list[Scope], then: Callable[[Any], Awaitable[None]]
+    http: HttpSettings,
+    scopes: list[Scope],
+    then: Callable[[Any], Awaitable[None]],
+    share: float = 1,
 ) -> None:
     """Admit requests, and run a function while they are in progress."""
     leave, are_inside, num_inside = asyncio.Event(), asyncio.Event(), 0
@@ -60,7 +82,7 @@ async def held_by(
             await leave.wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    gate = GateMiddleware(app, http, (), LimitsByPath(ROUTES))
+    gate = GateMiddleware(app, http, (), LimitsByPath(ROUTES), share, identify)
     tasks = [asyncio.create_task(status_through(gate, scope)) for scope in scopes]
     await are_inside.wait()
     await then(gate)
@@ -106,7 +128,7 @@ def test_bodies_in_memory_share_a_limit_that_excludes_uploads() -> None:
 
     async def run() -> None:
         middleware = BodyMiddleware(
-            reader, HttpSettings(buffered_bytes=100), LimitSettings(), LimitsByPath(ROUTES)
+            reader, HttpSettings(buffered_bytes=100), LimitSettings(), LimitsByPath(ROUTES), 1
         )
         go_on = asyncio.Event()
         pieces = [b"a" * 60, b"a" * 40]
@@ -159,7 +181,7 @@ def test_a_body_may_be_as_slow_as_its_bytes_have_earned() -> None:
             piece = pieces.pop()
             return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
 
-        middleware = BodyMiddleware(reader, http, LimitSettings(), LimitsByPath(ROUTES))
+        middleware = BodyMiddleware(reader, http, LimitSettings(), LimitsByPath(ROUTES), 1)
         with closing(loop):
             loop.run_until_complete(receive_all(middleware, scope_of(), receive))
 

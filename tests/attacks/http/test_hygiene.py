@@ -1,17 +1,18 @@
 """Headers and contents that every answer has, and details that no answer reveals."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from app.contracts.settings import Settings
 from app.http.headers import attachment
-from app.main import create_app
-from tests.fixtures.api import Api, RecordingQueue, running_api, zip_bytes
+from app.web.reference_page import draw_reference
+from tests.fixtures.api import Api, running_api, zip_bytes
 
 SECRET = "postgresql://user:hunter2@db/secateur"  # noqa: S105  # what an exception may say
 
@@ -56,22 +57,63 @@ def test_every_answer_carries_the_common_headers(api: Api) -> None:
         assert not {"server", "x-powered-by", "access-control-allow-origin"} & set(headers)
 
 
-def test_the_pages_of_the_api_may_load_what_they_are_made_of(api: Api) -> None:
+def test_the_reference_of_the_api_loads_only_our_own_files(api: Api) -> None:
+    dashboard = api.client.get("/").headers["content-security-policy"]
+    assert "http" not in dashboard
+    assert "unsafe-inline" not in dashboard
     for path in ("/docs", "/redoc"):
-        policy = api.client.get(path).headers["content-security-policy"]
-        assert "cdn.jsdelivr.net" in policy
-        assert "frame-ancestors 'none'" in policy
+        page = api.client.get(path)
+        assert page.headers["content-security-policy"] == dashboard
+        loaded = re.findall(r'<(?:script|link)[^>]*(?:src|href)="([^"]*)"', page.text)
+        assert len(loaded) == page.text.count("<script") + page.text.count("<link") > 3
+        for url in loaded:
+            assert api.client.get(url, headers={"Authorization": ""}).status_code == 200, url
+        assert not re.search(r"<style| style=| on\w+=", page.text)
+
+
+def test_the_reference_of_the_api_describes_every_operation(api: Api) -> None:
+    page = api.client.get("/docs").text
+    document = api.client.get("/openapi.json").json()
+    for path, item in document["paths"].items():
+        for method in item:
+            assert f"<b>{method.upper()}</b> {path}<" in page
+    links = set(re.findall(r'href="#([^"]+)"', page))
+    assert len(links) > 20
+    assert links <= set(re.findall(r'id="([^"]+)"', page))
+
+
+def test_names_in_the_reference_are_text() -> None:
+    evil = "<script>alert(1)</script>"
+    operation = {
+        "operationId": evil,
+        "description": evil,
+        "tags": [evil],
+        "parameters": [
+            {"name": evil, "in": "query", "description": evil, "schema": {"enum": [evil]}}
+        ],
+        "responses": {evil: {"description": evil, "content": {evil: {"schema": {"type": evil}}}}},
+    }
+    document = {
+        "info": {"title": evil, "version": evil, "description": evil},
+        "paths": {f"/{evil}": {"get": operation}},
+        "components": {"schemas": {evil: {"description": evil, "default": evil}}},
+    }
+    page = draw_reference(document, "digest")
+    assert page.count("<script") == 1
+    assert page.count("&lt;script") > 10
 
 
 def test_internal_errors_reveal_only_a_request_id(tmp_path: Path) -> None:
-    app = create_app(Settings(data_dir=tmp_path), RecordingQueue())
+    with running_api(tmp_path / "data") as api:
+        app = api.client.app
+        assert isinstance(app, FastAPI)
 
-    @app.get("/broken")
-    def broken() -> None:
-        raise RuntimeError(f"cannot connect to {SECRET}")
+        @app.get("/broken")
+        def broken() -> None:
+            raise RuntimeError(f"cannot connect to {SECRET}")
 
-    with TestClient(app) as client:  # which raises what the application lets through
-        answer = client.get("/broken")
+        client = TestClient(app)  # which raises what the application lets through
+        answer = client.get("/broken", headers={"Authorization": f"Bearer {api.key}"})
     assert answer.status_code == 500
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json() == {

@@ -31,7 +31,7 @@ def test_the_page_names_files_that_are_there(api: Api) -> None:
 
 def test_every_module_is_loaded_from_the_start(api: Api) -> None:
     page = api.client.get("/").text
-    for name in load_assets().files:
+    for name in set(load_assets().files) - {"css/reference.css"}:  # of /docs
         assert f"/{name}" in page, name
 
 
@@ -99,7 +99,7 @@ def test_files_are_compressed_for_those_who_take_it(api: Api) -> None:
 )
 def test_nothing_else_is_served(api: Api, path: str) -> None:
     response = api.client.get(path.format(digest=load_assets().digest))
-    assert response.status_code == 404
+    assert response.status_code in {401, 404}  # what is not declared open needs a key
     assert response.headers["content-type"] == "application/problem+json"
     assert response.headers["content-security-policy"].startswith("default-src 'none'")
 

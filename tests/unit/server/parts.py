@@ -48,10 +48,12 @@ RELIED_ON: dict[str, str] = {
 # Attributes that are read, by the class that makes them.
 ATTRIBUTES: dict[str, set[str]] = {
     "HttpToolsProtocol": {
-        "connections", "cycle", "headers", "loop", "parser", "pipeline", "server_state",
+        "connections", "cycle", "flow", "headers", "loop", "parser", "pipeline", "server_state",
         "timeout_keep_alive_task", "transport", "url",
     },
-    "RequestResponseCycle": {"more_body", "response_complete", "response_started", "scope"},
+    "RequestResponseCycle": {
+        "more_body", "response_complete", "response_started", "scope", "transport",
+    },
     "ServerState": {"default_headers"},
 }  # fmt: skip
 PARSER = {"get_method", "should_keep_alive"}  # of httptools
