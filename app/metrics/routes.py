@@ -9,11 +9,13 @@ from prometheus_client.exposition import choose_encoder
 from app.dependencies import ContextDep, bearer_key, identify
 from app.http.limits import OPEN, limits
 from app.inference.service import InferenceService
+from app.http.problems import RESPONSES
 from app.keys.no_auth import is_from_this_machine
 from app.telemetry.metrics import Metrics
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=RESPONSES)
 
+_KEY = {"security": [{"HTTPBearer": []}]}
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Prometheus's text format.",
@@ -22,7 +24,7 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/metrics", response_class=Response, responses=_TEXT)
+@router.get("/metrics", response_class=Response, responses=_TEXT, openapi_extra=_KEY)
 @limits(OPEN)
 async def scrape(request: Request, context: ContextDep) -> Response:
     """Read the metrics of this process and of the jobs.
