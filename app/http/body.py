@@ -107,7 +107,9 @@ class _Content:
             return
         self._meter.feed(chunk)
         if is_last and self._meter.is_too_deep():
-            raise JsonTooDeepError(f"the JSON is nested deeper than {self._depth} levels, the limit")
+            raise JsonTooDeepError(
+                f"the JSON is nested deeper than {self._depth} levels, the limit"
+            )
 
 
 class _Body:

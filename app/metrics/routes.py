@@ -8,14 +8,14 @@ from prometheus_client.exposition import choose_encoder
 
 from app.dependencies import ContextDep, bearer_key, identify
 from app.http.limits import OPEN, limits
-from app.inference.service import InferenceService
 from app.http.problems import RESPONSES
+from app.inference.service import InferenceService
 from app.keys.no_auth import is_from_this_machine
 from app.telemetry.metrics import Metrics
 
 router = APIRouter(tags=["health"], responses=RESPONSES)
 
-_KEY = {"security": [{"HTTPBearer": []}]}
+_KEY: dict[str, Any] = {"security": [{"HTTPBearer": []}]}
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Prometheus's text format.",
