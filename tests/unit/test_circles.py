@@ -25,7 +25,7 @@ def modules() -> dict[str, Path]:
 
 
 def import_graph() -> Graph:
-    """Return what each module imports, those for types alone and within functions included."""
+    """Return the imports of each module, including those for types and inside functions."""
     files = modules()
     return {name: set(imported(path, files)) - {name} for name, path in files.items()}
 

@@ -8,7 +8,7 @@ from app.ttl_cache import TtlCache
 
 
 class Source:
-    """What is read: counts, waits when told to, and fails when told to."""
+    """A source that counts its reads, and waits or fails when told to."""
 
     def __init__(self) -> None:
         self.value, self.num_reads = "old", 0

@@ -32,7 +32,7 @@ def model(api: Api, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def pixels_model(api: Api, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Answers the red pixels of a 2 x 3 image as they came."""
+    """A model that returns the red pixels of a 2 x 3 image unchanged."""
     path = write_onnx(
         tmp_path_factory.mktemp("model") / "m.onnx",
         [

@@ -29,7 +29,7 @@ def served(tmp_path: Path) -> Iterator[Serving]:
 
 
 def write_slow(path: Path) -> Path:
-    """Write convolutions of 350 million multiplications: many requests arrive while one runs."""
+    """Write a network of 350 million multiplications, so that many requests arrive during a run."""
     random = np.random.default_rng(0)
     weights = {"w0": random.standard_normal((64, 1, 3, 3))}
     weights |= {f"w{n}": random.standard_normal((64, 64, 3, 3)) / 24 for n in range(1, 5)}
@@ -72,7 +72,7 @@ def test_excess_requests_are_refused_and_accepted_ones_are_answered(served: Serv
 
 
 async def overload(served: Serving) -> tuple[list[httpx.Response], list[int]]:
-    """Ask by both routes, a third of the requests with a deadline, all at once."""
+    """Send requests to both routes at once, a third of them with a deadline."""
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(
         base_url=f"http://{served.address}",

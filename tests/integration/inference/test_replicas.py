@@ -30,7 +30,7 @@ DEADLINE_SECONDS = 60
 
 @dataclass
 class Replicas:
-    """Both processes, and what they share; the test is their worker."""
+    """Both processes and their shared database and store; the test acts as the worker."""
 
     clients: tuple[httpx.Client, httpx.Client]
     sessions: Sessions
@@ -38,7 +38,7 @@ class Replicas:
     folder: Path
 
     def add_version(self, client: httpx.Client, name: str, factor: float) -> str:
-        """Upload by one process a network that multiplies; return its id once it is ready."""
+        """Upload a multiplying network through one process; return its id when it is ready."""
         uploaded = client.post("/v1/models", params={"name": name}, content=zip_bytes())
         assert uploaded.status_code == 201, uploaded.text
         model_id = str(uploaded.json()["id"])
@@ -117,7 +117,7 @@ def is_answering(client: httpx.Client) -> bool:
 
 
 def until(is_so: Callable[[], bool]) -> None:
-    """Ask again until it is so; how long that takes is not judged here."""
+    """Poll until a condition holds, without a tight time limit."""
     end = time.monotonic() + DEADLINE_SECONDS
     while not is_so():
         assert time.monotonic() < end
@@ -125,7 +125,7 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def served(client: httpx.Client, model: str) -> tuple[str, float]:
-    """Return the version that answers for a name, and what it multiplies with."""
+    """Return the version that answers for a name, and its factor."""
     response = client.post("/infer", json={"model": model, "inputs": [[1.0, 1.0]]})
     assert response.status_code == 200, response.text
     return response.json()["version"], response.json()["outputs"][0][0]

@@ -24,7 +24,7 @@ OTHER = {"inputs": np.ones((1, 1, 12, 12), int).tolist()}
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Serving]:
-    """One run at a time, and two requests behind it."""
+    """A service with one run at a time and a queue of two requests."""
     inference = {"num_workers": 1, "max_batch_items": 1, "queue_items": 2}
     with serving(tmp_path / "data", inference=inference) as found:
         found.add_model("slow", onnx.load(write_slow(tmp_path / "slow.onnx")))
@@ -97,7 +97,7 @@ def test_requests_that_would_miss_their_deadline_are_refused_and_then_shed(tmp_p
 
 @contextmanager
 def flooded(client: httpx.Client) -> Iterator[None]:
-    """Ask for the slow model on many connections, whatever the answers, until the end."""
+    """Request the slow model on many connections until the block ends."""
     is_over = threading.Event()
 
     def ask() -> None:
@@ -146,7 +146,7 @@ def test_a_body_that_comes_after_its_refusal_is_thrown_away(served: Serving) -> 
 
 
 def peek(connection: socket.socket) -> bytes:
-    """Return what has come within a moment."""
+    """Return the bytes that arrive within a moment."""
     connection.settimeout(0.05)
     try:
         return connection.recv(100, socket.MSG_PEEK)

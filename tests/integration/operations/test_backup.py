@@ -22,7 +22,7 @@ REPORT = b'{"saved": true}'
 
 
 def fill(api: Api, folder: Path) -> tuple[str, str]:
-    """Make a model that can be served, and an artifact; return their ids."""
+    """Create a servable model and an artifact; return their ids."""
     write_linear_onnx(folder / "m.onnx", np.eye(2), ["batch", 2])
     model = api.ready_model(folder / "m.onnx")
     job = api.client.post("/v1/jobs", json={"model": model}).json()["id"]
@@ -39,7 +39,7 @@ def fill(api: Api, folder: Path) -> tuple[str, str]:
 
 
 def check(api: Api, key: str, model: str, artifact: str) -> None:
-    """The key of before the backup, the model and the artifact are all there and work."""
+    """Check that the key, the model and the artifact from before the backup work."""
     api.client.headers["Authorization"] = f"Bearer {key}"
     answer = api.client.post(f"/v1/models/{model}/infer", json={"inputs": [[3.0, 4.0]]})
     assert answer.status_code == 200, answer.text
@@ -81,7 +81,7 @@ def test_a_backup_of_sqlite_and_a_folder_is_a_service(
 
 @contextmanager
 def server_tools(url: str) -> Iterator[Path]:
-    """The folder with the pg_dump and pg_restore that belong to the server."""
+    """The folder with the server's pg_dump and pg_restore."""
     with psycopg.connect(url) as connection:
         major = str(connection.info.server_version // 10_000)
     with warnings.catch_warnings():

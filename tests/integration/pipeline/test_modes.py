@@ -43,7 +43,7 @@ class TwoHeads(nn.Module):
 
 
 def samples(num_samples: int = 320) -> tuple[np.ndarray, np.ndarray]:
-    """Four classes of noise that differ in how loud they are."""
+    """Four classes of noise that differ in amplitude."""
     random = np.random.default_rng(0)
     y = random.integers(0, 4, num_samples)
     x = random.standard_normal((num_samples, 1, 8, 8)) * (1 + y[:, None, None, None])
@@ -235,7 +235,7 @@ def test_a_search_goes_on_past_a_trial_that_diverges(
 
 
 def test_a_search_may_cut_on_the_way(tmp_path: Path) -> None:
-    """Trials of different goals may begin with the same first cut, and are different runs."""
+    """Trials with different goals are different runs, even if their first cut is the same."""
     config = {
         "selection": {"mode": "accuracy", "max_drop": 0.3, "max_trials": 3, "round_to": 8},
         "schedule": {"kind": "iterative", "rounds": 2, "ramp": 0.2},
@@ -258,7 +258,7 @@ def test_baselines_have_the_same_widths_and_budget(tmp_path: Path) -> None:
 
 
 def without_clocks(report: Report) -> Report:
-    """Return a report without what was measured on a clock and shown, and what was said of it."""
+    """Return a report without measured times and the notes about them."""
     networks = {
         name: getattr(report, name).model_copy(update={"latency_seconds": ()})
         for name in ("dense", "pruned", "retrained")

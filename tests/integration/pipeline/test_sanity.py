@@ -24,7 +24,7 @@ STOP: dict[str, Any] = {"sanity": {"action": "stop"}, "retrain": {"epochs": 0}}
 
 
 def wrong(folder: Path) -> Path:
-    """Samples in another range than the network was trained on."""
+    """Save samples in another range than in training."""
     x, y = samples()
     return save_data(folder, x=x * 60 + 100, y=y)
 
@@ -61,7 +61,7 @@ def test_statistics_that_lag_behind_the_weights_are_named_as_the_cause(tmp_path:
 
 
 class OfPixels(nn.Module):
-    """A network that takes pixels from 0 to 1 of samples that `pixels` made."""
+    """A network for the samples of `pixels`, scaled to 0 to 1."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from worker.pipeline.stages.select import choose
 
 
 class Pinned(nn.Module):
-    """One convolution, whose output is the network's."""
+    """A network whose only convolution is its output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,14 +31,14 @@ class Pinned(nn.Module):
 
 
 class NoLayers(nn.Module):
-    """Nothing to prune: no convolution, no linear layer."""
+    """A network without convolutions or linear layers."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu(x).mean((2, 3))
 
 
 def constant_net() -> nn.Module:
-    """Every filter of a layer has the same norm."""
+    """Return a network in which all filters of a layer have the same norm."""
     net = SmallNet()
     with torch.no_grad():
         for parameter in net.parameters():
@@ -94,7 +94,7 @@ def test_comparing_criteria_needs_data(tmp_path: Path) -> None:
 def test_a_measured_plan_is_met_and_found_again_by_the_next_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Measurements differ from run to run: an attempt after a crash must not choose anew."""
+    """Measurements vary between runs, so an attempt after a crash must reuse the plan."""
     monkeypatch.setattr("secateur.engine.latency.fit._MAX_TRIALS", 2)  # each takes seconds
     selection = {"mode": "budget", "latency": 0.9, "round_to": "auto", "batch_size": 4}
     net = randomise(SmallNet(64))

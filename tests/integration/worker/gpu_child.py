@@ -11,7 +11,7 @@ warm_up = process.warm_up
 
 
 def main(path: Path, events: int) -> int:
-    """Run a job; or, if the request is not one, say whether the driver survived the fork."""
+    """Run a job, or report whether the driver survived the fork."""
     is_bad = torch.cuda._is_in_bad_fork()
     if "job_id" in json.loads(path.read_text()):
         return 13 if is_bad else process.main(path, events)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def main(path: Path, events: int) -> int:
-    """Do what the request says: try everything, or wait."""
+    """Try all forbidden actions, or wait, as the request says."""
     request = json.loads(path.read_text())
     os.write(events, b"begun\n")
     if request["what"] == "wait":
@@ -51,7 +51,7 @@ def main(path: Path, events: int) -> int:
 
 
 def name_threads(folder: Path) -> int:
-    """Name a thread that was started just now, and try what lies beside it."""
+    """Name a new thread, and try to write to ``oom_score_adj``."""
     found: dict[str, str] = {}
 
     def name_own() -> None:
@@ -70,7 +70,7 @@ def name_threads(folder: Path) -> int:
 
 
 def outcome(attempt: Callable[[], object]) -> str:
-    """Return how an attempt ends, in the system's words."""
+    """Return the result of an attempt, or the system's error."""
     try:
         attempt()
     except OSError as error:

@@ -20,13 +20,13 @@ BATCH_SIZE = 128
 
 
 def num_private_bytes() -> int:
-    """Return the private writable memory that this process has, as the kernel's limit counts it."""
+    """Return this process's private writable memory, as the kernel's limit counts it."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmData:")[2].split()[0]) * 1024
 
 
 class Checked:
-    """A source that counts the samples it gives out whose pixels say their number."""
+    """A source that counts the samples whose pixels match their number."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -51,7 +51,7 @@ def tiny_program() -> Program:
 
 
 def main(memory: str, what: str, *arguments: str) -> None:
-    """Do one of three things."""
+    """Run one of three modes."""
     apply_limits(ProcessLimits(memory_bytes=int(memory) or None))
     program = tiny_program()  # what a job has in memory before it opens its data
     if what == "measure":

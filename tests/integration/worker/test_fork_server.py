@@ -36,7 +36,7 @@ def start(
     *,
     is_gpu: bool = False,
 ) -> Child:
-    """Start a child and wait until it has begun."""
+    """Start a child and wait until it runs."""
     folder.mkdir(exist_ok=True)
     secret = folder.parent / "secrets" / "key"
     secret.parent.mkdir(exist_ok=True)
@@ -97,7 +97,7 @@ def test_a_child_reaches_nothing_but_its_own_folder(server: ForkServer, tmp_path
 def test_only_a_job_on_a_gpu_may_name_its_threads(
     server: ForkServer, tmp_path: Path, *, is_gpu: bool
 ) -> None:
-    """As NVIDIA's driver does when it is initialised; else it gives up."""
+    """NVIDIA's driver names threads when it is initialised, and fails if it cannot."""
     child = start(server, tmp_path / "home", "name threads", is_gpu=is_gpu)
     assert child.wait(20) == 7
     naming = "done" if is_gpu else "Permission denied"

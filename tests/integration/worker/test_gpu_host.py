@@ -46,7 +46,7 @@ int cuGetProcAddress(const char *name, void **f, int v, unsigned long long flags
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Path:
-    """The folder with the driver; who asks it is noted in `asked`, in the child's own folder."""
+    """The folder with the driver; it records its callers in `asked`, in the child's folder."""
     compiler = shutil.which("gcc") or shutil.which("g++")
     if compiler is None and "CI" not in os.environ:
         pytest.skip("there is no C compiler")

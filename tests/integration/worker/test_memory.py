@@ -20,7 +20,7 @@ BLOCK = 1000
 
 
 def run(*arguments: object, memory: int | None = None) -> str:
-    """Run the child, under the limit that a job's process takes upon itself."""
+    """Run the child under the memory limit of a job's process."""
     child = [sys.executable, "-m", "tests.integration.worker.reading_child"]
     done = subprocess.run(
         [*child, str(memory or 0), *map(str, arguments)],
@@ -40,7 +40,7 @@ def limit() -> int:
 
 
 def write_npz(path: Path, num_samples: int) -> None:
-    """Write images whose first four bytes are their number, in two splits; a block at a time."""
+    """Write images whose first four bytes are their number, in two splits, block by block."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for suffix, first, last in (
             ("", 0, num_samples // 2),

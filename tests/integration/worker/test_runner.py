@@ -173,7 +173,7 @@ def test_garbage_on_the_pipe_is_an_internal_failure(world: World) -> None:
 def test_a_job_is_cancelled_in_every_stage_even_if_its_child_ignores_it(
     tmp_path: Path, server: ForkServer
 ) -> None:
-    """With the service's own heartbeat and grace: 15 s is what is promised."""
+    """With the default heartbeat and grace time; the service promises 15 s."""
     world = World(tmp_path, server, heartbeat_seconds=3.0, cancel_grace_seconds=5.0)
     stages: dict[str, str] = {}
     threads = []

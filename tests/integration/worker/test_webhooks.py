@@ -29,7 +29,7 @@ PAGE = Path("docs/architecture/05-jobs.md")
 
 @dataclass
 class Scene:
-    """A receiver, the rows, and who brings them together."""
+    """A receiver, the rows, and the deliverer."""
 
     receiver: Receiver
     sessions: Sessions
@@ -78,7 +78,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 @pytest.fixture(scope="module")
 def verify() -> Callable[..., dict[str, Any]]:
-    """The function that the documentation gives to receivers."""
+    """The verification function from the documentation."""
     (code,) = re.findall(r"```python\n(.*?def verify.*?)```", PAGE.read_text(), re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102  # our own page

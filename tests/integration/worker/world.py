@@ -21,7 +21,7 @@ from worker.runner import Runner
 
 
 class World:
-    """A runner and what it works on."""
+    """A runner with its rows, store and settings."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class World:
             session.get_one(JobRow, job_id).not_before = None
 
     def on_another_machine(self, folder: Path) -> Runner:
-        """A worker with the same rows and objects, and a disk of its own."""
+        """Return a worker with the same rows and objects, and its own disk."""
         settings = Settings(data_dir=folder, worker=self.settings.worker)
         return Runner(settings, self.sessions, self.store, threading.Event(), self.server)
 

@@ -64,7 +64,7 @@ async def prune_async(x: NDArray[np.float32]) -> Array:
 
 
 class Net(nn.Module):
-    """Somebody's network."""
+    """A user's network."""
 
 
 def with_torch(client: Client, x: Tensor) -> Net:

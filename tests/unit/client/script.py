@@ -20,7 +20,7 @@ Chunks = list[bytes | LostError]
 
 @dataclass
 class Script:
-    """What comes of each request, in order.
+    """Scripted outcomes of requests, in order.
 
     Attributes:
         outcomes: An answer, a loss, or an answer with the pieces of its body.

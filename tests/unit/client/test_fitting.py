@@ -63,7 +63,7 @@ class Attention(nn.Module):
 
 
 class Position(nn.Module):
-    """An embedding of positions, and a parameter that is no layer's."""
+    """An embedding of positions, and a parameter outside of any layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class Position(nn.Module):
 
 
 class Tied(nn.Module):
-    """Two convolutions of one weight."""
+    """Two convolutions that share one weight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Tied(nn.Module):
 
 
 class Literal(nn.Module):
-    """Code that counts channels by itself."""
+    """A module with a channel count in its code."""
 
     def __init__(self, code: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Literal(nn.Module):
 
 
 def pruned(between: Callable[[], nn.Module], path: Path) -> tuple[Tensor, Net]:
-    """Write the weights of a network of half the width; return its answer, and the class anew."""
+    """Write the weights of a half-width network; return its output and a new instance."""
     torch.manual_seed(0)
     program = from_exported(export(randomise(Net(between)), (X,)))
     analysis = analyse(program)

@@ -45,7 +45,7 @@ def operation(document: Json, endpoint: Endpoint) -> Json:
 
 
 def success(found: Json) -> Json:
-    """Return the content of the answers that are no failure."""
+    """Return the content of successful answers."""
     return {
         media_type: about
         for status, answer in found["responses"].items()
@@ -119,7 +119,7 @@ def test_a_summary_is_a_part_of_the_report() -> None:
 
 
 def test_a_change_of_the_service_is_noticed(document: Json) -> None:
-    """The comparison itself: a field that goes, comes, or changes its type."""
+    """The comparison detects removed, added and retyped fields."""
     schemas = document["components"]["schemas"]
     theirs = resolve(schemas["Artifact"], schemas)
     ours = schema_of(endpoints.LIST_ARTIFACTS.answer)["items"]
@@ -136,7 +136,7 @@ def test_a_change_of_the_service_is_noticed(document: Json) -> None:
 
 
 def compare(ours: Json, theirs: Json) -> None:
-    """Raise unless what the client reads is what the document says."""
+    """Raise if the client's type differs from the document's schema."""
     if "items" in ours and theirs.get("type") == "array":
         compare(ours["items"], theirs["items"])
         return
@@ -161,7 +161,7 @@ def compare(ours: Json, theirs: Json) -> None:
 
 
 def is_loose(schema: Json) -> bool:
-    """Return whether a schema says no more than that there is an object, or a list of anything."""
+    """Return whether a schema is an object or a list without further constraints."""
     kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
     return all("properties" not in kind and not kind.get("items") for kind in kinds)
 
@@ -172,7 +172,7 @@ def schema_of(answer: Any) -> Json:
 
 
 def resolve(schema: Any, parts: Json, prefix: str = REFERENCE) -> Any:
-    """Return a schema with what it refers to in its place."""
+    """Return a schema with its references resolved."""
     if isinstance(schema, list):
         return [resolve(item, parts, prefix) for item in schema]
     if not isinstance(schema, dict):
@@ -185,7 +185,7 @@ def resolve(schema: Any, parts: Json, prefix: str = REFERENCE) -> Any:
 
 
 def plain(schema: Any) -> Any:
-    """Return what a schema says of types; titles, bounds and defaults are left out."""
+    """Return the types of a schema, without titles, bounds and defaults."""
     if isinstance(schema, list):
         return [plain(item) for item in schema]
     if not isinstance(schema, dict):

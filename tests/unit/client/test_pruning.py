@@ -35,7 +35,7 @@ class Net(nn.Module):
 
 
 class Numbered(Net):
-    """The same with a size as a number."""
+    """The same network with a literal size."""
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = torch.relu(self.conv(self.stem(x))).mean((2, 3))

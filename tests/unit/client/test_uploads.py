@@ -54,7 +54,7 @@ def test_an_upload_that_is_lost_is_sent_again_under_the_same_key(path: Path) -> 
 
 
 def test_the_reason_of_a_closed_connection_is_requested(path: Path) -> None:
-    """It refused the file unread, and the reason was lost with the connection."""
+    """The service refused the file unread, and its answer was lost with the connection."""
     script = Script([ARRIVED, problem(401, "unauthenticated")])
     with pytest.raises(AuthenticationError):
         script.run(push_model(CONTEXT, path, {}, None, None))

@@ -22,7 +22,7 @@ def document() -> Json:
 
 
 def lines(found: Json) -> list[str]:
-    """Return one line for each operation: what it is called, takes and answers."""
+    """Return one line for each operation: its name, inputs and answers."""
     return sorted(
         line(path, method, operation)
         for path, item in found["paths"].items()

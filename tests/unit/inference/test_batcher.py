@@ -27,7 +27,7 @@ Answer = asyncio.Task[Computed]
 
 @dataclass
 class Runner:
-    """Remembers the batches that were started; doubles their numbers when told to."""
+    """A runner that records started batches and doubles their numbers on `finish`."""
 
     started: list[tuple[Sequence[Arrays], Outputs]] = field(default_factory=list)
     running: list[Run] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Runner:
         return [[int(r["x"].flat[0]) for r in requests] for requests, _ in self.started]
 
     async def finish(self, error: Exception | None = None) -> None:
-        """End the oldest run that is under way."""
+        """End the oldest unfinished run."""
         number = next(i for i, run in enumerate(self.running) if not run.done())
         if error is not None:
             self.running[number].set_exception(error)

@@ -55,7 +55,7 @@ def test_a_missing_folder_is_fine(tmp_path: Path) -> None:
 
 
 def test_files_without_permissions_are_removed(place: Path, tmp_path: Path) -> None:
-    """Tried as an ordinary user: root has every right anyway."""
+    """Runs as an ordinary user, because root ignores permissions."""
     (place / "a" / "b" / "c").mkdir()
     script = (
         "import os, sys; from pathlib import Path\n"

@@ -15,7 +15,7 @@ MOST = 1000
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder that a process can write, beside a secret."""
+    """A folder that a process can write to, beside a secret."""
     (tmp_path / "secret").write_text("sec_x")
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "x.bin").write_text("sec_x")

@@ -16,7 +16,7 @@ BACKLOG = 512
 
 
 class Taken(asyncio.Protocol):
-    """Counts itself, and says hello."""
+    """A protocol that counts its connections and sends a greeting."""
 
     taken: list[asyncio.Transport]
 
@@ -39,7 +39,7 @@ def accepting(listener: socket.socket) -> tuple[Acceptor, list[asyncio.Transport
 
 
 async def some_turns() -> None:
-    """Let the event loop look at what came, and do what follows: ten turns, not hundreds."""
+    """Run ten turns of the event loop, so that it handles new connections."""
     for _ in range(10):
         await asyncio.sleep(0.001)
 
@@ -104,7 +104,7 @@ def test_no_connection_is_accepted_after_shutdown(listener: socket.socket) -> No
 
 
 class Full:
-    """A listening socket of a process that has no file left for a while."""
+    """A listening socket of a process that is out of file descriptors for a while."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener, self.num_failures = listener, 0

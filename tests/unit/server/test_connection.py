@@ -38,7 +38,7 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[socket.socket]:
-    """Serve on this event loop, and yield a connection that had an answer."""
+    """Serve on this event loop, and yield a connection after its first answer."""
     protocol = limited_protocol(
         HttpSettings(keep_alive_seconds=KEEP_ALIVE_SECONDS),
         Shedding(Metrics(), lambda _demand, _num_others: True),
@@ -69,7 +69,7 @@ async def ask(client: socket.socket) -> int:
 
 
 async def read(client: socket.socket) -> int:
-    """Return the status of an answer; 0: the connection was closed."""
+    """Return the status of an answer, or 0 if the connection was closed."""
     received = b""
     while not received.endswith(b"hello"):
         async with asyncio.timeout(10):

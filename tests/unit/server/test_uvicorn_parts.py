@@ -39,7 +39,7 @@ def test_every_method_that_overrides_one_of_uvicorn_is_in_the_list() -> None:
 
 
 def test_every_attribute_of_uvicorn_that_is_read_is_in_the_list_and_there() -> None:
-    """Names on ``self`` that are not ours, by the source."""
+    """Finds names on ``self`` that are not ours in the source."""
     tree = ast.parse(inspect.getsource(LimitedProtocol))
     on_self = {
         node.attr

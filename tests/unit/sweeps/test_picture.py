@@ -25,7 +25,7 @@ def drawn(*rows: SweepRow) -> ET.Element:
 
 
 def places(picture: ET.Element, colour: str) -> list[tuple[float, float]]:
-    """Return where the discs of a colour are, without the legend's."""
+    """Return the positions of a colour's discs, without the legend's."""
     found = [
         (float(each.attrib["cx"]), float(each.attrib["cy"]))
         for each in picture.iter(f"{_SVG}circle")

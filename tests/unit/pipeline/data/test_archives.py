@@ -27,7 +27,7 @@ def damaged_in_the_middle() -> bytes:
 
 
 def with_size(size: bytes, type_: bytes = tarfile.REGTYPE) -> bytes:
-    """Return a tar whose last member says that it has ``size``, in the header's own notation."""
+    """Return a tar whose last member declares ``size``, in the header's notation."""
     data = bytearray(tarred(GOOD, "w", member("cat/9.png", type_), format=tarfile.GNU_FORMAT))
     header = data[3072:3584]
     header[124:136] = size

@@ -232,7 +232,7 @@ def windows_zip() -> bytes:
 
 
 def unmarked_zip() -> bytes:
-    """Return a zip as macOS writes one: names in UTF-8, and the flag that says so is not set."""
+    """Return a zip as macOS writes it: names in UTF-8, without the UTF-8 flag."""
     data = zipped(pictures("müde", "wach"))
     for signature, at in ((b"PK\x01\x02", 9), (b"PK\x03\x04", 7)):
         start = -1

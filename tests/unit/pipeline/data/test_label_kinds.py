@@ -115,7 +115,7 @@ def test_labels_that_cannot_be_learnt_are_named(y: Any, words: str, tmp_path: Pa
 
 
 def arrays(*names: str) -> dict[str, Any]:
-    """Return arrays by name: 12 samples to train on, 8 for the other splits together."""
+    """Return arrays by name: 12 training samples, and 8 in the other splits."""
     sizes = {"train": 12, "test": 5, "val": 3}
     found: dict[str, Any] = {}
     for name in names:

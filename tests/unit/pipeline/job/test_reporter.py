@@ -83,7 +83,7 @@ def end(reporter: Listening, clock: Clock) -> None:
 
 
 def misses(reporter: Listening, clock: Clock, since_epoch: float = 0.0) -> Iterator[float]:
-    """Yield by what factor each estimate was off; of the last minute, by how much of it."""
+    """Yield each estimate's error as a factor; in the last minute, as a share of it."""
     for now, epoch, message in reporter.told:
         if message.eta_seconds is not None and epoch > since_epoch:
             a, b = message.eta_seconds + 60.0 * (clock.now - now < 60.0), clock.now - now

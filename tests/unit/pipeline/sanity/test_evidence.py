@@ -32,7 +32,7 @@ def a_look(
 
 
 def right_for(share: float, num_classes: int, count: int) -> tuple[Tensor, Tensor]:
-    """Return answers of which a share is right, and the others the next class, and labels."""
+    """Return answers, a share of them right and the others off by one class, and labels."""
     labels = torch.arange(count) % num_classes
     is_right = torch.arange(count) // num_classes < share * (count // num_classes)
     return torch.where(is_right, labels, (labels + 1) % num_classes), labels

@@ -69,7 +69,7 @@ def rows(table: Element) -> dict[str, list[str]]:
 
 
 def poisoned(text: str) -> Report:
-    """Return a report with ``text`` in every place that takes any text."""
+    """Return a report with ``text`` in every free-text field."""
     found = body()
     selection = {"mode": "accuracy", "exclude": [text], "layers": {text: {"ratio": 0.5}}}
     found["config"] = resolved({"selection": selection})
@@ -86,7 +86,7 @@ def poisoned(text: str) -> Report:
 
 
 def strings(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield (container, key) of every text in a report, but for its config."""
+    """Yield (container, key) of every text in a report, except its config."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
     for key, each in pairs:
         if isinstance(each, (dict, list)):
