@@ -16,6 +16,7 @@ import structlog
 
 from app.contracts.settings import OutputSettings
 from app.sandbox.limits import ProcessLimits
+from app.sandbox.needs import Needs
 from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
 from worker.message_reader import MessageReader, MessageRefusedError, NotAMessageError
 from worker.messages import Failed, JobRequest, Message, Succeeded
@@ -105,9 +106,12 @@ def run_process(
         kept.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()
     try:
-        is_gpu = request.device.startswith("cuda")
+        needs = Needs(
+            gpu=request.device.startswith("cuda"),
+            compiler=request.config.retrain.compile == "always",
+        )
         child = server.start_child(
-            ChildRequest(path, folder, log_file, writable, limits.process, is_gpu), writer
+            ChildRequest(path, folder, log_file, writable, limits.process, needs), writer
         )
     except ForkServerError as error:
         log.exception("job.process_not_started", job_id=request.job_id)

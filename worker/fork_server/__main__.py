@@ -3,6 +3,9 @@
 The server has one thread and computes nothing: a fork copies only one thread, and neither CUDA nor
 an OpenMP pool survives it. If the import fails, the server reports the cause and exits. It lives
 until its worker closes the other end of the socket, and its children die with it.
+
+A child leads a process group that no process can leave (`syscalls` has neither setsid nor setpgid).
+When the child ends, one signal to the group ends what it started, and the server reaps it.
 """
 
 import argparse
@@ -18,17 +21,19 @@ import socket
 import sys
 import tempfile
 import traceback
+from collections.abc import Container
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from app.sandbox.isolation import isolate
 from app.sandbox.limits import ProcessLimits, apply_limits
+from app.sandbox.needs import Needs
 from worker.fork_server.cause import cause_of
 
 _MAX_BYTES = 65_536
 _NUM_DESCRIPTORS = 3  # status, log, events
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 _NAME = b"secateur-job"
 # Variables that name writable folders. torch's compilers have read theirs before the fork.
 _OWN_FOLDERS = ("HOME", "TMPDIR", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
@@ -65,6 +70,8 @@ class _Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakener, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the group; the worker decides
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def serve(self) -> None:
         poll = select.poll()
@@ -106,13 +113,34 @@ class _Server:
 
     def _reap(self) -> None:
         while self._statuses:
-            pid, code = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
+            ended = _next_ended(self._statuses)
+            if ended is None:
                 return
-            status = self._statuses.pop(pid)
+            pid, code = ended
+            status = self._statuses.pop(pid, None)
+            if status is None:  # a child's child
+                continue
             with contextlib.suppress(BrokenPipeError):  # the worker no longer waits for it
                 os.write(status, b"%d\n" % os.waitstatus_to_exitcode(code))
             os.close(status)
+
+
+def _next_ended(leaders: Container[int]) -> tuple[int, int] | None:
+    """Reap a process that has ended, if there is one, and return its id and wait status.
+
+    A child takes its group with it. It is reaped last: until then no other process gets its id.
+    """
+    pid, options = -1, os.WNOHANG
+    if sys.platform == "linux":
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None:
+            return None
+        pid, options = found.si_pid, 0
+        if pid in leaders:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+    pid, code = os.waitpid(pid, options)
+    return (pid, code) if pid else None
 
 
 def _become(
@@ -145,8 +173,10 @@ def _become(
         own = dict.fromkeys(_OWN_FOLDERS, home)
         os.environ.update(own)  # noqa: TID251  # written, not read
         tempfile.tempdir = None  # the server may have cached its own
+        with contextlib.suppress(OSError):  # if memory runs out, this process goes first
+            Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
         writable = [Path(path) for path in request["writable"]]
-        granted = isolate(writable, is_gpu=request["is_gpu"])
+        granted = isolate(writable, Needs(**request["needs"]))
         apply_limits(ProcessLimits(**request["limits"]))
         answer = {"pid": os.getpid(), "isolation": granted}
         os.write(status, json.dumps(answer).encode() + b"\n")

@@ -6,10 +6,11 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from app.sandbox.limits import ProcessLimits
+from app.sandbox.needs import Needs
 from worker.fork_server.server import START_SECONDS, Server, read_line
 
 _KILLED = -9  # return code of a child whose server died: children die with their server
@@ -31,7 +32,7 @@ class ChildRequest:
         log: File for the child's output.
         writable: Folders the child may write to, and the only folders of the service it may read.
         limits: Resource limits.
-        is_gpu: Whether the child computes on a GPU; other children see no GPU.
+        needs: What the child needs; only one that needs a GPU sees one.
     """
 
     request: Path
@@ -39,7 +40,7 @@ class ChildRequest:
     log: Path
     writable: Sequence[Path]
     limits: ProcessLimits
-    is_gpu: bool = False
+    needs: Needs = field(default_factory=Needs)
 
 
 class Child:
@@ -94,7 +95,7 @@ class ForkServer:
         Raises:
             ForkServerError: No server could fork it; the message gives the cause.
         """
-        server = self._servers[request.is_gpu]
+        server = self._servers[request.needs.gpu]
         reader, writer = os.pipe()
         log_file = os.open(request.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         cause = ""
@@ -150,6 +151,6 @@ def _to_json(request: ChildRequest) -> bytes:
             "home": str(request.home),
             "writable": [str(path) for path in request.writable],
             "limits": asdict(request.limits),
-            "is_gpu": request.is_gpu,
+            "needs": asdict(request.needs),
         }
     ).encode()

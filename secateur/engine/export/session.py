@@ -49,7 +49,7 @@ class OnnxSession:
 
         Args:
             path: The ONNX file.
-            num_threads: Threads inside one call; None: one per core.
+            num_threads: Threads inside one call; None: as many as torch uses.
             provider: Execution provider.
 
         Raises:
@@ -57,8 +57,9 @@ class OnnxSession:
         """
         options = ort.SessionOptions()
         options.log_severity_level = 3  # its warnings are not actionable for users
+        # Without a number ONNX Runtime binds each thread to a core, which a job may not do.
+        options.intra_op_num_threads = num_threads or torch.get_num_threads()
         if num_threads is not None:
-            options.intra_op_num_threads = num_threads
             options.inter_op_num_threads = 1
         self._session = _translate_errors(
             lambda: ort.InferenceSession(path, options, providers=[provider])

@@ -16,6 +16,7 @@ import torch
 
 from app.contracts.settings import OutputSettings
 from app.sandbox.limits import ProcessLimits
+from app.sandbox.needs import Needs
 from tests.fixtures.jobs import request_for, save_model
 from tests.fixtures.networks import SmallNet
 from worker.fork_server.client import ChildRequest, ForkServer
@@ -95,7 +96,7 @@ def test_a_job_on_a_gpu_is_the_first_to_ask_the_driver(server: ForkServer, tmp_p
     (home / "request.json").write_text("{}")
     reader, writer = os.pipe()
     request = ChildRequest(
-        home / "request.json", home, home / "log.txt", [home], ProcessLimits(), is_gpu=True
+        home / "request.json", home, home / "log.txt", [home], ProcessLimits(), Needs(gpu=True)
     )
     child = server.start_child(request, writer)
     os.close(writer)

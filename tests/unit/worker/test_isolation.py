@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.sandbox.isolation import _readable
+from app.sandbox.landlock import _readable
 
 ROOT = Path(__file__).parents[3]
 
