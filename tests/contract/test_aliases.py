@@ -75,7 +75,7 @@ def test_the_tables_can_go_and_come_back(sessions: Sessions) -> None:
     put(sessions, {"1": 1})
 
 
-def test_a_change_must_name_what_it_replaces(sessions: Sessions) -> None:
+def test_a_change_needs_if_match(sessions: Sessions) -> None:
     for _ in range(2):
         add_model(sessions)
     with pytest.raises(PreconditionFailedError):
@@ -96,7 +96,7 @@ def test_a_change_must_name_what_it_replaces(sessions: Sessions) -> None:
     assert put(sessions, {"1": 1}) not in {first, second}  # a namesake is another alias
 
 
-def test_rolling_back_returns_to_what_was_before(sessions: Sessions) -> None:
+def test_rolling_back_returns_to_the_earlier_target(sessions: Sessions) -> None:
     for _ in range(3):
         add_model(sessions)
     put(sessions, {"1": 1})
@@ -143,7 +143,7 @@ def test_one_of_two_switches_from_the_same_state_is_refused(sessions: Sessions) 
     assert targets_of(sessions) == {str(2 + won.index(True)): 1}
 
 
-def test_an_alias_never_dangles_however_puts_and_deletes_meet(sessions: Sessions) -> None:
+def test_an_alias_never_dangles_under_racing_puts_and_deletes(sessions: Sessions) -> None:
     for _ in range(6):
         row = add_model(sessions)
         with sessions.begin() as session:

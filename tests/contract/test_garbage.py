@@ -118,7 +118,7 @@ def a_world(
     engine.dispose()
 
 
-def test_an_orphan_goes_when_it_is_old_and_no_sooner(any_store: World) -> None:
+def test_an_orphan_is_removed_only_when_it_is_old(any_store: World) -> None:
     sha256 = any_store.put("orphan")
     any_store.later = 0.9 * GRACE
     kept = any_store.collect()
@@ -223,7 +223,7 @@ def test_a_job_that_has_not_ended_keeps_its_inputs_and_its_checkpoint(world: Wor
     assert world.collect().num_removed == 4
 
 
-def test_a_put_of_an_old_object_waits_for_the_collector_and_the_other_way_round(
+def test_a_put_of_an_old_object_and_the_collector_exclude_each_other(
     world: World,
 ) -> None:
     world.put("contended")
@@ -327,7 +327,7 @@ class History:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_nothing_needed_is_ever_missing_whatever_the_order(
+def test_referenced_objects_are_never_missing_in_any_order_of_events(
     world: World, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Random puts, commits, deletes and collections, with the store's clock moved in between."""

@@ -195,7 +195,7 @@ def test_a_rejected_model_fails_the_jobs_that_wait_for_it(sessions: Sessions) ->
         assert (error["message"], error["hint"]) == ("a pickle", "Save the program.")
 
 
-def test_a_cause_without_a_hint_gets_the_one_of_its_code(sessions: Sessions) -> None:
+def test_an_error_without_a_hint_gets_that_of_its_code(sessions: Sessions) -> None:
     job_id = add_job(sessions)
     held = claimed(sessions, job_id)
     with sessions.begin() as session:
@@ -292,7 +292,7 @@ def test_tenants_take_turns(sessions: Sessions) -> None:
     assert sorted(line.positions, key=lambda job_id: line.positions[job_id]) == order[:-1]
 
 
-def test_the_line_says_how_long_it_is(sessions: Sessions) -> None:
+def test_positions_and_times_of_the_line_are_known(sessions: Sessions) -> None:
     done, running, *waiting = [add_job(sessions) for _ in range(4)]
     held = claimed(sessions, done)
     with sessions.begin() as session:
@@ -306,7 +306,7 @@ def test_the_line_says_how_long_it_is(sessions: Sessions) -> None:
     assert line.seconds_a_job == pytest.approx(60, abs=5)
 
 
-def test_workers_who_race_along_the_line_get_a_job_each(sessions: Sessions) -> None:
+def test_racing_workers_get_one_job_each(sessions: Sessions) -> None:
     posted = {add_job(sessions) for _ in range(12)}
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(lambda _: claim_next(sessions), range(12)))

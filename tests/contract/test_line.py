@@ -117,7 +117,7 @@ def assert_foretold(world: World, line: Line, posted: Sequence[str], since: floa
         assert waited / 2 - 1 <= wait <= 2 * waited + 1, (wait, waited)
 
 
-def test_short_jobs_behind_a_long_one_are_not_said_to_wait_as_long(sessions: Sessions) -> None:
+def test_short_jobs_behind_a_long_one_have_short_estimates(sessions: Sessions) -> None:
     model, data = add_model(sessions), add_dataset(sessions)
     subject: dict[str, Any] = {"model_id": model, "dataset_id": data}
     world = World(sessions, num_slots=1)

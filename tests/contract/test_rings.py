@@ -101,7 +101,7 @@ def test_nothing_is_rung_when_the_commit_fails(world: World) -> None:
     assert world.rings == []
 
 
-def test_a_session_that_rolled_back_rings_only_for_what_it_commits_later(world: World) -> None:
+def test_a_session_that_rolled_back_rings_only_for_later_commits(world: World) -> None:
     model_id = world.add_model("ready")
     with world.sessions() as session:
         add_job(session, model_id)
@@ -112,7 +112,7 @@ def test_a_session_that_rolled_back_rings_only_for_what_it_commits_later(world: 
     assert world.rings == [(kept, "cpu")]
 
 
-def test_a_savepoint_rings_nobody_before_the_transaction_is_committed(world: World) -> None:
+def test_a_savepoint_rings_no_worker_before_the_commit(world: World) -> None:
     model_id = world.add_model("ready")
     with world.sessions.begin() as session:
         with session.begin_nested():

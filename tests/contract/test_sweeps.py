@@ -88,7 +88,7 @@ def test_points_stay_in_the_order_they_were_sent(context: Context) -> None:
     assert [job_id for job_id, _ in rings] == [job.id for _, job in points]
 
 
-def test_a_failed_commit_leaves_nothing_and_rings_nobody(context: Context) -> None:
+def test_a_failed_commit_stores_nothing_and_rings_no_worker(context: Context) -> None:
     body = SweepCreate(model=add_model(context), grid=GRID)
 
     def fail(_connection: object) -> None:
@@ -140,7 +140,7 @@ def test_a_list_counts_the_jobs_of_each_sweep(context: Context) -> None:
     ]  # fmt: skip
 
 
-def test_an_intake_that_ends_while_jobs_are_being_made_releases_them_too(context: Context) -> None:
+def test_an_intake_that_ends_during_a_post_releases_the_job(context: Context) -> None:
     model_id = add_model(context, "validating")
     with context.sessions.begin() as session:
         new = NewJob("t", JobKind.INTAKE_MODEL, {}, {}, "cpu", 3, model_id=model_id)

@@ -84,7 +84,7 @@ def assert_problem(response: httpx.Response) -> None:
     assert response.json()["code"] in {"unavailable", "internal"}
 
 
-def test_redis_dies_in_the_middle_of_a_job(cluster: Cluster, model: str, own_redis: Redis) -> None:
+def test_a_job_survives_a_killed_redis(cluster: Cluster, model: str, own_redis: Redis) -> None:
     running = cluster.post(model, LONG)
     cluster.wait_for_step(running)
     own_redis.kill()
@@ -100,7 +100,7 @@ def test_redis_dies_in_the_middle_of_a_job(cluster: Cluster, model: str, own_red
         cluster.check_effects_once(job_id)
 
 
-def test_postgresql_is_stopped_and_started_in_the_middle_of_a_job(
+def test_a_job_survives_a_postgresql_restart(
     cluster: Cluster, model: str, postgresql: PostgreSQL
 ) -> None:
     job_id = cluster.post(model, LONG)
@@ -111,7 +111,7 @@ def test_postgresql_is_stopped_and_started_in_the_middle_of_a_job(
     cluster.check_effects_once(job_id)
 
 
-def test_postgresql_is_away_for_longer_than_a_lease(
+def test_a_job_survives_a_postgresql_outage_past_the_lease(
     cluster: Cluster, model: str, postgresql: PostgreSQL
 ) -> None:
     job_id = cluster.post(model, LONG)
@@ -129,7 +129,7 @@ def test_postgresql_is_away_for_longer_than_a_lease(
     cluster.check_effects_once(job_id)
 
 
-def test_postgresql_answers_nothing_for_longer_than_a_lease(
+def test_a_job_survives_a_postgresql_that_hangs_past_the_lease(
     cluster: Cluster, model: str, postgresql: PostgreSQL
 ) -> None:
     job_id = cluster.post(model, LONG)
@@ -147,7 +147,7 @@ def test_postgresql_answers_nothing_for_longer_than_a_lease(
 
 
 @pytest.mark.parametrize("num_bytes", [0, 1_000_000], ids=["between", "in-the-middle-of-a-file"])
-def test_the_object_store_is_away_when_a_job_ends(
+def test_a_missing_object_store_at_the_end_leaves_no_partial_files(
     cluster: Cluster, model: str, proxy: Proxy, s3_server: S3Server, num_bytes: int
 ) -> None:
     job_id = cluster.post(model, LONG // 2 + bool(num_bytes))  # files that are not there yet
@@ -168,7 +168,7 @@ def test_the_object_store_is_away_when_a_job_ends(
     assert_nothing_half_written(s3_server)
 
 
-def test_the_object_store_is_away_when_a_job_begins(
+def test_a_job_survives_a_missing_object_store_at_its_start(
     cluster: Cluster, model: str, proxy: Proxy
 ) -> None:
     proxy.cut()

@@ -38,7 +38,7 @@ def test_a_bar_leaves_its_last_state_and_lines_stay_above_it() -> None:
     assert "100%" in plain[3]
 
 
-def test_a_carriage_return_writes_the_line_anew() -> None:
+def test_a_carriage_return_overwrites_the_line() -> None:
     screen = Screen()
     screen.feed("one\rtwo\nthree\r\nfour")
     assert screen.text() == "two\nthree\nfour"

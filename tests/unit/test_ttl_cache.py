@@ -46,7 +46,7 @@ def test_concurrent_requests_share_one_query() -> None:
     asyncio.run(ask())
 
 
-def test_what_is_asked_for_all_the_time_is_renewed_beside_the_requests() -> None:
+def test_popular_values_are_refreshed_in_the_background() -> None:
     async def ask() -> None:
         now = 0.0
         source, cache = Source(), TtlCache[str, str](1.0, clock=lambda: now)

@@ -162,7 +162,7 @@ def test_bodies_in_memory_share_a_limit_that_excludes_uploads() -> None:
     asyncio.run(run())
 
 
-def test_a_body_may_be_as_slow_as_its_bytes_have_earned() -> None:
+def test_received_bytes_extend_the_time_for_a_body() -> None:
     """On a loop that skips waiting time."""
 
     async def reader(_scope: Scope, receive: Receive, _send: Send) -> None:

@@ -127,7 +127,7 @@ def test_a_request_after_the_last_answer_is_not_answered(server: Serving) -> Non
     assert everything.count(b"HTTP/1.1 ") == 1
 
 
-def test_many_who_send_unknown_keys_leave_threads_to_others(server: Serving) -> None:
+def test_unknown_keys_do_not_exhaust_the_threads(server: Serving) -> None:
     """The database is asked about few unknown keys at once."""
     stop = threading.Event()
     found: list[int] = []

@@ -70,7 +70,7 @@ INSIDE = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n
         (b"X: 1\r\n folded", b"Content-Length: 5"),
     ],
 )
-def test_a_body_whose_length_can_be_read_in_two_ways_is_refused(
+def test_a_body_with_an_ambiguous_length_is_refused(
     headers: tuple[bytes, ...], server: Server
 ) -> None:
     answer = server.exchange(post(server, *headers), INSIDE)
@@ -106,7 +106,7 @@ def test_a_request_has_one_host(hosts: bytes, server: Server) -> None:
     assert statuses(answer) == [400]
 
 
-def test_a_body_that_ends_before_its_length_makes_nothing(server: Server) -> None:
+def test_an_incomplete_body_creates_nothing(server: Server) -> None:
     head = post(server, b"Content-Length: 1000")
     with server.connect() as connection:
         connection.sendall(head + b"PK\x03\x04")
@@ -116,12 +116,12 @@ def test_a_body_that_ends_before_its_length_makes_nothing(server: Server) -> Non
     assert response.json()["data"] == []
 
 
-def test_a_body_longer_than_its_length_is_another_request(server: Server) -> None:
+def test_bytes_beyond_the_content_length_are_another_request(server: Server) -> None:
     answer = server.exchange(post(server, b"Content-Length: 3") + b"abc" + INSIDE)
     assert statuses(answer) == [415, 200]
 
 
-def test_a_client_that_asks_first_is_refused_before_it_sends(server: Server) -> None:
+def test_a_client_that_expects_100_is_refused_before_it_sends(server: Server) -> None:
     many = b"Content-Length: 99999999999999"
     with server.connect() as connection:
         connection.sendall(post(server, many, b"Expect: 100-continue"))

@@ -108,7 +108,7 @@ def test_invalid_alias_targets_are_refused(api: Api, targets: list[dict[str, obj
     assert put(api, *targets).status_code == 422
 
 
-def test_an_alias_is_no_number_and_points_at_what_is_there(api: Api) -> None:
+def test_an_alias_is_not_a_number_and_needs_an_existing_version(api: Api) -> None:
     body = {"targets": [{"version": "1"}]}
     for alias in ("1", "-a", "a" * 64, "ä"):
         assert api.client.put(f"/v1/models/net/aliases/{alias}", json=body).status_code == 422

@@ -74,7 +74,7 @@ def test_a_file_may_be_kept_for_ever_and_the_page_is_asked_for_again(api: Api) -
         assert other.status_code == 200
 
 
-def test_files_are_compressed_for_those_who_take_it(api: Api) -> None:
+def test_files_are_compressed_for_clients_that_accept_it(api: Api) -> None:
     path = f"/static/{load_assets().digest}/css/base.css"
     plain = api.client.get(path, headers={"Accept-Encoding": "identity"})
     packed = api.client.get(path, headers={"Accept-Encoding": "br, gzip"})

@@ -92,7 +92,7 @@ def test_a_form_is_refused_by_the_first_bytes_of_its_file(api: Api) -> None:
     assert "load_state_dict" in response.json()["detail"]
 
 
-def test_a_raw_image_is_known_whatever_its_type_is_called(api: Api, tmp_path: Path) -> None:
+def test_a_raw_image_is_recognised_under_any_content_type(api: Api, tmp_path: Path) -> None:
     write_linear_onnx(tmp_path / "m.onnx", np.eye(4, dtype=np.float32), ["batch", 1, 2, 2])
     model = api.ready_model(tmp_path / "m.onnx", class_names=["a", "b", "c", "d"])
     buffer = io.BytesIO()

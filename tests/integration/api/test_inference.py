@@ -46,7 +46,7 @@ def test_tensors_in_scores_out(api: Api, model: str) -> None:
     assert again.json() == response.json()
 
 
-def test_a_batch_gives_what_its_samples_give_alone(api: Api, model: str) -> None:
+def test_batched_samples_have_the_outputs_of_single_ones(api: Api, model: str) -> None:
     x = np.random.default_rng(0).standard_normal((5, 1, 2, 2)).astype(np.float32)
     whole = api.client.post("/infer", json={"model": model, "inputs": x.tolist()}).json()
     for sample, expected in zip(x, whole["outputs"], strict=True):

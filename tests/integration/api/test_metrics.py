@@ -90,7 +90,7 @@ def test_without_a_database_jobs_are_left_out_and_nothing_breaks(tmp_path: Path)
     assert "secateur_sessions_loaded" in text
 
 
-def test_rows_are_counted_once_in_a_few_seconds_whoever_scrapes(api: Api) -> None:
+def test_rows_are_counted_once_in_a_few_seconds_for_all_scrapers(api: Api) -> None:
     now = [0.0]
     collector = JobsCollector(api.sessions, clock=lambda: now[0])
 

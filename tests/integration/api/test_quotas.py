@@ -51,7 +51,7 @@ def test_stored_bytes_are_refused_before_anything_is_stored(tmp_path: Path) -> N
         assert again.json() == first.json()  # what was answered before is answered again
 
 
-def test_waiting_jobs_are_limited_whatever_makes_them(tmp_path: Path) -> None:
+def test_waiting_jobs_are_limited_for_every_way_to_post_them(tmp_path: Path) -> None:
     with running_api(tmp_path / "data", quotas={"queued_jobs": 2}) as api:
         model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
         grid = {"model": model, "grid": {"/seed": [0, 1]}}

@@ -257,7 +257,7 @@ def test_uploads_without_preprocessing_get_a_warning(api: Api) -> None:
         ({"model": "mdl_nope"}, 404, None),
     ],
 )
-def test_a_bad_job_is_refused_and_says_where(
+def test_an_invalid_job_is_refused_with_a_pointer(
     body: dict[str, object], status: int, pointer: str | None, api: Api
 ) -> None:
     model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
@@ -391,7 +391,7 @@ def test_an_artifact_is_downloaded_whole_in_ranges_and_not_twice(api: Api, tmp_p
     assert api.client.get(url, headers=api.other_tenant()).status_code == 404
 
 
-def test_a_page_is_sent_to_be_saved_and_could_do_nothing_in_place(api: Api, tmp_path: Path) -> None:
+def test_a_page_is_sent_as_a_download_that_can_run_nothing(api: Api, tmp_path: Path) -> None:
     job = post_job(api)
     page, _ = store_artifact(api, job["id"], tmp_path, "report.html", "text/html; charset=utf-8")
     for response in (

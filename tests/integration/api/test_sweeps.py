@@ -138,7 +138,7 @@ def test_the_same_key_twice_makes_one_sweep(api: Api, model: str) -> None:
     assert other.json()["code"] == "idempotency_key_reused"
 
 
-def test_the_table_marks_what_nothing_else_beats(api: Api, model: str) -> None:
+def test_the_table_marks_the_points_that_no_other_dominates(api: Api, model: str) -> None:
     sweep = post(api, model).json()
     jobs = [row["job"] for row in read(api, sweep)["table"]]
     assert api.client.get(sweep["urls"]["picture"]).status_code == 409
@@ -189,7 +189,7 @@ def test_globs_are_drawn_literally(api: Api, model: str) -> None:
     assert "long" * 7 not in shown
 
 
-def test_cancelling_a_sweep_cancels_what_has_not_ended(api: Api, model: str) -> None:
+def test_cancelling_a_sweep_cancels_its_unfinished_jobs(api: Api, model: str) -> None:
     sweep = post(api, model).json()
     finish(api, read(api, sweep)["table"][0]["job"], 0.8, 500, 0.5)
     found = api.client.post(sweep["urls"]["cancel"]).json()

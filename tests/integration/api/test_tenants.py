@@ -172,7 +172,7 @@ def test_to_know_a_hash_is_not_to_have_the_object(world: World) -> None:
         assert client.get(path, headers=headers).status_code == 404
 
 
-def test_a_cursor_of_another_tenant_is_a_place_in_time_and_no_more(world: World) -> None:
+def test_a_cursor_of_another_tenant_works_only_as_a_time(world: World) -> None:
     headers = {"Authorization": f"Bearer {world.key('third', 'admin')}"}
     client = world.api.client
 

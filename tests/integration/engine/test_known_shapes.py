@@ -30,7 +30,9 @@ def sizes(program: Program) -> list[object]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_network_gets_the_same_shapes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_computed_shapes_equal_those_of_meta_kernels(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = torchvision_program(name, size=64)
     with_python = sizes(program)
     monkeypatch.setattr(shapes, "known_shape", lambda *_: None)

@@ -13,7 +13,7 @@ from tests.integration.inference.networks import load, node, write_convolutions,
 BATCH: list[int | str] = ["batch", 4]
 
 
-def test_a_batch_computes_what_its_requests_compute_alone(tmp_path: Path) -> None:
+def test_batching_changes_no_output(tmp_path: Path) -> None:
     model = load(write_convolutions(tmp_path / "m.onnx"))
     random = np.random.default_rng(1)
     requests = [

@@ -69,7 +69,7 @@ def test_v2_answers_one_variant_with_the_difference(api: Api, models: tuple[str,
     assert "must be one of" in infer_v2("dense")["error"]
 
 
-def test_a_base_of_before_names_were_kept_is_compared_by_the_order_of_its_tensors(
+def test_a_base_without_names_is_compared_by_the_order_of_its_tensors(
     api: Api, models: tuple[str, str], tmp_path: Path
 ) -> None:
     write_linear_onnx(tmp_path / "new.onnx", 2 * DENSE, SHAPE, names=("image", "scores"))

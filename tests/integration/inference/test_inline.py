@@ -11,7 +11,7 @@ BODY = {"inputs": [[[[1, 2], [3, 4]]]]}
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(0.01, 200), (0.0, 500)])
-def test_the_threads_are_needed_unless_a_run_is_short(
+def test_only_short_runs_happen_without_threads(
     seconds: float, status: int, tmp_path: Path
 ) -> None:
     write_linear_onnx(tmp_path / "m.onnx", np.eye(4, 3), ["batch", 1, 2, 2])

@@ -139,7 +139,7 @@ def test_replicas_serve_models_uploaded_to_either(replicas: Replicas) -> None:
     assert [served(client, "given@2") for client in replicas.clients] == [("2", 3.0)] * 2
 
 
-def test_an_alias_that_one_switches_is_switched_at_the_other(replicas: Replicas) -> None:
+def test_an_alias_switched_on_one_replica_is_switched_on_the_other(replicas: Replicas) -> None:
     first, second = replicas.clients
     for factor in (1.0, 2.0):
         replicas.add_version(first, "switched", factor)

@@ -123,7 +123,7 @@ def test_other_models_and_other_keys_are_not_shed(served: Serving) -> None:
         assert stranger.status_code == 401
 
 
-def test_a_body_that_comes_after_its_refusal_is_thrown_away(served: Serving) -> None:
+def test_a_body_that_arrives_after_its_refusal_is_discarded(served: Serving) -> None:
     body = json.dumps(JSON).encode()
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -67,9 +67,7 @@ def test_waiting_jobs_are_rung_once_a_tick_and_the_rings_expire(
     assert all(message["headers"]["expires"] for message in messages)
 
 
-def test_posts_and_periodic_tasks_that_nobody_reads_do_not_pile_up(
-    redis_url: str, redis: Redis
-) -> None:
+def test_unread_posts_and_periodic_tasks_do_not_pile_up(redis_url: str, redis: Redis) -> None:
     queue = CeleryJobQueue(redis_url)
     for number in range(2 * MOST):
         queue.ring(f"job_{number}", QUEUE_CPU)

@@ -189,7 +189,7 @@ def test_auto_tries_the_cheap_criteria_and_keeps_the_best(tmp_path: Path) -> Non
     assert all(trial.macs <= 0.5 for trial in tried.values()), "all were pruned to one cost"
 
 
-def test_a_promise_of_accuracy_is_kept_or_the_job_says_why_not(tmp_path: Path) -> None:
+def test_an_accuracy_target_is_met_or_the_job_says_why_not(tmp_path: Path) -> None:
     selection = {"mode": "accuracy", "max_drop": 0.1, "max_trials": 4, "round_to": 1}
     report, reporter = run(tmp_path / "kept", {"selection": selection})
     assert 1 <= len(report.accuracy_trials) <= 4

@@ -137,7 +137,7 @@ def test_an_asynchronous_request_of_the_blocking_client(
         assert np.array_equal(request.get_result().as_numpy("y"), X * factor)
 
 
-def test_the_static_helpers_make_and_read_what_the_server_speaks(
+def test_tritonclients_static_helpers_work_with_the_server(
     client: triton.InferenceServerClient, headers: dict[str, str]
 ) -> None:
     body, length = client.generate_request_body([tensor("x", X)])
@@ -162,7 +162,7 @@ def test_the_highest_scores_come_with_their_labels(
         assert result.get_output("y")["datatype"] == "BYTES"
 
 
-def test_statistics_count_what_was_answered_and_what_was_not(
+def test_statistics_count_successes_and_failures(
     client: triton.InferenceServerClient, served: Serving
 ) -> None:
     served.add_model("counted", identity(), tenant="counter")

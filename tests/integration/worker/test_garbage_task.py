@@ -71,7 +71,7 @@ def test_the_task_goes_on_without_the_store(world: World) -> None:
     world.task.collect()  # logged, and tried again in an hour
 
 
-def test_the_task_cleans_scratch_of_what_has_ended(world: World) -> None:
+def test_the_task_removes_the_scratch_of_ended_jobs(world: World) -> None:
     scratch = world.settings.scratch_dir
     (scratch / "uploads").mkdir(parents=True)
     old, young = scratch / "uploads" / "a.partial", scratch / "uploads" / "b.partial"

@@ -89,7 +89,7 @@ def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     assert [request.path for request in receiver.received] == ["/hook?a=b"]
 
 
-def test_proxies_of_the_environment_are_not_asked(
+def test_proxies_of_the_environment_are_ignored(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):

@@ -54,7 +54,7 @@ def test_a_job_succeeds_with_its_files_and_a_new_model(world: World) -> None:
     assert not (world.settings.scratch_dir / "jobs" / job_id).exists()
 
 
-def test_the_log_of_a_job_names_the_trace_of_whoever_posted_it(world: World) -> None:
+def test_the_log_of_a_job_names_the_trace_of_its_post(world: World) -> None:
     enter_trace("4bf92f3577b34da6a3ce929d0e0e4736")
     traced = world.post(scripted_child.SUCCEED)
     enter_trace(None)
@@ -143,7 +143,7 @@ def test_a_worker_that_cannot_start_a_process_leaves_the_job_to_others(
     assert (world.job(job_id).state, world.job(job_id).attempt) == ("succeeded", 2)
 
 
-def test_a_job_that_no_worker_can_start_says_why(tmp_path: Path) -> None:
+def test_a_job_that_no_worker_can_start_has_a_reason(tmp_path: Path) -> None:
     world = None
     for _ in range(2):
         with closing(ForkServer(BROKEN, {**ENVIRONMENT, "LC_ALL": "missing"})) as broken:
@@ -194,7 +194,7 @@ def test_a_job_is_cancelled_in_every_stage_even_if_its_child_ignores_it(
         assert job.finished_at - job.cancel_requested_at < 15
 
 
-def test_a_cancelled_job_that_stops_when_it_is_asked_is_not_killed(world: World) -> None:
+def test_a_job_that_stops_on_cancellation_is_not_killed(world: World) -> None:
     job_id = world.post(scripted_child.HANG)
     thread = world.run_in_thread(job_id)
     with world.sessions.begin() as session:
@@ -234,9 +234,7 @@ def test_a_job_past_its_time_limit_is_stopped(tmp_path: Path, server: ForkServer
     assert job.error["code"] == "time_limit"
 
 
-def test_a_child_that_says_nothing_for_too_long_is_stopped(
-    tmp_path: Path, server: ForkServer
-) -> None:
+def test_a_child_that_is_silent_for_too_long_is_stopped(tmp_path: Path, server: ForkServer) -> None:
     world = World(tmp_path, server, progress_timeout_seconds=1.0)
     job_id = world.post(scripted_child.HANG)
     world.runner.run_job(job_id)
@@ -317,7 +315,7 @@ def test_a_job_that_runs_out_of_memory_is_tried_once_with_smaller_batches(world:
     assert job.warnings == ["out of memory in attempt 1: trying again with batches of 64"]
 
 
-def test_a_job_that_runs_out_of_memory_twice_says_so(world: World) -> None:
+def test_a_job_that_runs_out_of_memory_twice_fails_with_the_reason(world: World) -> None:
     job_id = world.post(scripted_child.NO_MEMORY)
     with world.sessions.begin() as session:
         row = session.get_one(JobRow, job_id)

@@ -80,7 +80,7 @@ def test_a_full_answer_to_a_range_request_replaces_the_partial_file(tmp_path: Pa
     assert (tmp_path / "model.onnx").read_bytes() == DATA
 
 
-def test_wrong_bytes_are_thrown_away(tmp_path: Path) -> None:
+def test_wrong_bytes_are_discarded(tmp_path: Path) -> None:
     wrong = bytes(len(DATA))
     with pytest.raises(DownloadError, match="the download was deleted"):
         pull(tmp_path, whole(wrong))

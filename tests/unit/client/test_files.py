@@ -59,7 +59,7 @@ def test_files_written_by_torch_are_recognised(tmp_path: Path) -> None:
         assert "torch.export.save" in str(caught.value)
 
 
-def test_a_body_is_refused_by_its_beginning_only_where_nothing_can_change_it() -> None:
+def test_a_body_is_refused_early_only_if_later_bytes_cannot_change_that() -> None:
     with pytest.raises(WrongFileError, match="PyTorch pickle"):
         check_beginning(zip_bytes(b"archive/data.pkl"), "model")
     check_beginning(zip_bytes(b"m/archive_format"), "model")

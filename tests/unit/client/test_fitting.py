@@ -132,7 +132,7 @@ def pruned(between: Callable[[], nn.Module], path: Path) -> tuple[Tensor, Net]:
         *("linear", "group-norm", "instance-norm", "prelu", "embedding", "tied"),
     ],
 )
-def test_a_class_gets_the_network_that_was_pruned(
+def test_load_pruned_gives_a_class_the_pruned_network(
     between: Callable[[], nn.Module], tmp_path: Path
 ) -> None:
     wanted, fresh = pruned(between, tmp_path / "weights.safetensors")

@@ -83,7 +83,7 @@ def test_final_errors_are_not_retried(request_: object, code: str) -> None:
     assert script.sleeps == []
 
 
-def test_a_refusal_says_everything_that_is_wrong_and_what_to_do() -> None:
+def test_a_refusal_lists_all_errors_and_what_to_do() -> None:
     errors = [{"pointer": "/a", "detail": "first"}, {"pointer": "/b", "detail": "second"}]
     answer = problem(422, "invalid_input", detail="/a: first", errors=errors)
     with pytest.raises(InvalidRequestError) as caught:

@@ -130,7 +130,7 @@ def test_a_run_stopped_after_a_cut_resumes_bit_for_bit(mode: str, tmp_path: Path
         assert torch.equal(tensor, resumed.program.tensors[name]), name
 
 
-def test_the_state_of_what_stays_is_carried_over_a_cut() -> None:
+def test_optimiser_state_of_kept_filters_survives_a_cut() -> None:
     before = cuts().first()
     after = choose(mask_program(PROGRAM, before), Budget("macs", 0.2), before.keeps())
     full = {n: torch.randn_like(t) for n, t in PROGRAM.parameters().items()}

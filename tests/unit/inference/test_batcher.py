@@ -85,7 +85,7 @@ async def ask(batcher: Batcher, *requests: Arrays, **options: Any) -> list[Answe
 
 
 @on_loop
-async def test_an_idle_model_runs_at_once_and_a_busy_one_gathers_what_comes() -> None:
+async def test_an_idle_model_runs_at_once_and_a_busy_one_collects_a_batch() -> None:
     batcher, runner = make()
     tasks = await ask(batcher, x(1), x(2), x(3))
     assert runner.values == [[1]]
@@ -153,7 +153,7 @@ def test_a_full_queue_refuses_with_the_number_and_the_limit(limits: BatchLimits)
     asyncio.run(test())
 
 
-def test_a_refusal_says_when_to_come_again() -> None:
+def test_a_refusal_has_a_retry_after() -> None:
     error = OverloadedError("full", retry_after_seconds=2.5)
     response = problem({"path": "/infer"}, error)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "3")
@@ -171,7 +171,7 @@ async def test_a_request_whose_client_left_is_not_computed() -> None:
 
 
 @on_loop
-async def test_a_client_that_hung_up_without_a_word_is_asked_for_before_its_turn() -> None:
+async def test_clients_that_disconnected_while_waiting_are_skipped() -> None:
     batcher, runner = make()
     gone: set[int] = set()
     await ask(batcher, x(0))
@@ -215,7 +215,7 @@ async def test_a_failing_request_does_not_fail_its_batch() -> None:
 
 
 @on_loop
-async def test_models_take_turns_at_the_runs() -> None:
+async def test_models_share_the_runs_in_turns() -> None:
     runs, runner = Runs(2), Runner()
     first, second = (Batcher(runner, BatchLimits(1, 100, 1_000_000), runs) for _ in range(2))
     await ask(first, x(1), x(2), x(3), x(4))
@@ -227,7 +227,7 @@ async def test_models_take_turns_at_the_runs() -> None:
 
 
 @on_loop
-async def test_a_batch_lies_ready_for_the_moment_when_a_run_ends() -> None:
+async def test_a_batch_is_prepared_before_a_run_ends() -> None:
     batcher, runner = make(BatchLimits(2, 100, 1_000_000), num_runs=1, ahead=1)
     await ask(batcher, x(1), x(2), x(3), x(4), x(5))
     assert runner.values == [[1], [2]]  # the second waits for the thread, not for the loop
@@ -274,7 +274,7 @@ async def test_a_run_ends_whatever_happens() -> None:
 
 
 @on_loop
-async def test_a_run_is_told_how_long_it_will_likely_take() -> None:
+async def test_a_run_gets_an_estimate_of_its_duration() -> None:
     batcher, runner = make(BatchLimits(8, 100, 1_000_000))
     await ask(batcher, x(1, items=2))
     await runner.finish()  # in half a second

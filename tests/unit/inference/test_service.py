@@ -15,7 +15,7 @@ from app.records.database import create_database, create_sessions
 MODEL = "0" * 64
 
 
-def test_a_queue_is_asked_by_its_model_and_one_that_is_not_loaded_accepts(tmp_path: Path) -> None:
+def test_queues_are_found_by_model_and_unloaded_models_accept(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     store = open_store(settings.storage_url, settings.storage)
     engine = create_database(settings.database_url)

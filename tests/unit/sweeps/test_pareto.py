@@ -11,7 +11,9 @@ def is_beaten(point: tuple[float, float], by: tuple[float, float]) -> bool:
 
 
 @given(POINTS)
-def test_the_front_is_what_no_other_point_beats(points: list[tuple[float, float]]) -> None:
+def test_the_front_has_the_points_that_no_other_dominates(
+    points: list[tuple[float, float]],
+) -> None:
     expected = [not any(is_beaten(point, other) for other in points) for point in points]
     assert pareto_front(points) == expected
 

@@ -12,7 +12,7 @@ def test_committed_files_are_up_to_date() -> None:
     assert unasync.out_of_date() == []
 
 
-def test_check_fails_on_a_file_that_is_not_what_would_be_generated(
+def test_check_fails_on_an_outdated_generated_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(unasync, "TWINS", {"secateur/jobs.py": "secateur/async_client.py"})

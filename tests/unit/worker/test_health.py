@@ -13,7 +13,7 @@ def settings_of(path: Path | None) -> Settings:
     return Settings(worker={"heartbeat_file": path})  # type: ignore[arg-type]
 
 
-def test_a_process_that_beats_is_alive_until_it_stops(tmp_path: Path) -> None:
+def test_a_process_with_a_heartbeat_is_alive_until_it_stops(tmp_path: Path) -> None:
     settings = settings_of(tmp_path / "heartbeat")
     trouble = health.find_trouble(settings, 0)
     assert trouble is not None

@@ -26,7 +26,7 @@ def test_a_database_that_comes_back_gets_the_transaction() -> None:
     assert retry(failing(AWAY), threading.Event()) == "written"
 
 
-def test_what_nobody_needs_any_more_is_not_tried_again() -> None:
+def test_unneeded_transactions_are_not_retried() -> None:
     is_pointless = threading.Event()
     is_pointless.set()
     with pytest.raises(OperationalError):

@@ -89,7 +89,7 @@ def test_without_labels_the_dense_network_is_the_measure() -> None:
     assert (itself.values["agreement"], itself.values["output_error"]) == (1.0, 0.0)
 
 
-def test_a_reference_is_asked_once_a_batch() -> None:
+def test_the_reference_runs_once_per_batch() -> None:
     program, x = small_program(), torch.randn(8, 1, 8, 8)
     reference = Reference(program)
     first = reference.outputs(x, torch.arange(8))

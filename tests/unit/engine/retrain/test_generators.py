@@ -6,7 +6,7 @@ import torch
 from secateur.engine.retrain.generators import fork_generators
 
 
-def test_the_callers_generator_is_as_before_and_no_gpu_is_asked(
+def test_the_callers_generator_is_unchanged_and_no_gpu_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_: object) -> None:

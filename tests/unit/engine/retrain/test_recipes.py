@@ -171,7 +171,7 @@ def test_a_clipped_step_is_no_longer_than_the_norm_allows() -> None:
     assert float(torch.cat([t.flatten() for t in moved]).norm()) == pytest.approx(0.01, rel=1e-3)
 
 
-def test_a_diverging_run_starts_over_at_a_tenth_and_says_so() -> None:
+def test_a_diverging_run_restarts_at_a_tenth_of_the_rate_with_a_note() -> None:
     told: list[str] = []
     records: list[EpochRecord] = []
     options = replace(OPTIONS, optimizer=OptimizerOptions("sgd", 0.1, warmup=0.0))

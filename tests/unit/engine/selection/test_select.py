@@ -71,7 +71,7 @@ def test_a_budget_is_met_and_not_missed_by_more_than_a_step(
             assert cost({**found.keeps, name: wider}) > share * cost({})
 
 
-def test_a_budget_that_cannot_be_met_says_what_can() -> None:
+def test_the_error_for_an_unreachable_budget_names_a_reachable_one() -> None:
     with pytest.raises(PlanError, match=r"0\.\d+"):
         chosen(mode=Budget("macs", 0.01), max_ratio=0.5)
 

@@ -97,7 +97,7 @@ def test_training_sees_what_serving_sees(name: str, tmp_path: Path) -> None:
     assert {tuple(x.shape[2:])} == sizes
 
 
-def test_a_network_of_any_size_gets_the_size_of_its_training() -> None:
+def test_a_network_of_any_size_gets_images_of_its_training_size() -> None:
     assert served(FILES["png"], (3, None, None), resize=(6, 8)).shape == (1, 3, 6, 8)
     assert served(FILES["png"], (3, None, None)).shape == (1, 3, 12, 20)
 

@@ -24,7 +24,7 @@ def test_pixels_are_measured_in_the_training_split_alone(tmp_path: Path) -> None
     assert found["num_samples"] == 200
 
 
-def test_chunks_merge_to_what_numpy_finds_far_from_zero(
+def test_merged_chunks_equal_numpys_statistics_far_from_zero(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.pipeline.data.statistics._CHUNK_BYTES", 1000)

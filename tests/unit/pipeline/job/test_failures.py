@@ -36,9 +36,7 @@ def test_running_out_of_memory_is_recognised() -> None:
         (ImportError("libgomp.so.1: cannot open shared object file\nand more"), "libgomp.so.1"),
     ],
 )
-def test_a_failed_import_names_what_is_missing_and_not_where_python_lies(
-    error: Exception, cause: str
-) -> None:
+def test_a_failed_import_names_the_module_but_no_paths(error: Exception, cause: str) -> None:
     failed = to_failed(error, None)
     assert failed.code == "worker_unfit"
     assert cause in failed.message

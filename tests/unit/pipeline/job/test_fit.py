@@ -150,7 +150,7 @@ def test_two_folders_fit_a_network_with_one_score(tmp_path: Path) -> None:
     assert found.loss == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_an_activation_is_seen_through_what_only_reshapes_it() -> None:
+def test_an_activation_is_found_behind_reshapes() -> None:
     wide = network(4, nn.Softmax(1), nn.Unflatten(1, (4, 1)), nn.Flatten())
     assert activation(wide) == "softmax"
     assert activation(PROBABILITY) == "sigmoid"

@@ -120,9 +120,7 @@ def test_slow_first_steps_do_not_last(reporter: Listening, clock: Clock) -> None
     assert max(misses(reporter, clock, since_epoch=1.2)) < 1.5
 
 
-def test_a_machine_that_slows_down_is_noticed_within_an_epoch(
-    reporter: Listening, clock: Clock
-) -> None:
+def test_a_slowdown_is_detected_within_an_epoch(reporter: Listening, clock: Clock) -> None:
     begin_training(reporter, clock, 5.0)
     train(reporter, clock, lambda step: 0.5 if step <= 120 else 1.5)
     end(reporter, clock)

@@ -41,7 +41,7 @@ def test_removed_filters_are_coloured_if_there_are_any() -> None:
     assert any("kept" in colour for colour in colours(none))
 
 
-def test_the_description_counts_what_goes() -> None:
+def test_the_description_counts_the_removed_filters() -> None:
     groups = full_report().groups
     words = drawn(*groups).findtext(f"{_SVG}desc") or ""
     removed = sum(g.num_groups - g.num_kept for g in groups)

@@ -24,7 +24,7 @@ def test_the_stages_share_the_whole_progress_bar(share: str) -> None:
     assert all(getattr(stage, share) > 0 for stage in Stage)
 
 
-def test_a_stage_is_its_name_and_says_what_it_does() -> None:
+def test_a_stage_equals_its_name_and_has_a_description() -> None:
     assert all(stage.does for stage in Stage)
     assert Stage("verify") is Stage.VERIFY
     assert f"{Stage.VERIFY}" == "verify"

@@ -159,7 +159,7 @@ def test_nothing_in_a_report_becomes_a_part_of_the_page(text: str) -> None:
         assert "a\ufffdb\ufffd[31m\ufffdgnp.exe" in shown
 
 
-def test_a_page_asks_for_nothing_and_runs_nothing() -> None:
+def test_a_page_makes_no_requests_and_runs_no_scripts() -> None:
     text = render_page(full_report())
     metas = read_page(text).all("meta")
     policies = [m for m in metas if m.attributes.get("http-equiv") == "Content-Security-Policy"]
