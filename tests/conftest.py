@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Files are shared out whole, in this order: those that wait for real jobs begin, since one of them
 # that is left to the end is waited for by everybody.
-_LONGEST = ("docs", "e2e", "chaos", "faults")
+_LONGEST = ("docs", "e2e", "chaos", "faults", "integration", "property", "corpus")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -113,7 +113,7 @@ class Cluster:
         machine.mkdir(exist_ok=True)
         settings = {**self._settings, "DATA_DIR": str(machine)}
         environment = {**os.environ, **{f"SECATEUR_{k}": v for k, v in settings.items()}}
-        environment["OMP_NUM_THREADS"] = "1"
+        environment |= {"OMP_NUM_THREADS": "1", "SECATEUR_WORKER__LATENCY_SECONDS": "0.05"}
         environment["PYTHONPATH"] = str(Path(__file__).parents[2])  # where the stub is found
         (machine / "scratch").mkdir(exist_ok=True)
         with self.log_path(name).open("wb") as log:
