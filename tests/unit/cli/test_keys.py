@@ -70,7 +70,7 @@ def test_standard_output_holds_only_the_key() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("create", "--scope", "everything"), 1, "there are models:read"),
+        (("create", "--scope", "everything"), 1, "the scopes are models:read"),
         (("create",), 2, "--scope"),
         (("create", "--scope", "infer", "--expires-in", "soon"), 2, "'soon'"),
         (("revoke", "key_x"), 1, "no key 'key_x'"),
