@@ -151,9 +151,9 @@ class _Body:
             async with asyncio.timeout(min(http.body_stall_seconds, earned - self._waited)):
                 return await self._receive()
         except TimeoutError as error:
-            self._waited += clock() - started
+            waited = self._waited + clock() - started
             raise TooSlowError(
-                f"{self._num_bytes} bytes of the body arrived in {self._waited:.0f} s; send at "
+                f"{self._num_bytes} bytes of the body arrived in {waited:.0f} s; send at "
                 f"least {http.body_bytes_per_second} bytes per second, without pauses of "
                 f"{http.body_stall_seconds:g} s"
             ) from error
