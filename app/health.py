@@ -1,17 +1,23 @@
 """Liveness of the process, and readiness of the services that it needs."""
 
+from collections.abc import Callable
+from functools import partial
+
 import structlog
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from sqlalchemy import text
 
 from app.contracts.errors import UnavailableError
-from app.dependencies import ContextDep
+from app.dependencies import Context, ContextDep
 from app.http.gate import ALIVE_PATH
 from app.http.limits import OPEN, limits
 from app.http.problems import RESPONSES
+from app.inference.supervisor import Supervisor
 from app.records.database import reading
 
 log = structlog.get_logger(__name__)
+_SERVING_SECONDS = 3.0  # a restart takes less
+
 router = APIRouter(tags=["health"], responses=RESPONSES)
 
 
@@ -24,15 +30,20 @@ def alive() -> dict[str, str]:
 
 @router.get("/readyz")
 @limits(OPEN)
-def ready(context: ContextDep) -> dict[str, str]:
-    """Return 200 if the database, the queue and the object store are reachable."""
-    checks = {"database": _check_database, "queue": _check_queue, "storage": _check_storage}
+def ready(request: Request, context: ContextDep) -> dict[str, str]:
+    """Return 200 if the database, the queue and the store are reachable and models are served."""
+    checks: dict[str, Callable[[Context], None]] = {
+        "database": _check_database,
+        "queue": _check_queue,
+        "storage": _check_storage,
+        "serving_process": partial(_check_serving, request.app.state.inference.supervisor),
+    }
     for name, check in checks.items():
         try:
             check(context)
         except Exception as error:
             log.exception("readiness.failed", part=name)
-            raise UnavailableError(f"the {name} cannot be reached") from error
+            raise UnavailableError(f"the {name.replace('_', ' ')} cannot be reached") from error
     return {"status": "ok", **dict.fromkeys(checks, "ok")}
 
 
@@ -47,3 +58,8 @@ def _check_queue(context: ContextDep) -> None:
 
 def _check_storage(context: ContextDep) -> None:
     context.store.check()
+
+
+def _check_serving(supervisor: Supervisor, _context: Context) -> None:
+    if not supervisor.wait(_SERVING_SECONDS):
+        raise TimeoutError(f"no serving process after {_SERVING_SECONDS:g} s")

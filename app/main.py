@@ -122,13 +122,14 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         )
         metrics.registry.register(JobsCollector(sessions))
         app.state.inference = InferenceService(settings, sessions, store, metrics)
+        await app.state.inference.start()
         shadow = Shadow(app.state.inference, metrics, settings.inference.shadow_share)
         app.state.shadow = shadow
         app.state.registry = Registry(sessions)
         app.state.statistics = Statistics()
         yield
         shadow.close()
-        app.state.inference.close()
+        await app.state.inference.close()
         last_use.close()
         engine.dispose()
 

@@ -14,7 +14,8 @@ ServiceError
 │   └── TooManyRequestsError, WrongKeysError
 └── UnavailableError          a dependency cannot be reached; try again
     └── OverloadedError       a model's queue is full; carries a retry time
-        └── DeadlineError     the request's own deadline passes before it can run
+        ├── DeadlineError     the request's own deadline passes before its answer
+        └── RestartingError   the serving process has ended, or a model is held back
 
 `AbandonedError` is outside the tree, because no client is left to receive a response.
 """
@@ -208,6 +209,12 @@ class OverloadedError(UnavailableError):
 
 
 class DeadlineError(OverloadedError):
-    """The request's own deadline passes before it can run."""
+    """The request's own deadline passes before its answer."""
 
     code = "deadline_exceeded"
+
+
+class RestartingError(OverloadedError):
+    """The serving process has ended and is started again, or a model that ended it is held back."""
+
+    code = "serving_unavailable"

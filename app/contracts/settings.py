@@ -439,23 +439,44 @@ class InferenceSettings(_Group):
         default=2, description="Batches computed concurrently, over all models."
     )
     cache_bytes: Bytes = Field(
-        default=1 * GIBIBYTE, description="Total file size of the loaded models."
+        default=1 * GIBIBYTE, description="Memory that the loaded models hold, as measured."
     )
     max_batch_items: Count | None = Field(
         default=None,
         description="Largest batch made from several requests; unset: measured for each model "
         "when it is loaded; 1: never batch requests.",
     )
-    inline_seconds: Annotated[float, Field(ge=0, le=0.01)] = Field(
-        default=0.002,
-        description="A run expected to be shorter than this is computed on the event loop if no "
-        "other run is in progress, which saves waking a thread. 0: never. Never on a GPU.",
-    )
     batch_seconds: Seconds = Field(
         default=0.02, description="Longest run allowed when the batch size is measured."
     )
     measure_seconds: Seconds = Field(
         default=0.25, description="Time spent on measuring the batch size when a model is loaded."
+    )
+    memory_bytes: Bytes | None = Field(
+        default=None,
+        description="Memory of the serving process, which holds the models and computes; unset: "
+        "half of the machine's or the container's memory.",
+    )
+    run_bytes: Bytes = Field(
+        default=512 * MEBIBYTE,
+        description="Memory that one run may take, measured when a model is loaded. Larger "
+        "requests are split, or refused if their items cannot be computed apart.",
+    )
+    answer_bytes: Bytes = Field(
+        default=256 * MEBIBYTE, description="Size of the outputs of one request."
+    )
+    image_bytes: Bytes = Field(
+        default=256 * MEBIBYTE,
+        description="Size of the network inputs that the images of one request become.",
+    )
+    request_seconds: Seconds = Field(
+        default=60.0,
+        description="Compute time of one request. A request that would take longer is refused, and "
+        "a run that takes longer is stopped.",
+    )
+    slice_seconds: Seconds = Field(
+        default=0.1,
+        description="Compute time after which a request of many items lets other requests run.",
     )
     queue_items: Count = Field(default=1024, description="Items that may wait for one model.")
     queue_bytes: Bytes = Field(

@@ -2,7 +2,8 @@
 
 Pure asyncio on one event loop. The caller passes in the compute function, and nothing here blocks.
 Items are counted on dimension 0. Requests share a batch if they have the same shapes, types and
-requested outputs. Cancelled and expired requests leave the queue before they run.
+requested outputs. Cancelled and expired requests leave the queue before they run. A run is stopped
+once nobody waits for any of its requests.
 """
 
 import asyncio
@@ -15,18 +16,30 @@ from functools import partial
 from itertools import count, takewhile
 from typing import NamedTuple
 
-from app.contracts.errors import AbandonedError, DeadlineError, Demand, OverloadedError
+from app.contracts.errors import (
+    AbandonedError,
+    DeadlineError,
+    Demand,
+    OverloadedError,
+    RestartingError,
+    TooLargeError,
+)
 from app.inference.runs import Runs
-from app.inference.tensors import Arrays
+from app.serving.description import Arrays
 
 Outputs = tuple[str, ...] | None
-# Starts one batch, given its expected seconds (0: unknown). The future resolves to each request's
+IsWanted = Callable[[], bool]
+# Starts one batch, given whether anybody still waits for it. The future resolves to each request's
 # outputs and the measured seconds.
 Run = asyncio.Future[tuple[Sequence[Arrays], float]]
-Compute = Callable[[Sequence[Arrays], Outputs, float], Run]
+Compute = Callable[[Sequence[Arrays], Outputs, IsWanted], Run]
 IsDisconnected = Callable[[], bool]
 
 _SMOOTHING = 0.2
+
+
+class StoppedError(TooLargeError):
+    """A run was stopped: it took too long, or nobody waits for it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,13 @@ class _Entry:
     timer: asyncio.TimerHandle | None = None
     is_disconnected: IsDisconnected | None = None
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the client still waits for the answer."""
+        if self.answer.done():
+            return False
+        return self.is_disconnected is None or not self.is_disconnected()
+
 
 class _Pace:
     """Smoothed seconds per item from the end of one run to the end of the next."""
@@ -84,29 +104,49 @@ class _Pace:
 
 
 class Batcher:
-    """Bounded queue of requests for one model."""
+    """Bounded queue of one tenant's requests for one model.
 
-    def __init__(self, compute: Compute, limits: BatchLimits, runs: Runs, model: str = "") -> None:
+    Attributes:
+        tenant: The tenant.
+    """
+
+    def __init__(
+        self,
+        compute: Compute,
+        limits: BatchLimits,
+        runs: Runs,
+        model: str = "",
+        tenant: str = "",
+    ) -> None:
         """Start with an empty queue, on the running event loop.
 
         Args:
             compute: Starts one run.
             limits: Limits on a batch and on the queue.
             runs: Run slots shared by all models.
-            model: SHA-256 of the model's file.
+            model: Name of the model in a `Demand`.
+            tenant: The tenant, for turns.
         """
         self._compute, self.limits, self._runs, self._model = compute, limits, runs, model
+        self.tenant = tenant
+        self._num_running = 0
+        self._drained: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._queue: list[_Entry] = []  # sorted by rank
         self._numbers = count()
         self._num_items = self._num_bytes = 0
-        self._seconds_per_item = 0.0
         self._pace = _Pace()
 
     @property
     def num_waiting(self) -> int:
         """Requests in the queue."""
         return len(self._queue)
+
+    async def drain(self) -> None:
+        """Wait until nothing waits and nothing runs."""
+        if self._queue or self._num_running:
+            self._drained = self._drained or self._loop.create_future()
+            await self._drained
 
     async def submit(
         self,
@@ -149,8 +189,12 @@ class Batcher:
         if not batch:
             return False
         started, began = self._loop.time(), time.perf_counter()
-        seconds = self._seconds_per_item * sum(entry.num_items for entry in batch)
-        run = self._compute([entry.arrays for entry in batch], batch[0].outputs, seconds)
+        self._num_running += 1
+        run = self._compute(
+            [entry.arrays for entry in batch],
+            batch[0].outputs,
+            lambda: any(entry.is_wanted for entry in batch),
+        )
         run.add_done_callback(partial(self._end, batch, started, began))
         return True
 
@@ -220,12 +264,17 @@ class Batcher:
             )
 
     def _expire(self, entry: _Entry) -> None:
-        if entry in self._queue and not entry.answer.done():
+        """Answer a request at its deadline; a run that only it waits for is then stopped."""
+        if entry.answer.done():
+            return
+        where = "while it was computed"
+        if entry in self._queue:
             self._remove(entry)
-            waited = self._loop.time() - entry.queued_at
-            entry.answer.set_exception(
-                DeadlineError(f"the request's deadline passed after {waited:.3f} s in the queue")
-            )
+            where = "in the queue"
+        waited = self._loop.time() - entry.queued_at
+        entry.answer.set_exception(
+            DeadlineError(f"the request's deadline passed after {waited:.3f} s, {where}")
+        )
 
     def _take(self) -> list[_Entry]:
         """Remove the first request and those that can share its batch from the queue."""
@@ -263,23 +312,32 @@ class Batcher:
         began: float,
         run: Run,
     ) -> None:
+        self._num_running -= 1
         self._pace.record(began, sum(entry.num_items for entry in batch))
         error = asyncio.CancelledError() if run.cancelled() else run.exception()
         if error is None:
             self._answer(batch, started, *run.result())
-        elif len(batch) == 1:
-            if not batch[0].answer.done():
-                batch[0].answer.set_exception(error)
+        elif len(batch) == 1 or isinstance(error, RestartingError):
+            self._fail(batch, error)
         else:
             self._retry_alone(batch)
-        self._runs.end()
+        self._runs.end(self.tenant)
+        is_idle = not self._queue and not self._num_running
+        if is_idle and self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    def _fail(self, batch: list[_Entry], error: BaseException) -> None:
+        for entry in batch:
+            if entry.answer.done():
+                continue
+            if isinstance(error, StoppedError) and not entry.is_wanted:
+                error = AbandonedError()
+            entry.answer.set_exception(error)
 
     def _answer(
         self, batch: list[_Entry], started: float, outputs: Sequence[Arrays], seconds: float
     ) -> None:
         size = sum(entry.num_items for entry in batch)
-        known = self._seconds_per_item or seconds / size
-        self._seconds_per_item = known + _SMOOTHING * (seconds / size - known)
         for entry, found in zip(batch, outputs, strict=True):
             if not entry.answer.done():
                 waited = started - entry.queued_at

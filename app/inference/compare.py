@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.tensors import Arrays
+from app.serving.description import Arrays
 
 _SCORES_RANK = 2
 _TOLERANCE = 1e-2  # relative to the largest value, for outputs without classes

@@ -1,18 +1,40 @@
-"""Execution of batches: on threads, or on the event loop where that is faster (record 20)."""
+"""Execution of batches in the serving process."""
 
 import asyncio
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
-from app.contracts.errors import InvalidInputError
+from app.contracts.errors import (
+    InvalidInputError,
+    OverloadedError,
+    RestartingError,
+    ServiceError,
+    TooLargeError,
+)
 from app.contracts.settings import InferenceSettings
-from app.inference.batcher import Outputs, Run
+from app.inference.batcher import IsWanted, Outputs, Run, StoppedError
 from app.inference.runs import Runs
-from app.inference.sessions import LoadedModel, run_batch
-from app.inference.tensors import Arrays
+from app.inference.supervisor import Call, Supervisor
+from app.serving.description import Arrays
+from app.serving.frames import Frame
 from app.telemetry.metrics import Metrics
 
-_AHEAD = 1  # batches queued for the threads, so that no thread waits for the loop
+_AHEAD = 1  # batches sent ahead, so that the process never waits for the loop
+_AGAIN_SECONDS = 0.05  # a run that found no memory is tried again: a larger one may have failed too
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A session in the serving process.
+
+    Attributes:
+        key: Its key there.
+        name: What is held back if it crashes the process.
+    """
+
+    key: str
+    name: str
 
 
 class Execution:
@@ -22,42 +44,94 @@ class Execution:
         runs: Limit on concurrent runs.
     """
 
-    def __init__(self, settings: InferenceSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: InferenceSettings, supervisor: Supervisor, metrics: Metrics
+    ) -> None:
         self.runs = Runs(settings.num_workers, _AHEAD)
-        self._threads = ThreadPoolExecutor(settings.num_workers, "inference")
-        self._most_inline = settings.inline_seconds if settings.provider == "cpu" else 0.0
-        self._metrics = metrics
+        self._settings, self._supervisor, self._metrics = settings, supervisor, metrics
 
     def start(
-        self, model: LoadedModel, requests: Sequence[Arrays], outputs: Outputs, seconds: float
+        self, handle: Handle, requests: Sequence[Arrays], outputs: Outputs, is_wanted: IsWanted
     ) -> Run:
         """Start one run.
 
         Args:
-            model: The loaded model.
+            handle: The model's session.
             requests: Arrays by input name of each request in the batch.
             outputs: Names of the outputs to return; None: all.
-            seconds: Expected duration of the run; 0: unknown.
+            is_wanted: Whether anybody still waits for the answer.
         """
-        loop = asyncio.get_running_loop()
-        if 0 < seconds <= self._most_inline and self.runs.is_only_run:
-            run: Run = loop.create_future()
-            try:
-                run.set_result(self._run(model, requests, outputs))
-            except InvalidInputError as error:
-                run.set_exception(error)
-            return run
-        return loop.run_in_executor(self._threads, self._run, model, requests, outputs)
+        run: Run = asyncio.get_running_loop().create_future()
+        self._send(run, handle, requests, outputs, is_wanted)
+        return run
 
-    def close(self) -> None:
-        """Wait for running batches and stop the threads."""
-        self._threads.shutdown()
+    def _send(
+        self,
+        run: Run,
+        handle: Handle,
+        requests: Sequence[Arrays],
+        outputs: Outputs,
+        is_wanted: IsWanted,
+        *,
+        is_again: bool = False,
+    ) -> None:
+        def take(frame: Frame | None) -> None:
+            if run.done():
+                return
+            if frame is None:
+                run.set_exception(self._supervisor.unavailable())
+            elif "error" not in frame.head:
+                self._finish(run, requests, frame)
+            elif frame.head["error"] == "memory" and not is_again:
+                asyncio.get_running_loop().call_later(_AGAIN_SECONDS, again)
+            else:
+                run.set_exception(self._error(frame))
 
-    def _run(
-        self, model: LoadedModel, requests: Sequence[Arrays], outputs: Outputs
-    ) -> tuple[Sequence[Arrays], float]:
-        found, seconds = run_batch(model, requests, outputs)
-        first = [next(iter(request.values())) for request in requests]
+        def again() -> None:
+            self._send(run, handle, requests, outputs, is_wanted, is_again=True)
+
+        call = Call(handle.name, time.monotonic(), self._settings.request_seconds, is_wanted)
+        head = {"op": "run", "key": handle.key, "outputs": outputs}
+        try:
+            self._supervisor.call("runs", head, take, call, requests)
+        except RestartingError as error:
+            run.set_exception(error)
+
+    def _finish(self, run: Run, requests: Sequence[Arrays], frame: Frame) -> None:
+        sizes = [_num_items(request) for request in requests]
+        seconds = float(frame.head["seconds"])
         self._metrics.compute_seconds.observe(seconds)
-        self._metrics.batch_items.observe(sum(len(a) if a.ndim else 1 for a in first))
-        return found, seconds
+        self._metrics.batch_items.observe(sum(sizes))
+        if len(requests) == 1:
+            run.set_result(([frame.arrays], seconds))
+            return
+        parts, start = [], 0
+        for size in sizes:
+            parts.append({name: v[start : start + size] for name, v in frame.arrays.items()})
+            start += size
+        run.set_result((parts, seconds))
+
+    def _error(self, frame: Frame) -> Exception:
+        if frame.head["error"] == "stopped":
+            return StoppedError(
+                f"the request computes for longer than {self._settings.request_seconds:g} s: send "
+                "fewer items per request"
+            )
+        return explain(frame)
+
+
+def explain(frame: Frame) -> ServiceError:
+    """Return the error for an answer that reports one."""
+    code, message = frame.head["error"], str(frame.head["message"])
+    if code == "too_large":
+        return TooLargeError(message)
+    if code == "memory":
+        return OverloadedError(f"{message}: send fewer items per request, or try again later")
+    if code == "unloaded":
+        return RestartingError(message)
+    return InvalidInputError(message)
+
+
+def _num_items(request: Arrays) -> int:
+    first = next(iter(request.values()))
+    return len(first) if first.ndim else 1

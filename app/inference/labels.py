@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.servable import Servable
-from app.inference.tensors import Arrays
+from app.serving.description import Arrays
 
 Scores = NDArray[np.float64]
 

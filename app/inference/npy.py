@@ -10,8 +10,8 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from app.contracts.errors import InvalidInputError
-from app.inference.bfloat16 import BFLOAT16
-from app.inference.tensors import BYTES, Arrays, TensorSpec, check_shape, invalid
+from app.inference.tensors import check_shape, invalid
+from app.serving.description import BFLOAT16, BYTES, Arrays, TensorSpec
 
 MEDIA_TYPE = "application/x-npy"
 MAGIC = npy_format.MAGIC_PREFIX

@@ -25,10 +25,11 @@ from app.inference.schemas import MOST_LABELS, Parameters, Question, operation
 from app.inference.servable import Servable
 from app.inference.service import SMALL_BYTES, Answer, InferenceService
 from app.inference.shadow import Shadow
-from app.inference.tensors import Arrays, invalid
+from app.inference.tensors import invalid
 from app.keys.service import Principal
 from app.query import refuse_unknown
 from app.registry.resolve import Registry, split_reference
+from app.serving.description import Arrays
 from app.uploads import is_multipart, not_a_file
 from secateur.core.files import HEAD_BYTES, is_image, kind_of
 

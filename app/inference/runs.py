@@ -1,11 +1,21 @@
-"""Limit on concurrent runs, shared by the batchers of all models."""
+"""Limit on concurrent runs, shared by the batchers of all models and tenants."""
 
-from collections import deque
+import time
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import Protocol
+
+_ACTIVE_SECONDS = 5.0
+_MOST_TENANTS = 1000
 
 
 class Starter(Protocol):
     """Interface of a batcher to `Runs`."""
+
+    @property
+    def tenant(self) -> str:
+        """Tenant whose requests it queues."""
+        ...
 
     @property
     def num_waiting(self) -> int:
@@ -18,47 +28,83 @@ class Starter(Protocol):
 
 
 class Runs:
-    """Limit on concurrent runs; waiting batchers take turns."""
+    """Limit on concurrent runs.
 
-    def __init__(self, number: int, ahead: int = 0) -> None:
+    Tenants take turns, and so do the models of one tenant. While several tenants are active, none
+    may hold all the runs: the others would wait for the longest of them.
+    """
+
+    def __init__(
+        self, number: int, ahead: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Start with no runs.
 
         Args:
             number: Runs computed at once.
-            ahead: Extra runs queued for the threads. They begin as soon as another run ends, even
-                if the event loop is busy for longer than a run takes.
+            ahead: Extra runs sent to the process. They begin as soon as another run ends, even if
+                the event loop is busy for longer than a run takes.
+            clock: Monotonic time in seconds.
         """
-        self.number, self._most = number, number + ahead
+        self.number, self._most, self._clock = number, number + ahead, clock
         self._num_runs = 0
-        self._waiting: deque[Starter] = deque()
+        self._held: Counter[str] = Counter()
+        self._waiting: dict[str, deque[Starter]] = {}  # by tenant, in the order of their turns
+        self._asked_at: dict[str, float] = {}
 
     @property
     def are_idle(self) -> bool:
         """Whether a run could start now and leave a thread free if there are several."""
         return self._num_runs <= max(0, self.number - 2)
 
-    @property
-    def is_only_run(self) -> bool:
-        """Whether the starting run is the only one and no batcher waits."""
-        return self._num_runs == 1 and not self._waiting
-
     def ask(self, batcher: Starter) -> None:
         """Let a batcher start a run now or when its turn comes."""
-        if self._num_runs < self._most:
-            self._num_runs += 1
+        self._note(batcher.tenant)
+        if self._num_runs < self._most and self._may_hold(batcher.tenant):
             self._start(batcher)
-        elif batcher not in self._waiting:
-            self._waiting.append(batcher)
+            return
+        queue = self._waiting.setdefault(batcher.tenant, deque())
+        if batcher not in queue:
+            queue.append(batcher)
 
-    def end(self) -> None:
-        """Release a run's slot to the next waiting batcher."""
+    def end(self, tenant: str = "") -> None:
+        """Release a run of a tenant to the next waiting batcher that may have it."""
+        self._num_runs -= 1
+        self._held[tenant] -= 1
+        if not self._held[tenant]:
+            del self._held[tenant]
         if self._waiting:
-            self._start(self._waiting.popleft())
-        else:
-            self._num_runs -= 1
+            self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        for tenant in list(self._waiting):
+            if self._num_runs >= self._most:
+                return
+            if not self._may_hold(tenant):
+                continue
+            queue = self._waiting.pop(tenant)
+            batcher = queue.popleft()
+            if queue:
+                self._waiting[tenant] = queue  # at the end: the next turn is another tenant's
+            self._start(batcher)
 
     def _start(self, batcher: Starter) -> None:
+        self._num_runs += 1
+        self._held[batcher.tenant] += 1
         if not batcher.start():
-            self.end()
+            self.end(batcher.tenant)
         elif batcher.num_waiting:
             self.ask(batcher)
+
+    def _may_hold(self, tenant: str) -> bool:
+        """Return whether a tenant may hold one more run."""
+        if self._held[tenant] < max(1, self.number - 1):
+            return True
+        other = next((other for other in reversed(self._asked_at) if other != tenant), None)
+        return other is None or self._asked_at[other] < self._clock() - _ACTIVE_SECONDS
+
+    def _note(self, tenant: str) -> None:
+        """Remember that a tenant is active; the least recently active are forgotten."""
+        self._asked_at.pop(tenant, None)
+        self._asked_at[tenant] = self._clock()
+        if len(self._asked_at) > _MOST_TENANTS:
+            del self._asked_at[next(iter(self._asked_at))]

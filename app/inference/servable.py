@@ -22,6 +22,7 @@ class Servable:
 
     Attributes:
         id: Id of the row.
+        tenant: Its tenant.
         version: Version under the model's name.
         onnx_sha256: SHA-256 of the served ONNX file.
         preprocess: Preprocessing from an image to the network's input.
@@ -33,6 +34,7 @@ class Servable:
     """
 
     id: str
+    tenant: str
     version: str
     onnx_sha256: str
     preprocess: PreprocessSpec
@@ -66,6 +68,7 @@ class Servables:
             raise ConflictError(f"model {row.id} is {row.status}: it cannot be served")
         return Servable(
             row.id,
+            tenant,
             row.version,
             row.onnx_sha256,
             PreprocessSpec.model_validate(row.preprocess or {}),

@@ -1,29 +1,34 @@
 """Inference service behind the routes: find, describe and run models without blocking the loop.
 
-Called on the event loop. ONNX Runtime, image files and large JSON bodies run on threads; a run
-shorter than two thread wake-ups stays on the loop (record 20).
+Called on the event loop. The serving process computes and decodes images (record 40). Large JSON
+bodies are decoded on threads.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
 
 from app.contracts.errors import Demand, UnavailableError
 from app.contracts.settings import Settings
 from app.inference.batcher import Batcher, BatchLimits, IsDisconnected
-from app.inference.cache import SessionCache
+from app.inference.cache import Key, SessionCache
 from app.inference.compare import Comparison, compare
-from app.inference.execution import Execution
-from app.inference.images import decode_images
+from app.inference.execution import Execution, Handle, explain
 from app.inference.npy import parse_npy
 from app.inference.options import NO_OPTIONS, Options, refuse_without_parent
 from app.inference.servable import Servable, Servables
-from app.inference.sessions import LoadedModel
-from app.inference.tensors import Arrays, TensorSpec, as_type, parse_inputs
+from app.inference.slices import allowed_items, slices
+from app.inference.supervisor import Call, Supervisor
+from app.inference.tensors import as_type, parse_inputs
 from app.objects.storage import ObjectStore
 from app.records.database import Sessions
+from app.serving.description import Arrays, LoadedModel, TensorSpec
 from app.telemetry.metrics import Metrics
 
 __all__ = ["InferenceService", "Prediction", "Servable"]
@@ -105,10 +110,18 @@ class InferenceService:
         metrics: Metrics | None = None,
     ) -> None:
         self._settings, self._metrics = settings, metrics or Metrics()
-        self._execution = Execution(settings.inference, self._metrics)
-        self._helping = ThreadPoolExecutor(settings.inference.num_workers, "inference-helper")
+        inference = settings.inference
+        self.supervisor = Supervisor(settings, self._forget)
+        self._execution = Execution(inference, self.supervisor, self._metrics)
+        self._helping = ThreadPoolExecutor(inference.num_workers, "inference-helper")
         self._servables = Servables(sessions)
-        self.cache = SessionCache(settings.inference, store, self._make_batcher, self._helping)
+        self.cache = SessionCache(
+            inference, store, self._make_batcher, self.supervisor, self._helping
+        )
+
+    async def start(self) -> None:
+        """Start the serving process; do not wait for it."""
+        await self.supervisor.start()
 
     async def find(self, tenant: str, model_id: str) -> Servable:
         """Return a ready model; the cached row may be some seconds old.
@@ -123,13 +136,15 @@ class InferenceService:
         """Return a model's inputs and outputs, loading it if necessary.
 
         Raises:
-            UnavailableError: The model's file cannot be fetched.
+            UnavailableError: The model's file cannot be fetched, or the serving process is away.
+            InvalidInputError: The file is refused.
+            TooLargeError: One item of the model needs more than a limit allows.
         """
-        return (await self.cache.get(servable.onnx_sha256)).model
+        return (await self.cache.get(servable.tenant, servable.onnx_sha256)).model
 
     def unload(self, servable: Servable) -> bool:
         """Unload a model's session; return whether it was loaded."""
-        return self.cache.drop(servable.onnx_sha256)
+        return self.cache.drop(servable.tenant, servable.onnx_sha256)
 
     async def run(
         self,
@@ -154,19 +169,24 @@ class InferenceService:
         Raises:
             AbandonedError: The client hung up before the request ran.
             OverloadedError: The model's queue is full.
-            DeadlineError: The deadline passed before the request ran.
+            DeadlineError: The deadline passed before the answer.
             InvalidInputError: The network cannot compute these inputs.
+            TooLargeError: The request would take more memory, time or bytes than allowed.
         """
-        loaded = await self.cache.get(servable.onnx_sha256)
-        wanted = None if outputs is None else tuple(outputs)
+        loaded = await self.cache.get(servable.tenant, servable.onnx_sha256)
+        most = allowed_items(loaded.model, arrays, self._settings.inference)
+        submit = partial(
+            loaded.batcher.submit,
+            outputs=None if outputs is None else tuple(outputs),
+            priority=priority,
+            deadline=deadline,
+            is_disconnected=is_disconnected,
+        )
         try:
-            computed = await loaded.batcher.submit(
-                arrays,
-                wanted,
-                priority=priority,
-                deadline=deadline,
-                is_disconnected=is_disconnected,
-            )
+            if most is None:
+                computed = await submit(arrays)
+            else:
+                computed = await slices(submit, arrays, most, self._settings.inference)
         except UnavailableError as error:
             self._metrics.rejections.labels(error.code).inc()
             raise
@@ -270,24 +290,33 @@ class InferenceService:
             TooLargeError: An image has too many pixels.
         """
         spec = (await self.describe(servable)).inputs[0]
-        pixels = self._settings.limits.image_pixels
-        images = await self.in_thread(decode_images, files, spec, servable.preprocess, pixels)
-        return {spec.name: as_type(spec, images)}
+        name = f"images of {servable.tenant}"
+        call = Call(name, time.monotonic(), self._settings.inference.request_seconds)
+        preprocess = servable.preprocess.model_dump(mode="json")
+        head = {"op": "decode", "spec": asdict(spec), "preprocess": preprocess}
+        arrays = {str(n): np.frombuffer(file, np.uint8) for n, file in enumerate(files)}
+        frame = await self.supervisor.ask("help", head, call, [arrays])
+        if "error" in frame.head:
+            raise explain(frame)
+        return {spec.name: as_type(spec, frame.arrays["images"])}
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401
         """Call a slow function on a thread of its own pool."""
         return await asyncio.get_running_loop().run_in_executor(self._helping, function, *arguments)
 
-    def close(self) -> None:
-        """Wait for running requests to end."""
-        self._execution.close()
+    async def close(self) -> None:
+        """Stop the serving process."""
+        await self.supervisor.close()
         self._helping.shutdown()
 
-    def _make_batcher(self, sha256: str, model: LoadedModel, max_items: int) -> Batcher:
+    def _forget(self) -> None:
+        self.cache.clear()
+
+    def _make_batcher(self, key: Key, model: LoadedModel, handle: Handle) -> Batcher:
         inference = self._settings.inference
-        limits = BatchLimits(max_items, inference.queue_items, inference.queue_bytes)
-        compute = partial(self._execution.start, model)
-        return Batcher(compute, limits, self._execution.runs, sha256)
+        limits = BatchLimits(model.max_items, inference.queue_items, inference.queue_bytes)
+        compute = partial(self._execution.start, handle)
+        return Batcher(compute, limits, self._execution.runs, str(key), key.tenant)
 
 
 def _pairs(ours: Sequence[TensorSpec], theirs: Sequence[TensorSpec]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from app.contracts.errors import ServiceError
 from app.inference.compare import Comparison, compare
 from app.inference.options import Options
 from app.inference.service import Answer, InferenceService, Prediction
-from app.inference.tensors import Arrays
+from app.serving.description import Arrays
 from app.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)

@@ -1,35 +1,17 @@
 """JSON to arrays, with every shape and value checked before anything computes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
-from app.inference.bfloat16 import BFLOAT16, round_to_bfloat16
+from app.serving.bfloat16 import round_to_bfloat16
+from app.serving.description import BFLOAT16, BYTES, Arrays, TensorSpec
 
-Arrays = dict[str, NDArray[Any]]
-
-BYTES = "BYTES"
 _CHUNK = 500  # numpy releases the interpreter lock above this size
 _MOST_CHUNKED = 16_384
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """Name, shape and type of a session's input or output.
-
-    Attributes:
-        name: Name in the ONNX file.
-        shape: Sizes of the dimensions; None: dynamic.
-        dtype: numpy's name, ``bfloat16`` (which numpy lacks), or `BYTES` for strings.
-    """
-
-    name: str
-    shape: tuple[int | None, ...]
-    dtype: str = "float32"
 
 
 def parse_inputs(specs: Sequence[TensorSpec], inputs: Any) -> Arrays:  # noqa: ANN401  # decoded JSON

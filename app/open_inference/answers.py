@@ -7,7 +7,6 @@ import numpy as np
 import orjson
 
 from app.contracts.errors import InvalidInputError
-from app.inference.tensors import Arrays, TensorSpec
 from app.open_inference.datatypes import (
     BYTES,
     DATATYPES,
@@ -18,6 +17,7 @@ from app.open_inference.datatypes import (
     to_json,
 )
 from app.open_inference.requests import InferRequest, WantedOutput
+from app.serving.description import Arrays, TensorSpec
 
 
 def wanted_outputs(request: InferRequest, specs: Sequence[TensorSpec]) -> Sequence[WantedOutput]:

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.errors import InvalidInputError
-from app.inference import tensors
-from app.inference.bfloat16 import BFLOAT16, from_bits, to_bits
 from app.inference.tensors import are_finite
+from app.serving import description
+from app.serving.bfloat16 import from_bits, to_bits
+from app.serving.description import BFLOAT16
 
 BYTES = "BYTES"
 Array = NDArray[Any]
@@ -63,14 +64,14 @@ DATATYPES = {
         _number("FP32", "float32", "f"),
         _number("FP64", "float64", "d"),
         _number("BF16", BFLOAT16, None),
-        Datatype(BYTES, tensors.BYTES, np.dtype(object), None),
+        Datatype(BYTES, description.BYTES, np.dtype(object), None),
     )
 }
 _BY_SPEC = {datatype.spec: datatype for datatype in DATATYPES.values()}
 _BINARY_ONLY = {"FP16", "BF16"}
 
 
-def datatype_of(spec: tensors.TensorSpec) -> Datatype:
+def datatype_of(spec: description.TensorSpec) -> Datatype:
     """Return the datatype of a model's input or output.
 
     Raises:

@@ -1,9 +1,8 @@
 """The protocol's descriptions of a model: metadata and configuration."""
 
-from app.inference.sessions import LoadedModel
-from app.inference.tensors import TensorSpec
 from app.open_inference.datatypes import BYTES, datatype_of
 from app.open_inference.schemas import ConfigTensor, ModelConfig, ModelMetadata, TensorMetadata
+from app.serving.description import LoadedModel, TensorSpec
 
 _PLATFORM, _BACKEND = "onnxruntime_onnx", "onnxruntime"
 _ANY_SIZE = -1

@@ -22,7 +22,6 @@ from app.http.memory import memory_of
 from app.http.weight import parsed_bytes
 from app.inference.options import Options
 from app.inference.service import SMALL_BYTES, InferenceService, Prediction
-from app.inference.sessions import LoadedModel
 from app.inference.shadow import Shadow
 from app.open_inference.answers import encode_answer, wanted_outputs
 from app.open_inference.compression import choose_encoding, deflate, inflate
@@ -31,6 +30,7 @@ from app.open_inference.schemas import InferenceRequest, InferenceResponse, Prot
 from app.open_inference.statistics import Statistics, Timing
 from app.openapi import Operation, reference
 from app.registry.resolve import Choice, Registry
+from app.serving.description import LoadedModel
 
 _LENGTH_HEADER = "Inference-Header-Content-Length"
 _LOWEST_PRIORITY = 2**63

@@ -10,8 +10,6 @@ import orjson
 
 from app.contracts.errors import InvalidInputError
 from app.inference.options import Variant, parse_options
-from app.inference.sessions import LoadedModel
-from app.inference.tensors import Arrays, TensorSpec
 from app.open_inference.datatypes import (
     DATATYPES,
     Array,
@@ -21,6 +19,7 @@ from app.open_inference.datatypes import (
     from_binary,
     from_json,
 )
+from app.serving.description import Arrays, LoadedModel, TensorSpec
 
 _MAX_RANK = 32
 _MAX_BYTES = 2**63 - 1

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Request, Response
 from app import health
 from app.dependencies import ContextDep, PrincipalDep
 from app.http.limits import OPEN, limits
-from app.inference.sessions import LoadedModel
 from app.keys.service import Principal
 from app.open_inference.descriptions import to_config, to_metadata
 from app.open_inference.errors import PREFIX
@@ -21,6 +20,7 @@ from app.open_inference.schemas import (
 )
 from app.open_inference.statistics import Statistics
 from app.registry.resolve import Choice, Registry
+from app.serving.description import LoadedModel
 
 router = APIRouter(prefix=PREFIX, tags=["open inference protocol"], responses=RESPONSES)
 
@@ -51,9 +51,9 @@ async def live() -> Response:
 
 @router.get("/health/ready", response_class=Response)
 @limits(OPEN)
-def ready(context: ContextDep) -> Response:
-    """Return 200 if the database, the queue and the object store are reachable; no key needed."""
-    health.ready(context)
+def ready(request: Request, context: ContextDep) -> Response:
+    """Return 200 if this process can answer requests, as `/readyz` says; no key needed."""
+    health.ready(request, context)
     return Response()
 
 

@@ -8,7 +8,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper
 
 from app.contracts.settings import InferenceSettings
-from app.inference.sessions import LoadedModel, open_session
+from app.serving.sessions import Session, open_session
 
 node = helper.make_node
 
@@ -62,5 +62,5 @@ def write_convolutions(path: Path) -> Path:
     )
 
 
-def load(path: Path, **settings: object) -> LoadedModel:
+def load(path: Path, **settings: object) -> Session:
     return open_session(path.read_bytes(), InferenceSettings(**settings))  # type: ignore[arg-type]

@@ -6,11 +6,21 @@ import numpy as np
 import pytest
 
 from app.contracts.settings import InferenceSettings
-from app.inference.measure import measure_batch
-from app.inference.sessions import run_batch
+from app.serving.description import Arrays
+from app.serving.measure import measure
+from app.serving.memory import Meter
+from app.serving.sessions import Session, run
 from tests.integration.inference.networks import load, node, write_convolutions, write_onnx
 
 BATCH: list[int | str] = ["batch", 4]
+
+
+def max_items(session: Session, **settings: object) -> int:
+    return measure(session, InferenceSettings(**settings), Meter()).max_items  # type: ignore[arg-type]
+
+
+def compute(session: Session, arrays: Arrays, outputs: tuple[str, ...] | None = None) -> Arrays:
+    return run(session, arrays, outputs)[0]
 
 
 def test_batching_changes_no_output(tmp_path: Path) -> None:
@@ -20,22 +30,24 @@ def test_batching_changes_no_output(tmp_path: Path) -> None:
         {"input": random.standard_normal((size, 1, 12, 12)).astype(np.float32)}
         for size in (1, 3, 2, 1, 7)
     ]
-    together, _ = run_batch(model, requests, None)
-    for request, found in zip(requests, together, strict=True):
-        (alone,), _ = run_batch(model, [request], None)
-        assert found["output"].shape == alone["output"].shape
+    together = compute(model, {"input": np.concatenate([r["input"] for r in requests])})
+    start = 0
+    for request in requests:
+        alone = compute(model, request)["output"]
+        found = together["output"][start : start + len(alone)]
+        start += len(alone)
         # Sums of the linear layer are ordered by the size of the batch: equal within float32.
-        assert np.allclose(found["output"], alone["output"], rtol=1e-5, atol=1e-4)
+        assert np.allclose(found, alone, rtol=1e-5, atol=1e-4)
 
 
 def test_a_network_of_independent_samples_is_batched_up_to_what_was_measured(
     tmp_path: Path,
 ) -> None:
     path = write_convolutions(tmp_path / "m.onnx")
-    assert measure_batch(load(path), InferenceSettings(batch_seconds=1)) > 1
-    assert measure_batch(load(path), InferenceSettings(max_batch_items=7)) == 7
-    assert measure_batch(load(path), InferenceSettings(max_batch_items=1)) == 1
-    assert measure_batch(load(path), InferenceSettings(batch_seconds=1e-9)) == 1  # too slow
+    assert max_items(load(path), batch_seconds=1) > 1
+    assert max_items(load(path), max_batch_items=7) == 7
+    assert max_items(load(path), max_batch_items=1) == 1
+    assert max_items(load(path), batch_seconds=1e-9) == 1  # too slow
 
 
 @pytest.mark.parametrize(
@@ -64,13 +76,13 @@ def test_a_network_without_a_batch_dimension_is_never_batched(
     }[kind]
     weights = {"axis": axis} if kind == "a mean over the batch" else {}
     path = write_onnx(tmp_path / "m.onnx", nodes, {"x": shapes[0]}, {"y": shapes[1]}, **weights)
-    assert measure_batch(load(path), InferenceSettings(max_batch_items=8)) == 1
+    assert max_items(load(path), max_batch_items=8) == 1
 
 
 def test_sizes_that_cannot_be_made_up_are_not_batched(tmp_path: Path) -> None:
     shape: list[int | str] = ["batch", 1, "height", "width"]
     path = write_onnx(tmp_path / "m.onnx", [node("Relu", ["x"], ["y"])], {"x": shape}, {"y": shape})
-    assert measure_batch(load(path), InferenceSettings(max_batch_items=8)) == 1
+    assert max_items(load(path), max_batch_items=8) == 1
 
 
 def test_the_outputs_that_are_wanted_are_computed_and_no_others(tmp_path: Path) -> None:
@@ -81,7 +93,7 @@ def test_the_outputs_that_are_wanted_are_computed_and_no_others(tmp_path: Path) 
         {"y": BATCH, "z": BATCH},
     )
     model, x = load(path), np.ones((2, 4), np.float32)
-    assert [spec.dtype for spec in (*model.inputs, *model.outputs)] == ["float32"] * 3
-    (found,), _ = run_batch(model, [{"x": x}], ("z",))
+    assert [spec.dtype for spec in (*model.model.inputs, *model.model.outputs)] == ["float32"] * 3
+    found = compute(model, {"x": x}, ("z",))
     assert list(found) == ["z"]
     assert (found["z"] == -x).all()

@@ -1,120 +1,127 @@
-"""Cached sessions: loaded once, replaced without a gap, released on demand."""
+"""Models held by the serving process: loaded once, evicted by the memory they hold, unloaded."""
 
 import asyncio
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.contracts.errors import UnavailableError
-from app.contracts.settings import InferenceSettings, StorageSettings
-from app.inference.batcher import Batcher, BatchLimits
+from app.contracts.errors import InvalidInputError, TooLargeError, UnavailableError
+from app.contracts.settings import Settings
 from app.inference.cache import SessionCache
-from app.inference.runs import Runs
-from app.inference.sessions import LoadedModel
+from app.inference.service import InferenceService
 from app.objects.storage import ObjectStore, open_store
+from app.records.database import create_database, create_sessions
 from tests.fixtures.api import write_linear_onnx
+from tests.fixtures.serving import attention_over, folded_constant
+
+TENANT = "default"
 
 
-@pytest.fixture
-def threads() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(2) as found:
-        yield found
+@asynccontextmanager
+async def holding(
+    folder: Path, **inference: object
+) -> AsyncIterator[tuple[SessionCache, ObjectStore]]:
+    settings = Settings(data_dir=folder, inference={"max_batch_items": 1, **inference})  # type: ignore[arg-type]
+    engine = create_database(settings.database_url)
+    store = open_store(settings.storage_url, settings.storage)
+    service = InferenceService(settings, create_sessions(engine), store)
+    await service.start()
+    try:
+        yield service.cache, store
+    finally:
+        await service.close()
+        engine.dispose()
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ObjectStore:
-    return open_store(f"file://{tmp_path / 'objects'}", StorageSettings())
-
-
-def put(store: ObjectStore, folder: Path, value: float) -> tuple[str, int]:
+def put(store: ObjectStore, folder: Path, value: float) -> str:
     path = folder / "m.onnx"
     write_linear_onnx(path, np.full((4, 3), value), ["batch", 1, 2, 2])
-    return store.put_file(path), path.stat().st_size
+    return store.put_file(path)
 
 
-def make(store: ObjectStore, threads: ThreadPoolExecutor, cache_bytes: int) -> SessionCache:
-    def batcher(_sha256: str, _model: LoadedModel, max_items: int) -> Batcher:
-        def compute(*_: object) -> "asyncio.Future[object]":
-            return asyncio.get_running_loop().create_future()
-
-        return Batcher(compute, BatchLimits(max_items, 1, 1), Runs(1))  # type: ignore[arg-type]
-
-    settings = InferenceSettings(cache_bytes=cache_bytes, max_batch_items=1)
-    return SessionCache(settings, store, batcher, threads)
+def put_bytes(store: ObjectStore, folder: Path, data: bytes) -> str:
+    path = folder / "m.onnx"
+    path.write_bytes(data)
+    return store.put_file(path)
 
 
-def test_a_cold_session_is_loaded_once_and_the_oldest_leaves_when_bytes_run_out(
-    store: ObjectStore, threads: ThreadPoolExecutor, tmp_path: Path
-) -> None:
-    (first, size), (second, _), (third, _) = (put(store, tmp_path, v) for v in (1.0, 2.0, 3.0))
-
+def test_a_model_is_loaded_once_unloaded_and_loaded_again(tmp_path: Path) -> None:
     async def test() -> None:
-        cache = make(store, threads, 2 * size + 10)
-        found = await asyncio.gather(*(cache.get(first) for _ in range(8)))
-        assert len({id(loaded) for loaded in found}) == 1
-        await cache.get(second)
-        await cache.get(first)  # used again: the second is the oldest now
-        await cache.get(third)
-        assert (cache.num_loaded, cache.num_bytes) == (2, 2 * size)
-        assert await cache.get(first) is found[0]
-        assert found[0].model.session.run(None, {"input": np.ones((1, 1, 2, 2), np.float32)})
+        async with holding(tmp_path) as (cache, store):
+            first, second = (put(store, tmp_path, value) for value in (1.0, 2.0))
+            found = await asyncio.gather(*(cache.get(TENANT, first) for _ in range(8)))
+            assert len({id(loaded) for loaded in found}) == 1
+            impatient, patient = (asyncio.create_task(cache.get(TENANT, second)) for _ in range(2))
+            await asyncio.sleep(0)
+            impatient.cancel()
+            assert await patient is await cache.get(TENANT, second), "the others still get it"
+            assert cache.num_loaded == 2
+            assert cache.drop(TENANT, first)
+            assert not cache.drop(TENANT, first)
+            assert await cache.get(TENANT, first) is not found[0]
+            for _ in range(2):
+                with pytest.raises(UnavailableError, match="missing"):
+                    await cache.get(TENANT, "0" * 64)
 
     asyncio.run(test())
 
 
-def test_a_model_larger_than_the_cache_is_held_alone(
-    store: ObjectStore, threads: ThreadPoolExecutor, tmp_path: Path
-) -> None:
-    (first, _), (second, _) = (put(store, tmp_path, v) for v in (1.0, 2.0))
-
+def test_tenants_do_not_share_the_session_of_equal_files(tmp_path: Path) -> None:
     async def test() -> None:
-        cache = make(store, threads, 1)
-        await cache.get(first)
-        await cache.get(second)
-        assert cache.num_loaded == 1
+        async with holding(tmp_path) as (cache, store):
+            sha256 = put(store, tmp_path, 1.0)
+            ours, theirs = await cache.get("a", sha256), await cache.get("b", sha256)
+            assert ours.handle.key != theirs.handle.key
+            assert cache.drop("a", sha256)
+            assert await cache.get("b", sha256) is theirs
 
     asyncio.run(test())
 
 
-def test_a_session_is_let_go_of_and_loaded_again(
-    store: ObjectStore, threads: ThreadPoolExecutor, tmp_path: Path
+def test_models_are_evicted_by_the_memory_that_they_hold_and_not_by_their_files(
+    tmp_path: Path,
 ) -> None:
-    sha256, _ = put(store, tmp_path, 1.0)
-
     async def test() -> None:
-        cache = make(store, threads, 1000)
-        loaded = await cache.get(sha256)
-        assert cache.drop(sha256)
-        assert not cache.drop(sha256)
-        assert cache.num_loaded == 0
-        assert await cache.get(sha256) is not loaded
+        async with holding(tmp_path, cache_bytes=48 * 1024**2) as (cache, store):
+            files = [folded_constant(value).SerializeToString() for value in (1.0, 2.0, 3.0)]
+            assert sum(map(len, files)) < 10_000
+            keys = [put_bytes(store, tmp_path, file) for file in files]
+            loaded = [await cache.get(TENANT, key) for key in keys]
+            assert all(one.model.num_bytes > 24 * 1024**2 for one in loaded), "each holds 32 MiB"
+            assert cache.num_loaded == 1, "two do not fit, and the newest stays"
 
     asyncio.run(test())
 
 
-def test_a_disconnect_during_loading_does_not_affect_other_requests(
-    store: ObjectStore, threads: ThreadPoolExecutor, tmp_path: Path
+def test_a_model_whose_one_item_takes_too_much_memory_is_refused_with_both_numbers(
+    tmp_path: Path,
 ) -> None:
-    sha256, _ = put(store, tmp_path, 1.0)
-
     async def test() -> None:
-        cache = make(store, threads, 1000)
-        impatient, patient = (asyncio.create_task(cache.get(sha256)) for _ in range(2))
-        await asyncio.sleep(0)
-        impatient.cancel()
-        assert await patient is await cache.get(sha256)
+        async with holding(tmp_path, run_bytes=8 * 1024**2) as (cache, store):
+            key = put_bytes(store, tmp_path, attention_over(3000).SerializeToString())
+            for _ in range(2):
+                with pytest.raises(TooLargeError, match="at most 8388608 are allowed") as caught:
+                    await cache.get(TENANT, key)
+                taken = int(caught.value.message.split(" takes ")[1].split()[0])
+                assert taken > 30 * 1024**2, "3000 x 3000 numbers"
 
     asyncio.run(test())
 
 
-def test_a_missing_file_is_reported(store: ObjectStore, threads: ThreadPoolExecutor) -> None:
+def test_a_file_that_was_stored_before_the_check_is_refused_before_it_is_opened(
+    tmp_path: Path,
+) -> None:
     async def test() -> None:
-        cache = make(store, threads, 1000)
-        for _ in range(2):
-            with pytest.raises(UnavailableError, match="missing"):
-                await cache.get("0" * 64)
+        async with holding(tmp_path) as (cache, store):
+            model = folded_constant(1.0)
+            tensor = model.graph.node[0].attribute[0].t
+            tensor.data_location = tensor.EXTERNAL
+            tensor.external_data.add(key="location", value="secateur.db")
+            for data, words in ((model.SerializeToString(), "another file"), (b"x", "be read")):
+                with pytest.raises(InvalidInputError, match=words):
+                    await cache.get(TENANT, put_bytes(store, tmp_path, data))
 
     asyncio.run(test())

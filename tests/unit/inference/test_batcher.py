@@ -14,11 +14,20 @@ from app.contracts.errors import (
     Demand,
     InvalidInputError,
     OverloadedError,
+    RestartingError,
 )
 from app.http.problems import problem
-from app.inference.batcher import Batcher, BatchLimits, Computed, Outputs, Run
+from app.inference.batcher import (
+    Batcher,
+    BatchLimits,
+    Computed,
+    IsWanted,
+    Outputs,
+    Run,
+    StoppedError,
+)
 from app.inference.runs import Runs
-from app.inference.tensors import Arrays
+from app.serving.description import Arrays
 
 LIMITS = BatchLimits(max_items=4, queue_items=100, queue_bytes=1_000_000)
 MODEL = "0" * 64
@@ -32,10 +41,10 @@ class Runner:
     started: list[tuple[Sequence[Arrays], Outputs]] = field(default_factory=list)
     running: list[Run] = field(default_factory=list)
 
-    expected: list[float] = field(default_factory=list)
+    wanted: list[IsWanted] = field(default_factory=list)
 
-    def __call__(self, requests: Sequence[Arrays], outputs: Outputs, seconds: float) -> Run:
-        self.expected.append(seconds)
+    def __call__(self, requests: Sequence[Arrays], outputs: Outputs, is_wanted: IsWanted) -> Run:
+        self.wanted.append(is_wanted)
         self.started.append((requests, outputs))
         self.running.append(asyncio.get_running_loop().create_future())
         return self.running[-1]
@@ -247,7 +256,6 @@ def test_a_prepared_batch_takes_a_run_too(number: int, ahead: int) -> None:
         for num_runs in range(number + ahead):
             assert runs.are_idle == (num_runs <= max(0, number - 2))
             await ask(batcher, x(num_runs))
-            assert runs.is_only_run == (num_runs == 0)
             assert batcher.num_waiting == 0
         await ask(batcher, x(9))
         assert batcher.num_waiting == 1
@@ -274,15 +282,81 @@ async def test_a_run_ends_whatever_happens() -> None:
 
 
 @on_loop
-async def test_a_run_gets_an_estimate_of_its_duration() -> None:
-    batcher, runner = make(BatchLimits(8, 100, 1_000_000))
-    await ask(batcher, x(1, items=2))
-    await runner.finish()  # in half a second
-    await ask(batcher, x(2, items=1), x(3, items=3), x(4, items=1))
+async def test_a_run_is_wanted_until_every_client_has_left_or_expired() -> None:
+    batcher, runner = make()
+    gone: set[int] = set()
+    now = asyncio.get_running_loop().time()
+    await ask(batcher, x(0))
+    first = (await ask(batcher, x(1), is_disconnected=lambda: 1 in gone))[0]
+    second = (await ask(batcher, x(2), deadline=now + 0.05))[0]
     await runner.finish()
-    assert runner.expected[0] == 0, "not known yet"
-    assert runner.expected[2] == pytest.approx(4 * runner.expected[1], rel=0.5)
+    assert runner.values == [[0], [1, 2]]
+    gone.add(1)
+    assert runner.wanted[1](), "the second still waits"
+    with pytest.raises(DeadlineError, match="while it was computed"):
+        await second
+    assert not runner.wanted[1]()
+    await runner.finish(StoppedError("stopped"))
+    with pytest.raises(AbandonedError):
+        await first
+
+
+@on_loop
+async def test_a_stopped_run_of_a_waiting_client_says_why() -> None:
+    batcher, runner = make()
+    (task,) = await ask(batcher, x(0))
+    await runner.finish(StoppedError("computes for longer than 1 s"))
+    with pytest.raises(StoppedError, match="longer than 1 s"):
+        await task
+
+
+@on_loop
+async def test_the_end_of_the_process_fails_a_batch_and_does_not_repeat_it() -> None:
+    batcher, runner = make()
+    tasks = await ask(batcher, x(0), x(1), x(2))
     await runner.finish()
+    await runner.finish(RestartingError("ended"))
+    assert runner.values == [[0], [1, 2]]
+    for task in tasks[1:]:
+        with pytest.raises(RestartingError):
+            await task
+
+
+@on_loop
+async def test_tenants_take_turns_and_not_their_models() -> None:
+    runs, runner = Runs(1), Runner()
+    limits = BatchLimits(1, 100, 1_000_000)
+    many = [Batcher(runner, limits, runs, tenant="a") for _ in range(3)]
+    other = Batcher(runner, limits, runs, tenant="b")
+    for number, batcher in enumerate(many):
+        await ask(batcher, x(number), x(number + 10))
+    await ask(other, x(50), x(60))
+    for _ in range(8):
+        await runner.finish()
+    assert runner.values == [[0], [10], [50], [1], [60], [2], [11], [12]]
+
+
+@on_loop
+async def test_while_another_tenant_is_active_none_holds_all_runs() -> None:
+    now = 0.0
+    runs, runner = Runs(2, 1, clock=lambda: now), Runner()
+    limits = BatchLimits(1, 100, 1_000_000)
+    hog, other = (Batcher(runner, limits, runs, tenant=name) for name in ("a", "b"))
+    await ask(other, x(50))
+    await runner.finish()
+    await ask(hog, x(1), x(2), x(3))
+    assert runner.values == [[50], [1]], "a run stays free for the other"
+    await ask(other, x(60))
+    assert runner.values == [[50], [1], [60]]
+    await runner.finish()
+    assert runner.values == [[50], [1], [60], [2]]
+    await runner.finish()
+    now = 60.0
+    await runner.finish()
+    assert runner.values[-1] == [3]
+    await runner.finish()
+    await ask(hog, x(4), x(5), x(6))
+    assert runner.values[-3:] == [[4], [5], [6]], "alone it may hold all"
 
 
 def accepts(batcher: Batcher, error: OverloadedError, num_others: int = 0) -> bool:

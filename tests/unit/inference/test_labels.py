@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from app.contracts.spec import PreprocessSpec
-from app.inference.bfloat16 import round_to_bfloat16
 from app.inference.labels import best_labels, labelled_output
 from app.inference.servable import Servable
+from app.serving.bfloat16 import round_to_bfloat16
 
 Z = np.array([[2.0, -1.0, 0.5]], np.float32)
 SOFTMAX = np.exp(Z) / np.exp(Z).sum()
@@ -14,7 +14,7 @@ SIGMOID = 1 / (1 + np.exp(-Z))
 
 
 def servable(kinds: dict[str, str]) -> Servable:
-    return Servable("mdl_1", "1", "0", PreprocessSpec(), None, output_kinds=kinds)
+    return Servable("mdl_1", "default", "1", "0", PreprocessSpec(), None, output_kinds=kinds)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from app.contracts.errors import InvalidInputError
-from app.inference.bfloat16 import BFLOAT16, from_bits
-from app.inference.tensors import TensorSpec
 from app.open_inference.answers import encode_answer
 from app.open_inference.datatypes import BYTES, DATATYPES, Datatype, to_binary
 from app.open_inference.requests import WantedOutput, decode_request
+from app.serving.bfloat16 import from_bits
+from app.serving.description import BFLOAT16, TensorSpec
 
 _SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, max_side=4)
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

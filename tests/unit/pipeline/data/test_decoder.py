@@ -12,8 +12,8 @@ from PIL import Image
 
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.spec import PreprocessSpec
-from app.inference.images import decode_images
-from app.inference.tensors import TensorSpec
+from app.serving.description import TensorSpec
+from app.serving.images import decode_images
 from secateur.engine.errors import DataError, DataTooLargeError
 from tests.unit.pipeline.data.files import opened, parquet, zipped
 

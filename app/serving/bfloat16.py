@@ -4,15 +4,11 @@ Between the protocol and the session, values are float32. The upper half of the 
 number, so the conversion is exact.
 """
 
-import ctypes
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-BFLOAT16 = "bfloat16"  # in `TensorSpec.dtype`
-_ELEMENT_TYPE = 16  # TensorProto.BFLOAT16
 _UPPER_HALF = 16
 
 
@@ -34,18 +30,3 @@ def to_bits(numbers: NDArray[Any]) -> NDArray[np.uint16]:
     """Return the bit patterns of float32 numbers already rounded to BF16."""
     whole = np.ascontiguousarray(numbers, np.float32).view(np.uint32)
     return (whole >> _UPPER_HALF).astype(np.uint16)
-
-
-def to_value(dtype: str, values: NDArray[Any]) -> ort.OrtValue:
-    """Return an array as the session input of type ``dtype``."""
-    if dtype != BFLOAT16:
-        return ort.OrtValue.ortvalue_from_numpy(values)
-    return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(to_bits(values), _ELEMENT_TYPE)
-
-
-def to_array(dtype: str, value: Any) -> NDArray[Any]:  # noqa: ANN401  # an untyped library
-    """Return a session output of type ``dtype`` as an array."""
-    if dtype != BFLOAT16:
-        return np.asarray(value.numpy())
-    data = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
-    return from_bits(np.frombuffer(data, np.uint16).reshape(value.shape()))

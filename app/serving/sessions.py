@@ -1,0 +1,137 @@
+"""ONNX Runtime sessions: check, open, describe and run a file."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from app.contracts.settings import InferenceSettings
+from app.serving.description import BYTES, Arrays, LoadedModel, TensorSpec
+from app.serving.values import to_array, to_value
+
+_PROVIDERS = {
+    "cpu": ["CPUExecutionProvider"],
+    # The project's tests never run this on a GPU: their machines have none.
+    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+}
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+    "tensor(string)": BYTES,
+}
+_ERRORS = 3  # users of this service can act on none of ONNX Runtime's warnings
+_SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
+# ONNX Runtime's errors share no base class: these words are in those about memory.
+_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "std::length_error")
+_SHOWN_CHARACTERS = 300
+
+
+class RunError(Exception):
+    """A run failed; ``code`` says how: ``input``, ``memory`` or ``stopped``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """An open file.
+
+    Attributes:
+        runtime: Safe to run on several threads at once.
+        model: Its description.
+    """
+
+    runtime: ort.InferenceSession
+    model: LoadedModel
+
+
+def open_session(data: bytes, settings: InferenceSettings) -> Session:
+    """Return the session of an ONNX file that `check_onnx` accepts."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = settings.num_threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS
+    # Threads that spin between runs occupy the cores that parse the next requests.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    runtime = ort.InferenceSession(data, options, providers=_PROVIDERS[settings.provider])
+    inputs, outputs = runtime.get_inputs(), runtime.get_outputs()
+    firsts = {value.shape[0] if value.shape else None for value in (*inputs, *outputs)}
+    only = firsts.pop() if len(firsts) == 1 else None
+    symbol = only if isinstance(only, str) else None
+    return Session(runtime, LoadedModel(_specs(inputs), _specs(outputs), len(data), symbol))
+
+
+def run(
+    session: Session,
+    arrays: Arrays,
+    outputs: Sequence[str] | None = None,
+    options: ort.RunOptions | None = None,
+    *,
+    is_shrunk: bool = False,
+) -> tuple[Arrays, float]:
+    """Compute a batch.
+
+    Args:
+        session: The session.
+        arrays: Arrays by input name.
+        outputs: Names of the outputs to return; None: all.
+        options: Lets another thread terminate the run.
+        is_shrunk: Whether the run returns the memory that it took to the system.
+
+    Returns:
+        Arrays by output name, and the seconds of the run.
+
+    Raises:
+        RunError: The network cannot compute these inputs, or memory ran out, or it was terminated.
+    """
+    options = options or ort.RunOptions()
+    if is_shrunk:
+        options.add_run_config_entry(*_SHRINK)
+    names = tuple(outputs or (spec.name for spec in session.model.outputs))
+    started = time.perf_counter()
+    try:
+        found = _compute(session, names, arrays, options)
+    except Exception as error:  # ONNX Runtime's errors share no base class
+        raise _explain(error, arrays, options) from error
+    return dict(zip(names, found, strict=True)), time.perf_counter() - started
+
+
+def _compute(
+    session: Session, names: Sequence[str], arrays: Arrays, options: ort.RunOptions
+) -> list[Any]:
+    model = session.model
+    if not model.has_bfloat16:
+        return [np.asarray(value) for value in session.runtime.run(names, arrays, options)]
+    dtypes = {spec.name: spec.dtype for spec in (*model.inputs, *model.outputs)}
+    feeds = {name: to_value(dtypes[name], array) for name, array in arrays.items()}
+    values = session.runtime.run_with_ort_values(list(names), feeds, options)
+    return [to_array(dtypes[name], value) for name, value in zip(names, values, strict=True)]
+
+
+def _explain(error: Exception, arrays: Arrays, options: ort.RunOptions) -> RunError:
+    said = str(error)
+    if options.terminate:
+        return RunError("stopped", "the run was stopped")
+    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
+        return RunError("memory", "the run needs more memory than is left")
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    first = said.partition("\n")[0][:_SHOWN_CHARACTERS]
+    return RunError("input", f"the network cannot compute inputs {shapes}: {first}")
+
+
+def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            value.name,
+            tuple(d if isinstance(d, int) else None for d in value.shape),
+            _DTYPES.get(value.type, value.type.removeprefix("tensor(").removesuffix(")")),
+        )
+        for value in values
+    )
