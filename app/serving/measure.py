@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ def measure(session: Session, settings: InferenceSettings, meter: Meter) -> Load
     Raises:
         RunError: One item takes longer than ``request_seconds``, or more memory than there is.
     """
-    samples = _samples(session)
-    if samples is None:  # sizes or types that cannot be made up
+    samples = _samples(session, settings)
+    if samples is None:
         return session.model
     try:
         cost, alone = _cost(session, samples, settings, meter)
@@ -138,18 +139,27 @@ def _is_close(found: NDArray[Any], expected: NDArray[Any]) -> bool:
     return np.allclose(found, expected, _RELATIVE_TOLERANCE, _RELATIVE_TOLERANCE * scale)
 
 
-def _samples(session: Session) -> list[Arrays] | None:
-    """Return two inputs of one item each: random numbers, or zeros for whole numbers."""
+def _samples(session: Session, settings: InferenceSettings) -> list[Arrays] | None:
+    """Return two inputs of one item each: random numbers, or zeros for whole numbers.
+
+    Return None if sizes or types cannot be made up, or the inputs alone take too much memory.
+    """
     random = np.random.default_rng(0)
     samples: list[Arrays] = [{}, {}]
+    num_bytes = 0
     for spec in session.model.inputs:
         dtype = "float32" if spec.dtype == BFLOAT16 else spec.dtype
         if not spec.shape or None in spec.shape[1:] or dtype not in _NUMBERS:
             return None
         shape = [1 if size is None else size for size in spec.shape]
+        num_bytes += len(samples) * prod(shape) * max(4, np.dtype(dtype).itemsize)
+        if num_bytes > settings.run_bytes // 2:
+            return None
         for sample in samples:
-            made = random.standard_normal(shape) if dtype in _FLOATS else np.zeros(shape)
-            sample[spec.name] = made.astype(dtype)
+            made = np.zeros(shape, dtype)
+            if dtype in _FLOATS:
+                made[...] = random.standard_normal(shape, np.float32)
+            sample[spec.name] = made
     return samples
 
 

@@ -1,0 +1,159 @@
+"""Small requests that would take gigabytes or minutes, against the default limits."""
+
+import io
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from tests.fixtures.serving import Serving, attention_over, expanded, heavy, scaled, serving
+from tests.integration.inference.networks import node, write_onnx
+
+MEBIBYTE = 1024**2
+RUN_BYTES = 512 * MEBIBYTE
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("budgets") / "data") as found:
+        found.add_model("heavy", heavy(60))
+        found.add_model("triple", scaled(3.0), "victim")
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(served: Serving) -> Iterator[httpx.Client]:
+    with served.client() as found:
+        yield found
+
+
+def memory(served: Serving, name: str = "VmHWM") -> int:
+    status = Path(f"/proc/{served.supervisor.pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024
+
+
+def reset_peak(served: Serving) -> int:
+    Path(f"/proc/{served.supervisor.pid}/clear_refs").write_text("5")
+    return memory(served)
+
+
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_images_of_a_pixel_do_not_become_gigabytes(
+    served: Serving, client: httpx.Client, tmp_path: Path
+) -> None:
+    path = write_onnx(
+        tmp_path / "m.onnx",
+        [node("GlobalAveragePool", ["x"], ["y"])],
+        {"x": ["batch", 3, 1500, 1500]},
+        {"y": ["batch", 3, 1, 1]},
+    )
+    served.add_model("huge", onnx.load(path))
+    files = [("file", ("a.png", png()))] * 12
+    assert client.post("/infer?model=huge", files=files[:1]).status_code == 200
+    before = reset_peak(served)
+    answer = client.post("/infer?model=huge", files=files)
+    assert answer.status_code == 413, answer.text
+    assert "324000000 bytes" in answer.json()["detail"]
+    assert f"at most {256 * MEBIBYTE}" in answer.json()["detail"]
+    assert memory(served) - before < 64 * MEBIBYTE
+
+
+def test_a_request_whose_items_take_gigabytes_together_is_split_and_gives_its_memory_back(
+    served: Serving, client: httpx.Client
+) -> None:
+    served.add_model("expand", expanded(8 * MEBIBYTE))  # 32 MiB for an item
+    items = [[float(n)] for n in range(160)]
+    assert client.post("/infer?model=expand", json={"inputs": items[:2]}).status_code == 200
+    before = reset_peak(served)
+    answer = client.post("/infer?model=expand", json={"inputs": items})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["outputs"] == pytest.approx(list(range(160)), rel=0.05)
+    assert memory(served) - before < RUN_BYTES + 128 * MEBIBYTE, "160 items would take 5 GiB"
+    assert memory(served, "VmRSS") - before < 128 * MEBIBYTE
+
+
+def test_a_model_that_takes_too_much_for_one_item_is_refused_and_not_measured_again(
+    served: Serving, client: httpx.Client
+) -> None:
+    served.add_model("attention", attention_over(12_000))  # 576 MB for an item
+    for _ in range(2):
+        answer = client.post("/infer?model=attention", json={"inputs": [[1.0]]})
+        assert answer.status_code == 413, answer.text
+        assert f"at most {RUN_BYTES} are allowed" in answer.json()["detail"]
+    before = reset_peak(served)
+    assert client.post("/infer?model=attention", json={"inputs": [[1.0]]}).status_code == 413
+    assert memory(served) - before < 16 * MEBIBYTE
+
+
+def test_more_items_than_can_be_computed_in_the_time_are_refused_with_both_numbers(
+    client: httpx.Client,
+) -> None:
+    assert client.post("/infer?model=heavy", json={"inputs": [[1.0]]}).status_code == 200
+    answer = client.post("/infer?model=heavy", json={"inputs": [[1.0]] * 20_000})
+    assert answer.status_code == 413, answer.text
+    assert "20000 items would compute for about" in answer.json()["detail"]
+    assert "at most 60 s are allowed" in answer.json()["detail"]
+
+
+def test_a_deadline_and_a_hang_up_stop_what_is_computed(
+    served: Serving, client: httpx.Client
+) -> None:
+    body = {"inputs": [[float(n)] for n in range(100)], "parameters": {"timeout_seconds": 0.5}}
+    began = time.monotonic()
+    answer = client.post("/infer?model=heavy", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (503, "deadline_exceeded")
+    assert time.monotonic() - began < 2
+    with served.client() as impatient, pytest.raises(httpx.ReadTimeout):
+        impatient.post("/infer?model=heavy", json={"inputs": body["inputs"]}, timeout=0.5)
+    end = time.monotonic() + 2
+    while served.supervisor.num_outstanding:
+        assert time.monotonic() < end, "it is still computed for nobody"
+        time.sleep(0.02)
+
+
+def test_a_tenant_at_its_limits_hardly_delays_another(
+    served: Serving, client: httpx.Client
+) -> None:
+    """Three requests of 25 numbers delayed another tenant by 11 s."""
+    big = {"inputs": [[float(n)] for n in range(100)], "parameters": {"timeout_seconds": 6}}
+    with served.client("victim") as victim, ThreadPoolExecutor(3) as pool:
+        assert victim.post("/infer?model=triple", json={"inputs": [[1, 2]]}).status_code == 200
+        alone = waits(victim, 40)
+        asked = [pool.submit(client.post, "/infer?model=heavy", json=big) for _ in range(3)]
+        time.sleep(0.5)
+        beside = waits(victim, 40)
+        assert all(not one.done() for one in asked), "they were to last longer"
+    assert max(beside) < 1
+    assert statistics.median(beside) < 5 * statistics.median(alone) + 0.02
+
+
+def waits(client: httpx.Client, number: int) -> list[float]:
+    found = []
+    for _ in range(number):
+        began = time.monotonic()
+        assert client.post("/infer?model=triple", json={"inputs": [[1, 2]]}).status_code == 200
+        found.append(time.monotonic() - began)
+    return found
+
+
+def test_outputs_are_equal_bit_for_bit_however_a_request_is_split(client: httpx.Client) -> None:
+    values = np.random.default_rng(0).standard_normal((64, 1)).astype(np.float32)
+    whole = client.post("/infer?model=expand", json={"inputs": values.tolist()}).json()["outputs"]
+    apart = [
+        client.post("/infer?model=expand", json={"inputs": [value.tolist()]}).json()["outputs"][0]
+        for value in values[:5]
+    ]
+    assert whole[:5] == apart
