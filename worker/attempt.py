@@ -87,7 +87,7 @@ class Attempt:
         request = make_request(
             rows, settings, self._context.store, self._work, self._checkpoints.folder, time_limit
         )
-        limits = make_limits(rows.job, settings.worker, self._limits)
+        limits = make_limits(rows.job, settings.worker, self._limits, self._context.num_slots)
         num_kills = count_memory_kills()
         listener = Listener(self._note, self._take, self._is_to_stop)
         finished = run_process(
@@ -114,7 +114,7 @@ class Attempt:
             if not self._lease.is_cancel_requested.is_set():
                 self._copier.submit(self._copy_checkpoint).result()
             self._leave()
-        elif ending is Ending.DIED and was_memory:
+        elif ending is Ending.OUT_OF_MEMORY or (ending is Ending.DIED and was_memory):
             self._endings.take_kill(finished, batch_size)
         else:
             worker = self._context.settings.worker

@@ -109,6 +109,7 @@ def _configure(settings: Settings) -> Celery:
     def on_ready(sender: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signal
         queues = tuple(sorted(celery.amqp.queues.consume_from))
         slots = sender.controller.concurrency
+        runner.set_slots(slots)
         heartbeat.start(WorkerIdentity(runner.owner, queues, settings.worker.device, slots))
         clean_orphans(settings.scratch_dir)
         garbage.clean_scratch()

@@ -19,6 +19,7 @@ class WorkerContext:
         store: The object store.
         stopping: Set when this worker shuts down.
         server: Forks the jobs' processes.
+        num_slots: Jobs that this worker runs at the same time.
     """
 
     settings: Settings
@@ -26,3 +27,4 @@ class WorkerContext:
     store: ObjectStore
     stopping: threading.Event
     server: ForkServer
+    num_slots: int = 1

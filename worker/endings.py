@@ -109,9 +109,10 @@ class Endings:
             self._fail(failed.code, failed.message, failed.hint)
 
     def take_kill(self, finished: Finished, batch_size: int) -> None:
-        """Handle a process that the kernel killed because memory ran out."""
+        """Handle a process that was killed because memory ran out, or that used too much."""
         self._log_tail(finished.return_code)
-        self._retry_smaller_or_fail(FAILURES[FailureCode.OUT_OF_MEMORY].message, batch_size)
+        message = finished.cause or FAILURES[FailureCode.OUT_OF_MEMORY].message
+        self._retry_smaller_or_fail(message, batch_size)
 
     def take_silence(
         self, finished: Finished, most_seconds: float, progress_timeout_seconds: float
@@ -137,6 +138,8 @@ class Endings:
                 self.retry_or_fail(FailureCode.TIME_LIMIT, message)
             elif ending is Ending.REFUSED:
                 self._fail(FailureCode.OUTPUT_REFUSED, finished.cause)
+            elif ending is Ending.TOO_MANY_THREADS:
+                self._fail(FailureCode.INTERNAL, finished.cause)
             elif ending is Ending.GARBLED:
                 self._fail(FailureCode.INTERNAL, FAILURES[FailureCode.INTERNAL].message)
             else:

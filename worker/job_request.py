@@ -15,6 +15,7 @@ from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from app.objects.storage import ObjectStore
 from app.records.tables import DatasetRow, JobRow, ModelRow
 from app.sandbox.limits import ProcessLimits
+from worker.memory_share import share_of_memory
 from worker.messages import DatasetInput, JobRequest, ModelInput
 from worker.supervisor import Limits
 from worker.time_limit import TimeLimit
@@ -103,18 +104,21 @@ def make_request(
     )
 
 
-def make_limits(job: JobRow, worker: WorkerSettings, outputs: OutputSettings) -> Limits:
-    """Return the limits of a job's process."""
+def make_limits(
+    job: JobRow, worker: WorkerSettings, outputs: OutputSettings, num_slots: int = 1
+) -> Limits:
+    """Return the limits of a job's process, one of ``num_slots`` that run at the same time."""
     seconds = _seconds_left(job, worker)
     return Limits(
         time_limit_seconds=seconds,
         progress_timeout_seconds=worker.progress_timeout_seconds,
         grace_seconds=worker.cancel_grace_seconds,
         process=ProcessLimits(
-            worker.memory_bytes,
+            worker.memory_bytes or share_of_memory(num_slots),
             worker.file_bytes,
             worker.open_files,
             cpu_seconds=_cpu_seconds(seconds),
+            num_threads=worker.job_threads,
         ),
         outputs=outputs,
     )

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from dataclasses import replace
 
 import structlog
 from sqlalchemy import select
@@ -42,6 +43,10 @@ class Runner:
         self._settings, self._sessions, self._stopping = settings, sessions, stopping
         self._context = WorkerContext(settings, sessions, store, stopping, server)
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
+
+    def set_slots(self, num_slots: int) -> None:
+        """Tell how many jobs this worker runs at the same time."""
+        self._context = replace(self._context, num_slots=num_slots)
 
     def run_job(self, job_id: str) -> None:
         """Run the jobs of the queue that ``job_id`` waits in, one by one, until none is due.

@@ -20,6 +20,7 @@ from app.sandbox.needs import Needs
 from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
 from worker.message_reader import MessageReader, MessageRefusedError, NotAMessageError
 from worker.messages import Failed, JobRequest, Message, Succeeded
+from worker.process_watch import ProcessWatch
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +37,8 @@ class Ending(Enum):
     INTERRUPTED = "interrupted"  # the listener asked to stop it
     TIME_LIMIT = "time_limit"
     STALLED = "stalled"  # no message for too long
+    OUT_OF_MEMORY = "out_of_memory"  # its processes used more memory than the limit
+    TOO_MANY_THREADS = "too_many_threads"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Finished:
     Attributes:
         ending: The last message, or why there is none.
         return_code: The process's return code; None if it was not started.
-        cause: Why it was not started, or what was refused.
+        cause: Why it was not started, what was refused, or the limit that it went over.
     """
 
     ending: Succeeded | Failed | Ending
@@ -125,12 +128,17 @@ def run_process(
     try:
         listener.on_start(child.pid)
         messages = MessageReader(reader, listener.on_messages, limits.outputs)
-        ending, cause = _follow(messages, limits, listener.is_interrupted)
-        if ending is Ending.INTERRUPTED:
-            _signal_group(child, signal.SIGTERM)
-            _drain(messages, limits.grace_seconds)
-        elif not isinstance(ending, Ending) or ending is Ending.DIED:
-            child.wait(limits.grace_seconds)  # it is about to exit
+        has_children = needs.programs or "filter" not in child.isolation
+        with ProcessWatch(child.pid, limits.process, has_children=has_children) as watch:
+            ending, cause = _follow(messages, limits, listener.is_interrupted)
+            if ending is Ending.INTERRUPTED:
+                _signal_group(child, signal.SIGTERM)
+                _drain(messages, limits.grace_seconds)
+            elif not isinstance(ending, Ending) or ending is Ending.DIED:
+                child.wait(limits.grace_seconds)  # it is about to exit
+        if watch.excess is not None and ending is Ending.DIED:
+            kinds = Ending.OUT_OF_MEMORY, Ending.TOO_MANY_THREADS
+            ending, cause = kinds[not watch.excess.is_memory], watch.excess.message
     finally:
         os.close(reader)
         _stop(child, limits.grace_seconds)

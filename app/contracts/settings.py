@@ -204,13 +204,18 @@ class WorkerSettings(_Group):
         description="File that a worker touches every few seconds, for `python -m worker.health`.",
     )
     memory_bytes: Bytes | None = Field(
-        default=None, description="Private memory of one job's process; unset: unlimited."
+        default=None,
+        description="Memory of one job's processes, shared memory included; unset: 80 % of the "
+        "machine's or the container's, divided by the worker's jobs, at least 4 GiB of it.",
     )
     file_bytes: Bytes = Field(
         default=64 * GIBIBYTE, description="Largest file that a job's process may write."
     )
     open_files: Annotated[int, Field(ge=64)] = Field(
         default=4096, description="Open files of a job's process."
+    )
+    job_threads: Annotated[int, Field(ge=64)] = Field(
+        default=4096, description="Threads and processes of one job."
     )
 
     @model_validator(mode="after")

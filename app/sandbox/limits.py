@@ -21,21 +21,32 @@ class ProcessLimits:
         file_bytes: Largest file that the process may write.
         open_files: Open file descriptors.
         cpu_seconds: CPU time over all threads; stops a process whose worker died.
+        num_threads: Threads and processes. The kernel counts those of a user, in all jobs; see
+            `apply_limits`.
     """
 
     memory_bytes: int | None = None
     file_bytes: int | None = None
     open_files: int | None = None
     cpu_seconds: int | None = None
+    num_threads: int | None = None
 
 
-def apply_limits(limits: ProcessLimits) -> None:
-    """Set the limits of this process permanently; never raise a limit above its current value."""
+def apply_limits(limits: ProcessLimits, *, has_own_users: bool = False) -> None:
+    """Set the limits of this process permanently; never raise a limit above its current value.
+
+    Args:
+        limits: The limits.
+        has_own_users: Whether the process has a user namespace of its own. Only there the kernel
+            counts threads without those of other jobs.
+    """
     _set(resource.RLIMIT_CORE, 0)
     _set(resource.RLIMIT_DATA, limits.memory_bytes)
     _set(resource.RLIMIT_FSIZE, limits.file_bytes)
     _set(resource.RLIMIT_NOFILE, limits.open_files)
     _set(resource.RLIMIT_CPU, limits.cpu_seconds)
+    if has_own_users:
+        _set(resource.RLIMIT_NPROC, limits.num_threads)
 
 
 def _set(kind: int, limit: int | None) -> None:

@@ -112,10 +112,7 @@ class _Server:
         os.close(events)
 
     def _reap(self) -> None:
-        while self._statuses:
-            ended = _next_ended(self._statuses)
-            if ended is None:
-                return
+        while (ended := _next_ended(self._statuses)) is not None:
             pid, code = ended
             status = self._statuses.pop(pid, None)
             if status is None:  # a child's child
@@ -131,15 +128,18 @@ def _next_ended(leaders: Container[int]) -> tuple[int, int] | None:
     A child takes its group with it. It is reaped last: until then no other process gets its id.
     """
     pid, options = -1, os.WNOHANG
-    if sys.platform == "linux":
-        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is None:
-            return None
-        pid, options = found.si_pid, 0
-        if pid in leaders:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-    pid, code = os.waitpid(pid, options)
+    try:
+        if sys.platform == "linux":
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None:
+                return None
+            pid, options = found.si_pid, 0
+            if pid in leaders:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+        pid, code = os.waitpid(pid, options)
+    except ChildProcessError:  # there are none
+        return None
     return (pid, code) if pid else None
 
 
@@ -177,7 +177,8 @@ def _become(
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
         writable = [Path(path) for path in request["writable"]]
         granted = isolate(writable, Needs(**request["needs"]))
-        apply_limits(ProcessLimits(**request["limits"]))
+        has_own_users = "network" in granted and os.geteuid() != 0
+        apply_limits(ProcessLimits(**request["limits"]), has_own_users=has_own_users)
         answer = {"pid": os.getpid(), "isolation": granted}
         os.write(status, json.dumps(answer).encode() + b"\n")
         os.close(status)

@@ -14,6 +14,7 @@ import os
 import platform
 import resource
 import struct
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -309,12 +310,70 @@ def main(path: Path, events: int) -> int:
         os.write(events, b"begun\n")
         time.sleep(0 if request["what"] == "leave processes" else 60)
         return 7
+    if request["what"] in TO_EXCESS:
+        os.write(events, b"begun\n")
+        TO_EXCESS[request["what"]]()
+        time.sleep(60)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
     every = attacks(request["worker"], Path(request["secret"]), request["terminal"], folder)
     found = {name: outcome(attack) for name, attack in every.items()}
     (folder / "found.json").write_text(json.dumps(found))
     os.write(events, b"begun\n")
     return 7
+
+
+def fill_privately() -> None:
+    """Fill memory that the limit on private writable memory no longer counts."""
+    kept = []
+    for _ in range(NUM_BLOCKS):
+        block = mmap.mmap(-1, BLOCK, PRIVATE | ANONYMOUS, READ_WRITE)
+        block[:] = b"x" * BLOCK
+        address = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(block)))
+        assert LIBC.mprotect(address, ctypes.c_size_t(BLOCK), mmap.PROT_READ) == 0
+        kept.append(block)
+    time.sleep(60)
+
+
+def fill_together() -> None:
+    """Fill memory in processes of which each stays below the limit."""
+    for _ in range(NUM_BLOCKS // 2):
+        if os.fork() == 0:
+            kept = b"x" * 2 * BLOCK
+            time.sleep(60)
+            os._exit(len(kept))
+
+
+def fill_shared() -> None:
+    """Fill memory that no limit of the kernel counts."""
+    block = mmap.mmap(-1, NUM_BLOCKS * BLOCK, SHARED | ANONYMOUS, READ_WRITE)
+    for _ in range(NUM_BLOCKS):
+        block.write(b"x" * BLOCK)
+    time.sleep(60)
+
+
+def start_threads() -> None:
+    """Start many threads."""
+    threading.stack_size(65_536)  # the stacks count as memory
+    for _ in range(NUM_THREADS):
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+
+
+def start_processes() -> None:
+    """Start many processes."""
+    for _ in range(NUM_THREADS):
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+
+
+BLOCK, NUM_BLOCKS, NUM_THREADS = 1 << 24, 20, 150
+TO_EXCESS = {
+    "fill memory privately": fill_privately,
+    "fill memory together": fill_together,
+    "fill shared memory": fill_shared,
+    "start threads": start_threads,
+    "start processes": start_processes,
+}
 
 
 def leave_processes(folder: Path) -> None:

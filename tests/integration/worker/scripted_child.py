@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from app.contracts.job import Stage
+from tests.integration.worker.attacking_child import fill_privately, start_threads
 
 (
     SUCCEED,
@@ -22,7 +23,9 @@ from app.contracts.job import Stage
     DISK_FULL,
     LAST_WORDS,
     FOREIGN_DATA,
-) = range(13)
+    FILL,
+    CROWD,
+) = range(15)
 
 # The smallest network, y = x, and one whose weight lies in a file beside the service's data.
 ONNX = (
@@ -35,6 +38,7 @@ ONNX_WITH_FOREIGN_DATA = ONNX.replace(b":L", b":" + bytes([0x4C + 2 + len(_WEIGH
     b"\x12\x04test", b"\x12\x04test*" + bytes([len(_WEIGHT)]) + _WEIGHT
 )
 
+EXCESSES = {FILL: fill_privately, CROWD: start_threads}
 STAGES = tuple(stage.value for stage in Stage)
 
 
@@ -59,7 +63,8 @@ def main(path: Path, events: int) -> int:  # noqa: C901  # a script each
 
         signal.signal(signal.SIGTERM, say)
         time.sleep(60)
-    if script in {HANG, STUBBORN}:
+    EXCESSES.get(script, lambda: None)()
+    if script in {HANG, STUBBORN, CROWD}:
         time.sleep(60)
     elif script == GARBLE:
         os.write(events, b"this is not a message\n")

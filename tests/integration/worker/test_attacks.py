@@ -17,6 +17,7 @@ from tests.integration.worker import attacking_child
 from tests.integration.worker.test_fork_server import ENVIRONMENT, is_gone
 from tests.integration.worker.world import wait_for
 from worker.fork_server.client import Child, ChildRequest, ForkServer
+from worker.process_watch import ProcessWatch, members
 
 ATTACKS = tuple(attacking_child.attacks(1, Path("secret"), "/dev/tty", Path()))
 # What a job that starts a compiler, or that computes on a GPU, may do.
@@ -36,7 +37,15 @@ def server() -> Iterator[ForkServer]:
         yield running
 
 
-def start(server: ForkServer, folder: Path, what: str, needs: Needs, terminal: str = "") -> Child:
+def start(
+    server: ForkServer,
+    folder: Path,
+    what: str,
+    needs: Needs,
+    *,
+    terminal: str = "",
+    limits: ProcessLimits | None = None,
+) -> Child:
     """Start a child and wait until it has reported."""
     secret, home = folder / "secrets" / "key", folder / "home"
     secret.parent.mkdir()
@@ -48,7 +57,7 @@ def start(server: ForkServer, folder: Path, what: str, needs: Needs, terminal: s
     path.write_text(json.dumps(request))
     reader, writer = os.pipe()
     child = server.start_child(
-        ChildRequest(path, home, home / "log.txt", [home], ProcessLimits(), needs), writer
+        ChildRequest(path, home, home / "log.txt", [home], limits or ProcessLimits(), needs), writer
     )
     os.close(writer)
     assert os.read(reader, 100) == b"begun\n", (home / "log.txt").read_text()
@@ -65,7 +74,7 @@ def found(
     endings = {}
     for name, (needs, _) in NEEDS.items():
         folder = tmp_path_factory.mktemp(name)
-        child = start(server, folder, "attack", needs, os.ttyname(terminals[1]))
+        child = start(server, folder, "attack", needs, terminal=os.ttyname(terminals[1]))
         assert child.wait(30) == 7
         assert child.isolation == RUNGS, "this kernel has every rung"
         endings[name] = json.loads((folder / "home" / "found.json").read_text())
@@ -96,3 +105,26 @@ def test_what_a_job_starts_ends_with_it(server: ForkServer, tmp_path: Path, endi
     assert child.wait(20) == (7 if ending == "by itself" else -signal.SIGKILL)
     left = int((tmp_path / "home" / "left").read_text())
     wait_for(lambda: is_gone(left))
+
+
+@pytest.mark.parametrize(
+    ("what", "needs"),
+    [
+        ("fill memory privately", Needs()),
+        ("fill memory together", Needs(compiler=True)),
+        ("fill shared memory", Needs(gpu=True)),
+        ("start threads", Needs()),
+        ("start processes", Needs(compiler=True)),
+    ],
+)
+def test_a_job_is_ended_over_its_limits(
+    server: ForkServer, tmp_path: Path, what: str, needs: Needs
+) -> None:
+    limits = ProcessLimits(memory_bytes=200 * 1024**2, num_threads=100)
+    child = start(server, tmp_path, what, needs, limits=limits)
+    with ProcessWatch(child.pid, limits, has_children=needs.programs) as watch:
+        assert child.wait(20) == -signal.SIGKILL, (tmp_path / "home" / "log.txt").read_text()
+    assert watch.excess is not None
+    assert watch.excess.is_memory == what.startswith("fill")
+    assert watch.excess.message.endswith("209,715,200" if watch.excess.is_memory else "100")
+    wait_for(lambda: not list(members(child.pid)))

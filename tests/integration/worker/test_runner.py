@@ -329,6 +329,29 @@ def test_a_job_that_runs_out_of_memory_twice_fails_with_the_reason(world: World)
     assert (job.state, job.error["code"], job.attempt) == ("failed", "out_of_memory", 2)
 
 
+def test_a_job_over_the_limit_on_memory_says_so(tmp_path: Path, server: ForkServer) -> None:
+    world = World(tmp_path, server, memory_bytes=150 * 1024**2)
+    job_id = world.post(scripted_child.FILL)
+    for _ in range(2):
+        world.make_due(job_id)
+        world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert job.error is not None
+    assert (job.state, job.error["code"], job.attempt) == ("failed", "out_of_memory", 2)
+    assert job.error["message"].startswith("used ")
+    assert " bytes of memory; the limit is 157,286,400" in job.error["message"]
+
+
+def test_a_job_with_too_many_threads_is_not_tried_again(tmp_path: Path, server: ForkServer) -> None:
+    world = World(tmp_path, server, job_threads=100)
+    job_id = world.post(scripted_child.CROWD)
+    world.runner.run_job(job_id)
+    job = world.job(job_id)
+    assert job.error is not None
+    assert (job.state, job.error["code"], job.attempt) == ("failed", "internal", 1)
+    assert job.error["message"].endswith(" threads and processes; the limit is 100")
+
+
 def test_a_kill_that_the_kernel_counts_as_one_for_memory_is_answered_as_such(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ TRUSTED = {
         "read_text",  # the kernel's own /proc/PID/stat
         "write_text",  # the record of processes, beside the folder
     },
+    "worker/process_watch.py": {"iterdir", "read_text"},  # the kernel's own /proc
     "worker/supervisor.py": {"write_text"},  # the request, before the process starts
 }
 _UNTRUSTED = {"UntrustedFolder", "folder", "opened"}  # names whose `open` is that of the module
