@@ -127,6 +127,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         app.state.shadow = shadow
         app.state.registry = Registry(sessions)
         app.state.statistics = Statistics()
+        app.state.readiness = health.create_readiness()
         yield
         shadow.close()
         await app.state.inference.close()

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from app.cli.gpus import GpuError, list_gpus
+from app.cli.private import make_private, private_files, write_private
 from app.cli.processes import Child, ChildError, Command, wait_until
 from app.cli.redis_server import (
     MAX_SOCKET_PATH_BYTES,
@@ -72,7 +73,7 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
     console = console or Console()
     signal.signal(signal.SIGTERM, _request_stop)
     signal.signal(signal.SIGINT, _request_stop)
-    with ExitStack() as stack:
+    with private_files(), ExitStack() as stack:
         log_dir = _prepare_directories(settings)
         stack.enter_context(_data_dir_lock(settings.data_dir))
         listener = stack.enter_context(_listen(settings))
@@ -188,8 +189,7 @@ def _address_file(settings: Settings, url: str) -> Iterator[None]:
     if settings.api.host in _ANY_ADDRESS:
         url = url.replace(*_ANY_ADDRESS[settings.api.host])
     if is_this_machine(url):
-        path.touch(mode=0o600)
-        path.write_text(url + "\n")
+        write_private(path, url + "\n")
     try:
         yield
     finally:
@@ -244,9 +244,12 @@ def _prepare_database(settings: Settings) -> str:
         authenticate(sessions, plaintext)
     except UnauthenticatedError:  # no key yet, or it was rotated or revoked
         _row, plaintext = create_key(sessions, DEFAULT_TENANT, "secateur serve", [ADMIN])
-        path.touch(mode=0o600)
-        path.write_text(plaintext + "\n")
+        write_private(path, plaintext + "\n")
     engine.dispose()
+    if settings.database.url is None:
+        for file in settings.data_dir.glob("secateur.db*"):  # with its log and index
+            make_private(file)
+    make_private(path)
     return plaintext
 
 

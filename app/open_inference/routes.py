@@ -51,9 +51,9 @@ async def live() -> Response:
 
 @router.get("/health/ready", response_class=Response)
 @limits(OPEN)
-def ready(request: Request, context: ContextDep) -> Response:
+async def ready(request: Request, context: ContextDep) -> Response:
     """Return 200 if this process can answer requests, as `/readyz` says; no key needed."""
-    health.ready(request, context)
+    await health.ready(request, context)
     return Response()
 
 

@@ -5,8 +5,10 @@ tensors or files are processed. SQLite runs in WAL mode and takes its write lock
 starts, so that concurrent writers wait instead of failing halfway.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Double, Engine, create_engine, event, select
@@ -75,6 +77,7 @@ def create_database(
         engine = create_engine(
             url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, hide_parameters=True
         )
+        event.listen(engine, "do_connect", _create_privately)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
@@ -109,6 +112,22 @@ def _postgresql_timeouts(transaction_seconds: float) -> dict[str, Any]:
         **_KEEPALIVES,
         "options": " ".join(f"-c {name}={value}" for name, value in of_server.items()),
     }
+
+
+def _create_privately(
+    _dialect: object,
+    _record: object,
+    arguments: list[Any],
+    _options: object,
+) -> None:
+    """Create a missing SQLite file readable by its owner only: it has the webhooks' secrets.
+
+    SQLite gives its log and its index the same rights.
+    """
+    path = Path(arguments[0])
+    if path.is_absolute() and not path.exists():
+        with suppress(OSError):  # SQLite has the better message
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  # DBAPI

@@ -8,6 +8,8 @@ import asyncio
 import fcntl
 import json
 import logging
+import os
+import socket
 import termios
 import weakref
 from functools import partial
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 
 # Time to read and discard the rest of a body whose answer has already been sent.
 _LINGER_SECONDS = 5.0
+_WATCH_SECONDS = 0.5  # between looks at a paused connection
+_HUNG_UP = {7, 8}  # CLOSE and CLOSE_WAIT in linux/tcp_states.h
 _SPARE_CONNECTIONS = 64  # connections above the limit, for requests to `/healthz` only
 _UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\n"
 
@@ -48,6 +52,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._is_in_head, self._num_head_bytes = True, 0
         self._is_beyond = self._is_shed = False
+        self._running: RequestResponseCycle | None = None
         self._is_ended = False  # the last answer has been sent; what still comes is discarded
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0  # time when the timer fires
@@ -70,6 +75,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self.resume_writing()
+        running = self._running
+        if running is not None and not running.response_complete:
+            # uvicorn tells only the last request, which may wait behind this one.
+            running.disconnected = True
+            running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -107,6 +117,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._shed():
             return
         super().on_headers_complete()
+        if self.pipeline:
+            self._watch()
 
     def on_body(self, body: bytes) -> None:
         """Receive a piece of a body, unless its request was shed."""
@@ -171,6 +183,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Start a request: `/healthz` at once, any other when its turn comes."""
         put_exchange(cast("Scope", cycle.scope), cycle)
+        self._running = cycle
         cycle.transport = cast("asyncio.Transport", self._answers)
         start = partial(super()._start_asgi_task, cycle, app)
         if cycle.scope["path"] == ALIVE_PATH:
@@ -189,6 +202,18 @@ class LimitedProtocol(HttpToolsProtocol):
         return http.path_bytes + http.query_bytes + http.header_bytes + self._read_bytes
 
     _read_bytes = 256 * 1024
+
+    def _watch(self) -> None:
+        """Look now and then whether the client has hung up while a second request waits.
+
+        uvicorn reads nothing meanwhile, so it would not notice before the first response ends.
+        """
+        if self.transport.is_closing() or not self.pipeline:
+            return
+        if _has_hung_up(self.transport):
+            self.transport.abort()
+        else:
+            self.loop.call_later(_WATCH_SECONDS, self._watch)
 
     def _start_timer(self, seconds: float) -> None:
         """Call `_time_is_up` after some seconds, unless the timer is restarted or stopped.
@@ -306,6 +331,18 @@ def _has_unread(transport: asyncio.Transport) -> bool:
     connection = transport.get_extra_info("socket")
     found = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
     return found != bytes(4)
+
+
+def _has_hung_up(transport: asyncio.Transport) -> bool:
+    """Return whether the other side has closed a TCP connection, whatever is unread; Linux only."""
+    if not hasattr(socket, "TCP_INFO"):
+        return False
+    number = transport.get_extra_info("socket").fileno()
+    with socket.socket(fileno=os.dup(number)) as connection:
+        if connection.family not in {socket.AF_INET, socket.AF_INET6}:
+            return False
+        (state,) = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        return state in _HUNG_UP
 
 
 def limited_protocol(settings: HttpSettings, shedding: Shedding) -> type[LimitedProtocol]:

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.attacks.http.raw import connect, head_of, read_answer, status_of
-from tests.fixtures.api import Api
+from tests.fixtures.api import Api, RecordingQueue
 from tests.fixtures.serving import Serving, serving
 from tests.fixtures.tenants import World, is_open, list_routes, running_world
 
@@ -105,6 +105,17 @@ def test_slow_bodies_without_a_key_take_no_place(server: Serving) -> None:
             assert status_of(refusal) == 401
             assert b"\r\nconnection: close\r\n" in refusal.lower()
             assert connection.recv(1) == b""  # our side is closed at once
+
+
+def test_readiness_is_checked_once_a_second_however_often_it_is_asked(server: Serving) -> None:
+    queue = server.context.queue
+    assert isinstance(queue, RecordingQueue)
+    started, before = time.monotonic(), queue.num_checks
+    with httpx.Client(base_url=f"http://{server.address}", trust_env=False) as client:
+        for path in ("/readyz", "/v2/health/ready") * 20:
+            assert client.get(path).status_code == 200
+    num_seconds = time.monotonic() - started
+    assert queue.num_checks - before <= 1 + 2 * num_seconds + 1 < 40
 
 
 def test_a_refused_client_that_goes_on_sending_still_reads_why(server: Serving) -> None:

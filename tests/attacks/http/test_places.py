@@ -158,6 +158,15 @@ def test_a_client_that_leaves_a_body_unread_behind_is_noticed_too(
     wait_until_free(server, greedy, "waiting_requests")
 
 
+def test_a_client_that_leaves_a_second_request_behind_is_noticed_too(
+    server: Serving, greedy: dict[str, str], job: str
+) -> None:
+    poll = head_of(f"GET /v1/jobs/{job}?wait=60", line_of(greedy))
+    with held(server, [poll * 2] * 3):
+        pass
+    wait_until_free(server, greedy, "waiting_requests")
+
+
 def test_streams_leave_places_to_others(server: Serving, greedy: dict[str, str], job: str) -> None:
     accept = "Accept: text/event-stream"
     stream = head_of(f"GET /v1/jobs/{job}/events", line_of(greedy), accept)

@@ -52,7 +52,8 @@ ATTRIBUTES: dict[str, set[str]] = {
         "timeout_keep_alive_task", "transport", "url",
     },
     "RequestResponseCycle": {
-        "more_body", "response_complete", "response_started", "scope", "transport",
+        "disconnected", "message_event", "more_body", "response_complete", "response_started",
+        "scope", "transport",
     },
     "ServerState": {"default_headers"},
 }  # fmt: skip
