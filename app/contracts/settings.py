@@ -303,7 +303,8 @@ class LimitSettings(_Group):
     )
     activation_bytes: Bytes = Field(
         default=4 * GIBIBYTE,
-        description="Activations of a model that are in memory at once, for two samples.",
+        description="Activations of a model that are in memory at once, for two samples, and what "
+        "its operators hold inside.",
     )
     macs: Count = Field(
         default=10**12,

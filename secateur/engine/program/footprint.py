@@ -2,22 +2,33 @@
 
 The bounds are computed from the shapes of meta tensors. `macs` counts the MACs that are reported to
 users. The bound here also counts the elements that all other operators compute, and the windows of
-pooling, so that no operator evades the limit.
+pooling, so that no operator evades the limit. `kernels` counts what a call computes and holds
+inside.
 """
 
 import re
+from collections import defaultdict
 from math import prod
 from typing import Any
 
-import torch
-from torch import Tensor, fx
+from torch import fx
 
 from secateur.engine.errors import ModelTooLargeError
-from secateur.engine.program.functional import op_name
+from secateur.engine.program.kernels import (
+    Kernel,
+    is_pointwise,
+    kernels_of,
+    num_bytes,
+    num_macs_of,
+    scratch_bytes,
+    tensors_in,
+)
 from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.macs import mac_terms, num_macs
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import ANALYSIS_BATCH, Shapes, where
+
+Inside = dict[fx.Node, list[Kernel]]  # the kernels of every call
 
 _POOLS = ("max_pool", "avg_pool")
 # Operators whose work, apart from the MACs, is proportional to their result. Pointwise operators
@@ -44,6 +55,8 @@ _BY_RESULT = frozenset(
     index_copy index_fill masked_fill masked_scatter clone contiguous copy dropout zeros ones full
     arange linspace eye scalar_tensor zeros_like ones_like full_like new_zeros new_ones new_full
     tril triu meshgrid lift_fresh_copy to type_as local_response_norm expand_as one_hot sym_size
+    empty hardswish native_batch_norm native_layer_norm native_group_norm _safe_softmax _to_copy
+    _euclidean_dist _cdist_forward
     """.split()
 )
 # Sorting and Fourier transforms take a factor of log2(n) more; n is at most 2^31.
@@ -66,35 +79,42 @@ def check_cost(program: Program, shapes: Shapes, limits: ModelLimits) -> None:
             rank and memory, the call.
     """
     for node, value in shapes.items():
-        rank = max((tensor.dim() for tensor in _tensors(value)), default=0)
+        rank = max((tensor.dim() for tensor in tensors_in(value)), default=0)
         if rank > limits.tensor_rank:
             raise ModelTooLargeError(
                 f"{where(node)} returns a value of rank {rank}, at most {limits.tensor_rank}"
             )
-    num_bytes, node = peak_bytes(program, shapes)
-    if num_bytes > limits.activation_bytes:
+    inside = {
+        node: kernels_of(node, shapes) for node in program.graph.nodes if node.op == "call_function"
+    }
+    peak, node = peak_bytes(program, shapes, inside)
+    if peak > limits.activation_bytes:
         raise ModelTooLargeError(
-            f"the network needs {num_bytes} bytes for its values at {where(node)}, with a "
+            f"the network needs {peak} bytes for its values at {where(node)}, with a "
             f"batch of 2; at most {limits.activation_bytes}"
         )
-    work = num_operations(program, shapes)
+    work = num_operations(program, shapes, inside)
     if work > limits.macs:
         raise ModelTooLargeError(
             f"the network needs {work} multiply-accumulates for one sample, at most {limits.macs}"
         )
 
 
-def peak_bytes(program: Program, shapes: Shapes) -> tuple[int, fx.Node]:
-    """Return the peak memory of all values in bytes, and the call at which it occurs."""
+def peak_bytes(program: Program, shapes: Shapes, inside: Inside) -> tuple[int, fx.Node]:
+    """Return the peak memory in bytes, and the call at which it occurs.
+
+    Counted are all values alive at a call, and what the call holds while it runs.
+    """
     last_use = {used: node for node in program.graph.nodes for used in node.all_input_nodes}
-    sizes = {node: sum(map(_num_bytes, _tensors(value))) for node, value in shapes.items()}
+    sizes = {node: sum(map(num_bytes, tensors_in(value))) for node, value in shapes.items()}
     alive = peak = 0
     worst = next(iter(program.graph.nodes))
     for node in program.graph.nodes:
         if node.op in {"placeholder", "call_function"}:
             alive += sizes[node]
-        if alive > peak:
-            peak, worst = alive, node
+        here = alive + held_inside(inside.get(node, []), sizes[node])
+        if here > peak:
+            peak, worst = here, node
         done = [used for used in node.all_input_nodes if last_use[used] is node]
         if node not in last_use and node.op == "call_function":
             done.append(node)  # the result is never read
@@ -102,52 +122,45 @@ def peak_bytes(program: Program, shapes: Shapes) -> tuple[int, fx.Node]:
     return peak, worst
 
 
-def num_operations(program: Program, shapes: Shapes) -> int:
+def held_inside(kernels: list[Kernel], result_bytes: int) -> int:
+    """Return the bytes that a call holds besides its arguments and its result."""
+    made = sum(num_bytes(tensor) for k in kernels if not k.is_view for tensor in k.outputs)
+    return max(0, made - result_bytes) + max(map(scratch_bytes, kernels), default=0)
+
+
+def num_operations(program: Program, shapes: Shapes, inside: Inside) -> int:
     """Return the multiply-accumulates plus other elements computed for one sample."""
-    total = sum(num_macs(term, shapes) for term in mac_terms(program, shapes))
-    for node in program.graph.nodes:
-        if node.op == "call_function":
-            total += _work(node, shapes)
+    macs: dict[fx.Node, int] = defaultdict(int)
+    for term in mac_terms(program, shapes):
+        macs[term[0]] += num_macs(term, shapes)
+    total = 0
+    for node, kernels in inside.items():
+        num_outputs = sum(tensor.numel() for tensor in tensors_in(shapes[node]))
+        counted = sum(map(num_macs_of, kernels))
+        work = sum(_work(kernel) for kernel in kernels if not kernel.is_view)
+        total += max(macs[node], counted) + max(num_outputs, work)
     return total // ANALYSIS_BATCH
 
 
-def _work(node: fx.Node, shapes: Shapes) -> int:
-    """Return an upper bound of the elements that a call computes, apart from its MACs."""
-    num_outputs = sum(tensor.numel() for tensor in _tensors(shapes[node]))
-    name = op_name(node.target)
-    if name in _BY_RESULT or _is_pointwise(node.target):
-        return _window(node) * num_outputs
-    inputs = [tensor for used in node.all_input_nodes for tensor in _tensors(shapes[used])]
-    elements = num_outputs + sum(tensor.numel() for tensor in inputs)
-    if _BY_LOGARITHM.fullmatch(name):
+def _work(kernel: Kernel) -> int:
+    """Return an upper bound of the elements that a kernel computes, apart from its MACs."""
+    num_outputs = sum(tensor.numel() for tensor in kernel.outputs)
+    if kernel.name in _BY_RESULT or is_pointwise(kernel.target):
+        return _window(kernel) * num_outputs
+    elements = num_outputs + sum(tensor.numel() for tensor in kernel.inputs)
+    if _BY_LOGARITHM.fullmatch(kernel.name):
         return _LOGARITHM * elements
     # Products, decompositions, distances: each element is combined with at most a row or a column.
-    longest = max((size for tensor in inputs for size in tensor.shape[-2:]), default=1)
+    longest = max((size for tensor in kernel.inputs for size in tensor.shape[-2:]), default=1)
     return elements * longest
 
 
-def _is_pointwise(target: object) -> bool:
-    if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001
-        return True
-    is_view = any(value.alias_info for value in target._schema.returns)  # noqa: SLF001
-    return is_view or torch.Tag.pointwise in target.tags
-
-
-def _window(node: fx.Node) -> int:
+def _window(kernel: Kernel) -> int:
     """Return the window size of a pooling operator in elements; 1 for other operators."""
-    if not op_name(node.target).startswith(_POOLS):
+    if not kernel.name.startswith(_POOLS):
         return 1
-    sizes: Any = node.args[1] if len(node.args) > 1 else node.kwargs.get("kernel_size", 1)
-    rank = int(op_name(node.target).partition("_pool")[2][0])
+    sizes: Any = kernel.args[1] if len(kernel.args) > 1 else 1
+    rank = int(kernel.name.partition("_pool")[2][0])
     found = list(sizes) if isinstance(sizes, (list, tuple)) else [sizes]
     found = [size for size in found if isinstance(size, int)] or [1]
     return prod(found) if len(found) > 1 else int(found[0] ** rank)
-
-
-def _tensors(value: Any) -> list[Tensor]:  # noqa: ANN401  # a tensor, a number, or a list of them
-    found = value if isinstance(value, (list, tuple)) else [value]
-    return [tensor for tensor in found if isinstance(tensor, Tensor)]
-
-
-def _num_bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.dtype.itemsize

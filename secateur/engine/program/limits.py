@@ -16,7 +16,8 @@ class ModelLimits:
         graph_nodes: Calls in the graph.
         tensor_rank: Dimensions of any tensor, stored or computed.
         tensor_elements: Elements of all stored tensors.
-        activation_bytes: Bytes of all values alive at once for two samples; views count as copies.
+        activation_bytes: Bytes of all values alive at once for two samples, and of what the
+            operators hold inside; views count as copies.
         macs: Multiply-accumulates for one sample; see `footprint`.
     """
 

@@ -83,16 +83,36 @@ def _product(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
 
 
 def _einsum(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:
+    """Return the MACs of each contraction of two operands, in torch's order: from left to right.
+
+    A letter has the largest of its sizes, because operands of size 1 are broadcast. Letters that
+    only one operand has are summed first, unless a later operand or the result has them.
+    """
     factors = [_all(operand, shapes) for operand in node.args[1]]  # type: ignore[union-attr]
     equation = str(node.args[0])
-    inputs_only = equation if "->" in equation else f"{equation}->"
-    parsed = einsum_letters(inputs_only, [len(each) for each in factors])
+    is_implicit = "->" not in equation
+    ranks = [len(each) for each in factors]
+    parsed = einsum_letters(f"{equation}->" if is_implicit else equation, ranks)
     if parsed is None:
         return []
-    by_letter: dict[str, Factor] = {}
-    for letters, each in zip(parsed[0], factors, strict=True):
-        by_letter |= dict(zip(letters, each, strict=True))
-    return [list(by_letter.values())]
+    operands, result = parsed
+    if is_implicit:
+        every = "".join(operands)
+        result = "".join(letter for letter in every if every.count(letter) == 1)
+    sizes: dict[str, Factor] = {}
+    for letters, each in zip(operands, factors, strict=True):
+        for letter, (value, dim) in zip(letters, each, strict=True):
+            known = sizes.get(letter)
+            if known is None or shapes[known[0]].shape[known[1]] < shapes[value].shape[dim]:
+                sizes[letter] = value, dim
+    terms, left = [], set(operands[0])
+    for number, right in enumerate(operands[1:], 2):
+        kept = set(result).union(*operands[number:])
+        met = [letter for letter in sizes if letter in left | set(right)]
+        used = [letter for letter in met if letter in kept or letter in left & set(right)]
+        terms.append([sizes[letter] for letter in used])
+        left = {letter for letter in met if letter in kept}
+    return terms
 
 
 def _attention(node: fx.Node, shapes: Shapes) -> list[list[Factor]]:

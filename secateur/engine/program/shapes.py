@@ -77,7 +77,7 @@ def values_on_meta(
         elif node.op == "output":
             values[node] = resolve(node.args[0], values)
         else:
-            values[node] = _call(node, values, shortcuts=shortcuts)
+            values[node] = call_on_meta(node, values, shortcuts=shortcuts)
     return values
 
 
@@ -87,11 +87,14 @@ def where(node: fx.Node) -> str:
     return f"{node.target} ({source})" if source else str(node.target)
 
 
-def _on_meta(value: Any) -> Any:  # noqa: ANN401  # any literal
-    return torch.device("meta") if isinstance(value, torch.device) else value
+def call_on_meta(node: fx.Node, values: Shapes, *, shortcuts: bool = False) -> Any:  # noqa: ANN401  # any result
+    """Return the result of one call, given the values of the nodes before it.
 
-
-def _call(node: fx.Node, values: Shapes, *, shortcuts: bool) -> Any:  # noqa: ANN401  # any result
+    Raises:
+        ModelRejectedError: The operator refuses its arguments.
+        UnsupportedOpError: Its shape depends on data.
+        ModelTooLargeError: It makes too many parts, steps, or too large a number.
+    """
     args = [_on_meta(value) for value in resolve(node.args, values)]
     kwargs = {name: _on_meta(resolve(v, values)) for name, v in node.kwargs.items()}
     known = known_shape(node.target, args, kwargs) if shortcuts else None
@@ -117,6 +120,10 @@ def _call(node: fx.Node, values: Shapes, *, shortcuts: bool) -> Any:  # noqa: AN
     if isinstance(value, int) and abs(value) > _MAX_NUMBER:
         raise ModelTooLargeError(f"{where(node)} makes a number past {_MAX_NUMBER}")
     return value
+
+
+def _on_meta(value: Any) -> Any:  # noqa: ANN401  # any literal
+    return torch.device("meta") if isinstance(value, torch.device) else value
 
 
 def _keep_on_meta(target: torch._ops.OpOverload, args: list[Any], kwargs: dict[str, Any]) -> None:
