@@ -99,7 +99,7 @@ def num_macs_of(kernel: Kernel) -> int:
     if name == "convolution":
         weight, is_transposed = kernel.args[1], bool(kernel.args[6])
         placed = kernel.args[0] if is_transposed else kernel.outputs[0]
-        return int(weight.numel() * placed.numel() // placed.shape[1])
+        return int(weight.numel() * placed.numel() // max(1, placed.shape[1]))
     return 0
 
 
@@ -214,8 +214,8 @@ def _product(kernel: Kernel) -> int:
             operand = operand.unsqueeze(dim)  # noqa: PLW2901
         expanded.append(operand)
     shape = torch.broadcast_shapes(*(operand.shape for operand in expanded))
-    unrolled = max(1, shape[kernel.args[7]])
-    return prod(shape) // unrolled * kernel.outputs[0].dtype.itemsize
+    unrolled = max(1, int(shape[kernel.args[7]]))
+    return prod(shape) // unrolled * int(kernel.outputs[0].dtype.itemsize)
 
 
 def _attention(kernel: Kernel) -> int:

@@ -48,7 +48,7 @@ def measure(target: Callable[..., Any], args: list[Any]) -> int:
 
 def judge(target: Callable[..., Any], args: list[Any]) -> int:
     """Return the bytes that the limit counts for the call besides its arguments."""
-    graph, shapes = fx.Graph(), {}
+    graph, shapes = fx.Graph(), dict[fx.Node, Any]()
 
     def on_meta(value: Any) -> Any:  # any argument
         if isinstance(value, (list, tuple)):

@@ -8,12 +8,11 @@ from torch import Tensor, nn
 
 from secateur.engine.errors import ModelTooLargeError
 from secateur.engine.measure import count_macs
-from secateur.engine.program.exported import from_exported
+from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.footprint import check_cost
 from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import propagate
-from tests.fixtures.networks import export
 
 
 class Net(nn.Module):
