@@ -214,8 +214,8 @@ def _product(kernel: Kernel) -> int:
             operand = operand.unsqueeze(dim)  # noqa: PLW2901
         expanded.append(operand)
     shape = torch.broadcast_shapes(*(operand.shape for operand in expanded))
-    unrolled = max(1, int(shape[kernel.args[7]]))
-    return prod(shape) // unrolled * int(kernel.outputs[0].dtype.itemsize)
+    num_elements: int = prod(shape) // max(1, shape[kernel.args[7]])
+    return num_elements * int(kernel.outputs[0].dtype.itemsize)
 
 
 def _attention(kernel: Kernel) -> int:
