@@ -57,11 +57,10 @@ class Lines:
         if job.state != JobState.QUEUED:
             return None
         look = self._looks.get(job.queue)
-        if _is_old(look, job.id):
+        if _is_old(look, job):
             look = self._look_again(job, look, session)
         assert look is not None  # noqa: S101  # `_look_again` returns one
-        position = look.line.positions.get(job.id, len(look.line.positions))
-        return Standing(position, look.line.wait_seconds(job.id))
+        return Standing(look.line.position(job), look.line.wait_seconds(job))
 
     def line(self, queue: str, session: Session) -> Line:
         """Return a queue's line."""
@@ -75,7 +74,7 @@ class Lines:
         if job.state != JobState.QUEUED:
             return False
         look = self._looks.get(job.queue)
-        return look is None or (_is_old(look, job.id) and not self._lock.locked())
+        return look is None or (_is_old(look, job) and not self._lock.locked())
 
     def _look_again(self, job: JobRow, look: _Look | None, session: Session | None) -> _Look:
         if session is not None:
@@ -98,11 +97,11 @@ class Lines:
         return look
 
 
-def _is_old(look: _Look | None, job_id: str) -> bool:
+def _is_old(look: _Look | None, job: JobRow) -> bool:
     if look is None:
         return True
     # A job newer than the cached line is worth another read, but not at once.
-    least = _TTL_SECONDS if job_id in look.line.positions else _LEAST_SECONDS
+    least = _TTL_SECONDS if look.line.knows(job) else _LEAST_SECONDS
     return _is_older(look, least)
 
 

@@ -30,7 +30,7 @@ def list_queues(context: Context, tenant: str) -> list[Queue]:
         for name in _NAMES:
             line = context.lines.line(name, session)
             own = [worker for worker in workers if name in worker.queues]
-            if name in expected or own or line.positions or line.num_running:
+            if name in expected or own or line.length or line.num_running:
                 found.append(_queue(session, name, tenant, line, own))
     return found
 
@@ -46,7 +46,7 @@ def _queue(
     running = {row.lease_owner: row.number for row in session.execute(query)}
     return Queue(
         name=name,
-        num_waiting=len(line.positions),
+        num_waiting=line.length,
         num_running=line.num_running,
         seconds_a_job=None if line.seconds_a_job is None else round(line.seconds_a_job, 1),
         workers=[
@@ -67,7 +67,7 @@ def _queue(
 def _jobs(session: Session, name: str, tenant: str, line: Line) -> list[JobInLine]:
     states = (*sorted(LEASED), JobState.QUEUED)
     rows = session.execute(
-        select(JobRow.id, JobRow.state, JobRow.lease_owner)
+        select(JobRow.id, JobRow.state, JobRow.lease_owner, JobRow.tenant, JobRow.created_at)
         .where(
             JobRow.queue == name,
             JobRow.state.in_(states),
@@ -81,17 +81,11 @@ def _jobs(session: Session, name: str, tenant: str, line: Line) -> list[JobInLin
         JobInLine(
             id=row.id,
             status=row.state,
-            position=_position(row.id, row.state, line),
+            position=line.position(row) if row.state == JobState.QUEUED else None,
             worker=None if row.lease_owner is None else _public_id(row.lease_owner),
         )
         for row in rows
     ]
-
-
-def _position(job_id: str, state: str, line: Line) -> int | None:
-    if state != JobState.QUEUED:
-        return None
-    return line.positions.get(job_id, len(line.positions))  # newer than the cached line
 
 
 def _public_id(name: str) -> str:

@@ -14,12 +14,13 @@ and the remaining time that running jobs report.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select, union_all
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -39,6 +40,9 @@ from app.records.turns import NEVER, Running, Waiting, foresee
 from app.records.usage import compute_seconds
 from app.records.workers import list_present
 
+_MOST_FORESEEN = 400  # jobs whose exact positions are computed; a tenant gets at least the next
+_LEAST_FORESEEN = 10
+_TENANTS_A_QUERY = 100
 _NUM_RECENT = 20  # latest jobs averaged in `Line.seconds_a_job`
 _NUM_REMEMBERED = 100  # latest jobs that wait estimates are based on
 _LEAST_LEFT = 0.1  # least remaining fraction of a job: it may be overdue
@@ -68,12 +72,41 @@ class Allowance:
         return self.running_intakes if queue == QUEUE_INTAKE else self.running_jobs
 
 
+QueuedJob = JobRow | Row[*tuple[Any, ...]]  # with the columns id, tenant and created_at
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The queued jobs of one tenant behind those whose exact positions are computed.
+
+    Attributes:
+        num_before: Jobs of the tenant whose positions are computed.
+        number: Jobs behind them.
+        since: Time the last of those before was posted, in seconds since the epoch.
+        until: Time the last job was posted.
+    """
+
+    num_before: int
+    number: int
+    since: float
+    until: float
+
+    def rank(self, created_at: float) -> float:
+        """Return about how many jobs of the tenant come first, as if they were posted evenly."""
+        share = (created_at - self.since) / max(self.until - self.since, 1e-9)
+        return self.num_before + max(0.0, min(1.0, share)) * (self.number - 1)
+
+
 @dataclass(frozen=True)
 class Line:
     """Snapshot of a queue.
 
     Attributes:
-        positions: Number of jobs ahead of each queued job, by job id.
+        positions: Number of jobs ahead of each queued job, by job id; exact for the first jobs of
+            each tenant, absent for those in `rests`.
+        num_waiting: Number of queued jobs by tenant.
+        rests: What is behind the first jobs, by tenant.
+        num_slots: Number of jobs that the workers run at once.
         num_running: Number of running jobs.
         seconds_a_job: Mean duration of the latest successful jobs; None before the first.
         waits: Estimated seconds until each queued job starts, by job id; None if unknown.
@@ -85,10 +118,47 @@ class Line:
     seconds_a_job: float | None
     waits: dict[str, float | None] = field(default_factory=dict)
     wait_of_next: float | None = None
+    num_waiting: Mapping[str, int] = field(default_factory=dict)
+    rests: Mapping[str, Rest] = field(default_factory=dict)
+    num_slots: int = 0
 
-    def wait_seconds(self, job_id: str) -> float | None:
+    @property
+    def length(self) -> int:
+        """Number of queued jobs."""
+        return sum(self.num_waiting.values())
+
+    def knows(self, job: QueuedJob) -> bool:
+        """Return whether the job was queued when the snapshot was taken."""
+        return job.id in self.positions or self._is_in_rest(job)
+
+    def position(self, job: QueuedJob) -> int:
+        """Return the number of jobs ahead of a queued job; about, far back in a long line."""
+        exact = self.positions.get(job.id)
+        if exact is not None:
+            return exact
+        if not self._is_in_rest(job):
+            return self.length  # newer than the snapshot
+        rank = self.rests[job.tenant].rank(job.created_at)
+        # Tenants take turns: each has had as many, or all that it has.
+        others = (n for tenant, n in self.num_waiting.items() if tenant != job.tenant)
+        return round(rank + sum(min(n, rank) for n in others))
+
+    def wait_seconds(self, job: QueuedJob) -> float | None:
         """Return the estimated wait of a queued job in seconds; None if unknown."""
-        return self.waits.get(job_id, self.wait_of_next)
+        if job.id in self.waits:
+            return self.waits[job.id]
+        if not self._is_in_rest(job):
+            return self.wait_of_next
+        return self._rough_wait(self.position(job))
+
+    def _is_in_rest(self, job: QueuedJob) -> bool:
+        rest = self.rests.get(job.tenant)
+        return rest is not None and job.created_at <= rest.until
+
+    def _rough_wait(self, position: int) -> float | None:
+        if self.seconds_a_job is None or not self.num_slots:
+            return None
+        return round(position * self.seconds_a_job / self.num_slots, 1)
 
 
 def next_in_line(
@@ -105,11 +175,7 @@ def next_in_line(
         passed: Jobs to skip because another worker claimed them.
         allowance: Quota of each tenant; None for no limit.
     """
-    waiting = session.execute(
-        select(JobRow.tenant, func.min(JobRow.created_at))
-        .where(*_due(queue), JobRow.id.not_in(passed))
-        .group_by(JobRow.tenant)
-    ).all()
+    waiting = session.execute(_oldest_of_each_tenant(queue, passed)).all()
     running = _running(session, queue)
     if allowance is not None:
         held = _out_of_time(session, queue, allowance, [row.tenant for row in waiting])
@@ -177,12 +243,14 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
         Running(row.tenant, _seconds_left(row, shape, experience, now))
         for row, shape in zip(leased, shapes, strict=True)
     ]
-    waiting = _waiting(session, queue, experience, now)
+    num_waiting, newest = _numbers(session, queue)
+    waiting = _waiting(session, queue, _foreseen(num_waiting), experience, now)
     held = set() if allowance is None else _out_of_time(session, queue, allowance, waiting)
+    num_slots = sum(each.num_slots for each in list_present(session) if queue in each.queues)
     found = foresee(
         {tenant: jobs for tenant, jobs in waiting.items() if tenant not in held},
         running,
-        sum(worker.num_slots for worker in list_present(session) if queue in worker.queues),
+        num_slots,
         allowance.most_running(queue) if allowance is not None else None,
         _served(session, queue),
     )
@@ -191,12 +259,22 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
         for job in waiting[tenant]:
             positions[job.id], waits[job.id] = len(positions), None
     recent = [seconds for _, seconds in took[:_NUM_RECENT]]
+    rests = {
+        tenant: Rest(
+            len(jobs), num_waiting[tenant] - len(jobs), jobs[-1].created_at, newest[tenant]
+        )
+        for tenant, jobs in waiting.items()
+        if len(jobs) < num_waiting[tenant]
+    }
     return Line(
         positions=positions,
         num_running=len(leased),
         seconds_a_job=sum(recent) / len(recent) if recent else None,
         waits=waits,
-        wait_of_next=found.wait_of_next,
+        wait_of_next=None if rests else found.wait_of_next,
+        num_waiting=num_waiting,
+        rests=rests,
+        num_slots=num_slots,
     )
 
 
@@ -211,9 +289,51 @@ def _took(session: Session, queue: str) -> list[tuple[JobShape, float]]:
     return [(shape_of(row), row.seconds_run) for row in rows]
 
 
+def _numbers(session: Session, queue: str) -> tuple[dict[str, int], dict[str, float]]:
+    """Return the number of queued jobs of each tenant, and when its newest was posted.
+
+    Only the index is read.
+    """
+    query = (
+        select(JobRow.tenant, func.count().label("number"), func.max(JobRow.created_at))
+        .where(JobRow.queue == queue, JobRow.state == JobState.QUEUED)
+        .group_by(JobRow.tenant)
+    )
+    rows = session.execute(query).all()
+    return {row[0]: row[1] for row in rows}, {row[0]: row[2] for row in rows}
+
+
+def _foreseen(num_waiting: Mapping[str, int]) -> dict[str, int]:
+    """Return how many jobs of each tenant are foreseen: all of those with few, first."""
+    found, left = {}, _MOST_FORESEEN
+    tenants = sorted(num_waiting, key=lambda tenant: (num_waiting[tenant], tenant))
+    for index, tenant in enumerate(tenants):
+        share = max(_LEAST_FORESEEN, left // (len(tenants) - index))
+        found[tenant] = min(num_waiting[tenant], share)
+        left -= found[tenant]
+    return found
+
+
+def _first_of_each(queue: str, numbers: Mapping[str, int]) -> Select[str]:
+    """Select the ids of the first queued jobs of each tenant, as many as its number."""
+    firsts = [
+        select(
+            select(JobRow.id)
+            .where(JobRow.queue == queue, JobRow.state == JobState.QUEUED, JobRow.tenant == tenant)
+            .order_by(JobRow.created_at, JobRow.id)
+            .limit(number)
+            .subquery()
+            .c.id
+        )
+        for tenant, number in numbers.items()
+    ]
+    return select(union_all(*firsts).subquery().c.id)
+
+
 def _waiting(
-    session: Session, queue: str, experience: Experience, now: float
+    session: Session, queue: str, numbers: Mapping[str, int], experience: Experience, now: float
 ) -> dict[str, Sequence[Waiting]]:
+    """Return the first queued jobs of each tenant, as many as its number."""
     query = with_sizes(
         select(
             JobRow.tenant,
@@ -224,11 +344,12 @@ def _waiting(
             *shape_columns(),
         )
     )
-    rows = session.execute(
-        query.where(JobRow.queue == queue, JobRow.state == JobState.QUEUED).order_by(
-            JobRow.tenant, JobRow.created_at, JobRow.id
-        )
-    )
+    rows: list[Row[*tuple[Any, ...]]] = []
+    tenants = iter(numbers.items())
+    while part := dict(islice(tenants, _TENANTS_A_QUERY)):
+        first = _first_of_each(queue, part)
+        order = JobRow.tenant, JobRow.created_at, JobRow.id
+        rows += session.execute(query.where(JobRow.id.in_(first)).order_by(*order)).all()
     known: dict[JobShape, float | None] = {}
     found: dict[str, list[Waiting]] = defaultdict(list)
     for row in rows:
@@ -282,6 +403,28 @@ def _running(session: Session, queue: str) -> dict[str, int]:
         .group_by(JobRow.tenant)
     )
     return {row.tenant: row.number for row in session.execute(query)}
+
+
+def _oldest_of_each_tenant(queue: str, passed: Collection[str]) -> Select[str, float]:
+    """Select each tenant with a due job, and when its oldest due job was posted.
+
+    It reads one index entry per tenant, however many jobs wait: SQLite and PostgreSQL would read
+    all entries to group them.
+    """
+    is_queued = JobRow.queue == queue, JobRow.state == JobState.QUEUED
+    tenant = select(JobRow.tenant).where(*is_queued).order_by(JobRow.tenant).limit(1)
+    first = select(tenant.scalar_subquery().label("tenant")).cte("waiting", recursive=True)
+    after = tenant.where(JobRow.tenant > first.c.tenant).scalar_subquery()
+    tenants = first.union_all(select(after).where(first.c.tenant.is_not(None)))
+    oldest = (
+        select(JobRow.created_at)
+        .where(*_due(queue), JobRow.tenant == tenants.c.tenant, JobRow.id.not_in(passed))
+        .order_by(JobRow.created_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    heads = select(tenants.c.tenant, oldest.label("created_at")).subquery()
+    return select(heads.c.tenant, heads.c.created_at).where(heads.c.created_at.is_not(None))
 
 
 def _due(queue: str) -> tuple[ColumnElement[bool], ...]:

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.contracts.job import JobKind, JobState
 from app.contracts.spec import PruneConfig
 from app.records import jobs, leases, workers
+from app.records import line as records_line
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.jobs import NewJob
 from app.records.line import Allowance, Line, look_along
@@ -112,7 +113,7 @@ def assert_foretold(world: World, line: Line, posted: Sequence[str], since: floa
     order = sorted(posted, key=lambda job_id: line.positions[job_id])
     assert order == sorted(posted, key=lambda job_id: (world.began[job_id], order.index(job_id)))
     for job_id in posted:
-        wait, waited = line.wait_seconds(job_id), world.began[job_id] - since
+        wait, waited = line.waits[job_id], world.began[job_id] - since
         assert wait is not None
         assert waited / 2 - 1 <= wait <= 2 * waited + 1, (wait, waited)
 
@@ -132,7 +133,7 @@ def test_short_jobs_behind_a_long_one_have_short_estimates(sessions: Sessions) -
     line = world.look()
     world.to_end()
     assert_foretold(world, line, posted, since=60)
-    assert line.wait_seconds(posted[1]) == pytest.approx(80, abs=5)
+    assert line.waits[posted[1]] == pytest.approx(80, abs=5)
 
 
 @pytest.mark.parametrize("num_slots", [1, 2, 3])
@@ -174,7 +175,7 @@ def test_a_tenant_without_compute_time_gets_no_estimate(sessions: Sessions) -> N
     world = World(sessions, 1, Allowance(running_jobs=1, compute_seconds=0.0))
     job = world.post(100)
     line = world.look()
-    assert (line.positions[job], line.wait_seconds(job)) == (0, None)
+    assert (line.positions[job], line.waits[job]) == (0, None)
 
 
 def test_an_unknown_duration_gives_no_estimate(sessions: Sessions) -> None:
@@ -184,13 +185,13 @@ def test_an_unknown_duration_gives_no_estimate(sessions: Sessions) -> None:
     stranger = world.post(100)  # of another model: it may take any time
     last = world.post(100, **data)
     line = world.look()
-    assert [line.wait_seconds(job) for job in (stranger, last)] == [0, None]
+    assert [line.waits[job] for job in (stranger, last)] == [0, None]
     assert line.wait_of_next is None
     world.claim()
     world.run_on(5, told=False)
-    assert world.look().wait_seconds(last) is None
+    assert world.look().waits[last] is None
     world.run_on(5)  # the stranger says now how long it takes
-    assert world.look().wait_seconds(last) == pytest.approx(90, abs=2)
+    assert world.look().waits[last] == pytest.approx(90, abs=2)
 
 
 def test_without_a_worker_the_wait_is_unknown(sessions: Sessions) -> None:
@@ -200,7 +201,7 @@ def test_without_a_worker_the_wait_is_unknown(sessions: Sessions) -> None:
     posted = [world.post(100, **data) for _ in range(2)]
     line = world.look()
     assert [line.positions[job] for job in posted] == [0, 1]
-    assert [line.wait_seconds(job) for job in posted] == [None, None]
+    assert [line.waits[job] for job in posted] == [None, None]
 
 
 def test_models_of_one_size_stand_for_each_other(sessions: Sessions) -> None:
@@ -216,5 +217,45 @@ def test_models_of_one_size_stand_for_each_other(sessions: Sessions) -> None:
     posted = [world.post(100, model_id=model, dataset_id=data) for model in models[2:]]
     behind = world.post(100, model_id=models[0], dataset_id=data)
     line = world.look()
-    assert line.wait_seconds(posted[1]) == pytest.approx(100, abs=1)
-    assert line.wait_seconds(behind) is None  # one of 4 GMACs is before it
+    assert line.waits[posted[1]] == pytest.approx(100, abs=1)
+    assert line.waits[behind] is None  # one of 4 GMACs is before it
+
+
+def test_a_long_line_is_told_exactly_in_front_and_roughly_behind(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records_line, "_MOST_FORESEEN", 10)
+    monkeypatch.setattr(records_line, "_LEAST_FORESEEN", 5)
+    monkeypatch.setattr(records_line, "_TENANTS_A_QUERY", 1)
+    world = World(sessions, num_slots=1)
+    world.done(100)
+    posted = [world.post(100, tenant="many") for _ in range(40)]
+    posted += [world.post(100, tenant="some") for _ in range(12)]
+    line = world.look()
+    with sessions.begin() as session:
+        rows = {row.id: row for row in session.scalars(select(JobRow)) if row.id in posted}
+    told = {job_id: line.position(rows[job_id]) for job_id in posted}
+    assert line.length == 52
+    assert len(line.positions) == 10
+    world.to_end()
+    order = sorted(posted, key=lambda job_id: world.began[job_id])
+    for position, job_id in enumerate(order):
+        is_exact = job_id in line.positions
+        assert told[job_id] == position if is_exact else abs(told[job_id] - position) <= 8
+    last = rows[posted[39]]
+    assert line.position(last) == 51
+    assert line.wait_seconds(last) == pytest.approx(5100)
+    assert line.wait_of_next is None
+    assert all(line.knows(rows[job_id]) for job_id in posted)
+
+
+def test_a_claim_looks_at_one_job_of_each_tenant(sessions: Sessions) -> None:
+    world = World(sessions, num_slots=3)
+    first = [world.post(10, tenant=tenant) for tenant in ("b", "a", "c")]
+    for _ in range(5):
+        world.post(10, tenant="b")
+    later = world.post(10, tenant="0")
+    with sessions.begin() as session:
+        session.get_one(JobRow, first[1]).not_before = 4e9  # not due
+    world.claim()
+    assert set(world.began) == {first[0], first[2], later}
