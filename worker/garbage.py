@@ -7,7 +7,7 @@ import structlog
 
 from app.contracts.errors import UnavailableError
 from app.contracts.settings import Settings
-from app.objects.garbage import ObjectCollector, clean_jobs, clean_uploads
+from app.objects.garbage import ObjectCollector, clean_caches, clean_jobs, clean_uploads
 from app.objects.lock import ObjectLock
 from app.objects.storage import ObjectStore
 from app.records.database import Sessions
@@ -46,6 +46,10 @@ class GarbageTask:
         """Remove files that killed processes left on this machine."""
         before = time.time() - self._settings.storage.orphan_seconds
         folder = self._settings.scratch_dir
-        removed = clean_uploads(folder, before) + clean_jobs(self._sessions, folder, before)
+        removed = (
+            clean_uploads(folder, before)
+            + clean_jobs(self._sessions, folder, before)
+            + clean_caches(folder, before)
+        )
         if removed:
             log.info("scratch.cleaned", num_removed=removed)

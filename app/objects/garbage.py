@@ -132,6 +132,17 @@ def clean_jobs(sessions: Sessions, scratch_dir: Path, before: float) -> int:
     return removed
 
 
+def clean_caches(scratch_dir: Path, before: float) -> int:
+    """Remove caches of tenants to which no job added since ``before``; return how many."""
+    removed = 0
+    for folder in (scratch_dir / "cache").glob("*"):
+        if _is_older(folder, before):
+            # Until each tenant had a cache of its own, the files lay here.
+            (remove_folder if folder.is_dir() else Path.unlink)(folder)
+            removed += 1
+    return removed
+
+
 def _is_over(sessions: Sessions, job_id: str) -> bool:
     with reading(sessions) as session:
         job = session.get(JobRow, job_id)

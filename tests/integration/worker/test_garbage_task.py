@@ -94,6 +94,19 @@ def test_the_task_removes_the_scratch_of_ended_jobs(world: World) -> None:
     assert left == {folders[JobState.RUNNING], folders[JobState.PAUSED], recent}
 
 
+def test_a_cache_that_no_job_used_lately_is_removed(world: World) -> None:
+    caches = world.settings.scratch_dir / "cache"
+    old, young, stray = caches / "a", caches / "b", caches / "of-an-old-version.safetensors"
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "scores").write_text("x")
+    stray.write_text("x")
+    age(old)
+    age(stray)
+    world.task.clean_scratch()
+    assert list(caches.iterdir()) == [young]
+
+
 def test_a_missing_scratch_folder_is_clean(tmp_path: Path) -> None:
     assert clean_uploads(tmp_path / "none", LONG_AGO) == 0
 

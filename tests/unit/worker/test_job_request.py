@@ -16,8 +16,9 @@ from worker.time_limit import TimeLimit
 
 
 def job(kind: JobKind, **values: Any) -> JobRow:
-    given = {"time_limit_seconds": None, "seconds_run": 0.0, "batch_divisor": 1, **values}
-    return JobRow(id="job_1", tenant="t", kind=kind, attempt=1, resolved={}, **given)
+    given = {"tenant": "t", "time_limit_seconds": None, "seconds_run": 0.0, "batch_divisor": 1}
+    given |= values
+    return JobRow(id="job_1", kind=kind, attempt=1, resolved={}, **given)
 
 
 def made(folder: Path, row: JobRow, **formats: Any) -> JobRequest:
@@ -39,7 +40,7 @@ def made(folder: Path, row: JobRow, **formats: Any) -> JobRequest:
         dataset = DatasetRow(
             id="ds_1", name="data", sha256=sha256, format=formats["dataset"], preprocess=preprocess
         )
-    (folder / "attempt").mkdir()
+    (folder / "attempt").mkdir(exist_ok=True)
     rows = JobRows(row, model, dataset)
     time_limit = TimeLimit(60, lambda: False)
     return make_request(
@@ -69,6 +70,17 @@ def test_an_intake_has_one_file_and_needs_no_gpu(tmp_path: Path) -> None:
     assert (request.model, request.device, request.time_limit_seconds) == (None, "cpu", None)
     with pytest.raises(ValueError, match="intake_dataset needs a model"):
         request.require_model()
+
+
+def test_no_tenant_reads_or_spoils_the_cache_of_another(tmp_path: Path) -> None:
+    folders = set()
+    for tenant in ("a", "b", "../b", "a"):
+        row = job(JobKind.INTAKE_DATASET, tenant=tenant)
+        request = made(tmp_path, row, dataset="npz")
+        assert request.cache_dir is not None
+        assert request.cache_dir.parent == tmp_path / "data" / "scratch" / "cache"
+        folders.add(request.cache_dir)
+    assert len(folders) == 3
 
 
 def test_spent_time_is_not_granted_again() -> None:

@@ -1,0 +1,65 @@
+"""Results of jobs' processes: what the API reads has the type that the API expects."""
+
+from typing import Any, get_args
+
+import pytest
+
+from app.contracts.job import JobKind
+from secateur.engine.export.formats import EXPORT_FORMATS
+from worker.messages import MediaType, Succeeded
+from worker.pipeline.stages import package
+from worker.results import ResultRefusedError, check_result
+
+PROGRAM: dict[str, Any] = {
+    "files": [{"name": "pruned.pt2", "media_type": "application/zip"}],
+    "program": "pruned.pt2",
+}
+NETWORK = {"num_parameters": 1, "macs": 1, "file_bytes": 1, "latency_seconds": [], "metrics": []}
+SUMMARY = {"dense": NETWORK, "retrained": NETWORK, "metric": "top1"}
+
+
+def check(kind: JobKind, result: object, report: object, **more: Any) -> None:
+    more = more or (PROGRAM if kind == JobKind.PRUNE else {})
+    message = {"type": "succeeded", "result": result, "report": report, **more}
+    check_result(kind, Succeeded.model_validate(message))
+
+
+def test_genuine_results_pass() -> None:
+    check(JobKind.PRUNE, {"summary": SUMMARY}, {"macs": 1, "outputs": [{"name": "y"}]})
+    check(JobKind.INTAKE_MODEL, {}, {"num_parameters": 1, "inputs": [{}], "other": "x"})
+    check(JobKind.INTAKE_DATASET, {}, {"notes": ["x"], "preprocess": {"scale": 1.0}})
+    check(JobKind.PLAN, {"anything": 1}, {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "result", "report"),
+    [
+        (JobKind.PRUNE, {}, {}),
+        (JobKind.PRUNE, {"summary": []}, {}),
+        (JobKind.PRUNE, {"summary": {"dense": {}}}, {}),
+        (JobKind.PRUNE, {"summary": SUMMARY | {"retrained": NETWORK | {"macs": "x"}}}, {}),
+        (JobKind.PRUNE, {"summary": SUMMARY | {"speedups": 1}}, {}),
+        (JobKind.PRUNE, {"summary": SUMMARY}, {"num_parameters": "x"}),
+        (JobKind.INTAKE_MODEL, {}, {"macs": []}),
+        (JobKind.INTAKE_MODEL, {}, {"inputs": {}}),
+        (JobKind.INTAKE_MODEL, {}, {"outputs": [{"kind": "x"}]}),
+        (JobKind.INTAKE_DATASET, {}, {"preprocess": {"scale": "x"}}),
+        (JobKind.INTAKE_DATASET, {}, {"preprocess": []}),
+        (JobKind.INTAKE_DATASET, {}, {"class_names": [1]}),
+        (JobKind.INTAKE_DATASET, {}, {"notes": "x"}),
+    ],
+)
+def test_a_field_of_another_type_is_refused(kind: JobKind, result: object, report: object) -> None:
+    with pytest.raises(ResultRefusedError, match="not as it must be"):
+        check(kind, result, report)
+
+
+def test_a_pruned_model_needs_a_file() -> None:
+    with pytest.raises(ResultRefusedError, match="no program"):
+        check(JobKind.PRUNE, {"summary": {}}, {}, files=[])
+
+
+def test_every_file_of_a_job_has_a_media_type_that_the_worker_takes() -> None:
+    known = set(get_args(MediaType))
+    assert {each.media_type for each in EXPORT_FORMATS.values()} <= known
+    assert set(package._FILES.values()) <= known
