@@ -102,7 +102,7 @@ def test_a_sweep_runs_its_grid_and_measures_saliency_once(
     service: Service, model: str, dataset: str
 ) -> None:
     cache = service.folder / "scratch" / "cache"
-    before = set(cache.glob("*"))
+    before = set(cache.glob("*/*"))
     body = {
         "model": model, "dataset": dataset,
         "config": {
@@ -123,7 +123,7 @@ def test_a_sweep_runs_its_grid_and_measures_saliency_once(
     assert narrow["is_pareto_macs"], "nothing is smaller"
     assert wide["metric"] == "top1"
     assert wide["split"] == "test"
-    assert len(set(cache.glob("*")) - before) == 1, "the scores were measured once for all"
+    assert len(set(cache.glob("*/*")) - before) == 1, "the scores were measured once for all"
     picture = service.client.get(f"{url}/pareto.svg")
     assert picture.status_code == 200
     assert b"<svg" in picture.content
