@@ -345,6 +345,11 @@ class HttpSettings(_Group):
     json_depth: Count = Field(
         default=64, description="Nesting depth of arrays and objects in JSON."
     )
+    json_values: Count = Field(
+        default=20_000,
+        description="Values in JSON, with keys, arrays and objects; tensors of inference requests "
+        "are limited by `LIMITS__INFER_BYTES` and `BUFFERED_BYTES`.",
+    )
     form_fields: Count = Field(default=10, description="Text fields of a form with files.")
     concurrent_requests: Count = Field(
         default=4096,

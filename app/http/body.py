@@ -54,7 +54,7 @@ class BodyMiddleware:
         content = _Content(
             memory,
             DepthMeter(self._http.json_depth) if route.has_depth_limit else None,
-            self._http.json_depth,
+            self._http,
             _num_json_bytes(route, scope),
         )
         body = _Body(
@@ -88,9 +88,13 @@ class _Content:
     """Measures a body that is kept in memory. JSON is told by its first character."""
 
     def __init__(
-        self, memory: BodyMemory, meter: DepthMeter | None, depth: int, num_json_bytes: int | None
+        self,
+        memory: BodyMemory,
+        meter: DepthMeter | None,
+        http: HttpSettings,
+        num_json_bytes: int | None,
     ) -> None:
-        self._memory, self._meter, self._depth = memory, meter, depth
+        self._memory, self._meter, self._http = memory, meter, http
         self._left = num_json_bytes  # bytes of JSON still to come
         self._is_json: bool | None = None  # None: nothing but blanks so far
 
@@ -106,10 +110,16 @@ class _Content:
         if self._meter is None:
             return
         self._meter.feed(chunk)
-        if is_last and self._meter.is_too_deep():
-            raise JsonTooDeepError(
-                f"the JSON is nested deeper than {self._depth} levels, the limit"
-            )
+        if is_last:
+            self._refuse_shape(self._meter)
+
+    def _refuse_shape(self, meter: DepthMeter) -> None:
+        depth, most = self._http.json_depth, self._http.json_values
+        if meter.is_too_deep():
+            raise JsonTooDeepError(f"the JSON is nested deeper than {depth} levels, the limit")
+        num_values = meter.num_values()
+        if num_values > most:
+            raise TooLargeError(f"the JSON has {num_values} values, the limit is {most}")
 
 
 class _Body:

@@ -72,7 +72,8 @@ def test_brackets_without_a_key_are_not_judged(path: str, world: World) -> None:
     assert answer.status_code == 401
     valid = {"Content-Type": "application/json"}
     answer = world.api.client.request(method, path, content=b"[]" * 500_000, headers=valid)
-    assert answer.status_code == 422
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    assert "500000 values, the limit is 20000" in answer.text
 
 
 def test_what_no_route_declares_open_needs_a_key(world: World) -> None:

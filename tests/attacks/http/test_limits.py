@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,51 @@ def test_depth_is_that_outside_of_strings_however_the_body_comes(
         for start in range(0, len(data), size):
             meter.feed(data[start : start + size])
         assert meter.is_too_deep() == (limit < depth)
+
+
+@pytest.mark.parametrize(
+    ("text", "num_values"),
+    [
+        ("1", 0),
+        ("[]", 1),
+        ("[[],[]]", 4),
+        ('{"a":1,"b":[2,3]}', 6),
+        ('{"a,:[{":"b,,,"}', 2),
+        (r'["\",",\",,,"]', 5),
+        (r'[""",",",,,"]', 2),
+        (r'["\\",1]', 2),
+        ('["' + "," * 1000 + '"]', 1),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_values_outside_of_strings_are_counted(text: str, num_values: int, size: int) -> None:
+    data, meter = text.encode(), DepthMeter(9)
+    for start in range(0, len(data), size):
+        meter.feed(data[start : start + size])
+    assert meter.num_values() == num_values
+
+
+def test_json_has_a_number_of_values(tmp_path: Path) -> None:
+    past, at = json.dumps([0] * 101), json.dumps([0] * 100)
+    with running_api(tmp_path / "data", http={"json_values": 100}) as api:
+        for method, path in (
+            ("POST", "/v1/jobs"),
+            ("POST", "/v1/jobs:plan"),
+            ("POST", "/v1/sweeps"),
+            ("PATCH", "/v1/models/mdl_1"),
+            ("PATCH", "/v1/datasets/ds_1"),
+            ("PUT", "/v1/models/a/aliases/b"),
+            ("POST", "/v2/repository/index"),
+        ):
+            # Clients may leave the type out, and any route may get any JSON.
+            for headers in (JSON, {}, {"Content-Type": "text/plain"}):
+                answer = api.client.request(method, path, content=past, headers=headers)
+                is_parsed = headers == JSON or method == "POST"
+                assert answer.status_code == 413 or not is_parsed, (path, headers, answer.text)
+                answer = api.client.request(method, path, content=at, headers=headers)
+                assert answer.status_code != 413, (path, headers)
+        # Tensors have limits of their own.
+        assert api.client.post("/infer", content=past).status_code == 422
 
 
 def test_a_bomb_of_brackets_is_refused_everywhere(api: Api) -> None:

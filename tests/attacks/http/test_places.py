@@ -243,6 +243,17 @@ def test_json_that_grows_when_it_is_parsed_is_refused_unparsed(
     refuse_to_starve_others(server)
 
 
+def test_json_counts_with_its_parsed_size_while_it_arrives(
+    server: Serving, greedy: dict[str, str]
+) -> None:
+    begun = b'{"inputs":[' + b"[]," * 18_000  # 2 MB of lists; the share is 4 MiB
+    head = head_of("POST /infer", line_of(greedy), JSON, "Content-Length: 100000")
+    with held(server, [head + begun] * 4) as refused:
+        assert 2 <= len(refused) <= 3
+        limit_is_told(refused)
+        refuse_to_starve_others(server)
+
+
 def test_numbers_at_the_size_limit_are_no_bomb(server: Serving) -> None:
     """A body of ordinary numbers is judged by the network, not by its memory."""
     values = np.random.default_rng(0).random(40_000).tolist()
