@@ -131,7 +131,7 @@ def _configure(settings: Settings) -> Celery:
     setup_logging.connect(on_logging, weak=False)
     server = ForkServer(PIPELINE, os.environ)  # noqa: TID251  # passed on in part, not read
     runner = Runner(settings, sessions, store, stopping, server)
-    register_tasks(celery, runner, garbage, create_deliverer(settings.webhooks, sessions))
+    register_tasks(celery, runner, garbage, create_deliverer(settings.webhooks, sessions, stopping))
     return celery
 
 

@@ -2,9 +2,10 @@
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 
-A round claims deliveries in one transaction, sends them with no session open, and settles each in
-its own transaction. Delivery is at least once: if a worker dies after sending, the delivery is sent
-again under the same id.
+Deliveries are claimed in one transaction, sent with no session open, and settled each in its own
+transaction. `delivery_turns` chooses them, so that neither a tenant with many deliveries nor a
+receiver that never answers holds up the others. Delivery is at least once: if a worker dies after
+sending, the delivery is sent again under the same id.
 """
 
 import base64
@@ -13,8 +14,8 @@ import hmac
 import json
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from http import HTTPStatus
 
@@ -23,18 +24,28 @@ import structlog
 from app.contracts.settings import WebhookSettings
 from app.contracts.webhook import key_of
 from app.records import webhooks
-from app.records.database import Sessions
+from app.records.database import Sessions, reading
 from app.records.webhooks import Delivery
+from worker.breaker import Breaker
+from worker.delivery_turns import choose, route_of
 from worker.outbound import Outbound, OutboundError, RefusedAddressError, create_tls_context
 
 log = structlog.get_logger(__name__)
 
-_AT_ONCE = 16
 _LOOK_UP_SECONDS = 60.0  # the resolver has its own, longer timeout
+_LOOKED_AT = 64  # due deliveries of a tenant that are considered at once
+_LONGEST_SECONDS = 86_400.0  # age after which a delivery to a silent receiver is given up
 
 
-def create_deliverer(settings: WebhookSettings, sessions: Sessions) -> "Deliverer":
+def create_deliverer(
+    settings: WebhookSettings, sessions: Sessions, stopping: threading.Event | None = None
+) -> "Deliverer":
     """Return a deliverer that sends over the network.
+
+    Args:
+        settings: Settings of webhooks.
+        sessions: Factory of database sessions.
+        stopping: Set when this worker shuts down: no delivery is begun then.
 
     Raises:
         OSError: The file of certificates cannot be read.
@@ -44,11 +55,11 @@ def create_deliverer(settings: WebhookSettings, sessions: Sessions) -> "Delivere
         settings.timeout_seconds,
         are_private_allowed=settings.are_private_addresses_allowed,
     )
-    return Deliverer(settings, sessions, outbound)
+    return Deliverer(settings, sessions, outbound, stopping=stopping)
 
 
 class Deliverer:
-    """Sends deliveries, one round at a time."""
+    """Sends deliveries: several at a time, of tenants in turn, leaving silent receivers alone."""
 
     def __init__(
         self,
@@ -56,28 +67,59 @@ class Deliverer:
         sessions: Sessions,
         outbound: Outbound,
         clock: Callable[[], float] = time.time,
+        stopping: threading.Event | None = None,
     ) -> None:
         self._settings, self._sessions = settings, sessions
         self._outbound, self._clock = outbound, clock
+        self._stopping = stopping or threading.Event()
+        self._breaker = Breaker(settings.breaker_failures, settings.breaker_seconds)
         self._lock = threading.Lock()
 
     def deliver(self) -> None:
-        """Send one round of due deliveries; return at once while another round runs."""
+        """Send deliveries until none is due; return at once while another call does so."""
         if not self._lock.acquire(blocking=False):
             return  # otherwise slow receivers would occupy every thread of this worker
         try:
-            self._round()
+            self._send_all()
         finally:
             self._lock.release()
 
-    def _round(self) -> None:
+    def _send_all(self) -> None:
+        in_flight: dict[Future[None], Delivery] = {}
+        with ThreadPoolExecutor(self._settings.concurrent) as pool:
+            while True:
+                for delivery in self._take(in_flight.values()):
+                    in_flight[pool.submit(self._send, delivery)] = delivery
+                if not in_flight:
+                    return
+                # A slow receiver holds its own slot only: look again when any other is free.
+                ended, _ = wait(in_flight, self._settings.deliver_seconds, FIRST_COMPLETED)
+                for future in ended:
+                    del in_flight[future]
+                    future.result()
+
+    def _take(self, in_flight: Collection[Delivery]) -> list[Delivery]:
+        """Claim deliveries for the free slots."""
+        num_slots = self._settings.concurrent - len(in_flight)
+        if num_slots == 0 or self._stopping.is_set():
+            return []
+        with reading(self._sessions) as session:
+            due = webhooks.list_due(session, per_tenant=_LOOKED_AT)
+        choice = choose(
+            due,
+            in_flight,
+            self._breaker,
+            num_slots=num_slots,
+            per_tenant=self._settings.concurrent_per_tenant,
+        )
+        if not choice.chosen and not choice.put_off:
+            return []
         hold_seconds = self._settings.timeout_seconds + _LOOK_UP_SECONDS
         with self._sessions.begin() as session:
-            taken = webhooks.take_due(session, limit=_AT_ONCE, hold_seconds=hold_seconds)
-        if not taken:
-            return
-        with ThreadPoolExecutor(len(taken)) as pool:
-            list(pool.map(self._send, taken))
+            webhooks.put_off(session, choice.put_off)
+            return webhooks.take_due(
+                session, limit=num_slots, hold_seconds=hold_seconds, among=choice.chosen
+            )
 
     def _send(self, delivery: Delivery) -> None:
         if delivery.attempt > self._settings.max_attempts:  # a worker died during the last attempt
@@ -94,8 +136,12 @@ class Deliverer:
         except RefusedAddressError as error:
             self._settle(delivery, webhooks.give_up, str(error))
         except OutboundError as error:
-            self._try_later(delivery, str(error))
+            self._breaker.record(route_of(delivery), is_answered=False)
+            is_old = self._clock() - delivery.created_at > _LONGEST_SECONDS
+            is_silent = self._breaker.is_on_trial(route_of(delivery))
+            self._try_later(delivery, str(error), is_hopeless=is_old and is_silent)
         else:
+            self._breaker.record(route_of(delivery), is_answered=True)
             if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
                 self._settle(delivery, webhooks.mark_delivered, str(status))
             elif status == HTTPStatus.GONE:  # Standard Webhooks: disable the endpoint
@@ -103,8 +149,8 @@ class Deliverer:
             else:
                 self._try_later(delivery, str(status))
 
-    def _try_later(self, delivery: Delivery, answer: str) -> None:
-        is_last = delivery.attempt >= self._settings.max_attempts
+    def _try_later(self, delivery: Delivery, answer: str, *, is_hopeless: bool = False) -> None:
+        is_last = is_hopeless or delivery.attempt >= self._settings.max_attempts
         self._settle(delivery, webhooks.give_up if is_last else webhooks.back_off, answer)
 
     def _settle(self, delivery: Delivery, settle: Callable[..., None], answer: str) -> None:

@@ -516,6 +516,22 @@ class WebhookSettings(_Group):
         description="Attempts per delivery, with pauses of 5 s, 20 s, 80 s and so on up to 6 "
         "hours.",
     )
+    concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=32, description="Deliveries that are sent at the same time."
+    )
+    concurrent_per_tenant: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=4, description="Deliveries of one tenant that are sent at the same time."
+    )
+    breaker_failures: Count = Field(
+        default=3,
+        description="Attempts in a row without a response after which a tenant's deliveries to a "
+        "host rest.",
+    )
+    breaker_seconds: Seconds = Field(
+        default=30.0,
+        description="First rest. Then one delivery is tried; the rest doubles, up to 16 times, "
+        "until there is a response.",
+    )
     are_private_addresses_allowed: bool = Field(
         default=False,
         description="Allow webhooks to loopback and private addresses.",

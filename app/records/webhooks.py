@@ -5,10 +5,11 @@ do not send it at once; if a worker dies, another claims it when the hold ends. 
 the order job, delivery, as everywhere.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.orm import Session
 
 from app.records.database import current_time
@@ -22,10 +23,22 @@ _MAX_BACK_OFF_SECONDS = 6 * 3600.0
 
 
 @dataclass(frozen=True)
+class Due:
+    """Delivery that may be claimed; ``rank`` is its place among those of its tenant, from 1."""
+
+    id: str
+    tenant: str
+    rank: int
+    not_before: float
+    url: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Delivery:
     """Event to deliver, claimed for one attempt."""
 
     id: str
+    tenant: str
     attempt: int
     job_id: str
     event_number: int
@@ -36,14 +49,59 @@ class Delivery:
     secret: str = field(repr=False)
 
 
-def take_due(session: Session, *, limit: int, hold_seconds: float) -> list[Delivery]:
-    """Claim due deliveries: count the attempt and hold each for ``hold_seconds``."""
+def list_due(session: Session, *, per_tenant: int) -> list[Due]:
+    """Return due deliveries, at most ``per_tenant`` of each tenant, with its oldest first."""
+    place = func.row_number().over(
+        partition_by=JobRow.tenant, order_by=(WebhookRow.not_before, WebhookRow.id)
+    )
+    ranked = (
+        select(WebhookRow.id, WebhookRow.not_before, WebhookRow.job_id, place.label("rank"))
+        .join(JobRow, JobRow.id == WebhookRow.job_id)
+        .where(WebhookRow.state == PENDING, WebhookRow.not_before <= current_time(session))
+        .subquery()
+    )
+    query = (
+        select(ranked.c.id, JobRow.tenant, ranked.c.rank, ranked.c.not_before, JobRow.webhook)
+        .join(JobRow, JobRow.id == ranked.c.job_id)
+        .where(ranked.c.rank <= per_tenant)
+        .order_by(ranked.c.rank, ranked.c.not_before)
+    )
+    found = []
+    for row in session.execute(query):
+        assert row.webhook is not None  # noqa: S101  # only jobs with a webhook have deliveries
+        found.append(Due(row.id, row.tenant, row.rank, row.not_before, row.webhook["url"]))
+    return found
+
+
+def put_off(session: Session, seconds: Mapping[str, float]) -> None:
+    """Make deliveries due later, by id, without counting an attempt."""
+    now = current_time(session)
+    for delivery_id, wait in seconds.items():
+        session.execute(
+            update(WebhookRow)
+            .where(WebhookRow.id == delivery_id, WebhookRow.state == PENDING)
+            .where(WebhookRow.not_before <= now)
+            .values(not_before=now + wait)
+        )
+
+
+def take_due(
+    session: Session, *, limit: int, hold_seconds: float, among: Sequence[str] | None = None
+) -> list[Delivery]:
+    """Claim due deliveries: count the attempt and hold each for ``hold_seconds``.
+
+    Args:
+        session: The transaction.
+        limit: Most deliveries to claim.
+        hold_seconds: Time until another worker may claim them.
+        among: Ids of the deliveries that may be claimed; None for any.
+    """
     now = current_time(session)
     is_event = and_(
         EventRow.job_id == WebhookRow.job_id, EventRow.number == WebhookRow.event_number
     )
     query = (
-        select(WebhookRow, EventRow, JobRow.webhook)
+        select(WebhookRow, EventRow, JobRow.tenant, JobRow.webhook)
         .join(EventRow, is_event)
         .join(JobRow, JobRow.id == WebhookRow.job_id)
         .where(WebhookRow.state == PENDING, WebhookRow.not_before <= now)
@@ -51,14 +109,17 @@ def take_due(session: Session, *, limit: int, hold_seconds: float) -> list[Deliv
         .limit(limit)
         .with_for_update(of=WebhookRow, skip_locked=True)
     )
+    if among is not None:
+        query = query.where(WebhookRow.id.in_(among))
     taken = []
-    for row, event, webhook in session.execute(query).all():
+    for row, event, tenant, webhook in session.execute(query).all():
         assert webhook is not None  # noqa: S101  # only jobs with a webhook have deliveries
         row.attempt += 1
         row.not_before = now + hold_seconds
         taken.append(
             Delivery(
                 id=row.id,
+                tenant=tenant,
                 attempt=row.attempt,
                 job_id=row.job_id,
                 event_number=row.event_number,

@@ -2,6 +2,8 @@
 
 import json
 import re
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,11 +45,11 @@ class Scene:
         }
         return create_deliverer(WebhookSettings.model_validate(values), self.sessions)
 
-    def cancelled_job(self) -> str:
-        url = f"https://localhost:{self.receiver.port}/hook"
+    def cancelled_job(self, tenant: str = "t", port: int | None = None) -> str:
+        url = f"https://localhost:{port or self.receiver.port}/hook"
         webhook = {"url": url, "secret": SECRET, "events": ["job.cancelled"]}
         with self.sessions.begin() as session:
-            new = NewJob("t", JobKind.PRUNE, {}, {}, "cpu", 3, webhook=webhook)
+            new = NewJob(tenant, JobKind.PRUNE, {}, {}, "cpu", 3, webhook=webhook)
             job_id = jobs.create_job(session, new).id
             jobs.request_cancel(session, job_id)
         return job_id
@@ -196,3 +198,58 @@ def test_a_slow_receiver_does_not_hold_the_next_round(scene: Scene) -> None:
         assert time.monotonic() - began_at < 0.5
         first.result()
     assert scene.rows()[0].last_answer == "no response within 1.5 s"
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """A receiver that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as server:
+        yield server
+
+
+def test_a_receiver_that_never_answers_holds_up_nobody_else(
+    scene: Scene, silent: socket.socket
+) -> None:
+    for _ in range(64):
+        scene.cancelled_job("a", silent.getsockname()[1])
+    deliverer = scene.deliverer(timeout_seconds=3, deliver_seconds=0.1)
+    with ThreadPoolExecutor(1) as pool:
+        all_sent = pool.submit(deliverer.deliver)
+        while not any(row.attempt for row in scene.rows()):  # the slots of the first are taken
+            time.sleep(0.02)
+        began_at = time.monotonic()
+        scene.cancelled_job("b")
+        while not scene.receiver.received:
+            assert time.monotonic() - began_at < 2.5
+            time.sleep(0.02)
+        all_sent.result()
+    # Nobody waited for the other 60: after three failures in a row they rest, untried.
+    assert sum(row.attempt for row in scene.rows() if row.last_answer != "200") <= 8
+    assert {row.state for row in scene.rows() if row.attempt == 0} == {"pending"}
+
+
+def test_a_receiver_that_answers_again_gets_all_it_missed(scene: Scene) -> None:
+    scene.receiver.answers = [0, 0]
+    for _ in range(6):
+        scene.cancelled_job()
+    deliverer = scene.deliverer(
+        timeout_seconds=1, deliver_seconds=0.1, breaker_failures=1, breaker_seconds=0.3,
+        concurrent_per_tenant=2,
+    )  # fmt: skip
+    end = time.monotonic() + 20
+    while {row.state for row in scene.rows()} != {"delivered"}:
+        assert time.monotonic() < end
+        deliverer.deliver()
+        with scene.sessions.begin() as session:  # the two that failed wait for seconds
+            for row in session.scalars(select(WebhookRow).where(WebhookRow.attempt > 0)):
+                row.not_before = min(row.not_before, 0)
+        time.sleep(0.1)
+    assert len(scene.receiver.received) == 6 + 2
+
+
+def test_no_delivery_begins_while_the_worker_stops(scene: Scene) -> None:
+    scene.cancelled_job()
+    stopping = threading.Event()
+    stopping.set()
+    create_deliverer(WebhookSettings(), scene.sessions, stopping).deliver()
+    assert [row.attempt for row in scene.rows()] == [0]
