@@ -20,7 +20,7 @@ def test_the_signature_is_that_of_the_reference_implementation() -> None:
 
 def test_the_body_tells_the_event_and_not_the_secret() -> None:
     delivery = Delivery(
-        id="whd_1", attempt=1, job_id="job_1", event_number=4, type="job.failed",
+        id="whd_1", tenant="t", attempt=1, job_id="job_1", event_number=4, type="job.failed",
         data={"code": "nan_loss", "message": "ü", "job": "other"}, created_at=1614265330.5,
         url="https://example.com/token", secret=SECRET,
     )  # fmt: skip
