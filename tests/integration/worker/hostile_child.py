@@ -165,7 +165,8 @@ def unremovable(_request: Request, out: Path, _: Send) -> None:
         os.close(here)
         here = inner
     os.close(here)
-    (out.parent / "d").chmod(0)
+    with contextlib.suppress(OSError):  # the filter may refuse it
+        (out.parent / "d").chmod(0)
 
 
 def replaced_log(_request: Request, out: Path, _: Send) -> None:
