@@ -54,6 +54,19 @@ class _PruneResult(_Part):
     summary: _Summary
 
 
+class _PlanResult(_Part):
+    config: dict[str, Any]
+    fingerprint: str
+    dense: dict[str, int]
+    pruned: dict[str, int]
+    left: dict[str, float]
+    groups: list[dict[str, Any]]
+    criteria_agreement: dict[str, float]
+    latency_trials: list[dict[str, float]]
+    warnings: list[str]
+    findings: list[Finding] = []
+
+
 def check_result(kind: JobKind, message: Succeeded) -> None:
     """Check the files and fields of a result.
 
@@ -65,6 +78,8 @@ def check_result(kind: JobKind, message: Succeeded) -> None:
     try:
         if kind == JobKind.PRUNE:
             _PruneResult.model_validate(message.result)
+        elif kind == JobKind.PLAN:
+            _PlanResult.model_validate(message.result)
         if kind in {JobKind.PRUNE, JobKind.INTAKE_MODEL}:
             _Verdict.model_validate(message.report)
         elif kind == JobKind.INTAKE_DATASET:

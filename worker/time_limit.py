@@ -42,7 +42,7 @@ class TimeLimit:
         """
         if self._is_interrupted():
             raise InterruptedAttemptError
-        if time.monotonic() > self._end:
+        if time.monotonic() >= self._end:
             raise UnavailableError(f"the object store took longer than {self._seconds:g} s")
 
     def run(self, call: Callable[[], T]) -> T:

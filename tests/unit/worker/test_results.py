@@ -5,6 +5,7 @@ from typing import Any, get_args
 import pytest
 
 from app.contracts.job import JobKind
+from app.jobs.plans import Plan
 from secateur.engine.export.formats import EXPORT_FORMATS
 from worker.messages import MediaType, Succeeded
 from worker.pipeline.stages import package
@@ -15,6 +16,11 @@ PROGRAM: dict[str, Any] = {
     "program": "pruned.pt2",
 }
 NETWORK = {"num_parameters": 1, "macs": 1, "file_bytes": 1, "latency_seconds": [], "metrics": []}
+PLAN: dict[str, Any] = {
+    "config": {}, "fingerprint": "x", "dense": {"macs": 2}, "pruned": {"macs": 1},
+    "left": {"macs": 0.5}, "groups": [], "criteria_agreement": {}, "latency_trials": [],
+    "warnings": [], "findings": [],
+}  # fmt: skip
 SUMMARY = {"dense": NETWORK, "retrained": NETWORK, "metric": "top1"}
 
 
@@ -28,7 +34,14 @@ def test_genuine_results_pass() -> None:
     check(JobKind.PRUNE, {"summary": SUMMARY}, {"macs": 1, "outputs": [{"name": "y"}]})
     check(JobKind.INTAKE_MODEL, {}, {"num_parameters": 1, "inputs": [{}], "other": "x"})
     check(JobKind.INTAKE_DATASET, {}, {"notes": ["x"], "preprocess": {"scale": 1.0}})
-    check(JobKind.PLAN, {"anything": 1}, {})
+    check(JobKind.PLAN, PLAN, {})
+
+
+def test_plans_have_the_fields_of_the_api() -> None:
+    assert Plan.model_validate(PLAN).fingerprint == "x"
+    for name in PLAN:
+        with pytest.raises(ResultRefusedError, match=name):
+            check(JobKind.PLAN, PLAN | {name: 1}, {})
 
 
 @pytest.mark.parametrize(
