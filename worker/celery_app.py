@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import Any
 
+import structlog
 from celery import Celery
 from celery.signals import (
     heartbeat_sent,
@@ -31,6 +32,7 @@ from app.objects.storage import open_store
 from app.records.database import create_database, create_sessions
 from app.records.rings import ring_after_commit
 from app.records.workers import WorkerIdentity
+from app.sandbox.root import is_root_of_machine
 from app.telemetry.logs import configure_logging
 from worker.fork_server.client import ForkServer
 from worker.garbage import GarbageTask
@@ -41,6 +43,8 @@ from worker.runner import Runner
 from worker.supervisor import PIPELINE
 from worker.tasks import register_tasks
 from worker.webhooks import create_deliverer
+
+log = structlog.get_logger(__name__)
 
 _SOCKET_TIMEOUT_SECONDS = 30
 
@@ -105,11 +109,14 @@ def _configure(settings: Settings) -> Celery:
 
     def on_init(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         _exit_if_incomplete(celery)
+        _exit_if_root_is_refused(settings)
 
     def on_ready(sender: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signal
         queues = tuple(sorted(celery.amqp.queues.consume_from))
         slots = sender.controller.concurrency
         runner.set_slots(slots)
+        if is_root_of_machine():
+            log.warning("worker.runs_as_root", advice="run it as another user, or in a container")
         heartbeat.start(WorkerIdentity(runner.owner, queues, settings.worker.device, slots))
         clean_orphans(settings.scratch_dir)
         garbage.clean_scratch()
@@ -146,6 +153,15 @@ def _exit_if_incomplete(celery: Celery) -> None:
         sys.exit(
             f"secateur: this worker cannot run jobs: {', '.join(missing)} not installed. "
             f"Install what workers need: {how_to_install('worker')}"
+        )
+
+
+def _exit_if_root_is_refused(settings: Settings) -> None:
+    """Exit if this worker runs as root of the machine and the settings forbid it."""
+    if is_root_of_machine() and not settings.worker.is_root_allowed:
+        sys.exit(
+            "secateur: this worker runs as root of the machine, and worker.is_root_allowed is "
+            "false. Run it as another user, or in a container."
         )
 
 

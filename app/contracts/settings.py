@@ -214,6 +214,11 @@ class WorkerSettings(_Group):
     open_files: Annotated[int, Field(ge=64)] = Field(
         default=4096, description="Open files of a job's process."
     )
+    is_root_allowed: bool = Field(
+        default=True,
+        description="Whether a worker may run as root of the machine, outside a container; it then "
+        "logs a warning.",
+    )
     job_threads: Annotated[int, Field(ge=64)] = Field(
         default=4096, description="Threads and processes of one job."
     )

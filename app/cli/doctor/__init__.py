@@ -7,6 +7,7 @@ from app.cli.doctor.devices import check_devices
 from app.cli.doctor.disk import check_disk
 from app.cli.doctor.finding import Finding, Status
 from app.cli.doctor.queue import check_queue
+from app.cli.doctor.sandbox import check_sandbox
 from app.cli.doctor.service import check_service
 from app.cli.doctor.store import check_store
 from app.cli.doctor.versions import check_versions
@@ -16,6 +17,7 @@ Check = Callable[[Settings], Iterator[Finding]]
 
 CHECKS: Sequence[tuple[str, Check]] = (
     ("devices", check_devices),
+    ("sandbox", check_sandbox),
     ("queue", check_queue),
     ("database", check_database),
     ("store", check_store),

@@ -36,7 +36,17 @@ def test_a_working_machine_has_no_failures(tmp_path: Path) -> None:
     findings = found(result)
     assert {name: f.detail for name, f in findings.items() if f.status == Status.FAIL} == {}
     assert result.exit_code == 0
-    names = {"python", "packages", "worker", "settings", "cores", "torch", "queue", "database"}
+    names = {
+        "python",
+        "packages",
+        "worker",
+        "settings",
+        "cores",
+        "torch",
+        "queue",
+        "database",
+        "sandbox",
+    }
     assert names | {"store", "disk", "service"} <= set(findings)
     assert not (tmp_path / "data").exists(), "checks create nothing"
 
