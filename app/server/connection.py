@@ -5,12 +5,8 @@ uvicorn that this file uses are in ``tests/unit/server/parts.py``.
 """
 
 import asyncio
-import fcntl
 import json
 import logging
-import os
-import socket
-import termios
 import weakref
 from functools import partial
 from http import HTTPStatus
@@ -29,6 +25,7 @@ from app.http.gate import ALIVE_PATH
 from app.http.headers import complete_headers
 from app.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, problem_body, status_of
 from app.server.shedding import Shedding
+from app.server.transports import AnswerTransport, has_hung_up, has_unread
 from app.server.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -36,7 +33,6 @@ log = logging.getLogger(__name__)
 # Time to read and discard the rest of a body whose answer has already been sent.
 _LINGER_SECONDS = 5.0
 _WATCH_SECONDS = 0.5  # between looks at a paused connection
-_HUNG_UP = {7, 8}  # CLOSE and CLOSE_WAIT in linux/tcp_states.h
 _SPARE_CONNECTIONS = 64  # connections above the limit, for requests to `/healthz` only
 _UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\n"
 
@@ -62,7 +58,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Accept a connection, or refuse it if there are too many."""
         super().connection_made(transport)
-        self._answers = _AnswerTransport(self)
+        self._answers = AnswerTransport(self.transport, weakref.WeakMethod(self.close_after_answer))
         self._is_beyond = len(self.connections) > self.http.connections
         if len(self.connections) > self.http.connections + _SPARE_CONNECTIONS:
             self._refuse_beyond()
@@ -173,7 +169,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection, unless its next request has arrived unread."""
-        if not _has_unread(self.transport):
+        if not has_unread(self.transport):
             super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
@@ -210,7 +206,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """
         if self.transport.is_closing() or not self.pipeline:
             return
-        if _has_hung_up(self.transport):
+        if has_hung_up(self.transport):
             self.transport.abort()
         else:
             self.loop.call_later(_WATCH_SECONDS, self._watch)
@@ -251,7 +247,7 @@ class LimitedProtocol(HttpToolsProtocol):
         elif self._is_in_head and self._num_head_bytes:
             seconds = self.http.head_seconds
             self._refuse(TooSlowError(f"the request line and headers did not end in {seconds:g} s"))
-        elif not _has_unread(self.transport):
+        elif not has_unread(self.transport):
             self.transport.close()
 
     def _shed(self) -> bool:
@@ -308,41 +304,6 @@ class LimitedProtocol(HttpToolsProtocol):
         log.info("request.refused: %s %s (%s)", int(status), error.message, request_id)
         self.transport.write(head + b"\r\n" + body)
         self.transport.close()
-
-
-class _AnswerTransport:
-    """What uvicorn writes an answer to; leaves it to the connection how it is closed.
-
-    It refers weakly to the connection: a reference cycle would keep bodies alive.
-    """
-
-    def __init__(self, connection: LimitedProtocol) -> None:
-        self._connection = weakref.ref(connection)
-        self.write, self.is_closing = connection.transport.write, connection.transport.is_closing
-
-    def close(self) -> None:
-        connection = self._connection()
-        if connection is not None:
-            connection.close_after_answer()
-
-
-def _has_unread(transport: asyncio.Transport) -> bool:
-    """Return whether bytes have arrived that the event loop has not read yet."""
-    connection = transport.get_extra_info("socket")
-    found = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
-    return found != bytes(4)
-
-
-def _has_hung_up(transport: asyncio.Transport) -> bool:
-    """Return whether the other side has closed a TCP connection, whatever is unread; Linux only."""
-    if not hasattr(socket, "TCP_INFO"):
-        return False
-    number = transport.get_extra_info("socket").fileno()
-    with socket.socket(fileno=os.dup(number)) as connection:
-        if connection.family not in {socket.AF_INET, socket.AF_INET6}:
-            return False
-        (state,) = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-        return state in _HUNG_UP
 
 
 def limited_protocol(settings: HttpSettings, shedding: Shedding) -> type[LimitedProtocol]:

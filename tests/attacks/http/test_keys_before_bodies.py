@@ -127,6 +127,13 @@ def test_a_refused_client_that_goes_on_sending_still_reads_why(server: Serving) 
         assert status_of(read_answer(connection)) == 401
 
 
+def test_a_client_that_asks_first_is_not_told_to_go_on(server: Serving) -> None:
+    expect = "Expect: 100-continue"
+    with connect(server) as connection:
+        connection.sendall(head_of("POST /v1/models", "Content-Length: 3000000", expect))
+        assert status_of(read_answer(connection)) == 401
+
+
 def test_a_request_after_the_last_answer_is_not_answered(server: Serving) -> None:
     inside = head_of("GET /healthz", "Connection: close")
     with connect(server) as connection:
