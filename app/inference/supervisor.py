@@ -240,7 +240,8 @@ class Supervisor:
     def _complaint(self, process: ServingProcess, now: float) -> str:
         """Return why the process must be killed; empty: it need not."""
         silent = now - self._pinged_at
-        if silent > _SILENT_SECONDS and process.cpu_seconds() == self._cpu_seconds:
+        known = self._cpu_seconds
+        if silent > _SILENT_SECONDS and known is not None and process.cpu_seconds() == known:
             return "frozen"
         if silent > _DEAF_SECONDS:
             return "deaf"
