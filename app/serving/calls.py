@@ -93,7 +93,7 @@ class Calls:
             num_items = max((len(a) if a.ndim else 1 for a in frame.arrays.values()), default=1)
             cost = session.model.cost
             expected = cost.run_bytes + (num_items - 1) * cost.item_bytes
-            is_shrunk = not cost.run_bytes or expected > _SHRINK_BYTES
+            is_shrunk = not cost.item_seconds or expected > _SHRINK_BYTES
             outputs, seconds = run(
                 session, frame.arrays, frame.head["outputs"], options, is_shrunk=is_shrunk
             )
