@@ -38,8 +38,8 @@ IsDisconnected = Callable[[], bool]
 _SMOOTHING = 0.2
 
 
-class StoppedError(TooLargeError):
-    """A run was stopped: it took too long, or nobody waits for it."""
+class StoppedError(Exception):
+    """A run was stopped because it took too long or nobody waits for it."""
 
 
 @dataclass(frozen=True)
@@ -330,8 +330,8 @@ class Batcher:
         for entry in batch:
             if entry.answer.done():
                 continue
-            if isinstance(error, StoppedError) and not entry.is_wanted:
-                error = AbandonedError()
+            if isinstance(error, StoppedError):
+                error = TooLargeError(str(error)) if entry.is_wanted else AbandonedError()
             entry.answer.set_exception(error)
 
     def _answer(

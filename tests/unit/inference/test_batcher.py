@@ -15,6 +15,7 @@ from app.contracts.errors import (
     InvalidInputError,
     OverloadedError,
     RestartingError,
+    TooLargeError,
 )
 from app.http.problems import problem
 from app.inference.batcher import (
@@ -306,7 +307,7 @@ async def test_a_stopped_run_of_a_waiting_client_says_why() -> None:
     batcher, runner = make()
     (task,) = await ask(batcher, x(0))
     await runner.finish(StoppedError("computes for longer than 1 s"))
-    with pytest.raises(StoppedError, match="longer than 1 s"):
+    with pytest.raises(TooLargeError, match="longer than 1 s"):
         await task
 
 
