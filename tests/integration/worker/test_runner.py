@@ -14,6 +14,7 @@ import pytest
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from app.contracts.job import JobKind
 from app.records import jobs
 from app.records.tables import ArtifactRow, JobRow, ModelRow
 from app.telemetry.tracing import enter_trace
@@ -201,6 +202,24 @@ def test_a_job_that_stops_on_cancellation_is_not_killed(world: World) -> None:
         jobs.request_cancel(session, job_id)
     thread.join(15)
     assert world.job(job_id).state == "cancelled"
+
+
+def test_slow_uploads_of_one_tenant_leave_a_slot_to_another(world: World) -> None:
+    """As an intake worker with three slots does, all of them rung."""
+
+    def upload(script: int, tenant: str) -> str:
+        return world.post(script, tenant=tenant, kind=JobKind.INTAKE_MODEL)
+
+    slow = [upload(scripted_child.HANG, "a") for _ in range(6)]
+    threads = [world.run_in_thread(job_id) for job_id in slow[:2]]
+    world.runner.run_job(slow[2])  # the third slot: it returns, although four of them wait
+    assert [world.job(job_id).state for job_id in slow] == ["running"] * 2 + ["queued"] * 4
+    quick = upload(scripted_child.FAIL, "b")
+    world.runner.run_job(quick)
+    assert world.job(quick).state == "failed"
+    world.stopping.set()
+    for thread in threads:
+        thread.join(15)
 
 
 def test_a_worker_that_shuts_down_hands_the_job_back(world: World) -> None:

@@ -53,10 +53,12 @@ class World:
         path.write_bytes(b"a model")
         self.sha256 = self.store.put_file(path)
 
-    def post(self, script: int, stage: int = 0) -> str:
+    def post(
+        self, script: int, stage: int = 0, tenant: str = "t", kind: JobKind = JobKind.PRUNE
+    ) -> str:
         with self.sessions.begin() as session:
             model = ModelRow(
-                id=new_id("mdl"), tenant="t", name="net", version="1", status="ready",
+                id=new_id("mdl"), tenant=tenant, name="net", version="1", status="ready",
                 format="pt2", filename=None, sha256=self.sha256, num_bytes=7, onnx_sha256=None,
                 parent_id=None, job_id=None, preprocess=None, class_names=None, report=None,
                 error=None, meta={}, created_at=current_time(session), deleted_at=None,
@@ -64,7 +66,7 @@ class World:
             session.add(model)
             session.flush()
             config = {"seed": script, "retrain": {"epochs": stage}}
-            new = NewJob("t", JobKind.PRUNE, config, config, "cpu", 2, model_id=model.id)
+            new = NewJob(tenant, kind, config, config, "cpu", 2, model_id=model.id)
             return jobs.create_job(session, new).id
 
     def job(self, job_id: str) -> JobRow:
