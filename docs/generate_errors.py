@@ -44,7 +44,8 @@ def render() -> str:
 
 
 def _kinds(kind: type[ServiceError]) -> set[type[ServiceError]]:
-    found = {kind} if kind in STATUSES or kind.__subclasses__() == [] else set()
+    is_shown = kind in STATUSES or kind.__subclasses__() == []
+    found = {kind} if is_shown and "code" in vars(kind) else set()
     for child in kind.__subclasses__():
         found |= _kinds(child)
     return found
