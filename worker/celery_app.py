@@ -136,7 +136,8 @@ def _configure(settings: Settings) -> Celery:
     worker_ready.connect(on_ready, weak=False)
     worker_shutdown.connect(on_end, weak=False)
     setup_logging.connect(on_logging, weak=False)
-    server = ForkServer(PIPELINE, os.environ)  # noqa: TID251  # passed on in part, not read
+    environment = os.environ  # noqa: TID251  # passed on in part, not read
+    server = ForkServer(PIPELINE, environment, hidden=[settings.data_dir.absolute()])
     runner = Runner(settings, sessions, store, stopping, server)
     register_tasks(celery, runner, garbage, create_deliverer(settings.webhooks, sessions, stopping))
     return celery

@@ -4,6 +4,9 @@ A job's process dies with its worker (`worker.fork_server`), except where the ke
 guarantee it. Each attempt's folder records the worker and the process by id and start time, because
 the kernel reuses ids. The record lies beside the folder that the process can write: a process that
 could write it would choose what is killed.
+
+If worker and fork server were killed at once, what the process started may have outlived it. It is
+still in its group, whose number the kernel gives to nobody else meanwhile.
 """
 
 import contextlib
@@ -17,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.objects.removal import remove_folder
 from app.objects.untrusted import UntrustedFileError, UntrustedFolder
+from worker.process_watch import has_confined
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +54,8 @@ def clean_orphans(scratch: Path) -> int:
         owners = _read(folder)
         if owners is None or _is_alive(owners.worker):
             continue
-        if _is_alive(owners.child):
-            pid = owners.child[0]
+        pid = owners.child[0]
+        if _is_alive(owners.child) or (not _started_at(pid) and has_confined(pid)):
             log.warning("orphan.killed", pid=pid, folder=str(folder))
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)

@@ -147,6 +147,12 @@ def members(leader: int) -> Iterator[int]:
             yield int(folder.name)
 
 
+def has_confined(leader: int) -> bool:
+    """Return whether a process of the session runs in the sandbox."""
+    found = (_fields(pid, "status") for pid in members(leader))
+    return any(fields.get("Seccomp", "").strip() == "2" for fields in found)
+
+
 def _fields(pid: int, name: str) -> dict[str, str]:
     try:
         text = (_PROC / str(pid) / name).read_text(encoding="utf-8", errors="replace")

@@ -77,6 +77,7 @@ class ServingProcess:
         numbers = [there.fileno() for there in theirs]
         options = {
             "parent": os.getpid(),
+            "data_dir": str(settings.data_dir.absolute()),
             "sockets": numbers,
             "crash": self._crash.fileno(),
             "memory_bytes": memory_limit(settings),

@@ -31,7 +31,7 @@ _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x1000_0000, 0x4000_0000, 0x0800_
 _PR_SET_NO_NEW_PRIVS = 38
 
 
-def isolate(writable: Sequence[Path], needs: Needs) -> list[str]:
+def isolate(writable: Sequence[Path], needs: Needs, hidden: Sequence[Path] = ()) -> list[str]:
     """Drop access to network, files and most of the kernel, for this process and its children.
 
     Call it in a process with one thread.
@@ -39,6 +39,7 @@ def isolate(writable: Sequence[Path], needs: Needs) -> list[str]:
     Args:
         writable: Folders that stay writable; they must exist.
         needs: What the job needs.
+        hidden: Folders with the service's data, hidden wherever they lie.
 
     Returns:
         The rungs that the kernel granted, in the order in which they were applied.
@@ -49,7 +50,7 @@ def isolate(writable: Sequence[Path], needs: Needs) -> list[str]:
         return []
     rungs: dict[str, Callable[[], None]] = {
         "network": _leave_network,
-        "files": lambda: leave_files(writable, needs),
+        "files": lambda: leave_files(writable, needs, hidden),
         "capabilities": drop_capabilities,
         "filter": lambda: filter_calls(needs, os.getpid()),
     }

@@ -5,11 +5,12 @@ makes only files and folders there: no links, pipes, sockets or devices. It cann
 outside, nor signal them (Linux 6.12). The numbers come from the kernel's `linux/landlock.h`.
 """
 
+import contextlib
 import os
 import struct
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from app.sandbox.kernel import LIBC, check
@@ -51,12 +52,14 @@ _SINK, _SOURCES = "/dev/null", ("/dev/random", "/dev/urandom")
 _GPU_DEVICES = ("zero", "nvidia*", "dxg")
 
 
-def leave_files(writable: Sequence[Path], needs: Needs) -> None:
+def leave_files(writable: Sequence[Path], needs: Needs, hidden: Sequence[Path] = ()) -> None:
     """Drop access to all files but those of the system and the folders ``writable``.
 
     Args:
         writable: Folders that stay writable; they must exist.
         needs: What the job needs.
+        hidden: Folders that stay hidden although they lie below a readable one, such as the data
+            of a service that was installed below /opt.
 
     Raises:
         OSError: The kernel has no Landlock.
@@ -73,7 +76,8 @@ def leave_files(writable: Sequence[Path], needs: Needs) -> None:
     try:
         read = _READ_FILE | _READ_DIR
         write = (read | _WRITE_FILE | _TRUNCATE) & handled
-        _allow(ruleset, _readable(), read | (_EXECUTE if needs.programs else 0))
+        readable = without(_readable(), hidden)
+        _allow(ruleset, readable, read | (_EXECUTE if needs.programs else 0))
         _allow(ruleset, [Path(_SINK)], write)
         _allow(ruleset, map(Path, _SOURCES), read)
         _allow(ruleset, writable, handled & ~(_EXECUTE | _MAKE_SPECIAL))
@@ -84,6 +88,20 @@ def leave_files(writable: Sequence[Path], needs: Needs) -> None:
         check(LIBC.syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
+
+
+def without(paths: Iterable[Path], hidden: Sequence[Path]) -> Iterator[Path]:
+    """Yield the paths, but instead of one around a hidden folder what lies beside that folder."""
+    excluded = {path.resolve() for path in hidden}
+    for path in paths:
+        real = path.resolve()
+        if real in excluded:
+            continue
+        if not any(real in each.parents for each in excluded):
+            yield path
+            continue
+        with contextlib.suppress(OSError):  # nothing below it is readable anyway
+            yield from without(sorted(real.iterdir()), hidden)
 
 
 def _readable() -> list[Path]:

@@ -176,7 +176,8 @@ def _become(
         with contextlib.suppress(OSError):  # if memory runs out, this process goes first
             Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
         writable = [Path(path) for path in request["writable"]]
-        granted = isolate(writable, Needs(**request["needs"]))
+        hidden = [Path(path) for path in request["hidden"]]
+        granted = isolate(writable, Needs(**request["needs"]), hidden)
         has_own_users = "network" in granted and os.geteuid() != 0
         apply_limits(ProcessLimits(**request["limits"]), has_own_users=has_own_users)
         answer = {"pid": os.getpid(), "isolation": granted}

@@ -75,9 +75,13 @@ class ForkServer:
     Args:
         module: Has ``main(request: Path, events: int) -> int``, and may have ``warm_up()``.
         environment: The worker's environment, of which a few variables are passed on.
+        hidden: Folders that children may not read, wherever they lie, but for those of the request.
     """
 
-    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, module: str, environment: Mapping[str, str], hidden: Sequence[Path] = ()
+    ) -> None:
+        self._hidden = tuple(hidden)
         self._servers = {
             is_gpu: Server(module, environment, is_gpu=is_gpu) for is_gpu in (False, True)
         }
@@ -102,7 +106,7 @@ class ForkServer:
         try:
             with self._lock:  # one at a time: requests are not framed
                 line: bytes | None = b""
-                if server.send(_to_json(request), (writer, log_file, events)):
+                if server.send(_to_json(request, self._hidden), (writer, log_file, events)):
                     os.close(writer)
                     writer = -1
                     line = read_line(reader, START_SECONDS)
@@ -144,13 +148,14 @@ class ForkServer:
         return cause
 
 
-def _to_json(request: ChildRequest) -> bytes:
+def _to_json(request: ChildRequest, hidden: Sequence[Path]) -> bytes:
     return json.dumps(
         {
             "request": str(request.request),
             "home": str(request.home),
             "writable": [str(path) for path in request.writable],
             "limits": asdict(request.limits),
+            "hidden": [str(path) for path in hidden],
             "needs": asdict(request.needs),
         }
     ).encode()

@@ -13,7 +13,9 @@ import mmap
 import os
 import platform
 import resource
+import shutil
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -310,6 +312,9 @@ def main(path: Path, events: int) -> int:
         os.write(events, b"begun\n")
         time.sleep(0 if request["what"] == "leave processes" else 60)
         return 7
+    if request["what"] == "compile":
+        os.write(events, b"begun\n")
+        return compile_and_load(folder)
     if request["what"] in TO_EXCESS:
         os.write(events, b"begun\n")
         TO_EXCESS[request["what"]]()
@@ -364,6 +369,18 @@ def start_processes() -> None:
         if os.fork() == 0:
             time.sleep(60)
             os._exit(0)
+
+
+def compile_and_load(folder: Path) -> int:
+    """Compile a library as torch.compile does, load it, and return what it says."""
+    compiler = shutil.which("g++")
+    assert compiler is not None
+    source, library = folder / "seven.cpp", folder / "seven.so"
+    source.write_text('extern "C" int seven() { return 7; }')
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-fopenmp", "-o", str(library), str(source)], check=True
+    )
+    return int(ctypes.CDLL(str(library)).seven())
 
 
 BLOCK, NUM_BLOCKS, NUM_THREADS = 1 << 24, 20, 150

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +18,7 @@ from tests.integration.worker import attacking_child
 from tests.integration.worker.test_fork_server import ENVIRONMENT, is_gone
 from tests.integration.worker.world import wait_for
 from worker.fork_server.client import Child, ChildRequest, ForkServer
+from worker.orphans import clean_orphans, note_processes
 from worker.process_watch import ProcessWatch, members
 
 ATTACKS = tuple(attacking_child.attacks(1, Path("secret"), "/dev/tty", Path()))
@@ -96,6 +98,13 @@ def test_what_a_job_needs_is_allowed(found: dict[str, dict[str, str]], needs: st
     assert {attack: found[needs][attack] for attack in allowed} == dict.fromkeys(allowed, "done")
 
 
+def test_a_job_that_needs_a_compiler_can_use_it(server: ForkServer, tmp_path: Path) -> None:
+    if shutil.which("g++") is None and "CI" not in os.environ:
+        pytest.skip("there is no C++ compiler")
+    child = start(server, tmp_path, "compile", Needs(compiler=True))
+    assert child.wait(30) == 7, (tmp_path / "home" / "log.txt").read_text()
+
+
 @pytest.mark.parametrize("ending", ["by itself", "killed"])
 def test_what_a_job_starts_ends_with_it(server: ForkServer, tmp_path: Path, ending: str) -> None:
     what = "leave processes" if ending == "by itself" else "wait with processes"
@@ -105,6 +114,23 @@ def test_what_a_job_starts_ends_with_it(server: ForkServer, tmp_path: Path, endi
     assert child.wait(20) == (7 if ending == "by itself" else -signal.SIGKILL)
     left = int((tmp_path / "home" / "left").read_text())
     wait_for(lambda: is_gone(left))
+
+
+def test_what_outlives_worker_and_server_ends_with_the_next_worker(tmp_path: Path) -> None:
+    folder = tmp_path / "jobs" / "job_1" / "attempt-1-1"
+    folder.mkdir(parents=True)
+    with closing(ForkServer(attacking_child.__name__, ENVIRONMENT)) as server:
+        child = start(server, tmp_path, "wait with processes", Needs(compiler=True))
+        note_processes(folder, child.pid)
+        record = folder / "processes.json"
+        record.write_text(json.dumps({**json.loads(record.read_text()), "worker": [2**22, "1"]}))
+        left = int((tmp_path / "home" / "left").read_text())
+        os.kill(int(Path(f"/proc/{child.pid}/stat").read_text().split()[3]), signal.SIGKILL)
+        assert child.wait(20) == -signal.SIGKILL
+        wait_for(lambda: is_gone(child.pid))
+        assert not is_gone(left), "its parent's death does not end it"
+        assert clean_orphans(tmp_path) == 1
+        wait_for(lambda: is_gone(left))
 
 
 @pytest.mark.parametrize(

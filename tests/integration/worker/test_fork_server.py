@@ -57,6 +57,18 @@ def start(
     return child
 
 
+def test_the_services_data_is_hidden_below_a_readable_folder(tmp_path: Path) -> None:
+    path = f"{ENVIRONMENT['PYTHONPATH']}{os.pathsep}{tmp_path}"
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "module.py").write_text("")
+    environment = {**ENVIRONMENT, "PYTHONPATH": path}
+    hidden = [tmp_path / "secrets"]
+    with closing(ForkServer(probing_child.__name__, environment, hidden)) as server:
+        assert start(server, tmp_path / "home", "probe").wait(20) == 7
+    found = json.loads((tmp_path / "home" / "found.json").read_text())
+    assert {found["read a secret"], found["list the secrets"]} == {"Permission denied"}
+
+
 def is_gone(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
