@@ -18,10 +18,12 @@ from app.contracts.settings import InferenceSettings
 from app.inference.batcher import Batcher
 from app.inference.execution import Handle, explain
 from app.inference.supervisor import Call, Supervisor
+from app.inference.turns import Turns
 from app.objects.storage import ObjectStore
 from app.serving.description import LoadedModel
 
 _MOST_REFUSED = 1000
+_LOADS = 2  # of different tenants; a slow one leaves a thread to the others
 _LOAD_FACTOR = 3  # times `request_seconds`: ONNX Runtime computes constants, then one and two items
 
 
@@ -74,6 +76,7 @@ class SessionCache:
         self._loading: dict[Key, asyncio.Task[Loaded]] = {}
         self._refused: OrderedDict[Key, ServiceError] = OrderedDict()
         self._numbers = itertools.count()
+        self._turns = Turns(_LOADS)
         self._draining: set[asyncio.Task[None]] = set()
 
     async def get(self, tenant: str, sha256: str) -> Loaded:
@@ -142,7 +145,8 @@ class SessionCache:
             data = await loop.run_in_executor(self._threads, self._fetch, key.sha256)
             handle = Handle(f"{next(self._numbers)}/{key.sha256}", str(key))
             num_deaths = self._supervisor.num_deaths
-            model = await self._open(handle, data)
+            async with self._turns.turn(key.tenant):
+                model = await self._open(handle, data)
             if num_deaths != self._supervisor.num_deaths:
                 raise self._supervisor.unavailable()
             loaded = self._loaded[key] = Loaded(

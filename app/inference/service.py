@@ -26,6 +26,7 @@ from app.inference.servable import Servable, Servables
 from app.inference.slices import allowed_items, slices
 from app.inference.supervisor import Call, Supervisor
 from app.inference.tensors import as_type, parse_inputs
+from app.inference.turns import Turns
 from app.objects.storage import ObjectStore
 from app.records.database import Sessions
 from app.serving.description import Arrays, LoadedModel, TensorSpec
@@ -115,6 +116,7 @@ class InferenceService:
         self._execution = Execution(inference, self.supervisor, self._metrics)
         self._helping = ThreadPoolExecutor(inference.num_workers, "inference-helper")
         self._servables = Servables(sessions)
+        self._decoding = Turns(inference.num_workers)
         self.cache = SessionCache(
             inference, store, self._make_batcher, self.supervisor, self._helping
         )
@@ -295,7 +297,9 @@ class InferenceService:
         preprocess = servable.preprocess.model_dump(mode="json")
         head = {"op": "decode", "spec": asdict(spec), "preprocess": preprocess}
         arrays = {str(n): np.frombuffer(file, np.uint8) for n, file in enumerate(files)}
-        frame = await self.supervisor.ask("help", head, call, [arrays])
+        async with self._decoding.turn(servable.tenant):
+            call.began = time.monotonic()
+            frame = await self.supervisor.ask("help", head, call, [arrays])
         if "error" in frame.head:
             raise explain(frame)
         return {spec.name: as_type(spec, frame.arrays["images"])}

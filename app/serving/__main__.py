@@ -49,7 +49,7 @@ def main() -> None:
         Lane(socket.socket(fileno=number), calls.answer, notes) for number in options["sockets"]
     )
     runs.start(inference.num_workers)
-    help_.start(inference.num_workers)
+    help_.start(inference.num_workers + 2)  # two loads beside the decoders
     control.send(READY, {"isolation": granted, "bytes": meter.now()})
     control.serve()
 

@@ -44,7 +44,7 @@ class Calls:
     def __init__(self, limits: Limits, meter: Meter) -> None:
         self._limits, self._meter = limits, meter
         self._sessions: dict[str, Session] = {}
-        self._loading = threading.Lock()  # one load at a time: their memory is measured
+        self._loading = threading.Lock()  # one file at a time: its memory is measured
         self._running: dict[int, ort.RunOptions] = {}
         self._stopped: set[int] = set()
         self._operations: Mapping[str, Callable[[Frame], Answer]] = {
@@ -67,17 +67,18 @@ class Calls:
     def _load(self, frame: Frame) -> Answer:
         """Check, open and measure a file, and hold its session under a key."""
         data = frame.arrays.pop("file").tobytes()
+        num_bytes = len(data)
         with self._loading:
             before = self._meter.now()
             check_onnx(data, self._limits.files)
             session = open_session(data, self._limits.inference)
-            model = measure(session, self._limits.inference, self._meter)
-            num_file_bytes = len(data)
             del data
             trim()
-            num_bytes = max(num_file_bytes, self._meter.now() - before)
-            model = replace(model, num_bytes=num_bytes)
-            self._sessions[frame.head["key"]] = replace(session, model=model)
+            num_bytes = max(num_bytes, self._meter.now() - before)
+        model = measure(session, self._limits.inference, self._meter)
+        model = replace(model, num_bytes=num_bytes)
+        self._sessions[frame.head["key"]] = replace(session, model=model)
+        trim()
         return {"model": model.to_json()}, {}
 
     def _run(self, frame: Frame) -> Answer:
@@ -118,6 +119,7 @@ class Calls:
             PreprocessSpec.model_validate(head["preprocess"]),
             limits.files.image_pixels,
             limits.inference.image_bytes,
+            lambda: frame.number in self._stopped,
         )
         return {}, {"images": images}
 

@@ -1,18 +1,19 @@
 """Image files to network inputs, decoded like training data and preprocessed for the model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.errors import InvalidInputError, TooLargeError
-from app.contracts.images import ImageError, ImageTooLargeError, decode_image
+from app.contracts.images import ImageError, ImageTooLargeError, Picture, decode_image
 from app.contracts.spec import PreprocessSpec
 from app.serving.description import TensorSpec
 
 _IMAGE_RANK = 4
 _CHANNELS = frozenset({1, 3})
+_MOST_PIXELS = 16  # of all images of a request, times those of one
 _BYTE_SCALE = 1 / 255
 _MOST = "PNG, JPEG, WebP, BMP, GIF, TIFF and PPM are accepted"
 
@@ -23,6 +24,7 @@ def decode_images(
     preprocess: PreprocessSpec,
     max_pixels: int,
     max_bytes: int = 2**63,
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> NDArray[np.float32]:
     """Return (N, C, H, W) network inputs for encoded images.
 
@@ -32,9 +34,11 @@ def decode_images(
         preprocess: How pixels become numbers.
         max_pixels: Most pixels of an image, and of all images if the network takes any size.
         max_bytes: Most memory of the inputs, for all images.
+        is_stopped: Whether to give up; asked before each image.
 
     Raises:
-        TooLargeError: An image has more than ``max_pixels``, or the inputs exceed ``max_bytes``.
+        TooLargeError: An image has more than ``max_pixels``, all have more than sixteen times as
+            many, the inputs exceed ``max_bytes``, or decoding was stopped.
         InvalidInputError: A file is not an image, or the model does not take images.
     """
     if len(spec.shape) != _IMAGE_RANK or spec.shape[1] not in _CHANNELS:
@@ -55,8 +59,19 @@ def decode_images(
     inputs: NDArray[np.float32] | None = None
     if height is not None and width is not None:
         inputs = _allocate((len(files), num_channels, height, width), max_bytes)
+    left = _MOST_PIXELS * max_pixels  # decoding takes time whatever the size becomes
     for number, file in enumerate(files):
-        pixels = _decode(file, num_channels, height, width, max_pixels)
+        if is_stopped():
+            raise TooLargeError("decoding the images takes too long: send fewer per request")
+        picture = _decode(file, max_pixels)
+        left -= picture.size[0] * picture.size[1]
+        if left < 0:
+            raise TooLargeError(
+                f"the images have more than {_MOST_PIXELS * max_pixels} pixels in total, which is "
+                "the limit: send fewer per request"
+            )
+        size = (height or picture.size[0], width or picture.size[1])
+        pixels = picture.pixels(num_channels, size)
         if inputs is None:
             num_pixels = len(files) * pixels.shape[1] * pixels.shape[2]
             if num_pixels > max_pixels:
@@ -87,14 +102,10 @@ def _allocate(shape: tuple[int, ...], max_bytes: int) -> NDArray[np.float32]:
     return np.empty(shape, np.float32)
 
 
-def _decode(
-    data: bytes, num_channels: int, height: int | None, width: int | None, max_pixels: int
-) -> NDArray[np.uint8]:
+def _decode(data: bytes, max_pixels: int) -> Picture:
     try:
-        picture = decode_image(data, max_pixels)
+        return decode_image(data, max_pixels)
     except ImageTooLargeError as error:
         raise TooLargeError(f"the image {error}") from error
     except ImageError as error:
         raise InvalidInputError(f"the image {error} ({_MOST})") from error
-    size = (height or picture.size[0], width or picture.size[1])
-    return picture.pixels(num_channels, size)

@@ -73,6 +73,9 @@ def _cost(
         return meter.rise(call)
 
     seconds, one = rise(samples[0])
+    if one > settings.run_bytes:  # before it is refused: other threads' memory counts too
+        one = min(one, rise(samples[0])[1])
+        del alone[1:]
     if seconds < _QUICK_SECONDS:
         seconds = min(seconds, run(session, samples[0])[1])
     cost = Cost(0, one, seconds)

@@ -159,3 +159,12 @@ def test_torch_and_numpy_scale_alike(tmp_path: Path) -> None:
     spec: dict[str, Any] = {"scale": 0.017, "mean": (0.3,), "std": (0.7,)}
     x, _ = opened(tmp_path, zipped({"a/1.png": FILES["png"]}), "zip", **spec).first()
     assert torch.equal(x, torch.from_numpy(served(FILES["png"], (3, 12, 20), **spec)))
+
+
+def test_decoding_ends_at_the_pixels_of_all_images_and_when_it_is_stopped() -> None:
+    spec, files = TensorSpec("x", (None, 1, 2, 2)), [saved(Image.new("L", (100, 100)), "PNG")] * 17
+    assert decode_images(files[:16], spec, PreprocessSpec(), 10_000).shape == (16, 1, 2, 2)
+    with pytest.raises(TooLargeError, match="more than 160000 pixels in total"):
+        decode_images(files, spec, PreprocessSpec(), 10_000)
+    with pytest.raises(TooLargeError, match="takes too long"):
+        decode_images(files, spec, PreprocessSpec(), 10_000, is_stopped=lambda: True)
