@@ -246,7 +246,8 @@ def test_the_use_of_every_quota_can_be_read(sessions: Sessions) -> None:
     quotas.admit("a")
     with quotas.upload("a"), quotas.stream("a"):
         found = quotas.read("a")
-    assert set(found) == set(QuotaSettings.model_fields)
+    # The share has no use of its own: it depends on what others hold.
+    assert set(found) == QuotaSettings.model_fields.keys() - {"share"}
     assert (found["stored_bytes"].limit, found["stored_bytes"].used) == (1000, 111)
     assert (found["uploads"].used, found["event_streams"].used) == (1, 1)
     assert found["queued_jobs"].used == 3
