@@ -129,6 +129,15 @@ class ServingProcess:
             return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def is_runnable(self) -> bool:
+        """Return whether a thread could run: it is starved on a busy machine, and not frozen."""
+        try:
+            threads = list(Path(f"/proc/{self.pid}/task").iterdir())
+            stats = [(thread / "stat").read_text() for thread in threads]
+        except OSError:
+            return False
+        return any(stat.rpartition(")")[2].split()[0] == "R" for stat in stats)
+
     def memory_bytes(self) -> int:
         """Return the memory that the process uses; 0 where it cannot be read."""
         try:

@@ -241,7 +241,8 @@ class Supervisor:
         """Return why the process must be killed; empty: it need not."""
         silent = now - self._pinged_at
         known = self._cpu_seconds
-        if silent > _SILENT_SECONDS and known is not None and process.cpu_seconds() == known:
+        is_still = known is not None and process.cpu_seconds() == known
+        if silent > _SILENT_SECONDS and is_still and not process.is_runnable():
             return "frozen"
         if silent > _DEAF_SECONDS:
             return "deaf"

@@ -14,8 +14,12 @@ import pytest
 
 from tests.fixtures.serving import Serving, expanded, heavy, scaled, serving
 
-SECONDS_TO_REFUSE, SECONDS_TO_SERVE = 1.0, 3.0
 MEBIBYTE = 1024**2
+
+
+def allowed(seconds: float) -> float:
+    """Return the seconds that something may take: more where others use the cores."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,7 @@ def wait_until_served(client: httpx.Client, began: float) -> None:
     while (answer := triple(client)).status_code != 200:
         assert answer.status_code == 503, answer.text
         assert int(answer.headers["retry-after"]) >= 1
-        assert time.monotonic() - began < SECONDS_TO_SERVE, answer.text
+        assert time.monotonic() - began < allowed(3), answer.text
         time.sleep(0.05)
     assert answer.json()["outputs"] == [[3.0, 6.0]]
 
@@ -75,7 +79,7 @@ def test_a_killed_or_frozen_process_is_answered_for_within_a_second_and_replaced
         began = time.monotonic()
         os.kill(old, number)
         answer = asked.result()  # type: ignore[attr-defined]
-        assert time.monotonic() - began < SECONDS_TO_REFUSE
+        assert time.monotonic() - began < allowed(1)
     assert (answer.status_code, answer.json()["code"]) == (503, "serving_unavailable")
     assert answer.headers["retry-after"] == "1"
     wait_until_served(client, began)
@@ -91,8 +95,26 @@ def test_a_frozen_process_is_noticed_by_the_next_request_if_none_was_in_flight(
     freeze(served.supervisor.pid)
     began = time.monotonic()
     assert triple(client).status_code == 503
-    assert time.monotonic() - began < SECONDS_TO_REFUSE
+    assert time.monotonic() - began < allowed(1)
     wait_until_served(client, began)
+
+
+def test_a_process_that_outgrows_its_memory_is_replaced(
+    served: Serving, client: httpx.Client
+) -> None:
+    wait_until_served(client, time.monotonic() + 60)
+    supervisor = served.supervisor
+    old, limit = supervisor.pid, supervisor._most_bytes
+    with ThreadPoolExecutor(1) as pool:
+        (asked,) = in_flight(client, pool)
+        began = time.monotonic()
+        supervisor._most_bytes = 1  # as if it had grown
+        assert asked.result().status_code == 503  # type: ignore[attr-defined]
+        supervisor._most_bytes = limit
+        assert time.monotonic() - began < allowed(1)
+    wait_until_served(client, began)
+    assert supervisor.pid != old
+    supervisor.breaker._suspects.clear()
 
 
 def test_a_run_that_finds_no_memory_is_refused_and_the_process_lives(

@@ -1,0 +1,27 @@
+"""What crashed the serving process is held back from its second crash on, longer each time."""
+
+import pytest
+
+from app.contracts.errors import RestartingError
+from app.inference.breaker import Breaker
+
+
+def test_the_second_crash_holds_a_model_back_and_each_further_one_twice_as_long() -> None:
+    now = 1000.0
+    breaker = Breaker(lambda: now)
+    assert breaker.blame(["a", "a"]) == []
+    breaker.check("a")
+    assert breaker.blame(["a", "b"]) == ["a"]
+    with pytest.raises(RestartingError, match="held back for 30 s") as caught:
+        breaker.check("a")
+    assert caught.value.retry_after_seconds == 30
+    breaker.check("b")
+    now += 31
+    breaker.check("a")
+    assert breaker.blame(["a"]) == ["a"]
+    now += 59
+    with pytest.raises(RestartingError, match="held back for 1 s"):
+        breaker.check("a")
+    now += 700
+    assert breaker.blame(["a"]) == [], "long ago is forgotten"
+    breaker.check("a")
