@@ -7,6 +7,7 @@ such as ``errors``, are also used without torch.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
     from secateur.engine.selection import Budget, Ratio, SelectionOptions, Steepness, cut, select
     from secateur.engine.surgery import Certificate, certify, compact, mask_program
+
+# Before ONNX Runtime is imported: it would store a device id in the home directory and report uses.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251  # not a setting of ours
 
 _HOMES = {
     "errors": ("EngineError",),

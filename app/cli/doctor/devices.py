@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-import onnxruntime
-
 from app.cli.doctor.finding import Finding, Status
 from app.cli.gpus import GpuError, list_gpus
 from app.cli.worker_parts import BrokenPart, Probe, how_to_install
 from app.contracts.installation import WORKER_MODULES
 from app.contracts.settings import Settings
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251  # as in `secateur.engine`
+import onnxruntime  # after the line above
 
 _IMPORT_SECONDS = 120
 # A subprocess, because the API's side never imports torch.
