@@ -13,6 +13,7 @@ import structlog
 from app.contracts.errors import UnavailableError
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
 from app.objects.removal import remove_folder
+from app.objects.storage import CorruptObjectError
 from app.objects.untrusted import UntrustedFileError
 from app.records import leases
 from app.records.database import reading
@@ -67,14 +68,18 @@ class Attempt:
         except InterruptedAttemptError:
             if not self._lease.is_lost.is_set():
                 self._leave()
-        except (UnavailableError, FileNotFoundError):
-            log.exception("job.storage_unavailable", job_id=self._claim.job_id)
-            message = FAILURES[FailureCode.STORAGE_UNAVAILABLE].message
+        except (CorruptObjectError, FileNotFoundError):
+            log.exception("job.object_missing", job_id=self._claim.job_id)
+            message = "The object store does not have the job's files."
             self._endings.retry_or_fail(FailureCode.STORAGE_UNAVAILABLE, message)
+        except UnavailableError:
+            log.exception("job.storage_unavailable", job_id=self._claim.job_id)
+            self._endings.set_back_by_store(FAILURES[FailureCode.STORAGE_UNAVAILABLE].message)
         except OSError as error:
             log.exception("job.disk_failed", job_id=self._claim.job_id)
             message = f"the worker's disk: {error.strerror or 'input or output failed'}"
-            self._endings.retry_or_fail(FailureCode.STORAGE_UNAVAILABLE, message)
+            remove_folder(self._folder)
+            self._endings.set_back(FailureCode.STORAGE_UNAVAILABLE, message)
         finally:
             remove_folder(self._folder)
             self._forget_if_over()
@@ -130,13 +135,7 @@ class Attempt:
         self._endings.hand_back()
 
     def _is_to_stop(self) -> bool:
-        lease = self._lease
-        return (
-            self._context.stopping.is_set()
-            or lease.is_lost.is_set()
-            or lease.is_cancel_requested.is_set()
-            or lease.is_pause_requested.is_set()
-        )
+        return self._context.stopping.is_set() or self._lease.is_stop_requested
 
     def _is_pointless(self) -> bool:
         """Return whether nobody waits for a copy of the checkpoint."""
@@ -169,7 +168,7 @@ class Attempt:
             log.warning("checkpoint.not_stored", job_id=self._claim.job_id, exc_info=True)
 
     def _retry(self, call: Callable[[], T]) -> T:
-        return retry(call, self._lease.is_lost)
+        return retry(call, self._lease.is_lost, self._context.settings.worker.outage_seconds)
 
     def _forget_if_over(self) -> None:
         try:

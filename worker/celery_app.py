@@ -39,6 +39,7 @@ from worker.garbage import GarbageTask
 from worker.health import beat
 from worker.heartbeat import Heartbeat
 from worker.orphans import clean_orphans
+from worker.reaper import Reaper
 from worker.runner import Runner
 from worker.supervisor import PIPELINE
 from worker.tasks import register_tasks
@@ -117,7 +118,8 @@ def _configure(settings: Settings) -> Celery:
         runner.set_slots(slots)
         if is_root_of_machine():
             log.warning("worker.runs_as_root", advice="run it as another user, or in a container")
-        heartbeat.start(WorkerIdentity(runner.owner, queues, settings.worker.device, slots))
+        worker = WorkerIdentity(runner.owner, queues, settings.worker.device, slots)
+        heartbeat.start(worker, lambda: runner.fitness.trouble)
         clean_orphans(settings.scratch_dir)
         garbage.clean_scratch()
 
@@ -139,7 +141,9 @@ def _configure(settings: Settings) -> Celery:
     environment = os.environ  # noqa: TID251  # passed on in part, not read
     server = ForkServer(PIPELINE, environment, hidden=[settings.data_dir.absolute()])
     runner = Runner(settings, sessions, store, stopping, server)
-    register_tasks(celery, runner, garbage, create_deliverer(settings.webhooks, sessions, stopping))
+    reaper = Reaper(sessions, settings.worker)
+    deliverer = create_deliverer(settings.webhooks, sessions, stopping)
+    register_tasks(celery, runner, reaper, garbage, deliverer)
     return celery
 
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import structlog
 
-from app.contracts.errors import UnavailableError
 from app.contracts.settings import OutputSettings
 from app.objects.removal import remove_folder
-from app.objects.storage import ObjectStore, file_sha256
+from app.objects.storage import CorruptObjectError, ObjectStore, file_sha256
 from app.objects.untrusted import FoundFile, UntrustedFileError, UntrustedFolder
 from app.records.leases import Claim
 from secateur.engine.files.atomic_write import PARTIAL
 from worker.checkpoint_tar import CheckpointTarError, pack, unpack
+from worker.disk import is_disk_full
 from worker.time_limit import TimeLimit
 
 log = structlog.get_logger(__name__)
@@ -51,20 +51,24 @@ class Checkpoints:
     def fetch(self, stored: dict[str, Any] | None, time_limit: TimeLimit) -> None:
         """Replace the local checkpoint by another machine's copy, if that is newer.
 
-        An unreadable copy is ignored: starting over costs time, failing would lose the job.
+        A damaged copy is ignored: starting over costs time, failing would lose the job.
 
         Args:
             stored: The job row's checkpoint.
             time_limit: When to give up.
 
         Raises:
+            UnavailableError: The object store cannot be reached in time.
+            OSError: The disk is full.
             InterruptedAttemptError: The attempt is to stop.
         """
         is_newer = stored is not None and stored["token"] > self._token()
         if is_newer and stored is not None:
             try:
                 self._replace(stored["files"][_FILE], time_limit)
-            except (UnavailableError, OSError, CheckpointTarError):
+            except (CorruptObjectError, OSError, CheckpointTarError) as error:
+                if is_disk_full(error):
+                    raise
                 log.exception("checkpoint.unreadable", job_id=self._claim.job_id)
         (self._home / _TOKEN).write_text(str(self._claim.token))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from app.contracts.settings import Settings
 from app.objects.storage import ObjectStore
 from app.records.database import Sessions
+from worker.fitness import Fitness
 from worker.fork_server.client import ForkServer
 
 
@@ -19,6 +20,7 @@ class WorkerContext:
         store: The object store.
         stopping: Set when this worker shuts down.
         server: Forks the jobs' processes.
+        fitness: Whether this worker can run jobs.
         num_slots: Jobs that this worker runs at the same time.
     """
 
@@ -27,4 +29,5 @@ class WorkerContext:
     store: ObjectStore
     stopping: threading.Event
     server: ForkServer
+    fitness: Fitness
     num_slots: int = 1

@@ -12,14 +12,17 @@ from sqlalchemy.orm import Session
 
 from app.contracts.job import FAILURES, FailureCode, JobKind, Stage
 from app.contracts.onnx_files import OnnxError, check_onnx
+from app.objects.removal import remove_folder
 from app.objects.untrusted import UntrustedFileError
-from app.records import leases
+from app.records import leases, setbacks
 from app.records.leases import Claim
 from app.records.outcomes import Outcome
+from app.records.setbacks import Setback
 from worker.context import WorkerContext
 from worker.lease import Lease
 from worker.messages import Failed, OutputFile, Succeeded
-from worker.outputs import store_outputs
+from worker.outage import Outage
+from worker.outputs import copy_outputs, store_copies
 from worker.recorder import Recorder
 from worker.results import ResultRefusedError, check_result
 from worker.retry import retry
@@ -52,24 +55,32 @@ class Endings:
         """
         self._context, self._claim, self._lease = context, claim, lease
         self._recorder, self._folder = recorder, folder
+        self._outage = Outage(
+            context.settings.outputs.store_seconds,
+            context.settings.worker.outage_seconds,
+            self._is_pointless,
+            lambda: context.stopping.is_set() or lease.is_stop_requested,
+            context.fitness.note_outage,
+        )
 
     def succeed(self, message: Succeeded, kind: JobKind) -> None:
         """Store the output files and mark the job as succeeded, unless one is refused.
 
+        While the object store is away, the files wait here.
+
         Raises:
-            InterruptedAttemptError: The job was cancelled, or the lease is lost.
-            UnavailableError: The object store cannot be reached in time.
+            InterruptedAttemptError: The attempt is to stop, or the lease is lost.
+            UnavailableError: The object store was away for too long.
         """
-        time_limit = TimeLimit(self._context.settings.outputs.store_seconds, self._is_pointless)
+        outputs, copies = self._context.settings.outputs, self._folder / "copies"
         try:
             check_result(kind, message)
-            files = store_outputs(
+            files = copy_outputs(
                 self._folder / WORK,
                 message.files,
-                self._folder / "copies",
-                self._context.store,
-                self._context.settings.outputs,
-                time_limit,
+                copies,
+                outputs,
+                TimeLimit(outputs.store_seconds, self._is_pointless),
                 lambda file, copy: self._check(file, copy, message),
             )
         except UntrustedFileError as error:
@@ -82,6 +93,10 @@ class Endings:
         except OnnxError as error:
             self._fail(FailureCode.EXPORT_FAILED, f"the ONNX file {error}")
             return
+        store = self._context.store
+        self._outage.outlast(lambda limit: store_copies(copies, files, store, limit))
+        if self._outage.seconds:
+            self._context.fitness.end_rest()
         outcome = Outcome(message.result, message.report, files, message.onnx, message.program)
         self._write(lambda session: leases.finish(session, self._claim, outcome))
 
@@ -102,7 +117,8 @@ class Endings:
         if failed.code is FailureCode.OUT_OF_MEMORY:
             self._retry_smaller_or_fail(failed.message, batch_size)
         elif failed.code in {FailureCode.STORAGE_UNAVAILABLE, FailureCode.WORKER_UNFIT}:
-            self.retry_or_fail(failed.code, failed.message)
+            remove_folder(self._folder / WORK)  # the job may have filled the disk
+            self.set_back(failed.code, failed.message)
         else:
             if failed.code is FailureCode.INTERNAL:
                 self._log_tail(0)
@@ -130,7 +146,8 @@ class Endings:
             self._fail(FailureCode.TIME_LIMIT, message)
         elif ending is Ending.NOT_STARTED:
             message = f"the worker cannot run jobs: {finished.cause}"
-            self.retry_or_fail(FailureCode.WORKER_UNFIT, message)
+            self._context.fitness.note_server_failure(message)
+            self._set_back(FailureCode.WORKER_UNFIT, message, is_of_worker=True, is_certain=True)
         else:
             self._log_tail(finished.return_code)
             if ending is Ending.STALLED:
@@ -153,6 +170,17 @@ class Endings:
         """Release the job to other workers, or keep it paused."""
         self._write(lambda session: leases.hand_back(session, self._claim))
 
+    def set_back(self, code: FailureCode, message: str) -> None:
+        """Queue the job again after a failure of this worker, or one that looks like it."""
+        is_certain = self._context.fitness.note_failure(message)
+        self._set_back(code, message, is_of_worker=True, is_certain=is_certain)
+
+    def set_back_by_store(self, message: str) -> None:
+        """Queue the job again because the object store is away."""
+        self._context.fitness.note_outage(message)
+        code = FailureCode.STORAGE_UNAVAILABLE
+        self._set_back(code, message, is_of_worker=False, is_certain=True)
+
     def retry_or_fail(self, code: FailureCode, message: str) -> None:
         """Queue the job again, or fail it if no attempt is left."""
         stage = self._stage()
@@ -170,15 +198,27 @@ class Endings:
         stage = self._stage()
         self._write(lambda session: leases.fail(session, self._claim, code, message, stage, hint))
 
+    def _set_back(
+        self, code: FailureCode, message: str, *, is_of_worker: bool, is_certain: bool
+    ) -> None:
+        setback = Setback(
+            code, message, self._stage(), is_of_worker=is_of_worker, is_certain=is_certain
+        )
+        most = self._context.settings.worker.max_setbacks
+        self._write(lambda session: setbacks.set_back(session, self._claim, setback, most))
+
     def _stage(self) -> Stage:
         return self._recorder.stage or Stage.INTAKE
 
     def _write(self, change: Callable[[Session], T]) -> T:
         def transaction() -> T:
             with self._context.sessions.begin() as session:
+                if self._outage.seconds:
+                    setbacks.deduct_wait(session, self._claim, self._outage.seconds)
                 return change(session)
 
-        return retry(transaction, self._lease.is_lost)
+        seconds = self._context.settings.worker.outage_seconds
+        return retry(transaction, self._lease.is_lost, seconds)
 
     def _log_tail(self, return_code: int | None) -> None:
         """Log the end of the process's output for the operator; users never see it."""

@@ -4,6 +4,8 @@ It runs in its own thread, so that a slow or unreachable database does not block
 """
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -23,9 +25,12 @@ class Heartbeat:
         self._is_over = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, worker: WorkerIdentity) -> None:
-        """Start to report ``worker``."""
-        self._thread = threading.Thread(target=self._run, args=(worker,), daemon=True)
+    def start(
+        self, worker: WorkerIdentity, find_trouble: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """Start to report ``worker``, each time with the trouble that it has."""
+        arguments = (worker, find_trouble)
+        self._thread = threading.Thread(target=self._run, args=arguments, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -34,9 +39,9 @@ class Heartbeat:
         if self._thread is not None:
             self._thread.join(self._report_seconds)
 
-    def _run(self, worker: WorkerIdentity) -> None:
+    def _run(self, worker: WorkerIdentity, find_trouble: Callable[[], str | None]) -> None:
         while True:
-            self._report(worker)
+            self._report(replace(worker, trouble=find_trouble()))
             if self._is_over.wait(self._report_seconds):
                 break
         self._report(worker, is_leaving=True)

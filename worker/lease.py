@@ -34,6 +34,12 @@ class Lease:
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._renew_until_over, daemon=True)
 
+    @property
+    def is_stop_requested(self) -> bool:
+        """Whether the attempt is to stop: the job was cancelled or paused, or the lease is lost."""
+        events = (self.is_lost, self.is_cancel_requested, self.is_pause_requested)
+        return any(event.is_set() for event in events)
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

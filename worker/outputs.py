@@ -18,29 +18,27 @@ from worker.time_limit import TimeLimit
 Check = Callable[[OutputFile, Path], None]
 
 
-def store_outputs(  # noqa: PLR0913, PLR0917  # from, to, and within
+def copy_outputs(  # from, to, and within
     work: Path,
     files: Sequence[OutputFile],
     copies: Path,
-    store: ObjectStore,
     limits: OutputSettings,
     time_limit: TimeLimit,
     check: Check,
 ) -> tuple[StoredFile, ...]:
-    """Copy, check and store output files.
+    """Copy and check output files.
 
     Args:
         work: Folder of the job's process; the files are in its folder ``out``.
         files: The files that the process named.
         copies: Folder for the copies, which the process cannot write; must not exist.
-        store: The object store.
         limits: Limits on number and size.
         time_limit: When to give up.
-        check: Called with each file and its copy before any is stored.
+        check: Called with each file and its copy.
 
     Raises:
         UntrustedFileError: A file is not what it must be, or over a limit.
-        UnavailableError: The store cannot be reached in time.
+        UnavailableError: The time is over.
         InterruptedAttemptError: The attempt is to stop.
     """
     if len(files) > limits.files:
@@ -55,6 +53,17 @@ def store_outputs(  # noqa: PLR0913, PLR0917  # from, to, and within
             copied.append(StoredFile(file.name, file.media_type, sha256, opened.num_bytes))
     for file in files:
         check(file, copies / file.name)
-    for stored in copied:
-        time_limit.run(partial(store.put_file, copies / stored.name, stored.sha256))
     return tuple(copied)
+
+
+def store_copies(
+    copies: Path, files: Sequence[StoredFile], store: ObjectStore, time_limit: TimeLimit
+) -> None:
+    """Store copied files; those that are stored already cost one request.
+
+    Raises:
+        UnavailableError: The store cannot be reached in time.
+        InterruptedAttemptError: The attempt is to stop.
+    """
+    for file in files:
+        time_limit.run(partial(store.put_file, copies / file.name, file.sha256))

@@ -17,7 +17,7 @@ _MAX_WAIT_SECONDS = 5.0
 T = TypeVar("T")
 
 
-def retry(write: Callable[[], T], is_pointless: threading.Event, limit_seconds: float = 600.0) -> T:
+def retry(write: Callable[[], T], is_pointless: threading.Event, limit_seconds: float) -> T:
     """Return what ``write`` returns, calling it again while the database cannot be reached.
 
     Args:

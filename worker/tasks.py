@@ -4,12 +4,13 @@ from celery import Celery
 
 from app.contracts.tasks import COLLECT, DELIVER, REAP, RING, RUN_JOB
 from worker.garbage import GarbageTask
+from worker.reaper import Reaper
 from worker.runner import Runner
 from worker.webhooks import Deliverer
 
 
 def register_tasks(
-    celery: Celery, runner: Runner, garbage: GarbageTask, deliverer: Deliverer
+    celery: Celery, runner: Runner, reaper: Reaper, garbage: GarbageTask, deliverer: Deliverer
 ) -> None:
     """Register every task of the service on ``celery``."""
 
@@ -23,7 +24,7 @@ def register_tasks(
 
     @celery.task(name=REAP)  # type: ignore[untyped-decorator]
     def reap() -> None:
-        runner.reap()
+        reaper.reap()
 
     @celery.task(name=COLLECT)  # type: ignore[untyped-decorator]
     def collect() -> None:

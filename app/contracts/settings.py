@@ -185,6 +185,21 @@ class WorkerSettings(_Group):
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
         default=3, description="Attempts before a job fails."
     )
+    max_setbacks: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=100,
+        description="Failures of the infrastructure, such as an object store that is away, before "
+        "a job fails. They are no attempts.",
+    )
+    outage_seconds: Seconds = Field(
+        default=21_600.0,
+        description="Longest time that a worker keeps a finished job while the object store or the "
+        "database is away. Then the job is queued again, which is no attempt.",
+    )
+    scratch_free_bytes: Bytes = Field(
+        default=256 * MEBIBYTE,
+        description="A worker claims no jobs while its scratch folder has less free space than "
+        "this, or than 5 % of the disk if that is less.",
+    )
     checkpoint_seconds: Seconds = Field(
         default=60.0,
         description="Interval of training checkpoints, on disk and in the object store.",
@@ -258,7 +273,7 @@ class OutputSettings(_Group):
     store_seconds: Seconds = Field(
         default=1800.0,
         description="Time for fetching a job's inputs from the object store, and for storing its "
-        "outputs; then the attempt fails and the job is retried.",
+        "outputs. A store that takes longer counts as away (`worker.outage_seconds`).",
     )
     message_bytes: Bytes = Field(
         default=16_384,

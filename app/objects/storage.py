@@ -51,6 +51,10 @@ class StoredObject:
     modified_at: float
 
 
+class CorruptObjectError(UnavailableError):
+    """The store returned other bytes than were stored."""
+
+
 class ObjectStore:
     """Content-addressed objects on one backend."""
 
@@ -155,7 +159,8 @@ class ObjectStore:
 
         Raises:
             FileNotFoundError: There is no such object.
-            UnavailableError: The store cannot be reached, or returned corrupt bytes.
+            UnavailableError: The store cannot be reached.
+            CorruptObjectError: The store returned other bytes.
         """
         digest = hashlib.sha256()
         with path.open("wb") as file:
@@ -164,7 +169,7 @@ class ObjectStore:
                 file.write(chunk)
         if digest.hexdigest() != sha256:
             path.unlink()
-            raise UnavailableError(
+            raise CorruptObjectError(
                 f"object {sha256[:12]}… arrived with other bytes than were stored"
             )
 
@@ -178,6 +183,9 @@ class ObjectStore:
 
     def check(self) -> None:
         """Raise `UnavailableError` unless the store answers."""
+        backend = self._backend
+        if isinstance(backend, LocalStore) and not Path(str(backend.prefix)).is_dir():
+            raise UnavailableError("the folder of the object store does not exist")
         self.has("0" * 64)
 
     def _put(self, path: Path, sha256: str) -> None:

@@ -101,6 +101,8 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         meta=new.metadata or {},
         attempt=0,
         max_attempts=new.max_attempts,
+        num_setbacks=0,
+        avoided_owners=None,
         lease_owner=None,
         lease_token=0,
         lease_expires_at=None,

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.contracts.job import LEASED, FailureCode, JobKind, JobState, Stage
+from app.records.avoidance import may_claim
 from app.records.database import current_time
 from app.records.events import add_events
 from app.records.jobs import (
@@ -31,11 +32,19 @@ _MOST_WARNINGS = 100  # that lists of jobs show; all of them are events
 
 @dataclass(frozen=True)
 class Claim:
-    """Right to run a job, valid while its token is the newest."""
+    """Right to run a job, valid while its token is the newest.
+
+    Attributes:
+        job_id: The job.
+        token: Fencing token.
+        attempt: Number of the attempt.
+        trace_id: Trace of the request that posted the job.
+    """
 
     job_id: str
     token: int
     attempt: int
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) ->
     move(session, job, JobState.RUNNING, {"attempt": job.attempt})
     job.lease_owner, job.lease_expires_at = owner, now + lease_seconds
     note_turn(session, job)
-    return Claim(job.id, job.lease_token, job.attempt)
+    return Claim(job.id, job.lease_token, job.attempt, job.trace_id)
 
 
 def claim_next(
@@ -74,9 +83,10 @@ def claim_next(
     lease_seconds: float,
     allowance: Allowance | None = None,
 ) -> Claim | None:
-    """Claim the next job in the line of a queue; None if no job is due."""
+    """Claim the next job in the line of a queue; None if no job is due for this worker."""
     passed: set[str] = set()
-    while (job_id := next_in_line(session, queue, passed, allowance)) is not None:
+    is_ours = may_claim(session, queue, owner)
+    while (job_id := next_in_line(session, queue, passed, allowance, is_ours)) is not None:
         claimed = claim(session, job_id=job_id, owner=owner, lease_seconds=lease_seconds)
         if claimed is not None:
             return claimed
@@ -86,7 +96,7 @@ def claim_next(
 
 def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseStatus:
     """Extend the lease; return whether it is still held and whether to stop."""
-    job = _held(session, held)
+    job = held_job(session, held)
     if job is None:
         return LeaseStatus(is_held=False)
     job.lease_expires_at = current_time(session) + lease_seconds
@@ -118,7 +128,7 @@ def record(  # noqa: PLR0913  # one argument per part of a report
         warnings: Warnings for the user.
         withdrawn: Earlier warnings that no longer hold.
     """
-    job = _held(session, held)
+    job = held_job(session, held)
     if job is None:
         return False
     if stage is not None:
@@ -137,7 +147,7 @@ def record(  # noqa: PLR0913  # one argument per part of a report
 
 def finish(session: Session, held: Claim, outcome: Outcome) -> bool:
     """Mark the job ``succeeded`` and store its outputs; False if the claim is stale."""
-    job = _held(session, held)
+    job = held_job(session, held)
     if job is None:
         return False
     if job.state == JobState.CANCELLING:
@@ -165,7 +175,7 @@ def fail(  # one argument per part of the public error
     hint: str = "",
 ) -> bool:
     """Fail the job, or cancel it if that was requested; False if the claim is stale."""
-    job = _held(session, held)
+    job = held_job(session, held)
     if job is None:
         return False
     if job.state == JobState.CANCELLING:
@@ -179,10 +189,10 @@ def retry_or_fail(
     session: Session, held: Claim, code: FailureCode, message: str, stage: Stage | None
 ) -> bool:
     """Queue the job again with back-off, or fail it after its last attempt."""
-    job = _held(session, held)
+    job = held_job(session, held)
     if job is None:
         return False
-    _retry_or_fail(session, job, code, message, stage)
+    retry_or_fail_locked(session, job, code, message, stage)
     return True
 
 
@@ -190,7 +200,7 @@ def retry_smaller_or_fail(
     session: Session, held: Claim, message: str, stage: Stage | None, batch_size: int
 ) -> bool:
     """Retry a job that ran out of memory, once, with half the batch size; or fail it."""
-    job = _held(session, held)
+    job = held_job(session, held)
     if job is None:
         return False
     smaller = batch_size // 2
@@ -205,7 +215,7 @@ def retry_smaller_or_fail(
     warning = f"out of memory in attempt {job.attempt}: trying again with batches of {smaller}"
     job.warnings = [*job.warnings, warning]
     add_events(session, job, [("warning", {"message": warning})])
-    _queue_again(session, job, message)
+    queue_again(session, job, message, job.attempt)
     return True
 
 
@@ -223,7 +233,7 @@ def keep_checkpoint(session: Session, held: Claim, files: dict[str, str]) -> Col
     Returns:
         SHA-256 of each object that is no longer needed.
     """
-    job = _held(session, held)
+    job = held_job(session, held)
     if job is None:
         return tuple(files.values())
     before, job.checkpoint = job.checkpoint, {"token": held.token, "files": files}
@@ -232,7 +242,7 @@ def keep_checkpoint(session: Session, held: Claim, files: dict[str, str]) -> Col
 
 def mark_cancelled(session: Session, held: Claim) -> bool:
     """Mark a job ``cancelled`` after its process was stopped; False if the claim is stale."""
-    job = _held(session, held)
+    job = held_job(session, held)
     if job is None:
         return False
     if job.state != JobState.CANCELLING:
@@ -246,7 +256,7 @@ def hand_back(session: Session, held: Claim) -> bool:
 
     A job that is paused or queued again does not spend an attempt. False if the claim is stale.
     """
-    job = _held(session, held)
+    job = held_job(session, held)
     if job is None:
         return False
     if job.state == JobState.CANCELLING:
@@ -260,26 +270,6 @@ def hand_back(session: Session, held: Claim) -> bool:
     return True
 
 
-def reap_expired(session: Session) -> list[str]:
-    """Revoke expired leases; return the ids of their jobs."""
-    expired = session.scalars(
-        select(JobRow)
-        .where(JobRow.state.in_(LEASED), JobRow.lease_expires_at < current_time(session))
-        .order_by(JobRow.tenant)  # concurrent reapers write compute time in one order
-        .with_for_update(skip_locked=True)
-    ).all()
-    for job in expired:
-        if job.state == JobState.CANCELLING:
-            move(session, job, JobState.CANCELLED)
-        elif job.state == JobState.PAUSING:
-            move(session, job, JobState.PAUSED)
-        else:
-            message = f"the worker stopped responding in attempt {job.attempt}"
-            stage = Stage(job.stage) if job.stage else None
-            _retry_or_fail(session, job, FailureCode.WORKER_LOST, message, stage)
-    return [job.id for job in expired]
-
-
 def _memory_hint(kind: JobKind, batch_size: int) -> str:
     """Return a hint for an out-of-memory failure; only pruning has a batch size to reduce."""
     more = "or ask the operator to raise SECATEUR_WORKER__MEMORY_BYTES."
@@ -289,16 +279,17 @@ def _memory_hint(kind: JobKind, batch_size: int) -> str:
     return f"Use a smaller {what}, {more}"
 
 
-def _held(session: Session, held: Claim) -> JobRow | None:
+def held_job(session: Session, held: Claim) -> JobRow | None:
     """Return the locked job if the claim is the newest and its lease was not revoked."""
     job = get_job(session, held.job_id)
     is_good = job.lease_token == held.token and job.state in LEASED
     return job if is_good else None
 
 
-def _retry_or_fail(
+def retry_or_fail_locked(
     session: Session, job: JobRow, code: FailureCode, message: str, stage: Stage | None
 ) -> None:
+    """Queue a locked job again with back-off, or fail it after its last attempt."""
     if job.state == JobState.CANCELLING:
         move(session, job, JobState.CANCELLED)
         return
@@ -308,10 +299,11 @@ def _retry_or_fail(
     if job.state == JobState.PAUSING:
         move(session, job, JobState.PAUSED)
         return
-    _queue_again(session, job, message)
+    queue_again(session, job, message, job.attempt)
 
 
-def _queue_again(session: Session, job: JobRow, message: str) -> None:
-    wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * 2 ** (job.attempt - 1))
+def queue_again(session: Session, job: JobRow, message: str, num_failures: int) -> None:
+    """Queue a locked job again; each of its failures doubles the back-off."""
+    wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * 2 ** min(num_failures - 1, 20))
     job.not_before = current_time(session) + wait
     move(session, job, JobState.QUEUED, {"reason": message, "wait_seconds": wait})

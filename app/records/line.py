@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select, true, union_all
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -166,6 +166,7 @@ def next_in_line(
     queue: str,
     passed: Collection[str] = (),
     allowance: Allowance | None = None,
+    is_ours: ColumnElement[bool] | None = None,
 ) -> str | None:
     """Return the id of the job that a free worker of ``queue`` should claim, or None.
 
@@ -174,8 +175,10 @@ def next_in_line(
         queue: Name of the queue.
         passed: Jobs to skip because another worker claimed them.
         allowance: Quota of each tenant; None for no limit.
+        is_ours: Condition on the jobs that the worker may claim; None for any job.
     """
-    waiting = session.execute(_oldest_of_each_tenant(queue, passed)).all()
+    are_ours = (true() if is_ours is None else is_ours, JobRow.id.not_in(passed))
+    waiting = session.execute(_oldest_of_each_tenant(queue, are_ours)).all()
     running = _running(session, queue)
     if allowance is not None:
         held = _out_of_time(session, queue, allowance, [row.tenant for row in waiting])
@@ -194,7 +197,7 @@ def next_in_line(
     )
     return session.scalar(
         select(JobRow.id)
-        .where(*_due(queue), JobRow.tenant == tenant, JobRow.id.not_in(passed))
+        .where(*_due(queue), JobRow.tenant == tenant, *are_ours)
         .order_by(JobRow.created_at, JobRow.id)
         .limit(1)
     )
@@ -405,7 +408,9 @@ def _running(session: Session, queue: str) -> dict[str, int]:
     return {row.tenant: row.number for row in session.execute(query)}
 
 
-def _oldest_of_each_tenant(queue: str, passed: Collection[str]) -> Select[str, float]:
+def _oldest_of_each_tenant(
+    queue: str, are_ours: Collection[ColumnElement[bool]]
+) -> Select[str, float]:
     """Select each tenant with a due job, and when its oldest due job was posted.
 
     It reads one index entry per tenant, however many jobs wait: SQLite and PostgreSQL would read
@@ -418,7 +423,7 @@ def _oldest_of_each_tenant(queue: str, passed: Collection[str]) -> Select[str, f
     tenants = first.union_all(select(after).where(first.c.tenant.is_not(None)))
     oldest = (
         select(JobRow.created_at)
-        .where(*_due(queue), JobRow.tenant == tenants.c.tenant, JobRow.id.not_in(passed))
+        .where(*_due(queue), JobRow.tenant == tenants.c.tenant, *are_ours)
         .order_by(JobRow.created_at)
         .limit(1)
         .scalar_subquery()

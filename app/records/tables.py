@@ -162,6 +162,8 @@ class JobRow(Base):
     meta: Mapped[Json] = mapped_column("metadata")
     attempt: Mapped[int] = mapped_column(Integer)
     max_attempts: Mapped[int] = mapped_column(Integer)
+    num_setbacks: Mapped[int] = mapped_column(Integer, server_default="0")  # `records.setbacks`
+    avoided_owners: Mapped[str | None] = mapped_column(Text)  # workers that failed it: " a b "
     lease_owner: Mapped[str | None]
     lease_token: Mapped[int] = mapped_column(BigInteger)  # fencing token: grows with every claim
     lease_expires_at: Mapped[float | None] = mapped_column(index=True)
@@ -197,6 +199,7 @@ class WorkerRow(Base):
     num_slots: Mapped[int] = mapped_column(Integer)  # jobs at once
     started_at: Mapped[float]
     seen_at: Mapped[float]
+    trouble: Mapped[str | None] = mapped_column(Text)  # why it claims no jobs
 
 
 class TurnRow(Base):

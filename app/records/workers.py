@@ -25,12 +25,14 @@ class WorkerIdentity:
         queues: Queues that it takes jobs from.
         device: Device that it computes on.
         num_slots: Jobs that it runs at the same time.
+        trouble: Why it claims no jobs at present; None if it does.
     """
 
     name: str
     queues: tuple[str, ...]
     device: str
     num_slots: int
+    trouble: str | None = None
 
 
 def report(session: Session, worker: WorkerIdentity) -> None:
@@ -41,7 +43,7 @@ def report(session: Session, worker: WorkerIdentity) -> None:
         row = WorkerRow(name=worker.name, started_at=now)
         session.add(row)
     row.queues, row.device = list(worker.queues), worker.device
-    row.num_slots, row.seen_at = worker.num_slots, now
+    row.num_slots, row.seen_at, row.trouble = worker.num_slots, now, worker.trouble
 
 
 def leave(session: Session, name: str) -> None:

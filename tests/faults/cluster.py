@@ -31,7 +31,6 @@ SETTINGS = {
     "WORKER__HEARTBEAT_SECONDS": "0.5",
     "WORKER__LEASE_SECONDS": "4",
     "WORKER__NUM_THREADS": "1",
-    "WORKER__MAX_ATTEMPTS": "5",
 }
 
 
@@ -96,6 +95,9 @@ class Cluster:
 
     def log_path(self, name: str) -> Path:
         return self._folder / f"{name}.log"
+
+    def log(self, name: str) -> str:
+        return self.log_path(name).read_text()
 
     def machine(self, name: str) -> Path:
         """Return the data directory of a program."""
@@ -177,6 +179,11 @@ class Cluster:
 
         found: dict[str, Any] = wait_for(is_over, JOB_SECONDS, f"an attempt of {job_id} is over")
         return found
+
+    def num_claims(self, job_id: str) -> int:
+        query = text("SELECT COUNT(*) FROM event WHERE job_id = :id AND type = 'job.running'")
+        with self.engine.connect() as connection:
+            return int(connection.execute(query, {"id": job_id}).scalar_one())
 
     def wait_for_step(self, job_id: str) -> None:
         """Wait until the job is in the middle of its work."""

@@ -1,4 +1,4 @@
-"""A full disk ends a job with a clear error or another attempt, and damages nothing."""
+"""A full disk fails no job, damages nothing, and one full worker leaves the jobs to the others."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cluster import STUB, Cluster, running_cluster
-from tests.faults.parts import SmallDisk, small_disk
+from tests.faults.parts import SmallDisk, small_disk, wait_for
 from tests.faults.stub_pipeline import PROGRAM_BYTES
 
 DISK_BYTES = 32 * 1024**2
@@ -58,7 +58,7 @@ def model(cluster: Cluster) -> str:
     ],
     ids=["scratch", "scratch-in-the-middle", "objects", "objects-in-the-middle"],
 )
-def test_a_full_disk(  # three fixtures and three parameters
+def test_a_job_outlasts_a_full_disk(  # three fixtures and three parameters
     cluster: Cluster,
     model: str,
     disks: dict[str, SmallDisk],
@@ -66,27 +66,38 @@ def test_a_full_disk(  # three fixtures and three parameters
     num_bytes_left: int,
     seed: int,
 ) -> None:
-    """Every ``seed`` is new, so the files of its job are not in the store yet."""
+    """Every ``seed`` is new: the files of its job are not in the store yet."""
+    event = "worker.rests" if disk == "scratch" else "store.away"
+    before = cluster.log("jobs").count(event)
     disks[disk].fill(num_bytes_left=num_bytes_left)
     try:
         job_id = cluster.post(model, seed)
-        found = cluster.wait_for_first_attempt(job_id)
+        wait_for(lambda: cluster.log("jobs").count(event) > before + 1, 60, "the worker waits")
         assert_nothing_half_written(disks["objects"].folder)
     finally:
         disks[disk].free()
-    if found["state"] == "queued":
-        found = cluster.wait_for_state(job_id, "succeeded", "failed")
-    if found["state"] == "failed":
-        assert found["error"]["code"] == "storage_unavailable", found["error"]
-    else:
-        cluster.check_effects_once(job_id)
+    cluster.wait_for_state(job_id, "succeeded")
+    assert cluster.job(job_id)["attempt"] == 1
+    cluster.check_effects_once(job_id)
     for name in ("jobs", "intake", "api", "scheduler"):
         assert cluster.is_running(name)
-    following = cluster.post(model, seed)
-    cluster.wait_for_state(following, "succeeded")
-    cluster.check_effects_once(following)
-    assert cluster.job(following)["attempt"] == 1
     assert_nothing_half_written(disks["objects"].folder)
+
+
+def test_a_worker_with_a_full_disk_leaves_every_job_to_the_other(
+    cluster: Cluster, model: str, disks: dict[str, SmallDisk]
+) -> None:
+    cluster.start_worker("other", "cpu")
+    disks["scratch"].fill()
+    try:
+        job_ids = [cluster.post(model, seed) for seed in range(1, 9)]
+        for job_id in job_ids:
+            cluster.wait_for_state(job_id, "succeeded")
+    finally:
+        disks["scratch"].free()
+    rows = [cluster.job(job_id) for job_id in job_ids]
+    assert {row["attempt"] for row in rows} == {1}
+    assert len({row["result"]["summary"]["worker"] for row in rows}) == 1
 
 
 def assert_nothing_half_written(folder: Path) -> None:

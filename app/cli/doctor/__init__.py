@@ -6,6 +6,7 @@ from app.cli.doctor.database import check_database
 from app.cli.doctor.devices import check_devices
 from app.cli.doctor.disk import check_disk
 from app.cli.doctor.finding import Finding, Status
+from app.cli.doctor.jobs import check_jobs
 from app.cli.doctor.queue import check_queue
 from app.cli.doctor.sandbox import check_sandbox
 from app.cli.doctor.service import check_service
@@ -22,6 +23,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("database", check_database),
     ("store", check_store),
     ("disk", check_disk),
+    ("jobs", check_jobs),
 )
 
 

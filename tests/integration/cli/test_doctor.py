@@ -8,11 +8,17 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli.doctor import database, disk, run_checks, versions
+from app.cli.doctor import jobs as job_checks
 from app.cli.doctor.finding import Finding, Status
 from app.cli.main import app
+from app.contracts.job import JobKind
 from app.contracts.settings import Settings
-from app.records.database import create_database
+from app.records import jobs, leases, workers
+from app.records.database import create_database, create_sessions
+from app.records.jobs import NewJob
 from app.records.migrations import upgrade
+from app.records.tables import JobRow
+from app.records.workers import WorkerIdentity
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +118,26 @@ def test_requirements_are_evaluated_with_their_markers() -> None:
     findings = {f.name: f for f in versions.check_versions()}
     assert findings["packages"].status is Status.OK
     assert "torch" in findings["worker"].detail
+
+
+def test_workers_and_leases_are_checked(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    engine = create_database(settings.database_url)
+    assert list(job_checks.check_jobs(settings)) == [], "there is no database yet"
+    upgrade(engine)
+    (fine,) = job_checks.check_jobs(settings)
+    assert (fine.name, fine.status) == ("leases", Status.OK)
+    new = NewJob("t", JobKind.PRUNE, {}, {}, "cpu", max_attempts=3)
+    with create_sessions(engine).begin() as session:
+        workers.report(session, WorkerIdentity("host:1", ("intake",), "cpu", 1))
+        workers.report(session, WorkerIdentity("host:2", ("gpu",), "cpu", 1, "its disk is full"))
+        held, waiting = (jobs.create_job(session, new).id for _ in range(2))
+        assert leases.claim(session, job_id=held, owner="host:3", lease_seconds=-90) is not None
+        session.get_one(JobRow, waiting).queued_at = 0.0
+    engine.dispose()
+    findings = list(job_checks.check_jobs(settings))
+    failed = [finding.detail for finding in findings if finding.status is Status.FAIL]
+    assert failed[0] == "host:2 takes no jobs: its disk is full"
+    assert failed[1] == "1 jobs wait in the queue cpu, which no worker serves"
+    assert failed[2].startswith("1 jobs have leases that expired up to 90 s ago: job_")
+    assert all(finding.advice for finding in findings if finding.status is Status.FAIL)

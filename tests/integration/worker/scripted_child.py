@@ -25,7 +25,8 @@ from tests.integration.worker.attacking_child import fill_privately, start_threa
     FOREIGN_DATA,
     FILL,
     CROWD,
-) = range(15)
+    LATE,
+) = range(16)
 
 # The smallest network, y = x, and one whose weight lies in a file beside the service's data.
 ONNX = (
@@ -42,7 +43,7 @@ EXCESSES = {FILL: fill_privately, CROWD: start_threads}
 STAGES = tuple(stage.value for stage in Stage)
 
 
-def main(path: Path, events: int) -> int:  # noqa: C901  # a script each
+def main(path: Path, events: int) -> int:  # noqa: C901, PLR0912  # a script each
     request = json.loads(path.read_text())
 
     def send(**message: object) -> None:
@@ -66,6 +67,8 @@ def main(path: Path, events: int) -> int:  # noqa: C901  # a script each
     EXCESSES.get(script, lambda: None)()
     if script in {HANG, STUBBORN, CROWD}:
         time.sleep(60)
+    elif script == LATE:
+        time.sleep(0.5)
     elif script == GARBLE:
         os.write(events, b"this is not a message\n")
     elif script == FAIL:

@@ -41,6 +41,7 @@ class World:
         self.rings: list[tuple[str, str]] = []
         ring_after_commit(self.sessions, lambda job_id, queue: self.rings.append((job_id, queue)))
         self.stopping = threading.Event()
+        self.now = 0.0  # of the clock that rests are measured by
         self.server = server
         self.runner = Runner(
             self.settings,
@@ -48,6 +49,7 @@ class World:
             self.store,
             self.stopping,
             server,
+            clock=lambda: self.now,
         )
         path = folder / "model"
         path.write_bytes(b"a model")
@@ -81,10 +83,18 @@ class World:
         with self.sessions.begin() as session:
             session.get_one(JobRow, job_id).not_before = None
 
+    def run_again(self, job_id: str) -> None:
+        """Run a job after its back-off and the worker's rest."""
+        self.make_due(job_id)
+        self.now += 1000
+        self.runner.run_job(job_id)
+
     def on_another_machine(self, folder: Path) -> Runner:
         """Return a worker with the same rows and objects, and its own disk."""
         settings = Settings(data_dir=folder, worker=self.settings.worker)
-        return Runner(settings, self.sessions, self.store, threading.Event(), self.server)
+        runner = Runner(settings, self.sessions, self.store, threading.Event(), self.server)
+        runner.owner = f"{folder.name}:1"
+        return runner
 
     def run_in_thread(self, job_id: str, stage: str = "saliency") -> threading.Thread:
         thread = threading.Thread(target=self.runner.run_job, args=(job_id,))

@@ -23,14 +23,14 @@ def failing(*errors: Exception) -> Callable[[], str]:
 
 
 def test_a_database_that_comes_back_gets_the_transaction() -> None:
-    assert retry(failing(AWAY), threading.Event()) == "written"
+    assert retry(failing(AWAY), threading.Event(), 60.0) == "written"
 
 
 def test_unneeded_transactions_are_not_retried() -> None:
     is_pointless = threading.Event()
     is_pointless.set()
     with pytest.raises(OperationalError):
-        retry(failing(AWAY), is_pointless)
+        retry(failing(AWAY), is_pointless, 60.0)
 
 
 def test_waiting_ends_at_the_limit() -> None:
@@ -41,4 +41,4 @@ def test_waiting_ends_at_the_limit() -> None:
 def test_an_error_of_the_transaction_itself_is_raised_at_once() -> None:
     error = IntegrityError("insert", None, Exception("unique"))
     with pytest.raises(IntegrityError):
-        retry(failing(error, error), threading.Event())
+        retry(failing(error, error), threading.Event(), 60.0)

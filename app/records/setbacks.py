@@ -1,0 +1,92 @@
+"""Setbacks: attempts that failed because of the infrastructure, and so do not count.
+
+The object store is away, a worker's disk is full, its libraries cannot be loaded: another attempt
+has the same chances, so a setback takes none of `JobRow.max_attempts`. A job has a number of
+setbacks of its own, because some failures only look like failures of the infrastructure.
+
+A worker that failed a job for reasons of its own does not get the job again while another worker
+takes jobs of the same queue.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from app.contracts.job import FailureCode, JobState, Stage
+from app.records.jobs import fail_locked, move
+from app.records.leases import Claim, held_job, queue_again, retry_or_fail_locked
+from app.records.tables import JobRow
+
+_MOST_OWNERS = 8  # that a row remembers
+
+
+@dataclass(frozen=True)
+class Setback:
+    """A failure of the infrastructure.
+
+    Attributes:
+        code: Code of the job's failure, should this have been its last setback.
+        message: What happened.
+        stage: Stage in which it happened.
+        is_of_worker: Whether other workers may do better.
+        is_certain: Whether the worker saw the cause itself. Otherwise the job may be at fault, and
+            only its first failure on each worker is a setback.
+    """
+
+    code: FailureCode
+    message: str
+    stage: Stage | None
+    is_of_worker: bool
+    is_certain: bool = True
+
+
+def set_back(session: Session, held: Claim, setback: Setback, most: int) -> bool:
+    """Queue the job again without counting the attempt; False if the claim is stale.
+
+    Args:
+        session: The transaction.
+        held: The claim.
+        setback: The failure.
+        most: Setbacks after which a job fails.
+    """
+    job = held_job(session, held)
+    if job is None:
+        return False
+    set_back_locked(session, job, setback, most)
+    return True
+
+
+def set_back_locked(session: Session, job: JobRow, setback: Setback, most: int) -> None:
+    """Queue a locked job again without counting the attempt; see `set_back`."""
+    is_known = setback.is_of_worker and not _add_owner(job)
+    if is_known and not setback.is_certain:
+        retry_or_fail_locked(session, job, setback.code, setback.message, setback.stage)
+        return
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+        return
+    job.attempt -= 1
+    job.num_setbacks += 1
+    if job.state == JobState.PAUSING:
+        move(session, job, JobState.PAUSED)
+    elif job.num_setbacks > most:
+        fail_locked(session, job, setback.code, setback.message, setback.stage)
+    else:
+        queue_again(session, job, setback.message, job.num_setbacks)
+
+
+def deduct_wait(session: Session, held: Claim, seconds: float) -> None:
+    """Let the time that the worker waited for the infrastructure not count as running time."""
+    job = held_job(session, held)
+    if job is not None and job.claimed_at is not None:
+        job.claimed_at += seconds
+
+
+def _add_owner(job: JobRow) -> bool:
+    """Remember that the job's worker failed it; return whether that is new."""
+    owners = (job.avoided_owners or "").split()
+    if job.lease_owner is None or job.lease_owner in owners:
+        return False
+    kept = [*owners, job.lease_owner][-_MOST_OWNERS:]
+    job.avoided_owners = f" {' '.join(kept)} "
+    return True
