@@ -160,7 +160,17 @@ class Endings:
             elif ending is Ending.GARBLED:
                 self._fail(FailureCode.INTERNAL, FAILURES[FailureCode.INTERNAL].message)
             else:
-                self.retry_or_fail(FailureCode.INTERNAL, _how_it_ended(finished.return_code))
+                self._take_death(_how_it_ended(finished.return_code))
+
+    def _take_death(self, message: str) -> None:
+        """Handle a process that ended by itself without a last message."""
+        remove_folder(self._folder / WORK)
+        trouble = self._context.fitness.find_scratch_trouble()
+        if trouble is None:
+            self.retry_or_fail(FailureCode.INTERNAL, message)
+            return
+        code = FailureCode.STORAGE_UNAVAILABLE
+        self._set_back(code, trouble, is_of_worker=True, is_certain=True)
 
     def mark_cancelled(self) -> None:
         """Mark the job as cancelled."""

@@ -87,6 +87,14 @@ class Fitness:
             self._checked_at = float("-inf")
             return is_certain
 
+    def find_scratch_trouble(self) -> str | None:
+        """Return why the scratch folder cannot be used, and rest in that case."""
+        with self._lock:
+            found = self._check_scratch()
+            if found is not None:
+                self._rest(found)
+            return found
+
     def note_server_failure(self, reason: str) -> None:
         """Rest because no process could be started."""
         with self._lock:
@@ -120,12 +128,14 @@ class Fitness:
         log.warning("worker.rests", reason=trouble, seconds=seconds)
 
     def _find_trouble(self) -> str | None:
-        worker = self._settings.worker
         return (
-            check_scratch(self._settings.scratch_dir, worker.scratch_free_bytes)
+            self._check_scratch()
             or self._check_store()
             or (self._check_server() if self._is_server_suspect else None)
         )
+
+    def _check_scratch(self) -> str | None:
+        return check_scratch(self._settings.scratch_dir, self._settings.worker.scratch_free_bytes)
 
     def _check_store(self) -> str | None:
         try:
@@ -144,12 +154,13 @@ class Fitness:
             request = ChildRequest(
                 folder / "none", folder, folder / "log", [folder], ProcessLimits(), needs
             )
-            events = os.open(os.devnull, os.O_WRONLY)
+            reader, events = os.pipe()
             try:
                 self._server.start_child(request, events).wait(_STORE_SECONDS)
             except ForkServerError as error:
                 return f"the worker cannot run jobs: {error}"
             finally:
+                os.close(reader)
                 os.close(events)
         return None
 

@@ -158,7 +158,10 @@ def test_a_worker_tries_its_fork_server_before_it_claims_again(
 
 def test_a_failing_job_of_one_tenant_does_not_stop_a_fit_worker_for_long(world: World) -> None:
     for _ in range(3):
-        world.run_again(world.post(scripted_child.DISK_FULL))
+        job_id = world.post(scripted_child.DISK_FULL)
+        world.run_again(job_id)
+        with world.sessions.begin() as session:
+            jobs.request_cancel(session, job_id)
     world.now += 5  # one rest, not three doublings
     job_id = world.post(scripted_child.SUCCEED)
     world.runner.run_job(job_id)
