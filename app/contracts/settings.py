@@ -384,9 +384,9 @@ class HttpSettings(_Group):
     )
     buffered_bytes: Bytes = Field(
         default=1 * GIBIBYTE,
-        description="Total size of the bodies that one process holds in memory, and of what their "
-        "JSON takes once it is parsed; uploads are on disk. Must be at least "
-        "`LIMITS__INFER_BYTES` and `LIMITS__JSON_BYTES`.",
+        description="Total size of the bodies that one process holds in memory, of what their JSON "
+        "takes once it is parsed, and of the tensors that images become and that answer requests; "
+        "uploads are on disk. Must be at least `LIMITS__INFER_BYTES` and `LIMITS__JSON_BYTES`.",
     )
     keep_alive_seconds: Seconds = Field(
         default=10.0, description="Time after which an idle connection is closed."

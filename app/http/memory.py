@@ -1,6 +1,7 @@
 """Memory that one request's body takes, out of what all bodies of the process may take.
 
-A request counts with the bytes of its body, and with what its JSON takes once it is parsed.
+A request counts with the bytes of its body, with what its JSON takes once it is parsed, and with
+the tensors that its images become and that answer it.
 """
 
 from starlette.types import Scope
@@ -31,15 +32,16 @@ class BodyMemory:
         shares.add(tenant, num_bytes)
         if shares.free < 0:
             raise BusyError(
-                f"request bodies take more than {shares.capacity} bytes of memory at once; "
-                "try again soon"
+                f"request bodies and their tensors take more than {shares.capacity} bytes of "
+                "memory at once; try again soon"
             )
         held, most = shares.held(tenant), shares.most(tenant)
         # One body alone may take all that is free: its size has a limit of its own.
         if held > most and held > self._num_bytes:
             raise TooManyRequestsError(
-                f"the tenant's request bodies take {held} bytes of memory, and one API process "
-                f"takes {most} now: its share of {shares.capacity}. Send fewer at once",
+                f"the tenant's request bodies and their tensors take {held} bytes of memory, and "
+                f"one API process takes {most} now: its share of {shares.capacity}. Send fewer at "
+                "once",
                 retry_after_seconds=_RETRY_SECONDS,
             )
 

@@ -18,12 +18,13 @@ from app.http.body import read_body
 from app.http.disconnect import disconnect_check
 from app.http.hot import HotRoute
 from app.http.limits import INFERENCE, limits
+from app.http.memory import memory_of
 from app.inference import npy
 from app.inference.answers import labels_answer, npy_answer, outputs_answer
 from app.inference.options import Options, parse_options
 from app.inference.schemas import MOST_LABELS, Parameters, Question, operation
 from app.inference.servable import Servable
-from app.inference.service import SMALL_BYTES, Answer, InferenceService
+from app.inference.service import SMALL_BYTES, Answer, InferenceService, size_of
 from app.inference.shadow import Shadow
 from app.inference.tensors import invalid
 from app.keys.service import Principal
@@ -78,7 +79,7 @@ async def infer(request: Request) -> Response:
     answer = await _answer(request, principal, servable, arrays, options)
     if npy.MEDIA_TYPE in request.headers.get("accept", ""):
         return npy_answer(answer)
-    if _num_bytes(answer) <= SMALL_BYTES:
+    if answer.num_bytes <= SMALL_BYTES:
         return outputs_answer(answer)
     return await service.in_thread(outputs_answer, answer)
 
@@ -94,6 +95,7 @@ async def _classify(
     top_k = _top_k(request.query_params.get("top_k", "5"))
     servable = await _find(request, principal, named)
     arrays = await service.decode(servable, files)
+    memory_of(request.scope).hold(size_of(arrays))  # a body of 2 kB may be hundreds of MB now
     answer = await _answer(request, principal, servable, arrays, options)
     return await service.in_thread(labels_answer, answer, top_k)
 
@@ -110,6 +112,7 @@ async def _answer(
         options,
         is_disconnected=disconnect_check(request.scope),
     )
+    memory_of(request.scope).hold(answer.num_bytes)
     shadow: Shadow = state.shadow
     shadow.consider(principal.tenant, options, answer, arrays)
     return answer
@@ -174,14 +177,6 @@ def _top_k(sent: str) -> int:
     if not sent.isascii() or not sent.isdecimal() or not 1 <= int(sent[:5]) <= MOST_LABELS:
         raise invalid("/top_k", f"must be a whole number from 1 to {MOST_LABELS}")
     return int(sent)
-
-
-def _num_bytes(answer: Answer) -> int:
-    return _size(answer.prediction.outputs) + (_size(answer.base.outputs) if answer.base else 0)
-
-
-def _size(arrays: Arrays) -> int:
-    return sum(array.nbytes for array in arrays.values())
 
 
 hot_routes = [

@@ -71,6 +71,16 @@ class Answer(NamedTuple):
     base: Prediction | None = None
     comparison: Comparison | None = None
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of the outputs."""
+        return size_of(self.prediction.outputs) + (size_of(self.base.outputs) if self.base else 0)
+
+
+def size_of(arrays: Arrays) -> int:
+    """Return the size of tensors in bytes."""
+    return sum(array.nbytes for array in arrays.values())
+
 
 class Renaming(NamedTuple):
     """Map from a model's input and output names to its base's.

@@ -95,6 +95,7 @@ async def _run(
     answer = await service.answer(
         tenant, servable, asked.arrays, options, names, disconnect_check(request.scope)
     )
+    memory_of(request.scope).hold(answer.num_bytes)
     shadow: Shadow = request.app.state.shadow
     shadow.consider(tenant, options, answer, asked.arrays)
     prediction = answer.prediction

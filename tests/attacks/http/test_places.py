@@ -1,8 +1,11 @@
 """One tenant holds all that it may of a process, and another one is still answered at once."""
 
 import gzip
+import io
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -10,11 +13,12 @@ import httpx
 import numpy as np
 import orjson
 import pytest
+from PIL import Image
 
 from app.http.gate import GateMiddleware
 from tests.attacks.http.raw import connect, head_of, read_answer, status_of
 from tests.fixtures.api import zip_bytes
-from tests.fixtures.serving import Serving, identity, serving
+from tests.fixtures.serving import Serving, identity, pooled, serving
 
 PLACES = 16
 MEBIBYTE = 1024**2
@@ -220,6 +224,28 @@ def test_memory_of_bodies_is_left_to_others(server: Serving, greedy: dict[str, s
         with client_of(server, server.key("other")) as client:
             body = orjson.dumps({"model": "net", "inputs": [[1.0, 2.0]]}).ljust(MEBIBYTE)
             assert client.post("/infer", content=body).status_code == 200
+
+
+def test_images_count_with_the_tensors_that_they_become(
+    server: Serving, greedy: dict[str, str]
+) -> None:
+    """The share is 4 MiB: two of 3 MiB at once are too much, and none is kept afterwards."""
+    server.add_model("pixels", pooled(512), tenant="greedy")
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG")
+    files = [("file", ("a.png", buffer.getvalue()))] * 2  # 6 MiB
+
+    def classify(_: int) -> int:
+        with client_of(server, greedy) as client:
+            return client.post("/infer?model=pixels", files=files).status_code
+
+    assert classify(0) == 200
+    with ThreadPoolExecutor(8) as pool:
+        statuses = Counter(pool.map(classify, range(24)))
+    assert set(statuses) <= {200, 429, 503}, statuses
+    assert statuses[429] + statuses[503] > 0, "nothing was refused"
+    assert classify(0) == 200
+    refuse_to_starve_others(server)
 
 
 @pytest.mark.parametrize("path", ["/infer", "/v2/models/net/infer"])
