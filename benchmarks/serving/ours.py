@@ -34,16 +34,24 @@ def prepare_models(
     ids = []
     for name, onnx in models:
         versions[name] += 1
-        ids.append(_insert(sessions, name, str(versions[name]), onnx, store.put_file(onnx)))
+        ids.append(insert_model(sessions, name, str(versions[name]), onnx, store.put_file(onnx)))
     engine.dispose()
     return ids, key
 
 
-def _insert(sessions: Sessions, name: str, version: str, onnx: Path, sha256: str) -> str:
+def insert_model(
+    sessions: Sessions,
+    name: str,
+    version: str,
+    onnx: Path,
+    sha256: str,
+    tenant: str = "default",
+) -> str:
+    """Insert a ready model, as a job would; return its id."""
     with sessions.begin() as session:
         row = ModelRow(
             id=new_id("mdl"),
-            tenant="default",
+            tenant=tenant,
             name=name,
             version=version,
             status="ready",
