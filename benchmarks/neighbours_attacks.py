@@ -23,6 +23,7 @@ SLOW_INTAKES, SILENT_DELIVERIES = 6, 64
 _BODY_BYTES, _NUM_BODIES = 60 * 1024**2, 10  # 512 MiB may be held
 _TRICKLE_SECONDS = 5.0
 _READY_SECONDS = 2.0
+_SETTLE_SECONDS = 8.0  # until thousands of connections are open
 _BETWEEN_SECONDS = 0.0005
 
 Plan = dict[str, Any]
@@ -193,7 +194,7 @@ async def _hold(
     for _ in range(number):
         tasks.append(asyncio.create_task(hold()))
         await asyncio.sleep(_BETWEEN_SECONDS)
-    await asyncio.sleep(_READY_SECONDS)
+    await asyncio.sleep(_SETTLE_SECONDS)
     _ready()
     await asyncio.gather(*tasks)
 
