@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.contracts.hostile_images import MAX_SCANS, has_too_many_scans, without_comments
+
 # Formats of photographs and scans. Pillow's other formats are disabled: some run programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = frozenset(
@@ -91,6 +93,7 @@ def decode_image(data: bytes, max_pixels: int) -> Picture:
         ImageError: The file is no image, damaged or animated, or has 32 bits per value.
     """
     with _decoding():
+        data = without_comments(data)
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > max_pixels:
             raise ImageTooLargeError(
@@ -99,6 +102,8 @@ def decode_image(data: bytes, max_pixels: int) -> Picture:
         # The further pictures of an MPO are a preview or the second view of a stereo camera.
         if image.format != "MPO" and getattr(image, "is_animated", False):
             raise ImageError("is animated; only single images are accepted")
+        if has_too_many_scans(data):
+            raise ImageError(f"has more than {MAX_SCANS} scans; save it again as a JPEG or PNG")
         image.load()
         turn = _UPRIGHT.get(_orientation(image))
         is_transparent = _is_transparent(image)

@@ -44,6 +44,16 @@ def jpeg(exif: bytes = b"", size: tuple[int, int] = (4, 4)) -> bytes:
     return buffer.getvalue()
 
 
+def painted(num_scans: int, size: tuple[int, int]) -> bytes:
+    """Return a progressive JPEG that repeats its last scan."""
+    buffer = io.BytesIO()
+    Image.new("L", size).save(buffer, "JPEG", progressive=True)
+    whole = buffer.getvalue()
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    already = whole.count(b"\xff\xda")
+    return whole[:-2] + last * (num_scans - already) + whole[-2:]
+
+
 def saved(format_: str) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4)).save(buffer, format_)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.files.payloads import expression, pickle
-from tests.attacks.files.pictures import animated, chunk, jpeg, png, png_of, saved, tiff
+from tests.attacks.files.pictures import animated, chunk, jpeg, painted, png, png_of, saved, tiff
 from tests.attacks.files.reading import READ, Case, Cases, ReadingChild, check
 from tests.attacks.files.zips import Entry, deflated, written, zip64
 
@@ -88,6 +88,39 @@ def a_picture_cut_in_the_middle(_marker: Path) -> bytes:
 @ZIPS.harmless
 def a_chunk_of_negative_length(_marker: Path) -> bytes:
     return zipped(png()[:33] + b"\xff\xff\xff\xffIDAT" + png()[41:])
+
+
+@ZIPS.refused("data_error", "has more than 100 scans")
+def a_picture_that_is_painted_ten_thousand_times(_marker: Path) -> bytes:
+    """Every scan costs a pass over 25 million pixels; all of them would take three minutes."""
+    return zipped(painted(10_000, (5000, 5000)), name="cat/{}.jpg")
+
+
+@ZIPS.refused("data_error", UNDECODED)
+def three_million_comments_between_pixels(_marker: Path) -> bytes:
+    """Pillow copies the rest of the block at each one, which took a minute."""
+    return zipped(b"P3 4000 4000 255\n" + b"#\n" * 3_000_000, name="cat/{}.ppm")
+
+
+@ZIPS.refused("data_error", UNDECODED)
+def texts_that_inflate_to_a_megabyte_each(_marker: Path) -> bytes:
+    text = b"\0\0" + zlib.compress(bytes(2**20 - 2), 9)
+    return zipped(png_of(4, 4, bytes(20), *[chunk(b"zTXt", b"a" + text)] * 200))
+
+
+@ZIPS.refused("data_error", UNDECODED)
+def an_interlaced_picture_without_its_pixels(_marker: Path) -> bytes:
+    head = struct.pack(">IIBBBBB", 5000, 5000, 8, 0, 0, 0, 1)
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(bytes(1000))), chunk(b"IEND", b"")]
+    return zipped(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+@ZIPS.harmless
+def exif_directories_that_point_at_each_other(_marker: Path) -> bytes:
+    links = (0x8769, 0x8825, 0xA005)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, 8) for tag in links)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(links)) + entries + struct.pack("<I", 8)
+    return zipped(jpeg(exif), name="cat/{}.jpg")
 
 
 @ZIPS.refused("data_error", "is animated; only single images are accepted")
