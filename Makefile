@@ -12,7 +12,7 @@ PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
 PROCESSES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test chaos check static unit docs format async lock sbom vendor \
+.PHONY: help install serve demo test chaos check static unit docs format async lock audit sbom vendor \
 	screenshots clean
 
 help: ## List the targets
@@ -83,6 +83,14 @@ lock: install ## Pin the images' requirements by version and hash
 		-o requirements/worker.txt
 	$(BIN)/pip-licenses --no-version --with-urls --format=markdown --packages \
 		$$(grep -Eho '^[a-z0-9-]+' requirements/*.txt | sort -u) > docs/licences.md
+
+# Fails if a package has a known vulnerability, or (--strict) if one could not be looked up.
+audit: install ## Look up known vulnerabilities of the images' requirements (needs PyPI)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
+	for image in app worker-gpu; do \
+		$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+			--requirement requirements/$$image.txt || exit 1; \
+	done
 
 sbom: install ## Write a bill of materials (CycloneDX) for each image into build/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
