@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.text import Text
 
 from docs.session.screen import Screen
-from docs.session.terminal import COLUMNS, Terminal, without_secrets
+from docs.session.terminal import COLUMNS, SessionError, Terminal, without_secrets
 from examples.data import TEST, TRAIN, VALIDATION, Images, load_images
 from examples.export_model import export_resnet20
 
@@ -55,12 +55,20 @@ def record(terminal: Terminal, wheel: str, images: Images) -> None:
     mean, std = (round(number, 3) for number in (images.mean, images.std))
     with terminal.in_background("secateur serve", until="Stop with Ctrl-C."):
         terminal.written.append("\n")
-        model = terminal.run("secateur push model.pt2 --name resnet20").split("mdl_")[1].split()[0]
+        model = model_id(terminal.run("secateur push model.pt2 --name resnet20"))
         terminal.run(
-            f"secateur prune mdl_{model} data.npz --macs 0.5 --round-to 16 --epochs 2 --wait "
+            f"secateur prune {model} data.npz --macs 0.5 --round-to 16 --epochs 2 --wait "
             f'--preprocess \'{{"mean": [{mean}], "std": [{std}]}}\''
         )
         terminal.run("secateur pull latest --out pruned")
+
+
+def model_id(text: str) -> str:
+    """Return the id of the model in the output of a command, without its colours."""
+    found = re.search(r"mdl_[0-9A-Z]+", text)
+    if found is None:
+        raise SessionError(f"the output names no model:\n{text}")
+    return found[0]
 
 
 def draw(written: str) -> str:

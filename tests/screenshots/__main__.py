@@ -34,7 +34,8 @@ SWEEP = {
     "config": {"selection": {"mode": "budget", "round_to": 4}, "retrain": {"epochs": 1}},
     "grid": {"/selection/macs": [0.7, 0.5, 0.3], "/criterion/kind": ["l1", "taylor"]},
 }
-SWEEP_IMAGES = {TRAIN: 9000, VALIDATION: 1000, TEST: 2000}
+SWEEP_TRAIN = 9000
+HELD_OUT = {VALIDATION: 1000, TEST: 2000}
 LONGEST_SECONDS = 3600
 _PHONE_SCALE = 2
 _COLOURS = 256
@@ -82,9 +83,16 @@ def main() -> None:
         type=Path,
         help="Data directory of the service. Results of an earlier run are reused.",
     )
+    parser.add_argument(
+        "--train-images",
+        type=int,
+        help="Training images of the job and the sweep, to renew the pictures sooner.",
+    )
     options = parser.parse_args()
     FOLDER.mkdir(exist_ok=True)
     images = load_images()
+    if options.train_images is not None:
+        images = some_of(images, options.train_images)
     with (
         tempfile.TemporaryDirectory() as scratch,
         serving(options.data_dir or Path(scratch) / "data") as service,
@@ -93,7 +101,7 @@ def main() -> None:
         studio, folder = Studio(browser, service), Path(scratch)
         photos = write_photos(images, folder)
         model = upload_model(service, images, folder)
-        part = upload_images(service, some_of(images), "fashion-mnist-12k", folder)
+        part = upload_images(service, some_of(images, SWEEP_TRAIN), "fashion-mnist-part", folder)
         dataset = upload_images(service, images, "fashion-mnist", folder)
         before(studio, model)
         job = find(service, "jobs", sweep=None)
@@ -120,7 +128,7 @@ def before(studio: Studio, model: str) -> None:
     studio.take("model", f"/models/{model}")
 
     def wait_for_preview(tab: Tab) -> None:
-        tab.page.get_by_text("filters removed.").wait_for()
+        tab.page.get_by_text("filters removed.").wait_for(timeout=LONGEST_SECONDS * 1000)
 
     studio.take("new-job", f"/jobs/new?model={model}", wait_for_preview)
 
@@ -193,10 +201,11 @@ def upload_images(service: Service, images: Images, name: str, folder: Path) -> 
     return ready(service.upload("datasets", data, **params))
 
 
-def some_of(images: Images) -> Images:
+def some_of(images: Images, num_train: int) -> Images:
     """Return the first images of every split."""
+    sizes = {TRAIN: num_train, **HELD_OUT}
     chosen = np.concatenate(
-        [np.flatnonzero(images.split == split)[:number] for split, number in SWEEP_IMAGES.items()]
+        [np.flatnonzero(images.split == split)[:number] for split, number in sizes.items()]
     )
     return replace(images, x=images.x[chosen], y=images.y[chosen], split=images.split[chosen])
 
