@@ -36,6 +36,7 @@ Compute = Callable[[Sequence[Arrays], Outputs, IsWanted], Run]
 IsDisconnected = Callable[[], bool]
 
 _SMOOTHING = 0.2
+_SLOW_SECONDS = 1.0  # of one item
 
 
 class StoppedError(Exception):
@@ -117,6 +118,7 @@ class Batcher:
         runs: Runs,
         model: str = "",
         tenant: str = "",
+        item_seconds: float | None = 0.0,
     ) -> None:
         """Start with an empty queue, on the running event loop.
 
@@ -126,7 +128,9 @@ class Batcher:
             runs: Run slots shared by all models.
             model: Name of the model in a `Demand`.
             tenant: The tenant, for turns.
+            item_seconds: Measured time of one item; None: unknown until a run has ended.
         """
+        self._item_seconds = item_seconds
         self._compute, self.limits, self._runs, self._model = compute, limits, runs, model
         self.tenant = tenant
         self._num_running = 0
@@ -141,6 +145,14 @@ class Batcher:
     def num_waiting(self) -> int:
         """Requests in the queue."""
         return len(self._queue)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether one item takes so long that others must not wait for it."""
+        known = self._item_seconds
+        if known is None:
+            known = self._pace.seconds or math.inf
+        return known > _SLOW_SECONDS
 
     async def drain(self) -> None:
         """Wait until nothing waits and nothing runs."""

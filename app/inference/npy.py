@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from functools import lru_cache
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,18 @@ MEDIA_TYPE = "application/x-npy"
 MAGIC = npy_format.MAGIC_PREFIX
 _POINTER = "/"
 _MOST_HEADER_BYTES = 4096
+# What numpy's reader raises for the headers that it evaluates or tokenizes.
+_UNREADABLE = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+    ValueError,
+)
 _PREFIXES = {1: 10, 2: 12}  # bytes up to the header, by major version
 
 
@@ -76,6 +89,8 @@ def _header(head: bytes) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
         major, _ = npy_format.read_magic(file)
         read = npy_format.read_array_header_1_0 if major == 1 else npy_format.read_array_header_2_0
         shape, is_fortran, dtype = read(file, _MOST_HEADER_BYTES)
-    except (ValueError, SyntaxError, TypeError, EOFError) as error:
+    except _UNREADABLE as error:
         raise invalid(_POINTER, f"the .npy header cannot be read: {error}") from error
+    if any(type(size) is not int or size < 0 for size in shape):  # numpy takes -1 and True
+        raise invalid(_POINTER, f"the .npy header has the impossible shape {list(shape)[:32]}")
     return dtype, shape, is_fortran

@@ -22,6 +22,11 @@ class Starter(Protocol):
         """Requests in its queue."""
         ...
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether one of its runs may hold a thread for long."""
+        ...
+
     def start(self) -> bool:
         """Start a run; return whether there was anything to run."""
         ...
@@ -31,7 +36,8 @@ class Runs:
     """Limit on concurrent runs.
 
     Tenants take turns, and so do the models of one tenant. While several tenants are active, none
-    may hold all the runs: the others would wait for the longest of them.
+    may hold all the runs: the others would wait for the longest of them. Slow runs never hold all,
+    for the next tenant would wait as long.
     """
 
     def __init__(
@@ -59,7 +65,7 @@ class Runs:
     def ask(self, batcher: Starter) -> None:
         """Let a batcher start a run now or when its turn comes."""
         self._note(batcher.tenant)
-        if self._num_runs < self._most and self._may_hold(batcher.tenant):
+        if self._num_runs < self._most and self._may_hold(batcher):
             self._start(batcher)
             return
         queue = self._waiting.setdefault(batcher.tenant, deque())
@@ -79,7 +85,7 @@ class Runs:
         for tenant in list(self._waiting):
             if self._num_runs >= self._most:
                 return
-            if not self._may_hold(tenant):
+            if not self._may_hold(self._waiting[tenant][0]):
                 continue
             queue = self._waiting.pop(tenant)
             batcher = queue.popleft()
@@ -95,10 +101,14 @@ class Runs:
         elif batcher.num_waiting:
             self.ask(batcher)
 
-    def _may_hold(self, tenant: str) -> bool:
-        """Return whether a tenant may hold one more run."""
+    def _may_hold(self, batcher: Starter) -> bool:
+        """Return whether a batcher's tenant may hold one more run."""
+        tenant = batcher.tenant
         if self._held[tenant] < max(1, self.number - 1):
             return True
+        # Who waits is active, however long ago it asked.
+        if batcher.is_slow or any(other != tenant for other in self._waiting):
+            return False
         other = next((other for other in reversed(self._asked_at) if other != tenant), None)
         return other is None or self._asked_at[other] < self._clock() - _ACTIVE_SECONDS
 

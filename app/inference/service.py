@@ -330,7 +330,14 @@ class InferenceService:
         inference = self._settings.inference
         limits = BatchLimits(model.max_items, inference.queue_items, inference.queue_bytes)
         compute = partial(self._execution.start, handle)
-        return Batcher(compute, limits, self._execution.runs, str(key), key.tenant)
+        return Batcher(
+            compute,
+            limits,
+            self._execution.runs,
+            str(key),
+            key.tenant,
+            model.cost.item_seconds or None,
+        )
 
 
 def _pairs(ours: Sequence[TensorSpec], theirs: Sequence[TensorSpec]) -> dict[str, str]:

@@ -14,12 +14,17 @@ from app.contracts.spec import PreprocessSpec
 from app.serving.description import Arrays, TensorSpec
 from app.serving.frames import Frame
 from app.serving.images import decode_images
-from app.serving.measure import measure
+from app.serving.measure import give_back, measure
 from app.serving.memory import Meter, trim
 from app.serving.sessions import RunError, Session, open_session, run
 
 _SHRINK_BYTES = 16 * 1024**2  # a run that takes more returns its memory; it costs page faults
+# Sizes may depend on values, so a run may take more than was measured. What it then keeps is
+# looked for after runs that lasted long enough to fill it.
+_KEPT_BYTES, _FILLING_SECONDS = 64 * 1024**2, 0.005
 _MOST_STOPPED = 10_000
+# How long a file waits for the one before it. ONNX Runtime may compute constants for minutes.
+_ALONE_SECONDS = 0.5
 _SHOWN_CHARACTERS = 300
 
 Answer = tuple[dict[str, Any], Arrays]
@@ -44,7 +49,8 @@ class Calls:
     def __init__(self, limits: Limits, meter: Meter) -> None:
         self._limits, self._meter = limits, meter
         self._sessions: dict[str, Session] = {}
-        self._loading = threading.Lock()  # one file at a time: its memory is measured
+        self._loading = threading.Lock()  # one file at a time if it can be: memory is measured
+        self._usual_bytes = meter.now()  # memory in use after the last load or look
         self._running: dict[int, ort.RunOptions] = {}
         self._stopped: set[int] = set()
         self._operations: Mapping[str, Callable[[Frame], Answer]] = {
@@ -65,20 +71,28 @@ class Calls:
             return {"error": code, "message": message}, {}
 
     def _load(self, frame: Frame) -> Answer:
-        """Check, open and measure a file, and hold its session under a key."""
+        """Check, open and measure a file, and hold its session under a key.
+
+        Beside a slow file, which is another tenant's, memory that both take counts for both.
+        """
         data = frame.arrays.pop("file").tobytes()
         num_bytes = len(data)
-        with self._loading:
+        is_alone = self._loading.acquire(timeout=_ALONE_SECONDS)
+        try:
             before = self._meter.now()
             check_onnx(data, self._limits.files)
             session = open_session(data, self._limits.inference)
             del data
             trim()
             num_bytes = max(num_bytes, self._meter.now() - before)
+        finally:
+            if is_alone:
+                self._loading.release()
         model = measure(session, self._limits.inference, self._meter)
         model = replace(model, num_bytes=num_bytes)
         self._sessions[frame.head["key"]] = replace(session, model=model)
         trim()
+        self._usual_bytes = self._meter.now()
         return {"model": model.to_json()}, {}
 
     def _run(self, frame: Frame) -> Answer:
@@ -101,6 +115,8 @@ class Calls:
         finally:
             del self._running[frame.number]
             self._stopped.discard(frame.number)
+        if not is_shrunk and seconds > _FILLING_SECONDS:
+            self._give_back(session)
         num_bytes = sum(array.nbytes for array in outputs.values())
         most = self._limits.inference.answer_bytes
         if num_bytes > most:
@@ -109,6 +125,13 @@ class Calls:
                 "per request, or ask for fewer outputs"
             )
         return {"seconds": seconds}, outputs
+
+    def _give_back(self, session: Session) -> None:
+        """Return a run's memory if far more is in use than was."""
+        if self._meter.now() > self._usual_bytes + _KEPT_BYTES:
+            give_back(session, self._limits.inference)
+            trim()
+            self._usual_bytes = self._meter.now()
 
     def _decode(self, frame: Frame) -> Answer:
         """Decode image files into a network's inputs."""

@@ -54,6 +54,12 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def npy_head(fields: str) -> bytes:
+    """A file of four numbers with a header of one's own."""
+    head = f"{{{fields}}}\n".encode()
+    return b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head + bytes(16)
+
+
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
@@ -94,6 +100,14 @@ def test_a_npy_body_gives_what_the_same_numbers_give_as_json(
         (npy(np.ones((1, 1, 2, 2), np.complex64)), "takes float32, not complex64"),
         (npy(np.full((1, 1, 2, 2), None)), "takes float32, not object"),
         (npy(np.ones((0, 1, 2, 2), np.float32)), "takes shape"),
+        (npy_head("'shape': (-1, 1, -2, 2), 'fortran_order': False, 'descr': '<f4'"), "impossible"),
+        (
+            npy_head("'shape': (True, 1, 2, 2), 'fortran_order': False, 'descr': '<f4'"),
+            "impossible",
+        ),
+        (npy_head("'shape': (1, 1, 2, 2), 'fortran_order': False, 'descr': ()"), "cannot be read"),
+        (npy_head("'shape': ("), "cannot be read"),
+        (npy_head("'shape': " + "-" * 3900 + "1"), "cannot be read"),
     ],
 )
 def test_a_npy_body_that_does_not_fit_is_refused_with_a_reason(

@@ -360,6 +360,37 @@ async def test_while_another_tenant_is_active_none_holds_all_runs() -> None:
     assert runner.values[-3:] == [[4], [5], [6]], "alone it may hold all"
 
 
+@on_loop
+async def test_slow_runs_never_hold_every_thread() -> None:
+    now = 0.0
+    runs, runner = Runs(2, 1, clock=lambda: now), Runner()
+    limits = BatchLimits(1, 100, 1_000_000)
+    hog = Batcher(runner, limits, runs, tenant="a", item_seconds=7.0)
+    other = Batcher(runner, limits, runs, tenant="b")
+    await ask(hog, x(1), x(2), x(3))
+    assert runner.values == [[1]], "the next tenant would wait for a whole run"
+    await ask(other, x(50))
+    assert runner.values == [[1], [50]]
+    now = 60.0
+    await runner.finish()
+    assert runner.values == [[1], [50], [2]]
+    unknown = Batcher(runner, limits, Runs(2, 1), tenant="a", item_seconds=None)
+    assert unknown.is_slow
+
+
+@on_loop
+async def test_a_tenant_that_waits_is_active_however_long_it_waits() -> None:
+    now = 0.0
+    runs, runner = Runs(2, 1, clock=lambda: now), Runner()
+    limits = BatchLimits(1, 100, 1_000_000)
+    hog, other = (Batcher(runner, limits, runs, tenant=name) for name in ("a", "b"))
+    await ask(hog, x(1), x(2), x(3), x(4))
+    await ask(other, x(50))
+    now = 60.0
+    await runner.finish()
+    assert runner.values == [[1], [2], [3], [50]]
+
+
 def accepts(batcher: Batcher, error: OverloadedError, num_others: int = 0) -> bool:
     assert error.demand is not None
     return batcher.accepts(error.demand, num_others)
