@@ -143,7 +143,7 @@ class SessionCache:
             await self._supervisor.wait_ready()
             loop = asyncio.get_running_loop()
             data = await loop.run_in_executor(self._threads, self._fetch, key.sha256)
-            handle = Handle(f"{next(self._numbers)}/{key.sha256}", str(key))
+            handle = Handle(f"{next(self._numbers)}/{key.sha256}", str(key), key.tenant)
             num_deaths = self._supervisor.num_deaths
             async with self._turns.turn(key.tenant):
                 model = await self._open(handle, data)
@@ -169,7 +169,8 @@ class SessionCache:
 
     async def _open(self, handle: Handle, data: bytes) -> LoadedModel:
         settings = self._settings
-        call = Call(handle.name, time.monotonic(), _LOAD_FACTOR * settings.request_seconds)
+        most_seconds = _LOAD_FACTOR * settings.request_seconds
+        call = Call(handle.name, handle.tenant, time.monotonic(), most_seconds)
         head = {"op": "load", "key": handle.key}
         file = {"file": np.frombuffer(data, np.uint8)}
         frame = await self._supervisor.ask("help", head, call, [file])

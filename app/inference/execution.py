@@ -31,10 +31,12 @@ class Handle:
     Attributes:
         key: Its key there.
         name: What is held back if it crashes the process.
+        tenant: Tenant whose model it is.
     """
 
     key: str
     name: str
+    tenant: str
 
 
 class Execution:
@@ -90,7 +92,8 @@ class Execution:
         def again() -> None:
             self._send(run, handle, requests, outputs, is_wanted, is_again=True)
 
-        call = Call(handle.name, time.monotonic(), self._settings.request_seconds, is_wanted)
+        most_seconds = self._settings.request_seconds
+        call = Call(handle.name, handle.tenant, time.monotonic(), most_seconds, is_wanted)
         head = {"op": "run", "key": handle.key, "outputs": outputs}
         try:
             self._supervisor.call("runs", head, take, call, requests)

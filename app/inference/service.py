@@ -303,7 +303,9 @@ class InferenceService:
         """
         spec = (await self.describe(servable)).inputs[0]
         name = f"images of {servable.tenant}"
-        call = Call(name, time.monotonic(), self._settings.inference.request_seconds)
+        call = Call(
+            name, servable.tenant, time.monotonic(), self._settings.inference.request_seconds
+        )
         preprocess = servable.preprocess.model_dump(mode="json")
         head = {"op": "decode", "spec": asdict(spec), "preprocess": preprocess}
         arrays = {str(n): np.frombuffer(file, np.uint8) for n, file in enumerate(files)}

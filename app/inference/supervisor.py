@@ -44,6 +44,7 @@ class Call:
 
     Attributes:
         name: What is held back if the call crashes the process.
+        tenant: Tenant that waits for the answer.
         began: Time of its start.
         most_seconds: Time after which it is stopped.
         is_wanted: Whether somebody still waits for the answer.
@@ -52,6 +53,7 @@ class Call:
     """
 
     name: str
+    tenant: str
     began: float
     most_seconds: float
     is_wanted: Callable[[], bool] | None = None
@@ -143,7 +145,7 @@ class Supervisor:
         if process is None or not self._ready.is_set():
             raise self.unavailable()
         if self.breaker.is_active:
-            self.breaker.check(call.name)
+            self.breaker.check(call.name, call.tenant)
 
         def take(frame: Frame | None) -> None:
             self._calls.pop(call.number, None)
@@ -284,7 +286,12 @@ class Supervisor:
         """Find out how a process ended, on a thread: the kernel takes a while to free gigabytes."""
         now = time.monotonic()
         code, crashed = await asyncio.to_thread(process.ending)
-        held = self.breaker.blame(_guilty(calls, reason, code, crashed, now))
+        guilty = _guilty(calls, reason, code, crashed, now)
+        tenants = {call.tenant for call in guilty}
+        is_certain = [call.number for call in guilty] == [crashed]
+        held = self.breaker.blame(
+            [call.name for call in guilty], tenants.pop() if is_certain else None
+        )
         process.close()
         log.error(
             "serving.ended",
@@ -298,8 +305,8 @@ class Supervisor:
 
 def _guilty(
     calls: list[Call], reason: str, code: int, crashed: int | None, now: float
-) -> list[str]:
-    """Return what caused the end of a process. A kill or a freeze comes from outside."""
+) -> list[Call]:
+    """Return the calls that may have ended a process. A kill or a freeze comes from outside."""
     guilty: list[Call] = []
     if reason == "stuck":
         guilty = [call for call in calls if now - call.began > call.most_seconds]
@@ -307,4 +314,4 @@ def _guilty(
         guilty = calls
     elif -code in _CRASHES:
         guilty = [call for call in calls if call.number == crashed] or calls
-    return [call.name for call in guilty]
+    return guilty

@@ -27,7 +27,7 @@ def test_queues_are_found_by_model_and_unloaded_models_accept(tmp_path: Path) ->
         large = Demand(MODEL, num_items=9, num_bytes=1)
         assert service.accepts(large, 5), "not loaded: nothing waits"
         batcher = Batcher(lambda *_: asyncio.Future(), BatchLimits(1, 4, 100), Runs(1), MODEL)
-        service.cache._loaded[KEY] = Loaded(None, batcher, Handle("", ""))  # type: ignore[arg-type]
+        service.cache._loaded[KEY] = Loaded(None, batcher, Handle("", "", ""))  # type: ignore[arg-type]
         assert service.accepts(large, 0), "the queue is empty"
         assert not service.accepts(large, 1)
         assert service.accepts(Demand(MODEL, 2, 1), 1)
