@@ -12,12 +12,12 @@ from rich.table import Column, Table
 from sqlalchemy.exc import DBAPIError
 
 from app.cli.environment import settings_or_exit
+from app.cli.output import console
 from app.contracts.errors import ServiceError
 from app.keys import service
 from app.keys.scopes import SCOPES
 from app.records.database import Sessions, create_database, create_sessions, current_time, reading
 from app.records.tables import ApiKeyRow
-from app.terminal import LiteralConsole
 
 app = typer.Typer(
     help="Create, list, rotate and revoke API keys.", no_args_is_help=True, add_completion=False
@@ -88,7 +88,7 @@ def list_(
         scopes, state = " ".join(row.scopes), _state(row, now)
         times = (_time(row.expires_at) or "never", _time(row.last_used_at) or "never")
         table.add_row(row.id, row.tenant, row.name, scopes, state, *times)
-    LiteralConsole().print(table)
+    console().print(table)
 
 
 @app.command("rotate")

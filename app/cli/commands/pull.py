@@ -8,6 +8,7 @@ import typer
 from app.cli.client import AsJson, JobId, Key, Url, resolve_job, service
 from app.cli.output import print_json, say
 from app.cli.progress import receiving
+from secateur import SecateurError
 from secateur.core.downloads import safe_name
 
 app = typer.Typer(add_completion=False)
@@ -36,8 +37,12 @@ def pull_command(  # noqa: PLR0913  # the command's options
     """
     with service(url, key) as client:
         found = resolve_job(client, job_id)
+        folder = out or Path(safe_name(found))
+        if (job := client.get_job(found)).result is None:
+            raise SecateurError(
+                f"job {found} is {job.status} and has no files: secateur watch {found} shows why"
+            )
         with receiving() as show:
-            folder = out or Path(safe_name(found))
             paths = client.download(found, folder, only, overwrite=force, on_progress=show)
     if as_json:
         print_json([str(path) for path in paths])
