@@ -231,6 +231,9 @@ def test_a_long_line_is_told_exactly_in_front_and_roughly_behind(
     world.done(100)
     posted = [world.post(100, tenant="many") for _ in range(40)]
     posted += [world.post(100, tenant="some") for _ in range(12)]
+    with sessions.begin() as session:  # evenly, as the rough positions suppose
+        for number, job_id in enumerate(posted):
+            session.get_one(JobRow, job_id).created_at = 1e9 + number
     line = world.look()
     with sessions.begin() as session:
         rows = {row.id: row for row in session.scalars(select(JobRow)) if row.id in posted}

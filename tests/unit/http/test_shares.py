@@ -1,4 +1,4 @@
-"""A share is what one tenant gets of what the others leave."""
+"""The share of one tenant: a fraction of what the others leave free."""
 
 import pytest
 
