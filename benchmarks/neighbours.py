@@ -12,6 +12,7 @@ Attackers are processes on the same machine, so their own CPU time counts agains
 import argparse
 import asyncio
 import base64
+import io
 import json
 import os
 import re
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import numpy as np
 import torch
 
 from app.contracts.settings import Settings
@@ -39,7 +41,7 @@ from app.records.database import create_database, create_sessions
 from benchmarks.machine import machine
 from benchmarks.neighbours_attacks import ATTACKS
 from benchmarks.neighbours_models import attacker_models, slow_model, small_model
-from benchmarks.serving.networks import make_networks
+from benchmarks.serving.networks import image, make_networks
 from benchmarks.serving.ours import insert_model
 from benchmarks.serving.servers import CACHE
 
@@ -210,7 +212,9 @@ class _World:
             answers.append(answer.is_success)
 
     def _npy(self) -> bytes:
-        return (CACHE / "image.npy").read_bytes()
+        file = io.BytesIO()
+        np.save(file, image())
+        return file.getvalue()
 
     async def _upload(self, headers: dict[str, str] | None = None) -> dict[str, Any]:
         began = time.perf_counter()
