@@ -4,11 +4,8 @@ import os
 from pathlib import Path
 
 _ROOT = Path("/")
-_EVERYBODY = (
-    "0",
-    "0",
-    "4294967295",
-)  # the user namespace of the machine maps all ids to themselves
+# The user namespace of the machine maps all ids to themselves.
+_EVERYBODY = ("0", "0", "4294967295")
 _MARKS = (".dockerenv", "run/.containerenv")
 _WORDS = ("docker", "containerd", "kubepods", "libpod", "lxc")
 

@@ -106,9 +106,8 @@ def test_a_lost_worker_costs_an_attempt_only_if_the_process_had_begun(
     assert (found.state, found.attempt, found.num_setbacks) == ("queued", attempt, 1 - attempt)
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite locks no rows
 def test_expired_leases_that_are_locked_are_logged(sessions: Sessions) -> None:
-    if sessions.kw["bind"].dialect.name == "sqlite":
-        pytest.skip("SQLite locks no rows")
     reaper = a_running_reaper(sessions)
     locked, free = claim(sessions), claim(sessions)
     for held in (locked, free):
