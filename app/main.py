@@ -30,6 +30,7 @@ from app.keys.last_use import LastUse
 from app.keys.no_auth import refuse_public_address
 from app.keys.service import Principal
 from app.keys.wrong import WrongKeys
+from app.metrics.backlog import BacklogCollector
 from app.metrics.jobs import JobsCollector
 from app.metrics.routes import router as metrics_router
 from app.models.routes import router as models
@@ -121,6 +122,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
             quotas=Quotas(settings.quotas, sessions),
         )
         metrics.registry.register(JobsCollector(sessions))
+        metrics.registry.register(BacklogCollector(sessions))
         app.state.inference = InferenceService(settings, sessions, store, metrics)
         await app.state.inference.start()
         shadow = Shadow(app.state.inference, metrics, settings.inference.shadow_share)

@@ -4,6 +4,7 @@
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
@@ -25,7 +26,8 @@ from worker.endings import LOG, WORK, Endings
 from worker.job_request import JobRows, make_limits, make_request, most_seconds, read_rows
 from worker.lease import Lease
 from worker.memory_kills import count_memory_kills
-from worker.messages import Failed, Message, Saved, Succeeded
+from worker.messages import Failed, Message, Saved, StageStarted, Succeeded
+from worker.metrics import AttemptMetrics
 from worker.orphans import note_processes
 from worker.recorder import Recorder
 from worker.retry import DISCONNECTED, retry
@@ -42,14 +44,17 @@ T = TypeVar("T")
 class Attempt:
     """Runs one claimed job, from fetching its inputs to recording its outcome."""
 
-    def __init__(self, context: WorkerContext, claim: Claim, lease: Lease) -> None:
+    def __init__(
+        self, context: WorkerContext, claim: Claim, lease: Lease, measured: AttemptMetrics
+    ) -> None:
         self._context, self._claim, self._lease = context, claim, lease
+        self._measured = measured
         self._home = context.settings.scratch_dir / "jobs" / claim.job_id
         self._folder = self._home / f"attempt-{claim.attempt}-{claim.token}"
         self._work = self._folder / WORK  # all of the attempt that the process can write
         self._limits = context.settings.outputs
         self._recorder = Recorder(context.sessions, claim, self._limits)
-        self._endings = Endings(context, claim, lease, self._recorder, self._folder)
+        self._endings = Endings(context, claim, lease, self._recorder, self._folder, measured)
         self._copying: Future[None] | None = None
         self._is_over = threading.Event()
 
@@ -98,6 +103,7 @@ class Attempt:
         finished = run_process(
             self._context.server, request, self._work, self._folder / LOG, limits, listener
         )
+        self._measured.end_stage()
         if self._lease.is_lost.is_set():
             return
         self._retry(self._recorder.flush)
@@ -148,6 +154,9 @@ class Attempt:
         note_processes(self._folder, pid)
 
     def _take(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            if isinstance(message, StageStarted):
+                self._measured.begin_stage(message.stage)
         self._recorder.add(messages)
         is_free = self._copying is None or self._copying.done()
         if is_free and any(isinstance(message, Saved) for message in messages):
@@ -159,12 +168,17 @@ class Attempt:
             with self._context.sessions.begin() as session:
                 return tuple(leases.keep_checkpoint(session, self._claim, files))
 
+        metrics = self._context.metrics
+        time_limit = TimeLimit(self._limits.store_seconds, self._is_pointless)
+        begun = time.monotonic()
         try:
-            self._checkpoints.store(keep, TimeLimit(self._limits.store_seconds, self._is_pointless))
+            if self._checkpoints.store(keep, time_limit):
+                metrics.checkpoint_seconds.observe(time.monotonic() - begun)
         except InterruptedAttemptError:
             return
         except (UnavailableError, UntrustedFileError, OSError, *DISCONNECTED):
             # The checkpoint is still on this machine; only another machine would start over.
+            metrics.checkpoint_failures.inc()
             log.warning("checkpoint.not_stored", job_id=self._claim.job_id, exc_info=True)
 
     def _retry(self, call: Callable[[], T]) -> T:

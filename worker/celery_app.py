@@ -34,10 +34,13 @@ from app.records.rings import ring_after_commit
 from app.records.workers import WorkerIdentity
 from app.sandbox.root import is_root_of_machine
 from app.telemetry.logs import configure_logging
+from worker.device_memory import DeviceMemoryCollector
 from worker.fork_server.client import ForkServer
 from worker.garbage import GarbageTask
 from worker.health import beat
 from worker.heartbeat import Heartbeat
+from worker.metrics import WorkerMetrics
+from worker.metrics_port import serve_metrics
 from worker.orphans import clean_orphans
 from worker.reaper import Reaper
 from worker.runner import Runner
@@ -99,7 +102,8 @@ def _configure(settings: Settings) -> Celery:
     )
     sessions, lock = create_sessions(engine), create_object_lock(engine)
     store = open_store(settings.storage_url, settings.storage, lock.shared)
-    garbage = GarbageTask(settings, sessions, store, lock)
+    metrics = WorkerMetrics()
+    garbage = GarbageTask(settings, sessions, store, lock, metrics)
     heartbeat = Heartbeat(sessions)
     stopping = threading.Event()
 
@@ -111,6 +115,7 @@ def _configure(settings: Settings) -> Celery:
     def on_init(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         _exit_if_incomplete(celery)
         _exit_if_root_is_refused(settings)
+        serve_metrics(metrics, settings.worker)
 
     def on_ready(sender: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signal
         queues = tuple(sorted(celery.amqp.queues.consume_from))
@@ -140,9 +145,12 @@ def _configure(settings: Settings) -> Celery:
     setup_logging.connect(on_logging, weak=False)
     environment = os.environ  # noqa: TID251  # passed on in part, not read
     server = ForkServer(PIPELINE, environment, hidden=[settings.data_dir.absolute()])
-    runner = Runner(settings, sessions, store, stopping, server)
-    reaper = Reaper(sessions, settings.worker)
-    deliverer = create_deliverer(settings.webhooks, sessions, stopping)
+    if settings.worker.device.startswith("cuda"):
+        visible = environment.get("CUDA_VISIBLE_DEVICES", "")
+        metrics.registry.register(DeviceMemoryCollector(list(filter(None, visible.split(",")))))
+    runner = Runner(settings, sessions, store, stopping, server, metrics=metrics)
+    reaper = Reaper(sessions, settings.worker, metrics)
+    deliverer = create_deliverer(settings.webhooks, sessions, stopping, metrics)
     register_tasks(celery, runner, reaper, garbage, deliverer)
     return celery
 

@@ -72,8 +72,10 @@ class Checkpoints:
                 log.exception("checkpoint.unreadable", job_id=self._claim.job_id)
         (self._home / _TOKEN).write_text(str(self._claim.token))
 
-    def store(self, keep: Callable[[dict[str, str]], Sequence[str]], time_limit: TimeLimit) -> None:
+    def store(self, keep: Callable[[dict[str, str]], Sequence[str]], time_limit: TimeLimit) -> bool:
         """Copy the checkpoint to the object store if it changed, and record the copy.
+
+        Returns whether it changed.
 
         Args:
             keep: Records the copy, given SHA-256 by file name; returns the objects to delete.
@@ -88,7 +90,7 @@ class Checkpoints:
         with UntrustedFolder(self.folder) as folder:
             found = self._complete(folder)
             if not found or found == self._copied:
-                return
+                return False
             try:
                 owner = f"{self._claim.job_id} {self._claim.token}"
                 most = self._limits.checkpoint_bytes
@@ -100,6 +102,7 @@ class Checkpoints:
         self._copied = found
         for superseded in keep({_FILE: sha256}):
             time_limit.run(partial(self._store.delete, superseded))
+        return True
 
     def _token(self) -> int:
         try:

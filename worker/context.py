@@ -8,6 +8,7 @@ from app.objects.storage import ObjectStore
 from app.records.database import Sessions
 from worker.fitness import Fitness
 from worker.fork_server.client import ForkServer
+from worker.metrics import WorkerMetrics
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class WorkerContext:
         stopping: Set when this worker shuts down.
         server: Forks the jobs' processes.
         fitness: Whether this worker can run jobs.
+        metrics: Metrics of this worker.
         num_slots: Jobs that this worker runs at the same time.
     """
 
@@ -30,4 +32,5 @@ class WorkerContext:
     stopping: threading.Event
     server: ForkServer
     fitness: Fitness
+    metrics: WorkerMetrics
     num_slots: int = 1

@@ -5,7 +5,6 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 from sqlalchemy.orm import Session
@@ -18,9 +17,11 @@ from app.records import leases, setbacks
 from app.records.leases import Claim
 from app.records.outcomes import Outcome
 from app.records.setbacks import Setback
+from app.records.tables import JobRow
 from worker.context import WorkerContext
 from worker.lease import Lease
 from worker.messages import Failed, OutputFile, Succeeded
+from worker.metrics import LOST, AttemptMetrics
 from worker.outage import Outage
 from worker.outputs import copy_outputs, store_copies
 from worker.recorder import Recorder
@@ -35,14 +36,18 @@ WORK, LOG = "work", "log.txt"  # the process can write only the first
 _LOG_TAIL_BYTES = 4000
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal would obey them
 
-T = TypeVar("T")
-
 
 class Endings:
     """Records the outcome of one attempt."""
 
     def __init__(
-        self, context: WorkerContext, claim: Claim, lease: Lease, recorder: Recorder, folder: Path
+        self,
+        context: WorkerContext,
+        claim: Claim,
+        lease: Lease,
+        recorder: Recorder,
+        folder: Path,
+        measured: AttemptMetrics,
     ) -> None:
         """Create the recorder of outcomes.
 
@@ -52,9 +57,10 @@ class Endings:
             lease: Stops retries of writes once it is lost.
             recorder: Has the last stage that the process reported.
             folder: The attempt's folder.
+            measured: Counts the outcome.
         """
         self._context, self._claim, self._lease = context, claim, lease
-        self._recorder, self._folder = recorder, folder
+        self._recorder, self._folder, self._measured = recorder, folder, measured
         self._outage = Outage(
             context.settings.outputs.store_seconds,
             context.settings.worker.outage_seconds,
@@ -94,7 +100,8 @@ class Endings:
             self._fail(FailureCode.EXPORT_FAILED, f"the ONNX file {error}")
             return
         store = self._context.store
-        self._outage.outlast(lambda limit: store_copies(copies, files, store, limit))
+        with self._context.metrics.upload_seconds.time():
+            self._outage.outlast(lambda limit: store_copies(copies, files, store, limit))
         if self._outage.seconds:
             self._context.fitness.end_rest()
         outcome = Outcome(message.result, message.report, files, message.onnx, message.program)
@@ -195,18 +202,23 @@ class Endings:
         """Queue the job again, or fail it if no attempt is left."""
         stage = self._stage()
         self._write(
-            lambda session: leases.retry_or_fail(session, self._claim, code, message, stage)
+            lambda session: leases.retry_or_fail(session, self._claim, code, message, stage), code
         )
 
     def _retry_smaller_or_fail(self, message: str, size: int) -> None:
         stage = self._stage()
         self._write(
-            lambda session: leases.retry_smaller_or_fail(session, self._claim, message, stage, size)
+            lambda session: leases.retry_smaller_or_fail(
+                session, self._claim, message, stage, size
+            ),
+            FailureCode.OUT_OF_MEMORY,
         )
 
     def _fail(self, code: FailureCode, message: str, hint: str = "") -> None:
         stage = self._stage()
-        self._write(lambda session: leases.fail(session, self._claim, code, message, stage, hint))
+        self._write(
+            lambda session: leases.fail(session, self._claim, code, message, stage, hint), code
+        )
 
     def _set_back(
         self, code: FailureCode, message: str, *, is_of_worker: bool, is_certain: bool
@@ -215,20 +227,24 @@ class Endings:
             code, message, self._stage(), is_of_worker=is_of_worker, is_certain=is_certain
         )
         most = self._context.settings.worker.max_setbacks
-        self._write(lambda session: setbacks.set_back(session, self._claim, setback, most))
+        self._write(lambda session: setbacks.set_back(session, self._claim, setback, most), code)
 
     def _stage(self) -> Stage:
         return self._recorder.stage or Stage.INTAKE
 
-    def _write(self, change: Callable[[Session], T]) -> T:
-        def transaction() -> T:
+    def _write(self, change: Callable[[Session], bool], code: FailureCode | None = None) -> None:
+        """Write the outcome and count it; ``code`` says why the attempt failed, if it did."""
+
+        def transaction() -> str:
             with self._context.sessions.begin() as session:
                 if self._outage.seconds:
                     setbacks.deduct_wait(session, self._claim, self._outage.seconds)
-                return change(session)
+                is_held = change(session)
+                return session.get_one(JobRow, self._claim.job_id).state if is_held else LOST
 
         seconds = self._context.settings.worker.outage_seconds
-        return retry(transaction, self._lease.is_lost, seconds)
+        outcome = retry(transaction, self._lease.is_lost, seconds)
+        self._measured.note_outcome(outcome, code)
 
     def _log_tail(self, return_code: int | None) -> None:
         """Log the end of the process's output for the operator; users never see it."""

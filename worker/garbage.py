@@ -12,6 +12,7 @@ from app.objects.lock import ObjectLock
 from app.objects.storage import ObjectStore
 from app.records.database import Sessions
 from app.records.retention import remove_old
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -20,9 +21,15 @@ class GarbageTask:
     """Handler of the periodic task ``secateur.collect``."""
 
     def __init__(
-        self, settings: Settings, sessions: Sessions, store: ObjectStore, lock: ObjectLock
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        store: ObjectStore,
+        lock: ObjectLock,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._settings, self._sessions = settings, sessions
+        self._metrics = metrics or WorkerMetrics()
         grace = settings.storage.orphan_seconds
         self._collector = ObjectCollector(sessions, store, lock, grace)
 
@@ -31,6 +38,10 @@ class GarbageTask:
 
         The objects wait for the next run if the store is away.
         """
+        with self._metrics.collection_seconds.time():
+            self._collect()
+
+    def _collect(self) -> None:
         self.clean_scratch()
         removed = asdict(remove_old(self._sessions, self._settings.retention))
         if any(removed.values()):
@@ -38,8 +49,11 @@ class GarbageTask:
         try:
             collected = self._collector.collect()
         except UnavailableError as error:
+            self._metrics.collections.labels("postponed").inc()
             log.warning("garbage.postponed", reason=str(error))
             return
+        self._metrics.collections.labels("done").inc()
+        self._metrics.collected_bytes.inc(collected.num_bytes_removed)
         log.info("garbage.collected", **asdict(collected))
 
     def clean_scratch(self) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.records import leases
 from app.records.database import Sessions
 from app.records.leases import Claim
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -24,12 +25,17 @@ class Lease:
     """
 
     def __init__(
-        self, sessions: Sessions, claim: Claim, lease_seconds: float, heartbeat_seconds: float
+        self,
+        sessions: Sessions,
+        claim: Claim,
+        lease_seconds: float,
+        heartbeat_seconds: float,
+        metrics: WorkerMetrics,
     ) -> None:
         self.is_lost = threading.Event()
         self.is_cancel_requested = threading.Event()
         self.is_pause_requested = threading.Event()
-        self._sessions, self._claim = sessions, claim
+        self._sessions, self._claim, self._metrics = sessions, claim, metrics
         self._lease_seconds, self._heartbeat_seconds = lease_seconds, heartbeat_seconds
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._renew_until_over, daemon=True)
@@ -60,9 +66,11 @@ class Lease:
                     status = leases.renew(session, self._claim, lease_seconds=self._lease_seconds)
             except SQLAlchemyError:
                 # The database may be unreachable briefly; the lease outlives several heartbeats.
+                self._metrics.renewal_failures.inc()
                 log.warning("lease.renewal_failed", job_id=self._claim.job_id, exc_info=True)
                 continue
             if not status.is_held:
+                self._metrics.lease_losses.inc()
                 self.is_lost.set()
                 return
             if status.is_cancel_requested:

@@ -9,6 +9,7 @@ from app.contracts.settings import WorkerSettings
 from app.records import jobs, reaping, workers
 from app.records.database import Sessions, current_time
 from app.records.reaping import ExpiredLease
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -26,10 +27,14 @@ class Reaper:
     Args:
         sessions: Factory of database sessions.
         worker: Lengths of leases and their intervals.
+        metrics: Metrics of this worker.
     """
 
-    def __init__(self, sessions: Sessions, worker: WorkerSettings) -> None:
+    def __init__(
+        self, sessions: Sessions, worker: WorkerSettings, metrics: WorkerMetrics | None = None
+    ) -> None:
         self._sessions, self._worker = sessions, worker
+        self._metrics = metrics or WorkerMetrics()
         self._grace_seconds = 2 * worker.heartbeat_seconds + _CONNECT_SECONDS
         self._gap_seconds = max(worker.lease_seconds / 2, 3 * worker.reap_seconds)
         self._lock = threading.Lock()
@@ -57,6 +62,8 @@ class Reaper:
             jobs.forget_plans(session, older_than_seconds=_PLAN_SECONDS)
             workers.forget_absent(session)
         self._ran_at = now
+        self._metrics.reaped_leases.inc(len(reaped))
+        self._metrics.stuck_leases.set(len(stuck))
         for job_id in reaped:
             log.warning("job.lease_expired", job_id=job_id)
         if stuck:

@@ -21,6 +21,7 @@ from worker.context import WorkerContext
 from worker.fitness import Fitness
 from worker.fork_server.client import ForkServer
 from worker.lease import Lease
+from worker.metrics import WorkerMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +32,10 @@ class Runner:
     Attributes:
         owner: Name that the worker's leases carry.
         fitness: Whether the worker can run jobs.
+        metrics: Metrics of the worker.
     """
 
-    def __init__(  # its collaborators
+    def __init__(  # noqa: PLR0913, PLR0917  # its collaborators
         self,
         settings: Settings,
         sessions: Sessions,
@@ -41,15 +43,21 @@ class Runner:
         stopping: threading.Event,
         server: ForkServer,
         clock: Callable[[], float] = time.monotonic,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._settings, self._sessions, self._stopping = settings, sessions, stopping
         self.fitness = Fitness(settings, store, server, stopping.is_set, clock)
-        self._context = WorkerContext(settings, sessions, store, stopping, server, self.fitness)
+        self.metrics = metrics or WorkerMetrics()
+        self.metrics.watch(settings.scratch_dir, lambda: self.fitness.trouble)
+        self._context = WorkerContext(
+            settings, sessions, store, stopping, server, self.fitness, self.metrics
+        )
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
 
     def set_slots(self, num_slots: int) -> None:
         """Tell how many jobs this worker runs at the same time."""
         self._context = replace(self._context, num_slots=num_slots)
+        self.metrics.slots.set(num_slots)
 
     def run_job(self, job_id: str) -> None:
         """Run the jobs of the queue that ``job_id`` waits in, one by one, until none is due.
@@ -85,8 +93,17 @@ class Runner:
         bound = log.bind(job_id=claim.job_id, attempt=claim.attempt)
         enter_trace(claim.trace_id)
         bound.info("job.claimed")
-        with Lease(self._sessions, claim, worker.lease_seconds, worker.heartbeat_seconds) as lease:
-            Attempt(self._context, claim, lease).run()
+        with (
+            self.metrics.attempt(claim.kind) as measured,
+            Lease(
+                self._sessions,
+                claim,
+                worker.lease_seconds,
+                worker.heartbeat_seconds,
+                self.metrics,
+            ) as lease,
+        ):
+            Attempt(self._context, claim, lease, measured).run()
         bound.info("job.left")
         enter_trace(None)
         return True

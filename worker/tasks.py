@@ -13,6 +13,7 @@ def register_tasks(
     celery: Celery, runner: Runner, reaper: Reaper, garbage: GarbageTask, deliverer: Deliverer
 ) -> None:
     """Register every task of the service on ``celery``."""
+    periodic_runs = runner.metrics.periodic_runs
 
     @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]
     def run_job(job_id: str) -> None:
@@ -20,16 +21,20 @@ def register_tasks(
 
     @celery.task(name=RING)  # type: ignore[untyped-decorator]
     def ring() -> None:
+        periodic_runs.labels(RING).inc()
         runner.ring_again()
 
     @celery.task(name=REAP)  # type: ignore[untyped-decorator]
     def reap() -> None:
+        periodic_runs.labels(REAP).inc()
         reaper.reap()
 
     @celery.task(name=COLLECT)  # type: ignore[untyped-decorator]
     def collect() -> None:
+        periodic_runs.labels(COLLECT).inc()
         garbage.collect()
 
     @celery.task(name=DELIVER)  # type: ignore[untyped-decorator]
     def deliver() -> None:
+        periodic_runs.labels(DELIVER).inc()
         deliverer.deliver()

@@ -28,17 +28,26 @@ from app.records.database import Sessions, reading
 from app.records.webhooks import Delivery
 from worker.breaker import Breaker
 from worker.delivery_turns import choose, route_of
+from worker.metrics import WorkerMetrics
 from worker.outbound import Outbound, OutboundError, RefusedAddressError, create_tls_context
 
 log = structlog.get_logger(__name__)
 
 _LOOK_UP_SECONDS = 60.0  # the resolver has its own, longer timeout
 _LOOKED_AT = 64  # due deliveries of a tenant that are considered at once
+_OUTCOMES = {
+    webhooks.mark_delivered.__name__: "delivered",
+    webhooks.back_off.__name__: "retried",
+    webhooks.give_up.__name__: "given_up",
+}
 _LONGEST_SECONDS = 86_400.0  # age after which a delivery to a silent receiver is given up
 
 
 def create_deliverer(
-    settings: WebhookSettings, sessions: Sessions, stopping: threading.Event | None = None
+    settings: WebhookSettings,
+    sessions: Sessions,
+    stopping: threading.Event | None = None,
+    metrics: WorkerMetrics | None = None,
 ) -> "Deliverer":
     """Return a deliverer that sends over the network.
 
@@ -46,6 +55,7 @@ def create_deliverer(
         settings: Settings of webhooks.
         sessions: Factory of database sessions.
         stopping: Set when this worker shuts down: no delivery is begun then.
+        metrics: Metrics of this worker.
 
     Raises:
         OSError: The file of certificates cannot be read.
@@ -55,7 +65,7 @@ def create_deliverer(
         settings.timeout_seconds,
         are_private_allowed=settings.are_private_addresses_allowed,
     )
-    return Deliverer(settings, sessions, outbound, stopping=stopping)
+    return Deliverer(settings, sessions, outbound, stopping=stopping, metrics=metrics)
 
 
 class Deliverer:
@@ -68,10 +78,12 @@ class Deliverer:
         outbound: Outbound,
         clock: Callable[[], float] = time.time,
         stopping: threading.Event | None = None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
         self._settings, self._sessions = settings, sessions
         self._outbound, self._clock = outbound, clock
         self._stopping = stopping or threading.Event()
+        self._metrics = metrics or WorkerMetrics()
         self._breaker = Breaker(settings.breaker_failures, settings.breaker_seconds)
         self._lock = threading.Lock()
 
@@ -156,6 +168,7 @@ class Deliverer:
     def _settle(self, delivery: Delivery, settle: Callable[..., None], answer: str) -> None:
         with self._sessions.begin() as session:
             settle(session, delivery, answer)
+        self._metrics.webhook_attempts.labels(_OUTCOMES[settle.__name__]).inc()
         log.info(
             "webhook.settled",
             job_id=delivery.job_id,

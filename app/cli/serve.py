@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -277,13 +278,26 @@ def commands(
     # On its own: webhooks, notifications and expired leases must not wait for uploads. One thread
     # for each periodic task.
     maintenance = [*worker, "-Q", QUEUE_MAINTENANCE, "-n", "maintenance@%h", "-c", "4"]
-    return [
+    workers = [
         *(_job_workers(settings, job_worker, environment) if has_worker else ()),
         *([Command("intake", intake, environment)] if has_worker else ()),
         Command("maintenance", maintenance, environment),
+    ]
+    return [
+        *_with_metrics_ports(workers, settings.worker.metrics_port),
         Command("scheduler", [*celery, "beat", "--loglevel", "INFO"], environment),
         Command("api", api, environment, (listener.fileno(),)),
     ]
+
+
+def _with_metrics_ports(workers: Sequence[Command], first: int | None) -> Iterator[Command]:
+    """Yield the workers, each with a port of its own for its metrics, if ports are set."""
+    for number, worker in enumerate(workers):
+        if first is None:
+            yield worker
+            continue
+        port = {f"{PREFIX}WORKER__METRICS_PORT": str(first + number)}
+        yield replace(worker, environment={**worker.environment, **port})
 
 
 def _job_workers(

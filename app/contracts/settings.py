@@ -218,6 +218,14 @@ class WorkerSettings(_Group):
         default=None,
         description="File that a worker touches every few seconds, for `python -m worker.health`.",
     )
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = Field(
+        default=None,
+        description="Port on which a worker serves its metrics to Prometheus, without a key; "
+        "unset: none. `secateur serve` gives each of its workers the next port.",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address on which a worker serves its metrics."
+    )
     memory_bytes: Bytes | None = Field(
         default=None,
         description="Memory of one job's processes, shared memory included; unset: 80 % of the "

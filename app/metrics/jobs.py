@@ -51,23 +51,19 @@ class JobsCollector(Collector):
         except SQLAlchemyError:
             log.warning("metrics.no_database", exc_info=True)
             return
-        jobs = GaugeMetricFamily("secateur_jobs", "Jobs.", labels=("kind", "queue", "state"))
+        jobs = _jobs()
         for labels, number in states.items():
             jobs.add_metric(labels, number)
         yield jobs
-        wait = GaugeMetricFamily(
-            "secateur_job_oldest_queued_seconds",
-            "Longest wait of a queued job.",
-            labels=("queue",),
-        )
+        wait = _waits()
         for queue, seconds in oldest:
             wait.add_metric((queue,), seconds)
         yield wait
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Return names without querying the database, which may be absent at registration."""
-        yield GaugeMetricFamily("secateur_jobs", "Jobs.")
-        yield GaugeMetricFamily("secateur_job_oldest_queued_seconds", "The longest wait.")
+        yield _jobs()
+        yield _waits()
 
     def _counts(self) -> Counts:
         now = self._clock()
@@ -126,3 +122,12 @@ def _count(session: Session, *conditions: ColumnElement[bool]) -> Counter[tuple[
     columns = JobRow.kind, JobRow.queue, JobRow.state
     query = select(*columns, func.count()).where(*conditions).group_by(*columns)
     return Counter({(kind, queue, state): n for kind, queue, state, n in session.execute(query)})
+
+
+def _jobs() -> GaugeMetricFamily:
+    return GaugeMetricFamily("secateur_jobs", "Jobs.", labels=("kind", "queue", "state"))
+
+
+def _waits() -> GaugeMetricFamily:
+    name, text = "secateur_job_oldest_queued_seconds", "Longest wait of a queued job."
+    return GaugeMetricFamily(name, text, labels=("queue",))

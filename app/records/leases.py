@@ -38,12 +38,14 @@ class Claim:
         job_id: The job.
         token: Fencing token.
         attempt: Number of the attempt.
+        kind: Kind of the job.
         trace_id: Trace of the request that posted the job.
     """
 
     job_id: str
     token: int
     attempt: int
+    kind: JobKind = JobKind.PRUNE
     trace_id: str | None = None
 
 
@@ -72,7 +74,7 @@ def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) ->
     move(session, job, JobState.RUNNING, {"attempt": job.attempt})
     job.lease_owner, job.lease_expires_at = owner, now + lease_seconds
     note_turn(session, job)
-    return Claim(job.id, job.lease_token, job.attempt, job.trace_id)
+    return Claim(job.id, job.lease_token, job.attempt, JobKind(job.kind), job.trace_id)
 
 
 def claim_next(

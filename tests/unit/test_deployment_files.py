@@ -15,7 +15,7 @@ from app.cli import serve
 from app.contracts.settings import Settings, _check_name
 from app.contracts.tasks import QUEUE_MAINTENANCE, QUEUES
 from app.main import create_app
-from docs import generate_errors, generate_settings
+from docs import generate_errors, generate_metrics, generate_settings
 from tests.fixtures.api import RecordingQueue
 
 ROOT = Path(__file__).parents[2]
@@ -179,7 +179,7 @@ def test_dependencies_of_services_exist_and_can_be_waited_for() -> None:
     assert SERVICES["redis"]["command"][-1] == "noeviction"
 
 
-@pytest.mark.parametrize("page", [generate_settings, generate_errors])
+@pytest.mark.parametrize("page", [generate_settings, generate_errors, generate_metrics])
 def test_generated_pages_are_up_to_date(page: object) -> None:
     assert page.TARGET.read_text() == page.render()  # type: ignore[attr-defined]
 

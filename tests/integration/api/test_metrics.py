@@ -10,9 +10,13 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.metrics.backlog import BacklogCollector
 from app.metrics.jobs import JobsCollector
-from app.records.database import create_database, create_sessions
-from app.records.tables import JobRow
+from app.records import workers
+from app.records.database import create_database, create_sessions, current_time
+from app.records.events import add_events
+from app.records.tables import JobRow, WebhookRow
+from app.records.workers import WorkerIdentity
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import parse_traceparent
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
@@ -69,6 +73,42 @@ def test_inference_sessions_and_jobs_are_measured(api: Api) -> None:
     assert found["secateur_jobs", frozenset(labels.items())] == 1
     wait = found["secateur_job_oldest_queued_seconds", frozenset({("queue", "intake")})]
     assert wait >= 0
+
+
+def test_webhooks_leases_and_workers_are_measured(api: Api) -> None:
+    with api.sessions.begin() as session:
+        job = session.get_one(JobRow, api.queue.rings[0][0])
+        add_events(session, job, [("job.failed", {})])
+        now = current_time(session)
+        session.add(
+            WebhookRow(
+                id="whd_1", job_id=job.id, event_number=job.num_events, state="pending", attempt=0,
+                not_before=now - 60, last_answer=None, created_at=now, delivered_at=None,
+            )
+        )  # fmt: skip
+        workers.report(session, WorkerIdentity("a:1", ("intake",), "cpu", 3))
+        workers.report(session, WorkerIdentity("b:1", ("intake", "cpu"), "cpu", 3, "disk full"))
+        job.state, job.lease_expires_at = "running", now - 30
+    metrics = Metrics()
+    metrics.registry.register(BacklogCollector(api.sessions))
+
+    def value(name: str, **labels: str) -> float:
+        found = metrics.registry.get_sample_value(f"secateur_{name}", labels)
+        assert found is not None, name
+        return found
+
+    assert value("webhooks_due") == 1
+    assert 60 <= value("webhook_oldest_due_seconds") < 100
+    assert value("leases_expired") == 1
+    assert 30 <= value("lease_oldest_expired_seconds") < 70
+    assert (value("workers", queue="intake"), value("workers", queue="cpu")) == (2, 1)
+    assert value("workers_resting", queue="intake") == 1
+    with api.sessions.begin() as session:
+        row = session.get_one(JobRow, job.id)
+        row.state, row.lease_expires_at = "queued", None
+        session.delete(session.get_one(WebhookRow, "whd_1"))
+        workers.leave(session, "a:1")
+        workers.leave(session, "b:1")
 
 
 def test_no_label_holds_an_id_or_a_tenant(api: Api) -> None:

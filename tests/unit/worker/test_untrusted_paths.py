@@ -22,6 +22,7 @@ TRUSTED = {
     "worker/fork_server/client.py": {"open"},  # the log, beside the folder
     "worker/health.py": {"stat", "touch"},  # the heartbeat file of the worker
     "worker/memory_kills.py": {"read_text"},  # the kernel's counts
+    "worker/metrics.py": {"exists"},  # the folder of scratch files
     "worker/orphans.py": {
         "glob",  # names of folders that only workers make
         "read_text",  # the kernel's own /proc/PID/stat
