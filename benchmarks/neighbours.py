@@ -233,6 +233,9 @@ class _World:
         body = {"model": self.model, "webhook": hook}
         job = (await self.client.post("/v1/jobs", json=body)).raise_for_status().json()
         (await self.client.post(f"/v1/jobs/{job['id']}/cancel")).raise_for_status()
+        # A worker that has claimed the job stops its process before there is an event.
+        while job["status"] != "cancelled":
+            job = (await self.client.get(f"/v1/jobs/{job['id']}?wait=10")).json()
         began = time.perf_counter()
         try:
             return await asyncio.wait_for(self._answering.called.get(), _WAIT_SECONDS) - began

@@ -24,6 +24,7 @@ from app.contracts.errors import (
     RestartingError,
     TooLargeError,
 )
+from app.inference.held import Inputs
 from app.inference.runs import Runs
 from app.serving.description import Arrays
 
@@ -32,7 +33,7 @@ IsWanted = Callable[[], bool]
 # Starts one batch, given whether anybody still waits for it. The future resolves to each request's
 # outputs and the measured seconds.
 Run = asyncio.Future[tuple[Sequence[Arrays], float]]
-Compute = Callable[[Sequence[Arrays], Outputs, IsWanted], Run]
+Compute = Callable[[Sequence[Inputs], Outputs, IsWanted], Run]
 IsDisconnected = Callable[[], bool]
 
 _SMOOTHING = 0.2
@@ -69,7 +70,7 @@ class Computed(NamedTuple):
 
 @dataclass(eq=False)
 class _Entry:
-    arrays: Arrays
+    arrays: Inputs
     outputs: Outputs
     kind: object
     num_items: int
@@ -162,7 +163,7 @@ class Batcher:
 
     async def submit(
         self,
-        arrays: Arrays,
+        arrays: Inputs,
         outputs: Outputs = None,
         *,
         priority: int = 0,
@@ -219,12 +220,12 @@ class Batcher:
             (num_others + 1) * demand.num_items, (num_others + 1) * demand.num_bytes
         )
 
-    def _entry(self, arrays: Arrays, outputs: Outputs, priority: int) -> _Entry:
+    def _entry(self, arrays: Inputs, outputs: Outputs, priority: int) -> _Entry:
         values = tuple(arrays.items())
         return _Entry(
             arrays,
             outputs,
-            (outputs, *((name, a.dtype, a.shape[1:]) for name, a in values)),
+            (outputs, *((name, type(a), a.dtype, a.shape[1:]) for name, a in values)),
             max((len(a) if a.ndim else 1 for _, a in values), default=1),
             sum(a.nbytes for _, a in values),
             (-priority, next(self._numbers)),

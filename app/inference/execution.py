@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from app.contracts.errors import (
     InvalidInputError,
@@ -14,6 +15,7 @@ from app.contracts.errors import (
 )
 from app.contracts.settings import InferenceSettings
 from app.inference.batcher import IsWanted, Outputs, Run, StoppedError
+from app.inference.held import HeldArray, Inputs, Place
 from app.inference.runs import Runs
 from app.inference.supervisor import Call, Supervisor
 from app.serving.description import Arrays
@@ -53,7 +55,7 @@ class Execution:
         self._settings, self._supervisor, self._metrics = settings, supervisor, metrics
 
     def start(
-        self, handle: Handle, requests: Sequence[Arrays], outputs: Outputs, is_wanted: IsWanted
+        self, handle: Handle, requests: Sequence[Inputs], outputs: Outputs, is_wanted: IsWanted
     ) -> Run:
         """Start one run.
 
@@ -71,7 +73,7 @@ class Execution:
         self,
         run: Run,
         handle: Handle,
-        requests: Sequence[Arrays],
+        requests: Sequence[Inputs],
         outputs: Outputs,
         is_wanted: IsWanted,
         *,
@@ -94,13 +96,16 @@ class Execution:
 
         most_seconds = self._settings.request_seconds
         call = Call(handle.name, handle.tenant, time.monotonic(), most_seconds, is_wanted)
-        head = {"op": "run", "key": handle.key, "outputs": outputs}
+        head: dict[str, Any] = {"op": "run", "key": handle.key, "outputs": outputs}
+        parts, held = _apart(requests)
+        if held:
+            head["held"] = held
         try:
-            self._supervisor.call("runs", head, take, call, requests)
+            self._supervisor.call("runs", head, take, call, parts)
         except RestartingError as error:
             run.set_exception(error)
 
-    def _finish(self, run: Run, requests: Sequence[Arrays], frame: Frame) -> None:
+    def _finish(self, run: Run, requests: Sequence[Inputs], frame: Frame) -> None:
         sizes = [_num_items(request) for request in requests]
         seconds = float(frame.head["seconds"])
         self._metrics.compute_seconds.observe(seconds)
@@ -135,6 +140,22 @@ def explain(frame: Frame) -> ServiceError:
     return InvalidInputError(message)
 
 
-def _num_items(request: Arrays) -> int:
+def _apart(requests: Sequence[Inputs]) -> tuple[list[Arrays], dict[str, list[Place]]]:
+    """Return a batch's arrays, and where the serving process finds those that it holds.
+
+    An input is of one kind in all requests of a batch.
+    """
+    parts: list[Arrays] = [{} for _ in requests]
+    held: dict[str, list[Place]] = {}
+    for part, request in zip(parts, requests, strict=True):
+        for name, array in request.items():
+            if isinstance(array, HeldArray):
+                held.setdefault(name, []).append(array.place)
+            else:
+                part[name] = array
+    return parts, held
+
+
+def _num_items(request: Inputs) -> int:
     first = next(iter(request.values()))
     return len(first) if first.ndim else 1

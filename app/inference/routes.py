@@ -21,6 +21,7 @@ from app.http.limits import INFERENCE, limits
 from app.http.memory import memory_of
 from app.inference import npy
 from app.inference.answers import labels_answer, npy_answer, outputs_answer
+from app.inference.held import Inputs
 from app.inference.options import Options, parse_options
 from app.inference.schemas import MOST_LABELS, Parameters, Question, operation
 from app.inference.servable import Servable
@@ -30,7 +31,6 @@ from app.inference.tensors import invalid
 from app.keys.service import Principal
 from app.query import refuse_unknown
 from app.registry.resolve import Registry, split_reference
-from app.serving.description import Arrays
 from app.uploads import is_multipart, not_a_file
 from secateur.core.files import HEAD_BYTES, is_image, kind_of
 
@@ -94,27 +94,27 @@ async def _classify(
     service: InferenceService = request.app.state.inference
     top_k = _top_k(request.query_params.get("top_k", "5"))
     servable = await _find(request, principal, named)
-    arrays = await service.decode(servable, files)
-    memory_of(request.scope).hold(size_of(arrays))  # a body of 2 kB may be hundreds of MB now
-    answer = await _answer(request, principal, servable, arrays, options)
+    async with service.decoded(servable, files) as inputs:
+        memory_of(request.scope).hold(size_of(inputs))  # a body of 2 kB may be hundreds of MB now
+        answer = await _answer(request, principal, servable, inputs, options)
     return await service.in_thread(labels_answer, answer, top_k)
 
 
 async def _answer(
-    request: Request, principal: Principal, servable: Servable, arrays: Arrays, options: Options
+    request: Request, principal: Principal, servable: Servable, inputs: Inputs, options: Options
 ) -> Answer:
     state = request.app.state
     service: InferenceService = state.inference
     answer = await service.answer(
         principal.tenant,
         servable,
-        arrays,
+        inputs,
         options,
         is_disconnected=disconnect_check(request.scope),
     )
     memory_of(request.scope).hold(answer.num_bytes)
     shadow: Shadow = state.shadow
-    shadow.consider(principal.tenant, options, answer, arrays)
+    shadow.consider(principal.tenant, options, answer, inputs)
     return answer
 
 

@@ -5,9 +5,11 @@ bodies are decoded on threads.
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -20,12 +22,13 @@ from app.inference.batcher import Batcher, BatchLimits, IsDisconnected
 from app.inference.cache import Key, SessionCache
 from app.inference.compare import Comparison, compare
 from app.inference.execution import Execution, Handle, explain
+from app.inference.held import HeldArray, Hold, Inputs
 from app.inference.npy import parse_npy
 from app.inference.options import NO_OPTIONS, Options, refuse_without_parent
 from app.inference.servable import Servable, Servables
 from app.inference.slices import allowed_items, slices
 from app.inference.supervisor import Call, Supervisor
-from app.inference.tensors import as_type, parse_inputs
+from app.inference.tensors import parse_inputs
 from app.inference.turns import Turns
 from app.objects.storage import ObjectStore
 from app.records.database import Sessions
@@ -77,7 +80,7 @@ class Answer(NamedTuple):
         return size_of(self.prediction.outputs) + (size_of(self.base.outputs) if self.base else 0)
 
 
-def size_of(arrays: Arrays) -> int:
+def size_of(arrays: Inputs) -> int:
     """Return the size of tensors in bytes."""
     return sum(array.nbytes for array in arrays.values())
 
@@ -95,7 +98,7 @@ class Renaming(NamedTuple):
     input_names: dict[str, str]
     output_names: dict[str, str]
 
-    def inputs(self, arrays: Arrays) -> Arrays:
+    def inputs(self, arrays: Inputs) -> Inputs:
         """Return the inputs under the base's names."""
         return {self.input_names.get(name, name): array for name, array in arrays.items()}
 
@@ -127,6 +130,7 @@ class InferenceService:
         self._helping = ThreadPoolExecutor(inference.num_workers, "inference-helper")
         self._servables = Servables(sessions)
         self._decoding = Turns(inference.num_workers)
+        self._numbers = itertools.count()
         self.cache = SessionCache(
             inference, store, self._make_batcher, self.supervisor, self._helping
         )
@@ -161,7 +165,7 @@ class InferenceService:
     async def run(
         self,
         servable: Servable,
-        arrays: Arrays,
+        arrays: Inputs,
         *,
         outputs: Sequence[str] | None = None,
         priority: int = 0,
@@ -172,7 +176,8 @@ class InferenceService:
 
         Args:
             servable: The model.
-            arrays: One array per input, validated against `describe`; must not change any more.
+            arrays: One array per input, validated against `describe`, or decoded images; must not
+                change any more.
             outputs: Names of the outputs to return; None: all.
             priority: Higher runs first among the requests waiting for this model.
             deadline: Time on the event loop's clock after which the answer is useless.
@@ -215,7 +220,7 @@ class InferenceService:
         self,
         tenant: str,
         servable: Servable,
-        arrays: Arrays,
+        arrays: Inputs,
         options: Options = NO_OPTIONS,
         outputs: Sequence[str] | None = None,
         is_disconnected: IsDisconnected | None = None,
@@ -294,8 +299,9 @@ class InferenceService:
             return parse_npy(model.inputs, data)
         return await self.in_thread(parse_npy, model.inputs, data)
 
-    async def decode(self, servable: Servable, files: Sequence[bytes]) -> Arrays:
-        """Return the arrays of encoded images, using the model's stored preprocessing.
+    @asynccontextmanager
+    async def decoded(self, servable: Servable, files: Sequence[bytes]) -> AsyncIterator[Inputs]:
+        """Decode images with the model's stored preprocessing, and keep them while inside.
 
         Raises:
             InvalidInputError: A file is not an image, or the model does not take images.
@@ -307,14 +313,25 @@ class InferenceService:
             name, servable.tenant, time.monotonic(), self._settings.inference.request_seconds
         )
         preprocess = servable.preprocess.model_dump(mode="json")
-        head = {"op": "decode", "spec": asdict(spec), "preprocess": preprocess}
+        key = f"images {next(self._numbers)}"
+        head = {"op": "decode", "key": key, "spec": asdict(spec), "preprocess": preprocess}
         arrays = {str(n): np.frombuffer(file, np.uint8) for n, file in enumerate(files)}
         async with self._decoding.turn(servable.tenant):
             call.began = time.monotonic()
-            frame = await self.supervisor.ask("help", head, call, [arrays])
+            asked = asyncio.ensure_future(self.supervisor.ask("help", head, call, [arrays]))
+            try:
+                frame = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                asked.add_done_callback(lambda _: self._drop(key))
+                raise
         if "error" in frame.head:
             raise explain(frame)
-        return {spec.name: as_type(spec, frame.arrays["images"])}
+        hold = Hold(key, self._drop)
+        shape, dtype = tuple(frame.head["shape"]), np.dtype(frame.head["dtype"])
+        try:
+            yield {spec.name: HeldArray(hold, shape, dtype)}
+        finally:
+            hold.release()
 
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:  # noqa: ANN401
         """Call a slow function on a thread of its own pool."""
@@ -324,6 +341,9 @@ class InferenceService:
         """Stop the serving process."""
         await self.supervisor.close()
         self._helping.shutdown()
+
+    def _drop(self, key: str) -> None:
+        self.supervisor.tell("control", {"op": "drop", "key": key})
 
     def _forget(self) -> None:
         self.cache.clear()

@@ -10,9 +10,9 @@ import structlog
 
 from app.contracts.errors import ServiceError
 from app.inference.compare import Comparison, compare
+from app.inference.held import Inputs, holds_of
 from app.inference.options import Options
 from app.inference.service import Answer, InferenceService, Prediction
-from app.serving.description import Arrays
 from app.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class Shadow:
         self._task: asyncio.Task[None] | None = None
         self._largest = 0.0
 
-    def consider(self, tenant: str, options: Options, answer: Answer, arrays: Arrays) -> None:
+    def consider(self, tenant: str, options: Options, answer: Answer, inputs: Inputs) -> None:
         """Compare a request in the background if it used a pruned model and a shadow is due."""
         if options.variant != "pruned":
             return
@@ -49,21 +49,24 @@ class Shadow:
         if (self._task is not None and not self._task.done()) or not self._service.is_idle:
             self._metrics.shadow_requests.labels("dropped").inc()
             return
-        self._task = asyncio.create_task(self._compare(tenant, prediction, arrays))
+        for hold in holds_of(inputs):
+            hold.retain()
+        self._task = asyncio.create_task(self._compare(tenant, prediction, inputs))
+        self._task.add_done_callback(lambda _: _release(inputs))
 
     def close(self) -> None:
         """Cancel the running shadow."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _compare(self, tenant: str, prediction: Prediction, arrays: Arrays) -> None:
+    async def _compare(self, tenant: str, prediction: Prediction, inputs: Inputs) -> None:
         try:
             base = await self._service.find_base(tenant, prediction.model)
             renamed = await self._service.renaming(prediction.model, base)
             found = renamed.back(
                 await self._service.run(
                     base,
-                    renamed.inputs(arrays),
+                    renamed.inputs(inputs),
                     outputs=renamed.outputs(tuple(prediction.outputs)),
                     priority=_LAST,
                 )
@@ -81,3 +84,8 @@ class Shadow:
         self._metrics.shadow_agreeing.inc(comparison.num_agreeing)
         self._largest = max(self._largest, comparison.max_difference)
         self._metrics.shadow_max_difference.set(self._largest)
+
+
+def _release(inputs: Inputs) -> None:
+    for hold in holds_of(inputs):
+        hold.release()

@@ -7,12 +7,13 @@ import numpy as np
 from app.contracts.errors import TooLargeError
 from app.contracts.settings import InferenceSettings
 from app.inference.batcher import Computed
-from app.serving.description import Arrays, LoadedModel
+from app.inference.held import Inputs
+from app.serving.description import LoadedModel
 
-Submit = Callable[[Arrays], Awaitable[Computed]]
+Submit = Callable[[Inputs], Awaitable[Computed]]
 
 
-def allowed_items(model: LoadedModel, arrays: Arrays, settings: InferenceSettings) -> int | None:
+def allowed_items(model: LoadedModel, arrays: Inputs, settings: InferenceSettings) -> int | None:
     """Return the most items of one run of a request, or None if one run can take it whole.
 
     Raises:
@@ -46,7 +47,7 @@ def allowed_items(model: LoadedModel, arrays: Arrays, settings: InferenceSetting
 
 
 async def slices(
-    submit: Submit, arrays: Arrays, most: int, settings: InferenceSettings
+    submit: Submit, arrays: Inputs, most: int, settings: InferenceSettings
 ) -> Computed:
     """Compute a request in runs of at most ``most`` items, one after another.
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
-from app.serving.bfloat16 import round_to_bfloat16
+from app.serving.bfloat16 import as_type
 from app.serving.description import BFLOAT16, BYTES, Arrays, TensorSpec
 
 _CHUNK = 500  # numpy releases the interpreter lock above this size
@@ -51,13 +51,6 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...], pointer: str) -> None:
 def numpy_type(spec: TensorSpec) -> str:
     """Return the array type of an input before it enters the session."""
     return "float32" if spec.dtype == BFLOAT16 else spec.dtype
-
-
-def as_type(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
-    """Convert numbers to the type of an input."""
-    if spec.dtype == BFLOAT16:
-        return round_to_bfloat16(array)
-    return array.astype(spec.dtype, copy=False)
 
 
 def are_finite(array: NDArray[Any]) -> bool:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.serving.description import BFLOAT16, TensorSpec
+
 _UPPER_HALF = 16
 
 
@@ -24,6 +26,13 @@ def round_to_bfloat16(numbers: NDArray[Any]) -> NDArray[np.float32]:
     half = np.uint32(0x7FFF) + ((whole >> np.uint32(_UPPER_HALF)) & np.uint32(1))
     rounded: NDArray[np.float32] = ((whole + half) & np.uint32(0xFFFF0000)).view(np.float32)
     return rounded
+
+
+def as_type(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
+    """Convert numbers to the type of an input."""
+    if spec.dtype == BFLOAT16:
+        return round_to_bfloat16(array)
+    return array.astype(spec.dtype, copy=False)
 
 
 def to_bits(numbers: NDArray[Any]) -> NDArray[np.uint16]:

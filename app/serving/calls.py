@@ -5,15 +5,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from app.contracts.errors import ServiceError, TooLargeError
 from app.contracts.onnx_files import OnnxError, check_onnx
 from app.contracts.settings import InferenceSettings, LimitSettings
 from app.contracts.spec import PreprocessSpec
+from app.serving.bfloat16 import as_type
 from app.serving.description import Arrays, TensorSpec
 from app.serving.frames import Frame
-from app.serving.images import decode_images
+from app.serving.held import Held
+from app.serving.images import allocate, decode_images
 from app.serving.measure import give_back, measure
 from app.serving.memory import Meter, trim
 from app.serving.sessions import RunError, Session, open_session, run
@@ -49,6 +53,7 @@ class Calls:
     def __init__(self, limits: Limits, meter: Meter) -> None:
         self._limits, self._meter = limits, meter
         self._sessions: dict[str, Session] = {}
+        self._held = Held()
         self._loading = threading.Lock()  # one file at a time if it can be: memory is measured
         self._usual_bytes = meter.now()  # memory in use after the last load or look
         self._running: dict[int, ort.RunOptions] = {}
@@ -57,6 +62,7 @@ class Calls:
             "load": self._load,
             "run": self._run,
             "decode": self._decode,
+            "drop": self._drop,
             "unload": self._unload,
             "stop": self._stop,
             "ping": self._ping,
@@ -92,7 +98,7 @@ class Calls:
         model = replace(model, num_bytes=num_bytes)
         self._sessions[frame.head["key"]] = replace(session, model=model)
         trim()
-        self._usual_bytes = self._meter.now()
+        self._usual_bytes = self._used_bytes()
         return {"model": model.to_json()}, {}
 
     def _run(self, frame: Frame) -> Answer:
@@ -100,17 +106,23 @@ class Calls:
         session = self._sessions.get(frame.head["key"])
         if session is None:
             return {"error": "unloaded", "message": "the model is not loaded"}, {}
+        arrays = frame.arrays
+        for name, places in frame.head.get("held", {}).items():
+            images = self._held.find(places)
+            if images is None:
+                return {"error": "unloaded", "message": "the images are gone"}, {}
+            arrays[name] = images
         options = ort.RunOptions()
         self._running[frame.number] = options
         try:
             if frame.number in self._stopped:
                 raise RunError("stopped", "the run was stopped")
-            num_items = max((len(a) if a.ndim else 1 for a in frame.arrays.values()), default=1)
+            num_items = max((len(a) if a.ndim else 1 for a in arrays.values()), default=1)
             cost = session.model.cost
             expected = cost.run_bytes + (num_items - 1) * cost.item_bytes
             is_shrunk = not cost.item_seconds or expected > _SHRINK_BYTES
             outputs, seconds = run(
-                session, frame.arrays, frame.head["outputs"], options, is_shrunk=is_shrunk
+                session, arrays, frame.head["outputs"], options, is_shrunk=is_shrunk
             )
         finally:
             del self._running[frame.number]
@@ -128,23 +140,45 @@ class Calls:
 
     def _give_back(self, session: Session) -> None:
         """Return a run's memory if far more is in use than was."""
-        if self._meter.now() > self._usual_bytes + _KEPT_BYTES:
+        if self._used_bytes() > self._usual_bytes + _KEPT_BYTES:
             give_back(session, self._limits.inference)
             trim()
-            self._usual_bytes = self._meter.now()
+            self._usual_bytes = self._used_bytes()
+
+    def _used_bytes(self) -> int:
+        """Return the memory in use besides images, which come and go."""
+        return max(0, self._meter.now() - self._held.num_bytes)
 
     def _decode(self, frame: Frame) -> Answer:
-        """Decode image files into a network's inputs."""
+        """Decode image files into a network's inputs, and keep these under a key."""
         head, limits = frame.head, self._limits
-        images = decode_images(
-            [file.tobytes() for file in frame.arrays.values()],
-            TensorSpec.from_json(head["spec"]),
-            PreprocessSpec.model_validate(head["preprocess"]),
-            limits.files.image_pixels,
-            limits.inference.image_bytes,
-            lambda: frame.number in self._stopped,
-        )
-        return {}, {"images": images}
+        spec, key = TensorSpec.from_json(head["spec"]), head["key"]
+
+        def make(shape: tuple[int, ...]) -> NDArray[np.float32]:
+            array = allocate(shape, limits.inference.image_bytes)
+            self._held.put(key, array)  # counts as held while it is filled
+            return array
+
+        try:
+            images = decode_images(
+                [file.tobytes() for file in frame.arrays.values()],
+                spec,
+                PreprocessSpec.model_validate(head["preprocess"]),
+                limits.files.image_pixels,
+                lambda: frame.number in self._stopped,
+                make,
+            )
+            kept = as_type(spec, images)
+        except BaseException:
+            self._held.drop(key)
+            raise
+        self._held.put(key, kept)
+        return {"shape": kept.shape, "dtype": kept.dtype.name}, {}
+
+    def _drop(self, frame: Frame) -> Answer:
+        """Let go of decoded images."""
+        self._held.drop(frame.head["key"])
+        return {}, {}
 
     def _unload(self, frame: Frame) -> Answer:
         """Destroy a session and return its memory to the system."""
