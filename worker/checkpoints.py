@@ -99,9 +99,10 @@ class Checkpoints:
                 time_limit.run(lambda: self._store.put_file(path, sha256))
             finally:
                 path.unlink(missing_ok=True)
-        self._copied = found
-        for superseded in keep({_FILE: sha256}):
-            time_limit.run(partial(self._store.delete, superseded))
+        superseded = keep({_FILE: sha256})
+        self._copied = found  # if it was not recorded, the next call tries again
+        for each in superseded:
+            time_limit.run(partial(self._store.delete, each))
         return True
 
     def _token(self) -> int:

@@ -146,6 +146,11 @@ class Metric(_Message):
 
     type: Literal["metric"] = "metric"
     data: Json
+    key: str | None = Field(
+        default=None,
+        pattern="^[a-z0-9.]{1,100}$",
+        description="The same in every attempt that reports these numbers; they are stored once.",
+    )
 
 
 class Planned(_Message):

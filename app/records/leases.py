@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app.contracts.job import LEASED, FailureCode, JobKind, JobState, Stage
 from app.records.avoidance import may_claim
 from app.records.database import current_time
-from app.records.events import add_events
+from app.records.events import Report, add_events, add_reports
 from app.records.jobs import (
     fail_locked,
     get_job,
@@ -112,7 +112,7 @@ def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseStatus
 def record(  # noqa: PLR0913  # one argument per part of a report
     session: Session,
     held: Claim,
-    events: Sequence[tuple[str, dict[str, Any]]],
+    reports: Sequence[Report],
     *,
     stage: Stage | None = None,
     progress: dict[str, Any] | None = None,
@@ -124,7 +124,7 @@ def record(  # noqa: PLR0913  # one argument per part of a report
     Args:
         session: The transaction.
         held: The claim.
-        events: Type and data of each event, in order.
+        reports: The events, in order. Those that the job has already are left out.
         stage: Current stage; None keeps the last one.
         progress: Progress of the whole job; None keeps the last one.
         warnings: Warnings for the user.
@@ -142,8 +142,8 @@ def record(  # noqa: PLR0913  # one argument per part of a report
     if news or withdrawn:
         kept = [w for w in (*job.warnings, *news) if w not in withdrawn]
         job.warnings = kept[:_MOST_WARNINGS]
-    job.reported_bytes += sum(len(json.dumps(data)) for _, data in events)
-    add_events(session, job, events)
+    added = add_reports(session, job, reports)
+    job.reported_bytes += sum(len(json.dumps(report.data)) for report in added)
     return True
 
 

@@ -226,11 +226,13 @@ class EventRow(Base):
     """Event of a job, numbered from 1; written in the transaction of the change it reports."""
 
     __tablename__ = "event"
+    __table_args__ = (Index("ix_event_key", "job_id", "key", unique=True),)
 
     job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     type: Mapped[str]  # job.queued, job.running, stage.started, progress, metric, warning, …
     data: Mapped[Json]
+    key: Mapped[str | None]  # of a message of the job's process, which may be sent again
     created_at: Mapped[float]
 
 

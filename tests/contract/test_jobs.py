@@ -13,7 +13,7 @@ from app.contracts.ids import new_id
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState, Stage
 from app.records import jobs, leases, workers
 from app.records.database import Sessions, create_database, create_sessions, current_time
-from app.records.events import list_events
+from app.records.events import Report, list_events
 from app.records.jobs import NewJob
 from app.records.leases import Claim
 from app.records.line import look_along
@@ -122,7 +122,7 @@ def test_a_stale_worker_changes_nothing(sessions: Sessions) -> None:
     outcome = Outcome({}, {}, (), None, None)
     with sessions.begin() as session:
         assert not leases.renew(session, stale, lease_seconds=30).is_held
-        assert not leases.record(session, stale, [("progress", {})])
+        assert not leases.record(session, stale, [Report("progress", {}, "1")])
         assert not leases.finish(session, stale, outcome)
         assert not leases.fail(session, stale, FailureCode.INTERNAL, "", None)
         assert not leases.hand_back(session, stale)
@@ -239,10 +239,12 @@ def test_finishing_makes_artifacts_and_the_next_version_in_one_transaction(
 def test_events_are_numbered_without_gaps_and_written_with_the_change(sessions: Sessions) -> None:
     job_id = add_job(sessions)
     held = claimed(sessions, job_id)
+    kinds = ("progress", "metric", "progress")
+    reports = [Report(kind, {}, str(number)) for number, kind in enumerate(kinds)]
     with sessions.begin() as session:
-        leases.record(session, held, [("progress", {"step": 1}), ("metric", {})])
+        leases.record(session, held, reports[:2])
     with sessions.begin() as session:
-        leases.record(session, held, [("progress", {"step": 2})])
+        leases.record(session, held, reports)
         session.rollback()
     with sessions() as session:
         events = list_events(session, job_id=job_id, after=0, limit=100)

@@ -11,7 +11,7 @@ from app.contracts.job import FailureCode, JobKind, JobState
 from app.contracts.webhook import FINAL_EVENTS
 from app.records import jobs, leases, webhooks
 from app.records.database import Sessions, create_database, create_sessions, current_time
-from app.records.events import list_events
+from app.records.events import Report, list_events
 from app.records.jobs import NewJob
 from app.records.migrations import upgrade
 from app.records.tables import JobRow, WebhookRow
@@ -79,7 +79,7 @@ def test_only_requested_events_are_delivered(sessions: Sessions) -> None:
     with sessions.begin() as session:
         held = leases.claim(session, job_id=job_id, owner="w", lease_seconds=30)
         assert held is not None
-        leases.record(session, held, [("progress", {}), ("metric", {})])
+        leases.record(session, held, [Report("progress", {}, "1"), Report("metric", {}, "2")])
         leases.fail(session, held, FailureCode.DATA_ERROR, "no", None)
     assert [d.type for d in take(sessions)] == ["job.queued", "job.running"]
 

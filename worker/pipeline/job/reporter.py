@@ -162,9 +162,12 @@ class Reporter:
         self._told = left, now
         return left
 
-    def metric(self, data: Json) -> None:
-        """Report a record of numbers, such as those of an epoch."""
-        self.send(Metric(data=data))
+    def metric(self, data: Json, key: str) -> None:
+        """Report a record of numbers, such as those of an epoch.
+
+        ``key`` is the same in every attempt of the job, so that a repetition is not stored.
+        """
+        self.send(Metric(data=data, key=key))
 
     def planned(self, plan: PlanSummary) -> None:
         """Report the plan."""

@@ -15,6 +15,7 @@ from secateur.engine.metrics import METRICS, Metrics
 from secateur.engine.plan import Plan
 from secateur.engine.selection import Budget
 from worker.pipeline.data import Split
+from worker.pipeline.job.identity import job_key
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.selecting.planning import Planner
 from worker.pipeline.training.run import start_of, train
@@ -57,7 +58,8 @@ def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
         with inputs.reporter.part(number, spec.max_trials, message):
             trial = _try(inputs, planner, budget, dense, spec.max_drop, known)
         trials.append(trial)
-        inputs.reporter.metric({"kind": "trial", **trial.model_dump()})
+        key = f"{job_key(inputs.request, 'trial')}.{number}"
+        inputs.reporter.metric({"kind": "trial", **trial.model_dump()}, key)
         if trial.is_kept:
             kept, high = budget, share
         else:

@@ -65,6 +65,7 @@ def train(inputs: Inputs, start: Start) -> Trained:
     folder.mkdir(parents=True, exist_ok=True)
     options, epochs = decide_length(inputs, phase, data, teacher)
     options, found = decide_learning_rate(inputs, phase, data, options, teacher, folder)
+    state = resume(folder)
     with inputs.reporter.stop.deferred():
         result = retrain_program(
             phase.program,
@@ -75,8 +76,8 @@ def train(inputs: Inputs, start: Start) -> Trained:
             cuts=start.cuts,
             note=phase.note,
             start=_start_metrics(inputs, start, found),
-            hooks=hooks(inputs, options, folder),
-            resume=resume(folder),
+            hooks=hooks(inputs, options, folder, state),
+            resume=state,
         )
     plan = Plan.from_json(result.note)
     trained = result.program.to("cpu")
