@@ -10,6 +10,7 @@ import typer
 
 from app.cli.output import say
 from app.cli.progress import sending
+from app.cli.stored import find_dataset, find_model
 from secateur import Client, Dataset, Model, SecateurError
 from secateur.core.file_kinds import FILE_SUFFIXES
 from secateur.options import ModelOptions, Preprocess, Preset
@@ -67,14 +68,18 @@ def _format_range(seen: Mapping[str, float]) -> str:
 
 
 def model_id(client: Client, given: Path, name: str | None = None) -> str:
-    """Return a model's id, uploading it first if a file is given."""
+    """Return a model's id, uploading it first if a file is given that is not stored yet."""
     if is_reference(given):
         return client.get_model(str(given)).id
+    found = find_model(client, _existing(given), name)
+    if found is not None:
+        say(f"{given} is stored already: {found.name} version {found.version} ({found.id})")
+        return found.id
     return push_model(client, given, {"name": name} if name else {}).id
 
 
 def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None) -> str | None:
-    """Return a data set's id, uploading it first if a file is given.
+    """Return a data set's id, uploading it first if a file is given that is not stored yet.
 
     Raises:
         SecateurError: ``preprocess`` is given for a data set that is stored already.
@@ -89,6 +94,11 @@ def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None
         found = client.get_dataset(str(given))
         print_preprocessing(found)
         return found.id
+    stored = find_dataset(client, _existing(given), preprocess)
+    if stored is not None:
+        say(f"{given} is stored already: {stored.name} ({stored.id})")
+        print_preprocessing(stored)
+        return stored.id
     return push_dataset(client, given, None, preprocess).id
 
 

@@ -140,6 +140,19 @@ def test_a_preview_prunes_nothing(folder: Path, job: str) -> None:
     assert as_json(folder, "jobs", "--limit", 1)[0]["id"] == job
 
 
+def test_a_stored_file_is_not_uploaded_again(folder: Path, job: str) -> None:
+    before = as_json(folder, "jobs", "show", job)
+    again = run(folder, "prune", "model.pt2", "data.npz", "--macs", 0.5, "--plan")
+    assert f"model.pt2 is stored already: net version 1 ({before['model']})" in again.stderr
+    assert f"data.npz is stored already: data ({before['dataset']})" in again.stderr
+    other = run(folder, "prune", "model.pt2", "data.npz", "--preprocess", "unit", "--plan")
+    assert "data.npz is stored already" not in other.stderr, "other preprocessing, other inputs"
+    third = run(folder, "prune", "model.pt2", "data.npz", "--preprocess", "unit", "--plan")
+    assert "data.npz is stored already" in third.stderr
+    newest = as_json(folder, "datasets", "--limit", 1)[0]["id"]
+    run(folder, "datasets", "delete", newest)
+
+
 def test_a_sweep_ends_with_a_table(folder: Path, job: str) -> None:
     model = as_json(folder, "jobs", "show", job)["model"]
     config = {"selection": {"mode": "budget", "round_to": 1}, "retrain": {"epochs": 0}}
