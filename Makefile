@@ -8,11 +8,11 @@ DEV := .venv/.installed
 TORCH_INDEX ?=
 # loadfile: the tests of a file share the services they start.
 PYTEST := $(BIN)/pytest -q --dist loadfile --no-loadscope-reorder
-# One more than two cores: tests with real services spend time waiting for them.
-PROCESSES ?= 3
+# More than two cores: tests with real services spend time waiting for them.
+PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve demo test chaos check static unit docs format async lock audit sbom vendor \
+.PHONY: help install serve demo test chaos check static unit every docs format async lock audit sbom vendor \
 	screenshots clean
 
 help: ## List the targets
@@ -55,8 +55,12 @@ unit:
 docs: install ## Build the documentation into build/site; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-test: check ## Run `make check` and all other tests; one of them builds the documentation
-	$(PYTEST) -n $(PROCESSES) tests --ignore tests/unit
+# Fast tests run in the pauses of the others.
+test: install ## Format, lint, types, import rules, all tests; one of them builds the documentation
+	@$(MAKE) --no-print-directory --jobs=2 every static
+
+every:
+	$(PYTEST) -n $(PROCESSES) tests
 
 chaos: install ## Kill parts of a running service at random, N times: make chaos N=100 SEED=0
 	$(BIN)/python -m tests.chaos --runs $(or $(N),100) --seed $(or $(SEED),0)

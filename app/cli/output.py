@@ -1,6 +1,7 @@
 """Output of commands: tables for people, JSON for scripts. `progress` draws the bars."""
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from secateur.types import Dataset, JobData, JobResult, Latency, Model, Network,
 _MOST_CLASSES = 20
 _WIDE = 200  # columns, if the output is not a terminal
 SERIOUS = "serious"
+_VERDICTS = {"ready": "green", "uncertain": "yellow", "not_ready": "red"}
 _UNITS = ("", " k", " M", " G", " T")
 _THOUSAND = 1000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -151,6 +153,18 @@ def result_table(result: JobResult) -> Table:
         table.add_row(f"speed, batch {speedup.batch_size}", "", "", speedup.text)
     table.caption = "in parentheses: 95 % intervals"
     return table
+
+
+def print_verdict(result: JobResult) -> None:
+    """Print whether to ship the network, and what to try next, on standard error."""
+    verdict = result.summary.verdict
+    if verdict is None:
+        return
+    say(verdict.text, colour=_VERDICTS.get(verdict.status))
+    for step in verdict.next_steps:
+        values = (f"{pointer}={json.dumps(value)}" for pointer, value in step.config.items())
+        options = " ".join(f"--set {shlex.quote(value)}" for value in values)
+        say(f"  {step.title}: {options}  ({step.reason})")
 
 
 def print_findings(job: JobData) -> None:

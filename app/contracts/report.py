@@ -302,6 +302,29 @@ class Finding(_Part):
     message: str
 
 
+class NextStep(_Part):
+    """A change of the config that may improve the result."""
+
+    title: str
+    reason: str
+    config: dict[str, Any] = Field(
+        description="New values by JSON pointer into the config, as in a sweep's grid."
+    )
+
+
+class Verdict(_Part):
+    """Whether to use the pruned network, in one sentence."""
+
+    status: Literal["ready", "uncertain", "not_ready"] = Field(
+        description="ready: within the allowed loss and faster. uncertain: smaller, but the "
+        "quality or the speed is not known well enough. not_ready: do not ship it."
+    )
+    text: str
+    next_steps: tuple[NextStep, ...] = Field(
+        default=(), description="What to try next, the most promising first."
+    )
+
+
 class CandidateReport(_Part):
     """One candidate for the result, measured on the validation samples."""
 
@@ -367,6 +390,7 @@ class Report(_Part):
     """Report of a pruning job."""
 
     version: Literal[1] = 1
+    verdict: Verdict | None = Field(default=None, description="Null in reports before 0.2.")
     config: dict[str, Any]
     metric: str | None = Field(description="Field of the metrics that counts, if any.")
     objective: str | None = Field(description="Training objective; null without retraining.")

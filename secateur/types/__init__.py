@@ -31,9 +31,11 @@ from secateur.types.results import (
     Load,
     Metrics,
     Network,
+    NextStep,
     ResultFile,
     Speedup,
     Summary,
+    Verdict,
 )
 from secateur.types.service import Page, Problem, ProblemDetail, ProtocolError, Quota, TenantQuotas
 from secateur.types.sweeps import SweepData, SweepRow
@@ -66,6 +68,7 @@ __all__ = [
     "Model",
     "ModelMetadata",
     "Network",
+    "NextStep",
     "Page",
     "Plan",
     "Problem",
@@ -81,5 +84,6 @@ __all__ = [
     "TenantQuotas",
     "TensorMetadata",
     "VariantSeconds",
+    "Verdict",
     "Webhook",
 ]

@@ -1,6 +1,6 @@
 """The result of a job and its quality. ``report.json`` has the details."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -181,9 +181,26 @@ class AccuracyTrial(Answer):
     is_kept: bool
 
 
+class NextStep(Answer):
+    """A change of the config that may improve the result, by JSON pointer."""
+
+    title: str
+    reason: str
+    config: dict[str, Any]
+
+
+class Verdict(Answer):
+    """Whether to use the pruned network, in one sentence, and what to try next."""
+
+    status: Literal["ready", "uncertain", "not_ready"]
+    text: str
+    next_steps: list[NextStep] = Field(default_factory=list)
+
+
 class Summary(Answer):
     """The main results of a job's report."""
 
+    verdict: Verdict | None = None
     dense: Network
     pruned: Network
     retrained: Network

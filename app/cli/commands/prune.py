@@ -21,6 +21,7 @@ from app.cli.output import (
     plan_table,
     print_findings,
     print_json,
+    print_verdict,
     result_table,
     say,
     warning_word,
@@ -158,6 +159,7 @@ def prune_command(  # noqa: PLR0913  # the command's options
             with reporting(f"{job.id} is still running; to follow it: secateur watch {job.id}"):
                 job = follow(client, job, already_shown=job.warnings)
             if job.result is not None:
+                print_verdict(job.result)
                 console(is_result=False).print(result_table(job.result))
                 print_findings(job)
         if as_json:

@@ -3,7 +3,7 @@
 import typer
 
 from app.cli.client import AsJson, JobId, Key, Url, reporting, resolve_job, service
-from app.cli.output import console, print_findings, print_json, result_table, say
+from app.cli.output import console, print_findings, print_json, print_verdict, result_table, say
 from app.cli.progress import follow
 
 app = typer.Typer(add_completion=False)
@@ -24,6 +24,7 @@ def watch_command(
     if as_json:
         print_json(job)
     elif job.result is not None:
+        print_verdict(job.result)
         console().print(result_table(job.result))
         print_findings(job)
         for note in job.result.summary.notes:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
+from app.contracts.config_options import make_config
 from tests.chaos.processes import find_part
 from tests.e2e.browser.conftest import OpenTab
 from tests.fixtures.browser import Tab
@@ -89,6 +90,7 @@ def test_the_complete_workflow(service: Service, tab: Tab, files: Path, tmp_path
         tab.page.get_by_role("button", name="Download plan.json").click()
     download.value.save_as(tmp_path / "plan.json")
     assert json.loads((tmp_path / "plan.json").read_text())["version"] == 1
+    open_a_next_step(tab, job)
     try_an_image(tab, files / "image.png")
 
 
@@ -145,6 +147,21 @@ def watch(page: Page) -> None:
     assert page.evaluate("window.isTheSame") is True
     expect(losses).to_have_attribute("aria-label", re.compile("30 of 30 epochs"))
     expect(page.get_by_text("Proven equal")).to_be_visible()
+
+
+def open_a_next_step(tab: Tab, job: dict[str, Any]) -> None:
+    """Check that the verdict's first button opens the form with that change, and go back."""
+    page, verdict = tab.page, job["result"]["summary"]["verdict"]
+    expect(page.locator(".notice-title").first).to_have_text(verdict["text"])
+    step = verdict["next_steps"][0]
+    page.get_by_role("link", name=step["title"]).click()
+    tab.heading("Start a job")
+    page.get_by_text("Config as JSON").click()
+    shown = json.loads(page.locator("pre.code").inner_text())
+    given = {name[1:].replace("/", "."): value for name, value in step["config"].items()}
+    assert shown == make_config(job["config"], given, [])
+    page.go_back()
+    tab.heading("Prune <b>small</b>")
 
 
 def try_an_image(tab: Tab, image: Path) -> None:

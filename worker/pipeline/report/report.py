@@ -29,6 +29,7 @@ from worker.pipeline.report.doubts import (
     sample_notes,
 )
 from worker.pipeline.report.subject import data_report, model_report
+from worker.pipeline.report.verdict import judge
 
 _NO_ONNX = "no ONNX file was requested: latency was not measured, and the model cannot be served"
 _PACKAGES = ("torch", "onnx", "onnxruntime", "numpy", "safetensors")
@@ -51,7 +52,7 @@ def make_report(
         *promise_notes(inputs.request.config.selection, choice.accuracy_trials),
         *baseline_notes(inputs.primary_metric, final.metrics, baselines),
     )
-    return Report(
+    report = Report(
         config=inputs.request.config.model_dump(mode="json"),
         metric=inputs.primary_metric,
         objective=inputs.objective,
@@ -89,6 +90,7 @@ def make_report(
         device=str(inputs.device),
         versions=versions(),
     )
+    return report.model_copy(update={"verdict": judge(report)})
 
 
 def _baseline(inputs: Inputs, baseline: Baseline) -> BaselineReport:
@@ -109,6 +111,7 @@ def summary(report: Report) -> dict[str, Any]:
         for name in ("dense", "pruned", "retrained")
     }
     return {
+        "verdict": report.verdict.model_dump(mode="json") if report.verdict else None,
         **networks,
         "speedups": [found.model_dump(mode="json") for found in report.speedups],
         "load": report.load.model_dump(mode="json") if report.load is not None else None,

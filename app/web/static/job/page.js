@@ -18,7 +18,7 @@ import { jobActions } from "./actions.js";
 import { filesPart } from "./files.js";
 import { layersParts } from "./layers.js";
 import { logPart } from "./log.js";
-import { beforeAndAfter, certificate, headline } from "./results.js";
+import { beforeAndAfter, certificate, headline, verdictPart } from "./results.js";
 import { STAGES } from "./stage_list.js";
 import { stagesPart } from "./stages.js";
 import { Story } from "./story.js";
@@ -231,7 +231,7 @@ class JobPage {
 
   async #drawResult(job) {
     const { summary } = job.result;
-    fill(this.results, headline(summary), beforeAndAfter(summary, job.warnings));
+    fill(this.results, verdictPart(job), headline(summary), beforeAndAfter(summary, job.warnings));
     fill(this.proof, certificate(summary));
     this.training.update(this.#story.runs, summary);
     try {

@@ -10,6 +10,21 @@ import { changeText, costChange, doubtfulChange, intervalText, measuredOn, metri
 
 const NETWORKS = ["dense", "pruned", "retrained"];
 
+const VERDICTS = { ready: "good", uncertain: "warn", not_ready: "bad" };
+
+/** Return the verdict and buttons for the next steps; null for results made before 0.2. */
+export function verdictPart(job) {
+  const { verdict } = job.result.summary;
+  if (!verdict) {
+    return null;
+  }
+  const steps = verdict.next_steps.map((step) => {
+    const query = new URLSearchParams({ from: job.id, set: JSON.stringify(step.config) });
+    return h("li", {}, h("a", { class: "button is-small", href: `#/jobs/new?${query}` }, step.title), ` ${step.reason}`);
+  });
+  return notice(VERDICTS[verdict.status], verdict.text, steps.length > 0 && h("p", {}, "Try next:"), steps.length > 0 && h("ul", { class: "steps" }, steps));
+}
+
 /** Return the headline cards. */
 export function headline(summary) {
   const { dense, retrained } = summary;

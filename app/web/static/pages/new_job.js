@@ -53,7 +53,7 @@ export async function newJobPage(view) {
     open: ["selection"],
     onChange: () => changed(),
   });
-  form.set(before?.config ?? {});
+  form.set(withChanges(before?.config ?? {}, view.query.get("set")));
   const start = h("button", { class: "button is-primary" }, "Start the job");
   const keyOf = idempotency();
   const submit = async (event) => {
@@ -80,6 +80,18 @@ export async function newJobPage(view) {
       ),
     ),
   );
+}
+
+/** Return the config with values set by JSON pointer; `set` is a JSON object, or null. */
+export function withChanges(config, set) {
+  const changed = structuredClone(config);
+  for (const [pointer, value] of Object.entries(JSON.parse(set ?? "{}"))) {
+    const names = pointer.slice(1).split("/");
+    const last = names.pop();
+    const parent = names.reduce((part, name) => (part[name] ??= {}), changed);
+    parent[last] = value;
+  }
+  return changed;
 }
 
 function startsPart(form) {

@@ -1,0 +1,128 @@
+"""The verdict on a pruned network, rule by rule."""
+
+from typing import Any
+
+import pytest
+
+from app.contracts.config_options import make_config
+from app.contracts.report import Report
+from app.contracts.spec import PruneConfig
+from tests.fixtures.reports import (
+    DENSE,
+    body,
+    full_report,
+    least_report,
+    metrics,
+    network,
+    resolved,
+    speedup,
+)
+from worker.pipeline.report.verdict import judge
+
+PLAIN = {"selection": {"mode": "budget", "macs": 0.5}, "retrain": {"epochs": 3}}
+
+
+def report(after: float, half: float = 0.004, **changes: Any) -> Report:
+    """Return the report of a clean job that ends at an accuracy known to within ``half``."""
+    measured = metrics(after)
+    measured["change"] = {
+        "difference": after - DENSE, "low": after - DENSE - half, "high": after - DENSE + half,
+        "num_lost": 14, "num_won": 6, "is_measurable": abs(after - DENSE) > half,
+    }  # fmt: skip
+    clean = {
+        "findings": [],
+        "config": resolved(PLAIN),
+        "speedups": [speedup(1, 1.8)],
+        "retrained": network(after, macs=15_500_000, metrics=[measured]),
+    }
+    return full_report(**(clean | changes))
+
+
+def test_a_small_loss_and_a_faster_network_are_ready_to_ship() -> None:
+    verdict = judge(report(0.928))
+    assert verdict.status == "ready"
+    assert verdict.text == (
+        "Ready to ship: 1.8x faster at batch 1, 50 % of the MACs, accuracy 92.80 % "
+        "(\N{MINUS SIGN}0.20 ± 0.40 points)."
+    )
+    assert verdict.next_steps[0].config == {"/selection": {"mode": "budget", "macs": 0.35}}
+
+
+def test_a_large_loss_is_not_ready_and_says_what_to_try() -> None:
+    verdict = judge(report(0.83, 0.02))
+    assert verdict.status == "not_ready"
+    assert "accuracy 83.00 % (\N{MINUS SIGN}10.00 ± 2.00 points)" in verdict.text
+    assert [step.config for step in verdict.next_steps] == [
+        {"/retrain/epochs": 6},
+        {"/selection": {"mode": "budget", "macs": 0.75}},
+        {"/criterion/kind": "auto"},
+    ]
+
+
+def test_more_epochs_are_not_proposed_if_the_best_one_came_early() -> None:
+    kept = body()["kept"] | {"epoch": 1}
+    steps = judge(report(0.83, kept=kept)).next_steps
+    assert not [step for step in steps if "/retrain/epochs" in step.config]
+
+
+def test_an_untrained_network_is_to_be_trained() -> None:
+    steps = judge(report(0.5, history=[], epochs=None)).next_steps
+    assert steps[0].config == {"/retrain/epochs": "auto"}
+
+
+def test_a_loss_that_may_be_chance_is_uncertain() -> None:
+    verdict = judge(report(0.91, 0.03))
+    assert verdict.status == "uncertain"
+    assert "400 samples are too few to be sure" in verdict.text
+
+
+def test_a_loss_of_unknown_size_is_uncertain() -> None:
+    assert judge(report(0.93, 0.05)).status == "uncertain"
+    assert judge(report(0.93, 0.03)).status == "ready"
+
+
+def test_a_promise_sets_the_allowed_loss() -> None:
+    promised = resolved({"selection": {"mode": "accuracy", "max_drop": 0.05}})
+    assert judge(report(0.89, config=promised)).status == "ready"
+    assert judge(report(0.89)).status == "not_ready"
+
+
+@pytest.mark.parametrize(("ratio", "text"), [(1.0, "no measurable difference"), (0.5, "as fast")])
+def test_a_network_that_is_not_faster_is_uncertain(ratio: float, text: str) -> None:
+    slow = speedup(1, ratio) | {"is_measurable": ratio < 1}
+    verdict = judge(report(0.93, speedups=[slow]))
+    assert verdict.status == "uncertain"
+    assert text in verdict.text
+    assert verdict.next_steps[0].config["/selection"]["latency"] == 0.6
+
+
+def test_a_serious_finding_comes_before_good_numbers() -> None:
+    found = [{"code": "near_chance", "severity": "serious", "message": "The labels are shuffled."}]
+    verdict = judge(report(0.93, findings=found))
+    assert (verdict.status, verdict.text) == ("not_ready", "Not ready: The labels are shuffled.")
+
+
+def test_without_samples_nothing_is_promised() -> None:
+    verdict = judge(least_report())
+    assert verdict.status == "uncertain"
+    assert verdict.text.startswith("Not tested: the job had no samples")
+
+
+def test_less_is_better_for_an_error() -> None:
+    measured = metrics(DENSE) | {"output_error": 0.3, "change": None}
+    before = metrics(DENSE) | {"output_error": 0.0}
+    found = report(
+        DENSE,
+        metric="output_error",
+        dense=network(DENSE, metrics=[before]),
+        retrained=network(DENSE, macs=15_500_000, metrics=[measured]),
+    )
+    assert judge(found).status == "not_ready"
+
+
+def test_the_steps_are_configs_that_the_service_takes() -> None:
+    for found in (report(0.83), report(0.93), report(0.93, speedups=[speedup(1, 1.0)])):
+        for step in judge(found).next_steps:
+            config: dict[str, Any] = {"retrain": {"batch_size": 64}}
+            given = {name[1:].replace("/", "."): value for name, value in step.config.items()}
+            PruneConfig.model_validate(make_config(config, given, []))
