@@ -25,7 +25,17 @@ from kombu.entity import Exchange, Queue
 
 from app.contracts.installation import find_missing, how_to_install
 from app.contracts.settings import Settings, load_settings
-from app.contracts.tasks import COLLECT, DELIVER, QUEUE_MAINTENANCE, QUEUES, REAP, RING
+from app.contracts.tasks import (
+    COLLECT,
+    DELIVER,
+    QUEUE_CPU,
+    QUEUE_GPU,
+    QUEUE_INTAKE,
+    QUEUE_MAINTENANCE,
+    QUEUES,
+    REAP,
+    RING,
+)
 from app.doorbell import ring
 from app.objects.lock import create_object_lock
 from app.objects.storage import open_store
@@ -116,6 +126,7 @@ def _configure(settings: Settings) -> Celery:
         _exit_if_incomplete(celery)
         _exit_if_root_is_refused(settings)
         serve_metrics(metrics, settings.worker)
+        _start_servers(server, settings.worker.device, set(celery.amqp.queues.consume_from))
 
     def on_ready(sender: Any, **_: Any) -> None:  # noqa: ANN401  # Celery's signal
         queues = tuple(sorted(celery.amqp.queues.consume_from))
@@ -167,6 +178,15 @@ def _exit_if_incomplete(celery: Celery) -> None:
             f"secateur: this worker cannot run jobs: {', '.join(missing)} not installed. "
             f"Install what workers need: {how_to_install('worker')}"
         )
+
+
+def _start_servers(server: ForkServer, device: str, queues: set[str]) -> None:
+    """Start the fork servers that this worker's jobs need, so that the first job waits less."""
+    has_gpu, prunes = device.startswith("cuda"), bool(queues & {QUEUE_CPU, QUEUE_GPU})
+    if QUEUE_INTAKE in queues or (prunes and not has_gpu):
+        server.start(gpu=False)
+    if prunes and has_gpu:
+        server.start(gpu=True)
 
 
 def _exit_if_root_is_refused(settings: Settings) -> None:

@@ -28,6 +28,8 @@ def find_trouble(settings: Settings, now: float) -> str | None:
         age = now - path.stat().st_mtime
     except FileNotFoundError:
         return f"{path} does not exist: the process has not started"
+    if age < -_MOST_SECONDS:  # the clock was set back, and nobody has touched the file since
+        return f"{path} is from the future"
     return f"{path} is {age:.0f} s old" if age > _MOST_SECONDS else None
 
 

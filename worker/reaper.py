@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from app.contracts.settings import WorkerSettings
 from app.records import jobs, reaping, workers
+from app.records.clock import pull_back_times
 from app.records.database import Sessions, current_time
 from app.records.reaping import ExpiredLease
 from worker.metrics import WorkerMetrics
@@ -53,6 +54,7 @@ class Reaper:
     def _reap(self) -> None:
         with self._sessions.begin() as session:
             now = current_time(session)
+            num_late = pull_back_times(session, lease_seconds=self._worker.lease_seconds)
             spared = self._spare(reaping.list_expired(session), now)
             reaped = reaping.reap_expired(
                 session, spared=spared, most_setbacks=self._worker.max_setbacks
@@ -62,6 +64,8 @@ class Reaper:
             jobs.forget_plans(session, older_than_seconds=_PLAN_SECONDS)
             workers.forget_absent(session)
         self._ran_at = now
+        if num_late:
+            log.warning("reaper.clock_set_back", num_times=num_late)
         self._metrics.reaped_leases.inc(len(reaped))
         self._metrics.stuck_leases.set(len(stuck))
         for job_id in reaped:

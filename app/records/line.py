@@ -45,6 +45,7 @@ _LEAST_FORESEEN = 10
 _TENANTS_A_QUERY = 100
 _NUM_RECENT = 20  # latest jobs averaged in `Line.seconds_a_job`
 _NUM_REMEMBERED = 100  # latest jobs that wait estimates are based on
+_LEAST_GAP_SECONDS = 0.001  # between two turns; a time of today has six digits after the point
 _LEAST_LEFT = 0.1  # least remaining fraction of a job: it may be overdue
 
 
@@ -204,8 +205,14 @@ def next_in_line(
 
 
 def note_turn(session: Session, job: JobRow) -> None:
-    """Record that a job of its tenant was claimed."""
-    now, key = current_time(session), (job.queue, job.tenant)
+    """Record that a job of its tenant was claimed, later than all other claims of the queue.
+
+    If the database's clock was set back, the others would have been served in the future, and this
+    tenant would come first until then.
+    """
+    newest = select(func.max(TurnRow.served_at)).where(TurnRow.queue == job.queue)
+    now = max(current_time(session), (session.scalar(newest) or 0.0) + _LEAST_GAP_SECONDS)
+    key = job.queue, job.tenant
     turn = session.get(TurnRow, key, with_for_update=True)
     if turn is not None:
         turn.served_at = now

@@ -20,6 +20,7 @@ from app.records.tables import EventRow, JobRow, WebhookRow
 BACK_OFF_SECONDS = 5.0
 _BACK_OFF_FACTOR = 4
 _MAX_BACK_OFF_SECONDS = 6 * 3600.0
+_REST_SECONDS = 480.0  # the longest rest of a receiver, and longer than a hold
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def mark_delivered(session: Session, delivery: Delivery, answer: str) -> None:
 
 def back_off(session: Session, delivery: Delivery, answer: str) -> None:
     """Schedule another attempt, unless a newer attempt has claimed the delivery."""
-    wait = min(_MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * _BACK_OFF_FACTOR ** (delivery.attempt - 1))
+    wait = _back_off_seconds(delivery.attempt)
     session.execute(
         update(WebhookRow)
         .where(
@@ -173,3 +174,13 @@ def give_up(session: Session, delivery: Delivery, answer: str) -> None:
         "answer": answer,
     }
     add_events(session, job, [("webhook.failed", data)])
+
+
+def longest_wait(attempt: int) -> float:
+    """Return the longest time in seconds for which a delivery is put off after an attempt."""
+    return max(_REST_SECONDS, _back_off_seconds(max(1, attempt)))
+
+
+def _back_off_seconds(attempt: int) -> float:
+    seconds = BACK_OFF_SECONDS * float(_BACK_OFF_FACTOR) ** (attempt - 1)
+    return min(_MAX_BACK_OFF_SECONDS, seconds)

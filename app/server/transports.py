@@ -36,6 +36,8 @@ class AnswerTransport:
 
 def has_unread(transport: asyncio.Transport) -> bool:
     """Return whether bytes have arrived that the event loop has not read yet."""
+    if transport.is_closing():  # its descriptor may be closed, or belong to another connection
+        return False
     connection = transport.get_extra_info("socket")
     found = fcntl.ioctl(connection.fileno(), termios.FIONREAD, bytes(4))
     return found != bytes(4)
@@ -43,6 +45,8 @@ def has_unread(transport: asyncio.Transport) -> bool:
 
 def has_hung_up(transport: asyncio.Transport) -> bool:
     """Return whether the other side has closed a TCP connection, whatever is unread; Linux only."""
+    if transport.is_closing():
+        return True
     if not hasattr(socket, "TCP_INFO"):
         return False
     number = transport.get_extra_info("socket").fileno()

@@ -66,6 +66,8 @@ def test_two_workers_do_every_job_once_and_none_is_idle(cluster: Cluster) -> Non
     names = ("first", "second")
     for name in names:
         cluster.start_worker(name, "cpu")
+        started, _, _ = cluster.log(name).partition(" ready.")
+        assert "fork_server.started" in started, "the first job would wait for the server"
     cluster.start_scheduler()
     wait_for(lambda: num_ended(cluster) == NUM_RACED, MANY_SECONDS, "every job ends")
     rows = [cluster.job(job_id) for job_id in ids]

@@ -1,4 +1,4 @@
-"""The worker's side of the fork server: start it on first use and request children."""
+"""The worker's side of the fork server: start it and request children."""
 
 import json
 import math
@@ -70,7 +70,7 @@ class ForkServer:
     """Starts children that run one module, and restarts servers that died.
 
     One server forks the children that compute on a GPU, another forks all others. The second warms
-    up completely and sees no GPU. Each starts on first use.
+    up completely and sees no GPU. Each starts on first use, unless `start` was called before.
 
     Args:
         module: Has ``main(request: Path, events: int) -> int``, and may have ``warm_up()``.
@@ -92,6 +92,11 @@ class ForkServer:
     def is_resting(self) -> bool:
         """Return whether a server failed to start recently and the next attempt must wait."""
         return time.monotonic() < self._rests_until
+
+    def start(self, *, gpu: bool) -> None:
+        """Start a server ahead of its first child, and do not wait for its imports."""
+        with self._lock:
+            self._servers[gpu].start()
 
     def start_child(self, request: ChildRequest, events: int) -> Child:
         """Fork a process that writes to the descriptor ``events``.

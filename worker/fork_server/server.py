@@ -62,11 +62,15 @@ class Server:
         self._socket: socket.socket | None = None
         self.is_new = True
 
+    def start(self) -> None:
+        """Start the process, unless it runs; it imports the module meanwhile."""
+        if self._socket is None:
+            self._start()
+
     def send(self, message: bytes, descriptors: Sequence[int]) -> bool:
         """Send a request, to a new process if necessary; return whether it was accepted."""
         for _ in range(2):
-            if self._socket is None:
-                self._start()
+            self.start()
             assert self._socket is not None  # noqa: S101  # just made
             try:
                 socket.send_fds(self._socket, [message], descriptors)

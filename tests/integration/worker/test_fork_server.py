@@ -180,11 +180,10 @@ def test_a_module_that_cannot_be_imported_is_an_error_that_says_why(
     kind: str, cause: str, tmp_path: Path
 ) -> None:
     started = time.monotonic()
-    with (
-        closing(ForkServer(BROKEN, {**ENVIRONMENT, "LC_ALL": kind})) as server,
-        pytest.raises(ForkServerError) as caught,
-    ):
-        start(server, tmp_path / "home", "wait")
+    with closing(ForkServer(BROKEN, {**ENVIRONMENT, "LC_ALL": kind})) as server:
+        server.start(gpu=False)  # as a worker does before it is ready
+        with pytest.raises(ForkServerError) as caught:
+            start(server, tmp_path / "home", "wait")
     assert cause in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "/" not in str(caught.value), "where Python lies is not said"

@@ -6,9 +6,11 @@ import os
 import socket
 import time
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
+import pytest
 import uvicorn
 import uvloop
 from starlette.types import Receive, Scope, Send
@@ -17,13 +19,17 @@ from app.contracts.settings import HttpSettings
 from app.http.disconnect import Exchange, exchange_of
 from app.server.connection import limited_protocol
 from app.server.shedding import Shedding
+from app.server.transports import has_hung_up, has_unread
 from app.telemetry.metrics import Metrics
 
 KEEP_ALIVE_SECONDS = 1
 REQUEST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello"
 
 
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
 answered: "list[weakref.ref[Exchange]]" = []
+connections: list[Any] = []  # the server's side
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,9 +55,12 @@ async def connected() -> AsyncIterator[socket.socket]:
     config.load()
     state = uvicorn.server.ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-    )
+
+    def accept() -> asyncio.Protocol:
+        connections.append(protocol(config=config, server_state=state, app_state={}))
+        return connections[-1]  # type: ignore[no-any-return]
+
+    server = await loop.create_server(accept, "127.0.0.1", 0)
     try:
         with socket.socket() as client:
             client.setblocking(False)
@@ -115,3 +124,22 @@ def test_a_request_is_freed_with_its_answer() -> None:
 
     answered.clear()
     uvloop.run(ask_often())
+
+
+@pytest.mark.parametrize("run", [uvloop.run, asyncio.run], ids=["uvloop", "asyncio"])
+def test_a_timer_of_a_connection_that_has_closed_does_nothing(run: Run) -> None:
+    """It used to ask a closed descriptor what it has: `ValueError: fileno -1`."""
+
+    async def close_both() -> None:
+        async with connected() as client:
+            assert await ask(client) == 200
+            (connection,) = connections
+            connection.transport.abort()
+            await asyncio.sleep(0.01)  # the loop closes the descriptor
+            assert not has_unread(connection.transport)
+            assert has_hung_up(connection.transport)
+            connection.timeout_keep_alive_handler()
+            connection._time_is_up()
+
+    connections.clear()
+    run(close_both())

@@ -23,6 +23,7 @@ def test_a_process_with_a_heartbeat_is_alive_until_it_stops(tmp_path: Path) -> N
     os.utime(path, (1000, 1000))
     assert health.find_trouble(settings, 1059) is None
     assert health.find_trouble(settings, 1061) == f"{path} is 61 s old"
+    assert health.find_trouble(settings, 900) == f"{path} is from the future"
     health.beat(settings)
     assert path.stat().st_mtime > 1000
 
