@@ -8,12 +8,14 @@ from typing import Any, get_args
 
 import typer
 
+from app.cli.named import exported
 from app.cli.output import say
 from app.cli.progress import sending
 from app.cli.stored import find_dataset, find_model
 from secateur import Client, Dataset, Model, SecateurError
 from secateur.core.file_kinds import FILE_SUFFIXES
 from secateur.options import ModelOptions, Preprocess, Preset
+from secateur.pretrained import is_name
 
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 NOT_GIVEN = "no preprocessing was given"
@@ -22,9 +24,17 @@ NOT_GIVEN = "no preprocessing was given"
 def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
     """Upload a model, wait for the intake and print its size.
 
+    Args:
+        client: The service's client.
+        path: A file, or the name of a library's network, such as ``timm/resnet50``.
+        options: See `ModelOptions`.
+
     Raises:
-        SecateurError: There is no such file, or the service rejects it.
+        SecateurError: There is no such file or network, or the service rejects it.
     """
+    if is_name(str(path)) and not path.exists():
+        with exported(str(path)) as file:
+            return push_model(client, file, options)
     with sending(_existing(path)) as show:
         model = client.push(path, on_progress=show, **options)
     size = f"{model.num_parameters:,} parameters, {model.macs:,} MACs"
@@ -71,7 +81,7 @@ def model_id(client: Client, given: Path, name: str | None = None) -> str:
     """Return a model's id, uploading it first if a file is given that is not stored yet."""
     if is_reference(given):
         return client.get_model(str(given)).id
-    found = find_model(client, _existing(given), name)
+    found = find_model(client, given, name) if given.exists() else None
     if found is not None:
         say(f"{given} is stored already: {found.name} version {found.version} ({found.id})")
         return found.id

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 from PIL import Image
 
 from tests.fixtures.service import Service, images, npz_bytes, serving, trained_model_bytes
@@ -151,6 +153,20 @@ def test_a_stored_file_is_not_uploaded_again(folder: Path, job: str) -> None:
     assert "data.npz is stored already" in third.stderr
     newest = as_json(folder, "datasets", "--limit", 1)[0]["id"]
     run(folder, "datasets", "delete", newest)
+
+
+def test_a_network_of_a_library_is_pushed_by_name(folder: Path, tmp_path: Path) -> None:
+    """Its weights are where the library's own loader looks before it downloads them."""
+    name = "shufflenet_v2_x0_5"
+    weights = torchvision.models.get_model_weights(name).DEFAULT
+    stored = tmp_path / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
+    stored.parent.mkdir(parents=True)
+    torch.save(torchvision.models.get_model(name).state_dict(), stored)
+    pushed = run(folder, "push", f"torchvision/{name}", TORCH_HOME=str(tmp_path))
+    assert "It was trained with: --preprocess imagenet" in pushed.stderr
+    assert f"{name} version 1 is ready: 1,366,792 parameters" in pushed.stderr
+    failed = run(folder, "push", "torchvision/resnet0", code=1)
+    assert "torchvision/resnet0 cannot be loaded: ValueError: Unknown model" in failed.stderr
 
 
 def test_a_sweep_ends_with_a_table(folder: Path, job: str) -> None:

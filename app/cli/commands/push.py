@@ -12,7 +12,10 @@ from secateur import Dataset, Model
 from secateur.core.formats import suffixes, usual_suffixes
 from secateur.options import ModelOptions
 
-_FILE = f"Model file ({usual_suffixes('model')}) or data set file."
+_FILE = (
+    f"Model file ({usual_suffixes('model')}) or data set file; or a network with its published "
+    "weights: timm/resnet50, torchvision/resnet50, hf:owner/name."
+)
 
 app = typer.Typer(add_completion=False)
 
