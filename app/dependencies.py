@@ -16,7 +16,7 @@ from app.jobs.lines import Lines
 from app.jobs.reader import JobReader
 from app.keys.cache import KeyCache
 from app.keys.no_auth import refuse_remote
-from app.keys.scopes import ADMIN
+from app.keys.scopes import ADMIN, OPERATOR
 from app.keys.service import DEFAULT_TENANT, Principal
 from app.keys.wrong import address_of
 from app.objects.storage import ObjectStore
@@ -75,7 +75,7 @@ async def identify(context: Context, scope: Scope, key: str | None) -> Principal
     api = context.settings.api
     if not api.is_auth_required:
         refuse_remote(scope, api.cors_origins)
-        principal = Principal(DEFAULT_TENANT, frozenset({ADMIN}))
+        principal = Principal(DEFAULT_TENANT, frozenset({ADMIN, OPERATOR}))
     elif key is None:
         raise UnauthenticatedError("send an API key: Authorization: Bearer sec_…")
     else:

@@ -44,6 +44,7 @@ from app.open_inference.routes import router as protocol
 from app.open_inference.schemas import InferenceRequest, InferenceResponse
 from app.open_inference.statistics import Statistics
 from app.openapi import install_openapi
+from app.operators.routes import router as operators
 from app.query import refuse_unknown_query
 from app.queues.routes import router as queues
 from app.quotas.routes import router as quotas
@@ -70,6 +71,7 @@ API_ROUTERS = (
     plans,
     sweeps,
     queues,
+    operators,
     quotas,
     artifacts,
     protocol,

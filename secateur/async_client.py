@@ -286,6 +286,10 @@ class AsyncClient:
         """Continue a paused job from its saved state."""
         return await self._job(endpoints.RESUME_JOB, job_id)
 
+    async def retry(self, job_id: str) -> AsyncJob:
+        """Queue a failed job again, with all its attempts."""
+        return await self._job(endpoints.RETRY_JOB, job_id)
+
     async def cancel(self, job_id: str) -> AsyncJob:
         """Cancel a job."""
         return await self._job(endpoints.CANCEL_JOB, job_id)

@@ -64,6 +64,10 @@ class AsyncJob(JobData):
         """Continue the paused job from its saved state."""
         return await self._client.resume(self.id)
 
+    async def retry(self) -> "AsyncJob":
+        """Queue the failed job again, with all its attempts."""
+        return await self._client.retry(self.id)
+
     async def cancel(self) -> "AsyncJob":
         """Cancel the job."""
         return await self._client.cancel(self.id)

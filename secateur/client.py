@@ -282,6 +282,10 @@ class Client:
         """Continue a paused job from its saved state."""
         return self._job(endpoints.RESUME_JOB, job_id)
 
+    def retry(self, job_id: str) -> Job:
+        """Queue a failed job again, with all its attempts."""
+        return self._job(endpoints.RETRY_JOB, job_id)
+
     def cancel(self, job_id: str) -> Job:
         """Cancel a job."""
         return self._job(endpoints.CANCEL_JOB, job_id)

@@ -66,6 +66,10 @@ class Job(JobData):
         """Continue the paused job from its saved state."""
         return self._client.resume(self.id)
 
+    def retry(self) -> "Job":
+        """Queue the failed job again, with all its attempts."""
+        return self._client.retry(self.id)
+
     def cancel(self) -> "Job":
         """Cancel the job."""
         return self._client.cancel(self.id)

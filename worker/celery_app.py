@@ -160,7 +160,7 @@ def _configure(settings: Settings) -> Celery:
         visible = environment.get("CUDA_VISIBLE_DEVICES", "")
         metrics.registry.register(DeviceMemoryCollector(list(filter(None, visible.split(",")))))
     runner = Runner(settings, sessions, store, stopping, server, metrics=metrics)
-    reaper = Reaper(sessions, settings.worker, metrics)
+    reaper = Reaper(sessions, settings.worker, metrics, runner.owner)
     deliverer = create_deliverer(settings.webhooks, sessions, stopping, metrics)
     register_tasks(celery, runner, reaper, garbage, deliverer)
     return celery

@@ -185,7 +185,9 @@ class Endings:
 
     def hand_back(self) -> None:
         """Release the job to other workers, or keep it paused."""
-        self._write(lambda session: leases.hand_back(session, self._claim))
+        is_drained = self._lease.is_drain_requested.is_set()
+        reason = "the worker was drained" if is_drained else "the worker shuts down"
+        self._write(lambda session: leases.hand_back(session, self._claim, reason))
 
     def set_back(self, code: FailureCode, message: str) -> None:
         """Queue the job again after a failure of this worker, or one that looks like it."""

@@ -22,6 +22,7 @@ class Lease:
         is_lost: Set when the lease is no longer ours; the results must be discarded.
         is_cancel_requested: Set when the user cancelled the job.
         is_pause_requested: Set when the user paused the job.
+        is_drain_requested: Set when an operator drained this worker.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Lease:
         self.is_lost = threading.Event()
         self.is_cancel_requested = threading.Event()
         self.is_pause_requested = threading.Event()
+        self.is_drain_requested = threading.Event()
         self._sessions, self._claim, self._metrics = sessions, claim, metrics
         self._lease_seconds, self._heartbeat_seconds = lease_seconds, heartbeat_seconds
         self._is_over = threading.Event()
@@ -42,8 +44,13 @@ class Lease:
 
     @property
     def is_stop_requested(self) -> bool:
-        """Whether the attempt is to stop: the job was cancelled or paused, or the lease is lost."""
-        events = (self.is_lost, self.is_cancel_requested, self.is_pause_requested)
+        """Whether the attempt is to stop: for its user, for an operator, or the lease is lost."""
+        events = (
+            self.is_lost,
+            self.is_cancel_requested,
+            self.is_pause_requested,
+            self.is_drain_requested,
+        )
         return any(event.is_set() for event in events)
 
     def __enter__(self) -> Self:
@@ -77,3 +84,5 @@ class Lease:
                 self.is_cancel_requested.set()
             if status.is_pause_requested:
                 self.is_pause_requested.set()
+            if status.is_drain_requested:
+                self.is_drain_requested.set()

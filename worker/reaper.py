@@ -29,13 +29,18 @@ class Reaper:
         sessions: Factory of database sessions.
         worker: Lengths of leases and their intervals.
         metrics: Metrics of this worker.
+        owner: Name of this worker.
     """
 
     def __init__(
-        self, sessions: Sessions, worker: WorkerSettings, metrics: WorkerMetrics | None = None
+        self,
+        sessions: Sessions,
+        worker: WorkerSettings,
+        metrics: WorkerMetrics | None = None,
+        owner: str = "",
     ) -> None:
         self._sessions, self._worker = sessions, worker
-        self._metrics = metrics or WorkerMetrics()
+        self._metrics, self._owner = metrics or WorkerMetrics(), owner
         self._grace_seconds = 2 * worker.heartbeat_seconds + _CONNECT_SECONDS
         self._gap_seconds = max(worker.lease_seconds / 2, 3 * worker.reap_seconds)
         self._lock = threading.Lock()
@@ -63,6 +68,7 @@ class Reaper:
             jobs.expire_overdue(session)
             jobs.forget_plans(session, older_than_seconds=_PLAN_SECONDS)
             workers.forget_absent(session)
+            workers.note_tick(session, self._owner)
         self._ran_at = now
         if num_late:
             log.warning("reaper.clock_set_back", num_times=num_late)

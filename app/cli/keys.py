@@ -2,21 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
-from sqlalchemy.exc import DBAPIError
 
-from app.cli.environment import settings_or_exit
 from app.cli.output import console
-from app.contracts.errors import ServiceError
+from app.cli.rows import open_rows
 from app.keys import service
 from app.keys.scopes import SCOPES
-from app.records.database import Sessions, create_database, create_sessions, current_time, reading
+from app.records.database import current_time, reading
 from app.records.tables import ApiKeyRow
 
 app = typer.Typer(
@@ -62,7 +58,7 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create an API key and print it. It is shown only once."""
-    with _sessions() as sessions:
+    with open_rows() as sessions:
         row, plaintext = service.create_key(sessions, tenant, name, scope, expires_in)
     _print_secret(row, plaintext, is_json=as_json)
 
@@ -74,7 +70,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List keys, oldest first. Secrets are not stored and cannot be shown."""
-    with _sessions() as sessions:
+    with open_rows() as sessions:
         rows = service.list_keys(sessions, tenant)
         with reading(sessions) as session:
             now = current_time(session)
@@ -104,7 +100,7 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Replace a key and print the new one. The old key expires after the overlap."""
-    with _sessions() as sessions:
+    with open_rows() as sessions:
         old, new, plaintext = service.rotate_key(sessions, key_id, overlap)
     _print_secret(new, plaintext, is_json=as_json)
     if not as_json:
@@ -114,25 +110,9 @@ def rotate(
 @app.command("revoke")
 def revoke(key_id: KeyId, *, as_json: Json = False) -> None:
     """Revoke a key. Every API process rejects it within a second."""
-    with _sessions() as sessions:
+    with open_rows() as sessions:
         row = service.revoke_key(sessions, key_id)
     typer.echo(json.dumps(_shown(row)) if as_json else f"{row.id} is revoked.")
-
-
-@contextmanager
-def _sessions() -> Iterator[Sessions]:
-    engine = create_database(settings_or_exit().database_url)
-    try:
-        yield create_sessions(engine)
-    except ServiceError as error:
-        typer.secho(f"secateur: {error.message}", fg="red", err=True)
-        raise typer.Exit(1) from error
-    except DBAPIError as error:
-        what = f"database error: {error.orig}; try secateur migrate"
-        typer.secho(f"secateur: {what}", fg="red", err=True)
-        raise typer.Exit(1) from error
-    finally:
-        engine.dispose()
 
 
 def _print_secret(row: ApiKeyRow, plaintext: str, *, is_json: bool) -> None:

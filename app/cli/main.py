@@ -20,7 +20,7 @@ COMMANDS = {
     ),
     "models": Lazy(f"{_COMMANDS}.models", "List models; show or delete one.", _USE),
     "datasets": Lazy(f"{_COMMANDS}.datasets", "List data sets; show or delete one.", _USE),
-    "jobs": Lazy(f"{_COMMANDS}.jobs", "List jobs; show, pause, resume or cancel one.", _USE),
+    "jobs": Lazy(f"{_COMMANDS}.jobs", "List jobs; show, pause, resume, retry or cancel one.", _USE),
     "serve": Lazy(
         f"{_COMMANDS}.serve",
         "Run the API, workers, scheduler and queue on this machine until Ctrl-C.",
@@ -34,6 +34,19 @@ COMMANDS = {
         f"{_COMMANDS}.doctor", "Check this installation and suggest fixes.", _OPERATE, "service"
     ),
     "keys": Lazy("app.cli.keys", "Create, list, rotate and revoke API keys.", _OPERATE, "service"),
+    "workers": Lazy(
+        f"{_COMMANDS}.workers",
+        "List workers; cordon, drain or uncordon one.",
+        _OPERATE,
+        "service",
+    ),
+    "queues": Lazy(f"{_COMMANDS}.queues", "List queues; pause or resume one.", _OPERATE, "service"),
+    "tenants": Lazy(
+        f"{_COMMANDS}.tenants",
+        "List tenants with their keys, jobs, stored bytes and compute time of today.",
+        _OPERATE,
+        "service",
+    ),
     "migrate": Lazy(
         f"{_COMMANDS}.migrate",
         "Upgrade the database schema to this version.",

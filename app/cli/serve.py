@@ -36,7 +36,7 @@ from app.contracts.job import JobKind
 from app.contracts.settings import CLIENT_NAMES, PREFIX, Settings
 from app.contracts.tasks import QUEUE_INTAKE, QUEUE_MAINTENANCE, queue_of
 from app.keys.no_auth import is_loopback, refuse_public_address
-from app.keys.scopes import ADMIN
+from app.keys.scopes import ADMIN, OPERATOR
 from app.keys.service import DEFAULT_TENANT, authenticate, create_key
 from app.records.database import create_database, create_sessions
 from app.records.migrations import upgrade
@@ -244,7 +244,7 @@ def _prepare_database(settings: Settings) -> str:
     try:
         authenticate(sessions, plaintext)
     except UnauthenticatedError:  # no key yet, or it was rotated or revoked
-        _row, plaintext = create_key(sessions, DEFAULT_TENANT, "secateur serve", [ADMIN])
+        _row, plaintext = create_key(sessions, DEFAULT_TENANT, "secateur serve", [ADMIN, OPERATOR])
         write_private(path, plaintext + "\n")
     engine.dispose()
     if settings.database.url is None:

@@ -24,8 +24,8 @@ class JobState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether no move leads out of the state."""
-        return not MOVES[self]
+        """Whether the job has ended; only a failed one can be tried again."""
+        return self in FINAL
 
 
 MOVES: dict[JobState, frozenset[JobState]] = {
@@ -51,10 +51,12 @@ MOVES: dict[JobState, frozenset[JobState]] = {
     JobState.PAUSED: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED}),
     JobState.SUCCEEDED: frozenset(),
-    JobState.FAILED: frozenset(),
+    JobState.FAILED: frozenset({JobState.QUEUED}),  # tried again by its user
     JobState.CANCELLED: frozenset(),
     JobState.EXPIRED: frozenset(),
 }
+
+FINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED})
 
 # States in which a worker holds (or held) a lease on the job.
 LEASED = frozenset({JobState.RUNNING, JobState.CANCELLING, JobState.PAUSING})

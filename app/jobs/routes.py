@@ -230,6 +230,13 @@ def resume(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
     return to_job(service.resume(context, principal.tenant, job_id))
 
 
+@router.post("/{job_id}/retry")
+def retry(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
+    """Queue a failed job again with all its attempts; it continues from its saved state, if any."""
+    principal.require("jobs:write")
+    return to_job(service.retry(context, principal.tenant, job_id))
+
+
 @router.get("/{job_id}/layers")
 def layers(job_id: str, context: ContextDep, principal: PrincipalDep) -> JobLayers:
     """Read what is removed from each layer and why, available once it is decided.

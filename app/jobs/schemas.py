@@ -189,6 +189,7 @@ def to_job(row: JobRow, standing: Standing | None = None) -> Job:
             "cancel": f"{base}/cancel",
             "pause": f"{base}/pause",
             "resume": f"{base}/resume",
+            "retry": f"{base}/retry",
         },
     )
 

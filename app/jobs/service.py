@@ -183,6 +183,19 @@ def resume(context: Context, tenant: str, job_id: str) -> JobRow:
         return jobs.resume(session, job_id)
 
 
+def retry(context: Context, tenant: str, job_id: str) -> JobRow:
+    """Try a failed job again.
+
+    Raises:
+        ConflictError: The job has not failed, or its model or data set is gone.
+        StorageQuotaError, ComputeQuotaError, TooManyJobsError: A quota is used up.
+    """
+    with context.sessions.begin() as session:
+        find(session, tenant, job_id)
+        context.quotas.refuse_jobs(session, tenant)
+        return jobs.retry(session, job_id)
+
+
 def events(  # selects events
     context: Context,
     tenant: str,

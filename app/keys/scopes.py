@@ -16,9 +16,11 @@ Scope = Literal[
     "quotas:read",
     "metrics:read",
     "admin",
+    "operator",
 ]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-ADMIN: Scope = "admin"  # includes the others, within its tenant
+ADMIN: Scope = "admin"  # includes the others but `operator`, within its tenant
+OPERATOR: Scope = "operator"  # workers, queues and tenants of the whole service
 
 
 def parse_scopes(names: Iterable[str]) -> tuple[Scope, ...]:

@@ -21,7 +21,7 @@ from app.contracts.errors import (
     UnauthenticatedError,
 )
 from app.contracts.ids import new_id
-from app.keys.scopes import ADMIN, Scope, parse_scopes
+from app.keys.scopes import ADMIN, OPERATOR, Scope, parse_scopes
 from app.records.database import Sessions, current_time, reading
 from app.records.tables import ApiKeyRow
 
@@ -39,7 +39,7 @@ class Principal:
 
     Attributes:
         tenant: Tenant whose objects are visible.
-        scopes: Granted scopes; ``admin`` includes all.
+        scopes: Granted scopes; ``admin`` includes all but ``operator``.
         key_id: Id of the key; None in no-auth mode.
     """
 
@@ -49,7 +49,8 @@ class Principal:
 
     def require(self, scope: Scope) -> None:
         """Raise `ForbiddenError` without the scope."""
-        if scope not in self.scopes and ADMIN not in self.scopes:
+        is_included = ADMIN in self.scopes and scope != OPERATOR
+        if scope not in self.scopes and not is_included:
             raise ForbiddenError(f"this key lacks the scope {scope!r}")
 
 

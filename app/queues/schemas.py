@@ -20,6 +20,7 @@ class Worker(BaseModel):
     num_running: int = Field(description="Jobs of this queue that it runs now.")
     started_at: datetime | None
     seen_at: datetime | None = Field(description="Time of its last heartbeat.")
+    is_cordoned: bool = Field(description="An operator lets it take no more jobs.")
 
 
 class JobInLine(BaseModel):
@@ -36,6 +37,7 @@ class Queue(BaseModel):
 
     name: Literal["cpu", "gpu", "intake"]
     object: Literal["queue"] = "queue"
+    is_paused: bool = Field(description="An operator paused it: it gives out no jobs.")
     num_waiting: int
     num_running: int
     seconds_a_job: float | None = Field(

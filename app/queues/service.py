@@ -1,6 +1,5 @@
 """Queues and workers, derived from the rows of jobs and workers."""
 
-import hashlib
 from collections.abc import Sequence
 
 from sqlalchemy import func, select
@@ -13,12 +12,11 @@ from app.paging import to_time
 from app.queues.schemas import JobInLine, Queue, Worker
 from app.records.database import reading
 from app.records.line import Line
-from app.records.tables import JobRow, WorkerRow
+from app.records.tables import JobRow, QueuePauseRow, WorkerRow, public_worker_id
 from app.records.workers import list_present
 
 _NAMES = (QUEUE_CPU, QUEUE_GPU, QUEUE_INTAKE)
 _MOST_JOBS = 100
-_ID_CHARACTERS = 12
 
 
 def list_queues(context: Context, tenant: str) -> list[Queue]:
@@ -46,17 +44,19 @@ def _queue(
     running = {row.lease_owner: row.number for row in session.execute(query)}
     return Queue(
         name=name,
+        is_paused=session.get(QueuePauseRow, name) is not None,
         num_waiting=line.length,
         num_running=line.num_running,
         seconds_a_job=None if line.seconds_a_job is None else round(line.seconds_a_job, 1),
         workers=[
             Worker(
-                id=_public_id(row.name),
+                id=row.public_id,
                 device=row.device,
                 num_slots=row.num_slots,
                 num_running=running.get(row.name, 0),
                 started_at=to_time(row.started_at),
                 seen_at=to_time(row.seen_at),
+                is_cordoned=row.cordoned_at is not None,
             )
             for row in workers
         ],
@@ -82,11 +82,7 @@ def _jobs(session: Session, name: str, tenant: str, line: Line) -> list[JobInLin
             id=row.id,
             status=row.state,
             position=line.position(row) if row.state == JobState.QUEUED else None,
-            worker=None if row.lease_owner is None else _public_id(row.lease_owner),
+            worker=None if row.lease_owner is None else public_worker_id(row.lease_owner),
         )
         for row in rows
     ]
-
-
-def _public_id(name: str) -> str:
-    return f"wrk_{hashlib.sha256(name.encode()).hexdigest()[:_ID_CHARACTERS]}"

@@ -16,7 +16,7 @@ def may_claim(session: Session, queue: str, owner: str) -> ColumnElement[bool]:
     others = [
         worker.name
         for worker in list_present(session)
-        if queue in worker.queues and worker.trouble is None and worker.name != owner
+        if queue in worker.queues and worker.is_claiming and worker.name != owner
     ]
     is_avoided_by_all = and_(*(_avoids(name) for name in (owner, *others)))
     return or_(JobRow.avoided_owners.is_(None), ~_avoids(owner), is_avoided_by_all)

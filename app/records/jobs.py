@@ -18,7 +18,7 @@ from app.contracts.tasks import QUEUES, queue_of
 from app.records.database import current_time
 from app.records.events import add_events
 from app.records.rings import note_ring
-from app.records.tables import DatasetRow, EventRow, JobRow, ModelRow
+from app.records.tables import DatasetRow, EventRow, JobRow, ModelRow, QueuePauseRow
 from app.records.usage import add_compute
 from app.records.workers import list_present
 from app.telemetry.tracing import current_trace_id
@@ -235,6 +235,37 @@ def resume(session: Session, job_id: str) -> JobRow:
     return job
 
 
+def retry(session: Session, job_id: str) -> JobRow:
+    """Queue a failed job again, with all its attempts; it continues from its checkpoint, if any.
+
+    Raises:
+        ConflictError: The job has not failed, or its model or data set was rejected or deleted.
+    """
+    job = get_job(session, job_id)
+    if job.state != JobState.FAILED:
+        raise ConflictError(f"job {job.id} is {job.state}; only a failed job can be tried again")
+    _refuse_without_inputs(session, job)
+    job.attempt = job.num_setbacks = 0
+    job.seconds_run, job.batch_divisor = 0.0, 1
+    job.error, job.avoided_owners, job.not_before, job.finished_at = None, None, None, None
+    move(session, job, JobState.QUEUED, {"reason": "tried again"})
+    note_ring(session, job.id, job.queue)
+    return job
+
+
+def _refuse_without_inputs(session: Session, job: JobRow) -> None:
+    """Raise `ConflictError` if a job's model or data set was rejected or deleted."""
+    model = dataset = None
+    if job.model_id is not None:
+        model = session.get(ModelRow, job.model_id, with_for_update={"read": True})
+    if job.dataset_id is not None:
+        dataset = session.get(DatasetRow, job.dataset_id, with_for_update={"read": True})
+    for row in (model, dataset):
+        if row is not None and (row.deleted_at is not None or row.status != READY):
+            state = row.status if row.deleted_at is None else "deleted"
+            raise ConflictError(f"{row.id}, which job {job.id} needs, is {state}: post a new job")
+
+
 def expire_overdue(session: Session) -> list[str]:
     """Expire jobs that did not start by their deadline; return their ids."""
     overdue = session.scalars(
@@ -311,8 +342,9 @@ def release_waiting(session: Session, row: ModelRow | DatasetRow) -> None:
 def ring_again(session: Session) -> None:
     """Ring every queue in which a job is due: once, or once for each idle slot of its workers."""
     is_due = or_(JobRow.not_before.is_(None), JobRow.not_before <= current_time(session))
-    present = list_present(session)
-    for queue in QUEUES:
+    present = [worker for worker in list_present(session) if worker.is_claiming]
+    paused = set(session.scalars(select(QueuePauseRow.queue)))
+    for queue in set(QUEUES) - paused:
         here = JobRow.queue == queue
         num_running = session.scalars(
             select(func.count()).where(here, JobRow.state.in_(LEASED))

@@ -23,7 +23,7 @@ from app.records.jobs import (
 )
 from app.records.line import Allowance, next_in_line, note_turn
 from app.records.outcomes import Outcome, store_intake, store_pruned
-from app.records.tables import JobRow, JobWarning
+from app.records.tables import JobRow, JobWarning, QueuePauseRow, WorkerRow
 
 BACK_OFF_SECONDS = 2.0
 _MAX_BACK_OFF_SECONDS = 300.0
@@ -56,6 +56,7 @@ class LeaseStatus:
     is_held: bool
     is_cancel_requested: bool = False
     is_pause_requested: bool = False
+    is_drain_requested: bool = False
 
 
 def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) -> Claim | None:
@@ -85,7 +86,14 @@ def claim_next(
     lease_seconds: float,
     allowance: Allowance | None = None,
 ) -> Claim | None:
-    """Claim the next job in the line of a queue; None if no job is due for this worker."""
+    """Claim the next job in the line of a queue; None if no job is due for this worker.
+
+    No job is due while the queue is paused, or for a cordoned worker.
+    """
+    worker = session.get(WorkerRow, owner)
+    is_cordoned = worker is not None and worker.cordoned_at is not None
+    if is_cordoned or session.get(QueuePauseRow, queue) is not None:
+        return None
     passed: set[str] = set()
     is_ours = may_claim(session, queue, owner)
     while (job_id := next_in_line(session, queue, passed, allowance, is_ours)) is not None:
@@ -102,10 +110,12 @@ def renew(session: Session, held: Claim, *, lease_seconds: float) -> LeaseStatus
     if job is None:
         return LeaseStatus(is_held=False)
     job.lease_expires_at = current_time(session) + lease_seconds
+    worker = session.get(WorkerRow, job.lease_owner) if job.lease_owner else None
     return LeaseStatus(
         is_held=True,
         is_cancel_requested=job.state == JobState.CANCELLING,
         is_pause_requested=job.state == JobState.PAUSING,
+        is_drain_requested=worker is not None and worker.drained_at is not None,
     )
 
 
@@ -253,7 +263,7 @@ def mark_cancelled(session: Session, held: Claim) -> bool:
     return True
 
 
-def hand_back(session: Session, held: Claim) -> bool:
+def hand_back(session: Session, held: Claim, reason: str = "the worker shuts down") -> bool:
     """Release the job: pause or cancel it if that was requested, else queue it again.
 
     A job that is paused or queued again does not spend an attempt. False if the claim is stale.
@@ -268,7 +278,7 @@ def hand_back(session: Session, held: Claim) -> bool:
     if job.state == JobState.PAUSING:
         move(session, job, JobState.PAUSED)
         return True
-    move(session, job, JobState.QUEUED, {"reason": "the worker shuts down"})
+    move(session, job, JobState.QUEUED, {"reason": reason})
     return True
 
 

@@ -35,7 +35,7 @@ from app.records.durations import (
     shape_of,
     with_sizes,
 )
-from app.records.tables import JobRow, TurnRow
+from app.records.tables import JobRow, QueuePauseRow, TurnRow
 from app.records.turns import NEVER, Running, Waiting, foresee
 from app.records.usage import compute_seconds
 from app.records.workers import list_present
@@ -256,7 +256,12 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
     num_waiting, newest = _numbers(session, queue)
     waiting = _waiting(session, queue, _foreseen(num_waiting), experience, now)
     held = set() if allowance is None else _out_of_time(session, queue, allowance, waiting)
-    num_slots = sum(each.num_slots for each in list_present(session) if queue in each.queues)
+    is_paused = session.get(QueuePauseRow, queue) is not None
+    num_slots = sum(
+        each.num_slots
+        for each in list_present(session)
+        if queue in each.queues and each.cordoned_at is None and not is_paused
+    )
     found = foresee(
         {tenant: jobs for tenant, jobs in waiting.items() if tenant not in held},
         running,
@@ -264,7 +269,8 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
         allowance.most_running(queue) if allowance is not None else None,
         _served(session, queue),
     )
-    positions, waits = dict(found.positions), dict(found.waits)
+    positions = dict(found.positions)
+    waits = dict.fromkeys(found.waits) if is_paused else dict(found.waits)
     for tenant in sorted(held):  # skipped until midnight
         for job in waiting[tenant]:
             positions[job.id], waits[job.id] = len(positions), None
@@ -281,7 +287,7 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
         num_running=len(leased),
         seconds_a_job=sum(recent) / len(recent) if recent else None,
         waits=waits,
-        wait_of_next=None if rests else found.wait_of_next,
+        wait_of_next=None if rests or is_paused else found.wait_of_next,
         num_waiting=num_waiting,
         rests=rests,
         num_slots=num_slots,

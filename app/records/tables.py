@@ -5,6 +5,7 @@ machines with different clocks agree about leases. JSON columns hold public valu
 ``JobRow.webhook``: its secret must not appear in responses or logs.
 """
 
+import hashlib
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, Integer, String, Text
@@ -15,6 +16,14 @@ Json = dict[str, Any]
 
 # A warning: text, or a finding in the format of the report (code, severity, message).
 JobWarning = str | dict[str, Any]
+
+
+_WORKER_ID_CHARACTERS = 12
+
+
+def public_worker_id(name: str) -> str:
+    """Return the id that users see for the owner of a lease."""
+    return f"wrk_{hashlib.sha256(name.encode()).hexdigest()[:_WORKER_ID_CHARACTERS]}"
 
 
 class Base(DeclarativeBase):
@@ -179,6 +188,7 @@ class JobRow(Base):
     checkpoint: Mapped[Json | None]  # token, files (SHA-256 by name): for resuming
     webhook: Mapped[Json | None]  # url, secret, events
     trace_id: Mapped[str | None]  # from the request that posted it
+    request_id: Mapped[str | None]  # of the request that posted it
     created_at: Mapped[float]
     queued_at: Mapped[float | None]
     started_at: Mapped[float | None]
@@ -200,6 +210,28 @@ class WorkerRow(Base):
     started_at: Mapped[float]
     seen_at: Mapped[float]
     trouble: Mapped[str | None] = mapped_column(Text)  # why it claims no jobs
+    cordoned_at: Mapped[float | None]  # an operator lets it claim no jobs (`levers`)
+    drained_at: Mapped[float | None]  # an operator has it hand back its jobs
+    ticked_at: Mapped[float | None]  # when it last ran a task of the scheduler
+
+    @property
+    def public_id(self) -> str:
+        """Id that users see: the name contains the name of the host."""
+        return public_worker_id(self.name)
+
+    @property
+    def is_claiming(self) -> bool:
+        """Whether the worker takes jobs."""
+        return self.trouble is None and self.cordoned_at is None
+
+
+class QueuePauseRow(Base):
+    """A queue that an operator paused."""
+
+    __tablename__ = "queue_pause"
+
+    queue: Mapped[str] = mapped_column(primary_key=True)
+    paused_at: Mapped[float]
 
 
 class TurnRow(Base):

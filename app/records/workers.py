@@ -6,7 +6,7 @@ These rows decide nothing: leases hold jobs, and the line orders them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app.records.database import current_time
@@ -44,6 +44,12 @@ def report(session: Session, worker: WorkerIdentity) -> None:
         session.add(row)
     row.queues, row.device = list(worker.queues), worker.device
     row.num_slots, row.seen_at, row.trouble = worker.num_slots, now, worker.trouble
+
+
+def note_tick(session: Session, name: str) -> None:
+    """Record that the scheduler had a worker run a periodic task."""
+    now = current_time(session)
+    session.execute(update(WorkerRow).where(WorkerRow.name == name).values(ticked_at=now))
 
 
 def leave(session: Session, name: str) -> None:

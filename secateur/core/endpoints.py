@@ -98,9 +98,11 @@ PLAN_JOB = Endpoint(
 )
 LIST_JOBS = Endpoint("GET", "/v1/jobs", Page[JobData], query=_PAGING)
 READ_JOB = Endpoint("GET", "/v1/jobs/{job_id}", JobData, query=("wait",))
-# Pausing is idempotent. Cancelling a job that has ended, or resuming twice, is a conflict.
+# Pausing is idempotent. Cancelling a job that has ended is a conflict, and so is resuming or
+# retrying twice.
 CANCEL_JOB = Endpoint("POST", "/v1/jobs/{job_id}/cancel", JobData, may_repeat=False)
 PAUSE_JOB = Endpoint("POST", "/v1/jobs/{job_id}/pause", JobData)
+RETRY_JOB = Endpoint("POST", "/v1/jobs/{job_id}/retry", JobData, may_repeat=False)
 RESUME_JOB = Endpoint("POST", "/v1/jobs/{job_id}/resume", JobData, may_repeat=False)
 LIST_ARTIFACTS = Endpoint("GET", "/v1/jobs/{job_id}/artifacts", list[Artifact])
 FOLLOW_JOB = Endpoint(

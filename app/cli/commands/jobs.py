@@ -9,7 +9,7 @@ from app.cli.output import console, job_table, print_json, say
 from secateur import Job
 
 app = typer.Typer(
-    help="List jobs; show, pause, resume or cancel one.",
+    help="List jobs; show, pause, resume, retry or cancel one.",
     invoke_without_command=True,
     add_completion=False,
 )
@@ -64,6 +64,16 @@ def resume_command(
     """Resume a paused job from its saved state."""
     with service(url, key) as client:
         job = client.resume(resolve_job(client, job_id))
+    _show(job, is_json=as_json)
+
+
+@app.command("retry")
+def retry_command(
+    job_id: JobId, *, as_json: AsJson = False, url: Url = None, key: Key = None
+) -> None:
+    """Try a failed job again, from its saved state if there is one."""
+    with service(url, key) as client:
+        job = client.retry(resolve_job(client, job_id))
     _show(job, is_json=as_json)
 
 

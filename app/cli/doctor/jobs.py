@@ -1,4 +1,4 @@
-"""Job checks: workers that take no jobs, and leases that nobody renews or revokes."""
+"""Job checks: workers and queues that give no jobs, leases and webhooks that wait too long."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,16 @@ from sqlalchemy.orm import Session
 from app.cli.doctor.finding import Finding, Status
 from app.contracts.job import JobState
 from app.contracts.settings import Settings
-from app.contracts.tasks import QUEUES
+from app.contracts.tasks import QUEUE_MAINTENANCE, QUEUES
+from app.records.backlog import find_backlog
 from app.records.database import create_database, create_sessions, current_time, reading
+from app.records.levers import paused_queues
 from app.records.reaping import list_expired
 from app.records.tables import JobRow
 from app.records.workers import list_present
 
-_WORKERS, _LEASES = "workers", "leases"
+_WORKERS, _QUEUES, _LEASES, _WEBHOOKS = "workers", "queues", "leases", "webhooks"
+_SCHEDULER = "scheduler"
 _LATE_SECONDS = 60.0  # a lease that expired is revoked within seconds
 
 
@@ -29,7 +32,12 @@ def check_jobs(settings: Settings) -> Iterator[Finding]:
     engine = create_database(settings.database_url)
     try:
         with reading(create_sessions(engine)) as session:
-            findings = [*_check_workers(session), *_check_leases(session)]
+            findings = [
+                *_check_workers(session),
+                *_check_queues(session),
+                *_check_leases(session),
+                *_check_webhooks(session),
+            ]
     except SQLAlchemyError:
         return  # the check of the database says why
     finally:
@@ -44,21 +52,53 @@ def _check_workers(session: Session) -> Iterator[Finding]:
             detail = f"{worker.name} takes no jobs: {worker.trouble}"
             advice = "it tries again by itself; for its packages, run secateur doctor there"
             yield Finding(_WORKERS, Status.FAIL, detail, advice)
+        elif worker.cordoned_at is not None:
+            detail = f"{worker.name} takes no jobs: an operator cordoned it"
+            advice = f"secateur workers uncordon {worker.public_id}"
+            yield Finding(_WORKERS, Status.NOTE, detail, advice)
+    served = {queue for worker in present for queue in worker.queues}
+    if present and QUEUE_MAINTENANCE not in served:
+        detail = "no worker serves the queue maintenance: webhooks and expired leases wait"
+        advice = f"start a worker with -Q {QUEUE_MAINTENANCE}"
+        yield Finding(_WORKERS, Status.FAIL, detail, advice)
     late = current_time(session) - _LATE_SECONDS
+    ticking = [worker for worker in present if QUEUE_MAINTENANCE in worker.queues]
+    if ticking and all((worker.ticked_at or worker.started_at) < late for worker in ticking):
+        detail = "the scheduler has started no task for a minute"
+        yield Finding(_SCHEDULER, Status.FAIL, detail, "start celery beat; secateur serve has it")
+    elif any(worker.ticked_at is not None and worker.ticked_at >= late for worker in ticking):
+        yield Finding(_SCHEDULER, Status.OK, "starts its tasks")
     waiting = session.execute(
         select(JobRow.queue, func.count().label("number"))
         .where(JobRow.state == JobState.QUEUED, JobRow.queued_at < late)
         .group_by(JobRow.queue)
     ).all()
-    served = {queue for worker in present for queue in worker.queues}
     for row in waiting:
         if row.queue in QUEUES and row.queue not in served:
             detail = f"{row.number} jobs wait in the queue {row.queue}, which no worker serves"
             advice = f"start a worker with -Q {row.queue}"
             yield Finding(_WORKERS, Status.FAIL, detail, advice)
-    num_fit = sum(worker.trouble is None for worker in present)
+    num_fit = sum(worker.is_claiming for worker in present)
     if present and num_fit:
         yield Finding(_WORKERS, Status.OK, f"{num_fit} take jobs")
+
+
+def _check_queues(session: Session) -> Iterator[Finding]:
+    for queue, since in paused_queues(session).items():
+        seconds = current_time(session) - since
+        detail = f"{queue} has been paused by an operator for {seconds:.0f} s"
+        yield Finding(_QUEUES, Status.NOTE, detail, f"secateur queues resume {queue}")
+
+
+def _check_webhooks(session: Session) -> Iterator[Finding]:
+    backlog = find_backlog(session)
+    if backlog.oldest_webhook_seconds > _LATE_SECONDS:
+        detail = (
+            f"{backlog.num_due_webhooks} deliveries are due, "
+            f"the oldest for {backlog.oldest_webhook_seconds:.0f} s"
+        )
+        advice = "start the scheduler and a worker of the queue maintenance"
+        yield Finding(_WEBHOOKS, Status.FAIL, detail, advice)
 
 
 def _check_leases(session: Session) -> Iterator[Finding]:

@@ -13,12 +13,13 @@ from app.cli.doctor.finding import Finding, Status
 from app.cli.main import app
 from app.contracts.job import JobKind
 from app.contracts.settings import Settings
-from app.records import jobs, leases, workers
+from app.records import jobs, leases, levers, workers
 from app.records.database import create_database, create_sessions
 from app.records.jobs import NewJob
 from app.records.migrations import upgrade
-from app.records.tables import JobRow
+from app.records.tables import JobRow, WebhookRow, WorkerRow
 from app.records.workers import WorkerIdentity
+from worker.reaper import Reaper
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +139,49 @@ def test_workers_and_leases_are_checked(tmp_path: Path) -> None:
     findings = list(job_checks.check_jobs(settings))
     failed = [finding.detail for finding in findings if finding.status is Status.FAIL]
     assert failed[0] == "host:2 takes no jobs: its disk is full"
-    assert failed[1] == "1 jobs wait in the queue cpu, which no worker serves"
-    assert failed[2].startswith("1 jobs have leases that expired up to 90 s ago: job_")
+    assert failed[1].startswith("no worker serves the queue maintenance")
+    assert failed[2] == "1 jobs wait in the queue cpu, which no worker serves"
+    assert failed[3].startswith("1 jobs have leases that expired up to 90 s ago: job_")
     assert all(finding.advice for finding in findings if finding.status is Status.FAIL)
+
+
+def test_the_scheduler_levers_and_webhooks_are_checked(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    engine = create_database(settings.database_url)
+    upgrade(engine)
+    sessions = create_sessions(engine)
+
+    def check(name: str) -> list[Finding]:
+        return [f for f in job_checks.check_jobs(settings) if f.name == name]
+
+    with sessions.begin() as session:
+        workers.report(session, WorkerIdentity("host:1", ("maintenance",), "cpu", 4))
+        workers.report(session, WorkerIdentity("host:2", ("cpu",), "cpu", 1))
+    assert check("scheduler") == [], "the worker has just started"
+    with sessions.begin() as session:
+        session.get_one(WorkerRow, "host:1").started_at -= 100
+    (silent,) = check("scheduler")
+    assert (silent.status, silent.advice) != (Status.OK, "")
+    Reaper(sessions, settings.worker, owner="host:1").reap()
+    (ticking,) = check("scheduler")
+    assert ticking.status is Status.OK
+
+    with sessions.begin() as session:
+        cordoned = levers.cordon(session, "host:2").public_id
+        levers.pause_queue(session, "cpu")
+    (note,) = [f for f in check("workers") if f.status is Status.NOTE]
+    assert note.advice == f"secateur workers uncordon {cordoned}"
+    (paused,) = check("queues")
+    assert (paused.status, paused.advice) == (Status.NOTE, "secateur queues resume cpu")
+
+    assert check("webhooks") == []
+    with sessions.begin() as session:
+        new = NewJob("t", JobKind.PRUNE, {}, {}, "cpu", 3, webhook={"events": ["job.queued"]})
+        job = jobs.create_job(session, new)
+        session.flush()
+        for row in session.query(WebhookRow).filter_by(job_id=job.id):
+            row.not_before -= 100
+    engine.dispose()
+    (late,) = check("webhooks")
+    assert late.status is Status.FAIL
+    assert late.detail.startswith("1 deliveries are due")

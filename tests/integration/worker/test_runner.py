@@ -15,8 +15,9 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from app.contracts.job import JobKind
-from app.records import jobs
+from app.records import jobs, levers, workers
 from app.records.tables import ArtifactRow, JobRow, ModelRow
+from app.records.workers import WorkerIdentity
 from app.telemetry.tracing import enter_trace
 from tests.integration.worker import scripted_child
 from tests.integration.worker.world import World, wait_for
@@ -288,6 +289,29 @@ def test_a_paused_job_is_saved_let_go_and_goes_on_on_another_machine(
     assert job.result is not None
     assert job.result["summary"]["saved"] == {"state.bin": "epoch 1"}
     assert "job.paused" in world.events(job_id)
+
+
+def test_a_drained_worker_saves_its_job_and_another_goes_on_with_it(
+    tmp_path: Path, server: ForkServer
+) -> None:
+    world = World(tmp_path / "here", server, checkpoint_seconds=3600)
+    with world.sessions.begin() as session:
+        workers.report(session, WorkerIdentity(world.runner.owner, ("cpu",), "cpu", 1))
+    job_id = world.post(scripted_child.SAVE)
+    thread = world.run_in_thread(job_id)
+    wait_for(lambda: world.job(job_id).checkpoint is not None)
+    with world.sessions.begin() as session:
+        levers.drain(session, world.runner.owner)
+    thread.join(15)
+    job = world.job(job_id)
+    assert (job.state, job.attempt, job.lease_owner) == ("queued", 0, None)
+    world.runner.run_job(job_id)  # it claims no job while it is cordoned
+    assert world.job(job_id).state == "queued"
+    world.on_another_machine(tmp_path / "there").run_job(job_id)
+    job = world.job(job_id)
+    assert (job.state, job.attempt) == ("succeeded", 1)
+    assert job.result is not None
+    assert job.result["summary"]["saved"] == {"state.bin": "epoch 1"}
 
 
 def test_a_damaged_checkpoint_costs_time_and_not_the_job(

@@ -22,7 +22,7 @@ def test_the_printed_key_stays_the_same_until_it_is_revoked(tmp_path: Path) -> N
     revoke_key(sessions, list_keys(sessions)[0].id)
     second = _prepare_database(settings)
     assert second == file.read_text().strip() != first
-    assert authenticate(sessions, second)[0].scopes == ["admin"]
+    assert authenticate(sessions, second)[0].scopes == ["admin", "operator"]
     assert file.stat().st_mode & 0o777 == 0o600
     engine.dispose()
 

@@ -16,7 +16,12 @@ export function jobActions(onChange, signal) {
     button.disabled = true;
     fill(trouble);
     try {
-      onChange(await post(job.urls[name], undefined, { signal }));
+      const changed = await post(job.urls[name], undefined, { signal });
+      if (name === "retry") {
+        location.reload(); // the page follows a job until it ends, and this one had ended
+        return;
+      }
+      onChange(changed);
       announce(ANNOUNCEMENTS[name]);
     } catch (error) {
       if (error.name !== "AbortError") {
@@ -35,6 +40,7 @@ export function jobActions(onChange, signal) {
   };
   const nodes = (job) => [
     MAY_PAUSE.has(job.status) && button(job, "pause", "Pause"),
+    job.status === "failed" && button(job, "retry", "Try again", "is-primary"),
     job.status === "paused" && button(job, "resume", "Resume", "is-primary"),
     !FINAL.has(job.status) && job.status !== "cancelling" && button(job, "cancel", "Cancel", "is-danger"),
     h("a", { class: "button", href: `#/jobs/new?from=${job.id}` }, "Run again with changes"),
