@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from app.cli.output import say
-from app.contracts.spec import PreprocessSpec
-from app.contracts.spec import Preset as PresetName
 from secateur import SecateurError
+from secateur.options import Preset
 
 
 @contextmanager
@@ -49,8 +48,10 @@ def _export(name: str, path: Path) -> dict[str, Any]:
 
 def _option(preprocess: dict[str, Any]) -> str:
     """Return a preset with these numbers, or the numbers as JSON."""
+    from app.contracts.spec import PreprocessSpec  # noqa: PLC0415  # slow, and seldom needed
+
     given = PreprocessSpec.model_validate(preprocess)
-    for preset in get_args(PresetName):
+    for preset in get_args(Preset):
         spec = PreprocessSpec(preset=preset)
         if (spec.mean, spec.std) == (given.mean, given.std):
             return str(preset)

@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
-from app.contracts.spec import PreprocessSpec
 from secateur import Client, Dataset, Model
 from secateur.options import Preprocess
 
@@ -20,7 +19,7 @@ def find_dataset(client: Client, path: Path, preprocess: Preprocess | None) -> D
         {"preset": preprocess} if isinstance(preprocess, str) else dict(preprocess or {})
     )
     for found in _with_bytes(alike, path):
-        if _is_same(PreprocessSpec.model_validate(found.preprocess), asked):
+        if _is_same(found.preprocess, asked):
             return found
     return None
 
@@ -48,9 +47,11 @@ def _with_bytes(alike: list[Item], path: Path) -> list[Item]:
     return [item for item in alike if item.sha256 == digest]
 
 
-def _is_same(stored: PreprocessSpec, asked: dict[str, object]) -> bool:
+def _is_same(known: dict[str, object], asked: dict[str, object]) -> bool:
     """Return whether preprocessing is as asked; a preset's numbers may depend on the data."""
-    spec = PreprocessSpec.model_validate(asked)
+    from app.contracts.spec import PreprocessSpec  # noqa: PLC0415  # slow, and seldom needed
+
+    stored, spec = PreprocessSpec.model_validate(known), PreprocessSpec.model_validate(asked)
     if (stored.preset, stored.resize, stored.channels) != (
         spec.preset,
         spec.resize,
