@@ -1,4 +1,4 @@
-"""`prune`: prunes a live module, a ``.pt2`` file or an exported program in this process.
+"""`prune`: prunes a live module, a ``.pt2`` or ``.onnx`` file, or an exported program.
 
 Calling it needs the extra ``engine``, which installs torch; importing this module does not.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Batch = Inputs | tuple[Inputs, Tensor | None]
 
 _INSTALL = "pip install 'secateur[engine]'"
-_SUFFIX = ".pt2"
+_SUFFIXES = (".pt2", ".onnx")
 _MOST_NAMES = 6  # in a message
 
 
@@ -53,10 +53,11 @@ def prune(  # noqa: PLR0913  # options that each have a default
     default is ``steepness=1``. Nothing is trained. The same arguments give the same result.
 
     Args:
-        model: A module in evaluation mode, which is not changed; a ``.pt2`` file, which is read
-            as data; or a result of ``torch.export.export`` with a dynamic batch.
-        example_inputs: Only for a module: one tensor, or one for each input, on the module's
-            device. The first dimension is the batch.
+        model: A module in evaluation mode, which is not changed; a ``.pt2`` or ``.onnx`` file,
+            which is read as data; or a result of ``torch.export.export`` with a dynamic batch.
+        example_inputs: For a module, one tensor, or one for each input, on the module's device.
+            The first dimension is the batch. For an ``.onnx`` file that takes samples of any
+            size, an example of the size to prune for.
         macs: Share of the multiply-accumulates to keep, in (0, 1).
         params: Share of the parameters to keep, in (0, 1).
         ratio: Share of the filters to remove in every layer, in (0, 1).
@@ -154,6 +155,9 @@ def _read(model: Any, example_inputs: "Inputs | None") -> "tuple[Program, str]":
 
     if _is_module(model):
         return from_exported(_export(model, example_inputs)), type(model).__name__
+    path = Path(model) if isinstance(model, (str, PathLike)) else None
+    if path is not None and path.suffix == ".onnx":
+        return _read_onnx(path, example_inputs), path.name
     if example_inputs is not None:
         raise SecateurError("example_inputs belong to a module; a file or a program has its own")
     if isinstance(model, ExportedProgram):
@@ -165,17 +169,35 @@ def _read(model: Any, example_inputs: "Inputs | None") -> "tuple[Program, str]":
                     'dynamic_shapes=({0: torch.export.Dim("batch", min=1)},) for each input'
                 )
         return program, "program"
-    if not isinstance(model, (str, PathLike)):
+    if path is None:
         raise SecateurError(
             f"cannot prune a {type(model).__name__}: give a torch.nn.Module, the path of a "
-            f"{_SUFFIX} file, or what torch.export.export returned"
+            f"{' or '.join(_SUFFIXES)} file, or what torch.export.export returned"
         )
-    path = Path(model)
-    if path.suffix != _SUFFIX:
-        raise SecateurError(f"{path.name} is not a {_SUFFIX} file; a module can be given as it is")
+    if path.suffix not in _SUFFIXES:
+        raise SecateurError(
+            f"{path.name} is not a {' or '.join(_SUFFIXES)} file; a module can be given as it is"
+        )
+    _check_exists(path)
+    return read_program(path), path.name
+
+
+def _read_onnx(path: Path, example_inputs: "Inputs | None") -> "Program":
+    """Return the program of an ONNX file, for the sizes of the example if one is given."""
+    from torch import Tensor  # noqa: PLC0415
+
+    from secateur.engine import read_onnx  # noqa: PLC0415
+
+    _check_exists(path)
+    if example_inputs is None:
+        return read_onnx(path)
+    given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    return read_onnx(path, shapes=tuple((None, *x.shape[1:]) for x in given))
+
+
+def _check_exists(path: Path) -> None:
     if not path.is_file():
         raise SecateurError(f"{path} does not exist")
-    return read_program(path), path.name
 
 
 def _is_module(model: object) -> bool:

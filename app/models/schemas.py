@@ -23,7 +23,7 @@ class Model(BaseModel):
     name: str
     version: str
     status: Literal["validating", "ready", "rejected"]
-    format: Literal[ModelFormatName, "onnx"]
+    format: ModelFormatName
     architecture: dict[str, Any] | None = Field(
         description="Architecture of a model uploaded as weights."
     )

@@ -70,7 +70,7 @@ class ModelRow(Base):
     name: Mapped[str]
     version: Mapped[str]
     status: Mapped[str]  # validating | ready | rejected
-    format: Mapped[str]  # a name of MODEL_FORMATS, or onnx
+    format: Mapped[str]  # a name of MODEL_FORMATS
     architecture: Mapped[Json | None]  # safetensors only: the network the weights belong to
     filename: Mapped[str | None]
     sha256: Mapped[str] = mapped_column(index=True)

@@ -23,8 +23,8 @@ model = MyNetwork()
 model.load_state_dict(torch.load("weights.pt", weights_only=True))
 {EXPORT}"""
 _ELSEWHERE = f"""\
-Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the \
-common ones), load the weights, and export it:
+Secateur reads networks from ONNX and PyTorch. Convert the file to ONNX (tf2onnx, paddle2onnx), \
+or rebuild the network in PyTorch, load the weights, and export it:
 {EXPORT}"""
 _ARRAYS = 'Save the arrays with: numpy.savez("data.npz", x=images, y=labels)'
 _TAR_GZ = "A compressed tar must be a .tar.gz."
@@ -139,15 +139,6 @@ model = transformers.AutoModelForImageClassification.from_pretrained("FOLDER")
         "a pickle",
         _PICKLE,
         head=r"(\(dp\d|\(lp\d|ccopy_reg\n|c__builtin__\n|cnumpy|ccollections\n|ctorch)",
-    ),
-    FileKind(
-        "onnx",
-        "an ONNX network",
-        f"""\
-Secateur writes ONNX files and does not read them, because they cannot be trained again. \
-Export the PyTorch network that the file was made from:
-{EXPORT}""",
-        head=r"\x08[\x03-\x1f]([\x12\x1a\x22][\x00-\x7f][ -~]*|[\x3a\x42])",
     ),
     FileKind("saved_model", "a TensorFlow SavedModel", _ELSEWHERE, head=r"\x08\x01\x12"),
     FileKind(
@@ -274,7 +265,7 @@ def _sentence(use: Use) -> str:
 TAKEN: dict[Use, str] = {use: _sentence(use) for use in FORMATS}
 
 # A string with one of these suffixes is a path, not an id or a name.
-FILE_SUFFIXES = (*suffixes("model"), *suffixes("dataset"), ".pt", ".pth", ".onnx")
+FILE_SUFFIXES = (*suffixes("model"), *suffixes("dataset"), ".pt", ".pth")
 
 # The first match counts. Any zip matches "a zip of images", so kinds with `members` come first.
 FILE_KINDS: tuple[FileKind, ...] = tuple(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Use = Literal["model", "dataset"]
-ModelFormatName = Literal["pt2", "safetensors"]
+ModelFormatName = Literal["pt2", "safetensors", "onnx"]
 DatasetFormatName = Literal["npz", "zip", "tar", "parquet"]
 
 ZIP = r"PK\x03\x04"  # the first bytes of a zip
@@ -94,6 +94,17 @@ MODEL_FORMATS: dict[ModelFormatName, ModelFormat] = {
         (".safetensors",),
         (Look("weights (.safetensors)", head=r"[^]{6}\x00\x00\{"),),
         needs_architecture=True,
+    ),
+    "onnx": ModelFormat(
+        "onnx",
+        "an .onnx file",
+        (".onnx",),
+        (
+            Look(
+                "an ONNX network",
+                head=r"\x08[\x03-\x1f]([\x12\x1a\x22][\x00-\x7f][ -~]*|[\x28\x32\x3a\x42])",
+            ),
+        ),
     ),
 }
 

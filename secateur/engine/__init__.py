@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from secateur.engine.graph.cost import CostModel
     from secateur.engine.measure import compare_latency, count_macs, count_parameters
     from secateur.engine.metrics import evaluate
+    from secateur.engine.onnx_in.reader import read_onnx
     from secateur.engine.plan import Plan, make_plan
     from secateur.engine.program.exported import from_exported, from_module
     from secateur.engine.program.module import ProgramModule
@@ -48,6 +49,7 @@ _HOMES = {
         "count_macs",
         "count_parameters",
     ),
+    "onnx_in.reader": ("read_onnx",),
     "plan": (
         "Plan",
         "make_plan",
@@ -117,6 +119,7 @@ __all__ = [
     "from_module",
     "make_plan",
     "mask_program",
+    "read_onnx",
     "read_program",
     "recalibrate",
     "retrain_program",

@@ -15,7 +15,7 @@ class Model(Answer):
     name: str
     version: str
     status: Literal["validating", "ready", "rejected"]
-    format: Literal[ModelFormatName, "onnx"]
+    format: ModelFormatName
     architecture: dict[str, Any] | None
     filename: str | None
     sha256: str

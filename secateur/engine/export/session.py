@@ -41,14 +41,14 @@ class OnnxSession:
 
     def __init__(
         self,
-        path: Path,
+        path: Path | bytes,
         num_threads: int | None = None,
         provider: str = "CPUExecutionProvider",
     ) -> None:
         """Open the file.
 
         Args:
-            path: The ONNX file.
+            path: The ONNX file, or its bytes.
             num_threads: Threads inside one call; None: as many as torch uses.
             provider: Execution provider.
 

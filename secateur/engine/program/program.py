@@ -53,6 +53,21 @@ class InputSpec:
         return torch.zeros(shape, dtype=self.dtype)
 
 
+@dataclass(frozen=True)
+class OnnxOrigin:
+    """What an ONNX file says besides its network. The ONNX file of the pruned network keeps it.
+
+    Attributes:
+        output_names: Names of the outputs.
+        opset: Version of ONNX's operators.
+        metadata: The file's own properties, such as the characters that a recogniser knows.
+    """
+
+    output_names: tuple[str, ...]
+    opset: int
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Program:
     """Model as data. Treat graph and tensors as immutable; surgery builds new ones.
@@ -72,6 +87,7 @@ class Program:
         own_types: Types of tensors in the user's file, where they differ from the computed type
             (`precision`).
         own_output_types: Types of outputs in the user's file, by position, where they differ.
+        origin: The rest of the ONNX file that the program was read from; None for other files.
     """
 
     graph: fx.Graph
@@ -82,6 +98,7 @@ class Program:
     call: CallSignature
     own_types: Mapping[str, torch.dtype] = field(default_factory=dict)
     own_output_types: Mapping[int, torch.dtype] = field(default_factory=dict)
+    origin: OnnxOrigin | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -90,7 +107,12 @@ class Program:
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Unique names of the outputs in files and responses, from their keys or positions."""
+        """Unique names of the outputs in files and responses.
+
+        From an ONNX file, or from the outputs' keys and positions.
+        """
+        if self.origin is not None:
+            return unique(self.origin.output_names, taken=self.input_names)
         return output_names(self.output_tree, taken=self.input_names)
 
     def parameters(self) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ DTYPES = {
 }
 _STRIDED = 7
 _MAX_SIZE = 2**40
-_MAX_NAME_PARTS = 64
+MOST_NAME_PARTS = 64
 _MAX_NAME_LENGTH = 512
 
 
@@ -139,9 +139,9 @@ def check_name(name: str, where: Document) -> None:
     if len(name) > _MAX_NAME_LENGTH:
         where.refuse(f"a name of {len(name)} characters, at most {_MAX_NAME_LENGTH}")
     parts = name.split(".")
-    if len(parts) > _MAX_NAME_PARTS:
-        where.refuse(f"{name[:60]!r} nests {len(parts)} deep, at most {_MAX_NAME_PARTS}")
-    if not all(map(_is_name, parts)):
+    if len(parts) > MOST_NAME_PARTS:
+        where.refuse(f"{name[:60]!r} nests {len(parts)} deep, at most {MOST_NAME_PARTS}")
+    if not all(map(is_name_part, parts)):
         where.refuse(
             f"the tensor's name {name[:60]!r} is not accepted: between dots, use letters, digits, "
             "'_', '-', '+', ':' and spaces, but no Python keywords (in, is, class); torch cannot "
@@ -149,7 +149,8 @@ def check_name(name: str, where: Document) -> None:
         )
 
 
-def _is_name(part: str) -> bool:
+def is_name_part(part: str) -> bool:
+    """Return whether a tensor's name may have this part between dots."""
     is_plain = bool(part) and all(c.isalnum() or c in "_-+: " for c in part)
     return is_plain and not keyword.iskeyword(part) and unicodedata.normalize("NFKC", part) == part
 

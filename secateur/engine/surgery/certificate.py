@@ -110,6 +110,14 @@ def deviation(a: Program, b: Program, batches: Sequence[Batch], dtype: torch.dty
     return Deviation(absolute, relative)
 
 
+@torch.no_grad()
+def outputs_in(program: Program, batch: Batch, dtype: torch.dtype) -> list[Any]:
+    """Return a program's flat outputs, computed in ``dtype``."""
+    module = ProgramModule(_cast(program, dtype), copy=False).eval()
+    with _default_dtype(dtype):
+        return module.run(tuple(x.to(dtype) if x.is_floating_point() else x for x in batch))
+
+
 @contextmanager
 def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """Set the default type, which operators such as ``arange`` use, to ``dtype``."""

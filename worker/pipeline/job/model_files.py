@@ -6,6 +6,7 @@ from dataclasses import fields
 from app.contracts.settings import LimitSettings
 from secateur.core.formats import MODEL_FORMATS, ModelFormatName, alternatives
 from secateur.engine.errors import ModelRejectedError
+from secateur.engine.onnx_in.reader import read_onnx
 from secateur.engine.program.architectures import Architecture, read_weights
 from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.program import Program
@@ -42,7 +43,12 @@ def _read_weights(model: ModelInput, limits: ModelLimits) -> Program:
     return read_weights(model.path, Architecture(**model.architecture.model_dump()), limits)
 
 
+def _read_onnx(model: ModelInput, limits: ModelLimits) -> Program:
+    return read_onnx(model.path, limits)
+
+
 MODEL_READERS: dict[ModelFormatName, Reader] = {
     "pt2": _read_program,
     "safetensors": _read_weights,
+    "onnx": _read_onnx,
 }

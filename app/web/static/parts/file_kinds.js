@@ -2,12 +2,12 @@
 // secateur/core/formats.py and file_kinds.py. files.js reads it.
 
 export const TAKEN = {
-  "model": "A model is a .pt2 file (torch.export.export, then torch.export.save), or a .safetensors file with the name of its torchvision or timm architecture.",
+  "model": "A model is a .pt2 file (torch.export.export, then torch.export.save), a .safetensors file with the name of its torchvision or timm architecture, or an .onnx file.",
   "dataset": "A data set is a .npz file with x and y, a .zip of class folders of images, a .tar or .tar.gz of them, or a .parquet file with image bytes."
 };
 
 export const ACCEPT = {
-  "model": ".pt2,.safetensors",
+  "model": ".pt2,.safetensors,.onnx",
   "dataset": ".npz,.zip,.tar,.tgz,.gz,.parquet"
 };
 
@@ -59,20 +59,20 @@ export const FILE_KINDS = [
   {
     "name": "saved_model",
     "what": "a TensorFlow SavedModel",
-    "advice": "Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the common ones), load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Secateur reads networks from ONNX and PyTorch. Convert the file to ONNX (tf2onnx, paddle2onnx), or rebuild the network in PyTorch, load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "members": "(^|\\n|/)(saved_model\\.pb(txt)?)(\\n|$)"
   },
   {
     "name": "keras",
     "what": "a Keras network (.keras)",
-    "advice": "Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the common ones), load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Secateur reads networks from ONNX and PyTorch. Convert the file to ONNX (tf2onnx, paddle2onnx), or rebuild the network in PyTorch, load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "PK\\x03\\x04",
     "members": "(^|\\n)model\\.weights\\.h5(\\n|$)"
   },
   {
     "name": "core_ml",
     "what": "a Core ML package",
-    "advice": "Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the common ones), load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Secateur reads networks from ONNX and PyTorch. Convert the file to ONNX (tf2onnx, paddle2onnx), or rebuild the network in PyTorch, load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "members": "(^|\\n|/)Data/com\\.apple\\.CoreML/"
   },
   {
@@ -98,6 +98,12 @@ export const FILE_KINDS = [
     "name": "safetensors",
     "what": "weights (.safetensors)",
     "head": "[^]{6}\\x00\\x00\\{",
+    "use": "model"
+  },
+  {
+    "name": "onnx",
+    "what": "an ONNX network",
+    "head": "\\x08[\\x03-\\x1f]([\\x12\\x1a\\x22][\\x00-\\x7f][ -~]*|[\\x28\\x32\\x3a\\x42])",
     "use": "model"
   },
   {
@@ -151,33 +157,27 @@ export const FILE_KINDS = [
     "head": "(\\(dp\\d|\\(lp\\d|ccopy_reg\\n|c__builtin__\\n|cnumpy|ccollections\\n|ctorch)"
   },
   {
-    "name": "onnx",
-    "what": "an ONNX network",
-    "advice": "Secateur writes ONNX files and does not read them, because they cannot be trained again. Export the PyTorch network that the file was made from:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
-    "head": "\\x08[\\x03-\\x1f]([\\x12\\x1a\\x22][\\x00-\\x7f][ -~]*|[\\x3a\\x42])"
-  },
-  {
     "name": "saved_model",
     "what": "a TensorFlow SavedModel",
-    "advice": "Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the common ones), load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Secateur reads networks from ONNX and PyTorch. Convert the file to ONNX (tf2onnx, paddle2onnx), or rebuild the network in PyTorch, load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "\\x08\\x01\\x12"
   },
   {
     "name": "frozen_graph",
     "what": "a frozen TensorFlow graph",
-    "advice": "Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the common ones), load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Secateur reads networks from ONNX and PyTorch. Convert the file to ONNX (tf2onnx, paddle2onnx), or rebuild the network in PyTorch, load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "\\n[\\x01-\\xff][\\x00-\\x7f]?\\n[\\x01-\\x7f][ -~]{1,127}\\x12[\\x01-\\x7f][A-Z]"
   },
   {
     "name": "tflite",
     "what": "a TensorFlow Lite network",
-    "advice": "Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the common ones), load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Secateur reads networks from ONNX and PyTorch. Convert the file to ONNX (tf2onnx, paddle2onnx), or rebuild the network in PyTorch, load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "[^]{4}TFL3"
   },
   {
     "name": "hdf5",
     "what": "an HDF5 file (a Keras network .h5, or arrays)",
-    "advice": "A network: Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the common ones), load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")\nArrays: Save the arrays with: numpy.savez(\"data.npz\", x=images, y=labels)",
+    "advice": "A network: Secateur reads networks from ONNX and PyTorch. Convert the file to ONNX (tf2onnx, paddle2onnx), or rebuild the network in PyTorch, load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")\nArrays: Save the arrays with: numpy.savez(\"data.npz\", x=images, y=labels)",
     "head": "(\\x89HDF|MATLAB 7\\.3)"
   },
   {
@@ -294,7 +294,7 @@ export const FILE_KINDS = [
   {
     "name": "openvino",
     "what": "an OpenVINO network",
-    "advice": "Secateur reads networks from PyTorch. Rebuild the network there (torchvision and timm have the common ones), load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
+    "advice": "Secateur reads networks from ONNX and PyTorch. Convert the file to ONNX (tf2onnx, paddle2onnx), or rebuild the network in PyTorch, load the weights, and export it:\nx = torch.rand(2, 3, 224, 224)  # an example input: two samples\nep = torch.export.export(model.eval(), (x,), dynamic_shapes=({0: torch.export.Dim(\"batch\", min=1)},))\ntorch.export.save(ep, \"model.pt2\")",
     "head": "\\s*(<\\?xml[^>]*>)?\\s*<net[ >]"
   },
   {

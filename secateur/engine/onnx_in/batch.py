@@ -1,0 +1,94 @@
+"""Files made for one sample, for any number of samples.
+
+Such a file has a 1 where the batch size belongs: in the shapes of Reshape and Expand, and in
+constants that are joined with the samples. While the network is exported, the batch size is a
+symbol, so the dimension that carries it is known for every value. `admission` compares the result
+with the file, sample by sample.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from secateur.engine.onnx_in.call import Call, is_symbol
+
+_aten = torch.ops.aten
+
+
+def batch_dimension(x: Tensor) -> int | None:
+    """Return the dimension of ``x`` whose size depends on the batch, or None."""
+    return next((dim for dim, size in enumerate(x.shape) if is_symbol(size)), None)
+
+
+def reshape_target(call: Call, x: Tensor, sizes: Sequence[Any]) -> list[Any]:
+    """Return the shape of a Reshape for any number of samples.
+
+    Where ``x`` has the samples behind sizes with the product p, the target has them at the place
+    where the product of its sizes reaches p.
+    """
+    at = batch_dimension(x)
+    if not call.has_fixed_batch or at is None or any(map(is_symbol, sizes)):
+        return list(sizes)
+    batch: Any = x.shape[at]
+    factor = _per_sample(x, at)
+    target = list(sizes)
+    num_elements = factor * prod(size for dim, size in enumerate(x.shape) if dim != at)
+    if -1 in target:
+        rest = prod(size for size in target if size != -1)
+        target[target.index(-1)] = num_elements // rest if rest else 0
+    if prod(target) != num_elements:
+        call.refuse(f"has the shape {list(sizes)}, which does not fit its input")
+    before, reached = prod(x.shape[:at]), 1
+    for dim, size in enumerate(target):
+        if reached == before and _may_carry(target, dim, factor):
+            target[dim] = batch if size == factor == 1 else batch // factor * size
+            return target
+        reached *= size
+    return call.refuse(
+        f"has the shape {list(sizes)}, which mixes the sample with other dimensions, so the "
+        "network cannot take several samples"
+    )
+
+
+def _may_carry(target: list[int], dim: int, factor: int) -> bool:
+    """Return whether a size can hold the samples; a 1 is better than what follows it."""
+    size: int = target[dim]
+    return size % factor == 0 and not (size != 1 and 1 in target[dim + 1 : dim + 2] and dim == 0)
+
+
+def _per_sample(x: Tensor, at: int) -> int:
+    """Return how many rows of dimension ``at`` belong to one sample."""
+    size: Any = x.shape[at]
+    expression = size.node.expr
+    coefficient = expression.as_coeff_Mul()[0]
+    return int(coefficient)
+
+
+def expand_target(x: Tensor, sizes: Sequence[Any]) -> list[Any]:
+    """Return the shape to which ``x`` is expanded: both shapes broadcast."""
+    rank = max(x.dim(), len(sizes))
+    own = [1] * (rank - x.dim()) + list(x.shape)
+    wanted = [1] * (rank - len(sizes)) + list(sizes)
+    return [
+        size if not is_symbol(want) and want == 1 else want
+        for size, want in zip(own, wanted, strict=True)
+    ]
+
+
+def give_batch(call: Call, parts: list[Tensor], axis: int) -> list[Tensor]:
+    """Repeat constants made for one sample, which are joined with values of all samples."""
+    at = next((found for found in map(batch_dimension, parts) if found is not None), None)
+    if at is None or not call.has_fixed_batch:
+        return parts
+    if at == axis:
+        call.refuse("joins values along the samples")
+    batch = next(part.shape[at] for part in parts if is_symbol(part.shape[at]))
+    return [
+        part
+        if is_symbol(part.shape[at])
+        else _aten.expand.default(part, [batch if d == at else s for d, s in enumerate(part.shape)])
+        for part in parts
+    ]

@@ -1,0 +1,168 @@
+"""Runs an ONNX graph node by node on ATen operators, so that ``torch.export`` can record it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from onnx import NodeProto
+from torch import Tensor, nn
+
+from secateur.engine.errors import EngineError, UnsupportedOpError
+from secateur.engine.onnx_in.call import Call, Node, Value, is_symbol
+from secateur.engine.onnx_in.file import OnnxFile
+from secateur.engine.onnx_in.fold import fold
+from secateur.engine.onnx_in.operators.table import OPERATORS
+from secateur.engine.program.program import Role
+
+Values = dict[str, Value]
+PREFIX = "n"  # of the submodule of a node, followed by its number
+_REFUSALS = (RuntimeError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+
+
+class Importer(nn.Module):
+    """Network of an ONNX file. It returns a tensor, or several by their names.
+
+    Attributes:
+        roles: Role of each constant that was read as a tensor, by its name in the file.
+        buffers_by_name: Name of the buffer that holds a constant, by its name in the file.
+    """
+
+    def __init__(self, file: OnnxFile) -> None:
+        super().__init__()
+        self._file = file
+        self.roles: dict[str, Role] = {}
+        self.buffers_by_name: dict[str, str] = {}
+        self._known: Values = dict(file.tensors)
+        self._steps: list[tuple[int, Node, NodeProto]] = []
+        for number, (node, proto) in enumerate(file.nodes):
+            if not self._fold(node, proto):
+                self._steps.append((number, node, proto))
+        read = [name for _, node, _ in self._steps for name in node.inputs]
+        for name in dict.fromkeys([*read, *file.output_names]):
+            value = self._known.get(name)
+            if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+                self._register(name, value)
+        for number, node, proto in self._steps:
+            self.add_module(f"{PREFIX}{number}", _Step(node, proto, self))
+
+    def forward(self, *inputs: Tensor) -> Tensor | dict[str, Tensor]:
+        """Return the outputs."""
+        values = self.run(inputs)
+        found = {name: self._output(values, name) for name in self._file.output_names}
+        return found if len(found) > 1 else next(iter(found.values()))
+
+    def run(
+        self, inputs: tuple[Tensor, ...], note: Callable[[Node, Values], None] | None = None
+    ) -> Values:
+        """Return the values of all nodes; call ``note`` after each one.
+
+        Raises:
+            UnsupportedOpError: A node cannot be computed, or needs a fixed batch.
+        """
+        values: Values = {
+            **self._known,
+            **dict(zip((each.name for each in self._file.inputs), inputs, strict=True)),
+        }
+        for number, node, _ in self._steps:
+            step = self.get_submodule(f"{PREFIX}{number}")
+            found = step(*(values[name] if name else None for name in node.inputs))
+            for name, value in zip(node.outputs, found, strict=False):
+                if name:
+                    values[name] = value
+            _check_batch(node, inputs)
+            if note is not None:
+                note(node, values)
+        return values
+
+    def call(self, node: Node, values: tuple[Value | None, ...]) -> Call:
+        """Return a node with its values."""
+        file = self._file
+        return Call(node, values, file.opset, file.has_fixed_batch, self.load)
+
+    def load(self, name: str, array: np.ndarray, is_statistic: bool) -> Tensor:  # noqa: FBT001  # of `Call.load`
+        """Return the tensor of a known value."""
+        buffer = self.buffers_by_name.get(name)
+        if buffer is None:
+            return torch.from_numpy(np.ascontiguousarray(array)).reshape(array.shape)
+        found: Tensor = getattr(self, buffer)
+        role = Role.BUFFER if is_statistic else _role_of(array)
+        if self.roles.get(name) is not Role.PARAMETER:
+            self.roles[name] = role
+        return found
+
+    def _output(self, values: Values, name: str) -> Tensor:
+        value = values[name]
+        return value if isinstance(value, Tensor) else self.load(name, value, is_statistic=False)
+
+    def _fold(self, node: Node, proto: NodeProto) -> bool:
+        """Compute a node of constants; return whether that was possible."""
+        if not all(name in self._known for name in node.inputs if name):
+            return False
+        call = self.call(node, tuple(self._known[n] if n else None for n in node.inputs))
+        found = _refusing(node, lambda: fold(call, proto))
+        if found is None:
+            return False
+        self._known.update(
+            (name, value) for name, value in zip(node.outputs, found, strict=False) if name
+        )
+        return True
+
+    def _register(self, name: str, array: np.ndarray) -> None:
+        buffer = f"t{len(self.buffers_by_name)}"
+        self.buffers_by_name[name] = buffer
+        tensor = torch.from_numpy(np.array(array, copy=True))
+        self.register_buffer(buffer, tensor)
+
+
+class _Step(nn.Module):
+    """One node, as a module so that the export records which node a call came from."""
+
+    def __init__(self, node: Node, proto: NodeProto, owner: Importer) -> None:
+        super().__init__()
+        self._node, self._proto = node, proto
+        self._owner = [owner]  # in a list: not a submodule
+
+    def forward(self, *values: Value | None) -> list[Any]:
+        call = self._owner[0].call(self._node, values)
+        found: list[Any] = _refusing(self._node, lambda: self._run(call))
+        return found
+
+    def _run(self, call: Call) -> list[Any]:
+        found: Any = fold(call, self._proto)
+        if found is None:
+            found = OPERATORS[self._node.operator](call)
+        return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+def _role_of(array: np.ndarray) -> Role:
+    """Return the role of a constant: finite real numbers are trained."""
+    is_trained = array.dtype.kind == "f" and array.size > 1 and bool(np.isfinite(array).all())
+    return Role.PARAMETER if is_trained else Role.CONSTANT
+
+
+def _check_batch(node: Node, inputs: tuple[Tensor, ...]) -> None:
+    """Refuse a node that works for one batch size only.
+
+    Raises:
+        UnsupportedOpError: The size of the batch is no longer a symbol.
+    """
+    for x in inputs:
+        size: Any = x.shape[0]
+        if is_symbol(size) and size.node.maybe_as_int() is not None:
+            raise UnsupportedOpError(f"{node.where} works for one batch size only")
+
+
+def _refusing(node: Node, function: Callable[[], Any]) -> Any:  # noqa: ANN401  # whatever it returns
+    """Call a function; name the node if it fails.
+
+    Raises:
+        UnsupportedOpError: The node cannot be computed.
+    """
+    try:
+        return function()
+    except EngineError:
+        raise
+    except _REFUSALS as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UnsupportedOpError(f"{node.where} cannot be computed: {reason}") from error

@@ -1,0 +1,90 @@
+"""LSTM and GRU: one layer, in one direction or both."""
+
+import torch
+from torch import Tensor
+
+from secateur.engine.onnx_in.call import Call, Function, aten
+
+_aten = torch.ops.aten
+# Torch's order of the gates, by their positions in ONNX's: i, o, f, c and z, r, h.
+_LSTM_GATES = (0, 2, 3, 1)
+_GRU_GATES = (1, 0, 2)
+
+
+def lstm(call: Call) -> tuple[Tensor, Tensor, Tensor]:
+    """LSTM."""
+    if call.has(7):
+        call.refuse("has peepholes, which are not supported")
+    call.check("input_forget", 0)
+    x, weights, hidden = _arguments(call, _LSTM_GATES)
+    cell = _state(call, 6, x, hidden)
+    start = _state(call, 5, x, hidden)
+    backwards = call.attribute("direction", "forward") == "reverse"
+    is_both = call.attribute("direction", "forward") == "bidirectional"
+    given = torch.flip(x, [0]) if backwards else x
+    y, h, c = _aten.lstm.input(given, [start, cell], weights, True, 1, 0.0, False, is_both, False)
+    return _outputs(y, hidden, is_both=is_both, is_backwards=backwards), h, c
+
+
+def gru(call: Call) -> tuple[Tensor, Tensor]:
+    """GRU, whose reset gate is applied after the product, as torch does."""
+    call.check("linear_before_reset", 1)
+    x, weights, hidden = _arguments(call, _GRU_GATES)
+    start = _state(call, 5, x, hidden)
+    backwards = call.attribute("direction", "forward") == "reverse"
+    is_both = call.attribute("direction", "forward") == "bidirectional"
+    given = torch.flip(x, [0]) if backwards else x
+    y, h = _aten.gru.input(given, start, weights, True, 1, 0.0, False, is_both, False)
+    return _outputs(y, hidden, is_both=is_both, is_backwards=backwards), h
+
+
+def _arguments(call: Call, gates: tuple[int, ...]) -> tuple[Tensor, list[Tensor], int]:
+    """Return the sequence (S, N, C), the weights in torch's order, and the hidden width."""
+    call.check("layout", 0)
+    if call.attribute("activations") is not None:
+        wanted = ["Sigmoid", "Tanh", "Tanh"] if len(gates) == 4 else ["Sigmoid", "Tanh"]  # noqa: PLR2004  # an LSTM
+        found = [str(name) for name in call.attribute("activations")]
+        if found != wanted * (len(found) // len(wanted)):
+            call.refuse(f"has the activations {', '.join(found)[:80]}, which are not supported")
+    if call.attribute("clip") is not None:
+        call.refuse("has a clip, which is not supported")
+    if call.has(4):
+        call.refuse("has lengths of sequences, which are not supported")
+    x, w, r = call.tensor(0), call.tensor(1), call.tensor(2)
+    hidden = int(r.shape[2])
+    b = call.tensor(3) if call.has(3) else torch.zeros([w.shape[0], 2 * w.shape[1]], dtype=w.dtype)
+    weights: list[Tensor] = []
+    for direction in range(w.shape[0]):
+        both = _aten.select.int(b, 0, direction)
+        biases = _aten.split_with_sizes.default(both, [w.shape[1]] * 2, 0)
+        parts = (_aten.select.int(w, 0, direction), _aten.select.int(r, 0, direction), *biases)
+        weights += [_in_order(part, hidden, gates) for part in parts]
+    return x, weights, hidden
+
+
+def _in_order(weight: Tensor, hidden: int, gates: tuple[int, ...]) -> Tensor:
+    parts = _aten.split_with_sizes.default(weight, [hidden] * len(gates), 0)
+    return aten(_aten.cat.default, [parts[gate] for gate in gates], 0)
+
+
+def _state(call: Call, index: int, x: Tensor, hidden: int) -> Tensor:
+    """Return an initial state (directions, N, hidden) for every sample."""
+    directions = 2 if call.attribute("direction", "forward") == "bidirectional" else 1
+    if not call.has(index):
+        return aten(_aten.full.default, [directions, x.shape[1], hidden], 0.0, dtype=x.dtype)
+    given = call.tensor(index)
+    if given.shape[1] == 1:
+        return aten(_aten.expand.default, given, [directions, x.shape[1], hidden])
+    return given
+
+
+def _outputs(y: Tensor, hidden: int, *, is_both: bool, is_backwards: bool) -> Tensor:
+    """Return all steps (S, directions, N, hidden)."""
+    if is_backwards:
+        y = torch.flip(y, [0])
+    if not is_both:
+        return aten(_aten.unsqueeze.default, y, 1)
+    return torch.unflatten(y, 2, [2, hidden]).permute(0, 2, 1, 3)
+
+
+RECURRENT: dict[str, Function] = {"LSTM": lstm, "GRU": gru}

@@ -1,0 +1,24 @@
+"""The list of operators. To add one, write its function in the file of its kind."""
+
+from secateur.engine.onnx_in.call import Function
+from secateur.engine.onnx_in.operators.arithmetic import ARITHMETIC
+from secateur.engine.onnx_in.operators.convolution import CONVOLUTION
+from secateur.engine.onnx_in.operators.movement import MOVEMENT
+from secateur.engine.onnx_in.operators.normalization import NORMALIZATION
+from secateur.engine.onnx_in.operators.pooling import POOLING
+from secateur.engine.onnx_in.operators.products import PRODUCTS
+from secateur.engine.onnx_in.operators.recurrent import RECURRENT
+from secateur.engine.onnx_in.operators.reduction import REDUCTION
+from secateur.engine.onnx_in.operators.resampling import RESAMPLING
+
+OPERATORS: dict[str, Function] = {
+    **ARITHMETIC,
+    **CONVOLUTION,
+    **MOVEMENT,
+    **NORMALIZATION,
+    **POOLING,
+    **PRODUCTS,
+    **RECURRENT,
+    **REDUCTION,
+    **RESAMPLING,
+}

@@ -1,0 +1,125 @@
+"""Reader of ONNX files: turn an uploaded file into a program.
+
+The file is checked (`secateur.core.onnx_files`), read (`file`), run node by node under
+``torch.export`` (`importer`), and the program is compared with ONNX Runtime (`admission`).
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx
+
+from secateur.core.onnx_files import OnnxError, parse_onnx
+from secateur.engine.errors import EngineError, ModelRejectedError
+from secateur.engine.onnx_in.admission import admit
+from secateur.engine.onnx_in.call import shown
+from secateur.engine.onnx_in.file import OnnxFile, Shape, parse
+from secateur.engine.onnx_in.importer import PREFIX, Importer
+from secateur.engine.onnx_in.names import argument_names, weight_names
+from secateur.engine.program.exported import from_exported
+from secateur.engine.program.faults import check_faults
+from secateur.engine.program.footprint import check_cost
+from secateur.engine.program.limits import ModelLimits
+from secateur.engine.program.program import OnnxOrigin, Program, Role
+from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
+
+_NODES_A_CALL = 20  # nodes that exporters write for one call of a model's graph, at most
+
+
+def read_onnx(
+    path: Path, limits: ModelLimits | None = None, shapes: tuple[Shape, ...] | None = None
+) -> Program:
+    """Return the program of an ONNX file, proved equal to it in ONNX Runtime.
+
+    Args:
+        path: The file.
+        limits: Limits on its size and cost.
+        shapes: Shapes of the inputs with the batch first, for a file that takes samples of any
+            size; None: those in the file.
+
+    Raises:
+        ModelRejectedError: The file is refused; the message names the node and its operator.
+        UnsupportedOpError: An operator cannot be imported.
+        ModelTooLargeError: The model exceeds a limit.
+    """
+    limits = limits or ModelLimits()
+    data = path.read_bytes()
+    try:
+        model = parse_onnx(data, _NODES_A_CALL * limits.graph_nodes, limits.tensor_elements)
+    except OnnxError as error:
+        raise ModelRejectedError(f"the ONNX file {error}") from error
+    file = parse(model, limits, shapes)
+    importer = Importer(file)
+    program = _program(importer, file)
+    values = propagate(program)
+    check_cost(program, values, limits)
+    check_faults(program, values)
+    admit(program, importer, file, model)
+    return program
+
+
+def _program(importer: Importer, file: OnnxFile) -> Program:
+    inputs = tuple(
+        torch.empty([ANALYSIS_BATCH, *each.shape[1:]], dtype=each.dtype)  # type: ignore[list-item]  # sizes are fixed
+        for each in file.inputs
+    )
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        try:
+            batch = torch.export.Dim("batch", min=1)
+            dynamic = (tuple({0: batch} for _ in inputs),)  # forward takes *inputs: one tuple
+            exported = torch.export.export(importer.eval(), inputs, dynamic_shapes=dynamic)
+        except EngineError:
+            raise
+        except (RuntimeError, ValueError, AssertionError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise ModelRejectedError(f"the ONNX file cannot be exported: {reason}") from error
+    _note_nodes(exported.graph, file)
+    return _in_the_files_words(from_exported(exported), importer, file)
+
+
+def _note_nodes(graph: fx.Graph, file: OnnxFile) -> None:
+    """Write the node of the file that each call came from, in place of a line of `importer`."""
+    for call in graph.nodes:
+        modules: Mapping[str, Any] = call.meta.get("nn_module_stack") or {}
+        names = [str(path) for path, _ in modules.values() if str(path).startswith(PREFIX)]
+        if names:
+            node = file.nodes[int(names[-1].removeprefix(PREFIX))][0]
+            said = f"{shown(node.name)[1:-1]} ({node.operator})"
+            call.meta["stack_trace"] = f'File "model.onnx", line {names[-1][1:]}, in {said}\n'
+
+
+def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) -> Program:
+    """Return the program with the file's names of tensors, inputs and outputs."""
+    for node in list(program.graph.nodes):
+        if node.op == "get_attr" and not node.users:
+            program.graph.erase_node(node)
+    read = {str(node.target) for node in program.graph.nodes if node.op == "get_attr"}
+    by_buffer = {buffer: name for name, buffer in importer.buffers_by_name.items()}
+    in_file = {
+        buffer: by_buffer.get(buffer, buffer) for buffer in program.tensors if buffer in read
+    }
+    chosen = weight_names(in_file.values())
+    names = {buffer: chosen[name] for buffer, name in in_file.items()}
+    for node in program.graph.nodes:
+        if node.op == "get_attr":
+            node.target = names[str(node.target)]
+    return replace(
+        program,
+        tensors={names[name]: t for name, t in program.tensors.items() if name in names},
+        roles={
+            names[buffer]: importer.roles.get(by_buffer.get(buffer, ""), Role.CONSTANT)
+            for buffer in names
+        },
+        own_types={names[n]: dtype for n, dtype in program.own_types.items() if n in names},
+        inputs=tuple(
+            replace(spec, name=given.name)
+            for spec, given in zip(program.inputs, file.inputs, strict=True)
+        ),
+        call=replace(program.call, names=argument_names(each.name for each in file.inputs)),
+        origin=OnnxOrigin(file.output_names, file.opset, file.metadata),
+    )
