@@ -15,6 +15,7 @@ from typing import Any
 
 import jsonschema
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
@@ -23,6 +24,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from safetensors.torch import save
 
+from secateur.engine.export.onnx_graph import give_names
 from tests.fixtures.networks import SmallNet
 from tests.fixtures.service import (
     DEADLINE_SECONDS,
@@ -33,6 +35,7 @@ from tests.fixtures.service import (
     npz_bytes,
     serving,
     trained_model_bytes,
+    trained_onnx_bytes,
 )
 from tests.fixtures.services import S3Server, fresh_postgresql_url
 
@@ -330,6 +333,25 @@ def test_a_model_can_be_weights_and_an_architecture(service: Service) -> None:
     x = np.zeros((1, 3, 64, 64)).tolist()
     response = service.client.post(f"/v1/models/{found['id']}/infer", json={"inputs": x})
     assert response.status_code == 200, response.text
+
+
+def test_an_onnx_file_is_pruned_and_keeps_its_names(service: Service, dataset: str) -> None:
+    network = onnx.load_from_string(trained_onnx_bytes())
+    give_names(network.graph, ["images:0"], ["scores/1"])
+    onnx.helper.set_model_props(network, {"characters": "a\nb"})
+    found = service.upload("models", network.SerializeToString(), filename="net.onnx")
+    assert (found["status"], found["format"]) == ("ready", "onnx"), found
+    assert [each["name"] for each in found["inputs"]] == ["images:0"]
+    config = {"selection": {"mode": "ratio", "ratio": 0.5}, "retrain": {"epochs": 1}}
+    posted = service.post_job(model=found["id"], dataset=dataset, config=config)
+    job = service.wait_for_job(posted)
+    assert job["status"] == "succeeded", job
+    summary = job["result"]["summary"]
+    assert summary["retrained"]["macs"] < 0.5 * summary["dense"]["macs"]
+    pruned = onnx.load_from_string(artifact(service, job, "model.onnx"))
+    assert [each.name for each in pruned.graph.input] == ["images:0"]
+    assert [each.name for each in pruned.graph.output] == ["scores/1"]
+    assert [(each.key, each.value) for each in pruned.metadata_props] == [("characters", "a\nb")]
 
 
 def test_one_request_carries_model_data_and_config(service: Service) -> None:

@@ -37,7 +37,8 @@ _NEUTRAL = "secateur."  # prefix of the names passed to the exporter; no weight 
 def export_onnx(program: Program, path: Path) -> None:
     """Write one self-contained file with a dynamic batch, checked by onnx.checker.
 
-    Inputs and outputs have the program's names and the types of the user's file.
+    Inputs and outputs have the program's names and the types of the user's file, and a program read
+    from an ONNX file keeps that file's own properties.
 
     Raises:
         ExportError: The exporter or the checker refuses the program.
@@ -71,6 +72,8 @@ def export_onnx(program: Program, path: Path) -> None:
             if dim.dim_param == batch:
                 dim.dim_param = "batch"
     give_types(model.graph, program, {place: own[i] for place, i in enumerate(outputs) if i in own})
+    if program.origin is not None:
+        onnx.helper.set_model_props(model, dict(program.origin.metadata))
     names = program.output_names
     give_names(model.graph, program.input_names, [names[index] for index in outputs])
     try:

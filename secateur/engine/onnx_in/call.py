@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from secateur.engine.errors import UnsupportedOpError
 # batch size, which is a symbol while the network is exported. Everything else is a tensor.
 Value = Tensor | np.ndarray
 Numbers = Sequence[Any]
+# What a constant is for: weights are trained, and statistics tracked. Operands are trained unless
+# they are single or infinite numbers, as masks are.
+Use = Literal["weight", "statistic", "operand"]
 
 _SHOWN_CHARACTERS = 80
 
@@ -40,7 +43,7 @@ class Node:
     @property
     def where(self) -> str:
         """The node for messages."""
-        return f"the node {shown(self.name)} ({self.operator})"
+        return f"the node {shown(self.name)} ({self.operator[:_SHOWN_CHARACTERS]})"
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,14 @@ class Call:
         values: Values of the inputs; None for one that is left out.
         opset: Version of ONNX's operators in the file.
         has_fixed_batch: Whether the file was made for one sample.
-        load: Returns the tensor of a known value: ``load(name, array, is_statistic)``.
+        load: Returns the tensor of a known value: ``load(name, array, use)``.
     """
 
     node: Node
     values: tuple[Value | None, ...]
     opset: int
     has_fixed_batch: bool
-    load: Callable[[str, np.ndarray, bool], Tensor]
+    load: Callable[[str, np.ndarray, Use], Tensor]
 
     def has(self, index: int) -> bool:
         """Return whether an input is given."""
@@ -72,18 +75,22 @@ class Call:
             self.refuse(f"has no input {index}")
         return found
 
-    def tensor(self, index: int, *, is_statistic: bool = False) -> Tensor:
+    def tensor(self, index: int, use: Use = "operand") -> Tensor:
         """Return an input as a tensor; a constant of the file becomes a parameter."""
         value = self.value(index)
         if isinstance(value, Tensor):
             return value
         if value.dtype == object:
             self.refuse("computes with the batch size, which is not known")
-        return self.load(self.node.inputs[index], value, is_statistic)
+        return self.load(self.node.inputs[index], value, use)
 
-    def maybe_tensor(self, index: int) -> Tensor | None:
-        """Return an input as a tensor, or None if it is left out."""
-        return self.tensor(index) if self.has(index) else None
+    def weight(self, index: int) -> Tensor:
+        """Return an input as a tensor that is always trained if the file holds it."""
+        return self.tensor(index, "weight")
+
+    def maybe_weight(self, index: int) -> Tensor | None:
+        """Return a weight, or None if it is left out."""
+        return self.weight(index) if self.has(index) else None
 
     def known(self, index: int) -> np.ndarray:
         """Return an input that does not depend on the samples."""

@@ -1,6 +1,7 @@
 """Runs an ONNX graph node by node on ATen operators, so that ``torch.export`` can record it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from onnx import NodeProto
 from torch import Tensor, nn
 
 from secateur.engine.errors import EngineError, UnsupportedOpError
-from secateur.engine.onnx_in.call import Call, Node, Value, is_symbol
+from secateur.engine.onnx_in.call import Call, Node, Use, Value, is_symbol
 from secateur.engine.onnx_in.file import OnnxFile
 from secateur.engine.onnx_in.fold import fold
 from secateur.engine.onnx_in.operators.table import OPERATORS
@@ -20,18 +21,33 @@ PREFIX = "n"  # of the submodule of a node, followed by its number
 _REFUSALS = (RuntimeError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
 
 
+@dataclass
+class Roles:
+    """Role of each constant that was read as a tensor, by its name in the file.
+
+    An object of its own: ``torch.export`` takes back what a module writes into its dictionaries.
+    """
+
+    found: dict[str, Role] = field(default_factory=dict)
+
+    def note(self, name: str, array: np.ndarray, use: Use) -> None:
+        """Note one use of a constant; a tensor with several uses is trained if one is a weight."""
+        if self.found.get(name) is not Role.PARAMETER:
+            self.found[name] = Role.BUFFER if use == "statistic" else _role_of(array, use)
+
+
 class Importer(nn.Module):
     """Network of an ONNX file. It returns a tensor, or several by their names.
 
     Attributes:
-        roles: Role of each constant that was read as a tensor, by its name in the file.
+        roles: Roles of the constants that were read.
         buffers_by_name: Name of the buffer that holds a constant, by its name in the file.
     """
 
     def __init__(self, file: OnnxFile) -> None:
         super().__init__()
         self._file = file
-        self.roles: dict[str, Role] = {}
+        self.roles = Roles()
         self.buffers_by_name: dict[str, str] = {}
         self._known: Values = dict(file.tensors)
         self._steps: list[tuple[int, Node, NodeProto]] = []
@@ -80,20 +96,18 @@ class Importer(nn.Module):
         file = self._file
         return Call(node, values, file.opset, file.has_fixed_batch, self.load)
 
-    def load(self, name: str, array: np.ndarray, is_statistic: bool) -> Tensor:  # noqa: FBT001  # of `Call.load`
+    def load(self, name: str, array: np.ndarray, use: Use) -> Tensor:
         """Return the tensor of a known value."""
         buffer = self.buffers_by_name.get(name)
         if buffer is None:
             return torch.from_numpy(np.ascontiguousarray(array)).reshape(array.shape)
         found: Tensor = getattr(self, buffer)
-        role = Role.BUFFER if is_statistic else _role_of(array)
-        if self.roles.get(name) is not Role.PARAMETER:
-            self.roles[name] = role
+        self.roles.note(name, array, use)
         return found
 
     def _output(self, values: Values, name: str) -> Tensor:
         value = values[name]
-        return value if isinstance(value, Tensor) else self.load(name, value, is_statistic=False)
+        return value if isinstance(value, Tensor) else self.load(name, value, "operand")
 
     def _fold(self, node: Node, proto: NodeProto) -> bool:
         """Compute a node of constants; return whether that was possible."""
@@ -135,9 +149,10 @@ class _Step(nn.Module):
         return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
-def _role_of(array: np.ndarray) -> Role:
-    """Return the role of a constant: finite real numbers are trained."""
-    is_trained = array.dtype.kind == "f" and array.size > 1 and bool(np.isfinite(array).all())
+def _role_of(array: np.ndarray, use: Use) -> Role:
+    """Return the role of a constant."""
+    is_trained = use == "weight" or (array.size > 1 and bool(np.isfinite(array).all()))
+    is_trained = is_trained and array.dtype.kind == "f"
     return Role.PARAMETER if is_trained else Role.CONSTANT
 
 

@@ -112,7 +112,7 @@ def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) ->
         program,
         tensors={names[name]: t for name, t in program.tensors.items() if name in names},
         roles={
-            names[buffer]: importer.roles.get(by_buffer.get(buffer, ""), Role.CONSTANT)
+            names[buffer]: importer.roles.found.get(by_buffer.get(buffer, ""), Role.CONSTANT)
             for buffer in names
         },
         own_types={names[n]: dtype for n, dtype in program.own_types.items() if n in names},

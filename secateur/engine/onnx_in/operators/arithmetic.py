@@ -109,7 +109,7 @@ def leaky_relu(call: Call) -> Tensor:
 
 def prelu(call: Call) -> Tensor:
     """PRelu: slopes of one channel each, or of any broadcast shape."""
-    x, slope = call.tensor(0), call.tensor(1)
+    x, slope = call.tensor(0), call.weight(1)
     channels = x.shape[1] if x.dim() > 1 else 1
     if slope.numel() in {1, channels} and (slope.dim() < x.dim() or slope.shape[0] == channels):
         is_plain = slope.numel() == 1 or slope.shape[0] == channels

@@ -50,7 +50,7 @@ def space_of(call: Call, x: Tensor) -> list[int]:
 
 def convolution(call: Call) -> Tensor:
     """Conv."""
-    x, weight, bias = call.tensor(0), call.tensor(1), call.maybe_tensor(2)
+    x, weight, bias = call.tensor(0), call.weight(1), call.maybe_weight(2)
     sizes = space_of(call, x)
     kernel = list(weight.shape[2:])
     space = len(sizes)
@@ -65,7 +65,7 @@ def convolution(call: Call) -> Tensor:
 
 def transposed_convolution(call: Call) -> Tensor:
     """ConvTranspose."""
-    x, weight, bias = call.tensor(0), call.tensor(1), call.maybe_tensor(2)
+    x, weight, bias = call.tensor(0), call.weight(1), call.maybe_weight(2)
     sizes = space_of(call, x)
     kernel, space = list(weight.shape[2:]), len(sizes)
     stride = list(call.attribute("strides", [1] * space))

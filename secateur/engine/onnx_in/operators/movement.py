@@ -209,6 +209,11 @@ def constant_of_shape(call: Call) -> Tensor:
     return aten(_aten.full.default, call.numbers(0), number, dtype=dtype)
 
 
+def arange(call: Call) -> Tensor:
+    """Range with the batch size in its bounds."""
+    return aten(_aten.arange.start_step, *(call.number(index) for index in range(3)))
+
+
 def depth_to_space(call: Call) -> Tensor:
     """DepthToSpace, in both orders of channels."""
     x, block = call.tensor(0), call.attribute("blocksize")
@@ -264,6 +269,7 @@ MOVEMENT: dict[str, Function] = {
     "Shape": shape,
     "Size": size,
     "ConstantOfShape": constant_of_shape,
+    "Range": arange,
     "DepthToSpace": depth_to_space,
     "SpaceToDepth": space_to_depth,
     "Trilu": trilu,

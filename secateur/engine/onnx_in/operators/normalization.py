@@ -12,7 +12,7 @@ _MOMENTUM = 0.1  # torch's default; ONNX's attribute means the same in most file
 def batch_norm(call: Call) -> Tensor:
     """BatchNormalization with stored statistics, or with those of the batch."""
     call.check("spatial", 1)
-    x, weight, bias = call.tensor(0), call.tensor(1), call.tensor(2)
+    x, weight, bias = call.tensor(0), call.weight(1), call.weight(2)
     epsilon = call.attribute("epsilon", 1e-5)
     if call.attribute("training_mode", 0):
         if any(call.node.outputs[1:]):
@@ -20,7 +20,7 @@ def batch_norm(call: Call) -> Tensor:
         return aten(
             _aten.batch_norm.default, x, weight, bias, None, None, True, _MOMENTUM, epsilon, True
         )
-    mean, var = (call.tensor(index, is_statistic=True) for index in (3, 4))
+    mean, var = (call.tensor(index, "statistic") for index in (3, 4))
     return aten(
         _aten.batch_norm.default, x, weight, bias, mean, var, False, _MOMENTUM, epsilon, True
     )
@@ -29,7 +29,7 @@ def batch_norm(call: Call) -> Tensor:
 def instance_norm(call: Call) -> Tensor:
     """InstanceNormalization."""
     epsilon = call.attribute("epsilon", 1e-5)
-    x, weight, bias = call.tensor(0), call.tensor(1), call.tensor(2)
+    x, weight, bias = call.tensor(0), call.weight(1), call.weight(2)
     return aten(
         _aten.instance_norm.default, x, weight, bias, None, None, True, _MOMENTUM, epsilon, True
     )
@@ -39,7 +39,7 @@ def layer_norm(call: Call) -> Tensor:
     """LayerNormalization, without the mean and deviation as outputs."""
     if any(call.node.outputs[1:]):
         call.refuse("returns the mean, which is not supported")
-    x, weight, bias = call.tensor(0), call.tensor(1), call.maybe_tensor(2)
+    x, weight, bias = call.tensor(0), call.weight(1), call.maybe_weight(2)
     axis = call.attribute("axis", -1) % x.dim()
     shape = static_shape(call, x, axis)
     epsilon = call.attribute("epsilon", 1e-5)
@@ -48,14 +48,14 @@ def layer_norm(call: Call) -> Tensor:
 
 def rms_norm(call: Call) -> Tensor:
     """RMSNormalization."""
-    x, weight = call.tensor(0), call.tensor(1)
+    x, weight = call.tensor(0), call.weight(1)
     shape = static_shape(call, x, call.attribute("axis", -1) % x.dim())
     return aten(_aten.rms_norm.default, x, shape, weight, call.attribute("epsilon", 1e-5))
 
 
 def group_norm(call: Call) -> Tensor:
     """GroupNormalization: until opset 20 with a scale for each group."""
-    x, weight, bias = call.tensor(0), call.tensor(1), call.tensor(2)
+    x, weight, bias = call.tensor(0), call.weight(1), call.weight(2)
     groups = call.attribute("num_groups")
     if weight.shape[0] != x.shape[1]:
         times = x.shape[1] // groups

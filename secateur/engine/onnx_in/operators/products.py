@@ -10,12 +10,12 @@ _aten = torch.ops.aten
 
 def matmul(call: Call) -> Tensor:
     """MatMul."""
-    return aten(_aten.matmul.default, call.tensor(0), call.tensor(1))
+    return aten(_aten.matmul.default, call.weight(0), call.weight(1))
 
 
 def gemm(call: Call) -> Tensor:
     """Gemm: a linear layer in most files."""
-    a, b, c = call.tensor(0), call.tensor(1), call.maybe_tensor(2)
+    a, b, c = call.tensor(0), call.weight(1), call.maybe_weight(2)
     alpha, beta = call.attribute("alpha", 1.0), call.attribute("beta", 1.0)
     if call.attribute("transA", 0):
         a = _aten.t.default(a)

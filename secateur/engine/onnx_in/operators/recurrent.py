@@ -50,9 +50,9 @@ def _arguments(call: Call, gates: tuple[int, ...]) -> tuple[Tensor, list[Tensor]
         call.refuse("has a clip, which is not supported")
     if call.has(4):
         call.refuse("has lengths of sequences, which are not supported")
-    x, w, r = call.tensor(0), call.tensor(1), call.tensor(2)
+    x, w, r = call.tensor(0), call.weight(1), call.weight(2)
     hidden = int(r.shape[2])
-    b = call.tensor(3) if call.has(3) else torch.zeros([w.shape[0], 2 * w.shape[1]], dtype=w.dtype)
+    b = call.weight(3) if call.has(3) else torch.zeros([w.shape[0], 2 * w.shape[1]], dtype=w.dtype)
     weights: list[Tensor] = []
     for direction in range(w.shape[0]):
         both = _aten.select.int(b, 0, direction)

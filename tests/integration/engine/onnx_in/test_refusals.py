@@ -1,0 +1,153 @@
+"""Files that cannot be imported are refused, and the message names the node or the limit."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import ModelProto, TensorProto, helper
+
+from secateur.engine.errors import ModelRejectedError, ModelTooLargeError
+from secateur.engine.onnx_in.reader import read_onnx
+from secateur.engine.program.limits import ModelLimits
+from tests.fixtures.onnx_graphs import drawn, network, node, saved
+
+CONV = {"w": drawn(4, 3, 3, 3)}
+
+
+def quantised() -> ModelProto:
+    weights = {"w": np.ones((4, 3, 3, 3), np.int8), "s": np.float32(1), "z": np.uint8(0)}
+    nodes = (
+        node("QuantizeLinear", "x s z", "q"),
+        node("ConvInteger", "q w", "i"),
+        node("Cast", "i", to=1),
+    )
+    return network(*nodes, weights=weights)
+
+
+def with_function() -> ModelProto:
+    model = network(node("Relu", "x"))
+    imports = [helper.make_opsetid("", 18)]
+    model.functions.append(helper.make_function("f", "g", ["a"], ["b"], [], imports))
+    return model
+
+
+def with_external_data() -> ModelProto:
+    model = network(node("Conv", "x w"), weights=CONV)
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    return model
+
+
+def with_branch() -> ModelProto:
+    model = network(node("Relu", "x"))
+    inner = model.graph.__class__()
+    inner.CopyFrom(model.graph)
+    model.graph.node.append(helper.make_node("If", ["x"], ["z"], then_branch=inner))
+    return model
+
+
+def batch_of(size: int) -> ModelProto:
+    return network(node("Relu", "x"), x=(size, 3, 8, 8))
+
+
+def deep_text() -> ModelProto:
+    model = network(node("Relu", "x"))
+    model.graph.node[0].name = "a\nb" * 5000
+    model.graph.node[0].op_type = "Nothing" * 1000
+    return model
+
+
+REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
+    "quantised": (quantised, r"'/QuantizeLinear/q' \(QuantizeLinear\) is quantised"),
+    "unknown operator": (lambda: network(node("Unheard", "x")), r"\(Unheard\) is not an operator"),
+    "other library": (
+        lambda: network(node("Relu", "x", domain="com.microsoft")), "of 'com.microsoft'"),
+    "function": (with_function, "defines 1 functions"),
+    "branch": (with_branch, "inside 'If'"),
+    "data elsewhere": (with_external_data, "in another file"),
+    "old opset": (lambda: network(node("Relu", "x"), opset=6), "opset 6; opsets 7 to"),
+    "new opset": (lambda: network(node("Relu", "x"), opset=999), "opset 999"),
+    "whole numbers": (
+        lambda: network(node("Relu", "x"), dtype=TensorProto.INT64), "must be floating point"),
+    "batch of 4": (lambda: batch_of(4), "batches of 4 samples"),
+    "any size": (lambda: network(node("Relu", "x"), x=("n", 3, "h", "w")), "sizes 3, any, any"),
+    "no input": (
+        lambda: network(node("Relu", "w"), weights={"x": drawn(1), "w": drawn(1)}), "no input"),
+    "cycle": (lambda: network(node("Add", "x y")), "reads 'y' before anything makes it"),
+    "made twice": (lambda: network(node("Relu", "x"), node("Abs", "x")), "makes 'y' twice"),
+    "nothing made": (lambda: network(node("Relu", "x", "z")), "nothing makes the output 'y'"),
+    "wrong shapes": (
+        lambda: network(node("Conv", "x w"), weights={"w": drawn(4, 5, 3, 3)}), r"\(Conv\) cannot"),
+    "no arguments": (lambda: network(node("Conv", "x")), r"\(Conv\) has no input 1"),
+    "dependent size": (
+        lambda: network(node("Reshape", "x i"), weights={"i": drawn(2)}), "Reshape"),
+    "samples as sizes": (
+        lambda: network(node("Cast", "x", "i", to=7), node("Tile", "x i")),
+        "takes the input 'i' from the samples"),
+    "one batch only": (
+        lambda: network(node("Reshape", "x s"), weights={"s": np.array([2, 192])}), r"\(Reshape\)"),
+    "joined samples": (lambda: network(node("Flatten", "x", axis=0)), "all samples into one row"),
+    "some samples": (
+        lambda: network(node("Gather", "x i"), weights={"i": np.array(0)}), "some of the samples"),
+    "mean of samples": (
+        lambda: network(node("ReduceMean", "x"), x=(1, 3, 8, 8)), "output 'y' .* differs"),
+    "mixed samples": (
+        lambda: network(
+            node("Transpose", "x", "t", perm=[1, 0, 2, 3]), node("Reshape", "t s"), x=(1, 3, 8, 8),
+            weights={"s": np.array([24, 8])}), "mixes the sample"),
+    "positions": (
+        lambda: network(node("MaxPool", "x", "y i", kernel_shape=[2, 2]), node("Cast", "i", "z",
+                        to=1), outputs="y z"), "positions of the maxima"),
+    "not finite": (
+        lambda: network(node("Conv", "x w"), weights={"w": drawn(4, 3, 3, 3) * np.inf}),
+        "NaN or infinite"),
+    "text": (
+        lambda: network(node("Add", "x w"), weights={"w": np.array(["a"], object)}), "string"),
+    "huge constant": (
+        lambda: network(node("ConstantOfShape", "s", "z"), node("Add", "x z"),
+                        weights={"s": np.array([2**30, 2**20])}), "."),
+    "huge range": (
+        lambda: network(node("Range", "a b c", "z"), node("Add", "x z"), weights={
+            "a": np.float32(0), "b": np.float32(1e30), "c": np.float32(1e-30)}), "."),
+    "zero step": (
+        lambda: network(node("Range", "a a a", "z"), node("Add", "x z"),
+                        weights={"a": np.float32(0)}), "."),
+    "long texts": (deep_text, "is not an operator"),
+    "peepholes": (
+        lambda: network(node("LSTM", "x w r _ _ _ _ p", hidden_size=2), x=("n", 4, 3), weights={
+            "w": drawn(1, 8, 3), "r": drawn(1, 8, 2), "p": drawn(1, 6)}), "peepholes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusal(name: str, tmp_path: Path) -> None:
+    make, message = REFUSED[name]
+    with pytest.raises(ModelRejectedError, match=message) as caught:
+        read_onnx(saved(make(), tmp_path))
+    assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (ModelLimits(tensor_elements=100), "108 elements, at most 100"),
+        (ModelLimits(macs=10), "multiply-accumulates for one sample, at most 10"),
+        (ModelLimits(activation_bytes=100), "bytes for its values .*, at most|at most 100"),
+    ],
+)
+def test_limits_hold(limits: ModelLimits, message: str, tmp_path: Path) -> None:
+    path = saved(network(node("Conv", "x w"), weights=CONV, x=("n", 3, 4, 4)), tmp_path)
+    with pytest.raises(ModelTooLargeError, match=message):
+        read_onnx(path, limits)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x08\x08", b"\xff" * 100, b"PK\x03\x04" + bytes(50)])
+def test_bytes_that_are_no_network_are_refused(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(data)
+    with pytest.raises(ModelRejectedError, match="the ONNX file"):
+        read_onnx(path)
