@@ -125,7 +125,9 @@ class Attempt:
             if not self._lease.is_cancel_requested.is_set():
                 self._copier.submit(self._copy_checkpoint).result()
             self._leave()
-        elif ending is Ending.OUT_OF_MEMORY or (ending is Ending.DIED and was_memory):
+        elif ending is Ending.OUT_OF_MEMORY:
+            self._endings.take_excess(finished, batch_size)
+        elif ending is Ending.DIED and was_memory:
             self._endings.take_kill(finished, batch_size)
         else:
             worker = self._context.settings.worker

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 WORK, LOG = "work", "log.txt"  # the process can write only the first
 _LOG_TAIL_BYTES = 4000
+_NO_MEMORY = "the worker's machine ran out of memory, and its process was killed within its limit"
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal would obey them
 
 
@@ -131,11 +132,31 @@ class Endings:
                 self._log_tail(0)
             self._fail(failed.code, failed.message, failed.hint)
 
-    def take_kill(self, finished: Finished, batch_size: int) -> None:
-        """Handle a process that was killed because memory ran out, or that used too much."""
+    def take_excess(self, finished: Finished, batch_size: int) -> None:
+        """Handle a process that used more memory than a job may."""
         self._log_tail(finished.return_code)
-        message = finished.cause or FAILURES[FailureCode.OUT_OF_MEMORY].message
-        self._retry_smaller_or_fail(message, batch_size)
+        self._retry_smaller_or_fail(finished.cause, batch_size)
+
+    def take_kill(self, finished: Finished, batch_size: int) -> None:
+        """Handle a process that the kernel killed because memory ran out here.
+
+        The process was within its own limit, so something else may have used the memory. The first
+        kill of a job on each worker is a setback; after that, the job may need too much.
+        """
+        self._log_tail(finished.return_code)
+        remove_folder(self._folder / WORK)
+        self._context.fitness.note_failure(_NO_MEMORY)
+        code, stage = FailureCode.OUT_OF_MEMORY, self._stage()
+        setback = Setback(code, _NO_MEMORY, stage, is_of_worker=True, is_certain=False)
+        most = self._context.settings.worker.max_setbacks
+
+        def change(session: Session) -> bool:
+            if setbacks.is_first_on_worker(session, self._claim):
+                return setbacks.set_back(session, self._claim, setback, most)
+            message = FAILURES[code].message
+            return leases.retry_smaller_or_fail(session, self._claim, message, stage, batch_size)
+
+        self._write(change)
 
     def take_silence(
         self, finished: Finished, most_seconds: float, progress_timeout_seconds: float

@@ -4,18 +4,21 @@ from pathlib import Path
 
 _ROOT = Path("/sys/fs/cgroup")
 _COUNTS = ("oom_kill", "oom_group_kill")
+_MACHINE = Path("/proc/vmstat")
 
 
-def count_memory_kills(root: Path = _ROOT) -> int:
+def count_memory_kills(root: Path = _ROOT, machine: Path = _MACHINE) -> int:
     """Return how many processes of our control group the kernel has killed for memory.
 
-    Return 0 without cgroup v2: an out-of-memory kill then counts as any other death.
+    Without cgroup v2, return the number on the machine. Without that, return 0: an out-of-memory
+    kill then counts as any other death.
     """
     try:
         group = Path("/proc/self/cgroup").read_text().partition("::")[2].strip()
     except OSError:
         group = ""
-    for path in (root / group.lstrip("/") / "memory.events", root / "memory.events"):
+    own = root / group.lstrip("/") / "memory.events"
+    for path in (own, root / "memory.events", machine):
         try:
             lines = path.read_text().splitlines()
         except OSError:

@@ -75,6 +75,12 @@ def set_back_locked(session: Session, job: JobRow, setback: Setback, most: int) 
         queue_again(session, job, setback.message, job.num_setbacks)
 
 
+def is_first_on_worker(session: Session, held: Claim) -> bool:
+    """Return whether the claim's worker has not failed the job before; False if it is stale."""
+    job = held_job(session, held)
+    return job is not None and job.lease_owner not in (job.avoided_owners or "").split()
+
+
 def deduct_wait(session: Session, held: Claim, seconds: float) -> None:
     """Let the time that the worker waited for the infrastructure not count as running time."""
     job = held_job(session, held)

@@ -20,5 +20,10 @@ def test_kills_are_counted_and_nothing_else(events: str, number: int, tmp_path: 
     assert count_memory_kills(tmp_path) == number
 
 
+def test_without_a_control_group_the_machine_counts(tmp_path: Path) -> None:
+    (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 5\npgfault 7\n")
+    assert count_memory_kills(tmp_path / "absent", tmp_path / "vmstat") == 5
+
+
 def test_without_kernel_counters_no_kill_is_assumed(tmp_path: Path) -> None:
-    assert count_memory_kills(tmp_path / "absent") == 0
+    assert count_memory_kills(tmp_path / "absent", tmp_path / "absent") == 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -395,15 +396,37 @@ def test_a_job_with_too_many_threads_is_not_tried_again(tmp_path: Path, server: 
     assert job.error["message"].endswith(" threads and processes; the limit is 100")
 
 
-def test_a_kill_that_the_kernel_counts_as_one_for_memory_is_answered_as_such(
+def test_a_kill_for_memory_within_the_jobs_own_limit_is_a_setback_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = iter([5, 6])
+    counts = count(5)
     monkeypatch.setattr("worker.attempt.count_memory_kills", lambda: next(counts))
     job_id = world.post(scripted_child.DIE)
-    world.runner.run_job(job_id)
+    world.run_again(job_id)
     job = world.job(job_id)
-    assert (job.state, job.batch_divisor) == ("queued", 2)
+    assert (job.state, job.attempt, job.num_setbacks, job.batch_divisor) == ("queued", 0, 1, 1)
+    world.run_again(job_id)  # on the same worker: it may be the job that needs too much
+    job = world.job(job_id)
+    assert (job.state, job.attempt, job.num_setbacks, job.batch_divisor) == ("queued", 1, 1, 2)
+    world.run_again(job_id)
+    job = world.job(job_id)
+    assert job.error is not None
+    assert (job.state, job.error["code"], job.attempt) == ("failed", "out_of_memory", 2)
+
+
+def test_another_worker_takes_a_job_whose_machine_ran_out_of_memory(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = count(5)
+    monkeypatch.setattr("worker.attempt.count_memory_kills", lambda: next(counts))
+    job_id = world.post(scripted_child.DIE_ONCE)
+    world.run_again(job_id)
+    with world.sessions.begin() as session:  # its attempts begin again at 1
+        session.get_one(JobRow, job_id).resolved = {"seed": scripted_child.SUCCEED}
+    world.make_due(job_id)
+    world.on_another_machine(tmp_path / "other").run_job(job_id)
+    job = world.job(job_id)
+    assert (job.state, job.attempt, job.batch_divisor) == ("succeeded", 1, 1)
 
 
 def test_a_full_disk_is_retried_and_then_reported(world: World) -> None:
