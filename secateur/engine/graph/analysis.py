@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
-from secateur.engine.graph.atoms import Ints
+from secateur.engine.graph.atoms import FILL, Ints
 from secateur.engine.graph.groups import Family, FrozenChannels, connected_components, find_groups
 from secateur.engine.graph.meaning import pin_meaning
 from secateur.engine.graph.propagate import Labels, propagate_labels
-from secateur.engine.graph.rules import RULES
+from secateur.engine.graph.rules import find_rule
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import Shapes, propagate
 
@@ -60,6 +60,7 @@ class Analysis:
         return {
             self.axes[axis]: np.flatnonzero(is_kept[self.starts[axis] : self.starts[axis + 1]])
             for axis in shrunk.tolist()
+            if not self.axes[axis][0].startswith(FILL)
         }
 
 
@@ -70,7 +71,7 @@ def analyse(program: Program) -> Analysis:
     for every pair of layers; this runs the exported graph's data movement on integer labels.
     """
     shapes = propagate(program)
-    atoms, labels = propagate_labels(program, shapes, RULES)
+    atoms, labels = propagate_labels(program, shapes, find_rule)
     component = connected_components(atoms.num_atoms, *atoms.edges())
     pin_meaning(program, shapes, atoms, labels, component)
     groups = find_groups(atoms, component)

@@ -5,9 +5,10 @@ Label propagation records its findings here: edges (atoms that must be removed t
 values). Everything is an array of indices; nothing loops over channels in Python.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor, fx
 from secateur.engine.program.functional import op_name
 
 Ints = NDArray[np.int64]
+FILL = "="  # first character of a fill's name; no tensor's name has it
 
 
 class MemberRole(IntEnum):
@@ -57,20 +59,30 @@ class Dissolved:
 class Atoms:
     """Atoms of a program, with their edges, pins and roles.
 
+    Args:
+        tensors: Stored tensors, by name.
+        fills: Sizes of values that hold one number everywhere, such as ``zeros``, by a name that no
+            tensor has. A size of 1 has no atoms.
+
     Attributes:
-        axes: ``(tensor name, dimension)`` of every axis that has atoms.
+        axes: ``(tensor name, dimension)`` of every axis that has atoms; those of fills come last.
         starts: First atom of each axis, followed by the total number of atoms.
         pins: All pins, in the order they were recorded.
         dissolved: Ends of labels, for `meaning` to judge.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        fills: Mapping[str, Sequence[int]] = MappingProxyType({}),
+    ) -> None:
         self.axes: list[tuple[str, int]] = []
         starts = [0]
         self._first: dict[tuple[str, int], int] = {}
-        for name, tensor in tensors.items():
-            for dim, size in enumerate(tensor.shape):
-                if size > 1 and tensor.is_floating_point():
+        floats = {name: t.shape for name, t in tensors.items() if t.is_floating_point()}
+        for name, shape in {**floats, **fills}.items():
+            for dim, size in enumerate(shape):
+                if size > 1:
                     self._first[name, dim] = starts[-1]
                     self.axes.append((name, dim))
                     starts.append(starts[-1] + size)
@@ -83,8 +95,8 @@ class Atoms:
         self._pinned: list[tuple[int, Tensor]] = []
         self._inexact: list[tuple[str, Tensor]] = []
 
-    def of(self, tensor: str, shape: torch.Size) -> dict[int, Tensor]:
-        """Return the labels of a stored tensor: its atoms, by dimension."""
+    def of(self, tensor: str, shape: Sequence[int]) -> dict[int, Tensor]:
+        """Return the labels of a stored tensor or a fill: its atoms, by dimension."""
         return {
             dim: torch.arange(first, first + size)
             for dim, size in enumerate(shape)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from secateur.engine.graph.atoms import Atoms, Ints, MemberRole, Pin
+from secateur.engine.graph.atoms import FILL, Atoms, Ints, MemberRole, Pin
 
 _ROLES = tuple(MemberRole)
 
@@ -173,6 +173,7 @@ def _family(
         for number, index_GK, role in zip(
             axes[starts].tolist(), columns, role_of.tolist(), strict=True
         )
+        if not atoms.axes[number][0].startswith(FILL)
     ]
     first = next(m.tensor for m in members if m.role is MemberRole.PRODUCER)
     taken[first] = taken.get(first, 0) + 1

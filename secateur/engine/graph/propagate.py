@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from secateur.engine.graph.atoms import Atoms
+from secateur.engine.graph.atoms import FILL, Atoms
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import resolve
 from secateur.engine.program.program import Program
@@ -22,6 +22,10 @@ from secateur.engine.program.shapes import Shapes
 # Errors of a rule on arguments that the exporter never writes. torch's shape propagation accepts
 # calls that no kernel can compute, such as a convolution of the wrong width.
 _RULE_ERRORS = (RuntimeError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+# Operators whose result holds one number everywhere, with the position of its sizes. Such values
+# can have any width, so they lose the channels that they are combined with.
+FILLS = {"zeros": 0, "ones": 0, "full": 0, "new_zeros": 1, "new_ones": 1, "new_full": 1}
 
 Labels = dict[int, Tensor]
 # Result of a rule: the labels of a tensor, or a list of labels if an operator has several outputs.
@@ -95,10 +99,11 @@ Rule = Callable[[Site], Output]
 
 
 def propagate_labels(
-    program: Program, shapes: Shapes, rules: dict[str, Rule]
+    program: Program, shapes: Shapes, find_rule: Callable[[object], Rule | None]
 ) -> tuple[Atoms, dict[fx.Node, Output]]:
     """Return the atoms of a program with their edges and pins, and the labels of every value."""
-    atoms = Atoms(program.tensors)
+    fills = _fills(program, shapes)
+    atoms = Atoms(program.tensors, {FILL + node.name: sizes for node, sizes in fills.items()})
     labels: dict[fx.Node, Output] = {}
     for node in program.graph.nodes:
         if node.op == "get_attr":
@@ -107,16 +112,31 @@ def propagate_labels(
         elif node.op == "output":
             site = Site(node, atoms, labels, shapes)
             site.pin_inputs("reaches the network's output")
+        elif node in fills:
+            labels[node] = atoms.of(FILL + node.name, fills[node])
         elif node.op == "call_function":
-            labels[node] = _apply(Site(node, atoms, labels, shapes), rules)
+            labels[node] = _apply(Site(node, atoms, labels, shapes), find_rule)
         else:
             labels[node] = {}
     return atoms, labels
 
 
-def _apply(site: Site, rules: dict[str, Rule]) -> Output:
+def _fills(program: Program, shapes: Shapes) -> dict[fx.Node, list[int]]:
+    """Return the sizes of values that hold one number everywhere; 1 where the batch decides."""
+    found: dict[fx.Node, list[int]] = {}
+    for node in program.graph.nodes:
+        position = FILLS.get(op_name(node.target)) if node.op == "call_function" else None
+        if position is None or len(node.args) <= position:
+            continue
+        value, sizes = shapes[node], node.args[position]
+        if isinstance(sizes, (list, tuple)) and value.is_floating_point():
+            found[node] = [size if isinstance(size, int) else 1 for size in sizes]
+    return found
+
+
+def _apply(site: Site, find_rule: Callable[[object], Rule | None]) -> Output:
     name = op_name(site.node.target)
-    rule = rules.get(name)
+    rule = find_rule(site.node.target)
     if not any(site.labels.get(used) for used in site.node.all_input_nodes):
         return {}
     if rule is None:

@@ -70,6 +70,9 @@ class GraphBuilder:
         if library == "torch.ops.higher_order" and name in CONTEXTS:
             self._inline(call, CONTEXTS[name])
             return
+        if target == "torch.ops.higher_order.cond":
+            self._choose(call)
+            return
         trace = call["metadata"].get("stack_trace")
         source = source_line(trace.string(r"[^\x00]{0,65536}")) if trace is not None else ""
         operator = find_operator(target)
@@ -87,10 +90,35 @@ class GraphBuilder:
     def _inline(self, call: Document, position: int) -> None:
         """Replace a context operator by the calls of the graph that it runs."""
         inputs = [item["arg"] for item in call["inputs"].list()]
-        if len(inputs) <= position or self._depth >= _MAX_DEPTH:
-            call.refuse(f"has no graph, or graphs nest more than {_MAX_DEPTH} deep")
-        graph = inputs[position]["as_graph"]["graph"]
+        if len(inputs) <= position:
+            call.refuse("has no graph")
         given = [self.argument(item) for item in inputs[position + 1 :]]
+        self._define_results(call, self._run(inputs[position], given))
+
+    def _choose(self, call: Document) -> None:
+        """Replace ``cond`` by the calls of both branches and a choice between their results."""
+        inputs = [item["arg"] for item in call["inputs"].list()]
+        if len(inputs) != 4:  # noqa: PLR2004  # the condition, two graphs and their arguments
+            call.refuse("is not a condition with two branches")
+        condition = self.argument(inputs[0])
+        if inputs[0].only()[0] != "as_tensor":
+            raise UnsupportedOpError(
+                "torch.cond on a size is not accepted: the graph would depend on the batch. Write "
+                "the condition as a tensor, or export one branch"
+            )
+        operands = self.argument(inputs[3])
+        given = operands if isinstance(operands, list) else [operands]
+        scalar = self.graph.call_function(torch.ops.aten.reshape.default, (condition, []))
+        pairs = zip(self._run(inputs[1], given), self._run(inputs[2], given), strict=False)
+        where = torch.ops.aten.where.self
+        results = [self.graph.call_function(where, (scalar, *pair)) for pair in pairs]
+        self._define_results(call, results)
+
+    def _run(self, holder: Document, given: list[Any]) -> list[Any]:
+        """Add the calls of a nested graph for the arguments ``given``; return its results."""
+        graph = holder["as_graph"]["graph"]
+        if self._depth >= _MAX_DEPTH:
+            graph.refuse(f"graphs nest more than {_MAX_DEPTH} deep")
         names = [name for item in graph["inputs"].list() for name in _names(item)]
         if len(names) != len(given):
             graph.refuse(f"{len(given)} arguments for {len(names)} inputs")
@@ -102,6 +130,9 @@ class GraphBuilder:
         self.add_calls(graph["nodes"])
         results = [self.argument(item) for item in graph["outputs"].list()]
         self._values, self._depth = outer, self._depth - 1
+        return results
+
+    def _define_results(self, call: Document, results: list[Any]) -> None:
         wanted = [name for item in call["outputs"].list() for name in _names(item)]
         if len(wanted) != len(results):
             call.refuse(f"{len(wanted)} names for {len(results)} results")
@@ -120,10 +151,10 @@ class GraphBuilder:
             return self._tensor(body)
         if kind in {"as_tensors", "as_optional_tensors"}:
             return [self._tensor(entry) for entry in body.list()]
-        if kind == "as_sym_int":
-            return self._sym_int(body)
+        if kind in _SYMBOLS:
+            return self._symbol(body)
         if kind == "as_sym_ints":
-            return [self._sym_int(entry) for entry in body.list()]
+            return [self._symbol(entry) for entry in body.list()]
         return item.refuse(f"arguments of kind {kind[:60]!r} are not accepted")
 
     def _tensor(self, body: Document) -> fx.Node | None:
@@ -132,9 +163,10 @@ class GraphBuilder:
         nested = body.get("as_tensor")
         return self._value((nested or body)["name"])
 
-    def _sym_int(self, body: Document) -> fx.Node | int:
-        number = body.get("as_int")
-        return number.integer() if number is not None else self._value(body["as_name"])
+    def _symbol(self, body: Document) -> fx.Node | float:
+        kind, value = body.only()
+        reader = _SYMBOLS.get(kind.replace("as_", "as_sym_"))
+        return reader(value) if reader is not None else self._value(body["as_name"])
 
     def _value(self, name: Document) -> fx.Node:
         found = self._values.get(name.string(_NAME))
@@ -194,7 +226,7 @@ def _names(result: Document) -> list[Document]:
         return [body["name"]]
     if kind == "as_tensors":
         return [entry["name"] for entry in body.list()]
-    if kind == "as_sym_int":
+    if kind in _SYMBOLS:
         return [body["as_name"]]
     return result.refuse(f"results of kind {kind[:60]!r} are not accepted")
 
@@ -202,6 +234,13 @@ def _names(result: Document) -> list[Document]:
 def _memory_format(body: Document) -> torch.memory_format:
     found = _MEMORY_FORMATS.get(body.integer())
     return found if found is not None else body.refuse("is not a memory format")
+
+
+_SYMBOLS: dict[str, Callable[[Document], Any]] = {
+    "as_sym_int": Document.integer,
+    "as_sym_float": Document.number,
+    "as_sym_bool": Document.boolean,
+}
 
 
 def _numbers(read: Callable[[Document], Any]) -> Callable[[Document], list[Any]]:

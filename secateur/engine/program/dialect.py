@@ -28,7 +28,7 @@ _ALIASES = dict(
     split_with_sizes_copy=split_with_sizes unbind_copy=unbind permute_copy=permute
     transpose_copy=transpose t_copy=t squeeze_copy=squeeze unsqueeze_copy=unsqueeze
     select_copy=select slice_copy=slice expand_copy=expand view_copy=view alias_copy=alias
-    detach_copy=detach linalg_matmul=matmul""".split()
+    detach_copy=detach linalg_matmul=matmul narrow_copy=narrow""".split()
 )
 _MAX_BOX_COORDINATE = 4096.0  # pixels
 _MAX_SAMPLES = 64  # per side of a bin

@@ -86,25 +86,45 @@ def from_exported(exported: ExportedProgram) -> Program:
 def _copy_call(
     graph: fx.Graph, node: fx.Node, values: dict[fx.Node, Any], owner: fx.GraphModule
 ) -> None:
-    """Copy a call; for a context operator, copy the calls of its subgraph instead."""
+    """Copy a call; for an operator that runs subgraphs, copy their calls instead."""
     position = CONTEXTS.get(str(node.target))
-    if position is None:
-        if isinstance(values.get(node.args[0] if node.args else None), tuple):  # type: ignore[arg-type]
-            values[node] = values[node.args[0]][node.args[1]]  # type: ignore[index]
-            return
+    if position is not None:
+        values[node] = _run(graph, node.args[position], node.args[position + 1 :], values, owner)
+    elif str(node.target) == "cond":
+        condition, *branches, given = node.args
+        scalar = graph.call_function(torch.ops.aten.reshape.default, (values[condition], []))  # type: ignore[index]
+        results = [_run(graph, branch, given, values, owner) for branch in branches]
+        values[node] = tuple(
+            graph.call_function(torch.ops.aten.where.self, (scalar, *pair))
+            for pair in zip(*results, strict=True)
+        )
+    elif isinstance(values.get(node.args[0] if node.args else None), tuple):  # type: ignore[arg-type]
+        values[node] = values[node.args[0]][node.args[1]]  # type: ignore[index]
+    else:
         values[node] = graph.node_copy(node, values.__getitem__)
         values[node].meta = {"source": source_line(node.meta.get("stack_trace") or "")}
-        return
-    inner = owner.get_submodule(str(node.args[position].target))  # type: ignore[union-attr]
+
+
+def _run(
+    graph: fx.Graph,
+    called: Any,  # noqa: ANN401  # the get_attr node of a subgraph
+    given: Any,  # noqa: ANN401  # its arguments
+    values: dict[fx.Node, Any],
+    owner: fx.GraphModule,
+) -> tuple[Any, ...]:
+    """Copy the calls of a subgraph and return its results."""
+    inner = owner.get_submodule(str(called.target))
     assert isinstance(inner, fx.GraphModule)  # noqa: S101  # as the exporter writes it
-    given = iter(values[each] for each in node.args[position + 1 :])  # type: ignore[index]
+    arguments = iter(values[each] for each in given)
+    results: tuple[Any, ...] = ()
     for each in inner.graph.nodes:
         if each.op == "placeholder":
-            values[each] = next(given)
+            values[each] = next(arguments)
         elif each.op == "output":
-            values[node] = tuple(values[result] for result in each.args[0])
+            results = tuple(values[result] for result in each.args[0])
         elif each.op == "call_function" and op_name(each.target) not in ASSERTIONS:
             _copy_call(graph, each, values, inner)
+    return results
 
 
 def export(model: torch.nn.Module, inputs: tuple[Tensor, ...]) -> ExportedProgram:

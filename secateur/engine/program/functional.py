@@ -6,13 +6,14 @@ to a value that has no views; there only the operator changes. Graphs that write
 rewritten by `memory`.
 """
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, fx
 
 from secateur.engine.errors import ModelRejectedError, UnsupportedOpError
+from secateur.engine.program.aliases import is_in_place, possible_aliases
+from secateur.engine.program.constants import fold_numbers
 from secateur.engine.program.dialect import use_one_spelling
 from secateur.engine.program.memory import rewrite_writes
 from secateur.engine.program.program import InputSpec
@@ -21,18 +22,6 @@ from secateur.engine.program.vocabulary import functional_form, op_name
 
 __all__ = ["is_in_place", "make_functional", "op_name"]
 
-# Composite operators that always allocate their result; other composite operators may return views.
-_ALLOCATING = frozenset(
-    """conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear matmul
-    batch_norm instance_norm layer_norm group_norm rms_norm softmax log_softmax silu gelu mish selu
-    relu6 hardswish hardtanh avg_pool1d max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d
-    adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d upsample_nearest2d
-    upsample_bilinear2d upsample_bicubic2d embedding cat concat stack mean sum clone
-    scaled_dot_product_attention
-    """.split()
-)
-# These allocate in training and return their argument at inference.
-_IDENTITIES = frozenset("dropout feature_dropout alpha_dropout feature_alpha_dropout".split())
 _EMPTY = {
     "empty": "zeros",
     "empty_like": "zeros_like",
@@ -46,14 +35,15 @@ _EMPTY = {
 def make_functional(
     graph: fx.Graph, tensors: Mapping[str, Tensor], inputs: tuple[InputSpec, ...]
 ) -> None:
-    """Replace every in-place operator of ``graph``, which is modified.
+    """Replace every in-place operator and every folded number of ``graph``, which is modified.
 
     Raises:
         ModelRejectedError: An in-place operator has no tensor to write into, or the model was
             exported in training mode.
         UnsupportedOpError: The graph writes into a stored tensor, or through a view that has no
-            inverse.
+            inverse, or a number depends on the input.
     """
+    fold_numbers(graph, tensors)
     order = {node: index for index, node in enumerate(graph.nodes)}
     writes: list[fx.Node] = []
     for node in graph.nodes:
@@ -75,13 +65,6 @@ def make_functional(
     use_one_spelling(graph, tensors)
 
 
-@functools.cache
-def is_in_place(target: object) -> bool:
-    """Return whether a call target writes into its first argument."""
-    is_overload = isinstance(target, torch._ops.OpOverload)  # noqa: SLF001
-    return is_overload and target._schema.is_mutable  # type: ignore[attr-defined]  # noqa: SLF001
-
-
 def _replace(node: fx.Node, order: dict[fx.Node, int]) -> None:
     """Turn a write into a call that returns the new value, and make later calls read it."""
     written = node.args[0]
@@ -101,47 +84,12 @@ def _replace(node: fx.Node, order: dict[fx.Node, int]) -> None:
 def _has_no_live_alias(node: fx.Node, order: dict[fx.Node, int]) -> bool:
     """Return whether no other value that may share the written memory is read later."""
     written = {node, node.args[0]}
-    for alias in _possible_aliases(node):
+    for alias in possible_aliases(node):
         if alias.op == "get_attr":
             return False
         if alias not in written and any(order[user] > order[node] for user in alias.users):
             return False
     return True
-
-
-def _possible_aliases(value: fx.Node) -> set[fx.Node]:
-    """Return the values that may share memory with ``value``, including itself."""
-    found = {value}
-    frontier = [value]
-    while frontier:
-        node = frontier.pop()
-        linked = [user for user in node.users if _may_share(user)]
-        if _may_share(node):
-            linked += node.all_input_nodes
-        for other in linked:
-            if other not in found:
-                found.add(other)
-                frontier.append(other)
-    return found
-
-
-def _may_share(node: fx.Node) -> bool:
-    """Return whether a call's result may share memory with its arguments."""
-    return node.op == "call_function" and _may_return_view(node.target)
-
-
-@functools.cache
-def _may_return_view(target: Callable[..., object]) -> bool:
-    if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001
-        return True  # getitem returns a view; numbers share nothing
-    name = op_name(target)
-    if name in _ALLOCATING or name == "sym_size":
-        return False
-    if name in _IDENTITIES or any(value.alias_info for value in target._schema.returns):  # noqa: SLF001
-        return True
-    return torch._C._dispatch_has_kernel_for_dispatch_key(  # noqa: SLF001
-        target.name(), "CompositeImplicitAutograd"
-    )
 
 
 def _fill_with_zeros(node: fx.Node) -> None:

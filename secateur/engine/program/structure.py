@@ -1,6 +1,8 @@
 """Nesting and names of a model's inputs and outputs.
 
-The nesting is a serialised pytree specification, parsed here; the names follow from it.
+The nesting is a serialised pytree specification, parsed here; the names follow from it. A user's
+class, such as an output class of Hugging Face, is read as a dict of its fields or a tuple of its
+parts: nothing is imported.
 """
 
 import keyword
@@ -31,26 +33,26 @@ class CallSignature:
     tree: pytree.TreeSpec
 
 
-def read_structure(text: Document, what: str = "outputs") -> pytree.TreeSpec:
+def read_structure(text: Document) -> pytree.TreeSpec:
     """Return the tree of tuples, lists and dicts that a tree specification describes.
 
     Raises:
-        ModelRejectedError: The specification names another type, such as a user's class.
+        ModelRejectedError: The specification is malformed.
     """
     document = Document.parse(text.string(r"[^\x00]{0,65536}").encode(), text.path)
     parts = document.list()
     if len(parts) != 2 or parts[0].integer() != _PROTOCOL:  # noqa: PLR2004  # protocol and tree
         document.refuse("is not a tree specification of protocol 1")
-    return pytree.tree_structure(_example(parts[1], what, 0))
+    return pytree.tree_structure(_example(parts[1], 0))
 
 
 def read_call(signature: Document, num_inputs: int) -> CallSignature:
     """Return a model's call signature from the one in its file.
 
     Raises:
-        ModelRejectedError: The signature does not fit the inputs, or they nest in a user's class.
+        ModelRejectedError: The signature does not fit the inputs.
     """
-    tree = read_structure(signature["in_spec"], "inputs")
+    tree = read_structure(signature["in_spec"])
     if tree.num_leaves != num_inputs:
         signature["in_spec"].refuse(
             f"{num_inputs} inputs, but the input structure has {tree.num_leaves}"
@@ -111,11 +113,11 @@ def _path_name(path: tuple[Any, ...]) -> str:
     return "_".join(parts)
 
 
-def _example(tree: Document, what: str, depth: int) -> Any:  # noqa: ANN401  # any nesting
+def _example(tree: Document, depth: int) -> Any:  # noqa: ANN401  # any nesting
     """Return a value nested like ``tree``, with a number at each leaf."""
     if depth > _MAX_DEPTH:
         tree.refuse(f"nests deeper than {_MAX_DEPTH}")
-    children = [_example(child, what, depth + 1) for child in tree["children_spec"].list()]
+    children = [_example(child, depth + 1) for child in tree["children_spec"].list()]
     kind = tree["type"].value
     if kind is None:
         return 0
@@ -124,16 +126,32 @@ def _example(tree: Document, what: str, depth: int) -> Any:  # noqa: ANN401  # a
     if kind == "builtins.list":
         return children
     if kind in {"builtins.dict", "collections.OrderedDict"}:
-        context = tree["context"].string(r"[^\x00]{0,16384}")
-        keys = [_key(key) for key in Document.parse(context.encode(), tree.path).list()]
+        keys = [_key(key) for key in _context(tree).list()]
         if len(keys) != len(children) or len(set(keys)) != len(keys):
             tree.refuse("keys and values do not match")
         found = zip(keys, children, strict=True)
         return dict(found) if kind == "builtins.dict" else OrderedDict(found)
-    do = "return" if what == "outputs" else "take"
-    return tree.refuse(
-        f"{what} of type {str(kind)[:80]!r} are not accepted; {do} tensors, tuples, lists or dicts"
-    )
+    tree["type"].string()
+    fields = _fields(_context(tree).value, len(children))
+    return tuple(children) if fields is None else dict(zip(fields, children, strict=True))
+
+
+def _context(tree: Document) -> Document:
+    context = tree["context"].string(r"[^\x00]{0,16384}")
+    return Document.parse(context.encode(), tree.path)
+
+
+def _fields(context: Any, num_children: int) -> list[str] | None:  # noqa: ANN401  # any JSON
+    """Return the names of a class's parts, or None if its context does not list them.
+
+    A registered dataclass lists its fields in two lists: those with a value, and those that are
+    None. Output classes of Hugging Face list their keys.
+    """
+    is_dataclass = isinstance(context, list) and [type(part) for part in context] == [list, list]
+    names = context[0] if is_dataclass else context
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return None
+    return names if len(names) == len(set(names)) == num_children else None
 
 
 def _key(key: Document) -> str | int:

@@ -6,6 +6,7 @@ the analysis pins the inputs of operators without a rule. Every refusal has a re
 """
 
 import functools
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -20,17 +21,34 @@ ASSERTIONS = frozenset(
     "_assert_tensor_metadata _assert_scalar _assert_async sym_constrain_range "
     "sym_constrain_range_for_size".split()
 )
+# Arithmetic of sizes and numbers. Powers and shifts are missing: they make huge numbers.
 _OPERATORS: dict[str, Callable[..., Any]] = {
-    f"_operator.{function.__name__}": function
-    for function in (
-        operator.add,
-        operator.sub,
-        operator.mul,
-        operator.floordiv,
-        operator.mod,
-        operator.neg,
-        operator.getitem,
-    )
+    **{
+        f"_operator.{function.__name__}": function
+        for function in (
+            operator.add,
+            operator.sub,
+            operator.mul,
+            operator.truediv,
+            operator.floordiv,
+            operator.mod,
+            operator.neg,
+            operator.eq,
+            operator.ne,
+            operator.lt,
+            operator.le,
+            operator.gt,
+            operator.ge,
+            operator.getitem,
+        )
+    },
+    **{
+        f"torch.{function.__name__}": function
+        for function in (torch.sym_float, torch.sym_int, torch.sym_max, torch.sym_min)
+    },
+    "math.trunc": math.trunc,
+    # Reads a number out of a tensor: accepted where `constants` can compute it.
+    "torch.ops.aten.item.default": torch.ops.aten.item.default,
 }
 _TARGET = re.compile(r"torch\.ops\.(aten|torchvision)\.([A-Za-z_0-9]{1,80})\.([A-Za-z_0-9]{1,60})")
 # Operators with a leading underscore are internal to torch, except these, which occur in exports.
@@ -53,6 +71,8 @@ _RANDOM_IN_TRAINING = frozenset(
     _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_attention_math
     """.split()
 )
+# The shape depends on the data only for masks (`shapes` refuses them), or without num_classes.
+_SOMETIMES_FIXED = frozenset("index one_hot".split())
 # In-place operators whose functional form has a different name.
 _FUNCTIONAL_NAMES = {
     "zero_": "zeros_like",
@@ -71,7 +91,7 @@ _FUNCTIONAL_OVERLOADS = {
 }
 _TORCHVISION = frozenset({"deform_conv2d", "roi_align"})
 _DEPENDS_ON_DATA = "the shape of its result depends on the data, but every shape must be fixed"
-_NUMBER_FROM_TENSOR = (
+NUMBER_FROM_TENSOR = (
     "it reads a number out of a tensor, so the graph would depend on the data. Compute with the "
     "tensor instead"
 )
@@ -237,10 +257,8 @@ def _reason_by_name(name: str) -> str | None:
 def _reason_by_tags(overload: _Overload, name: str) -> str | None:
     tags = set(overload.tags)
     if torch.Tag.data_dependent_output in tags or name == "item":
-        return _NUMBER_FROM_TENSOR
-    if (
-        torch.Tag.dynamic_output_shape in tags and name != "one_hot"
-    ):  # one_hot's classes are an argument
+        return NUMBER_FROM_TENSOR
+    if torch.Tag.dynamic_output_shape in tags and name not in _SOMETIMES_FIXED:
         return _DEPENDS_ON_DATA
     if torch.Tag.nondeterministic_seeded in tags and name not in _RANDOM_IN_TRAINING:
         return _RANDOM

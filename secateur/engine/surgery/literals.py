@@ -10,6 +10,8 @@ import torch
 from torch import fx
 
 from secateur.engine.graph.analysis import Analysis
+from secateur.engine.graph.propagate import FILLS
+from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import resolve
 
 
@@ -49,9 +51,9 @@ class Resized:
         self.copied.args = (*self.copied.args[:index], value, *self.copied.args[index + 1 :])
 
 
-def _sizes(call: Resized) -> None:
-    """Update ``view``, ``reshape`` and ``expand``, which have a size per output dimension."""
-    sizes = list(call.copied.args[1])  # type: ignore[arg-type]
+def _sizes(call: Resized, position: int = 1) -> None:
+    """Update ``view``, ``expand``, ``zeros``: each has a size per output dimension."""
+    sizes = list(call.copied.args[position])  # type: ignore[arg-type]
     for dim, size in enumerate(sizes):
         kept = call.kept(call.node, dim)
         if kept is None or kept.all():
@@ -60,7 +62,11 @@ def _sizes(call: Resized) -> None:
             sizes[dim] = _scaled(call, size, int(kept.sum()), len(kept))
         elif size > 0:
             sizes[dim] = int(kept.sum())
-    call.set_argument(1, sizes)
+    call.set_argument(position, sizes)
+
+
+def _fill(call: Resized) -> None:
+    _sizes(call, FILLS[op_name(call.node.target)])
 
 
 def _scaled(call: Resized, size: fx.Node, num_kept: int, num_all: int) -> fx.Node:
@@ -84,7 +90,9 @@ def _unflatten(call: Resized) -> None:
 def _split(call: Resized) -> None:
     """Replace ``split`` and ``chunk``: pieces may keep different numbers of channels."""
     x = call.node.args[0]
-    dim = call.literal(2, "dim", 0) % call.analysis.shapes[x].dim()  # type: ignore[index]
+    given = _SPLIT_DIMS.get(op_name(call.node.target))
+    dim = call.literal(2, "dim", 0) if given is None else given
+    dim %= call.analysis.shapes[x].dim()  # type: ignore[index]
     kept = call.kept(x, dim)
     if kept is None:
         return
@@ -205,10 +213,12 @@ def _norm_groups(call: Resized) -> None:
         call.set_argument(1, int(kept.sum()))
 
 
+_SPLIT_DIMS = {"hsplit": 1, "vsplit": 0, "dsplit": 2}  # of tensors with two or more dimensions
 REWRITES: dict[str, Callable[[Resized], None]] = {
     **dict.fromkeys(["view", "reshape", "_unsafe_view", "expand"], _sizes),
+    **dict.fromkeys(FILLS, _fill),
     "unflatten": _unflatten,
-    **dict.fromkeys(["split", "split_with_sizes", "chunk", "tensor_split"], _split),
+    **dict.fromkeys(["split", "split_with_sizes", "chunk", "tensor_split", *_SPLIT_DIMS], _split),
     "slice": _slice,
     "slice_scatter": _slice_scatter,
     "narrow": _narrow,

@@ -40,7 +40,7 @@ def linear(site: Site) -> Output:
     if output is not None:
         site.atoms.set_role(output, MemberRole.PRODUCER)
         labels[last] = output
-    _add_bias(site, labels, last, bias)
+    add_bias(site, labels, last, bias)
     return labels
 
 
@@ -164,11 +164,11 @@ def _check_zeros(site: Site, ids: Tensor, factors: Sequence[object]) -> None:
     Softmax or sigmoid of queries and keys (linear attention) turn the zero of a masked channel
     into another number.
     """
-    if not any(_is_zero_where_removed(value) for value in factors):
+    if not any(is_zero_where_removed(value) for value in factors):
         site.atoms.mark_inexact(ids, site.node)
 
 
-def _is_zero_where_removed(value: object) -> bool:
+def is_zero_where_removed(value: object) -> bool:
     """Return whether masked channels of a value are zero, following it back through operators."""
     while isinstance(value, fx.Node) and value.op == "call_function":
         name = op_name(value.target)
@@ -199,7 +199,7 @@ def _convolve(
     if ids is not None:
         site.atoms.set_role(ids, MemberRole.PRODUCER)
         labels[1] = ids
-    _add_bias(site, labels, 1, bias)
+    add_bias(site, labels, 1, bias)
     return labels
 
 
@@ -289,7 +289,8 @@ def _merge(site: Site, output: Labels, dim: int, found: list[Tensor | None]) -> 
         site.atoms.pin(present[0], "is combined with values that no parameter produces", site.node)
 
 
-def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
+def add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
+    """Unite a bias with the channels that it shifts."""
     if not isinstance(bias, fx.Node):
         return
     found = site.labels_of(bias)
@@ -310,7 +311,9 @@ def _add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
 _NOT_ZERO_AT_ZERO = frozenset(
     """sigmoid hardsigmoid softmax _softmax log_softmax _log_softmax exp softplus logsigmoid
     log_sigmoid cos log log2 reciprocal rsqrt erfc ones_like full_like expand_as logical_not eq ge
-    le fill
+    le fill acos acosh cosh exp2 isfinite lgamma digamma log10 logit i0 sinc logaddexp logaddexp2
+    special_bessel_j0 special_bessel_y0 special_bessel_y1 special_erfcx special_i0e special_log_ndtr
+    special_modified_bessel_i0 special_spherical_bessel_j0
     """.split()
 )
 _ZERO_AT_ZERO = frozenset(

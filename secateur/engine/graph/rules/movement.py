@@ -16,11 +16,12 @@ from secateur.engine.graph.rules.pointwise import unite_broadcast
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import resolve
 
-SINGLE = """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze
-    unsqueeze slice narrow expand view_as reshape_as repeat tile repeat_interleave movedim
-    swapaxes flip pixel_shuffle pixel_unshuffle channel_shuffle unfold select roll
+SINGLE = """view reshape _unsafe_view flatten unflatten ravel permute transpose t numpy_T mT mH
+    adjoint matrix_H squeeze unsqueeze slice narrow expand view_as reshape_as repeat tile
+    repeat_interleave movedim swapaxes flip fliplr flipud rot90 pixel_shuffle pixel_unshuffle
+    channel_shuffle unfold select roll
     """.split()
-SEVERAL = ["split", "split_with_sizes", "chunk", "unbind", "tensor_split"]
+SEVERAL = "split split_with_sizes chunk unbind tensor_split hsplit vsplit dsplit".split()
 
 
 def move(site: Site) -> Output:
@@ -81,7 +82,11 @@ def concatenate(site: Site) -> Output:
     items: list[Any] = list(site.argument(0, "tensors"))
     items = [item for item in items if site.shape_of(item) != torch.Size([0])]
     rank = len(site.output_shape)
-    along = site.literal(1, "dim", 0) % rank
+    given = _STACKS.get(op_name(site.node.target))
+    along = site.literal(1, "dim", 0) % rank if given is None else given
+    if any(len(site.shape_of(item)) <= along for item in items):
+        site.pin_inputs("is stacked with a new dimension")
+        return {}
     parts, output = [], {}
     for item in items:
         labels = site.labels_of(item)
@@ -203,13 +208,14 @@ _PADDING = {
     **{f"reflection_pad{d}d": "reflect" for d in (1, 2, 3)},
     **{f"replication_pad{d}d": "replicate" for d in (1, 2, 3)},
 }
+_STACKS = {"hstack": 1, "vstack": 0, "dstack": 2, "column_stack": 1}  # dimension they join along
 # These spread a channel over several dimensions; dimension 1 keeps the label.
 _CHANNELS_FIRST = frozenset({"pixel_shuffle"})
 # These address channels by position, and pruning shifts the positions.
 _BY_POSITION = frozenset({"roll", "slice", "unfold"})
 # These keep the order of elements in memory.
 _RESHAPES = frozenset(
-    "view reshape _unsafe_view flatten unflatten squeeze unsqueeze view_as reshape_as".split()
+    "view reshape _unsafe_view flatten unflatten ravel squeeze unsqueeze view_as reshape_as".split()
 )
 
 
@@ -324,5 +330,6 @@ RULES: dict[str, Rule] = {
     "getitem": get_item,
     "cat": concatenate,
     "concat": concatenate,
+    **dict.fromkeys(_STACKS, concatenate),
     "stack": stack,
 }

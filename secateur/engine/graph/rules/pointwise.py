@@ -12,7 +12,7 @@ UNARY = """relu relu6 hardtanh hardswish hardsigmoid sigmoid silu gelu elu selu 
     square reciprocal floor ceil round trunc erf erfc expm1 threshold
     hardshrink softshrink contiguous clone detach alias to _to_copy type_as dropout
     feature_dropout alpha_dropout nan_to_num logical_not isnan isinf zeros_like ones_like full_like
-    rand_like lift_fresh_copy native_dropout positive bitwise_not
+    rand_like lift_fresh_copy native_dropout positive bitwise_not rrelu bucketize
     """.split()
 BINARY = """add sub mul div rsub pow maximum minimum fmod remainder where lerp addcmul addcdiv
     eq ne lt le gt ge logical_and logical_or logical_xor max min atan2 floor_divide clamp

@@ -10,7 +10,7 @@ POOLS = """max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d ada
     _adaptive_avg_pool2d max_pool2d_with_indices _upsample_bilinear2d_aa upsample_nearest_exact2d
     """.split()
 REDUCTIONS = """mean sum amax amin var std norm linalg_vector_norm prod logsumexp var_mean std_mean
-    max min
+    max min nanmean nansum linalg_norm aminmax
     """.split()
 # These return positions or truth values, not the values themselves.
 POSITIONS = "argmax argmin any all".split()
@@ -23,6 +23,19 @@ def pool(site: Site) -> Output:
         _pool_along(site, labels, dim)
     if isinstance(site.shapes[site.node], (list, tuple)):
         return [dict(labels) for _ in site.shapes[site.node]]
+    return labels
+
+
+def unpool(site: Site) -> Output:
+    """Rule of ``max_unpool2d`` and 3d: unite the channels of the values and of their positions."""
+    labels, places = site.labels_of(site.node.args[0]), site.labels_of(site.argument(1, "indices"))
+    space = 2 if op_name(site.node.target) == "max_unpool2d" else 3
+    for dim in range(len(site.output_shape)):
+        if dim >= len(site.output_shape) - space or dim not in labels or dim not in places:
+            for each in (labels, places):
+                site.pin_label(each, dim, "is a position that is pooled or resampled")
+        else:
+            site.atoms.unite(labels[dim], places[dim])
     return labels
 
 
@@ -110,4 +123,5 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(REDUCTIONS, reduce),
     **dict.fromkeys(POSITIONS, locate),
     **dict.fromkeys(POOLS, pool),
+    **dict.fromkeys(["max_unpool2d", "max_unpool3d"], unpool),
 }
