@@ -80,6 +80,7 @@ class Atoms:
         starts = [0]
         self._first: dict[tuple[str, int], int] = {}
         floats = {name: t.shape for name, t in tensors.items() if t.is_floating_point()}
+        self._num_stored = sum(n for shape in floats.values() for n in shape if n > 1)
         for name, shape in {**floats, **fills}.items():
             for dim, size in enumerate(shape):
                 if size > 1:
@@ -136,6 +137,7 @@ class Atoms:
         for role in sorted(self._roles):
             if self._roles[role]:
                 roles[torch.cat(self._roles[role]).numpy()] = int(role)
+        roles[self._num_stored :] = MemberRole.OTHER  # no weight produces a fill
         return roles[:-1]
 
     def edges(self) -> tuple[Ints, Ints]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from secateur.engine.graph.atoms import MemberRole
 from secateur.engine.graph.propagate import Labels, Output, Rule, Site
 from secateur.engine.graph.rules.pointwise import unite_broadcast
 from secateur.engine.program.functional import op_name
@@ -135,6 +136,14 @@ def index_select(site: Site) -> Output:
     dim = site.literal(1, "dim") % len(site.output_shape)
     site.pin_label(labels, dim, "is indexed by its position")
     return labels
+
+
+def embedding(site: Site) -> Output:
+    """Rule of ``embedding``: the columns of its table (entries, C) are the last dimension."""
+    table = site.labels_of(site.node.args[0])
+    site.pin_label(table, 0, "is an entry of a table")
+    site.atoms.set_role(table.get(1), MemberRole.PRODUCER)
+    return {len(site.output_shape) - 1: table[1]} if 1 in table else {}
 
 
 def expand_as(site: Site) -> Output:
@@ -323,6 +332,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys([*_PADDING, "pad"], pad),
     "index": index,
     "index_select": index_select,
+    "embedding": embedding,
     "expand_as": expand_as,
     **dict.fromkeys(["view_as", "reshape_as"], like_another),
     "im2col": windows_to_columns,

@@ -26,12 +26,13 @@ def layers(site: Site) -> Output:
     directions = 2 if site.literal(7, "bidirectional") else 1
     num_tensors = 4 if has_bias else 2
     labels = site.labels_of(x)
+    nothing: list[Labels] = [{} for _ in site.shapes[site.node]]
     last = len(site.shape_of(x)) - 1
     for dim in [dim for dim in labels if dim != last]:
         site.pin_label(labels, dim, "is a position in a sequence")
     if len(weights) != num_tensors * num_layers * directions:  # an LSTM with projections
         site.pin_inputs("flows into a recurrent layer with projections")
-        return []
+        return nothing
     hidden = site.labels_of(weights[1]).get(1)
     channels, value = labels.get(last), x
     for layer in range(num_layers):
@@ -43,7 +44,7 @@ def layers(site: Site) -> Output:
     for state in states if isinstance(states, (list, tuple)) else [states]:
         _unite_state(site, state, hidden)
     if hidden is None or channels is None:
-        return []
+        return nothing
     rank = len(site.output_shape)
     after: list[Labels] = [{rank - 1: hidden} for _ in site.shapes[site.node][1:]]
     return [{last: channels}, *after]

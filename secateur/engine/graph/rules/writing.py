@@ -4,8 +4,10 @@ A rule unites the channels of the part with the channels of the whole that they 
 convolutions and shifts along time can be pruned this way.
 """
 
+import torch
+
 from secateur.engine.graph.propagate import Labels, Output, Rule, Site
-from secateur.engine.graph.rules.pointwise import combine, unary
+from secateur.engine.graph.rules.pointwise import combine, unary, unite_broadcast
 
 
 def slice_scatter(site: Site) -> Output:
@@ -42,6 +44,28 @@ def select_scatter(site: Site) -> Output:
     return output
 
 
+def index_put(site: Site) -> Output:
+    """Rule of ``index_put``, ``x[mask] = v`` and ``x[:, :, i] = v``: indexed dimensions are pinned.
+
+    A mask of the same shape and one number as value change single elements, as ``where`` does.
+    """
+    value, places = site.node.args[0], list(site.argument(1, "indices"))
+    new, rank = site.argument(2, "values"), len(site.output_shape)
+    is_mask = len(places) == 1 and site.shapes[places[0]].dtype is torch.bool
+    if is_mask and site.shape_of(places[0]) == site.output_shape and site.shape_of(new).numel() == 1:
+        return unite_broadcast(site, [value, places[0]], site.output_shape)
+    labels = site.labels_of(value)
+    if any(place is not None and site.shapes[place].dtype is torch.bool for place in places):
+        site.pin_inputs("is indexed by a mask")
+        return {}
+    shape = site.shape_of(new)
+    for dim in list(labels):
+        is_fixed = shape[dim - rank :][:1] not in {torch.Size([1]), torch.Size()}
+        if (dim < len(places) and places[dim] is not None) or is_fixed:
+            site.pin_label(labels, dim, "is written to by position")
+    return labels
+
+
 def _unite_others(site: Site, output: Labels, labels: Labels, along: int) -> None:
     """Unite the labels of the whole and its part along the dimensions that they share."""
     for dim in range(len(site.output_shape)):
@@ -59,6 +83,7 @@ def _unite_others(site: Site, output: Labels, labels: Labels, along: int) -> Non
 RULES: dict[str, Rule] = {
     "slice_scatter": slice_scatter,
     "select_scatter": select_scatter,
+    "index_put": index_put,
     "copy": combine,
     "fill": unary,
 }

@@ -78,6 +78,49 @@ def _attention(a: Any, b: Any) -> Any:  # proxies
     return aten.scaled_dot_product_attention.default(a, a, a, b)
 
 
+def _pooled(a: Any) -> Any:  # a proxy
+    return aten.max_pool2d_with_indices.default(a, [2, 2])
+
+
+def _unpooled(a: Any, b: Any) -> Any:  # proxies
+    return aten.max_unpool2d.default(_pooled(a)[0], _pooled(b)[1], [SIZE, SIZE])
+
+
+def _unpooled_volume(a: Any, b: Any) -> Any:  # proxies
+    values, places = (
+        aten.max_pool3d_with_indices.default(_volume(x), [1, 2, 2])[number]
+        for number, x in enumerate((a, b))
+    )
+    return aten.max_unpool3d.default(values, places, [1, SIZE, SIZE], [1, 2, 2], [0, 0, 0])
+
+
+def _weights(b: Any, num_gates: int) -> list[Any]:
+    rows = aten.repeat.default(_matrix(b), [num_gates, 1])
+    bias = aten.repeat.default(_vector(b), [num_gates])
+    return [rows, rows, bias, bias]
+
+
+def _recurrent(name: str, num_gates: int) -> Build:
+    def build(a: Any, b: Any) -> Any:  # proxies
+        x, weights = aten.transpose.int(_cube(a), 1, 2), _weights(b, num_gates)
+        state = aten.new_zeros.default(x, [1, SIZE, WIDTH])
+        given = [state, state] if name == "lstm" else state
+        arguments = (given, weights, True, 1, 0.0, False, False, False)
+        return getattr(aten, name).input(x, *arguments)[0]
+
+    return build
+
+
+def _cell(name: str, num_gates: int) -> Build:
+    def build(a: Any, b: Any) -> Any:  # proxies
+        state = _rows(b)
+        given = [state, state] if name == "lstm" else state
+        result = getattr(aten, f"{name}_cell").default(_rows(a), given, *_weights(b, num_gates))
+        return result[0] if name == "lstm" else result
+
+    return build
+
+
 CALLS: dict[str, Build] = {
     **{name: _both(name) for name in "add sub mul div rsub fmod remainder".split()},
     **{name: _both(name) for name in "eq ne lt le gt ge clamp_min clamp_max lerp".split()},
@@ -139,6 +182,52 @@ CALLS: dict[str, Build] = {
     ),
     "select_scatter": lambda a, b: aten.select_scatter.default(a, aten.select.int(b, 2, 0), 2, 1),
     "to": aten.to.other,
+    "mv": lambda a, b: aten.mul.Tensor(
+        a, aten.reshape.default(aten.mv.default(_rows(a), _vector(b)), [-1, 1, 1, 1])
+    ),
+    **{
+        name: lambda a, b, name=name: aten.mul.Tensor(
+            a, getattr(aten, name).default(_vector(a), _vector(b))
+        )
+        for name in ("dot", "vdot")
+    },
+    "tensordot": lambda a, b: aten.tensordot.default(_rows(a), _matrix(b), [1], [0]),
+    "bilinear": lambda a, b: aten.bilinear.default(
+        _rows(a), _rows(b), aten.mean.dim(b, [0]), _vector(b)
+    ),
+    "cosine_similarity": lambda a, b: aten.mul.Tensor(
+        a, aten.unsqueeze.default(aten.cosine_similarity.default(a, b), 1)
+    ),
+    "pairwise_distance": lambda a, b: aten.mul.Tensor(
+        a, aten.reshape.default(aten.pairwise_distance.default(_rows(a), _rows(b)), [-1, 1, 1, 1])
+    ),
+    **{
+        name: lambda a, b, name=name: getattr(aten, name).default(
+            aten.slice.Tensor(a, 2, 0, 3), aten.slice.Tensor(b, 2, 0, 3), dim=2
+        )
+        for name in ("cross", "linalg_cross")
+    },
+    "cdist": lambda a, b: aten.cdist.default(_cube(a), _cube(b)),
+    "diff": lambda a, b: aten.diff.default(a, 1, 2, aten.slice.Tensor(b, 2, 0, 1)),
+    "bucketize": lambda a, b: aten.to.dtype(
+        aten.bucketize.Tensor(a, aten.sort.default(_vector(b))[0]), torch.float32
+    ),
+    **{
+        name: lambda a, b, name=name: aten.add.Tensor(
+            a, aten.mean.default(getattr(aten, name).default(a, aten.sigmoid.default(_vector(b))))
+        )
+        for name in ("quantile", "nanquantile")
+    },
+    "index_put": lambda a, b: aten.index_put.default(
+        a, [aten.gt.Scalar(b, 0)], aten.mean.default(b)
+    ),
+    "max_unpool2d": _unpooled,
+    "max_unpool3d": _unpooled_volume,
+    "embedding": lambda a, b: aten.embedding.default(_matrix(a), _index(b)),
+    **{name: _recurrent(name, gates) for name, gates in (("lstm", 4), ("gru", 3))},
+    **{name: _recurrent(name, 1) for name in ("rnn_tanh", "rnn_relu")},
+    **{f"{name}_cell": _cell(name, gates) for name, gates in (("lstm", 4), ("gru", 3))},
+    **{f"{name}_cell": _cell(name, 1) for name in ("rnn_tanh", "rnn_relu")},
 }
 # These take a list, or a number that is stored in a tensor.
 ELSEWHERE = {"narrow", "repeat_interleave", "tensor_split"}
