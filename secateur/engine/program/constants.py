@@ -35,14 +35,18 @@ def fold_numbers(graph: fx.Graph, tensors: Mapping[str, Tensor]) -> None:
         ModelRejectedError: Arithmetic with numbers fails.
         UnsupportedOpError: A number depends on the input, or on tensors that the graph writes to.
     """
-    numbers = [node for node in graph.nodes if _is_number(node)]
-    for node in numbers:
-        if op_name(node.target) == "item":
-            _replace(node, _read(node, tensors))
-        elif not node.all_input_nodes:
-            _replace(node, call_on_meta(node, {}))
-    for node in reversed(numbers):
-        if not node.users:
+    folded: set[fx.Node] = set()
+    for node in list(graph.nodes):
+        if not _is_number(node):
+            continue
+        if op_name(node.target) == "item" and not node.users:  # only an assertion read it
+            folded.add(node)
+        elif op_name(node.target) == "item":
+            folded |= _replace(node, _read(node, tensors)) | {node}
+        elif node in folded and not node.all_input_nodes:
+            folded |= _replace(node, call_on_meta(node, {}))
+    for node in reversed(list(graph.nodes)):
+        if node in folded and _is_number(node) and not node.users:
             graph.erase_node(node)
 
 
@@ -54,12 +58,15 @@ def _is_number(node: fx.Node) -> bool:
     return not is_operator or op_name(node.target) == "item"
 
 
-def _replace(node: fx.Node, number: float) -> None:
-    for user in list(node.users):
+def _replace(node: fx.Node, number: float) -> set[fx.Node]:
+    """Write ``number`` into the calls that read ``node``, and return them."""
+    users = set(node.users)
+    for user in users:
         user.args, user.kwargs = fx.map_arg(
             (user.args, user.kwargs),
-            lambda used: number if used is node else used,  # type: ignore[arg-type,return-value]
+            lambda used: number if used is node else used,
         )
+    return users
 
 
 @torch.no_grad()
@@ -83,7 +90,7 @@ def _read(node: fx.Node, tensors: Mapping[str, Tensor]) -> float:
             raise _refusal(node)
         args, kwargs = fx.map_arg((each.args, each.kwargs), values.__getitem__)
         values[each] = each.target(*args, **kwargs)  # type: ignore[operator]
-    read = values.get(node.args[0]) if node.args else None  # type: ignore[call-overload]
+    read = values.get(node.args[0]) if node.args else None  # type: ignore[arg-type]
     if not isinstance(read, Tensor) or read.numel() != 1 or read.is_complex():
         raise ModelRejectedError(f"{where(node)} does not read a tensor with one real number")
     number: float = read.item()

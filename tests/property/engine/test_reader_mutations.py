@@ -61,7 +61,9 @@ TARGETS = (
     "torch.ops.aten.from_file.default torch.ops.aten.conv2d torch.ops.aten.conv2d.__class__ "
     "torch.ops.mylib.evil.default torch.ops.aten.nonzero.default torch.ops.aten.rand.default "
     "_operator.add _operator.getitem _operator.mod _operator.floordiv _operator.neg "
-    "_operator.pow os.system builtins.eval torch._higher_order_ops.cond torch.sym_sqrt"
+    "_operator.truediv _operator.ge torch.sym_float torch.sym_max math.trunc "
+    "torch.ops.higher_order.cond _operator.pow os.system builtins.eval "
+    "torch._higher_order_ops.cond torch.sym_sqrt"
 ).split()
 VALUES = (
     None,
@@ -564,7 +566,7 @@ def check_calls(calls: Any, nodes: Iterator[fx.Node], values: dict[str, fx.Node]
             for name in (
                 [entry["name"] for entry in body]
                 if kind == "as_tensors"
-                else [body["as_name" if kind == "as_sym_int" else "name"]]
+                else [body["as_name" if kind.startswith("as_sym") else "name"]]
             )
         ]
         if len(names) == 1 and not is_list:

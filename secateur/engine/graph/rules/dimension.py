@@ -3,12 +3,14 @@
 The result at an index of such a dimension depends on all of its indices, so its label is pinned.
 """
 
+from typing import Any
+
 from secateur.engine.graph.propagate import Labels, Output, Rule, Site
 from secateur.engine.graph.rules.movement import unite_along
 from secateur.engine.program.functional import op_name
 
 # Position of the dimension among the arguments, and its default. The number of dimensions stays.
-_ALONG = {
+_ALONG: dict[str, tuple[int | None, int | tuple[int, ...] | None]] = {
     "sort": (1, -1),
     "argsort": (1, -1),
     "topk": (2, -1),
@@ -26,7 +28,7 @@ _ALONG = {
     **dict.fromkeys(["fft_fftshift", "fft_ifftshift"], (1, None)),
 }
 # These remove their dimension, unless keepdim is set.
-_REDUCED = {
+_REDUCED: dict[str, tuple[int, int | None]] = {
     "kthvalue": (2, -1),
     "median": (1, None),
     "nanmedian": (1, None),
@@ -87,7 +89,7 @@ def diagonal(site: Site) -> Output:
 def _dims(site: Site, position: int | None, default: int | tuple[int, ...] | None) -> set[int]:
     rank = len(site.shape_of(site.node.args[0]))
     names = [each.name for each in site.node.target._schema.arguments]  # type: ignore[union-attr]  # noqa: SLF001
-    given = default
+    given: Any = default
     for name in ("dim", "dims"):
         if position is not None and name in names:  # overloads without it reduce everything
             given = site.literal(names.index(name), name, default)

@@ -52,7 +52,11 @@ def index_put(site: Site) -> Output:
     value, places = site.node.args[0], list(site.argument(1, "indices"))
     new, rank = site.argument(2, "values"), len(site.output_shape)
     is_mask = len(places) == 1 and site.shapes[places[0]].dtype is torch.bool
-    if is_mask and site.shape_of(places[0]) == site.output_shape and site.shape_of(new).numel() == 1:
+    if (
+        is_mask
+        and site.shape_of(places[0]) == site.output_shape
+        and site.shape_of(new).numel() == 1
+    ):
         return unite_broadcast(site, [value, places[0]], site.output_shape)
     labels = site.labels_of(value)
     if any(place is not None and site.shapes[place].dtype is torch.bool for place in places):

@@ -106,6 +106,31 @@ def test_subgraphs_of_context_managers_are_inlined(tmp_path: Path) -> None:
         assert len(families(program)) == 2
 
 
+class Branches(nn.Module):
+    """Model that runs one of two branches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3), nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.cond(x.mean() > 0, self.a, lambda v: self.b(v) * 2, (x,))
+        z: Tensor = self.head(y.mean((2, 3)))
+        return z
+
+
+def test_both_branches_of_a_condition_are_inlined(tmp_path: Path) -> None:
+    model, x = randomise(Branches()), torch.randn(2, 1, 8, 8)
+    exported = export(model, (x,))
+    path = tmp_path / "branches.pt2"
+    torch.export.save(exported, path)
+    for program in (read_program(path), from_exported(exported)):
+        for given in (x.abs(), -x.abs()):
+            torch.testing.assert_close(ProgramModule(program).eval()(given), model(given))
+        assert families(program) == [("a.weight", 4)]
+
+
 class Partial(nn.Module):
     """Partial convolution, written back in place, and a layer with weight normalisation."""
 
