@@ -12,13 +12,19 @@ from app.inference.labels import best_labels, labelled_output
 from app.inference.service import Answer, Prediction
 from app.inference.tensors import invalid
 
+_NO_PREPROCESS = (
+    "this model has no preprocessing, so pixels were only scaled to [0, 1]. If it was trained with "
+    "other inputs, these labels are wrong: send arrays, or use a model pruned on data with its "
+    "preprocessing"
+)
+
 
 def outputs_answer(answer: Answer) -> Response:
     """Return the outputs as nested lists."""
     return _json(answer, {"outputs": _outputs(answer.prediction)})
 
 
-def labels_answer(answer: Answer, top_k: int) -> Response:
+def labels_answer(answer: Answer, top_k: int, is_preprocess_given: bool) -> Response:  # noqa: FBT001
     """Return the best classes of every image, or the plain outputs if none of them holds scores.
 
     Other outputs of the network, such as boxes and masks, go under ``outputs``.
@@ -30,6 +36,8 @@ def labels_answer(answer: Answer, top_k: int) -> Response:
     name, kind = found
     names = prediction.model.class_names or ()
     body: dict[str, Any] = {"labels": best_labels(prediction.outputs[name], kind, names, top_k)}
+    if not is_preprocess_given:
+        body["warnings"] = [_NO_PREPROCESS]
     others = {n: _plain(array) for n, array in prediction.outputs.items() if n != name}
     return _json(answer, {**body, "outputs": others} if others else body)
 

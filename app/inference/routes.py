@@ -97,7 +97,7 @@ async def _classify(
     async with service.decoded(servable, files) as inputs:
         memory_of(request.scope).hold(size_of(inputs))  # a body of 2 kB may be hundreds of MB now
         answer = await _answer(request, principal, servable, inputs, options)
-    return await service.in_thread(labels_answer, answer, top_k)
+    return await service.in_thread(labels_answer, answer, top_k, servable.is_preprocess_given)
 
 
 async def _answer(

@@ -93,6 +93,7 @@ class InferAnswer(BaseModel):
     version: str
     outputs: list[Any] | dict[str, Any] | None = None
     labels: list[list[Label]] | None = None
+    warnings: list[str] = Field(default_factory=list)
     base: BaseAnswer | None = None
     comparison: ComparisonAnswer | None = None
 

@@ -31,6 +31,8 @@ class Servable:
         shadow_share: Share of requests that the parent also computes; None: the setting's share.
         output_kinds: Kind of each output by name, found by `worker`; empty for models stored
             before kinds existed.
+        is_preprocess_given: Whether the model's data set came with preprocessing; an uploaded model
+            has none, so images are only scaled to [0, 1].
     """
 
     id: str
@@ -42,6 +44,7 @@ class Servable:
     parent_id: str | None = None
     shadow_share: float | None = None
     output_kinds: Mapping[str, str] = field(default_factory=dict)
+    is_preprocess_given: bool = True
 
 
 class Servables:
@@ -76,6 +79,7 @@ class Servables:
             row.parent_id,
             _shadow_share(row),
             {out["name"]: out["kind"] for out in (row.report or {}).get("outputs", ())},
+            row.preprocess is not None,
         )
 
 

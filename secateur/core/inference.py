@@ -2,6 +2,7 @@
 
 import json
 import uuid
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def infer(
 def infer_images(
     context: Context, model: str, images: Sequence[Path | bytes], top_k: int, variant: str
 ) -> Flow[list[list[Label]]]:
-    """Return the ``top_k`` most likely classes of each image.
+    """Return the ``top_k`` most likely classes of each image; the service's warnings are issued.
 
     Raises:
         SecateurError: The model does not output class scores.
@@ -71,6 +72,8 @@ def infer_images(
         raise SecateurError(
             f"{answer.model} does not output class scores: call infer with an array instead"
         )
+    for text in answer.warnings:
+        warnings.warn(text, stacklevel=2)
     return answer.labels
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from secateur.types.base import Answer
 
 
@@ -43,6 +45,7 @@ class InferAnswer(Answer):
     version: str
     outputs: list[Any] | dict[str, Any] | None = None
     labels: list[list[Label]] | None = None
+    warnings: list[str] = Field(default_factory=list)
     base: BaseAnswer | None = None
     comparison: ComparisonAnswer | None = None
 

@@ -99,7 +99,11 @@ def test_images_and_arrays_can_be_inferred(folder: Path, job: str) -> None:
     (answer,) = as_json(folder, "infer", job, "image.png", "--top-k", 1)
     assert answer["file"] == "image.png"
     assert answer["labels"][0]["label"] == str(images()[1][0])
-    assert answer["labels"][0]["label"] in run(folder, "infer", "latest", "image.png").stdout
+    labelled = run(folder, "infer", "latest", "image.png")
+    assert answer["labels"][0]["label"] in labelled.stdout
+    assert "preprocessing" not in labelled.stderr
+    uploaded = as_json(folder, "jobs", "show", job)["model"]
+    assert "this model has no preprocessing" in run(folder, "infer", uploaded, "image.png").stderr
     x = (images(3)[0][:, None] / 255).astype(np.float32)
     np.save(folder / "x.npy", x)
     np.savez(folder / "x.npz", x=x)

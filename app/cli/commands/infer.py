@@ -1,5 +1,6 @@
 """``secateur infer``."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,7 +65,10 @@ def infer_command(  # noqa: PLR0913  # the command's options
             outputs = client.infer(reference, _load(inputs[0]), variant=variant)
             _show_outputs(outputs, out, is_json=as_json)
         else:
-            labels = client.infer_images(reference, inputs, top_k, variant=variant)
+            with warnings.catch_warnings(record=True) as found:
+                labels = client.infer_images(reference, inputs, top_k, variant=variant)
+            for warning in found:
+                say(f"note: {warning.message}", colour="yellow")
             _show_labels(inputs, labels, is_json=as_json)
 
 
