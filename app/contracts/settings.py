@@ -499,7 +499,9 @@ class InferenceSettings(_Group):
     run_bytes: Bytes = Field(
         default=512 * MEBIBYTE,
         description="Memory that one run may take, measured when a model is loaded. Larger "
-        "requests are split, or refused if their items cannot be computed apart.",
+        "requests are split, or refused if their items cannot be computed apart. Models whose "
+        "sizes depend on values or on dimensions that clients choose share `cache_bytes` and "
+        "`num_workers` times this, with all their runs.",
     )
     answer_bytes: Bytes = Field(
         default=256 * MEBIBYTE, description="Size of the outputs of one request."

@@ -1,13 +1,12 @@
 """Operations of the serving process, by name: each takes a frame and returns the answer's parts."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from app.contracts.errors import ServiceError, TooLargeError
 from app.contracts.onnx_files import OnnxError, check_onnx
@@ -15,17 +14,22 @@ from app.contracts.settings import InferenceSettings, LimitSettings
 from app.contracts.spec import PreprocessSpec
 from app.serving.bfloat16 import as_type
 from app.serving.description import Arrays, TensorSpec
+from app.serving.foresight import is_foreseen
 from app.serving.frames import Frame
 from app.serving.held import Held
-from app.serving.images import allocate, decode_images
-from app.serving.measure import give_back, measure
+from app.serving.images import decode_images
+from app.serving.measure import measure
 from app.serving.memory import Meter, trim
-from app.serving.sessions import RunError, Session, open_session, run
+from app.serving.sessions import (
+    RunError,
+    Session,
+    create_arena,
+    open_session,
+    run,
+    unforeseen_bytes,
+)
 
 _SHRINK_BYTES = 16 * 1024**2  # a run that takes more returns its memory; it costs page faults
-# Sizes may depend on values, so a run may take more than was measured. What it then keeps is
-# looked for after runs that lasted long enough to fill it.
-_KEPT_BYTES, _FILLING_SECONDS = 64 * 1024**2, 0.005
 _MOST_STOPPED = 10_000
 # How long a file waits for the one before it. ONNX Runtime may compute constants for minutes.
 _ALONE_SECONDS = 0.5
@@ -52,10 +56,11 @@ class Calls:
 
     def __init__(self, limits: Limits, meter: Meter) -> None:
         self._limits, self._meter = limits, meter
+        create_arena(limits.inference)
         self._sessions: dict[str, Session] = {}
         self._held = Held()
+        self._counting, self._num_unforeseen = threading.Lock(), 0
         self._loading = threading.Lock()  # one file at a time if it can be: memory is measured
-        self._usual_bytes = meter.now()  # memory in use after the last load or look
         self._running: dict[int, ort.RunOptions] = {}
         self._stopped: set[int] = set()
         self._operations: Mapping[str, Callable[[Frame], Answer]] = {
@@ -86,8 +91,8 @@ class Calls:
         is_alone = self._loading.acquire(timeout=_ALONE_SECONDS)
         try:
             before = self._meter.now()
-            check_onnx(data, self._limits.files)
-            session = open_session(data, self._limits.inference)
+            known = is_foreseen(check_onnx(data, self._limits.files).graph)
+            session = open_session(data, self._limits.inference, is_foreseen=known)
             del data
             trim()
             num_bytes = max(num_bytes, self._meter.now() - before)
@@ -98,7 +103,6 @@ class Calls:
         model = replace(model, num_bytes=num_bytes)
         self._sessions[frame.head["key"]] = replace(session, model=model)
         trim()
-        self._usual_bytes = self._used_bytes()
         return {"model": model.to_json()}, {}
 
     def _run(self, frame: Frame) -> Answer:
@@ -120,15 +124,14 @@ class Calls:
             num_items = max((len(a) if a.ndim else 1 for a in arrays.values()), default=1)
             cost = session.model.cost
             expected = cost.run_bytes + (num_items - 1) * cost.item_bytes
-            is_shrunk = not cost.item_seconds or expected > _SHRINK_BYTES
-            outputs, seconds = run(
-                session, arrays, frame.head["outputs"], options, is_shrunk=is_shrunk
-            )
+            is_shrunk = not session.is_foreseen or not cost.item_seconds or expected > _SHRINK_BYTES
+            with self._arena(session):
+                outputs, seconds = run(
+                    session, arrays, frame.head["outputs"], options, is_shrunk=is_shrunk
+                )
         finally:
             del self._running[frame.number]
             self._stopped.discard(frame.number)
-        if not is_shrunk and seconds > _FILLING_SECONDS:
-            self._give_back(session)
         num_bytes = sum(array.nbytes for array in outputs.values())
         most = self._limits.inference.answer_bytes
         if num_bytes > most:
@@ -138,41 +141,43 @@ class Calls:
             )
         return {"seconds": seconds}, outputs
 
-    def _give_back(self, session: Session) -> None:
-        """Return a run's memory if far more is in use than was."""
-        if self._used_bytes() > self._usual_bytes + _KEPT_BYTES:
-            give_back(session, self._limits.inference)
-            trim()
-            self._usual_bytes = self._used_bytes()
-
-    def _used_bytes(self) -> int:
-        """Return the memory in use besides images, which come and go."""
-        return max(0, self._meter.now() - self._held.num_bytes)
+    @contextmanager
+    def _arena(self, session: Session) -> Iterator[None]:
+        """Explain a lack of memory in a run with unforeseen sizes: does it alone take too much?"""
+        if session.is_foreseen:
+            yield
+            return
+        with self._counting:
+            self._num_unforeseen += 1
+            is_alone = self._num_unforeseen == 1
+        try:
+            yield
+        except RunError as error:
+            if error.code != "memory" or not is_alone or self._num_unforeseen > 1:
+                raise
+            limit = unforeseen_bytes(self._limits.inference)
+            raise TooLargeError(
+                f"the run needs more memory than is left of {limit} bytes, the limit for models "
+                "whose sizes cannot be foreseen: send smaller inputs, or fewer items per request"
+            ) from error
+        finally:
+            with self._counting:
+                self._num_unforeseen -= 1
 
     def _decode(self, frame: Frame) -> Answer:
         """Decode image files into a network's inputs, and keep these under a key."""
         head, limits = frame.head, self._limits
-        spec, key = TensorSpec.from_json(head["spec"]), head["key"]
-
-        def make(shape: tuple[int, ...]) -> NDArray[np.float32]:
-            array = allocate(shape, limits.inference.image_bytes)
-            self._held.put(key, array)  # counts as held while it is filled
-            return array
-
-        try:
-            images = decode_images(
-                [file.tobytes() for file in frame.arrays.values()],
-                spec,
-                PreprocessSpec.model_validate(head["preprocess"]),
-                limits.files.image_pixels,
-                lambda: frame.number in self._stopped,
-                make,
-            )
-            kept = as_type(spec, images)
-        except BaseException:
-            self._held.drop(key)
-            raise
-        self._held.put(key, kept)
+        spec = TensorSpec.from_json(head["spec"])
+        images = decode_images(
+            [file.tobytes() for file in frame.arrays.values()],
+            spec,
+            PreprocessSpec.model_validate(head["preprocess"]),
+            limits.files.image_pixels,
+            limits.inference.image_bytes,
+            lambda: frame.number in self._stopped,
+        )
+        kept = as_type(spec, images)
+        self._held.put(head["key"], kept)
         return {"shape": kept.shape, "dtype": kept.dtype.name}, {}
 
     def _drop(self, frame: Frame) -> Answer:

@@ -17,12 +17,6 @@ class Held:
         self._lock = threading.Lock()
         self._arrays: dict[str, NDArray[Any]] = {}
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory of all arrays."""
-        with self._lock:
-            return sum(array.nbytes for array in self._arrays.values())
-
     def put(self, key: str, array: NDArray[Any]) -> None:
         """Keep an array."""
         with self._lock:

@@ -18,28 +18,13 @@ _BYTE_SCALE = 1 / 255
 _MOST = "PNG, JPEG, WebP, BMP, GIF, TIFF and PPM are accepted"
 
 
-def allocate(shape: tuple[int, ...], max_bytes: int = 2**63) -> NDArray[np.float32]:
-    """Return an array for network inputs.
-
-    Raises:
-        TooLargeError: It would have more than ``max_bytes``.
-    """
-    num_bytes = prod(shape) * np.dtype(np.float32).itemsize
-    if num_bytes > max_bytes:
-        raise TooLargeError(
-            f"the images become {num_bytes} bytes of network inputs {list(shape)}, at most "
-            f"{max_bytes} are allowed: send fewer per request"
-        )
-    return np.empty(shape, np.float32)
-
-
 def decode_images(
     files: Sequence[bytes],
     spec: TensorSpec,
     preprocess: PreprocessSpec,
     max_pixels: int,
+    max_bytes: int = 2**63,
     is_stopped: Callable[[], bool] = lambda: False,
-    make: Callable[[tuple[int, ...]], NDArray[np.float32]] = allocate,
 ) -> NDArray[np.float32]:
     """Return (N, C, H, W) network inputs for encoded images.
 
@@ -48,12 +33,12 @@ def decode_images(
         spec: The network's input.
         preprocess: How pixels become numbers.
         max_pixels: Most pixels of an image, and of all images if the network takes any size.
+        max_bytes: Most memory of the inputs, for all images.
         is_stopped: Whether to give up; asked before each image.
-        make: Returns the array to fill, of a shape; may refuse it.
 
     Raises:
         TooLargeError: An image has more than ``max_pixels``, all have more than sixteen times as
-            many, or decoding was stopped.
+            many, the inputs exceed ``max_bytes``, or decoding was stopped.
         InvalidInputError: A file is not an image, or the model does not take images.
     """
     if len(spec.shape) != _IMAGE_RANK or spec.shape[1] not in _CHANNELS:
@@ -73,7 +58,7 @@ def decode_images(
     )
     inputs: NDArray[np.float32] | None = None
     if height is not None and width is not None:
-        inputs = make((len(files), num_channels, height, width))
+        inputs = _allocate((len(files), num_channels, height, width), max_bytes)
     left = _MOST_PIXELS * max_pixels  # decoding takes time whatever the size becomes
     for number, file in enumerate(files):
         if is_stopped():
@@ -94,7 +79,7 @@ def decode_images(
                     f"the images have {num_pixels} pixels in total, at most {max_pixels} are "
                     "allowed: send fewer per request"
                 )
-            inputs = make((len(files), *pixels.shape))
+            inputs = _allocate((len(files), *pixels.shape), max_bytes)
         if pixels.shape != inputs.shape[1:]:
             raise InvalidInputError("the images differ in size: send images of one size a request")
         # In place, one image at a time: temporaries of all images would take three times as much.
@@ -105,6 +90,16 @@ def decode_images(
         image /= std
     assert inputs is not None  # noqa: S101  # a form without images is refused before
     return inputs
+
+
+def _allocate(shape: tuple[int, ...], max_bytes: int) -> NDArray[np.float32]:
+    num_bytes = prod(shape) * np.dtype(np.float32).itemsize
+    if num_bytes > max_bytes:
+        raise TooLargeError(
+            f"the images become {num_bytes} bytes of network inputs {list(shape)}, at most "
+            f"{max_bytes} are allowed: send fewer per request"
+        )
+    return np.empty(shape, np.float32)
 
 
 def _decode(data: bytes, max_pixels: int) -> Picture:

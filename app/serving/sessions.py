@@ -26,9 +26,16 @@ _DTYPES = {
 # Errors are returned as answers. In the log they would contain names that the file chose, with line
 # breaks and escapes.
 _FATAL = 4
+_AS_REQUESTED = 1  # the arena grows by what is asked for, not to the next power of two
 _SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 # ONNX Runtime's errors share no base class: these words are in those about memory.
-_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "std::length_error")
+_NO_MEMORY = (
+    "bad_alloc",
+    "bad allocation",
+    "Failed to allocate memory",
+    "std::length_error",
+    "is smaller than requested bytes",  # the shared arena's limit
+)
 _SHOWN_CHARACTERS = 300
 
 
@@ -47,14 +54,39 @@ class Session:
     Attributes:
         runtime: Safe to run on several threads at once.
         model: Its description.
+        is_foreseen: Whether the sizes of its runs follow from the file and the number of items.
     """
 
     runtime: ort.InferenceSession
     model: LoadedModel
+    is_foreseen: bool = True
 
 
-def open_session(data: bytes, settings: InferenceSettings) -> Session:
-    """Return the session of an ONNX file that `check_onnx` accepts."""
+def unforeseen_bytes(settings: InferenceSettings) -> int:
+    """Return the memory that all models with unforeseen sizes may take, with their runs."""
+    # Weights lie in the arena too. Outside of it, ONNX Runtime 1.32 subtracts them from the limit
+    # all the same, and has none left to enforce once they are larger.
+    return settings.cache_bytes + settings.num_workers * settings.run_bytes
+
+
+def create_arena(settings: InferenceSettings) -> None:
+    """Create the arena of all sessions with unforeseen sizes; once in a process."""
+    options = {"max_mem": unforeseen_bytes(settings), "arena_extend_strategy": _AS_REQUESTED}
+    kind, place = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, ort.OrtMemType.DEFAULT
+    ort.create_and_register_allocator(
+        ort.OrtMemoryInfo("Cpu", kind, 0, place), ort.OrtArenaCfg(options)
+    )
+
+
+def open_session(data: bytes, settings: InferenceSettings, *, is_foreseen: bool = True) -> Session:
+    """Return the session of an ONNX file that `check_onnx` accepts.
+
+    Args:
+        data: The file.
+        settings: Settings of serving.
+        is_foreseen: Whether its sizes follow from the file; if not, it uses the arena that
+            `create_arena` made.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = settings.num_threads
     options.inter_op_num_threads = 1
@@ -63,12 +95,20 @@ def open_session(data: bytes, settings: InferenceSettings) -> Session:
     # Threads that spin between runs occupy the cores that parse the next requests.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    runtime = ort.InferenceSession(data, options, providers=_PROVIDERS[settings.provider])
+    if not is_foreseen:
+        options.add_session_config_entry("session.use_env_allocators", "1")
+    try:
+        runtime = ort.InferenceSession(data, options, providers=_PROVIDERS[settings.provider])
+    except Exception as error:  # ONNX Runtime's errors share no base class
+        if _is_about_memory(error):
+            raise RunError("memory", "the model needs more memory than is left") from error
+        raise
     inputs, outputs = runtime.get_inputs(), runtime.get_outputs()
     firsts = {value.shape[0] if value.shape else None for value in (*inputs, *outputs)}
     only = firsts.pop() if len(firsts) == 1 else None
     symbol = only if isinstance(only, str) else None
-    return Session(runtime, LoadedModel(_specs(inputs), _specs(outputs), len(data), symbol))
+    model = LoadedModel(_specs(inputs), _specs(outputs), len(data), symbol)
+    return Session(runtime, model, is_foreseen)
 
 
 def run(
@@ -123,11 +163,15 @@ def _explain(error: Exception, arrays: Arrays, options: ort.RunOptions) -> RunEr
     said = str(error)
     if options.terminate:
         return RunError("stopped", "the run was stopped")
-    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
+    if _is_about_memory(error):
         return RunError("memory", "the run needs more memory than is left")
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     first = said.partition("\n")[0][:_SHOWN_CHARACTERS]
     return RunError("input", f"the network cannot compute inputs {shapes}: {first}")
+
+
+def _is_about_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
 def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:

@@ -167,6 +167,38 @@ def test_memory_that_a_value_asked_for_is_given_back(
     assert memory(served, "VmRSS") - before < 128 * MEBIBYTE
 
 
+@pytest.mark.parametrize("kind", ["value", "width"])
+def test_a_run_whose_sizes_nobody_could_foresee_is_bounded_and_delays_no_other(
+    kind: str, served: Serving, client: httpx.Client, tmp_path: Path
+) -> None:
+    """A few bytes took all memory that the serving process may have, in one run."""
+    shape: list[int | str] = [1] if kind == "value" else ["width"]
+    if kind == "value":  # x numbers
+        nodes = [
+            node("Cast", ["x"], ["sizes"], to=TensorProto.INT64),
+            node("ConstantOfShape", ["sizes"], ["many"]),
+        ]
+        inputs = [2.0**30]
+    else:  # x, a million times
+        nodes, inputs = [node("Tile", ["x", "times"], ["many"])], [1.0] * 1024
+    nodes.append(node("ReduceSum", ["many"], ["y"], keepdims=1))
+    times = np.array([2**20])
+    path = write_onnx(tmp_path / "m.onnx", nodes, {"x": shape}, {"y": ["some"]}, times=times)
+    served.add_model(kind, onnx.load(path))
+    small = {"inputs": [3.0]}
+    assert client.post(f"/infer?model={kind}", json=small).status_code == 200
+    before, pid = reset_peak(served), served.supervisor.pid
+    with served.client("victim") as victim, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.post, f"/infer?model={kind}", json={"inputs": inputs})
+        while not asked.done():
+            waits(victim, 1)
+    answer = asked.result()
+    assert (answer.status_code, "cannot be foreseen" in answer.text) == (413, True), answer.text
+    assert memory(served) - before < 4 * RUN_BYTES, "it would take 4 GiB"
+    assert client.post(f"/infer?model={kind}", json=small).status_code == 200
+    assert served.supervisor.pid == pid
+
+
 def test_errors_of_a_network_are_not_logged_in_its_words(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -120,7 +120,7 @@ def test_a_process_that_outgrows_its_memory_is_replaced(
 def test_a_run_that_finds_no_memory_is_refused_and_the_process_lives(
     served: Serving, client: httpx.Client
 ) -> None:
-    """Sizes that could not be measured at load meet the limit of the process itself."""
+    """Models whose sizes could not be measured at load share a limit."""
     wait_until_served(client, time.monotonic() + 60)
     model = expanded(2)
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "width"
@@ -134,8 +134,9 @@ def test_a_run_that_finds_no_memory_is_refused_and_the_process_lives(
     served.add_model("bloated", model)
     old = served.supervisor.pid
     answer = client.post("/infer?model=bloated", json={"inputs": [[1.0]]})
-    assert answer.status_code == 503, answer.text
-    assert "memory" in answer.json()["detail"]
+    assert answer.status_code == 413, answer.text
+    limit = served.context.settings.inference.cache_bytes + 256 * MEBIBYTE
+    assert f"more memory than is left of {limit} bytes" in answer.json()["detail"]
     assert triple(client).status_code == 200
     assert served.supervisor.pid == old
 

@@ -30,7 +30,6 @@ def test_images_go_when_the_last_user_has_let_go_and_are_not_found_then() -> Non
     (hold,) = holds_of({"x": array, "y": images})
     hold.retain()  # as for a shadow run, which outlives its request
     hold.release()
-    assert held.num_bytes == images.nbytes
+    assert held.find([array.place]) is not None
     hold.release()
-    assert held.num_bytes == 0
     assert held.find([array.place]) is None
