@@ -1,9 +1,9 @@
 """PyTorch library that prunes exported networks, independent of the service.
 
 `__all__` is the public surface: programs, channel groups, saliency, selection, plans, surgery,
-retraining and cost. `secateur.prune` runs all steps in one call. These names are stable; the
-modules below may change between releases. Names are imported on first use, because some modules,
-such as ``errors``, are also used without torch.
+repair, retraining and cost. `secateur.prune` runs all steps in one call. These names are stable;
+the modules below may change between releases. Names are imported on first use, because some
+modules, such as ``errors``, are also used without torch.
 """
 
 import importlib
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from secateur.engine.program.program import Program
     from secateur.engine.program.reader import read_program
     from secateur.engine.program.writer import write_program
+    from secateur.engine.repair import RepairOptions, repair_program
     from secateur.engine.retrain.batch_norm import recalibrate
     from secateur.engine.retrain.data import TrainingData
     from secateur.engine.retrain.loop import retrain_program
@@ -62,6 +63,10 @@ _HOMES = {
     "program.program": ("Program",),
     "program.reader": ("read_program",),
     "program.writer": ("write_program",),
+    "repair": (
+        "RepairOptions",
+        "repair_program",
+    ),
     "retrain.batch_norm": ("recalibrate",),
     "retrain.data": ("TrainingData",),
     "metrics": ("evaluate",),
@@ -101,6 +106,7 @@ __all__ = [
     "Program",
     "ProgramModule",
     "Ratio",
+    "RepairOptions",
     "RetrainOptions",
     "SaliencyOptions",
     "SelectionOptions",
@@ -122,6 +128,7 @@ __all__ = [
     "read_onnx",
     "read_program",
     "recalibrate",
+    "repair_program",
     "retrain_program",
     "select",
     "write_program",

@@ -5,7 +5,7 @@ network's accuracy is near chance. They are re-estimated before and after retrai
 pruned networks are compared. No labels are needed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,8 +60,23 @@ def statistics(program: Program) -> list[str]:
     names: dict[str, None] = {}
     for node in program.graph.nodes:
         if has_statistics(node):
-            names |= {str(node.args[i].target): None for i in (_MEAN, _VARIANCE)}
+            names |= dict.fromkeys(statistics_of(node))
     return list(names)
+
+
+def statistics_of(node: fx.Node) -> tuple[str, str]:
+    """Return the names of the running mean and variance of a BatchNorm that has them."""
+    return str(node.args[_MEAN].target), str(node.args[_VARIANCE].target)  # type: ignore[union-attr]
+
+
+def measure_statistics(inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the mean and variance (C,) of a BatchNorm's inputs (N, C, …) over all batches."""
+    columns = [x.movedim(1, 0).flatten(1) for x in inputs]
+    count = sum(x_CN.shape[1] for x_CN in columns)
+    mean = torch.stack([x_CN.sum(1, dtype=torch.float64) for x_CN in columns]).sum(0) / count
+    squares = [(x_CN.double() - mean[:, None]).square().sum(1) for x_CN in columns]
+    variance = torch.stack(squares).sum(0) / max(1, count - 1)
+    return mean.to(inputs[0].dtype), variance.to(inputs[0].dtype)
 
 
 def has_statistics(node: fx.Node) -> bool:

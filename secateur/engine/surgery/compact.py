@@ -34,6 +34,18 @@ def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
         PlanError: The plan is for another graph.
         EquivalenceError: A value has the wrong shape; this is a defect of Secateur.
     """
+    return compact_with_copies(program, analysis, plan)[0]
+
+
+def compact_with_copies(
+    program: Program, analysis: Analysis, plan: Plan
+) -> tuple[Program, dict[fx.Node, fx.Node]]:
+    """Return the smaller program, and its copy of every node of the original graph.
+
+    Raises:
+        PlanError: The plan is for another graph.
+        EquivalenceError: A value has the wrong shape; this is a defect of Secateur.
+    """
     check_fits(plan, program)
     keeps = plan.keeps()
     is_kept = analysis.kept_atoms(keeps)
@@ -48,7 +60,7 @@ def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:
     except ModelRejectedError as error:  # the dense network was accepted, so compaction is wrong
         raise _defect(str(error)) from error
     _confirm(copies, shapes, analysis, is_kept)
-    return smaller
+    return smaller, copies
 
 
 def _defect(what: str) -> EquivalenceError:
