@@ -8,13 +8,15 @@ Symbolic sizes are only results of calls in the graph, and sample inputs are not
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, fx
 
 from secateur.engine.errors import ModelRejectedError
-from secateur.engine.program.archive import EXPORT_HINT, Archive
+from secateur.engine.program.archive import Archive
+from secateur.engine.program.batch import check_free_batch, free_batch
 from secateur.engine.program.calls import GraphBuilder
 from secateur.engine.program.document import Document
 from secateur.engine.program.faults import check_faults
@@ -73,10 +75,12 @@ def read_archive(
     stored = read_tensors(archive, limits, load)
     model = Document.parse(archive.read("models/model.json"), "models/model.json")
     _check_version(model)
-    program = _program(model["graph_module"], stored, limits)
+    program, fixed = _program(model["graph_module"], stored, limits)
     shapes = propagate(program)
     check_cost(program, shapes, limits)
     check_faults(program, shapes)
+    if fixed is not None:
+        check_free_batch(fixed, program, limits)
     return program
 
 
@@ -91,7 +95,10 @@ def _check_version(model: Document) -> None:
         model["verifiers"].refuse("is not an inference-mode export of training IR")
 
 
-def _program(module: Document, stored: StoredTensors, limits: ModelLimits) -> Program:
+def _program(
+    module: Document, stored: StoredTensors, limits: ModelLimits
+) -> tuple[Program, Program | None]:
+    """Return the program with a dynamic batch, and the file's own if its batch is fixed."""
     graph = module["graph"]
     if graph.get("custom_obj_values") and graph["custom_obj_values"].value:
         graph["custom_obj_values"].refuse("custom objects are not accepted")
@@ -109,12 +116,17 @@ def _program(module: Document, stored: StoredTensors, limits: ModelLimits) -> Pr
     tensors = {name: stored.tensors[name] for name in roles}
     make_functional(builder.graph, tensors, inputs)
     call = read_call(signature, len(inputs))
-    program = Program(builder.graph, tensors, roles, inputs, tree, call)
+    program, fixed = Program(builder.graph, tensors, roles, inputs, tree, call), None
+    if any(spec.shape[0] is not None for spec in inputs):
+        fixed = program
+        copied = fx.Graph()
+        copied.output(copied.graph_copy(program.graph, {}))
+        program = replace(program, graph=copied, inputs=free_batch(copied, tensors, inputs))
     try:
         ProgramModule(program, copy=False)
     except KeyError as error:  # such as "training"
         raise ModelRejectedError(f"a tensor has a name reserved by nn.Module: {error}") from error
-    return to_float32(program)
+    return to_float32(program), None if fixed is None else to_float32(fixed)
 
 
 def _read_inputs(
@@ -164,11 +176,10 @@ def _input_spec(name: str, meta: Document) -> InputSpec:
     if not sizes:
         meta.refuse(f"input {name!r} is a single number; inputs need a batch dimension")
     kind, batch = sizes[0].only()
-    if kind != "as_expr":
-        meta.refuse(f"the batch dimension of input {name!r} is fixed. {EXPORT_HINT}")
-    if not _SYMBOL.fullmatch(batch["expr_str"].string()):
+    fixed = _fixed_size(name, sizes[0]) if kind == "as_int" else None
+    if kind != "as_int" and not _SYMBOL.fullmatch(batch["expr_str"].string()):
         batch.refuse("the batch dimension must be a plain symbol")
-    shape = [None, *(_fixed_size(name, size) for size in sizes[1:])]
+    shape = [fixed, *(_fixed_size(name, size) for size in sizes[1:])]
     return InputSpec(name, tuple(shape), dtype)
 
 
