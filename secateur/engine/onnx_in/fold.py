@@ -39,7 +39,7 @@ def fold(call: Call, proto: NodeProto) -> list[np.ndarray] | None:
     if not _is_small(call, known):
         return None
     evaluator = ReferenceEvaluator(_alone(proto, call))
-    names = [name for name in call.node.inputs if name]
+    names = [name for name in proto.input if name]
     feeds = dict(zip(names, known, strict=True))
     return [np.asarray(found) for found in evaluator.run(None, feeds)]
 
@@ -48,7 +48,7 @@ def _alone(proto: NodeProto, call: Call) -> Any:  # noqa: ANN401  # a model
     """Return a model with this node only."""
     from onnx import TensorProto, helper  # noqa: PLC0415  # with the evaluator
 
-    names = dict.fromkeys(name for name in call.node.inputs if name)
+    names = dict.fromkeys(name for name in proto.input if name)
     inputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names]
     outputs = [
         helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None)

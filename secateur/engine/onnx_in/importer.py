@@ -1,7 +1,8 @@
 """Runs an ONNX graph node by node on ATen operators, so that ``torch.export`` can record it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,38 +23,48 @@ _REFUSALS = (RuntimeError, ArithmeticError, AssertionError, LookupError, TypeErr
 
 
 @dataclass
-class Roles:
-    """Role of each constant that was read as a tensor, by its name in the file.
+class Notes:
+    """What was learnt while the network ran.
 
     An object of its own: ``torch.export`` takes back what a module writes into its dictionaries.
+
+    Attributes:
+        roles: Role of each constant that was read as a tensor, by its name in the file.
+        computed: Values that turned out to be known, by name, such as a bias of zeros whose length
+            is read from another value's shape.
+        has_late: Whether one of them was read as a tensor.
     """
 
-    found: dict[str, Role] = field(default_factory=dict)
+    roles: dict[str, Role] = field(default_factory=dict)
+    computed: dict[str, np.ndarray] = field(default_factory=dict)
+    has_late: bool = False
 
     def note(self, name: str, array: np.ndarray, use: Use) -> None:
         """Note one use of a constant; a tensor with several uses is trained if one is a weight."""
-        if self.found.get(name) is not Role.PARAMETER:
-            self.found[name] = Role.BUFFER if use == "statistic" else _role_of(array, use)
+        if self.roles.get(name) is not Role.PARAMETER:
+            self.roles[name] = Role.BUFFER if use == "statistic" else _role_of(array, use)
 
 
 class Importer(nn.Module):
     """Network of an ONNX file. It returns a tensor, or several by their names.
 
     Attributes:
-        roles: Roles of the constants that were read.
+        notes: Roles of the constants that were read, and values that turned out to be known.
         buffers_by_name: Name of the buffer that holds a constant, by its name in the file.
     """
 
-    def __init__(self, file: OnnxFile) -> None:
+    def __init__(self, file: OnnxFile, computed: Mapping[str, np.ndarray] | None = None) -> None:
         super().__init__()
         self._file = file
-        self.roles = Roles()
+        self.notes = Notes()
         self.buffers_by_name: dict[str, str] = {}
-        self._known: Values = dict(file.tensors)
+        self._uses: Counter[str] = Counter()
+        self._known: Values = {**file.tensors, **(computed or {})}
         self._steps: list[tuple[int, Node, NodeProto]] = []
         for number, (node, proto) in enumerate(file.nodes):
-            if not self._fold(node, proto):
-                self._steps.append((number, node, proto))
+            is_known = all(name in self._known for name in node.outputs if name)
+            if not is_known and not self._fold(node, proto):
+                self._steps.append((number, self._untied(node), proto))
         read = [name for _, node, _ in self._steps for name in node.inputs]
         for name in dict.fromkeys([*read, *file.output_names]):
             value = self._known.get(name)
@@ -86,6 +97,8 @@ class Importer(nn.Module):
             for name, value in zip(node.outputs, found, strict=False):
                 if name:
                     values[name] = value
+                if name and isinstance(value, np.ndarray) and value.dtype != object:
+                    self.notes.computed[name] = value
             _check_batch(node, inputs)
             if note is not None:
                 note(node, values)
@@ -100,14 +113,36 @@ class Importer(nn.Module):
         """Return the tensor of a known value."""
         buffer = self.buffers_by_name.get(name)
         if buffer is None:
+            self.notes.has_late |= array.dtype.kind == "f" and array.size > 1
             return torch.from_numpy(np.ascontiguousarray(array)).reshape(array.shape)
         found: Tensor = getattr(self, buffer)
-        self.roles.note(name, array, use)
+        self.notes.note(name, array, use)
         return found
 
     def _output(self, values: Values, name: str) -> Tensor:
         value = values[name]
         return value if isinstance(value, Tensor) else self.load(name, value, "operand")
+
+    def _untied(self, node: Node) -> Node:
+        """Return a node whose vectors are its own.
+
+        Exporters store equal biases once. Pruning would take the layers that read them for one.
+        """
+        names = tuple(
+            self._own(name) if _is_vector(self._known.get(name)) else name for name in node.inputs
+        )
+        return replace(node, inputs=names)
+
+    def _own(self, name: str) -> str:
+        """Return the name of a vector at its first use, and of a copy at each further one."""
+        self._uses[name] += 1
+        number = self._uses[name]
+        if number == 1:
+            return name
+        while f"{name}_{number}" in self._known:
+            number += 1
+        self._known[f"{name}_{number}"] = self._known[name]
+        return f"{name}_{number}"
 
     def _fold(self, node: Node, proto: NodeProto) -> bool:
         """Compute a node of constants; return whether that was possible."""
@@ -147,6 +182,13 @@ class _Step(nn.Module):
         if found is None:
             found = OPERATORS[self._node.operator](call)
         return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
+def _is_vector(value: Value | None) -> bool:
+    """Return whether a value is a known list of real numbers, in any direction."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+        return False
+    return bool(1 < value.size == max(value.shape))
 
 
 def _role_of(array: np.ndarray, use: Use) -> Role:

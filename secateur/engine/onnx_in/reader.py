@@ -55,6 +55,9 @@ def read_onnx(
     file = parse(model, limits, shapes)
     importer = Importer(file)
     program = _program(importer, file)
+    if importer.notes.has_late:  # tensors among the sizes: give them names and roles
+        importer = Importer(file, importer.notes.computed)
+        program = _program(importer, file)
     values = propagate(program)
     check_cost(program, values, limits)
     check_faults(program, values)
@@ -112,7 +115,7 @@ def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) ->
         program,
         tensors={names[name]: t for name, t in program.tensors.items() if name in names},
         roles={
-            names[buffer]: importer.roles.found.get(by_buffer.get(buffer, ""), Role.CONSTANT)
+            names[buffer]: importer.notes.roles.get(by_buffer.get(buffer, ""), Role.CONSTANT)
             for buffer in names
         },
         own_types={names[n]: dtype for n, dtype in program.own_types.items() if n in names},

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from secateur.engine.onnx_in.call import Call, Function, as_operand, aten, to_dtype
+from secateur.engine.onnx_in.call import Call, Function, Value, as_operand, aten, to_dtype
 
 _aten = torch.ops.aten
 _WITH_NUMBER_FIRST = {"add": "add", "mul": "mul", "sub": "rsub"}  # operators for number ∘ tensor
@@ -77,12 +77,21 @@ def clip(call: Call) -> Tensor:
 
 
 def cast(call: Call) -> Tensor:
-    """Cast, also of the type of another tensor (CastLike)."""
-    x = call.tensor(0)
-    dtype = to_dtype(call.attribute("to")) if call.node.operator == "Cast" else call.tensor(1).dtype
+    """Cast."""
+    x, dtype = call.tensor(0), to_dtype(call.attribute("to"))
     if dtype is None:
         call.refuse("casts to a type that is not supported")
-    return x if dtype == x.dtype else _aten.to.dtype(x, dtype)
+    return x if dtype == x.dtype else aten(_aten.to.dtype, x, dtype)
+
+
+def cast_like(call: Call) -> Value:
+    """CastLike: a known value stays known, since only the type of the other input counts."""
+    x, like = call.value(0), call.tensor(1)
+    if isinstance(x, Tensor):
+        return x if like.dtype == x.dtype else aten(_aten.to.dtype, x, like.dtype)
+    if x.dtype == object or like.dtype == torch.bfloat16:
+        return aten(_aten.to.dtype, call.tensor(0), like.dtype)
+    return x.astype(str(like.dtype).removeprefix("torch."))
 
 
 def where(call: Call) -> Tensor:
@@ -200,7 +209,7 @@ ARITHMETIC: dict[str, Function] = {
     "Mean": _fold(torch.add, is_mean=True),
     "Clip": clip,
     "Cast": cast,
-    "CastLike": cast,
+    "CastLike": cast_like,
     "Where": where,
     "Identity": identity,
     "Dropout": identity,

@@ -1,0 +1,122 @@
+"""ONNX files of the corpus: admitted, and pruned to the same plans as from ``torch.export``.
+
+Usage: pip install timm; python -m benchmarks.onnx_in [NAME …] [--output FILE]
+Each network is exported by torch in two ways: as it is, and optimised, which is the default and
+folds BatchNorm into convolutions. Both files are imported and compared with ONNX Runtime. Plans
+(50 % of every width, L1) are compared for the first; folding changes the weights that are scored,
+so only the channel groups are compared for the second. Writes JSON.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from benchmarks.coverage import LIMITS
+from benchmarks.machine import machine
+from benchmarks.networks import NETWORKS, build, image_size
+from secateur.engine.errors import EngineError
+from secateur.engine.graph import Analysis, analyse
+from secateur.engine.graph.cost import CostModel
+from secateur.engine.onnx_in.reader import read_onnx
+from secateur.engine.program.exported import export, from_exported
+from secateur.engine.program.program import Program
+from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.selection import select
+
+Kept = list[tuple[int, tuple[int, ...]]]
+
+
+def main() -> None:
+    """Measure and write the results after each network."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/onnx_in.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    rows: list[dict[str, Any]] = []
+    for source, name in NETWORKS:
+        if options.names and name not in options.names:
+            continue
+        rows.append({"source": source, "name": name, **measure(source, name)})
+        print(json.dumps(rows[-1]), flush=True)
+        body = {"machine": machine(), "seed": 0, "summary": _summary(rows), "networks": rows}
+        options.output.write_text(json.dumps(body, indent=1) + "\n")
+    print(json.dumps(_summary(rows), indent=1))
+
+
+def measure(source: str, name: str) -> dict[str, Any]:
+    """Return how the two ONNX files of a network compare with its exported program."""
+    size = image_size(source, name)
+    exported = export(build(source, name), (torch.randn(2, 3, size, size),))
+    program = from_exported(exported)
+    analysis = analyse(program)
+    plan, groups = _plan(program, analysis), _groups(analysis)
+    found: dict[str, Any] = {"image_size": size}
+    for kind, is_optimised in (("plain", False), ("optimised", True)):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            try:
+                _write(exported, path, is_optimised=is_optimised)
+            except Exception as error:  # noqa: BLE001  # whatever torch's exporter raises
+                found[kind] = {"is_admitted": False, "error": f"torch: {str(error)[:200]}"}
+                continue
+            found[kind] = _compare(path, plan, groups)
+    return found
+
+
+def _write(exported: ExportedProgram, path: Path, *, is_optimised: bool) -> None:
+    torch.onnx.export(
+        exported, (), path, optimize=is_optimised, external_data=False, verbose=False
+    )
+
+
+def _compare(path: Path, plan: Kept, groups: list[int]) -> dict[str, Any]:
+    started = time.perf_counter()
+    try:
+        program = read_onnx(path)
+    except EngineError as error:
+        return {"is_admitted": False, "error": f"{type(error).__name__}: {error}"[:300]}
+    seconds = time.perf_counter() - started
+    analysis = analyse(program)
+    return {
+        "is_admitted": True,
+        "seconds": round(seconds, 2),
+        "has_same_groups": _groups(analysis) == groups,
+        "has_same_plan": _plan(program, analysis) == plan,
+    }
+
+
+def _groups(analysis: Analysis) -> list[int]:
+    return sorted(family.num_groups for family in analysis.families)
+
+
+def _plan(program: Program, analysis: Analysis) -> Kept:
+    """Return the kept channel groups of every family, without its name."""
+    saliency = CRITERIA["l1"](program, analysis, None, SaliencyOptions())
+    keeps = select(analysis, saliency, LIMITS, CostModel(program, analysis)).keeps
+    return sorted((len(mask), tuple(mask.nonzero().flatten().tolist())) for mask in keeps.values())
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "num_networks": len(rows),
+        **{
+            f"{kind}_{what}": sum(bool(row[kind].get(what)) for row in rows)
+            for kind in ("plain", "optimised")
+            for what in ("is_admitted", "has_same_groups", "has_same_plan")
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()
