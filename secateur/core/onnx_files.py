@@ -152,7 +152,11 @@ def _check_tensor(tensor: "TensorProto") -> None:
     name = _shown(tensor.name)
     _refuse_unknown(tensor)
     if tensor.external_data or tensor.data_location != TensorProto.DEFAULT:
-        raise OnnxError(f"keeps the tensor {name} in another file: store all data in the file")
+        raise OnnxError(
+            f"keeps the tensor {name} in another file: store all data in one file, with "
+            'onnx.save(onnx.load("model.onnx"), "one.onnx"), or torch.onnx.export(…, '
+            "external_data=False)"
+        )
     if tensor.HasField("segment"):
         raise OnnxError(f"stores the tensor {name} in segments, which is not accepted")
     kind = TensorProto.DataType.Name(tensor.data_type) if _is_known(tensor.data_type) else ""

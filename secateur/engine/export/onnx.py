@@ -25,6 +25,7 @@ from secateur.engine.program.shapes import where
 from secateur.engine.program.writer import export_program
 
 OPSET = 18
+NEWEST_OPSET = 23  # that torch's exporter converts to
 _LATER_OPSETS = {"deform_conv2d": 19}
 # Share of the largest output magnitude. Float32 sums in another order differ by about 1e-6.
 TOLERANCE = 1e-3
@@ -85,9 +86,14 @@ def export_onnx(program: Program, path: Path) -> None:
 
 
 def _opset(program: Program) -> int:
-    """Return the ONNX opset: 18 for older runtimes, or later if an operator requires it."""
+    """Return the ONNX opset: 18 for older runtimes, or later if an operator or the file has it.
+
+    An ONNX file below opset 18 comes back as 18: `onnx.version_converter` has no way down for Add.
+    """
     names = {op_name(node.target) for node in program.graph.nodes if node.op == "call_function"}
-    return max([OPSET, *(_LATER_OPSETS[name] for name in names & _LATER_OPSETS.keys())])
+    own = program.origin.opset if program.origin is not None else OPSET
+    needed = [_LATER_OPSETS[name] for name in names & _LATER_OPSETS.keys()]
+    return max(OPSET, min(own, NEWEST_OPSET), *needed)
 
 
 def _check_groups(program: Program) -> None:

@@ -32,8 +32,8 @@ def reshape_target(call: Call, x: Tensor, sizes: Sequence[Any]) -> list[Any]:
     at = batch_dimension(x)
     if not call.has_fixed_batch or at is None or any(map(is_symbol, sizes)):
         return list(sizes)
-    batch: Any = x.shape[at]
     factor = _per_sample(x, at)
+    batch = x.shape[at] // factor
     target = list(sizes)
     num_elements = factor * prod(size for dim, size in enumerate(x.shape) if dim != at)
     if -1 in target:
@@ -43,20 +43,14 @@ def reshape_target(call: Call, x: Tensor, sizes: Sequence[Any]) -> list[Any]:
         call.refuse(f"has the shape {list(sizes)}, which does not fit its input")
     before, reached = prod(x.shape[:at]), 1
     for dim, size in enumerate(target):
-        if reached == before and _may_carry(target, dim, factor):
-            target[dim] = batch if size == factor == 1 else batch // factor * size
+        if reached == before:
+            target[dim] = batch if size == 1 else batch * size
             return target
         reached *= size
     return call.refuse(
         f"has the shape {list(sizes)}, which mixes the sample with other dimensions, so the "
         "network cannot take several samples"
     )
-
-
-def _may_carry(target: list[int], dim: int, factor: int) -> bool:
-    """Return whether a size can hold the samples; a 1 is better than what follows it."""
-    size: int = target[dim]
-    return size % factor == 0 and not (size != 1 and 1 in target[dim + 1 : dim + 2] and dim == 0)
 
 
 def _per_sample(x: Tensor, at: int) -> int:

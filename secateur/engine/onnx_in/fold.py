@@ -1,7 +1,8 @@
 """Nodes whose inputs are all known, computed with the reference implementation of `onnx`.
 
-Only operators whose results are about as large as their inputs, or whose sizes are checked first,
-are computed here. Sizes that include the batch are arrays of objects, for which the reference
+Weights stay in the network under their names, whatever is done to them before they are used. Only
+operators whose results are about as large as their inputs, or whose sizes are checked first, are
+computed here. Sizes that include the batch are arrays of objects, for which the reference
 implementation does not work; the few operators on them are below.
 """
 
@@ -24,6 +25,7 @@ _BY_BROADCAST = frozenset(
     """Add Sub Mul Div Pow Mod Min Max Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor
     Where""".split()
 )
+_MOST_DIMENSIONS = 8
 _MOST_GROWTH = 2**24  # elements that a node may make
 
 
@@ -36,12 +38,18 @@ def fold(call: Call, proto: NodeProto) -> list[np.ndarray] | None:
     if any(array.dtype == object for array in known):
         function = _ON_SIZES.get(call.node.operator)
         return None if function is None else [_narrow(function(call))]
-    if not _is_small(call, known):
+    if any(map(_is_weight, known)) or not _is_small(call, known):
         return None
     evaluator = ReferenceEvaluator(_alone(proto, call))
     names = [name for name in proto.input if name]
     feeds = dict(zip(names, known, strict=True))
     return [np.asarray(found) for found in evaluator.run(None, feeds)]
+
+
+def _is_weight(array: np.ndarray) -> bool:
+    """Return whether an array is not a list of sizes or scales, which has a number a dimension."""
+    is_list = array.ndim < 2 and array.size <= _MOST_DIMENSIONS  # noqa: PLR2004  # a vector
+    return array.dtype.kind == "f" and array.size > 1 and not is_list
 
 
 def _alone(proto: NodeProto, call: Call) -> Any:  # noqa: ANN401  # a model

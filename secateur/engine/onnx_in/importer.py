@@ -39,10 +39,10 @@ class Notes:
     computed: dict[str, np.ndarray] = field(default_factory=dict)
     has_late: bool = False
 
-    def note(self, name: str, array: np.ndarray, use: Use) -> None:
+    def note(self, name: str, role: Role) -> None:
         """Note one use of a constant; a tensor with several uses is trained if one is a weight."""
         if self.roles.get(name) is not Role.PARAMETER:
-            self.roles[name] = Role.BUFFER if use == "statistic" else _role_of(array, use)
+            self.roles[name] = role
 
 
 class Importer(nn.Module):
@@ -59,6 +59,7 @@ class Importer(nn.Module):
         self.notes = Notes()
         self.buffers_by_name: dict[str, str] = {}
         self._uses: Counter[str] = Counter()
+        self._stored = set(file.tensors)
         self._known: Values = {**file.tensors, **(computed or {})}
         self._steps: list[tuple[int, Node, NodeProto]] = []
         for number, (node, proto) in enumerate(file.nodes):
@@ -116,8 +117,17 @@ class Importer(nn.Module):
             self.notes.has_late |= array.dtype.kind == "f" and array.size > 1
             return torch.from_numpy(np.ascontiguousarray(array)).reshape(array.shape)
         found: Tensor = getattr(self, buffer)
-        self.notes.note(name, array, use)
+        self.notes.note(name, self._role(name, array, use))
         return found
+
+    def _role(self, name: str, array: np.ndarray, use: Use) -> Role:
+        """Return the role of a constant: operands are trained if the file stores them."""
+        if array.dtype.kind != "f":
+            return Role.CONSTANT
+        if use == "statistic":
+            return Role.BUFFER
+        is_list = name in self._stored and array.size > 1 and bool(np.isfinite(array).all())
+        return Role.PARAMETER if use == "weight" or is_list else Role.CONSTANT
 
     def _output(self, values: Values, name: str) -> Tensor:
         value = values[name]
@@ -142,6 +152,8 @@ class Importer(nn.Module):
         while f"{name}_{number}" in self._known:
             number += 1
         self._known[f"{name}_{number}"] = self._known[name]
+        if name in self._stored:
+            self._stored.add(f"{name}_{number}")
         return f"{name}_{number}"
 
     def _fold(self, node: Node, proto: NodeProto) -> bool:
@@ -189,13 +201,6 @@ def _is_vector(value: Value | None) -> bool:
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return False
     return bool(1 < value.size == max(value.shape))
-
-
-def _role_of(array: np.ndarray, use: Use) -> Role:
-    """Return the role of a constant."""
-    is_trained = use == "weight" or (array.size > 1 and bool(np.isfinite(array).all()))
-    is_trained = is_trained and array.dtype.kind == "f"
-    return Role.PARAMETER if is_trained else Role.CONSTANT
 
 
 def _check_batch(node: Node, inputs: tuple[Tensor, ...]) -> None:
