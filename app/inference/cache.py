@@ -16,8 +16,9 @@ import numpy as np
 from app.contracts.errors import InvalidInputError, ServiceError, TooLargeError, UnavailableError
 from app.contracts.settings import InferenceSettings
 from app.inference.batcher import Batcher
+from app.inference.blame import Call
 from app.inference.execution import Handle, explain
-from app.inference.supervisor import Call, Supervisor
+from app.inference.supervisor import Supervisor
 from app.inference.turns import Turns
 from app.objects.storage import ObjectStore
 from app.serving.description import LoadedModel

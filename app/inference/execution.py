@@ -15,9 +15,10 @@ from app.contracts.errors import (
 )
 from app.contracts.settings import InferenceSettings
 from app.inference.batcher import IsWanted, Outputs, Run, StoppedError
+from app.inference.blame import Call
 from app.inference.held import HeldArray, Inputs, Place
 from app.inference.runs import Runs
-from app.inference.supervisor import Call, Supervisor
+from app.inference.supervisor import Supervisor
 from app.serving.description import Arrays
 from app.serving.frames import Frame
 from app.telemetry.metrics import Metrics

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from app.contracts.settings import Settings
 from app.inference.connection import Connection
 from app.sandbox.machine import memory_bytes
-from app.serving.crash import crashed_call
+from app.serving.crash import Use, crashed_call, uses_of
 from app.serving.description import Arrays
 from app.serving.frames import Frame, pack
 
@@ -145,6 +145,10 @@ class ServingProcess:
         except (OSError, IndexError):
             return 0
         return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def uses(self) -> dict[int, Use]:
+        """Return what each call's thread has used since the call began, by number."""
+        return uses_of(self._crash.fileno(), self.pid)
 
     def kill(self) -> None:
         """Kill the process; calls that wait are answered with None."""

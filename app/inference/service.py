@@ -19,6 +19,7 @@ import numpy as np
 from app.contracts.errors import Demand, UnavailableError
 from app.contracts.settings import Settings
 from app.inference.batcher import Batcher, BatchLimits, IsDisconnected
+from app.inference.blame import Call
 from app.inference.cache import Key, SessionCache
 from app.inference.compare import Comparison, compare
 from app.inference.execution import Execution, Handle, explain
@@ -27,7 +28,7 @@ from app.inference.npy import parse_npy
 from app.inference.options import NO_OPTIONS, Options, refuse_without_parent
 from app.inference.servable import Servable, Servables
 from app.inference.slices import allowed_items, slices
-from app.inference.supervisor import Call, Supervisor
+from app.inference.supervisor import Supervisor
 from app.inference.tensors import parse_inputs
 from app.inference.turns import Turns
 from app.objects.storage import ObjectStore

@@ -8,18 +8,18 @@ process starts at once. Models are loaded again on demand.
 
 import asyncio
 import math
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from app.contracts.errors import RestartingError
 from app.contracts.settings import Settings
+from app.inference.blame import Call, Ending, guilty_calls
 from app.inference.breaker import Breaker
 from app.inference.process import Lane, OnAnswer, ServingProcess, memory_limit
 from app.serving.description import Arrays
@@ -35,30 +35,6 @@ _FIRST_START_SECONDS = 30.0  # how long requests wait for the first process
 _RESTART_SECONDS = 0.6  # how long requests wait for the next one before they are refused
 _RETRY_SECONDS = 1.0
 _MOST_REST_SECONDS = 30.0  # between starts of a process that keeps dying at its start
-_CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE})
-
-
-@dataclass(eq=False)
-class Call:
-    """An outstanding call.
-
-    Attributes:
-        name: What is held back if the call crashes the process.
-        tenant: Tenant that waits for the answer.
-        began: Time of its start.
-        most_seconds: Time after which it is stopped.
-        is_wanted: Whether somebody still waits for the answer.
-        number: Number of its frame.
-        stopped_at: Time at which it was asked to stop.
-    """
-
-    name: str
-    tenant: str
-    began: float
-    most_seconds: float
-    is_wanted: Callable[[], bool] | None = None
-    number: int = 0
-    stopped_at: float = math.inf
 
 
 class Supervisor:
@@ -87,7 +63,7 @@ class Supervisor:
         self._timer: asyncio.TimerHandle | None = None
         self._pinged_at = math.inf
         self._cpu_seconds: float | None = None
-        self._reason = ""
+        self._complained: Ending | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -218,7 +194,7 @@ class Supervisor:
             return
         now = time.monotonic()
         if reason := self._complaint(process, now):
-            self._reason = reason
+            self._complained = Ending(reason, now, self._pinged_at, process.uses())
             process.kill()
             return
         for call in list(self._calls.values()):
@@ -268,10 +244,11 @@ class Supervisor:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        reason, self._reason, self._pinged_at = self._reason, "", math.inf
+        ending = self._complained or Ending("", time.monotonic())
+        self._complained, self._pinged_at = None, math.inf
         self._num_failures += 0 if was_ready else 1
         rest = 0.0 if was_ready else min(_MOST_REST_SECONDS, 0.5 * 2**self._num_failures)
-        for work in (self._restart(rest), self._examine(process, reason, list(calls.values()))):
+        for work in (self._restart(rest), self._examine(process, ending, list(calls.values()))):
             task = asyncio.get_running_loop().create_task(work)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -282,36 +259,19 @@ class Supervisor:
         await asyncio.sleep(rest)
         await self.start()
 
-    async def _examine(self, process: ServingProcess, reason: str, calls: list[Call]) -> None:
+    async def _examine(self, process: ServingProcess, ending: Ending, calls: list[Call]) -> None:
         """Find out how a process ended, on a thread: the kernel takes a while to free gigabytes."""
-        now = time.monotonic()
         code, crashed = await asyncio.to_thread(process.ending)
-        guilty = _guilty(calls, reason, code, crashed, now)
-        tenants = {call.tenant for call in guilty}
-        is_certain = [call.number for call in guilty] == [crashed]
+        guilty, is_certain = guilty_calls(calls, replace(ending, code=code, crashed=crashed))
         held = self.breaker.blame(
-            [call.name for call in guilty], tenants.pop() if is_certain else None
+            [call.name for call in guilty], guilty[0].tenant if is_certain else None
         )
         process.close()
         log.error(
             "serving.ended",
             pid=process.pid,
             return_code=code,
-            reason=reason or "died",
+            reason=ending.reason or "died",
             num_calls=len(calls),
             held_back=held,
         )
-
-
-def _guilty(
-    calls: list[Call], reason: str, code: int, crashed: int | None, now: float
-) -> list[Call]:
-    """Return the calls that may have ended a process. A kill or a freeze comes from outside."""
-    guilty: list[Call] = []
-    if reason == "stuck":
-        guilty = [call for call in calls if now - call.began > call.most_seconds]
-    elif reason in {"outgrown", "deaf"}:
-        guilty = calls
-    elif -code in _CRASHES:
-        guilty = [call for call in calls if call.number == crashed] or calls
-    return guilty

@@ -1,5 +1,6 @@
 """The serving process killed, frozen, out of memory or crashed: others are served in seconds."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -10,9 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
+import onnx
 import pytest
 
 from tests.fixtures.serving import Serving, expanded, heavy, scaled, serving
+from tests.integration.inference.networks import node, write_onnx
 
 MEBIBYTE = 1024**2
 
@@ -114,6 +118,36 @@ def test_a_process_that_outgrows_its_memory_is_replaced(
         assert time.monotonic() - began < allowed(1)
     wait_until_served(client, began)
     assert supervisor.pid != old
+    supervisor.breaker._suspects.clear()
+
+
+def test_only_the_model_that_took_the_memory_is_blamed_for_it(
+    served: Serving, client: httpx.Client, tmp_path: Path
+) -> None:
+    """All models that were being computed counted as the cause, other tenants' too."""
+    wait_until_served(client, time.monotonic() + 60)
+    steps = [node("Exp", [f"s{n}"], [f"s{n + 1}"]) for n in range(40)]
+    nodes = [node("Tile", ["x", "times"], ["s0"]), *steps]
+    nodes.append(node("ReduceSum", ["s40"], ["y"], keepdims=1))
+    times = np.array([100 * MEBIBYTE])
+    path = write_onnx(tmp_path / "m.onnx", nodes, {"x": ["width"]}, {"y": [1]}, times=times)
+    served.add_model("greedy", onnx.load(path))
+    supervisor = served.supervisor
+    limit = supervisor._most_bytes
+    with ThreadPoolExecutor(2) as pool:
+        (asked,) = in_flight(client, pool)
+        other = pool.submit(client.post, "/infer?model=greedy", json={"inputs": [0.0]})
+        time.sleep(0.8)
+        supervisor._most_bytes = 1  # as if it had grown
+        assert (asked.result().status_code, other.result().status_code) == (503, 503)  # type: ignore[attr-defined]
+        supervisor._most_bytes = limit
+    wait_until_served(client, time.monotonic() + 60)
+    end = time.monotonic() + 10
+    while not supervisor.breaker.is_active:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    (blamed,) = supervisor.breaker._suspects
+    assert blamed.startswith(hashlib.sha256(path.read_bytes()).hexdigest())
     supervisor.breaker._suspects.clear()
 
 
