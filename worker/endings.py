@@ -156,7 +156,7 @@ class Endings:
             message = FAILURES[code].message
             return leases.retry_smaller_or_fail(session, self._claim, message, stage, batch_size)
 
-        self._write(change)
+        self._write(change, code)
 
     def take_silence(
         self, finished: Finished, most_seconds: float, progress_timeout_seconds: float

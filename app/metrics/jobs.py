@@ -1,8 +1,9 @@
 """Job counts by kind, queue and state, read from the database on scrape.
 
-Every API process reports the same counts. Rows are counted at most once every few seconds, and jobs
-that ended more than a minute ago once an hour: their number only grows, and counting them reads the
-whole history.
+Every API process reports the same counts, and counts at most once every few seconds. Counting the
+rows of a long history or a long queue takes long, so what happened more than a minute ago is
+counted once an hour: the pruning jobs that were posted, and the jobs that ended. The pruning jobs
+that are queued are the difference.
 """
 
 import math
@@ -13,11 +14,11 @@ from collections.abc import Callable, Iterable
 import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, literal, select, union_all
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.contracts.job import JobState
+from app.contracts.job import JobKind, JobState
 from app.contracts.tasks import QUEUES
 from app.records.database import Sessions, current_time, reading
 from app.records.tables import JobRow
@@ -26,11 +27,13 @@ log = structlog.get_logger(__name__)
 
 _TTL_SECONDS = 5.0
 _RECOUNT_SECONDS = 3600.0  # jobs are removed (`records.retention`)
-# A job ends at the database's time, but its transaction commits a moment later.
+# A job is posted and ends at the database's time, but the transaction commits a moment later.
 _SETTLED_SECONDS = 60.0
 _FINAL = [state for state in JobState if state.is_final]
-_LIVE = [state for state in JobState if not state.is_final]
+_HELD = [state for state in JobState if not state.is_final and state is not JobState.QUEUED]
+_OTHER_KINDS = [kind for kind in JobKind if kind is not JobKind.PRUNE]  # their queues are short
 
+Numbers = Counter[tuple[str, str, str]]  # by kind, queue and state
 Counts = tuple[dict[tuple[str, str, str], int], list[tuple[str, float]]]
 
 
@@ -40,7 +43,8 @@ class JobsCollector(Collector):
     def __init__(self, sessions: Sessions, clock: Callable[[], float] = time.monotonic) -> None:
         self._sessions, self._clock = sessions, clock
         self._found: tuple[float, Counts] | None = None
-        self._settled: Counter[tuple[str, str, str]] = Counter()  # ended before `_settled_to`
+        self._ended: Numbers = Counter()  # before `_settled_to`
+        self._posted: Counter[str] = Counter()  # pruning jobs by queue, before `_settled_to`
         self._settled_to = 0.0
         self._counted_at = -math.inf
 
@@ -81,21 +85,30 @@ class JobsCollector(Collector):
         self._found = (now, (states, oldest))
         return states, oldest
 
-    def _by_state(
-        self, session: Session, time_now: float, now: float
-    ) -> dict[tuple[str, str, str], int]:
-        """Count all jobs; of those that ended long ago only the ones not counted before."""
-        settled_to = max(self._settled_to, time_now - _SETTLED_SECONDS)
-        if now - self._counted_at >= _RECOUNT_SECONDS:
+    def _by_state(self, session: Session, time_now: float, now: float) -> Numbers:
+        """Count all jobs; of what is settled, only what was not counted before."""
+        is_set_back = time_now < self._settled_to
+        settled_to = time_now - _SETTLED_SECONDS
+        if is_set_back or now - self._counted_at >= _RECOUNT_SECONDS:
             self._counted_at = now
-            self._settled = _count(
-                session, JobRow.state.in_(_FINAL), JobRow.finished_at < settled_to
-            )
+            self._ended, self._posted = _count_settled(session, settled_to)
         else:
-            self._settled += _ended_between(session, self._settled_to, settled_to)
+            settled_to = max(settled_to, self._settled_to)
+            self._ended += _ended_between(session, self._settled_to, settled_to)
+            self._posted += _posted_between(session, self._settled_to, settled_to)
         self._settled_to = settled_to
-        live = _count(session, JobRow.queue.in_(QUEUES), JobRow.state.in_(_LIVE))
-        return self._settled + live + _ended_between(session, settled_to, math.inf)
+        posted = self._posted + _posted_between(session, settled_to, math.inf)
+        ended = self._ended + _ended_between(session, settled_to, math.inf)
+        in_queues = JobRow.queue.in_(QUEUES)  # makes the queries use an index
+        others = _count(session, in_queues, JobRow.state.in_(_HELD)) + _count(
+            session, in_queues, JobRow.state == JobState.QUEUED, JobRow.kind.in_(_OTHER_KINDS)
+        )
+        queued = posted.copy()
+        for (kind, queue, _), number in (ended + others).items():
+            if kind == JobKind.PRUNE:
+                queued[queue] -= number
+        waiting = {(JobKind.PRUNE, queue, JobState.QUEUED): n for queue, n in queued.items()}
+        return ended + others + Counter(waiting)  # a sum leaves out what is not positive
 
 
 def _oldest(session: Session, kind: str, queue: str, default: float) -> float:
@@ -106,7 +119,7 @@ def _oldest(session: Session, kind: str, queue: str, default: float) -> float:
     return session.scalar(query) or default
 
 
-def _ended_between(session: Session, since: float, until: float) -> Counter[tuple[str, str, str]]:
+def _ended_between(session: Session, since: float, until: float) -> Numbers:
     """Count jobs that ended in a short time.
 
     The database does not group: for that it would choose an index other than that on the time.
@@ -118,7 +131,42 @@ def _ended_between(session: Session, since: float, until: float) -> Counter[tupl
     return Counter((kind, queue, state) for kind, queue, state in rows if state in _FINAL)
 
 
-def _count(session: Session, *conditions: ColumnElement[bool]) -> Counter[tuple[str, str, str]]:
+def _posted_between(session: Session, since: float, until: float) -> Counter[str]:
+    """Count pruning jobs that were posted in a short time, by queue."""
+    rows = session.execute(
+        select(JobRow.queue, JobRow.kind).where(
+            JobRow.created_at >= since, JobRow.created_at < until
+        )
+    )
+    return Counter(queue for queue, kind in rows if kind == JobKind.PRUNE)
+
+
+def _count_settled(session: Session, until: float) -> tuple[Numbers, Counter[str]]:
+    """Count the jobs that ended, and the pruning jobs that were posted, before a time.
+
+    One statement reads both, so that a job is not removed in between.
+    """
+    key = JobRow.kind, JobRow.queue, JobRow.state
+    ended = (
+        select(literal(1).label("is_ended"), *key, func.count().label("number"))
+        .where(JobRow.state.in_(_FINAL), JobRow.finished_at < until)
+        .group_by(*key)
+    )
+    posted = (
+        select(literal(0), *key, func.count())
+        .where(JobRow.kind == JobKind.PRUNE, JobRow.created_at < until)
+        .group_by(*key)
+    )
+    ends, posts = Counter[tuple[str, str, str]](), Counter[str]()
+    for is_ended, kind, queue, state, number in session.execute(union_all(ended, posted)):
+        if is_ended:
+            ends[kind, queue, state] += number
+        else:
+            posts[queue] += number
+    return ends, posts
+
+
+def _count(session: Session, *conditions: ColumnElement[bool]) -> Numbers:
     columns = JobRow.kind, JobRow.queue, JobRow.state
     query = select(*columns, func.count()).where(*conditions).group_by(*columns)
     return Counter({(kind, queue, state): n for kind, queue, state, n in session.execute(query)})

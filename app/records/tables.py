@@ -149,6 +149,7 @@ class JobRow(Base):
         Index("ix_job_reported", "tenant", "reported_bytes"),
         Index("ix_job_finished", "queue", "state", "finished_at"),
         Index("ix_job_counted", "queue", "state", "kind", "queued_at"),
+        Index("ix_job_created", "created_at"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
