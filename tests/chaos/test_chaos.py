@@ -1,4 +1,4 @@
-"""One kill of each kind that loses most; ``make chaos N=100`` runs more."""
+"""One kill of each kind that loses most; ``make chaos N=100`` does more, on PostgreSQL and S3."""
 
 import random
 from collections.abc import Iterator
@@ -19,6 +19,4 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Experiment]
 @pytest.mark.parametrize("victim", ["job", "worker", "all"])
 def test_a_killed_part_costs_time_and_nothing_else(experiment: Experiment, victim: str) -> None:
     moment = random.Random(f"{SEED} {victim}").uniform(0.15, 0.6)  # noqa: S311
-    run = experiment.run(victim, moment)
-    assert not run.problems
-    assert not run.is_late, "the job ended before it could be disturbed"
+    assert not experiment.run(victim, moment)

@@ -63,7 +63,7 @@ def change_something(sessions: Sessions, dice: random.Random) -> None:
 
 
 def test_counts_equal_those_of_the_rows(engine: Engine) -> None:
-    dice, sessions = random.Random(SEED), create_sessions(engine)
+    dice, sessions = random.Random(SEED), create_sessions(engine)  # noqa: S311
     now = [0.0]
     collector = JobsCollector(sessions, clock=lambda: now[0])
     for step in range(NUM_STEPS):
@@ -84,7 +84,7 @@ def test_counts_equal_those_of_the_rows(engine: Engine) -> None:
 
 
 def test_counts_are_right_after_the_clock_was_set_back(engine: Engine) -> None:
-    dice, sessions = random.Random(SEED), create_sessions(engine)
+    dice, sessions = random.Random(SEED), create_sessions(engine)  # noqa: S311
     collector = JobsCollector(sessions, clock=lambda: 0.0)
     for _ in range(2):
         for _ in range(20):

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,12 @@ from tests.fixtures.service import FINAL
 STUB, REAL = "tests.faults.stub_app", "worker.celery_app"
 START_SECONDS = 90
 JOB_SECONDS = 120
-SETTINGS = {
-    "API__IS_AUTH_REQUIRED": "false",
+SETTINGS = {"API__IS_AUTH_REQUIRED": "false", "WORKER__NUM_THREADS": "1"}
+QUICK = {
     "QUEUE__RING_SECONDS": "1",
     "WORKER__REAP_SECONDS": "1",
     "WORKER__HEARTBEAT_SECONDS": "0.5",
     "WORKER__LEASE_SECONDS": "4",
-    "WORKER__NUM_THREADS": "1",
 }
 
 
@@ -40,12 +39,16 @@ class Cluster:
     Args:
         folder: Where the machines' folders and logs go.
         app: The Celery app of workers and scheduler: `STUB` or `REAL`.
+        intervals: Settings of leases and intervals; shorter than the defaults, unless it is empty.
         settings: Without their prefix; database, queue and storage among them.
     """
 
-    def __init__(self, folder: Path, app: str, **settings: str) -> None:
+    def __init__(
+        self, folder: Path, app: str, intervals: Mapping[str, str] = QUICK, /, **settings: str
+    ) -> None:
         self._folder, self._app = folder, app
-        self._settings = {**SETTINGS, **settings}
+        self._settings = {**SETTINGS, **intervals, **settings}
+        self.own_settings: dict[str, dict[str, str]] = {}  # by program
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.engine: Engine = create_database(settings["DATABASE__URL"])
         upgrade(self.engine)
@@ -88,6 +91,11 @@ class Cluster:
     def is_running(self, name: str) -> bool:
         return self._processes[name].poll() is None
 
+    def kill(self, name: str) -> None:
+        process = self._processes.pop(name)
+        kill_tree(process.pid)
+        process.wait()
+
     def stop(self, name: str) -> None:
         process = self._processes.pop(name)
         process.send_signal(signal.SIGTERM)
@@ -113,7 +121,8 @@ class Cluster:
     def _start(self, name: str, argv: list[str], pass_fds: tuple[int, ...] = ()) -> None:
         machine = self.machine(name)
         machine.mkdir(exist_ok=True)
-        settings = {**self._settings, "DATA_DIR": str(machine)}
+        own = self.own_settings.get(name, {})
+        settings = {**self._settings, **own, "DATA_DIR": str(machine)}
         environment = {**os.environ, **{f"SECATEUR_{k}": v for k, v in settings.items()}}
         environment |= {"OMP_NUM_THREADS": "1", "SECATEUR_WORKER__LATENCY_SECONDS": "0.05"}
         environment["PYTHONPATH"] = str(Path(__file__).parents[2])  # where the stub is found
@@ -214,9 +223,11 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, app: str, **settings: str) -> Iterator[Cluster]:
+def running_cluster(
+    folder: Path, app: str, intervals: Mapping[str, str] = QUICK, /, **settings: str
+) -> Iterator[Cluster]:
     """Stop all started programs when the block ends."""
-    cluster = Cluster(folder, app, **settings)
+    cluster = Cluster(folder, app, intervals, **settings)
     try:
         yield cluster
     finally:

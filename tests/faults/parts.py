@@ -106,15 +106,18 @@ class PostgreSQL:
 
 
 class Proxy:
-    """A TCP proxy that can cut connections, at once or in the middle of data."""
+    """A TCP proxy that can cut connections, at once or in the middle of data, or let them hang.
+
+    Args:
+        target: URL of a server, or path of its Unix socket.
+    """
 
     def __init__(self, target: str) -> None:
-        parts = urlsplit(target)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        self._target = (parts.hostname, parts.port)
-        self._is_cut = threading.Event()
+        self._target = target
+        self._is_cut, self._is_heard = threading.Event(), threading.Event()
+        self._is_heard.set()
         self._bytes_left: int | None = None
+        self._commits_left = 0
         self._open: set[socket.socket] = set()
         proxy = self
 
@@ -129,7 +132,8 @@ class Proxy:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
 
     @property
     def is_cut(self) -> bool:
@@ -146,9 +150,18 @@ class Proxy:
         """Cut after a number of further bytes to the server."""
         self._bytes_left = num_bytes
 
+    def silence(self) -> None:
+        """Let every connection hang, and new ones too."""
+        self._is_heard.clear()
+
+    def lose_commits(self, number: int) -> None:
+        """Pass the next statements ``COMMIT`` on, and cut each connection before the response."""
+        self._commits_left = number
+
     def heal(self) -> None:
-        self._bytes_left = None
+        self._bytes_left, self._commits_left = None, 0
         self._is_cut.clear()
+        self._is_heard.set()
 
     def close(self) -> None:
         self.cut()
@@ -158,19 +171,33 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         if self.is_cut:
             return
-        with suppress(OSError), socket.create_connection(self._target) as server:
+        with suppress(OSError), self._connect() as server:
             self._open |= {client, server}
             back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
             back.start()
             self._pump(client, server, is_counted=True)
             back.join()
-        self._open.discard(client)
+        self._open -= {client, server}
+
+    def _connect(self) -> socket.socket:
+        if self._target.startswith("/"):
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self._target)
+            return server
+        parts = urlsplit(self._target)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return socket.create_connection((parts.hostname, parts.port))
 
     def _pump(
         self, source: socket.socket, sink: socket.socket, *, is_counted: bool = False
     ) -> None:
         with suppress(OSError):
             while (data := source.recv(65_536)) and not self.is_cut:
+                self._is_heard.wait()
+                if is_counted and self._commits_left > 0 and data.endswith(b"COMMIT\x00"):
+                    self._commits_left -= 1
+                    source.shutdown(socket.SHUT_RDWR)  # the client never hears of it
                 if is_counted and self._bytes_left is not None:
                     self._bytes_left -= len(data)
                     if self._bytes_left <= 0:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.chaos.experiment import ARTIFACTS, CONFIG
+from tests.chaos.experiment import CONFIG
 from tests.chaos.processes import Process, find_job, read_process, send
+from tests.chaos.promises import ARTIFACTS
 from tests.faults.cluster import REAL, Cluster, running_cluster
 from tests.faults.parts import wait_for
 from tests.fixtures.service import images, npz_bytes, trained_model_bytes
