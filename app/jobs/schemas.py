@@ -115,7 +115,10 @@ class Job(BaseModel):
     )
     attempt: int
     max_attempts: int
-    queue_position: int | None = Field(description="Jobs ahead of this one while it is queued.")
+    queue_position: int | None = Field(
+        description="Jobs ahead of this one while it is queued, if no more are posted. Exact with "
+        "one worker; an estimate with several, or behind hundreds of jobs."
+    )
     estimated_wait_seconds: float | None = Field(
         description="Estimated seconds until it starts, from the remaining time of running jobs "
         "and the durations of jobs like those ahead; null: unknown."

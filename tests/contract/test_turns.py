@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,15 +71,24 @@ def test_the_reported_position_is_the_real_one(sessions: Sessions, num_slots: in
     assert sum(abs(a - b) <= near for a, b in places) >= 0.95 * len(places), places
 
 
-def test_few_jobs_end_within_their_own_turns(sessions: Sessions) -> None:
-    world = World(sessions, num_slots=1)
-    tenants = dict.fromkeys(post_many(world, "a", 60), "a")
+def test_few_jobs_behind_200_of_another_tenant_have_their_turns_and_know_them(
+    tmp_path: Path,
+) -> None:
+    engine = create_database(f"sqlite:///{tmp_path / 'one.db'}")  # one database: 200 jobs take time
+    upgrade(engine)
+    world = World(create_sessions(engine), num_slots=1)
+    tenants = dict.fromkeys(post_many(world, "a", 200), "a")
     world.claim()
     tenants |= {job: name for name in ("b", "c") for job in post_many(world, name, 5)}
+    told, began = world.look().positions, order(world)
     places: dict[str, list[int]] = defaultdict(list)
-    for place, job in enumerate(order(world)):
+    for place, job in enumerate(began):
         places[tenants[job]].append(place)
-    assert max(places["b"] + places["c"]) <= 15  # of 71: three tenants, five turns
+    assert max(places["b"] + places["c"]) <= 15  # of 210: three tenants, five turns
+    right = [told[job] == place for place, job in enumerate(began[1:])]
+    assert len(right) == 209
+    assert sum(right) >= 0.95 * len(right)
+    engine.dispose()
 
 
 def test_a_tenant_whose_uploads_are_slow_leaves_a_slot_to_others(sessions: Sessions) -> None:
