@@ -1,6 +1,7 @@
 """Generate the lists of criteria, objectives, metrics and files: ``python -m docs.generate_kinds``.
 
-They come from the engine's records and go into docs/choosing.md, the README and the dashboard.
+They come from the engine's records and go into docs/choosing.md, docs/reference/config.md and the
+dashboard.
 """
 
 import json
@@ -16,7 +17,7 @@ from secateur.engine.saliency import CRITERIA
 
 _ROOT = Path(__file__).parents[1]
 CHOOSING = _ROOT / "docs/choosing.md"
-README = _ROOT / "README.md"
+CONFIG = _ROOT / "docs/reference/config.md"
 METRICS_JS = _ROOT / "app/web/static/job/metrics.js"
 FILES_JS = _ROOT / "app/web/static/job/export_files.js"
 
@@ -44,9 +45,9 @@ def render_choosing() -> str:
     return text
 
 
-def render_readme() -> str:
-    """Return the README with the candidates of `auto` and the export formats in its config."""
-    text = README.read_text()
+def render_config() -> str:
+    """Return the page of the config with the candidates of `auto` and the export formats."""
+    text = CONFIG.read_text()
     for key, kinds in (("candidates", CandidateName), ("formats", ExportName)):
         before, after = text.split(f'"{key}": [')
         names = ", ".join(f'"{name}"' for name in get_args(kinds))
@@ -107,6 +108,6 @@ def _table(heads: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
 
 if __name__ == "__main__":
     CHOOSING.write_text(render_choosing())
-    README.write_text(render_readme())
+    CONFIG.write_text(render_config())
     METRICS_JS.write_text(render_metrics())
     FILES_JS.write_text(render_files())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from docs.drawing import (
+    accuracy,
     channel_group,
     life_of_a_job,
     masked_and_compact,
@@ -11,7 +12,7 @@ from docs.drawing import (
 )
 
 TARGET = Path(__file__).parent / "pictures"
-DRAWINGS = (overview, channel_group, steepness, masked_and_compact, life_of_a_job)
+DRAWINGS = (overview, accuracy, channel_group, steepness, masked_and_compact, life_of_a_job)
 
 
 def render() -> dict[str, str]:

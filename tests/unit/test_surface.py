@@ -112,7 +112,7 @@ def test_objectives_and_label_kinds_name_each_other() -> None:
     ("target", "render"),
     [
         (generate_kinds.CHOOSING, generate_kinds.render_choosing),
-        (generate_kinds.README, generate_kinds.render_readme),
+        (generate_kinds.CONFIG, generate_kinds.render_config),
         (generate_kinds.METRICS_JS, generate_kinds.render_metrics),
         (generate_kinds.FILES_JS, generate_kinds.render_files),
     ],

@@ -1,4 +1,4 @@
-"""README's config and tree of folders match the code; `tests/docs` runs its commands."""
+"""The documents' default config and tree of folders match the code, and the README is short."""
 
 import json
 import re
@@ -7,19 +7,23 @@ from pathlib import Path
 from app.contracts.spec import PruneConfig
 
 ROOT = Path(__file__).parents[3]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, OVERVIEW, CONFIG = (
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/architecture/01-overview.md", "docs/reference/config.md")
+)
+_MOST_WORDS = 700
 # Made by building and running; .gitignore names them.
 _UNTRACKED = {"__pycache__", "build", "demo-output", "dist", "htmlcov", "node_modules"}
 
 
-def block(language: str, containing: str) -> str:
-    found = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def block(page: str, language: str, containing: str) -> str:
+    found = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     return next(text for text in found if containing in text)
 
 
 def tree() -> dict[str, set[str]]:
-    """Return the folders that the README's tree shows, by the folder that contains them."""
-    lines = block("text", "docs/ ").splitlines()
+    """Return the folders that the tree shows, by the folder that contains them."""
+    lines = block(OVERVIEW, "text", "docs/ ").splitlines()
     shown: dict[str, set[str]] = {}
     path: list[str] = []  # the folder last shown at each depth
     for line in lines:
@@ -44,14 +48,18 @@ def folders(parent: Path) -> set[str]:
     }
 
 
-def test_the_config_in_the_readme_is_the_default() -> None:
-    shown = json.loads(block("json", '"criterion"'))
+def test_the_config_in_the_documents_is_the_default() -> None:
+    shown = json.loads(block(CONFIG, "json", '"criterion"'))
     assert shown == PruneConfig().model_dump(mode="json")
 
 
-def test_the_tree_in_the_readme_is_the_tree() -> None:
+def test_the_tree_in_the_overview_is_the_tree() -> None:
     shown = tree()
 
     assert shown.keys() >= {"", "app", "secateur", "secateur/engine", "worker", "worker/pipeline"}
     for parent, names in shown.items():
         assert names == folders(ROOT / parent), parent or "the top level"
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= _MOST_WORDS
