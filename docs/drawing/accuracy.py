@@ -68,7 +68,7 @@ def _best_peer(rows: list[dict[str, Any]], share: float) -> float:
 
 
 def _mean(rows: list[dict[str, Any]], **wanted: object) -> float:
-    found = [row["retrained"] for row in rows if _fits(row, wanted)]
+    found: list[float] = [row["retrained"] for row in rows if _fits(row, wanted)]
     return mean(found)
 
 
