@@ -6,7 +6,7 @@ shows it an error. Only what the API reads is checked; the rest is passed on to 
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.contracts.job import JobKind
 from app.contracts.report import Finding, LoadReport, NetworkReport, SpeedupReport
@@ -41,11 +41,17 @@ class _DatasetSummary(_Part):
     preprocess: PreprocessSpec = PreprocessSpec()
 
 
+class _Speedup(SpeedupReport):
+    ratio: float = Field(gt=0)
+    low: float = Field(gt=0)
+    high: float = Field(gt=0)
+
+
 class _Summary(_Part):
-    dense: NetworkReport | None = None
-    retrained: NetworkReport | None = None
-    metric: str | None = None
-    speedups: list[SpeedupReport] = []
+    dense: NetworkReport
+    retrained: NetworkReport
+    metric: str | None
+    speedups: list[_Speedup] = []
     load: LoadReport | None = None
     findings: list[Finding] = []
 

@@ -12,6 +12,7 @@ from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, Preset
 from app.contracts.suggestions import suggestion
 from app.models.schemas import Metadata
 from app.paging import to_time
+from app.records.stored import summary_of_dataset
 from app.records.tables import DatasetRow
 from app.text import Line
 from secateur.core.formats import DATASET_FORMATS, DatasetFormatName
@@ -99,7 +100,7 @@ def parse_preprocess(text: str | None) -> PreprocessSpec:
 def warnings_of(row: DatasetRow) -> list[str]:
     """Return the warnings about a data set for a job that will use it."""
     if row.summary is not None:
-        return list(row.summary.get("notes", []))
+        return summary_of_dataset(row).notes
     # Before intake, only image files are known to hold pixels.
     holds_images = any(f.holds_images for f in DATASET_FORMATS.values() if f.name == row.format)
     return [NO_PREPROCESS] if holds_images and not _spec_of(row).is_given else []

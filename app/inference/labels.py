@@ -13,6 +13,7 @@ Scores = NDArray[np.float64]
 
 _SCORES_RANK = 2
 _CLOSE = 1e-3
+_BINARY = frozenset({"binary_logit", "binary_probability"})
 
 
 def labelled_output(model: Servable, outputs: Arrays) -> tuple[str, str] | None:
@@ -24,14 +25,21 @@ def labelled_output(model: Servable, outputs: Arrays) -> tuple[str, str] | None:
     if model.output_kinds:
         for name, array in outputs.items():
             kind = model.output_kinds.get(name, "other")
-            if kind in _PROBABILITIES and array.dtype.kind == "f":
+            if kind in _PROBABILITIES and _may_be(array, kind):
                 return name, kind
         return None
     name, first = next(iter(outputs.items()))
-    if first.ndim != _SCORES_RANK or first.dtype.kind != "f":
+    if not _may_be(first, "logits"):
         return None
     is_whole = bool((first >= 0).all()) and np.allclose(first.sum(axis=1), 1, atol=_CLOSE)
     return name, "probabilities" if is_whole and first.shape[1] > 1 else "logits"
+
+
+def _may_be(array: NDArray[Any], kind: str) -> bool:
+    """Return whether an output has the shape of a kind of scores: a job's process told the kind."""
+    if array.dtype.kind != "f" or not array.size or not array.ndim:
+        return False
+    return array.size == len(array) if kind in _BINARY else array.ndim == _SCORES_RANK
 
 
 def best_labels(

@@ -8,6 +8,7 @@ from app.contracts.errors import ConflictError
 from app.contracts.spec import PreprocessSpec
 from app.models.service import find
 from app.records.database import Sessions, reading
+from app.records.stored import verdict_of
 from app.records.tables import ModelRow
 from app.ttl_cache import TtlCache
 
@@ -78,7 +79,7 @@ class Servables:
             tuple(row.class_names) if row.class_names else None,
             row.parent_id,
             _shadow_share(row),
-            {out["name"]: out["kind"] for out in (row.report or {}).get("outputs", ())},
+            {str(out.get("name")): str(out.get("kind")) for out in verdict_of(row).outputs or ()},
             row.preprocess is not None,
         )
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.paging import to_time
+from app.records.stored import verdict_of
 from app.records.tables import ModelRow
 from app.text import Line, Text
 from secateur.core.formats import ModelFormatName
@@ -57,7 +58,7 @@ class ModelPatch(BaseModel):
 
 def to_model(row: ModelRow) -> Model:
     """Return the API's representation of a row."""
-    report = row.report or {}
+    verdict = verdict_of(row)
     base = f"/v1/models/{row.id}"
     return Model(
         id=row.id,
@@ -71,10 +72,10 @@ def to_model(row: ModelRow) -> Model:
         num_bytes=row.num_bytes,
         parent=row.parent_id,
         job=row.job_id,
-        num_parameters=report.get("num_parameters"),
-        macs=report.get("macs"),
-        inputs=report.get("inputs"),
-        outputs=report.get("outputs"),
+        num_parameters=verdict.num_parameters,
+        macs=verdict.macs,
+        inputs=verdict.inputs,
+        outputs=verdict.outputs,
         preprocess=row.preprocess,
         class_names=row.class_names,
         error=row.error,

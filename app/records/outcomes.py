@@ -10,6 +10,7 @@ from app.contracts.job import JobKind
 from app.records.database import current_time
 from app.records.jobs import READY, release_waiting
 from app.records.names import next_version
+from app.records.stored import summary_of_dataset
 from app.records.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
 
 
@@ -105,7 +106,7 @@ def _pruned_model(  # the parts of a row
     program = outcome.sha256(outcome.program) or outcome.sha256(outcome.onnx)
     assert program is not None  # noqa: S101  # the served file always exists
     stored = next(file for file in outcome.files if file.sha256 == program)
-    names = list((dataset.summary or {}).get("class_names", [])) if dataset is not None else None
+    names = summary_of_dataset(dataset).class_names if dataset is not None else None
     return ModelRow(
         id=new_id("mdl"),
         tenant=job.tenant,

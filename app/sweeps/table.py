@@ -5,6 +5,7 @@ from typing import Any
 
 from app.contracts.job import JobState
 from app.contracts.report import LOWER_IS_BETTER
+from app.records.stored import Network, Summary, summary_of
 from app.records.tables import JobRow
 from app.sweeps.pareto import pareto_front
 from app.sweeps.schemas import SweepRow
@@ -35,54 +36,54 @@ def make_table(points: Sequence[tuple[dict[str, Any], JobRow]]) -> list[SweepRow
 def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
     error = (job.error or {}).get("code")
     row = SweepRow(job=job.id, status=job.state, point=point, error=error)
-    if job.state != JobState.SUCCEEDED or job.result is None:
+    summary = summary_of(job)
+    dense, after, metric = summary.dense, summary.retrained, summary.metric
+    if job.state != JobState.SUCCEEDED or dense is None or after is None:
         return row
-    summary = job.result["summary"]
-    dense, after = summary["dense"], summary["retrained"]
-    metric = summary.get("metric", "top1")  # None: no samples to measure with
     split, value, interval = _metric(after, metric)
-    share, latency_interval = _latency_share(summary)
+    share, latency_interval = _latency_share(summary, dense, after)
     return row.model_copy(
         update={
-            "model": job.result["model"],
+            "model": (job.result or {}).get("model"),
             "metric": metric,
             "split": split,
             "value": value,
             "interval": interval,
             "dense_value": _metric(dense, metric)[1],
-            "macs": after["macs"],
-            "macs_share": after["macs"] / max(1, dense["macs"]),
-            "num_parameters": after["num_parameters"],
-            "params_share": after["num_parameters"] / max(1, dense["num_parameters"]),
+            "macs": after.macs,
+            "macs_share": after.macs / max(1, dense.macs),
+            "num_parameters": after.num_parameters,
+            "params_share": after.num_parameters / max(1, dense.num_parameters),
             "latency_share": share,
             "latency_interval": latency_interval,
-            "was_busy": (summary.get("load") or {}).get("is_busy"),
+            "was_busy": summary.load.is_busy if summary.load is not None else None,
         }
     )
 
 
 def _metric(
-    network: dict[str, Any], name: str | None
-) -> tuple[str | None, float | None, tuple[float, ...] | None]:
+    network: Network, name: str | None
+) -> tuple[str | None, float | None, tuple[float, float] | None]:
     """Return split, value and interval of a network's metric, measured with torch."""
     for split in _SPLITS:
-        for found in network["metrics"]:
-            if name and found["split"] == split and found["runtime"] == "torch":
-                interval = found.get("interval")
-                return split, found.get(name), None if interval is None else tuple(interval)
+        for found in network.metrics:
+            if name and found.split == split and found.runtime == "torch":
+                return split, found.value(name), found.interval
     return None, None, None
 
 
-def _latency_share(summary: dict[str, Any]) -> tuple[float | None, tuple[float, float] | None]:
+def _latency_share(
+    summary: Summary, dense: Network, after: Network
+) -> tuple[float | None, tuple[float, float] | None]:
     """Return the share of the dense latency, with its interval where it was measured in rounds."""
-    for found in summary.get("speedups", ()):
-        if found["batch_size"] == _BATCH_SIZE:
-            return 1 / found["ratio"], (1 / found["high"], 1 / found["low"])
-    return _share(_latency(summary["retrained"]), _latency(summary["dense"])), None
+    for found in summary.speedups:
+        if found.batch_size == _BATCH_SIZE:
+            return 1 / found.ratio, (1 / found.high, 1 / found.low)
+    return _share(_latency(after), _latency(dense)), None
 
 
-def _latency(network: dict[str, Any]) -> float | None:
-    times = {found["batch_size"]: found["p50"] for found in network["latency_seconds"]}
+def _latency(network: Network) -> float | None:
+    times = {found.batch_size: found.p50 for found in network.latency_seconds}
     return times.get(_BATCH_SIZE)
 
 
