@@ -20,6 +20,7 @@ Numbers = Sequence[Any]
 Use = Literal["weight", "statistic", "operand"]
 
 _SHOWN_CHARACTERS = 80
+_MOST_NUMBERS = 10_000  # in a list of sizes, pads or parts
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,11 @@ class Call:
         return value
 
     def numbers(self, index: int) -> list[Any]:
-        """Return an input that does not depend on the samples as a list of numbers."""
-        return list(np.atleast_1d(self.known(index)).tolist())
+        """Return an input that does not depend on the samples as a short list of numbers."""
+        found = self.known(index)
+        if found.size > _MOST_NUMBERS:
+            self.refuse(f"takes {found.size} numbers, at most {_MOST_NUMBERS} are accepted")
+        return list(np.atleast_1d(found).tolist())
 
     def number(self, index: int) -> Any:  # noqa: ANN401  # int or float, as the file has it
         """Return an input with one value."""

@@ -60,10 +60,10 @@ class OnnxFile:
 
 
 def parse(model: ModelProto, limits: ModelLimits, shapes: tuple[Shape, ...] | None) -> OnnxFile:
-    """Return the contents of a checked model.
+    """Return the contents of a checked model, and remove nodes that no output depends on.
 
     Args:
-        model: A model that `check_onnx` accepts.
+        model: A model that `secateur.core.onnx_files` accepts.
         limits: Limits on nodes and elements.
         shapes: Shapes of the inputs, for a file whose sizes are not fixed; None: those of the file.
 
@@ -75,6 +75,11 @@ def parse(model: ModelProto, limits: ModelLimits, shapes: tuple[Shape, ...] | No
     graph = model.graph
     opset = _opset(model)
     protos = _needed(graph)
+    count = sum(proto.op_type != "Constant" for proto in protos)
+    if count > limits.graph_nodes:
+        raise ModelTooLargeError(f"the ONNX file has {count} nodes, at most {limits.graph_nodes}")
+    del graph.node[:]
+    graph.node.extend(protos)
     nodes = [(_node(number, proto), proto) for number, proto in enumerate(protos)]
     for node, _ in nodes:
         _check_operator(node)
@@ -86,8 +91,8 @@ def parse(model: ModelProto, limits: ModelLimits, shapes: tuple[Shape, ...] | No
         )
     nodes = [pair for pair in nodes if pair[0].operator != "Constant"]
     found = [value for value in graph.input if value.name not in tensors]
-    if not found:
-        raise ModelRejectedError("the ONNX file has no input")
+    if not found or len({value.name for value in found}) < len(found):
+        raise ModelRejectedError("the ONNX file has no input, or two inputs of one name")
     inputs, has_fixed_batch = _inputs(found, shapes)
     return OnnxFile(
         nodes=tuple(nodes),

@@ -17,9 +17,9 @@ from onnx.reference import ReferenceEvaluator
 from secateur.engine.onnx_in.call import Call
 
 _BY_INPUT = frozenset(
-    """Identity Cast Reshape Squeeze Unsqueeze Transpose Concat Slice Split Flatten Shape Size Sqrt
+    """Identity Cast Reshape Squeeze Unsqueeze Transpose Slice Split Flatten Shape Size Sqrt
     Exp Log Abs Neg Reciprocal Floor Ceil Round Sign Not ReduceProd ReduceSum ReduceMax ReduceMin
-    ReduceMean Gather GatherElements NonZero CumSum Clip Sin Cos Erf Tanh Sigmoid""".split()
+    ReduceMean NonZero CumSum Clip Sin Cos Erf Tanh Sigmoid""".split()
 )
 _BY_BROADCAST = frozenset(
     """Add Sub Mul Div Pow Mod Min Max Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor
@@ -43,7 +43,8 @@ def fold(call: Call, proto: NodeProto) -> list[np.ndarray] | None:
     evaluator = ReferenceEvaluator(_alone(proto, call))
     names = [name for name in proto.input if name]
     feeds = dict(zip(names, known, strict=True))
-    return [np.asarray(found) for found in evaluator.run(None, feeds)]
+    with np.errstate(all="ignore"):
+        return [np.asarray(found) for found in evaluator.run(None, feeds)]
 
 
 def _is_weight(array: np.ndarray) -> bool:
@@ -80,20 +81,30 @@ def _is_small(call: Call, known: Sequence[np.ndarray]) -> bool:
 
 def _result_size(call: Call, known: Sequence[np.ndarray]) -> int | None:
     """Return how many elements an operator makes, or None if it is not computed here."""
-    match call.node.operator:
-        case operator if operator in _BY_BROADCAST:
-            return prod(np.broadcast_shapes(*(array.shape for array in known)))
-        case "ConstantOfShape":
-            return int(prod(call.numbers(0)))
-        case "Expand":
-            return prod(np.broadcast_shapes(known[0].shape, tuple(call.numbers(1))))
-        case "Tile":
-            return int(known[0].size * prod(call.numbers(1)))
-        case "Range":
-            start, limit, delta = (float(call.number(index)) for index in range(3))
-            return int((limit - start) / delta) if delta else None
-        case _:
-            return None
+    if call.node.operator in _BY_BROADCAST:
+        return prod(np.broadcast_shapes(*(array.shape for array in known)))
+    size = _SIZES.get(call.node.operator)
+    return None if size is None else size(call, known)
+
+
+def _gathered(_call: Call, known: Sequence[np.ndarray]) -> int:
+    row = known[0].size // max(1, min(known[0].shape, default=1))
+    return int(known[1].size * max(1, row))
+
+
+def _range(call: Call, _known: Sequence[np.ndarray]) -> int | None:
+    start, limit, delta = (float(call.number(index)) for index in range(3))
+    return int((limit - start) / delta) if delta else None
+
+
+_SIZES: dict[str, Callable[[Call, Sequence[np.ndarray]], int | None]] = {
+    "Concat": lambda _call, known: sum(array.size for array in known),
+    "Gather": _gathered,
+    "ConstantOfShape": lambda call, _known: int(prod(call.numbers(0))),
+    "Expand": lambda call, known: prod(np.broadcast_shapes(known[0].shape, call.numbers(1))),
+    "Tile": lambda call, known: int(known[0].size * prod(call.numbers(1))),
+    "Range": _range,
+}
 
 
 def _narrow(found: np.ndarray) -> np.ndarray:

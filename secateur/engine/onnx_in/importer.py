@@ -19,7 +19,11 @@ from secateur.engine.program.program import Role
 
 Values = dict[str, Value]
 PREFIX = "n"  # of the submodule of a node, followed by its number
-_REFUSALS = (RuntimeError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError)
+# Raised by torch, by its reference implementations, and by `onnx.reference`.
+REFUSALS = (
+    RuntimeError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError,
+    ValueError,
+)  # fmt: skip
 
 
 @dataclass
@@ -225,6 +229,6 @@ def _refusing(node: Node, function: Callable[[], Any]) -> Any:  # noqa: ANN401  
         return function()
     except EngineError:
         raise
-    except _REFUSALS as error:
+    except REFUSALS as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UnsupportedOpError(f"{node.where} cannot be computed: {reason}") from error

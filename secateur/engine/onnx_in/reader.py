@@ -18,7 +18,7 @@ from secateur.engine.errors import EngineError, ModelRejectedError
 from secateur.engine.onnx_in.admission import admit
 from secateur.engine.onnx_in.call import shown
 from secateur.engine.onnx_in.file import OnnxFile, Shape, parse
-from secateur.engine.onnx_in.importer import PREFIX, Importer
+from secateur.engine.onnx_in.importer import PREFIX, REFUSALS, Importer
 from secateur.engine.onnx_in.names import argument_names, weight_names
 from secateur.engine.program.exported import from_exported
 from secateur.engine.program.faults import check_faults
@@ -78,7 +78,7 @@ def _program(importer: Importer, file: OnnxFile) -> Program:
             exported = torch.export.export(importer.eval(), inputs, dynamic_shapes=dynamic)
         except EngineError:
             raise
-        except (RuntimeError, ValueError, AssertionError) as error:
+        except REFUSALS as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise ModelRejectedError(f"the ONNX file cannot be exported: {reason}") from error
     _note_nodes(exported.graph, file)

@@ -79,10 +79,12 @@ def split(call: Call) -> list[Tensor]:
     axis = call.attribute("axis", 0) % x.dim()
     sizes = call.listed("split", 1)
     if sizes is None:
-        parts = call.attribute("num_outputs", len(call.node.outputs))
+        parts = len(call.node.outputs)
         size = static_shape(call, x, axis)[0]
         chunk = -(-size // parts)
         sizes = [min(chunk, size - start) for start in range(0, size, chunk)]
+    if len(sizes) != len(call.node.outputs):
+        call.refuse(f"has {len(sizes)} sizes for {len(call.node.outputs)} outputs")
     return list(_aten.split_with_sizes.default(x, list(sizes), axis))
 
 
@@ -104,19 +106,10 @@ def _cut(call: Call, x: Tensor, dim: int, start: Any, end: Any, step: int) -> Te
     if is_symbol(size):
         call.refuse("takes some of the samples")
     if step < 0:
-        chosen = list(range(size))[_clamp(start, size) : _stop(end, size) : step]
-        if chosen == list(range(size - 1, -1, -1)):
+        if step == -1 and (start == -1 or start >= size - 1) and end < -size:
             return aten(_aten.flip.default, x, [dim])
         call.refuse(f"has the step {step}, which is not supported")
     return aten(_aten.slice.Tensor, x, dim, start, min(end, _LARGEST), step)
-
-
-def _clamp(start: int, size: int) -> int:
-    return min(max(start, -size - 1), size)
-
-
-def _stop(end: int, size: int) -> int | None:
-    return None if end < -size else end
 
 
 def gather(call: Call) -> Tensor:

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from secateur.engine.onnx_in.call import Call, Function, aten
+from secateur.engine.onnx_in.call import Call, Function, aten, is_symbol
+from secateur.engine.program.shapes import MAX_PARTS
 
 _aten = torch.ops.aten
 # Torch's order of the gates, by their positions in ONNX's: i, o, f, c and z, r, h.
@@ -52,6 +53,8 @@ def _arguments(call: Call, gates: tuple[int, ...]) -> tuple[Tensor, list[Tensor]
         call.refuse("has lengths of sequences, which are not supported")
     x, w, r = call.tensor(0), call.weight(1), call.weight(2)
     hidden = int(r.shape[2])
+    if not is_symbol(x.shape[0]) and x.shape[0] > MAX_PARTS:  # each step is a call while exporting
+        call.refuse(f"takes {x.shape[0]} steps, at most {MAX_PARTS} are accepted")
     b = call.weight(3) if call.has(3) else torch.zeros([w.shape[0], 2 * w.shape[1]], dtype=w.dtype)
     weights: list[Tensor] = []
     for direction in range(w.shape[0]):
