@@ -5,6 +5,8 @@ from typing import Any
 
 import structlog
 from celery.beat import Scheduler
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from app.contracts.settings import load_settings
 from app.contracts.tasks import QUEUE_MAINTENANCE
@@ -40,8 +42,14 @@ class WatchedScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:  # noqa: ANN401  # as in Celery
         """Send a task, unless enough tasks wait for a maintenance worker."""
-        if is_full(producer or self.producer, QUEUE_MAINTENANCE):
-            log.warning("scheduler.skipped", task=entry.task, reason="no worker reads the queue")
+        try:
+            if is_full(producer or self.producer, QUEUE_MAINTENANCE):
+                reason = "no worker reads the queue"
+                log.warning("scheduler.skipped", task=entry.task, reason=reason)
+                return
+        except (OperationalError, RedisError, OSError) as error:
+            # The task is sent when it is due again; Celery logs its own failures likewise.
+            log.warning("scheduler.skipped", task=entry.task, reason=str(error))
             return
         super().apply_entry(entry, producer)
 

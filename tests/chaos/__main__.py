@@ -12,6 +12,7 @@ import argparse
 import json
 import logging
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -87,6 +88,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # the store names every request
     out = options.out or RESULTS / ("chaos.json" if options.outage is None else "outages.json")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # stop the programs, unmount the disk
     console = Console()
     started = time.monotonic()
     with (

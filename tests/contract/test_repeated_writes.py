@@ -10,15 +10,17 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from app.contracts.job import FailureCode, JobKind, Stage
+from app.contracts.job import FailureCode, JobKind, JobState, Stage
 from app.contracts.settings import OutputSettings
 from app.contracts.webhook import FINAL_EVENTS
+from app.idempotency import IdempotencyKey, create_once
 from app.records import jobs, leases, setbacks, webhooks
 from app.records.database import Sessions, create_database, create_sessions
 from app.records.jobs import NewJob
 from app.records.leases import Claim
 from app.records.migrations import upgrade
 from app.records.outcomes import Outcome, StoredFile
+from app.records.reaping import reap_expired
 from app.records.setbacks import Setback
 from app.records.tables import ArtifactRow, EventRow, JobRow, ModelRow, WebhookRow
 from tests.contract.test_jobs import add_model
@@ -227,3 +229,32 @@ def test_a_checkpoint_is_recorded_again_if_the_reply_is_lost(
     with sessions() as session:
         job = session.get_one(JobRow, held.job_id)
     assert job.checkpoint == {"token": held.token, "files": files}
+
+
+def test_a_post_that_is_repeated_creates_one_job(engine: Engine, sessions: Sessions) -> None:
+    key = IdempotencyKey("t", "a key", "a fingerprint")
+
+    def create(session: Session) -> tuple[str, str]:
+        return jobs.create_job(session, NewJob("t", JobKind.PRUNE, {}, {}, "cpu", 3)).id, "{}"
+
+    with lost_replies(engine), pytest.raises(OperationalError):
+        create_once(sessions, key, create)
+    job_id, _ = create_once(sessions, key, create)
+    with sessions() as session:
+        assert session.scalars(select(JobRow.id)).all() == [job_id]
+
+
+def test_a_claim_whose_reply_is_lost_costs_no_attempt(engine: Engine, sessions: Sessions) -> None:
+    with sessions.begin() as session:
+        job_id = jobs.create_job(session, NewJob("t", JobKind.PRUNE, {}, {}, "cpu", 3)).id
+    with lost_replies(engine), pytest.raises(OperationalError):
+        claim(sessions, job_id)
+    with sessions.begin() as session:
+        job = session.get_one(JobRow, job_id)
+        assert job.state == JobState.RUNNING, "for a worker that does not know it"
+        job.lease_expires_at = 0.0
+        session.flush()
+        assert reap_expired(session, most_setbacks=100) == [job_id]
+    with sessions() as session:
+        job = session.get_one(JobRow, job_id)
+    assert (job.state, job.attempt, job.num_setbacks) == ("queued", 0, 1)

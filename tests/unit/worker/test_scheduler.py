@@ -1,11 +1,14 @@
-"""The scheduler of periodic tasks when this machine's clock is set back."""
+"""The scheduler of periodic tasks outlasts a clock that is set back, and a broker that is away."""
 
 import time
 from collections import Counter
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from structlog.testing import capture_logs
 
 from app.contracts.settings import Settings
 from app.contracts.tasks import REAP
@@ -60,3 +63,18 @@ def test_periodic_tasks_go_on_when_the_clock_is_set_back(monkeypatch: pytest.Mon
     after = run(seconds)
     assert after.keys() >= usual.keys()
     assert after[REAP] >= usual[REAP] - 1
+
+
+def test_a_broker_that_is_away_does_not_end_the_scheduler() -> None:
+    def refuse(_queue: str) -> int:
+        raise RedisConnectionError("connection refused")
+
+    celery = create_celery(Settings.model_validate({"queue": {"url": "memory://"}}))
+    scheduler = WatchedScheduler(celery, lazy=True)
+    scheduler.setup_schedule()
+    producer = SimpleNamespace(channel=SimpleNamespace(client=SimpleNamespace(llen=refuse)))
+    with capture_logs() as lines:
+        scheduler.apply_entry(scheduler.schedule[REAP], producer)
+    assert [(x["event"], x["reason"]) for x in lines] == [
+        ("scheduler.skipped", "connection refused")
+    ]
