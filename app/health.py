@@ -1,27 +1,26 @@
-"""Liveness of the process, and readiness of the services that it needs."""
+"""Liveness of the process, and its readiness for requests."""
 
-from collections.abc import Callable
 from functools import partial
 
-import structlog
 from fastapi import APIRouter, Request
 from sqlalchemy import text
 
-from app.contracts.errors import UnavailableError
+from app.contracts.errors import LeavingError, UnavailableError
 from app.dependencies import Context, ContextDep
 from app.http.gate import ALIVE_PATH
 from app.http.limits import OPEN, limits
 from app.http.problems import RESPONSES
 from app.inference.supervisor import Supervisor
-from app.records.database import reading
+from app.readiness import Readiness
+from app.records.database import Sessions, reading
+from app.records.migrations import find_missing_revision
 from app.ttl_cache import TtlCache
 
-log = structlog.get_logger(__name__)
 _SERVING_SECONDS = 3.0  # a restart takes less
 
 router = APIRouter(tags=["health"], responses=RESPONSES)
 
-Readiness = TtlCache[None, dict[str, str]]
+ReadinessCache = TtlCache[None, dict[str, str]]
 _TTL_SECONDS = 1.0
 
 
@@ -34,47 +33,53 @@ def alive() -> dict[str, str]:
 
 @router.get("/readyz")
 @limits(OPEN)
-async def ready(request: Request, context: ContextDep) -> dict[str, str]:
-    """Return 200 if the database, the queue and the store are reachable and models are served."""
+async def ready(request: Request, _context: ContextDep) -> dict[str, str]:
+    """Return 200 if this process should get requests, with the state of the parts that it needs.
+
+    `degraded`: the queue or the store cannot be reached. Jobs are accepted, and models that are in
+    memory are served.
+    """
     readiness: Readiness = request.app.state.readiness
-    supervisor: Supervisor = request.app.state.inference.supervisor
-    return await readiness.get(None, partial(_check, supervisor, context))
+    cache: ReadinessCache = request.app.state.readiness_cache
+    if request.app.state.is_leaving:
+        raise LeavingError("this process is shutting down; send requests to another one")
+    return await cache.get(None, readiness.check)
 
 
-def create_readiness() -> Readiness:
+def create_readiness(supervisor: Supervisor, context: Context) -> Readiness:
+    """Return the checks of an API process."""
+    return Readiness(
+        {
+            "database": _Schema(context.sessions).check,
+            "serving_process": partial(_check_serving, supervisor),
+        },
+        {"queue": context.queue.check, "storage": context.store.check},
+    )
+
+
+def create_cache() -> ReadinessCache:
     """Return a cache of one good answer: whoever asks needs no key, and may ask often."""
     return TtlCache(_TTL_SECONDS)
 
 
-def _check(supervisor: Supervisor, context: Context) -> dict[str, str]:
-    checks: dict[str, Callable[[Context], None]] = {
-        "database": _check_database,
-        "queue": _check_queue,
-        "storage": _check_storage,
-        "serving_process": partial(_check_serving, supervisor),
-    }
-    for name, check in checks.items():
-        try:
-            check(context)
-        except Exception as error:
-            log.exception("readiness.failed", part=name)
-            raise UnavailableError(f"the {name.replace('_', ' ')} cannot be reached") from error
-    return {"status": "ok", **dict.fromkeys(checks, "ok")}
+class _Schema:
+    """The database, with a schema that is not older than this version needs."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._is_current = False  # schemas only move forward
+
+    def check(self) -> None:
+        with reading(self._sessions) as session:
+            session.execute(text("SELECT 1"))
+            missing = None if self._is_current else find_missing_revision(session.connection())
+        if missing is not None:
+            raise UnavailableError(
+                f"the database lacks the schema revision {missing}: run secateur migrate"
+            )
+        self._is_current = True
 
 
-def _check_database(context: Context) -> None:
-    with reading(context.sessions) as session:
-        session.execute(text("SELECT 1"))
-
-
-def _check_queue(context: Context) -> None:
-    context.queue.check()
-
-
-def _check_storage(context: Context) -> None:
-    context.store.check()
-
-
-def _check_serving(supervisor: Supervisor, _context: Context) -> None:
+def _check_serving(supervisor: Supervisor) -> None:
     if not supervisor.wait(_SERVING_SECONDS):
         raise TimeoutError(f"no serving process after {_SERVING_SECONDS:g} s")

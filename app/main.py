@@ -131,7 +131,10 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         app.state.shadow = shadow
         app.state.registry = Registry(sessions)
         app.state.statistics = Statistics()
-        app.state.readiness = health.create_readiness()
+        app.state.readiness = health.create_readiness(
+            app.state.inference.supervisor, app.state.context
+        )
+        app.state.readiness_cache = health.create_cache()
         yield
         shadow.close()
         await app.state.inference.close()
@@ -146,6 +149,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         openapi_url=None,  # `app.web.reference` serves the document and its page
     )
     app.state.metrics = metrics
+    app.state.is_leaving = False  # set by the server before it closes its port
     install_error_handlers(app, {PREFIX: error_answer})
     hot = [*inference_routes, *hot_routes]
     app.router.routes.extend(hot)

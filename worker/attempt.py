@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 import structlog
@@ -123,7 +124,7 @@ class Attempt:
             self._endings.take_failure(ending, batch_size)
         elif ending is Ending.INTERRUPTED:
             if not self._lease.is_cancel_requested.is_set():
-                self._copier.submit(self._copy_checkpoint).result()
+                self._submit_copy().result()
             self._leave()
         elif ending is Ending.OUT_OF_MEMORY:
             self._endings.take_excess(finished, batch_size)
@@ -163,7 +164,10 @@ class Attempt:
         is_free = self._copying is None or self._copying.done()
         if is_free and any(isinstance(message, Saved) for message in messages):
             # In its own thread: an unreachable store must not delay the cancellation of a job.
-            self._copying = self._copier.submit(self._copy_checkpoint)
+            self._copying = self._submit_copy()
+
+    def _submit_copy(self) -> Future[None]:
+        return self._copier.submit(copy_context().run, self._copy_checkpoint)  # for the log
 
     def _copy_checkpoint(self) -> None:
         def keep(files: dict[str, str]) -> Sequence[str]:

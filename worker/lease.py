@@ -1,6 +1,8 @@
 """A lease on a job, renewed by a background thread while the job runs."""
 
 import threading
+from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -40,7 +42,8 @@ class Lease:
         self._sessions, self._claim, self._metrics = sessions, claim, metrics
         self._lease_seconds, self._heartbeat_seconds = lease_seconds, heartbeat_seconds
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._renew_until_over, daemon=True)
+        target = partial(copy_context().run, self._renew_until_over)  # for the log
+        self._thread = threading.Thread(target=target, daemon=True)
 
     @property
     def is_stop_requested(self) -> bool:

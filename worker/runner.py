@@ -4,7 +4,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import structlog
@@ -13,6 +14,7 @@ from app.contracts.settings import Settings
 from app.objects.storage import ObjectStore
 from app.records import jobs, leases
 from app.records.database import Sessions, reading
+from app.records.leases import Claim
 from app.records.line import Allowance
 from app.records.tables import JobRow
 from app.telemetry.tracing import enter_trace
@@ -90,9 +92,32 @@ class Runner:
             )
         if claim is None:
             return False
-        bound = log.bind(job_id=claim.job_id, attempt=claim.attempt)
+        with self._naming(claim):
+            log.info("job.claimed")
+            self._run(claim)
+            log.info("job.left")
+        return True
+
+    @contextmanager
+    def _naming(self, claim: Claim) -> Iterator[None]:
+        """Let every line of the log name the job, and where it comes from."""
+        named = {
+            "job_id": claim.job_id,
+            "kind": claim.kind.value,
+            "attempt": claim.attempt,
+            "tenant": claim.tenant,
+            "request_id": claim.request_id,
+            "worker": self.owner,
+        }
         enter_trace(claim.trace_id)
-        bound.info("job.claimed")
+        try:
+            with structlog.contextvars.bound_contextvars(**named):
+                yield
+        finally:
+            enter_trace(None)
+
+    def _run(self, claim: Claim) -> None:
+        worker = self._settings.worker
         with (
             self.metrics.attempt(claim.kind) as measured,
             Lease(
@@ -104,6 +129,3 @@ class Runner:
             ) as lease,
         ):
             Attempt(self._context, claim, lease, measured).run()
-        bound.info("job.left")
-        enter_trace(None)
-        return True

@@ -335,7 +335,13 @@ def _child_environment(settings: Settings) -> dict[str, str]:
         "API__PORT": str(settings.api.port),
         "QUEUE__URL": settings.queue_url,
     }
-    return _inherited_environment() | {PREFIX + name: value for name, value in own.items()}
+    # A file that names the same setting would contradict it.
+    inherited = {
+        name: value
+        for name, value in _inherited_environment().items()
+        if name.removesuffix("_FILE").removeprefix(PREFIX) not in own
+    }
+    return inherited | {PREFIX + name: value for name, value in own.items()}
 
 
 def _wait_for_api(url: str, children: Sequence[Child]) -> None:

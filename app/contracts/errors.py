@@ -13,6 +13,7 @@ ServiceError
 │   ├── RateLimitedError, TooManyUploadsError, TooManyJobsError, TooManyStreamsError
 │   └── TooManyRequestsError, WrongKeysError
 └── UnavailableError          a dependency cannot be reached; try again
+    ├── LeavingError          this process is about to stop
     └── OverloadedError       a model's queue is full; carries a retry time
         ├── DeadlineError     the request's own deadline passes before its answer
         └── RestartingError   the serving process has ended, or a model is held back
@@ -183,6 +184,12 @@ class UnavailableError(ServiceError):
     """A dependency of the service cannot be reached."""
 
     code = "unavailable"
+
+
+class LeavingError(UnavailableError):
+    """This API process is about to stop."""
+
+    code = "leaving"
 
 
 class OverloadedError(UnavailableError):

@@ -1,15 +1,16 @@
 """Settings of the service, grouped by concern. The only module that reads the environment.
 
-``SECATEUR_API__PORT=9000`` sets ``settings.api.port``. Unknown ``SECATEUR_`` names are refused, so
-that a typo is an error. The defaults run everything on one machine, in ``data_dir``. Names read by
-clients (`CLIENT_NAMES`) are allowed and ignored here.
+``SECATEUR_API__PORT=9000`` sets ``settings.api.port``. A secret may lie in a file, such as those of
+Docker and Kubernetes: ``SECATEUR_DATABASE__URL_FILE`` names the file. Unknown ``SECATEUR_`` names
+are refused, so that a typo is an error. The defaults run everything on one machine, in
+``data_dir``. Names read by clients (`CLIENT_NAMES`) are allowed and ignored here.
 """
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -19,9 +20,15 @@ from pydantic import (
     SecretStr,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 PREFIX = "SECATEUR_"
+_FILE = "_FILE"  # end of the name of a variable that names a file with a secret
 CLIENT_NAMES = frozenset({"SECATEUR_URL", "SECATEUR_KEY"})
 MEBIBYTE = 1024**2
 GIBIBYTE = 1024**3
@@ -415,9 +422,16 @@ class HttpSettings(_Group):
     write_stall_seconds: Seconds = Field(
         default=60.0, description="Longest time that a client may leave a response unread."
     )
+    leave_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
+        default=0.0,
+        description="Time between SIGTERM and the closing of the port. `GET /readyz` answers 503 "
+        "meanwhile, so that a balancer finds out in time; set it to more than the interval at "
+        "which yours asks.",
+    )
     stop_seconds: Seconds = Field(
         default=10.0,
-        description="Time for open requests to finish when the process is stopped.",
+        description="Time for open requests to finish when the process is stopped, after "
+        "`leave_seconds`.",
     )
 
 
@@ -604,6 +618,20 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # pydantic's protocol
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from: arguments, then the environment with its files."""
+        assert isinstance(env_settings, EnvSettingsSource)  # noqa: S101  # the default
+        env_settings.env_vars = _with_secrets(env_settings.env_vars)
+        return init_settings, env_settings
+
     data_dir: Path = Field(
         default=Path(".secateur"),
         description="Directory of the database, the objects, the Redis socket and scratch files, "
@@ -670,6 +698,47 @@ class Settings(BaseSettings):
         return self.data_dir.absolute() / "scratch"
 
 
+def _with_secrets(environment: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    """Return the environment with the contents of files in place of the variables that name them.
+
+    Raises:
+        ValueError: A file cannot be read, or the secret is set twice.
+    """
+    found = {name.upper(): value for name, value in environment.items()}
+    for group, name in SECRETS:
+        variable = f"{PREFIX}{group}__{name}".upper()
+        path = found.pop(variable + _FILE, None)
+        if path:
+            if found.get(variable) is not None:
+                raise ValueError(f"{variable} and {variable}{_FILE} are both set; unset one")
+            found[variable] = _read_secret(variable + _FILE, path)
+    return {name.lower(): value for name, value in found.items()}  # as pydantic looks them up
+
+
+def _read_secret(variable: str, path: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ValueError(f"{variable} names {path}, which cannot be read: {reason}") from error
+    if not text:
+        raise ValueError(f"{variable} names {path}, which is empty")
+    return text
+
+
+def _find_secrets() -> Iterator[tuple[str, str]]:
+    for group, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for name, inner in kind.model_fields.items():
+                if SecretStr in (inner.annotation, *get_args(inner.annotation)):
+                    yield group, name
+
+
+# Group and name of each secret setting.
+SECRETS = tuple(_find_secrets())
+
+
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of the environment.
 
@@ -685,6 +754,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _check_name(name: str) -> None:
     first, *rest = name[len(PREFIX) :].lower().split("__")
+    if name.endswith(_FILE) and (first, "__".join(rest)[: -len(_FILE)]) in SECRETS:
+        return
     field = Settings.model_fields.get(first)
     group = field.annotation if field is not None else None
     if rest and isinstance(group, type) and issubclass(group, BaseModel):

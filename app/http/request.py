@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Sequence
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -12,12 +13,13 @@ from app.http.headers import complete_headers, find_header
 from app.http.hot import HotRoute
 from app.http.problems import unexpected_problem
 from app.telemetry.metrics import UNKNOWN_ROUTE, Metrics
-from app.telemetry.tracing import TraceParent, enter_trace, parse_traceparent
+from app.telemetry.tracing import TraceParent, collect_jobs, enter_trace, parse_traceparent
 
 log = structlog.get_logger(__name__)
 
 _CLIENT_DISCONNECTED = 499  # nginx's code; appears in logs and metrics only
 _FIRST_ERROR = 400
+_PROBES = {"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
@@ -40,6 +42,7 @@ class RequestMiddleware:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         trace = _trace_of(scope)
         enter_trace(None if trace is None else trace.trace_id)
+        jobs = collect_jobs()
         started, status = time.perf_counter(), 500
         has_started = False
 
@@ -62,12 +65,12 @@ class RequestMiddleware:
                 raise
             await unexpected_problem(scope)(scope, receive, send_with_headers)
         finally:
-            self._finish(scope, status, time.perf_counter() - started)
+            self._finish(scope, status, time.perf_counter() - started, jobs)
 
     def _new_id(self) -> str:
         return f"req_{self._random.getrandbits(104):026x}"
 
-    def _finish(self, scope: Scope, status: int, seconds: float) -> None:
+    def _finish(self, scope: Scope, status: int, seconds: float, jobs: Sequence[str]) -> None:
         method, route = scope["method"], scope.get("route")
         self._metrics.observe_request(
             method if method in _METHODS else "other",
@@ -76,13 +79,18 @@ class RequestMiddleware:
             seconds,
         )
         # Metrics count successful inferences; a log line for each took a tenth of the time.
-        is_routine = isinstance(route, HotRoute) and status < _FIRST_ERROR
+        is_probe = scope["path"] in _PROBES  # several a minute, for ever
+        is_routine = (isinstance(route, HotRoute) or is_probe) and status < _FIRST_ERROR
+        named = {"job_id": jobs[0]} if jobs else {}
+        if len(jobs) > 1:
+            named["num_jobs"] = str(len(jobs))
         (log.debug if is_routine else log.info)(
             "request.done",
             method=method,
             path=scope["path"],
             status=status,
             seconds=round(seconds, 4),
+            **named,
         )
 
 

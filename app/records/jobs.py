@@ -21,7 +21,7 @@ from app.records.rings import note_ring
 from app.records.tables import DatasetRow, EventRow, JobRow, ModelRow, QueuePauseRow
 from app.records.usage import add_compute
 from app.records.workers import list_present
-from app.telemetry.tracing import current_trace_id
+from app.telemetry.tracing import current_request_id, current_trace_id, note_job
 
 READY, REJECTED = "ready", "rejected"
 
@@ -118,6 +118,7 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         checkpoint=None,
         webhook=new.webhook,
         trace_id=current_trace_id(),
+        request_id=current_request_id(),
         created_at=now,
         queued_at=None if is_waiting else now,
         started_at=None,
@@ -126,6 +127,7 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         cancel_requested_at=None,
         finished_at=None,
     )
+    note_job(job.id)
     session.add(job)
     session.flush()  # events have a foreign key to it
     add_events(session, job, [(f"job.{state}", {})])

@@ -39,14 +39,18 @@ class Claim:
         token: Fencing token.
         attempt: Number of the attempt.
         kind: Kind of the job.
+        tenant: Owner of the job.
         trace_id: Trace of the request that posted the job.
+        request_id: That request.
     """
 
     job_id: str
     token: int
     attempt: int
     kind: JobKind = JobKind.PRUNE
+    tenant: str = ""
     trace_id: str | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,15 @@ def claim(session: Session, *, job_id: str, owner: str, lease_seconds: float) ->
     move(session, job, JobState.RUNNING, {"attempt": job.attempt})
     job.lease_owner, job.lease_expires_at = owner, now + lease_seconds
     note_turn(session, job)
-    return Claim(job.id, job.lease_token, job.attempt, JobKind(job.kind), job.trace_id)
+    return Claim(
+        job.id,
+        job.lease_token,
+        job.attempt,
+        JobKind(job.kind),
+        job.tenant,
+        job.trace_id,
+        job.request_id,
+    )
 
 
 def claim_next(

@@ -5,6 +5,7 @@ import gc
 import math
 import resource
 import socket
+import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -23,10 +24,17 @@ _OTHER_FILES = 512
 # Allocations between searches for reference cycles. Requests create no cycles; with the default of
 # 700, Python kept searching the waiting requests, which took a tenth of the CPU (record 21).
 _GARBAGE_THRESHOLD = 50_000
+_POLL_SECONDS = 0.05
 
 
 class _Server(uvicorn.Server):
     _acceptors: Sequence[Acceptor] = ()
+
+    def __init__(
+        self, config: uvicorn.Config, leave_seconds: float, on_leave: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._leave_seconds, self._on_leave = leave_seconds, on_leave
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, and exclude all existing objects from garbage collection.
@@ -44,7 +52,11 @@ class _Server(uvicorn.Server):
         gc.set_threshold(_GARBAGE_THRESHOLD)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting connections and close the open ones."""
+        """Say that this process leaves, then stop accepting connections and close the open ones."""
+        self._on_leave()
+        end = time.monotonic() + self._leave_seconds
+        while time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110  # uvicorn's flag
+            await asyncio.sleep(_POLL_SECONDS)
         for acceptor in self._acceptors:
             await acceptor.close()
         await super().shutdown(sockets)
@@ -75,7 +87,11 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
         timeout_keep_alive=math.ceil(http.keep_alive_seconds),
         timeout_graceful_shutdown=math.ceil(http.stop_seconds),
     )
-    return _Server(config)
+
+    def leave() -> None:
+        app.state.is_leaving = True
+
+    return _Server(config, http.leave_seconds, leave)
 
 
 def _affordable(http: HttpSettings) -> HttpSettings:

@@ -9,6 +9,8 @@ from app.contracts.settings import Settings
 from app.telemetry.redaction import RedactingRenderer, redact_fields
 
 # These loggers have their own handlers if the server starts first.
+# These log a line or two for each periodic task, several times a second for ever.
+_PERIODIC_LOGGERS = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 _SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access")
 
 
@@ -48,6 +50,9 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
+    for name in _PERIODIC_LOGGERS:
+        quiet = level if level == logging.DEBUG else max(level, logging.WARNING)
+        logging.getLogger(name).setLevel(quiet)
     for name in _SERVER_LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True

@@ -13,6 +13,7 @@ import structlog
 
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _INVALID_VERSION = "ff"
+_created_jobs: ContextVar[list[str] | None] = ContextVar("created_jobs", default=None)
 _trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
 
@@ -39,6 +40,26 @@ def parse_traceparent(value: str) -> TraceParent | None:
     if not int(trace_id, 16) or not int(parent, 16):
         return None
     return TraceParent(trace_id, flags)
+
+
+def current_request_id() -> str | None:
+    """Return the id of the request that is handled."""
+    found = structlog.contextvars.get_contextvars().get("request_id")
+    return None if found is None else str(found)
+
+
+def collect_jobs() -> list[str]:
+    """Return a list that gets the ids of the jobs that this request creates, in any thread."""
+    jobs: list[str] = []
+    _created_jobs.set(jobs)
+    return jobs
+
+
+def note_job(job_id: str) -> None:
+    """Add a job to those that this request creates."""
+    jobs = _created_jobs.get()
+    if jobs is not None:
+        jobs.append(job_id)
 
 
 def current_trace_id() -> str | None:

@@ -49,6 +49,17 @@ def newest_revision() -> str:
     return head
 
 
+def find_missing_revision(connection: Connection) -> str | None:
+    """Return the revision that this version needs and a database lacks, or None.
+
+    A newer schema is fine: migrations add columns and tables that an earlier version ignores.
+    """
+    current, scripts = current_revision(connection), ScriptDirectory(str(_FOLDER))
+    known = {script.revision for script in scripts.walk_revisions()}
+    newest = newest_revision()
+    return newest if current is None or (current in known and current != newest) else None
+
+
 @contextmanager
 def _migrating(engine: Engine) -> Iterator[Connection]:
     """Open the transaction of a migration; others that migrate at the same time wait for it."""

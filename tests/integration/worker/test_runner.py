@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from structlog.contextvars import merge_contextvars
+import structlog
+from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from app.contracts.job import JobKind
@@ -24,6 +25,8 @@ from tests.integration.worker import scripted_child
 from tests.integration.worker.world import World, wait_for
 from worker.fork_server.client import ForkServer
 from worker.orphans import clean_orphans, note_processes
+
+log = structlog.get_logger(__name__)
 
 BROKEN = "tests.integration.worker.broken_child"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}  # where they are found
@@ -67,6 +70,22 @@ def test_the_log_of_a_job_names_the_trace_of_its_post(world: World) -> None:
             world.runner.run_job(job_id)
     claimed = {x["job_id"]: x.get("trace_id") for x in lines if x["event"] == "job.claimed"}
     assert claimed == {traced: "4bf92f3577b34da6a3ce929d0e0e4736", plain: None}
+
+
+def test_every_line_of_a_job_names_its_request_tenant_and_worker(world: World) -> None:
+    with bound_contextvars(request_id="req_1"):
+        job_id = world.post(scripted_child.DIE, tenant="acme")
+    with capture_logs([merge_contextvars]) as lines:
+        world.runner.run_job(job_id)
+        log.info("afterwards")
+    *of_job, after = lines
+    assert {line["event"] for line in of_job} >= {
+        "job.claimed", "job.process_started", "job.process_failed", "job.left",
+    }  # fmt: skip
+    for line in of_job:
+        found = [line.get(name) for name in ("job_id", "request_id", "tenant", "worker", "kind")]
+        assert found == [job_id, "req_1", "acme", world.runner.owner, "prune"], line
+    assert not {"job_id", "request_id", "tenant"} & set(after)
 
 
 def test_messages_of_a_stopping_process_are_read(world: World) -> None:

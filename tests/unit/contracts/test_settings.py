@@ -1,10 +1,11 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from app.contracts.settings import GIBIBYTE, PREFIX, Settings, load_settings
+from app.contracts.settings import GIBIBYTE, PREFIX, SECRETS, Settings, load_settings
 
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
@@ -91,3 +92,54 @@ def test_a_size_is_a_number_of_bytes_or_has_a_unit(text: object, num_bytes: int)
 def test_an_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(ValidationError, match="memory_bytes"):
         Settings.model_validate({"worker": {"memory_bytes": text}})
+
+
+def variable(group: str, name: str) -> str:
+    return f"{PREFIX}{group}__{name}".upper()
+
+
+def test_every_secret_can_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {("database", "url"), ("queue", "url"), ("storage", "secret_access_key")} < set(SECRETS)
+    for group, name in SECRETS:
+        path = tmp_path / f"{group}-{name}"
+        path.write_text(f"secret {group} {name}\n")
+        monkeypatch.setenv(f"{variable(group, name)}_FILE", str(path))
+    settings = load_settings()
+    for group, name in SECRETS:
+        value = getattr(getattr(settings, group), name).get_secret_value()
+        assert value == f"secret {group} {name}"
+    assert "secret database url" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "also_set", "reason"),
+    [
+        (None, False, "cannot be read: No such file"),
+        (b" \n", False, "which is empty"),
+        (b"\xff\xfe", False, "it is no text"),
+        (b"secret", True, "are both set"),
+    ],
+)
+def test_a_secret_that_cannot_be_read_from_its_file_is_named(
+    content: bytes | None,
+    also_set: bool,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("SECATEUR_DATABASE__URL_FILE", str(path))
+    if also_set:
+        monkeypatch.setenv("SECATEUR_DATABASE__URL", "sqlite://")
+    with pytest.raises(ValueError, match="SECATEUR_DATABASE__URL_FILE") as caught:
+        load_settings()
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["API__PORT_FILE", "STORAGE__REGION_FILE", "DATABASE__URL_FILES"])
+def test_only_secrets_are_read_from_files(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}{name}", "/etc/hostname")
+    with pytest.raises(ValueError, match=f"{name} is not a setting"):
+        load_settings()
