@@ -1,8 +1,11 @@
 """Levers on SQLite and PostgreSQL: cordons, drains, paused queues, and jobs tried again."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
+from sqlalchemy import text
 
 from app.contracts.errors import ConflictError, NotFoundError
 from app.contracts.ids import new_id
@@ -16,6 +19,7 @@ from app.records.migrations import upgrade
 from app.records.tables import JobRow, ModelRow, WorkerRow
 from app.records.workers import WorkerIdentity
 
+KEDA = Path(__file__).parents[2] / "deploy/kubernetes/overlays/keda/scaling.yaml"
 ONE, TWO = (
     WorkerIdentity("host:1", ("cpu",), "cpu", 1),
     WorkerIdentity("host:2", ("cpu",), "cpu", 1),
@@ -123,6 +127,30 @@ def test_a_paused_queue_gives_out_nothing_until_it_is_resumed(sessions: Sessions
 def test_only_queues_of_jobs_can_be_paused(sessions: Sessions, queue: str) -> None:
     with sessions.begin() as session, pytest.raises(NotFoundError, match="cpu, gpu, intake"):
         levers.pause_queue(session, queue)
+
+
+def test_keda_counts_the_jobs_that_need_a_worker(sessions: Sessions) -> None:
+    """Its query runs on PostgreSQL only."""
+    scaled = next(yaml.safe_load_all(KEDA.read_text()))
+    query = text(scaled["spec"]["triggers"][0]["metadata"]["query"])
+
+    def count() -> int:
+        with sessions() as session:
+            return int(session.execute(query).scalar_one())
+
+    with sessions() as session:
+        if session.get_bind().dialect.name != "postgresql":
+            return
+    _, later = add_job(sessions), add_job(sessions)
+    with sessions.begin() as session:
+        session.get_one(JobRow, later).not_before = current_time(session) + 60
+    assert count() == 1
+    assert claim(sessions, ONE) is not None
+    add_job(sessions)
+    assert count() == 2
+    with sessions.begin() as session:
+        levers.pause_queue(session, "cpu")
+    assert count() == 1, "the running one"
 
 
 def test_a_failed_job_is_tried_again_with_all_its_attempts(sessions: Sessions) -> None:
