@@ -59,6 +59,7 @@ from app.sweeps.routes import router as sweeps
 from app.sweeps.schemas import SweepCreate
 from app.telemetry.logs import configure_logging
 from app.telemetry.metrics import Metrics
+from app.telemetry.spans import Spans, create_spans
 from app.web.reference import router as reference
 from app.web.routes import router as web
 from secateur import __version__
@@ -86,8 +87,10 @@ API_ROUTERS = (
 _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → infer."
 
 
-def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
-    """Return the API for ``settings``; ``queue`` replaces the doorbell in tests.
+def create_app(
+    settings: Settings, queue: JobQueue | None = None, spans: Spans | None = None
+) -> FastAPI:
+    """Return the API for ``settings``; ``queue`` and ``spans`` are replaced in tests.
 
     Raises:
         ValueError: Authentication is off on an address that others can reach.
@@ -95,6 +98,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
     refuse_public_address(settings.api)
 
     metrics = Metrics()
+    spans = spans or create_spans(settings.tracing, "secateur-api")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -139,6 +143,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
         shadow.close()
         await app.state.inference.close()
         last_use.close()
+        spans.close()
         engine.dispose()
 
     app = Application(
@@ -173,7 +178,7 @@ def create_app(settings: Settings, queue: JobQueue | None = None) -> FastAPI:
     async def identify_caller(scope: Scope) -> Principal:
         return await identify(app.state.context, scope, bearer_key(scope))
 
-    app.add_outer(settings, metrics, hot, routes, app.state.shedding.guard, identify_caller)
+    app.add_outer(settings, metrics, spans, hot, routes, app.state.shedding.guard, identify_caller)
     return app
 
 

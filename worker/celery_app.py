@@ -44,6 +44,7 @@ from app.records.rings import ring_after_commit
 from app.records.workers import WorkerIdentity
 from app.sandbox.root import is_root_of_machine
 from app.telemetry.logs import configure_logging
+from app.telemetry.spans import create_spans
 from worker.device_memory import DeviceMemoryCollector
 from worker.fork_server.client import ForkServer
 from worker.garbage import GarbageTask
@@ -113,6 +114,7 @@ def _configure(settings: Settings) -> Celery:
     sessions, lock = create_sessions(engine), create_object_lock(engine)
     store = open_store(settings.storage_url, settings.storage, lock.shared)
     metrics = WorkerMetrics()
+    spans = create_spans(settings.tracing, "secateur-worker")
     garbage = GarbageTask(settings, sessions, store, lock, metrics)
     heartbeat = Heartbeat(sessions)
     stopping = threading.Event()
@@ -141,6 +143,7 @@ def _configure(settings: Settings) -> Celery:
 
     def on_end(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         heartbeat.stop()
+        spans.close()
 
     def on_logging(**_: Any) -> None:  # noqa: ANN401  # Celery's signal
         configure_logging(settings)
@@ -159,7 +162,7 @@ def _configure(settings: Settings) -> Celery:
     if settings.worker.device.startswith("cuda"):
         visible = environment.get("CUDA_VISIBLE_DEVICES", "")
         metrics.registry.register(DeviceMemoryCollector(list(filter(None, visible.split(",")))))
-    runner = Runner(settings, sessions, store, stopping, server, metrics=metrics)
+    runner = Runner(settings, sessions, store, stopping, server, metrics=metrics, spans=spans)
     reaper = Reaper(sessions, settings.worker, metrics, runner.owner)
     deliverer = create_deliverer(settings.webhooks, sessions, stopping, metrics)
     register_tasks(celery, runner, reaper, garbage, deliverer)

@@ -15,6 +15,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from app.contracts.job import FailureCode, JobKind, Stage
+from app.telemetry.spans import Span
 
 _JOB_SECONDS = (0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14_400, 43_200, 86_400)
 _UPLOAD_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800)
@@ -160,10 +161,17 @@ class WorkerMetrics:
         self.is_resting.set_function(lambda: float(find_trouble() is not None))
 
     @contextmanager
-    def attempt(self, kind: JobKind) -> Iterator["AttemptMetrics"]:
-        """Measure an attempt at a job."""
+    def attempt(
+        self, kind: JobKind, begin_span: Callable[[Stage], Span | None] = lambda _: None
+    ) -> Iterator["AttemptMetrics"]:
+        """Measure an attempt at a job.
+
+        Args:
+            kind: Kind of the job.
+            begin_span: Begins the span of a stage, if there are spans.
+        """
         begun = time.monotonic()
-        found = AttemptMetrics(self, kind)
+        found = AttemptMetrics(self, kind, begin_span)
         with self.running_jobs.track_inprogress():
             try:
                 yield found
@@ -178,28 +186,32 @@ class AttemptMetrics:
     Args:
         metrics: Receives the values.
         kind: Kind of the job.
-        clock: Monotonic time in seconds.
+        begin_span: Begins the span of a stage, if there are spans.
     """
 
     def __init__(
-        self, metrics: WorkerMetrics, kind: JobKind, clock: Callable[[], float] = time.monotonic
+        self, metrics: WorkerMetrics, kind: JobKind, begin_span: Callable[[Stage], Span | None]
     ) -> None:
-        self._metrics, self._kind, self._clock = metrics, kind, clock
+        self._metrics, self._kind, self._begin_span = metrics, kind, begin_span
         self._stage: Stage | None = None
+        self._span: Span | None = None
         self._begun = 0.0
         self._has_outcome = False
 
     def begin_stage(self, stage: Stage) -> None:
         """Begin a stage and end the one before."""
         self.end_stage()
-        self._stage, self._begun = stage, self._clock()
+        self._stage, self._begun = stage, time.monotonic()
+        self._span = self._begin_span(stage)
 
     def end_stage(self) -> None:
         """End the current stage, if there is one."""
         if self._stage is not None:
-            seconds = self._clock() - self._begun
+            seconds = time.monotonic() - self._begun
             self._metrics.stage_seconds.labels(self._kind, self._stage).observe(seconds)
-        self._stage = None
+        if self._span is not None:
+            self._span.end()
+        self._stage = self._span = None
 
     def note_outcome(self, outcome: str, code: FailureCode | None) -> None:
         """Count the end of the attempt.

@@ -17,6 +17,7 @@ from app.records.database import Sessions, reading
 from app.records.leases import Claim
 from app.records.line import Allowance
 from app.records.tables import JobRow
+from app.telemetry.spans import Spans
 from app.telemetry.tracing import enter_trace
 from worker.attempt import Attempt
 from worker.context import WorkerContext
@@ -46,10 +47,11 @@ class Runner:
         server: ForkServer,
         clock: Callable[[], float] = time.monotonic,
         metrics: WorkerMetrics | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self._settings, self._sessions, self._stopping = settings, sessions, stopping
         self.fitness = Fitness(settings, store, server, stopping.is_set, clock)
-        self.metrics = metrics or WorkerMetrics()
+        self.metrics, self._spans = metrics or WorkerMetrics(), spans or Spans()
         self.metrics.watch(settings.scratch_dir, lambda: self.fitness.trouble)
         self._context = WorkerContext(
             settings, sessions, store, stopping, server, self.fitness, self.metrics
@@ -118,8 +120,15 @@ class Runner:
 
     def _run(self, claim: Claim) -> None:
         worker = self._settings.worker
+        about: dict[str, str | int] = {
+            "secateur.job": claim.job_id,
+            "secateur.attempt": claim.attempt,
+        }
         with (
-            self.metrics.attempt(claim.kind) as measured,
+            self._spans.job(f"job {claim.kind}", claim.trace_id, claim.request_id, about) as span,
+            self.metrics.attempt(
+                claim.kind, lambda stage: self._spans.begin_stage(f"stage {stage}", span)
+            ) as measured,
             Lease(
                 self._sessions,
                 claim,

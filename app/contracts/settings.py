@@ -586,6 +586,20 @@ class WebhookSettings(_Group):
     )
 
 
+class TracingSettings(_Group):
+    """OpenTelemetry spans, from a request through its job to each stage."""
+
+    endpoint: str | None = Field(
+        default=None,
+        description="URL to which spans are sent (OTLP over HTTP), such as "
+        "http://localhost:4318/v1/traces; needs `pip install 'secateur[tracing]'`. Unset: no "
+        "spans.",
+    )
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=1.0, description="Share of the traces that are recorded."
+    )
+
+
 Days = Annotated[float, Field(gt=0, le=36_500)]
 
 
@@ -656,6 +670,7 @@ class Settings(BaseSettings):
     inference: InferenceSettings = InferenceSettings()
     webhooks: WebhookSettings = WebhookSettings()
     retention: RetentionSettings = RetentionSettings()
+    tracing: TracingSettings = TracingSettings()
 
     @model_validator(mode="after")
     def _can_buffer_the_largest_body(self) -> Self:

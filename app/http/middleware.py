@@ -20,6 +20,7 @@ from app.http.hot import Guard, HotMiddleware, HotRoute
 from app.http.limits import LimitsByPath
 from app.http.request import RequestMiddleware
 from app.telemetry.metrics import Metrics
+from app.telemetry.spans import Spans
 
 # A page can point a name of its own at a loopback address (DNS rebinding). Keys protect from that;
 # without keys, only these names are accepted.
@@ -51,10 +52,11 @@ class Application(FastAPI):
         assert isinstance(stack, ServerErrorMiddleware)  # noqa: S101  # always the outermost
         return stack.app
 
-    def add_outer(  # the parts of the middlewares
+    def add_outer(  # noqa: PLR0913, PLR0917  # the parts of the middlewares
         self,
         settings: Settings,
         metrics: Metrics,
+        spans: Spans,
         hot_routes: Sequence[HotRoute],
         routes: Sequence[BaseRoute],
         guard: Guard,
@@ -65,6 +67,7 @@ class Application(FastAPI):
         Args:
             settings: Settings of the service.
             metrics: Instruments that count requests.
+            spans: Spans of requests.
             hot_routes: Routes answered without FastAPI's layers.
             routes: All other routes that may declare limits.
             guard: Called with every refusal due to load.
@@ -85,4 +88,4 @@ class Application(FastAPI):
                 allow_headers=_CORS_HEADERS,
                 expose_headers=_CORS_EXPOSED,
             )
-        self._outer = RequestMiddleware(outer, metrics=metrics)
+        self._outer = RequestMiddleware(outer, metrics, spans)

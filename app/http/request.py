@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -13,6 +14,7 @@ from app.http.headers import complete_headers, find_header
 from app.http.hot import HotRoute
 from app.http.problems import unexpected_problem
 from app.telemetry.metrics import UNKNOWN_ROUTE, Metrics
+from app.telemetry.spans import Span, Spans, trace_id_of
 from app.telemetry.tracing import TraceParent, collect_jobs, enter_trace, parse_traceparent
 
 log = structlog.get_logger(__name__)
@@ -26,8 +28,8 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 class RequestMiddleware:
     """ASGI middleware that assigns a request id and logs the outcome."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, spans: Spans) -> None:
+        self._app, self._metrics, self._spans = app, metrics, spans
         # Ids are not secrets, so avoid a system call for each.
         self._random = random.Random()  # noqa: S311
 
@@ -42,6 +44,13 @@ class RequestMiddleware:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         trace = _trace_of(scope)
         enter_trace(None if trace is None else trace.trace_id)
+        with self._spans.request(scope["method"], request_id, trace) as span:
+            if span is not None:
+                enter_trace(trace_id_of(span))
+            await self._answer(scope, receive, send, _Asked(request_id, trace, span))
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, asked: "_Asked") -> None:
+        request_id, trace = asked.id, asked.trace
         jobs = collect_jobs()
         started, status = time.perf_counter(), 500
         has_started = False
@@ -66,6 +75,8 @@ class RequestMiddleware:
             await unexpected_problem(scope)(scope, receive, send_with_headers)
         finally:
             self._finish(scope, status, time.perf_counter() - started, jobs)
+            if asked.span is not None:
+                _describe(asked.span, scope, status, jobs)
 
     def _new_id(self) -> str:
         return f"req_{self._random.getrandbits(104):026x}"
@@ -92,6 +103,26 @@ class RequestMiddleware:
             seconds=round(seconds, 4),
             **named,
         )
+
+
+class _Asked(NamedTuple):
+    """A request's id, its client's trace and its span, where there are any."""
+
+    id: str
+    trace: TraceParent | None
+    span: Span | None
+
+
+def _describe(span: Span, scope: Scope, status: int, jobs: Sequence[str]) -> None:
+    """Write to a span what is known at the end of its request, in OpenTelemetry's names."""
+    route = scope.get("route")
+    path = UNKNOWN_ROUTE if route is None else route.path
+    span.update_name(f"{scope['method']} {path}")
+    span.set_attribute("http.request.method", scope["method"])
+    span.set_attribute("http.route", path)
+    span.set_attribute("http.response.status_code", status)
+    if jobs:
+        span.set_attribute("secateur.job", jobs[0])
 
 
 def _trace_of(scope: Scope) -> TraceParent | None:

@@ -19,9 +19,10 @@ _trace_id: ContextVar[str | None] = ContextVar("trace_id", default=None)
 
 @dataclass(frozen=True)
 class TraceParent:
-    """A client's trace: an id of 32 hexadecimal digits, and flags of two."""
+    """A client's span: ids of its trace and its own, of 32 and 16 hexadecimal digits, and flags."""
 
     trace_id: str
+    span_id: str
     flags: str
 
     def child(self) -> str:
@@ -39,7 +40,7 @@ def parse_traceparent(value: str) -> TraceParent | None:
         return None
     if not int(trace_id, 16) or not int(parent, 16):
         return None
-    return TraceParent(trace_id, flags)
+    return TraceParent(trace_id, parent, flags)
 
 
 def current_request_id() -> str | None:
