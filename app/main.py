@@ -138,6 +138,7 @@ def create_app(
         app.state.readiness = health.create_readiness(
             app.state.inference.supervisor, app.state.context
         )
+        app.state.readiness.look_ahead()
         app.state.readiness_cache = health.create_cache()
         yield
         shadow.close()

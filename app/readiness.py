@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -36,6 +37,10 @@ class Readiness:
         self._dispensable = {name: _Patient(check) for name, check in dispensable.items()}
         self._were_there: set[str] = set()
 
+    def look_ahead(self) -> None:
+        """Ask the dispensable parts in the background, so that it is known whether they work."""
+        threading.Thread(target=self._look, daemon=True).start()
+
     def check(self) -> dict[str, str]:
         """Return the state of each part.
 
@@ -47,6 +52,11 @@ class Readiness:
             found[name] = self._ask_patiently(name, check)
         status = "degraded" if AWAY in found.values() else OK
         return {"status": status, **found}
+
+    def _look(self) -> None:
+        for name, check in self._dispensable.items():
+            with suppress(UnavailableError):
+                self._ask_patiently(name, check)
 
     @staticmethod
     def _ask(name: str, check: Check) -> str:

@@ -44,6 +44,22 @@ def test_a_part_that_was_never_reached_is_a_mistake_of_the_settings() -> None:
         readiness.check()
 
 
+def test_what_worked_at_the_start_is_known_although_nobody_asked() -> None:
+    store, was_asked = Part(), threading.Event()
+
+    def check() -> None:
+        store.check()
+        was_asked.set()
+
+    readiness = Readiness({}, {"storage": check})
+    readiness.look_ahead()
+    assert was_asked.wait(10)
+    while "storage" not in readiness._were_there:
+        pass
+    store.error = ConnectionError("refused")
+    assert readiness.check() == {"status": "degraded", "storage": "away"}
+
+
 def test_a_part_that_hangs_counts_as_away_and_is_asked_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
