@@ -9,6 +9,7 @@ import { modelPage } from "./pages/model.js";
 import { modelsPage } from "./pages/models.js";
 import { newJobPage } from "./pages/new_job.js";
 import { newSweepPage } from "./pages/new_sweep.js";
+import { operatePage } from "./pages/operate.js";
 import { overviewPage } from "./pages/overview.js";
 import { queuesPage } from "./pages/queues.js";
 import { sweepPage } from "./pages/sweep.js";
@@ -32,6 +33,7 @@ const ROUTES = [
   [/^\/sweeps\/([^/]+)$/, sweepPage, "/sweeps"],
   [/^\/try$/, tryPage, "/try"],
   [/^\/queues$/, queuesPage, "/queues"],
+  [/^\/operate$/, operatePage, "/queues"],
   [/^.*$/, missingPage, null],
 ];
 

@@ -41,6 +41,7 @@ class World:
             "sweep": (f"/sweeps/{shown.sweep}", "Sweep"),
             "try it": ("/try", "Try it"),
             "queues": ("/queues", "Queue"),
+            "operate": ("/operate", "Operate"),
             "nowhere": ("/nowhere", "Page not found"),
         }
 
@@ -48,14 +49,14 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with serving(tmp_path_factory.mktemp("pages") / "data") as api:
-        key = api.key()["Authorization"].removeprefix("Bearer ")
+        key = api.key("default", "admin", "operator")["Authorization"].removeprefix("Bearer ")
         yield World(f"http://{api.address}", key, fill(api.context.sessions))
 
 
 PAGES = (
     "overview", "models", "model", "datasets", "jobs", "new job", "job queued", "job paused",
     "job running", "job failed", "job cancelled", "job succeeded", "sweeps", "new sweep", "sweep",
-    "try it", "queues", "nowhere",
+    "try it", "queues", "operate", "nowhere",
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ const TITLES = {
 export async function queuesPage(view) {
   const body = view.begin("Queue", {
     lead: "Tenants take turns: the next job is the oldest of the tenant with the fewest running jobs. Counts include all tenants; the lists show only your jobs.",
+    actions: [h("a", { class: "button is-quiet", href: "#/operate" }, "Operate")],
   });
   refill(body, loading("Loading queues …"));
   await watch(3, view.signal, async () => {
@@ -31,6 +32,7 @@ function queuePanel(queue) {
   return panel(
     TITLES[queue.name] ?? queue.name,
     { note: `queue ${queue.name}` },
+    queue.is_paused && notice("warn", "Paused by an operator", h("p", {}, "Jobs wait until the queue is resumed.")),
     facts([
       ["Waiting", count(queue.num_waiting)],
       ["Running", count(queue.num_running)],
@@ -47,7 +49,7 @@ function workersPart(queue) {
   }
   const rows = queue.workers.map((worker) => [
     h("code", {}, worker.id),
-    worker.device,
+    worker.is_cordoned ? `${worker.device}, takes no more jobs` : worker.device,
     `${worker.num_running} of ${plural(worker.num_slots, "job")}`,
     timeAgo(worker.started_at),
     timeAgo(worker.seen_at),
