@@ -1,4 +1,4 @@
-"""``python -m tests.attacks.fuzz reader|safetensors|images --seconds N --seed S``: broken files.
+"""``python -m tests.attacks.fuzz reader|onnx|safetensors|images --seconds N``: broken files.
 
 Valid files are mutated by what they are made of (JSON, the directory of a zip, chunks, bytes) and
 read in a process of its own under a memory limit, as a job would. A finding is anything but a file
@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.attacks.files.reading import READ, ReadingChild
 from tests.attacks.mutations.data_sets import data_sets
 from tests.attacks.mutations.models import models
+from tests.attacks.mutations.onnx_graphs import onnx_graphs
 from tests.attacks.mutations.parts import Mutate
 from tests.attacks.mutations.weights import NETWORK, weights
 
@@ -30,6 +31,7 @@ LIMITS = {
 }  # fmt: skip
 KINDS: dict[str, Callable[[Path], Mutate]] = {
     "reader": models,
+    "onnx": onnx_graphs,
     "safetensors": weights,
     "images": data_sets,
 }

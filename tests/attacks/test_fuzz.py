@@ -10,7 +10,7 @@ from tests.attacks.files.test_images import png, zipped
 from tests.attacks.files.test_programs import X, calling, of_input
 from tests.attacks.fuzz import KINDS, fuzz
 
-NUM_FILES = {"reader": 100, "safetensors": 15, "images": 200}
+NUM_FILES = {"reader": 100, "onnx": 40, "safetensors": 15, "images": 200}
 
 
 @pytest.mark.parametrize("what", KINDS)
