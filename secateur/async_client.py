@@ -124,7 +124,7 @@ class AsyncClient:
         """Upload a model, wait until the service has checked it, and return it.
 
         Args:
-            path: A ``.pt2`` file, or a ``.safetensors`` file if ``architecture`` is given.
+            path: A ``.pt2`` or ``.onnx`` file, or a ``.safetensors`` file with ``architecture``.
             on_progress: Called with the bytes sent so far and the size of the file.
             timeout: How long to wait for the check after the upload, in seconds.
             options: See `ModelOptions`.

@@ -81,6 +81,6 @@ export function modelTable(models) {
 function nothing() {
   return emptyState(
     "No models yet",
-    "Export one with torch.export.save and upload it above. Only files without code are accepted.",
+    "Export one with torch.export.save, or take an ONNX file, and upload it above. Only files without code are accepted.",
   );
 }
