@@ -27,6 +27,7 @@ from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.program import OnnxOrigin, Program, Role
 from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
 
+_MANY_CONVOLUTIONS = 5  # a network with as many had BatchNorm when it was trained
 _NODES_A_CALL = 20  # nodes that exporters write for one call of a model's graph, at most
 
 
@@ -124,5 +125,20 @@ def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) ->
             for spec, given in zip(program.inputs, file.inputs, strict=True)
         ),
         call=replace(program.call, names=argument_names(each.name for each in file.inputs)),
-        origin=OnnxOrigin(file.output_names, file.opset, file.metadata),
+        origin=OnnxOrigin(file.output_names, file.opset, file.metadata, _notes(file)),
     )
+
+
+def _notes(file: OnnxFile) -> tuple[str, ...]:
+    found = []
+    if file.has_fixed_batch:
+        found.append(
+            "the ONNX file was made for one sample; the sizes in it were changed to take a batch"
+        )
+    operators = [node.operator for node, _ in file.nodes]
+    if operators.count("Conv") >= _MANY_CONVOLUTIONS and "BatchNormalization" not in operators:
+        found.append(
+            "the ONNX file has no BatchNorm, which most exporters fold into convolutions. Training "
+            "recovers more if it is kept: torch.onnx.export(…, optimize=False)"
+        )
+    return tuple(found)

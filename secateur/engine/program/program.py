@@ -61,11 +61,13 @@ class OnnxOrigin:
         output_names: Names of the outputs.
         opset: Version of ONNX's operators.
         metadata: The file's own properties, such as the characters that a recogniser knows.
+        notes: What the import has changed, and what the file lacks, for the user.
     """
 
     output_names: tuple[str, ...]
     opset: int
     metadata: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

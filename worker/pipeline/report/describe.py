@@ -56,7 +56,7 @@ def verdict(
         "inputs": describe_inputs(program),
         "outputs": _outputs(program, analysis, labels),
         "num_outputs": program.output_tree.num_leaves,
-        "notes": unused_inputs(program),
+        "notes": notes_on(program),
         "ops": dict(sorted(ops.items())),
         "num_prunable_filters": num_prunable,
         "num_frozen_filters": num_frozen,
@@ -76,6 +76,12 @@ def describe_inputs(program: Program) -> list[dict[str, Any]]:
         {"name": name, "shape": ["batch", *s.shape[1:]], "dtype": str(s.given_dtype)[6:]}
         for name, s in zip(program.input_names, program.inputs, strict=True)
     ]
+
+
+def notes_on(program: Program) -> list[str]:
+    """Return what the user should know about a model, such as what its import has changed."""
+    imported = () if program.origin is None else program.origin.notes
+    return [*unused_inputs(program), *imported]
 
 
 def unused_inputs(program: Program) -> list[str]:

@@ -4,7 +4,7 @@ from worker.messages import JobRequest
 from worker.pipeline.job.dense_onnx import export_dense
 from worker.pipeline.job.inputs import Inputs, open_inputs
 from worker.pipeline.job.reporter import Reporter
-from worker.pipeline.report.describe import unused_inputs
+from worker.pipeline.report.describe import notes_on
 from worker.pipeline.sanity.check import check_sanity
 
 
@@ -18,7 +18,7 @@ def intake(request: JobRequest, reporter: Reporter) -> Inputs:
         DataMismatchError: The dense network performs too poorly on the data set.
     """
     inputs = open_inputs(request, reporter)
-    for note in unused_inputs(inputs.program):
+    for note in notes_on(inputs.program):
         reporter.warn(note)
     if "onnx" in request.config.export.formats:
         export_dense(inputs)

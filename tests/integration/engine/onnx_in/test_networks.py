@@ -131,6 +131,9 @@ def test_styles_of_other_exporters_are_pruned(make: Any, tmp_path: Path) -> None
     pruned = secateur.prune(path, ratio=0.5, round_to=1, min_channels=1)
     assert pruned.cost.macs < 0.8 * pruned.dense.macs
     assert program.parameters()["w"].shape[0] == 12
+    assert program.origin is not None
+    is_for_one = make in {one_sample, windows}
+    assert any("made for one sample" in note for note in program.origin.notes) == is_for_one
     assert pruned.program.parameters()["w"].shape[0] == 6
 
 
