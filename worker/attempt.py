@@ -98,7 +98,7 @@ class Attempt:
         request = make_request(
             rows, settings, self._context.store, self._work, self._checkpoints.folder, time_limit
         )
-        limits = make_limits(rows.job, settings.worker, self._limits, self._context.num_slots)
+        limits = make_limits(rows.job, settings, self._context.num_slots)
         num_kills = count_memory_kills()
         listener = Listener(self._note, self._take, self._is_to_stop)
         finished = run_process(

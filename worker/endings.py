@@ -183,6 +183,9 @@ class Endings:
                 self.retry_or_fail(FailureCode.TIME_LIMIT, message)
             elif ending is Ending.REFUSED:
                 self._fail(FailureCode.OUTPUT_REFUSED, finished.cause)
+            elif ending is Ending.DISK_LIMIT:
+                remove_folder(self._folder / WORK)  # others need the space
+                self._fail(FailureCode.DISK_LIMIT, finished.cause)
             elif ending is Ending.TOO_MANY_THREADS:
                 self._fail(FailureCode.INTERNAL, finished.cause)
             elif ending is Ending.GARBLED:

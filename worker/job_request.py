@@ -10,11 +10,12 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from app.contracts.job import JobKind
-from app.contracts.settings import OutputSettings, Settings, WorkerSettings
+from app.contracts.settings import Settings, WorkerSettings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from app.objects.storage import ObjectStore
 from app.records.tables import DatasetRow, JobRow, ModelRow
 from app.sandbox.limits import ProcessLimits
+from worker.disk_watch import share_of_disk
 from worker.memory_share import share_of_memory
 from worker.messages import DatasetInput, JobRequest, ModelInput
 from worker.supervisor import Limits
@@ -104,10 +105,9 @@ def make_request(
     )
 
 
-def make_limits(
-    job: JobRow, worker: WorkerSettings, outputs: OutputSettings, num_slots: int = 1
-) -> Limits:
+def make_limits(job: JobRow, settings: Settings, num_slots: int = 1) -> Limits:
     """Return the limits of a job's process, one of ``num_slots`` that run at the same time."""
+    worker = settings.worker
     seconds = _seconds_left(job, worker)
     return Limits(
         time_limit_seconds=seconds,
@@ -120,7 +120,8 @@ def make_limits(
             cpu_seconds=_cpu_seconds(seconds),
             num_threads=worker.job_threads,
         ),
-        outputs=outputs,
+        outputs=settings.outputs,
+        disk_bytes=worker.disk_bytes or share_of_disk(settings.scratch_dir, num_slots),
     )
 
 

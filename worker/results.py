@@ -48,9 +48,9 @@ class _Speedup(SpeedupReport):
 
 
 class _Summary(_Part):
-    dense: NetworkReport
-    retrained: NetworkReport
-    metric: str | None
+    dense: NetworkReport | None = None
+    retrained: NetworkReport | None = None
+    metric: str | None = None
     speedups: list[_Speedup] = []
     load: LoadReport | None = None
     findings: list[Finding] = []

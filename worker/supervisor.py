@@ -17,6 +17,7 @@ import structlog
 from app.contracts.settings import OutputSettings
 from app.sandbox.limits import ProcessLimits
 from app.sandbox.needs import Needs
+from worker.disk_watch import DiskWatch
 from worker.fork_server.client import Child, ChildRequest, ForkServer, ForkServerError
 from worker.message_reader import MessageReader, MessageRefusedError, NotAMessageError
 from worker.messages import Failed, JobRequest, Message, Succeeded
@@ -39,6 +40,7 @@ class Ending(Enum):
     STALLED = "stalled"  # no message for too long
     OUT_OF_MEMORY = "out_of_memory"  # its processes used more memory than the limit
     TOO_MANY_THREADS = "too_many_threads"
+    DISK_LIMIT = "disk_limit"  # it wrote more than the limit
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Limits:
     grace_seconds: float
     process: ProcessLimits
     outputs: OutputSettings
+    disk_bytes: int
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def run_process(
         listener.on_start(child.pid)
         messages = MessageReader(reader, listener.on_messages, limits.outputs)
         has_children = needs.programs or "filter" not in child.isolation
-        with ProcessWatch(child.pid, limits.process, has_children=has_children) as watch:
+        disk = DiskWatch(child.pid, [*writable, log_file], limits.disk_bytes)
+        with ProcessWatch(child.pid, limits.process, has_children=has_children) as watch, disk:
             ending, cause = _follow(messages, limits, listener.is_interrupted)
             if ending is Ending.INTERRUPTED:
                 _signal_group(child, signal.SIGTERM)
@@ -139,6 +143,8 @@ def run_process(
         if watch.excess is not None and ending is Ending.DIED:
             kinds = Ending.OUT_OF_MEMORY, Ending.TOO_MANY_THREADS
             ending, cause = kinds[not watch.excess.is_memory], watch.excess.message
+        if disk.excess and ending is Ending.DIED:
+            ending, cause = Ending.DISK_LIMIT, disk.excess
     finally:
         os.close(reader)
         _stop(child, limits.grace_seconds)

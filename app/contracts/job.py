@@ -140,6 +140,7 @@ class FailureCode(StrEnum):
     WORKER_UNFIT = "worker_unfit"
     STORAGE_UNAVAILABLE = "storage_unavailable"
     OUTPUT_REFUSED = "output_refused"
+    DISK_LIMIT = "disk_limit"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
 
@@ -227,6 +228,11 @@ FAILURES: dict[FailureCode, Failure] = {
         is_retryable=False,
         message="What the job's process wrote or reported was refused.",
         hint="The message names what was refused, and any limit, which the operator may raise.",
+    ),
+    FailureCode.DISK_LIMIT: Failure(
+        is_retryable=False,
+        message="The job wrote more to the worker's disk than one job may.",
+        hint="Use a smaller data set, or ask the operator to raise the limit (WORKER__DISK_BYTES).",
     ),
     FailureCode.CANCELLED: Failure(
         is_retryable=False, message="The job was cancelled.", hint="Post the job again."

@@ -241,6 +241,12 @@ class WorkerSettings(_Group):
     file_bytes: Bytes = Field(
         default=64 * GIBIBYTE, description="Largest file that a job's process may write."
     )
+    disk_bytes: Bytes | None = Field(
+        default=None,
+        description="What one job may write to the worker's disk, files that it deletes but keeps "
+        "open included; unset: 75 % of the space that is free when it starts, divided by the "
+        "worker's jobs.",
+    )
     open_files: Annotated[int, Field(ge=64)] = Field(
         default=4096, description="Open files of a job's process."
     )

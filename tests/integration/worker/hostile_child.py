@@ -60,6 +60,32 @@ def plant_specials(request: Request, out: Path, _: Send) -> dict[str, Any]:
     return {"result": {"summary": {"refused": refused}}}
 
 
+def fill_disk(request: Request, out: Path, _: Send) -> None:
+    """Write many files, each below the limit of a file, to all folders in turn."""
+    for number in range(40):
+        folder = (out, Path(request["checkpoint_dir"]))[number % 2]
+        (folder / f"{number}.tmp").write_bytes(bytes(8 * MEBIBYTE))
+    time.sleep(60)
+
+
+def fill_disk_without_names(_request: Request, out: Path, _: Send) -> None:
+    """Write many files and delete them, but keep them open."""
+    kept = []
+    for number in range(40):
+        path = out / f"{number}.tmp"
+        kept.append(path.open("wb", buffering=0))
+        path.unlink()
+        kept[-1].write(bytes(8 * MEBIBYTE))
+    time.sleep(60)
+
+
+def fill_disk_with_empty_files(_request: Request, out: Path, _: Send) -> None:
+    """Write files that take no room but their entries."""
+    for number in range(10_000):
+        (out / f"{number}.tmp").touch()
+    time.sleep(60)
+
+
 def sparse_file(_request: Request, out: Path, _: Send) -> None:
     """Make a file that is large, and takes no room here."""
     with (out / "pruned.pt2").open("wb") as file:
@@ -209,6 +235,7 @@ ATTACKS: dict[str, Callable[[Request, Path, Send], dict[str, Any] | None]] = {
         plant_specials, sparse_file, many_sparse_files, many_files, missing_file, folder_as_file,
         long_warning, long_metric, long_line, long_summary, many_metrics, large_metrics,
         deep_metric, nul_in_report, finding_without_severity, long_name, media_type,
-        foreign_format, no_program, unremovable, replaced_log, forged_processes, wait,
+        foreign_format, no_program, unremovable, replaced_log, forged_processes, wait, fill_disk,
+        fill_disk_without_names, fill_disk_with_empty_files,
     )
 }  # fmt: skip

@@ -83,7 +83,7 @@ def test_a_job_on_the_cpu_runs_to_its_end_and_asks_no_driver(
     home = tmp_path / "home"
     selection = {"mode": "budget", "macs": 0.7, "round_to": 1, "min_channels": 2}
     request = request_for(model, home, {"selection": selection}, num_threads=1)
-    limits = Limits(300, 300, 5, ProcessLimits(), OutputSettings())
+    limits = Limits(300, 300, 5, ProcessLimits(), OutputSettings(), 1024**4)
     listener = Listener(lambda _: None, lambda _: None, lambda: False)
     finished = run_process(server, request, home, home / "log.txt", limits, listener)
     assert isinstance(finished.ending, Succeeded), (home / "log.txt").read_text()

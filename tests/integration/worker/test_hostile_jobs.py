@@ -89,6 +89,21 @@ def test_an_attack_fails_its_own_job_and_says_why(world: World, attack: str) -> 
     assert not list((world.settings.scratch_dir / "jobs").iterdir())
 
 
+@pytest.mark.parametrize(
+    "attack", ["fill_disk", "fill_disk_without_names", "fill_disk_with_empty_files"]
+)
+def test_a_job_that_fills_the_disk_is_ended_at_the_limit(
+    tmp_path: Path, server: ForkServer, attack: str
+) -> None:
+    world = World(tmp_path / "data", server, disk_bytes=16 * MEBIBYTE)
+    job = ran(world, attack)
+    assert (job.state, job.attempt) == ("failed", 1)
+    assert job.error is not None
+    assert (job.error["code"], job.error["retryable"]) == ("disk_limit", False)
+    assert "more than 16,777,216 bytes to the worker's disk" in job.error["message"]
+    assert not list((world.settings.scratch_dir / "jobs").iterdir()), "the room is free again"
+
+
 def test_messages_before_a_flood_are_kept_and_count_for_the_tenant(world: World) -> None:
     job = ran(world, "many_metrics")
     with world.sessions() as session:

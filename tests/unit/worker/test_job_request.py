@@ -83,12 +83,10 @@ def test_no_tenant_reads_or_spoils_the_cache_of_another(tmp_path: Path) -> None:
     assert len(folders) == 3
 
 
-def test_spent_time_is_not_granted_again() -> None:
-    settings = Settings()
-    worker, outputs = settings.worker, settings.outputs
-    limits = make_limits(
-        job(JobKind.PRUNE, time_limit_seconds=100.0, seconds_run=30.0), worker, outputs
-    )
+def test_spent_time_is_not_granted_again(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    begun = job(JobKind.PRUNE, time_limit_seconds=100.0, seconds_run=30.0)
+    limits = make_limits(begun, settings)
     assert limits.time_limit_seconds == 70
     spent = job(JobKind.PRUNE, time_limit_seconds=100.0, seconds_run=130.0)
-    assert make_limits(spent, worker, outputs).time_limit_seconds == 0
+    assert make_limits(spent, settings).time_limit_seconds == 0
