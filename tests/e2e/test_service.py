@@ -460,38 +460,32 @@ def test_the_service_runs_on_postgresql_a_redis_url_and_a_bucket(
             assert not (tmp_path / "data" / name).exists()
 
 
-def test_a_stopped_service_resumes_its_jobs(tmp_path: Path) -> None:
-    """One clean stop and one kill -9; both runs end with the bytes of an undisturbed run."""
-    x, y = images()
+def test_a_stopped_service_resumes_its_jobs(service: Service, model: str, dataset: str) -> None:
+    """It ends with the bytes of an undisturbed run; `tests/chaos` kills instead of stopping."""
     num_epochs = 16
     config = {
         "selection": {"mode": "ratio", "ratio": 0.5},
         "retrain": {"epochs": num_epochs, "batch_size": 8},
     }
-    with serving(tmp_path / "data") as ours:
-        model = ours.upload("models", trained_model_bytes(), name="small")["id"]
-        dataset = ours.upload("datasets", npz_bytes(x=x, y=y), filename="d.npz")["id"]
-        body = {"model": model, "dataset": dataset, "config": config}
-        undisturbed = ours.wait_for_job(ours.post_job(**body))
-        assert undisturbed["status"] == "succeeded", undisturbed
-        for number in (signal.SIGINT, signal.SIGKILL):
-            job_id = ours.post_job(**body)
-            ours.wait(lambda: ours.get(f"/v1/jobs/{job_id}"), is_past_its_first_epochs)  # noqa: B023
-            key = ours.key
-            code = ours.stop(number)
-            assert code == (0 if number is signal.SIGINT else -signal.SIGKILL)
-            ours.start()
-            assert ours.key == key
-            found = ours.wait_for_job(job_id)
-            assert found["status"] == "succeeded", found
-            epochs = [
-                event["data"]["epoch"]
-                for event in ours.get(f"/v1/jobs/{job_id}/events?limit=500")
-                if event["type"] == "metric"
-            ]
-            assert len(epochs) < 2 * num_epochs - 2, "it started over instead of resuming"
-            for name in ("plan.json", "weights.safetensors", "model.onnx"):
-                assert artifact(ours, found, name) == artifact(ours, undisturbed, name), name
+    body = {"model": model, "dataset": dataset, "config": config}
+    undisturbed = service.wait_for_job(service.post_job(**body))
+    assert undisturbed["status"] == "succeeded", undisturbed
+    job_id = service.post_job(**body)
+    service.wait(lambda: service.get(f"/v1/jobs/{job_id}"), is_past_its_first_epochs)
+    key = service.key
+    assert service.stop(signal.SIGINT) == 0
+    service.start()
+    assert service.key == key
+    found = service.wait_for_job(job_id)
+    assert found["status"] == "succeeded", found
+    epochs = [
+        event["data"]["epoch"]
+        for event in service.get(f"/v1/jobs/{job_id}/events?limit=500")
+        if event["type"] == "metric"
+    ]
+    assert len(epochs) < 2 * num_epochs - 2, "it started over instead of resuming"
+    for name in ("plan.json", "weights.safetensors", "model.onnx"):
+        assert artifact(service, found, name) == artifact(service, undisturbed, name), name
 
 
 def is_past_its_first_epochs(job: dict[str, Any]) -> bool:
