@@ -1,5 +1,6 @@
 """Print verdicts and reports as tables."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from rich.text import Text
 from app.contracts.report import SpeedupReport
 
 Json = Mapping[str, Any]
+
+_VERDICTS = {"ready": "bold green", "uncertain": "bold yellow", "not_ready": "bold red"}
 
 
 def print_inspection(console: Console, found: Json) -> None:
@@ -94,6 +97,12 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
         console.print(Text("warning", colour), finding["message"])
     for note in report["notes"]:
         console.print(Text("note", "yellow"), note)
+    if (verdict := report.get("verdict")) is not None:
+        console.print(Text(verdict["text"], _VERDICTS.get(verdict["status"], "")))
+        for step in verdict["next_steps"]:
+            console.print(
+                f"  {step['title']}: {json.dumps(step['config'])} ({step['reason']})", markup=False
+            )
     console.print(f"results in {folder}")
 
 
