@@ -62,7 +62,7 @@ test: install ## Format, lint, types, import rules, all tests; one of them build
 every:
 	$(PYTEST) -n $(PROCESSES) tests
 
-chaos: install ## Kill parts of a running service at random, N times: make chaos N=100 SEED=0
+chaos: install ## Disturb a running service at random, N times, as root: make chaos N=100 SEED=0
 	$(BIN)/python -m tests.chaos --runs $(or $(N),100) --seed $(or $(SEED),0)
 
 format: install ## Format the sources and apply automatic fixes
