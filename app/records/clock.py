@@ -1,8 +1,8 @@
-"""Pulls back times that the database's clock has not reached although they are in the past.
+"""Corrects times that were written before the database's clock was set back.
 
-If the clock is set back, a lease, a back-off and the presence of a worker would last longer by that
-time: an hour, or a year. Nothing here needs to know when the clock was set: each time is compared
-with the latest that could be right. The order of turns needs no time at all (`line.note_turn`).
+Otherwise a lease, a back-off and the presence of a worker would last longer by that time: an hour,
+or a year. Nothing here needs to know when the clock was set: each time is compared with the latest
+that could be right. The order of turns does not follow the clock (`line.note_turn`).
 
 Deadlines that a user chose (`JobRow.expires_at`, the end of a key) stay as they are.
 """

@@ -50,10 +50,8 @@ def hooks(
     def tell(record: EpochRecord) -> None:
         found = epoch_report(record).model_dump()
         run = {"run": reporter.title, "metric": inputs.primary_metric, "num_epochs": options.epochs}
-        key, data = (
-            f"{folder.name}.{num_restarts}.{record.epoch}",
-            {"kind": "epoch", **run, **found},
-        )
+        data = {"kind": "epoch", **run, **found}
+        key = f"{folder.name}.{num_restarts}.{record.epoch}"
         reported[key] = data
         reporter.metric(data, key)
 
