@@ -134,10 +134,16 @@ def plan_table(plan: Plan) -> Table:
 
 
 def result_table(result: JobResult) -> Table:
-    """Return a job's dense, pruned and retrained networks as a table."""
+    """Return a job's networks as a table: dense, pruned, repaired if it was, and retrained."""
     summary = result.summary
-    networks = (summary.dense, summary.pruned, summary.retrained)
-    table = Table("", *_right("dense", "pruned", "retrained"))
+    named = {
+        "dense": summary.dense,
+        "pruned": summary.pruned,
+        "repaired": summary.repaired,
+        "retrained": summary.retrained,
+    }
+    networks = [network for network in named.values() if network is not None]
+    table = Table("", *_right(*(name for name, network in named.items() if network is not None)))
     if summary.metric is not None:
         values = (_measured(network, summary.metric) for network in networks)
         table.add_row(_metric_title(summary.retrained, summary.metric), *values)
@@ -149,8 +155,9 @@ def result_table(result: JobResult) -> Table:
     for index, latency in enumerate(summary.dense.latency_seconds):
         times = (_times(network.latency_seconds[index]) for network in networks)
         table.add_row(f"latency p50, batch {latency.batch_size} (p95)", *times)
+    blanks = ("",) * (len(networks) - 1)
     for speedup in summary.speedups:
-        table.add_row(f"speed, batch {speedup.batch_size}", "", "", speedup.text)
+        table.add_row(f"speed, batch {speedup.batch_size}", *blanks, speedup.text)
     table.caption = "in parentheses: 95 % intervals"
     return table
 

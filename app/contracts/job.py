@@ -104,9 +104,10 @@ class Stage(StrEnum):
 
     INTAKE = "intake", "Reads the model and the data", 5, 5
     SALIENCY = "saliency", "Measures the saliency of each filter", 5, 5
-    SELECT = "select", "Selects the filters to remove", 1, 70
+    SELECT = "select", "Selects the filters to remove", 1, 69
     PRUNE = "prune", "Removes the selected filters", 9, 4
-    RETRAIN = "retrain", "Retrains the pruned network", 65, 1
+    REPAIR = "repair", "Refits the kept weights", 3, 1
+    RETRAIN = "retrain", "Retrains the pruned network", 62, 1
     VERIFY = "verify", "Verifies the outputs of the pruned network", 3, 3, (0.5, 0.5)
     EXPORT = "export", "Writes and measures the files", 10, 10, (8.0, 0.5)
     PACKAGE = "package", "Writes the report and the manifest", 2, 2, (1.0, 0.0)

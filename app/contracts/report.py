@@ -118,7 +118,7 @@ class MetricsReport(_Part):
 
 
 class NetworkReport(_Part):
-    """Measurements of one network: dense, pruned or retrained."""
+    """Measurements of one network: dense, pruned, repaired or retrained."""
 
     num_parameters: int
     macs: int = Field(description="Multiply-accumulates for one sample.")
@@ -325,10 +325,30 @@ class Verdict(_Part):
     )
 
 
+class RefitReport(_Part):
+    """One weight that the repair solved for."""
+
+    weight: str
+    before: float = Field(
+        description="Squared error of the layer's outputs with the kept weights, as a share of "
+        "their variance."
+    )
+    after: float = Field(description="The same with the solved weights.")
+
+
+class RepairReport(_Part):
+    """Repair of the pruned network before training."""
+
+    kind: Literal["reconstruct"]
+    num_samples: int = Field(description="Samples that the weights were solved from.")
+    ridge: float
+    refits: tuple[RefitReport, ...] = Field(description="Solved weights, in order.")
+
+
 class CandidateReport(_Part):
     """One candidate for the result, measured on the validation samples."""
 
-    what: Literal["pruned", "recalibrated", "epoch"]
+    what: Literal["pruned", "recalibrated", "repaired", "epoch"]
     epoch: int | None = Field(
         description="Epoch number if the candidate is `epoch`; otherwise null."
     )
@@ -339,9 +359,9 @@ class CandidateReport(_Part):
 class KeptReport(_Part):
     """The network chosen as the result: the best candidate on the validation samples."""
 
-    what: Literal["pruned", "recalibrated", "epoch"] = Field(
+    what: Literal["pruned", "recalibrated", "repaired", "epoch"] = Field(
         description="pruned: as pruned. recalibrated: with re-measured BatchNorm statistics. "
-        "epoch: after an epoch of training."
+        "repaired: with refitted weights. epoch: after an epoch of training."
     )
     epoch: int | None = Field(
         description="Epoch number if the candidate is `epoch`; otherwise null."
@@ -353,7 +373,7 @@ class KeptReport(_Part):
     loss: float | None
     reason: str
     candidates: tuple[CandidateReport, ...] = Field(
-        description="The pruned network, the recalibrated network and the best epoch."
+        description="The pruned, recalibrated and repaired networks and the best epoch."
     )
 
 
@@ -402,7 +422,13 @@ class Report(_Part):
     recalibrated_metrics: tuple[MetricsReport, ...] = Field(
         description="Metrics after BatchNorm recalibration, before training."
     )
-    retrained: NetworkReport
+    repaired: NetworkReport | None = Field(
+        default=None, description="Metrics after repair, before training; null without repair."
+    )
+    repair: RepairReport | None = Field(default=None, description="Null without repair.")
+    retrained: NetworkReport = Field(
+        description="The result: the best of the candidates in `kept`, usually after training."
+    )
     speedups: tuple[SpeedupReport, ...] = Field(
         default=(), description="Speedup of the result by batch size; empty in reports before 0.2."
     )

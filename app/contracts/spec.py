@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from app.contracts.repair_spec import RepairSpec
 from app.contracts.retrain_spec import RetrainSpec, Spec
 from app.contracts.sanity_spec import ExpectedSpec, SanitySpec
 
@@ -209,6 +210,7 @@ class PruneConfig(Spec):
     criterion: CriterionSpec = CriterionSpec()
     selection: SelectionSpec = SteepnessSelection()
     schedule: ScheduleSpec = OneShotSchedule()
+    repair: RepairSpec = RepairSpec()
     retrain: RetrainSpec = RetrainSpec()
     split: SplitSpec = SplitSpec()
     baselines: bool = Field(
@@ -261,17 +263,16 @@ class PruneConfig(Spec):
 def part_that_needs_data(config: PruneConfig) -> tuple[str, str] | None:
     """Return the JSON pointer and value of a part of the config that needs samples, or None."""
     criterion = config.criterion
-    if criterion.kind in NEED_DATA:
-        return "/criterion/kind", criterion.kind
-    if criterion.compare:
-        return "/criterion/compare", "true"
-    if isinstance(config.selection, AccuracySelection):
-        return "/selection/mode", config.selection.mode
-    if isinstance(config.schedule, IterativeSchedule):
-        return "/schedule/kind", config.schedule.kind
+    needing = {
+        ("/criterion/kind", criterion.kind): criterion.kind in NEED_DATA,
+        ("/criterion/compare", "true"): criterion.compare,
+        ("/selection/mode", config.selection.mode): isinstance(config.selection, AccuracySelection),
+        ("/schedule/kind", config.schedule.kind): isinstance(config.schedule, IterativeSchedule),
+        ("/repair/kind", config.repair.kind): config.repair.kind == "reconstruct",
+    }
     for name, value in config.expected.values.items():
-        return f"/expected/{name}", f"{value:g}"
-    return None
+        needing[f"/expected/{name}", f"{value:g}"] = True
+    return next((part for part, needs in needing.items() if needs), None)
 
 
 def measures_onnx(config: PruneConfig) -> bool:

@@ -63,7 +63,7 @@ class RampedCuts:
         mode: Budget | Ratio,
         ramp: Ramp,
         choose: Chooser,
-        settle: Callable[[Program], Program],
+        settle: Callable[[Program, Plan], Program],
         *,
         is_masked: bool,
     ) -> None:
@@ -75,7 +75,7 @@ class RampedCuts:
             mode: The rule of the last cut.
             ramp: Timing of the cuts.
             choose: Scores a network and returns a plan.
-            settle: Applied to the masked twin after a cut, such as recalibration.
+            settle: Returns the masked twin of a network and a plan, such as a recalibrated one.
             is_masked: Whether the full-size masked twin is trained instead of the compacted
                 network.
         """
@@ -114,7 +114,7 @@ class RampedCuts:
             after = self._choose(twin, rule, before.keeps())
         except NothingPrunableError:  # limits and multiples leave nothing more to cut
             return phase, dict(optimizer)
-        new = self.phase(self._settle(mask_program(twin, after)), after)
+        new = self.phase(self._settle(twin, after), after)
         if self._is_masked:
             return new, _masked(optimizer, new.masks)
         return new, carry_over(before, after, optimizer)

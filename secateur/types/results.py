@@ -136,7 +136,7 @@ class Finding(Answer):
 class Candidate(Answer):
     """One of the networks that the result was chosen from, judged on the validation samples."""
 
-    what: Literal["pruned", "recalibrated", "epoch"]
+    what: Literal["pruned", "recalibrated", "repaired", "epoch"]
     epoch: int | None
     value: float | None
     loss: float | None
@@ -145,7 +145,7 @@ class Candidate(Answer):
 class Kept(Answer):
     """The network that was chosen as the result, and why."""
 
-    what: Literal["pruned", "recalibrated", "epoch"]
+    what: Literal["pruned", "recalibrated", "repaired", "epoch"]
     epoch: int | None
     metric: str | None
     value: float | None
@@ -203,6 +203,7 @@ class Summary(Answer):
     verdict: Verdict | None = None
     dense: Network
     pruned: Network
+    repaired: Network | None = None
     retrained: Network
     speedups: list[Speedup] = Field(default_factory=list)
     load: Load | None = None

@@ -80,6 +80,12 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
     for a, b in zip(dense["metrics"], after["metrics"], strict=False):
         values = (f"{x[metric]:.4f}{_interval(x['interval'])}" for x in (a, b))
         rows.append((f"{metric}, {a['num_samples']} {a['split']} samples", *values, _change(b)))
+    repaired = report["repaired"]
+    if repaired is not None and metric is not None:
+        for measured in repaired["metrics"]:
+            found = f"{measured[metric]:.4f}{_interval(measured['interval'])}"
+            name = f"{metric} after repair, before training, {measured['split']}"
+            rows.append((name, "", found, _change(measured)))
     _print(console, "Result, with 95 % intervals", ",>dense,>pruned,>ratio or difference", rows)
     _print_search(console, report)
     proof = report["equivalence"]
@@ -130,7 +136,7 @@ def _print_search(console: Console, report: Json) -> None:
         for trial in report["criterion_trials"]
     ]
     if rows:
-        title = f"Criteria, pruned and recalibrated: {report['criterion']} is used"
+        title = f"Criteria, pruned and settled: {report['criterion']} is used"
         _print(console, title, "criterion,>validation loss,>MACs left", rows)
     tried = [
         (

@@ -9,6 +9,7 @@ from worker.pipeline.stages.export import export
 from worker.pipeline.stages.intake import intake
 from worker.pipeline.stages.package import package
 from worker.pipeline.stages.prune import compact_untrained
+from worker.pipeline.stages.repair import repair
 from worker.pipeline.stages.retrain import retrain
 from worker.pipeline.stages.saliency import measure_saliency
 from worker.pipeline.stages.select import choose
@@ -36,9 +37,12 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
 
     reporter.begin(Stage.PRUNE)
     dense_metrics = inputs.metrics(inputs.program)
-    # An iterative schedule completes its plan during training, so its untrained network is
+    # An iterative schedule completes its plan during training, so its untrained networks are
     # measured afterwards.
     untrained = None if choice.cuts is not None else compact_untrained(inputs, choice.plan)
+
+    reporter.begin(Stage.REPAIR)
+    repaired = repair(inputs, choice.plan) if choice.cuts is None else None
 
     reporter.begin(Stage.RETRAIN)
     trained, baselines = retrain(inputs, choice)
@@ -49,6 +53,7 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
 
     reporter.begin(Stage.VERIFY)
     untrained = untrained or compact_untrained(inputs, trained.plan)
+    repaired = repaired or repair(inputs, trained.plan)
     verified = verify(inputs, trained)
 
     reporter.begin(Stage.EXPORT)
@@ -56,6 +61,6 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
 
     reporter.begin(Stage.PACKAGE)
     results = Results(
-        inputs, choice, dense_metrics, untrained, trained, baselines, verified, exported
+        inputs, choice, dense_metrics, untrained, repaired, trained, baselines, verified, exported
     )
     return package(results)

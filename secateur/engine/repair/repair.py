@@ -32,7 +32,7 @@ _MOST_ROWS = 4096  # of inputs that are kept themselves
 _MOST_ROWS = 2048  # of inputs that are kept themselves, for weights with more columns
 _LEAST_ROWS, _ROWS_PER_COLUMN = 2**13, 16  # eight times as many change no accuracy
 _TILE = 2**23  # values of inputs in one tile of rows: 32 MiB
-_SAME = 1e-10  # relative error of a layer whose inputs have not changed
+_SAME = 1e-6  # relative error, from rounding, of a layer whose inputs have not changed
 
 
 def repair_program(
@@ -191,13 +191,15 @@ class _Repair:
         centred = all(is_centred(node, self._readers[node]) for node in nodes)
         kept = form.matrix(weight)
         found = equations.solve(kept, self._options.ridge, is_centred=centred)
+        if found.before <= _SAME:
+            return {}
         self.refits[reader.weight] = Refit(
             reader.weight, kept.shape[2], found.num_rows, found.before, found.after
         )
         solved = {reader.weight: form.weight(found.weight, weight.shape)}
         if reader.bias is not None:
             solved[reader.bias] = found.bias.reshape(old[reader.bias].shape)
-        return {} if found.before <= _SAME else self._finite(solved)
+        return self._finite(solved)
 
     def _finite(self, found: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return new tensors in their types; none if inputs that overflow left no number."""

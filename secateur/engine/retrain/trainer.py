@@ -94,6 +94,13 @@ class Trainer:
             self._average.update(self._tensors(), number)
         return value
 
+    def loss(self, x: Tensor, labels: Tensor | None) -> float:
+        """Return the loss on a batch, without a step; it may not be finite."""
+        if x.ndim == _NUM_IMAGE_DIMS:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.no_grad():
+            return float(self._loss(x, labels))
+
     def program(self) -> Program:
         """Return the current network in contiguous layout."""
         return self.module.program().map_tensors(_in_ordinary_layout)

@@ -153,7 +153,9 @@ def test_an_iterative_job_cuts_on_the_way(mode: str, tmp_path: Path) -> None:
         "retrain": {**RETRAIN, "mode": mode},
     }
     report, _ = run(tmp_path, config)
-    assert [cut.target for cut in report.cuts] == sorted((c.target for c in report.cuts), reverse=1)
+    assert [cut.target for cut in report.cuts] == sorted(
+        (c.target for c in report.cuts), reverse=True
+    )
     assert report.cuts[0].step == 0
     assert 0 < report.cuts[1].step < report.cuts[2].step
     assert report.cuts[-1].target == pytest.approx(0.5)
@@ -167,6 +169,36 @@ def test_the_plan_of_an_iterative_job_is_that_of_its_last_cut(tmp_path: Path) ->
     found = preview(request, reporter).result
     assert 0.3 < found["left"]["macs"] <= 0.5
     assert any("again at every cut" in warning for warning in found["warnings"])
+
+
+def test_a_job_without_training_returns_the_repaired_network(tmp_path: Path) -> None:
+    x, _ = samples()
+    config = {"retrain": {"epochs": 0}, "repair": {"num_samples": 100}}
+    report, _ = run(tmp_path, config, data=save_data(tmp_path, x=x))  # without labels
+    assert report.repair is not None
+    assert report.repair.num_samples == 100
+    assert [refit.weight for refit in report.repair.refits]
+    assert all(refit.after <= refit.before for refit in report.repair.refits)
+    assert report.kept is not None
+    assert report.kept.what == "repaired"
+    assert report.repaired is not None
+    assert report.retrained.metrics[0] == report.repaired.metrics[0]
+    assert report.repaired.metrics[0].agreement > report.recalibrated_metrics[0].agreement
+    assert report.equivalence.is_exact
+
+
+def test_training_starts_from_the_repaired_network_unless_the_config_says_none(
+    tmp_path: Path,
+) -> None:
+    slow = {"retrain": {**RETRAIN, "epochs": 1, "optimizer": {"learning_rate": 1e-7}}}
+    on, _ = run(tmp_path / "on", slow)
+    off, _ = run(tmp_path / "off", {**slow, "repair": {"kind": "none"}})
+    assert (off.repair, off.repaired) == (None, None)
+    assert on.repaired is not None
+    assert on.history[0].validation_loss == pytest.approx(on.repaired.metrics[0].loss, rel=0.05)
+    assert on.kept is not None
+    assert "repaired" in {candidate.what for candidate in on.kept.candidates}
+    assert off.history[0].validation_loss > on.history[0].validation_loss  # type: ignore[operator]
 
 
 def test_masked_and_compact_jobs_end_alike(tmp_path: Path) -> None:
@@ -261,7 +293,7 @@ def without_clocks(report: Report) -> Report:
     """Return a report without measured times and the notes about them."""
     networks = {
         name: getattr(report, name).model_copy(update={"latency_seconds": ()})
-        for name in ("dense", "pruned", "retrained")
+        for name in ("dense", "pruned", "repaired", "retrained")
     }
     notes = tuple(note for note in report.notes if "latency" not in note)
     timed = {"speedups": (), "load": None}

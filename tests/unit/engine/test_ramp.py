@@ -54,9 +54,7 @@ def choose(program: Program, rule: Budget | Ratio, alive: Mapping[str, Tensor] |
 
 
 def cuts(*, is_masked: bool = False) -> RampedCuts:
-    return RampedCuts(
-        PROGRAM, ANALYSIS, GOAL, RAMP, choose, lambda program: program, is_masked=is_masked
-    )
+    return RampedCuts(PROGRAM, ANALYSIS, GOAL, RAMP, choose, mask_program, is_masked=is_masked)
 
 
 def run(
@@ -77,9 +75,7 @@ def run(
 
 def test_the_ramp_is_cubic_and_ends_where_it_should() -> None:
     assert cuts().targets() == pytest.approx((1 - 0.7 * 19 / 27, 1 - 0.7 * 26 / 27, 0.3))
-    ratio = RampedCuts(
-        PROGRAM, ANALYSIS, Ratio(0.8), RAMP, choose, lambda program: program, is_masked=False
-    )
+    ratio = RampedCuts(PROGRAM, ANALYSIS, Ratio(0.8), RAMP, choose, mask_program, is_masked=False)
     assert ratio.targets() == pytest.approx((0.8 * 19 / 27, 0.8 * 26 / 27, 0.8))
     assert cuts().steps(100) == (30, 60)
 

@@ -85,6 +85,11 @@ class Inputs:
         has_scores = bool(score_outputs(self.program))
         return primary_metric(self.dataset.labels_kind, has_scores=has_scores)
 
+    @property
+    def num_training_samples(self) -> int:
+        """Number of samples in the training split; 0 without a data set."""
+        return 0 if self.dataset is None else len(self.dataset.indices(Split.TRAIN))
+
     def calibration(self) -> tuple[CalibrationBatch, ...] | None:
         """Return the calibration samples for criteria; None without a data set."""
         if self.dataset is None:

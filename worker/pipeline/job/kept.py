@@ -10,6 +10,8 @@ from secateur.engine.metrics.ranking import NO_RANK, Rank
 from secateur.engine.program.program import Program
 from worker.pipeline.job.metrics import finite
 
+What = Literal["pruned", "recalibrated", "repaired", "epoch"]
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -22,7 +24,7 @@ class Candidate:
         epoch: Last epoch trained; 0 before training.
     """
 
-    what: Literal["pruned", "recalibrated", "epoch"]
+    what: What
     program: Program
     metrics: Metrics | None
     epoch: int = 0
@@ -80,6 +82,14 @@ class Kept:
         """Finding for a run in which training did not help; None otherwise."""
         if not self.num_epochs or self.chosen.what == "epoch" or self.chosen.metrics is None:
             return None
+        if self.chosen.what == "repaired":
+            return Finding(
+                code="training_did_not_help",
+                severity="notice",
+                message="Training did not improve the repaired network, which is the result: "
+                f"{self.reason}. Without training (retrain.epochs 0) the job gives the same in "
+                "less time; more samples or a lower retrain.optimizer.learning_rate may help.",
+            )
         return Finding(
             code="training_did_not_help",
             severity="serious",

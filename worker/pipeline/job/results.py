@@ -13,6 +13,7 @@ from app.contracts.report import (
     LatencyReport,
     LoadReport,
     MetricsReport,
+    RepairReport,
     SpeedupReport,
 )
 from secateur.engine.plan import Plan
@@ -76,6 +77,21 @@ class Untrained:
     audit: Audit
     metrics: tuple[MetricsReport, ...]
     recalibrated_metrics: tuple[MetricsReport, ...]
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """The pruned network with refitted weights, from the stage repair.
+
+    Attributes:
+        program: Compacted network.
+        report: What was solved for.
+        metrics: Metrics of the program.
+    """
+
+    program: Program
+    report: RepairReport
+    metrics: tuple[MetricsReport, ...]
 
 
 @dataclass(frozen=True)
@@ -168,6 +184,7 @@ class Results:
     choice: Choice
     dense_metrics: tuple[MetricsReport, ...]
     untrained: Untrained
+    repaired: Repaired | None
     trained: Trained
     baselines: tuple[Baseline, ...]
     verified: Verified

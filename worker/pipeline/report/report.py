@@ -61,6 +61,8 @@ def make_report(
         data=data_report(inputs),
         dense=networks["dense"],
         pruned=networks["pruned"],
+        repaired=networks.get("repaired"),
+        repair=results.repaired.report if results.repaired is not None else None,
         retrained=networks["retrained"],
         speedups=() if times is None else times.speedups,
         load=None if times is None else times.load,
@@ -107,8 +109,9 @@ def summary(report: Report) -> dict[str, Any]:
     """Return the part of a report that the job object shows."""
     wanted = {"num_parameters", "macs", "file_bytes", "latency_seconds", "metrics"}
     networks = {
-        name: getattr(report, name).model_dump(mode="json", include=wanted)
-        for name in ("dense", "pruned", "retrained")
+        name: network.model_dump(mode="json", include=wanted) if network is not None else None
+        for name in ("dense", "pruned", "repaired", "retrained")
+        for network in [getattr(report, name)]
     }
     return {
         "verdict": report.verdict.model_dump(mode="json") if report.verdict else None,

@@ -1,7 +1,7 @@
 """``criterion: auto``: try the cheap criteria and keep the best.
 
 PruningBench (2024, arXiv:2406.12315) finds no criterion that wins across models, data and ratios.
-Each candidate prunes once to the same cost, BatchNorm is recalibrated, and the validation loss
+Each candidate prunes once to the same cost, the network is repaired, and the validation loss
 decides. This takes seconds per candidate instead of a retraining. Baselines (``random``) are tried
 but never chosen.
 """
@@ -18,10 +18,10 @@ from secateur.engine.objectives import LabelKind
 from secateur.engine.plan import make_plan
 from secateur.engine.saliency import CRITERIA
 from secateur.engine.selection import Budget, SelectionOptions, Steepness, select
-from secateur.engine.surgery import compact, mask_program
 from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.options import selection_rule
+from worker.pipeline.job.settling import settled
 from worker.pipeline.scoring.scores import score
 
 _NUM_SAMPLES = 2048
@@ -35,7 +35,7 @@ class Candidate:
     Attributes:
         criterion: Name of the criterion.
         scores: (num_groups,) for every family.
-        metrics: Metrics of the recalibrated network on the validation split.
+        metrics: Metrics of the repaired network on the validation split.
         macs: Share of the dense network's multiply-accumulates.
     """
 
@@ -112,7 +112,6 @@ def _judge(
     cost = inputs.cost
     keeps = select(analysis, scores, options, cost).keeps
     plan = make_plan(program, analysis, keeps)
-    pruned = compact(mask_program(program, plan), analysis, plan)
-    metrics = inputs.score(inputs.recalibrated(pruned), Split.VALIDATION, _NUM_SAMPLES)
+    metrics = inputs.score(settled(inputs, program, plan), Split.VALIDATION, _NUM_SAMPLES)
     assert metrics is not None  # noqa: S101  # there are validation samples
     return Candidate(name, scores, metrics, cost.macs(keeps) / max(1, cost.macs({})))

@@ -5,6 +5,7 @@ Used by the select stage, by the search and, at every cut, by an iterative sched
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +18,7 @@ from secateur.engine.selection import Budget, Ratio, Selection, select
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.options import Rule
 from worker.pipeline.job.results import Scores
+from worker.pipeline.job.settling import settled_twin
 from worker.pipeline.scoring.scores import score
 
 _ALMOST_NOTHING = 1e-9
@@ -71,7 +73,7 @@ class Planner:
             rule,
             Ramp(schedule.rounds, schedule.ramp),
             self.plan,
-            self.inputs.recalibrated,
+            partial(settled_twin, self.inputs),
             is_masked=self.inputs.request.config.retrain.mode == "masked",
         )
 

@@ -54,14 +54,18 @@ def package(results: Results) -> Succeeded:
 
 
 def _networks(results: Results) -> dict[str, NetworkReport]:
-    """Return reports of the dense, pruned and retrained networks; the last two share one file."""
+    """Return reports of the networks; all but the dense one share a file."""
     exported, untrained = results.exported, results.untrained
     metrics = results.verified.metrics + exported.metrics
-    return {
+    repaired = results.repaired
+    found = {
         "dense": _network(results.inputs.program, exported.dense, results.dense_metrics),
         "pruned": _network(untrained.program, exported.served, untrained.metrics),
         "retrained": _network(exported.program, exported.served, metrics),
     }
+    if repaired is not None:
+        found["repaired"] = _network(repaired.program, exported.served, repaired.metrics)
+    return found
 
 
 def _network(program: Program, onnx: OnnxFile, metrics: tuple[MetricsReport, ...]) -> NetworkReport:

@@ -13,12 +13,13 @@ from secateur.engine.program.program import Program
 from secateur.engine.ramp import RampedCuts
 from secateur.engine.retrain import Phase, retrain_program
 from secateur.engine.retrain.range_test import RangeTest
-from secateur.engine.surgery import compact, keep_masks, mask_program
+from secateur.engine.surgery import compact, keep_masks
 from worker.pipeline.data import Split
 from worker.pipeline.job.identity import job_key
 from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.job.kept import Candidate, keep_best
+from worker.pipeline.job.kept import Candidate, What, keep_best
 from worker.pipeline.job.results import Trained
+from worker.pipeline.job.settling import is_repaired, settled, settled_twin
 from worker.pipeline.training.checkpoints import hooks, resume
 from worker.pipeline.training.decisions import decide_learning_rate, decide_length
 
@@ -29,7 +30,7 @@ class Start:
 
     Attributes:
         plan: Channels that are kept.
-        twin: The masked twin, recalibrated.
+        twin: The masked twin, repaired or recalibrated.
         cuts: Later cuts of an iterative schedule.
         label: Distinguishes runs of the same plan, such as a baseline.
         is_reset: Whether the twin has new weights; then the untrained network is no candidate.
@@ -43,14 +44,15 @@ class Start:
 
 
 def start_of(inputs: Inputs, plan: Plan, cuts: RampedCuts | None = None) -> Start:
-    """Return the start of a plan's run: the masked, recalibrated twin."""
-    return Start(plan, inputs.recalibrated(mask_program(inputs.program, plan)), cuts)
+    """Return the start of a plan's run: the masked twin, repaired or recalibrated."""
+    return Start(plan, settled_twin(inputs, inputs.program, plan), cuts)
 
 
 def train(inputs: Inputs, start: Start) -> Trained:
     """Train the network of a plan, resuming from the newest checkpoint of the same run.
 
-    Returns the best network on the validation samples: pruned, recalibrated or after any epoch.
+    Returns the best network on the validation samples: pruned, recalibrated, repaired or after any
+    epoch.
 
     Raises:
         DataError: The data set has no training samples, or does not fit the objective.
@@ -103,16 +105,19 @@ def _start_metrics(inputs: Inputs, start: Start, found: RangeTest | None) -> Met
 def _untrained(inputs: Inputs, start: Start, plan: Plan) -> tuple[Candidate, ...]:
     """Return the candidates that need no training."""
     analysis = inputs.analysis
-    pruned = compact(inputs.program, analysis, plan)
-    recalibrated = (
-        inputs.recalibrated(pruned)
-        if start.cuts is not None
-        else compact(start.twin, analysis, plan)
-    )
-    last = Candidate("recalibrated", recalibrated, inputs.score(recalibrated, Split.VALIDATION))
     if start.is_reset:
-        return (last,)
-    return Candidate("pruned", pruned, inputs.score(pruned, Split.VALIDATION)), last
+        twin = compact(start.twin, analysis, plan)
+        return (Candidate("recalibrated", twin, inputs.score(twin, Split.VALIDATION)),)
+    pruned = compact(inputs.program, analysis, plan)
+    found: list[tuple[What, Program]] = [
+        ("pruned", pruned),
+        ("recalibrated", inputs.recalibrated(pruned)),
+    ]
+    if is_repaired(inputs):
+        found.append(("repaired", settled(inputs, inputs.program, plan)))
+    return tuple(
+        Candidate(what, program, inputs.score(program, Split.VALIDATION)) for what, program in found
+    )
 
 
 def _phase(inputs: Inputs, start: Start) -> Phase:

@@ -8,7 +8,7 @@ import { notice } from "../parts/problem.js";
 import { facts, table } from "../parts/table.js";
 import { changeText, costChange, doubtfulChange, intervalText, measuredOn, metricLabel, metricText, splitsOf, valueOn } from "./summary.js";
 
-const NETWORKS = ["dense", "pruned", "retrained"];
+const NETWORKS = ["dense", "pruned", "repaired", "retrained"];
 
 const VERDICTS = { ready: "good", uncertain: "warn", not_ready: "bad" };
 
@@ -60,11 +60,12 @@ export function headline(summary) {
   );
 }
 
-/** Return the table of dense, pruned and retrained network, and notes that are not job warnings. */
+/** Return the table of the dense, pruned, repaired and retrained network, and notes that are not job warnings. */
 export function beforeAndAfter(summary, warnings) {
   const notes = summary.notes.filter((note) => !warnings.includes(note));
   const rows = [...qualityRows(summary), ...costRows(summary)];
-  const columns = ["", ["Dense", "end"], ["Pruned", "end"], ["Retrained", "end strong"], ["Change", "end not-narrow"]];
+  const repaired = summary.repaired ? [["Repaired", "end"]] : [];
+  const columns = ["", ["Dense", "end"], ["Pruned", "end"], ...repaired, ["Retrained", "end strong"], ["Change", "end not-narrow"]];
   return panel(
     "Before and after",
     { note: summary.criterion && `scored by ${summary.criterion}` },
@@ -76,21 +77,31 @@ export function beforeAndAfter(summary, warnings) {
 
 function qualityRows(summary) {
   return splitsOf(summary).map((split) => {
-    const values = NETWORKS.map((name) => valueOn(summary[name].metrics, split, summary.metric));
+    const names = networksOf(summary);
+    const values = names.map((name) => valueOn(summary[name].metrics, split, summary.metric));
     const recalibrated = valueOn(summary.recalibrated_metrics, split, summary.metric);
     const served = valueOn(summary.retrained.metrics, split, summary.metric, "onnxruntime");
-    const [dense, pruned, retrained] = values.map((value) => metricText(summary.metric, value));
-    const measured = NETWORKS.map((name) => measuredOn(summary[name].metrics, split));
-    const intervals = measured.map((found) => subText(intervalText(summary.metric, found?.interval)));
-    const change = measured[2]?.change;
+    const measured = names.map((name) => measuredOn(summary[name].metrics, split));
+    const more = {
+      pruned: recalibrated !== null && h("span", { class: "sub" }, `${metricText(summary.metric, recalibrated)} recalibrated`),
+      retrained: served !== null && h("span", { class: "sub not-narrow" }, `${metricText(summary.metric, served)} as served`),
+    };
+    const cells = names.map((name, index) => [
+      metricText(summary.metric, values[index]),
+      subText(intervalText(summary.metric, measured[index]?.interval)),
+      more[name],
+    ]);
     return [
       [metricLabel(summary.metric), h("span", { class: "sub" }, `${plural(measured[0].num_samples, "sample")} of the ${split} split, 95\u00a0% intervals`)],
-      [dense, intervals[0]],
-      [pruned, intervals[1], recalibrated !== null && h("span", { class: "sub" }, `${metricText(summary.metric, recalibrated)} recalibrated`)],
-      [retrained, intervals[2], served !== null && h("span", { class: "sub not-narrow" }, `${metricText(summary.metric, served)} as served`)],
-      [changeText(summary.metric, values[0], values[2]) ?? "–", subText(doubtfulChange(summary.metric, change))],
+      ...cells,
+      [changeText(summary.metric, values[0], values.at(-1)) ?? "–", subText(doubtfulChange(summary.metric, measured.at(-1)?.change))],
     ];
   });
+}
+
+/** Return the names of the networks of a result; those without repair have no repaired one. */
+function networksOf(summary) {
+  return NETWORKS.filter((name) => summary[name]);
 }
 
 function subText(text) {
@@ -104,12 +115,12 @@ function costRows(summary) {
     ["ONNX file", (network) => network.file_bytes, bytes],
   ];
   const costs = rows.map(([name, read, text]) => {
-    const values = NETWORKS.map((network) => read(summary[network]));
-    return [name, ...values.map(text), costChange(values[0], values[2]) ?? "–"];
+    const values = networksOf(summary).map((network) => read(summary[network]));
+    return [name, ...values.map(text), costChange(values[0], values.at(-1)) ?? "–"];
   });
   const latencies = summary.dense.latency_seconds.map(({ batch_size: size }) => [
     [`Latency, batch ${size}`, h("span", { class: "sub" }, "median and 95th percentile")],
-    ...NETWORKS.map((network) => {
+    ...networksOf(summary).map((network) => {
       const found = latencyOf(summary[network], size);
       return [milliseconds(found?.p50), subText(milliseconds(found?.p95))];
     }),

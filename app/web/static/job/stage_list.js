@@ -6,6 +6,7 @@ export const DOES = {
   "saliency": "Measures the saliency of each filter",
   "select": "Selects the filters to remove",
   "prune": "Removes the selected filters",
+  "repair": "Refits the kept weights",
   "retrain": "Retrains the pruned network",
   "verify": "Verifies the outputs of the pruned network",
   "export": "Writes and measures the files",

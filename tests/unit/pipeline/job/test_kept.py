@@ -1,17 +1,16 @@
 """Which network is kept, and why."""
 
 from types import MappingProxyType
-from typing import Literal
 
 from secateur.engine.metrics import Metrics
 from tests.unit.engine.retrain.networks import small_program
-from worker.pipeline.job.kept import Candidate, keep_best
+from worker.pipeline.job.kept import Candidate, What, keep_best
 
 PROGRAM = small_program()
 
 
 def candidate(
-    what: Literal["pruned", "recalibrated", "epoch"],
+    what: What,
     top1: float | None,
     loss: float = 1.0,
     epoch: int = 0,
@@ -51,6 +50,15 @@ def test_training_that_did_not_help_gives_a_finding() -> None:
     assert [each.value for each in report.candidates] == [0.78, 0.4075]
     untrained = keep_best((candidate("pruned", 0.5), candidate("recalibrated", 0.6)), 0)
     assert untrained.finding is None
+
+
+def test_a_repaired_network_that_training_did_not_improve_is_kept_and_no_cause_for_alarm() -> None:
+    kept = keep_best((candidate("repaired", 0.9), candidate("epoch", 0.89, epoch=1)), 1)
+    assert kept.chosen.what == "repaired"
+    assert kept.finding is not None
+    assert (kept.finding.code, kept.finding.severity) == ("training_did_not_help", "notice")
+    assert "the repaired network has the best top1" in kept.finding.message
+    assert keep_best((candidate("repaired", 0.9),), 0).finding is None
 
 
 def test_lower_errors_rank_first_and_values_that_are_not_finite_last() -> None:

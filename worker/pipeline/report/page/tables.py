@@ -100,6 +100,7 @@ def comparisons(report: Report) -> list[Comparison]:
         ("dense", report.dense.metrics),
         ("pruned", report.pruned.metrics),
         ("recalibrated", report.recalibrated_metrics),
+        *([("repaired", report.repaired.metrics)] if report.repaired is not None else []),
         ("retrained", report.retrained.metrics),
     ]
     stages += [(names.BASELINES[b.kind], b.metrics) for b in report.baselines]

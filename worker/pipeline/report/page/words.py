@@ -1,5 +1,6 @@
 """The report's sentences: the request, the result and the certificate."""
 
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from app.contracts.report import (
     EquivalenceReport,
     MetricsReport,
     NetworkReport,
+    RepairReport,
     Report,
 )
 from worker.pipeline.report.page import formats, names
@@ -83,6 +85,8 @@ def asked(report: Report) -> list[tuple[str, str]]:
     schedule = config.get("schedule", {})
     if schedule.get("kind") == "iterative":
         found.append(("When", f"in {schedule['rounds']} cuts while training goes on"))
+    if report.repair is not None:
+        found.append(("Repair", _repair(report.repair)))
     found.append(("Retraining", _retraining(report)))
     if report.epochs is not None and report.epochs.asked == "auto":
         found.append(("How long", report.epochs.reason))
@@ -171,6 +175,19 @@ def _criterion(report: Report) -> str:
     if report.criterion_trials:
         text += f", the best of {len(report.criterion_trials)} criteria that were tried"
     return text
+
+
+def _repair(repair: RepairReport) -> str:
+    errors = [(refit.before, refit.after) for refit in repair.refits]
+    if not errors:
+        return "nothing to refit: no layer reads what was cut"
+    before, after = (
+        formats.percent(statistics.median(each), 0) for each in zip(*errors, strict=True)
+    )
+    return (
+        f"{len(errors)} weights refitted from {formats.count(repair.num_samples)} samples, without "
+        f"labels; the median error of a layer's outputs falls from {before} to {after}"
+    )
 
 
 def _retraining(report: Report) -> str:

@@ -1,0 +1,104 @@
+"""Settling: what follows a cut before a network is trained or compared.
+
+With samples the kept weights are refitted (`secateur.engine.repair`); with ``repair.kind: none``
+only BatchNorm's statistics are measured again. Used for the network of the job, its baselines, the
+candidates of ``criterion: auto``, the trials of a search and the cuts of an iterative schedule.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from secateur.engine.files.atomic_write import atomic_write
+from secateur.engine.plan import Plan
+from secateur.engine.program.program import Program
+from secateur.engine.repair import Refit, Repaired, RepairOptions, repair_program
+from secateur.engine.samples import spread
+from secateur.engine.surgery import compact, expand_program, mask_program
+from worker.pipeline.data import Split
+from worker.pipeline.job.identity import job_key
+from worker.pipeline.job.inputs import Inputs
+
+_BATCH = 64
+OnProgress = Callable[[int, int], None]
+
+
+def is_repaired(inputs: Inputs) -> bool:
+    """Return whether networks of this job are repaired after a cut."""
+    kind = inputs.request.config.repair.kind
+    return kind != "none" and inputs.num_training_samples > 0
+
+
+def settled(inputs: Inputs, program: Program, plan: Plan) -> Program:
+    """Return the compacted network of a plan, repaired or with BatchNorm's statistics."""
+    if is_repaired(inputs):
+        return repaired(inputs, program, plan).program
+    return inputs.recalibrated(compact(program, inputs.analysis, plan))
+
+
+def settled_twin(inputs: Inputs, program: Program, plan: Plan) -> Program:
+    """Return the masked twin of a plan, repaired or with BatchNorm's statistics."""
+    if is_repaired(inputs):
+        return expand_program(program, plan, repaired(inputs, program, plan).program)
+    return inputs.recalibrated(mask_program(program, plan))
+
+
+def repaired(
+    inputs: Inputs, program: Program, plan: Plan, on_progress: OnProgress | None = None
+) -> Repaired:
+    """Return the compacted network of a plan with refitted weights.
+
+    The dense network's repair is saved beside the checkpoints, so that a job that resumes, and the
+    runs of one job, share it.
+
+    Args:
+        inputs: Inputs of the job.
+        program: The dense network, or the same graph with the weights of a later cut.
+        plan: Channels that are kept.
+        on_progress: Called with (done, total) calls of the network.
+    """
+    if program is not inputs.program:
+        return _repair(inputs, program, plan, on_progress)
+    path = inputs.request.checkpoint_dir / f"repair-{job_key(inputs.request, plan.to_json())}"
+    smaller = compact(program, inputs.analysis, plan)
+    found = _recall(path, smaller)
+    if found is None:
+        found = _repair(inputs, program, plan, on_progress)
+        _remember(path, found)
+    return found
+
+
+def _repair(
+    inputs: Inputs, program: Program, plan: Plan, on_progress: OnProgress | None
+) -> Repaired:
+    assert inputs.dataset is not None  # noqa: S101  # callers only ask with samples
+    config, home = inputs.request.config, next(iter(program.tensors.values())).device
+    chosen = spread(inputs.dataset.indices(Split.TRAIN), config.repair.num_samples)
+    batches = [(inputs.dataset.batch(part)[0].to(inputs.device),) for part in chosen.split(_BATCH)]
+    options = RepairOptions(ridge=config.repair.ridge, seed=config.seed, on_progress=on_progress)
+    found = repair_program(program.to(inputs.device), inputs.analysis, plan, batches, options)
+    return Repaired(found.program.to(home), found.refits, found.num_samples)
+
+
+def _remember(path: Path, found: Repaired) -> None:
+    about = {"refits": [asdict(refit) for refit in found.refits], "samples": found.num_samples}
+    tensors = {name: tensor.contiguous().clone() for name, tensor in found.program.tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as partial:
+        save_file(tensors, partial, metadata={"repair": json.dumps(about)})
+
+
+def _recall(path: Path, smaller: Program) -> Repaired | None:
+    """Return a saved repair; None if there is none or its file is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["repair"])
+        tensors = load_file(path)
+    except (OSError, SafetensorError):
+        return None
+    refits = tuple(Refit(**refit) for refit in about["refits"])
+    return Repaired(smaller.with_tensors(tensors), refits, int(about["samples"]))
