@@ -26,6 +26,8 @@ def test_a_result_shows_intervals_p95_latency_and_insignificant_changes() -> Non
     assert "0.9243 (0.9063 to 0.9393)" in text
     assert "no measurable difference" in text
     assert "1.9x (1.7 to 2.1)" in text
+    assert "repaired" in text
+    assert "0.9181" in text
     assert "0.51 ms (0.77)" in text, "the 95th percentile is shown beside the median"
 
 
@@ -34,7 +36,7 @@ def test_a_result_of_an_older_release_is_shown_without_intervals() -> None:
     for name in ("dense", "pruned", "retrained"):
         for measured in body[name]["metrics"]:
             del measured["interval"], measured["change"]
-    del body["speedups"], body["load"]
+    del body["speedups"], body["load"], body["repaired"]
     text = printed(result(body))
     assert "0.9243" in text
     assert "measurable" not in text

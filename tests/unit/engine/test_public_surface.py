@@ -17,8 +17,8 @@ SURFACE = """
 Analysis Budget CRITERIA CalibrationBatch Certificate CostModel EngineError Plan Program
 ProgramModule Ratio RepairOptions RetrainOptions SaliencyOptions SelectionOptions Steepness
 TrainingData analyse certify compact compare_latency count_macs count_parameters cut evaluate
-export_onnx from_exported from_module make_plan mask_program read_program recalibrate repair_program
-retrain_program select write_program
+export_onnx from_exported from_module make_plan mask_program read_onnx read_program recalibrate
+repair_program retrain_program select write_program
 """.split()
 
 
