@@ -80,12 +80,7 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
     for a, b in zip(dense["metrics"], after["metrics"], strict=False):
         values = (f"{x[metric]:.4f}{_interval(x['interval'])}" for x in (a, b))
         rows.append((f"{metric}, {a['num_samples']} {a['split']} samples", *values, _change(b)))
-    repaired = report["repaired"]
-    if repaired is not None and metric is not None:
-        for measured in repaired["metrics"]:
-            found = f"{measured[metric]:.4f}{_interval(measured['interval'])}"
-            name = f"{metric} after repair, before training, {measured['split']}"
-            rows.append((name, "", found, _change(measured)))
+    rows += _repaired(report)
     _print(console, "Result, with 95 % intervals", ",>dense,>pruned,>ratio or difference", rows)
     _print_search(console, report)
     proof = report["equivalence"]
@@ -110,6 +105,22 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
                 f"  {step['title']}: {json.dumps(step['config'])} ({step['reason']})", markup=False
             )
     console.print(f"results in {folder}")
+
+
+def _repaired(report: Json) -> list[Sequence[str]]:
+    """Return rows with the metric after repair and before training, if there was a repair."""
+    repaired, metric = report["repaired"], report["metric"]
+    if repaired is None or metric is None:
+        return []
+    return [
+        (
+            f"{metric} after repair, before training, {found['split']}",
+            "",
+            f"{found[metric]:.4f}{_interval(found['interval'])}",
+            _change(found),
+        )
+        for found in repaired["metrics"]
+    ]
 
 
 def _speedup(report: Json, batch_size: int) -> str:
