@@ -202,10 +202,11 @@ def _check(module: nn.Module, probe: dict[str, Any]) -> None:
     """Raise `SecateurError` if the module's outputs for the probe differ from those in it."""
     kind = type(module).__name__
     device = next((t.device for t in (*module.parameters(), *module.buffers())), None)
-    inputs = [
-        _probe_input(tuple(said["shape"]), number).to(device, getattr(torch, said["dtype"]))
-        for number, said in enumerate(probe["inputs"])
-    ]
+    inputs = []
+    for number, said in enumerate(probe["inputs"]):
+        dtype = getattr(torch, said["dtype"])
+        x = _probe_input(tuple(said["shape"]), number)
+        inputs.append((x if dtype.is_floating_point else x.abs()).to(device, dtype))
     args, kwargs = pytree.tree_unflatten(inputs, pytree.treespec_loads(probe["call"]))
     modes = [(layer, layer.training) for layer in module.modules()]
     try:

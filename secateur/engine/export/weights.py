@@ -54,7 +54,10 @@ def _probe(program: Program) -> dict[str, Any]:
         probe_input(tuple(_BATCH_SIZE if size is None else size for size in spec.shape), number)
         for number, spec in enumerate(program.inputs)
     ]
-    own = [x.to(spec.given_dtype) for x, spec in zip(inputs, program.inputs, strict=True)]
+    own = [
+        (x if spec.dtype.is_floating_point else x.abs()).to(spec.given_dtype)  # no negative index
+        for x, spec in zip(inputs, program.inputs, strict=True)
+    ]
     given = [x.to(spec.dtype) for x, spec in zip(own, program.inputs, strict=True)]
     device = next((t.device for t in program.tensors.values()), torch.device("cpu"))
     outputs = ProgramModule(program, copy=False).eval().run(tuple(x.to(device) for x in given))

@@ -46,11 +46,15 @@ class InputSpec:
         return self.own_dtype or self.dtype
 
     def example(self, batch_size: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return a random standard-normal (or zero, for integer types) batch of this input."""
+        """Return a random batch: standard-normal values, bytes, or zeros and ones.
+
+        Other integers are often indices into a table, where larger values could be too large.
+        """
         shape = [batch_size if size is None else size for size in self.shape]
         if self.dtype.is_floating_point:  # rounded to the precision of the user's type
             return torch.randn(shape, generator=generator).to(self.given_dtype).to(self.dtype)
-        return torch.zeros(shape, dtype=self.dtype)
+        past = 256 if self.dtype is torch.uint8 else 2
+        return torch.randint(past, shape, generator=generator).to(self.dtype)
 
 
 @dataclass(frozen=True)

@@ -168,11 +168,6 @@ def _read_inputs(
 def _input_spec(name: str, meta: Document) -> InputSpec:
     sizes = meta["sizes"].list()
     dtype = read_dtype(meta["dtype"])
-    if not dtype.is_floating_point:
-        meta.refuse(
-            f"input {name!r} is of type {str(dtype)[6:]}; inputs must be floating point: let "
-            "the model take numbers and cast them itself, or export the part behind the embedding"
-        )
     if not sizes:
         meta.refuse(f"input {name!r} is a single number; inputs need a batch dimension")
     kind, batch = sizes[0].only()

@@ -8,8 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from secateur.engine.export.onnx import export_onnx
+from secateur.engine.export.weights import write_weights
+from secateur.engine.graph import analyse
+from secateur.engine.plan import make_plan
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.reader import read_program
+from secateur.engine.surgery import certify, compact, mask_program
+from secateur.torch import load_pruned
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import randomise
 from worker.pipeline.prune import prune
@@ -46,10 +52,71 @@ class DictOutput(nn.Module):
         return {"scores": self.scores(deep), "boxes": [self.small(stem), self.large(deep)]}
 
 
+class Recogniser(nn.Module):
+    """A text recogniser's shape: convolutions, then a recurrent layer along the width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.rnn = nn.LSTM(8, 6, num_layers=2, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        columns = torch.relu(self.bn(self.conv(x))).mean(2).transpose(1, 2)
+        letters: Tensor = self.head(self.rnn(columns)[0])
+        return letters
+
+
+class Conditioned(nn.Module):
+    """A denoiser's shape: an image as bytes, a step as an integer, and a switch per sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.steps = nn.Conv2d(1, 8, 3, padding=1), nn.Embedding(4, 8)
+        self.out = nn.Conv2d(8, 2, 3, padding=1)
+
+    def forward(self, image: Tensor, step: Tensor, is_on: Tensor) -> Tensor:
+        y = self.conv(image.float() / 255) + self.steps(step)[:, :, None, None]
+        z: Tensor = self.out(torch.relu(y) * is_on[:, None, None, None])
+        return z
+
+
+def test_inputs_of_integers_and_booleans(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = randomise(Conditioned())
+    batch = (
+        torch.randint(256, (3, 1, 8, 8), dtype=torch.uint8),
+        torch.tensor([0, 3, 1]),
+        torch.tensor([True, False, True]),
+    )
+    save_model(net, batch, tmp_path / "model.pt2")
+    program = read_program(tmp_path / "model.pt2")
+    torch.testing.assert_close(ProgramModule(program).eval()(*batch), net(*batch))
+    analysis = analyse(program)
+    assert [(f.name, f.num_groups) for f in analysis.families] == [("conv.weight", 8)]
+    keeps = {"conv.weight": torch.arange(8) % 2 == 0}
+    plan = make_plan(program, analysis, keeps)
+    smaller, path = compact(program, analysis, plan), tmp_path / "model.onnx"
+    certify(mask_program(program, plan), smaller, [batch])
+    export_onnx(smaller, path)
+    session = ort.InferenceSession(path)
+    feed = {value.name: x.numpy() for value, x in zip(session.get_inputs(), batch, strict=True)}
+    expected = ProgramModule(smaller).eval()(*batch).detach().numpy()
+    np.testing.assert_allclose(session.run(None, feed)[0], expected, atol=1e-5)
+    write_weights(smaller, tmp_path / "weights.safetensors")
+    fitted = load_pruned(tmp_path / "weights.safetensors", Conditioned())
+    np.testing.assert_allclose(fitted(*batch).detach().numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes:UserWarning")  # the exporter's own
 @pytest.mark.parametrize(
     ("model", "shapes"),
-    [(TwoInputs, [(1, 8, 8), (3, 16, 16)]), (DictOutput, [(1, 8, 8)])],
-    ids=["two-inputs", "dict-output"],
+    [
+        (TwoInputs, [(1, 8, 8), (3, 16, 16)]),
+        (DictOutput, [(1, 8, 8)]),
+        (Recogniser, [(1, 8, 12)]),
+    ],
+    ids=["two-inputs", "dict-output", "recogniser"],
 )
 def test_the_whole_job(
     model: type[nn.Module], shapes: list[tuple[int, ...]], tmp_path: Path

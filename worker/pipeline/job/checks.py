@@ -74,6 +74,12 @@ def check_fit(program: Program, dataset: Dataset, objective: str) -> tuple[Datas
         raise DataError(
             f"the network takes {len(program.inputs)} inputs, a data set can feed only one"
         )
+    dtype = program.inputs[0].given_dtype
+    if not dtype.is_floating_point:
+        raise DataError(
+            f"the network takes {str(dtype)[6:]}, a data set feeds floating-point numbers: prune "
+            "without data, or export a network that takes floats and casts them itself"
+        )
     expected = program.inputs[0].shape[1:]
     if dataset.sample_shape != expected:
         raise DataError(
