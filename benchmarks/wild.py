@@ -33,6 +33,7 @@ from secateur.engine.selection import select
 from secateur.engine.surgery import certify, compact, mask_program
 
 PEER_TIMEOUT_SECONDS = 60
+PRUNED = 0.6  # largest share of MACs left
 
 
 def main() -> None:
@@ -60,9 +61,9 @@ def main() -> None:
     summary = {
         "measured": len(found),
         "accepted": sum("refused" not in row for row in found),
-        "pruned_to_60_percent": sum(row.get("macs_left", 1) <= 0.6 for row in found),
+        "pruned_to_60_percent": sum(row.get("macs_left", 1) <= PRUNED for row in found),
         "peer_pruned_to_60_percent": sum(
-            row.get("peer", {}).get("macs_left", 1) <= 0.6 for row in found
+            row.get("peer", {}).get("macs_left", 1) <= PRUNED for row in found
         ),
     }
     body = {"machine": machine(), "is_batch_fixed": options.fixed_batch, "summary": summary}
