@@ -2,7 +2,7 @@
 
 Usage: python -m benchmarks.wild [NAME …] [--fixed-batch] [--without-peer] [--output FILE]
 Run it in an environment of its own, with the packages of `wild_networks`: pip install ultralytics
-transformers monai facenet-pytorch segmentation-models-pytorch openunmix kornia torch-pruning==1.6.1.
+transformers monai facenet-pytorch segmentation-models-pytorch openunmix kornia torch-pruning==1.6.1
 Each network is exported with a dynamic batch (or a batch of 1), saved, read, pruned and certified;
 Torch-Pruning prunes the same module in a process of its own. One thread, no times. Writes JSON.
 """
