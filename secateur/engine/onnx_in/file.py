@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
-from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, numpy_helper
 
 from secateur.engine.errors import ModelRejectedError, ModelTooLargeError, UnsupportedOpError
 from secateur.engine.onnx_in.call import Node, shown, to_dtype
+from secateur.engine.onnx_in.inputs import OnnxInput, Shape, read_inputs
 from secateur.engine.onnx_in.operators.table import OPERATORS
 from secateur.engine.program.limits import ModelLimits
 
@@ -20,20 +20,6 @@ _QUANTIZED = frozenset(
     DynamicQuantizeLinear""".split()
 )
 _CONTROL_FLOW = frozenset("If Loop Scan SequenceMap".split())
-_FIX_SHAPE = (
-    "python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {name} --input_shape "
-    "{shape} model.onnx fixed.onnx"
-)
-Shape = tuple[int | None, ...]
-
-
-@dataclass(frozen=True)
-class OnnxInput:
-    """An input of the file; the first size of its shape is the batch."""
-
-    name: str
-    shape: Shape
-    dtype: torch.dtype
 
 
 @dataclass(frozen=True)
@@ -93,12 +79,15 @@ def parse(model: ModelProto, limits: ModelLimits, shapes: tuple[Shape, ...] | No
     found = [value for value in graph.input if value.name not in tensors]
     if not found or len({value.name for value in found}) < len(found):
         raise ModelRejectedError("the ONNX file has no input, or two inputs of one name")
-    inputs, has_fixed_batch = _inputs(found, shapes)
+    output_names = tuple(value.name for value in graph.output)
+    if len(set(output_names)) < len(output_names):
+        raise ModelRejectedError("the ONNX file has two outputs of one name")
+    inputs, has_fixed_batch = read_inputs(found, shapes)
     return OnnxFile(
         nodes=tuple(nodes),
         tensors=tensors,
         inputs=inputs,
-        output_names=tuple(value.name for value in graph.output),
+        output_names=output_names,
         opset=opset,
         has_fixed_batch=has_fixed_batch,
         metadata=tuple((each.key, each.value) for each in model.metadata_props),
@@ -208,61 +197,3 @@ def to_array(tensor: onnx.TensorProto) -> np.ndarray:
             "which is not supported"
         )
     return np.array(numpy_helper.to_array(tensor))
-
-
-def _inputs(
-    values: list[ValueInfoProto], shapes: tuple[Shape, ...] | None
-) -> tuple[tuple[OnnxInput, ...], bool]:
-    """Return the inputs, and whether the file was made for one sample."""
-    if shapes is not None and len(shapes) != len(values):
-        raise ModelRejectedError(
-            f"the ONNX file has {len(values)} inputs; {len(shapes)} example inputs are given"
-        )
-    inputs, batches = [], set()
-    for number, value in enumerate(values):
-        dtype = to_dtype(value.type.tensor_type.elem_type)
-        name = shown(value.name)
-        if dtype is None or not dtype.is_floating_point:
-            raise ModelRejectedError(f"the input {name} of the ONNX file must be floating point")
-        sizes = [_size(dim) for dim in value.type.tensor_type.shape.dim]
-        if shapes is not None:
-            sizes = _with_given(name, sizes, shapes[number])
-        if not sizes:
-            raise ModelRejectedError(f"the input {name} of the ONNX file has no batch dimension")
-        _check_sizes(value.name, sizes)
-        batches.add(sizes[0])
-        inputs.append(OnnxInput(value.name, (None, *sizes[1:]), dtype))
-    if batches not in ({None}, {1}):
-        found = ", ".join(str(size) for size in batches if size is not None)
-        raise ModelRejectedError(
-            f"the ONNX file takes batches of {found} samples; export it with a dynamic batch, or "
-            "with a batch of 1"
-        )
-    return tuple(inputs), batches == {1}
-
-
-def _size(dim: onnx.TensorShapeProto.Dimension) -> int | None:
-    """Return a size, or None for a name or an unknown size (0, and -1 from Paddle)."""
-    return int(dim.dim_value) if dim.dim_value > 0 else None
-
-
-def _with_given(name: str, sizes: list[int | None], given: Shape) -> list[int | None]:
-    if len(given) != len(sizes) or any(
-        a is not None and a != b for a, b in zip(sizes[1:], given[1:], strict=False)
-    ):
-        raise ModelRejectedError(
-            f"the example for the input {name} has the shape {list(given)}; the ONNX file takes "
-            f"{[size or 'any' for size in sizes]}"
-        )
-    return [sizes[0], *given[1:]]
-
-
-def _check_sizes(name: str, sizes: list[int | None]) -> None:
-    if None in sizes[1:]:
-        said = ", ".join("any" if size is None else str(size) for size in sizes[1:])
-        example = ",".join(["1", *("SIZE" if size is None else str(size) for size in sizes[1:])])
-        raise ModelRejectedError(
-            f"the input {shown(name)} of the ONNX file takes samples of the sizes {said}; a "
-            "network is pruned for one size",
-            hint=f"Fix the sizes: {_FIX_SHAPE.format(name=name[:80], shape=example)}",
-        )

@@ -17,8 +17,9 @@ from secateur.core.onnx_files import OnnxError, parse_onnx
 from secateur.engine.errors import EngineError, ModelRejectedError
 from secateur.engine.onnx_in.admission import admit
 from secateur.engine.onnx_in.call import shown
-from secateur.engine.onnx_in.file import OnnxFile, Shape, parse
+from secateur.engine.onnx_in.file import OnnxFile, parse
 from secateur.engine.onnx_in.importer import PREFIX, REFUSALS, Importer
+from secateur.engine.onnx_in.inputs import Shape
 from secateur.engine.onnx_in.names import argument_names, weight_names
 from secateur.engine.program.exported import from_exported
 from secateur.engine.program.faults import check_faults

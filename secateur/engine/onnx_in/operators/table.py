@@ -10,6 +10,7 @@ from secateur.engine.onnx_in.operators.products import PRODUCTS
 from secateur.engine.onnx_in.operators.recurrent import RECURRENT
 from secateur.engine.onnx_in.operators.reduction import REDUCTION
 from secateur.engine.onnx_in.operators.resampling import RESAMPLING
+from secateur.engine.onnx_in.operators.shapes import SHAPES
 
 OPERATORS: dict[str, Function] = {
     **ARITHMETIC,
@@ -21,4 +22,5 @@ OPERATORS: dict[str, Function] = {
     **RECURRENT,
     **REDUCTION,
     **RESAMPLING,
+    **SHAPES,
 }

@@ -74,6 +74,8 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
         lambda: network(node("Relu", "x"), dtype=TensorProto.INT64), "must be floating point"),
     "batch of 4": (lambda: batch_of(4), "batches of 4 samples"),
     "any size": (lambda: network(node("Relu", "x"), x=("n", 3, "h", "w")), "sizes 3, any, any"),
+    "two outputs of one name": (
+        lambda: network(node("Relu", "x"), outputs="y y"), "two outputs of one name"),
     "no input": (
         lambda: network(node("Relu", "w"), weights={"x": drawn(1), "w": drawn(1)}), "no input"),
     "cycle": (lambda: network(node("Add", "x y")), "reads 'y' before anything makes it"),

@@ -1,0 +1,91 @@
+"""Inputs of an ONNX file: their types, their sizes, and the batch."""
+
+from dataclasses import dataclass
+
+import onnx
+import torch
+from onnx import ValueInfoProto
+
+from secateur.engine.errors import ModelRejectedError
+from secateur.engine.onnx_in.call import shown, to_dtype
+
+_FIX_SHAPE = (
+    "python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {name} --input_shape "
+    "{shape} model.onnx fixed.onnx"
+)
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class OnnxInput:
+    """An input of the file; the first size of its shape is the batch."""
+
+    name: str
+    shape: Shape
+    dtype: torch.dtype
+
+
+def read_inputs(
+    values: list[ValueInfoProto], shapes: tuple[Shape, ...] | None
+) -> tuple[tuple[OnnxInput, ...], bool]:
+    """Return the inputs, and whether the file was made for one sample.
+
+    Args:
+        values: Inputs of the graph that are not initialisers.
+        shapes: Shapes to use where the file leaves sizes open; None: there are none.
+
+    Raises:
+        ModelRejectedError: An input has no batch, an open size, or a type that is not real.
+    """
+    if shapes is not None and len(shapes) != len(values):
+        raise ModelRejectedError(
+            f"the ONNX file has {len(values)} inputs; {len(shapes)} example inputs are given"
+        )
+    inputs, batches = [], set()
+    for number, value in enumerate(values):
+        dtype = to_dtype(value.type.tensor_type.elem_type)
+        name = shown(value.name)
+        if dtype is None or not dtype.is_floating_point:
+            raise ModelRejectedError(f"the input {name} of the ONNX file must be floating point")
+        sizes = [_size(dim) for dim in value.type.tensor_type.shape.dim]
+        if shapes is not None:
+            sizes = _with_given(name, sizes, shapes[number])
+        if not sizes:
+            raise ModelRejectedError(f"the input {name} of the ONNX file has no batch dimension")
+        _check_sizes(value.name, sizes)
+        batches.add(sizes[0])
+        inputs.append(OnnxInput(value.name, (None, *sizes[1:]), dtype))
+    if batches not in ({None}, {1}):
+        found = ", ".join(str(size) for size in batches if size is not None)
+        raise ModelRejectedError(
+            f"the ONNX file takes batches of {found} samples; export it with a dynamic batch, or "
+            "with a batch of 1"
+        )
+    return tuple(inputs), batches == {1}
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> int | None:
+    """Return a size, or None for a name or an unknown size (0, and -1 from Paddle)."""
+    return int(dim.dim_value) if dim.dim_value > 0 else None
+
+
+def _with_given(name: str, sizes: list[int | None], given: Shape) -> list[int | None]:
+    if len(given) != len(sizes) or any(
+        a is not None and a != b for a, b in zip(sizes[1:], given[1:], strict=False)
+    ):
+        raise ModelRejectedError(
+            f"the example for the input {name} has the shape {list(given)}; the ONNX file takes "
+            f"{[size or 'any' for size in sizes]}"
+        )
+    return [sizes[0], *given[1:]]
+
+
+def _check_sizes(name: str, sizes: list[int | None]) -> None:
+    if None in sizes[1:]:
+        said = ", ".join("any" if size is None else str(size) for size in sizes[1:])
+        example = ",".join(["1", *("SIZE" if size is None else str(size) for size in sizes[1:])])
+        raise ModelRejectedError(
+            f"the input {shown(name)} of the ONNX file takes samples of the sizes {said}; a "
+            "network is pruned for one size",
+            hint=f"Fix the sizes: {_FIX_SHAPE.format(name=name[:80], shape=example)}",
+        )
