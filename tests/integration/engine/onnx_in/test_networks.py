@@ -51,7 +51,7 @@ def test_a_network_is_pruned_to_the_same_plan_as_from_torch(name: str, tmp_path:
         warnings.simplefilter("ignore")  # the exporters' own deprecations
         exported = export(randomise(NETWORKS[name]()), (torch.randn(2, 3, 48, 48),))
         path = tmp_path / "model.onnx"
-        torch.onnx.export(exported, (), path, optimize=False, external_data=False)
+        torch.onnx.export(exported, (), path, optimize=False, external_data=False, verbose=False)
     program, ours = from_exported(exported), read_onnx(path)
     assert plan_of(ours, analyse(ours)) == plan_of(program, analyse(program))
     trained = {n for n, role in ours.roles.items() if role is Role.PARAMETER}
