@@ -3,7 +3,7 @@
 Every API process reports the same counts, and counts at most once every few seconds. Counting the
 rows of a long history or a long queue takes long, so what happened more than a minute ago is
 counted once an hour: the pruning jobs that were posted, and the jobs that ended. The pruning jobs
-that are queued are the difference.
+that are queued are the difference. If failed jobs were tried again, everything is counted again.
 """
 
 import math
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _TTL_SECONDS = 5.0
 _RECOUNT_SECONDS = 3600.0  # jobs are removed (`records.retention`)
+_RETRIED_SECONDS = 60.0  # a failed job may be tried again, but its users must not cause the work
 # A job is posted and ends at the database's time, but the transaction commits a moment later.
 _SETTLED_SECONDS = 60.0
 _FINAL = [state for state in JobState if state.is_final]
@@ -89,7 +90,9 @@ class JobsCollector(Collector):
         """Count all jobs; of what is settled, only what was not counted before."""
         is_set_back = time_now < self._settled_to
         settled_to = time_now - _SETTLED_SECONDS
-        if is_set_back or now - self._counted_at >= _RECOUNT_SECONDS:
+        age = now - self._counted_at
+        is_stale = age >= _RETRIED_SECONDS and self._were_failed_retried(session)
+        if is_set_back or is_stale or age >= _RECOUNT_SECONDS:
             self._counted_at = now
             self._ended, self._posted = _count_settled(session, settled_to)
         else:
@@ -109,6 +112,21 @@ class JobsCollector(Collector):
                 queued[queue] -= number
         waiting = {(JobKind.PRUNE, queue, JobState.QUEUED): n for queue, n in queued.items()}
         return ended + others + Counter(waiting)  # a sum leaves out what is not positive
+
+    def _were_failed_retried(self, session: Session) -> bool:
+        """Return whether fewer pruning jobs have failed than were counted as failed."""
+        counted = sum(
+            number
+            for (kind, _, state), number in self._ended.items()
+            if kind == JobKind.PRUNE and state == JobState.FAILED
+        )
+        query = select(func.count()).where(
+            JobRow.queue.in_(QUEUES),
+            JobRow.state == JobState.FAILED,
+            JobRow.kind == JobKind.PRUNE,
+            JobRow.finished_at < self._settled_to,
+        )
+        return counted > 0 and session.scalars(query).one() < counted
 
 
 def _oldest(session: Session, kind: str, queue: str, default: float) -> float:

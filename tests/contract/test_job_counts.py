@@ -83,6 +83,22 @@ def test_counts_equal_those_of_the_rows(engine: Engine) -> None:
     assert counted(collector) == in_rows(sessions)
 
 
+def test_a_job_that_is_tried_again_is_counted_as_queued_within_a_minute(engine: Engine) -> None:
+    sessions, now = create_sessions(engine), [0.0]
+    collector = JobsCollector(sessions, clock=lambda: now[0])
+    with sessions.begin() as session:
+        job_id = jobs.create_job(session, NewJob("t", JobKind.PRUNE, {}, {}, "cpu", 3)).id
+        held = leases.claim(session, job_id=job_id, owner="w:1", lease_seconds=30)
+        assert held is not None
+        leases.fail(session, held, FailureCode.INTERNAL, "broken", None)
+    set_clock_back(engine, -300)  # it failed long ago
+    assert counted(collector) == in_rows(sessions) == {("prune", "cpu", "failed"): 1}
+    with sessions.begin() as session:
+        jobs.retry(session, job_id)
+    now[0] = 60.0
+    assert counted(collector) == in_rows(sessions) == {("prune", "cpu", "queued"): 1}
+
+
 def test_counts_are_right_after_the_clock_was_set_back(engine: Engine) -> None:
     dice, sessions = random.Random(SEED), create_sessions(engine)  # noqa: S311
     collector = JobsCollector(sessions, clock=lambda: 0.0)
