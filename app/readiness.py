@@ -7,8 +7,7 @@ them stays in the balancer. Before that they are, because settings that never wo
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any
 
@@ -36,10 +35,16 @@ class Readiness:
         self._necessary = dict(necessary)
         self._dispensable = {name: _Patient(check) for name, check in dispensable.items()}
         self._were_there: set[str] = set()
+        self._are_away: set[str] = set()  # already in the log
 
     def look_ahead(self) -> None:
         """Ask the dispensable parts in the background, so that it is known whether they work."""
-        threading.Thread(target=self._look, daemon=True).start()
+
+        def look() -> None:
+            with suppress(UnavailableError):
+                self._look()
+
+        threading.Thread(target=look, daemon=True).start()
 
     def check(self) -> dict[str, str]:
         """Return the state of each part.
@@ -48,15 +53,14 @@ class Readiness:
             UnavailableError: A necessary part does not answer, or another has never answered.
         """
         found = {name: self._ask(name, check) for name, check in self._necessary.items()}
-        for name, check in self._dispensable.items():
-            found[name] = self._ask_patiently(name, check)
+        found |= self._look()
         status = "degraded" if AWAY in found.values() else OK
         return {"status": status, **found}
 
-    def _look(self) -> None:
-        for name, check in self._dispensable.items():
-            with suppress(UnavailableError):
-                self._ask_patiently(name, check)
+    def _look(self) -> dict[str, str]:
+        running = {name: check.begin() for name, check in self._dispensable.items()}
+        wait(running.values(), _DISPENSABLE_SECONDS)  # together: a probe does not wait long
+        return {name: self._note(name, future) for name, future in running.items()}
 
     @staticmethod
     def _ask(name: str, check: Check) -> str:
@@ -68,15 +72,20 @@ class Readiness:
             raise UnavailableError(reason) from error
         return OK
 
-    def _ask_patiently(self, name: str, check: "_Patient") -> str:
+    def _note(self, name: str, running: "Future[None]") -> str:
         try:
-            check.ask(_DISPENSABLE_SECONDS)
+            running.result(0)  # a TimeoutError if it hangs
         except Exception as error:
             if name not in self._were_there:
                 log.exception("readiness.failed", part=name)
                 raise UnavailableError(_cannot(name)) from error
-            log.warning("readiness.degraded", part=name, reason=str(error))
+            if name not in self._are_away:
+                log.warning("readiness.degraded", part=name, reason=str(error) or "no answer")
+            self._are_away.add(name)
             return AWAY
+        if name in self._are_away:
+            log.info("readiness.restored", part=name)
+        self._are_away.discard(name)
         self._were_there.add(name)
         return OK
 
@@ -88,20 +97,13 @@ class _Patient:
         self._check = check
         self._running: Future[None] | None = None
 
-    def ask(self, seconds: float) -> None:
-        """Run the check, or wait for the one that runs.
-
-        Raises:
-            TimeoutError: It takes longer than ``seconds``.
-            Exception: What the check raises.
-        """
+    def begin(self) -> "Future[None]":
+        """Start the check if it does not run."""
         running = self._running
         if running is None or running.done():
             running = self._running = Future()
             threading.Thread(target=self._run, args=(running,), daemon=True).start()
-        if not wait_for([running], seconds).done:
-            raise TimeoutError(f"no answer in {seconds:g} s")
-        running.result()
+        return running
 
     def _run(self, running: "Future[Any]") -> None:
         try:

@@ -11,6 +11,7 @@ from app.keys.scopes import OPERATOR
 from app.operators import service
 from app.operators.schemas import OperatedWorker, OperatedWorkers, QueueState, Tenants
 from app.paging import Limit
+from app.text import Line
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,9 @@ def list_tenants(
     context: ContextDep,
     principal: PrincipalDep,
     limit: Limit = 20,
-    after: Annotated[str, Query(max_length=64, description="Return tenants after this name.")] = "",
+    after: Annotated[
+        Line, Query(max_length=64, description="Return tenants after this name.")
+    ] = "",
 ) -> Tenants:
     """List tenants by name, with what they use."""
     principal.require(OPERATOR)

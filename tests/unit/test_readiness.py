@@ -1,8 +1,11 @@
 """Readiness: what takes a process out of the balancer, and what does not."""
 
 import threading
+import time
+from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.contracts.errors import UnavailableError
 from app.readiness import Readiness
@@ -77,4 +80,36 @@ def test_a_part_that_hangs_counts_as_away_and_is_asked_once(
     for _ in range(3):
         assert readiness.check()["storage"] == "away"
     assert num_calls == 2, "calls that hang do not pile up"
+    goes_on.set()
+
+
+def test_an_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
+    queue = Part()
+    readiness = Readiness({}, {"queue": queue.check})
+    readiness.check()
+    queue.error = ConnectionError("refused")
+    with capture_logs() as lines:
+        for _ in range(3):
+            readiness.check()
+        queue.error = None
+        for _ in range(3):
+            readiness.check()
+    assert [line["event"] for line in lines] == ["readiness.degraded", "readiness.restored"]
+
+
+def test_parts_that_hang_are_waited_for_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.readiness._DISPENSABLE_SECONDS", 0.2)
+    goes_on = threading.Event()
+    num_calls = {"a": 0, "b": 0}
+
+    def hang(name: str) -> None:
+        num_calls[name] += 1
+        if num_calls[name] > 1:
+            goes_on.wait(10)
+
+    readiness = Readiness({}, {name: partial(hang, name) for name in num_calls})
+    readiness.check()
+    began = time.monotonic()
+    assert readiness.check() == {"status": "degraded", "a": "away", "b": "away"}
+    assert time.monotonic() - began < 0.35
     goes_on.set()
