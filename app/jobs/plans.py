@@ -28,13 +28,12 @@ from app.jobs.routes import parse_job
 from app.jobs.schemas import JobCreate
 from app.openapi import reference
 from app.records import jobs
-from app.records.database import reading
 from app.records.jobs import NewJob
 from app.records.tables import JobRow
 
 router = APIRouter(prefix="/v1", tags=["jobs"], responses=RESPONSES)
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS, _MOST_POLL_SECONDS = 0.1, 0.5
 _BODY = {
     "requestBody": {
         "required": True,
@@ -94,16 +93,21 @@ async def _wait(request: Request, context: Context, job_id: str, seconds: float)
         UnavailableError: The plan was not ready in time.
     """
     clock = asyncio.get_running_loop().time
-    end = clock() + seconds
+    began = clock()
+    end = began + seconds
     while True:
-        row = await run_in_threadpool(_read, context, job_id)
+        row = await context.job_reader.read(job_id)  # one query for all that wait
+        if row is None:
+            raise UnavailableError("the plan was removed before it was ready; try again")
         if JobState(row.state).is_final:
             return row
         if clock() > end:
             raise UnavailableError(
                 f"the plan was not ready within {seconds:g} s; wait longer, or post the job itself"
             )
-        await wait_with_client(request, _POLL_SECONDS)
+        # Most plans take a second; those that take longer are asked for less often.
+        pause = max(_POLL_SECONDS, min(_MOST_POLL_SECONDS, (clock() - began) / 4))
+        await wait_with_client(request, pause)
 
 
 def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any]) -> str:
@@ -130,11 +134,6 @@ def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any])
             warnings=warnings,
         )
         return jobs.create_job(session, new).id
-
-
-def _read(context: Context, job_id: str) -> JobRow:
-    with reading(context.sessions) as session:
-        return session.get_one(JobRow, job_id)
 
 
 def _cancel(context: Context, job_id: str) -> None:
