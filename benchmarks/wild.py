@@ -1,6 +1,7 @@
 """Networks of other packages, exported as their libraries call them: 50 % of every width, L1.
 
-Usage: python -m benchmarks.wild [NAME …] [--fixed-batch] [--without-peer] [--output FILE]
+Usage: python -m benchmarks.wild [NAME …] [--fixed-batch] [--without-peer] [--resume]
+    [--output FILE]
 Run it in an environment of its own, with the packages of `wild_networks`: pip install ultralytics
 transformers monai facenet-pytorch segmentation-models-pytorch openunmix kornia torch-pruning==1.6.1
 Each network is exported with a dynamic batch (or a batch of 1), saved, read, pruned and certified;
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--fixed-batch", action="store_true")
     parser.add_argument("--without-peer", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="keep the networks in the output")
     parser.add_argument("--peer-of")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/wild.json"))
     options = parser.parse_args()
@@ -51,14 +53,24 @@ def main() -> None:
         _print_peer(options.peer_of)
         return
     rows = []
+    if options.resume and options.output.is_file():
+        rows = json.loads(options.output.read_text())["networks"]
+    done = {row["name"] for row in rows}
     for name in options.names or NETWORKS:
+        if name in done:
+            continue
         row = {"name": name, **measure(name, is_fixed=options.fixed_batch)}
         if not options.without_peer and "missing" not in row:
             row["peer"] = _peer(name)
         rows.append(row)
         print(json.dumps(row), flush=True)
+        body = {"machine": machine(), "is_batch_fixed": options.fixed_batch, **_summary(rows)}
+        options.output.write_text(json.dumps({**body, "networks": rows}, indent=1) + "\n")
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     found = [row for row in rows if "missing" not in row and "no_export" not in row]
-    summary = {
+    return {
         "measured": len(found),
         "accepted": sum("refused" not in row for row in found),
         "pruned_to_60_percent": sum(row.get("macs_left", 1) <= PRUNED for row in found),
@@ -66,9 +78,6 @@ def main() -> None:
             row.get("peer", {}).get("macs_left", 1) <= PRUNED for row in found
         ),
     }
-    body = {"machine": machine(), "is_batch_fixed": options.fixed_batch, "summary": summary}
-    options.output.write_text(json.dumps({**body, "networks": rows}, indent=1) + "\n")
-    print(json.dumps(summary))
 
 
 def measure(name: str, *, is_fixed: bool) -> dict[str, Any]:

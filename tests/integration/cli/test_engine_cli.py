@@ -66,7 +66,13 @@ def pruned(folder: Path) -> dict[str, Any]:
 
 def test_inspect_shows_layers_groups_and_frozen_channels(folder: Path) -> None:
     text = run("inspect", folder / "model0.pt2").stdout
-    for expected in ("conv1.weight", "fc.weight[0]", "reaches the network's output", "Reachable"):
+    for expected in (
+        "conv1.weight",
+        "fc.weight[0]",
+        "reaches the network's output",
+        "Reachable",
+        "of the MACs can go",
+    ):
         assert expected in text
     body = json.loads(run("inspect", folder / "model0.pt2", "--json").stdout)
     assert [layer["weight"] for layer in body["layers"]] == [
