@@ -98,10 +98,14 @@ def test_a_cordoned_worker_counts_as_nobody(sessions: Sessions) -> None:
     assert claim(sessions, ONE) is not None, "the other worker would not take it"
 
 
-@pytest.mark.parametrize("lever", [levers.cordon, levers.drain, levers.uncordon])
-def test_a_worker_that_is_not_there_cannot_be_moved(sessions: Sessions, lever: object) -> None:
-    with sessions.begin() as session, pytest.raises(NotFoundError, match="no worker 'gone:1'"):
-        lever(session, "gone:1")  # type: ignore[operator]
+def test_only_workers_and_queues_that_are_there_can_be_moved(sessions: Sessions) -> None:
+    with sessions() as session:
+        for lever in (levers.cordon, levers.drain, levers.uncordon):
+            with pytest.raises(NotFoundError, match="no worker 'gone:1'"):
+                lever(session, "gone:1")
+        for queue in ("maintenance", "nothing"):
+            with pytest.raises(NotFoundError, match="cpu, gpu, intake"):
+                levers.pause_queue(session, queue)
 
 
 def test_a_paused_queue_gives_out_nothing_until_it_is_resumed(sessions: Sessions) -> None:
@@ -121,12 +125,6 @@ def test_a_paused_queue_gives_out_nothing_until_it_is_resumed(sessions: Sessions
         jobs.ring_again(session)
         assert rung == [(job_id, "cpu")]
     assert claim(sessions, ONE) is not None
-
-
-@pytest.mark.parametrize("queue", ["maintenance", "nothing"])
-def test_only_queues_of_jobs_can_be_paused(sessions: Sessions, queue: str) -> None:
-    with sessions.begin() as session, pytest.raises(NotFoundError, match="cpu, gpu, intake"):
-        levers.pause_queue(session, queue)
 
 
 def test_keda_counts_the_jobs_that_need_a_worker(sessions: Sessions) -> None:
