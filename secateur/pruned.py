@@ -33,7 +33,8 @@ class Cost:
 class Pruned:
     """A pruned network, the plan behind it, and its certificate.
 
-    The network is not retrained: train `module`, or ``retrain`` the program, before you use it.
+    The network is not retrained: train `module`, or ``retrain`` the program, before you use it,
+    unless it was repaired and is good enough.
 
     Attributes:
         program: The pruned network as graph and tensors.
@@ -44,6 +45,7 @@ class Pruned:
         cost: The size of the pruned network.
         name: The name of the module's class or of the file.
         original: The module that was passed, unchanged; None for a file or a program.
+        num_repair_samples: The samples that the weights were refitted from; 0 without repair.
     """
 
     program: "Program"
@@ -53,6 +55,7 @@ class Pruned:
     cost: Cost
     name: str
     original: "nn.Module | None" = None
+    num_repair_samples: int = 0
 
     @cached_property
     def module(self) -> "nn.Module":
@@ -117,7 +120,7 @@ class Pruned:
         before, after = self.dense, self.cost
         return "\n".join(
             (
-                f"{self.name}, pruned; not yet retrained",
+                f"{self.name}, pruned{self._repaired()}; not yet retrained",
                 _change("MACs", before.macs, after.macs),
                 _change("parameters", before.num_parameters, after.num_parameters),
                 str(self.plan).partition("\n")[0],
@@ -126,6 +129,10 @@ class Pruned:
         )
 
     __str__ = summary
+
+    def _repaired(self) -> str:
+        num_samples = self.num_repair_samples
+        return f" and repaired from {num_samples:,} samples" if num_samples else ""
 
     def __repr__(self) -> str:
         macs = f"{self.cost.macs / max(1, self.dense.macs):.1%} of the MACs"

@@ -40,6 +40,7 @@ def prune(  # noqa: PLR0913  # options that each have a default
     steepness: float | None = None,
     criterion: str = "l1",
     data: "Iterable[Batch]" = (),
+    repair: bool = True,
     ignore: Sequence[str] = (),
     round_to: int = 8,
     min_channels: int = 4,
@@ -50,7 +51,8 @@ def prune(  # noqa: PLR0913  # options that each have a default
 
     ``prune(net.eval(), torch.randn(1, 3, 224, 224), macs=0.5)`` returns a network with half of the
     multiply-accumulates. Pass at most one of ``macs``, ``params``, ``ratio`` and ``steepness``; the
-    default is ``steepness=1``. Nothing is trained. The same arguments give the same result.
+    default is ``steepness=1``. Nothing is trained. With ``data`` the weights are repaired, and the
+    network usually works at once. The same arguments give the same result.
 
     Args:
         model: A module in evaluation mode, which is not changed; a ``.pt2`` or ``.onnx`` file,
@@ -65,8 +67,10 @@ def prune(  # noqa: PLR0913  # options that each have a default
             prunes more.
         criterion: The name of a criterion, as in `secateur.engine.CRITERIA`. Those that look at
             samples, such as ``loss`` and ``taylor``, need ``data``.
-        data: Calibration batches: tensors, or pairs of inputs and labels (int64 classes). The
-            certificate also uses samples of the first batch.
+        data: Calibration batches: tensors, or pairs of inputs and labels (int64 classes). Repair
+            uses their inputs, and the certificate some of the first batch.
+        repair: Whether to refit the kept weights from ``data``, so that each layer computes what
+            it computed before. A few hundred samples are enough.
         ignore: Names of layers or weights, or globs, that keep all their filters, such as
             ``"conv1"`` or ``"layer4.*"``.
         round_to: Kept widths are multiples of this, unless a layer is narrower.
@@ -94,11 +98,13 @@ def prune(  # noqa: PLR0913  # options that each have a default
     program, name = _read(model, example_inputs)
     options = replace(options, exclude=_excluded(ignore, program))
     batches = _batches(data, program)
-    found = prune_program(program, options, criterion=criterion, batches=batches, seed=seed)
+    found = prune_program(
+        program, options, criterion=criterion, batches=batches, is_repaired=repair, seed=seed
+    )
     original = None if isinstance(model, (str, PathLike, ExportedProgram)) else model
     return Pruned(
         found.program, found.plan, found.certificate, _cost(program), _cost(found.program),
-        name, original,
+        name, original, found.num_repair_samples,
     )  # fmt: skip
 
 

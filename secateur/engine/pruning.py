@@ -1,4 +1,4 @@
-"""All pruning steps on one program: groups, saliency, selection, plan, surgery, certificate.
+"""All pruning steps on one program: groups, saliency, selection, surgery, repair, certificate.
 
 Called by `secateur.prune`. The service's jobs run the same steps one by one, and save, measure and
 report between them.
@@ -11,11 +11,11 @@ from secateur.engine.graph.analysis import analyse
 from secateur.engine.graph.cost import CostModel
 from secateur.engine.plan import Plan, make_plan
 from secateur.engine.program.program import Program
+from secateur.engine.repair import RepairOptions, repair_program
 from secateur.engine.saliency import CRITERIA, CalibrationBatches, SaliencyOptions
 from secateur.engine.selection import SelectionOptions, select
 from secateur.engine.surgery.certificate import Certificate, certify
-from secateur.engine.surgery.compact import compact
-from secateur.engine.surgery.mask import mask_program
+from secateur.engine.surgery.mask import expand_program
 
 _NUM_RANDOM, _NUM_REAL = 2, 8  # samples that the certificate compares
 
@@ -28,11 +28,13 @@ class Smaller:
         program: The smaller program.
         plan: The channel groups kept.
         certificate: The comparison with the masked twin.
+        num_repair_samples: Samples that the weights were refitted from; 0 without repair.
     """
 
     program: Program
     plan: Plan
     certificate: Certificate
+    num_repair_samples: int = 0
 
 
 def prune_program(
@@ -41,6 +43,7 @@ def prune_program(
     *,
     criterion: str = "l1",
     batches: CalibrationBatches = (),
+    is_repaired: bool = True,
     seed: int = 0,
 ) -> Smaller:
     """Score all channel groups, remove the least salient and certify the result, without training.
@@ -49,7 +52,8 @@ def prune_program(
         program: The program to prune; it is not changed.
         options: The selection rule and its limits.
         criterion: A name in `CRITERIA`.
-        batches: Calibration batches, on the CPU, for criteria that look at samples.
+        batches: Calibration batches, on the CPU, for criteria that look at samples, and for repair.
+        is_repaired: Whether to refit the kept weights from the batches.
         seed: Seed of criterion ``random`` and of the certificate's samples.
 
     Raises:
@@ -80,10 +84,12 @@ def prune_program(
         details=found.details,
         settings={"criterion": criterion, "seed": seed},
     )
-    smaller = compact(program, analysis, plan)
+    inputs = [batch.inputs for batch in batches] if is_repaired else []
+    repaired = repair_program(program, analysis, plan, inputs, RepairOptions(seed=seed))
     pruned = {family.name for family in plan.families if family.num_removed}
     inexact = {op for f in analysis.families if f.name in pruned for op in f.inexact_ops}
     samples = [program.example_inputs(_NUM_RANDOM, seed)]
     samples += [tuple(x[:_NUM_REAL] for x in batch.inputs) for batch in batches[:1]]
-    twin = mask_program(program, plan)
-    return Smaller(smaller, plan, certify(twin, smaller, samples, tuple(sorted(inexact))))
+    twin = expand_program(program, plan, repaired.program)
+    certificate = certify(twin, repaired.program, samples, tuple(sorted(inexact)))
+    return Smaller(repaired.program, plan, certificate, repaired.num_samples)

@@ -188,3 +188,22 @@ def test_an_uncaught_error_of_the_engine_says_what_to_do() -> None:
         secateur.prune(make(), X, macs=0.001)
     assert caught.value.__notes__ == [caught.value.hint]
     assert "Ask for" in caught.value.hint
+
+
+@torch.no_grad()
+def test_with_data_the_kept_weights_are_repaired() -> None:
+    net, images = make(), torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    wanted, unseen = net(images), images[48:]
+    found = {
+        repair: secateur.prune(net, X, macs=0.5, data=[images[:48]], repair=repair)
+        for repair in (True, False)
+    }
+    errors = {
+        k: float((outputs(p, unseen) - wanted[48:]).square().mean()) for k, p in found.items()
+    }
+    assert errors[True] < 0.5 * errors[False]
+    assert found[True].certificate.is_exact
+    assert found[True].num_repair_samples == 48
+    assert "repaired from 48 samples" in found[True].summary()
+    assert "repaired" not in found[False].summary()
+    torch.testing.assert_close(found[True].module(unseen), outputs(found[True], unseen))
