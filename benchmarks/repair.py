@@ -1,8 +1,9 @@
 """Accuracy without any training: ResNet-20 on Fashion-MNIST, no labels, no optimiser step.
 
-Usage: python -m benchmarks.repair [--targets 0.5 0.25 0.125] [--samples 512 64 2048] [--seeds 0 1 2]
-[--kinds none recalibrated map repaired] [--criteria l1] [--threads 1]. Prunes the demo's dense
-network to a share of its MACs by a label-free criterion, as `benchmarks.quality` does, then compares:
+Usage: python -m benchmarks.repair [--targets 0.5 0.25 0.125] [--samples 512 64 2048]
+[--seeds 0 1 2] [--kinds none recalibrated map repaired] [--criteria l1] [--threads 1]. Prunes the
+demo's dense network to a share of its MACs by a criterion without labels, as `benchmarks.quality`
+does, then compares:
 
 * ``none``: the plain cut.
 * ``recalibrated``: BatchNorm's statistics measured again.
