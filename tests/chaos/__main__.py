@@ -26,7 +26,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.machine import machine
-from tests.chaos.disturbances import DISTURBANCES, OUTAGES, Disturb
+from tests.chaos.disturbances import DISTURBANCES, OUTAGES
 from tests.chaos.promises import Trace
 from tests.chaos.site import Site, running_site
 
@@ -98,7 +98,7 @@ def main() -> int:
         if options.outage is None:
             found = rounds(site, options, console)
         else:
-            found = outages(site, options.outage, console)
+            found = outages(site, options, console)
         runs: list[Run] = []
         for run in found:
             runs.append(run)
@@ -159,7 +159,7 @@ def do_round(site: Site, run: Run, reference: Trace) -> None:
     site.forget_files(trace)
 
 
-def outages(site: Site, seconds: float, console: Console) -> Iterator[Run]:
+def outages(site: Site, options: argparse.Namespace, console: Console) -> Iterator[Run]:
     """Yield runs of eight jobs, each with one outage in their middle."""
     configs = [config_of(number) for number in range(NUM_JOBS)]
     begun = time.monotonic()
@@ -168,16 +168,13 @@ def outages(site: Site, seconds: float, console: Console) -> Iterator[Run]:
     console.print(f"undisturbed: {2 * moment:.0f} s for {NUM_JOBS} jobs")
     for trace in references:
         site.forget_files(trace)
-    for name, disturb in OUTAGES.items():
-        yield from do_outage(site, name, disturb, (round(moment, 1), seconds), references)
+    when = round(moment, 1), options.outage
+    for name in options.only or OUTAGES:
+        yield from do_outage(site, name, when, references)
 
 
 def do_outage(
-    site: Site,
-    name: str,
-    disturb: Disturb,
-    when: tuple[float, float],
-    references: Sequence[Trace],
+    site: Site, name: str, when: tuple[float, float], references: Sequence[Trace]
 ) -> Iterator[Run]:
     """Take one part away while jobs wait and run, and yield what happened to each job."""
     moment, seconds = when
@@ -185,7 +182,7 @@ def do_outage(
     job_ids = [site.post(config_of(number)) for number in range(NUM_JOBS)]
     time.sleep(moment)
     stages = [site.cluster.job(job_id) for job_id in job_ids]
-    disturb(site, seconds)
+    DISTURBANCES[name](site, seconds)
     for number, (job_id, job) in enumerate(zip(job_ids, stages, strict=True)):
         trace = site.wait(job_id)
         run = Run(name, number, moment, seconds, job["stage"] or job["state"])

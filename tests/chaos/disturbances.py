@@ -82,7 +82,17 @@ def freeze_database(site: Site, seconds: float) -> None:
 
 
 def silence_database(site: Site, seconds: float) -> None:
-    """Leave the worker's connections open and silent."""
+    """Leave all connections open and silent."""
+    for proxy in (site.database, site.worker_database):
+        proxy.silence()
+    time.sleep(seconds)
+    for proxy in (site.database, site.worker_database):
+        proxy.cut()
+        proxy.heal()
+
+
+def silence_database_of_worker(site: Site, seconds: float) -> None:
+    """Leave the worker's connections open and silent, while others see its lease end."""
     site.worker_database.silence()
     time.sleep(seconds)
     site.worker_database.cut()
@@ -125,21 +135,19 @@ DISTURBANCES: dict[str, Disturb] = {
         stop_database,
         freeze_database,
         silence_database,
+        silence_database_of_worker,
         part_and_kill_worker,
         lose_commits,
         set_clock_back_an_hour,
     )
 }
-OUTAGES: dict[str, Disturb] = {
-    each.__name__: each
-    for each in (
-        kill_redis,
-        kill_scheduler,
-        kill_api,
-        cut_store,
-        fill_scratch,
-        stop_database,
-        freeze_database,
-        silence_database,
-    )
-}
+OUTAGES = (
+    "kill_redis",
+    "kill_scheduler",
+    "kill_api",
+    "cut_store",
+    "fill_scratch",
+    "stop_database",
+    "freeze_database",
+    "silence_database",
+)
