@@ -177,7 +177,8 @@ class Proxy:
             back.start()
             self._pump(client, server, is_counted=True)
             back.join()
-        self._open -= {client, server}
+            self._open.discard(server)
+        self._open.discard(client)
 
     def _connect(self) -> socket.socket:
         if self._target.startswith("/"):
