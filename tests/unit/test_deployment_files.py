@@ -235,3 +235,14 @@ def test_the_demo_installs_what_it_needs_and_no_tools_for_tests() -> None:
         assert set(names.split(",")) <= project()["optional-dependencies"].keys()
     # Whoever has installed everything installs nothing again for the demo.
     assert "touch $(WORKER) $(DEV)" in makefile
+
+
+def test_workers_have_ports_for_their_metrics_which_are_not_published(tmp_path: Path) -> None:
+    assert SERVICES["worker"]["environment"]["SECATEUR_WORKER__METRICS_PORT"] == "9100"
+    assert not any("9100" in str(service.get("ports")) for service in SERVICES.values())
+    settings = Settings.model_validate({"data_dir": tmp_path, "worker": {"metrics_port": 9100}})
+    with socket.socket() as listener:
+        started = serve.commands(settings, listener)
+    name = "SECATEUR_WORKER__METRICS_PORT"
+    ports = {c.name: c.environment[name] for c in started if name in c.environment}
+    assert ports == {"worker": "9100", "intake": "9101", "maintenance": "9102"}
