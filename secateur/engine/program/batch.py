@@ -28,6 +28,8 @@ from secateur.engine.program.vocabulary import op_name
 _aten = torch.ops.aten
 _TOLERANCE = 1e-4  # relative; kernels sum in another order for another batch
 _NUM_BATCHES = (2, 3)
+# The exporter writes plain numbers where a file may hold computed ones.
+_FAULTS = (EngineError, AttributeError, LookupError, TypeError, ValueError)
 _VIEWS = frozenset("view reshape _unsafe_view".split())
 _LISTS = frozenset("cat concat stack".split())
 _RECURRENT = frozenset("lstm gru rnn_tanh rnn_relu".split())
@@ -123,11 +125,11 @@ class _Walk:
         with self._graph.inserting_before(calls[0] if calls else None):
             self._size = self._insert(_aten.sym_size.int, (first, 0))
         for node in calls:
-            with self._graph.inserting_before(node):
-                self._rewrite(node)
             try:
+                with self._graph.inserting_before(node):
+                    self._rewrite(node)
                 self._two[node] = call_on_meta(node, self._two)
-            except EngineError as error:
+            except _FAULTS as error:
                 raise _refusal(f"{where(node)} is made for a batch of {self._batch}") from error
         for place, output in enumerate(self._graph.output_node().args[0]):  # type: ignore[arg-type]
             if isinstance(output, fx.Node) and self._grown(output) != 0:

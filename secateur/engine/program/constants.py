@@ -89,8 +89,12 @@ def _read(node: fx.Node, tensors: Mapping[str, Tensor]) -> float:
         if _num_elements(call_on_meta(each, before)) > largest:
             raise _refusal(node)
         args, kwargs = fx.map_arg((each.args, each.kwargs), values.__getitem__)
-        values[each] = each.target(*args, **kwargs)  # type: ignore[operator]
-    read = values.get(node.args[0]) if node.args else None  # type: ignore[arg-type]
+        try:
+            values[each] = each.target(*args, **kwargs)  # type: ignore[operator]
+        except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise _refusal(node) from error
+    given = node.args[0] if node.args else None
+    read = values.get(given) if isinstance(given, fx.Node) else None
     if not isinstance(read, Tensor) or read.numel() != 1 or read.is_complex():
         raise ModelRejectedError(f"{where(node)} does not read a tensor with one real number")
     number: float = read.item()
