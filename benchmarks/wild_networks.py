@@ -191,7 +191,7 @@ NETWORKS: dict[str, tuple[Build, tuple[int, ...]]] = {
         _transformers("ConvNextV2ForImageClassification", "ConvNextV2Config", **_SMALL),
         _IMAGE,
     ),
-    "hf_bit": (_transformers("BitForImageClassification", "BitConfig", **_SMALL), _IMAGE),
+    "hf_bit": (_transformers("BitForImageClassification", "BitConfig"), _IMAGE),
     "hf_segformer": (_transformers("SegformerForSemanticSegmentation", "SegformerConfig"), _IMAGE),
     "hf_mobilenet_v2": (
         _transformers("MobileNetV2ForImageClassification", "MobileNetV2Config"),
