@@ -70,13 +70,13 @@ def main() -> None:
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     found = [row for row in rows if "missing" not in row and "no_export" not in row]
+    peers = [row["peer"] for row in found if "peer" in row]
     return {
         "measured": len(found),
         "accepted": sum("refused" not in row for row in found),
         "pruned_to_60_percent": sum(row.get("macs_left", 1) <= PRUNED for row in found),
-        "peer_pruned_to_60_percent": sum(
-            row.get("peer", {}).get("macs_left", 1) <= PRUNED for row in found
-        ),
+        "peer_measured": len(peers),
+        "peer_pruned_to_60_percent": sum(peer.get("macs_left", 1) <= PRUNED for peer in peers),
     }
 
 
