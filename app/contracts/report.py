@@ -254,7 +254,7 @@ class LatencyTrial(_Part):
 
 
 class CriterionTrial(_Part):
-    """Result of one criterion, pruned to the common cost and recalibrated, without retraining."""
+    """Result of one criterion, pruned to the common cost and repaired, without retraining."""
 
     criterion: str
     validation_loss: float | None = Field(description="Validation loss; null if not finite.")

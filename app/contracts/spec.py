@@ -37,7 +37,7 @@ class CriterionSpec(Spec):
         "(arXiv:1906.10771). bn_scale: BatchNorm's scale (arXiv:1708.06519). geometric_median: "
         "distance to the other filters (arXiv:1811.00250). lamp: share of the layer's norm "
         "(arXiv:2010.07611). random: the baseline. auto: prune once with each of `candidates`, "
-        "recalibrate BatchNorm, and keep the one with the least loss on the validation split.",
+        "repair the network, and keep the one with the least loss on the validation split.",
     )
     candidates: tuple[CandidateName, ...] = Field(
         default=get_args(CandidateName),

@@ -168,7 +168,7 @@ def _print_search(console: Console, report: Json) -> None:
         for trial in report["criterion_trials"]
     ]
     if rows:
-        title = f"Criteria, pruned and settled: {report['criterion']} is used"
+        title = f"Criteria, pruned and repaired: {report['criterion']} is used"
         _print(console, title, "criterion,>validation loss,>MACs left", rows)
     tried = [
         (
