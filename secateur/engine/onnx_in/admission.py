@@ -17,7 +17,7 @@ from secateur.engine.errors import ExportError, ModelRejectedError
 from secateur.engine.export.session import OnnxSession
 from secateur.engine.onnx_in.call import Node, Value
 from secateur.engine.onnx_in.file import OnnxFile
-from secateur.engine.onnx_in.importer import Importer
+from secateur.engine.onnx_in.importer import REFUSALS, Importer
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
 from secateur.engine.surgery.certificate import outputs_in
@@ -42,7 +42,7 @@ def admit(program: Program, importer: Importer, file: OnnxFile, model: ModelProt
     worst = 0.0
     for size in BATCH_SIZES:
         inputs = program.example_inputs(size, seed=size)
-        found = _tensors(module.run(inputs))
+        found = _tensors(_computed(module, inputs))
         expected = _expected(session, inputs, is_single=file.has_fixed_batch)
         exact: list[Tensor] = []
         for index, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
@@ -58,6 +58,16 @@ def admit(program: Program, importer: Importer, file: OnnxFile, model: ModelProt
                     )
             worst = max(worst, error)
     return worst
+
+
+def _computed(module: ProgramModule, inputs: tuple[Tensor, ...]) -> list[Any]:
+    try:
+        return module.run(inputs)
+    except REFUSALS as error:
+        if "allocate" in str(error):  # out of memory, which is not the file's fault alone
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise ModelRejectedError(f"the ONNX file cannot be computed: {reason}") from error
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:

@@ -74,6 +74,9 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
         lambda: network(node("Relu", "x"), dtype=TensorProto.INT64), "must be floating point"),
     "batch of 4": (lambda: batch_of(4), "batches of 4 samples"),
     "any size": (lambda: network(node("Relu", "x"), x=("n", 3, "h", "w")), "sizes 3, any, any"),
+    "index outside": (
+        lambda: network(node("Gather", "x i", axis=1), weights={"i": np.array([7, 0])}),
+        "cannot be computed"),
     "two outputs of one name": (
         lambda: network(node("Relu", "x"), outputs="y y"), "two outputs of one name"),
     "no input": (
