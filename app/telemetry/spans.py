@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from app.contracts.settings import TracingSettings
 from app.telemetry.tracing import TraceParent
@@ -131,7 +131,7 @@ def create_provider(tracing: TracingSettings, service: str, processor: Any) -> A
     provider = TracerProvider(
         sampler=TraceIdRatioBased(tracing.share),  # by the trace's id: the same in every process
         resource=Resource.create({"service.name": service}),
-        id_generator=_Ids(),
+        id_generator=cast("Any", _Ids()),  # its base class is in the optional package
         shutdown_on_exit=False,
     )
     provider.add_span_processor(processor)
