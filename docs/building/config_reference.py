@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from app.contracts.repair_spec import RepairSpec
 from app.contracts.retrain_spec import (
     AugmentSpec,
     DistillSpec,
@@ -36,6 +37,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("selection.layers", LayerOverride),
     ("schedule: one_shot", OneShotSchedule),
     ("schedule: iterative", IterativeSchedule),
+    ("repair", RepairSpec),
     ("retrain", RetrainSpec),
     ("retrain.distill", DistillSpec),
     ("retrain.optimizer", OptimizerSpec),

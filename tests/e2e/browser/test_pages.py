@@ -137,7 +137,7 @@ def test_data_sets_show_their_preprocessing(world: World, tab: Tab) -> None:
 
 def test_hostile_text_in_every_field_stays_text(tmp_path: Path, open_tab: OpenTab) -> None:
     with serving(tmp_path / "data") as api:
-        key = api.key()["Authorization"].removeprefix("Bearer ")
+        key = api.key("default", "admin", "operator")["Authorization"].removeprefix("Bearer ")
         spoiled = World(f"http://{api.address}", key, fill(api.context.sessions))
         spoil(api.context.sessions)
         with open_tab(spoiled.base) as tab:
