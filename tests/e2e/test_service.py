@@ -206,7 +206,7 @@ def test_an_image_returns_labels_from_the_pruned_and_the_dense_network(
 def test_events_report_the_stages_in_order(service: Service, job: dict[str, Any]) -> None:
     events = service.get(f"/v1/jobs/{job['id']}/events?limit=500")
     stages = [e["data"]["stage"] for e in events if e["type"] == "stage.started"]
-    expected = "intake saliency select prune retrain verify export package".split()
+    expected = "intake saliency select prune repair retrain verify export package".split()
     assert stages == expected
     assert [e["number"] for e in events] == list(range(1, len(events) + 1))
     epochs = [e for e in events if e["type"] == "metric"]
