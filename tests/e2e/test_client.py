@@ -230,6 +230,7 @@ def test_a_bad_key_is_refused_before_a_large_file_is_sent(
     run(scenario, key="sec_nobody_x")
 
 
+@pytest.mark.parametrize("run", [Client], indirect=True)  # AsyncClient is generated from it
 def test_a_job_is_paused_resumed_and_cancelled(run: Run, files: Path) -> None:
     async def scenario(client: AnyClient) -> None:
         job = await settled(client.prune(files / "model.pt2", files / "data.npz", ENDLESS))
@@ -249,6 +250,7 @@ def test_a_job_is_paused_resumed_and_cancelled(run: Run, files: Path) -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("run", [Client], indirect=True)  # AsyncClient is generated from it
 def test_a_sweep_returns_a_table_and_a_picture(run: Run, files: Path) -> None:
     async def scenario(client: AnyClient) -> None:
         config = {"selection": {"mode": "budget", "round_to": 1}, "retrain": {"epochs": 0}}
@@ -348,6 +350,7 @@ def test_an_unreachable_service_is_reported(service: Service) -> None:
         client.models()
 
 
+@pytest.mark.parametrize("run", [Client], indirect=True)  # AsyncClient is generated from it
 def test_a_live_module_is_pruned_and_loaded(run: Run, files: Path) -> None:
     async def scenario(client: AnyClient) -> None:
         net = trained_net().train()
