@@ -197,9 +197,20 @@ def expressions_that_nobody_needs(marker: Path) -> bytes:
     return edited(GRAPH, edit)
 
 
-@refused("model_rejected", "outputs of type 'posix.system' are not accepted")
+@refused("model_rejected", "1 outputs, but the output structure has 0")
 def an_output_structure_of_a_foreign_type(marker: Path) -> bytes:
-    tree = json.dumps([1, {"type": "posix.system", "context": f'"{marker}"', "children_spec": []}])
+    return _foreign_outputs(marker, [])
+
+
+@harmless
+def a_foreign_type_that_holds_the_output(marker: Path) -> bytes:
+    """It becomes a tuple: the class is a name that nobody imports."""
+    return _foreign_outputs(marker, [{"type": None, "context": None, "children_spec": []}])
+
+
+def _foreign_outputs(marker: Path, children: list[Any]) -> bytes:
+    kind = {"type": "posix.system", "context": f'"touch {marker}"', "children_spec": children}
+    tree = json.dumps([1, kind])
 
     def edit(body: Any) -> None:
         for entry in body["graph_module"]["module_call_graph"]:
@@ -216,7 +227,7 @@ FOREIGN = (
     "torch.ops.aten.from_file.default torch.ops.aten.save.default torch.ops.aten.__dict__.default "
     "torch.ops.aten.conv2d.__class__ torch.ops.aten.conv2d.op "
     "torch.ops.prims.inductor_seeds.default "
-    "torch.ops.higher_order.cond torch._higher_order_ops.wrap.wrap torch.ops.aten..default "
+    "torch.ops.higher_order.while_loop torch._higher_order_ops.wrap.wrap torch.ops.aten..default "
     "torch.ops.aten.relu.default\n torch.ops.aten.add.out torch.ops.aten.relu.out "
     "torch.hub.load torch.load subprocess.run"
 ).split(" ")

@@ -179,7 +179,7 @@ def test_streams_leave_places_to_others(server: Serving, greedy: dict[str, str],
         answers = []
         for connection in connections:
             connection.sendall(stream)
-            answers.append(connection.recv(4096))
+            answers.append(read_answer(connection))
         assert [status_of(answer) for answer in answers].count(200) == 4  # half of eight
         limit_is_told([answer for answer in answers if status_of(answer) != 200])
         refuse_to_starve_others(server)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from secateur.engine.errors import ExportError, ModelRejectedError
+from secateur.engine.errors import ExportError
 from secateur.engine.export.onnx import compare_onnx, export_onnx
 from secateur.engine.export.session import OnnxSession
 from secateur.engine.measure import compare_latency
@@ -150,12 +150,6 @@ def test_a_file_that_onnx_runtime_cannot_run_is_an_export_error(tmp_path: Path) 
     (tmp_path / "a.onnx").write_bytes(b"nothing")
     with pytest.raises(ExportError, match="ONNX Runtime cannot run"):
         OnnxSession(tmp_path / "a.onnx")
-
-
-def test_integer_inputs_are_refused_with_name_and_type(tmp_path: Path) -> None:
-    net = OneInput(lambda net, x: net.scores(x.float()))
-    with pytest.raises(ModelRejectedError, match="input 'image' is of type uint8"):
-        saved(net, tmp_path / "a.pt2", X.to(torch.uint8))
 
 
 @pytest.mark.parametrize(
