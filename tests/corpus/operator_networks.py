@@ -40,6 +40,13 @@ class Operator(nn.Module):
         return z
 
 
+def old_norm(norm: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """Return a convolution with a deprecated norm, which users' networks still have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return norm(nn.Conv2d(16, 16, 1))
+
+
 def flat(y: Tensor) -> Tensor:
     return y.flatten(2)
 
@@ -213,15 +220,11 @@ OPERATORS = {
     "prelu_channels": Operator(lambda y, m: m(y), nn.PReLU(16)),
     "prelu_one": Operator(lambda y, m: m(y), nn.PReLU()),
     "layer_scale": Operator(lambda y, m: y * m.weight.view(1, -1, 1, 1), nn.PReLU(16)),
-    "spectral_norm": Operator(
-        lambda y, m: m(y), torch.nn.utils.spectral_norm(nn.Conv2d(16, 16, 1))
-    ),
+    "spectral_norm": Operator(lambda y, m: m(y), old_norm(torch.nn.utils.spectral_norm)),
     "parametrized_spectral": Operator(
         lambda y, m: m(y), parametrizations.spectral_norm(nn.Conv2d(16, 16, 1))
     ),
-    "weight_norm_old": Operator(
-        lambda y, m: m(y), torch.nn.utils.weight_norm(nn.Conv2d(16, 16, 1))
-    ),
+    "weight_norm_old": Operator(lambda y, m: m(y), old_norm(torch.nn.utils.weight_norm)),
     "weight_norm": Operator(lambda y, m: m(y), parametrizations.weight_norm(nn.Conv2d(16, 16, 1))),
     "lp_pool2d": Operator(lambda y: F.lp_pool2d(y, 2, 2)),
     "max_pool_indices": Operator(lambda y: F.max_pool2d(y, 2, return_indices=True)[0]),
