@@ -1,4 +1,4 @@
-"""Record the terminal session of the README: ``python -m docs.record_session``.
+"""Record the terminal session of docs/cli.md: ``python -m docs.record_session``.
 
 The session runs five commands, from installation to a pruned model: it installs this source as a
 wheel into a new environment, starts `secateur serve`, and runs a real job with a trained ResNet-20
