@@ -51,7 +51,10 @@ def _is_same(known: dict[str, object], asked: dict[str, object]) -> bool:
     """Return whether preprocessing is as asked; a preset's numbers may depend on the data."""
     from app.contracts.spec import PreprocessSpec  # noqa: PLC0415  # slow, and seldom needed
 
-    stored, spec = PreprocessSpec.model_validate(known), PreprocessSpec.model_validate(asked)
+    try:
+        stored, spec = PreprocessSpec.model_validate(known), PreprocessSpec.model_validate(asked)
+    except ValueError:
+        return False  # the service says what is wrong when the file is uploaded
     if (stored.preset, stored.resize, stored.channels) != (
         spec.preset,
         spec.resize,

@@ -219,3 +219,34 @@ def test_the_page_and_the_client_detect_the_same_kinds_of_files(page: Page) -> N
         page, "parts/files.js", "return a.map((each) => m.kindOf(each, each)?.name);", texts
     )
     assert found == [name for name, _ in FILES]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, {"retrain": {"epochs": 3}}),
+        ('{"/retrain/epochs": 6}', {"retrain": {"epochs": 6}}),
+        (
+            '{"/selection": {"mode": "budget"}}',
+            {"retrain": {"epochs": 3}, "selection": {"mode": "budget"}},
+        ),
+        ('{"/criterion/kind": "auto"}', {"retrain": {"epochs": 3}, "criterion": {"kind": "auto"}}),
+        ("not JSON", {"retrain": {"epochs": 3}}),
+    ],
+)
+def test_a_link_changes_the_config(page: Page, given: str | None, expected: Any) -> None:
+    body = "return m.withChanges({ retrain: { epochs: 3 } }, a);"
+    found = run(page, "pages/new_job.js", body, given)
+    assert found == expected
+
+
+def test_a_link_cannot_change_the_prototype_of_objects(page: Page) -> None:
+    for pointer in (
+        "/__proto__/hacked",
+        "/constructor/prototype/hacked",
+        "/retrain/__proto__/hacked",
+    ):
+        body = (
+            "m.withChanges({ retrain: {} }, a); return [{}.hacked ?? null, Object.hacked ?? null];"
+        )
+        assert run(page, "pages/new_job.js", body, json.dumps({pointer: 1})) == [None, None]

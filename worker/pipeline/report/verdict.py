@@ -118,7 +118,7 @@ def _speed(report: Report) -> str:
     if not first.is_measurable:
         return f"no measurable difference in speed, {macs}"
     word = "faster" if first.low > 1 else "as fast"
-    return f"{first.ratio:.2g}x {word} at batch {first.batch_size}, {macs}"
+    return f"{formats.significant(first.ratio, 2)}x {word} at batch {first.batch_size}, {macs}"
 
 
 def _is_faster(report: Report) -> bool:

@@ -82,16 +82,42 @@ export async function newJobPage(view) {
   );
 }
 
-/** Return the config with values set by JSON pointer; `set` is a JSON object, or null. */
+/**
+ * Return the config with values set by JSON pointer. `set` is a JSON object or null; it comes from
+ * the address, which anyone can write: only the config's own members are followed.
+ */
 export function withChanges(config, set) {
   const changed = structuredClone(config);
-  for (const [pointer, value] of Object.entries(JSON.parse(set ?? "{}"))) {
+  for (const [pointer, value] of Object.entries(parsed(set))) {
     const names = pointer.slice(1).split("/");
     const last = names.pop();
-    const parent = names.reduce((part, name) => (part[name] ??= {}), changed);
-    parent[last] = value;
+    const parent = names.reduce((part, name) => (isObject(own(part, name)) ? part[name] : define(part, name, {})), changed);
+    define(parent, last, value);
   }
   return changed;
+}
+
+function parsed(text) {
+  try {
+    const found = JSON.parse(text ?? "{}");
+    return isObject(found) ? found : {};
+  } catch {
+    return {};
+  }
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null;
+}
+
+function own(part, name) {
+  return Object.hasOwn(part, name) ? part[name] : undefined;
+}
+
+/** Set a member, even one named `__proto__`, and return its value. */
+function define(part, name, value) {
+  Object.defineProperty(part, name, { value, configurable: true, enumerable: true, writable: true });
+  return value;
 }
 
 function startsPart(form) {

@@ -126,3 +126,7 @@ def test_the_steps_are_configs_that_the_service_takes() -> None:
             config: dict[str, Any] = {"retrain": {"batch_size": 64}}
             given = {name[1:].replace("/", "."): value for name, value in step.config.items()}
             PruneConfig.model_validate(make_config(config, given, []))
+
+
+def test_a_large_speed_up_is_a_plain_number() -> None:
+    assert "123x faster" in judge(report(0.93, speedups=[speedup(1, 123.4)])).text
