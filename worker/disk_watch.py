@@ -5,18 +5,14 @@ have no quotas by process. A thread adds up what is stored in the folders that t
 and in deleted files that it still holds open: these are in no folder.
 """
 
-import contextlib
 import os
 import shutil
-import signal
 import stat
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from worker.group_watch import GroupWatch
 from worker.process_watch import members
 
 _SECONDS = 0.5
@@ -32,7 +28,7 @@ def share_of_disk(folder: Path, num_slots: int) -> int:
     return int(_SHARE * shutil.disk_usage(folder).free / num_slots)
 
 
-class DiskWatch:
+class DiskWatch(GroupWatch):
     """Thread that ends a process group that writes more than a limit.
 
     Attributes:
@@ -47,26 +43,10 @@ class DiskWatch:
             paths: Folders and files that the job may write.
             most_bytes: Most that may be added to them.
         """
-        self._leader, self._paths, self._most_bytes = leader, paths, most_bytes
+        self._paths, self._most_bytes = paths, most_bytes
         self._start_bytes = sum(sizes_in(paths))  # inputs, checkpoints and caches
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"disk-{leader}", daemon=True)
+        super().__init__(leader, "disk")
         self.excess = ""
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self._stopping.set()
-        self._thread.join()
 
     def _run(self) -> None:
         rest = _SECONDS
@@ -78,8 +58,7 @@ class DiskWatch:
                     f"wrote more than {self._most_bytes:,} bytes to the worker's disk, which is "
                     "the limit for one job"
                 )
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self._leader, signal.SIGKILL)
+                self._end_group()
                 return
             rest = max(_SECONDS, _REST * (time.monotonic() - began))
 

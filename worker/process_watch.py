@@ -6,17 +6,12 @@ and threads. It does not need control groups, which a container may not divide, 
 for messages or for the database.
 """
 
-import contextlib
-import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from app.sandbox.limits import ProcessLimits
+from worker.group_watch import GroupWatch
 
 _SECONDS = 0.2
 _PAGES = ("RssAnon", "RssShmem", "VmSwap", "HugetlbPages")
@@ -46,7 +41,7 @@ class Excess:
     message: str
 
 
-class ProcessWatch:
+class ProcessWatch(GroupWatch):
     """Thread that ends a process group over its limits.
 
     Attributes:
@@ -61,25 +56,9 @@ class ProcessWatch:
             limits: Limits on memory and threads.
             has_children: Whether the leader may start processes.
         """
-        self._leader, self._limits, self._has_children = leader, limits, has_children
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"watch-{leader}", daemon=True)
+        self._limits, self._has_children = limits, has_children
+        super().__init__(leader, "watch")
         self.excess: Excess | None = None
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self._stopping.set()
-        self._thread.join()
 
     def _run(self) -> None:
         was_over = False
@@ -91,8 +70,7 @@ class ProcessWatch:
             # A process that is becoming another program shares its parent's memory for a moment.
             if excess is not None and (was_over or not self._has_children):
                 self.excess = excess
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(self._leader, signal.SIGKILL)
+                self._end_group()
                 return
             was_over = excess is not None
 
