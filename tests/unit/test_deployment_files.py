@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from app.cli import serve
-from app.contracts.settings import Settings, _check_name
+from app.contracts.settings import Settings, check_name
 from app.contracts.tasks import QUEUE_MAINTENANCE, QUEUES
 from app.main import create_app
 from docs import generate_errors, generate_metrics, generate_settings
@@ -48,9 +48,9 @@ def test_every_setting_that_is_named_exists() -> None:
     names = set(re.findall(r"SECATEUR_[A-Z0-9_]+", text))
     assert len(names) > 8
     for name in names:
-        _check_name(name)
+        check_name(name)
     with pytest.raises(ValueError, match="not a setting"):
-        _check_name("SECATEUR_API__PROT")
+        check_name("SECATEUR_API__PROT")
 
 
 def test_every_module_queue_and_target_that_is_named_exists() -> None:

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.contracts.settings import SECRETS, Settings, _check_name
+from app.contracts.settings import SECRETS, Settings, check_name
 from app.contracts.tasks import QUEUES
 from app.main import create_app
 from tests.fixtures.api import RecordingQueue
@@ -96,7 +96,7 @@ def test_kustomize_builds_the_base_and_the_overlays(name: str) -> None:
 def test_every_setting_exists_and_every_secret_is_a_file(settings: Settings) -> None:
     for name in ENVIRONMENT:
         if name.startswith("SECATEUR_"):
-            _check_name(name)
+            check_name(name)
     for group, name in SECRETS:
         assert f"SECATEUR_{group}__{name}_FILE".upper() in ENVIRONMENT
     assert settings.http.leave_seconds > 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app.cli import serve
-from app.contracts.settings import SECRETS, Settings, _check_name
+from app.contracts.settings import SECRETS, Settings, check_name
 from app.contracts.tasks import QUEUES
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     for line in (FOLDER / "settings.env").read_text().splitlines():
         if line and not line.startswith("#"):
             name, _, value = line.partition("=")
-            _check_name(name)
+            check_name(name)
             monkeypatch.setenv(name, value)
     return Settings()
 

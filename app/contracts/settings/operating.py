@@ -1,0 +1,85 @@
+"""Settings of webhooks, traces and retention."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from app.contracts.settings.fields import Count, Days, Group, Seconds
+
+
+class WebhookSettings(Group):
+    """Delivery of webhooks."""
+
+    deliver_seconds: Seconds = Field(
+        default=2.0, description="Interval of the search for due deliveries."
+    )
+    timeout_seconds: Seconds = Field(
+        default=10.0,
+        description="Longest attempt, from the connection to the headers of the response.",
+    )
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = Field(
+        default=8,
+        description="Attempts per delivery, with pauses of 5 s, 20 s, 80 s and so on up to 6 "
+        "hours.",
+    )
+    concurrent: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=32, description="Deliveries that are sent at the same time."
+    )
+    concurrent_per_tenant: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=4, description="Deliveries of one tenant that are sent at the same time."
+    )
+    breaker_failures: Count = Field(
+        default=3,
+        description="Attempts in a row without a response after which a tenant's deliveries to a "
+        "host rest.",
+    )
+    breaker_seconds: Seconds = Field(
+        default=30.0,
+        description="First rest. Then one delivery is tried; the rest doubles, up to 16 times, "
+        "until there is a response.",
+    )
+    are_private_addresses_allowed: bool = Field(
+        default=False,
+        description="Allow webhooks to loopback and private addresses.",
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of certificate authorities trusted in addition to the system's.",
+    )
+
+
+class TracingSettings(Group):
+    """OpenTelemetry spans, from a request through its job to each stage."""
+
+    endpoint: str | None = Field(
+        default=None,
+        description="URL to which spans are sent (OTLP over HTTP), such as "
+        "http://localhost:4318/v1/traces; needs `pip install 'secateur[tracing]'`. Unset: no "
+        "spans.",
+    )
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=1.0, description="Share of the traces that are recorded."
+    )
+
+
+class RetentionSettings(Group):
+    """How long what has ended is kept. Removal runs with the collection of objects."""
+
+    job_days: Days | None = Field(
+        default=None,
+        description="Days after its end when a job is removed, with its events and files; the "
+        "models that it made stay. A sweep is removed with its last job. Unset: never.",
+    )
+    artifact_days: Days | None = Field(
+        default=None,
+        description="Days after a job's end when its files are removed. Unset: with the job.",
+    )
+    event_days: Days | None = Field(
+        default=None,
+        description="Days after a job's end when its events are removed, except those of its "
+        "state. Unset: with the job.",
+    )
+    idempotency_days: Days | None = Field(
+        default=7.0, description="Days for which an `Idempotency-Key` is remembered."
+    )
