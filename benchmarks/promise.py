@@ -42,7 +42,7 @@ def main() -> None:
 
 def run(seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Run one search and return its result on both splits."""
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), time.process_time()
     config = PruneConfig.model_validate(
         {
             "selection": {"mode": "accuracy", "max_drop": options.max_drop},
@@ -78,6 +78,8 @@ def run(seed: int, options: argparse.Namespace) -> dict[str, Any]:
         "is_kept": drops["validation"] <= options.max_drop,
         "trials": report["accuracy_trials"],
         "seconds": round(time.monotonic() - started),
+        "cpu_seconds": round(time.process_time() - cpu_started),
+        "search_seconds": round(report["stage_seconds"]["select"]),
         "machine": machine(),
     }
 

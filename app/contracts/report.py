@@ -281,6 +281,11 @@ class AccuracyTrial(_Part):
         "itself.",
     )
     is_kept: bool = Field(description="Whether the drop is within max_drop.")
+    is_trained: bool = Field(
+        default=True,
+        description="Whether the network was trained before it was measured. If not, it was "
+        "repaired.",
+    )
 
 
 class RangeTestReport(_Part):

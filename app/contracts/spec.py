@@ -134,20 +134,24 @@ class BudgetSelection(_SelectionSpec):
 
 
 class AccuracySelection(_SelectionSpec):
-    """Search for the smallest network within a drop of the metric; every trial is retrained."""
+    """Search for the smallest network within a drop of the metric."""
 
     mode: Literal["accuracy"]
     max_drop: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.01,
-        description="Largest drop of the validation metric below the dense network's, after "
-        "retraining: 0.01 is one percentage point of accuracy. Without labels, at "
-        "least 1 - max_drop of the predictions must agree with the dense network's.",
+        description="Largest drop of the validation metric below the dense network's: 0.01 is one "
+        "percentage point of accuracy. Without labels, at least 1 - max_drop of the predictions "
+        "must agree with the dense network's. The network that is the result keeps it: after "
+        "retraining, or repaired with retrain.epochs 0.",
     )
     unit: Literal["macs", "params"] = Field(
         default="macs", description="Cost that the search minimises."
     )
     max_trials: Annotated[int, Field(ge=1, le=32)] = Field(
-        default=5, description="Maximum number of candidates that are retrained and measured."
+        default=5,
+        description="Budgets that are tried. Repaired networks are measured, and the chosen one is "
+        "trained; if it does not keep max_drop, wider ones. With an iterative schedule, or without "
+        "repair, every trial is trained.",
     )
 
 

@@ -179,6 +179,7 @@ class AccuracyTrial(Answer):
     drop: float | None
     drop_interval: tuple[float, float] | None = None
     is_kept: bool
+    is_trained: bool = True
 
 
 class NextStep(Answer):

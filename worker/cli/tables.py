@@ -175,12 +175,13 @@ def _print_search(console: Console, report: Json) -> None:
             f"{t['asked']:.3f}",
             f"{t['macs']:.3f}",
             "diverged" if t["drop"] is None else f"{t['drop']:+.4f}{_interval(t['drop_interval'])}",
-            str(t["is_kept"]).lower(),
+            "yes" if t["is_trained"] else "no",
+            "yes" if t["is_kept"] else "no",
         )
         for t in report["accuracy_trials"]
     ]
     if tried:
-        _print(console, "Search", ">asked,>MACs left,>drop,kept", tried)
+        _print(console, "Search", ">asked,>MACs left,>drop,trained,within max_drop", tried)
     for baseline in report["baselines"]:
         for found in baseline["metrics"]:
             value = _number(found[report["metric"]]) + _interval(found["interval"])

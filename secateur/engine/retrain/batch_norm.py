@@ -24,10 +24,12 @@ def recalibrate(program: Program, batches: Iterable[Tensor]) -> Program:
     """Return the program with running statistics averaged over ``batches``; nothing else changes.
 
     The average is cumulative and weighted by batch size, as with ``momentum=None`` in training, but
-    with dropout off. Layers without running statistics are left alone. With no batches the program
-    is returned as is.
+    with dropout off. Layers without running statistics are left alone. With no such layers or no
+    batches the program is returned as is.
     """
     names = statistics(program)
+    if not names:
+        return program
     module = ProgramModule(_measuring(program), copy=True).eval()
     sums = {name: torch.zeros_like(program.tensors[name], dtype=torch.float64) for name in names}
     num_samples = 0

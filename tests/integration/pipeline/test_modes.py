@@ -227,15 +227,17 @@ def test_auto_tries_the_cheap_criteria_and_keeps_the_best(tmp_path: Path) -> Non
 def test_an_accuracy_target_is_met_or_the_job_says_why_not(tmp_path: Path) -> None:
     selection = {"mode": "accuracy", "max_drop": 0.1, "max_trials": 4, "round_to": 1}
     report, reporter = run(tmp_path / "kept", {"selection": selection})
-    assert 1 <= len(report.accuracy_trials) <= 4
+    *repaired, trained = report.accuracy_trials
+    assert [trial.is_trained for trial in repaired] == [False] * 4, "trials are not trained"
+    assert trained.is_trained, "only the chosen network is"
     dense, after = (n.metrics[0].top1 for n in (report.dense, report.retrained))
     assert dense is not None
     assert after is not None
     assert after >= dense - 0.1
     kept = [trial for trial in report.accuracy_trials if trial.is_kept]
-    least = min(kept, key=lambda trial: trial.asked)
-    assert report.retrained.macs / report.dense.macs == pytest.approx(least.macs, abs=1e-6)
-    assert least.validation_metric == pytest.approx(after), "the trial's network is the result"
+    assert trained.asked == min(trial.asked for trial in kept)
+    assert report.retrained.macs / report.dense.macs == pytest.approx(trained.macs, abs=1e-6)
+    assert trained.validation_metric == pytest.approx(after), "the trial's network is the result"
     told = [m.data for m in reporter.messages if isinstance(m, Metric)]
     assert sum(data["kind"] == "trial" for data in told) == len(report.accuracy_trials)
     fractions = [m.fraction for m in reporter.messages if isinstance(m, Progress)]
@@ -246,6 +248,31 @@ def test_an_accuracy_target_is_met_or_the_job_says_why_not(tmp_path: Path) -> No
         PlanError, match=r"no pruning kept max_drop 0 in 1 trials: the nearest lost"
     ):
         run(tmp_path / "broken", {"selection": broken, "retrain": little}, model=trained_net(4))
+
+
+def test_without_data_the_pruned_network_is_kept_and_nothing_else_is_named(tmp_path: Path) -> None:
+    path = save_model(trained_net(), (torch.randn(2, 1, 8, 8),), tmp_path / "model.pt2")
+    config = {"selection": HALF, "export": {"formats": ["pt2"]}}
+    request = request_for(path, tmp_path, config)
+    prune(request, Recorder())
+    report = Report.model_validate_json((request.output_dir / "report.json").read_text())
+    assert report.kept is not None
+    assert [each.what for each in report.kept.candidates] == ["pruned"]
+    assert report.kept.reason.endswith("the pruned network is kept")
+
+
+def test_max_drop_may_be_kept_without_training(tmp_path: Path) -> None:
+    selection = {"mode": "accuracy", "max_drop": 0.1, "max_trials": 3, "round_to": 1}
+    report, _ = run(tmp_path, {"selection": selection, "retrain": {"epochs": 0}})
+    assert not any(trial.is_trained for trial in report.accuracy_trials)
+    chosen = min((t for t in report.accuracy_trials if t.is_kept), key=lambda t: t.asked)
+    assert report.retrained.macs / report.dense.macs == pytest.approx(chosen.macs, abs=1e-6)
+    dense, after = (n.metrics[0].top1 for n in (report.dense, report.retrained))
+    assert dense is not None
+    assert after is not None
+    assert after >= dense - 0.1
+    assert any("max_drop 0.1 is kept without training" in note for note in report.notes)
+    assert report.history == ()
 
 
 def test_a_search_goes_on_past_a_trial_that_diverges(
@@ -260,10 +287,10 @@ def test_a_search_goes_on_past_a_trial_that_diverges(
             raise DivergenceError("the loss became nan")
         return train(inputs, start)
 
-    monkeypatch.setattr("worker.pipeline.selecting.search.train", first_diverges)
+    monkeypatch.setattr("worker.pipeline.selecting.trials.train", first_diverges)
     selection = {"mode": "accuracy", "max_drop": 0.5, "max_trials": 2, "round_to": 1}
     report, _ = run(tmp_path, {"selection": selection})
-    diverged, kept = report.accuracy_trials
+    diverged, kept = (trial for trial in report.accuracy_trials if trial.is_trained)
     assert (diverged.drop, diverged.is_kept) == (None, False)
     assert kept.is_kept
     assert kept.asked > diverged.asked

@@ -57,22 +57,28 @@ def sample_notes(metric: str | None, measured: Sequence[MetricsReport]) -> tuple
 
 
 def promise_notes(selection: object, trials: Sequence[AccuracyTrial]) -> tuple[str, ...]:
-    """Return a note if the interval of the chosen network's drop exceeds ``max_drop``."""
+    """Return notes if ``max_drop`` was kept without training, and if it may not be kept at all."""
     kept = [trial for trial in trials if trial.is_kept]
     if not isinstance(selection, AccuracySelection) or not kept:
         return ()
-    chosen = min(kept, key=lambda trial: trial.asked)
+    chosen = min(kept, key=lambda trial: (trial.asked, not trial.is_trained))
+    notes = []
+    if not chosen.is_trained and chosen.drop is not None:
+        notes.append(
+            f"max_drop {selection.max_drop:g} is kept without training: the drop on the validation "
+            f"samples is {chosen.drop:.4f}. A job that trains (retrain.epochs) can keep it with a "
+            "smaller network"
+        )
     if chosen.drop is None or chosen.drop_interval is None:
-        return ()
+        return tuple(notes)
     low, high = chosen.drop_interval
-    if high <= selection.max_drop:
-        return ()
-    note = (
-        f"max_drop {selection.max_drop:g} is kept on these validation samples (drop "
-        f"{chosen.drop:.4f}), but they are too few to be sure: the drop lies between {low:.4f} and "
-        f"{high:.4f}"
-    )
-    return (note,)
+    if high > selection.max_drop:
+        notes.append(
+            f"max_drop {selection.max_drop:g} is kept on these validation samples (drop "
+            f"{chosen.drop:.4f}), but they are too few to be sure: the drop lies between "
+            f"{low:.4f} and {high:.4f}"
+        )
+    return tuple(notes)
 
 
 def baseline_notes(

@@ -1,39 +1,51 @@
 """``selection: accuracy``: search for the smallest network within ``max_drop``.
 
-Each trial prunes to a budget, retrains like the job, and is scored on the validation split. The
-budgets are bisected on a logarithmic scale between the narrowest network and the dense one. A trial
-is a training run with its own checkpoints, so the retrain stage reuses the best trial.
+Budgets are bisected on a logarithmic scale between the narrowest network and the dense one. A trial
+is judged by its repaired network, in seconds. Training wins back most of what such a network still
+lacks, so the first one that is trained may lack several times ``max_drop``. If training does not
+keep the promise, a wider network is trained, at last one that keeps it without training. The
+promise is always checked on the network that is the result.
+
+An iterative schedule cuts while it trains, and without repair the untrained networks do not tell
+how good trained ones are: then every trial is trained. The retrain stage reuses the checkpoints.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.contracts.report import AccuracyTrial
-from app.contracts.spec import AccuracySelection
+from app.contracts.spec import AccuracySelection, IterativeSchedule
 from secateur.engine.errors import DataError, DivergenceError, PlanError
-from secateur.engine.metrics import METRICS, Metrics
-from secateur.engine.plan import Plan
 from secateur.engine.selection import Budget
 from worker.pipeline.data import Split
-from worker.pipeline.job.identity import job_key
 from worker.pipeline.job.inputs import Inputs
+from worker.pipeline.job.settling import is_repaired
 from worker.pipeline.selecting.planning import Planner
-from worker.pipeline.training.run import start_of, train
+from worker.pipeline.selecting.trials import Trials
 
 _FIRST_SHARE = 0.5
 _LEAST_SHARE = 0.01
+_ALLOWANCE = 6.0  # times max_drop: drop of the repaired network that is trained first
+_CAUTION = 0.75  # share of the allowance that the first training calls for
+_ROUNDING = 1e-12  # 0.92 - 0.91 is more than 0.01
+# Parts of the progress bar, in percent: most searches end with their first training.
+_SPANS = ((0, 90), (90, 6), (96, 2), (98, 2))
+_TRIALS_SHARE = 4  # repaired trials take a quarter of a part
+
+Judge = Callable[[float], AccuracyTrial]
 
 
 @dataclass(frozen=True)
 class Found:
-    """The chosen plan, the rule behind it, and every trial."""
+    """The chosen budget, and every trial."""
 
     mode: Budget
     trials: tuple[AccuracyTrial, ...]
 
 
 def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
-    """Return the plan of the smallest budget within ``max_drop``.
+    """Return the smallest budget within ``max_drop``.
 
     A trial that diverges counts as over the limit, and the search continues.
 
@@ -43,39 +55,81 @@ def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
         PlanError: No trial stayed within ``max_drop``; the message names the nearest.
     """
     dense = inputs.score(inputs.program, Split.VALIDATION)
-    if dense is None or inputs.objective is None:
-        raise DataError(
-            "selection mode 'accuracy' needs a data set with validation samples, and "
-            "retrain.epochs of 1 or more"
-        )
-    known: dict[str, AccuracyTrial] = {}
-    trials: list[AccuracyTrial] = []
-    low, high = _narrowest(inputs, planner, spec), 1.0
-    share, kept = max(_FIRST_SHARE, math.sqrt(low)), None
+    if dense is None:
+        raise DataError("selection mode 'accuracy' needs a data set with validation samples")
+    trials = Trials(inputs, planner, spec, dense)
+    low = _narrowest(inputs, planner, spec)
+    is_iterative = isinstance(inputs.request.config.schedule, IterativeSchedule)
+    if inputs.objective is None:
+        kept = bisect(trials, trials.repaired, spec.max_drop, low)
+    elif is_iterative or not is_repaired(inputs):
+        kept = bisect(trials, trials.trained, spec.max_drop, low)
+    else:
+        kept = guided(trials, low)
+    if kept is None:
+        raise _refusal(trials)
+    return Found(Budget(spec.unit, kept.asked), tuple(trials.done))
+
+
+def guided(trials: Trials, low: float) -> AccuracyTrial | None:
+    """Return the narrowest trial that keeps the promise after training, judged by repair first."""
+    max_drop, part = trials.spec.max_drop, trials.inputs.reporter.part
+    limit = _ALLOWANCE * max_drop
+    for number, (start, size) in enumerate(_SPANS[:-1]):
+        with part(start, 100, "", num_parts=size):
+            with part(0, _TRIALS_SHARE, ""):
+                candidate = bisect(trials, trials.repaired, limit, low)
+            if candidate is None:
+                break
+            name = f"training with {candidate.asked:.3f} of the {trials.spec.unit}"
+            with part(1, _TRIALS_SHARE, name, num_parts=_TRIALS_SHARE - 1):
+                trained = trials.trained(candidate.asked)
+        if trained.is_kept:
+            return trained
+        if limit <= max_drop:
+            break
+        low = candidate.asked
+        limit = _allowance(candidate, trained, max_drop) if number == 0 else max_drop
+    start, size = _SPANS[-1]
+    with part(start, 100, "", num_parts=size):  # repair foretells too little here
+        return bisect(trials, trials.trained, max_drop, low)
+
+
+def _allowance(candidate: AccuracyTrial, trained: AccuracyTrial, max_drop: float) -> float:
+    """Return the drop before training that a first training shows to be within reach."""
+    if candidate.drop is None or trained.drop is None or trained.drop <= 0:
+        return max_drop
+    return max(max_drop, _CAUTION * max_drop * candidate.drop / trained.drop)
+
+
+def bisect(trials: Trials, judge: Judge, limit: float, low: float) -> AccuracyTrial | None:
+    """Return the narrowest trial whose drop is at most ``limit``; None if there is none."""
+    spec, kept, high = trials.spec, None, 1.0
+    share = max(_FIRST_SHARE, math.sqrt(low))
     for number in range(spec.max_trials):
-        budget = Budget(spec.unit, share)
-        message = f"trial {number + 1} of {spec.max_trials}: {share:.3f} of the {spec.unit}"
-        with inputs.reporter.part(number, spec.max_trials, message):
-            trial = _try(inputs, planner, budget, dense, spec.max_drop, known)
-        trials.append(trial)
-        key = f"{job_key(inputs.request, 'trial')}.{number}"
-        inputs.reporter.metric({"kind": "trial", **trial.model_dump()}, key)
-        if trial.is_kept:
-            kept, high = budget, share
+        name = f"trial {number + 1} of {spec.max_trials}: {share:.3f} of the {spec.unit}"
+        with trials.inputs.reporter.part(number, spec.max_trials, name):
+            trial = judge(share)
+        if trial.drop is not None and trial.drop <= limit + _ROUNDING:
+            kept, high = trial, share
         else:
             low = share
         share = math.sqrt(low * high)
-    if kept is None:
-        drops = [(trial.drop, trial.asked) for trial in trials if trial.drop is not None]
-        if not drops:
-            raise DivergenceError(f"training diverged in all of {spec.max_trials} trials")
-        drop, asked = min(drops)
-        raise PlanError(
-            f"no pruning kept max_drop {spec.max_drop:g} in {spec.max_trials} trials: the nearest "
-            f"lost {drop:.4f} with {asked:.3f} of the {spec.unit} left",
-            hint="Allow more in selection.max_drop, selection.max_trials or retrain.epochs.",
-        )
-    return Found(kept, tuple(trials))
+    return kept
+
+
+def _refusal(trials: Trials) -> DivergenceError | PlanError:
+    spec = trials.spec
+    judged = [trial for trial in trials.done if trial.is_trained] or trials.done
+    drops = [(trial.drop, trial.asked) for trial in judged if trial.drop is not None]
+    if not drops:
+        return DivergenceError(f"training diverged in all of {len(judged)} trials")
+    drop, asked = min(drops)
+    return PlanError(
+        f"no pruning kept max_drop {spec.max_drop:g} in {len(judged)} trials: the nearest "
+        f"lost {drop:.4f} with {asked:.3f} of the {spec.unit} left",
+        hint="Allow more in selection.max_drop, selection.max_trials or retrain.epochs.",
+    )
 
 
 def _narrowest(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> float:
@@ -84,55 +138,3 @@ def _narrowest(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> flo
     keeps = planner.narrowest()
     measure = cost.macs if spec.unit == "macs" else cost.params
     return max(_LEAST_SHARE, measure(keeps) / max(1, measure({})))
-
-
-def _try(  # everything that determines a trial
-    inputs: Inputs,
-    planner: Planner,
-    budget: Budget,
-    dense: Metrics,
-    max_drop: float,
-    known: dict[str, AccuracyTrial],
-) -> AccuracyTrial:
-    cuts = planner.cuts(budget)
-    plan = cuts.first() if cuts is not None else planner.plan(inputs.program, budget)
-    key = f"{budget}" if cuts is not None else str(plan.axes)
-    if key in known:  # another budget gave the same widths
-        return known[key].model_copy(update={"asked": budget.share})
-    try:
-        trained = train(inputs, start_of(inputs, plan, cuts))
-    except DivergenceError as error:
-        inputs.reporter.warn(f"a trial with {budget.share:.3f} of the {budget.unit} left: {error}")
-        macs, params = shares_left(inputs, plan)
-        known[key] = AccuracyTrial(
-            asked=budget.share,
-            macs=macs,
-            params=params,
-            validation_metric=None,
-            drop=None,
-            is_kept=False,
-        )
-        return known[key]
-    score = inputs.score(trained.program, Split.VALIDATION)
-    assert score is not None  # noqa: S101  # the dense network has one
-    drop, change = dense.score - score.score, score.doubt().change
-    interval = None if change is None else (-change.high, -change.low)
-    if change is not None and METRICS[score.primary].is_less_better:
-        interval = change.low, change.high
-    macs, params = shares_left(inputs, trained.plan)
-    known[key] = AccuracyTrial(
-        asked=budget.share,
-        macs=macs,
-        params=params,
-        validation_metric=score.values[score.primary],
-        drop=drop,
-        drop_interval=interval,
-        is_kept=drop <= max_drop + 1e-12,  # 0.92 - 0.91 is more than 0.01
-    )
-    return known[key]
-
-
-def shares_left(inputs: Inputs, plan: Plan) -> tuple[float, float]:
-    """Return the shares of MACs and parameters that remain after a plan."""
-    cost, keeps = inputs.cost, plan.keeps()
-    return cost.macs(keeps) / max(1, cost.macs({})), cost.params(keeps) / max(1, cost.params({}))

@@ -17,6 +17,7 @@ from secateur.engine.files.atomic_write import atomic_write
 NUM_STEPS = 600  # enough for a pruned network to recover most of its accuracy
 MOST_EPOCHS = 30
 _USUAL_EPOCHS, _USUAL_STEPS = 3, 4000  # three epochs if they are at most this many steps
+_SEARCHED_RUNS = 3  # of a search that repair guides
 _TIME_SHARE = 0.6  # share of the job's time limit for training
 
 
@@ -92,7 +93,9 @@ def decide_epochs(
 
 
 def num_runs(config: PruneConfig) -> int:
-    """Return the largest number of training runs in a job."""
-    selection = config.selection
-    searched = selection.max_trials if isinstance(selection, AccuracySelection) else 1
+    """Return the number of training runs that a job must have the time for."""
+    selection, searched = config.selection, 1
+    if isinstance(selection, AccuracySelection):
+        is_guided = config.repair.kind != "none" and config.schedule.kind == "one_shot"
+        searched = _SEARCHED_RUNS if is_guided else selection.max_trials
     return searched + (2 if config.baselines else 0)

@@ -109,10 +109,10 @@ def _untrained(inputs: Inputs, start: Start, plan: Plan) -> tuple[Candidate, ...
         twin = compact(start.twin, analysis, plan)
         return (Candidate("recalibrated", twin, inputs.score(twin, Split.VALIDATION)),)
     pruned = compact(inputs.program, analysis, plan)
-    found: list[tuple[What, Program]] = [
-        ("pruned", pruned),
-        ("recalibrated", inputs.recalibrated(pruned)),
-    ]
+    found: list[tuple[What, Program]] = [("pruned", pruned)]
+    recalibrated = inputs.recalibrated(pruned)
+    if recalibrated is not pruned:  # there are samples, and statistics to measure with them
+        found.append(("recalibrated", recalibrated))
     if is_repaired(inputs):
         found.append(("repaired", settled(inputs, inputs.program, plan)))
     return tuple(
@@ -147,6 +147,8 @@ def _settled(inputs: Inputs, candidate: Candidate) -> Candidate:
     if before.metrics is None:
         return before
     recalibrated = inputs.recalibrated(program)
+    if recalibrated is program:
+        return before
     after = inputs.score(recalibrated, Split.VALIDATION)
     found = replace(candidate, program=recalibrated, metrics=after)
     return found if found.rank > before.rank else before

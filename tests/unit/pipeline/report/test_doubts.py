@@ -93,6 +93,16 @@ def test_a_promise_kept_within_the_noise_is_marked() -> None:
     assert promise_notes(selection, [sure]) == ()
 
 
+def test_a_promise_kept_without_training_is_stated() -> None:
+    selection = PruneConfig.model_validate(PROMISED["config"]).selection
+    first = PROMISED["accuracy_trials"][0]
+    trained = AccuracyTrial.model_validate(first | {"drop_interval": None})
+    repaired = trained.model_copy(update={"is_trained": False})
+    [note] = promise_notes(selection, [repaired])
+    assert "max_drop 0.02 is kept without training" in note
+    assert promise_notes(selection, [repaired, trained]) == (), "the trained network is the result"
+
+
 def test_a_baseline_within_the_doubt_did_as_well() -> None:
     def noted(top1: float) -> tuple[str, ...]:
         found = BaselineReport.model_validate(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.contracts.spec import PruneConfig
-from worker.pipeline.training.epochs import decide_epochs, epochs_by_data
+from worker.pipeline.training.epochs import decide_epochs, epochs_by_data, num_runs
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,14 @@ def test_the_time_limit_caps_them_once_for_all_runs_and_attempts(tmp_path: Path)
     assert least.num == 1
     three = PruneConfig.model_validate({"baselines": True})
     assert decide_epochs(three, 25, 1000.0, lambda: 2.0, tmp_path / "third.json").num == 4
+
+
+def test_a_search_leaves_time_for_the_trainings_that_it_may_need() -> None:
+    search = {"selection": {"mode": "accuracy", "max_trials": 8}}
+    unrepaired = {"repair": {"kind": "none"}}
+    iterative = {"schedule": {"kind": "iterative"}}
+    for config, expected in ((search, 3), (search | unrepaired, 8), (search | iterative, 8)):
+        assert num_runs(PruneConfig.model_validate(config)) == expected
 
 
 def test_epochs_that_are_given_are_trained(tmp_path: Path) -> None:

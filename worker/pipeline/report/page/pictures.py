@@ -29,13 +29,12 @@ def training_charts(report: Report) -> list[Chart]:
 def search_chart(report: Report) -> Chart | None:
     """Return the chart of trials, drop against remaining cost; None for fewer than two costs."""
     unit = report.config["selection"].get("unit", "macs")
-    trials = [(t.macs if unit == "macs" else t.params, t.drop) for t in report.accuracy_trials]
-    if len({share for share, _ in trials}) < 2:  # noqa: PLR2004  # an axis needs two values
+    trials = report.accuracy_trials
+    shares = [t.macs if unit == "macs" else t.params for t in trials]
+    if len(set(shares)) < 2:  # noqa: PLR2004  # an axis needs two values
         return None
-    shares = [share for share, _ in trials]
     room = 0.06 * (max(shares) - min(shares))
     x = Scale(100 * (min(shares) - room), 100 * (max(shares) + room), LEFT, RIGHT)
-    values = sorted((100 * share, None if drop is None else 100 * drop) for share, drop in trials)
     limit = 100 * float(report.config["selection"]["max_drop"])
     words = Words(
         "What the search found",
@@ -44,7 +43,18 @@ def search_chart(report: Report) -> Chart | None:
         f"{names.UNITS[unit]} left, percent",
         f"drop of the {_SPLIT} metric, points",
     )
-    series = [Series("a trial", "kept", values)]
+    series = [
+        Series(name, colour, sorted(values))
+        for name, colour, is_trained in (("not trained", "dense", False), ("trained", "kept", True))
+        for values in [
+            [
+                (100 * share, None if trial.drop is None else 100 * trial.drop)
+                for share, trial in zip(shares, trials, strict=True)
+                if trial.is_trained is is_trained
+            ]
+        ]
+        if values
+    ]
     return line_chart(words, series, x, levels=[Mark("most allowed", limit)])
 
 
