@@ -462,6 +462,10 @@ class AsyncClient:
         """Return the tenant's limits and how much of each is used."""
         return await self._read(endpoints.READ_QUOTAS, TenantQuotas)
 
+    async def config_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a job's config, with a description of every key."""
+        return await self._read(endpoints.READ_SCHEMA, dict[str, Any], "config")
+
     async def ready(self) -> dict[str, str]:
         """Return the state of everything the service depends on.
 

@@ -458,6 +458,10 @@ class Client:
         """Return the tenant's limits and how much of each is used."""
         return self._read(endpoints.READ_QUOTAS, TenantQuotas)
 
+    def config_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of a job's config, with a description of every key."""
+        return self._read(endpoints.READ_SCHEMA, dict[str, Any], "config")
+
     def ready(self) -> dict[str, str]:
         """Return the state of everything the service depends on.
 

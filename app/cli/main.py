@@ -21,6 +21,12 @@ COMMANDS = {
     "models": Lazy(f"{_COMMANDS}.models", "List models; show or delete one.", _USE),
     "datasets": Lazy(f"{_COMMANDS}.datasets", "List data sets; show or delete one.", _USE),
     "jobs": Lazy(f"{_COMMANDS}.jobs", "List jobs; show, pause, resume, retry or cancel one.", _USE),
+    "mcp": Lazy(
+        f"{_COMMANDS}.mcp",
+        "Serve the service's operations to an assistant as MCP tools on standard input and output.",
+        _USE,
+        "mcp",
+    ),
     "serve": Lazy(
         f"{_COMMANDS}.serve",
         "Run the API, workers, scheduler and queue on this machine until Ctrl-C.",

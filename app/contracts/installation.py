@@ -1,4 +1,4 @@
-"""Check which extras are installed besides the client: ``service``, ``engine`` and ``worker``.
+"""Check which extras are installed besides the client, such as ``service`` and ``engine``.
 
 ``worker`` is ``service`` and ``engine`` together. This module imports none of their packages.
 """
@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import Literal
 
-Extra = Literal["service", "engine", "worker"]
+Extra = Literal["service", "engine", "worker", "mcp"]
 
 # Packages that indicate an installed extra.
 SERVICE_MODULES = ("fastapi", "uvicorn", "celery", "sqlalchemy", "obstore")

@@ -153,4 +153,5 @@ INFER_TENSORS_VERSION = Endpoint(
     final_codes=_LATE,
 )
 READ_QUOTAS = Endpoint("GET", "/v1/quotas", TenantQuotas)
+READ_SCHEMA = Endpoint("GET", "/v1/schemas/{name}", dict[str, Any])
 READY = Endpoint("GET", "/readyz", dict[str, str])

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mcp import Client as McpClient
+from mcp import StdioServerParameters, stdio_client
 from PIL import Image
 from pydantic import BaseModel
 
@@ -371,3 +374,45 @@ def test_a_live_module_is_pruned_and_loaded(run: Run, files: Path) -> None:
                 assert np.allclose(module(torch.from_numpy(x)).numpy(), y, atol=1e-4)
 
     run(scenario)
+
+
+def test_an_assistant_prunes_a_model_with_the_tools_of_secateur_mcp(
+    service: Service, files: Path, tmp_path: Path
+) -> None:
+    server = StdioServerParameters(
+        command=sys.executable,
+        args=["-c", "from secateur.commands import main; main()", "mcp", "--url", service.url],
+        env={"SECATEUR_KEY": service.key},
+    )
+
+    async def converse() -> None:
+        async with McpClient(stdio_client(server)) as assistant:
+            tools = {tool.name: tool for tool in (await assistant.list_tools()).tools}
+            assert all(tool.description for tool in tools.values())
+            assert (
+                not tools["prune"].input_schema.get("required")
+                or "config" not in tools["prune"].input_schema["required"]
+            )
+
+            async def use(name: str, **arguments: Any) -> Any:
+                answer = await assistant.call_tool(name, arguments)
+                assert not answer.is_error, answer.content
+                return answer.structured_content
+
+            asked = {"model": str(files / "model.pt2"), "data": str(files / "data.npz")}
+            started = await use("prune", **asked, config=QUICK)
+            ended = await use("wait_for_job", job=started["job"], seconds=100)
+            assert ended["status"] == "succeeded"
+            assert ended["verdict"]["text"]
+            assert ended["result"]["summary"]["pruned"]["macs"] > 0
+            arguments = {"job": started["job"], "folder": str(tmp_path), "names": ["model.onnx"]}
+            assert (await use("download_files", **arguments))["result"] == [
+                str(tmp_path / "model.onnx")
+            ]
+            found = await use("list_models")
+            assert ended["result"]["model"] in {model["id"] for model in found["result"]}
+            refused = await assistant.call_tool("plan", {**asked, "config": {"retrian": {}}})
+            assert refused.is_error
+            assert "retrian" in refused.content[0].text
+
+    asyncio.run(converse())

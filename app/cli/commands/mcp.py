@@ -1,0 +1,19 @@
+"""``secateur mcp``."""
+
+import typer
+
+from app.cli.client import Key, Url
+from secateur.async_client import AsyncClient
+from secateur.mcp_server import create_server
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command("mcp")
+def mcp_command(url: Url = None, key: Key = None) -> None:
+    """Serve the service's operations to an assistant as MCP tools on standard input and output.
+
+    An assistant that supports the Model Context Protocol starts this command itself; add it to
+    the assistant's list of servers.
+    """
+    create_server(AsyncClient(url, key)).run("stdio")
