@@ -1,6 +1,6 @@
 """Dependency analysis of a program: its channel groups and where each channel goes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from torch import Tensor, fx
 
 from secateur.engine.graph.atoms import FILL, Ints
 from secateur.engine.graph.groups import Family, FrozenChannels, connected_components, find_groups
+from secateur.engine.graph.heads import Heads, find_heads
 from secateur.engine.graph.meaning import pin_meaning
 from secateur.engine.graph.propagate import Labels, propagate_labels
 from secateur.engine.graph.rules import find_rule
@@ -71,7 +72,20 @@ def analyse(program: Program) -> Analysis:
     for every pair of layers; this runs the exported graph's data movement on integer labels.
     """
     shapes = propagate(program)
-    atoms, labels = propagate_labels(program, shapes, find_rule)
+    found = _analyse(program, shapes, {})
+    heads = find_heads(program, shapes, find_rule)
+    if not heads:
+        return found
+    whole = _analyse(program, shapes, _joined(heads))
+    kept = [
+        each for each in heads if all(_rank(whole, node) >= _rank(found, node) for node in each)
+    ]
+    return whole if len(kept) == len(heads) else _analyse(program, shapes, _joined(kept))
+
+
+def _analyse(program: Program, shapes: Shapes, heads: Heads) -> Analysis:
+    """Analyse with whole heads as groups where ``heads`` says so."""
+    atoms, labels = propagate_labels(program, shapes, find_rule, heads)
     component = connected_components(atoms.num_atoms, *atoms.edges())
     pin_meaning(program, shapes, atoms, labels, component)
     groups = find_groups(atoms, component)
@@ -84,3 +98,20 @@ def analyse(program: Program) -> Analysis:
         atoms.starts,
         groups.group_of_atom,
     )
+
+
+def _joined(heads: Sequence[Heads]) -> Heads:
+    return {node: dim for each in heads for node, dim in each.items()}
+
+
+def _rank(analysis: Analysis, node: fx.Node) -> int:
+    """Return 2 if the channels of a value are pruned exactly, 1 if inexactly, 0 if frozen."""
+    labels = analysis.labels[node]
+    assert isinstance(labels, dict)  # noqa: S101  # a reshape has one output
+    groups = [analysis.group_of_atom[ids[ids >= 0].numpy()] for ids in labels.values()]
+    found = np.concatenate([np.zeros(0, dtype=np.int64), *groups])
+    if not (found >= 0).any():
+        return 0
+    ends = np.cumsum([family.num_groups for family in analysis.families])
+    families = np.unique(np.searchsorted(ends, found[found >= 0], side="right"))
+    return 2 if all(analysis.families[number].is_exact for number in families) else 1

@@ -69,6 +69,8 @@ class Atoms:
         starts: First atom of each axis, followed by the total number of atoms.
         pins: All pins, in the order they were recorded.
         dissolved: Ends of labels, for `meaning` to judge.
+        unread: Calls whose results no output needs; they cannot make a group inexact.
+        batches: Products, with the labels of their batch dimensions, for `heads`.
     """
 
     def __init__(
@@ -91,6 +93,8 @@ class Atoms:
         self.num_atoms = starts[-1]
         self.pins: list[Pin] = []
         self.dissolved: list[Dissolved] = []
+        self.batches: list[tuple[fx.Node, Tensor]] = []
+        self.unread: frozenset[fx.Node] = frozenset()
         self._united: list[tuple[Tensor, Tensor]] = []
         self._roles: dict[MemberRole, list[Tensor]] = {role: [] for role in MemberRole}
         self._pinned: list[tuple[int, Tensor]] = []
@@ -103,6 +107,11 @@ class Atoms:
             for dim, size in enumerate(shape)
             if (first := self._first.get((tensor, dim))) is not None
         }
+
+    def fresh(self, size: int) -> Tensor:
+        """Return the label of a new axis that belongs to no tensor; groups cannot have it."""
+        self.num_atoms += size
+        return torch.arange(self.num_atoms - size, self.num_atoms)
 
     def unite(self, a: Tensor, b: Tensor) -> None:
         """Record that ``a`` and ``b`` are removed together, element by element; -1 pins."""
@@ -122,9 +131,14 @@ class Atoms:
         nodes = tuple(value for value in values if isinstance(value, fx.Node))
         self.dissolved.append(Dissolved(ids.reshape(-1), node, nodes))
 
+    def share(self, ids: Tensor, node: fx.Node) -> None:
+        """Record that ``ids`` are along a batch dimension of the product ``node``."""
+        self.batches.append((node, ids))
+
     def mark_inexact(self, ids: Tensor, node: fx.Node) -> None:
         """Record that removing ``ids`` changes the remaining values of ``node``."""
-        self._inexact.append((op_name(node.target), ids.reshape(-1)))
+        if node not in self.unread:
+            self._inexact.append((op_name(node.target), ids.reshape(-1)))
 
     def set_role(self, ids: Tensor | None, role: MemberRole) -> None:
         """Set the role of the slices at ``ids``; the largest of several roles wins."""

@@ -6,8 +6,9 @@ inputs where they meet and returns the labels of its output. An operator without
 inputs.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -33,6 +34,17 @@ Output = Labels | list[Labels]
 
 
 @dataclass(frozen=True)
+class Probes:
+    """Labels for every side of a box of channels, in place of a label for its longest side.
+
+    Attributes:
+        found: Labels, by the reshape and the dimension of its output.
+    """
+
+    found: dict[tuple[fx.Node, int], Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Site:
     """One call of an operator, as a rule sees it.
 
@@ -42,6 +54,8 @@ class Site:
         labels: Labels of every value so far.
         shapes: Meta tensor of every value.
         followed: Arguments whose labels the rule has handled; labels of the others are pinned.
+        heads: Reshapes whose channels become heads, with the dimension that counts them.
+        probes: Receives labels for every side of a box, if `heads` asks where they go.
     """
 
     node: fx.Node
@@ -49,6 +63,8 @@ class Site:
     labels: dict[fx.Node, Output]
     shapes: Shapes
     followed: set[object] = field(default_factory=set)
+    heads: Mapping[fx.Node, int] = field(default_factory=lambda: MappingProxyType({}))
+    probes: Probes | None = None
 
     def argument(self, index: int, name: str, default: Any = None) -> Any:  # noqa: ANN401  # literal
         """Return an argument as written in the graph, by position or by name."""
@@ -99,11 +115,24 @@ Rule = Callable[[Site], Output]
 
 
 def propagate_labels(
-    program: Program, shapes: Shapes, find_rule: Callable[[object], Rule | None]
+    program: Program,
+    shapes: Shapes,
+    find_rule: Callable[[object], Rule | None],
+    heads: Mapping[fx.Node, int] = MappingProxyType({}),
+    probes: Probes | None = None,
 ) -> tuple[Atoms, dict[fx.Node, Output]]:
-    """Return the atoms of a program with their edges and pins, and the labels of every value."""
+    """Return the atoms of a program with their edges and pins, and the labels of every value.
+
+    Args:
+        program: The program.
+        shapes: Meta tensor of every value.
+        find_rule: Returns the rule of an operator, or None.
+        heads: Reshapes whose channels become heads, with the dimension that counts them.
+        probes: Receives labels for every side of a box of channels; such atoms form no groups.
+    """
     fills = _fills(program, shapes)
     atoms = Atoms(program.tensors, {FILL + node.name: sizes for node, sizes in fills.items()})
+    atoms.unread = _unread(program.graph)
     labels: dict[fx.Node, Output] = {}
     for node in program.graph.nodes:
         if node.op == "get_attr":
@@ -115,10 +144,21 @@ def propagate_labels(
         elif node in fills:
             labels[node] = atoms.of(FILL + node.name, fills[node])
         elif node.op == "call_function":
-            labels[node] = _apply(Site(node, atoms, labels, shapes), find_rule)
+            labels[node] = _apply(
+                Site(node, atoms, labels, shapes, heads=heads, probes=probes), find_rule
+            )
         else:
             labels[node] = {}
     return atoms, labels
+
+
+def _unread(graph: fx.Graph) -> frozenset[fx.Node]:
+    """Return the calls whose results no output needs, such as averaged weights of attention."""
+    unread: set[fx.Node] = set()
+    for node in reversed(graph.nodes):
+        if node.op == "call_function" and unread.issuperset(node.users):
+            unread.add(node)
+    return frozenset(unread)
 
 
 def _fills(program: Program, shapes: Shapes) -> dict[fx.Node, list[int]]:

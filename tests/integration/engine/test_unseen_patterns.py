@@ -34,7 +34,7 @@ class Between(nn.Module):
 
 
 class Attention(nn.Module):
-    """Queries, keys and values of four heads, combined by a function."""
+    """Queries, keys and values of one head, combined by a function; several would go whole."""
 
     def __init__(self, function: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -43,7 +43,9 @@ class Attention(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (f(x).unflatten(2, (4, WIDTH)).transpose(1, 2) for f in (self.q, self.k, self.v))
+        q, k, v = (
+            f(x).unflatten(2, (1, 4 * WIDTH)).transpose(1, 2) for f in (self.q, self.k, self.v)
+        )
         y: Tensor = self.out(self.function(q, k, v).transpose(1, 2).flatten(2))
         return y
 

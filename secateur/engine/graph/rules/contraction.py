@@ -1,4 +1,4 @@
-"""Contractions: convolution, linear layers, matrix products, einsum, attention.
+"""Contractions: convolution, linear layers, matrix products, attention.
 
 A rule unites the labels of the contracted dimensions and takes the output's labels from the
 operands. Weights are ordinary values with labels, so a weight computed by other operators (weight
@@ -12,7 +12,6 @@ from torch import Tensor, fx
 from secateur.engine.graph.atoms import MemberRole
 from secateur.engine.graph.propagate import Labels, Output, Rule, Site
 from secateur.engine.program.functional import op_name
-from secateur.engine.program.macs import einsum_letters
 
 
 def convolution(site: Site) -> Output:
@@ -58,40 +57,6 @@ def add_matrix_product(site: Site) -> Output:
     return output
 
 
-def einsum(site: Site) -> Output:
-    """Rule of ``einsum``: unite the labels of each letter; letters of the output keep theirs."""
-    operands: list[fx.Node] = list(site.argument(1, "tensors"))
-    ranks = [len(site.shape_of(operand)) for operand in operands]
-    equation = einsum_letters(str(site.argument(0, "equation")), ranks)
-    if equation is None:
-        site.pin_inputs("einsum with an implicit output")
-        return {}
-    left, right = equation
-    by_letter: dict[str, Tensor] = {}
-    unlabelled: set[str] = set()
-    for letters, operand in zip(left, operands, strict=True):
-        labels = site.labels_of(operand)
-        for dim, letter in enumerate(letters):
-            ids = labels.get(dim)
-            if ids is None and site.shape_of(operand)[dim] > 1:
-                unlabelled.add(letter)
-            elif ids is not None and letter in by_letter:
-                site.atoms.unite(by_letter[letter], ids)
-            elif ids is not None:
-                by_letter[letter] = ids
-    for letter in unlabelled & by_letter.keys():
-        site.atoms.pin(
-            by_letter.pop(letter), "is combined with values that no parameter produces", site.node
-        )
-    for letter, ids in by_letter.items():
-        if letter not in right:
-            site.atoms.set_role(ids, MemberRole.CONSUMER)
-            sides = [o for letters, o in zip(left, operands, strict=True) if letter in letters]
-            site.atoms.dissolve(ids, site.node, sides)
-            _check_zeros(site, ids, sides)
-    return {dim: by_letter[letter] for dim, letter in enumerate(right) if letter in by_letter}
-
-
 def attention(site: Site) -> Output:
     """Rule of scaled_dot_product_attention: q (…, L, E), k (…, S, E), v (…, S, V) → (…, L, V).
 
@@ -109,7 +74,7 @@ def attention(site: Site) -> Output:
         if len({site.shape_of(value)[dim] for value in (q, k, v)}) > 1:
             for found in labels:
                 site.pin_label(found, dim, "is shared by several heads of attention")
-        _merge(site, output, dim, [found.get(dim) for found in labels])
+        _merge_batch(site, output, dim, [found.get(dim) for found in labels])
     _unite_mask(site, output, site.argument(3, "attn_mask"))
     if widths[2] is not None:
         output[rank - 1] = widths[2]
@@ -151,14 +116,14 @@ def contract(
     if x is not None and w is not None:
         site.atoms.unite(x, w)
         site.atoms.dissolve(x, site.node, factors)
-        _check_zeros(site, x, factors)
+        check_zeros(site, x, factors)
     elif x is not None:
         site.atoms.pin(x, "is contracted with values that no parameter produces", site.node)
     elif w is not None:
         site.atoms.pin(w, "reads the network's input, or values that cannot be pruned", site.node)
 
 
-def _check_zeros(site: Site, ids: Tensor, factors: Sequence[object]) -> None:
+def check_zeros(site: Site, ids: Tensor, factors: Sequence[object]) -> None:
     """Mark a sum inexact if masked channels still add to it, because no factor is zero there.
 
     Softmax or sigmoid of queries and keys (linear attention) turn the zero of a masked channel
@@ -271,12 +236,19 @@ def _product(site: Site, a: object, b: object) -> Labels:
         own_a, own_b = dim - rank + len(shape_a), dim - rank + len(shape_b)
         sides = [(x, own_a, shape_a), (w, own_b, shape_b)]
         full = [found.get(own) for found, own, shape in sides if own >= 0 and shape[own] > 1]
-        _merge(site, output, dim, full)
+        _merge_batch(site, output, dim, full)
     for dim, ids in ((rank - 2, rows), (rank - 1, columns)):
         if ids is not None:
             site.atoms.set_role(ids, MemberRole.PRODUCER)
             output[dim] = ids
     return output
+
+
+def _merge_batch(site: Site, output: Labels, dim: int, found: list[Tensor | None]) -> None:
+    for ids in found:
+        if ids is not None:
+            site.atoms.share(ids, site.node)
+    _merge(site, output, dim, found)
 
 
 def _merge(site: Site, output: Labels, dim: int, found: list[Tensor | None]) -> None:
@@ -331,6 +303,5 @@ RULES: dict[str, Rule] = {
     "linear": linear,
     **dict.fromkeys(["matmul", "mm", "bmm"], matrix_product),
     **dict.fromkeys(["addmm", "baddbmm"], add_matrix_product),
-    "einsum": einsum,
     "scaled_dot_product_attention": attention,
 }

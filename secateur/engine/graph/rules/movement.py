@@ -42,7 +42,8 @@ def move(site: Site) -> Output:
         if results is None:
             results = [{} for _ in parts]
         for result, part in zip(results, parts, strict=True):
-            _collect(site, result, part, kept_dim=1 if name in _CHANNELS_FIRST else None)
+            kept_dim = 1 if name in _CHANNELS_FIRST else site.heads.get(site.node)
+            _collect(site, result, part, kept_dim)
         if name in _BY_POSITION and dim in _moved_dims(site):
             _fix_positions(site, ids, name)
         if name == "channel_shuffle" and dim == 1:
@@ -290,6 +291,14 @@ def _collect(site: Site, result: Labels, moved: Tensor, kept_dim: int | None) ->
     if not varying:
         if moved.numel() and not _has_no_atoms(moved):
             site.atoms.pin(moved, "is read by its position", site.node)
+        return
+    if len(varying) > 1 and site.probes is not None:
+        for dim in varying:
+            along = moved.movedim(dim, 0).flatten(1)[:, 0]
+            # Batch times heads is one dimension in some networks: heads recur for every sample.
+            atoms, number = torch.unique(along, return_inverse=True)
+            probe = site.probes.found[site.node, dim] = site.atoms.fresh(len(atoms))[number]
+            _add(site, result, dim, probe)
         return
     # The atoms vary over several dimensions: unite them over all but the longest.
     keep = kept_dim if kept_dim in varying else max(varying, key=lambda d: (moved.shape[d], d))
