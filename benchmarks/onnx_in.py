@@ -1,11 +1,13 @@
 """ONNX files of the corpus: admitted, and pruned to the same plans as from ``torch.export``.
 
-Usage: pip install timm; python -m benchmarks.onnx_in [NAME …] [--output FILE]
+Usage: pip install timm; python -m benchmarks.onnx_in [SOURCE/NAME …] [--again] [--output FILE]
 Each network is exported by torch in two ways: as it is, and optimised, which is the default and
 folds BatchNorm into convolutions. Both files are imported and compared with ONNX Runtime. Plans
 (50 % of every width, L1) are compared for the first; folding changes the weights that are scored,
 so only the channel groups are compared for the second. Images have half of the usual side, except
-where pooling to a fixed size needs the whole: sizes change neither groups nor plans. Writes JSON.
+where pooling to a fixed size needs the whole: sizes change neither groups nor plans. Networks that
+`coverage` measured quickly come first. Networks in the output that were admitted are not measured
+again, unless ``--again`` is given. Writes JSON; each row has the commit that it was measured at.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import logging
 import tempfile
 import time
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ import torch
 from torch.export import ExportedProgram
 
 from benchmarks.coverage import LIMITS
-from benchmarks.machine import machine
+from benchmarks.machine import commit, machine
 from benchmarks.networks import NETWORKS, build, image_size
 from secateur.engine.errors import EngineError
 from secateur.engine.graph import Analysis, analyse
@@ -33,6 +36,7 @@ from secateur.engine.saliency import CRITERIA, SaliencyOptions
 from secateur.engine.selection import select
 
 _WHOLE = ("alexnet", "vgg")
+_COVERAGE = Path("benchmarks/results/coverage.json")
 
 Kept = list[tuple[int, tuple[int, ...]]]
 
@@ -40,21 +44,42 @@ Kept = list[tuple[int, tuple[int, ...]]]
 def main() -> None:
     """Measure and write the results after each network."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*")
+    parser.add_argument("names", nargs="*", metavar="SOURCE/NAME")
+    parser.add_argument("--again", action="store_true", help="measure admitted networks again")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/onnx_in.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    rows: list[dict[str, Any]] = []
-    for source, name in NETWORKS:
-        if options.names and name not in options.names:
+    at = commit()
+    rows: dict[str, dict[str, Any]] = {}
+    if options.output.is_file():
+        rows = {_key(row): row for row in json.loads(options.output.read_text())["networks"]}
+    for source, name in _quick_first():
+        key = f"{source}/{name}"
+        is_wanted = not options.names or key in options.names
+        if not is_wanted or (not options.again and _is_admitted(rows.get(key))):
             continue
-        rows.append({"source": source, "name": name, **measure(source, name)})
-        print(json.dumps(rows[-1]), flush=True)
-        body = {"machine": machine(), "seed": 0, "summary": _summary(rows), "networks": rows}
-        options.output.write_text(json.dumps(body, indent=1) + "\n")
+        rows[key] = {"source": source, "name": name, "commit": at, **measure(source, name)}
+        print(json.dumps(rows[key]), flush=True)
+        body = {"machine": {**machine(), "commit": at}, "seed": 0, "summary": _summary(rows)}
+        text = json.dumps({**body, "networks": list(rows.values())}, indent=1)
+        options.output.write_text(text + "\n")
     print(json.dumps(_summary(rows), indent=1))
+
+
+def _key(row: dict[str, Any]) -> str:
+    return f"{row['source']}/{row['name']}"
+
+
+def _quick_first() -> list[tuple[str, str]]:
+    rows = json.loads(_COVERAGE.read_text())["networks"]
+    seconds = {(row["source"], row["name"]): row["total_seconds"] for row in rows}
+    return sorted(NETWORKS, key=lambda network: seconds.get(network, 0.0))
+
+
+def _is_admitted(row: dict[str, Any] | None) -> bool:
+    return row is not None and all(row[kind]["is_admitted"] for kind in ("plain", "optimised"))
 
 
 def measure(source: str, name: str) -> dict[str, Any]:
@@ -108,11 +133,11 @@ def _plan(program: Program, analysis: Analysis) -> Kept:
     return sorted((len(mask), tuple(mask.nonzero().flatten().tolist())) for mask in keeps.values())
 
 
-def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(rows: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         "num_networks": len(rows),
         **{
-            f"{kind}_{what}": sum(bool(row[kind].get(what)) for row in rows)
+            f"{kind}_{what}": sum(bool(row[kind].get(what)) for row in rows.values())
             for kind in ("plain", "optimised")
             for what in ("is_admitted", "has_same_groups", "has_same_plan")
         },
