@@ -23,12 +23,12 @@ from secateur.engine.onnx_in.inputs import Shape
 from secateur.engine.onnx_in.names import argument_names, weight_names
 from secateur.engine.program.exported import from_exported
 from secateur.engine.program.faults import check_faults
+from secateur.engine.program.folded import folded_convolutions
 from secateur.engine.program.footprint import check_cost
 from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.program import OnnxOrigin, Program, Role
 from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
 
-_MANY_CONVOLUTIONS = 5  # a network with as many had BatchNorm when it was trained
 _NODES_A_CALL = 20  # nodes that exporters write for one call of a model's graph, at most
 
 
@@ -113,7 +113,7 @@ def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) ->
     for node in program.graph.nodes:
         if node.op == "get_attr":
             node.target = names[str(node.target)]
-    return replace(
+    program = replace(
         program,
         tensors={names[name]: t for name, t in program.tensors.items() if name in names},
         roles={
@@ -126,20 +126,20 @@ def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) ->
             for spec, given in zip(program.inputs, file.inputs, strict=True)
         ),
         call=replace(program.call, names=argument_names(each.name for each in file.inputs)),
-        origin=OnnxOrigin(file.output_names, file.opset, file.metadata, _notes(file)),
     )
+    notes = _notes(program, file)
+    return replace(program, origin=OnnxOrigin(file.output_names, file.opset, file.metadata, notes))
 
 
-def _notes(file: OnnxFile) -> tuple[str, ...]:
+def _notes(program: Program, file: OnnxFile) -> tuple[str, ...]:
     found = []
     if file.has_fixed_batch:
         found.append(
             "the ONNX file was made for one sample; the sizes in it were changed to take a batch"
         )
-    operators = [node.operator for node, _ in file.nodes]
-    if operators.count("Conv") >= _MANY_CONVOLUTIONS and "BatchNormalization" not in operators:
+    if num_folded := len(folded_convolutions(program)):
         found.append(
-            "the ONNX file has no BatchNorm, which most exporters fold into convolutions. Training "
-            "recovers more if it is kept: torch.onnx.export(…, optimize=False)"
+            f"{num_folded} convolutions have no BatchNorm: exporters usually fold it into them. It "
+            "is put back for retraining, and folded again"
         )
     return tuple(found)

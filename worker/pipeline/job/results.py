@@ -107,6 +107,7 @@ class Trained:
         range_test: Range test that found the learning rate, if it was not given.
         cuts: Steps and targets of the cuts of an iterative schedule.
         epochs: Number of planned epochs, and its reason; None without training.
+        num_unfolded: Convolutions that had a BatchNorm during training only.
     """
 
     kept: Kept
@@ -116,6 +117,7 @@ class Trained:
     range_test: RangeTest | None = None
     cuts: tuple[CutReport, ...] = ()
     epochs: EpochsReport | None = None
+    num_unfolded: int = 0
 
     @property
     def program(self) -> Program:

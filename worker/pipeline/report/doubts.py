@@ -15,6 +15,15 @@ from worker.pipeline.job.results import Times
 _FEW_SAMPLES = 200  # the 95 % interval of 90 % on 200 samples is 85 to 93 %
 
 
+def unfolding_notes(num_unfolded: int) -> tuple[str, ...]:
+    """Return a note if convolutions had a BatchNorm during training only."""
+    note = (
+        f"{num_unfolded} convolutions had a BatchNorm while the network was trained, because "
+        "exporters to ONNX fold it into them; it has been folded again"
+    )
+    return (note,) if num_unfolded else ()
+
+
 def latency_notes(times: Times) -> tuple[str, ...]:
     """Return notes if the network is not measurably faster, or if the machine was busy."""
     notes = []

@@ -27,6 +27,7 @@ from worker.pipeline.report.doubts import (
     latency_notes,
     promise_notes,
     sample_notes,
+    unfolding_notes,
 )
 from worker.pipeline.report.subject import data_report, model_report
 from worker.pipeline.report.verdict import judge
@@ -46,6 +47,7 @@ def make_report(
     baselines = tuple(_baseline(inputs, baseline) for baseline in results.baselines)
     notes = (
         *inputs.reporter.warnings,
+        *unfolding_notes(trained.num_unfolded),
         *((_NO_ONNX,) if times is None else latency_notes(times)),
         *latency_budget_notes(inputs.request.config.selection, times),
         *sample_notes(inputs.primary_metric, final.metrics),

@@ -13,6 +13,8 @@ from secateur.engine.program.program import Program
 from secateur.engine.ramp import RampedCuts
 from secateur.engine.retrain import Phase, retrain_program
 from secateur.engine.retrain.range_test import RangeTest
+from secateur.engine.retrain.unfolding import Unfolded, unfold
+from secateur.engine.samples import spread
 from secateur.engine.surgery import compact, keep_masks
 from worker.pipeline.data import Split
 from worker.pipeline.job.identity import job_key
@@ -22,6 +24,8 @@ from worker.pipeline.job.results import Trained
 from worker.pipeline.job.settling import is_repaired, settled, settled_twin
 from worker.pipeline.training.checkpoints import hooks, resume
 from worker.pipeline.training.decisions import decide_learning_rate, decide_length
+
+_NUM_UNFOLDING_SAMPLES, _UNFOLDING_BATCH = 512, 64
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,10 @@ def train(inputs: Inputs, start: Start) -> Trained:
         return Trained(keep_best(_untrained(inputs, start, start.plan), 0), start.plan)
     data, teacher = inputs.training_data(), program.to(inputs.device)
     phase = _phase(inputs, start)
-    folder = inputs.request.checkpoint_dir / _key(inputs, start)
+    unfolded = _unfolded(inputs, start, phase)
+    if unfolded is not None:
+        phase = replace(phase, program=unfolded.program)
+    folder = inputs.request.checkpoint_dir / _key(inputs, start, is_unfolded=unfolded is not None)
     folder.mkdir(parents=True, exist_ok=True)
     options, epochs = decide_length(inputs, phase, data, teacher)
     options, found = decide_learning_rate(inputs, phase, data, options, teacher, folder)
@@ -87,9 +94,14 @@ def train(inputs: Inputs, start: Start) -> Trained:
         trained = compact(trained, analysis, plan)
     rate = options.optimizer.learning_rate * 0.1**result.num_restarts
     best = _settled(inputs, Candidate("epoch", trained, None, result.kept_epoch))
+    if unfolded is not None:
+        best = replace(best, program=unfolded.fold(best.program))
     kept = keep_best((*_untrained(inputs, start, plan), best), len(result.history))
     cuts = _cut_reports(start.cuts, result.num_steps)
-    return Trained(kept, plan, result.history, rate, found, cuts, epochs.report(config.epochs))
+    return Trained(
+        kept, plan, result.history, rate, found, cuts, epochs.report(config.epochs),
+        0 if unfolded is None else len(unfolded.layers),
+    )  # fmt: skip
 
 
 def _start_metrics(inputs: Inputs, start: Start, found: RangeTest | None) -> Metrics | None:
@@ -128,6 +140,21 @@ def _phase(inputs: Inputs, start: Start) -> Phase:
     return Phase(compact(start.twin, inputs.analysis, start.plan).to(device), {}, note)
 
 
+def _unfolded(inputs: Inputs, start: Start, phase: Phase) -> Unfolded | None:
+    """Return the network with the BatchNorm that an exporter to ONNX has folded, if it did.
+
+    None as well where the graph of the file is needed: with masks, with later cuts, and where
+    features are compared with the teacher's.
+    """
+    retrain = inputs.request.config.retrain
+    is_bound = start.cuts is not None or retrain.mode == "masked" or retrain.distill.features > 0
+    if inputs.program.origin is None or is_bound or inputs.dataset is None:
+        return None
+    chosen = spread(inputs.dataset.indices(Split.TRAIN), _NUM_UNFOLDING_SAMPLES)
+    parts = chosen.split(_UNFOLDING_BATCH)
+    return unfold(phase.program, [inputs.dataset.batch(p)[0].to(inputs.device) for p in parts])
+
+
 def _cut_reports(cuts: RampedCuts | None, num_steps: int) -> tuple[CutReport, ...]:
     if cuts is None:
         return ()
@@ -154,8 +181,9 @@ def _settled(inputs: Inputs, candidate: Candidate) -> Candidate:
     return found if found.rank > before.rank else before
 
 
-def _key(inputs: Inputs, start: Start) -> str:
-    """Return the key of a checkpoint: a hash of job, plan, later cuts and label."""
+def _key(inputs: Inputs, start: Start, *, is_unfolded: bool) -> str:
+    """Return the key of a checkpoint: a hash of job, plan, later cuts, label and BatchNorm."""
     # Two targets may start from the same plan; the later cuts distinguish them.
     targets = start.cuts.targets() if start.cuts is not None else ()
-    return job_key(inputs.request, start.plan.to_json(), targets, start.label)
+    label = f"{start.label} with BatchNorm" if is_unfolded else start.label
+    return job_key(inputs.request, start.plan.to_json(), targets, label)
