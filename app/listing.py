@@ -1,16 +1,43 @@
 """``GET`` on a collection, shared by all kinds of rows."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Query
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from app.dependencies import ContextDep, PrincipalDep
 from app.keys.scopes import Scope
-from app.paging import After, Limit, Order, Page, Row, fetch_page
+from app.paging import After, Limit, Order, Page, Row, Search, fetch_page
 from app.records.database import reading
+from app.records.tables import DatasetRow, ModelRow
+
+Narrow = Callable[["Select[Any]"], "Select[Any]"]
+
+
+def _keep_all() -> Narrow:
+    return lambda query: query
+
+
+Statuses = Annotated[
+    Sequence[Literal["validating", "ready", "rejected"]],
+    Query(alias="status", max_length=3, description="Only rows with one of these statuses."),
+]
+
+
+def narrow_uploads(table: type[ModelRow | DatasetRow]) -> Callable[..., Narrow]:
+    """Return a dependency that narrows a list of models or data sets by name and status."""
+
+    def narrow(search: Search = None, statuses: Statuses = ()) -> Narrow:
+        def narrowed(query: "Select[Any]") -> "Select[Any]":
+            if search is not None:
+                query = query.where(table.name.icontains(search, autoescape=True))
+            return query.where(table.status.in_(statuses)) if statuses else query
+
+        return narrowed
+
+    return narrow
 
 
 def add_list(  # noqa: PLR0913  # how one kind of row differs from another
@@ -22,6 +49,7 @@ def add_list(  # noqa: PLR0913  # how one kind of row differs from another
     scope: Scope,
     query: Callable[[str], "Select[Row]"],
     show: Callable[[Session, Sequence[Row]], Sequence[Any]],
+    narrow: Callable[..., Narrow] = _keep_all,
 ) -> None:
     """Add the route that lists a tenant's rows, newest first.
 
@@ -33,12 +61,14 @@ def add_list(  # noqa: PLR0913  # how one kind of row differs from another
         scope: Scope that the key needs.
         query: Returns the query for a tenant's rows.
         show: Returns the API's representation of rows.
+        narrow: Dependency with the query parameters of a search; it narrows the query.
     """
 
     @router.get("", name=name, description=description)
     def list_rows(
         context: ContextDep,
         principal: PrincipalDep,
+        narrowed: Annotated[Any, Depends(narrow)],  # noqa: ANN401  # a `Narrow`
         limit: Limit = 20,
         after: After = None,
         order: Order = "desc",
@@ -46,7 +76,12 @@ def add_list(  # noqa: PLR0913  # how one kind of row differs from another
         principal.require(scope)
         with reading(context.sessions) as session:
             rows, has_more = fetch_page(
-                session, query(principal.tenant), row_type, limit=limit, after=after, order=order
+                session,
+                narrowed(query(principal.tenant)),
+                row_type,
+                limit=limit,
+                after=after,
+                order=order,
             )
             shown = show(session, rows)
         last = rows[-1].id if has_more else None

@@ -20,6 +20,8 @@ from app.inference.routes import hot_routes as inference_routes
 from app.inference.schemas import InferAnswer, TensorsBody
 from app.inference.service import InferenceService
 from app.inference.shadow import Shadow
+from app.jobs.comparison import router as comparison
+from app.jobs.goals import router as goals
 from app.jobs.lines import Lines
 from app.jobs.plans import router as plans
 from app.jobs.reader import JobReader
@@ -68,6 +70,8 @@ API_ROUTERS = (
     models,
     registry,
     datasets,
+    comparison,
+    goals,
     jobs,
     plans,
     sweeps,

@@ -15,6 +15,11 @@ Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of rows t
 After = Annotated[Line | None, Query(max_length=64, description="Return rows after this id.")]
 Order = Annotated[Literal["asc", "desc"], Query(description="Order by time of creation.")]
 
+Search = Annotated[
+    Line | None,
+    Query(min_length=1, max_length=100, description="Only rows with this text in their name."),
+]
+
 
 class HasId(Protocol):
     """A row that can be listed."""

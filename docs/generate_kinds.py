@@ -1,4 +1,4 @@
-"""Generate the lists of criteria, objectives, metrics and files: ``python -m docs.generate_kinds``.
+"""Generate the lists of goals, criteria, metrics and more: ``python -m docs.generate_kinds``.
 
 They come from the engine's records and go into docs/choosing.md, docs/reference/config.md and the
 dashboard.
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
+from app.contracts.goals import GOALS
 from app.contracts.spec import CandidateName, ExportName
 from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.metrics import METRICS, SCORINGS, accepted_labels
@@ -38,7 +39,8 @@ _FILES_HEAD = """\
 def render_choosing() -> str:
     """Return docs/choosing.md with its generated tables brought up to date."""
     text = CHOOSING.read_text()
-    for name, table in (("criteria", _criteria()), ("objectives", _objectives())):
+    tables = {"goals": _goals(), "criteria": _criteria(), "objectives": _objectives()}
+    for name, table in tables.items():
         head = f"<!-- generated: {name} -->\n\n"
         before, after = text.split(head)
         text = before + head + table + after[after.index("\n\n") :]
@@ -67,6 +69,14 @@ def render_files() -> str:
     """Return the dashboard's module of exported files."""
     words = {each.file: each.words[:1].upper() + each.words[1:] for each in EXPORT_FORMATS.values()}
     return f"{_FILES_HEAD}export const EXPORT_FILES = {json.dumps(words, indent=2)};\n"
+
+
+def _goals() -> str:
+    rows = [
+        (f"`{each.name}`", each.title, each.description, f"`{json.dumps(dict(each.config))}`")
+        for each in GOALS
+    ]
+    return _table(("goal", "what you get", "what the job does", "config"), rows)
 
 
 def _criteria() -> str:

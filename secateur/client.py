@@ -20,7 +20,7 @@ from secateur.core.endpoints import Endpoint
 from secateur.core.events import follow
 from secateur.core.jobs import create_job, plan_job, wait_for_job
 from secateur.core.lists import list_all
-from secateur.core.requests import ByteProgress, make_request
+from secateur.core.requests import ByteProgress, make_json_request, make_request
 from secateur.core.steps import Flow
 from secateur.core.sweeps import create_sweep, wait_for_sweep
 from secateur.core.targets import job_body, reference
@@ -32,6 +32,7 @@ from secateur.options import (
     AnyPath,
     Config,
     DataLike,
+    Goal,
     JobOptions,
     ModelLike,
     ModelOptions,
@@ -43,6 +44,9 @@ from secateur.types import (
     Artifact,
     Dataset,
     Event,
+    Goals,
+    GoalView,
+    JobComparison,
     JobData,
     Label,
     Model,
@@ -168,13 +172,19 @@ class Client:
         query = dataset_query(name, preprocess)
         return self._run(push_dataset(self._context, Path(path), query, on_progress, timeout))
 
-    def models(self, limit: int | None = 100) -> list[Model]:
-        """List models, newest first; ``limit=None`` lists all."""
-        return self._run(list_all(self._context, endpoints.LIST_MODELS, limit))
+    def models(self, limit: int | None = 100, *, search: str | None = None) -> list[Model]:
+        """List models, newest first, or those with a text in their name.
 
-    def datasets(self, limit: int | None = 100) -> list[Dataset]:
-        """List data sets, newest first; ``limit=None`` lists all."""
-        return self._run(list_all(self._context, endpoints.LIST_DATASETS, limit))
+        ``limit=None`` lists all.
+        """
+        return self._run(list_all(self._context, endpoints.LIST_MODELS, limit, search=search))
+
+    def datasets(self, limit: int | None = 100, *, search: str | None = None) -> list[Dataset]:
+        """List data sets, newest first, or those with a text in their name.
+
+        ``limit=None`` lists all.
+        """
+        return self._run(list_all(self._context, endpoints.LIST_DATASETS, limit, search=search))
 
     def get_model(self, model_id: str) -> Model:
         """Return a model."""
@@ -187,6 +197,28 @@ class Client:
     def report(self, model: Model | str) -> dict[str, Any]:
         """Return a model's report: its operators, its channel groups, what is frozen and why."""
         return self._read(endpoints.READ_REPORT, dict[str, Any], reference(model))
+
+    def rename_model(self, model: Model | str, name: str) -> Model:
+        """Rename a model; it becomes the next version of the new name."""
+        request = make_json_request(endpoints.RENAME_MODEL, {"name": name}, ids=(reference(model),))
+        found: Model = self._run(call(self._context, request))
+        return found
+
+    def rename_dataset(self, dataset: Dataset | str, name: str) -> Dataset:
+        """Rename a data set."""
+        dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
+        request = make_json_request(endpoints.RENAME_DATASET, {"name": name}, ids=(dataset_id,))
+        found: Dataset = self._run(call(self._context, request))
+        return found
+
+    def restore_model(self, model: Model | str) -> Model:
+        """Undo the deletion of a model, for a day by default."""
+        return self._read(endpoints.RESTORE_MODEL, Model, reference(model))
+
+    def restore_dataset(self, dataset: Dataset | str) -> Dataset:
+        """Undo the deletion of a data set, for a day by default."""
+        dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
+        return self._read(endpoints.RESTORE_DATASET, Dataset, dataset_id)
 
     def delete_model(self, model: Model | str) -> None:
         """Delete a model that no unfinished job uses."""
@@ -205,6 +237,7 @@ class Client:
         data: DataLike | None = None,
         config: Config | None = None,
         *,
+        goal: Goal | None = None,
         preprocess: Preprocess | None = None,
         on_progress: ByteProgress | None = None,
         **options: Unpack[JobOptions],
@@ -216,6 +249,7 @@ class Client:
             data: A data set, its id or name, or a file to upload. Without data the pruned network
                 is not retrained.
             config: How to prune. Every key is optional.
+            goal: What to aim at, in place of a config; see `goals`.
             preprocess: The preprocessing of an uploaded data file; see `push_dataset`.
             on_progress: Called during uploads with the bytes sent so far and the size of the file.
             options: See `JobOptions`.
@@ -224,7 +258,7 @@ class Client:
             InvalidRequestError: The config is not valid; `errors` points at what is wrong.
             ModelRejectedError, DatasetRejectedError: The service refused an uploaded file.
         """
-        members = {"config": dict(config or {}), **options}
+        members = {"config": dict(config or {}), "goal": goal, **options}
         body = self._run(job_body(self._context, model, data, members, preprocess, on_progress))
         return Job.of(self, self._run(create_job(self._context, body)))
 
@@ -234,6 +268,7 @@ class Client:
         data: DataLike | None = None,
         config: Config | None = None,
         *,
+        goal: Goal | None = None,
         timeout: float = 60.0,
     ) -> Plan:
         """Return what a job would keep, without pruning anything or storing a job.
@@ -242,18 +277,46 @@ class Client:
             model: As for `prune`.
             data: As for `prune`.
             config: As for `prune`.
+            goal: As for `prune`.
             timeout: How long the service may take, in seconds; at most 600.
 
         Raises:
             ServiceUnavailableError: The plan was not ready in time.
         """
-        members = {"config": dict(config or {})}
+        members = {"config": dict(config or {}), "goal": goal}
         body = self._run(job_body(self._context, model, data, members, None, None))
         return self._run(plan_job(self._context, body, timeout))
 
-    def jobs(self, limit: int | None = 100) -> list[Job]:
-        """List jobs, newest first; ``limit=None`` lists all."""
-        found = self._run(list_all(self._context, endpoints.LIST_JOBS, limit))
+    def goals(self, model: Model | str | None = None, data: str | None = None) -> list[GoalView]:
+        """List what a job can aim at: config, number of trainings, and the expected time.
+
+        Args:
+            model: A model, its id or name; without one no times are estimated.
+            data: A data set's id or name.
+        """
+        query = {"model": None if model is None else reference(model), "dataset": data}
+        request = make_request(endpoints.LIST_GOALS, query=query)
+        found: Goals = self._run(call(self._context, request))
+        return found.data
+
+    def jobs(
+        self,
+        limit: int | None = 100,
+        *,
+        search: str | None = None,
+        tags: Sequence[str] = (),
+        statuses: Sequence[str] = (),
+    ) -> list[Job]:
+        """List jobs, newest first.
+
+        Args:
+            limit: Maximum number; None: all.
+            search: Text in a job's name, in a tag or in its model's name; or a job's id.
+            tags: Only jobs with all these tags.
+            statuses: Only jobs with one of these statuses.
+        """
+        wanted = {"search": search, "tag": list(tags), "status": list(statuses)}
+        found = self._run(list_all(self._context, endpoints.LIST_JOBS, limit, **wanted))
         return [Job.of(self, job) for job in found]
 
     def get_job(self, job_id: str) -> Job:
@@ -289,6 +352,35 @@ class Client:
     def cancel(self, job_id: str) -> Job:
         """Cancel a job."""
         return self._job(endpoints.CANCEL_JOB, job_id)
+
+    def change_job(
+        self, job_id: str, *, name: str | None = None, tags: Sequence[str] | None = None
+    ) -> Job:
+        """Name or tag a job; an empty name removes the name, and None changes nothing."""
+        changes: dict[str, Any] = {}
+        if name is not None:
+            changes["name"] = name or None
+        if tags is not None:
+            changes["tags"] = list(tags)
+        request = make_json_request(
+            endpoints.CHANGE_JOB, changes, ids=(job_id,), are_nulls_sent=True
+        )
+        return Job.of(self, self._run(call(self._context, request)))
+
+    def delete_job(self, job_id: str) -> None:
+        """Delete an ended job; the model that it made stays."""
+        self._run(exchange(self._context, make_request(endpoints.DELETE_JOB, job_id)))
+
+    def restore_job(self, job_id: str) -> Job:
+        """Undo the deletion of a job, for a day by default."""
+        return self._job(endpoints.RESTORE_JOB, job_id)
+
+    def compare_jobs(self, jobs: Sequence[JobData | str]) -> JobComparison:
+        """Return up to four jobs side by side, and where their configs differ."""
+        ids = [job if isinstance(job, str) else job.id for job in jobs]
+        request = make_request(endpoints.COMPARE_JOBS, query={"job": ids})
+        found: JobComparison = self._run(call(self._context, request))
+        return found
 
     def artifacts(self, job_id: str) -> list[Artifact]:
         """List the files that a job produced."""

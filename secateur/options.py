@@ -1,7 +1,7 @@
 """The types of arguments that several methods share."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -51,10 +51,17 @@ class ModelOptions(TypedDict, total=False):
     image_size: int
 
 
+Goal = Literal["faster", "smaller", "accurate", "balanced"]
+"""What to aim at, in place of a config: twice as fast, half the size, the smallest network that
+loses at most one point, or 30 % fewer multiply-accumulates. `Client.goals` lists them."""
+
+
 class JobOptions(TypedDict, total=False):
     """Options of a job besides model, data and config.
 
     Attributes:
+        name: Your name for the job.
+        tags: Words to find the job by.
         metadata: Key-value pairs of your own, stored with the job.
         start_within_seconds: The job expires if it has not started by then.
         time_limit_seconds: The largest running time, over all attempts.
@@ -62,6 +69,8 @@ class JobOptions(TypedDict, total=False):
         webhook: ``url``, ``secret`` and ``events`` of a webhook that reports the job's end.
     """
 
+    name: str
+    tags: Sequence[str]
     metadata: Mapping[str, str]
     start_within_seconds: float
     time_limit_seconds: float

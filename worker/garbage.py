@@ -31,7 +31,8 @@ class GarbageTask:
         self._settings, self._sessions = settings, sessions
         self._metrics = metrics or WorkerMetrics()
         grace = settings.storage.orphan_seconds
-        self._collector = ObjectCollector(sessions, store, lock, grace)
+        undo = settings.retention.kept_deleted_seconds
+        self._collector = ObjectCollector(sessions, store, lock, grace, undo)
 
     def collect(self) -> None:
         """Delete old rows, unreferenced objects and old scratch.

@@ -12,7 +12,7 @@ from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.jobs.schemas import Artifact, to_artifact
 from app.records.database import reading
 from app.records.lookup import owned
-from app.records.tables import ArtifactRow
+from app.records.tables import ArtifactRow, JobRow
 
 router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"], responses=RESPONSES)
 
@@ -82,6 +82,9 @@ def content(  # noqa: PLR0913, PLR0917  # headers
 def _find(context: Context, tenant: str, artifact_id: str) -> ArtifactRow:
     with reading(context.sessions) as session:
         row = session.get(ArtifactRow, artifact_id)
+        job = None if row is None else session.get(JobRow, row.job_id)
+        if job is not None and job.deleted_at is not None:
+            row = None
     return owned(row, tenant, "artifact", artifact_id)
 
 

@@ -4,6 +4,8 @@ import copy
 import json
 from typing import Any
 
+from app.contracts.goals import GOALS, Goal, goal_name
+
 Json = dict[str, Any]
 
 
@@ -49,6 +51,25 @@ def selection_of(given: Json) -> Json:
     name, value = next(iter(chosen.items()))
     mode = {"ratio": "ratio", "steepness": "steepness", "max_drop": "accuracy"}.get(name, "budget")
     return {"selection.mode": mode, f"selection.{name}": value}
+
+
+def goal_of(text: str | None, config: Json | None, selection: Json) -> Goal | None:
+    """Return the goal of ``--goal``, or None if the option was not given.
+
+    Raises:
+        OptionError: There is no such goal, or ``--config`` or another amount is given too.
+    """
+    if text is None:
+        return None
+    if config:
+        raise OptionError("--goal and --config are mutually exclusive: a goal stands for a config")
+    if selection:
+        raise OptionError("--goal already says how much to remove: leave out the other option")
+    try:
+        name = goal_name(text)
+    except ValueError as error:
+        raise OptionError(f"--goal: {error}") from error
+    return next(goal for goal in GOALS if goal.name == name)
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

@@ -11,7 +11,7 @@ from app.dependencies import ContextDep, PrincipalDep
 from app.http.limits import DATASET_FILE, limits
 from app.http.problems import RESPONSES
 from app.idempotency import idempotency_key
-from app.listing import add_list
+from app.listing import add_list, narrow_uploads
 from app.models.routes import UPLOAD_BODY, Filename, Name
 from app.quotas.dependencies import UPLOAD_SLOT, reserved
 from app.records.database import reading
@@ -74,6 +74,7 @@ add_list(
     scope="datasets:read",
     query=service.of_tenant,
     show=lambda _, rows: [to_dataset(row) for row in rows],
+    narrow=narrow_uploads(DatasetRow),
 )
 
 
@@ -96,6 +97,13 @@ def change(
 
 @router.delete("/{dataset_id}", status_code=204)
 def delete(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> None:
-    """Delete a data set that no unfinished job uses."""
+    """Delete a data set that no unfinished job uses; `restore` undoes it for a time."""
     principal.require("datasets:write")
     service.delete(context, principal.tenant, dataset_id)
+
+
+@router.post("/{dataset_id}/restore")
+def restore(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> Dataset:
+    """Undo the deletion of a data set."""
+    principal.require("datasets:write")
+    return to_dataset(service.restore(context, principal.tenant, dataset_id))

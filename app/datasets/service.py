@@ -13,6 +13,7 @@ from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.service import refuse_while_used, store_within_quota
 from app.records.database import current_time
+from app.records.deletion import find_deleted, hide
 from app.records.jobs import NewJob, create_job
 from app.records.lookup import known_names, only_one, owned
 from app.records.tables import DatasetRow, JobRow
@@ -140,4 +141,20 @@ def delete(context: Context, tenant: str, dataset_id: str) -> None:
     with context.sessions.begin() as session:
         row = find(session, tenant, dataset_id)
         refuse_while_used(session, JobRow.dataset_id == row.id, row.id)
-        row.deleted_at = current_time(session)
+        hide(session, row)
+
+
+def restore(context: Context, tenant: str, dataset_id: str) -> DatasetRow:
+    """Undo the deletion of a data set.
+
+    Raises:
+        NotFoundError: There is no such data set, or it was deleted too long ago.
+        StorageQuotaError: The data set exceeds the tenant's storage quota.
+    """
+    seconds = context.settings.retention.undo_seconds
+    with context.sessions.begin() as session:
+        row = find_deleted(session, DatasetRow, tenant, "data set", dataset_id, seconds)
+        if row.deleted_at is not None:
+            context.quotas.refuse_bytes(session, tenant, row.num_bytes)
+        row.deleted_at = None
+    return row

@@ -112,10 +112,11 @@ async def _wait(request: Request, context: Context, job_id: str, seconds: float)
 
 def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any]) -> str:
     if isinstance(body.config.selection, AccuracySelection):
+        place = "/config/selection/mode" if body.goal is None else "/goal"
         raise InvalidInputError(
             "selection mode 'accuracy' decides by retraining, but a plan trains nothing: "
             "post the job",
-            details=[ErrorDetail("/config/selection/mode", "cannot be planned")],
+            details=[ErrorDetail(place, "cannot be planned")],
         )
     config, warnings = service.resolve(body)
     worker = context.settings.worker
@@ -125,7 +126,7 @@ def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any])
         new = NewJob(
             tenant=tenant,
             kind=JobKind.PLAN,
-            config=json.loads(json.dumps(sent.get("config", {}))),
+            config=json.loads(json.dumps(service.config_sent(body, sent))),
             resolved=config.model_dump(mode="json"),
             device=worker.device,
             max_attempts=worker.max_attempts,

@@ -22,7 +22,7 @@ from app.http.disconnect import wait_with_client
 from app.http.limits import EVENTS, FILES_OF_A_JOB, limits
 from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
-from app.jobs import service
+from app.jobs import keeping, service
 from app.jobs.lines import Standing
 from app.jobs.schemas import (
     Artifact,
@@ -30,11 +30,13 @@ from app.jobs.schemas import (
     Job,
     JobCreate,
     JobLayers,
+    JobPatch,
     to_artifact,
     to_event,
     to_job,
     to_layers,
 )
+from app.jobs.search import narrow
 from app.keys.service import Principal
 from app.listing import add_list
 from app.openapi import IDEMPOTENCY_KEY, reference
@@ -55,7 +57,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=RESPONSES)
 _POLL_SECONDS = 0.5
 _EVENTS_AT_ONCE = 500
 _MOST_NAME = 200
-_TEXTS = ("config", "preprocess")
+_TEXTS = ("config", "goal", "preprocess")
 _LAST = 2**31 - 1  # the largest integer of both databases
 _RETRY_AFTER_SECONDS = "2"
 _EVENT_STREAM = "text/event-stream"
@@ -91,6 +93,10 @@ _BODY = {
                         "config": {
                             "type": "string",
                             "description": "The config as JSON, with or without a filename.",
+                        },
+                        "goal": {
+                            "type": "string",
+                            "description": "A goal, in place of `config`.",
                         },
                         "preprocess": {
                             "type": "string",
@@ -137,6 +143,7 @@ add_list(
     scope="jobs:read",
     query=service.of_tenant,
     show=lambda _, rows: [to_job(row) for row in rows],
+    narrow=narrow,
 )
 
 
@@ -237,6 +244,27 @@ def retry(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
     return to_job(service.retry(context, principal.tenant, job_id))
 
 
+@router.patch("/{job_id}")
+def change(job_id: str, patch: JobPatch, context: ContextDep, principal: PrincipalDep) -> Job:
+    """Change a job's name, tags or metadata."""
+    principal.require("jobs:write")
+    return to_job(keeping.change(context, principal.tenant, job_id, patch))
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete(job_id: str, context: ContextDep, principal: PrincipalDep) -> None:
+    """Delete an ended job; `restore` undoes it for a time. The model that it made stays."""
+    principal.require("jobs:write")
+    keeping.delete(context, principal.tenant, job_id)
+
+
+@router.post("/{job_id}/restore")
+def restore(job_id: str, context: ContextDep, principal: PrincipalDep) -> Job:
+    """Undo the deletion of a job."""
+    principal.require("jobs:write")
+    return to_job(keeping.restore(context, principal.tenant, job_id))
+
+
 @router.get("/{job_id}/layers")
 def layers(job_id: str, context: ContextDep, principal: PrincipalDep) -> JobLayers:
     """Read what is removed from each layer and why, available once it is decided.
@@ -291,19 +319,25 @@ async def _create_from_form(
         config = PruneConfig.model_validate_json(text)
     except ValidationError as error:
         raise refusal(complaints(error, PruneConfig, "/config")) from error
+    goal = form.fields.get("goal", "").strip() or None
+    try:
+        wanted = JobCreate.model_validate({"model": "", "goal": goal, "config": config})
+    except ValidationError as error:
+        raise refusal(complaints(error, JobCreate)) from error
     preprocess = parse_preprocess(form.fields.get("preprocess"))
-    sent = json.loads(text)
+    sent = {"config": json.loads(text)}
     model, dataset = _given(form, "model"), _given(form, "dataset")
     if model is None:
         raise InvalidInputError("the form has no part 'model'; send a file or a model's id")
     named = [item if isinstance(item, str) else item.sha256 for item in (model, dataset) if item]
-    key = idempotency_key(request, principal.tenant, *named, text, preprocess.model_dump_json())
+    named += [text, goal or "", preprocess.model_dump_json()]
+    key = idempotency_key(request, principal.tenant, *named)
     if isinstance(dataset, str) and "preprocess" in form.fields:
         raise InvalidInputError(
             "'preprocess' is only valid with an uploaded data set; a stored one has its own"
         )
     return await run_in_threadpool(
-        service.create_from_files, context, key, model, dataset, config, sent, preprocess
+        service.create_from_files, context, key, model, dataset, wanted, sent, preprocess
     )
 
 

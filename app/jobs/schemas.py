@@ -1,10 +1,18 @@
 """Request and response schemas of jobs."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
+from app.contracts.goals import GOALS, GoalName, goal_name
 from app.contracts.layers import LayerSummary, PlanSummary
 from app.contracts.report import Finding
 from app.contracts.spec import PruneConfig
@@ -14,6 +22,13 @@ from app.models.schemas import Metadata
 from app.paging import to_time
 from app.records.tables import ArtifactRow, EventRow, JobRow
 from app.text import Line
+
+JobName = Annotated[Line, Field(min_length=1, max_length=200)]
+Tags = Annotated[
+    tuple[Annotated[Line, Field(min_length=1, max_length=64)], ...],
+    Field(max_length=20, description="Words to find jobs by."),
+    AfterValidator(lambda tags: tuple(dict.fromkeys(tags))),
+]
 
 
 class JobCreate(BaseModel):
@@ -41,7 +56,13 @@ class JobCreate(BaseModel):
         max_length=200,
         description="A data set's id or name; without one, no retraining.",
     )
+    goal: Annotated[GoalName | None, BeforeValidator(goal_name)] = Field(
+        default=None,
+        description="What to aim at, in place of `config`; `/v1/goals` says what each one does.",
+    )
     config: PruneConfig = PruneConfig()
+    name: JobName | None = Field(default=None, description="Your name for the job.")
+    tags: Tags = ()
     metadata: Metadata = Field(default_factory=dict, max_length=50)
     start_within_seconds: float | None = Field(
         default=None,
@@ -58,6 +79,26 @@ class JobCreate(BaseModel):
     webhook: WebhookSpec | None = Field(
         default=None, description="Endpoint notified about the job."
     )
+
+    @model_validator(mode="after")
+    def _goal_stands_for_config(self) -> Self:
+        if self.goal is not None:
+            if self.config.model_fields_set:
+                raise ValueError("has both 'goal' and 'config': a goal stands for a config")
+            self.config = PruneConfig.model_validate(
+                next(goal.config for goal in GOALS if goal.name == self.goal)
+            )
+        return self
+
+
+class JobPatch(BaseModel):
+    """Fields that can be changed, also of an ended job."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: JobName | None = Field(default=None, description="null removes the name.")
+    tags: Tags = ()
+    metadata: Metadata = Field(default_factory=dict, max_length=50)
 
 
 class Webhook(BaseModel):
@@ -106,6 +147,8 @@ class Job(BaseModel):
 
     id: str
     object: Literal["job"] = "job"
+    name: str | None
+    tags: list[str]
     status: str
     stage: str | None
     progress: dict[str, Any] | None = Field(
@@ -126,7 +169,8 @@ class Job(BaseModel):
     model: str | None
     dataset: str | None
     sweep: str | None = Field(description="The sweep that the job belongs to.")
-    config: dict[str, Any] = Field(description="Config as sent.")
+    goal: str | None = Field(description="The goal that the config stands for.")
+    config: dict[str, Any] = Field(description="Config as sent, or that of the goal.")
     resolved: dict[str, Any] | None = Field(description="Config with every default filled in.")
     result: dict[str, Any] | None
     error: dict[str, Any] | None = Field(description="code, message, stage, retryable, hint.")
@@ -155,6 +199,8 @@ def to_job(row: JobRow, standing: Standing | None = None) -> Job:
     base = f"/v1/jobs/{row.id}"
     return Job(
         id=row.id,
+        name=row.name,
+        tags=list(row.tags),
         status=row.state,
         stage=row.stage,
         progress=row.progress,
@@ -165,6 +211,7 @@ def to_job(row: JobRow, standing: Standing | None = None) -> Job:
         model=row.model_id,
         dataset=row.dataset_id,
         sweep=row.sweep_id,
+        goal=row.goal,
         config=row.config,
         resolved=row.resolved,
         result=row.result,
@@ -193,6 +240,7 @@ def to_job(row: JobRow, standing: Standing | None = None) -> Job:
             "pause": f"{base}/pause",
             "resume": f"{base}/resume",
             "retry": f"{base}/retry",
+            "restore": f"{base}/restore",
         },
     )
 

@@ -45,11 +45,16 @@ def create(
     def make(session: Session) -> tuple[str, str]:
         found = find_inputs(session, key.tenant, body)
         context.quotas.refuse_jobs(session, key.tenant)
-        config = sent.get("config", {})
-        job = insert(context, session, key.tenant, found, config)
+        job = insert(context, session, key.tenant, found, config_sent(body, sent))
         return job.id, to_job(job, context.lines.standing(job, session)).model_dump_json()
 
     return create_once(context.sessions, key, make)
+
+
+def config_sent(body: JobCreate, sent: dict[str, Any]) -> dict[str, Any]:
+    """Return a job's config as it was sent, or that of its goal."""
+    found: dict[str, Any] = sent.get("config", {})
+    return found if body.goal is None else body.config.model_dump(mode="json", exclude_unset=True)
 
 
 def create_from_files(  # noqa: PLR0913, PLR0917  # all parts of one request
@@ -57,13 +62,14 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # all parts of one request
     key: IdempotencyKey,
     model: Upload | str,
     dataset: Upload | str | None,
-    config: PruneConfig,
+    wanted: JobCreate,
     sent: dict[str, Any],
     preprocess: PreprocessSpec,
 ) -> tuple[str, str]:
     """Create model, data set and job in one transaction; return the job's id and answer.
 
-    Model and data set may each be a file or the id of a stored one.
+    Model and data set may each be a file or the id of a stored one; they replace those of
+    ``wanted``.
 
     Raises:
         NotFoundError: An id does not exist.
@@ -92,9 +98,9 @@ def create_from_files(  # noqa: PLR0913, PLR0917  # all parts of one request
                 context, session, key.tenant, dataset, dataset_format, None, preprocess
             )
             ids[1] = data.id
-        body = JobCreate(model=str(ids[0]), dataset=ids[1] and str(ids[1]), config=config)
-        body = find_inputs(session, key.tenant, body)
-        job = insert(context, session, key.tenant, body, sent)
+        found = {"model": str(ids[0]), "dataset": ids[1] and str(ids[1])}
+        body = find_inputs(session, key.tenant, wanted.model_copy(update=found))
+        job = insert(context, session, key.tenant, body, config_sent(body, sent))
         return job.id, to_job(job).model_dump_json()
 
     return create_once(context.sessions, key, make)
@@ -147,7 +153,9 @@ async def read(context: Context, tenant: str, job_id: str) -> tuple[JobRow, Stan
 
 def of_tenant(tenant: str) -> "Select[JobRow]":
     """Return the query for a tenant's pruning jobs."""
-    return select(JobRow).where(JobRow.tenant == tenant, JobRow.kind == JobKind.PRUNE)
+    return select(JobRow).where(
+        JobRow.tenant == tenant, JobRow.kind == JobKind.PRUNE, JobRow.deleted_at.is_(None)
+    )
 
 
 def cancel(context: Context, tenant: str, job_id: str) -> JobRow:
@@ -265,6 +273,9 @@ def insert(  # the columns of a row
         dataset_id=body.dataset,
         start_within_seconds=body.start_within_seconds,
         time_limit_seconds=body.time_limit_seconds,
+        name=body.name,
+        tags=body.tags,
+        goal=body.goal,
         metadata=dict(body.metadata),
         warnings=warnings,
         place=place,
@@ -308,6 +319,11 @@ def resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:
     if body.dataset is not None:
         return config, ()
     found = part_that_needs_data(config)
+    if found is not None and body.goal is not None:
+        raise InvalidInputError(
+            f"goal {body.goal!r} needs a data set",
+            details=[ErrorDetail("/goal", "needs 'dataset'")],
+        )
     if found is not None:
         pointer, value = found
         name = pointer[1:].replace("/", ".")

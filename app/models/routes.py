@@ -11,7 +11,7 @@ from app.dependencies import ContextDep, PrincipalDep
 from app.http.limits import MODEL_FILE, limits
 from app.http.problems import RESPONSES
 from app.idempotency import idempotency_key
-from app.listing import add_list
+from app.listing import add_list, narrow_uploads
 from app.models import service
 from app.models.schemas import Model, ModelPatch, to_model
 from app.openapi import CONTENT_DIGEST, IDEMPOTENCY_KEY
@@ -106,6 +106,7 @@ add_list(
     scope="models:read",
     query=service.of_tenant,
     show=lambda _, rows: [to_model(row) for row in rows],
+    narrow=narrow_uploads(ModelRow),
 )
 
 
@@ -137,6 +138,13 @@ def change(model_id: str, patch: ModelPatch, context: ContextDep, principal: Pri
 
 @router.delete("/{model_id}", status_code=204)
 def delete(model_id: str, context: ContextDep, principal: PrincipalDep) -> None:
-    """Delete a model that no unfinished job uses."""
+    """Delete a model that no unfinished job uses; `restore` undoes it for a time."""
     principal.require("models:write")
     service.delete(context, principal.tenant, model_id)
+
+
+@router.post("/{model_id}/restore")
+def restore(model_id: str, context: ContextDep, principal: PrincipalDep) -> Model:
+    """Undo the deletion of a model."""
+    principal.require("models:write")
+    return to_model(service.restore(context, principal.tenant, model_id))

@@ -14,6 +14,7 @@ from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.schemas import ModelPatch, to_model
 from app.records.database import current_time, reading
+from app.records.deletion import find_deleted, hide
 from app.records.jobs import NewJob, create_job
 from app.records.lookup import known_names, only_one, owned
 from app.records.names import next_version
@@ -174,7 +175,23 @@ def delete(context: Context, tenant: str, model_id: str) -> None:
         row = find(session, tenant, model_id)
         refuse_while_used(session, JobRow.model_id == row.id, row.id)
         refuse_while_aliased(session, row)
-        row.deleted_at = current_time(session)
+        hide(session, row)
+
+
+def restore(context: Context, tenant: str, model_id: str) -> ModelRow:
+    """Undo the deletion of a model.
+
+    Raises:
+        NotFoundError: There is no such model, or it was deleted too long ago.
+        StorageQuotaError: The model exceeds the tenant's storage quota.
+    """
+    seconds = context.settings.retention.undo_seconds
+    with context.sessions.begin() as session:
+        row = find_deleted(session, ModelRow, tenant, "model", model_id, seconds)
+        if row.deleted_at is not None and row.job_id is None:  # a job's files count with the job
+            context.quotas.refuse_bytes(session, tenant, row.num_bytes)
+        row.deleted_at = None
+    return row
 
 
 def refuse_while_used(session: Session, condition: Any, object_id: str) -> None:  # noqa: ANN401  # SQL

@@ -55,10 +55,19 @@ class ObjectCollector:
     """Removes objects that no row refers to."""
 
     def __init__(
-        self, sessions: Sessions, store: ObjectStore, lock: ObjectLock, orphan_seconds: float
+        self,
+        sessions: Sessions,
+        store: ObjectStore,
+        lock: ObjectLock,
+        orphan_seconds: float,
+        undo_seconds: float = 0,
     ) -> None:
+        """Collect what is older than ``orphan_seconds``.
+
+        Objects of deleted models and data sets stay for ``undo_seconds`` after the deletion.
+        """
         self._sessions, self._store, self._lock = sessions, store, lock
-        self._orphan_seconds = orphan_seconds
+        self._orphan_seconds, self._undo_seconds = orphan_seconds, undo_seconds
 
     def collect(self, *, is_dry_run: bool = False, now: float | None = None) -> Collected:
         """Check every object once and delete those that no row refers to.
@@ -106,7 +115,7 @@ class ObjectCollector:
 
     def _find_referenced(self, hashes: list[str]) -> set[str]:
         with reading(self._sessions) as session:
-            return find_referenced(session, hashes)
+            return find_referenced(session, hashes, self._undo_seconds)
 
 
 def clean_uploads(scratch_dir: Path, before: float) -> int:

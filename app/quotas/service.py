@@ -96,6 +96,11 @@ class Quotas:
         self._refuse_bytes(session, tenant, num_bytes)
         self._refuse_waiting(session, tenant, 1)
 
+    def refuse_bytes(self, session: Session, tenant: str, num_bytes: int) -> None:
+        """Raise `StorageQuotaError` if more bytes would exceed the storage quota."""
+        usage.hold_tenant(session, tenant)
+        self._refuse_bytes(session, tenant, num_bytes)
+
     def refuse_job_early(self, tenant: str) -> None:
         """Raise `TooManyJobsError` if the tenant's job queue is full, before an upload is read."""
         with reading(self._sessions) as session:

@@ -48,6 +48,9 @@ class NewJob:
         max_attempts: Maximum number of attempts.
         model_id: Input model.
         dataset_id: Input data set.
+        name: The user's name for it.
+        tags: The user's tags.
+        goal: The goal that the config stands for.
         metadata: The user's own metadata.
         warnings: Warnings known at creation.
         place: Position in a sweep, if the job is part of one.
@@ -64,6 +67,9 @@ class NewJob:
     max_attempts: int
     model_id: str | None = None
     dataset_id: str | None = None
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    goal: str | None = None
     metadata: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     place: SweepPlace | None = None
@@ -93,6 +99,9 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         sweep_id=new.place.sweep_id if new.place is not None else None,
         sweep_index=new.place.index if new.place is not None else None,
         sweep_point=new.place.values if new.place is not None else None,
+        name=new.name,
+        tags=list(new.tags),
+        goal=new.goal,
         config=new.config,
         resolved=new.resolved,
         result=None,
@@ -126,6 +135,7 @@ def create_job(session: Session, new: NewJob) -> JobRow:
         paused_at=None,
         cancel_requested_at=None,
         finished_at=None,
+        deleted_at=None,
     )
     note_job(job.id)
     session.add(job)

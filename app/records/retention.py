@@ -36,6 +36,7 @@ class Removed:
     """
 
     num_jobs: int = 0
+    num_deleted_jobs: int = 0
     num_artifacts: int = 0
     num_events: int = 0
     num_idempotency_keys: int = 0
@@ -46,13 +47,13 @@ class _Kind:
     """What ages.
 
     Attributes:
-        days: Setting with the age.
+        seconds: Returns the age by the settings; None: these rows are kept.
         counted: Member of `Removed`.
         find: Returns a query of the keys of rows that are older than a time.
         remove: Removes rows by key.
     """
 
-    days: str
+    seconds: Callable[[RetentionSettings], float | None]
     counted: str
     find: Callable[[float], Select[*tuple[Any, ...]]]
     remove: Callable[[Session, Sequence[Row[*tuple[Any, ...]]]], None]
@@ -66,10 +67,10 @@ def remove_old(
         now = current_time(session)
     counts = {}
     for kind in _KINDS:
-        days = getattr(settings, kind.days)
-        if days is None:
+        seconds = kind.seconds(settings)
+        if seconds is None:
             continue
-        query = kind.find(now - days * _DAY)
+        query = kind.find(now - seconds)
         counts[kind.counted] = (
             _count(sessions, query) if is_dry_run else _remove(sessions, kind, query)
         )
@@ -98,6 +99,10 @@ def _old_jobs(before: float) -> Select[*tuple[Any, ...]]:
     is_younger = or_(other.state.not_in(_FINAL), other.finished_at >= before)
     is_needed = select(other.id).where(other.sweep_id == JobRow.sweep_id, is_younger).exists()
     return select(JobRow.id).where(_ended(before), or_(JobRow.sweep_id.is_(None), ~is_needed))
+
+
+def _deleted_jobs(before: float) -> Select[*tuple[Any, ...]]:
+    return select(JobRow.id).where(JobRow.deleted_at < before)
 
 
 def _remove_jobs(session: Session, found: Sequence[Row[*tuple[Any, ...]]]) -> None:
@@ -150,12 +155,33 @@ def _ended(before: float) -> Any:  # noqa: ANN401  # a condition
     return and_(JobRow.state.in_(_FINAL), JobRow.finished_at < before)
 
 
+def _days(name: str) -> Callable[[RetentionSettings], float | None]:
+    """Return a reader of a setting in days."""
+
+    def seconds(settings: RetentionSettings) -> float | None:
+        days: float | None = getattr(settings, name)
+        return None if days is None else days * _DAY
+
+    return seconds
+
+
+def _undone(settings: RetentionSettings) -> float:
+    """Return the seconds after which no deletion can be undone."""
+    return settings.kept_deleted_seconds
+
+
 _KINDS = (
-    _Kind("job_days", "num_jobs", _old_jobs, _remove_jobs),
-    _Kind("artifact_days", "num_artifacts", _old_artifacts, _remove_artifacts),
-    _Kind("event_days", "num_events", _old_events, _remove_events),
+    _Kind(_days("job_days"), "num_jobs", _old_jobs, _remove_jobs),
     _Kind(
-        "idempotency_days",
+        _undone,
+        "num_deleted_jobs",
+        _deleted_jobs,
+        _remove_jobs,
+    ),
+    _Kind(_days("artifact_days"), "num_artifacts", _old_artifacts, _remove_artifacts),
+    _Kind(_days("event_days"), "num_events", _old_events, _remove_events),
+    _Kind(
+        _days("idempotency_days"),
         "num_idempotency_keys",
         _old_idempotency_keys,
         _remove_idempotency_keys,

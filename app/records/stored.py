@@ -6,13 +6,14 @@ and readers here take nothing for granted: one odd row must not make a whole lis
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.records.tables import DatasetRow, JobRow, ModelRow
 
 _EXACT = 2**53
+_SPLITS = ("test", "validation")  # in order of preference
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Positive = Annotated[float, Field(gt=1e-12, lt=1e12)]  # a quotient of two is finite
 
@@ -61,6 +62,14 @@ class Metrics(_Stored):
         return found if isinstance(found, float) and isfinite(found) else None
 
 
+class Measured(NamedTuple):
+    """A metric's split, value and 95 % interval; None: it was not measured."""
+
+    split: str | None
+    value: float | None
+    interval: tuple[float, float] | None
+
+
 class Network(_Stored):
     """Cost and quality of the dense or the retrained network."""
 
@@ -68,6 +77,14 @@ class Network(_Stored):
     num_parameters: _Count
     latency_seconds: list[Latency] = []
     metrics: list[Metrics] = []
+
+    def measured(self, name: str | None) -> Measured:
+        """Return a metric as measured with torch, on the test split if there is one."""
+        for split in _SPLITS:
+            for found in self.metrics:
+                if name and found.split == split and found.runtime == "torch":
+                    return Measured(split, found.value(name), found.interval)
+        return Measured(None, None, None)
 
 
 class Speedup(_Stored):
@@ -85,12 +102,20 @@ class Load(_Stored):
     is_busy: bool | None = None
 
 
+class JobVerdict(_Stored):
+    """Whether to use the pruned network."""
+
+    status: str
+    text: str
+
+
 class Summary(_Stored):
     """Result of a pruning job; without both networks there is nothing to compare."""
 
     dense: Network | None = None
     retrained: Network | None = None
     metric: str | None = "top1"  # None: no samples to measure with
+    verdict: JobVerdict | None = None
     speedups: list[Speedup] = []
     load: Load | None = None
 

@@ -150,6 +150,7 @@ class JobRow(Base):
         Index("ix_job_finished", "queue", "state", "finished_at"),
         Index("ix_job_counted", "queue", "state", "kind", "queued_at"),
         Index("ix_job_created", "created_at"),
+        Index("ix_job_deleted", "deleted_at"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -164,6 +165,9 @@ class JobRow(Base):
     sweep_id: Mapped[str | None] = mapped_column(ForeignKey("sweep.id"), index=True)
     sweep_index: Mapped[int | None] = mapped_column(Integer)  # position in the grid, from 0
     sweep_point: Mapped[Json | None]  # grid values by JSON pointer
+    name: Mapped[str | None]  # the user's, as are the tags
+    tags: Mapped[list[str]] = mapped_column(JSON(none_as_null=True), server_default="[]")
+    goal: Mapped[str | None]  # that the config stands for (`contracts.goals`)
     config: Mapped[Json]  # as sent
     resolved: Mapped[Json | None]  # with every default filled in
     result: Mapped[Json | None]
@@ -197,6 +201,7 @@ class JobRow(Base):
     paused_at: Mapped[float | None]
     cancel_requested_at: Mapped[float | None]
     finished_at: Mapped[float | None] = mapped_column(index=True)
+    deleted_at: Mapped[float | None]  # hidden, and removed after the time for an undo
 
 
 class WorkerRow(Base):

@@ -78,7 +78,8 @@ def read(
     """Return a sweep and its jobs with their points, in the grid's order."""
     with reading(context.sessions) as session:
         row = find(session, tenant, sweep_id)
-        query = select(JobRow).where(JobRow.sweep_id == row.id).order_by(JobRow.sweep_index)
+        query = select(JobRow).where(JobRow.sweep_id == row.id, JobRow.deleted_at.is_(None))
+        query = query.order_by(JobRow.sweep_index)
         found = session.scalars(query).all()
         return row, [(dict(job.sweep_point or {}), job) for job in found]
 
@@ -111,7 +112,7 @@ def count_states(session: Session, ids: Sequence[str]) -> dict[str, dict[str, in
     """Return the job counts by state of each sweep."""
     query = (
         select(JobRow.sweep_id, JobRow.state, func.count())
-        .where(JobRow.sweep_id.in_(ids))
+        .where(JobRow.sweep_id.in_(ids), JobRow.deleted_at.is_(None))
         .group_by(JobRow.sweep_id, JobRow.state)
     )
     found: dict[str, dict[str, int]] = {sweep_id: {} for sweep_id in ids}

@@ -10,7 +10,6 @@ from app.records.tables import JobRow
 from app.sweeps.pareto import pareto_front
 from app.sweeps.schemas import SweepRow
 
-_SPLITS = ("test", "validation")  # in order of preference
 _BATCH_SIZE = 1
 
 
@@ -40,7 +39,7 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
     dense, after, metric = summary.dense, summary.retrained, summary.metric
     if job.state != JobState.SUCCEEDED or dense is None or after is None:
         return row
-    split, value, interval = _metric(after, metric)
+    split, value, interval = after.measured(metric)
     share, latency_interval = _latency_share(summary, dense, after)
     return row.model_copy(
         update={
@@ -49,7 +48,7 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
             "split": split,
             "value": value,
             "interval": interval,
-            "dense_value": _metric(dense, metric)[1],
+            "dense_value": dense.measured(metric).value,
             "macs": after.macs,
             "macs_share": after.macs / max(1, dense.macs),
             "num_parameters": after.num_parameters,
@@ -59,17 +58,6 @@ def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
             "was_busy": summary.load.is_busy if summary.load is not None else None,
         }
     )
-
-
-def _metric(
-    network: Network, name: str | None
-) -> tuple[str | None, float | None, tuple[float, float] | None]:
-    """Return split, value and interval of a network's metric, measured with torch."""
-    for split in _SPLITS:
-        for found in network.metrics:
-            if name and found.split == split and found.runtime == "torch":
-                return split, found.value(name), found.interval
-    return None, None, None
 
 
 def _latency_share(

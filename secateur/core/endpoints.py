@@ -11,7 +11,9 @@ from secateur.types import (
     Artifact,
     Dataset,
     Event,
+    Goals,
     InferAnswer,
+    JobComparison,
     JobData,
     Model,
     ModelMetadata,
@@ -48,7 +50,7 @@ class Endpoint:
         final_codes: Codes of 429 and 503 responses that a retry would not change.
     """
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     answer: Any = None
     query: tuple[str, ...] = ()
@@ -67,10 +69,12 @@ PUSH_MODEL = Endpoint(
     headers=(_KEY, "content-digest"),
     bodies=(BYTES,),
 )
-LIST_MODELS = Endpoint("GET", "/v1/models", Page[Model], query=_PAGING)
+LIST_MODELS = Endpoint("GET", "/v1/models", Page[Model], query=(*_PAGING, "search"))
 READ_MODEL = Endpoint("GET", "/v1/models/{model_id}", Model)
 READ_REPORT = Endpoint("GET", "/v1/models/{model_id}/report", dict[str, Any])
+RENAME_MODEL = Endpoint("PATCH", "/v1/models/{model_id}", Model, bodies=(JSON,), may_repeat=False)
 DELETE_MODEL = Endpoint("DELETE", "/v1/models/{model_id}", may_repeat=False)
+RESTORE_MODEL = Endpoint("POST", "/v1/models/{model_id}/restore", Model)
 
 PUSH_DATASET = Endpoint(
     "POST",
@@ -80,9 +84,11 @@ PUSH_DATASET = Endpoint(
     headers=(_KEY, "content-digest"),
     bodies=(BYTES,),
 )
-LIST_DATASETS = Endpoint("GET", "/v1/datasets", Page[Dataset], query=_PAGING)
+LIST_DATASETS = Endpoint("GET", "/v1/datasets", Page[Dataset], query=(*_PAGING, "search"))
 READ_DATASET = Endpoint("GET", "/v1/datasets/{dataset_id}", Dataset)
+RENAME_DATASET = Endpoint("PATCH", "/v1/datasets/{dataset_id}", Dataset, bodies=(JSON,))
 DELETE_DATASET = Endpoint("DELETE", "/v1/datasets/{dataset_id}", may_repeat=False)
+RESTORE_DATASET = Endpoint("POST", "/v1/datasets/{dataset_id}/restore", Dataset)
 
 CREATE_JOB = Endpoint("POST", "/v1/jobs", JobData, headers=(_KEY,), bodies=(JSON,))
 # Failures of a plan's worker are 503 as well, and so is a plan that is not ready in time.
@@ -96,7 +102,11 @@ PLAN_JOB = Endpoint(
         {"unavailable", "out_of_memory", "worker_lost", "worker_unfit", "storage_unavailable"}
     ),
 )
-LIST_JOBS = Endpoint("GET", "/v1/jobs", Page[JobData], query=_PAGING)
+LIST_JOBS = Endpoint(
+    "GET", "/v1/jobs", Page[JobData], query=(*_PAGING, "search", "tag", "status", "model")
+)
+COMPARE_JOBS = Endpoint("GET", "/v1/jobs:compare", JobComparison, query=("job",))
+LIST_GOALS = Endpoint("GET", "/v1/goals", Goals, query=("model", "dataset"))
 READ_JOB = Endpoint("GET", "/v1/jobs/{job_id}", JobData, query=("wait",))
 # Pausing is idempotent. Cancelling a job that has ended is a conflict, and so is resuming or
 # retrying twice.
@@ -104,6 +114,9 @@ CANCEL_JOB = Endpoint("POST", "/v1/jobs/{job_id}/cancel", JobData, may_repeat=Fa
 PAUSE_JOB = Endpoint("POST", "/v1/jobs/{job_id}/pause", JobData)
 RETRY_JOB = Endpoint("POST", "/v1/jobs/{job_id}/retry", JobData, may_repeat=False)
 RESUME_JOB = Endpoint("POST", "/v1/jobs/{job_id}/resume", JobData, may_repeat=False)
+CHANGE_JOB = Endpoint("PATCH", "/v1/jobs/{job_id}", JobData, bodies=(JSON,))
+DELETE_JOB = Endpoint("DELETE", "/v1/jobs/{job_id}", may_repeat=False)
+RESTORE_JOB = Endpoint("POST", "/v1/jobs/{job_id}/restore", JobData)
 LIST_ARTIFACTS = Endpoint("GET", "/v1/jobs/{job_id}/artifacts", list[Artifact])
 FOLLOW_JOB = Endpoint(
     "GET",

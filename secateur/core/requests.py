@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class Request:
 
     endpoint: Endpoint
     path: str
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | list[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | FileBody = b""
     wait_seconds: float = 0.0
@@ -91,7 +91,7 @@ def make_request(
     Args:
         endpoint: The endpoint to call.
         ids: Values of the path's parameters, in order.
-        query: Query parameters; those that are None are left out.
+        query: Query parameters; a list is sent as several, and None is left out.
         headers: Headers, with names in lower case.
         body: Bytes or a file.
         media_type: The body's media type; parameters such as a boundary may follow.
@@ -113,15 +113,25 @@ def make_request(
     if media_type is not None:
         sent["content-type"] = media_type
     sent["accept"] = ", ".join(endpoint.answers)
-    texts = {name: str(value) for name, value in found.items()}
+    texts = {
+        name: [str(each) for each in value] if isinstance(value, list) else str(value)
+        for name, value in found.items()
+    }
     return Request(endpoint, _fill(endpoint.path, ids), texts, sent, body, wait_seconds)
 
 
-def make_json_request(endpoint: Endpoint, body: Mapping[str, Any], **options: Any) -> Request:  # noqa: ANN401  # `make_request`'s
-    """Return a request with a JSON body; members that are None are left out."""
-    sent = {name: value for name, value in body.items() if value is not None}
+def make_json_request(
+    endpoint: Endpoint,
+    body: Mapping[str, Any],
+    *,
+    ids: Sequence[str] = (),
+    are_nulls_sent: bool = False,
+    **options: Any,  # noqa: ANN401  # `make_request`'s
+) -> Request:
+    """Return a request with a JSON body; members that are None are left out, if not asked for."""
+    sent = {name: value for name, value in body.items() if are_nulls_sent or value is not None}
     data = json.dumps(sent, allow_nan=False).encode()
-    return make_request(endpoint, body=data, media_type=JSON, **options)
+    return make_request(endpoint, *ids, body=data, media_type=JSON, **options)
 
 
 def new_idempotency_key() -> dict[str, str]:

@@ -5,6 +5,7 @@ Unknown fields of a newer service are kept in ``model_extra`` and are never an e
 """
 
 from secateur.types.base import FINAL_STATUSES, Answer, Failure
+from secateur.types.goals import Goals, GoalView
 from secateur.types.inference import (
     BaseAnswer,
     ComparisonAnswer,
@@ -14,7 +15,16 @@ from secateur.types.inference import (
     TensorMetadata,
     VariantSeconds,
 )
-from secateur.types.jobs import Artifact, Event, JobData, Plan, Progress, Webhook
+from secateur.types.jobs import (
+    Artifact,
+    ComparedJob,
+    Event,
+    JobComparison,
+    JobData,
+    Plan,
+    Progress,
+    Webhook,
+)
 from secateur.types.models import Dataset, Model
 from secateur.types.results import (
     AccuracyTrial,
@@ -49,6 +59,7 @@ __all__ = [
     "Baseline",
     "Candidate",
     "Change",
+    "ComparedJob",
     "ComparisonAnswer",
     "Dataset",
     "Epochs",
@@ -56,8 +67,11 @@ __all__ = [
     "Event",
     "Failure",
     "Finding",
+    "GoalView",
+    "Goals",
     "Inexact",
     "InferAnswer",
+    "JobComparison",
     "JobData",
     "JobResult",
     "Kept",

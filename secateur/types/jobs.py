@@ -32,6 +32,8 @@ class JobData(Answer):
 
     id: str
     object: Literal["job"] = "job"
+    name: str | None = None
+    tags: list[str] = Field(default_factory=list)
     status: str
     stage: str | None
     progress: Progress | None
@@ -42,6 +44,7 @@ class JobData(Answer):
     model: str | None
     dataset: str | None
     sweep: str | None
+    goal: str | None = None
     config: dict[str, Any]
     resolved: dict[str, Any] | None
     result: JobResult | None
@@ -91,6 +94,36 @@ class Event(Answer):
     type: str
     data: dict[str, Any]
     created_at: datetime | None
+
+
+class ComparedJob(Answer):
+    """A job's result in numbers. Shares are relative to its dense network."""
+
+    job: str
+    name: str | None
+    status: str
+    goal: str | None
+    model: str | None
+    dataset: str | None
+    verdict: str | None
+    verdict_text: str | None
+    metric: str | None
+    value: float | None
+    interval: tuple[float, float] | None
+    dense_value: float | None
+    macs_share: float | None
+    params_share: float | None
+    speedup: float | None
+    speedup_interval: tuple[float, float] | None
+    seconds_run: float
+
+
+class JobComparison(Answer):
+    """Jobs side by side, and the values in which their configs differ, by JSON pointer."""
+
+    object: str = "comparison"
+    jobs: list[ComparedJob]
+    differences: dict[str, list[Any]]
 
 
 class Plan(Answer):

@@ -207,6 +207,21 @@ def test_deleted_models_and_data_sets_need_nothing(world: World) -> None:
     assert world.collect().num_removed == 1
 
 
+def test_a_deleted_model_keeps_its_file_while_the_deletion_can_be_undone(world: World) -> None:
+    model, data = world.put("model"), world.put("data")
+    model_id, dataset_id = world.add_model(model), world.add_dataset(data)
+    with world.sessions() as session:
+        now = current_time(session)
+    world.change(ModelRow, model_id, deleted_at=now - 10)
+    world.change(DatasetRow, dataset_id, deleted_at=now - 1000)
+    with world.sessions() as session:
+        assert find_referenced(session, [model, data], undo_seconds=100) == {model}
+    world.later = OLD
+    collector = ObjectCollector(world.sessions, world.store, world.lock, GRACE, undo_seconds=100)
+    assert collector.collect(now=world.store.now() + OLD).num_removed == 1
+    assert world.store.has(model)
+
+
 def test_a_job_that_has_not_ended_keeps_its_inputs_and_its_checkpoint(world: World) -> None:
     model, onnx, data, part = hashes = [world.put(n) for n in ("model", "onnx", "data", "part")]
     model_id, dataset_id = world.add_model(model, onnx), world.add_dataset(data)

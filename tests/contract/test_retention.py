@@ -114,6 +114,22 @@ def test_files_and_events_can_go_before_their_job(sessions: Sessions) -> None:
         assert any(not kind.startswith("job.") for kind in session.scalars(running))
 
 
+def test_deleted_jobs_go_when_their_deletion_cannot_be_undone(sessions: Sessions) -> None:
+    shown = fill(sessions)
+    with sessions.begin() as session:
+        for state in ("failed", "cancelled"):
+            session.get_one(JobRow, shown.jobs[state]).deleted_at = jobs.current_time(session)
+    settings = RetentionSettings(undo_days=2)
+    assert remove_old(sessions, settings) == Removed()
+    with sessions.begin() as session:
+        row = session.get_one(JobRow, shown.jobs["failed"])
+        row.deleted_at = jobs.current_time(session) - 2.1 * DAY
+    assert remove_old(sessions, settings) == Removed(num_deleted_jobs=1)
+    with sessions() as session:
+        assert session.get(JobRow, shown.jobs["failed"]) is None
+        assert session.get(JobRow, shown.jobs["cancelled"]) is not None
+
+
 def test_idempotency_keys_are_remembered_for_a_week(sessions: Sessions) -> None:
     with sessions.begin() as session:
         session.add(

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 import secateur
 from app.cli.commands.prune import prune_command
 from app.contracts import report, retrain_spec, sanity_spec, spec
+from app.contracts.goals import GOALS, GoalName
 from docs import generate_kinds
 from secateur import options as client_options
 from secateur.engine.export.formats import EXPORT_FORMATS
@@ -24,7 +25,7 @@ from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.retrain.options import AugmentOptions, OptimizerOptions, RetrainOptions
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
 from secateur.engine.selection import LayerOverride, Ratio, SelectionOptions
-from secateur.types import results
+from secateur.types import GoalView, results
 from worker.cli.main import prune_command as local_prune_command
 from worker.pipeline.report.page import names
 
@@ -168,6 +169,13 @@ def test_the_engine_has_the_choices_of_the_config(
 
 def test_the_client_has_the_presets_of_the_config() -> None:
     assert get_args(client_options.Preset) == get_args(spec.Preset)
+
+
+def test_the_client_names_the_goals() -> None:
+    names = [goal.name for goal in GOALS]
+    assert sorted(get_args(client_options.Goal)) == sorted(names)
+    assert sorted(get_args(GoalView.model_fields["name"].annotation)) == sorted(names)
+    assert sorted(get_args(GoalName)) == sorted(names)
 
 
 @pytest.mark.parametrize("function", [secateur.prune, local_prune_command])

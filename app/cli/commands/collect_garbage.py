@@ -29,13 +29,15 @@ def collect_garbage_command(
     engine = create_database(settings.database_url)
     sessions, lock = create_sessions(engine), create_object_lock(engine)
     store = open_store(settings.storage_url, settings.storage, lock.shared)
-    collector = ObjectCollector(sessions, store, lock, settings.storage.orphan_seconds)
+    grace, undo = settings.storage.orphan_seconds, settings.retention.kept_deleted_seconds
+    collector = ObjectCollector(sessions, store, lock, grace, undo)
     removed = remove_old(sessions, settings.retention, is_dry_run=dry_run)
     collected = collector.collect(is_dry_run=dry_run)
     engine.dispose()
+    num_jobs = removed.num_jobs + removed.num_deleted_jobs
     verb = "Would remove" if dry_run else "Removed"
     typer.echo(
-        f"{verb} {removed.num_jobs} jobs, {removed.num_artifacts} files and {removed.num_events} "
+        f"{verb} {num_jobs} jobs, {removed.num_artifacts} files and {removed.num_events} "
         f"events of other jobs, {removed.num_idempotency_keys} idempotency keys."
     )
     typer.echo(

@@ -27,11 +27,15 @@ from app.cli.output import (
     warning_word,
 )
 from app.cli.progress import follow
-from app.contracts.config_options import make_config, selection_of
+from app.contracts.config_options import goal_of, make_config, selection_of
+from app.contracts.goals import GOALS
+from secateur import Client, Job, Plan
+from secateur.options import JobOptions
 
 app = typer.Typer(add_completion=False)
 
 _SELECTION, _TRAINING = "What to remove (choose one)", "How to prune and retrain"
+_LABELS = "Labels"
 Share = Annotated[float | None, typer.Option(rich_help_panel=_SELECTION)]
 
 
@@ -64,6 +68,13 @@ def prune_command(  # noqa: PLR0913  # the command's options
         float | None,
         typer.Option(
             help="Smallest network that loses at most this much accuracy.",
+            rich_help_panel=_SELECTION,
+        ),
+    ] = None,
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What to aim at: {', '.join(f'{each.name} ({each.title})' for each in GOALS)}.",
             rich_help_panel=_SELECTION,
         ),
     ] = None,
@@ -112,6 +123,13 @@ def prune_command(  # noqa: PLR0913  # the command's options
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name for an uploaded model file.")] = None,
+    job_name: Annotated[
+        str | None, typer.Option(help="Name for the job, to find it by.", rich_help_panel=_LABELS)
+    ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", help="Tag for the job; repeatable.", rich_help_panel=_LABELS),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only print the resulting size; prune nothing.")
     ] = False,
@@ -136,34 +154,50 @@ def prune_command(  # noqa: PLR0913  # the command's options
     }
     with usage_errors():
         given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})
-        body = make_config(config, given | options, settings or [])
+        aim = goal_of(goal, config, given)
+        base = config if aim is None else dict(aim.config)
+        body = make_config(base, given | options, settings or [])
+    # With other options it is a config of the user's own.
+    wanted = aim.name if aim is not None and body == aim.config else None
+    body = {} if wanted is not None else body
     how = None if preprocess is None else parse_preprocess(preprocess)
     with service(url, key) as client:
         inputs = model_id(client, model, name), dataset_id(client, data, how)
         if plan:
-            found = client.plan(*inputs, body)
-            if as_json:
-                print_json(found)
-            else:
-                console().print(plan_table(found))
-                for finding in found.findings:
-                    word = warning_word(finding.severity)
-                    console(is_result=False).print(word, finding.message)
+            _print_plan(client.plan(*inputs, body, goal=wanted), as_json=as_json)
             return
-        job = client.prune(*inputs, body)
+        labels = JobOptions(tags=tags or [])
+        if job_name is not None:
+            labels["name"] = job_name
+        job = client.prune(*inputs, body, goal=wanted, **labels)
         if not as_json:
             say(job.id, is_result=True)
         for warning in job.warnings:
             say(f"note: {warning}", colour="yellow")
         if wait:
-            with reporting(f"{job.id} is still running; to follow it: secateur watch {job.id}"):
-                job = follow(client, job, already_shown=job.warnings)
-            if job.result is not None:
-                print_verdict(job.result)
-                console(is_result=False).print(result_table(job.result))
-                print_findings(job)
+            job = _follow(client, job)
         if as_json:
             print_json(job)
+
+
+def _follow(client: Client, job: Job) -> Job:
+    """Follow a job to its end and print its result."""
+    with reporting(f"{job.id} is still running; to follow it: secateur watch {job.id}"):
+        job = follow(client, job, already_shown=job.warnings)
+    if job.result is not None:
+        print_verdict(job.result)
+        console(is_result=False).print(result_table(job.result))
+        print_findings(job)
+    return job
+
+
+def _print_plan(found: Plan, *, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    console().print(plan_table(found))
+    for finding in found.findings:
+        console(is_result=False).print(warning_word(finding.severity), finding.message)
 
 
 def _number_or_word(text: str | None) -> int | str | None:

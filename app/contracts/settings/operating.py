@@ -7,6 +7,9 @@ from pydantic import Field
 
 from app.contracts.settings.fields import Count, Days, Group, Seconds
 
+_SECONDS_A_DAY = 86_400.0
+_UNDO_MARGIN_SECONDS = 600.0
+
 
 class WebhookSettings(Group):
     """Delivery of webhooks."""
@@ -80,6 +83,21 @@ class RetentionSettings(Group):
         description="Days after a job's end when its events are removed, except those of its "
         "state. Unset: with the job.",
     )
+    undo_days: Days = Field(
+        default=1.0,
+        description="Days for which a deleted job, model or data set can be restored; its files "
+        "are kept for that time, and those of jobs count as stored.",
+    )
     idempotency_days: Days | None = Field(
         default=7.0, description="Days for which an `Idempotency-Key` is remembered."
     )
+
+    @property
+    def undo_seconds(self) -> float:
+        """Seconds for which a deletion can be undone."""
+        return self.undo_days * _SECONDS_A_DAY
+
+    @property
+    def kept_deleted_seconds(self) -> float:
+        """Seconds for which deleted things are kept: longer, so no collection meets an undo."""
+        return self.undo_seconds + _UNDO_MARGIN_SECONDS

@@ -81,7 +81,8 @@ def test_every_answer_is_what_the_client_reads(document: Json, endpoint: Endpoin
 def test_jobs_and_sweeps_send_what_may_be_posted(document: Json) -> None:
     schemas = document["components"]["schemas"]
     ids = {"model", "dataset", "config"}
-    assert ids | set(JobOptions.__annotations__) == set(schemas["JobCreate"]["properties"])
+    arguments = {*ids, "goal"}
+    assert arguments | set(JobOptions.__annotations__) == set(schemas["JobCreate"]["properties"])
     assert {*ids, "grid", "metadata"} == set(schemas["SweepCreate"]["properties"])
     assert set(ModelOptions.__annotations__) == set(endpoints.PUSH_MODEL.query) - {"filename"}
 

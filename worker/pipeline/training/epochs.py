@@ -5,19 +5,15 @@ attempt trains equally long. On a fast machine it depends on the data only.
 """
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from app.contracts.epochs import epochs_by_data, num_runs
 from app.contracts.report import EpochsReport
-from app.contracts.spec import AccuracySelection, PruneConfig
+from app.contracts.spec import PruneConfig
 from secateur.engine.files.atomic_write import atomic_write
 
-NUM_STEPS = 600  # enough for a pruned network to recover most of its accuracy
-MOST_EPOCHS = 30
-_USUAL_EPOCHS, _USUAL_STEPS = 3, 4000  # three epochs if they are at most this many steps
-_SEARCHED_RUNS = 3  # of a search that repair guides
 _TIME_SHARE = 0.6  # share of the job's time limit for training
 
 
@@ -50,16 +46,6 @@ class Epochs:
         return EpochsReport(asked="auto", num=self.num, reason=text)
 
 
-def epochs_by_data(num_steps: int) -> int:
-    """Return the number of epochs for data with ``num_steps`` steps per epoch.
-
-    About 600 steps and at most 30 epochs; three epochs if those are at most 4,000 steps; at
-    least one.
-    """
-    usual = min(_USUAL_EPOCHS, math.ceil(_USUAL_STEPS / num_steps))
-    return max(1, usual, min(MOST_EPOCHS, math.ceil(NUM_STEPS / num_steps)))
-
-
 def decide_epochs(
     config: PruneConfig,
     num_steps: int,
@@ -90,12 +76,3 @@ def decide_epochs(
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(asdict(found)))
     return found
-
-
-def num_runs(config: PruneConfig) -> int:
-    """Return the number of training runs that a job must have the time for."""
-    selection, searched = config.selection, 1
-    if isinstance(selection, AccuracySelection):
-        is_guided = config.repair.kind != "none" and config.schedule.kind == "one_shot"
-        searched = _SEARCHED_RUNS if is_guided else selection.max_trials
-    return searched + (2 if config.baselines else 0)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from app.contracts.epochs import epochs_by_data, num_runs
 from app.contracts.spec import PruneConfig
-from worker.pipeline.training.epochs import decide_epochs, epochs_by_data, num_runs
+from worker.pipeline.training.epochs import decide_epochs
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""Deletion that can be undone: the row is hidden, and removed after the time for an undo.
+
+Models, data sets and jobs share it. `retention` removes rows of deleted jobs, and the collection of
+objects the files of deleted models and data sets.
+"""
+
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+from app.contracts.errors import NotFoundError
+from app.records.database import current_time
+from app.records.tables import DatasetRow, JobRow, ModelRow
+
+Row = TypeVar("Row", ModelRow, DatasetRow, JobRow)
+
+
+def hide(session: Session, row: ModelRow | DatasetRow | JobRow) -> None:
+    """Delete a row so that it can be restored."""
+    row.deleted_at = current_time(session)
+
+
+def find_deleted(  # who asks for what, and until when
+    session: Session,
+    table: type[Row],
+    tenant: str,
+    kind: str,
+    object_id: str,
+    undo_seconds: float,
+) -> Row:
+    """Return a tenant's row that may be restored, or that is not deleted at all.
+
+    Args:
+        session: The transaction.
+        table: Kind of row.
+        tenant: The tenant that asks.
+        kind: Kind of resource, for the message.
+        object_id: Id in the request.
+        undo_seconds: Time after the deletion in which it can be undone.
+
+    Raises:
+        NotFoundError: There is no such row of the tenant, or it was deleted too long ago.
+    """
+    row = session.get(table, object_id, with_for_update=True)
+    if row is None or row.tenant != tenant:
+        raise NotFoundError(f"there is no {kind} {object_id[:64]!r}")
+    if row.deleted_at is not None and row.deleted_at <= current_time(session) - undo_seconds:
+        raise NotFoundError(
+            f"{kind} {object_id[:64]} was deleted more than {undo_seconds / 3600:g} hours ago and "
+            "cannot be restored"
+        )
+    return row
