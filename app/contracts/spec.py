@@ -18,10 +18,21 @@ Glob = Annotated[str, Field(min_length=1, max_length=200)]
 
 # Names of the engine's criteria; tests/unit/test_surface.py compares these lists.
 CriterionName = Literal[
-    "l1", "l2", "loss", "taylor", "bn_scale", "geometric_median", "lamp", "random"
+    "l1",
+    "l2",
+    "loss",
+    "taylor",
+    "jacobian",
+    "reconstruction",
+    "bn_scale",
+    "geometric_median",
+    "lamp",
+    "random",
 ]
-CandidateName = Literal["l1", "l2", "taylor", "bn_scale", "geometric_median", "lamp"]
-NEED_DATA = frozenset({"loss", "taylor", "auto"})
+CandidateName = Literal[
+    "l1", "l2", "taylor", "jacobian", "reconstruction", "bn_scale", "geometric_median", "lamp"
+]
+NEED_DATA = frozenset({"loss", "taylor", "jacobian", "reconstruction", "auto"})
 # Names of the engine's export formats, and of those whose file holds the whole network.
 ExportName = Literal["pt2", "onnx", "safetensors"]
 HOLD_NETWORK = frozenset({"pt2", "onnx"})
@@ -34,7 +45,9 @@ class CriterionSpec(Spec):
         default="l1",
         description="l1, l2: norm of the filter's weights (Li et al. 2017, arXiv:1608.08710). "
         "loss: the exact change of the loss without the filter. taylor: its first-order estimate "
-        "(arXiv:1906.10771). bn_scale: BatchNorm's scale (arXiv:1708.06519). geometric_median: "
+        "(arXiv:1906.10771). jacobian: the squared change of the outputs (arXiv:2508.05521). "
+        "reconstruction: what repair cannot restore without the filter (after arXiv:1707.06168). "
+        "bn_scale: BatchNorm's scale (arXiv:1708.06519). geometric_median: "
         "distance to the other filters (arXiv:1811.00250). lamp: share of the layer's norm "
         "(arXiv:2010.07611). random: the baseline. auto: prune once with each of `candidates`, "
         "repair the network, and keep the one with the least loss on the validation split.",
