@@ -34,6 +34,13 @@ log = structlog.get_logger(__name__)
 
 WORK, LOG = "work", "log.txt"  # the process can write only the first
 _LOG_TAIL_BYTES = 4000
+_OF_WORKER = frozenset(
+    {
+        FailureCode.DEVICE_UNAVAILABLE,
+        FailureCode.STORAGE_UNAVAILABLE,
+        FailureCode.WORKER_UNFIT,
+    }
+)
 _NO_MEMORY = "the worker's machine ran out of memory, and its process was killed within its limit"
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal would obey them
 
@@ -124,7 +131,7 @@ class Endings:
         self._recorder.stage = failed.stage or self._recorder.stage
         if failed.code is FailureCode.OUT_OF_MEMORY:
             self._retry_smaller_or_fail(failed.message, batch_size)
-        elif failed.code in {FailureCode.STORAGE_UNAVAILABLE, FailureCode.WORKER_UNFIT}:
+        elif failed.code in _OF_WORKER:
             remove_folder(self._folder / WORK)  # the job may have filled the disk
             self.set_back(failed.code, failed.message)
         else:

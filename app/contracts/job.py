@@ -139,6 +139,7 @@ class FailureCode(StrEnum):
     TIME_LIMIT = "time_limit"
     WORKER_LOST = "worker_lost"
     WORKER_UNFIT = "worker_unfit"
+    DEVICE_UNAVAILABLE = "device_unavailable"
     STORAGE_UNAVAILABLE = "storage_unavailable"
     OUTPUT_REFUSED = "output_refused"
     DISK_LIMIT = "disk_limit"
@@ -219,6 +220,11 @@ FAILURES: dict[FailureCode, Failure] = {
         is_retryable=True,
         message="The worker cannot run jobs: a required library cannot be loaded.",
         hint="Tell the operator: `secateur doctor` on the worker's machine shows what is missing.",
+    ),
+    FailureCode.DEVICE_UNAVAILABLE: Failure(
+        is_retryable=True,
+        message="The worker's GPU does not compute.",
+        hint="Post the job again, or with resources.accelerator cpu; tell the operator.",
     ),
     FailureCode.STORAGE_UNAVAILABLE: Failure(
         is_retryable=True,

@@ -99,7 +99,14 @@ PLAN_JOB = Endpoint(
     query=("wait",),
     bodies=(JSON,),
     final_codes=frozenset(
-        {"unavailable", "out_of_memory", "worker_lost", "worker_unfit", "storage_unavailable"}
+        {
+            "unavailable",
+            "out_of_memory",
+            "worker_lost",
+            "worker_unfit",
+            "device_unavailable",
+            "storage_unavailable",
+        }
     ),
 )
 LIST_JOBS = Endpoint(

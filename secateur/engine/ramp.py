@@ -103,18 +103,16 @@ class RampedCuts:
         self, phase: Phase, number: int, optimizer: Mapping[str, Tensor]
     ) -> tuple[Phase, dict[str, Tensor]]:
         """Return the network after cut ``number`` (from 0), and its optimiser's tensors."""
-        before = Plan.from_json(phase.note)
-        twin = (
-            phase.program
-            if self._is_masked
-            else expand_program(self._program, before, phase.program)
-        )
+        before, device = Plan.from_json(phase.note), phase.program.device
+        program = phase.program.to("cpu")  # networks are chosen and settled from there
+        twin = program if self._is_masked else expand_program(self._program, before, program)
         try:
             rule = self._ramp.rule(self.goal, number + 2)
             after = self._choose(twin, rule, before.keeps())
         except NothingPrunableError:  # limits and multiples leave nothing more to cut
             return phase, dict(optimizer)
         new = self.phase(self._settle(twin, after), after)
+        new = replace(new, program=new.program.to(device))
         if self._is_masked:
             return new, _masked(optimizer, new.masks)
         return new, carry_over(before, after, optimizer)
@@ -137,5 +135,5 @@ def _masked(optimizer: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dic
     for key, tensor in optimizer.items():
         mask = masks.get(key.rpartition("/")[0])
         if mask is not None and mask.shape == tensor.shape:
-            found[key] = tensor * mask
+            found[key] = tensor * mask.to(tensor.device)
     return found

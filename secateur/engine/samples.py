@@ -44,6 +44,16 @@ class TensorSource:
         return self.x[indices], None if self.y is None else self.y[indices]
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a CPU tensor on ``device``.
+
+    It is copied from pinned memory, which torch's allocator reuses, and the host does not wait.
+    """
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def spread(indices: Tensor, most: int) -> Tensor:
     """Return at most ``most`` indices, evenly spaced, because files are often sorted by class."""
     if len(indices) <= most:

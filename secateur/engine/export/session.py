@@ -30,7 +30,7 @@ _DTYPES = {
 }
 _BFLOAT16 = 16
 _MAX_MESSAGE = 300
-_MEMORY = ("bad_alloc", "allocate memory")
+_MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "smaller than requested bytes")
 
 T = TypeVar("T")
 Feeds = dict[str, Any]

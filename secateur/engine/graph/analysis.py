@@ -1,9 +1,10 @@
 """Dependency analysis of a program: its channel groups and where each channel goes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx
 
@@ -38,6 +39,12 @@ class Analysis:
     axes: tuple[tuple[str, int], ...]
     starts: Ints
     group_of_atom: Ints
+
+    def to(self, device: torch.device) -> "Analysis":
+        """Return the analysis with the indices of every family on ``device``."""
+        if device.type == "cpu":
+            return self
+        return replace(self, families=tuple(family.to(device) for family in self.families))
 
     def family(self, name: str) -> Family:
         """Return a family by name."""

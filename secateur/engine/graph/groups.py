@@ -4,7 +4,7 @@ A group is a connected component of the atoms. Groups that touch the same axes t
 times form a family; groups are ranked against each other within a family.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,6 +52,11 @@ class Family:
     def is_exact(self) -> bool:
         """Whether the compacted network equals the masked twin."""
         return not self.inexact_ops
+
+    def to(self, device: torch.device) -> "Family":
+        """Return the family with its indices on ``device``."""
+        members = (replace(m, index_GK=m.index_GK.to(device)) for m in self.members)
+        return replace(self, members=tuple(members))
 
     def producers(self) -> tuple[Member, ...]:
         """Return the axes that are filters of a contraction."""

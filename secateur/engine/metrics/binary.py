@@ -21,14 +21,16 @@ class _Binary(LossSum):
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
         """Add a batch: float outputs, labels, and the reference's outputs if there is one."""
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
-        self.loss_sum += float(bce(output, truth, self._kind, reduction="sum"))
+        self.loss_sum = self.loss_sum + bce(output, truth, self._kind, reduction="sum").double()
         predicted = output.flatten() > threshold(self._kind)
         is_true = truth.flatten() > 0.5  # noqa: PLR2004
         before = wanted[0].flatten() > threshold(self._kind) if wanted else None
         self._hits.add(predicted == is_true, None if before is None else before == is_true)
-        for number, (a, b) in enumerate(((~predicted, ~is_true), (predicted, is_true))):
-            counts = torch.stack([(a & b).sum(), a.sum(), b.sum()])
-            self._counts_3C[:, number] += counts.float().cpu()
+        counts_C3 = [
+            torch.stack([(a & b).sum(), a.sum(), b.sum()])
+            for a, b in ((~predicted, ~is_true), (predicted, is_true))
+        ]
+        self._counts_3C = self._counts_3C.to(output.device) + torch.stack(counts_C3, 1)
 
     def values(self, num_samples: int) -> dict[str, float]:
         """Return the metrics of all samples by name."""

@@ -18,13 +18,14 @@ class _Classes(LossSum):
     def __init__(self, kind: Activation) -> None:
         super().__init__()
         self._kind = kind
-        self._hits, self._near_hits = Hits(), 0
+        self._hits, self._near_hits = Hits(), torch.zeros((), dtype=torch.int64)
         self._counts_3C = torch.zeros(3, 1)  # true positives, predicted, labelled
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
         """Add a batch: float outputs, labels, and the reference's outputs if there is one."""
         output, checked = outputs[0], check_labels(labels, outputs[0])
-        self.loss_sum += float(cross_entropy(output, checked, self._kind, reduction="sum"))
+        loss = cross_entropy(output, checked, self._kind, reduction="sum")
+        self.loss_sum = self.loss_sum + loss.double()
         num_classes = output.shape[1]
         if self._counts_3C.shape[1] != num_classes:
             self._counts_3C = torch.zeros(3, num_classes)
@@ -32,20 +33,19 @@ class _Classes(LossSum):
         self._hits.add(best == checked, wanted[0].argmax(1) == checked if wanted else None)
         if num_classes > _TOP:
             top = output.topk(_TOP, dim=1).indices
-            self._near_hits += int((top == checked[:, None]).sum())
-        self._counts_3C += torch.stack(
-            [
-                torch.bincount(values.cpu(), minlength=num_classes).float()
-                for values in (best[best == checked], best, checked)
-            ]
-        )
+            self._near_hits = self._near_hits + (top == checked[:, None]).sum()
+        ones_N = torch.ones_like(best, dtype=torch.float32)
+        counted = ((best, (best == checked).float()), (best, ones_N), (checked, ones_N))
+        # Whole numbers: their sums are exact in any order.
+        counts_C = (ones_N.new_zeros(num_classes).index_add(0, at, how) for at, how in counted)
+        self._counts_3C = self._counts_3C.to(output.device) + torch.stack(list(counts_C))
 
     def values(self, num_samples: int) -> dict[str, float]:
         """Return the metrics of all samples by name."""
         total = max(1, num_samples)
         found = {"top1": self._hits.num_hits / total, "macro_f1": macro_f1(self._counts_3C)}
         if self._counts_3C.shape[1] > _TOP:
-            found["top5"] = self._near_hits / total
+            found["top5"] = int(self._near_hits) / total
         return found
 
     def doubt(self, num_samples: int) -> Doubt:

@@ -57,32 +57,39 @@ class Hits:
     """Counts of correct samples of this network and of the reference."""
 
     def __init__(self) -> None:
-        self.num_hits = self._lost = self._won = self._compared = 0
+        self._counts_3 = torch.zeros(3, dtype=torch.int64)  # hits, won and lost samples
+        self._compared = 0
 
     def add(self, is_right: Tensor, was_right: Tensor | None) -> None:
         """Add a batch: booleans (N,) of this network, and of the reference if there is one."""
-        self.num_hits += int(is_right.sum())
+        counts = [is_right.sum()]
         if was_right is not None:
             self._compared += len(is_right)
-            self._won += int((is_right & ~was_right).sum())
-            self._lost += int((~is_right & was_right).sum())
+            counts += [(is_right & ~was_right).sum(), (~is_right & was_right).sum()]
+        zero = torch.zeros_like(counts[0])
+        counts += [zero] * (3 - len(counts))
+        self._counts_3 = self._counts_3.to(zero.device) + torch.stack(counts)
+
+    @property
+    def num_hits(self) -> int:
+        """Correct samples of this network."""
+        return int(self._counts_3[0])
 
     def doubt(self, num_samples: int) -> Doubt:
         """Return the intervals of the share of correct samples."""
-        change = None
+        change, (num_hits, won, lost) = None, self._counts_3.tolist()
         if num_samples and self._compared == num_samples:
-            low, high = paired_share_interval(self._lost, self._won, num_samples)
-            difference = (self._won - self._lost) / num_samples
-            change = Change(difference, low, high, self._lost, self._won)
-        return Doubt(proportion_interval(self.num_hits, num_samples), change)
+            low, high = paired_share_interval(lost, won, num_samples)
+            change = Change((won - lost) / num_samples, low, high, lost, won)
+        return Doubt(proportion_interval(num_hits, num_samples), change)
 
 
 class Errors:
     """Sums of per-sample errors of this network and of the reference."""
 
     def __init__(self) -> None:
-        self._sums = (0.0, 0.0)  # of errors, and of their squares
-        self._changes = (0.0, 0.0)
+        self._sums = torch.zeros(2, dtype=torch.float64)  # of errors, and of their squares
+        self._changes = torch.zeros(2, dtype=torch.float64)
         self._compared = 0
 
     def add(self, error_N: Tensor, error_before_N: Tensor | None) -> None:
@@ -94,11 +101,13 @@ class Errors:
 
     def doubt(self, num_samples: int) -> Doubt:
         """Return the intervals of the mean error, by the normal distribution."""
-        found = mean_interval(*self._changes, self._compared)
+        total, squares = self._sums.tolist()
+        difference, squared = self._changes.tolist()
+        found = mean_interval(difference, squared, self._compared)
         change = None
         if found is not None and self._compared == num_samples:
-            change = Change(self._changes[0] / num_samples, *found)
-        return Doubt(mean_interval(*self._sums, num_samples), change)
+            change = Change(difference / num_samples, *found)
+        return Doubt(mean_interval(total, squares, num_samples), change)
 
 
 class Counts:
@@ -140,7 +149,7 @@ class Counts:
 
 def macro_f1(counts_3C: Tensor) -> float:
     """Return F1 averaged over the classes that occur among labels or predictions."""
-    hits, predicted, labelled = counts_3C.double()
+    hits, predicted, labelled = counts_3C.cpu().double()
     occurs = (predicted + labelled) > 0
     if not bool(occurs.any()):
         return 0.0
@@ -158,6 +167,6 @@ def _ends(values: Tensor) -> Interval:
     return low, high
 
 
-def _add(sums: tuple[float, float], values: Tensor) -> tuple[float, float]:
+def _add(sums_2: Tensor, values: Tensor) -> Tensor:
     values = values.double()
-    return sums[0] + float(values.sum()), sums[1] + float(values.square().sum())
+    return sums_2.to(values.device) + torch.stack([values.sum(), values.square().sum()])

@@ -22,10 +22,10 @@ class _MultiLabel(LossSum):
         """Add a batch: float outputs, labels, and the reference's outputs if there is one."""
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         loss = bce(output, truth, self._kind, reduction="sum")
-        self.loss_sum += float(loss) / output[0].numel()
+        self.loss_sum = self.loss_sum + loss.double() / output[0].numel()
         counts_N3C = self._count(output, truth)
         self._by_sample.add(counts_N3C, self._count(wanted[0], truth) if wanted else None)
-        counts = counts_N3C.sum(0).float().cpu()
+        counts = counts_N3C.sum(0).float()
         self._counts_3C = counts if self._counts_3C is None else self._counts_3C + counts
 
     def values(self, num_samples: int) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Metrics of regression: mean absolute error."""
 
+import torch
 from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt, Errors
@@ -14,21 +15,21 @@ class _Numbers(LossSum):
     def __init__(self, kind: Activation) -> None:
         super().__init__()
         del kind
-        self._error = 0.0
+        self._error = torch.zeros((), dtype=torch.float64)
         self._errors = Errors()
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
         """Add a batch: float outputs, labels, and the reference's outputs if there is one."""
         output, truth = outputs[0], fit_numbers(labels, outputs[0])
         size = output[0].numel()
-        self.loss_sum += float(mse(output, truth, reduction="sum")) / size
-        self._error += float((output - truth).abs().sum()) / size
+        self.loss_sum = self.loss_sum + mse(output, truth, reduction="sum").double() / size
+        self._error = self._error + (output - truth).abs().sum().double() / size
         before = (wanted[0] - truth).abs().flatten(1).mean(1) if wanted else None
         self._errors.add((output - truth).abs().flatten(1).mean(1), before)
 
     def values(self, num_samples: int) -> dict[str, float]:
         """Return the metrics of all samples by name."""
-        return {"mean_error": self._error / max(1, num_samples)}
+        return {"mean_error": float(self._error) / max(1, num_samples)}
 
     def doubt(self, num_samples: int) -> Doubt:
         """Return the confidence intervals of the primary metric."""

@@ -19,21 +19,25 @@ class Reference:
     """Cached outputs of the dense network on the compared samples, up to 256 MiB."""
 
     def __init__(self, program: Program) -> None:
+        """Prepare to run ``program`` on its device."""
         self._module = ProgramModule(program, copy=False).eval()
         self._cached: dict[bytes, list[Tensor]] = {}
         self._num_bytes = 0
 
     def outputs(self, x: Tensor, indices: Tensor) -> list[Tensor]:
-        """Return the float outputs for inputs ``x`` (N, ...) of the samples ``indices`` (N,)."""
+        """Return the float outputs for inputs ``x`` (N, ...) of the samples ``indices`` (N,).
+
+        They are where ``x`` is; the program may be elsewhere.
+        """
         key = indices.numpy().tobytes()
         found = self._cached.get(key)
         if found is None:
-            found = float_outputs(self._module.run((x,)))
+            found = float_outputs(self._module.run((x.to(self._module.device),)))
             size = sum(output.nbytes for output in found)
             if self._num_bytes + size <= _CACHE_BYTES:
                 self._cached[key] = found
                 self._num_bytes += size
-        return found
+        return [output.to(x.device) for output in found]
 
 
 class AgainstReference:
@@ -41,29 +45,29 @@ class AgainstReference:
 
     def __init__(self, scores: tuple[int, ...]) -> None:
         self._scores = scores
-        self._num_equal = 0
-        self._squares: list[tuple[float, float]] = []
+        self._num_equal = torch.zeros((), dtype=torch.int64)
+        self._squares: list[Tensor] = []  # (error, norm) of each output
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
         """Add a batch: float outputs, labels, and the reference's outputs."""
         del labels
         squares = [
-            (float((a.double() - b.double()).square().sum()), float(b.double().square().sum()))
+            torch.stack([(a.double() - b.double()).square().sum(), b.double().square().sum()])
             for a, b in zip(outputs, wanted, strict=True)
         ]
-        before = self._squares or [(0.0, 0.0)] * len(squares)
-        self._squares = [(a + c, b + d) for (a, b), (c, d) in zip(before, squares, strict=True)]
+        before = self._squares or [torch.zeros_like(square) for square in squares]
+        self._squares = [a + b for a, b in zip(before, squares, strict=True)]
         if self._scores:
             is_equal = torch.stack(
                 [outputs[i].argmax(1) == wanted[i].argmax(1) for i in self._scores]
             )
-            self._num_equal += int(is_equal.all(0).sum())
+            self._num_equal = self._num_equal + is_equal.all(0).sum()
 
     def values(self, num_samples: int) -> dict[str, float]:
         """Return the metrics of all samples by name."""
         found = {"output_error": self._relative_square() ** 0.5}
         if self._scores:
-            found["agreement"] = self._num_equal / max(1, num_samples)
+            found["agreement"] = int(self._num_equal) / max(1, num_samples)
         return found
 
     def loss(self, num_samples: int) -> float:
@@ -75,11 +79,12 @@ class AgainstReference:
         """Return the confidence intervals of the primary metric."""
         if not self._scores:
             return Doubt()  # a distance over all outputs has no known interval
-        return Doubt(proportion_interval(self._num_equal, num_samples))
+        return Doubt(proportion_interval(int(self._num_equal), num_samples))
 
     def _relative_square(self) -> float:
         """Return the squared distance over the squared norm, averaged over outputs."""
-        shares = [error / max(norm, 1e-30) for error, norm in self._squares]
+        pairs = [square.tolist() for square in self._squares]
+        shares: list[float] = [error / max(norm, 1e-30) for error, norm in pairs]
         return sum(shares) / max(1, len(shares))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt
@@ -34,14 +35,18 @@ class Tally(Protocol):
 
 
 class LossSum:
-    """Base of the tallies: a loss summed over samples, and no known interval."""
+    """Base of the tallies: a loss summed over samples, and no known interval.
+
+    Sums are tensors on the outputs' device until they are asked for: the host then waits for an
+    accelerator once, not in every batch.
+    """
 
     def __init__(self) -> None:
-        self.loss_sum = 0.0
+        self.loss_sum = torch.zeros((), dtype=torch.float64)
 
     def loss(self, num_samples: int) -> float:
         """Return the mean loss of all samples."""
-        return self.loss_sum / max(1, num_samples)
+        return float(self.loss_sum) / max(1, num_samples)
 
     def doubt(self, num_samples: int) -> Doubt:
         """Return the confidence intervals of the primary metric."""

@@ -27,6 +27,9 @@ def fit_numbers(labels: Tensor | None, output: Tensor) -> Tensor:
 def check_labels(labels: Tensor | None, logits: Tensor) -> Tensor:
     """Return ``labels`` (N,) as int64 if all are classes of ``logits`` (N, classes).
 
+    The range of labels on an accelerator is not checked, because the host would wait for it in
+    every step. It must be checked before they are moved there.
+
     Raises:
         DataError: There are no labels, the output is not (N, classes), or a label is out of range.
     """
@@ -38,6 +41,8 @@ def check_labels(labels: Tensor | None, logits: Tensor) -> Tensor:
     if labels.shape != logits.shape[:1] or labels.is_floating_point():
         shape = tuple(labels.shape)
         raise DataError(f"labels must be one integer for each sample, not {labels.dtype} {shape}")
+    if labels.device.type != "cpu":
+        return labels.long()
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= logits.shape[1]:
         wrong = low if low < 0 else high

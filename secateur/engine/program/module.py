@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from secateur.engine.program.placing import placed
 from secateur.engine.program.program import Program, Role
 
 # Position of the training flag, for each operator that behaves differently in training.
@@ -36,12 +37,17 @@ class ProgramModule(nn.Module):
     def __init__(self, program: Program, *, copy: bool = True) -> None:
         super().__init__()
         self._program = program
-        self.steps = _compile_steps(program.graph)
+        self.steps = _compile_steps(program.graph, program.device)
         self._placeholders = [n for n in program.graph.nodes if n.op == "placeholder"]
         self._output: Any = program.graph.output_node().args[0]
         for name, tensor in program.tensors.items():
             value = tensor.detach().clone() if copy else tensor.detach()
             self._register(name, value, program.roles[name])
+
+    @property
+    def device(self) -> torch.device:
+        """Device that the program's tensors were on."""
+        return self._program.device
 
     def forward(self, *inputs: Tensor) -> Any:  # noqa: ANN401  # whatever the user's model returns
         """Return the outputs for ``inputs``, nested as the user's model returns them."""
@@ -144,7 +150,7 @@ def resolve(argument: Any, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  
     return argument
 
 
-def _compile_steps(graph: fx.Graph) -> list[Step]:
+def _compile_steps(graph: fx.Graph, device: torch.device) -> list[Step]:
     last_use: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
         for used in node.all_input_nodes:
@@ -155,7 +161,7 @@ def _compile_steps(graph: fx.Graph) -> list[Step]:
             continue
         dead = tuple(n for n in node.all_input_nodes if last_use[n] is node)
         target = node.target if callable(node.target) else _no_call
-        steps.append((node, target, node.args, dict(node.kwargs), dead))
+        steps.append((node, target, *placed(node, device), dead))
     return steps
 
 

@@ -121,6 +121,11 @@ class Program:
             return unique(self.origin.output_names, taken=self.input_names)
         return output_names(self.output_tree, taken=self.input_names)
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the tensors; the CPU if there are none."""
+        return next((t.device for t in self.tensors.values()), torch.device("cpu"))
+
     def parameters(self) -> dict[str, Tensor]:
         """Return the trained tensors by name."""
         return {k: t for k, t in self.tensors.items() if self.roles[k] is Role.PARAMETER}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from secateur.engine.program.module import resolve
+from secateur.engine.program.placing import placed
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
 
@@ -24,6 +25,7 @@ class Walk:
 
     def __init__(self, program: Program, batches: Sequence[tuple[Tensor, ...]]) -> None:
         self.tensors = dict(program.tensors)
+        self._device = program.device
         self._num_batches = len(batches)
         self._dead = last_reads(program)
         self._values: dict[fx.Node, list[Any]] = {}
@@ -42,7 +44,7 @@ class Walk:
         fixed = {each: self._fixed(each) for each in self._fixed_inputs(node)}
         moving = [each for each in node.all_input_nodes if each not in fixed]
         self._values[node] = [
-            _call(node, fixed | {each: self._values[each][number] for each in moving})
+            self._call(node, fixed | {each: self._values[each][number] for each in moving})
             for number in range(self._num_batches)
         ]
 
@@ -57,7 +59,13 @@ class Walk:
     def _fixed(self, node: fx.Node) -> Any:  # noqa: ANN401  # any value
         if node.op == "get_attr":
             return self.tensors[str(node.target)]
-        return _call(node, {each: self._fixed(each) for each in node.all_input_nodes})
+        return self._call(node, {each: self._fixed(each) for each in node.all_input_nodes})
+
+    def _call(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  # any value
+        args, kwargs = placed(node, self._device)
+        names = {name: resolve(argument, values) for name, argument in kwargs.items()}
+        with torch.no_grad():
+            return node.target(*(resolve(each, values) for each in args), **names)  # type: ignore[operator]
 
 
 def last_reads(program: Program) -> dict[fx.Node, list[fx.Node]]:
@@ -94,10 +102,3 @@ def _num_bytes(value: Any) -> int:  # noqa: ANN401  # a tensor, several, or a nu
     if isinstance(value, (list, tuple)):
         return sum(_num_bytes(each) for each in value)
     return prod(value.shape) * value.dtype.itemsize if isinstance(value, Tensor) else 0
-
-
-def _call(node: fx.Node, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  # any value
-    arguments = [resolve(argument, values) for argument in node.args]
-    names = {name: resolve(argument, values) for name, argument in node.kwargs.items()}
-    with torch.no_grad():
-        return node.target(*arguments, **names)  # type: ignore[operator]

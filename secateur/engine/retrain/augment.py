@@ -13,6 +13,7 @@ from torch import Tensor
 
 from secateur.engine.errors import DataError
 from secateur.engine.retrain.options import AugmentOptions
+from secateur.engine.samples import to_device
 
 _NUM_IMAGE_DIMS = 4
 _COLOR_CHANNELS = (1, 3)
@@ -54,7 +55,7 @@ class Augmentation:
             x_NCHW = _crop(x_NCHW, options.crop, generator)
         if options.flip:
             is_mirrored = torch.rand(len(x_NCHW), generator=generator) < 0.5  # noqa: PLR2004
-            mask = is_mirrored.to(x_NCHW.device)[:, None, None, None]
+            mask = to_device(is_mirrored, x_NCHW.device)[:, None, None, None]
             x_NCHW = torch.where(mask, x_NCHW.flip(3), x_NCHW)
         if self._on_pixels:
             x_NCHW = self._change_pixels(x_NCHW)
@@ -65,7 +66,9 @@ class Augmentation:
     def _change_pixels(self, x_NCHW: Tensor) -> Tensor:
         if x_NCHW.shape[1] not in _COLOR_CHANNELS:
             raise DataError(f"brightness needs 1 or 3 channels, not {x_NCHW.shape[1]}")
-        mean, std = self._mean.to(x_NCHW.device), self._std.to(x_NCHW.device)
+        device = x_NCHW.device
+        self._mean, self._std = self._mean.to(device), self._std.to(device)  # once
+        mean, std = self._mean, self._std
         pixels = (x_NCHW * std + mean).clamp(0, 1)  # rounding may step just outside the range
         for transform in self._on_pixels:
             pixels = transform(pixels)
@@ -99,7 +102,8 @@ def _crop(x_NCHW: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
     num, _, height, width = x_NCHW.shape
     padded = F.pad(x_NCHW, (pixels,) * 4, mode="replicate")
     device = x_NCHW.device  # drawn on the CPU, so every device trains on the same crops
-    offsets = torch.randint(0, 2 * pixels + 1, (2, num), generator=generator).to(device)
+    drawn = torch.randint(0, 2 * pixels + 1, (2, num), generator=generator)
+    offsets = to_device(drawn, device)
     rows = offsets[0][:, None] + torch.arange(height, device=device)
     columns = offsets[1][:, None] + torch.arange(width, device=device)
     sample = torch.arange(num, device=device)[:, None, None]

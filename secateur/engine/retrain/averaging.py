@@ -21,9 +21,11 @@ class MovingAverage:
     def update(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Add the tensors of ``step`` to the averages; copy tensors that are not floating point."""
         decay = min(self._decay, (1 + step) / (10 + step))
+        averages, current = [], []
         for name, average in self.tensors.items():
-            current = tensors[name].detach()
             if average.is_floating_point():
-                average.lerp_(current, 1 - decay)
+                averages.append(average)
+                current.append(tensors[name].detach())
             else:
-                average.copy_(current)
+                average.copy_(tensors[name].detach())
+        torch._foreach_lerp_(averages, current, 1 - decay)  # one kernel for all

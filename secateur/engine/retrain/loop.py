@@ -24,6 +24,7 @@ from secateur.engine.retrain.augment import Augmentation
 from secateur.engine.retrain.batch_norm import recalibrate, statistics
 from secateur.engine.retrain.data import TrainingData
 from secateur.engine.retrain.generators import fork_generators
+from secateur.engine.retrain.losses import Losses
 from secateur.engine.retrain.options import Hooks, RetrainOptions
 from secateur.engine.retrain.phases import Cuts, Phase
 from secateur.engine.retrain.schedule import learning_rate
@@ -35,7 +36,7 @@ from secateur.engine.samples import read_ahead, spread
 RESTART_FACTOR = 0.1
 _COLLAPSED = 2.0  # times the loss before training
 _SETTLING_BATCH = 256
-_AUGMENT, _TORCH, _CUDA = "augment", "torch", "cuda"  # generators of a saved state
+_AUGMENT, _TORCH, _DEVICE = "augment", "torch", "device"  # generators of a saved state
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class _Run:
         self.precision = resolve_precision(options, phase.program)
         self.phase, self.start = phase, start
         self.step, self.history = 0, tuple[EpochRecord, ...]()
-        self.loss_sum = 0.0  # over the steps of this epoch
+        self.losses = Losses()  # of the steps of this epoch
         self.generators: Mapping[str, Tensor] = {}  # from a state saved in the middle of an epoch
         self.best: Program | None = None
         self.best_epoch, self.best_rank = 0, NO_RANK
@@ -207,17 +208,19 @@ class _Run:
                 self.trainer.module.train()
                 rate = learning_rate(self.step, self.num_steps, self.options.optimizer)
                 augmented = self.augment(x, generator)
-                self.loss_sum += self.trainer.step(augmented, labels, rate, self.step)
+                loss = self.trainer.step(augmented, labels, rate, self.step)
+                self.losses.add(loss, self.step, rate)
                 self.step += 1
                 if hooks.on_step is not None:
                     hooks.on_step(self.step, self.num_steps)
                 is_last = self.step == (epoch + 1) * num_batches
                 self._save_if_due(hooks, generator, is_last=is_last)
-        loss_sum, self.loss_sum = self.loss_sum, 0.0
+        self.losses.settle()
+        losses, self.losses = self.losses, Losses()
         metrics = self._validate(epoch, rate)
         return EpochRecord(
             epoch=epoch + 1,
-            train_loss=loss_sum / num_batches,
+            train_loss=losses.total / num_batches,
             val_loss=metrics.loss if metrics else None,
             val_metric=metrics.values[metrics.primary] if metrics else None,
             learning_rate=rate,
@@ -230,9 +233,11 @@ class _Run:
             return
         if not hooks.is_save_due():
             return
+        self.losses.settle()
         generators = {_AUGMENT: generator.get_state(), _TORCH: torch.get_rng_state()}
-        if self._device.type == "cuda":
-            generators[_CUDA] = torch.cuda.get_rng_state(self._device)
+        if self._device.type != "cpu":
+            module = torch.get_device_module(self._device)
+            generators[_DEVICE] = module.get_rng_state(self._device)
         hooks.checkpoint(self._state(generators))
 
     def _restore_generators(self, generator: torch.Generator) -> None:
@@ -241,12 +246,12 @@ class _Run:
             return
         generator.set_state(found[_AUGMENT])
         torch.set_rng_state(found[_TORCH])
-        if _CUDA in found:
-            torch.cuda.set_rng_state(found[_CUDA], self._device)
+        if _DEVICE in found and self._device.type != "cpu":  # saved on an accelerator, too
+            torch.get_device_module(self._device).set_rng_state(found[_DEVICE], self._device)
 
     @property
     def _device(self) -> torch.device:
-        return next(iter(self.phase.program.parameters().values())).device
+        return self.phase.program.device
 
     def _cut_if_due(self) -> None:
         if self.cuts is None or self.step not in self.cut_steps:
@@ -334,13 +339,14 @@ class _Run:
             history=self.history,
             note=self.phase.note,
             num_restarts=self.num_restarts,
-            loss_sum=self.loss_sum,
+            loss_sum=self.losses.total,
             generators=generators or {},
         )
 
     def _continue_from(self, state: RetrainState) -> None:
+        device = self._device
         if self.cuts is not None and state.note:
-            self.phase = self.cuts.resume(state.note)
+            self.phase = self.cuts.resume(state.note)  # on the CPU
         # The state may come from another machine: continue in the precision that it used.
         self.precision = str(state.settings.get("resolved_precision", self.precision))
         saved = _plain(state.settings)
@@ -355,8 +361,7 @@ class _Run:
         if {name: tensor.shape for name, tensor in state.weights.items()} != shapes:
             raise DataError("the training state belongs to another network")
         self.step, self.history = state.step, state.history
-        self.loss_sum, self.generators = state.loss_sum, state.generators
-        device = next(iter(program.parameters().values())).device
+        self.losses, self.generators = Losses(state.loss_sum), state.generators
         self.phase = replace(self.phase, program=program.with_tensors(state.weights).to(device))
         if state.best:
             self.best = program.with_tensors(state.best).to(device)

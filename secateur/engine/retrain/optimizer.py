@@ -63,5 +63,10 @@ def restore_optimizer(
             raise DataError(f"the training state has an optimiser tensor for {name}, unknown here")
         # The fused kernels walk raw memory, so a slot needs the strides of its parameter.
         is_shaped = tensor.shape == parameter.shape
-        value = torch.empty_like(parameter).copy_(tensor) if is_shaped else tensor.clone()
+        # They also need its device, even for AdamW's step counter.
+        value = (
+            torch.empty_like(parameter).copy_(tensor)
+            if is_shaped
+            else tensor.clone().to(parameter.device)
+        )
         optimizer.state[parameter][slot] = value.detach()

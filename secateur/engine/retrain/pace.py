@@ -11,6 +11,7 @@ from secateur.engine.program.program import Program
 from secateur.engine.retrain.augment import Augmentation
 from secateur.engine.retrain.data import TrainingData
 from secateur.engine.retrain.generators import fork_generators
+from secateur.engine.retrain.losses import check_finite
 from secateur.engine.retrain.options import RetrainOptions
 from secateur.engine.retrain.teacher import Teacher
 from secateur.engine.retrain.trainer import Trainer, make_lesson, resolve_precision
@@ -41,11 +42,11 @@ def seconds_per_step(
     generator = torch.Generator().manual_seed(options.seed)
     batch = data.train[: min(options.batch_size, len(data.train))]
     taken = []
-    device = next(iter(program.parameters().values())).device
-    with fork_generators(device):
+    with fork_generators(program.device):
         for step in range(1 + _NUM_STEPS):  # the first warms up
             started_at = time.monotonic()
             x, labels = data.source.batch(batch)
-            trainer.step(augment(x, generator), labels, 0.0, step)
+            loss = trainer.step(augment(x, generator), labels, 0.0, step)
+            check_finite(float(loss), step, 0.0)  # waits for an accelerator
             taken.append(time.monotonic() - started_at)
     return sorted(taken[1:])[_NUM_STEPS // 2]

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from secateur.engine.errors import DivergenceError
 from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.program.program import Program
 from secateur.engine.retrain.augment import Augmentation
 from secateur.engine.retrain.data import TrainingData
 from secateur.engine.retrain.generators import fork_generators
+from secateur.engine.retrain.losses import check_finite
 from secateur.engine.retrain.options import OptimizerKind, RetrainOptions
 from secateur.engine.retrain.teacher import Teacher
 from secateur.engine.retrain.trainer import Lesson, Trainer, make_lesson, resolve_precision
@@ -110,22 +110,21 @@ def _climb(
     average = total = level = 0.0
     num_steps = _num_steps(data, options)
     smoothing = _SMOOTHING ** (NUM_STEPS / num_steps)
-    device = next(iter(program.parameters().values())).device
-    with fork_generators(device):
+    with fork_generators(program.device):
         torch.manual_seed(options.seed)
         batches = read_ahead(
             data.source, _chunks(data.train, options.batch_size, num_steps, generator)
         )
         for step, (x, labels) in enumerate(batches):
             rate = low * (high / low) ** (step / (num_steps - 1))
-            try:
-                x = augment(x, generator)  # noqa: PLW2901
-                loss = trainer.step(x, labels, rate, step)
-            except DivergenceError:
-                if step == 0:
-                    raise
+            x = augment(x, generator)  # noqa: PLW2901
+            found = trainer.step(x, labels, rate, step)
+            reference = untrained.loss(x, labels) if step else found
+            loss, before = torch.stack([found, reference]).tolist()
+            if step == 0:
+                check_finite(loss, step, rate)
+            if not math.isfinite(loss):
                 break
-            before = untrained.loss(x, labels) if step else loss
             total += before
             level = total / (step + 1)
             average = smoothing * average + (1 - smoothing) * (loss - before)

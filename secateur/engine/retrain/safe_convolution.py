@@ -27,7 +27,8 @@ def conv2d(  # noqa: PLR0913, PLR0917  # ATen's own signature
     """Return what ``aten.conv2d`` returns, for the same arguments."""
     rows, columns = (*stride, *stride)[:2]
     is_pointwise = weight_OIKK.shape[2:] == (1, 1) and not any(padding)
-    if is_pointwise and (rows > 1 or columns > 1):
+    is_affected = x_NCHW.device.type == "cpu"  # elsewhere the slice would only cost a copy
+    if is_affected and is_pointwise and (rows > 1 or columns > 1):
         x_NCHW, stride = x_NCHW[:, :, ::rows, ::columns], (1, 1)
     found: Tensor = CONV2D(x_NCHW, weight_OIKK, bias, stride, padding, dilation, groups)
     return found

@@ -153,4 +153,6 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _plain(tensor: Tensor) -> Tensor:
     # safetensors refuses shared and strided storage; a clone of a contiguous view has neither.
+    if tensor.device.type != "cpu":
+        return tensor.detach().cpu().contiguous()
     return tensor.detach().contiguous().clone()

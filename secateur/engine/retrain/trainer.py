@@ -3,16 +3,16 @@
 Epochs, schedules and files live in the callers: `loop`, `range_test` and `pace`.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
 
-from secateur.engine.errors import DataError, DivergenceError
+from secateur.engine.errors import DataError
 from secateur.engine.objectives import Loss
 from secateur.engine.program.module import TRAINING_ARGUMENT, ProgramModule
+from secateur.engine.program.placing import placed
 from secateur.engine.program.program import Program
 from secateur.engine.retrain.averaging import MovingAverage
 from secateur.engine.retrain.batch_norm import follow_closely
@@ -22,6 +22,7 @@ from secateur.engine.retrain.optimizer import make_optimizer, optimizer_tensors,
 from secateur.engine.retrain.options import RetrainOptions
 from secateur.engine.retrain.safe_convolution import CONV2D, conv2d
 from secateur.engine.retrain.teacher import Teacher
+from secateur.engine.retrain.tf32 import allow_tf32
 
 _NUM_IMAGE_DIMS = 4
 
@@ -48,7 +49,7 @@ class Trainer:
         """Copy the network into a layout for training; ``program`` is not changed."""
         self._options, self._precision, self._lesson = options, precision, lesson
         self.module = _lay_out(program)
-        self._device = next(iter(program.parameters().values())).device
+        self._device = program.device
         self._masks = Masks(self.module, masks)
         self._optimizer = make_optimizer(self.module, options.optimizer)
         scales = lesson.teacher.scales if lesson.teacher is not None else ()
@@ -58,8 +59,10 @@ class Trainer:
             self._average = MovingAverage(self._tensors(), options.ema)
         self._forward = _compiled(self.module, program) if options.is_compiled else None
 
-    def step(self, x: Tensor, labels: Tensor | None, learning_rate: float, number: int) -> float:
-        """Take one step on a batch and return the loss before the step.
+    def step(self, x: Tensor, labels: Tensor | None, learning_rate: float, number: int) -> Tensor:
+        """Take one step on a batch and return the loss before it, which may not be finite.
+
+        The loss is a scalar on the network's device: see `losses`.
 
         Args:
             x: Inputs (N, ...).
@@ -69,21 +72,15 @@ class Trainer:
 
         Raises:
             DataError: Labels or outputs do not fit the objective.
-            DivergenceError: The loss is not finite.
         """
         if x.ndim == _NUM_IMAGE_DIMS:
             x = x.contiguous(memory_format=torch.channels_last)
-        loss = self._loss(x, labels)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise DivergenceError(
-                f"the loss became {value} in step {number + 1}, at a learning rate of "
-                f"{learning_rate:.3g}"
-            )
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate
         self._optimizer.zero_grad()
-        loss.backward()
+        with allow_tf32(self._device):
+            loss = self._loss(x, labels)
+            loss.backward()
         self._masks.hold_gradients()
         clip_norm = self._options.optimizer.clip_norm
         if clip_norm is not None:
@@ -92,14 +89,14 @@ class Trainer:
         self._masks.hold_statistics()
         if self._average is not None:
             self._average.update(self._tensors(), number)
-        return value
+        return loss.detach()
 
-    def loss(self, x: Tensor, labels: Tensor | None) -> float:
-        """Return the loss on a batch, without a step; it may not be finite."""
+    def loss(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the loss on a batch, a scalar, without a step; it may not be finite."""
         if x.ndim == _NUM_IMAGE_DIMS:
             x = x.contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            return float(self._loss(x, labels))
+        with torch.no_grad(), allow_tf32(self._device):
+            return self._loss(x, labels)
 
     def program(self) -> Program:
         """Return the current network in contiguous layout."""
@@ -185,8 +182,7 @@ def resolve_precision(options: RetrainOptions, program: Program) -> str:
         return options.precision
     if any(tensor.dtype is torch.float64 for tensor in program.parameters().values()):
         return "float32"
-    is_on_cpu = all(tensor.device.type == "cpu" for tensor in program.tensors.values())
-    return "bfloat16" if not is_on_cpu or _is_bfloat16_native() else "float32"
+    return "bfloat16" if _is_bfloat16_native(program.device) else "float32"
 
 
 def _in_ordinary_layout(tensor: Tensor) -> Tensor:
@@ -229,6 +225,7 @@ def _compiled(module: ProgramModule, program: Program) -> Callable[..., tuple[ob
     graph = fx.Graph()
     graph.output(graph.graph_copy(program.graph, {}))
     for node in graph.nodes:
+        node.args, node.kwargs = placed(node, program.device)
         if node.target is CONV2D:
             node.target = conv2d
         node.args = follow_closely(node.target, node.args)
@@ -240,8 +237,11 @@ def _compiled(module: ProgramModule, program: Program) -> Callable[..., tuple[ob
     return compiled
 
 
-def _is_bfloat16_native() -> bool:
-    """Return whether this CPU has native bfloat16; emulation is ten times slower."""
+def _is_bfloat16_native(device: torch.device) -> bool:
+    """Return whether a device has native bfloat16; emulation is ten times slower on a CPU."""
+    if device.type != "cpu":
+        module = torch.get_device_module(device)
+        return bool(module.is_bf16_supported(including_emulation=False))
     if not hasattr(torch.cpu, "get_capabilities"):  # torch < 2.11 cannot tell
         return False
     capabilities = torch.cpu.get_capabilities()

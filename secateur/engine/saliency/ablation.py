@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from secateur.engine.program.module import resolve
+from secateur.engine.program.placing import placed
 from secateur.engine.program.program import Program
 
 Values = dict[fx.Node, Any]
@@ -45,6 +46,7 @@ class PartialRunner:
     def __init__(self, program: Program) -> None:
         nodes = program.graph.nodes
         self._calls = [node for node in nodes if node.op == "call_function"]
+        self._given = {node: placed(node, program.device) for node in self._calls}
         self._placeholders = [node for node in nodes if node.op == "placeholder"]
         self._tensors = {n: program.tensors[str(n.target)] for n in nodes if n.op == "get_attr"}
         self._outputs: tuple[Any, ...] = tuple(program.graph.output_node().args[0])  # type: ignore[arg-type]
@@ -88,7 +90,7 @@ class PartialRunner:
         """Run the nodes from ``start`` to ``stop`` and return the values needed from there on."""
         values = frontier | self._tensors
         for node in self._calls[start:stop]:
-            values[node] = _call(node, values)
+            values[node] = self._call(node, values)
             for used in node.all_input_nodes:
                 if used.op != "get_attr" and self._last_use(used) <= self._position[node]:
                     values.pop(used, None)
@@ -96,7 +98,7 @@ class PartialRunner:
 
     def unchanged(self, ablation: Ablation, frontier: Values) -> Values:
         """Return the values that every run of ``ablation`` shares, tensors included."""
-        values = _run(ablation.clean, frontier | self._tensors)
+        values = self._run(ablation.clean, frontier | self._tensors)
         return {node: values[node] for node in ablation.needed} | self._tensors
 
     def outputs(
@@ -104,26 +106,24 @@ class PartialRunner:
     ) -> list[Any]:
         """Return the program's flat outputs with ``tensors`` in place of its own."""
         own = {node: tensors[str(node.target)] for node in ablation.sources}
-        values = _run(ablation.changed, shared | own)
+        values = self._run(ablation.changed, shared | own)
         return [resolve(item, values) for item in self._outputs]
+
+    def _run(self, steps: tuple[Step, ...], values: Values) -> Values:
+        for node, dead in steps:
+            values[node] = self._call(node, values)
+            for gone in dead:
+                del values[gone]
+        return values
+
+    def _call(self, node: fx.Node, values: Values) -> Any:  # noqa: ANN401  # any result
+        args, kwargs = self._given[node]
+        options = {name: resolve(item, values) for name, item in kwargs.items()}
+        return node.target(*(resolve(item, values) for item in args), **options)  # type: ignore[operator]
 
     def _last_use(self, node: fx.Node) -> int:
         # An output is used after the last call.
         return max(self._position.get(user, len(self._calls)) for user in node.users)
-
-
-def _run(steps: tuple[Step, ...], values: Values) -> Values:
-    for node, dead in steps:
-        values[node] = _call(node, values)
-        for gone in dead:
-            del values[gone]
-    return values
-
-
-def _call(node: fx.Node, values: Values) -> Any:  # noqa: ANN401  # whatever the operator returns
-    arguments = [resolve(item, values) for item in node.args]
-    options = {name: resolve(item, values) for name, item in node.kwargs.items()}
-    return node.target(*arguments, **options)  # type: ignore[operator]
 
 
 def _with_last_uses(nodes: list[fx.Node], keep: set[fx.Node]) -> tuple[Step, ...]:

@@ -22,7 +22,8 @@ class Criterion:
     Attributes:
         name: Name in configs.
         words: End of the sentence "its saliency is …" in reports.
-        score: Returns the scores of each family, (num_groups,) in float64.
+        score: Returns the scores of each family, (num_groups,) in float64. Program, batches and the
+            indices of the analysis are on one device; new tensors must be made there, too.
         needs: Required input: the ``weights`` alone, calibration ``samples`` too, or samples with
             ``classes`` as labels.
         is_cheap: Whether it costs at most one backward pass over the samples.
@@ -47,7 +48,9 @@ class Criterion:
         batches: CalibrationBatches | None,
         options: SaliencyOptions,
     ) -> dict[str, Tensor]:
-        """Return the scores of each family, (num_groups,) in float64.
+        """Return the scores of each family, (num_groups,) in float64 on the CPU.
+
+        They are computed on the program's device, where the batches must be, too.
 
         Raises:
             DataError: The criterion needs batches or labels, and there are none.
@@ -56,7 +59,8 @@ class Criterion:
             raise DataError(f"the criterion {self.name!r} needs calibration samples")
         if self.needs == "classes" and not has_labels(batches):
             raise DataError(f"the criterion {self.name!r} needs labelled calibration samples")
-        return self.score(program, analysis, batches or (), options)
+        found = self.score(program, analysis.to(program.device), batches or (), options)
+        return {name: scores_G.cpu() for name, scores_G in found.items()}
 
 
 def has_labels(batches: CalibrationBatches | None) -> bool:

@@ -24,7 +24,7 @@ def lamp(
     del batches
     scores = {}
     for family in analysis.families:
-        squares_G = torch.zeros(family.num_groups, dtype=torch.float64)
+        squares_G = torch.zeros(family.num_groups, dtype=torch.float64, device=program.device)
         for member in family.producers():
             tensor = program.tensors[member.tensor].detach().double()
             filters = tensor.movedim(member.dim, 0).flatten(1)

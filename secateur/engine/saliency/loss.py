@@ -5,6 +5,7 @@ calibration batches is computed again. Nothing is approximated: `ablation` only 
 same value twice. Without labels the loss is the squared distance to the dense network's outputs.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,17 +72,17 @@ def _rises(
     everything = runner.advance(frontier, 0, nothing.start)
     dense = runner.outputs(nothing, everything | runner.unchanged(nothing, everything), {})
     dense_loss = _loss(dense, dense, batch.labels)
-    if not torch.isfinite(torch.tensor(dense_loss)):
-        raise DataError(f"the loss of the network on the calibration samples is {dense_loss}")
+    if not math.isfinite(value := float(dense_loss)):
+        raise DataError(f"the loss of the network on the calibration samples is {value}")
     for family, ablation in ablations:
         frontier = runner.advance(frontier, position, ablation.start)
         position = ablation.start
         shared = runner.unchanged(ablation, frontier)
-        rise_G = torch.zeros(family.num_groups, dtype=torch.float64)
-        for group, tensors in enumerate(without_each_group(program, family)):
-            outputs = runner.outputs(ablation, shared, tensors)
-            rise_G[group] = _loss(outputs, dense, batch.labels) - dense_loss
-        yield family, rise_G
+        losses = [
+            _loss(runner.outputs(ablation, shared, tensors), dense, batch.labels)
+            for tensors in without_each_group(program, family)
+        ]
+        yield family, (torch.stack(losses) - dense_loss).cpu()  # an accelerator is waited for here
 
 
 def without_each_group(program: Program, family: Family) -> Iterator[dict[str, Tensor]]:
@@ -101,15 +102,16 @@ def without_each_group(program: Program, family: Family) -> Iterator[dict[str, T
             edited[member.tensor].index_copy_(member.dim, index, original)
 
 
-def _loss(outputs: list[Any], dense: list[Any], labels: Tensor | None) -> float:
-    """Return the loss summed over the samples."""
+def _loss(outputs: list[Any], dense: list[Any], labels: Tensor | None) -> Tensor:
+    """Return the loss summed over the samples, a float64 scalar."""
     if labels is not None:
-        return float(cross_entropy(outputs[0].double(), labels, reduction="sum"))
-    return sum(
-        float((found.double() - wanted.double()).square().flatten(1).mean(1).sum())
+        return cross_entropy(outputs[0].double(), labels, reduction="sum")
+    parts = [
+        (found.double() - wanted.double()).square().flatten(1).mean(1).sum()
         for found, wanted in zip(outputs, dense, strict=True)
         if isinstance(wanted, Tensor) and wanted.is_floating_point()
-    )
+    ]
+    return sum(parts, torch.zeros((), dtype=torch.float64))
 
 
 def _finite(rise_G: Tensor) -> Tensor:

@@ -82,28 +82,22 @@ class _Seen:
     def __init__(self, program: Program, kind: LabelKind) -> None:
         self._kind, self._threshold = kind, threshold(activation(program))
         self._judge = Judge(program, kind) if kind != "none" else None
-        self._num_samples, self._num_not_finite = 0, 0
+        self._num_samples, self._num_not_finite = 0, torch.zeros((), dtype=torch.int64)
         self._least: list[Tensor] = []
         self._most: list[Tensor] = []
         self._answers: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._outputs: list[Tensor] = []
-        self._fed: list[tuple[float, float, float, float]] = []
+        self._fed: list[Tensor] = []  # (minimum, maximum, sum, sum of squares) of each batch
 
     def add(self, outputs: list[Tensor], x: Tensor, y: Tensor | None, part: Tensor) -> None:
         self._num_samples += len(part)
         values = x.double()
-        self._fed.append(
-            (
-                float(values.min()),
-                float(values.max()),
-                float(values.mean()) * len(part),
-                float(values.square().mean()) * len(part),
-            )
-        )
+        means = (values.mean() * len(part), values.square().mean() * len(part))
+        self._fed.append(torch.stack([values.min(), values.max(), *means]))
         finite = [output.isfinite().flatten(1).all(1) for output in outputs if output.dim()]
         if finite:
-            self._num_not_finite += int((~torch.stack(finite).all(0)).sum())
+            self._num_not_finite = self._num_not_finite + (~torch.stack(finite).all(0)).sum()
         self._bound(outputs)
         if self._judge is not None:
             self._judge.add(outputs, x, y, part)
@@ -121,22 +115,22 @@ class _Seen:
             self._labels.append(y.reshape(first.shape).flatten(1).float())
 
     def look(self, norms: tuple[NormShift, ...]) -> Look:
-        answers = torch.cat(self._answers) if self._answers else None
+        answers = torch.cat(self._answers).cpu() if self._answers else None
         is_numbers = bool(self._outputs)
         return Look(
             metrics=self._judge.metrics() if self._judge is not None else None,
             num_samples=self._num_samples,
-            num_not_finite=self._num_not_finite,
+            num_not_finite=int(self._num_not_finite),
             is_constant=self._is_constant(),
             answers=answers,
-            labels=torch.cat(self._labels) if answers is not None else None,
+            labels=torch.cat(self._labels).cpu() if answers is not None else None,
             errors=self._errors() if is_numbers else None,
             norms=norms,
             fed=self._bounds(),
         )
 
     def _bounds(self) -> tuple[float, float, float, float]:
-        least, most, sums, squares = zip(*self._fed, strict=True)
+        least, most, sums, squares = zip(*torch.stack(self._fed).tolist(), strict=True)
         mean = sum(sums) / self._num_samples
         variance = sum(squares) / self._num_samples - mean**2
         return min(least), max(most), mean, math.sqrt(max(0.0, variance))
@@ -158,6 +152,6 @@ class _Seen:
         )
 
     def _errors(self) -> tuple[Tensor, Tensor]:
-        outputs, labels = torch.cat(self._outputs), torch.cat(self._labels)
+        outputs, labels = torch.cat(self._outputs).cpu(), torch.cat(self._labels).cpu()
         best = labels.median(0).values  # the constant with the least absolute error
         return (outputs - labels).abs().mean(1), (labels - best).abs().mean(1)

@@ -64,6 +64,7 @@ class Dataset:
         self._scale = scale
         self._mean = torch.tensor(preprocess.mean).view(per_channel)
         self._std = torch.tensor(preprocess.std).view(per_channel)
+        self._placed: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -74,9 +75,25 @@ class Dataset:
         Labels are int64 (N,) for classes, float32 (N,) or (N, K) for numbers, float32 zeros and
         ones (N,) for binary and (N, K) for multi-label data, and None without labels.
         """
-        x = torch.from_numpy(self._rows.read(indices.numpy())).float()
-        x.mul_(self._scale).sub_(self._mean).div_(self._std)  # in place: a batch may be large
+        x, labels = self.raw(indices)
+        return self.prepare(x), labels
+
+    def raw(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the samples ``indices`` as they are stored, such as bytes, and their labels."""
+        x = torch.from_numpy(self._rows.read(indices.numpy()))
         return x, None if self._y is None else self._y[indices]
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Return raw samples as network inputs in float32, on their device; may overwrite ``x``."""
+        mean, std = self._mean_and_std(x.device)
+        # In place: a batch may be large.
+        return x.float().mul_(self._scale).sub_(mean).div_(std)
+
+    def _mean_and_std(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        found = self._placed.get(device)
+        if found is None:
+            found = self._placed[device] = self._mean.to(device), self._std.to(device)
+        return found
 
     def first(self) -> tuple[Tensor, Tensor | None]:
         """Return a batch with only the first sample."""

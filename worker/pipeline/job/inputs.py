@@ -17,12 +17,13 @@ from secateur.engine.objectives.outputs import score_outputs
 from secateur.engine.program.program import Program
 from secateur.engine.retrain import RetrainOptions, TrainingData, recalibrate
 from secateur.engine.saliency import CalibrationBatch
-from secateur.engine.samples import spread
+from secateur.engine.samples import SampleSource, spread
 from secateur.engine.selection import SelectionOptions
 from worker.messages import JobRequest
 from worker.pipeline.data import Dataset, Split, open_dataset
+from worker.pipeline.job.batches import Batches
 from worker.pipeline.job.checks import check_fit
-from worker.pipeline.job.device import CPU, OnDevice
+from worker.pipeline.job.device import CPU, OnDevice, peak_reader, start_device
 from worker.pipeline.job.metrics import metrics_report
 from worker.pipeline.job.model_files import read_model
 from worker.pipeline.job.options import Rule, objective_kind, retrain_options, selection_limits
@@ -30,7 +31,7 @@ from worker.pipeline.job.reporter import Reporter
 
 NUM_RECALIBRATION_SAMPLES = 2048
 _NUM_CHECKED = 8  # samples of each kind that the certificate compares
-_RECALIBRATION_BATCH = 256
+_RECALIBRATION_BATCH = _EVALUATION_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ class Inputs:
         program: The dense network.
         analysis: Channel groups of the dense network.
         dataset: Samples and labels, if any.
-        reference: Outputs of the dense network on the data set.
-        device: Device for training.
+        device: Device that computes; networks are on the CPU in between.
     """
 
     request: JobRequest
@@ -52,8 +52,34 @@ class Inputs:
     program: Program
     analysis: Analysis
     dataset: Dataset | None
-    reference: Reference | None = None
     device: torch.device = CPU
+
+    @cached_property
+    def source(self) -> SampleSource:
+        """The data set on the job's device."""
+        assert self.dataset is not None  # noqa: S101  # callers only ask with samples
+        return self.dataset if self.device == CPU else OnDevice(self.dataset, self.device)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """The batch sizes that fit into memory."""
+        return Batches(self.device, self.reporter.warn)
+
+    def on_device(self, program: Program) -> Program:
+        """Return a program on the job's device; the report names the device for this stage."""
+        self.reporter.note_device(self.device.type)
+        if self.device == CPU:
+            return program
+        return self._dense_there if program is self.program else program.to(self.device)
+
+    @cached_property
+    def _dense_there(self) -> Program:
+        return self.program.to(self.device)
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """Outputs of the dense network on the data set; None without one."""
+        return None if self.dataset is None else Reference(self.on_device(self.program))
 
     @cached_property
     def cost(self) -> CostModel:
@@ -90,25 +116,30 @@ class Inputs:
         """Number of samples in the training split; 0 without a data set."""
         return 0 if self.dataset is None else len(self.dataset.indices(Split.TRAIN))
 
-    def calibration(self) -> tuple[CalibrationBatch, ...] | None:
-        """Return the calibration samples for criteria; None without a data set."""
+    def calibration(self, batch_size: int) -> tuple[CalibrationBatch, ...] | None:
+        """Return the calibration samples for criteria, on the device; None without a data set."""
         if self.dataset is None:
             return None
         num_samples = self.request.config.criterion.num_samples
         chosen = spread(self.dataset.indices(Split.TRAIN), num_samples)
-        x, y = self.dataset.batch(chosen)
         # Criteria support only the classification loss; with other labels they measure the change
         # of the outputs.
-        return (CalibrationBatch((x,), y if self.dataset.labels_kind == "classes" else None),)
+        has_classes = self.dataset.labels_kind == "classes"
+        batches = map(self.source.batch, chosen.split(batch_size))
+        return tuple(CalibrationBatch((x,), y if has_classes else None) for x, y in batches)
 
     def recalibrated(self, program: Program) -> Program:
         """Return the program with BatchNorm statistics recomputed on training samples."""
         if self.dataset is None:
             return program
         chosen = spread(self.dataset.indices(Split.TRAIN), NUM_RECALIBRATION_SAMPLES)
-        parts = torch.split(chosen, _RECALIBRATION_BATCH)
-        dataset = self.dataset
-        return recalibrate(program, (dataset.batch(part)[0] for part in parts))
+        there = self.on_device(program)
+
+        def measure(size: int) -> Program:
+            return recalibrate(there, (self.source.batch(part)[0] for part in chosen.split(size)))
+
+        found = self.batches.run("recalibration", _RECALIBRATION_BATCH, measure)
+        return program if found is there else found.to(CPU)
 
     def proof_batches(self) -> list[tuple[Tensor, ...]]:
         """Return the inputs for equivalence certificates: random ones, and real ones if any."""
@@ -135,8 +166,8 @@ class Inputs:
         if len(train) == 0:
             raise DataError("the data set has no training samples")
         validation = self.dataset.indices(Split.VALIDATION)
-        source = self.dataset if self.device == CPU else OnDevice(self.dataset, self.device)
-        return TrainingData(source, train, validation, self.dataset.labels_kind)
+        self.reporter.note_device(self.device.type)
+        return TrainingData(self.source, train, validation, self.dataset.labels_kind)
 
     def retrain_options(self) -> RetrainOptions:
         """Return the training options for this data set, except epochs and learning rate."""
@@ -155,8 +186,12 @@ class Inputs:
             indices = spread(indices, limit)
         if len(indices) == 0:
             return None
-        kind = self.dataset.labels_kind
-        return evaluate(program, self.dataset, indices, kind, self.reference)
+        kind, there = self.dataset.labels_kind, self.on_device(program)
+        return self.batches.run(
+            "evaluation",
+            _EVALUATION_BATCH,
+            lambda size: evaluate(there, self.source, indices, kind, self.reference, size),
+        )
 
     def metrics(self, program: Program) -> tuple[MetricsReport, ...]:
         """Return the metrics of a program on every held-out split."""
@@ -173,13 +208,13 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
     """Validate and analyse the model, and open the data set.
 
     Raises:
+        DeviceUnavailableError: The worker's device does not compute.
         ModelRejectedError: The model is refused.
         DataError: The data set is refused, or does not fit the model or the objective.
     """
-    program, device = (
-        read_model(request.require_model(), request.limits),
-        torch.device(request.device),
-    )
+    device = start_device(request.device)
+    reporter.read_peak = peak_reader(device)
+    program = read_model(request.require_model(), request.limits)
     analysis = analyse(program)
     if request.dataset is None:
         if request.config.retrain.epochs != 0:
@@ -201,7 +236,7 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
     for note in (*notes, *fit_notes):
         if note != NO_PREPROCESS:  # `check_sanity` reports this one
             reporter.warn(note)
-    return Inputs(request, reporter, program, analysis, dataset, Reference(program), device)
+    return Inputs(request, reporter, program, analysis, dataset, device)
 
 
 def _scratch(request: JobRequest) -> Path:

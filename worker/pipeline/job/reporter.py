@@ -34,11 +34,21 @@ AnyMessage = StageStarted | Progress | Metric | Planned | Warned | Saved | Succe
 
 @dataclass
 class Reporter:
-    """Writer of job messages to a file descriptor; records the seconds of every stage."""
+    """Writer of job messages to a file descriptor; records what every stage took.
+
+    Attributes:
+        stage_seconds: Seconds of each stage that has ended.
+        stage_devices: Device that each stage computed on.
+        stage_peaks: Most bytes that each stage held on an accelerator.
+        read_peak: Returns the most bytes held there since its last call; None on the CPU.
+    """
 
     descriptor: int
     stop: StopRequest = field(default_factory=StopRequest)
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    stage_devices: dict[str, str] = field(default_factory=dict)
+    stage_peaks: dict[str, int] = field(default_factory=dict)
+    read_peak: Callable[[], int | None] = lambda: None
     warnings: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     stage: Stage | None = None
@@ -162,6 +172,11 @@ class Reporter:
         self._told = left, now
         return left
 
+    def note_device(self, device: str) -> None:
+        """Record that the stage computes on ``device``, such as ``cuda``."""
+        if self.stage is not None:
+            self.stage_devices[self.stage.value] = device
+
     def metric(self, data: Json, key: str) -> None:
         """Report a record of numbers, such as those of an epoch.
 
@@ -207,4 +222,7 @@ class Reporter:
         if self.stage is not None:
             taken = self.clock() - self._stage_started
             self.stage_seconds[self.stage.value] = round(taken, 3)
+            self.stage_devices.setdefault(self.stage.value, "cpu")
+            if (peak := self.read_peak()) is not None:
+                self.stage_peaks[self.stage.value] = peak
             self.stage = None

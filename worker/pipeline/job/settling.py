@@ -76,12 +76,17 @@ def _repair(
     inputs: Inputs, program: Program, plan: Plan, on_progress: OnProgress | None
 ) -> Repaired:
     assert inputs.dataset is not None  # noqa: S101  # callers only ask with samples
-    config, home = inputs.request.config, next(iter(program.tensors.values())).device
-    chosen = spread(inputs.dataset.indices(Split.TRAIN), config.repair.num_samples)
-    batches = [(inputs.dataset.batch(part)[0].to(inputs.device),) for part in chosen.split(_BATCH)]
+    config = inputs.request.config
+    train, there = inputs.dataset.indices(Split.TRAIN), inputs.on_device(program)
     options = RepairOptions(ridge=config.repair.ridge, seed=config.seed, on_progress=on_progress)
-    found = repair_program(program.to(inputs.device), inputs.analysis, plan, batches, options)
-    return Repaired(found.program.to(home), found.refits, found.num_samples)
+
+    def solve(num_samples: int) -> Repaired:
+        parts = spread(train, num_samples).split(_BATCH)
+        batches = [(inputs.source.batch(part)[0],) for part in parts]
+        return repair_program(there, inputs.analysis, plan, batches, options)
+
+    found = inputs.batches.run("repair", config.repair.num_samples, solve)
+    return Repaired(found.program.to(program.device), found.refits, found.num_samples)
 
 
 def _remember(path: Path, found: Repaired) -> None:

@@ -22,7 +22,7 @@ _SUFFIX, _PARTIAL = ".saliency.safetensors", ".partial"
 
 
 def saliency_key(request: JobRequest) -> str:
-    """Return a hash of everything that affects scores: model, data, criterion and seed.
+    """Return a hash of everything that affects scores: model, data, criterion, seed, device.
 
     The selection is not part of the key: jobs that differ only in how much they prune share scores.
     """
@@ -36,6 +36,7 @@ def saliency_key(request: JobRequest) -> str:
         "criterion": config.criterion.model_dump(exclude={"compare", "candidates"}),
         "seed": config.seed,
         "threads": request.num_threads,
+        "device": torch.device(request.device).type,
         "torch": torch.__version__,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -11,8 +11,16 @@ from worker.pipeline.scoring.cache import recall_scores, remember_scores, salien
 
 def score(inputs: Inputs, program: Program, criterion: str) -> dict[str, Tensor]:
     """Return the scores of a program over the dense network's graph, such as a masked twin."""
-    options = saliency_options(inputs.request.config)
-    return CRITERIA[criterion](program, inputs.analysis, inputs.calibration(), options)
+    config, scorer = inputs.request.config, CRITERIA[criterion]
+    options = saliency_options(config)
+    if scorer.needs == "weights":  # milliseconds anywhere
+        return scorer(program, inputs.analysis, None, options)
+    there = inputs.on_device(program)
+    return inputs.batches.run(
+        "saliency",
+        config.criterion.num_samples,
+        lambda size: scorer(there, inputs.analysis, inputs.calibration(size), options),
+    )
 
 
 def score_dense(inputs: Inputs, criterion: str) -> dict[str, Tensor]:

@@ -30,11 +30,15 @@ def measure_saliency(inputs: Inputs) -> Scores:
         found = Scores(score_dense(inputs, config.criterion.kind), config.criterion.kind)
     if not config.criterion.compare:
         return found
-    batches = inputs.calibration()
-    if batches is None:
+    if inputs.dataset is None:
         raise DataError("criterion.compare needs a data set")
-    options = saliency_options(config)
-    agreement = agreement_with_loss(inputs.program, inputs.analysis, batches, options)
+    options, there = saliency_options(config), inputs.on_device(inputs.program)
+
+    def compare(size: int) -> dict[str, float]:
+        batches = inputs.calibration(size) or ()
+        return agreement_with_loss(there, inputs.analysis, batches, options)
+
+    agreement = inputs.batches.run("saliency", config.criterion.num_samples, compare)
     return Scores(found.by_family, found.criterion, found.trials, agreement)
 
 

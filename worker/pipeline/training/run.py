@@ -65,7 +65,7 @@ def train(inputs: Inputs, start: Start) -> Trained:
     config, program, analysis = inputs.request.config.retrain, inputs.program, inputs.analysis
     if inputs.objective is None:
         return Trained(keep_best(_untrained(inputs, start, start.plan), 0), start.plan)
-    data, teacher = inputs.training_data(), program.to(inputs.device)
+    data, teacher = inputs.training_data(), inputs.on_device(program)
     phase = _phase(inputs, start)
     unfolded = _unfolded(inputs, start, phase)
     if unfolded is not None:

@@ -1,8 +1,11 @@
 """Errors of the engine, of imports and of memory become failure codes of the service."""
 
 import pytest
+import torch
 
+from app.contracts.job import FAILURES
 from secateur.engine.errors import DataError, DivergenceError, EngineError
+from worker.pipeline.job.device import DeviceUnavailableError
 from worker.pipeline.job.failures import _CODES, to_failed
 
 
@@ -18,10 +21,42 @@ def test_unknown_errors_are_internal_and_reveal_nothing() -> None:
     assert "secret" not in failed.message
 
 
-def test_running_out_of_memory_is_recognised() -> None:
-    torch_says = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-    assert to_failed(torch_says, None).code == "out_of_memory"
-    assert to_failed(MemoryError(), None).code == "out_of_memory"
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("Failed to allocate memory for requested buffer of size 4096"),
+        RuntimeError("Available memory of 1 is smaller than requested bytes of 2"),
+        torch.OutOfMemoryError("Tried to allocate 2.00 GiB"),
+        MemoryError(),
+    ],
+)
+def test_running_out_of_memory_is_recognised(error: Exception) -> None:
+    assert to_failed(error, None).code == "out_of_memory"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DeviceUnavailableError("the worker's device cuda does not compute: no CUDA GPUs"),
+        torch.AcceleratorError("CUDA error: unspecified launch failure"),
+        RuntimeError("No CUDA GPUs are available"),
+        RuntimeError("CUDA driver initialization failed, you might not have a CUDA gpu."),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    ],
+)
+def test_a_device_that_is_lost_is_a_failure_of_the_worker(error: Exception) -> None:
+    failed = to_failed(error, None)
+    assert failed.code == "device_unavailable"
+    assert FAILURES[failed.code].is_retryable
+    assert "device" in failed.message
+
+
+def test_long_messages_are_cut() -> None:
     assert len(to_failed(DataError("x" * 9999), None).message) == 2000
 
 

@@ -109,13 +109,14 @@ def test_the_key_changes_with_model_data_and_machine(
         saliency_key(request(tmp_path, None, **more))
         for more in (
             {}, {"model": model_input(model, sha256="1")}, {"dataset": None}, {"num_threads": 7},
+            {"device": "cuda"},
             {"dataset": dataset_input(data, sha256="e")},
             {"dataset": dataset_input(data, preprocess=PreprocessSpec(mean=(0.5,)))},
             {"model": model_input(model, architecture=ArchitectureSpec(name="timm/a"))},
         )
     }  # fmt: skip
     monkeypatch.setattr(torch, "__version__", "0")
-    assert len(found | {saliency_key(request(tmp_path))}) == 8
+    assert len(found | {saliency_key(request(tmp_path))}) == 9
 
 
 def test_the_key_stays_with_the_attempt_and_the_job(tmp_path: Path) -> None:
