@@ -21,7 +21,13 @@ from secateur.engine.objectives.cross_entropy import cross_entropy
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program, Role
 from secateur.engine.saliency.criterion import Criterion, has_labels
-from secateur.engine.saliency.options import CalibrationBatches, SaliencyOptions, group_scores
+from secateur.engine.saliency.options import (
+    CalibrationBatches,
+    SaliencyOptions,
+    group_scores,
+    zeros_G,
+)
+from secateur.engine.samples import to_device
 
 _CHUNK_SAMPLES = 16  # as for `taylor`
 _LEAST = 1e-30
@@ -35,7 +41,7 @@ def jacobian(
 ) -> dict[str, Tensor]:
     """Score a group by its squared change, summed over its tensors and averaged over chunks."""
     module = ProgramModule(program).eval()
-    totals = {f.name: torch.zeros(f.num_groups, dtype=torch.float64) for f in analysis.families}
+    totals = {f.name: zeros_G(f, program.device) for f in analysis.families}
     generator = torch.Generator().manual_seed(options.seed)
     is_labelled, num_chunks = has_labels(batches), 0
     for batch in batches:
@@ -64,7 +70,8 @@ def _projection(outputs: list[Any], generator: torch.Generator) -> Tensor:
     total = torch.zeros(())
     for output in outputs:
         if isinstance(output, Tensor) and output.is_floating_point():
-            direction = torch.randn(output.shape, generator=generator)
+            drawn = torch.randn(output.shape, generator=generator)  # the same on every device
+            direction = to_device(drawn, output.device)
             size = output.detach().float().square().mean().sqrt().clamp_min(_LEAST)
             total = total + (output.float() / size * direction).sum() / len(output)
     return total
@@ -72,7 +79,7 @@ def _projection(outputs: list[Any], generator: torch.Generator) -> Tensor:
 
 def _squares(module: ProgramModule, program: Program, family: Family) -> Tensor:
     """Return (weight · gradient)² of every group, summed over the family's trained tensors."""
-    squares_G = torch.zeros(family.num_groups, dtype=torch.float64)
+    squares_G = zeros_G(family, program.device)
     for member in family.members:
         weight = module.tensor(member.tensor)
         if program.roles[member.tensor] is not Role.PARAMETER or weight.grad is None:

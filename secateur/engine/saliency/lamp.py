@@ -11,7 +11,12 @@ from torch import Tensor
 from secateur.engine.graph import Analysis
 from secateur.engine.program.program import Program
 from secateur.engine.saliency.criterion import Criterion
-from secateur.engine.saliency.options import CalibrationBatches, SaliencyOptions, group_scores
+from secateur.engine.saliency.options import (
+    CalibrationBatches,
+    SaliencyOptions,
+    group_scores,
+    zeros_G,
+)
 
 
 def lamp(
@@ -24,7 +29,7 @@ def lamp(
     del batches
     scores = {}
     for family in analysis.families:
-        squares_G = torch.zeros(family.num_groups, dtype=torch.float64, device=program.device)
+        squares_G = zeros_G(family, program.device)
         for member in family.producers():
             tensor = program.tensors[member.tensor].detach().double()
             filters = tensor.movedim(member.dim, 0).flatten(1)

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import Tensor
+
+from secateur.engine.graph import Family
 
 Reduction = Literal["sum", "mean", "max"]
 Normalization = Literal["auto", "none", "mean", "max"]
@@ -45,6 +48,11 @@ class SaliencyOptions:
     scope: Scope = "filter"
     seed: int = 0
     on_progress: Callable[[int, int], None] | None = field(default=None, compare=False)
+
+
+def zeros_G(family: Family, device: torch.device) -> Tensor:  # noqa: N802  # shape suffix
+    """Return a zero for each group of a family, (num_groups,) in float64, on ``device``."""
+    return torch.zeros(family.num_groups, dtype=torch.float64, device=device)
 
 
 def group_scores(

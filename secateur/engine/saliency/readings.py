@@ -14,6 +14,7 @@ from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
 from secateur.engine.saliency.options import CalibrationBatches
+from secateur.engine.samples import to_device
 
 _CHUNK_SAMPLES = 64
 _MOST_ROWS = 2**13  # of a reading in each chunk
@@ -78,7 +79,7 @@ def measure_grams(
     Kernel taps and flattened positions of a channel are rows of the same column. Means are taken
     off where a bias or a BatchNorm holds the mean of the outputs.
     """
-    sums = [_Sums(reading) for reading in readings]
+    sums = [_Sums(reading, program.device) for reading in readings]
     wanted: dict[fx.Node, list[_Sums]] = {}
     for each in sums:
         wanted.setdefault(each.reading.x, []).append(each)
@@ -98,21 +99,22 @@ def measure_grams(
 class _Sums:
     """Sums over the rows of a reading, and of their products."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: Reading, device: torch.device) -> None:
         num_groups = len(reading.index_GK)
-        self.reading = reading
-        self._products = torch.zeros(num_groups, num_groups, dtype=torch.float64)
-        self._sum = torch.zeros(num_groups, dtype=torch.float64)
+        self.reading, self._index_GK = reading, reading.index_GK.to(device)
+        self._sum = torch.zeros(num_groups, dtype=torch.float64, device=device)
+        self._products = torch.zeros_like(self._sum).expand(num_groups, -1).clone()
         self._num_rows = 0
 
     def add(self, x: Tensor, generator: torch.Generator) -> None:
         """Add the rows of a value, or an even sample of many."""
-        index_GK = self.reading.index_GK
+        index_GK = self._index_GK
         columns = x.movedim(self.reading.dim, -1)
         columns = columns.reshape(-1, columns.shape[-1])
         most = max(1, _MOST_ROWS // index_GK.shape[1])
         if len(columns) > most:
-            columns = columns[torch.randperm(len(columns), generator=generator)[:most]]
+            chosen = torch.randperm(len(columns), generator=generator)[:most]
+            columns = columns[to_device(chosen, columns.device)]
         rows = columns[:, index_GK.T].flatten(0, 1).double()
         self._products += rows.T @ rows
         self._sum += rows.sum(0)

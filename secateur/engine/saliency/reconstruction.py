@@ -23,7 +23,12 @@ from torch import Tensor
 from secateur.engine.graph import Analysis, Family, Member
 from secateur.engine.program.program import Program
 from secateur.engine.saliency.criterion import Criterion
-from secateur.engine.saliency.options import CalibrationBatches, SaliencyOptions, group_scores
+from secateur.engine.saliency.options import (
+    CalibrationBatches,
+    SaliencyOptions,
+    group_scores,
+    zeros_G,
+)
 from secateur.engine.saliency.readings import find_readings, measure_grams
 
 _RIDGE = 1e-3  # as in repair
@@ -51,9 +56,10 @@ def reconstruction(
         ]
         found = [(products, gram) for products, gram in found if float(gram.trace()) > 0]
         if found:
+            # Small matrices, and a choice that is read after every step: on the CPU.
             errors_G = eliminate(
-                torch.stack([products for products, _ in found]),
-                torch.stack([gram for _, gram in found]),
+                torch.stack([products for products, _ in found]).cpu(),
+                torch.stack([gram for _, gram in found]).cpu(),
             )
         else:
             errors_G = _energy(program, family)
@@ -106,7 +112,7 @@ def _products(program: Program, member: Member) -> Tensor:
 
 def _energy(program: Program, family: Family) -> Tensor:
     """Return the share of each group in the squared weights of the family's filters."""
-    energy = torch.zeros(family.num_groups, dtype=torch.float64)
+    energy = zeros_G(family, program.device)
     for member in family.producers():
         rows = program.tensors[member.tensor].detach().double().movedim(member.dim, 0).flatten(1)
         energy += rows.square().sum(1)[member.index_GK].sum(1)

@@ -6,7 +6,6 @@ weight times gradient over those slices. This holds behind BatchNorm and residua
 weight times gradient of the filter itself. One backward pass covers all groups.
 """
 
-import torch
 from torch import Tensor
 
 from secateur.engine.graph import Analysis, Family, MemberRole
@@ -19,6 +18,7 @@ from secateur.engine.saliency.options import (
     CalibrationBatches,
     SaliencyOptions,
     group_scores,
+    zeros_G,
 )
 
 # Gradients of opposite sign cancel within a chunk; magnitudes are summed across chunks.
@@ -33,7 +33,7 @@ def taylor(
 ) -> dict[str, Tensor]:
     """Score a group by the magnitude of the estimated loss change, averaged over chunks."""
     module = ProgramModule(program).eval()
-    totals = {f.name: _zeros(f, program.device) for f in analysis.families}
+    totals = {f.name: zeros_G(f, program.device) for f in analysis.families}
     num_chunks = 0
     for batch in batches:
         for chunk in _chunks(batch):
@@ -58,7 +58,7 @@ def _chunks(batch: CalibrationBatch) -> list[CalibrationBatch]:
 
 def _change(module: ProgramModule, family: Family) -> Tensor:
     """Return weight times gradient summed over every group's input slices, (num_groups,)."""
-    change_G = _zeros(family, module.device)
+    change_G = zeros_G(family, module.device)
     for member in family.members:
         weight = module.tensor(member.tensor)
         if member.role is not MemberRole.CONSUMER or weight.grad is None:
@@ -66,10 +66,6 @@ def _change(module: ProgramModule, family: Family) -> Tensor:
         product = (weight.detach().double() * weight.grad.double()).movedim(member.dim, 0)
         change_G += product.flatten(1).sum(1)[member.index_GK].sum(1)
     return change_G
-
-
-def _zeros(family: Family, device: torch.device) -> Tensor:
-    return torch.zeros(family.num_groups, dtype=torch.float64, device=device)
 
 
 TAYLOR = Criterion(

@@ -152,7 +152,7 @@ def _unfolded(inputs: Inputs, start: Start, phase: Phase) -> Unfolded | None:
         return None
     chosen = spread(inputs.dataset.indices(Split.TRAIN), _NUM_UNFOLDING_SAMPLES)
     parts = chosen.split(_UNFOLDING_BATCH)
-    return unfold(phase.program, [inputs.dataset.batch(p)[0].to(inputs.device) for p in parts])
+    return unfold(phase.program, [inputs.source.batch(part)[0] for part in parts])
 
 
 def _cut_reports(cuts: RampedCuts | None, num_steps: int) -> tuple[CutReport, ...]:
