@@ -16,6 +16,7 @@ import torch
 import torchvision
 from PIL import Image
 
+from tests.fixtures.commands import run_command
 from tests.fixtures.service import Service, images, npz_bytes, serving, trained_model_bytes
 
 COMMAND = Path(sys.executable).with_name("secateur")
@@ -44,14 +45,8 @@ def run(
     folder: Path, *arguments: object, code: int = 0, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if "SECATEUR" not in name}
-    done = subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        cwd=folder,
-        env={**inherited, **environment},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
+    done = run_command(
+        "secateur.commands:main", ["secateur", *arguments], folder, {**inherited, **environment}
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done

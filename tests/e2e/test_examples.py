@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from PIL import Image
 
 from examples.packages import EFFICIENTNET_LITE0, FACENET, DataUnavailableError, Package, wheel
+from tests.fixtures.commands import run_command
 from tests.fixtures.pages import read_page
 from tests.fixtures.service import Service, images, npz_bytes, serving, trained_model_bytes
 
@@ -40,7 +40,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     command: list[str], folder: Path, service: Service | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    variables = {**os.environ, "MPLBACKEND": "agg", "COLUMNS": "200", **environment}
+    variables = {**os.environ, "COLUMNS": "200", **environment}
     if service is not None:
         variables |= {"SECATEUR_URL": service.url, "SECATEUR_KEY": service.key}
     return subprocess.run(
@@ -49,10 +49,16 @@ def run(
     )  # fmt: skip
 
 
+def script(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run an example as ``python -m`` does in the repository's root."""
+    variables = {**os.environ, "COLUMNS": "200", **environment}
+    return run_command(f"examples.{name}", [name, *arguments], ROOT, variables, seconds=SECONDS)
+
+
 def example(name: str, folder: Path, service: Service, *arguments: object) -> str:
     """Run an example in the repository's root and return its output; files go to ``out``."""
-    command = [sys.executable, "-m", f"examples.{name}", "--out", str(folder / "out")]
-    done = run([*command, *map(str, arguments)], ROOT, service)
+    place = {"SECATEUR_URL": service.url, "SECATEUR_KEY": service.key}
+    done = script(name, "--out", folder / "out", *arguments, **place)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -146,7 +152,7 @@ def test_efficientnet_is_pruned_with_user_images(
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_every_script_has_help(name: str) -> None:
-    done = run([sys.executable, "-m", f"examples.{name}", "--help"], ROOT)
+    done = script(name, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ")
     assert "Traceback" not in done.stderr
@@ -173,8 +179,7 @@ def test_a_missing_service_is_reported_in_one_line(
         needs(EFFICIENTNET_LITE0)
         options = ["--images", str(pictures), "--image-size", "32"]
     nowhere = {"SECATEUR_URL": "http://127.0.0.1:9", "SECATEUR_KEY": "sec_x"}
-    command = [sys.executable, "-m", f"examples.{name}", "--out", str(tmp_path), *options]
-    done = run(command, ROOT, **nowhere)
+    done = script(name, "--out", tmp_path, *options, **nowhere)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(f"{name}: ")
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""``secateur-engine`` as a real process with real files."""
+"""``secateur-engine`` in a process of its own, with real files."""
 
 import json
 import os
@@ -18,20 +18,15 @@ from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.reader import read_program
 from secateur.torch import load_pruned
+from tests.fixtures.commands import run_command
 from tests.fixtures.jobs import save_model
 from tests.fixtures.networks import SmallNet, randomise
 
-COMMAND = Path(sys.executable).parent / "secateur-engine"
-
 
 def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    found = subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "COLUMNS": "160"},
+    environment = {**os.environ, "COLUMNS": "160"}
+    found = run_command(
+        "secateur.commands:engine", ["secateur-engine", *arguments], Path.cwd(), environment
     )
     assert found.returncode == code, found.stderr + found.stdout
     return found
