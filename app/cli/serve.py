@@ -22,6 +22,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from app.cli.gpus import GpuError, list_gpus
+from app.cli.preload import Preload
 from app.cli.private import make_private, private_files, write_private
 from app.cli.processes import Child, ChildError, Command, wait_until
 from app.cli.redis_server import (
@@ -30,7 +31,7 @@ from app.cli.redis_server import (
     is_answering,
     redis_argv,
 )
-from app.cli.worker_parts import Probe, how_to_install
+from app.cli.worker_parts import how_to_install
 from app.contracts.errors import UnauthenticatedError
 from app.contracts.job import JobKind
 from app.contracts.settings import CLIENT_NAMES, PREFIX, Settings
@@ -79,19 +80,22 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
         stack.enter_context(_data_dir_lock(settings.data_dir))
         listener = stack.enter_context(_listen(settings))
         children: list[Child] = []
-        probe = stack.enter_context(_probing()) if has_worker else None
+        preload = _preload(settings, log_dir, stack) if has_worker else None
         try:
             settings = _start_queue(settings, stack, log_dir, children)
             api_key = _prepare_database(settings)
             for command in commands(settings, listener, has_worker=has_worker):
-                child = Child(command, log_dir)
+                child = Child(preload.given(command) if preload else command, log_dir)
                 children.append(child)
                 child.start()
+                if preload is not None:
+                    preload.let_go(command)
+                    child.command = command  # a restarted worker starts a server of its own
             host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
             url = f"http://{host}:{listener.getsockname()[1]}"
             _wait_for_api(url, children)
-            if probe is not None:
-                _refuse_broken_worker(probe)
+            if preload is not None:
+                _refuse_broken_worker(preload)
             stack.enter_context(_address_file(settings, url))
             console.print(f"Secateur is ready at [bold]{url}[/bold]", soft_wrap=True)
             console.print(f"API key: {api_key}", soft_wrap=True, highlight=False)
@@ -121,19 +125,16 @@ def _request_stop(_number: int, _frame: FrameType | None) -> None:
     raise _StopRequested
 
 
-@contextmanager
-def _probing() -> Iterator[Probe]:
-    """Check the worker's imports while the service starts: both take seconds."""
-    probe = Probe(_inherited_environment())
-    try:
-        yield probe
-    finally:
-        probe.stop()
+def _preload(settings: Settings, log_dir: Path, stack: ExitStack) -> Preload:
+    """Import what jobs need while the service starts: both take seconds."""
+    names = ["intake"] if settings.worker.device.startswith("cuda") else ["worker", "intake"]
+    log_path = log_dir / "fork_server.log"
+    return stack.enter_context(Preload(names, _inherited_environment(), log_path))
 
 
-def _refuse_broken_worker(probe: Probe) -> None:
+def _refuse_broken_worker(preload: Preload) -> None:
     """Raise `ServeError` if jobs cannot run here, before a user uploads anything."""
-    broken = probe.result()
+    broken = preload.broken()
     if broken:
         raise ServeError(
             f"jobs cannot run on this machine: {'; '.join(map(str, broken))}\n"

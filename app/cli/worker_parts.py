@@ -14,20 +14,11 @@ from dataclasses import dataclass
 
 from app.contracts import installation
 
-_SECONDS = 300  # torch from a cold disk, on a machine with other work
+SECONDS = 300  # torch from a cold disk, on a machine with other work
 _PROBE = """
-import importlib, json, sys
-broken = []
-for name in sys.argv[1:]:
-    try:
-        importlib.import_module(name)
-    except BaseException as error:
-        is_missing = isinstance(error, ModuleNotFoundError) and error.name == name
-        line = str(error).strip().partition("\\n")[0]
-        broken.append([name, "" if is_missing else f"{type(error).__name__}: {line}"])
-        if name == "torch":
-            break
-print(json.dumps(broken))
+import json, sys
+from app.contracts.installation import broken_modules
+print(json.dumps(list(broken_modules(sys.argv[1:]))))
 """
 
 
@@ -66,10 +57,10 @@ class Probe:
     def result(self) -> Sequence[BrokenPart]:
         """Wait for the process and return the modules that cannot be imported."""
         try:
-            out, err = self._process.communicate(timeout=_SECONDS)
+            out, err = self._process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
             self.stop()
-            return [BrokenPart("torch", f"importing took more than {_SECONDS} s")]
+            return [BrokenPart("torch", f"importing took more than {SECONDS} s")]
         try:
             return [BrokenPart(*part) for part in json.loads(out.splitlines()[-1])]
         except (ValueError, IndexError):  # the process died: a library crashed

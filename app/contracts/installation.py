@@ -3,7 +3,9 @@
 ``worker`` is ``service`` and ``engine`` together. This module imports none of their packages.
 """
 
+import importlib
 import json
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import Literal
@@ -28,6 +30,19 @@ WORKER_MODULES = (
 def find_missing(modules: tuple[str, ...] = WORKER_MODULES) -> list[str]:
     """Return the modules that are not installed. Broken ones pass, because none is imported."""
     return [name for name in modules if not _is_there(name)]
+
+
+def broken_modules(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Import modules; yield each that cannot be imported, with the cause unless it is missing."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except BaseException as error:  # noqa: BLE001  # whatever a broken package raises
+            is_missing = isinstance(error, ModuleNotFoundError) and error.name == name
+            line = str(error).strip().partition("\n")[0]
+            yield name, "" if is_missing else f"{type(error).__name__}: {line}"
+            if name == "torch":
+                return
 
 
 def how_to_install(extra: Extra) -> str:

@@ -1,8 +1,9 @@
-"""``python -m worker.fork_server --module MODULE --socket FD``: import, then fork on request.
+"""``python -m worker.fork_server --module MODULE --socket FD …``: import, then fork on request.
 
 The server has one thread and computes nothing: a fork copies only one thread, and neither CUDA nor
 an OpenMP pool survives it. If the import fails, the server reports the cause and exits. It lives
-until its worker closes the other end of the socket, and its children die with it.
+until its worker closes the other end of the socket, and its children die with it. Given several
+sockets, the process forks a server for each: `secateur serve` starts one process for all workers.
 
 A child leads a process group that no process can leave (`syscalls` has neither setsid nor setpgid).
 When the child ends, one signal to the group ends what it started, and the server reaps it.
@@ -26,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from app.contracts.installation import broken_modules
 from app.sandbox.isolation import isolate
 from app.sandbox.limits import ProcessLimits, apply_limits
 from app.sandbox.needs import Needs
@@ -43,10 +45,13 @@ def main() -> None:
     """Serve requests until the worker is gone."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--module", required=True)
-    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--socket", type=int, nargs="+", required=True)
+    parser.add_argument("--report", type=int, help="write the modules of --check that are broken")
+    parser.add_argument("--check", nargs="*", default=[], help="modules that jobs may import")
     parser.add_argument("--import-only", action="store_true", help="do not warm the module up")
     options = parser.parse_args()
-    with socket.socket(fileno=options.socket) as requests:
+    first, *others = options.socket
+    with socket.socket(fileno=first) as requests:
         try:
             module = importlib.import_module(options.module)
             if hasattr(module, "warm_up") and not options.import_only:
@@ -57,7 +62,41 @@ def main() -> None:
             raise
         gc.collect()
         gc.freeze()  # otherwise the first collection in each child would copy all of these pages
-        _Server(module, requests).serve()
+        if options.report is not None:
+            _report(options.report, options.check, options.socket)
+        served = _own_socket(requests, others)
+        with served:
+            _Server(module, served).serve()
+
+
+def _report(descriptor: int, names: list[str], sockets: list[int]) -> None:
+    """Import modules in a child, which jobs do when they need one, and write which are broken."""
+    if os.fork():
+        os.close(descriptor)
+        return
+    code = 1
+    try:
+        for number in sockets:
+            os.close(number)
+        os.write(descriptor, json.dumps(list(broken_modules(names))).encode())
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _own_socket(first: socket.socket, others: list[int]) -> socket.socket:
+    """Fork a process for each other socket; return the one that this process serves."""
+    for number in others:
+        if os.fork() == 0:
+            os.setsid()
+            first.close()
+            for other in others:
+                if other != number:
+                    os.close(other)
+            return socket.socket(fileno=number)
+    for number in others:
+        os.close(number)
+    return first
 
 
 class _Server:

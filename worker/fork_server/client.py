@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from app.sandbox.inherited import SERVER_SOCKET
 from app.sandbox.limits import ProcessLimits
 from app.sandbox.needs import Needs
 from worker.fork_server.server import START_SECONDS, Server, read_line
@@ -76,6 +77,9 @@ class ForkServer:
         module: Has ``main(request: Path, events: int) -> int``, and may have ``warm_up()``.
         environment: The worker's environment, of which a few variables are passed on.
         hidden: Folders that children may not read, wherever they lie, but for those of the request.
+
+    `secateur serve` forks servers without a GPU itself, from one process for all of its workers,
+    and names the socket of one in the environment (`SERVER_SOCKET`).
     """
 
     def __init__(
@@ -85,6 +89,8 @@ class ForkServer:
         self._servers = {
             is_gpu: Server(module, environment, is_gpu=is_gpu) for is_gpu in (False, True)
         }
+        if SERVER_SOCKET in environment:
+            self._servers[False].adopt(int(environment[SERVER_SOCKET]))
         self._lock = threading.Lock()
         self._num_failures = 0
         self._rests_until = -math.inf

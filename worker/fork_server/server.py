@@ -12,30 +12,13 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from app.sandbox.inherited import inherited
+
 log = structlog.get_logger(__name__)
 
 START_SECONDS = 300.0  # torch from a cold disk, on a machine with other work
 _EXIT_SECONDS = 5.0  # between the end of a server and its exit code
 _MAX_BYTES = 65_536
-# Variables that a server, and so a job's process, inherits: no secrets, no settings.
-_ENVIRONMENT = (
-    "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV",
-    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "OMP_NUM_THREADS", "OMP_WAIT_POLICY",
-)  # fmt: skip
-# Defaults for variables that our environment does not set. Waiting OpenMP threads spin by default
-# and occupy cores that other processes need: on two busy cores training was six times slower.
-_DEFAULTS = {"OMP_WAIT_POLICY": "PASSIVE"}
-_FIXED = {
-    "PYTHONUNBUFFERED": "1",
-    # Arrow's own allocator takes 1 GiB of the memory limit when it is imported; malloc does not.
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    # torch's compiler would keep precompiled headers in a folder shared by all users, chosen at
-    # import.
-    "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0",
-}
-# Warming up makes torch look for GPUs, and an initialised driver does not survive a fork. With
-# these two variables torch reports no GPU without calling the driver.
-_NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
 
 class Server:
@@ -53,14 +36,18 @@ class Server:
     """
 
     def __init__(self, module: str, environment: Mapping[str, str], *, is_gpu: bool) -> None:
-        known = {name: environment[name] for name in _ENVIRONMENT if name in environment}
-        self._environment = _DEFAULTS | known | _FIXED | ({} if is_gpu else _NO_GPU)
+        self._environment = inherited(environment, is_gpu=is_gpu)
         # -P keeps the current folder, which may hold the service's data, out of sys.path.
         self._command = [sys.executable, "-P", "-m", "worker.fork_server", "--module", module]
         self._command += ["--import-only"] if is_gpu else []
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self.is_new = True
+
+    def adopt(self, descriptor: int) -> None:
+        """Use a process that runs already; if it ends, `send` starts one of ours."""
+        self._socket, self.is_new = socket.socket(fileno=descriptor), False
+        self._socket.set_inheritable(False)
 
     def start(self) -> None:
         """Start the process, unless it runs; it imports the module meanwhile."""
@@ -84,11 +71,12 @@ class Server:
 
     def explain(self) -> str:
         """Return why it did not fork: the first line of its error, or how it ended."""
-        assert self._process is not None  # noqa: S101  # `send` started it
         assert self._socket is not None  # noqa: S101  # `send` opened it
         said = _last_words(self._socket)
         if said is not None:
             return said
+        if self._process is None:
+            return "it ended"
         try:
             code = self._process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:

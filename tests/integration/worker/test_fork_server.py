@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from app.sandbox.inherited import SERVER_SOCKET
 from app.sandbox.limits import ProcessLimits
 from app.sandbox.needs import Needs
 from tests.integration.worker import probing_child
@@ -146,6 +148,39 @@ def test_children_die_with_their_server_and_the_next_has_a_new_one(tmp_path: Pat
         wait_for(lambda: is_gone(child.pid))
         again = start(server, tmp_path / "two", "wait")
     wait_for(lambda: is_gone(again.pid))
+
+
+def test_a_server_made_for_a_worker_ends_with_it_alone_and_is_replaced_if_it_dies(
+    tmp_path: Path,
+) -> None:
+    """`secateur serve` forks the servers of its workers from one process."""
+    argv = [sys.executable, "-m", "worker.fork_server", "--module", probing_child.__name__]
+    pairs = [socket.socketpair() for _ in range(2)]
+    numbers = [end.fileno() for _, end in pairs]
+    argv += ["--socket", *map(str, numbers)]
+    with subprocess.Popen(argv, env=ENVIRONMENT, pass_fds=numbers) as process:
+        for _, end in pairs:
+            end.close()
+        one, two = (
+            ForkServer(probing_child.__name__, {**ENVIRONMENT, SERVER_SOCKET: str(ours.detach())})
+            for ours, _ in pairs
+        )
+        with closing(one), closing(two):
+            ended, kept = start(one, tmp_path / "one", "wait"), start(two, tmp_path / "two", "wait")
+            assert parent_of(ended.pid) == process.pid
+            assert parent_of(parent_of(kept.pid)) == process.pid
+            one.close()
+            assert process.wait(20) == 0
+            wait_for(lambda: is_gone(ended.pid))
+            assert not is_gone(kept.pid)
+            os.kill(parent_of(kept.pid), signal.SIGKILL)
+            assert kept.wait(20) == -signal.SIGKILL
+            again = start(two, tmp_path / "again", "wait")
+            assert parent_of(parent_of(again.pid)) == os.getpid(), "its own"
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_server_and_children_die_with_their_worker(tmp_path: Path) -> None:
