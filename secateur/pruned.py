@@ -45,7 +45,9 @@ class Pruned:
         cost: The size of the pruned network.
         name: The name of the module's class or of the file.
         original: The module that was passed, unchanged; None for a file or a program.
-        num_repair_samples: The samples that the weights were refitted from; 0 without repair.
+        repair: How the network was repaired: ``"reconstruct"`` from samples, ``"fold"`` without
+            samples, or ``"none"``.
+        num_repair_samples: The samples that the weights were refitted from; 0 for other repairs.
     """
 
     program: "Program"
@@ -56,6 +58,7 @@ class Pruned:
     name: str
     original: "nn.Module | None" = None
     num_repair_samples: int = 0
+    repair: str = "none"
 
     @cached_property
     def module(self) -> "nn.Module":
@@ -131,8 +134,13 @@ class Pruned:
     __str__ = summary
 
     def _repaired(self) -> str:
-        num_samples = self.num_repair_samples
-        return f" and repaired from {num_samples:,} samples" if num_samples else ""
+        match self.repair:
+            case "reconstruct":
+                return f" and repaired from {self.num_repair_samples:,} samples"
+            case "fold":
+                return " and folded without samples"
+            case _:
+                return ", not repaired"
 
     def __repr__(self) -> str:
         macs = f"{self.cost.macs / max(1, self.dense.macs):.1%} of the MACs"

@@ -52,7 +52,8 @@ def prune(  # noqa: PLR0913  # options that each have a default
     ``prune(net.eval(), torch.randn(1, 3, 224, 224), macs=0.5)`` returns a network with half of the
     multiply-accumulates. Pass at most one of ``macs``, ``params``, ``ratio`` and ``steepness``; the
     default is ``steepness=1``. Nothing is trained. With ``data`` the weights are repaired, and the
-    network usually works at once. The same arguments give the same result.
+    network usually works at once; without it the network is folded, which helps less. The same
+    arguments give the same result.
 
     Args:
         model: A module in evaluation mode, which is not changed; a ``.pt2`` or ``.onnx`` file,
@@ -70,7 +71,8 @@ def prune(  # noqa: PLR0913  # options that each have a default
         data: Calibration batches: tensors, or pairs of inputs and labels (int64 classes). Repair
             uses their inputs, and the certificate some of the first batch.
         repair: Whether to refit the kept weights from ``data``, so that each layer computes what
-            it computed before. A few hundred samples are enough.
+            it computed before; a few hundred samples are enough. Without ``data``, a network with
+            BatchNorm is folded: the removed filters are merged into similar ones.
         ignore: Names of layers or weights, or globs, that keep all their filters, such as
             ``"conv1"`` or ``"layer4.*"``.
         round_to: Kept widths are multiples of this, unless a layer is narrower.
@@ -104,7 +106,7 @@ def prune(  # noqa: PLR0913  # options that each have a default
     original = None if isinstance(model, (str, PathLike, ExportedProgram)) else model
     return Pruned(
         found.program, found.plan, found.certificate, _cost(program), _cost(found.program),
-        name, original, found.num_repair_samples,
+        name, original, found.num_repair_samples, found.repair,
     )  # fmt: skip
 
 

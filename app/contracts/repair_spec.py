@@ -10,11 +10,13 @@ from app.contracts.retrain_spec import Spec
 class RepairSpec(Spec):
     """Refitting of the kept weights after the cut, before any training; needs no labels."""
 
-    kind: Literal["auto", "none", "reconstruct"] = Field(
+    kind: Literal["auto", "none", "reconstruct", "fold"] = Field(
         default="auto",
         description="reconstruct: solve for the weights of every layer that reads changed inputs, "
-        "so that it computes what it computed before (He et al. 2017, arXiv:1707.06168). none: "
-        "only measure BatchNorm's statistics again. auto: reconstruct if there are samples.",
+        "so that it computes what it computed before (He et al. 2017, arXiv:1707.06168). fold: "
+        "merge the removed filters into similar ones, without samples (Model Folding, ICLR 2025, "
+        "arXiv:2502.10216); needs BatchNorm. none: only measure BatchNorm's statistics again. "
+        "auto: reconstruct with samples, fold without.",
     )
     num_samples: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=512,

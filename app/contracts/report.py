@@ -344,10 +344,17 @@ class RefitReport(_Part):
 class RepairReport(_Part):
     """Repair of the pruned network before training."""
 
-    kind: Literal["reconstruct"]
-    num_samples: int = Field(description="Samples that the weights were solved from.")
+    kind: Literal["reconstruct", "fold"]
+    num_samples: int = Field(
+        description="Samples that the weights were solved from; 0 after folding."
+    )
     ridge: float
-    refits: tuple[RefitReport, ...] = Field(description="Solved weights, in order.")
+    refits: tuple[RefitReport, ...] = Field(
+        description="Solved weights, in order; none after folding."
+    )
+    num_merged: int = Field(
+        default=0, description="Channel groups that were merged into similar ones by folding."
+    )
 
 
 class CandidateReport(_Part):

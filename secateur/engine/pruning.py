@@ -5,17 +5,27 @@ report between them.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from secateur.engine.errors import DataError, PlanError
 from secateur.engine.graph.analysis import analyse
 from secateur.engine.graph.cost import CostModel
 from secateur.engine.plan import Plan, make_plan
 from secateur.engine.program.program import Program
-from secateur.engine.repair import RepairOptions, repair_program
+from secateur.engine.repair import (
+    Repaired,
+    RepairOptions,
+    fold_program,
+    may_fold,
+    repair_program,
+)
 from secateur.engine.saliency import CRITERIA, CalibrationBatches, SaliencyOptions
 from secateur.engine.selection import SelectionOptions, select
 from secateur.engine.surgery.certificate import Certificate, certify
+from secateur.engine.surgery.compact import compact
 from secateur.engine.surgery.mask import expand_program
+
+RepairKind = Literal["reconstruct", "fold", "none"]
 
 _NUM_RANDOM, _NUM_REAL = 2, 8  # samples that the certificate compares
 
@@ -28,12 +38,14 @@ class Smaller:
         program: The smaller program.
         plan: The channel groups kept.
         certificate: The comparison with the masked twin.
-        num_repair_samples: Samples that the weights were refitted from; 0 without repair.
+        repair: How the network was repaired.
+        num_repair_samples: Samples that the weights were refitted from; 0 for other repairs.
     """
 
     program: Program
     plan: Plan
     certificate: Certificate
+    repair: RepairKind = "none"
     num_repair_samples: int = 0
 
 
@@ -53,7 +65,8 @@ def prune_program(
         options: The selection rule and its limits.
         criterion: A name in `CRITERIA`.
         batches: Calibration batches, on the CPU, for criteria that look at samples, and for repair.
-        is_repaired: Whether to refit the kept weights from the batches.
+        is_repaired: Whether to refit the kept weights from the batches, or to fold the removed
+            channels into similar ones if there are no batches.
         seed: Seed of criterion ``random`` and of the certificate's samples.
 
     Raises:
@@ -84,12 +97,19 @@ def prune_program(
         details=found.details,
         settings={"criterion": criterion, "seed": seed},
     )
-    inputs = [batch.inputs for batch in batches] if is_repaired else []
-    repaired = repair_program(program, analysis, plan, inputs, RepairOptions(seed=seed))
+    repaired = Repaired(compact(program, analysis, plan), (), 0)
+    kind: RepairKind = "none"
+    twin = None
+    if is_repaired and batches:
+        kind, inputs = "reconstruct", [batch.inputs for batch in batches]
+        repaired = repair_program(program, analysis, plan, inputs, RepairOptions(seed=seed))
+    elif is_repaired and may_fold(program):
+        folded = fold_program(program, analysis, plan)
+        kind, repaired, twin = "fold", Repaired(folded.program, (), 0), folded.twin
+    twin = twin or expand_program(program, plan, repaired.program)
     pruned = {family.name for family in plan.families if family.num_removed}
     inexact = {op for f in analysis.families if f.name in pruned for op in f.inexact_ops}
     samples = [program.example_inputs(_NUM_RANDOM, seed)]
     samples += [tuple(x[:_NUM_REAL] for x in batch.inputs) for batch in batches[:1]]
-    twin = expand_program(program, plan, repaired.program)
     certificate = certify(twin, repaired.program, samples, tuple(sorted(inexact)))
-    return Smaller(repaired.program, plan, certificate, repaired.num_samples)
+    return Smaller(repaired.program, plan, certificate, kind, repaired.num_samples)

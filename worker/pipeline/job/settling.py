@@ -1,7 +1,8 @@
 """Settling: what follows a cut before a network is trained or compared.
 
-With samples the kept weights are refitted (`secateur.engine.repair`); with ``repair.kind: none``
-only BatchNorm's statistics are measured again. Used for the network of the job, its baselines, the
+With samples the kept weights are refitted (`secateur.engine.repair`), without samples the removed
+channels are folded into similar ones; with ``repair.kind: none`` only BatchNorm's statistics are
+measured again. Used for the network of the job, its baselines, the
 candidates of ``criterion: auto``, the trials of a search and the cuts of an iterative schedule.
 """
 
@@ -9,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -16,7 +18,14 @@ from safetensors.torch import load_file, save_file
 from secateur.engine.files.atomic_write import atomic_write
 from secateur.engine.plan import Plan
 from secateur.engine.program.program import Program
-from secateur.engine.repair import Refit, Repaired, RepairOptions, repair_program
+from secateur.engine.repair import (
+    Refit,
+    Repaired,
+    RepairOptions,
+    fold_program,
+    may_fold,
+    repair_program,
+)
 from secateur.engine.samples import spread
 from secateur.engine.surgery import compact, expand_program, mask_program
 from worker.pipeline.data import Split
@@ -25,26 +34,33 @@ from worker.pipeline.job.inputs import Inputs
 
 _BATCH = 64
 OnProgress = Callable[[int, int], None]
+RepairKind = Literal["reconstruct", "fold", "none"]
 
 
-def is_repaired(inputs: Inputs) -> bool:
-    """Return whether networks of this job are repaired after a cut."""
+def repair_kind(inputs: Inputs) -> RepairKind:
+    """Return how networks of this job are repaired after a cut."""
     kind = inputs.request.config.repair.kind
-    return kind != "none" and inputs.num_training_samples > 0
+    if kind in {"auto", "reconstruct"} and inputs.num_training_samples > 0:
+        return "reconstruct"
+    return "fold" if kind in {"auto", "fold"} and may_fold(inputs.program) else "none"
 
 
 def settled(inputs: Inputs, program: Program, plan: Plan) -> Program:
     """Return the compacted network of a plan, repaired or with BatchNorm's statistics."""
-    if is_repaired(inputs):
-        return repaired(inputs, program, plan).program
-    return inputs.recalibrated(compact(program, inputs.analysis, plan))
+    match repair_kind(inputs):
+        case "reconstruct":
+            return repaired(inputs, program, plan).program
+        case "fold":
+            return fold_program(program, inputs.analysis, plan).program
+        case "none":
+            return inputs.recalibrated(compact(program, inputs.analysis, plan))
 
 
 def settled_twin(inputs: Inputs, program: Program, plan: Plan) -> Program:
     """Return the masked twin of a plan, repaired or with BatchNorm's statistics."""
-    if is_repaired(inputs):
-        return expand_program(program, plan, repaired(inputs, program, plan).program)
-    return inputs.recalibrated(mask_program(program, plan))
+    if repair_kind(inputs) == "none":
+        return inputs.recalibrated(mask_program(program, plan))
+    return expand_program(program, plan, settled(inputs, program, plan))
 
 
 def repaired(

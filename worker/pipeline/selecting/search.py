@@ -20,7 +20,7 @@ from secateur.engine.errors import DataError, DivergenceError, PlanError
 from secateur.engine.selection import Budget
 from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.job.settling import is_repaired
+from worker.pipeline.job.settling import repair_kind
 from worker.pipeline.selecting.planning import Planner
 from worker.pipeline.selecting.trials import Trials
 
@@ -62,7 +62,7 @@ def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
     is_iterative = isinstance(inputs.request.config.schedule, IterativeSchedule)
     if inputs.objective is None:
         kept = bisect(trials, trials.repaired, spec.max_drop, low)
-    elif is_iterative or not is_repaired(inputs):
+    elif is_iterative or repair_kind(inputs) == "none":
         kept = bisect(trials, trials.trained, spec.max_drop, low)
     else:
         kept = guided(trials, low)

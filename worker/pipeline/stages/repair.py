@@ -1,16 +1,32 @@
-"""Repair: refit the kept weights of the pruned network from samples, and measure the result."""
+"""Repair: refit the pruned network's weights, or fold channels into it, and measure the result."""
 
 from app.contracts.report import RefitReport, RepairReport
 from secateur.engine.plan import Plan
+from secateur.engine.repair import fold_program
+from secateur.engine.surgery import certify
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.metrics import finite
 from worker.pipeline.job.results import Repaired
-from worker.pipeline.job.settling import is_repaired, repaired
+from worker.pipeline.job.settling import repair_kind, repaired
+
+_PLAIN = (
+    "the network was cut without repair: folding needs BatchNorm, which it does not have, and "
+    "there are no samples to refit the weights from. A data set without labels is enough"
+)
 
 
 def repair(inputs: Inputs, plan: Plan) -> Repaired | None:
-    """Return the repaired network; None if the config or the data set rules a repair out."""
-    if not is_repaired(inputs):
+    """Return the repaired network; None if the config or the data set rules a repair out.
+
+    Raises:
+        EquivalenceError: A folded network and its twin give different outputs.
+    """
+    kind = repair_kind(inputs)
+    if kind == "fold":
+        return _folded(inputs, plan)
+    if kind == "none":
+        if inputs.request.config.repair.kind != "none":
+            inputs.reporter.warn(_PLAIN)
         return None
     spec = inputs.request.config.repair
     tell = inputs.reporter.progress
@@ -37,5 +53,21 @@ def repair(inputs: Inputs, plan: Plan) -> Repaired | None:
             )
             for refit in found.refits
         ),
+    )
+    return Repaired(found.program, report, inputs.metrics(found.program))
+
+
+def _folded(inputs: Inputs, plan: Plan) -> Repaired:
+    """Return the folded network, certified against the dense network with merged channels."""
+    found = fold_program(inputs.program, inputs.analysis, plan)
+    pruned = {family.name for family in plan.families if family.num_removed}
+    inexact = {op for f in inputs.analysis.families if f.name in pruned for op in f.inexact_ops}
+    certify(found.twin, found.program, inputs.proof_batches(), tuple(sorted(inexact)))
+    report = RepairReport(
+        kind="fold",
+        num_samples=0,
+        ridge=inputs.request.config.repair.ridge,
+        refits=(),
+        num_merged=found.num_merged,
     )
     return Repaired(found.program, report, inputs.metrics(found.program))

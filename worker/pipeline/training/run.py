@@ -21,7 +21,7 @@ from worker.pipeline.job.identity import job_key
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.kept import Candidate, What, keep_best
 from worker.pipeline.job.results import Trained
-from worker.pipeline.job.settling import is_repaired, settled, settled_twin
+from worker.pipeline.job.settling import repair_kind, settled, settled_twin
 from worker.pipeline.training.checkpoints import hooks, resume
 from worker.pipeline.training.decisions import decide_learning_rate, decide_length
 
@@ -125,7 +125,7 @@ def _untrained(inputs: Inputs, start: Start, plan: Plan) -> tuple[Candidate, ...
     recalibrated = inputs.recalibrated(pruned)
     if recalibrated is not pruned:  # there are samples, and statistics to measure with them
         found.append(("recalibrated", recalibrated))
-    if is_repaired(inputs):
+    if repair_kind(inputs) != "none":
         found.append(("repaired", settled(inputs, inputs.program, plan)))
     return tuple(
         Candidate(what, program, inputs.score(program, Split.VALIDATION)) for what, program in found

@@ -178,6 +178,11 @@ def _criterion(report: Report) -> str:
 
 
 def _repair(repair: RepairReport) -> str:
+    if repair.kind == "fold":
+        return (
+            f"{formats.count(repair.num_merged)} of the removed channel groups merged into similar "
+            "ones, without samples"
+        )
     errors = [(refit.before, refit.after) for refit in repair.refits]
     if not errors:
         return "nothing to refit: no layer reads what was cut"
