@@ -1,11 +1,12 @@
 """Accuracy without any training: ResNet-20 on Fashion-MNIST, no labels, no optimiser step.
 
 Usage: python -m benchmarks.repair [--targets 0.5 0.25 0.125] [--samples 512 64 2048]
-[--seeds 0 1 2] [--kinds none recalibrated map repaired] [--criteria l1] [--threads 1]. Prunes the
-demo's dense network to a share of its MACs by a criterion without labels, as `benchmarks.quality`
-does, then compares:
+[--seeds 0 1 2] [--kinds none folded recalibrated map repaired] [--criteria l1] [--threads 1].
+Prunes the demo's dense network to a share of its MACs by a criterion without labels, as
+`benchmarks.quality` does, then compares:
 
 * ``none``: the plain cut.
+* ``folded``: `secateur.engine.repair.fold_program`, without samples.
 * ``recalibrated``: BatchNorm's statistics measured again.
 * ``map``: one linear map from kept to all channels for each reader, from statistics of the dense
   network (as in GRAIL, 2026), then recalibrated.
@@ -35,7 +36,7 @@ from secateur.engine.metrics import evaluate
 from secateur.engine.plan import Plan, make_plan
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import propagate
-from secateur.engine.repair import repair_program
+from secateur.engine.repair import fold_program, repair_program
 from secateur.engine.repair.readers import find_readers
 from secateur.engine.repair.walk import Walk
 from secateur.engine.retrain import recalibrate
@@ -45,6 +46,7 @@ from secateur.engine.selection import Budget, SelectionOptions, select
 from secateur.engine.surgery import compact
 
 RESULTS = Path(__file__).parent / "results" / "repair.jsonl"
+KINDS = ["none", "folded", "recalibrated", "map", "repaired"]
 _BATCH = 64
 _RIDGE = 1e-3
 
@@ -55,7 +57,7 @@ def main() -> None:
     parser.add_argument("--targets", type=float, nargs="+", default=[0.5, 0.25, 0.125])
     parser.add_argument("--samples", type=int, nargs="+", default=[512, 64, 2048])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--kinds", nargs="+", default=["none", "recalibrated", "map", "repaired"])
+    parser.add_argument("--kinds", nargs="+", default=KINDS)
     parser.add_argument("--criteria", nargs="+", default=["l1"])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -67,7 +69,7 @@ def main() -> None:
                 for target in options.targets:
                     for kind in options.kinds:
                         row = {"kind": kind, "target": target, "criterion": criterion}
-                        if kind != "none":
+                        if kind not in {"none", "folded"}:
                             row |= {"samples": num_samples, "seed": seed}
                         if not _is_known(row):
                             _append({**row, **subject.measure(**row), "machine": machine()})
@@ -120,6 +122,8 @@ class Subject:
         if kind == "repaired":
             inputs = [(batch,) for batch in batches]
             return repair_program(self._program, self._analysis, plan, inputs).program
+        if kind == "folded":
+            return fold_program(self._program, self._analysis, plan).program
         if kind == "map":
             mapped = mapped_program(self._program, self._analysis, plan, batches)
             return recalibrate(mapped, batches)

@@ -1,4 +1,4 @@
-"""Everyday operators, one at a time: none is refused but random ones, and what is pruned is exact.
+"""Everyday operators, one at a time: only random ones are refused, and cuts and folds are exact.
 
 To accept a change, run python -m tests.corpus.operators and review the diff of operators.json.
 """
@@ -13,6 +13,7 @@ import torch
 from secateur.engine.errors import ModelRejectedError
 from secateur.engine.graph import analyse
 from secateur.engine.plan import make_plan
+from secateur.engine.repair import fold_program
 from secateur.engine.surgery import certify, compact, mask_program
 from tests.corpus.operators import GOLDEN, read_operator, stored_operators, summary
 
@@ -40,3 +41,5 @@ def test_an_operator_is_refused_frozen_or_pruned_as_recorded(name: str, tmp_path
     inexact = tuple(op for family in analysis.families for op in family.inexact_ops)
     smaller = compact(program, analysis, plan)
     certify(mask_program(program, plan), smaller, [program.example_inputs(3)], inexact)
+    folded = fold_program(program, analysis, plan)
+    certify(folded.twin, folded.program, [program.example_inputs(3)], inexact)
