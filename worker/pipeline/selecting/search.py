@@ -62,7 +62,7 @@ def search(inputs: Inputs, planner: Planner, spec: AccuracySelection) -> Found:
     is_iterative = isinstance(inputs.request.config.schedule, IterativeSchedule)
     if inputs.objective is None:
         kept = bisect(trials, trials.repaired, spec.max_drop, low)
-    elif is_iterative or repair_kind(inputs) == "none":
+    elif is_iterative or repair_kind(inputs) != "reconstruct":
         kept = bisect(trials, trials.trained, spec.max_drop, low)
     else:
         kept = guided(trials, low)
