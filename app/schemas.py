@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from app.contracts.errors import NotFoundError
 from app.contracts.report import Report
 from app.contracts.spec import PreprocessSpec, PruneConfig
+from app.contracts.titles import titled
 from app.http.limits import OPEN, limits
 from app.http.problems import RESPONSES
 
@@ -26,4 +27,4 @@ def read(name: str) -> dict[str, Any]:
     """Read one of ``config``, ``preprocess`` and ``report``."""
     if name not in _SCHEMAS:
         raise NotFoundError(f"there is no schema {name[:64]!r}; there are {sorted(_SCHEMAS)}")
-    return _SCHEMAS[name].model_json_schema()
+    return titled(_SCHEMAS[name].model_json_schema())

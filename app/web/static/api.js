@@ -58,11 +58,11 @@ export async function post(path, body, { headers = {}, ...options } = {}) {
 }
 
 /** Read a paginated list up to a number of items. */
-export async function readAll(path, most, options) {
+export async function readAll(path, most, options, wanted = "") {
   const found = [];
   let after = "";
   while (found.length < most) {
-    const page = await read(`${path}?limit=${Math.min(100, most)}${after}`, options);
+    const page = await read(`${path}?limit=${Math.min(100, most)}${wanted}${after}`, options);
     found.push(...page.data);
     if (!page.has_more) {
       break;

@@ -2,6 +2,7 @@
 
 import { installAnnouncer } from "./announce.js";
 import { jobPage } from "./job/page.js";
+import { comparePage } from "./pages/compare.js";
 import { datasetsPage } from "./pages/datasets.js";
 import { jobsPage } from "./pages/jobs.js";
 import { missingPage } from "./pages/missing.js";
@@ -28,6 +29,7 @@ const ROUTES = [
   [/^\/jobs$/, jobsPage, "/jobs"],
   [/^\/jobs\/new$/, newJobPage, "/jobs"],
   [/^\/jobs\/([^/]+)$/, jobPage, "/jobs"],
+  [/^\/compare$/, comparePage, "/jobs"],
   [/^\/sweeps$/, sweepsPage, "/sweeps"],
   [/^\/sweeps\/new$/, newSweepPage, "/sweeps"],
   [/^\/sweeps\/([^/]+)$/, sweepPage, "/sweeps"],

@@ -52,6 +52,13 @@ export class View {
     document.title = `${title} · ${TITLE}`;
   }
 
+  /** Take an error of something that the page can do without. */
+  ignore = (error) => {
+    if (error.name !== "AbortError") {
+      console.info(error.message);
+    }
+  };
+
   /** Show an error in place of the page. */
   fail(error) {
     if (this.signal.aborted) {

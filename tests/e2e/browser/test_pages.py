@@ -36,6 +36,10 @@ class World:
                 f"job {state}": (f"/jobs/{job}", f"Prune {HOSTILE}")
                 for state, job in shown.jobs.items()
             },
+            "compare": (
+                f"/compare?job={shown.jobs['succeeded']}&job={shown.jobs['failed']}",
+                "Compare jobs",
+            ),
             "sweeps": ("/sweeps", "Sweeps"),
             "new sweep": ("/sweeps/new", "Start a sweep"),
             "sweep": (f"/sweeps/{shown.sweep}", "Sweep"),
@@ -55,8 +59,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 PAGES = (
     "overview", "models", "model", "datasets", "jobs", "new job", "job queued", "job paused",
-    "job running", "job failed", "job cancelled", "job succeeded", "sweeps", "new sweep", "sweep",
-    "try it", "queues", "operate", "nowhere",
+    "job running", "job failed", "job cancelled", "job succeeded", "compare", "sweeps", "new sweep",
+    "sweep", "try it", "queues", "operate", "nowhere",
 )  # fmt: skip
 
 

@@ -1,8 +1,7 @@
 // Field for a list of enum values: one checkbox each, in a fixed order.
 
 import { h } from "../dom.js";
-import { words } from "../format.js";
-import { marker, plain } from "./controls.js";
+import { marker, plain, titleOf } from "./controls.js";
 
 let numGroups = 0;
 
@@ -17,7 +16,7 @@ export function choicesField(name, schema) {
   const node = h(
     "fieldset",
     { class: "field is-wide", data: { name }, "aria-describedby": `${id}-hint ${id}-error` },
-    h("legend", { class: "label" }, words(name)),
+    h("legend", { class: "label" }, titleOf(name, schema)),
     h(
       "div",
       { class: "checks" },

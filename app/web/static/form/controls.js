@@ -17,7 +17,7 @@ export function wrap(name, schema, control, { get, set, isWide = false }) {
   const hint = schema.description && h("p", { class: "hint", id: `${id}-hint` }, plain(schema.description));
   const error = h("p", { class: "field-error", id: `${id}-error`, hidden: true });
   control.setAttribute("aria-describedby", [hint && `${id}-hint`, `${id}-error`].filter(Boolean).join(" "));
-  const label = h("label", { class: "label", for: id }, words(name));
+  const label = h("label", { class: "label", for: id }, titleOf(name, schema));
   const isCheck = control.type === "checkbox";
   const node = h(
     "div",
@@ -29,9 +29,17 @@ export function wrap(name, schema, control, { get, set, isWide = false }) {
   return { node, get, set, mark: marker(control, error) };
 }
 
-/** Convert a docstring to plain text. */
+// Sources in parentheses are for the reference, not for the form.
+const SOURCE = /\s*\([^()]*(?:arXiv:|claims? \d|CN\d)[^()]*\)/g;
+
+/** Convert a docstring to plain text without its sources. */
 export function plain(text) {
-  return text?.replaceAll("`", "").replaceAll(/\s+/g, " ");
+  return text?.replaceAll("`", "").replaceAll(/\s+/g, " ").replaceAll(SOURCE, "").replaceAll(/\bNone: /g, "Not set: ");
+}
+
+/** Return the title of a field: the schema's, or the words of its name. */
+export function titleOf(name, schema) {
+  return schema.title ?? words(name);
 }
 
 /** Return the `mark` function of one control. */

@@ -1,8 +1,7 @@
 // Form for a whole config: one section per object, and one last section for simple values.
 
 import { h } from "../dom.js";
-import { words } from "../format.js";
-import { plain } from "./controls.js";
+import { plain, titleOf } from "./controls.js";
 import { fieldFor, objectField, unionField } from "./object.js";
 import { changesOf, defaultOf, kindOf, resolve } from "./schema.js";
 
@@ -33,7 +32,7 @@ export function configForm(schema, { order = [], open = [], onChange = () => {} 
       rest.push(name);
       continue;
     }
-    sections.set(name, makeSection(words(name), found.description, fields.get(name).node, open.includes(name)));
+    sections.set(name, makeSection(titleOf(name, found), found.description, fields.get(name).node, open.includes(name)));
   }
   const more = makeSection(REST, null, h("div", { class: "fields" }, rest.map((name) => fields.get(name).node)), false);
   const node = h(

@@ -1,8 +1,7 @@
 // Field for an object with keys chosen by the user, such as overrides for single layers.
 
 import { h } from "../dom.js";
-import { words } from "../format.js";
-import { marker, plain } from "./controls.js";
+import { marker, plain, titleOf } from "./controls.js";
 import { objectField } from "./object.js";
 import { resolve } from "./schema.js";
 
@@ -32,7 +31,7 @@ export function mapField(name, schema, root) {
   const node = h(
     "fieldset",
     { class: "group is-wide", data: { name } },
-    h("legend", {}, words(name)),
+    h("legend", {}, titleOf(name, schema)),
     h("p", { class: "hint" }, plain(value.description ?? schema.description)),
     list,
     h("p", { class: "panel-part" }, button),

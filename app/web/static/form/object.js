@@ -1,9 +1,8 @@
 // Fields for objects and unions, and the choice of a field for a schema.
 
 import { h } from "../dom.js";
-import { words } from "../format.js";
 import { choicesField } from "./choices.js";
-import { booleanField, choiceField, listField, mixedField, numberField, plain, textField, wrap } from "./controls.js";
+import { booleanField, choiceField, listField, mixedField, numberField, plain, textField, titleOf, wrap } from "./controls.js";
 import { mapField } from "./map.js";
 import { defaultOf, kindOf, resolve, splitNull, variantOf } from "./schema.js";
 
@@ -85,7 +84,8 @@ export function unionField(name, schema, root, { isBare = false } = {}) {
     { on: { change: () => show(select.value) } },
     names.map((each) => h("option", { value: each }, each)),
   );
-  const chooser = wrap(tag, {}, select, { get: () => select.value, set: () => {} });
+  const first = variantOf(schema, root, names[0]);
+  const chooser = wrap(tag, { title: first.properties[tag].title }, select, { get: () => select.value, set: () => {} });
   chooser.node.append(hint);
   const set = (value) => {
     const variant = value?.[tag] ?? usual;
@@ -97,7 +97,7 @@ export function unionField(name, schema, root, { isBare = false } = {}) {
   const content = [h("div", { class: "fields" }, chooser.node), place];
   const node = isBare
     ? h("div", { class: "form" }, content)
-    : h("fieldset", { class: "group is-wide" }, h("legend", {}, words(name)), h("div", { class: "form" }, content));
+    : h("fieldset", { class: "group is-wide" }, h("legend", {}, titleOf(name, schema)), h("div", { class: "form" }, content));
   return {
     node,
     get: () => ({ [tag]: select.value, ...body.get() }),
@@ -120,7 +120,7 @@ function groupField(name, schema, root) {
   const node = h(
     "fieldset",
     { class: "group is-wide", data: { name } },
-    h("legend", {}, words(name)),
+    h("legend", {}, titleOf(name, schema)),
     schema.description && h("p", { class: "hint" }, plain(schema.description)),
     field.node,
   );

@@ -3,8 +3,12 @@
 import { announce } from "../announce.js";
 import { post } from "../api.js";
 import { h, fill } from "../dom.js";
+import { shortId } from "../format.js";
 import { problemPanel } from "../parts/problem.js";
 import { FINAL } from "../parts/status.js";
+import { deleteButton } from "../parts/undo.js";
+import { go } from "../router.js";
+import { renameButton } from "./rename.js";
 
 const MAY_PAUSE = new Set(["queued", "running"]);
 const ANNOUNCEMENTS = { cancel: "Cancelling.", pause: "Pausing.", resume: "Resuming." };
@@ -43,6 +47,14 @@ export function jobActions(onChange, signal) {
     job.status === "failed" && button(job, "retry", "Try again", "is-primary"),
     job.status === "paused" && button(job, "resume", "Resume", "is-primary"),
     !FINAL.has(job.status) && job.status !== "cancelling" && button(job, "cancel", "Cancel", "is-danger"),
+    renameButton(job, onChange, signal),
+    FINAL.has(job.status) &&
+      deleteButton({
+        path: job.urls.self,
+        name: job.name ?? shortId(job.id),
+        onChange: () => go("/jobs"),
+        onError: (error) => error.name !== "AbortError" && fill(trouble, problemPanel(error)),
+      }),
     h("a", { class: "button", href: `#/jobs/new?from=${job.id}` }, "Run again with changes"),
     job.result?.model && h("a", { class: "button is-primary", href: `#/try?model=${job.result.model}` }, "Try it"),
   ];

@@ -14,6 +14,7 @@ import { panel } from "../parts/panel.js";
 import { notice, problemPanel } from "../parts/problem.js";
 import { FINAL, badge, stateWord } from "../parts/status.js";
 import { disclosure, facts } from "../parts/table.js";
+import { tagsOf } from "../pages/jobs.js";
 import { jobActions } from "./actions.js";
 import { filesPart } from "./files.js";
 import { layersParts } from "./layers.js";
@@ -59,7 +60,7 @@ class JobPage {
     this.#path = path;
     this.#job = job;
     const body = view.begin("Job", { crumbs: [h("a", { href: "#/jobs" }, "Jobs")] });
-    this.#actions = jobActions((news) => this.draw(news), view.signal);
+    this.#actions = jobActions((news) => this.#changed(news), view.signal);
     this.stages = stagesPart();
     this.training = trainingPart(view.signal);
     this.log = logPart();
@@ -90,7 +91,7 @@ class JobPage {
     const before = this.#job;
     this.#job = job;
     fill(this.state, badge(job.status));
-    if (this.#isNew.actions([job.status, job.result?.model])) {
+    if (this.#isNew.actions([job.status, job.result?.model, job.name, job.tags])) {
       refill(this.#view.actions, this.#actions.nodes(job));
     }
     if (this.#isNew.messages([job.status, job.error, job.warnings, job.findings])) {
@@ -118,10 +119,17 @@ class JobPage {
       job.dataset && findDataset(job.dataset, this.#view.signal),
     ]);
     if (!this.#view.signal.aborted) {
-      this.#view.setTitle(model ? `Prune ${nameOf(model)}` : "Prune a model");
+      const what = model ? `Prune ${nameOf(model)}` : "Prune a model";
+      const how = dataset ? `with ${dataset.name}` : "without data, so without retraining";
+      this.#view.setTitle(job.name ?? what);
       this.#view.lead.hidden = false;
-      this.#view.lead.textContent = dataset ? `with ${dataset.name}` : "without data, so without retraining";
+      fill(this.#view.lead, job.name === null ? how : `${what} ${how}`, tagsOf(job));
     }
+  }
+
+  #changed(job) {
+    this.draw(job);
+    this.setNames(job);
   }
 
   /** Read all past events except progress events. */
@@ -265,6 +273,7 @@ function aboutPanel(job, signal) {
     "About",
     {},
     facts([
+      ["Goal", job.goal && words(job.goal)],
       ["Model", job.model && modelLink(job.model, signal)],
       ["Pruned model", job.result?.model && modelLink(job.result.model, signal)],
       ["Sweep", job.sweep && h("a", { href: `#/sweeps/${job.sweep}` }, "Open the sweep")],

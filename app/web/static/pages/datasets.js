@@ -6,10 +6,12 @@ import { changesOf, objectField } from "../form/object.js";
 import { bytes, count, decimal, plural } from "../format.js";
 import { ACCEPT, TAKEN } from "../parts/file_kinds.js";
 import { panel } from "../parts/panel.js";
-import { emptyState, loading } from "../parts/problem.js";
+import { UPLOADS, filtersPart } from "../parts/filters.js";
+import { emptyState, loading, problemPanel } from "../parts/problem.js";
 import { badge } from "../parts/status.js";
 import { table } from "../parts/table.js";
 import { timeAgo } from "../parts/time.js";
+import { deleteButton } from "../parts/undo.js";
 import { uploadForm, verdictNotice } from "../parts/upload.js";
 import { watch } from "../polling.js";
 
@@ -22,7 +24,10 @@ export async function datasetsPage(view) {
   });
   const said = h("div");
   const list = h("div", {}, loading("Loading data sets …"));
+  const trouble = h("div");
   let again = () => {};
+  const filters = filtersPart({ label: "Search names", choices: UPLOADS, onChange: () => again() });
+  const tools = { onChange: () => again(), onError: (error) => fill(trouble, problemPanel(error)), signal: view.signal };
   const onDone = (dataset) => {
     fill(said, verdictNotice(dataset, "data set", notes(dataset)));
     again();
@@ -43,14 +48,14 @@ export async function datasetsPage(view) {
       }),
       said,
     ),
-    panel("All data sets", {}, list),
+    panel("All data sets", { actions: [filters.node] }, trouble, list),
   );
   const show = async () => {
-    const datasets = await readAll("/v1/datasets", MOST, { signal: view.signal });
-    refill(list, datasets.length === 0 ? nothing() : datasetTable(datasets));
+    const datasets = await readAll("/v1/datasets", MOST, { signal: view.signal }, filters.params());
+    refill(list, datasets.length === 0 ? nothing(filters.isNarrowed) : datasetTable(datasets, tools));
     return datasets;
   };
-  again = show;
+  again = () => show().catch((error) => error.name !== "AbortError" && tools.onError(error));
   await watch(3, view.signal, async () => {
     const datasets = await show();
     return datasets.some((dataset) => dataset.status === "validating");
@@ -87,8 +92,8 @@ function preprocessFields(schema) {
   };
 }
 
-function datasetTable(datasets) {
-  const columns = ["Name", "Status", ["Samples", "end"], ["Classes", "end not-narrow"], ["Shape", "not-narrow"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"]];
+function datasetTable(datasets, tools) {
+  const columns = ["Name", "Status", ["Samples", "end"], ["Classes", "end not-narrow"], ["Shape", "not-narrow"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"], ["Delete", "end not-narrow"]];
   return table(
     "Data sets",
     columns,
@@ -111,6 +116,7 @@ function datasetTable(datasets) {
         found.sample_shape?.join(" × ") ?? "–",
         bytes(dataset.num_bytes),
         timeAgo(dataset.created_at),
+        deleteButton({ path: `/v1/datasets/${dataset.id}`, name: dataset.name, isSmall: true, ...tools }),
       ];
     }),
   );
@@ -141,7 +147,10 @@ function notesOf(dataset) {
   return dataset.warnings.length > 0 && h("details", {}, h("summary", {}, plural(dataset.warnings.length, "note")), notes(dataset));
 }
 
-function nothing() {
+function nothing(isNarrowed) {
+  if (isNarrowed) {
+    return emptyState("Nothing found", "Nothing has this text in its name.");
+  }
   return emptyState(
     "No data sets yet",
     "Without a data set, a job prunes but does not retrain. To retrain, upload samples like those the network will see in use.",

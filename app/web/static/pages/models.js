@@ -6,10 +6,12 @@ import { bytes, compact } from "../format.js";
 import { ACCEPT, TAKEN } from "../parts/file_kinds.js";
 import { nameOf, remember } from "../parts/names.js";
 import { panel } from "../parts/panel.js";
-import { emptyState, loading } from "../parts/problem.js";
+import { UPLOADS, filtersPart } from "../parts/filters.js";
+import { emptyState, loading, problemPanel } from "../parts/problem.js";
 import { badge } from "../parts/status.js";
 import { table } from "../parts/table.js";
 import { timeAgo } from "../parts/time.js";
+import { deleteButton } from "../parts/undo.js";
 import { uploadForm, verdictNotice } from "../parts/upload.js";
 import { watch } from "../polling.js";
 import { weightsFields } from "./weights.js";
@@ -22,7 +24,10 @@ export async function modelsPage(view) {
   });
   const said = h("div");
   const list = h("div", {}, loading("Loading models …"));
+  const trouble = h("div");
   let again = () => {};
+  const filters = filtersPart({ label: "Search names", choices: UPLOADS, onChange: () => again() });
+  const tools = { onChange: () => again(), onError: (error) => fill(trouble, problemPanel(error)), signal: view.signal };
   const onDone = (model) => {
     const link = h("a", { href: `#/jobs/new?model=${model.id}` }, "Prune it");
     fill(said, verdictNotice(model, "model", link));
@@ -43,15 +48,15 @@ export async function modelsPage(view) {
       }),
       said,
     ),
-    panel("All models", {}, list),
+    panel("All models", { actions: [filters.node] }, trouble, list),
   );
   const show = async () => {
-    const models = await readAll("/v1/models", MOST, { signal: view.signal });
+    const models = await readAll("/v1/models", MOST, { signal: view.signal }, filters.params());
     remember("models", models.filter((model) => model.status === "ready"));
-    refill(list, models.length === 0 ? nothing() : modelTable(models));
+    refill(list, models.length === 0 ? nothing(filters.isNarrowed) : modelTable(models, tools));
     return models;
   };
-  again = show;
+  again = () => show().catch((error) => error.name !== "AbortError" && tools.onError(error));
   await watch(3, view.signal, async () => {
     const models = await show();
     return models.some((model) => model.status === "validating");
@@ -59,8 +64,8 @@ export async function modelsPage(view) {
 }
 
 /** Return a table of models. */
-export function modelTable(models) {
-  const columns = ["Name", "Status", ["Parameters", "end"], ["MACs", "end"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"]];
+export function modelTable(models, tools = null) {
+  const columns = ["Name", "Status", ["Parameters", "end"], ["MACs", "end"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"], ...(tools ? [["Delete", "end not-narrow"]] : [])];
   return table(
     "Models",
     columns,
@@ -74,11 +79,15 @@ export function modelTable(models) {
       compact(model.macs),
       bytes(model.num_bytes),
       timeAgo(model.created_at),
+      ...(tools ? [deleteButton({ path: `/v1/models/${model.id}`, name: nameOf(model), isSmall: true, ...tools })] : []),
     ]),
   );
 }
 
-function nothing() {
+function nothing(isNarrowed) {
+  if (isNarrowed) {
+    return emptyState("Nothing found", "Nothing has this text in its name.");
+  }
   return emptyState(
     "No models yet",
     "Export one with torch.export.save, or take an ONNX file, and upload it above. Only files without code are accepted.",

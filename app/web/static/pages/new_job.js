@@ -5,46 +5,52 @@ import { ProblemError, post, read } from "../api.js";
 import { h, fill } from "../dom.js";
 import { configForm } from "../form/form.js";
 import { idempotency } from "../once.js";
+import { labelsPart } from "../parts/labels.js";
 import { panel } from "../parts/panel.js";
 import { emptyState, loading, problemPanel } from "../parts/problem.js";
 import { disclosure } from "../parts/table.js";
 import { go } from "../router.js";
+import { goalsPart } from "./goals.js";
 import { inputsPart } from "./inputs.js";
 import { previewPart } from "./preview.js";
 
-const STARTS = [
-  ["Automatic", {}],
-  ["Half the MACs", { selection: { mode: "budget", macs: 0.5 } }],
-  ["Half the parameters", { selection: { mode: "budget", params: 0.5 } }],
-  ["Lose at most one point", { selection: { mode: "accuracy", max_drop: 0.01 } }],
-];
 const PREFIX = "/config";
 
 export async function newJobPage(view) {
   const body = view.begin("Start a job", {
     crumbs: [h("a", { href: "#/jobs" }, "Jobs")],
-    lead: "Every option has a sensible default. The preview follows your choices.",
+    lead: "Say what you want. The preview follows your choices.",
   });
   fill(body, loading("Loading the form …"));
   const from = view.query.get("from");
-  const [schema, before] = await Promise.all([
+  const [schema, { data: goals }, before] = await Promise.all([
     read("/v1/schemas/config", { signal: view.signal }),
-    from && read(`/v1/jobs/${encodeURIComponent(from)}`, { signal: view.signal }),
+    read("/v1/goals", { signal: view.signal }),
+    from === null ? null : read(`/v1/jobs/${encodeURIComponent(from)}`, { signal: view.signal }),
   ]);
+  let isReady = false;
   const changed = () => {
-    json.textContent = JSON.stringify(form.changes(), null, 2);
-    preview.ask(inputs.model ? bodyOf(inputs, form) : null);
+    const config = form.changes();
+    json.textContent = JSON.stringify(config, null, 2);
+    if (isReady) {
+      choice.show(meaning.get(JSON.stringify(config)) ?? null);
+      preview.ask(inputs.model ? bodyOf(inputs, form) : null);
+    }
   };
   const inputs = await inputsPart({
     model: before?.model ?? view.query.get("model"),
     dataset: before ? (before.dataset ?? "") : view.query.get("dataset"),
-    onChange: () => changed(),
+    onChange: () => {
+      choice.estimate(inputs).catch(view.ignore);
+      changed();
+    },
     signal: view.signal,
   });
   if (!inputs.hasModels) {
     fill(body, emptyState("No model to prune", "Upload one first. It can be pruned once it is ready.", h("a", { class: "button is-primary", href: "#/models" }, "Upload a model")));
     return;
   }
+  const labels = labelsPart();
   const json = h("pre", { class: "code", tabindex: "0" });
   const trouble = h("div");
   const preview = previewPart((details) => markAll(form, details), view.signal);
@@ -53,12 +59,33 @@ export async function newJobPage(view) {
     open: ["selection"],
     onChange: () => changed(),
   });
-  form.set(withChanges(before?.config ?? {}, view.query.get("set")));
+  // Which goal the settings amount to, so that a changed form shows that it is no goal any more.
+  const meaning = new Map();
+  for (const goal of goals) {
+    form.set(goal.config);
+    meaning.set(JSON.stringify(form.changes()), goal.name);
+  }
+  const advanced = h("details", { class: "disclosure" }, h("summary", {}, "Advanced"), form.node);
+  const choice = goalsPart(goals, {
+    onChoose: (goal) => {
+      form.set(goal?.config ?? {});
+      if (goal === null) {
+        advanced.open = true;
+        choice.show(null);
+      }
+    },
+    signal: view.signal,
+  });
+  isReady = true;
+  const isAsked = before !== null || view.query.get("set") !== null;
+  form.set(withChanges(before?.config ?? (isAsked ? {} : goals[0].config), view.query.get("set")));
+  advanced.open = choice.name === null;
+  choice.estimate(inputs).catch(view.ignore);
   const start = h("button", { class: "button is-primary" }, "Start the job");
   const keyOf = idempotency();
   const submit = async (event) => {
     event.preventDefault();
-    await postJob({ inputs, form, keyOf, start, trouble, signal: view.signal });
+    await postJob({ inputs, form, goal: choice.name, labels, advanced, keyOf, start, trouble, signal: view.signal });
   };
   fill(
     body,
@@ -69,7 +96,7 @@ export async function newJobPage(view) {
         "div",
         { class: "stack" },
         panel("What to prune", {}, inputs.node),
-        panel("How to prune", {}, startsPart(form), h("div", { class: "panel-part" }, form.node)),
+        panel("How to prune", {}, choice.node, labels.node, advanced),
         disclosure("Config as JSON", () => json),
       ),
       h(
@@ -120,30 +147,16 @@ function define(part, name, value) {
   return value;
 }
 
-function startsPart(form) {
-  return h(
-    "div",
-    { class: "field" },
-    h("p", { class: "label", id: "starts" }, "Start from"),
-    h(
-      "div",
-      { class: "choices", role: "group", "aria-labelledby": "starts" },
-      STARTS.map(([text, config]) =>
-        h("button", { type: "button", class: "button is-small", on: { click: () => form.set(config) } }, text),
-      ),
-    ),
-  );
+function bodyOf(inputs, form, goal = null) {
+  const how = goal === null ? { config: form.changes() } : { goal };
+  return { model: inputs.model, ...(inputs.dataset && { dataset: inputs.dataset }), ...how };
 }
 
-function bodyOf(inputs, form) {
-  return { model: inputs.model, ...(inputs.dataset && { dataset: inputs.dataset }), config: form.changes() };
-}
-
-async function postJob({ inputs, form, keyOf, start, trouble, signal }) {
+async function postJob({ inputs, form, goal, labels, advanced, keyOf, start, trouble, signal }) {
   start.disabled = true;
   fill(trouble);
   try {
-    const body = bodyOf(inputs, form);
+    const body = { ...bodyOf(inputs, form, goal), ...labels.get() };
     const job = await post("/v1/jobs", body, { headers: { "Idempotency-Key": keyOf(body) }, signal });
     go(`/jobs/${job.id}`);
   } catch (error) {
@@ -154,7 +167,10 @@ async function postJob({ inputs, form, keyOf, start, trouble, signal }) {
     const found = error instanceof ProblemError ? markAll(form, error.problem.errors ?? []) : null;
     fill(trouble, problemPanel(error, { title: "The job was not started" }));
     announce("The job was not started.");
-    found?.focus();
+    if (found) {
+      advanced.open = true;
+      found.focus();
+    }
   }
 }
 

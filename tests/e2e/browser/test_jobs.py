@@ -1,0 +1,165 @@
+"""What a user does with jobs in the dashboard: choose a goal, name, find, compare, delete, undo."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import select
+
+from app.contracts.goals import GOALS
+from app.records.tables import JobRow, ModelRow
+from tests.e2e.browser.conftest import OpenTab
+from tests.fixtures.browser import Tab
+from tests.fixtures.serving import Serving, serving
+from tests.fixtures.shown import Shown, fill
+
+_SOURCES = re.compile(r"arXiv|claims? \d|CN\d|None:")
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("jobs") / "data") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shown(api: Serving) -> Shown:
+    found = fill(api.context.sessions)
+    with api.context.sessions.begin() as session:
+        session.get_one(ModelRow, found.model).name = "fashion-net"
+    return found
+
+
+@pytest.fixture
+def tab(api: Serving, shown: Shown, open_tab: OpenTab) -> Iterator[Tab]:
+    del shown
+    with open_tab(f"http://{api.address}") as found:
+        found.enter(api.key()["Authorization"].removeprefix("Bearer "))
+        yield found
+
+
+def newest(api: Serving) -> JobRow:
+    with api.context.sessions() as session:
+        query = select(JobRow).where(JobRow.kind == "prune").order_by(JobRow.id.desc()).limit(1)
+        return session.scalars(query).one()
+
+
+def config_shown(page: Page) -> Any:
+    if not page.locator("pre.code").is_visible():
+        page.get_by_text("Config as JSON").click()
+    return json.loads(page.locator("pre.code").inner_text())
+
+
+def test_a_job_is_started_with_a_goal_a_name_and_tags(api: Serving, shown: Shown, tab: Tab) -> None:
+    tab.go(f"/jobs/new?model={shown.model}&dataset={shown.dataset}")
+    page = tab.page
+    expect(page.get_by_label("Balanced")).to_be_checked()
+    expect(page.locator(".goal", has_text="2x faster")).to_contain_text(re.compile("roughly|about"))
+    expect(page.locator(".goal", has_text="At most 1 %")).to_contain_text("3 trainings")
+    page.get_by_label("Half the size").check()
+    assert config_shown(page) == {"selection": {"mode": "budget", "params": 0.5}}
+    page.get_by_label("Name of the job").fill("For the camera")
+    page.get_by_label("Tags", exact=True).fill("camera, v2")
+    page.get_by_role("button", name="Start the job").click()
+    tab.heading("For the camera")
+    job = newest(api)
+    assert (job.goal, job.name, job.tags) == ("smaller", "For the camera", ["camera", "v2"])
+    expect(page.locator(".tag")).to_have_text(["camera", "v2"])
+
+
+def test_changed_settings_are_a_config_and_no_goal(api: Serving, shown: Shown, tab: Tab) -> None:
+    tab.go(f"/jobs/new?model={shown.model}&dataset={shown.dataset}")
+    page = tab.page
+    page.get_by_label("Half the size").check()
+    page.get_by_text("Advanced", exact=True).click()
+    page.get_by_label("Parameters to keep").fill("0.25")
+    expect(page.get_by_label("Own settings")).to_be_checked()
+    page.get_by_label("Parameters to keep").fill("0.5")
+    expect(page.get_by_label("Half the size")).to_be_checked()
+    page.get_by_label("Parameters to keep").fill("0.25")
+    page.get_by_role("button", name="Start the job").click()
+    tab.heading("Prune fashion-net")
+    job = newest(api)
+    assert job.goal is None
+    assert job.config["selection"]["params"] == 0.25
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
+def test_a_job_runs_again_with_the_goal_that_it_had(
+    api: Serving, shown: Shown, tab: Tab, goal: Any
+) -> None:
+    sent = {"model": shown.model, "dataset": shown.dataset, "goal": goal.name}
+    with api.client() as client:
+        job = client.post("/v1/jobs", json=sent).json()["id"]
+    tab.go(f"/jobs/new?from={job}")
+    expect(tab.page.get_by_label(goal.title)).to_be_checked()
+
+
+def test_a_goal_that_needs_data_cannot_be_chosen_without(shown: Shown, tab: Tab) -> None:
+    tab.go(f"/jobs/new?model={shown.model}&dataset={shown.dataset}")
+    expect(tab.page.get_by_label("At most 1 % loss")).to_be_enabled()
+    tab.page.get_by_label("Data set").select_option("")
+    expect(tab.page.get_by_label("At most 1 % loss")).to_be_disabled()
+    expect(tab.page.locator(".goal", has_text="At most 1 %")).to_contain_text("Needs a data set")
+
+
+def test_the_form_is_written_for_people(shown: Shown, tab: Tab) -> None:
+    tab.go(f"/jobs/new?model={shown.model}")
+    expect(tab.page.get_by_label("Balanced")).to_be_checked()
+    tab.open_everything()
+    text = tab.page.locator("form").inner_text()
+    assert _SOURCES.findall(text) == []
+    labels = tab.page.locator("form .label, form legend").all_inner_texts()
+    assert len(labels) > 60
+    assert [label for label in labels if "_" in label] == []
+
+
+def test_a_job_is_found_renamed_deleted_and_restored(shown: Shown, tab: Tab) -> None:
+    page, job = tab.page, shown.jobs["failed"]
+    tab.go(f"/jobs/{job}")
+    page.get_by_role("button", name="Name and tags").click()
+    page.get_by_label("Name of the job").fill("Crashed one")
+    page.get_by_label("Tags", exact=True).fill("broken")
+    page.get_by_role("button", name="Save").click()
+    tab.heading("Crashed one")
+    page.get_by_role("link", name="Jobs", exact=True).first.click()
+    page.get_by_label("Search names").fill("BROKEN")
+    rows = page.get_by_role("table", name="Jobs").get_by_role("row")
+    expect(rows).to_have_count(2)
+    page.get_by_role("button", name="Delete Crashed one").click()
+    expect(page.get_by_text("Deleted Crashed one.")).to_be_visible()
+    expect(page.get_by_text("No such jobs")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Restored Crashed one.")).to_be_visible()
+    expect(rows).to_have_count(2)
+    page.get_by_label("Show").select_option("Succeeded")
+    expect(page.get_by_text("No such jobs")).to_be_visible()
+
+
+def test_two_jobs_are_compared(shown: Shown, tab: Tab) -> None:
+    page = tab.page
+    tab.go("/jobs")
+    compare = page.get_by_role("button", name=re.compile("^Compare"))
+    expect(compare).to_be_disabled()
+    for state in ("succeeded", "cancelled"):
+        page.locator(f"#compare-{shown.jobs[state]}").check()
+    compare.click()
+    tab.heading("Compare jobs")
+    table = page.get_by_role("table", name="Results of the jobs")
+    expect(table.get_by_role("row", name=re.compile("^MACs left"))).to_contain_text("49.7")
+    expect(table.get_by_role("row", name=re.compile("^Quality 9"))).to_contain_text("92.43")
+
+
+@pytest.mark.parametrize(("page_name", "kind"), [("/models", "Models"), ("/datasets", "Data sets")])
+def test_rejected_uploads_are_shown_only_when_asked_for(
+    tab: Tab, page_name: str, kind: str
+) -> None:
+    tab.go(page_name)
+    table = tab.page.get_by_role("table", name=kind)
+    expect(table).to_be_visible()
+    expect(table.get_by_text("Rejected")).to_have_count(0)
+    tab.page.get_by_label("Show").select_option("Rejected")
+    expect(table.get_by_text("Rejected")).to_have_count(1)
