@@ -72,14 +72,22 @@ def complete_jobs(incomplete: str) -> list[str]:
 
 JobId = Annotated[
     str,
-    typer.Argument(help=f"Job id, or `{LATEST}`.", metavar="JOB", autocompletion=complete_jobs),
+    typer.Argument(
+        help=f"Job id or name, or `{LATEST}`.", metavar="JOB", autocompletion=complete_jobs
+    ),
 ]
 ModelOrFile = Annotated[
-    Path, typer.Argument(help="Model id or name, or a file to upload.", metavar="MODEL")
+    Path,
+    typer.Argument(
+        help="Model id, name, name@version or `latest`; or a file to upload.", metavar="MODEL"
+    ),
 ]
 DataOrFile = Annotated[
     Path | None,
-    typer.Argument(help="Data set id or name, or a file to upload.", metavar="[DATA]"),
+    typer.Argument(
+        help="Data set id, name or `latest`; or a file or folder of images to upload.",
+        metavar="[DATA]",
+    ),
 ]
 
 
@@ -105,20 +113,6 @@ def reporting(after_interrupt: str = "") -> Iterator[None]:
     except KeyboardInterrupt as error:
         say(after_interrupt or "secateur: interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from error
-
-
-def resolve_job(client: Client, job_id: str) -> str:
-    """Return the job's id, resolving `latest` to the newest job.
-
-    Raises:
-        SecateurError: There are no jobs.
-    """
-    if job_id != LATEST:
-        return job_id
-    jobs = client.jobs(limit=1)
-    if not jobs:
-        raise SecateurError("there are no jobs yet: start one with secateur prune MODEL DATA")
-    return jobs[0].id
 
 
 @contextmanager

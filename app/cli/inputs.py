@@ -8,7 +8,9 @@ from typing import Any, get_args
 
 import typer
 
+from app.cli.folders import packed
 from app.cli.named import exported
+from app.cli.names import resolve_dataset, resolve_model
 from app.cli.output import say
 from app.cli.progress import sending
 from app.cli.stored import find_dataset, find_model
@@ -50,8 +52,8 @@ def push_dataset(
     Raises:
         SecateurError: There is no such file, or the service rejects it.
     """
-    with sending(_existing(path)) as show:
-        data = client.push_dataset(path, name=name, preprocess=preprocess, on_progress=show)
+    with packed(_existing(path)) as file, sending(file) as show:
+        data = client.push_dataset(file, name=name, preprocess=preprocess, on_progress=show)
     num_samples = (data.summary or {}).get("num_samples")
     what = f"{num_samples:,} samples" if isinstance(num_samples, int) else data.format
     say(f"{data.name} is ready: {what}")
@@ -80,7 +82,7 @@ def _format_range(seen: Mapping[str, float]) -> str:
 def model_id(client: Client, given: Path, name: str | None = None) -> str:
     """Return a model's id, uploading it first if a file is given that is not stored yet."""
     if is_reference(given):
-        return client.get_model(str(given)).id
+        return resolve_model(client, str(given), is_uploaded=True)  # the service finds it by name
     found = find_model(client, given, name) if given.exists() else None
     if found is not None:
         say(f"{given} is stored already: {found.name} version {found.version} ({found.id})")
@@ -101,15 +103,16 @@ def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None
             )
         if given is None:
             return None
-        found = client.get_dataset(str(given))
+        found = client.get_dataset(resolve_dataset(client, str(given)))
         print_preprocessing(found)
         return found.id
-    stored = find_dataset(client, _existing(given), preprocess)
-    if stored is not None:
-        say(f"{given} is stored already: {stored.name} ({stored.id})")
-        print_preprocessing(stored)
-        return stored.id
-    return push_dataset(client, given, None, preprocess).id
+    with packed(_existing(given)) as path:
+        stored = find_dataset(client, path, preprocess)
+        if stored is not None:
+            say(f"{given} is stored already: {stored.name} ({stored.id})")
+            print_preprocessing(stored)
+            return stored.id
+        return push_dataset(client, path, None, preprocess).id
 
 
 def is_reference(given: Path) -> bool:

@@ -18,9 +18,15 @@ COMMANDS = {
     "sweep": Lazy(
         f"{_COMMANDS}.sweep", "Run one pruning job per grid point and compare the results.", _USE
     ),
-    "models": Lazy(f"{_COMMANDS}.models", "List models; show or delete one.", _USE),
-    "datasets": Lazy(f"{_COMMANDS}.datasets", "List data sets; show or delete one.", _USE),
-    "jobs": Lazy(f"{_COMMANDS}.jobs", "List jobs; show, pause, resume, retry or cancel one.", _USE),
+    "models": Lazy(
+        f"{_COMMANDS}.models", "List models; show, rename, delete or restore one.", _USE
+    ),
+    "datasets": Lazy(
+        f"{_COMMANDS}.datasets", "List data sets; show, rename, delete or restore one.", _USE
+    ),
+    "jobs": Lazy(
+        f"{_COMMANDS}.jobs", "List, compare and label jobs; pause, cancel or delete one.", _USE
+    ),
     "mcp": Lazy(
         f"{_COMMANDS}.mcp",
         "Serve the service's operations to an assistant as MCP tools on standard input and output.",

@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,18 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from app.terminal import LiteralConsole, visible
-from secateur.types import Dataset, JobData, JobResult, Latency, Model, Network, Plan, SweepData
+from secateur.types import (
+    ComparedJob,
+    Dataset,
+    JobComparison,
+    JobData,
+    JobResult,
+    Latency,
+    Model,
+    Network,
+    Plan,
+    SweepData,
+)
 
 _MOST_CLASSES = 20
 _WIDE = 200  # columns, if the output is not a terminal
@@ -89,19 +100,67 @@ def summary_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def job_table(jobs: Sequence[JobData]) -> Table:
-    """Return jobs as a table."""
-    table = Table(_id_column("job"), "status", "stage", *_right("done"), "selection", "result")
-    table.add_column("made", justify="right")
+def job_table(jobs: Sequence[JobData], model_names: Mapping[str, str] | None = None) -> Table:
+    """Return jobs as a table: name, model, aim, quality and speed.
+
+    Args:
+        jobs: The jobs.
+        model_names: Names of models by id; jobs of others show the id.
+    """
+    table = Table(_id_column("job"), "name", "model", "status", "aim")
+    for title in ("quality", "speed", "made"):
+        table.add_column(title, justify="right")
     for job in jobs:
-        done = f"{job.progress.fraction:.0%}" if job.progress is not None else ""
-        result = (
-            job.result.model if job.result is not None else (job.error.code if job.error else "")
-        )
-        selection = _short((job.resolved or job.config).get("selection"))
-        age = _age(job.created_at)
-        table.add_row(job.id, job.status, job.stage or "", done, selection, result, age)
+        status = job.status
+        if job.error is not None:
+            status = f"{status}: {job.error.code}"
+        elif job.stage is not None and not job.is_final:
+            done = f" {job.progress.fraction:.0%}" if job.progress is not None else ""
+            status = f"{status}: {job.stage}{done}"
+        aim = job.goal or _short((job.resolved or job.config).get("selection"))
+        model = (model_names or {}).get(job.model or "", job.model or "")
+        name = ", ".join(filter(None, [job.name, *(f"#{tag}" for tag in job.tags)]))
+        table.add_row(job.id, name, model, status, aim, *_outcome(job), _age(job.created_at))
     return table
+
+
+def _outcome(job: JobData) -> tuple[str, str]:
+    """Return quality and speed of a job's network, or empty texts."""
+    if job.result is None:
+        return "", ""
+    summary = job.result.summary
+    speed = summary.speedups[0].text.partition(" (")[0] if summary.speedups else ""
+    return _value(summary.retrained.value(summary.metric)), speed
+
+
+def comparison_table(found: JobComparison) -> Table:
+    """Return jobs side by side: results, then the settings in which they differ."""
+    table = Table("", *_right(*(job.name or job.job for job in found.jobs)))
+    for title, show in _COMPARED:
+        table.add_row(title, *(show(job) for job in found.jobs))
+    table.add_section()
+    for pointer, values in found.differences.items():
+        table.add_row(pointer, *("" if value is None else str(value) for value in values))
+    table.caption = "in parentheses: 95 % intervals; below: settings that differ"
+    return table
+
+
+_COMPARED: tuple[tuple[str, Callable[[ComparedJob], str]], ...] = (
+    ("status", lambda job: job.status),
+    ("verdict", lambda job: job.verdict or ""),
+    ("goal", lambda job: job.goal or ""),
+    ("model", lambda job: job.model or ""),
+    ("data set", lambda job: job.dataset or ""),
+    (
+        "quality",
+        lambda job: f"{_value(job.value)}{'' if job.interval is None else _span(job.interval)}",
+    ),
+    ("quality of the dense network", lambda job: _value(job.dense_value)),
+    ("speed", lambda job: "" if job.speedup is None else f"{job.speedup:.2f}x"),
+    ("MACs", lambda job: _share(job.macs_share)),
+    ("parameters", lambda job: _share(job.params_share)),
+    ("ran for", lambda job: f"{job.seconds_run:.0f} s"),
+)
 
 
 def sweep_table(sweep: SweepData) -> Table:

@@ -63,7 +63,7 @@ def list_goals(
         return Goals(data=[_show(goal) for goal in GOALS])
     tenant, device = principal.tenant, context.settings.worker.device
     with reading(context.sessions) as session:
-        network = models.find(session, tenant, model)
+        network = models.find_to_prune(session, tenant, model)
         data = None if dataset is None else datasets.find(session, tenant, dataset)
         past = past_jobs(session, tenant, device)
         found = []

@@ -49,7 +49,7 @@ class JobCreate(BaseModel):
 
     model: Line = Field(
         max_length=300,
-        description="A model's id, or its name (with @version where it has several).",
+        description="A model's id; or its name, which means the newest upload; or name@version.",
     )
     dataset: Line | None = Field(
         default=None,

@@ -114,7 +114,7 @@ def find_inputs(session: Session, tenant: str, body: JobCreate) -> JobCreate:
         InvalidInputError: A name is ambiguous.
         ConflictError: Intake rejected the model or the data set.
     """
-    model = models.find(session, tenant, body.model)
+    model = models.find_to_prune(session, tenant, body.model)
     dataset = datasets.find(session, tenant, body.dataset) if body.dataset is not None else None
     for row in (model, dataset):
         if row is not None and row.status == REJECTED:

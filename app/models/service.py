@@ -15,11 +15,11 @@ from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.schemas import ModelPatch, to_model
 from app.records.database import current_time, reading
 from app.records.deletion import find_deleted, hide
-from app.records.jobs import NewJob, create_job
+from app.records.jobs import REJECTED, NewJob, create_job
 from app.records.lookup import known_names, only_one, owned
 from app.records.names import next_version
 from app.records.tables import JobRow, ModelRow
-from app.registry.resolve import split_reference
+from app.registry.resolve import LATEST, split_reference
 from app.registry.service import refuse_while_aliased
 from app.spool import Upload
 from app.uploads import check_model
@@ -129,9 +129,30 @@ def find(session: Session, tenant: str, reference: str) -> ModelRow:
     return owned(row, tenant, "model", reference, known)
 
 
+def find_to_prune(session: Session, tenant: str, reference: str) -> ModelRow:
+    """Return the model that a job of this id or name prunes: of a name, the newest upload.
+
+    The models that jobs made have the names of the models that they pruned.
+
+    Raises:
+        NotFoundError: The model does not exist or belongs to another tenant.
+        InvalidInputError: Only jobs made models of this name, and there are several.
+    """
+    if session.get(ModelRow, reference) is None:
+        query = of_tenant(tenant).where(ModelRow.name == reference, ModelRow.job_id.is_(None))
+        order = (ModelRow.status == REJECTED).asc(), ModelRow.created_at.desc()
+        row = session.scalars(query.order_by(*order).limit(1)).first()
+        if row is not None:
+            return row
+    return find(session, tenant, reference)
+
+
 def _by_name(session: Session, tenant: str, reference: str) -> ModelRow | None:
     name, version = split_reference(reference)
     query = of_tenant(tenant).where(ModelRow.name == name).order_by(ModelRow.created_at)
+    if version == LATEST:
+        newest = of_tenant(tenant).where(ModelRow.name == name)
+        return session.scalars(newest.order_by(ModelRow.created_at.desc()).limit(1)).first()
     if version is not None:
         query = query.where(ModelRow.version == version)
     return only_one(
@@ -139,7 +160,7 @@ def _by_name(session: Session, tenant: str, reference: str) -> ModelRow | None:
         query,
         several=f"several models are named {reference[:64]!r}",
         show=lambda row: f"{row.name}@{row.version} ({row.id})",
-        hint="name one",
+        hint=f"name one, or {name[:64]}@{LATEST}",
     )
 
 

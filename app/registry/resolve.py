@@ -21,6 +21,7 @@ from app.records.tables import AliasRow, ModelRow
 from app.ttl_cache import TtlCache
 
 _TTL_SECONDS = 1.0
+LATEST = "latest"  # the newest version, unless an alias has this name
 _ID = re.compile(r"mdl_[0-9A-Z]{26}")
 
 
@@ -103,6 +104,8 @@ class Registry:
             if segment.isdecimal():
                 return _by_versions(session, tenant, name, {segment: 1})
             alias = session.get(AliasRow, (tenant, name, segment))
+            if alias is None and segment == LATEST:
+                return _latest(session, tenant, name)
             if alias is None:
                 raise _not_found(name, segment)
             return _by_versions(session, tenant, name, alias.targets)

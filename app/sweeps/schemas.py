@@ -33,7 +33,7 @@ class SweepCreate(BaseModel):
 
     model: Line = Field(
         max_length=300,
-        description="A model's id, or its name (with @version where it has several).",
+        description="A model's id; or its name, which means the newest upload; or name@version.",
     )
     dataset: Line | None = Field(
         default=None, max_length=200, description="A data set's id or name."

@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from app.cli.client import AsJson, Key, Url, service
+from app.cli.names import resolve_dataset
 from app.cli.output import console, dataset_table, print_json, say, summary_table
 
-app = typer.Typer(
-    help="List data sets; show or delete one.", invoke_without_command=True, add_completion=False
-)
+_HELP = "List data sets; show, rename, delete or restore one."
 
-DatasetId = Annotated[str, typer.Argument(help="Data set id or name.", metavar="ID")]
+app = typer.Typer(help=_HELP, invoke_without_command=True, add_completion=False)
+
+DatasetId = Annotated[str, typer.Argument(help="Data set id, name or `latest`.", metavar="DATA")]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number to list.")]
 
 
@@ -24,7 +25,7 @@ def list_command(
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """List data sets; show or delete one."""
+    """List data sets; show, rename, delete or restore one."""
     if context.invoked_subcommand is not None:
         return
     with service(url, key) as client:
@@ -41,7 +42,7 @@ def show_command(
 ) -> None:
     """Show a data set's samples, classes and splits."""
     with service(url, key) as client:
-        dataset = client.get_dataset(dataset_id)
+        dataset = client.get_dataset(resolve_dataset(client, dataset_id))
     if as_json:
         print_json(dataset)
         return
@@ -56,7 +57,30 @@ def show_command(
 
 @app.command("delete")
 def delete_command(dataset_id: DatasetId, *, url: Url = None, key: Key = None) -> None:
-    """Delete a data set that no live job uses."""
+    """Delete a data set that no live job uses; `restore` undoes it for a time."""
     with service(url, key) as client:
-        client.delete_dataset(dataset_id)
-    say(f"Deleted {dataset_id}.")
+        found = client.get_dataset(dataset_id)
+        client.delete_dataset(found)
+    say(f"Deleted {found.name}. To undo: secateur datasets restore {found.id}")
+
+
+@app.command("restore")
+def restore_command(dataset_id: DatasetId, *, url: Url = None, key: Key = None) -> None:
+    """Undo the deletion of a data set, by its id."""
+    with service(url, key) as client:
+        found = client.restore_dataset(dataset_id)
+    say(f"Restored {found.name}.")
+
+
+@app.command("rename")
+def rename_command(
+    dataset_id: DatasetId,
+    name: Annotated[str, typer.Argument(help="New name.")],
+    *,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Rename a data set."""
+    with service(url, key) as client:
+        found = client.rename_dataset(dataset_id, name)
+    say(found.name, is_result=True)

@@ -10,7 +10,9 @@ import typer
 from numpy.typing import NDArray
 from rich.table import Table
 
-from app.cli.client import LATEST, AsJson, Key, Url, fail_usage, resolve_job, service
+from app.cli.client import LATEST, AsJson, Key, Url, fail_usage, service
+from app.cli.examples import examples
+from app.cli.names import resolve_job
 from app.cli.output import console, print_json, say
 from secateur import Client, Label, SecateurError
 from secateur.options import Variant
@@ -23,7 +25,14 @@ _ARRAYS = {".npy", ".npz"}
 _MAX_PRINTED_VALUES = 1000  # numpy abbreviates longer arrays
 
 
-@app.command("infer")
+@app.command(
+    "infer",
+    epilog=examples(
+        "secateur infer camera cat.jpg dog.jpg",
+        "secateur infer camera@1 batch.npy --out outputs.npy",
+        "secateur infer latest cat.jpg --base",
+    ),
+)
 def infer_command(  # noqa: PLR0913  # the command's options
     model: Annotated[
         str,

@@ -4,37 +4,53 @@ from typing import Annotated
 
 import typer
 
-from app.cli.client import AsJson, JobId, Key, Url, resolve_job, service
-from app.cli.output import console, job_table, print_json, say
-from secateur import Job
+from app.cli.client import AsJson, JobId, Key, Url, service
+from app.cli.examples import examples
+from app.cli.names import resolve_job
+from app.cli.output import comparison_table, console, job_table, print_json, say
+from secateur import Client, Job
 
 app = typer.Typer(
-    help="List jobs; show, pause, resume, retry or cancel one.",
+    help="List, compare and label jobs; pause, cancel or delete one.",
     invoke_without_command=True,
     add_completion=False,
+    epilog=examples(
+        "secateur jobs --status succeeded --tag prod",
+        "secateur jobs compare half latest",
+        "secateur jobs label latest --name half --tag prod",
+        "secateur jobs delete half",
+    ),
 )
 
+_MOST_NAMED = 200  # the newest models; jobs of older ones show an id
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number to list.")]
 
 
 @app.callback()
-def list_command(
+def list_command(  # noqa: PLR0913  # the command's options
     context: typer.Context,
     *,
     limit: Limit = 20,
+    search: Annotated[
+        str | None, typer.Option(help="Text in the name, a tag or the model's name.")
+    ] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="Tag; repeatable.")] = None,
+    statuses: Annotated[
+        list[str] | None, typer.Option("--status", help="Status, such as succeeded; repeatable.")
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """List jobs; show, pause, resume or cancel one."""
+    """List, compare and label jobs; pause, cancel or delete one."""
     if context.invoked_subcommand is not None:
         return
     with service(url, key) as client:
-        jobs = client.jobs(limit)
-    if as_json:
-        print_json(jobs)
-    else:
-        console().print(job_table(jobs))
+        jobs = client.jobs(limit, search=search, tags=tags or (), statuses=statuses or ())
+        if as_json:
+            print_json(jobs)
+        else:
+            console().print(job_table(jobs, model_names(client)))
 
 
 @app.command("show")
@@ -85,6 +101,71 @@ def cancel_command(
     with service(url, key) as client:
         job = client.cancel(resolve_job(client, job_id))
     _show(job, is_json=as_json)
+
+
+@app.command("compare")
+def compare_command(
+    job_ids: Annotated[
+        list[str],
+        typer.Argument(help="Up to four jobs, by id or name.", metavar="JOB..."),
+    ],
+    *,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Compare jobs side by side: results, and where their configs differ."""
+    with service(url, key) as client:
+        found = client.compare_jobs([resolve_job(client, job_id) for job_id in job_ids])
+    if as_json:
+        print_json(found)
+    else:
+        console().print(comparison_table(found))
+
+
+@app.command("label")
+def label_command(
+    job_id: JobId,
+    *,
+    name: Annotated[str | None, typer.Option(help="Name; an empty one removes it.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help="Tags in place of the old; repeatable.")
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Name or tag a job."""
+    with service(url, key) as client:
+        job = client.change_job(resolve_job(client, job_id), name=name, tags=tags)
+    _show(job, is_json=as_json)
+
+
+@app.command("delete")
+def delete_command(job_id: JobId, *, url: Url = None, key: Key = None) -> None:
+    """Delete an ended job; the model that it made stays. `restore` undoes it for a time."""
+    with service(url, key) as client:
+        found = resolve_job(client, job_id)
+        client.delete_job(found)
+    say(f"Deleted {found}. To undo: secateur jobs restore {found}")
+
+
+@app.command("restore")
+def restore_command(
+    job_id: Annotated[str, typer.Argument(help="Job id.", metavar="JOB")],
+    *,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Undo the deletion of a job, by its id."""
+    with service(url, key) as client:
+        job = client.restore_job(job_id)
+    say(f"Restored {job.id}.")
+
+
+def model_names(client: Client) -> dict[str, str]:
+    """Return the names of the newest models by id, with their version."""
+    return {m.id: f"{m.name}@{m.version}" for m in client.models(_MOST_NAMED)}
 
 
 def _show(job: Job, *, is_json: bool) -> None:

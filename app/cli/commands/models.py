@@ -5,13 +5,16 @@ from typing import Annotated
 import typer
 
 from app.cli.client import AsJson, Key, Url, service
+from app.cli.names import resolve_model
 from app.cli.output import console, model_table, print_json, say
 
-app = typer.Typer(
-    help="List models; show or delete one.", invoke_without_command=True, add_completion=False
-)
+_HELP = "List models; show, rename, delete or restore one."
 
-ModelId = Annotated[str, typer.Argument(help="Model id or name.", metavar="ID")]
+app = typer.Typer(help=_HELP, invoke_without_command=True, add_completion=False)
+
+ModelId = Annotated[
+    str, typer.Argument(help="Model id, name, name@version or `latest`.", metavar="MODEL")
+]
 Limit = Annotated[int, typer.Option(min=1, help="Maximum number to list.")]
 
 
@@ -24,7 +27,7 @@ def list_command(
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """List models; show or delete one."""
+    """List models; show, rename, delete or restore one."""
     if context.invoked_subcommand is not None:
         return
     with service(url, key) as client:
@@ -51,7 +54,7 @@ def show_command(
 ) -> None:
     """Show a model, or its intake report."""
     with service(url, key) as client:
-        model = client.get_model(model_id)
+        model = client.get_model(resolve_model(client, model_id))
         found = client.report(model) if report else None
     if found is not None or as_json:
         print_json(model if found is None else found)
@@ -63,7 +66,30 @@ def show_command(
 
 @app.command("delete")
 def delete_command(model_id: ModelId, *, url: Url = None, key: Key = None) -> None:
-    """Delete a model that no live job uses."""
+    """Delete a model that no live job uses; `restore` undoes it for a time."""
     with service(url, key) as client:
-        client.delete_model(model_id)
-    say(f"Deleted {model_id}.")
+        found = client.get_model(model_id)
+        client.delete_model(found)
+    say(f"Deleted {found.name}. To undo: secateur models restore {found.id}")
+
+
+@app.command("restore")
+def restore_command(model_id: ModelId, *, url: Url = None, key: Key = None) -> None:
+    """Undo the deletion of a model, by its id."""
+    with service(url, key) as client:
+        found = client.restore_model(model_id)
+    say(f"Restored {found.name} version {found.version}.")
+
+
+@app.command("rename")
+def rename_command(
+    model_id: ModelId,
+    name: Annotated[str, typer.Argument(help="New name.")],
+    *,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Rename a model; it becomes the next version of the new name."""
+    with service(url, key) as client:
+        found = client.rename_model(model_id, name)
+    say(f"{found.name}@{found.version}", is_result=True)

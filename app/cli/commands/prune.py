@@ -15,6 +15,7 @@ from app.cli.client import (
     service,
     usage_errors,
 )
+from app.cli.examples import examples
 from app.cli.inputs import dataset_id, model_id, parse_json, parse_preprocess
 from app.cli.output import (
     console,
@@ -39,7 +40,14 @@ _LABELS = "Labels"
 Share = Annotated[float | None, typer.Option(rich_help_panel=_SELECTION)]
 
 
-@app.command("prune")
+@app.command(
+    "prune",
+    epilog=examples(
+        "secateur prune net.pt2 photos/ --preprocess imagenet --goal faster --wait",
+        "secateur prune resnet50 fashion --macs 0.5 --epochs 10 --job-name half",
+        "secateur prune resnet50@2 fashion --goal smaller --plan",
+    ),
+)
 def prune_command(  # noqa: PLR0913  # the command's options
     model: ModelOrFile,
     data: DataOrFile = None,

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from app.cli.client import AsJson, JobId, Key, Url, resolve_job, service
+from app.cli.client import AsJson, JobId, Key, Url, service
+from app.cli.examples import examples
+from app.cli.names import resolve_job
 from app.cli.output import print_json, say
 from app.cli.progress import receiving
 from secateur import SecateurError
@@ -14,7 +16,13 @@ from secateur.core.downloads import safe_name
 app = typer.Typer(add_completion=False)
 
 
-@app.command("pull")
+@app.command(
+    "pull",
+    epilog=examples(
+        "secateur pull latest --out pruned",
+        "secateur pull half",
+    ),
+)
 def pull_command(  # noqa: PLR0913  # the command's options
     job_id: JobId,
     *,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli.client import AsJson, Key, Url, fail_usage, service
+from app.cli.examples import examples
 from app.cli.inputs import parse_preprocess, push_dataset, push_model
 from app.cli.output import print_json, say
 from secateur import Dataset, Model
@@ -13,14 +14,21 @@ from secateur.core.formats import suffixes, usual_suffixes
 from secateur.options import ModelOptions
 
 _FILE = (
-    f"Model file ({usual_suffixes('model')}) or data set file; or a network with its published "
-    "weights: timm/resnet50, torchvision/resnet50, hf:owner/name."
+    f"Model file ({usual_suffixes('model')}) or data set file; a folder of images; or a network "
+    "with its published weights: timm/resnet50, torchvision/resnet50, hf:owner/name."
 )
 
 app = typer.Typer(add_completion=False)
 
 
-@app.command("push")
+@app.command(
+    "push",
+    epilog=examples(
+        "secateur push net.pt2 --name camera",
+        "secateur push photos/ --preprocess imagenet",
+        "secateur push timm/resnet50",
+    ),
+)
 def push_command(  # noqa: PLR0913  # the command's options
     path: Annotated[Path, typer.Argument(help=_FILE, metavar="FILE")],
     *,
@@ -62,7 +70,7 @@ def push_command(  # noqa: PLR0913  # the command's options
 
     Prints the id on standard output once the intake has accepted the file.
     """
-    is_data = data or path.name.endswith(suffixes("dataset"))
+    is_data = data or path.is_dir() or path.name.endswith(suffixes("dataset"))
     if is_data and path.name.endswith(suffixes("model")):
         raise fail_usage(f"{path.name} is a model file; --data is for samples")
     if preprocess is not None and not is_data:

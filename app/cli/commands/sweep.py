@@ -15,6 +15,7 @@ from app.cli.client import (
     service,
     usage_errors,
 )
+from app.cli.examples import examples
 from app.cli.inputs import dataset_id, model_id, parse_json
 from app.cli.output import console, print_json, say, sweep_table
 from app.cli.progress import counting
@@ -23,7 +24,13 @@ from app.contracts.config_options import parse_setting, parse_value
 app = typer.Typer(add_completion=False)
 
 
-@app.command("sweep")
+@app.command(
+    "sweep",
+    epilog=examples(
+        "secateur sweep camera fashion --grid /selection/macs=0.7,0.5,0.3 --wait",
+        "secateur sweep swp_01JD0000000000000000000000",
+    ),
+)
 def sweep_command(  # noqa: PLR0913  # the command's options
     model: Annotated[
         Path,

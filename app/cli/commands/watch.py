@@ -2,14 +2,21 @@
 
 import typer
 
-from app.cli.client import AsJson, JobId, Key, Url, reporting, resolve_job, service
+from app.cli.client import AsJson, JobId, Key, Url, reporting, service
+from app.cli.examples import examples
+from app.cli.names import resolve_job
 from app.cli.output import console, print_findings, print_json, print_verdict, result_table, say
 from app.cli.progress import follow
 
 app = typer.Typer(add_completion=False)
 
 
-@app.command("watch")
+@app.command(
+    "watch",
+    epilog=examples(
+        "secateur watch latest",
+    ),
+)
 def watch_command(
     job_id: JobId, *, as_json: AsJson = False, url: Url = None, key: Key = None
 ) -> None:

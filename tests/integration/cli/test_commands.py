@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,33 @@ def test_the_list_of_commands_shows_each_commands_own_help(name: str) -> None:
     shown = run(name, "--help")
     assert shown.exit_code == 0, shown.output
     assert "--install-completion" not in shown.output
+
+
+def _epilogs() -> list[tuple[str, str]]:
+    found = []
+    for name in COMMANDS:
+        command = typer.main.get_command(importlib.import_module(COMMANDS[name].module).app)
+        lines = (command.epilog or "").split("\n\n")[1:]
+        found += [(name, line) for line in lines]
+    return found
+
+
+@pytest.mark.parametrize(("name", "line"), _epilogs())
+def test_an_example_in_the_help_is_a_valid_command_line(
+    tmp_path: Path, name: str, line: str
+) -> None:
+    (tmp_path / "photos").mkdir()
+    words = shlex.split(line)
+    assert words[:2] == ["secateur", name]
+    # Parsing comes before any request, so a malformed line exits with 2.
+    found = run(*words[1:], "--url", NOWHERE)
+    assert found.exit_code in {1, 3}, found.output
+    assert line in " ".join(run(name, "--help").output.split())
+
+
+def test_every_command_of_users_has_examples() -> None:
+    named = {name for name, _ in _epilogs()}
+    assert {"prune", "push", "infer", "sweep", "pull", "watch", "jobs"} <= named
 
 
 def test_the_list_is_shown_without_arguments() -> None:

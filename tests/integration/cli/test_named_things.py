@@ -1,0 +1,167 @@
+"""The command line with jobs, models and data sets that have names, against the real API."""
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from app.cli.folders import packed
+from app.cli.main import app
+from app.records.tables import JobRow, ModelRow
+from secateur import UnsupportedFileError
+from tests.fixtures.serving import Serving, add_model, serving
+from tests.fixtures.shown import Shown, fill
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("named") / "data") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shown(api: Serving) -> Shown:
+    found = fill(api.context.sessions)
+    with api.context.sessions.begin() as session:
+        for model in (found.model, found.pruned_model):
+            session.get_one(ModelRow, model).name = "rn18"
+        row = session.get_one(JobRow, found.jobs["succeeded"])
+        row.name, row.tags = "First", ["prod"]
+    return found
+
+
+@pytest.fixture
+def run(api: Serving, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> Run:
+    del shown
+    monkeypatch.setenv("SECATEUR_URL", f"http://{api.address}")
+    monkeypatch.setenv("SECATEUR_KEY", api.key()["Authorization"].removeprefix("Bearer "))
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def call(*arguments: str, code: int = 0) -> Result:
+        found = CliRunner().invoke(app, arguments)
+        assert found.exit_code == code, found.output
+        return found
+
+    return call
+
+
+def posted(result: Result) -> str:
+    """Return the id on standard output, which the API's log shares in this process."""
+    return re.findall(r"^job_\w+$", result.stdout, re.MULTILINE)[-1]
+
+
+def row_of(api: Serving, job_id: str) -> JobRow:
+    with api.context.sessions() as session:
+        return session.get_one(JobRow, job_id)
+
+
+def test_the_name_of_an_upload_stays_clear_after_its_first_job(
+    api: Serving, shown: Shown, run: Run
+) -> None:
+    """The network that a job made has the name of the network that it pruned."""
+    for name in ("rn18", "rn18@1"):
+        job = posted(run("prune", name, "fashion", "--goal", "smaller"))
+        row = row_of(api, job)
+        assert (row.model_id, row.dataset_id) == (shown.model, shown.dataset), name
+        assert row.goal == "smaller"
+    job = posted(run("prune", "rn18@latest", "--set", "/retrain/epochs=0"))
+    assert row_of(api, job).model_id == shown.pruned_model
+    listed = run("models", "show", "rn18", code=1).output
+    for text in ("rn18@1", "rn18@2", shown.model, shown.pruned_model, "rn18@latest"):
+        assert text in listed
+    assert shown.pruned_model in run("models", "show", "rn18@2").output
+
+
+def test_the_newest_upload_of_a_name_is_pruned(api: Serving, shown: Shown, run: Run) -> None:
+    del shown
+    older, newer = (add_model(api.context, "twice", "0" * 64) for _ in range(2))
+    job = posted(run("prune", "twice", "--goal", "smaller"))
+    assert older != newer
+    assert row_of(api, job).model_id == newer
+    with api.context.sessions.begin() as session:
+        session.get_one(ModelRow, newer).status = "rejected"
+    job = posted(run("prune", "twice", "--goal", "smaller"))
+    assert row_of(api, job).model_id == older
+
+
+def test_options_refine_a_goal(api: Serving, shown: Shown, run: Run) -> None:
+    arguments = ("prune", shown.model, shown.dataset, "--goal", "half the size", "--epochs", "2")
+    row = row_of(api, posted(run(*arguments, "--job-name", "x", "--tag", "a")))
+    assert row.goal is None
+    assert row.config == {
+        "selection": {"mode": "budget", "params": 0.5},
+        "retrain": {"epochs": 2},
+    }
+    assert (row.name, row.tags) == ("x", ["a"])
+
+
+def test_jobs_are_listed_with_names_quality_and_speed(shown: Shown, run: Run) -> None:
+    text = run("jobs", "--search", "first").output
+    for part in ("First, #prod", "rn18@1", "0.9243", "1.9x", shown.jobs["succeeded"]):
+        assert part in text
+    assert shown.jobs["failed"] not in text
+    failed = run("jobs", "--status", "failed").output
+    assert "failed: nan_loss" in failed
+    assert "First" not in failed
+
+
+def test_a_job_is_found_by_its_name(shown: Shown, run: Run) -> None:
+    done, cancelled = shown.jobs["succeeded"], shown.jobs["cancelled"]
+    assert done in run("jobs", "show", "First").output
+    text = run("jobs", "compare", "First", cancelled).output
+    assert "0.9243 (0.9063 to 0.9393)" in text
+    assert "49.7%" in text
+    run("jobs", "label", cancelled, "--name", "First", "--tag", "old")
+    text = run("jobs", "show", "First", code=1).output
+    assert done in text
+    assert cancelled in text
+    run("jobs", "label", cancelled, "--name", "")
+    run("jobs", "show", "First")
+
+
+def test_deletions_say_how_to_undo_them(shown: Shown, run: Run) -> None:
+    job = shown.jobs["failed"]
+    assert f"secateur jobs restore {job}" in run("jobs", "delete", job).output
+    run("jobs", "show", job, code=1)
+    run("jobs", "restore", job)
+    run("jobs", "show", job)
+    said = run("datasets", "delete", "broken").output
+    run("datasets", *said.rpartition("secateur datasets ")[2].split())
+    assert "broken" in run("datasets", "show", "broken").output
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("cat/1.png", "dog/2.png", ".hidden/3.png"):
+        path = tmp_path / "pets" / name
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(path)
+    (tmp_path / "pets" / "link.png").symlink_to(tmp_path / "pets/cat/1.png")
+    return tmp_path / "pets"
+
+
+def test_a_folder_of_images_is_packed_without_links_and_hidden_files(folder: Path) -> None:
+    with packed(folder) as first:
+        data = first.read_bytes()
+        assert first.name == "pets.zip"
+        assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["cat/1.png", "dog/2.png"]
+    assert not first.exists()
+    (folder / "cat/1.png").touch()
+    with packed(folder) as second:
+        assert second.read_bytes() == data, "the same folder is the same file"
+
+
+def test_a_folder_of_something_else_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"0")
+    with pytest.raises(UnsupportedFileError, match="Hugging Face"), packed(tmp_path):
+        pass
+    with packed(tmp_path / "config.json") as path:
+        assert path == tmp_path / "config.json"
