@@ -5,7 +5,7 @@ Each network is exported by torch in two ways: as it is, and optimised, which is
 folds BatchNorm into convolutions. Both files are imported and compared with ONNX Runtime. Plans
 (50 % of every width, L1) are compared for the first; folding changes the weights that are scored,
 so only the channel groups are compared for the second. Images have half of the usual side, except
-where pooling to a fixed size needs the whole: sizes change neither groups nor plans. Networks that
+where the network needs the whole: sizes change neither groups nor plans. Networks that
 `coverage` measured quickly come first. Networks in the output that were admitted are not measured
 again, unless ``--again`` is given. Writes JSON; each row has the commit that it was measured at.
 """
@@ -84,8 +84,7 @@ def _is_admitted(row: dict[str, Any] | None) -> bool:
 
 def measure(source: str, name: str) -> dict[str, Any]:
     """Return how the two ONNX files of a network compare with its exported program."""
-    size = image_size(source, name) // (1 if name.startswith(_WHOLE) else 2)
-    exported = export(build(source, name), (torch.randn(2, 3, size, size),))
+    exported, size = _exported(source, name)
     program = from_exported(exported)
     analysis = analyse(program)
     plan, groups = _plan(program, analysis), _groups(analysis)
@@ -100,6 +99,17 @@ def measure(source: str, name: str) -> dict[str, Any]:
                 continue
             found[kind] = _compare(path, plan, groups)
     return found
+
+
+def _exported(source: str, name: str) -> tuple[ExportedProgram, int]:
+    size = image_size(source, name)
+    if not name.startswith(_WHOLE):
+        try:
+            half = torch.randn(2, 3, size // 2, size // 2)
+            return export(build(source, name), (half,)), size // 2
+        except RuntimeError:  # branches of other sizes
+            pass
+    return export(build(source, name), (torch.randn(2, 3, size, size),)), size
 
 
 def _write(exported: ExportedProgram, path: Path, *, is_optimised: bool) -> None:
