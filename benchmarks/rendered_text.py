@@ -15,6 +15,7 @@ from torch import Tensor
 
 HEIGHT, WIDTH = 48, 192
 _LENGTHS = (4, 8)
+_DARK_ON_LIGHT = 0.75  # share of the lines
 _CHARACTERS = string.ascii_letters + string.digits
 _FAMILY = "DejaVu"  # on nearly every machine; matplotlib brings it
 _PARTIAL = ("Math", "Display")  # fonts without letters
@@ -71,4 +72,4 @@ def _drawn(text: str, fonts: list[str], rng: random.Random) -> Tensor:
 def _colours(rng: random.Random) -> tuple[tuple[int, ...], tuple[int, ...]]:
     light = tuple(rng.randint(180, 255) for _ in range(3))
     dark = tuple(rng.randint(0, 90) for _ in range(3))
-    return (light, dark) if rng.random() < 0.75 else (dark, light)
+    return (light, dark) if rng.random() < _DARK_ON_LIGHT else (dark, light)

@@ -54,7 +54,7 @@ def admit(program: Program, importer: Importer, file: OnnxFile, model: ModelProt
                         f"output {file.output_names[index]!r} of the imported network differs from "
                         f"ONNX Runtime's by {error:.2g} of its largest value, at most "
                         f"{_tolerance(theirs):.0e} is allowed"
-                        f"{_first_difference(importer, file, model)}"
+                        f"{_first_difference(program, importer, model)}"
                     )
             worst = max(worst, error)
     return worst
@@ -117,13 +117,9 @@ def _expected(session: OnnxSession, inputs: tuple[Tensor, ...], *, is_single: bo
     return [torch.cat(parts) for parts in zip(*rows, strict=True)]
 
 
-def _first_difference(importer: Importer, file: OnnxFile, model: ModelProto) -> str:
+def _first_difference(program: Program, importer: Importer, model: ModelProto) -> str:
     """Return the first node whose result differs, for one sample."""
-    generator = torch.Generator().manual_seed(1)
-    inputs = tuple(
-        torch.randn([1, *each.shape[1:]], generator=generator).to(each.dtype)  # type: ignore[list-item]  # sizes are fixed
-        for each in file.inputs
-    )
+    inputs = program.example_inputs(1, seed=1)
     names: list[tuple[Node, str]] = []
     ours: dict[str, Tensor] = {}
 

@@ -35,7 +35,7 @@ def read_inputs(
         shapes: Shapes to use where the file leaves sizes open; None: there are none.
 
     Raises:
-        ModelRejectedError: An input has no batch, an open size, or a type that is not real.
+        ModelRejectedError: An input has no batch, an open size, or a type that is no number.
     """
     if shapes is not None and len(shapes) != len(values):
         raise ModelRejectedError(
@@ -45,8 +45,10 @@ def read_inputs(
     for number, value in enumerate(values):
         dtype = to_dtype(value.type.tensor_type.elem_type)
         name = shown(value.name)
-        if dtype is None or not dtype.is_floating_point:
-            raise ModelRejectedError(f"the input {name} of the ONNX file must be floating point")
+        if dtype is None:
+            raise ModelRejectedError(
+                f"the input {name} of the ONNX file must be a tensor of numbers"
+            )
         sizes = [_size(dim) for dim in value.type.tensor_type.shape.dim]
         if shapes is not None:
             sizes = _with_given(name, sizes, shapes[number])

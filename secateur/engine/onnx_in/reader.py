@@ -18,6 +18,7 @@ from secateur.engine.errors import EngineError, ModelRejectedError
 from secateur.engine.onnx_in.admission import admit
 from secateur.engine.onnx_in.call import shown
 from secateur.engine.onnx_in.file import OnnxFile, parse
+from secateur.engine.onnx_in.flat import read_within_samples
 from secateur.engine.onnx_in.importer import PREFIX, REFUSALS, Importer
 from secateur.engine.onnx_in.inputs import Shape
 from secateur.engine.onnx_in.names import argument_names, weight_names
@@ -84,7 +85,8 @@ def _program(importer: Importer, file: OnnxFile) -> Program:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise ModelRejectedError(f"the ONNX file cannot be exported: {reason}") from error
     _note_nodes(exported.graph, file)
-    return _in_the_files_words(from_exported(exported), importer, file)
+    program = read_within_samples(from_exported(exported))
+    return _in_the_files_words(program, importer, file)
 
 
 def _note_nodes(graph: fx.Graph, file: OnnxFile) -> None:

@@ -181,6 +181,13 @@ def softmax(call: Call) -> Tensor:
     return aten(packet, torch.flatten(x, axis), axis).reshape(x.shape)
 
 
+def shrink(call: Call) -> Tensor:
+    """Shrink: values near zero become zero, others move towards it by a bias."""
+    x, lambd, bias = call.tensor(0), call.attribute("lambd", 0.5), call.attribute("bias", 0.0)
+    near = torch.where(x > lambd, x - bias, 0.0)
+    return torch.where(x < -lambd, x + bias, near)
+
+
 _SOFTMAX_OF_ONE_AXIS = 13
 
 _SAME_NAMES = dict(
@@ -189,12 +196,13 @@ _SAME_NAMES = dict(
     Ceil=ceil Round=round Sign=sign Erf=erf Sin=sin Cos=cos Tan=tan Asin=asin Acos=acos Atan=atan
     Sinh=sinh Cosh=cosh Asinh=asinh Acosh=acosh Atanh=atanh Tanh=tanh Relu=relu Sigmoid=sigmoid
     Softplus=softplus Mish=mish HardSwish=hardswish Not=logical_not IsNaN=isnan
-    IsInf=isinf""".split()
+    IsInf=isinf BitwiseNot=bitwise_not Det=linalg_det""".split()
 )
 _TWO_OPERANDS = dict(
     pair.split("=")
     for pair in """Add=add Sub=sub Mul=mul Equal=eq Greater=gt GreaterOrEqual=ge Less=lt
-    LessOrEqual=le And=logical_and Or=logical_or Xor=logical_xor""".split()
+    LessOrEqual=le And=logical_and Or=logical_or Xor=logical_xor BitwiseAnd=bitwise_and
+    BitwiseOr=bitwise_or BitwiseXor=bitwise_xor""".split()
 )
 
 ARITHMETIC: dict[str, Function] = {
@@ -222,6 +230,7 @@ ARITHMETIC: dict[str, Function] = {
     "ThresholdedRelu": thresholded_relu,
     "Gelu": gelu,
     "Swish": swish,
+    "Shrink": shrink,
     "Softsign": lambda call: call.tensor(0) / (1 + torch.abs(call.tensor(0))),
     "Softmax": softmax,
     "LogSoftmax": softmax,

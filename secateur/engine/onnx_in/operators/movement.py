@@ -72,7 +72,11 @@ def gather(call: Call) -> Tensor:
     axis = call.attribute("axis", 0) % x.dim()
     index = call.value(1)
     if is_symbol(x.shape[axis]):
-        call.refuse("takes some of the samples")
+        if x.dim() > 1 or not isinstance(index, Tensor):
+            call.refuse("takes some of the samples")
+        # `flat` checks afterwards that each sample reads its own values.
+        found = _aten.index_select.default(x, 0, index.reshape(-1))
+        return aten(_aten.reshape.default, found, list(index.shape))
     if isinstance(index, np.ndarray):
         if index.ndim == 0:
             return aten(_aten.select.int, x, axis, int(index))
@@ -156,6 +160,19 @@ def one_hot(call: Call) -> Tensor:
     return torch.movedim(found, -1, axis)
 
 
+def fold(call: Call) -> Tensor:
+    """Col2Im, torch's fold, with equal padding on both sides."""
+    image, block = call.numbers(1), call.numbers(2)
+    space = len(image)
+    pads = list(call.attribute("pads", [0] * 2 * space))
+    if space != 2 or pads[:2] != pads[2:]:  # noqa: PLR2004  # images
+        call.refuse("folds something else than images with even padding")
+    dilation, stride = (
+        list(call.attribute(name, [1] * space)) for name in ("dilations", "strides")
+    )
+    return aten(_aten.col2im.default, call.tensor(0), image, block, dilation, pads[:2], stride)
+
+
 MOVEMENT: dict[str, Function] = {
     "Transpose": transpose,
     "Concat": concat,
@@ -169,4 +186,5 @@ MOVEMENT: dict[str, Function] = {
     "SpaceToDepth": space_to_depth,
     "Trilu": trilu,
     "OneHot": one_hot,
+    "Col2Im": fold,
 }

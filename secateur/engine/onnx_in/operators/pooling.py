@@ -1,5 +1,7 @@
 """Pooling."""
 
+from math import prod
+
 import torch
 from torch import Tensor
 
@@ -71,9 +73,25 @@ def global_pool(call: Call) -> Tensor:
     return x.mean(dims, keepdim=True) if kind == "avg" else torch.amax(x, dims, keepdim=True)
 
 
+def lp_pool(call: Call) -> Tensor:
+    """LpPool and GlobalLpPool: the root of the summed powers of a window."""
+    x, p = call.tensor(0), float(call.attribute("p", 2))
+    if call.node.operator == "GlobalLpPool":
+        dims = list(range(2, x.dim()))
+        return aten(_aten.linalg_vector_norm.default, x, p, dims, True)
+    kernel, stride, dilation, before, after = _window(call, x)
+    if set(dilation) != {1} or call.attribute("ceil_mode", 0):
+        call.refuse("has a dilation, or rounds sizes up, which is not supported")
+    powers = pad(torch.abs(x).pow(p), before, after)
+    packet = getattr(_aten, f"avg_pool{len(kernel)}d").default
+    return torch.pow(aten(packet, powers, kernel, stride) * prod(kernel), 1 / p)
+
+
 POOLING: dict[str, Function] = {
     "MaxPool": max_pool,
     "AveragePool": average_pool,
     "GlobalAveragePool": global_pool,
     "GlobalMaxPool": global_pool,
+    "LpPool": lp_pool,
+    "GlobalLpPool": lp_pool,
 }

@@ -1,4 +1,4 @@
-"""LSTM and GRU: one layer, in one direction or both."""
+"""LSTM, GRU and RNN: one layer, in one direction or both."""
 
 import torch
 from torch import Tensor
@@ -42,17 +42,17 @@ def gru(call: Call) -> tuple[Tensor, Tensor]:
 def _arguments(call: Call, gates: tuple[int, ...]) -> tuple[Tensor, list[Tensor], int]:
     """Return the sequence (S, N, C), the weights in torch's order, and the hidden width."""
     call.check("layout", 0)
-    if call.attribute("activations") is not None:
+    if call.attribute("activations") is not None and len(gates) > 1:
         wanted = ["Sigmoid", "Tanh", "Tanh"] if len(gates) == 4 else ["Sigmoid", "Tanh"]  # noqa: PLR2004  # an LSTM
         found = [str(name) for name in call.attribute("activations")]
         if found != wanted * (len(found) // len(wanted)):
             call.refuse(f"has the activations {', '.join(found)[:80]}, which are not supported")
     if call.attribute("clip") is not None:
         call.refuse("has a clip, which is not supported")
-    if call.has(4):
-        call.refuse("has lengths of sequences, which are not supported")
     x, w, r = call.tensor(0), call.weight(1), call.weight(2)
     hidden = int(r.shape[2])
+    if call.has(4):
+        _check_lengths(call, x.shape[0])
     if not is_symbol(x.shape[0]) and x.shape[0] > MAX_PARTS:  # each step is a call while exporting
         call.refuse(f"takes {x.shape[0]} steps, at most {MAX_PARTS} are accepted")
     b = call.weight(3) if call.has(3) else torch.zeros([w.shape[0], 2 * w.shape[1]], dtype=w.dtype)
@@ -63,6 +63,22 @@ def _arguments(call: Call, gates: tuple[int, ...]) -> tuple[Tensor, list[Tensor]
         parts = (_aten.select.int(w, 0, direction), _aten.select.int(r, 0, direction), *biases)
         weights += [_in_order(part, hidden, gates) for part in parts]
     return x, weights, hidden
+
+
+def _check_lengths(call: Call, steps: int) -> None:
+    """Refuse sequences of several lengths; TensorFlow's exporter writes one for all samples."""
+    lengths = call.value(4)
+    if isinstance(lengths, Tensor) or any(each != steps for each in lengths.flat):
+        call.refuse("has sequences of several lengths, which are not supported")
+
+
+def reverse_sequence(call: Call) -> Tensor:
+    """ReverseSequence over whole sequences."""
+    x, axis = call.tensor(0), call.attribute("time_axis", 0)
+    lengths = call.known(1)
+    if any(each != x.shape[axis] for each in lengths.flat):
+        call.refuse("reverses a part of the sequence, which is not supported")
+    return aten(_aten.flip.default, x, [axis])
 
 
 def _in_order(weight: Tensor, hidden: int, gates: tuple[int, ...]) -> Tensor:
@@ -90,4 +106,24 @@ def _outputs(y: Tensor, hidden: int, *, is_both: bool, is_backwards: bool) -> Te
     return torch.unflatten(y, 2, [2, hidden]).permute(0, 2, 1, 3)
 
 
-RECURRENT: dict[str, Function] = {"LSTM": lstm, "GRU": gru}
+def rnn(call: Call) -> tuple[Tensor, Tensor]:
+    """RNN with tanh or ReLU."""
+    names = {str(name) for name in call.attribute("activations", ["Tanh"])}
+    if names not in ({"Tanh"}, {"Relu"}):
+        call.refuse(f"has the activations {', '.join(sorted(names))[:80]}, which are not supported")
+    x, weights, hidden = _arguments(call, (0,))
+    start = _state(call, 5, x, hidden)
+    backwards = call.attribute("direction", "forward") == "reverse"
+    is_both = call.attribute("direction", "forward") == "bidirectional"
+    given = torch.flip(x, [0]) if backwards else x
+    packet = _aten.rnn_tanh.input if names == {"Tanh"} else _aten.rnn_relu.input
+    y, h = packet(given, start, weights, True, 1, 0.0, False, is_both, False)
+    return _outputs(y, hidden, is_both=is_both, is_backwards=backwards), h
+
+
+RECURRENT: dict[str, Function] = {
+    "LSTM": lstm,
+    "GRU": gru,
+    "RNN": rnn,
+    "ReverseSequence": reverse_sequence,
+}

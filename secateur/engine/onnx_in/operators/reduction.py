@@ -55,10 +55,14 @@ def top_k(call: Call) -> tuple[Tensor, Tensor]:
 
 
 def cumulative_sum(call: Call) -> Tensor:
-    """CumSum."""
-    call.check("exclusive", 0)
-    call.check("reverse", 0)
-    return aten(_aten.cumsum.default, call.tensor(0), call.number(1))
+    """CumSum: forwards or backwards, with or without the value itself."""
+    x, axis = call.tensor(0), call.number(1)
+    is_reverse = bool(call.attribute("reverse", 0))
+    given = _aten.flip.default(x, [axis]) if is_reverse else x
+    found = aten(_aten.cumsum.default, given, axis)
+    if call.attribute("exclusive", 0):
+        found = found - given
+    return aten(_aten.flip.default, found, [axis]) if is_reverse else found
 
 
 REDUCTION: dict[str, Function] = {

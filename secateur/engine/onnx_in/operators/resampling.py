@@ -1,9 +1,13 @@
 """Resampling of images."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from secateur.engine.onnx_in.call import Call, Function, aten, static_shape
+from secateur.engine.onnx_in.operators.resampling_matrix import nearest_matrix, smooth_matrix
 
 _aten = torch.ops.aten
 _HALF_PIXEL = {"half_pixel", "pytorch_half_pixel"}
@@ -21,24 +25,63 @@ def resize(call: Call) -> Tensor:
     if sizes == given and scales is None:
         return x
     mode = call.attribute("mode", "nearest")
-    if call.attribute("antialias", 0):
-        call.refuse("has antialias, which is not supported")
     if mode in {"nearest", "nn"}:
         return _nearest(call, x, sizes, scales)
-    is_old = call.node.operator == "Upsample" or call.opset < _FIRST_WITH_MODES
-    how = call.attribute("coordinate_transformation_mode", "asymmetric" if is_old else "half_pixel")
-    if how not in {*_HALF_PIXEL, "align_corners"}:
-        call.refuse(f"has the coordinates {how!r}, which is not supported for mode {mode!r}")
+    if mode not in {"linear", "cubic"}:
+        call.refuse(f"has mode {mode!r}, which is not supported")
+    how, target = _coordinates(call), None if scales else sizes
+    is_plain = not call.attribute("antialias", 0) and how in {*_HALF_PIXEL, "align_corners"}
     aligned = how == "align_corners"
-    if mode == "linear":
-        return aten(
-            getattr(_aten, _LINEAR[space]).vec, x, None if scales else sizes, aligned, scales
-        )
-    if mode != "cubic" or space != 2 or call.attribute("cubic_coeff_a", -0.75) != -0.75:  # noqa: PLR2004  # torch's coefficient, images
-        call.refuse(f"has mode {mode!r}, which is not supported for {space} dimensions")
-    return aten(_aten.upsample_bicubic2d.vec, x, None if scales else sizes, aligned, scales)
+    if is_plain and mode == "linear":
+        return aten(getattr(_aten, _LINEAR[space]).vec, x, target, aligned, scales)
+    is_usual = call.attribute("cubic_coeff_a", _CUBIC) == _CUBIC
+    is_usual &= not call.attribute("exclude_outside", 0)
+    if is_plain and is_usual and mode == "cubic" and space == 2:  # noqa: PLR2004  # images
+        return aten(_aten.upsample_bicubic2d.vec, x, target, aligned, scales)
+    cubic = float(call.attribute("cubic_coeff_a", _CUBIC)) if mode == "cubic" else None
+    outside, antialias = (
+        bool(call.attribute(name, 0)) for name in ("exclude_outside", "antialias")
+    )
+    return _by_matrices(
+        call,
+        x,
+        sizes,
+        scales,
+        lambda old, new, scale: smooth_matrix(
+            old, new, scale, how, cubic=cubic, antialias=antialias, exclude_outside=outside
+        ),
+    )
 
 
+def _by_matrices(
+    call: Call,
+    x: Tensor,
+    sizes: list[int],
+    scales: list[float] | None,
+    make: Callable[[int, int, float], np.ndarray | None],
+) -> Tensor:
+    """Resample one dimension after the other by a matrix."""
+    for index, new in enumerate(sizes):
+        dim, old = index + 2, int(x.shape[index + 2])
+        scale = scales[index] if scales else new / old
+        if new == old and scale == 1:
+            continue
+        matrix = make(old, new, scale)
+        if matrix is None:
+            call.refuse(f"has the coordinates {_coordinates(call)!r}, which are not supported")
+        moved = x if dim == x.dim() - 1 else _aten.transpose.int(x, dim, -1)
+        moved = _aten.matmul.default(moved, torch.from_numpy(matrix).to(x.dtype))
+        x = moved if dim == x.dim() - 1 else _aten.transpose.int(moved, dim, -1)
+    return x
+
+
+def _coordinates(call: Call) -> str:
+    is_old = call.node.operator == "Upsample" or call.opset < _FIRST_WITH_MODES
+    default = "asymmetric" if is_old else "half_pixel"
+    return str(call.attribute("coordinate_transformation_mode", default))
+
+
+_CUBIC = -0.75  # torch's coefficient
 _FIRST_WITH_MODES = 11
 
 
@@ -70,17 +113,23 @@ def _spatial(call: Call, values: list[float], axes: object, space: int, kept: li
 
 def _nearest(call: Call, x: Tensor, sizes: list[int], scales: list[float] | None) -> Tensor:
     is_old = call.node.operator == "Upsample" or call.opset < _FIRST_WITH_MODES
-    how = call.attribute("coordinate_transformation_mode", "asymmetric" if is_old else "half_pixel")
+    how = _coordinates(call)
     rounding = call.attribute("nearest_mode", "floor" if is_old else "round_prefer_floor")
     space = len(sizes)
     # Whole factors repeat each pixel with either rule.
     is_whole = all(new % old == 0 for new, old in zip(sizes, x.shape[2:], strict=True))
     if (how == "asymmetric" and rounding == "floor") or (is_whole and how in _HALF_PIXEL):
         name = f"upsample_nearest{space}d"
-    elif how in _HALF_PIXEL and rounding in {"round_prefer_ceil", "round_prefer_floor"}:
+    elif how in _HALF_PIXEL and rounding == "round_prefer_ceil":
         name = f"_upsample_nearest_exact{space}d"
     else:
-        call.refuse(f"has the coordinates {how!r} with {rounding!r}, which is not supported")
+        return _by_matrices(
+            call,
+            x,
+            sizes,
+            scales,
+            lambda old, new, scale: nearest_matrix(old, new, scale, how, rounding),
+        )
     return aten(getattr(_aten, name).vec, x, None if scales else sizes, scales)
 
 

@@ -137,6 +137,47 @@ def test_styles_of_other_exporters_are_pruned(make: Any, tmp_path: Path) -> None
     assert pruned.program.parameters()["w"].shape[0] == 6
 
 
+def strided() -> onnx.ModelProto:
+    """``as_strided`` as PyTorch writes it: a Gather from all samples, at computed positions."""
+    nodes = [
+        node("Conv", "x w", "a"), node("Reshape", "a all", "b"), node("Shape", "x", "n", end=1),
+        node("Squeeze", "n", "m"), node("Range", "zero m one", "c"), node("Mul", "c size", "d"),
+        node("Unsqueeze", "d axes", "e"), node("Add", "e own", "f"), node("Gather", "b f", "g"),
+        node("Conv", "g v"),
+    ]  # fmt: skip
+    own = np.arange(12 * 36).reshape(1, 12, 6, 6)
+    weights = {
+        "w": drawn(12, 3, 3, 3), "all": np.array([-1]), "zero": np.array(0), "one": np.array(1),
+        "size": np.array(12 * 36), "axes": np.array([1, 2, 3]), "own": own,
+        "v": drawn(4, 12, 3, 3),
+    }  # fmt: skip
+    return network(*nodes, weights=weights)
+
+
+def test_values_read_by_their_number_stay_with_their_sample(tmp_path: Path) -> None:
+    pruned = secateur.prune(saved(strided(), tmp_path), ratio=0.5, round_to=1, min_channels=1)
+    assert pruned.program.parameters()["w"].shape[0] == 6
+    mirrored = strided()
+    own = next(each for each in mirrored.graph.initializer if each.name == "own")
+    flipped = onnx.numpy_helper.to_array(own)[..., ::-1].copy()
+    own.CopyFrom(onnx.numpy_helper.from_array(flipped, "own"))
+    assert read_onnx(saved(mirrored, tmp_path)).roles  # frozen, and equal to ONNX Runtime's
+
+
+@pytest.mark.parametrize("dtype", [onnx.TensorProto.UINT8, onnx.TensorProto.INT64])
+def test_images_and_indices_of_whole_numbers_are_read(dtype: int, tmp_path: Path) -> None:
+    model = network(
+        node("Cast", "x", "f", to=1), node("Conv", "f w", "a"), node("Relu", "a", "b"),
+        node("Conv", "b v"), weights={"w": drawn(8, 3, 3, 3), "v": drawn(4, 8, 3, 3)}, dtype=dtype,
+    )  # fmt: skip
+    model.graph.output[0].type.tensor_type.elem_type = 1
+    pruned = secateur.prune(saved(model, tmp_path), ratio=0.5, round_to=1, min_channels=1)
+    assert pruned.program.inputs[0].dtype is {2: torch.uint8, 7: torch.int64}[dtype]
+    pruned.save(tmp_path / "small.onnx")
+    again = onnx.load(tmp_path / "small.onnx").graph.input[0]
+    assert again.type.tensor_type.elem_type == dtype
+
+
 def test_roles_are_those_of_the_file(tmp_path: Path) -> None:
     roles = read_onnx(saved(paddle(), tmp_path)).roles
     assert {name for name, role in roles.items() if role is Role.BUFFER} == {"m", "v"}

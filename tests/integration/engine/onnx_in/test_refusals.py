@@ -70,8 +70,21 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "data elsewhere": (with_external_data, "in another file"),
     "old opset": (lambda: network(node("Relu", "x"), opset=6), "opset 6; opsets 7 to"),
     "new opset": (lambda: network(node("Relu", "x"), opset=999), "opset 999"),
-    "whole numbers": (
-        lambda: network(node("Relu", "x"), dtype=TensorProto.INT64), "must be floating point"),
+    "text as input": (
+        lambda: network(node("Identity", "x"), dtype=TensorProto.STRING), "a tensor of numbers"),
+    "boxes of samples": (
+        lambda: network(node("NonMaxSuppression", "x s"), x=("n", 5, 4),
+                        weights={"s": drawn(1, 2, 5)}), "Cut the file before it"),
+    "places of samples": (lambda: network(node("NonZero", "x")), "Cut the file before it"),
+    "values of other samples": (
+        lambda: network(node("Reshape", "x m", "f"), node("Shape", "x", "s", start=0, end=1),
+                        node("Range", "z s o", "r"), node("Gather", "f r"),
+                        x=("n", 2), weights={"m": np.array([-1]), "z": np.array(0),
+                                             "o": np.array(1)}), "some of the samples"),
+    "positions in the samples": (
+        lambda: network(node("Reshape", "x m", "f"), node("Cast", "f", "i", to=7),
+                        node("Gather", "f i"), x=("n", 2), weights={"m": np.array([-1])}),
+        "positions that the samples decide"),
     "batch of 4": (lambda: batch_of(4), "batches of 4 samples"),
     "any size": (lambda: network(node("Relu", "x"), x=("n", 3, "h", "w")), "sizes 3, any, any"),
     "index outside": (
