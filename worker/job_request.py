@@ -95,6 +95,7 @@ def make_request(
         checkpoint_dir=checkpoint_dir,
         checkpoint_seconds=worker.checkpoint_seconds,
         latency_seconds=worker.latency_seconds,
+        preview_seconds=worker.preview_seconds,
         cache_dir=settings.scratch_dir / "cache" / _cache_name(job.tenant),
         time_limit_seconds=_seconds_left(job, worker) if is_prune else None,
         # Only pruning jobs use a GPU; other jobs must not wait for one.

@@ -77,6 +77,9 @@ class JobRequest(_Message):
     latency_seconds: float = Field(
         default=1.0, description="How long latencies are measured, for each batch size."
     )
+    preview_seconds: float = Field(
+        default=15.0, description="How long a preview may repair the planned network."
+    )
     cache_dir: Path | None = Field(
         default=None, description="Cache shared by the jobs of one worker, such as saliencies."
     )

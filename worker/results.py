@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.contracts.job import JobKind
-from app.contracts.report import Finding, LoadReport, NetworkReport, SpeedupReport
+from app.contracts.report import Finding, LoadReport, NetworkReport, PlannedQuality, SpeedupReport
 from app.contracts.spec import PreprocessSpec
 from worker.messages import Succeeded
 
@@ -69,6 +69,7 @@ class _PlanResult(_Part):
     groups: list[dict[str, Any]]
     criteria_agreement: dict[str, float]
     latency_trials: list[dict[str, float]]
+    quality: PlannedQuality | None = None
     warnings: list[str]
     findings: list[Finding] = []
 

@@ -189,6 +189,14 @@ def plan_table(plan: Plan) -> Table:
     for name, title in (("macs", "MACs"), ("num_parameters", "parameters")):
         dense, pruned = plan.dense[name], plan.pruned[name]
         table.add_row(title, f"{dense:,}", f"{pruned:,}", _share(plan.left[name]))
+    if plan.quality is not None:
+        quality = plan.quality
+        values = (_value(quality.dense), _value(quality.repaired))
+        table.add_row(f"{quality.metric}, repaired", *values, "")
+        table.caption = (
+            f"{quality.metric} on {quality.num_samples:,} validation samples, repaired and not "
+            "trained"
+        )
     return table
 
 

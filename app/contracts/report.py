@@ -253,6 +253,18 @@ class LatencyTrial(_Part):
     measured: float = Field(description="Measured latency of the whole network.")
 
 
+class PlannedQuality(_Part):
+    """Quality of a planned network that is repaired and not trained, before any job has run."""
+
+    metric: str
+    dense: float | None = Field(description="Metric of the dense network on the same samples.")
+    repaired: float | None = Field(description="Metric of the planned network after repair.")
+    interval: tuple[float, float] | None = Field(
+        default=None, description="95 % interval of repaired - dense."
+    )
+    num_samples: int = Field(description="Validation samples.")
+
+
 class CriterionTrial(_Part):
     """Result of one criterion, pruned to the common cost and repaired, without retraining."""
 

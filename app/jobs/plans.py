@@ -18,7 +18,7 @@ from app.contracts.errors import (
     UnavailableError,
 )
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
-from app.contracts.report import Finding
+from app.contracts.report import Finding, PlannedQuality
 from app.contracts.spec import AccuracySelection
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.http.disconnect import wait_with_client
@@ -56,6 +56,12 @@ class Plan(BaseModel):
     )
     criteria_agreement: dict[str, float]
     latency_trials: list[dict[str, float]]
+    quality: PlannedQuality | None = Field(
+        default=None,
+        description="Quality of the planned network after repair, without training. Null without "
+        "validation samples, with an iterative schedule, or if the repair takes longer than the "
+        "worker may spend on it.",
+    )
     warnings: list[str]
     findings: list[Finding] = Field(
         default=[], description="Problems of the data set that may make a job fail."

@@ -22,6 +22,7 @@ from secateur.types.jobs import (
     JobComparison,
     JobData,
     Plan,
+    PlannedQuality,
     Progress,
     Webhook,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "NextStep",
     "Page",
     "Plan",
+    "PlannedQuality",
     "Problem",
     "ProblemDetail",
     "Progress",

@@ -126,6 +126,16 @@ class JobComparison(Answer):
     differences: dict[str, list[Any]]
 
 
+class PlannedQuality(Answer):
+    """Quality of a planned network that is repaired and not trained."""
+
+    metric: str
+    dense: float | None
+    repaired: float | None
+    interval: tuple[float, float] | None = None
+    num_samples: int
+
+
 class Plan(Answer):
     """What a pruning job would keep."""
 
@@ -138,5 +148,6 @@ class Plan(Answer):
     groups: list[dict[str, Any]]
     criteria_agreement: dict[str, float]
     latency_trials: list[dict[str, float]]
+    quality: PlannedQuality | None = None
     warnings: list[str]
     findings: list[Finding] = Field(default_factory=list)

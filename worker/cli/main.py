@@ -19,6 +19,7 @@ from secateur.engine.errors import EngineError
 from secateur.engine.graph import analyse
 from secateur.engine.plan import Plan
 from secateur.engine.saliency import CRITERIA
+from worker.cli.applying import apply_with_samples
 from worker.cli.local import LocalError, local_request, open_model
 from worker.cli.progress import ConsoleReporter
 from worker.cli.tables import print_applied, print_inspection, print_report
@@ -188,18 +189,28 @@ def apply_command(  # noqa: PLR0913, PLR0917  # the command's options
     architecture: ArchitectureName = None,
     num_classes: NumClasses = None,
     image_size: ImageSize = 224,
+    data: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Samples: repeat the repair of the job."),
+    ] = None,
     as_json: AsJson = False,  # noqa: FBT002  # a flag
 ) -> None:
     """Apply a plan to its model, or to other weights of the same graph."""
     try:
-        program = open_model(model, _architecture(architecture, num_classes, image_size))
-        found = apply_plan(program, Plan.from_json(plan.read_text()), out)
+        spec = _architecture(architecture, num_classes, image_size)
+        wanted = Plan.from_json(plan.read_text())
+        if data is None:
+            found = apply_plan(open_model(model, spec), wanted, out)
+        else:
+            found = apply_with_samples(data, model, spec, wanted, out)
     except (EngineError, LocalError, UnicodeDecodeError) as error:
         _fail(error)
     if as_json:
         print(json.dumps(found, indent=1))  # noqa: T201  # the command's output
     else:
         print_applied(LiteralConsole(), found, out)
+        if data is None and wanted.settings.get("repair") is not None:
+            LiteralConsole().print("the plan's job also repaired the network: --data repeats that")
 
 
 def main() -> None:

@@ -203,6 +203,11 @@ def print_applied(console: Console, found: Json, folder: Path) -> None:
         console.print(f"equivalence of the exact groups: {error:.1e} relative in float64")
     for part in found["inexact"]:
         console.print(f"  {part['op']}: {part['float64_max_relative_error']:.1e} relative")
+    if found["repair"] is not None:
+        console.print(
+            f"repaired: {found['repair']['num_weights']} weights refitted from "
+            f"{found['repair']['num_samples']:,} samples"
+        )
     console.print(f"results in {folder}")
 
 

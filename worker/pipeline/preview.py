@@ -8,13 +8,14 @@ from worker.pipeline.job.inputs import open_inputs
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.report.describe import group_reports, verdict
 from worker.pipeline.sanity.check import check_sanity
+from worker.pipeline.scoring.planned_quality import planned_quality
 from worker.pipeline.selecting.planning import Planner
 from worker.pipeline.stages.saliency import measure_saliency
 from worker.pipeline.stages.select import choose
 
 
 def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
-    """Return the plan of a pruning job and the resulting cost; prune and store nothing.
+    """Return the plan of a pruning job, its cost and its quality after repair; store nothing.
 
     Raises:
         EngineError: The model or the data set is refused, or the selection cannot be met.
@@ -27,13 +28,15 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
     scores = measure_saliency(inputs)
     reporter.begin(Stage.SELECT)
     choice = choose(inputs, scores)
-    plan = choice.plan
+    plan, quality = choice.plan, None
     if choice.cuts is not None:
         plan = Planner(inputs, scores).plan(inputs.program, choice.cuts.goal)
         reporter.warn(
             "an iterative schedule measures saliencies again at every cut, so later cuts "
             "may remove other filters"
         )
+    else:
+        quality = planned_quality(inputs, plan, request.preview_seconds)
     cost, keeps = inputs.cost, plan.keeps()
     dense = {"macs": cost.macs({}), "num_parameters": cost.params({})}
     pruned = {"macs": cost.macs(keeps), "num_parameters": cost.params(keeps)}
@@ -49,6 +52,7 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
                 group_reports(inputs.analysis, plan), plan.families, strict=True
             )
         ],
+        "quality": None if quality is None else quality.model_dump(mode="json"),
         "criteria_agreement": scores.agreement or {},
         "latency_trials": [
             {"asked": asked, "measured": measured} for asked, measured in choice.latency_trials

@@ -1,8 +1,16 @@
-"""Apply a plan to a model with the same graph, without data or training. Weights may differ."""
+"""Apply a plan to a model with the same graph, without training. Weights may differ.
 
+With samples, the repair of the plan's job is repeated.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from app.contracts.spec import PreprocessSpec, PruneConfig
+from secateur.engine.errors import PlanError
 from secateur.engine.export.formats import EXPORT_FORMATS, write_files
 from secateur.engine.export.onnx import ONNX
 from secateur.engine.graph import analyse
@@ -10,16 +18,25 @@ from secateur.engine.measure import count_macs, count_parameters
 from secateur.engine.plan import Plan, check_consistent
 from secateur.engine.program.precision import as_stored
 from secateur.engine.program.program import Program
-from secateur.engine.surgery import audit, compact
+from secateur.engine.repair import Repaired
+from secateur.engine.surgery import audit, certify_retrained, compact
 
 _NUM_CHECKED = 8
 
 
-def apply_plan(program: Program, plan: Plan, folder: Path) -> dict[str, Any]:
+def apply_plan(
+    program: Program, plan: Plan, folder: Path, repair: Callable[[], Repaired] | None = None
+) -> dict[str, Any]:
     """Write ``plan.json`` and the pruned network in every export format to a folder.
 
+    Args:
+        program: The network before the cut.
+        plan: Channel groups to keep.
+        folder: Folder for the files.
+        repair: Returns the network of the plan with refitted weights; None: a plain cut.
+
     Returns:
-        Costs before and after, and the certificate.
+        Costs before and after, the certificate, and the repair.
 
     Raises:
         PlanError: The plan is for another graph, or is inconsistent.
@@ -28,8 +45,13 @@ def apply_plan(program: Program, plan: Plan, folder: Path) -> dict[str, Any]:
     """
     analysis = analyse(program)
     check_consistent(plan, program, analysis)
-    parts = audit(program, analysis, plan, [program.example_inputs(_NUM_CHECKED)])
-    pruned = as_stored(compact(program, analysis, plan))
+    batches = [program.example_inputs(_NUM_CHECKED)]
+    parts = audit(program, analysis, plan, batches)
+    repaired = None if repair is None else repair()
+    smaller = compact(program, analysis, plan) if repaired is None else repaired.program
+    if repaired is not None:
+        certify_retrained(program, analysis, plan, smaller, batches)
+    pruned = as_stored(smaller)
     folder.mkdir(parents=True, exist_ok=True)
     errors = write_files(pruned, folder, EXPORT_FORMATS, [pruned.example_inputs(3)])
     (folder / "plan.json").write_text(plan.to_json())
@@ -47,5 +69,35 @@ def apply_plan(program: Program, plan: Plan, folder: Path) -> dict[str, Any]:
             }
             for part in parts.inexact
         ],
+        "repair": None
+        if repaired is None
+        else {"num_samples": repaired.num_samples, "num_weights": len(repaired.refits)},
         "onnx_max_absolute_error": errors[ONNX.name],
     }
+
+
+def repair_settings(plan: Plan) -> tuple[PruneConfig, PreprocessSpec, str]:
+    """Return how a plan's job repaired: its config, and the preprocessing and hash of its samples.
+
+    Raises:
+        PlanError: The job repaired nothing, or the plan's record of it is damaged.
+    """
+    record = plan.settings.get("repair")
+    if record is None:
+        raise PlanError(
+            "the plan's job did not repair its network, so there is nothing to repeat with samples",
+            hint="Leave out --data.",
+        )
+    try:
+        config = PruneConfig.model_validate(
+            {
+                "repair": {"kind": "reconstruct", **record["options"]},
+                "split": record["split"],
+                "seed": plan.settings["seed"],
+                "retrain": {"epochs": 0},
+            }
+        )
+        preprocess = PreprocessSpec.model_validate(record["preprocess"])
+        return config, preprocess, str(record["dataset_sha256"])
+    except (ValidationError, KeyError, TypeError) as error:
+        raise PlanError(f"the plan's record of the repair is damaged: {error}") from error

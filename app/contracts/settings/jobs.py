@@ -70,6 +70,11 @@ class WorkerSettings(Group):
         description="How long the dense and the pruned network take turns to be timed, for each "
         "batch size; up to 2.5 times as long while the measurements differ.",
     )
+    preview_seconds: Annotated[float, Field(ge=0, le=600)] = Field(
+        default=15.0,
+        description="How long a preview may repair the planned network, to tell its quality; "
+        "0: previews tell costs only.",
+    )
     gpus: tuple[Annotated[str, Field(pattern=r"^(GPU|MIG)-[\w/-]+$")], ...] = Field(
         default=(),
         description="UUIDs of the GPUs for which `secateur serve` starts a worker each; empty: "

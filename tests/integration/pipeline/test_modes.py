@@ -171,6 +171,25 @@ def test_the_plan_of_an_iterative_job_is_that_of_its_last_cut(tmp_path: Path) ->
     assert any("again at every cut" in warning for warning in found["warnings"])
 
 
+def test_a_preview_tells_the_quality_of_the_repaired_network_if_there_is_time(
+    tmp_path: Path,
+) -> None:
+    request, reporter = job(tmp_path, {"retrain": {"epochs": 0}})
+    quality = preview(request, reporter).result["quality"]
+    prune(request, reporter)
+    report = Report.model_validate_json((request.output_dir / "report.json").read_text())
+    assert report.repaired is not None
+    for network, name in ((report.dense, "dense"), (report.repaired, "repaired")):
+        assert network.metrics[0].split == "validation"
+        assert quality[name] == network.metrics[0].top1
+    assert (quality["metric"], quality["num_samples"]) == ("top1", 32)
+
+    (tmp_path / "other").mkdir()
+    late, reporter = job(tmp_path / "other", {})
+    late = late.model_copy(update={"preview_seconds": 1e-6})
+    assert preview(late, reporter).result["quality"] is None
+
+
 def test_a_job_without_training_returns_the_repaired_network(tmp_path: Path) -> None:
     x, _ = samples()
     config = {"retrain": {"epochs": 0}, "repair": {"num_samples": 100}}

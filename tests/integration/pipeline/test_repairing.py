@@ -1,10 +1,17 @@
 """Repair in jobs: it survives a restart, and needs no samples if there is BatchNorm."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
+from typer.testing import CliRunner
 
 from app.contracts.report import Report
 from secateur.engine.plan import Plan
@@ -13,6 +20,7 @@ from secateur.engine.selection import Ratio
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
 from tests.integration.pipeline.test_modes import HALF, TwoHeads, job
+from worker.cli.main import app
 from worker.pipeline.job import settling
 from worker.pipeline.job.inputs import Inputs, open_inputs
 from worker.pipeline.prune import prune
@@ -82,3 +90,68 @@ def test_a_job_with_neither_samples_nor_batch_norm_says_that_it_only_cut(tmp_pat
     report = without_samples(tmp_path, TwoHeads())
     assert report.repair is None
     assert any("cut without repair" in note for note in report.notes)
+
+
+def test_a_plan_repeats_the_repair_of_its_job_with_the_same_samples(tmp_path: Path) -> None:
+    config = {"retrain": {"epochs": 0}, "repair": {"num_samples": 100}, "seed": 3,
+              "split": {"validation": 0.2, "seed": 5},
+              "export": {"formats": ["pt2", "safetensors"]}}  # fmt: skip
+    request, reporter = job(tmp_path, config)
+    prune(request, reporter)
+    report = json.loads((request.output_dir / "report.json").read_text())
+    assert report["kept"]["what"] == "repaired"
+    expected = load_file(request.output_dir / "weights.safetensors")
+    plan, model = str(request.output_dir / "plan.json"), str(tmp_path / "model.pt2")
+    data = str(tmp_path / "data.npz")
+    found = {}
+    for name, more in (("with", ["--data", data]), ("without", [])):
+        out = tmp_path / name
+        done = CliRunner().invoke(app, ["apply", plan, model, "--out", str(out), *more])
+        assert done.exit_code == 0, done.output
+        found[name] = load_file(out / "weights.safetensors"), done.output
+    weights, text = found["with"]
+    assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
+    assert "refitted from 100 samples" in text
+    assert "is not the data set" in text, "the request's hash is made up"
+    weights, text = found["without"]
+    assert not all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
+    assert "--data repeats that" in text
+
+
+_JOB = """
+import sys
+from pathlib import Path
+from worker.pipeline.process import main
+main(Path(sys.argv[1]), int(sys.argv[2]))
+"""
+
+
+def test_a_job_killed_in_the_stage_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """A real ``kill -9`` of the job's process, then a second attempt with the same checkpoints."""
+    undisturbed, reporter = job(tmp_path / "undisturbed", {"repair": {"num_samples": 256}})
+    prune(undisturbed, reporter)
+
+    killed, reporter = job(tmp_path / "killed", {"repair": {"num_samples": 256}})
+    path = tmp_path / "request.json"
+    path.write_text(killed.model_dump_json())
+    reads, writes = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _JOB, str(path), str(writes)], pass_fds=[writes]
+    )
+    os.close(writes)
+    with os.fdopen(reads) as messages:
+        stages = []
+        for line in messages:
+            message = json.loads(line)
+            if message["type"] == "stage":
+                stages.append(message["stage"])
+            if stages[-1:] == ["repair"] and process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert stages[-1] == "repair", "it was killed in the stage"
+
+    prune(killed, reporter)
+    names = ("pruned.pt2", "plan.json")
+    for name in names:
+        one, other = ((each.output_dir / name).read_bytes() for each in (undisturbed, killed))
+        assert one == other, name

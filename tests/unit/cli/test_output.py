@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from app.cli.output import result_table
-from secateur.types import JobResult
+from app.cli.output import plan_table, result_table
+from secateur.types import JobResult, Plan
 from tests.fixtures.shown import summary
 
 
@@ -40,3 +40,20 @@ def test_a_result_of_an_older_release_is_shown_without_intervals() -> None:
     text = printed(result(body))
     assert "0.9243" in text
     assert "measurable" not in text
+
+
+def test_a_plan_shows_the_quality_after_repair_if_it_is_known() -> None:
+    costs = {"macs": 100, "num_parameters": 50}
+    body: dict[str, Any] = {
+        "config": {}, "fingerprint": "x", "dense": costs, "pruned": costs,
+        "left": {"macs": 1.0, "num_parameters": 1.0}, "groups": [], "criteria_agreement": {},
+        "latency_trials": [], "warnings": [],
+    }  # fmt: skip
+    quality = {"metric": "top1", "dense": 0.926, "repaired": 0.918, "num_samples": 1024}
+    for found, is_shown in ((quality, True), (None, False)):
+        console = Console(file=io.StringIO(), width=120)
+        console.print(plan_table(Plan.model_validate(body | {"quality": found})))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert ("top1, repaired" in text) is is_shown
+        assert ("0.9180" in text) is is_shown
+        assert ("1,024 validation samples" in text) is is_shown

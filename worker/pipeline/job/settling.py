@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -43,6 +43,19 @@ def repair_kind(inputs: Inputs) -> RepairKind:
     if kind in {"auto", "reconstruct"} and inputs.num_training_samples > 0:
         return "reconstruct"
     return "fold" if kind in {"auto", "fold"} and may_fold(inputs.program) else "none"
+
+
+def repair_record(inputs: Inputs) -> dict[str, Any] | None:
+    """Return how weights are refitted in this job, for the plan; None if they are not."""
+    data, config = inputs.request.dataset, inputs.request.config
+    if data is None or repair_kind(inputs) != "reconstruct":
+        return None
+    return {
+        "options": config.repair.model_dump(mode="json", exclude={"kind"}),
+        "split": config.split.model_dump(mode="json"),
+        "dataset_sha256": data.sha256,
+        "preprocess": data.preprocess.model_dump(mode="json"),
+    }
 
 
 def settled(inputs: Inputs, program: Program, plan: Plan) -> Program:

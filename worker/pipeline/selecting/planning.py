@@ -18,7 +18,7 @@ from secateur.engine.selection import Budget, Ratio, Selection, select
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.options import Rule
 from worker.pipeline.job.results import Scores
-from worker.pipeline.job.settling import settled_twin
+from worker.pipeline.job.settling import repair_record, settled_twin
 from worker.pipeline.scoring.scores import score
 
 _ALMOST_NOTHING = 1e-9
@@ -88,6 +88,9 @@ class Planner:
             "selection": config.selection.model_dump(mode="json"),
             "seed": config.seed,
         }
+        record = repair_record(self.inputs)
+        if record is not None:
+            settings["repair"] = record
         return make_plan(
             self.inputs.program,
             self.inputs.analysis,

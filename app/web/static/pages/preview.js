@@ -4,6 +4,7 @@ import { ProblemError, post } from "../api.js";
 import { h, fill } from "../dom.js";
 import { compact, count, percent } from "../format.js";
 import { widthBars, widthLegend } from "../job/layers.js";
+import { metricLabel, metricText } from "../job/summary.js";
 import { warningNotices } from "../parts/findings.js";
 import { loading, notice, problemPanel } from "../parts/problem.js";
 import { disclosure } from "../parts/table.js";
@@ -28,8 +29,15 @@ export function previewPart(onProblem, signal) {
     place.setAttribute("aria-busy", "true");
     fill(place, loading("Planning …"));
     try {
-      const plan = await post(`/v1/jobs:plan?wait=${WAIT_SECONDS}`, body, { signal: own.signal });
-      show(planned(plan), []);
+      const send = (each) => post(`/v1/jobs:plan?wait=${WAIT_SECONDS}`, each, { signal: own.signal });
+      const quick = withoutRepair(body);
+      if (quick) {
+        // The repair of the planned network takes seconds: show its size before its quality.
+        show(planned(await send(quick), "Its quality is being measured …"), []);
+        place.setAttribute("aria-busy", "true");
+      }
+      const plan = await send(body);
+      show(planned(plan, qualityText(plan.quality)), []);
     } catch (error) {
       if (own.signal.aborted) {
         return; // a newer request replaced this one
@@ -65,7 +73,14 @@ export function previewPart(onProblem, signal) {
   };
 }
 
-function planned(plan) {
+/** Return a body whose plan is the same and needs no repair; null if the body itself needs none. */
+function withoutRepair(body) {
+  const config = body.config ?? {};
+  const isNeeded = body.dataset && config.repair?.kind !== "none" && config.criterion?.kind !== "auto" && config.schedule?.kind !== "iterative";
+  return isNeeded ? { ...body, config: { ...config, repair: { ...config.repair, kind: "none" } } } : null;
+}
+
+function planned(plan, quality) {
   const layers = plan.groups;
   const cards = [
     ["MACs", plan.dense.macs, plan.pruned.macs, plan.left.macs],
@@ -87,9 +102,18 @@ function planned(plan) {
       ),
     ),
     warningNotices(plan.warnings, plan.findings).map((each) => h("div", { class: "panel-part" }, each)),
-    h("p", { class: "panel-part quiet" }, `${count(removed)} of ${count(total)} filters removed. The quality is known after retraining.`),
+    h("p", { class: "panel-part quiet" }, `${count(removed)} of ${count(total)} filters removed. ${quality}`),
     h("div", { class: "panel-part" }, widthLegend()),
     h("div", { class: "panel-part" }, widthBars(layers.slice(0, SHOWN))),
     layers.length > SHOWN && disclosure(`The other ${layers.length - SHOWN} layers`, () => widthBars(layers.slice(SHOWN))),
   ];
+}
+
+/** Return what is known of the planned network's quality. */
+function qualityText(quality) {
+  if (!quality) {
+    return "The quality is known after the job has run.";
+  }
+  const [dense, repaired] = [quality.dense, quality.repaired].map((value) => metricText(quality.metric, value));
+  return `${metricLabel(quality.metric)} after repair, without training: ${repaired} on ${count(quality.num_samples)} validation samples (dense ${dense}).`;
 }
