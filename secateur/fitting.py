@@ -35,11 +35,13 @@ class Weights:
         tensors: The tensors, by their names in the user's module.
         constants: Names of tensors that ``forward`` may contain as literals instead.
         probe: Inputs and outputs of the pruned network; None in older files.
+        norm_groups: Number of groups of each group norm, by the name of its scale.
     """
 
     tensors: dict[str, Tensor]
     constants: frozenset[str] = frozenset()
     probe: dict[str, Any] | None = field(default=None, repr=False)
+    norm_groups: dict[str, int] = field(default_factory=dict)
 
 
 def read_weights(path: Path) -> Weights:
@@ -55,7 +57,8 @@ def read_weights(path: Path) -> Weights:
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
         about = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-    return Weights(tensors, frozenset(about.get("constants", ())), about.get("probe"))
+    constants = frozenset(about.get("constants", ()))
+    return Weights(tensors, constants, about.get("probe"), about.get("norm_groups", {}))
 
 
 def fit(module: nn.Module, weights: Weights) -> None:
@@ -67,8 +70,11 @@ def fit(module: nn.Module, weights: Weights) -> None:
     """
     with _restored_on_error(module):
         _replace_all(module, weights)
-        for layer in module.modules():
+        for name, layer in module.named_modules():
             _take_sizes(layer)
+            groups = weights.norm_groups.get(f"{name}.weight")
+            if groups is not None and isinstance(layer, nn.GroupNorm):
+                layer.num_groups = groups
         if weights.probe is None:
             warnings.warn(
                 "these weights have no probe, because an older Secateur wrote them: compare the "
@@ -162,6 +168,8 @@ def _take_attention(layer: Any, _weight: Tensor | None) -> None:  # noqa: ANN401
     else:
         size = layer.q_proj_weight.shape[1]
         layer.kdim, layer.vdim = layer.k_proj_weight.shape[1], layer.v_proj_weight.shape[1]
+    if size % layer.head_dim == 0:  # whole heads were cut
+        layer.num_heads = size // layer.head_dim
     layer.embed_dim, layer.head_dim = size, size // layer.num_heads
 
 

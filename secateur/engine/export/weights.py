@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
 from secateur.engine.export.format import ExportFormat
+from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.precision import own_tensors
 from secateur.engine.program.program import Program, Role
@@ -32,12 +33,24 @@ def write_weights(program: Program, path: Path) -> None:
 
 
 def describe_weights(program: Program) -> dict[str, Any]:
-    """Return the file's metadata: its version, the names of constants, and the probe."""
+    """Return the file's metadata: version, names of constants, groups of norms, and the probe."""
     return {
         "version": 1,
         "constants": sorted(n for n, role in program.roles.items() if role is Role.CONSTANT),
+        "norm_groups": _norm_groups(program),
         "probe": _probe(program),
     }
+
+
+def _norm_groups(program: Program) -> dict[str, int]:
+    """Return the number of groups of each group norm, by the name of its scale."""
+    found: dict[str, int] = {}
+    for node in program.graph.nodes:
+        if op_name(node.target) == "group_norm" and len(node.args) > 2:  # noqa: PLR2004  # its scale
+            scale, num_groups = node.args[2], node.args[1]
+            if isinstance(scale, fx.Node) and scale.op == "get_attr" and type(num_groups) is int:
+                found[str(scale.target)] = num_groups
+    return found
 
 
 def probe_input(shape: tuple[int, ...], number: int) -> Tensor:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor, fx
 
 from secateur.engine.graph.atoms import FILL, Ints
+from secateur.engine.graph.blocks import Blocks, find_heads, find_norm_groups
 from secateur.engine.graph.groups import Family, FrozenChannels, connected_components, find_groups
-from secateur.engine.graph.heads import Heads, find_heads
 from secateur.engine.graph.meaning import pin_meaning
 from secateur.engine.graph.propagate import Labels, propagate_labels
 from secateur.engine.graph.rules import find_rule
+from secateur.engine.graph.zeros import settle_zeros
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import Shapes, propagate
 
@@ -80,21 +81,23 @@ def analyse(program: Program) -> Analysis:
     """
     shapes = propagate(program)
     found = _analyse(program, shapes, {})
-    heads = find_heads(program, shapes, find_rule)
-    if not heads:
+    heads, norms = find_heads(program, shapes, find_rule), find_norm_groups(program, shapes)
+    if not heads and not norms:
         return found
-    whole = _analyse(program, shapes, _joined(heads))
-    kept = [
-        each for each in heads if all(_rank(whole, node) >= _rank(found, node) for node in each)
-    ]
-    return whole if len(kept) == len(heads) else _analyse(program, shapes, _joined(kept))
+    whole = _analyse(program, shapes, _joined([*heads, *norms]))
+    kept = [each for each in heads if all(_rank(whole, n) >= _rank(found, n) for n in each)]
+    kept += [each for each in norms if all(_rank(whole, n) > _rank(found, n) for n in each)]
+    if not kept:
+        return found
+    return whole if len(kept) == len(heads + norms) else _analyse(program, shapes, _joined(kept))
 
 
-def _analyse(program: Program, shapes: Shapes, heads: Heads) -> Analysis:
-    """Analyse with whole heads as groups where ``heads`` says so."""
-    atoms, labels = propagate_labels(program, shapes, find_rule, heads)
+def _analyse(program: Program, shapes: Shapes, blocks: Blocks) -> Analysis:
+    """Analyse with whole blocks of channels as groups where ``blocks`` says so."""
+    atoms, labels = propagate_labels(program, shapes, find_rule, blocks)
     component = connected_components(atoms.num_atoms, *atoms.edges())
     pin_meaning(program, shapes, atoms, labels, component)
+    settle_zeros(atoms, labels, component)
     groups = find_groups(atoms, component)
     return Analysis(
         groups.families,
@@ -107,8 +110,8 @@ def _analyse(program: Program, shapes: Shapes, heads: Heads) -> Analysis:
     )
 
 
-def _joined(heads: Sequence[Heads]) -> Heads:
-    return {node: dim for each in heads for node, dim in each.items()}
+def _joined(blocks: Sequence[Blocks]) -> Blocks:
+    return {node: dim for each in blocks for node, dim in each.items()}
 
 
 def _rank(analysis: Analysis, node: fx.Node) -> int:
@@ -120,5 +123,8 @@ def _rank(analysis: Analysis, node: fx.Node) -> int:
     if not (found >= 0).any():
         return 0
     ends = np.cumsum([family.num_groups for family in analysis.families])
-    families = np.unique(np.searchsorted(ends, found[found >= 0], side="right"))
-    return 2 if all(analysis.families[number].is_exact for number in families) else 1
+    numbers = np.unique(np.searchsorted(ends, found[found >= 0], side="right"))
+    families = [analysis.families[number] for number in numbers]
+    if any(family.num_groups == 1 for family in families):
+        return 0
+    return 2 if all(family.is_exact for family in families) else 1

@@ -56,6 +56,23 @@ class Dissolved:
     values: tuple[fx.Node, ...]
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Sum over channels that is exact if what is removed is zero.
+
+    Attributes:
+        ids: Atoms of the channels.
+        node: Call that sums over them.
+        values: Factors of the sum, of which one must be zero.
+        is_all: Whether all of them must be zero.
+    """
+
+    ids: Tensor
+    node: fx.Node
+    values: tuple[object, ...]
+    is_all: bool
+
+
 class Atoms:
     """Atoms of a program, with their edges, pins and roles.
 
@@ -69,8 +86,9 @@ class Atoms:
         starts: First atom of each axis, followed by the total number of atoms.
         pins: All pins, in the order they were recorded.
         dissolved: Ends of labels, for `meaning` to judge.
+        doubts: Sums over channels, for `zeros` to judge.
         unread: Calls whose results no output needs; they cannot make a group inexact.
-        batches: Products, with the labels of their batch dimensions, for `heads`.
+        batches: Products, with the labels of their batch dimensions, for `blocks`.
     """
 
     def __init__(
@@ -93,6 +111,7 @@ class Atoms:
         self.num_atoms = starts[-1]
         self.pins: list[Pin] = []
         self.dissolved: list[Dissolved] = []
+        self.doubts: list[Doubt] = []
         self.batches: list[tuple[fx.Node, Tensor]] = []
         self.unread: frozenset[fx.Node] = frozenset()
         self._united: list[tuple[Tensor, Tensor]] = []
@@ -139,6 +158,12 @@ class Atoms:
         """Record that removing ``ids`` changes the remaining values of ``node``."""
         if node not in self.unread:
             self._inexact.append((op_name(node.target), ids.reshape(-1)))
+
+    def doubt(
+        self, ids: Tensor, node: fx.Node, values: Iterable[object], *, is_all: bool = False
+    ) -> None:
+        """Record that removing ``ids`` changes ``node`` unless one of ``values``, or all, is 0."""
+        self.doubts.append(Doubt(ids.reshape(-1), node, tuple(values), is_all))
 
     def set_role(self, ids: Tensor | None, role: MemberRole) -> None:
         """Set the role of the slices at ``ids``; the largest of several roles wins."""

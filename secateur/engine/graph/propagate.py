@@ -54,8 +54,8 @@ class Site:
         labels: Labels of every value so far.
         shapes: Meta tensor of every value.
         followed: Arguments whose labels the rule has handled; labels of the others are pinned.
-        heads: Reshapes whose channels become heads, with the dimension that counts them.
-        probes: Receives labels for every side of a box, if `heads` asks where they go.
+        blocks: Calls whose channels go in blocks, with the dimension that counts the blocks.
+        probes: Receives labels for every side of a box, if `blocks.find_heads` asks where they go.
     """
 
     node: fx.Node
@@ -63,7 +63,7 @@ class Site:
     labels: dict[fx.Node, Output]
     shapes: Shapes
     followed: set[object] = field(default_factory=set)
-    heads: Mapping[fx.Node, int] = field(default_factory=lambda: MappingProxyType({}))
+    blocks: Mapping[fx.Node, int] = field(default_factory=lambda: MappingProxyType({}))
     probes: Probes | None = None
 
     def argument(self, index: int, name: str, default: Any = None) -> Any:  # noqa: ANN401  # literal
@@ -118,7 +118,7 @@ def propagate_labels(
     program: Program,
     shapes: Shapes,
     find_rule: Callable[[object], Rule | None],
-    heads: Mapping[fx.Node, int] = MappingProxyType({}),
+    blocks: Mapping[fx.Node, int] = MappingProxyType({}),
     probes: Probes | None = None,
 ) -> tuple[Atoms, dict[fx.Node, Output]]:
     """Return the atoms of a program with their edges and pins, and the labels of every value.
@@ -127,7 +127,7 @@ def propagate_labels(
         program: The program.
         shapes: Meta tensor of every value.
         find_rule: Returns the rule of an operator, or None.
-        heads: Reshapes whose channels become heads, with the dimension that counts them.
+        blocks: Calls whose channels go in blocks, with the dimension that counts the blocks.
         probes: Receives labels for every side of a box of channels; such atoms form no groups.
     """
     fills = _fills(program, shapes)
@@ -145,7 +145,7 @@ def propagate_labels(
             labels[node] = atoms.of(FILL + node.name, fills[node])
         elif node.op == "call_function":
             labels[node] = _apply(
-                Site(node, atoms, labels, shapes, heads=heads, probes=probes), find_rule
+                Site(node, atoms, labels, shapes, blocks=blocks, probes=probes), find_rule
             )
         else:
             labels[node] = {}

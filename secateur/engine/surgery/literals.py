@@ -208,9 +208,10 @@ def _normalized_shape(call: Resized) -> None:
 
 
 def _norm_groups(call: Resized) -> None:
+    """Update the number of groups of a norm, if whole groups go."""
     kept = call.kept(call.node.args[0], 1)
-    if kept is not None and len(kept) == call.literal(1, "num_groups"):
-        call.set_argument(1, int(kept.sum()))
+    if kept is not None:
+        call.set_argument(1, int(kept.reshape(call.literal(1, "num_groups"), -1).any(1).sum()))
 
 
 _SPLIT_DIMS = {"hsplit": 1, "vsplit": 0, "dsplit": 2}  # of tensors with two or more dimensions

@@ -18,7 +18,13 @@ def convolution(site: Site) -> Output:
     """Rule of conv1d to conv3d and ``convolution``: x (N, C, …), weight (O, C / groups, …)."""
     x, weight, bias = site.node.args[0], site.argument(1, "weight"), site.argument(2, "bias")
     is_general = op_name(site.node.target) == "convolution"
-    groups = site.literal(8 if is_general else 6, "groups", 1)
+    place = 8 if is_general else 6
+    groups = site.literal(place, "groups", 1)
+    if isinstance(site.argument(place, "groups"), fx.Node):  # CondConv, modulated convolution
+        labels = site.labels_of(x)
+        for dim in list(labels):
+            site.pin_label(labels, dim, "is filtered by kernels of its own for each sample")
+        x = None  # the kernels' own channels are pruned
     is_transposed = is_general and bool(site.literal(6, "transposed", default=False))
     return _convolve(site, x, weight, bias, groups, is_transposed=is_transposed)
 
@@ -116,34 +122,11 @@ def contract(
     if x is not None and w is not None:
         site.atoms.unite(x, w)
         site.atoms.dissolve(x, site.node, factors)
-        check_zeros(site, x, factors)
+        site.atoms.doubt(x, site.node, factors)
     elif x is not None:
         site.atoms.pin(x, "is contracted with values that no parameter produces", site.node)
     elif w is not None:
         site.atoms.pin(w, "reads the network's input, or values that cannot be pruned", site.node)
-
-
-def check_zeros(site: Site, ids: Tensor, factors: Sequence[object]) -> None:
-    """Mark a sum inexact if masked channels still add to it, because no factor is zero there.
-
-    Softmax or sigmoid of queries and keys (linear attention) turn the zero of a masked channel
-    into another number.
-    """
-    if not any(is_zero_where_removed(value) for value in factors):
-        site.atoms.mark_inexact(ids, site.node)
-
-
-def is_zero_where_removed(value: object) -> bool:
-    """Return whether masked channels of a value are zero, following it back through operators."""
-    while isinstance(value, fx.Node) and value.op == "call_function":
-        name = op_name(value.target)
-        shifts = [v for v in value.args[:2] if isinstance(v, (int, float)) and v]
-        if name in _NOT_ZERO_AT_ZERO or (name in {"add", "sub", "rsub"} and shifts):
-            return False
-        if name not in _ZERO_AT_ZERO:
-            return True
-        value = value.args[0]
-    return True
 
 
 def _convolve(
@@ -160,7 +143,7 @@ def _convolve(
         contract(site, channels, inputs, [weight, x], is_weight=True)
         ids = outputs
     else:
-        ids = _grouped(site, channels, w, groups, is_transposed=is_transposed)
+        ids = align_groups(site, channels, w, groups, is_transposed=is_transposed)
     if ids is not None:
         site.atoms.set_role(ids, MemberRole.PRODUCER)
         labels[1] = ids
@@ -168,7 +151,7 @@ def _convolve(
     return labels
 
 
-def _grouped(
+def align_groups(
     site: Site, channels: Tensor | None, w: Labels, groups: int, *, is_transposed: bool
 ) -> Tensor | None:
     """Unite the j-th channel of every group; if depthwise, unite each input with its outputs."""
@@ -278,23 +261,6 @@ def add_bias(site: Site, labels: Labels, dim: int, bias: object) -> None:
         site.atoms.pin(ids, "shifts channels that cannot be pruned", site.node)
 
 
-# The first map a channel of zeros to other numbers; the second keep the zeros of their first
-# argument.
-_NOT_ZERO_AT_ZERO = frozenset(
-    """sigmoid hardsigmoid softmax _softmax log_softmax _log_softmax exp softplus logsigmoid
-    log_sigmoid cos log log2 reciprocal rsqrt erfc ones_like full_like expand_as logical_not eq ge
-    le fill acos acosh cosh exp2 isfinite lgamma digamma log10 logit i0 sinc logaddexp logaddexp2
-    special_bessel_j0 special_bessel_y0 special_bessel_y1 special_erfcx special_i0e special_log_ndtr
-    special_modified_bessel_i0 special_spherical_bessel_j0
-    """.split()
-)
-_ZERO_AT_ZERO = frozenset(
-    """view reshape _unsafe_view flatten unflatten permute transpose t numpy_T squeeze unsqueeze
-    slice narrow expand view_as reshape_as movedim swapaxes flip contiguous clone detach alias to
-    _to_copy relu relu6 elu silu gelu tanh leaky_relu abs neg square sqrt dropout getitem split
-    chunk unbind split_with_sizes select
-    """.split()
-)
 RULES: dict[str, Rule] = {
     **dict.fromkeys(["conv1d", "conv2d", "conv3d", "convolution"], convolution),
     **dict.fromkeys(

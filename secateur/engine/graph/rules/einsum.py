@@ -4,7 +4,6 @@ from torch import Tensor, fx
 
 from secateur.engine.graph.atoms import MemberRole
 from secateur.engine.graph.propagate import Output, Rule, Site
-from secateur.engine.graph.rules.contraction import check_zeros
 from secateur.engine.program.macs import einsum_letters
 
 
@@ -23,7 +22,7 @@ def einsum(site: Site) -> Output:
         if letter not in right:
             site.atoms.set_role(ids, MemberRole.CONSUMER)
             site.atoms.dissolve(ids, site.node, sides)
-            check_zeros(site, ids, sides)
+            site.atoms.doubt(ids, site.node, sides)
         elif len(sides) > 1:
             site.atoms.share(ids, site.node)
     return {dim: by_letter[letter] for dim, letter in enumerate(right) if letter in by_letter}

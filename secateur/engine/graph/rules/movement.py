@@ -42,7 +42,7 @@ def move(site: Site) -> Output:
         if results is None:
             results = [{} for _ in parts]
         for result, part in zip(results, parts, strict=True):
-            kept_dim = 1 if name in _CHANNELS_FIRST else site.heads.get(site.node)
+            kept_dim = 1 if name in _CHANNELS_FIRST else site.blocks.get(site.node)
             _collect(site, result, part, kept_dim)
         if name in _BY_POSITION and dim in _moved_dims(site):
             _fix_positions(site, ids, name)

@@ -42,12 +42,18 @@ def layer_norm(site: Site) -> Output:
 
 
 def group_norm(site: Site) -> Output:
-    """Rule of ``group_norm``: unite the j-th channel of every group; inexact."""
+    """Rule of ``group_norm``: unite the j-th channel of every group; inexact.
+
+    Whole groups, where `blocks` has the call, are exact.
+    """
     labels = site.labels_of(site.node.args[0])
     num_groups = int(site.literal(1, "num_groups"))
     _unite_affine(site, labels, 1, [site.argument(2, "weight"), site.argument(3, "bias")])
     ids = labels.get(1)
-    if ids is not None and len(ids) != num_groups:
+    if ids is not None and site.node in site.blocks:
+        rows = ids.view(num_groups, -1)
+        site.atoms.unite(rows, rows[:, :1])
+    elif ids is not None and len(ids) != num_groups:
         rows = ids.view(num_groups, -1)
         site.atoms.unite(rows, rows[:1])
         site.atoms.mark_inexact(ids, site.node)

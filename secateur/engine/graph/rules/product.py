@@ -4,7 +4,7 @@ import torch
 
 from secateur.engine.graph.atoms import MemberRole
 from secateur.engine.graph.propagate import Labels, Output, Rule, Site
-from secateur.engine.graph.rules.contraction import add_bias, contract, is_zero_where_removed
+from secateur.engine.graph.rules.contraction import add_bias, contract
 from secateur.engine.graph.rules.pointwise import unite_broadcast
 from secateur.engine.program.functional import op_name
 
@@ -72,7 +72,9 @@ def similarity(site: Site) -> Output:
     if ids is not None:
         site.atoms.dissolve(ids, site.node, operands)
         # A distance adds its eps to every difference, also to those of removed channels.
-        if not is_cosine or not all(map(is_zero_where_removed, operands)):
+        if is_cosine:
+            site.atoms.doubt(ids, site.node, operands, is_all=True)
+        else:
             site.atoms.mark_inexact(ids, site.node)
     if len(site.output_shape) == len(shape):
         return labels

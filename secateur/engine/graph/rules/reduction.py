@@ -68,15 +68,28 @@ def _window(site: Site, dim: int) -> tuple[int, int, int]:
 
 
 def reduce(site: Site) -> Output:
-    """Rule of reductions: reduced dimensions lose their label; inexact."""
+    """Rule of reductions: reduced dimensions lose their label; inexact, but for sums of zeros."""
     if _are_indices_read(site):
         return locate(site)
     labels = site.labels_of(site.node.args[0])
     for dim in _dims(site) & labels.keys():
         ids = labels.pop(dim)
-        site.atoms.mark_inexact(ids, site.node)
+        if _is_sum(site):
+            site.atoms.doubt(ids, site.node, [site.node.args[0]])
+        else:
+            site.atoms.mark_inexact(ids, site.node)
         site.atoms.dissolve(ids, site.node, [site.node.args[0]])
     return _remaining(site, labels)
+
+
+def _is_sum(site: Site) -> bool:
+    """Return whether zeros do not change the result: sums, and norms of an order of 0 or more."""
+    name = op_name(site.node.target)
+    if name in {"sum", "nansum"}:
+        return True
+    order = site.literal(1, "ord" if name == "linalg_vector_norm" else "p", 2)
+    is_norm = name in {"norm", "linalg_vector_norm"} and isinstance(order, (int, float))
+    return is_norm and order >= 0
 
 
 def locate(site: Site) -> Output:

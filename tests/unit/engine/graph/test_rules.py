@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
+from torchvision.ops import DeformConv2d
 
 from secateur.engine.graph import Analysis, analyse
 from secateur.engine.graph.rules import RULES
@@ -172,6 +174,88 @@ def test_grouped_and_transposed_convolutions_keep_their_groups() -> None:
     sizes = {f.name: f.num_groups for f in analysis.families}
     assert sizes == {"0.weight": 8, "2.weight": 4, "3.weight": 4, "4.weight": 6}
     assert half_pruned(program, analysis) <= 1e-9
+
+
+def test_a_norm_with_many_groups_loses_whole_groups_exactly() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 32, 3), nn.GroupNorm(8, 32), nn.ReLU(), nn.Conv2d(32, 2, 1))
+    program, analysis = analysed(model)
+    (family,) = analysis.families
+    assert (family.num_groups, family.is_exact) == (8, True)
+    assert half_pruned(program, analysis) <= 1e-9
+
+
+def test_norms_whose_groups_overlap_lose_channels_of_each_group() -> None:
+    class Joined(nn.Module):
+        """Two norms, with groups of 3 and of 12 of the same channels."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Conv2d(1, 24, 3), nn.Conv2d(24, 2, 1)
+            self.norms = nn.Sequential(nn.GroupNorm(8, 24), nn.ReLU(), nn.GroupNorm(2, 24))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.last(self.norms(self.first(x)))
+            return y
+
+    _, analysis = analysed(Joined())
+    assert analysis.family("first.weight").num_groups == 3
+    assert analysis.family("first.weight").inexact_ops == ("group_norm",)
+
+
+@pytest.mark.parametrize(("groups", "offset_groups"), [(2, 1), (1, 4), (2, 4)])
+def test_a_deformable_convolution_keeps_its_groups(groups: int, offset_groups: int) -> None:
+    class Deformed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Conv2d(1, 16, 3, padding=1), nn.Conv2d(12, 2, 1)
+            self.offset = nn.Conv2d(16, 2 * 9 * offset_groups, 3, padding=1)
+            self.deformed = DeformConv2d(16, 12, 3, padding=1, groups=groups)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            y: Tensor = self.last(self.deformed(x, self.offset(x)))
+            return y
+
+    program, analysis = analysed(Deformed())
+    assert analysis.family("first.weight").num_groups == 16 // max(groups, offset_groups)
+    assert analysis.family("deformed.weight").num_groups == 12 // groups
+    assert half_pruned(program, analysis) <= 1e-9
+
+
+@pytest.mark.parametrize("reparametrise", [weight_norm, spectral_norm])
+def test_normalised_weights_are_pruned_exactly(
+    reparametrise: Callable[[nn.Module], nn.Module],
+) -> None:
+    model = nn.Sequential(
+        reparametrise(nn.Conv2d(1, 8, 3)), nn.ReLU(), reparametrise(nn.Conv2d(8, 2, 1))
+    )
+    program, analysis = analysed(model)
+    (family,) = analysis.families
+    assert (family.num_groups, family.is_exact) == (8, True)
+    assert half_pruned(program, analysis) <= 1e-9
+
+
+def test_a_kernel_of_its_own_for_each_sample_is_the_reason() -> None:
+    class Dynamic(nn.Module):
+        """A convolution whose kernels are mixed for each sample (CondConv)."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.mix = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(8, 3)
+            self.kernels = nn.Parameter(torch.randn(3, 6 * 8))
+            self.last = nn.Conv2d(6, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            size = x.shape[0]
+            kernels = (self.mix(x.mean((2, 3))).sigmoid() @ self.kernels).view(-1, 8, 1, 1)
+            y = F.conv2d(x.reshape(1, -1, *x.shape[2:]), kernels, groups=size)
+            z: Tensor = self.last(y.view(size, 6, *x.shape[2:]))
+            return z
+
+    _, analysis = analysed(Dynamic())
+    reasons = {f.tensor: f.pin.reason for f in analysis.frozen}
+    assert reasons["first.weight"] == "is filtered by kernels of its own for each sample"
 
 
 def is_accepted(name: str) -> bool:
