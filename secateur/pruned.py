@@ -79,7 +79,12 @@ class Pruned:
         tensors = {name: tensor.clone() for name, tensor in own_tensors(self.program).items()}
         fitted = copy.deepcopy(self.original)
         try:
-            fit(fitted, Weights(tensors, frozenset(about["constants"]), about["probe"]))
+            fit(
+                fitted,
+                Weights(
+                    tensors, frozenset(about["constants"]), about["probe"], about["norm_groups"]
+                ),
+            )
         except SecateurError as error:
             warnings.warn(f"{error}; `module` runs the graph instead", stacklevel=2)
             device = next(iter(self.original.parameters())).device

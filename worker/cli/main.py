@@ -25,6 +25,7 @@ from worker.cli.progress import ConsoleReporter
 from worker.cli.tables import print_applied, print_inspection, print_report
 from worker.pipeline.prune import prune
 from worker.pipeline.replay import apply_plan
+from worker.pipeline.report.advice import advise
 from worker.pipeline.report.describe import verdict
 
 app = typer.Typer(
@@ -68,7 +69,9 @@ def inspect_command(
     """Show layers, channel groups, frozen filters with reasons, and the smallest reachable size."""
     try:
         program = open_model(model, _architecture(architecture, num_classes, image_size))
-        found = verdict(program, analyse(program))
+        analysis = analyse(program)
+        found = verdict(program, analysis)
+        found["advice"] = advise(program, analysis, found["layers"])
     except (EngineError, LocalError) as error:
         _fail(error)
     if as_json:

@@ -1,7 +1,6 @@
 """Print verdicts and reports as tables."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,11 @@ from app.contracts.report import SpeedupReport
 
 Json = Mapping[str, Any]
 
-_MOST = 0.9  # share of the MACs; no advice if more can go
 _VERDICTS = {"ready": "bold green", "uncertain": "bold yellow", "not_ready": "bold red"}
 
 
 def print_inspection(console: Console, found: Json) -> None:
-    """Print a verdict: layers, channel groups, frozen filters, and the smallest reachable size."""
+    """Print a verdict: layers, channel groups, frozen filters, the smallest size, and advice."""
     macs = found["macs"]
     rows: list[Sequence[str]] = [
         (
@@ -65,25 +63,7 @@ def print_inspection(console: Console, found: Json) -> None:
     _print(console, "Reachable", ",>dense,>with one channel left in every group", rows)
     for note in found["notes"]:
         console.print(Text("note", "yellow"), note)
-    console.print(_advice(found))
-
-
-def _advice(found: Json) -> str:
-    """Return how much can go, and the reason that holds most of the rest back."""
-    macs = max(1, found["macs"])
-    share = 1 - found["least"]["macs"] / macs
-    said = f"At most {share:.0%} of the MACs can go."
-    layers = {layer["weight"]: layer["macs"] for layer in found["layers"]}
-    held: Counter[str] = Counter()
-    for frozen in found["frozen"]:
-        held[f"{frozen['reason']} ({frozen['op']})"] += layers.get(frozen["tensor"], 0)
-    for reason, num in held.most_common(1):
-        if share < _MOST and num:
-            said += (
-                f" The largest part of the rest, {num / macs:.0%} of all MACs, is in layers whose "
-                f"output cannot be pruned: it {reason}."
-            )
-    return said
+    console.print(found["advice"])
 
 
 def print_report(console: Console, report: Json, folder: Path) -> None:

@@ -66,7 +66,7 @@ def test_inspect_shows_layers_groups_and_frozen_channels(folder: Path) -> None:
         "fc.weight[0]",
         "reaches the network's output",
         "Reachable",
-        "of the MACs can go",
+        "At a ratio of 0.5",
     ):
         assert expected in text
     body = json.loads(run("inspect", folder / "model0.pt2", "--json").stdout)
