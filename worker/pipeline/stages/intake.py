@@ -1,5 +1,10 @@
 """Intake: read the model and the data set, and check that the dense network performs on it."""
 
+from dataclasses import replace
+
+from app.contracts.spec import HOLD_NETWORK, measures_onnx
+from secateur.engine.errors import ExportError
+from secateur.engine.export.onnx import ONNX
 from worker.messages import JobRequest
 from worker.pipeline.job.dense_onnx import export_dense
 from worker.pipeline.job.inputs import Inputs, open_inputs
@@ -14,13 +19,31 @@ def intake(request: JobRequest, reporter: Reporter) -> Inputs:
     Raises:
         ModelRejectedError: The model is refused.
         DataError: The data set is refused, or does not fit the model or the objective.
-        ExportError: ONNX is requested and cannot represent the network.
+        ExportError: ONNX is the only format, or is measured, and cannot represent the network.
         DataMismatchError: The dense network performs too poorly on the data set.
     """
     inputs = open_inputs(request, reporter)
     for note in notes_on(inputs.program):
         reporter.warn(note)
-    if "onnx" in request.config.export.formats:
-        export_dense(inputs)
+    if ONNX.name in request.config.export.formats:
+        inputs = _with_onnx(inputs)
     check_sanity(inputs)
+    return inputs
+
+
+def _with_onnx(inputs: Inputs) -> Inputs:
+    """Export the dense network as ONNX, or leave ONNX out of the formats and say why."""
+    config = inputs.request.config
+    try:
+        export_dense(inputs)
+    except ExportError as error:
+        formats = [name for name in config.export.formats if name != ONNX.name]
+        if measures_onnx(config) or not HOLD_NETWORK & set(formats):
+            raise
+        inputs.reporter.warn(
+            f"there is no {ONNX.file}, and no latency is measured: {error.__cause__}"
+        )
+        export = config.export.model_copy(update={"formats": tuple(formats)})
+        config = config.model_copy(update={"export": export})
+        return replace(inputs, request=inputs.request.model_copy(update={"config": config}))
     return inputs

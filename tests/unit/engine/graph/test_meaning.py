@@ -145,7 +145,7 @@ HIDDEN: dict[str, tuple[Callable[[Scores, Tensor], Tensor], bool]] = {
         False,
     ),
     "the value of max": (lambda n, y: n.one(y.max(1, keepdim=True).values), False),
-    "length one": (lambda n, y: n.all(F.normalize(y, dim=1)), False),
+    "length one": (lambda n, y: n.all(F.normalize(y, dim=1)), True),
     "scaled by a mean over channels": (
         lambda n, y: n.all(y / (y.abs().mean(1, keepdim=True) + 1)),
         False,
