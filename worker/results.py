@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.contracts.job import JobKind
 from app.contracts.report import Finding, LoadReport, NetworkReport, PlannedQuality, SpeedupReport
 from app.contracts.spec import PreprocessSpec
+from app.contracts.task_spec import StoredTask
 from worker.messages import Succeeded
 
 
@@ -32,6 +33,7 @@ class _Verdict(_Part):
     macs: int | None = None
     inputs: list[dict[str, Any]] | None = None
     outputs: list[_Output] | None = None
+    task: StoredTask | None = None
 
 
 class _DatasetSummary(_Part):

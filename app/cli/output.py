@@ -225,7 +225,8 @@ def result_table(result: JobResult) -> Table:
     blanks = ("",) * (len(networks) - 1)
     for speedup in summary.speedups:
         table.add_row(f"speed, batch {speedup.batch_size}", *blanks, speedup.text)
-    table.caption = "in parentheses: 95 % intervals"
+    task = summary.task.replace("_", " ")
+    table.caption = f"task: {task}; in parentheses: 95 % intervals"
     return table
 
 

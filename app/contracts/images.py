@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.contracts.hostile_images import MAX_SCANS, has_too_many_scans, without_comments
+from app.contracts.placement import FILL, Fit, place
 
 # Formats of photographs and scans. Pillow's other formats are disabled: some run programs.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -34,6 +35,7 @@ _UPRIGHT = {
 }
 _DEEP = frozenset({"I;16", "I;16L", "I;16B", "I;16N"})
 _WITH_ALPHA, _OPAQUE = frozenset({"LA", "RGBA"}), 255
+_WITH_GREY_ALPHA = frozenset({"LA", "La"})
 _GREY = frozenset({"1", "L", "LA", "La"})
 _MODES = {1: "L", 3: "RGB"}
 
@@ -72,14 +74,23 @@ class Picture:
         """Height and width in pixels."""
         return self.image.height, self.image.width
 
-    def pixels(self, num_channels: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def pixels(
+        self, num_channels: int, size: tuple[int, int], fit: Fit = "stretch"
+    ) -> NDArray[np.uint8]:
         """Return the pixels as (C, H, W): C is ``num_channels``, 1 or 3; (H, W) is ``size``."""
         image = self.image
         if image.mode != _MODES[num_channels]:
             image = image.convert(_MODES[num_channels])
-        if self.size != size:
-            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        place_ = place(self.size, size, fit)
+        inner = place_.height, place_.width
+        if self.size != inner:
+            image = image.resize((inner[1], inner[0]), Image.Resampling.BILINEAR)
         values = np.asarray(image)
+        if inner != size:
+            whole = np.full((*size, *values.shape[2:]), FILL, np.uint8)
+            rows, columns = place_.cut(size, size)
+            whole[rows, columns] = values
+            values = whole
         return np.ascontiguousarray(
             values[None] if num_channels == 1 else values.transpose(2, 0, 1)
         )
@@ -114,6 +125,41 @@ def decode_image(data: bytes, max_pixels: int) -> Picture:
         if turn is not None:
             image = image.transpose(turn)
     return Picture(image, turn is not None, is_deep, is_transparent)
+
+
+def decode_mask(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    """Decode a mask: the number of each pixel's class, (H, W), upright.
+
+    Grey values and numbers of palettes are the classes; an RGB image must be grey.
+
+    Raises:
+        ImageTooLargeError: The mask has more than ``max_pixels`` pixels.
+        ImageError: The file is no image, or its values are not numbers from 0 to 255.
+    """
+    with _decoding():
+        image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "BMP", "GIF", "TIFF"))
+        if image.width * image.height > max_pixels:
+            raise ImageTooLargeError(
+                f"has {image.width}x{image.height} pixels, at most {max_pixels}"
+            )
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        if turn is not None:
+            image = image.transpose(turn)
+        if image.mode == "1":
+            image = image.convert("L")
+        values = np.asarray(image)
+        if values.ndim == 3:  # noqa: PLR2004  # with channels
+            values = values[..., : 1 if image.mode in _WITH_GREY_ALPHA else 3]
+            if (values != values[..., :1]).any():
+                raise ImageError(
+                    "is a colour image; a mask holds the number of each pixel's class, as grey "
+                    "values or a palette"
+                )
+            values = values[..., 0]
+        if values.size and (values.min() < 0 or values.max() > _OPAQUE):
+            raise ImageError("has values above 255; classes are numbers from 0 to 254")
+    return np.ascontiguousarray(values.astype(np.uint8))
 
 
 def _to_bytes(image: Image.Image) -> tuple[bool, Image.Image]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # Names from the engine's registries; tests/unit/test_surface.py compares the lists.
-LOWER_IS_BETTER = frozenset({"mean_error", "output_error"})
+LOWER_IS_BETTER = frozenset({"cer", "mean_error", "output_error"})
 
 
 class _Part(BaseModel):
@@ -77,6 +77,15 @@ class ChangeReport(_Part):
     )
 
 
+class ClassReport(_Part):
+    """Metrics of one class of masks or boxes."""
+
+    number: int
+    name: str
+    values: dict[str, float | None] = Field(description="Metrics by name.")
+    intervals: dict[str, tuple[float, float]] = Field(description="95 % intervals by name.")
+
+
 class MetricsReport(_Part):
     """Metrics of a network on the samples of one split."""
 
@@ -95,6 +104,23 @@ class MetricsReport(_Part):
     )
     macro_f1: float | None = Field(default=None, description="F1 averaged over classes.")
     mean_error: float | None = Field(default=None, description="Mean absolute error of numbers.")
+    miou: float | None = Field(
+        default=None, description="Intersection over union of masks, averaged over classes."
+    )
+    dice: float | None = Field(default=None, description="Dice of masks, averaged over classes.")
+    exact: float | None = Field(default=None, description="Share of lines read without a mistake.")
+    cer: float | None = Field(
+        default=None,
+        description="Character error rate: inserted, deleted and replaced characters, as a share "
+        "of the characters of the texts.",
+    )
+    map50_95: float | None = Field(
+        default=None,
+        description="COCO's mean average precision of boxes, over overlaps from 0.5 to 0.95.",
+    )
+    map50: float | None = Field(
+        default=None, description="Mean average precision of boxes at an overlap of 0.5."
+    )
     agreement: float | None = Field(
         default=None,
         description="Share of samples with the same predicted class as the dense network.",
@@ -109,6 +135,9 @@ class MetricsReport(_Part):
     )
     change: ChangeReport | None = Field(
         default=None, description="Change of the main metric from the dense network."
+    )
+    classes: tuple[ClassReport, ...] = Field(
+        default=(), description="Metrics of every class of masks or boxes; otherwise empty."
     )
 
     def value(self, name: str) -> float | None:
@@ -436,6 +465,7 @@ class Report(_Part):
     version: Literal[1] = 1
     verdict: Verdict | None = Field(default=None, description="Null in reports before 0.2.")
     config: dict[str, Any]
+    task: str = Field(default="custom", description="Task of the network, such as detection.")
     metric: str | None = Field(description="Field of the metrics that counts, if any.")
     objective: str | None = Field(description="Training objective; null without retraining.")
     criterion: str = Field(description="Criterion in use; for 'auto', the chosen one.")

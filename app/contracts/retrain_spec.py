@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # Names of the engine's objectives; tests/unit/test_surface.py compares the list.
-ObjectiveName = Literal["cross_entropy", "distill", "mixed", "mse", "bce"]
+ObjectiveName = Literal[
+    "cross_entropy", "distill", "mixed", "mse", "bce", "dice", "ctc", "distill_sure"
+]
 
 
 class Spec(BaseModel):
@@ -96,9 +98,11 @@ class RetrainSpec(Spec):
         default="auto",
         description="cross_entropy: one class per sample. mse: numbers. bce: any number of "
         "classes per sample. distill: the dense network's outputs; works without "
-        "labels and with any kind of output. mixed: cross_entropy and distill. auto: "
-        "chosen by the labels: mixed for classes, bce for several classes per "
-        "sample, mse for numbers, distill without labels.",
+        "labels and with any kind of output. distill_sure: the same, most where the dense "
+        "network is sure, for detectors. mixed: cross_entropy and distill. dice: masks. ctc: "
+        "texts. auto: chosen by the labels: mixed for classes, bce for several classes per "
+        "sample, mse for numbers, dice for masks, ctc for texts, distill_sure for boxes, "
+        "distill without labels.",
     )
     distill: DistillSpec = DistillSpec()
     mode: Literal["compact", "masked"] = Field(

@@ -27,6 +27,12 @@ class ExpectedSpec(Spec):
         default=None, description="Largest mean absolute error, for numeric labels."
     )
 
+    miou: Fraction | None = Field(
+        default=None, description="Intersection over union of masks, averaged over classes."
+    )
+    exact: Fraction | None = Field(default=None, description="Share of lines without a mistake.")
+    map50_95: Fraction | None = Field(default=None, description="COCO's mAP of boxes.")
+
     @model_validator(mode="after")
     def _one_name(self) -> Self:
         if self.accuracy is not None and self.top1 is not None:
@@ -41,6 +47,9 @@ class ExpectedSpec(Spec):
             "top5": self.top5,
             "macro_f1": self.macro_f1,
             "mean_error": self.mean_error,
+            "miou": self.miou,
+            "exact": self.exact,
+            "map50_95": self.map50_95,
         }
         return {name: value for name, value in found.items() if value is not None}
 

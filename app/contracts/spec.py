@@ -8,9 +8,12 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from app.contracts.placement import Fit
 from app.contracts.repair_spec import RepairSpec
 from app.contracts.retrain_spec import RetrainSpec, Spec
 from app.contracts.sanity_spec import ExpectedSpec, SanitySpec
+from app.contracts.task_spec import HeadSpec
+from secateur.core.tasks import TaskName
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Glob = Annotated[str, Field(min_length=1, max_length=200)]
@@ -230,6 +233,14 @@ class PruneConfig(Spec):
     repair: RepairSpec = RepairSpec()
     retrain: RetrainSpec = RetrainSpec()
     split: SplitSpec = SplitSpec()
+    task: Literal["auto"] | TaskName = Field(
+        default="auto",
+        description="What the network is for: it decides metrics, loss and the answers of /infer. "
+        "classification, regression, segmentation, text_recognition, detection. custom: compare "
+        "outputs with the dense network's only, whatever the labels. auto: by the labels, or by "
+        "the shapes of the outputs without labels.",
+    )
+    head: HeadSpec = HeadSpec()
     baselines: bool = Field(
         default=False,
         description="Also retrain, with the same budget, a network pruned at random to the same "
@@ -348,6 +359,12 @@ class PreprocessSpec(Spec):
     )
     resize: Annotated[tuple[int, int], Field(description="Height and width in pixels.")] | None = (
         None
+    )
+    fit: Fit | None = Field(
+        default=None,
+        description="How images get the network's size. stretch: by scaling both sides. letterbox: "
+        "by keeping the ratio of the sides, in the middle of grey (114). pad: the same, at the top "
+        "left. None: letterbox for data with boxes, otherwise stretch.",
     )
     channels: Literal["grey", "rgb"] | None = Field(
         default=None, description="None: as the network requires."

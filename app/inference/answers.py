@@ -1,4 +1,4 @@
-"""Response bodies of predictions: outputs as JSON or ``.npy``, labels for images."""
+"""Response bodies of predictions: outputs as JSON or ``.npy``, answers to images."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from app.inference import npy
 from app.inference.labels import best_labels, labelled_output
 from app.inference.service import Answer, Prediction
+from app.inference.task_answers import Seen, task_answer
 from app.inference.tensors import invalid
 
 _NO_PREPROCESS = (
@@ -24,12 +25,21 @@ def outputs_answer(answer: Answer) -> Response:
     return _json(answer, {"outputs": _outputs(answer.prediction)})
 
 
-def labels_answer(answer: Answer, top_k: int, is_preprocess_given: bool) -> Response:  # noqa: FBT001
-    """Return the best classes of every image, or the plain outputs if none of them holds scores.
+def images_answer(
+    answer: Answer,
+    top_k: int,
+    is_preprocess_given: bool,  # noqa: FBT001
+    seen: Seen | None,
+) -> Response:
+    """Return the boxes, masks, texts or best classes of every image, or else the plain outputs.
 
-    Other outputs of the network, such as boxes and masks, go under ``outputs``.
+    Other outputs of a classifier go under ``outputs``.
     """
     prediction = answer.prediction
+    read = None if seen is None else task_answer(seen, prediction.outputs)
+    if read is not None and seen is not None:
+        base = None if answer.base is None else task_answer(seen, answer.base.outputs)
+        return _json(answer, read, base)
     found = labelled_output(prediction.model, prediction.outputs)
     if found is None:
         return outputs_answer(answer)
@@ -67,7 +77,9 @@ def _plain(array: NDArray[Any]) -> Any:  # noqa: ANN401  # JSON
     return np.ascontiguousarray(array)
 
 
-def _json(answer: Answer, body: dict[str, Any]) -> Response:
+def _json(
+    answer: Answer, body: dict[str, Any], base_body: dict[str, Any] | None = None
+) -> Response:
     model = answer.prediction.model
     whole: dict[str, Any] = {"model": model.id, "version": model.version, **body}
     if answer.base is not None and answer.comparison is not None:
@@ -75,7 +87,7 @@ def _json(answer: Answer, body: dict[str, Any]) -> Response:
         whole["base"] = {
             "model": base.model.id,
             "version": base.model.version,
-            "outputs": _outputs(base),
+            **(base_body or {"outputs": _outputs(base)}),
         }
         whole["comparison"] = {
             "agreement": answer.comparison.agreement,

@@ -47,12 +47,14 @@ class HeldArray:
         shape: Its shape.
         dtype: Its type.
         start: First item, counted on dimension 0 of the array that is held.
+        sizes: Height and width of each image before it was fitted to the input.
     """
 
     hold: Hold
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     start: int = 0
+    sizes: tuple[tuple[int, int], ...] = ()
 
     @property
     def ndim(self) -> int:

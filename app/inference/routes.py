@@ -1,4 +1,4 @@
-"""``/infer`` and ``/v1/models/{id}/infer``: tensors or image files in, scores or labels out.
+"""``/infer`` and ``/v1/models/{id}/infer``: tensors or image files in, outputs or answers out.
 
 Plain Starlette without FastAPI's layers: every microsecond counts on this path.
 """
@@ -20,13 +20,14 @@ from app.http.hot import HotRoute
 from app.http.limits import INFERENCE, limits
 from app.http.memory import memory_of
 from app.inference import npy
-from app.inference.answers import labels_answer, npy_answer, outputs_answer
-from app.inference.held import Inputs
+from app.inference.answers import images_answer, npy_answer, outputs_answer
+from app.inference.held import HeldArray, Inputs
 from app.inference.options import Options, parse_options
 from app.inference.schemas import MOST_LABELS, Parameters, Question, operation
 from app.inference.servable import Servable
 from app.inference.service import SMALL_BYTES, Answer, InferenceService, size_of
 from app.inference.shadow import Shadow
+from app.inference.task_answers import seen_images
 from app.inference.tensors import invalid
 from app.keys.service import Principal
 from app.query import refuse_unknown
@@ -44,7 +45,7 @@ _QUERY = frozenset((*Question.model_fields, *_OPTIONS))
 
 @limits(INFERENCE)
 async def infer(request: Request) -> Response:
-    """Run a model on tensors (``outputs``) or images (``labels``)."""
+    """Run a model on tensors (``outputs``) or images (``labels``, ``boxes``, …)."""
     state = request.app.state
     context: Context = state.context
     service: InferenceService = state.inference
@@ -97,7 +98,11 @@ async def _classify(
     async with service.decoded(servable, files) as inputs:
         memory_of(request.scope).hold(size_of(inputs))  # a body of 2 kB may be hundreds of MB now
         answer = await _answer(request, principal, servable, inputs, options)
-    return await service.in_thread(labels_answer, answer, top_k, servable.is_preprocess_given)
+    images = next(iter(inputs.values()))
+    assert isinstance(images, HeldArray)  # noqa: S101  # as `decoded` returns it
+    seen = seen_images(servable, images)
+    is_given = servable.is_preprocess_given
+    return await service.in_thread(images_answer, answer, top_k, is_given, seen)
 
 
 async def _answer(

@@ -60,12 +60,60 @@ class Label(BaseModel):
     )
 
 
+class Box(BaseModel):
+    """One object in an image."""
+
+    label: str
+    index: int
+    score: float
+    box: tuple[float, float, float, float] = Field(
+        description="Left, top, right and bottom in pixels of the image."
+    )
+
+
+class ClassShare(BaseModel):
+    """One class of a mask."""
+
+    label: str
+    index: int
+    share: float = Field(description="Share of the mask's pixels.")
+
+
+class Mask(BaseModel):
+    """Classes of the pixels of one image."""
+
+    png: str = Field(
+        description="A PNG in base64 that covers the whole image; its values are the classes."
+    )
+    width: int
+    height: int
+    classes: list[ClassShare]
+
+
+class Text(BaseModel):
+    """The text of one image."""
+
+    text: str
+    score: float = Field(description="Mean probability of the characters.")
+
+
+class ImageSize(BaseModel):
+    """Size of an image, upright, in pixels."""
+
+    width: int
+    height: int
+
+
 class BaseAnswer(BaseModel):
     """Answer of the model that the named model was pruned from."""
 
     model: str
     version: str
-    outputs: list[Any] | dict[str, Any]
+    outputs: list[Any] | dict[str, Any] | None = None
+    boxes: list[list[Box]] | None = None
+    masks: list[Mask] | None = None
+    texts: list[Text] | None = None
+    images: list[ImageSize] | None = None
 
 
 class VariantSeconds(BaseModel):
@@ -87,12 +135,16 @@ class ComparisonAnswer(BaseModel):
 
 
 class InferAnswer(BaseModel):
-    """Outputs for tensors, labels for images."""
+    """Outputs for tensors; labels, boxes, masks or texts for images, by the model's task."""
 
     model: str
     version: str
     outputs: list[Any] | dict[str, Any] | None = None
     labels: list[list[Label]] | None = None
+    boxes: list[list[Box]] | None = Field(default=None, description="Objects of each image.")
+    masks: list[Mask] | None = Field(default=None, description="Mask of each image.")
+    texts: list[Text] | None = Field(default=None, description="Text of each image.")
+    images: list[ImageSize] | None = None
     warnings: list[str] = Field(default_factory=list)
     base: BaseAnswer | None = None
     comparison: ComparisonAnswer | None = None
@@ -139,7 +191,8 @@ def operation(name: str, what: str, *parameters: str) -> Operation:
     """Return the OpenAPI operation of a route that runs ``what``."""
     return Operation(
         name,
-        f"Run {what} on tensors (``outputs``) or images (``labels``).",
+        f"Run {what} on tensors (``outputs``) or images (``labels``, ``boxes``, ``masks``, "
+        "``texts``).",
         "inference",
         [*parameters_of(Question, *parameters), *parameters_of(Parameters)],
         _REQUEST,

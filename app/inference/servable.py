@@ -6,6 +6,7 @@ from functools import partial
 
 from app.contracts.errors import ConflictError
 from app.contracts.spec import PreprocessSpec
+from app.contracts.task_spec import StoredTask
 from app.models.service import find
 from app.records.database import Sessions, reading
 from app.records.stored import verdict_of
@@ -32,6 +33,7 @@ class Servable:
         shadow_share: Share of requests that the parent also computes; None: the setting's share.
         output_kinds: Kind of each output by name, found by `worker`; empty for models stored
             before kinds existed.
+        task: The task of its job, and the form of its outputs; None for models without one.
         is_preprocess_given: Whether the model's data set came with preprocessing; an uploaded model
             has none, so images are only scaled to [0, 1].
     """
@@ -46,6 +48,7 @@ class Servable:
     shadow_share: float | None = None
     output_kinds: Mapping[str, str] = field(default_factory=dict)
     is_preprocess_given: bool = True
+    task: StoredTask | None = None
 
 
 class Servables:
@@ -81,6 +84,7 @@ class Servables:
             _shadow_share(row),
             {str(out.get("name")): str(out.get("kind")) for out in verdict_of(row).outputs or ()},
             row.preprocess is not None,
+            verdict_of(row).task,
         )
 
 

@@ -330,7 +330,8 @@ class InferenceService:
         hold = Hold(key, self._drop)
         shape, dtype = tuple(frame.head["shape"]), np.dtype(frame.head["dtype"])
         try:
-            yield {spec.name: HeldArray(hold, shape, dtype)}
+            sizes = tuple((int(height), int(width)) for height, width in frame.head["sizes"])
+            yield {spec.name: HeldArray(hold, shape, dtype, sizes=sizes)}
         finally:
             hold.release()
 

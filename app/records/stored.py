@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.contracts.task_spec import StoredTask
 from app.records.tables import DatasetRow, JobRow, ModelRow
 
 _EXACT = 2**53
@@ -29,6 +30,7 @@ class Verdict(_Stored):
     macs: _Count | None = None
     inputs: list[dict[str, Any]] | None = None
     outputs: list[dict[str, Any]] | None = None
+    task: StoredTask | None = None
 
 
 class DatasetSummary(_Stored):

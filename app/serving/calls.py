@@ -168,7 +168,7 @@ class Calls:
         """Decode image files into a network's inputs, and keep these under a key."""
         head, limits = frame.head, self._limits
         spec = TensorSpec.from_json(head["spec"])
-        images = decode_images(
+        images, sizes = decode_images(
             [file.tobytes() for file in frame.arrays.values()],
             spec,
             PreprocessSpec.model_validate(head["preprocess"]),
@@ -178,7 +178,7 @@ class Calls:
         )
         kept = as_type(spec, images)
         self._held.put(head["key"], kept)
-        return {"shape": kept.shape, "dtype": kept.dtype.name}, {}
+        return {"shape": kept.shape, "dtype": kept.dtype.name, "sizes": sizes}, {}
 
     def _drop(self, frame: Frame) -> Answer:
         """Let go of decoded images."""

@@ -25,8 +25,8 @@ def decode_images(
     max_pixels: int,
     max_bytes: int = 2**63,
     is_stopped: Callable[[], bool] = lambda: False,
-) -> NDArray[np.float32]:
-    """Return (N, C, H, W) network inputs for encoded images.
+) -> tuple[NDArray[np.float32], list[tuple[int, int]]]:
+    """Return (N, C, H, W) network inputs for encoded images, and the images' heights and widths.
 
     Args:
         files: Encoded images.
@@ -57,6 +57,7 @@ def decode_images(
         side if side is not None else given for side, given in zip(sides, wanted, strict=True)
     )
     inputs: NDArray[np.float32] | None = None
+    own_sizes: list[tuple[int, int]] = []
     if height is not None and width is not None:
         inputs = _allocate((len(files), num_channels, height, width), max_bytes)
     left = _MOST_PIXELS * max_pixels  # decoding takes time whatever the size becomes
@@ -71,7 +72,8 @@ def decode_images(
                 "the limit: send fewer per request"
             )
         size = (height or picture.size[0], width or picture.size[1])
-        pixels = picture.pixels(num_channels, size)
+        pixels = picture.pixels(num_channels, size, preprocess.fit or "stretch")
+        own_sizes.append(picture.size)
         if inputs is None:
             num_pixels = len(files) * pixels.shape[1] * pixels.shape[2]
             if num_pixels > max_pixels:
@@ -89,7 +91,7 @@ def decode_images(
         image -= mean
         image /= std
     assert inputs is not None  # noqa: S101  # a form without images is refused before
-    return inputs
+    return inputs, own_sizes
 
 
 def _allocate(shape: tuple[int, ...], max_bytes: int) -> NDArray[np.float32]:

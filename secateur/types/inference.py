@@ -30,21 +30,69 @@ class ComparisonAnswer(Answer):
     seconds: VariantSeconds
 
 
+class Box(Answer):
+    """One object in an image."""
+
+    label: str
+    index: int
+    score: float
+    box: tuple[float, float, float, float]
+
+
+class ClassShare(Answer):
+    """One class of a mask."""
+
+    label: str
+    index: int
+    share: float
+
+
+class Mask(Answer):
+    """The classes of the pixels of one image: a PNG in base64 whose values are the classes."""
+
+    png: str
+    width: int
+    height: int
+    classes: list[ClassShare]
+
+
+class Text(Answer):
+    """The text of one image."""
+
+    text: str
+    score: float
+
+
+class ImageSize(Answer):
+    """Size of an image, upright, in pixels."""
+
+    width: int
+    height: int
+
+
 class BaseAnswer(Answer):
     """The outputs of the model that the named model was pruned from."""
 
     model: str
     version: str
-    outputs: list[Any] | dict[str, Any]
+    outputs: list[Any] | dict[str, Any] | None = None
+    boxes: list[list[Box]] | None = None
+    masks: list[Mask] | None = None
+    texts: list[Text] | None = None
+    images: list[ImageSize] | None = None
 
 
 class InferAnswer(Answer):
-    """A response of ``/infer``: outputs for tensors, labels for images."""
+    """A response of ``/infer``: outputs for tensors; labels, boxes, masks or texts for images."""
 
     model: str
     version: str
     outputs: list[Any] | dict[str, Any] | None = None
     labels: list[list[Label]] | None = None
+    boxes: list[list[Box]] | None = None
+    masks: list[Mask] | None = None
+    texts: list[Text] | None = None
+    images: list[ImageSize] | None = None
     warnings: list[str] = Field(default_factory=list)
     base: BaseAnswer | None = None
     comparison: ComparisonAnswer | None = None

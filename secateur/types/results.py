@@ -72,6 +72,12 @@ class Metrics(Answer):
     top5: float | None = None
     macro_f1: float | None = None
     mean_error: float | None = None
+    miou: float | None = None
+    dice: float | None = None
+    exact: float | None = None
+    cer: float | None = None
+    map50_95: float | None = None
+    map50: float | None = None
     agreement: float | None = None
     output_error: float | None = None
     interval: tuple[float, float] | None = None
@@ -208,6 +214,7 @@ class Summary(Answer):
     retrained: Network
     speedups: list[Speedup] = Field(default_factory=list)
     load: Load | None = None
+    task: str = "custom"
     metric: str | None = None
     objective: str | None = None
     criterion: str | None = None

@@ -5,6 +5,7 @@ from worker.messages import JobRequest, Succeeded
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.job.results import Results
 from worker.pipeline.report.describe import plan_summary
+from worker.pipeline.sanity.after_cut import check_cut
 from worker.pipeline.stages.export import export
 from worker.pipeline.stages.intake import intake
 from worker.pipeline.stages.package import package
@@ -23,7 +24,8 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
         DataMismatchError: The dense network performs too poorly on the data set.
         EngineError: Any engine error; `failures` turns it into the job's final message.
     """
-    reporter.expect(request.config)
+    config = request.config
+    reporter.expect(config)
 
     reporter.begin(Stage.INTAKE)
     inputs = intake(request, reporter)
@@ -43,11 +45,16 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
 
     reporter.begin(Stage.REPAIR)
     repaired = repair(inputs, choice.plan) if choice.cuts is None else None
+    start = repaired or untrained
+    if start is not None:
+        check_cut(inputs, start.program, is_trained=False)
 
     reporter.begin(Stage.RETRAIN)
     trained, baselines = retrain(inputs, choice)
     if trained.kept.finding is not None:
         reporter.find(trained.kept.finding)
+    if config.retrain.epochs != 0 or start is None:
+        check_cut(inputs, trained.program, is_trained=True)
     if trained.plan != choice.plan:
         reporter.planned(plan_summary(inputs.analysis, trained.plan, scores.criterion))
 

@@ -54,6 +54,10 @@ class LimitSettings(Group):
     image_file_bytes: Bytes = Field(
         default=64 * MEBIBYTE, description="Largest image file in a data set."
     )
+    annotation_bytes: Bytes = Field(
+        default=512 * MEBIBYTE,
+        description="Largest file of boxes, texts or class names in a data set.",
+    )
     samples: Count = Field(default=10_000_000, description="Samples in a data set.")
     sample_values: Count = Field(default=75_000_000, description="Values in one sample.")
     classes: Count = Field(default=100_000, description="Classes in a data set.")

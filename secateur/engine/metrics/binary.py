@@ -5,6 +5,7 @@ from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt, Hits, macro_f1
 from secateur.engine.metrics.metric import MACRO_F1, TOP1
+from secateur.engine.metrics.reading import Reading
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.bce import BCE, bce
 from secateur.engine.objectives.labels import fit_numbers
@@ -12,8 +13,9 @@ from secateur.engine.objectives.outputs import Activation, threshold
 
 
 class _Binary(LossSum):
-    def __init__(self, kind: Activation) -> None:
+    def __init__(self, kind: Activation, reading: Reading) -> None:
         super().__init__()
+        del reading
         self._kind = kind
         self._hits = Hits()
         self._counts_3C = torch.zeros(3, 2)

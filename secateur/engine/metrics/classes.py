@@ -5,6 +5,7 @@ from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt, Hits, macro_f1
 from secateur.engine.metrics.metric import MACRO_F1, TOP1, Metric
+from secateur.engine.metrics.reading import Reading
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.cross_entropy import cross_entropy
 from secateur.engine.objectives.distill import MIXED
@@ -15,8 +16,9 @@ _TOP = 5
 
 
 class _Classes(LossSum):
-    def __init__(self, kind: Activation) -> None:
+    def __init__(self, kind: Activation, reading: Reading) -> None:
         super().__init__()
+        del reading
         self._kind = kind
         self._hits, self._near_hits = Hits(), torch.zeros((), dtype=torch.int64)
         self._counts_3C = torch.zeros(3, 1)  # true positives, predicted, labelled

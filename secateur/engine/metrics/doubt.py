@@ -3,6 +3,7 @@
 `evaluate` accumulates the needed sums while it reads the outputs, so nothing is computed twice.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +52,21 @@ class Doubt:
 
     interval: Interval | None = None
     change: Change | None = None
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """Metrics of one class.
+
+    Attributes:
+        number: Number of the class.
+        values: Metrics by name.
+        intervals: 95 % intervals by name.
+    """
+
+    number: int
+    values: Mapping[str, float]
+    intervals: Mapping[str, Interval]
 
 
 class Hits:
@@ -111,40 +127,100 @@ class Errors:
 
 
 class Counts:
-    """Per-sample counts for F1: (true positives, predicted, labelled) of every class.
+    """Per-sample counts: (true positives, predicted, labelled) of every class.
 
-    Macro-F1 is not a mean over samples, so its interval is a percentile bootstrap (Efron 1979,
-    "Bootstrap methods"). Both networks use the same resamples.
+    Metrics of such counts are not means over samples, so their intervals are percentile bootstraps
+    (Efron 1979, "Bootstrap methods"). Both networks use the same resamples.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, statistic: Callable[[Tensor], float], dtype: torch.dtype = torch.uint8
+    ) -> None:
+        """Prepare to count.
+
+        Args:
+            statistic: Returns the primary metric of counts (3, C).
+            dtype: Integers that hold the counts of one sample.
+        """
+        self._statistic, self._dtype = statistic, dtype
         self._parts: list[tuple[Tensor, Tensor | None]] = []
         self._size = 0
+        self._total: Tensor | None = None
 
     def add(self, counts_N3C: Tensor, before_N3C: Tensor | None) -> None:
         """Add a batch (N, 3, C) of this network, and of the reference if there is one."""
         self._size += counts_N3C.shape[0] * counts_N3C.shape[2]
+        summed = counts_N3C.sum(0, dtype=torch.float64).cpu()
+        self._total = summed if self._total is None else self._total + summed
         if self._size <= _MOST_COUNTS:
-            packed = None if before_N3C is None else before_N3C.cpu().to(torch.uint8)
-            self._parts.append((counts_N3C.cpu().to(torch.uint8), packed))
+            packed = None if before_N3C is None else before_N3C.cpu().to(self._dtype)
+            self._parts.append((counts_N3C.cpu().to(self._dtype), packed))
+
+    def total(self) -> Tensor | None:
+        """Return the counts (3, C) of all samples; None without samples."""
+        return self._total
 
     def doubt(self, num_samples: int) -> Doubt:
-        """Return the intervals of macro-F1; empty above 20 million samples times classes."""
-        if not self._parts or self._size > _MOST_COUNTS or num_samples < 2:  # noqa: PLR2004
+        """Return the intervals of the metric; empty above 20 million samples times classes."""
+        weights = self._weights(num_samples)
+        if weights is None:
             return Doubt()
-        generator = torch.Generator().manual_seed(0)
-        drawn = torch.randint(num_samples, (_NUM_RESAMPLES, num_samples), generator=generator)
-        weights = torch.stack([row.bincount(minlength=num_samples) for row in drawn]).float()
         own = torch.cat([part for part, _ in self._parts])
-        scores = _resampled_f1(own, weights)
+        scores = self._resampled(own, weights)
         interval = _ends(scores)
         before = [part for _, part in self._parts if part is not None]
         if len(before) < len(self._parts):
             return Doubt(interval)
         reference = torch.cat(before)
-        low, high = _ends(scores - _resampled_f1(reference, weights))
-        difference = macro_f1(own.sum(0)) - macro_f1(reference.sum(0))
+        low, high = _ends(scores - self._resampled(reference, weights))
+        difference = self._statistic(own.sum(0)) - self._statistic(reference.sum(0))
         return Doubt(interval, Change(difference, low, high))
+
+    def by_class(
+        self, num_samples: int, statistics: Mapping[str, Callable[[Tensor], Tensor]]
+    ) -> tuple[ByClass, ...]:
+        """Return metrics of every class that occurs.
+
+        Args:
+            num_samples: Number of samples added.
+            statistics: By the metric's name, a function from counts (3, C) to its values (C,).
+        """
+        if self._total is None:
+            return ()
+        values = {name: each(self._total).tolist() for name, each in statistics.items()}
+        intervals: dict[str, list[Interval]] = {}
+        weights = self._weights(num_samples)
+        if weights is not None:
+            drawn = _drawn(torch.cat([part for part, _ in self._parts]), weights)
+            for name, each in statistics.items():
+                scores_BC = torch.stack([each(counts) for counts in drawn])
+                intervals[name] = [_ends(column[column.isfinite()]) for column in scores_BC.T]
+        occurs = (self._total[1:].sum(0) > 0).tolist()
+        return tuple(
+            ByClass(
+                number,
+                {name: each[number] for name, each in values.items()},
+                {name: each[number] for name, each in intervals.items()},
+            )
+            for number in range(self._total.shape[1])
+            if occurs[number]
+        )
+
+    def _weights(self, num_samples: int) -> Tensor | None:
+        """Return how often each resample has each sample, (B, N); None without resamples."""
+        if not self._parts or self._size > _MOST_COUNTS or num_samples < 2:  # noqa: PLR2004
+            return None
+        return resamples(num_samples)
+
+    def _resampled(self, counts_N3C: Tensor, weights_BN: Tensor) -> Tensor:
+        return torch.tensor([self._statistic(each) for each in _drawn(counts_N3C, weights_BN)])
+
+
+def resamples(num_samples: int, num: int = _NUM_RESAMPLES) -> Tensor:
+    """Return how often each of ``num`` bootstrap resamples has each sample, (num, N)."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randint(num_samples, (num, num_samples), generator=generator)
+    return torch.stack([row.bincount(minlength=num_samples) for row in drawn]).float()
 
 
 def macro_f1(counts_3C: Tensor) -> float:
@@ -156,13 +232,14 @@ def macro_f1(counts_3C: Tensor) -> float:
     return float((2 * hits[occurs] / (predicted + labelled)[occurs]).mean())
 
 
-def _resampled_f1(counts_N3C: Tensor, weights_BN: Tensor) -> Tensor:
-    size = counts_N3C.shape
-    drawn_B3C = (weights_BN @ counts_N3C.flatten(1).float()).view(-1, 3, size[2])
-    return torch.tensor([macro_f1(each) for each in drawn_B3C])
+def _drawn(counts_N3C: Tensor, weights_BN: Tensor) -> Tensor:
+    """Return the counts of each resample, (B, 3, C)."""
+    return (weights_BN @ counts_N3C.flatten(1).float()).view(-1, 3, counts_N3C.shape[2])
 
 
 def _ends(values: Tensor) -> Interval:
+    if len(values) == 0:  # the class occurs in no resample
+        return 0.0, 1.0
     low, high = torch.quantile(values.double(), torch.tensor(_ENDS, dtype=torch.float64)).tolist()
     return low, high
 

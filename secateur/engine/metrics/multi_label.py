@@ -5,6 +5,7 @@ from torch import Tensor
 
 from secateur.engine.metrics.doubt import Counts, Doubt, macro_f1
 from secateur.engine.metrics.metric import MACRO_F1
+from secateur.engine.metrics.reading import Reading
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.bce import BCE, bce
 from secateur.engine.objectives.labels import fit_numbers
@@ -12,11 +13,12 @@ from secateur.engine.objectives.outputs import Activation, threshold
 
 
 class _MultiLabel(LossSum):
-    def __init__(self, kind: Activation) -> None:
+    def __init__(self, kind: Activation, reading: Reading) -> None:
         super().__init__()
+        del reading
         self._kind = kind
         self._counts_3C: Tensor | None = None
-        self._by_sample = Counts()
+        self._by_sample = Counts(macro_f1)
 
     def add(self, outputs: list[Tensor], labels: Tensor | None, wanted: list[Tensor]) -> None:
         """Add a batch: float outputs, labels, and the reference's outputs if there is one."""

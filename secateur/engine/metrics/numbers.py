@@ -5,6 +5,7 @@ from torch import Tensor
 
 from secateur.engine.metrics.doubt import Doubt, Errors
 from secateur.engine.metrics.metric import Metric
+from secateur.engine.metrics.reading import Reading
 from secateur.engine.metrics.scoring import LossSum, Scoring
 from secateur.engine.objectives.labels import fit_numbers
 from secateur.engine.objectives.mse import MSE, mse
@@ -12,9 +13,9 @@ from secateur.engine.objectives.outputs import Activation
 
 
 class _Numbers(LossSum):
-    def __init__(self, kind: Activation) -> None:
+    def __init__(self, kind: Activation, reading: Reading) -> None:
         super().__init__()
-        del kind
+        del kind, reading
         self._error = torch.zeros((), dtype=torch.float64)
         self._errors = Errors()
 

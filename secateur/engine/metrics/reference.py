@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.intervals import proportion_interval
-from secateur.engine.metrics.doubt import Doubt
+from secateur.engine.metrics.doubt import ByClass, Doubt
 from secateur.engine.metrics.metric import Metric
 from secateur.engine.metrics.scoring import Scoring
 from secateur.engine.objectives.distill import DISTILL
@@ -81,6 +81,11 @@ class AgainstReference:
             return Doubt()  # a distance over all outputs has no known interval
         return Doubt(proportion_interval(int(self._num_equal), num_samples))
 
+    def by_class(self, num_samples: int) -> tuple[ByClass, ...]:
+        """Return the metrics of every class; none."""
+        del num_samples
+        return ()
+
     def _relative_square(self) -> float:
         """Return the squared distance over the squared norm, averaged over outputs."""
         pairs = [square.tolist() for square in self._squares]
@@ -99,4 +104,5 @@ NONE = Scoring(
     "squared distance to the dense network's outputs",
     (AGREEMENT, OUTPUT_ERROR),
     None,
+    needs_reference=True,
 )

@@ -7,8 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from secateur.engine.metrics.doubt import Doubt
+from secateur.engine.metrics.doubt import ByClass, Doubt
 from secateur.engine.metrics.metric import Metric
+from secateur.engine.metrics.reading import Reading
 from secateur.engine.objectives.labels import LabelKind
 from secateur.engine.objectives.objective import Objective
 from secateur.engine.objectives.outputs import Activation
@@ -33,6 +34,10 @@ class Tally(Protocol):
         """Return the confidence intervals of the primary metric."""
         ...
 
+    def by_class(self, num_samples: int) -> tuple[ByClass, ...]:
+        """Return the metrics of every class; empty for labels without metrics of classes."""
+        ...
+
 
 class LossSum:
     """Base of the tallies: a loss summed over samples, and no known interval.
@@ -53,6 +58,11 @@ class LossSum:
         del num_samples
         return Doubt()
 
+    def by_class(self, num_samples: int) -> tuple[ByClass, ...]:
+        """Return the metrics of every class; none."""
+        del num_samples
+        return ()
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -64,8 +74,9 @@ class Scoring:
         words: Name of the kind in reports.
         loss_words: Name of the held-out loss in reports.
         metrics: Metrics by priority; the first that applies to a network is the primary metric.
-        tally: Returns a new tally, given the activation that ends the first output. None without
-            labels: the network is compared with the reference only.
+        tally: Returns a new tally, given the activation that ends the first output and the form of
+            the outputs. None without labels: the network is compared with the reference only.
+        needs_reference: Whether the held-out loss compares with the reference's outputs.
     """
 
     labels: LabelKind
@@ -73,4 +84,5 @@ class Scoring:
     words: str
     loss_words: str
     metrics: tuple[Metric, ...]
-    tally: Callable[[Activation], Tally] | None
+    tally: Callable[[Activation, Reading], Tally] | None
+    needs_reference: bool = False

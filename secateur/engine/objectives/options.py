@@ -13,6 +13,8 @@ class ObjectiveOptions:
         distill_weight: The teacher's share in ``mixed``, in [0, 1]; the labels have the rest.
         temperature: Divisor of class scores before student and teacher are compared.
         feature_weight: Weight of the attention maps, added to the loss; 0 disables them.
+        class_axis: Axis of the classes in the output of a text recogniser, 1 or 2.
+        is_blank_first: Whether CTC's blank is the first class, otherwise the last.
     """
 
     kind: str = "cross_entropy"
@@ -20,3 +22,5 @@ class ObjectiveOptions:
     distill_weight: float = 0.5
     temperature: float = 2.0
     feature_weight: float = 0.0
+    class_axis: int = 2
+    is_blank_first: bool = True

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from secateur.engine.metrics.reading import PLAIN, Reading
 from secateur.engine.objectives.labels import LabelKind
 from secateur.engine.samples import SampleSource
 
@@ -17,9 +18,11 @@ class TrainingData:
         train: int64 indices of the training samples.
         validation: int64 indices of the samples that score every epoch; may be empty.
         labels: The kind of the source's labels.
+        reading: The form of the network's outputs.
     """
 
     source: SampleSource
     train: Tensor
     validation: Tensor
     labels: LabelKind = "classes"
+    reading: Reading = PLAIN

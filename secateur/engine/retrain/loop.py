@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.errors import DataError, DivergenceError
-from secateur.engine.metrics import Metrics, Reference, evaluate
+from secateur.engine.metrics import SCORINGS, Metrics, Reference, evaluate
 from secateur.engine.metrics.ranking import NO_RANK
 from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.program.program import Program
@@ -149,7 +149,8 @@ class _Run:
                     f"the objective {objective.name!r} needs the dense network as its teacher"
                 )
             self.teacher = Teacher(teacher, data.source, data.train)
-        self.reference = Reference(teacher) if teacher and data.labels == "none" else None
+        needs_reference = SCORINGS[data.labels].needs_reference
+        self.reference = Reference(teacher) if teacher and needs_reference else None
         self.precision = resolve_precision(options, phase.program)
         self.phase, self.start = phase, start
         self.step, self.history = 0, tuple[EpochRecord, ...]()
@@ -270,10 +271,18 @@ class _Run:
             DivergenceError: The first epoch made the network far worse.
         """
         data = self.data
-        if len(data.validation) == 0 or (data.labels == "none" and self.reference is None):
+        needs_reference = SCORINGS[data.labels].needs_reference
+        if len(data.validation) == 0 or (needs_reference and self.reference is None):
             return None
         program = self._settled(self.trainer.result())
-        metrics = evaluate(program, data.source, data.validation, data.labels, self.reference)
+        metrics = evaluate(
+            program,
+            data.source,
+            data.validation,
+            data.labels,
+            self.reference,
+            reading=data.reading,
+        )
         if epoch == 0 and self.num_restarts == 0 and self._has_collapsed(metrics):
             assert self.start is not None  # noqa: S101  # `_has_collapsed` checked it
             raise DivergenceError(

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from secateur.engine.metrics import Judge, Metrics
+from secateur.engine.metrics import PLAIN, Judge, Metrics, Reading, fitting_batch
 from secateur.engine.objectives import LabelKind
 from secateur.engine.objectives.outputs import activation, float_outputs, threshold
 from secateur.engine.program.module import ProgramModule
@@ -54,7 +54,13 @@ class Look:
         return self.metrics.values if self.metrics is not None else MappingProxyType({})
 
 
-def look(program: Program, source: SampleSource, indices: Tensor, labels: LabelKind) -> Look:
+def look(
+    program: Program,
+    source: SampleSource,
+    indices: Tensor,
+    labels: LabelKind,
+    reading: Reading = PLAIN,
+) -> Look:
     """Run the network once over the samples ``indices``; the network is not changed.
 
     Raises:
@@ -63,11 +69,12 @@ def look(program: Program, source: SampleSource, indices: Tensor, labels: LabelK
     module = ProgramModule(program, copy=False).eval()
     norms = first_norms(program)
     moments = [Moments() for _ in norms]
-    seen = _Seen(program, labels)
+    seen = _Seen(program, labels, reading)
     fed = tuple(node.all_input_nodes[0] for node in norms)
-    parts = indices.split(_BATCH_SIZE)
+    batch_size = min(_BATCH_SIZE, fitting_batch(program))
+    parts = indices.split(batch_size)
     with torch.inference_mode():
-        for part, (x, y) in zip(parts, iterate(source, indices, _BATCH_SIZE), strict=True):
+        for part, (x, y) in zip(parts, iterate(source, indices, batch_size), strict=True):
             outputs, inputs = module.run_and_keep((x,), fed)
             for moment, values in zip(moments, inputs, strict=True):
                 moment.add(values)
@@ -79,9 +86,9 @@ def look(program: Program, source: SampleSource, indices: Tensor, labels: LabelK
 class _Seen:
     """Accumulator of outputs and labels over batches."""
 
-    def __init__(self, program: Program, kind: LabelKind) -> None:
+    def __init__(self, program: Program, kind: LabelKind, reading: Reading) -> None:
         self._kind, self._threshold = kind, threshold(activation(program))
-        self._judge = Judge(program, kind) if kind != "none" else None
+        self._judge = Judge(program, kind, reading=reading) if kind != "none" else None
         self._num_samples, self._num_not_finite = 0, torch.zeros((), dtype=torch.int64)
         self._least: list[Tensor] = []
         self._most: list[Tensor] = []

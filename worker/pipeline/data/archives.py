@@ -96,7 +96,7 @@ def open_zip(path: Path, limits: LimitSettings) -> Iterator[Archive]:
 
         def read(member: Member) -> bytes:
             with reading("zip"), archive.open(infos[member.position]) as file:
-                return file.read(limits.image_file_bytes + 1)
+                return file.read(member.num_bytes + 1)
 
         members = [Member(_name(info), info.file_size, i) for i, info in enumerate(infos)]
         yield Archive("zip", members, folders, read)

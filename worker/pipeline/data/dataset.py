@@ -43,6 +43,7 @@ class Dataset:
         self._left_out = raw.left_out
         labels = raw.labels
         self._y = None if labels.values is None else torch.from_numpy(labels.values)
+        self._y_rows, self._label_counts = labels.rows, labels.counts
         self.labels_kind: LabelKind = labels.kind
         self.class_names = labels.class_names
         self.num_classes = labels.num_classes
@@ -73,7 +74,10 @@ class Dataset:
         """Return float32 inputs and labels of the samples ``indices``.
 
         Labels are int64 (N,) for classes, float32 (N,) or (N, K) for numbers, float32 zeros and
-        ones (N,) for binary and (N, K) for multi-label data, and None without labels.
+        ones (N,) for binary and (N, K) for multi-label data, and None without labels. Masks are
+        uint8 (N, H, W) with 255 for pixels that do not count, texts int64 (N, L) with -1 after the
+        end, boxes float32 (N, M, 6): class, x0, y0, x1, y1 in pixels of the input, is_crowd, with
+        class -1 after the last box.
         """
         x, labels = self.raw(indices)
         return self.prepare(x), labels
@@ -81,6 +85,9 @@ class Dataset:
     def raw(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the samples ``indices`` as they are stored, such as bytes, and their labels."""
         x = torch.from_numpy(self._rows.read(indices.numpy()))
+        if self._y_rows is not None:
+            labels = torch.from_numpy(self._y_rows.read(indices.numpy()))
+            return x, labels.long() if labels.dtype == torch.int32 else labels
         return x, None if self._y is None else self._y[indices]
 
     def prepare(self, x: Tensor) -> Tensor:
@@ -137,6 +144,19 @@ class Dataset:
             found._y = self._y.float()  # noqa: SLF001  # likewise
         if kind == "numbers":
             found.class_names, found.num_classes = (), 0
+        return found
+
+    def without_labels(self) -> "Dataset":
+        """Return the data set without its labels."""
+        found = copy(self)
+        found._y = found._y_rows = None  # noqa: SLF001  # same class
+        found.labels_kind, found.class_names, found.num_classes = "none", (), 0
+        return found
+
+    def with_class_names(self, names: tuple[str, ...]) -> "Dataset":
+        """Return the data set with other names of its classes."""
+        found = copy(self)
+        found.class_names, found.num_classes = names, len(names)
         return found
 
     def indices(self, split: Split) -> Tensor:
@@ -205,6 +225,8 @@ class Dataset:
 
     def _class_counts(self, chosen: NDArray[np.bool_]) -> list[int]:
         """Return the number of samples per class among ``chosen`` (N,); empty without classes."""
+        if self._label_counts:
+            return list(self._label_counts) if bool(chosen.all()) else []
         if self._y is None or self.labels_kind not in {"classes", "multi_label"}:
             return []
         y = self._y[torch.from_numpy(chosen)]

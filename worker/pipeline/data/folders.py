@@ -1,12 +1,12 @@
-"""Archives of class folders: ``cat/1.png``, optionally below ``train/``, ``val/`` and ``test/``.
+"""Archives of images: class folders, such as ``cat/1.png`` below ``train/``, or with annotations.
 
-This module checks names and lists the files it leaves out; `tree` interprets the folders.
+This module checks names and lists the files it leaves out; `tree` interprets class folders, and
+`layouts` masks, texts and boxes.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -14,9 +14,12 @@ import numpy as np
 from app.contracts.images import SUFFIXES
 from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError
-from worker.pipeline.data.archives import Archive, Member, open_tar, open_zip
+from worker.pipeline.data.archives import Archive, open_tar, open_zip
 from worker.pipeline.data.images import ImageTarget, decode_images
 from worker.pipeline.data.labels import Labels, to_labels
+from worker.pipeline.data.layouts.files import File
+from worker.pipeline.data.layouts.finding import find_annotated
+from worker.pipeline.data.layouts.reading import read_annotated
 from worker.pipeline.data.left_out import LeftOut, leave_out, shown
 from worker.pipeline.data.raw import RawData
 from worker.pipeline.data.splits import Split
@@ -31,14 +34,6 @@ _LITTER = frozenset(
 )
 _HIDDEN = "hidden or a system file"
 _NO_IMAGE = "not an image of a supported format"
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """File of the archive, with its folders and name normalised (NFC) for comparison."""
-
-    member: Member
-    parts: tuple[str, ...]
 
 
 def read_zip(path: Path, target: ImageTarget, scratch: Path) -> RawData:
@@ -62,6 +57,10 @@ def read_folders(archive: Archive, target: ImageTarget, scratch: Path) -> RawDat
         DataTooLargeError: A limit is exceeded.
     """
     images, others, left_out = _sort(archive)
+    annotated = find_annotated(images, others, archive, target.limits)
+    if annotated is not None:
+        images_only = [entry for entry in left_out if entry.reason != _NO_IMAGE]
+        return read_annotated(annotated, archive, target, scratch, tuple(images_only))
     paths = [image.parts for image in images]
     tree = understand(paths, [*_parents(others), *_folders(archive)])
     chosen = [i for i in range(len(images)) if i not in tree.left_out]
@@ -85,10 +84,10 @@ def read_folders(archive: Archive, target: ImageTarget, scratch: Path) -> RawDat
     return RawData(rows, labels, split, (*tree.notes, *notes), tuple(left_out))
 
 
-def _sort(archive: Archive) -> tuple[list[_File], list[_File], list[LeftOut]]:
+def _sort(archive: Archive) -> tuple[list[File], list[File], list[LeftOut]]:
     """Return the images sorted by name, the other files, and the notes on files left out."""
-    images: list[_File] = []
-    others: list[_File] = []
+    images: list[File] = []
+    others: list[File] = []
     hidden: list[str] = []
     seen: set[tuple[str, ...]] = set()
     for member in archive.members:
@@ -99,7 +98,7 @@ def _sort(archive: Archive) -> tuple[list[_File], list[_File], list[LeftOut]]:
         if _is_hidden(parts):
             hidden.append(member.name)
             continue
-        file = _File(member, _composed(parts))
+        file = File(member, _composed(parts))
         is_image = PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES
         (images if is_image else others).append(file)
     if not images:
@@ -141,7 +140,7 @@ def _composed(parts: Iterable[str]) -> tuple[str, ...]:
     return tuple(unicodedata.normalize("NFC", part) for part in parts)
 
 
-def _parents(files: Iterable[_File]) -> Iterable[tuple[str, ...]]:
+def _parents(files: Iterable[File]) -> Iterable[tuple[str, ...]]:
     return {file.parts[:-1] for file in files if len(file.parts) > 1}
 
 

@@ -3,7 +3,7 @@
 `app.contracts.images` does the decoding, for ``/infer`` too.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from app.contracts.images import ImageError, ImageTooLargeError, Picture, decode_image
+from app.contracts.placement import Placement, place
 from app.contracts.settings import LimitSettings
 from app.contracts.spec import PreprocessSpec
 from secateur.engine.errors import DataError, DataTooLargeError
@@ -58,8 +59,16 @@ class ImageTarget:
         return (channels, *size)
 
 
+OnImage = Callable[[int, Placement, tuple[int, int]], None]
+"""Function of an image's number, its place in the input, and the input's height and width."""
+
+
 def decode_images(
-    files: Iterable[tuple[str, bytes]], num_images: int, target: ImageTarget, path: Path
+    files: Iterable[tuple[str, bytes]],
+    num_images: int,
+    target: ImageTarget,
+    path: Path,
+    on_image: OnImage | None = None,
 ) -> tuple[Rows, tuple[str, ...]]:
     """Decode images into ``path``, one at a time; return them as samples, with notes about them.
 
@@ -68,12 +77,14 @@ def decode_images(
         num_images: Expected number of images; verified.
         target: Size and colours to decode to.
         path: File to write.
+        on_image: Called after each image.
 
     Raises:
         DataError: An image cannot be decoded, or their number is wrong.
         DataTooLargeError: One image, or all of them together, exceed a limit.
     """
     shape: tuple[int, int, int] | None = None
+    fit = target.preprocess.fit or "stretch"
     num_rows, oddities = 0, _Oddities()
     with path.open("wb") as out:
         for name, data in files:
@@ -84,7 +95,9 @@ def decode_images(
                 shape = target.shape(picture)
                 _check_total(num_images, shape, target.limits)
             oddities.add(picture)
-            out.write(picture.pixels(shape[0], shape[1:]).data)
+            out.write(picture.pixels(shape[0], shape[1:], fit).data)
+            if on_image is not None:
+                on_image(num_rows, place(picture.size, shape[1:], fit), shape[1:])
             num_rows += 1
     if shape is None or num_rows != num_images:
         raise DataError(f"the data set has {num_rows} images but declares {num_images}")

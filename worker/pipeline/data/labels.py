@@ -20,6 +20,7 @@ from worker.pipeline.data.label_notes import (
     number_notes,
     number_row_notes,
 )
+from worker.pipeline.data.rows import Rows
 
 _MAX_RANK = 2
 _MAX_NAME = 200
@@ -42,6 +43,9 @@ class Labels:
         is_named: True if the file names the classes.
         is_one_hot: True if the file stores classes as one-hot rows.
         notes: Notes for the user, as sentences.
+        rows: Labels on disk instead of ``values``: uint8 masks (N, H, W), characters (N, L), or
+            boxes (N, M, 6).
+        counts: Number of boxes of each class.
     """
 
     kind: LabelKind
@@ -51,6 +55,8 @@ class Labels:
     is_named: bool = False
     is_one_hot: bool = False
     notes: tuple[str, ...] = ()
+    rows: Rows | None = None
+    counts: tuple[int, ...] = ()
 
 
 def to_labels(

@@ -32,6 +32,8 @@ def with_numbers(raw: RawData, spec: PreprocessSpec, split: SplitSpec) -> Datase
         DataError: A preset does not fit the samples.
     """
     is_bytes = raw.rows.dtype == np.uint8
+    if raw.fit is not None:
+        spec = spec.model_copy(update={"fit": raw.fit})
     if not spec.is_given and is_bytes and len(raw.rows.sample_shape) > 1:  # pixels, not features
         raw = replace(raw, notes=(*raw.notes, NO_PREPROCESS))
     if spec.preset is None:

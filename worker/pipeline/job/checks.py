@@ -5,6 +5,9 @@ from math import prod
 import torch
 from torch import Tensor
 
+from app.contracts.spec import PruneConfig
+from app.contracts.task_spec import StoredTask
+from secateur.core.tasks import task_of
 from secateur.engine.errors import DataError, ModelRejectedError
 from secateur.engine.objectives.outputs import activation
 from secateur.engine.program.module import ProgramModule
@@ -13,6 +16,7 @@ from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
 from worker.pipeline.data import Dataset
 from worker.pipeline.job.failures import is_out_of_memory
 from worker.pipeline.job.fit import fit_labels
+from worker.pipeline.job.tasks import ChosenTask, choose_task
 
 _IMAGE_RANK = 3  # channels, height, width
 
@@ -64,8 +68,10 @@ def _reshaping(found: tuple[int, ...], expected: tuple[int | None, ...]) -> str:
 
 
 @torch.no_grad()
-def check_fit(program: Program, dataset: Dataset, objective: str) -> tuple[Dataset, list[str]]:
-    """Return the data set with its labels read to fit the network, and notes for the user.
+def check_fit(
+    program: Program, dataset: Dataset, config: PruneConfig
+) -> tuple[Dataset, ChosenTask, list[str]]:
+    """Return the data set with its labels read to fit the network, its task, and notes.
 
     Raises:
         DataError: The samples do not fit the network's input, or the labels its outputs.
@@ -96,4 +102,11 @@ def check_fit(program: Program, dataset: Dataset, objective: str) -> tuple[Datas
     if not found:
         raise DataError("the network has no floating-point output")
     index, output = found[0]
-    return fit_labels(dataset, output, activation(program, index), objective)
+    ending = activation(program, index)
+    dataset, chosen = choose_task(
+        config, dataset, [each for _, each in found], dataset.sample_shape[1:], ending
+    )
+    dataset, notes = fit_labels(dataset, output, ending, config.retrain.objective)
+    if dataset.labels_kind != "none" and dataset.labels_kind not in chosen.task.labels:
+        chosen = ChosenTask(task := task_of(dataset.labels_kind), StoredTask(name=task.name))
+    return dataset, chosen, [*chosen.notes, *notes]

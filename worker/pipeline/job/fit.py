@@ -33,7 +33,7 @@ def fit_labels(
     """
     if dataset.labels_kind == "classes":
         return _fit_classes(dataset, output, activation, objective)
-    if dataset.labels_kind != "none":
+    if dataset.labels_kind in {"numbers", "multi_label", "binary"}:
         _, labels = dataset.first()
         fit_numbers(labels, output)
     return dataset, []

@@ -12,7 +12,7 @@ from app.contracts.spec import NO_PREPROCESS
 from secateur.engine.errors import DataError
 from secateur.engine.graph import Analysis, analyse
 from secateur.engine.graph.cost import CostModel
-from secateur.engine.metrics import Metrics, Reference, evaluate, primary_metric
+from secateur.engine.metrics import Metrics, Reference, evaluate, fitting_batch, primary_metric
 from secateur.engine.objectives.outputs import score_outputs
 from secateur.engine.program.program import Program
 from secateur.engine.retrain import RetrainOptions, TrainingData, recalibrate
@@ -28,6 +28,7 @@ from worker.pipeline.job.metrics import metrics_report
 from worker.pipeline.job.model_files import read_model
 from worker.pipeline.job.options import Rule, objective_kind, retrain_options, selection_limits
 from worker.pipeline.job.reporter import Reporter
+from worker.pipeline.job.tasks import CUSTOM, ChosenTask
 
 NUM_RECALIBRATION_SAMPLES = 2048
 _NUM_CHECKED = 8  # samples of each kind that the certificate compares
@@ -45,6 +46,7 @@ class Inputs:
         analysis: Channel groups of the dense network.
         dataset: Samples and labels, if any.
         device: Device that computes; networks are on the CPU in between.
+        chosen: The task, and the form of the outputs.
     """
 
     request: JobRequest
@@ -53,6 +55,7 @@ class Inputs:
     analysis: Analysis
     dataset: Dataset | None
     device: torch.device = CPU
+    chosen: ChosenTask = CUSTOM
 
     @cached_property
     def source(self) -> SampleSource:
@@ -101,7 +104,7 @@ class Inputs:
         retrain = self.request.config.retrain
         if self.dataset is None or retrain.epochs == 0:
             return None
-        return objective_kind(retrain, self.dataset.labels_kind)
+        return objective_kind(retrain, self.dataset.labels_kind, self.chosen.task)
 
     @property
     def primary_metric(self) -> str | None:
@@ -167,14 +170,19 @@ class Inputs:
             raise DataError("the data set has no training samples")
         validation = self.dataset.indices(Split.VALIDATION)
         self.reporter.note_device(self.device.type)
-        return TrainingData(self.source, train, validation, self.dataset.labels_kind)
+        kind, reading = self.dataset.labels_kind, self.chosen.reading
+        return TrainingData(self.source, train, validation, kind, reading)
 
     def retrain_options(self) -> RetrainOptions:
         """Return the training options for this data set, except epochs and learning rate."""
         assert self.dataset is not None  # noqa: S101  # callers only ask with samples
         config = self.request.config
         return retrain_options(
-            config.retrain, config.seed, self.dataset.labels_kind, self.dataset.pixel_range
+            config.retrain,
+            config.seed,
+            self.dataset.labels_kind,
+            self.dataset.pixel_range,
+            self.chosen,
         )
 
     def score(self, program: Program, split: Split, limit: int | None = None) -> Metrics | None:
@@ -187,17 +195,21 @@ class Inputs:
         if len(indices) == 0:
             return None
         kind, there = self.dataset.labels_kind, self.on_device(program)
+        reading = self.chosen.reading
         return self.batches.run(
             "evaluation",
-            _EVALUATION_BATCH,
-            lambda size: evaluate(there, self.source, indices, kind, self.reference, size),
+            min(_EVALUATION_BATCH, fitting_batch(program)),
+            lambda size: evaluate(there, self.source, indices, kind, self.reference, size, reading),
         )
 
     def metrics(self, program: Program) -> tuple[MetricsReport, ...]:
         """Return the metrics of a program on every held-out split."""
+        names = () if self.dataset is None else self.dataset.class_names
         found = [(split, self.score(program, split)) for split in (Split.VALIDATION, Split.TEST)]
         reports = tuple(
-            metrics_report(score, split, "torch") for split, score in found if score is not None
+            metrics_report(score, split, "torch", names)
+            for split, score in found
+            if score is not None
         )
         if program is self.program:  # the reference has no change from itself
             return tuple(report.model_copy(update={"change": None}) for report in reports)
@@ -231,12 +243,13 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
         split=request.config.split,
     ).with_validation(request.config.split)
     notes = dataset.notes
-    dataset, fit_notes = check_fit(program, dataset, request.config.retrain.objective)
-    objective_kind(request.config.retrain, dataset.labels_kind)  # raises early
+    dataset, chosen, fit_notes = check_fit(program, dataset, request.config)
+    pixels = dataset.pixel_range
+    retrain_options(request.config.retrain, 0, dataset.labels_kind, pixels, chosen)  # raises early
     for note in (*notes, *fit_notes):
         if note != NO_PREPROCESS:  # `check_sanity` reports this one
             reporter.warn(note)
-    return Inputs(request, reporter, program, analysis, dataset, device)
+    return Inputs(request, reporter, program, analysis, dataset, device, chosen)
 
 
 def _scratch(request: JobRequest) -> Path:

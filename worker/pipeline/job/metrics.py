@@ -1,11 +1,14 @@
 """Conversion of metrics to report models."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from app.contracts.report import ChangeReport, MetricsReport
-from secateur.engine.metrics import Metrics
+from app.contracts.report import ChangeReport, ClassReport, MetricsReport
+from secateur.engine.metrics import ByClass, Metrics
 from worker.pipeline.data import Split
+
+_MOST = 100  # classes in a report
 
 
 def finite(value: float | None) -> float | None:
@@ -14,7 +17,10 @@ def finite(value: float | None) -> float | None:
 
 
 def metrics_report(
-    metrics: Metrics, split: Split, runtime: Literal["torch", "onnxruntime"]
+    metrics: Metrics,
+    split: Split,
+    runtime: Literal["torch", "onnxruntime"],
+    class_names: Sequence[str] = (),
 ) -> MetricsReport:
     """Return metrics on a split as the report shows them."""
     return MetricsReport(
@@ -24,6 +30,19 @@ def metrics_report(
         loss=finite(metrics.loss),
         **{name: finite(value) for name, value in metrics.values.items()},
         **doubt_report(metrics),
+        classes=tuple(_class_report(each, class_names) for each in metrics.by_class()[:_MOST]),
+    )
+
+
+def _class_report(found: ByClass, names: Sequence[str]) -> ClassReport:
+    name = names[found.number] if found.number < len(names) else str(found.number)
+    return ClassReport(
+        number=found.number,
+        name=name,
+        values={key: finite(value) for key, value in found.values.items()},
+        intervals={
+            key: ends for key, ends in found.intervals.items() if all(map(math.isfinite, ends))
+        },
     )
 
 

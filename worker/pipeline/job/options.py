@@ -8,8 +8,9 @@ from app.contracts.spec import (
     SelectionSpec,
     SteepnessSelection,
 )
+from secateur.core.tasks import Task
 from secateur.engine.errors import DataError
-from secateur.engine.metrics import SCORINGS, accepted_labels
+from secateur.engine.metrics import PLAIN, SCORINGS, accepted_labels
 from secateur.engine.objectives import OBJECTIVES, LabelKind, ObjectiveOptions
 from secateur.engine.retrain import AugmentOptions, OptimizerOptions, RetrainOptions
 from secateur.engine.saliency import SaliencyOptions
@@ -20,9 +21,12 @@ from secateur.engine.selection import (
     SelectionOptions,
     Steepness,
 )
+from worker.pipeline.job.tasks import ChosenTask
 
 Rule = Steepness | Ratio | Budget
 RuledSelection = RatioSelection | SteepnessSelection | BudgetSelection
+# Labels that belong to places in the image.
+_IN_PLACE = frozenset({"masks", "texts"})
 PixelRange = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -62,13 +66,15 @@ def selection_limits(spec: SelectionSpec) -> SelectionOptions:
     )
 
 
-def objective_kind(spec: RetrainSpec, labels: LabelKind) -> str:
-    """Return the training objective for a kind of labels.
+def objective_kind(spec: RetrainSpec, labels: LabelKind, task: Task | None = None) -> str:
+    """Return the training objective for a kind of labels; without labels, that of the task.
 
     Raises:
         DataError: The objective does not support these labels.
     """
     if spec.objective == "auto":
+        if labels == "none" and task is not None:
+            return task.objective
         return SCORINGS[labels].objective.name
     needed = accepted_labels(OBJECTIVES[spec.objective])
     if needed and labels not in needed:
@@ -80,7 +86,11 @@ def objective_kind(spec: RetrainSpec, labels: LabelKind) -> str:
 
 
 def retrain_options(
-    spec: RetrainSpec, seed: int, labels: LabelKind, pixel_range: PixelRange | None
+    spec: RetrainSpec,
+    seed: int,
+    labels: LabelKind,
+    pixel_range: PixelRange | None,
+    chosen: ChosenTask | None = None,
 ) -> RetrainOptions:
     """Return the training options, except the number of epochs and the learning rate.
 
@@ -90,14 +100,24 @@ def retrain_options(
         DataError: The objective does not support these labels.
     """
     optimizer, augment = spec.optimizer, spec.augment
+    reading = PLAIN if chosen is None else chosen.reading
+    kind = objective_kind(spec, labels, chosen.task if chosen is not None else None)
+    is_moved = augment.crop or augment.flip or augment.rotate or augment.scale
+    if is_moved and labels in _IN_PLACE and SCORINGS[labels].objective.name == kind:
+        raise DataError(
+            f"augment.crop, flip, rotate and scale move the image, but not its {labels}: leave "
+            "them out, or train from the dense network's answers (retrain.objective distill)"
+        )
     return RetrainOptions(
         batch_size=spec.batch_size,
         objective=ObjectiveOptions(
-            kind=objective_kind(spec, labels),
+            kind=kind,
             label_smoothing=spec.label_smoothing,
             distill_weight=spec.distill.weight,
             temperature=spec.distill.temperature,
             feature_weight=spec.distill.features,
+            class_axis=reading.class_axis,
+            is_blank_first=reading.is_blank_first,
         ),
         optimizer=OptimizerOptions(
             kind=optimizer.kind,

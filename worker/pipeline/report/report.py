@@ -56,6 +56,7 @@ def make_report(
     )
     report = Report(
         config=inputs.request.config.model_dump(mode="json"),
+        task=inputs.chosen.task.name,
         metric=inputs.primary_metric,
         objective=inputs.objective,
         criterion=choice.scores.criterion,
@@ -110,8 +111,14 @@ def _baseline(inputs: Inputs, baseline: Baseline) -> BaselineReport:
 def summary(report: Report) -> dict[str, Any]:
     """Return the part of a report that the job object shows."""
     wanted = {"num_parameters", "macs", "file_bytes", "latency_seconds", "metrics"}
+    # Classes may be many, and lists of jobs show every summary; the report has them.
+    left_out = {"metrics": {"__all__": {"classes"}}}
     networks = {
-        name: network.model_dump(mode="json", include=wanted) if network is not None else None
+        name: (
+            network.model_dump(mode="json", include=wanted, exclude=left_out)
+            if network is not None
+            else None
+        )
         for name in ("dense", "pruned", "repaired", "retrained")
         for network in [getattr(report, name)]
     }
@@ -120,6 +127,7 @@ def summary(report: Report) -> dict[str, Any]:
         **networks,
         "speedups": [found.model_dump(mode="json") for found in report.speedups],
         "load": report.load.model_dump(mode="json") if report.load is not None else None,
+        "task": report.task,
         "metric": report.metric,
         "objective": report.objective,
         "criterion": report.criterion,

@@ -85,7 +85,9 @@ def _evidence(inputs: Inputs) -> tuple[Look, list[Evidence]]:
     assert dataset is not None  # noqa: S101  # checked by the caller
     chosen = _samples(inputs)
     inputs.reporter.progress(0, 2, "checking the dense network", is_forced=True)
-    dense = look(inputs.on_device(inputs.program), inputs.source, chosen, dataset.labels_kind)
+    reading = inputs.chosen.reading
+    there = inputs.on_device(inputs.program)
+    dense = look(there, inputs.source, chosen, dataset.labels_kind, reading)
     expected = config.expected.values
     for name in expected:
         if name not in dense.values:
@@ -103,7 +105,7 @@ def _evidence(inputs: Inputs) -> tuple[Look, list[Evidence]]:
     if dense.answers is not None and not is_untrained and statistics(inputs.program):
         inputs.reporter.progress(1, 2, "recalibrating the dense network", is_forced=True)
         there = inputs.on_device(inputs.recalibrated(inputs.program))
-        again = look(there, inputs.source, chosen, dataset.labels_kind)
+        again = look(there, inputs.source, chosen, dataset.labels_kind, reading)
         gap = list(of_recalibrated(dense, again))
     found += gap
     return dense, found + [_weighed(each, dense, is_doubted=bool(found)) for each in of_norms]

@@ -31,6 +31,9 @@ _GAP, _WIDE_GAP = 0.1, 0.2  # accuracy gained by recalibrating
 _SURE = 3.0  # standard deviations
 _MOVED, _WIDE_MOVED = 0.05, 0.2  # accuracy gained by reordering the labels
 _MAX_NAMED = 5
+# Values of masks', texts' and boxes' metrics up to which a network knows nothing of its labels.
+_LEAST = {"miou": 0.05, "exact": 0.02, "map50_95": 0.02}
+_MOST_WRONG = 0.8  # character error rate
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,10 @@ UNSETTLED = (
     "training, so the preprocessing is not the cause. Train longer, or measure the statistics "
     "before you export: call model.train(), pass some hundred batches of training samples through "
     "the model under torch.no_grad(), and call model.eval()"
+)
+NOTHING_FOUND = (
+    "A trained network should find more of what the labels say. Check the preprocessing (mean, "
+    "std, range of the pixels, fit), the order of the classes or characters, and head in the config"
 )
 CHANCE = (
     "A trained network should do better than this on its own kind of samples. Check the "
@@ -120,6 +127,7 @@ def of_chance(look: Look) -> Iterator[Evidence]:
         yield from _of_classes(look.values["top1"], look.labels, look.answers)
     if look.errors is not None:
         yield from _of_numbers(*look.errors)
+    yield from _of_nothing_found(look)
 
 
 def of_order(look: Look, names: tuple[str, ...]) -> Iterator[Evidence]:
@@ -153,7 +161,11 @@ def of_expected(look: Look, expected: Mapping[str, float]) -> Iterator[Evidence]
     """Yield evidence of metrics significantly below the values that the user expects."""
     for name, value in expected.items():
         found = look.values[name]
-        if METRICS[name].is_less_better:
+        own = look.metrics.doubt().interval if name in _LEAST and look.metrics else None
+        if own is not None:  # resampled: these are not shares of samples
+            low, high = own
+            is_below = high < value
+        elif METRICS[name].is_less_better:
             assert look.errors is not None  # noqa: S101  # only regression has such metrics
             errors = look.errors[0]
             low, high = normal_interval(found, float(errors.std()), len(errors))
@@ -190,6 +202,27 @@ def of_recalibrated(look: Look, recalibrated: Look) -> Iterator[Evidence]:
         f"but {recalibrated.values['top1']:.4f} with BatchNorm statistics measured on them",
         is_strong=gap >= _WIDE_GAP and look.num_samples >= _FEW,
         cause=PREPROCESSING if is_shifted else UNSETTLED,
+    )
+
+
+def _of_nothing_found(look: Look) -> Iterator[Evidence]:
+    """Yield evidence of masks, texts or boxes that have nothing to do with the labels."""
+    if look.metrics is None or look.metrics.primary not in _LEAST:
+        return
+    name = look.metrics.primary
+    found, least = look.values[name], _LEAST[name]
+    if name == "exact" and look.values["cer"] < _MOST_WRONG:  # lines may be long
+        return
+    if name == "miou":  # always the most frequent class: 1 for it at most, and 0 for the others
+        least += 1 / max(2, len(look.metrics.by_class()))
+    if found > least:
+        return
+    more = f", cer {look.values['cer']:.4f}" if name == "exact" else ""
+    yield Evidence(
+        "near_chance",
+        f"{name} of the dense network is {found:.4f}{more} on {look.num_samples} samples",
+        is_strong=look.num_samples >= _FEW,
+        cause=NOTHING_FOUND,
     )
 
 

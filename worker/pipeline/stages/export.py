@@ -7,7 +7,7 @@ from secateur.engine.export.formats import write_files
 from secateur.engine.export.onnx import ONNX
 from secateur.engine.export.session import OnnxSession
 from secateur.engine.measure import compare_latency
-from secateur.engine.metrics import Judge
+from secateur.engine.metrics import Judge, fitting_batch
 from secateur.engine.objectives.outputs import float_outputs
 from secateur.engine.program.precision import as_stored
 from secateur.engine.program.program import Program
@@ -19,7 +19,6 @@ from worker.pipeline.job.results import Exported, OnnxFile, Times, Trained
 from worker.pipeline.report.describe import latency_reports, load_report, speedup_reports
 
 BATCH_SIZES = (1, 8)
-_EVALUATION_BATCH = 256
 
 
 def export(inputs: Inputs, trained: Trained) -> Exported:
@@ -68,9 +67,11 @@ def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[Metri
         indices = inputs.dataset.indices(split)
         if len(indices) == 0:
             continue
-        judge = Judge(program, inputs.dataset.labels_kind, inputs.reference)
-        for part in indices.split(_EVALUATION_BATCH):
+        kind, reading = inputs.dataset.labels_kind, inputs.chosen.reading
+        judge = Judge(program, kind, inputs.reference, reading)
+        for part in indices.split(fitting_batch(program)):
             x, y = inputs.dataset.batch(part)
             judge.add(float_outputs(list(session([x]))), x, y, part)
-        reports.append(metrics_report(judge.metrics(), split, "onnxruntime"))
+        names = inputs.dataset.class_names
+        reports.append(metrics_report(judge.metrics(), split, "onnxruntime", names))
     return tuple(reports)

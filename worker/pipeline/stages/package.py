@@ -44,9 +44,10 @@ def package(results: Results) -> Succeeded:
     (folder / "manifest.json").write_text(_manifest(request, folder, exported.onnx_error))
     files = [name for name in _FILES if (folder / name).exists()]
     labels = inputs.dataset.labels_kind if inputs.dataset else None
+    task = {"task": inputs.chosen.stored.model_dump(mode="json")} if inputs.dataset else {}
     return Succeeded(
         result={"summary": summary(report)},
-        report=verdict(exported.program, analysis, labels),
+        report=verdict(exported.program, analysis, labels) | task,
         files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
         onnx=ONNX.file if ONNX.file in files else None,
         program=PT2.file if PT2.file in files else None,

@@ -18,6 +18,30 @@ export const METRICS = {
     "words": "mean absolute error",
     "isShare": false
   },
+  "miou": {
+    "words": "mean intersection over union",
+    "isShare": true
+  },
+  "dice": {
+    "words": "Dice",
+    "isShare": true
+  },
+  "exact": {
+    "words": "exact lines",
+    "isShare": true
+  },
+  "cer": {
+    "words": "character error rate",
+    "isShare": true
+  },
+  "map50_95": {
+    "words": "mAP50-95",
+    "isShare": true
+  },
+  "map50": {
+    "words": "mAP50",
+    "isShare": true
+  },
   "agreement": {
     "words": "agreement with the dense network",
     "isShare": true

@@ -68,7 +68,7 @@ export function beforeAndAfter(summary, warnings) {
   const columns = ["", ["Dense", "end"], ["Pruned", "end"], ...repaired, ["Retrained", "end strong"], ["Change", "end not-narrow"]];
   return panel(
     "Before and after",
-    { note: summary.criterion && `scored by ${summary.criterion}` },
+    { note: [summary.task?.replace("_", " "), summary.criterion && `scored by ${summary.criterion}`].filter(Boolean).join(" · ") },
     table("The network before and after", columns, rows),
     summary.kept && h("p", { class: "panel-part quiet" }, `Kept: ${summary.kept.reason}.`),
     notes.length > 0 && h("div", { class: "panel-part" }, notice("warn", null, h("ul", {}, notes.map((note) => h("li", {}, note))))),

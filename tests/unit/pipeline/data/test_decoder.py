@@ -75,7 +75,7 @@ SHAPES = [(3, 12, 20), (1, 12, 20), (3, 7, 9), (1, 30, 30)]
 
 def served(data: bytes, shape: tuple[int | None, ...], **preprocess: Any) -> Any:
     spec = TensorSpec("x", (None, *shape))
-    return decode_images([data], spec, PreprocessSpec(**preprocess), 10_000)
+    return decode_images([data], spec, PreprocessSpec(**preprocess), 10_000)[0]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -163,7 +163,7 @@ def test_torch_and_numpy_scale_alike(tmp_path: Path) -> None:
 
 def test_decoding_ends_at_the_pixels_of_all_images_and_when_it_is_stopped() -> None:
     spec, files = TensorSpec("x", (None, 1, 2, 2)), [saved(Image.new("L", (100, 100)), "PNG")] * 17
-    assert decode_images(files[:16], spec, PreprocessSpec(), 10_000).shape == (16, 1, 2, 2)
+    assert decode_images(files[:16], spec, PreprocessSpec(), 10_000)[0].shape == (16, 1, 2, 2)
     with pytest.raises(TooLargeError, match="more than 160000 pixels in total"):
         decode_images(files, spec, PreprocessSpec(), 10_000)
     with pytest.raises(TooLargeError, match="takes too long"):

@@ -1,5 +1,6 @@
 """Descriptions of the report's short names; most come from the engine's records."""
 
+from secateur.core import tasks
 from secateur.engine import metrics, objectives
 from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.saliency import criteria
@@ -15,6 +16,7 @@ TRAINED_LOSS = {name: each.loss_words for name, each in objectives.OBJECTIVES.it
 VALIDATED_LOSS = {labels: each.loss_words for labels, each in metrics.SCORINGS.items()}
 
 LABELS = {labels: each.words for labels, each in metrics.SCORINGS.items()}
+TASKS: dict[str, str] = {name: each.words for name, each in tasks.TASKS.items()}
 FILES = {name: (each.file, each.words) for name, each in EXPORT_FORMATS.items()}
 UNITS = {"macs": "multiply-accumulates", "params": "parameters", "latency": "latency"}
 BASELINES = {"random": "random pruning", "scratch": "from scratch"}

@@ -65,6 +65,7 @@ def _view(report: Report) -> dict[str, Any]:
         "asked": words.asked(report),
         "costs": tables.costs(report),
         "comparisons": tables.comparisons(report),
+        "by_class": tables.by_class(report),
         "load": words.load_text(report),
         "layers": report.layers,
         "widest": max((layer.num_outputs[0] for layer in report.layers), default=1) or 1,

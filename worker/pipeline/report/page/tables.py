@@ -117,6 +117,26 @@ def comparisons(report: Report) -> list[Comparison]:
     return found
 
 
+def by_class(report: Report) -> Comparison | None:
+    """Return the metrics of every class, dense and pruned; None for labels without them."""
+    before, after = pick(report.dense.metrics), pick(report.retrained.metrics)
+    if before is None or after is None or not after.classes:
+        return None
+    old = {each.number: each for each in before.classes}
+    metrics = tuple(after.classes[0].values)
+    rows = []
+    for each in after.classes:
+        cells = []
+        for name in metrics:
+            dense = old[each.number].values.get(name) if each.number in old else None
+            value, interval = metric_value(name, each.values[name]), each.intervals.get(name)
+            span = f" ({metric_interval(name, interval)})" if interval is not None else ""
+            cells += [metric_value(name, dense), f"{value}{span}"]
+        rows.append(Row(each.name, tuple(cells)))
+    columns = [f"{names.METRICS[m]}, {which}" for m in metrics for which in ("dense", "pruned")]
+    return Comparison(after.split, after.num_samples, tuple(columns), tuple(rows))
+
+
 def costs(report: Report) -> list[Row]:
     """Return rows of costs: dense, pruned, and the share that remains or the speedup."""
     dense, after = report.dense, report.retrained

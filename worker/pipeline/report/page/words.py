@@ -79,6 +79,7 @@ def asked(report: Report) -> list[tuple[str, str]]:
     """Return the request in the config as (topic, description)."""
     config = report.config
     found = [
+        ("Task", names.TASKS.get(report.task, report.task)),
         ("How much", _selection(config["selection"])),
         ("Which filters", _criterion(report)),
     ]

@@ -1,0 +1,54 @@
+"""The part of the pruning config about the network's task and the form of its outputs.
+
+No HTTP, no torch. `app.contracts.decoding` reads outputs of these forms.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.contracts.retrain_spec import Spec
+from secateur.core.tasks import TaskName
+
+# Names of `app.contracts.decoding.heads.HEADS`; tests/unit/contracts/decoding compares the list.
+HeadName = Literal["yolov8", "yolov8_raw", "yolov5", "yolox", "ssd"]
+Blank = Literal["first", "last"]
+
+
+class HeadSpec(Spec):
+    """Form of the outputs of a detector or a text recogniser."""
+
+    kind: Literal["auto"] | HeadName = Field(
+        default="auto",
+        description="Outputs of a detector. yolov8: one output (4 + classes, anchors) with boxes "
+        "in pixels, as YOLOv8 and YOLO11 export. yolov8_raw: one output (4 bins + classes, height, "
+        "width) per stride, before decoding. yolov5: (anchors, 5 + classes) in pixels. yolox: the "
+        "same relative to the grid. ssd: corners (anchors, 4) and scores (anchors, classes or "
+        "classes + background). auto: by the shapes of the outputs.",
+    )
+    blank: Blank = Field(
+        default="first", description="Place of CTC's blank among a text recogniser's classes."
+    )
+    score: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.25, description="Least score of the boxes in /infer's answers."
+    )
+    overlap: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.6,
+        description="Boxes of one class that overlap a better one by more (intersection over "
+        "union) are removed.",
+    )
+
+
+class StoredTask(BaseModel):
+    """A model's task and the form of its outputs, stored in its report for ``/infer``."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+    name: TaskName
+    head: HeadName | None = None
+    has_background: bool = False
+    score: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    overlap: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    class_axis: Literal[1, 2] = 2
+    blank: Blank = "first"
+    is_sigmoid: bool = False

@@ -1,0 +1,178 @@
+"""COCO: JSON files with ``images``, ``annotations`` and ``categories`` beside the images.
+
+The split is that of the JSON file's name or folder (``instances_train2017.json``,
+``train/_annotations.coco.json``) or of the image's folder.
+"""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from app.contracts.settings import LimitSettings
+from secateur.engine.errors import DataError, DataTooLargeError
+from worker.pipeline.data.archives import Archive
+from worker.pipeline.data.layouts.annotated import Annotated
+from worker.pipeline.data.layouts.boxes import Drawn, annotate
+from worker.pipeline.data.layouts.files import (
+    File,
+    Finder,
+    read_text,
+    split_in_folders,
+    split_in_name,
+)
+from worker.pipeline.data.splits import Split
+
+_KEYS = ("images", "annotations", "categories")
+_NUM_NUMBERS = 4
+_ADVICE = "COCO's format is described at https://cocodataset.org/#format-data"
+
+
+def find_coco(
+    images: Sequence[File], others: Sequence[File], archive: Archive, limits: LimitSettings
+) -> Annotated | None:
+    """Return the images and boxes of COCO files; None if the archive has no such file.
+
+    Raises:
+        DataError: A file is damaged, or names images that are not there.
+        DataTooLargeError: A limit is exceeded.
+    """
+    with_boxes = _files_with_boxes(others, archive, limits)
+    if not with_boxes:
+        return None
+    names, numbers = _categories(with_boxes, limits)
+    finder = Finder(images)
+    chosen: dict[File, tuple[Drawn, Split | None]] = {}
+    missing: list[str] = []
+    for file, content in with_boxes:
+        split = split_in_name(file.stem) or split_in_folders(file.parts)
+        drawn = _boxes(file, content, numbers)
+        for entry in content["images"]:
+            written = str(entry["file_name"])
+            image = finder.find(written, file.parts[:-1])
+            if image is None:
+                missing.append(written)
+                continue
+            if image in chosen:
+                raise DataError(
+                    f"image {image.shown} has boxes in two annotation files: keep one file a split"
+                )
+            own = split if split is not None else split_in_folders(image.parts)
+            chosen[image] = (Drawn(drawn[entry["id"]], are_shares=False), own)
+    if not chosen:
+        raise DataError(
+            f"{with_boxes[0][0].shown} names images such as {missing[0][:80]!r}, but the archive "
+            "has none of them: pack the images beside the JSON file"
+        )
+    ordered = sorted(chosen, key=lambda image: image.parts)
+    notes = _missing_notes(missing)
+    return annotate(
+        ordered,
+        [chosen[image][0] for image in ordered],
+        [chosen[image][1] for image in ordered],
+        names,
+        [image for image in images if image not in chosen],
+        limits,
+        notes,
+    )
+
+
+def _files_with_boxes(
+    others: Sequence[File], archive: Archive, limits: LimitSettings
+) -> list[tuple[File, dict[str, Any]]]:
+    found: list[tuple[File, dict[str, Any]]] = []
+    for file in others:
+        if file.suffix != ".json":
+            continue
+        text = read_text(archive, file, limits)
+        if all(f'"{key}"' in text for key in _KEYS):
+            found.append((file, _parse(file, text)))
+    return [pair for pair in found if any("bbox" in each for each in pair[1]["annotations"])]
+
+
+def _missing_notes(missing: Sequence[str]) -> tuple[str, ...]:
+    if not missing:
+        return ()
+    count, first = len(missing), missing[0][:80]
+    return (f"{count} images of the annotation files are not in the archive, such as {first!r}",)
+
+
+def _parse(file: File, text: str) -> dict[str, Any]:
+    try:
+        content: Any = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"annotation file {file.shown} is not JSON: {error}") from error
+    is_coco = isinstance(content, dict) and all(
+        isinstance(content.get(key), list) and all(isinstance(e, dict) for e in content[key])
+        for key in _KEYS
+    )
+    if not is_coco:
+        raise DataError(
+            f"annotation file {file.shown} needs lists of objects 'images', 'annotations' and "
+            f"'categories'. {_ADVICE}"
+        )
+    for entry in content["images"]:
+        if not isinstance(entry.get("file_name"), str) or not _is_id(entry.get("id")):
+            raise DataError(f"an image in {file.shown} has no 'id' or 'file_name'. {_ADVICE}")
+    return dict(content)
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _categories(
+    found: Sequence[tuple[File, dict[str, Any]]], limits: LimitSettings
+) -> tuple[list[str], dict[Any, int]]:
+    """Return the names of the classes and their numbers by category: sorted by id, from 0."""
+    names: dict[Any, str] = {}
+    for file, content in found:
+        for each in content["categories"]:
+            if not isinstance(each.get("id"), int):
+                raise DataError(f"a category in {file.shown} has no 'id'. {_ADVICE}")
+            name = str(each.get("name", each["id"]))[:200]
+            if names.setdefault(each["id"], name) != name:
+                raise DataError(
+                    f"category {each['id']} is {names[each['id']]!r} in one annotation file and "
+                    f"{name!r} in {file.shown}"
+                )
+    if len(names) > limits.classes:
+        raise DataTooLargeError(
+            f"the annotations have {len(names)} classes, at most {limits.classes}"
+        )
+    ids = sorted(names)
+    return [names[each] for each in ids], {each: number for number, each in enumerate(ids)}
+
+
+def _boxes(
+    file: File, content: Mapping[str, Any], numbers: Mapping[Any, int]
+) -> dict[Any, np.ndarray[Any, np.dtype[np.float32]]]:
+    """Return rows (class, x0, y0, x1, y1, is_crowd) by the image's id."""
+    rows: defaultdict[Any, list[tuple[float, ...]]] = defaultdict(list)
+    known = {entry["id"] for entry in content["images"]}
+    for each in content["annotations"]:
+        box, image, category = (each.get(k) for k in ("bbox", "image_id", "category_id"))
+        if box is None:
+            continue
+        is_box = (
+            isinstance(box, list)
+            and len(box) == _NUM_NUMBERS
+            and all(isinstance(v, int | float) and math.isfinite(v) for v in box)
+        )
+        if not is_box or not _is_id(image) or image not in known or category not in numbers:
+            raise DataError(
+                f"annotation {each.get('id')!r} in {file.shown} needs a 'bbox' of four numbers and "
+                f"the ids of an image and a category that exist; it has {str(box)[:60]}, "
+                f"{str(image)[:20]} and {str(category)[:20]}"
+            )
+        x, y, width, height = map(float, box)
+        if width > 0 and height > 0:
+            crowd = float(bool(each.get("iscrowd", 0)))
+            rows[image].append((numbers[category], x, y, x + width, y + height, crowd))
+    return defaultdict(
+        lambda: np.zeros((0, 6), np.float32),
+        {image: np.array(found, np.float32) for image, found in rows.items()},
+    )
