@@ -225,8 +225,8 @@ def result_table(result: JobResult) -> Table:
     blanks = ("",) * (len(networks) - 1)
     for speedup in summary.speedups:
         table.add_row(f"speed, batch {speedup.batch_size}", *blanks, speedup.text)
-    task = summary.task.replace("_", " ")
-    table.caption = f"task: {task}; in parentheses: 95 % intervals"
+    task = f"task: {summary.task.replace('_', ' ')}; " if summary.task else ""
+    table.caption = f"{task}in parentheses: 95 % intervals"
     return table
 
 

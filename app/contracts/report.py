@@ -465,7 +465,9 @@ class Report(_Part):
     version: Literal[1] = 1
     verdict: Verdict | None = Field(default=None, description="Null in reports before 0.2.")
     config: dict[str, Any]
-    task: str = Field(default="custom", description="Task of the network, such as detection.")
+    task: str | None = Field(
+        default=None, description="Task of the network, such as detection; null before 0.2."
+    )
     metric: str | None = Field(description="Field of the metrics that counts, if any.")
     objective: str | None = Field(description="Training objective; null without retraining.")
     criterion: str = Field(description="Criterion in use; for 'auto', the chosen one.")

@@ -58,6 +58,15 @@ class Change(Answer):
     is_measurable: bool
 
 
+class ClassMetrics(Answer):
+    """The metrics of one class of masks or boxes, with 95 % intervals; only in ``report.json``."""
+
+    number: int
+    name: str
+    values: dict[str, float | None]
+    intervals: dict[str, tuple[float, float]]
+
+
 class Metrics(Answer):
     """A network's metrics on one split.
 
@@ -82,6 +91,7 @@ class Metrics(Answer):
     output_error: float | None = None
     interval: tuple[float, float] | None = None
     change: Change | None = None
+    classes: list[ClassMetrics] = Field(default_factory=list)
 
 
 class Network(Answer):
@@ -214,7 +224,7 @@ class Summary(Answer):
     retrained: Network
     speedups: list[Speedup] = Field(default_factory=list)
     load: Load | None = None
-    task: str = "custom"
+    task: str | None = None
     metric: str | None = None
     objective: str | None = None
     criterion: str | None = None

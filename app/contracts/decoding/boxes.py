@@ -26,9 +26,6 @@ class Boxes(NamedTuple):
     scores: Array
     classes: Array
 
-    def __len__(self) -> int:
-        return len(self.scores)
-
     def chosen(self, index: Array) -> "Boxes":
         """Return the boxes at ``index``."""
         return Boxes(self.corners[index], self.scores[index], self.classes[index])

@@ -101,6 +101,6 @@ def _classes(inputs: Inputs, output: Tensor) -> Tensor:
 def _found(inputs: Inputs, outputs: Sequence[Tensor]) -> int:
     detector, reading = inputs.chosen.detector, inputs.chosen.reading
     if detector is not None:
-        return sum(len(each) for each in detector([output.numpy() for output in outputs]))
+        return sum(len(each.scores) for each in detector([output.numpy() for output in outputs]))
     is_first = reading.is_blank_first
     return sum(map(len, greedy(outputs[0], reading.class_axis, is_blank_first=is_first)))

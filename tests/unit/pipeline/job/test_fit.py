@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from app.contracts.spec import PruneConfig
 from secateur.engine.errors import DataError
 from secateur.engine.metrics import evaluate
 from secateur.engine.objectives.outputs import activation
@@ -26,6 +27,10 @@ TWO = Y % 2
 def network(width: int, *ends: nn.Module) -> Program:
     torch.manual_seed(0)
     return from_exported(export(nn.Sequential(nn.Linear(3, width), *ends), (torch.rand(2, 3),)))
+
+
+def config(objective: str = "auto") -> PruneConfig:
+    return PruneConfig.model_validate({"retrain": {"objective": objective}})
 
 
 ONE, FOUR, TEN, HUNDRED = (network(width) for width in (1, 4, 10, 100))
@@ -61,7 +66,7 @@ FITS: dict[str, tuple[Any, Program, str, str, str]] = {
 @pytest.mark.parametrize("name", FITS)
 def test_labels_are_read_as_the_network_needs_them(name: str, tmp_path: Path) -> None:
     y, program, objective, kind, note = FITS[name]
-    dataset, notes = check_fit(program, opened(tmp_path, npz(x=X, y=y)), objective)
+    dataset, _, notes = check_fit(program, opened(tmp_path, npz(x=X, y=y)), config(objective))
     assert dataset.labels_kind == kind
     assert (note in "; ".join(notes)) if note else notes == []
     found = evaluate(program, dataset, torch.arange(20), dataset.labels_kind)
@@ -93,13 +98,13 @@ def test_labels_that_no_output_has_are_refused(
     y: Any, program: Program, words: str, hint: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=words) as caught:
-        check_fit(program, opened(tmp_path, npz(x=X, y=y)), "auto")
+        check_fit(program, opened(tmp_path, npz(x=X, y=y)), config())
     assert hint in caught.value.hint
 
 
 def test_samples_of_another_shape_get_a_hint(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"samples have shape \[1, 3, 1\]") as caught:
-        check_fit(ONE, opened(tmp_path, npz(x=X[:, :, None])), "auto")
+        check_fit(ONE, opened(tmp_path, npz(x=X[:, :, None])), config())
     assert (
         caught.value.hint
         == "Both shapes have the same number of values: use x.reshape or np.moveaxis."
@@ -121,7 +126,7 @@ def test_images_of_another_shape_get_advice(
     net = nn.Sequential(nn.Flatten(), nn.Linear(48, 4))
     program = from_exported(export(net, (torch.rand(2, 3, 4, 4),)))
     with pytest.raises(DataError) as caught:
-        check_fit(program, opened(tmp_path, npz(x=np.zeros((20, *shape), np.float32))), "auto")
+        check_fit(program, opened(tmp_path, npz(x=np.zeros((20, *shape), np.float32))), config())
     assert caught.value.hint.startswith(words)
     assert bool(caught.value.hint) == bool(words)
 
@@ -134,7 +139,8 @@ def test_two_folders_fit_a_network_with_one_score(tmp_path: Path) -> None:
     program = from_exported(export(net, (torch.rand(2, 1, 4, 4),)))
     files = {f"{c}/{i}.png": png(v) for c, v in (("cat", 10), ("dog", 250)) for i in range(5)}
     raw = opened(tmp_path, zipped(files | {"dog/9.png": png(0)}), "zip")
-    dataset, notes = check_fit(program, raw, "auto")
+    dataset, chosen, notes = check_fit(program, raw, config())
+    assert chosen.task.name == "classification"
     assert notes == ["the network returns one score for two classes: above 0 means 'dog'"]
     assert dataset.class_names == ("cat", "dog")
     found = evaluate(program, dataset, torch.arange(11), "binary", batch_size=4)

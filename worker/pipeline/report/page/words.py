@@ -79,10 +79,11 @@ def asked(report: Report) -> list[tuple[str, str]]:
     """Return the request in the config as (topic, description)."""
     config = report.config
     found = [
-        ("Task", names.TASKS.get(report.task, report.task)),
         ("How much", _selection(config["selection"])),
         ("Which filters", _criterion(report)),
     ]
+    if report.task is not None:
+        found.insert(0, ("Task", names.TASKS.get(report.task, report.task)))
     schedule = config.get("schedule", {})
     if schedule.get("kind") == "iterative":
         found.append(("When", f"in {schedule['rounds']} cuts while training goes on"))
