@@ -83,19 +83,16 @@ def _boxes(seen: Seen, outputs: list[NDArray[Any]]) -> dict[str, Any] | None:
     answers = []
     for found, placed in zip(detector(outputs), seen.places, strict=True):
         corners = placed.back(found.corners)
-        is_inside = ((corners[:, 2:] - corners[:, :2]) > 0).all(1).tolist()
+        has_area = np.flatnonzero(((corners[:, 2:] - corners[:, :2]) > 0).all(axis=1))
         answers.append(
             [
                 {
-                    "label": _name(seen.names, int(number)),
-                    "index": int(number),
-                    "score": float(score),
-                    "box": [round(float(each), 2) for each in box],
+                    "label": _name(seen.names, int(found.classes[n])),
+                    "index": int(found.classes[n]),
+                    "score": float(found.scores[n]),
+                    "box": [round(float(each), 2) for each in corners[n]],
                 }
-                for box, score, number, is_in in zip(
-                    corners, found.scores, found.classes, is_inside, strict=True
-                )
-                if is_in
+                for n in has_area.tolist()
             ]
         )
     return {"boxes": answers, "images": _sizes(seen)}
