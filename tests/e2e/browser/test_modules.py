@@ -1,10 +1,13 @@
 """Unit tests of the dashboard's JavaScript modules, run in the browser."""
 
+import base64
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page
 
 from app.contracts.spec import PreprocessSpec, PruneConfig
@@ -35,6 +38,7 @@ CONFIGS: tuple[dict[str, Any], ...] = (
             "augment": {"crop": 2, "flip": True}, "distill": {"temperature": 4.0},
         }
     },
+    {"task": "detection", "head": {"kind": "yolox", "score": 0.5}},
     {"export": {"formats": ["onnx"]}, "split": {"validation": 0.2, "seed": 3}},
 )  # fmt: skip
 
@@ -185,6 +189,53 @@ def test_scores_match_the_services_labels(page: Page) -> None:
     found = run(page, "pages/try.js", body)
     assert [each["label"] for each in found] == ["b", "2", "a"]
     assert [each["score"] for each in found] == pytest.approx([0.6652, 0.2447, 0.0900], abs=1e-4)
+
+
+def test_boxes_are_drawn_in_pixels_of_the_image(page: Page) -> None:
+    body = """
+        const node = m.foundIn(a, "", new AbortController().signal);
+        document.body.append(node);
+        const [box] = node.querySelectorAll("rect");
+        const drawn = node.querySelector("image").getBoundingClientRect();
+        const seen = box.getBoundingClientRect();
+        return {
+            width: seen.width / drawn.width,
+            left: (seen.left - drawn.left) / drawn.width,
+            words: node.querySelector("svg").getAttribute("aria-label"),
+            list: [...node.querySelectorAll(".guess-name")].map((each) => each.textContent),
+        };
+    """
+    box = {"label": "<i>cat</i>", "index": 0, "score": 0.9, "box": [10, 0, 30, 20]}
+    answer = {"boxes": [[box]], "images": [{"width": 40, "height": 20}]}
+    found = run(page, "parts/found.js", body, answer)
+    assert found["width"] == pytest.approx(0.5, abs=0.02)
+    assert found["left"] == pytest.approx(0.25, abs=0.02)
+    assert (found["words"], found["list"]) == ("1 box", ["<i>cat</i>"])
+
+
+def test_a_mask_is_drawn_over_the_whole_image(page: Page) -> None:
+    buffer = io.BytesIO()
+    Image.new("L", (4, 2), 1).save(buffer, "PNG")
+    png = base64.b64encode(buffer.getvalue()).decode()
+    classes = [{"label": "sky", "index": 1, "share": 1.0}]
+    mask = {"png": png, "width": 4, "height": 2, "classes": classes}
+    body = """
+        const node = m.foundIn(a, "", new AbortController().signal);
+        document.body.append(node);
+        const mask = node.querySelector(".found-mask");
+        const image = new window.Image();
+        image.src = mask.getAttribute("href");
+        await image.decode();
+        return [image.naturalWidth, mask.getAttribute("width"), m.wordsOf(a)];
+    """
+    answer = {"masks": [mask], "images": [{"width": 40, "height": 20}]}
+    assert run(page, "parts/found.js", body, answer) == [4, "40", "1 class"]
+
+
+def test_a_text_is_shown_as_text(page: Page) -> None:
+    body = "return m.foundIn(a, '', null).textContent;"
+    answer = {"texts": [{"text": "<b>12</b>", "score": 0.5}]}
+    assert run(page, "parts/found.js", body, answer).startswith("<b>12</b>")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import { h, fill } from "../dom.js";
 import { compact, decimal, milliseconds, percent } from "../format.js";
 import { dropZone } from "../parts/drop.js";
 import { nameOf } from "../parts/names.js";
+import { foundIn, hasFound, wordsOf } from "../parts/found.js";
 import { panel } from "../parts/panel.js";
 import { emptyState, loading, problemPanel } from "../parts/problem.js";
 import { icon } from "../parts/icons.js";
@@ -37,7 +38,7 @@ export async function tryPage(view) {
       }
     } catch (error) {
       if (shown === file && error.name !== "AbortError") {
-        fill(answer, problemPanel(error, { title: "The image could not be classified" }));
+        fill(answer, problemPanel(error, { title: "The image could not be read" }));
       }
     }
   };
@@ -92,6 +93,9 @@ async function infer(model, file, signal) {
   const picture = URL.createObjectURL(file);
   signal.addEventListener("abort", () => URL.revokeObjectURL(picture));
   const image = h("figure", { class: "seen" }, h("img", { src: picture, alt: `The image ${file.name}` }), h("figcaption", { class: "hint" }, file.name));
+  if (hasFound(found)) {
+    return compared(found, image, picture, model, signal);
+  }
   if (own === null) {
     return h("div", { class: "answers" }, image, plain(found));
   }
@@ -110,6 +114,27 @@ async function infer(model, file, signal) {
       answerPanel("Pruned", own, { seconds: seconds.pruned, model }),
     ),
     verdict(before[0], own[0], difference),
+  ];
+}
+
+/** Return what the networks found, dense beside pruned. */
+async function compared(found, image, picture, model, signal) {
+  if (!found.base || !hasFound(found.base)) {
+    return h("div", { class: "answers" }, image, panel(nameOf(model), {}, h("div", { class: "panel-part" }, foundIn(found, picture, signal))));
+  }
+  const dense = await read(`/v1/models/${model.parent}`, { signal });
+  const { seconds } = found.comparison;
+  const part = (title, answer, about, time) =>
+    panel(title, { note: `${compact(about.macs)} MACs · ${milliseconds(time)}` }, h("div", { class: "panel-part" }, foundIn(answer, picture, signal)));
+  const [before, after] = [wordsOf(found.base), wordsOf(found)];
+  return [
+    h("div", { class: "answers is-pair" }, image, part("Dense", found.base, dense, seconds.base), part("Pruned", found, model, seconds.pruned)),
+    h(
+      "p",
+      { class: `agreement ${before === after ? "is-good" : "is-warn"}` },
+      icon(before === after ? "check" : "warning"),
+      h("span", {}, before === after ? `Both found ${after}.` : `Dense found ${before}, pruned ${after}.`),
+    ),
   ];
 }
 
