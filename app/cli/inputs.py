@@ -14,7 +14,7 @@ from app.cli.names import resolve_dataset, resolve_model
 from app.cli.output import say
 from app.cli.progress import sending
 from app.cli.stored import find_dataset, find_model
-from secateur import Client, Dataset, Model, SecateurError
+from secateur import Client, Dataset, Model, SecateurError, mlflow_registry
 from secateur.core.file_kinds import FILE_SUFFIXES
 from secateur.options import ModelOptions, Preprocess, Preset
 from secateur.pretrained import is_name
@@ -28,7 +28,8 @@ def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
 
     Args:
         client: The service's client.
-        path: A file, or the name of a library's network, such as ``timm/resnet50``.
+        path: A file, the name of a library's network, such as ``timm/resnet50``, or a version in
+            MLflow, such as ``models:/shapes/3``.
         options: See `ModelOptions`.
 
     Raises:
@@ -37,6 +38,11 @@ def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
     if is_name(str(path)) and not path.exists():
         with exported(str(path)) as file:
             return push_model(client, file, options)
+    if mlflow_registry.is_uri(str(path)):
+        version = mlflow_registry.resolve(str(path))
+        with mlflow_registry.fetched(version) as file:
+            named: ModelOptions = {"name": mlflow_registry.name_of(version)}
+            return push_model(client, file, named | options)
     with sending(_existing(path)) as show:
         model = client.push(path, on_progress=show, **options)
     size = f"{model.num_parameters:,} parameters, {model.macs:,} MACs"
@@ -88,6 +94,20 @@ def model_id(client: Client, given: Path, name: str | None = None) -> str:
         say(f"{given} is stored already: {found.name} version {found.version} ({found.id})")
         return found.id
     return push_model(client, given, {"name": name} if name else {}).id
+
+
+def pin_version(model: Path) -> tuple[Path, dict[str, str]]:
+    """Return a model of MLflow with its version, and a job's metadata that names it.
+
+    Other models are returned as they are, without metadata.
+
+    Raises:
+        SecateurError: MLflow cannot be reached or has no such version.
+    """
+    if not mlflow_registry.is_uri(str(model)):
+        return model, {}
+    version = mlflow_registry.resolve(str(model))
+    return Path(version), {mlflow_registry.SOURCE: version}
 
 
 def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None) -> str | None:

@@ -27,6 +27,11 @@ COMMANDS = {
     "jobs": Lazy(
         f"{_COMMANDS}.jobs", "List, compare and label jobs; pause, cancel or delete one.", _USE
     ),
+    "register": Lazy(
+        f"{_COMMANDS}.register",
+        "Register a finished job's network in MLflow, with its curves, report and origin.",
+        _USE,
+    ),
     "mcp": Lazy(
         f"{_COMMANDS}.mcp",
         "Serve the service's operations to an assistant as MCP tools on standard input and output.",

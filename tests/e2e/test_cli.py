@@ -10,14 +10,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
+import onnx
 import pytest
 import torch
 import torchvision
 from PIL import Image
 
 from tests.fixtures.commands import run_command
-from tests.fixtures.service import Service, images, npz_bytes, serving, trained_model_bytes
+from tests.fixtures.service import (
+    Service,
+    images,
+    npz_bytes,
+    serving,
+    trained_model_bytes,
+    trained_onnx_bytes,
+)
+from tests.fixtures.services import running_mlflow
 
 COMMAND = Path(sys.executable).with_name("secateur")
 FAST = ("--epochs", "1", "--set", "/retrain/batch_size=32", "--round-to", "4")
@@ -232,3 +242,47 @@ def test_the_doctor_reports_no_failures(service: Service, folder: Path) -> None:
     assert "tenant default" in findings["key"]["detail"]
     done = run(folder, "doctor", "--key", "sec_a_b", code=1)
     assert "secateur keys create" in done.stdout
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow warns about its own modules
+def test_a_model_of_mlflow_is_pruned_and_registered_with_its_origin(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_mlflow(tmp_path) as url:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        mlflow.set_tracking_uri(url)
+        logged = mlflow.onnx.log_model(onnx.load_from_string(trained_onnx_bytes()), name="model")
+        registry = mlflow.MlflowClient()
+        mlflow.register_model(logged.model_uri, "shapes")
+        registry.set_registered_model_alias("shapes", "champion", "1")
+
+        done = run(folder, "prune", "models:/shapes@champion", "data.npz", *FAST, "--wait")
+        job = done.stdout.split()[0]
+        done = run(folder, "register", job, "shapes", "--alias", "champion")
+
+        assert done.stdout.split() == ["models:/shapes/2"]
+        version = registry.get_model_version_by_alias("shapes", "champion")
+        assert version.version == "2"
+        assert version.tags["secateur.source"] == "models:/shapes/1"
+        assert version.tags["secateur.job"] == job
+        assert version.tags["secateur.verdict"]
+        assert version.tags["secateur.certificate"] == "exact"
+        logged_run = registry.get_run(version.run_id)
+        assert logged_run.data.params["retrain.epochs"] == "1"
+        assert logged_run.data.metrics["pruned.macs"] < logged_run.data.metrics["dense.macs"]
+        assert registry.get_metric_history(version.run_id, "validation.loss")
+        assert "report.html" in {file.path for file in registry.list_artifacts(version.run_id)}
+        served = mlflow.pyfunc.load_model("models:/shapes@champion")
+        (scores,) = served.predict(np.zeros((2, 1, 8, 8), np.float32)).values()
+        assert scores.shape == (2, 4)
+
+        registry.create_registered_model("pickled")
+        (tmp_path / "model.pth").write_bytes(b"cos\nsystem\n")
+        with mlflow.start_run() as pickled:
+            mlflow.log_artifact(str(tmp_path / "model.pth"), "model")
+            uri = mlflow.get_artifact_uri("model")
+        registry.create_model_version("pickled", uri, pickled.info.run_id)
+        refused = run(folder, "push", "models:/pickled/1", code=1)
+        assert "mlflow.onnx.log_model" in refused.stderr
+        absent = run(folder, "push", "models:/shapes/7", code=1)
+        assert "models:/shapes/7" in absent.stderr

@@ -16,7 +16,7 @@ from app.cli.client import (
     usage_errors,
 )
 from app.cli.examples import examples
-from app.cli.inputs import dataset_id, model_id, parse_json, parse_preprocess
+from app.cli.inputs import dataset_id, model_id, parse_json, parse_preprocess, pin_version
 from app.cli.output import (
     console,
     plan_table,
@@ -169,12 +169,13 @@ def prune_command(  # noqa: PLR0913  # the command's options
     wanted = aim.name if aim is not None and body == aim.config else None
     body = {} if wanted is not None else body
     how = None if preprocess is None else parse_preprocess(preprocess)
+    model, metadata = pin_version(model)
     with service(url, key) as client:
         inputs = model_id(client, model, name), dataset_id(client, data, how)
         if plan:
             _print_plan(client.plan(*inputs, body, goal=wanted), as_json=as_json)
             return
-        labels = JobOptions(tags=tags or [])
+        labels = JobOptions(tags=tags or [], metadata=metadata)
         if job_name is not None:
             labels["name"] = job_name
         job = client.prune(*inputs, body, goal=wanted, **labels)

@@ -14,8 +14,9 @@ from secateur.core.formats import suffixes, usual_suffixes
 from secateur.options import ModelOptions
 
 _FILE = (
-    f"Model file ({usual_suffixes('model')}) or data set file; a folder of images; or a network "
-    "with its published weights: timm/resnet50, torchvision/resnet50, hf:owner/name."
+    f"Model file ({usual_suffixes('model')}) or data set file; a folder of images; a network with "
+    "its published weights: timm/resnet50, torchvision/resnet50, hf:owner/name; or a version in "
+    "MLflow: models:/NAME@ALIAS."
 )
 
 app = typer.Typer(add_completion=False)
