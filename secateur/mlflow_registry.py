@@ -5,6 +5,7 @@ credentials, which MLflow reads). Needs ``pip install 'secateur[mlflow]'``. Noth
 fetched files are sent to the service as they are, and the pruned network is registered as ONNX.
 """
 
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ _SCHEME = "models:/"
 _FILES = ("*.pt2", "*.onnx")  # in order of preference
 _ONNX = "model.onnx"
 _REPORTS = frozenset({"report.html", "report.json"})
+_REFUSED = re.compile(r"[^\w\-. :/]")  # characters that MLflow refuses in a metric's name
+_NOT_MEASURED = frozenset({"epoch", "num_epochs"})
 _MOST_TAG_CHARACTERS = 5000
 
 
@@ -193,18 +196,20 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def _log_curves(job: Job) -> None:
-    """Log every number of the training's events, by epoch."""
+    """Log the numbers of each training's epochs; what was trained is the first part of a name."""
     import mlflow  # noqa: PLC0415  # optional
 
     for event in job.events():
-        if event.type != "metric":
+        data = event.data
+        if event.type != "metric" or data.get("kind") != "epoch":
             continue
+        run = _REFUSED.sub("", data.get("run") or "retrain")
         numbers = {
-            name: float(value)
-            for name, value in _flat(event.data)
-            if isinstance(value, int | float) and not isinstance(value, bool) and name != "epoch"
+            f"{run}.{name}": float(value)
+            for name, value in _flat(data)
+            if isinstance(value, int | float) and name not in _NOT_MEASURED
         }
-        mlflow.log_metrics(numbers, step=int(event.data.get("epoch") or 0))
+        mlflow.log_metrics(numbers, step=int(data["epoch"]))
 
 
 def _figures(result: JobResult) -> dict[str, float]:

@@ -270,7 +270,7 @@ def test_a_model_of_mlflow_is_pruned_and_registered_with_its_origin(
         logged_run = registry.get_run(version.run_id)
         assert logged_run.data.params["retrain.epochs"] == "1"
         assert logged_run.data.metrics["pruned.macs"] < logged_run.data.metrics["dense.macs"]
-        assert registry.get_metric_history(version.run_id, "validation.loss")
+        assert registry.get_metric_history(version.run_id, "retrain.validation_loss")
         assert "report.html" in {file.path for file in registry.list_artifacts(version.run_id)}
         served = mlflow.pyfunc.load_model("models:/shapes@champion")
         (scores,) = served.predict(np.zeros((2, 1, 8, 8), np.float32)).values()
