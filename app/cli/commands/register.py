@@ -6,13 +6,21 @@ from typing import Annotated
 
 import typer
 
-from app.cli.client import JobId, Key, Url, resolve_job, service
+from app.cli.client import JobId, Key, Url, service
+from app.cli.examples import examples
+from app.cli.names import resolve_job
 from app.cli.output import say
 
 app = typer.Typer(add_completion=False)
 
 
-@app.command("register")
+@app.command(
+    "register",
+    epilog=examples(
+        "secateur register latest shapes",
+        "secateur register half shapes --alias candidate",
+    ),
+)
 def register_command(
     job_id: JobId,
     name: Annotated[str, typer.Argument(help="Name of the registered model.", metavar="NAME")],
