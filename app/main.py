@@ -14,6 +14,7 @@ from app.contracts.settings import Settings, load_settings
 from app.datasets.routes import router as datasets
 from app.dependencies import Context, bearer_key, identify
 from app.doorbell import CeleryJobQueue, JobQueue
+from app.example.routes import router as example
 from app.http.middleware import Application
 from app.http.problems import Problem, install_error_handlers
 from app.inference.routes import hot_routes as inference_routes
@@ -71,6 +72,7 @@ API_ROUTERS = (
     registry,
     datasets,
     comparison,
+    example,
     goals,
     jobs,
     plans,

@@ -20,7 +20,12 @@ from secateur.core.endpoints import Endpoint
 from secateur.core.events import follow
 from secateur.core.jobs import create_job, plan_job, wait_for_job
 from secateur.core.lists import list_all
-from secateur.core.requests import ByteProgress, make_json_request, make_request
+from secateur.core.requests import (
+    ByteProgress,
+    make_json_request,
+    make_request,
+    new_idempotency_key,
+)
 from secateur.core.steps import Flow
 from secateur.core.sweeps import create_sweep, wait_for_sweep
 from secateur.core.targets import job_body, reference
@@ -292,6 +297,11 @@ class AsyncClient:
         members = {"config": dict(config or {}), "goal": goal}
         body = await self._run(job_body(self._context, model, data, members, None, None))
         return await self._run(plan_job(self._context, body, timeout))
+
+    async def try_example(self) -> AsyncJob:
+        """Start a job on the service's own small network and images, and return it."""
+        request = make_request(endpoints.TRY_EXAMPLE, headers=new_idempotency_key())
+        return AsyncJob.of(self, await self._run(call(self._context, request)))
 
     async def goals(
         self, model: Model | str | None = None, data: str | None = None

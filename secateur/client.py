@@ -20,7 +20,12 @@ from secateur.core.endpoints import Endpoint
 from secateur.core.events import follow
 from secateur.core.jobs import create_job, plan_job, wait_for_job
 from secateur.core.lists import list_all
-from secateur.core.requests import ByteProgress, make_json_request, make_request
+from secateur.core.requests import (
+    ByteProgress,
+    make_json_request,
+    make_request,
+    new_idempotency_key,
+)
 from secateur.core.steps import Flow
 from secateur.core.sweeps import create_sweep, wait_for_sweep
 from secateur.core.targets import job_body, reference
@@ -286,6 +291,11 @@ class Client:
         members = {"config": dict(config or {}), "goal": goal}
         body = self._run(job_body(self._context, model, data, members, None, None))
         return self._run(plan_job(self._context, body, timeout))
+
+    def try_example(self) -> Job:
+        """Start a job on the service's own small network and images, and return it."""
+        request = make_request(endpoints.TRY_EXAMPLE, headers=new_idempotency_key())
+        return Job.of(self, self._run(call(self._context, request)))
 
     def goals(self, model: Model | str | None = None, data: str | None = None) -> list[GoalView]:
         """List what a job can aim at: config, number of trainings, and the expected time.

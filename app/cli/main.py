@@ -10,6 +10,11 @@ from app.version import version_option
 _USE, _OPERATE = "Use a service", "Run a service"
 _COMMANDS = "app.cli.commands"
 COMMANDS = {
+    "example": Lazy(
+        f"{_COMMANDS}.example",
+        "Prune a small network that comes with the service, in about a minute.",
+        _USE,
+    ),
     "push": Lazy(f"{_COMMANDS}.push", "Upload a model, or samples with --data.", _USE),
     "prune": Lazy(f"{_COMMANDS}.prune", "Start a pruning job, or preview it with --plan.", _USE),
     "watch": Lazy(f"{_COMMANDS}.watch", "Follow a job until it ends and show its result.", _USE),

@@ -49,7 +49,7 @@ TITLES = {
     "RetrainSpec.augment": "Augmentation",
     "RetrainSpec.label_smoothing": "Label smoothing (0 to 1)",
     "RetrainSpec.ema": "Average of the weights: decay per step",
-    "RetrainSpec.patience": "Stop early after (epochs)",
+    "RetrainSpec.patience": "Early stopping: patience",
     "RetrainSpec.precision": "Number format",
     "RetrainSpec.compile": "Compile the network",
     "DistillSpec.weight": "Weight of the dense network (0 to 1)",

@@ -91,6 +91,7 @@ DELETE_DATASET = Endpoint("DELETE", "/v1/datasets/{dataset_id}", may_repeat=Fals
 RESTORE_DATASET = Endpoint("POST", "/v1/datasets/{dataset_id}/restore", Dataset)
 
 CREATE_JOB = Endpoint("POST", "/v1/jobs", JobData, headers=(_KEY,), bodies=(JSON,))
+TRY_EXAMPLE = Endpoint("POST", "/v1/example", JobData, headers=(_KEY,))
 # Failures of a plan's worker are 503 as well, and so is a plan that is not ready in time.
 PLAN_JOB = Endpoint(
     "POST",

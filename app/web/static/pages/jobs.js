@@ -14,6 +14,7 @@ import { timeAgo } from "../parts/time.js";
 import { deleteButton } from "../parts/undo.js";
 import { noticeChange, watch } from "../polling.js";
 import { go } from "../router.js";
+import { exampleButton } from "./example.js";
 
 const AT_ONCE = 20;
 const MOST_COMPARED = 4;
@@ -43,7 +44,7 @@ export async function jobsPage(view) {
     const page = await read(`/v1/jobs?limit=${AT_ONCE}${after === null ? "" : `&after=${encodeURIComponent(after)}`}${wanted}`, { signal: view.signal });
     if (wanted === filters.params() && isNew(page)) {
       const tools = { chosen, onDelete: () => reload(), onError: (error) => fill(trouble, problemPanel(error)) };
-      const nothing = filters.isNarrowed ? emptyState("No such jobs", "No job has this text in its name, its tags or its model's name.") : noJobs();
+      const nothing = filters.isNarrowed ? emptyState("No such jobs", "No job has this text in its name, its tags or its model's name.") : noJobs(view.signal);
       refill(list, page.data.length === 0 ? nothing : jobTable(page.data, view.signal, tools));
     }
     refill(older, page.has_more && h("a", { class: "button", href: `#/jobs?after=${page.next_after}` }, "Older jobs"));
@@ -112,11 +113,12 @@ function chosenPart() {
 }
 
 /** Return the empty state of the list of jobs. */
-export function noJobs() {
+export function noJobs(signal) {
   return emptyState(
     "No jobs yet",
     "A job prunes a model, retrains it, verifies the result and measures it. The defaults work well.",
     h("a", { class: "button is-primary", href: "#/jobs/new" }, "Start a job"),
+    exampleButton(signal),
   );
 }
 

@@ -14,6 +14,7 @@ import { timeAgo } from "../parts/time.js";
 import { deleteButton } from "../parts/undo.js";
 import { uploadForm, verdictNotice } from "../parts/upload.js";
 import { watch } from "../polling.js";
+import { exampleButton } from "./example.js";
 import { weightsFields } from "./weights.js";
 
 const MOST = 300;
@@ -53,7 +54,7 @@ export async function modelsPage(view) {
   const show = async () => {
     const models = await readAll("/v1/models", MOST, { signal: view.signal }, filters.params());
     remember("models", models.filter((model) => model.status === "ready"));
-    refill(list, models.length === 0 ? nothing(filters.isNarrowed) : modelTable(models, tools));
+    refill(list, models.length === 0 ? nothing(filters.isNarrowed, view.signal) : modelTable(models, tools));
     return models;
   };
   again = () => show().catch((error) => error.name !== "AbortError" && tools.onError(error));
@@ -84,12 +85,13 @@ export function modelTable(models, tools = null) {
   );
 }
 
-function nothing(isNarrowed) {
+function nothing(isNarrowed, signal) {
   if (isNarrowed) {
     return emptyState("Nothing found", "Nothing has this text in its name.");
   }
   return emptyState(
     "No models yet",
     "Export one with torch.export.save, or take an ONNX file, and upload it above. Only files without code are accepted.",
+    exampleButton(signal),
   );
 }

@@ -10,6 +10,7 @@ import { panel } from "../parts/panel.js";
 import { emptyState, loading, problemPanel } from "../parts/problem.js";
 import { disclosure } from "../parts/table.js";
 import { go } from "../router.js";
+import { exampleButton } from "./example.js";
 import { goalsPart } from "./goals.js";
 import { inputsPart } from "./inputs.js";
 import { previewPart } from "./preview.js";
@@ -47,7 +48,7 @@ export async function newJobPage(view) {
     signal: view.signal,
   });
   if (!inputs.hasModels) {
-    fill(body, emptyState("No model to prune", "Upload one first. It can be pruned once it is ready.", h("a", { class: "button is-primary", href: "#/models" }, "Upload a model")));
+    fill(body, emptyState("No model to prune", "Upload one first. It can be pruned once it is ready.", h("a", { class: "button is-primary", href: "#/models" }, "Upload a model"), exampleButton(view.signal)));
     return;
   }
   const labels = labelsPart();

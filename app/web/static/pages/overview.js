@@ -7,6 +7,7 @@ import { panel } from "../parts/panel.js";
 import { loading } from "../parts/problem.js";
 import { noticeChange, watch } from "../polling.js";
 import { jobTable, noJobs } from "./jobs.js";
+import { exampleButton } from "./example.js";
 import { modelTable } from "./models.js";
 
 const SHOWN = 6;
@@ -29,7 +30,7 @@ export async function overviewPage(view) {
     if (isNew([models, jobs, queues.data.map(({ workers, ...rest }) => [rest, workers.length])])) {
       const isEmpty = models.data.length === 0 && jobs.data.length === 0;
       fill(view.actions, isEmpty ? [] : actions());
-      refill(body, isEmpty ? firstSteps() : [numbers(queues.data), jobsPanel(jobs, view.signal), modelsPanel(models)]);
+      refill(body, isEmpty ? firstSteps(view.signal) : [numbers(queues.data), jobsPanel(jobs, view.signal), modelsPanel(models)]);
     }
   });
 }
@@ -66,7 +67,7 @@ function numbers(queues) {
 
 function jobsPanel(page, signal) {
   const all = h("a", { class: "button is-small", href: "#/jobs" }, "All jobs");
-  return panel("Newest jobs", { actions: [all] }, page.data.length === 0 ? noJobs() : jobTable(page.data, signal));
+  return panel("Newest jobs", { actions: [all] }, page.data.length === 0 ? noJobs(signal) : jobTable(page.data, signal));
 }
 
 function modelsPanel(page) {
@@ -74,7 +75,7 @@ function modelsPanel(page) {
   return panel("Newest models", { actions: [all], note: page.has_more ? null : plural(page.data.length, "model") }, modelTable(page.data));
 }
 
-function firstSteps() {
+function firstSteps(signal) {
   const steps = [
     [
       "Export your network",
@@ -94,7 +95,7 @@ function firstSteps() {
   ];
   return panel(
     "Three steps to a smaller network",
-    {},
+    { actions: [exampleButton(signal)] },
     h("ol", { class: "steps" }, steps.map(([title, text, more]) => h("li", {}, h("h3", {}, title), h("p", { class: "quiet" }, text), more))),
   );
 }
