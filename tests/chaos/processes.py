@@ -68,8 +68,15 @@ def find_part(serve_pid: int, name: str) -> Process | None:
     """Return the process of a part of the service; ``job`` is the process of the running job."""
     if name == "job":
         worker = find_part(serve_pid, "worker")
-        return None if worker is None else find_job(worker.pid)
+        return None if worker is None else _find_job_of(serve_pid, worker.pid)
     return next((p for p in descendants(serve_pid) if PARTS[name](p)), None)
+
+
+def _find_job_of(serve_pid: int, worker_pid: int) -> Process | None:
+    """Return the job's process: `serve` or the worker started the server that forked it."""
+    below = descendants(serve_pid)
+    servers = {p.pid for p in below if p.parent in {serve_pid, worker_pid}}
+    return next((p for p in below if p.name == JOB_NAME and p.parent in servers), None)
 
 
 def find_job(worker_pid: int) -> Process | None:
