@@ -86,9 +86,9 @@ def guided(trials: Trials, low: float) -> AccuracyTrial | None:
                 trained = trials.trained(candidate.asked)
         if trained.is_kept:
             return trained
+        low = candidate.asked
         if limit <= max_drop:
             break
-        low = candidate.asked
         limit = _allowance(candidate, trained, max_drop) if number == 0 else max_drop
     start, size = _SPANS[-1]
     with part(start, 100, "", num_parts=size):  # repair foretells too little here
