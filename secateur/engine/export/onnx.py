@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from secateur.engine.errors import ExportError
+from secateur.engine.export.branches import fuse_branches
 from secateur.engine.export.format import ExportFormat
 from secateur.engine.export.onnx_graph import give_names, give_types
 from secateur.engine.export.session import OnnxSession
@@ -39,12 +40,13 @@ def export_onnx(program: Program, path: Path) -> None:
     """Write one self-contained file with a dynamic batch, checked by onnx.checker.
 
     Inputs and outputs have the program's names and the types of the user's file, and a program read
-    from an ONNX file keeps that file's own properties.
+    from an ONNX file keeps that file's own properties. Parallel branches of convolutions are fused.
 
     Raises:
         ExportError: The exporter or the checker refuses the program.
     """
     _check_groups(program)
+    program = fuse_branches(program)
     outputs = _tensor_outputs(program)
     own = program.own_output_types
     try:
