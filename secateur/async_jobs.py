@@ -10,8 +10,9 @@ from pydantic import PrivateAttr
 from secateur.comparison import Comparison
 from secateur.core.downloads import FileProgress
 from secateur.core.targets import result_of
+from secateur.display import as_html, job_rows
 from secateur.options import AnyPath, Variant
-from secateur.types import Artifact, Event, JobData, Label, SweepData
+from secateur.types import Artifact, Event, JobData, Label, Summary, SweepData
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,6 +143,19 @@ class AsyncJob(JobData):
             SecateurError: The job has no result, or its network does not output class scores.
         """
         return await self._client.infer_image(result_of(self).model, image, top_k)
+
+    @property
+    def summary(self) -> Summary:
+        """The main results: networks, metrics, speed and verdict.
+
+        Raises:
+            SecateurError: The job has no result.
+        """
+        return result_of(self).summary
+
+    def _repr_html_(self) -> str:
+        """Return the job as a table, for notebooks."""
+        return as_html(job_rows(self))
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
         return [("id", self.id), ("status", self.status), ("stage", self.stage)]

@@ -19,7 +19,7 @@ TWINS = {
 }
 # Every public method is awaited, with these exceptions; a method that returns an iterator is
 # iterated with `async for`.
-_SYNCHRONOUS = {"__init__", "__repr_args__"}
+_SYNCHRONOUS = {"__init__", "__repr_args__", "_repr_html_"}
 _SYNCHRONOUS_DECORATORS = {"property", "classmethod"}
 _DRIVERS = {"run"}  # methods of `Transport`, which is not read here
 _WORDS = {

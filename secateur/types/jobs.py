@@ -151,3 +151,14 @@ class Plan(Answer):
     quality: PlannedQuality | None = None
     warnings: list[str]
     findings: list[Finding] = Field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Return the plan as a table: sizes, then the width of every layer."""
+        from secateur.display import as_text, plan_rows  # noqa: PLC0415  # it imports this module
+
+        return as_text(plan_rows(self))
+
+    def _repr_html_(self) -> str:
+        from secateur.display import as_html, plan_rows  # noqa: PLC0415  # it imports this module
+
+        return as_html(plan_rows(self))

@@ -35,6 +35,11 @@ def test_a_consumer_checks_strictly(cache: Path) -> None:
         ("client.infer('net', [1.0])", "call-overload"),
         ("client.prune('m.pt2', max_attempts='often')", "arg-type"),
         ("client.jobs().id", "attr-defined"),
+        ("client.prune('m.pt2', goal='fastest')", "arg-type"),
+        (
+            "import secateur.config as c; s: c.BudgetSelection = {'mode': 'budgett', 'macs': 0.5}",
+            "typeddict-item",
+        ),
     ],
 )
 def test_wrong_types_are_detected(line: str, code: str, cache: Path, tmp_path: Path) -> None:

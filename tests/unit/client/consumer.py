@@ -22,6 +22,7 @@ from secateur import (
     Model,
     Sweep,
 )
+from secateur.config import PruneConfig
 from secateur.torch import load_program, load_pruned, push_module
 from secateur.types import JobData
 
@@ -38,6 +39,10 @@ def prune(path: Path, x: NDArray[np.float32]) -> Array:
             assert_type(event, Event)
         job = assert_type(job.wait(timeout=3, on_progress=lambda now: notes.append(now.stage)), Job)
         assert_type(job.result, JobResult | None)
+        assert_type(job.summary.retrained.macs, int)
+        config: PruneConfig = {"selection": {"mode": "budget", "macs": 0.5}}
+        assert_type(str(client.plan(model, data, config)), str)
+        assert_type(client.prune(model, data, goal="faster", name="a", tags=["b"]), Job)
         if job.result is not None:
             assert_type(job.result.summary.retrained.value("top1"), float | None)
         assert_type(job.download("out", names=["model.onnx"]), list[Path])
