@@ -55,11 +55,16 @@ def an_argument_where_a_tensor_was(_marker: Path) -> bytes:
     return of_input("where.self", ("condition", X), ("other", {"as_int": 7}))
 
 
+def a_list_of_sizes(_marker: Path) -> bytes:
+    return of_input("sym_size.default")
+
+
 def a_picture_without_a_name(_marker: Path) -> bytes:
     return zipped(png(), name="cat{}.png").replace(b"cat0.png", b"\0at0.png")
 
 
 FOUND = [
+    (a_list_of_sizes, "pt2", "read", ""),
     (a_header_that_ends_in_the_middle_of_a_word, "npz", "data_error", "is not a plain array"),
     (an_embedding_in_four_dimensions, "pt2", "model_rejected", "must be 2-D, got 4-D"),
     (a_picture_without_a_name, "zip", "data_error", "has no name"),

@@ -179,7 +179,10 @@ def _is_composed(target: object) -> bool:
     if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001
         return False
     key = "CompositeImplicitAutograd"
-    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), key))  # noqa: SLF001
+    try:
+        return bool(torch._C._dispatch_has_kernel_for_dispatch_key(target.name(), key))  # noqa: SLF001
+    except RuntimeError:  # only TorchScript's interpreter has it, such as ``sym_size`` for a list
+        return False
 
 
 def _convolution(kernel: Kernel) -> int:
