@@ -198,9 +198,10 @@ def _read_onnx(path: Path, example_inputs: "Inputs | None") -> "Program":
 
     _check_exists(path)
     if example_inputs is None:
-        return read_onnx(path)
+        return read_onnx(path, has_files_beside=True)
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    return read_onnx(path, shapes=tuple((None, *x.shape[1:]) for x in given))
+    shapes = tuple((None, *x.shape[1:]) for x in given)
+    return read_onnx(path, shapes=shapes, has_files_beside=True)
 
 
 def _check_exists(path: Path) -> None:

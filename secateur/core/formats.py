@@ -97,9 +97,14 @@ MODEL_FORMATS: dict[ModelFormatName, ModelFormat] = {
     ),
     "onnx": ModelFormat(
         "onnx",
-        "an .onnx file",
+        "an .onnx file, or a zip with it and the files of its weights",
         (".onnx",),
         (
+            Look(
+                "a zip with an ONNX network",
+                head=ZIP,
+                members=r"(^|\n)([^/\n]+/)?[^/\n]+\.onnx(\n|$)",
+            ),
             Look(
                 "an ONNX network",
                 head=r"\x08[\x03-\x1f]([\x12\x1a\x22][\x00-\x7f][ -~]*|[\x28\x32\x3a\x42])",

@@ -153,9 +153,9 @@ def _check_tensor(tensor: "TensorProto") -> None:
     _refuse_unknown(tensor)
     if tensor.external_data or tensor.data_location != TensorProto.DEFAULT:
         raise OnnxError(
-            f"keeps the tensor {name} in another file: store all data in one file, with "
-            'onnx.save(onnx.load("model.onnx"), "one.onnx"), or torch.onnx.export(…, '
-            "external_data=False)"
+            f"keeps the tensor {name} in another file: send a zip with both, or store all "
+            'data in one file: onnx.save(onnx.load("model.onnx"), "one.onnx"), or '
+            "torch.onnx.export(…, external_data=False)"
         )
     if tensor.HasField("segment"):
         raise OnnxError(f"stores the tensor {name} in segments, which is not accepted")

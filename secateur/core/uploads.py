@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from secateur.core.calls import Context, call
@@ -16,6 +17,7 @@ from secateur.core.endpoints import (
 )
 from secateur.core.files import WrongFileError, check_path
 from secateur.core.formats import Use
+from secateur.core.onnx_bundle import MissingWeightsError, bundled
 from secateur.core.requests import (
     ByteProgress,
     content_digest,
@@ -97,6 +99,21 @@ def _send(
 ) -> Flow[Any]:
     use: Use = "model" if endpoint is PUSH_MODEL else "dataset"
     yield from work(lambda: _refuse_unsupported(path, use))
+    with TemporaryDirectory() as folder:
+        sent = path
+        if use == "model":
+            sent = yield from work(lambda: _bundled(path, Path(folder)))
+        item = yield from _send_file(context, endpoint, sent, query, on_progress)
+    return item
+
+
+def _send_file(
+    context: Context,
+    endpoint: Endpoint,
+    path: Path,
+    query: Mapping[str, Any],
+    on_progress: ByteProgress | None,
+) -> Flow[Any]:
     body = yield from work(lambda: read_file(path, on_progress))
     query = {"filename": path.name, **query}
     headers = {**new_idempotency_key(), **content_digest(body)}
@@ -107,6 +124,13 @@ def _send(
     if item.sha256 != body.sha256.hex():
         raise FileChangedError(f"{path} changed: the service received other bytes than were read")
     return item
+
+
+def _bundled(path: Path, folder: Path) -> Path:
+    try:
+        return bundled(path, folder)
+    except MissingWeightsError as error:
+        raise UnsupportedFileError(str(error)) from error
 
 
 def _refuse_unsupported(path: Path, use: Use) -> None:

@@ -19,6 +19,7 @@ from app.contracts.spec import (
 )
 from secateur.core.files import WrongFileError, check_path
 from secateur.core.formats import MODEL_FORMATS, Use, alternatives, needs_architecture
+from secateur.core.onnx_bundle import MissingWeightsError, bundled
 from secateur.engine.program.program import Program
 from worker.messages import DatasetInput, JobRequest, ModelInput
 from worker.pipeline.job.model_files import read_model
@@ -37,7 +38,9 @@ def open_model(path: Path, architecture: ArchitectureSpec | None) -> Program:
         LocalError: Weights come without an architecture, or an architecture without weights.
         ModelRejectedError: The file is refused.
     """
-    return read_model(_model(path, architecture), LimitSettings())
+    with tempfile.TemporaryDirectory(prefix="secateur-") as scratch:
+        model = _with_weights(_model(path, architecture), Path(scratch))
+        return read_model(model, LimitSettings())
 
 
 @contextmanager
@@ -86,7 +89,7 @@ def local_request(  # noqa: PLR0913, PLR0917  # the parts of a job
             kind=JobKind.PRUNE,
             attempt=1,
             config=config,
-            model=model_input,
+            model=_with_weights(model_input, scratch),
             dataset=None if data is None else _dataset(data, preprocess),
             output_dir=scratch / "out",
             checkpoint_dir=scratch / "checkpoints",
@@ -112,6 +115,14 @@ def _model(path: Path, architecture: ArchitectureSpec | None) -> ModelInput:
         sha256=_sha256(path),
         architecture=architecture,
     )
+
+
+def _with_weights(model: ModelInput, scratch: Path) -> ModelInput:
+    """Return a model whose file has its weights with it."""
+    try:
+        return model.model_copy(update={"path": bundled(model.path, scratch)})
+    except MissingWeightsError as error:
+        raise LocalError(str(error)) from error
 
 
 def _dataset(path: Path, preprocess: PreprocessSpec | None) -> DatasetInput:

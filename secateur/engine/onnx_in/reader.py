@@ -16,6 +16,7 @@ from torch import fx
 from secateur.core.onnx_files import OnnxError, parse_onnx
 from secateur.engine.errors import EngineError, ModelRejectedError
 from secateur.engine.onnx_in.admission import admit
+from secateur.engine.onnx_in.beside import read_bytes
 from secateur.engine.onnx_in.call import shown
 from secateur.engine.onnx_in.file import OnnxFile, parse
 from secateur.engine.onnx_in.flat import read_within_samples
@@ -34,15 +35,20 @@ _NODES_A_CALL = 20  # nodes that exporters write for one call of a model's graph
 
 
 def read_onnx(
-    path: Path, limits: ModelLimits | None = None, shapes: tuple[Shape, ...] | None = None
+    path: Path,
+    limits: ModelLimits | None = None,
+    shapes: tuple[Shape, ...] | None = None,
+    *,
+    has_files_beside: bool = False,
 ) -> Program:
     """Return the program of an ONNX file, proved equal to it in ONNX Runtime.
 
     Args:
-        path: The file.
+        path: The file, or a zip with it and the files of its weights.
         limits: Limits on its size and cost.
         shapes: Shapes of the inputs with the batch first, for a file that takes samples of any
             size; None: those in the file.
+        has_files_beside: Whether weights may be in other files of its folder.
 
     Raises:
         ModelRejectedError: The file is refused; the message names the node and its operator.
@@ -50,7 +56,7 @@ def read_onnx(
         ModelTooLargeError: The model exceeds a limit.
     """
     limits = limits or ModelLimits()
-    data = path.read_bytes()
+    data = read_bytes(path, limits, has_files_beside=has_files_beside)
     try:
         model = parse_onnx(data, _NODES_A_CALL * limits.graph_nodes, limits.tensor_elements)
     except OnnxError as error:

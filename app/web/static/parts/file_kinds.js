@@ -2,7 +2,7 @@
 // secateur/core/formats.py and file_kinds.py. files.js reads it.
 
 export const TAKEN = {
-  "model": "A model is a .pt2 file (torch.export.export, then torch.export.save), a .safetensors file with the name of its torchvision or timm architecture, or an .onnx file.",
+  "model": "A model is a .pt2 file (torch.export.export, then torch.export.save), a .safetensors file with the name of its torchvision or timm architecture, or an .onnx file, or a zip with it and the files of its weights.",
   "dataset": "A data set is a .npz file with x and y, a .zip of class folders of images, a .tar or .tar.gz of them, or a .parquet file with image bytes."
 };
 
@@ -19,6 +19,13 @@ export const FILE_KINDS = [
     "what": "an exported PyTorch program",
     "head": "PK\\x03\\x04",
     "members": "(^|\\n)[^/\\n]+/(models/[^/\\n]+\\.json|data/weights/weight_\\d+)(\\n|$)",
+    "use": "model"
+  },
+  {
+    "name": "onnx",
+    "what": "a zip with an ONNX network",
+    "head": "PK\\x03\\x04",
+    "members": "(^|\\n)([^/\\n]+/)?[^/\\n]+\\.onnx(\\n|$)",
     "use": "model"
   },
   {
