@@ -2,8 +2,8 @@
 
 Usage: python -m benchmarks.tasks [--tasks detection segmentation] [--shares 0.7 0.5]
 [--images 400] [--epochs 12] [--threads 1].
-The script draws circles, squares and triangles on backgrounds, trains both networks on their labels,
-and prunes them by complete jobs in this process. The jobs learn from the dense networks' answers
+The script draws circles, squares and triangles on backgrounds, trains both networks on their
+labels, and prunes them by complete jobs in this process. The jobs learn from the dense networks' answers
 alone; labels only measure, on images of their own. Writes results/tasks.json.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812  # its usual name
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from rich.console import Console
@@ -89,6 +89,7 @@ class Detector(nn.Module):
         nn.init.constant_(self.classes.bias, -3.0)  # type: ignore[arg-type]  # it has a bias
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (N, 4 + classes, h, w)."""
         x = self.body(x)
         return torch.cat([F.softplus(self.sides(x)), self.classes(x)], 1)
 
@@ -104,6 +105,7 @@ class Segmenter(nn.Module):
         self.head = nn.Conv2d(24, len(NAMES) + 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return scores (N, classes, H, W); class 0 is the background."""
         fine = self.first(x)
         middle = self.second(fine)
         coarse = self.fourth(self.third(middle))
@@ -257,7 +259,7 @@ def main() -> None:
 
 
 def row_of(task: str, share: float, report: Report) -> dict[str, Any]:
-    """Return the metrics of every network on the test images, and what is left of the dense ones."""
+    """Return the metrics of every network on the test images, and their shares of the dense."""
     networks = {
         "dense": report.dense,
         "pruned": report.pruned,

@@ -1,0 +1,209 @@
+"""Archives of boxes, masks and texts: what is read, and what is refused with which words."""
+
+import io
+import json
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from app.contracts.settings import LimitSettings
+from app.contracts.spec import PreprocessSpec
+from secateur.engine.errors import DataError, DataTooLargeError
+from tests.unit.pipeline.data.files import opened, tarred, zipped
+from worker.pipeline.data import Dataset, Split, open_dataset
+
+
+def png(values: Any, mode: str = "L") -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.asarray(values, np.uint8), mode).save(out, "PNG")
+    return out.getvalue()
+
+
+GREY = png(np.zeros((8, 16)))
+BOX = {"image_id": 1, "category_id": 7, "bbox": [4, 2, 8, 4]}
+
+
+def coco(*boxes: dict[str, Any], **more: Any) -> bytes:
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": list(boxes),
+        "categories": [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}],
+    }
+    return json.dumps(content | more).encode()
+
+
+def labels(dataset: Dataset) -> torch.Tensor:
+    found = dataset.first()[1]
+    assert found is not None
+    return found
+
+
+def test_coco_boxes_are_corners_in_the_input(tmp_path: Path) -> None:
+    crowd = {**BOX, "category_id": 9, "iscrowd": 1}
+    files = {"images/a.png": GREY, "images/b.png": GREY, "ann.json": coco(BOX, crowd)}
+    found = opened(tmp_path, zipped(files), "zip", resize=(16, 16))
+    assert (found.labels_kind, found.class_names) == ("boxes", ("cat", "dog"))
+    assert found.preprocess.fit == "letterbox"
+    assert labels(found).tolist() == [[[0, 4, 6, 12, 10, 0], [1, 4, 6, 12, 10, 1]]]
+    assert found.summary()["class_counts"] == [1, 1]
+    assert found.summary()["left_out"][0]["names"] == ["images/b.png"]
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_yolo_boxes_are_shares_of_the_image(tmp_path: Path, pack: Any) -> None:
+    files = {
+        "set/data.yaml": b"train: ../train/images\nnames:\n  0: cat\n  1: dog\n",
+        "set/train/images/a.png": GREY,
+        "set/train/labels/a.txt": b"1 0.5 0.5 0.5 0.5\n0 0 0 0.5 0 0.5 1\n",
+        "set/valid/images/b.png": GREY,
+    }
+    found = opened(tmp_path, pack(files), "zip" if pack is zipped else "tar", fit="stretch")
+    assert labels(found).tolist() == [[[1, 4, 2, 12, 6, 0], [0, 0, 0, 8, 8, 0]]]
+    assert found.split_sizes == {Split.TRAIN: 1, Split.VALIDATION: 1, Split.TEST: 0}
+    _, empty = found.batch(torch.tensor([1]))
+    assert empty is not None
+    assert (empty[..., 0] == -1).all()
+    assert any("1 of 2 images have no label file" in note for note in found.notes)
+
+
+def test_masks_hold_classes_and_their_margin_does_not_count(tmp_path: Path) -> None:
+    mask = np.zeros((8, 16))
+    mask[:, 8:] = 2
+    files = {
+        "images/a.png": GREY,
+        "images/b.png": GREY,
+        "masks/a.png": png(mask),
+        "masks/b_mask.png": png(mask),
+        "classes.txt": b"sky\nsea\nland\n",
+    }
+    found = opened(tmp_path, zipped(files), "zip", resize=(16, 16), fit="letterbox")
+    assert (found.labels_kind, found.class_names) == ("masks", ("sky", "sea", "land"))
+    wanted = np.full((16, 16), 255)
+    wanted[4:12] = mask
+    assert (labels(found)[0].numpy() == wanted).all()
+
+
+def test_a_mask_of_black_and_white_has_two_classes(tmp_path: Path) -> None:
+    mask = np.zeros((8, 16))
+    mask[0] = 255
+    files = {"train/images/a.png": GREY, "train/masks/a.png": png(mask)}
+    found = opened(tmp_path, zipped(files), "zip")
+    assert labels(found).sum() == 16
+    assert found.class_names == ("background", "object")
+
+
+def test_texts_are_numbered_by_the_list_of_characters(tmp_path: Path) -> None:
+    files = {
+        "train/a.png": GREY,
+        "train/b.png": GREY,
+        "val/c.png": GREY,
+        "train.txt": b"train/a.png\tba\ntrain/b.png\ta b\n",
+        "val.txt": b"val/c.png\tb\n",
+        "characters.txt": b"b\na\n",
+    }
+    found = opened(tmp_path, zipped(files), "zip")
+    assert (found.labels_kind, found.class_names) == ("texts", ("b", "a"))
+    _, rows = found.batch(torch.arange(3))
+    assert rows is not None
+    assert rows.tolist() == [[0, 1, -1], [1, 2, 0], [0, -1, -1]]
+    assert found.split_sizes[Split.VALIDATION] == 1
+
+
+def test_characters_without_a_list_are_sorted_and_the_user_is_told(tmp_path: Path) -> None:
+    files = {"a.png": GREY, "rec.tsv": b"a.png\tzab\n"}
+    found = opened(tmp_path, zipped(files), "zip")
+    assert found.class_names == ("a", "b", "z")
+    assert any("no characters.txt" in note for note in found.notes)
+
+
+def test_class_folders_beside_other_files_are_still_classes(tmp_path: Path) -> None:
+    files = {
+        "cat/a.png": GREY,
+        "dog/b.png": GREY,
+        "info.json": b'{"images": 2}',
+        "notes.txt": b"one\ttwo\n",
+        "env.yaml": b"name: x\n",
+    }
+    assert opened(tmp_path, zipped(files), "zip").labels_kind == "classes"
+
+
+YAML, IMAGE = {"data.yaml": b"names: [cat]"}, {"images/a.png": GREY}
+MASKS = {**IMAGE, "masks/a.png": png(np.zeros((8, 16)))}
+REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
+    "json": ({**IMAGE, "a.json": coco(BOX)[:-3]}, "'a.json' is not JSON"),
+    "no list": ({**IMAGE, "a.json": coco(BOX, images={})}, "needs lists of objects"),
+    "no image": ({"images/b.png": GREY, "a.json": coco(BOX)}, "the archive has none of them"),
+    "no category": (
+        {**IMAGE, "a.json": coco({**BOX, "category_id": 1})},
+        "ids of an image and a category that exist",
+    ),
+    "not numbers": (
+        {**IMAGE, "a.json": coco({**BOX, "bbox": [0, 0, "1", 1]})},
+        "'bbox' of four numbers",
+    ),
+    "not finite": (
+        {**IMAGE, "a.json": coco({**BOX, "bbox": [0, 0, 1e999, 1]})},
+        "'bbox' of four numbers",
+    ),
+    "two files": (
+        {**IMAGE, "a.json": coco(BOX), "b.json": coco(BOX)},
+        "has boxes in two annotation files",
+    ),
+    "yolo class": (
+        {**YAML, **IMAGE, "labels/a.txt": b"1 .5 .5 .1 .1"},
+        "line 1 of 'labels/a.txt' has class 1; data.yaml names 1 classes",
+    ),
+    "yolo pixels": (
+        {**YAML, **IMAGE, "labels/a.txt": b"0 50 50 10 10"},
+        "Sides are shares from 0 to 1, not pixels",
+    ),
+    "yolo words": ({**YAML, **IMAGE, "labels/a.txt": b"cat 1 1 1 1"}, "is not numbers"),
+    "yolo numbers": ({**YAML, **IMAGE, "labels/a.txt": b"0 .5 .5"}, "has 3 numbers"),
+    "yolo without labels": ({**YAML, **IMAGE}, "no image has a label file"),
+    "yaml bomb": (
+        {**IMAGE, "labels/a.txt": b"0 .5 .5 .1 .1", "data.yaml": b"names: [&a [x], *a, *a]"},
+        "aliases are not accepted",
+    ),
+    "mask size": ({**IMAGE, "masks/a.png": png(np.zeros((8, 8)))}, "both need the same size"),
+    "mask colour": (
+        {**IMAGE, "masks/a.png": png(np.full((8, 16, 3), [9, 0, 0]), "RGB")},
+        "is a colour image",
+    ),
+    "half a split": (
+        {**MASKS, "val/images/b.png": GREY, "val/masks/b.png": MASKS["masks/a.png"]},
+        "some images are in a split and some are not",
+    ),
+    "text without tab": ({**IMAGE, "l.txt": b"images/a.png\tx\nimages/a.png"}, "has no tab"),
+    "text without image": ({**IMAGE, "l.txt": b"images/a.png\tx\nb.png\tx"}, "names the image"),
+    "unknown character": (
+        {**IMAGE, "l.txt": b"images/a.png\txy", "characters.txt": b"x"},
+        "has 'y', which the list of characters lacks",
+    ),
+    "long character": (
+        {**IMAGE, "l.txt": b"images/a.png\tx", "characters.txt": b"xy"},
+        "every line has one character",
+    ),
+    "not UTF-8": ({**IMAGE, "l.txt": b"images/a.png\t\xff"}, "is not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_damaged_layout_is_refused_with_the_reason(name: str, tmp_path: Path) -> None:
+    files, words = REFUSED[name]
+    with pytest.raises((DataError, DataTooLargeError)) as caught:
+        opened(tmp_path, zipped(files), "zip")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(("most", "is_refused"), [(400, False), (20, True)])
+def test_an_annotation_file_has_a_limit(tmp_path: Path, most: int, is_refused: bool) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(zipped({**IMAGE, "a.json": coco(BOX)}))
+    limits = LimitSettings(annotation_bytes=most)
+    with pytest.raises(DataTooLargeError, match="at most 20") if is_refused else nullcontext():
+        open_dataset(path, "zip", PreprocessSpec(), tmp_path, limits=limits)
