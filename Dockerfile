@@ -33,7 +33,7 @@ ENV SECATEUR_WORKER__HEARTBEAT_FILE=/tmp/heartbeat
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["python", "-m", "worker.health"]
 CMD ["python", "-m", "celery", "--app", "worker.celery_app", "worker", "--pool", "threads", "-Q", "cpu", "-c", "1", "--without-mingle", "--without-gossip"]
 
-# This project's tests have never run this image on a GPU.
+# docs/gpu.md says what has been tested.
 FROM base AS worker-gpu
 COPY requirements requirements
 RUN pip install --require-hashes -r requirements/worker-gpu.txt && pip install --no-deps --editable .

@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 from app import health, schemas
 from app.artifacts.routes import router as artifacts
-from app.contracts.errors import Demand
+from app.contracts.errors import Demand, UnavailableError
 from app.contracts.settings import Settings, load_settings
 from app.datasets.routes import router as datasets
 from app.dependencies import Context, bearer_key, identify
@@ -17,6 +17,7 @@ from app.doorbell import CeleryJobQueue, JobQueue
 from app.example.routes import router as example
 from app.http.middleware import Application
 from app.http.problems import Problem, install_error_handlers
+from app.inference.provider import find_trouble
 from app.inference.routes import hot_routes as inference_routes
 from app.inference.schemas import InferAnswer, TensorsBody
 from app.inference.service import InferenceService
@@ -100,8 +101,11 @@ def create_app(
 
     Raises:
         ValueError: Authentication is off on an address that others can reach.
+        UnavailableError: The provider that shall serve cannot run here.
     """
     refuse_public_address(settings.api)
+    if (trouble := find_trouble(settings)) is not None:
+        raise UnavailableError(trouble)
 
     metrics = Metrics()
     spans = spans or create_spans(settings.tracing, "secateur-api")

@@ -41,13 +41,14 @@ from app.objects.lock import create_object_lock
 from app.objects.storage import open_store
 from app.records.database import create_database, create_sessions
 from app.records.rings import ring_after_commit
-from app.records.workers import WorkerIdentity
+from app.records.workers import Gpu, WorkerIdentity
 from app.sandbox.root import is_root_of_machine
 from app.telemetry.logs import configure_logging
 from app.telemetry.spans import create_spans
 from worker.device_memory import DeviceMemoryCollector
 from worker.fork_server.client import ForkServer
 from worker.garbage import GarbageTask
+from worker.gpus import list_gpus
 from worker.health import beat
 from worker.heartbeat import Heartbeat
 from worker.metrics import WorkerMetrics
@@ -136,7 +137,8 @@ def _configure(settings: Settings) -> Celery:
         runner.set_slots(slots)
         if is_root_of_machine():
             log.warning("worker.runs_as_root", advice="run it as another user, or in a container")
-        worker = WorkerIdentity(runner.owner, queues, settings.worker.device, slots)
+        device, gpus = settings.worker.device, _gpus(settings)
+        worker = WorkerIdentity(runner.owner, queues, device, slots, gpus=gpus)
         heartbeat.start(worker, lambda: runner.fitness.trouble)
         clean_orphans(settings.scratch_dir)
         garbage.clean_scratch()
@@ -160,13 +162,22 @@ def _configure(settings: Settings) -> Celery:
     environment = os.environ  # noqa: TID251  # passed on in part, not read
     server = ForkServer(PIPELINE, environment, hidden=[settings.data_dir.absolute()])
     if settings.worker.device.startswith("cuda"):
-        visible = environment.get("CUDA_VISIBLE_DEVICES", "")
-        metrics.registry.register(DeviceMemoryCollector(list(filter(None, visible.split(",")))))
+        metrics.registry.register(DeviceMemoryCollector(_visible()))
     runner = Runner(settings, sessions, store, stopping, server, metrics=metrics, spans=spans)
     reaper = Reaper(sessions, settings.worker, metrics, runner.owner)
     deliverer = create_deliverer(settings.webhooks, sessions, stopping, metrics)
     register_tasks(celery, runner, reaper, garbage, deliverer)
     return celery
+
+
+def _visible() -> list[str]:
+    """Return the GPUs that this process may use, by UUID or number; empty: all."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")  # noqa: TID251  # the driver's, not ours
+    return list(filter(None, visible.split(",")))
+
+
+def _gpus(settings: Settings) -> tuple[Gpu, ...]:
+    return list_gpus(_visible()) if settings.worker.device.startswith("cuda") else ()
 
 
 def _exit_if_incomplete(celery: Celery) -> None:

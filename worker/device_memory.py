@@ -34,7 +34,7 @@ class DeviceMemoryCollector(Collector):
         run: Callable[[Sequence[str]], str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._devices, self._run, self._clock = devices, run or _run, clock
+        self._devices, self._run, self._clock = devices, run or ask_driver, clock
         self._found: tuple[float, list[tuple[str, float, float]]] | None = None
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -75,7 +75,13 @@ def _parse(line: str) -> tuple[str, float, float]:
     return gpu, float(used) * _MEBIBYTE, float(total) * _MEBIBYTE
 
 
-def _run(arguments: Sequence[str]) -> str:
+def ask_driver(arguments: Sequence[str]) -> str:
+    """Return what ``nvidia-smi`` prints for some arguments.
+
+    Raises:
+        OSError: It is missing or cannot be run.
+        SubprocessError: It fails, or does not answer in time.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
         raise FileNotFoundError("nvidia-smi is not on PATH")

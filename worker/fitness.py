@@ -21,6 +21,7 @@ from app.objects.storage import ObjectStore
 from app.sandbox.limits import ProcessLimits
 from app.sandbox.needs import Needs
 from worker.fork_server.client import ChildRequest, ForkServer, ForkServerError
+from worker.messages import PROBE
 from worker.time_limit import InterruptedAttemptError, TimeLimit
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,7 @@ _REST_SECONDS, _MAX_REST_SECONDS = 5.0, 60.0
 _STORE_SECONDS = 10.0
 _MIN_FREE_SHARE = 0.05
 _PROBE_BYTES = 65_536
+_DEVICE_SECONDS = 120.0  # CUDA starts slowly from a cold disk
 
 
 class Fitness:
@@ -61,6 +63,7 @@ class Fitness:
         self._checked_at = self._rests_until = float("-inf")
         self._num_rests = 0
         self._is_server_suspect = False
+        self._is_device_suspect = settings.worker.device.startswith("cuda")  # until it is tried
 
     def may_claim(self) -> bool:
         """Return whether the worker may claim a job, after a check if one is due."""
@@ -79,6 +82,7 @@ class Fitness:
         If it does not, the job may be at fault.
         """
         with self._lock:
+            self._is_device_suspect = self._settings.worker.device.startswith("cuda")
             self._check()
             is_certain = self.trouble is not None
             if not is_certain:  # others get the chance to take the next job
@@ -119,6 +123,7 @@ class Fitness:
         if self.trouble is not None:
             log.info("worker.fit_again", trouble=self.trouble)
         self.trouble, self._num_rests, self._is_server_suspect = None, 0, False
+        self._is_device_suspect = False
         self._checked_at = self._clock()
 
     def _rest(self, trouble: str) -> None:
@@ -132,6 +137,7 @@ class Fitness:
             self._check_scratch()
             or self._check_store()
             or (self._check_server() if self._is_server_suspect else None)
+            or (self._check_device() if self._is_device_suspect else None)
         )
 
     def _check_scratch(self) -> str | None:
@@ -148,17 +154,31 @@ class Fitness:
 
     def _check_server(self) -> str | None:
         """Fork a process without a job, which ends at once."""
-        with suppress(OSError), tempfile.TemporaryDirectory(dir=self._settings.scratch_dir) as name:
-            folder = Path(name)
-            needs = Needs(gpu=self._settings.worker.device.startswith("cuda"))
+        return self._try_process("none", _STORE_SECONDS)
+
+    def _check_device(self) -> str | None:
+        """Fork a process that computes on the worker's device."""
+        return self._try_process(PROBE, _DEVICE_SECONDS)
+
+    def _try_process(self, name: str, seconds: float) -> str | None:
+        """Return why a process cannot be forked, or cannot compute if it is a probe."""
+        device = self._settings.worker.device
+        with suppress(OSError), tempfile.TemporaryDirectory(dir=self._settings.scratch_dir) as home:
+            folder = Path(home)
+            if name == PROBE:
+                (folder / name).write_text(device)
+            needs = Needs(gpu=device.startswith("cuda"))
             request = ChildRequest(
-                folder / "none", folder, folder / "log", [folder], ProcessLimits(), needs
+                folder / name, folder, folder / "log", [folder], ProcessLimits(), needs
             )
             reader, events = os.pipe()
             try:
-                self._server.start_child(request, events).wait(_STORE_SECONDS)
+                code = self._server.start_child(request, events).wait(seconds)
             except ForkServerError as error:
                 return f"the worker cannot run jobs: {error}"
+            else:
+                if name == PROBE and code != 0:
+                    return f"the worker's device {device} does not compute"
             finally:
                 os.close(reader)
                 os.close(events)

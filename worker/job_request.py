@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from app.contracts.job import JobKind
+from app.contracts.resources_spec import FALLBACK
 from app.contracts.settings import Settings, WorkerSettings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from app.objects.storage import ObjectStore
@@ -100,8 +101,10 @@ def make_request(
         time_limit_seconds=_seconds_left(job, worker) if is_prune else None,
         # Only pruning jobs use a GPU; other jobs must not wait for one.
         device=worker.device if is_prune else "cpu",
+        fallback=FALLBACK if FALLBACK in (job.warnings or ()) else None,
         num_threads=worker.num_threads,
         serving_num_threads=settings.inference.num_threads,
+        serving_provider=settings.inference.provider,
         limits=settings.limits,
     )
 

@@ -20,6 +20,7 @@ from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 
 Json = dict[str, Any]
 
+PROBE = "probe"  # name of a file with the name of a device, instead of a request
 MOST_CHARACTERS = 2000
 _Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 _Step = Annotated[int, Field(ge=0, lt=2**53)]
@@ -87,9 +88,15 @@ class JobRequest(_Message):
         default=None, description="Seconds left to the job; None: no limit."
     )
     device: str = "cpu"
+    fallback: str | None = Field(
+        default=None, description="Why the job runs on the CPU although it may use a GPU."
+    )
     num_threads: int = Field(default=0, description="0: one per core.")
     serving_num_threads: int = Field(
         default=1, description="ONNX Runtime threads of /infer, also used to measure latency."
+    )
+    serving_provider: Literal["cpu", "cuda", "tensorrt"] = Field(
+        default="cpu", description="Provider of /infer, with which latencies are measured."
     )
     limits: LimitSettings = Field(
         default=LimitSettings(), description="Size limits of models and data sets."

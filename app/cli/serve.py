@@ -36,6 +36,7 @@ from app.contracts.errors import UnauthenticatedError
 from app.contracts.job import JobKind
 from app.contracts.settings import CLIENT_NAMES, PREFIX, Settings
 from app.contracts.tasks import QUEUE_INTAKE, QUEUE_MAINTENANCE, queue_of
+from app.inference.provider import find_trouble
 from app.keys.no_auth import is_loopback, refuse_public_address
 from app.keys.scopes import ADMIN, OPERATOR
 from app.keys.service import DEFAULT_TENANT, authenticate, create_key
@@ -67,11 +68,14 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
         has_worker: Whether to run jobs here. If False, jobs wait for workers elsewhere.
 
     Raises:
-        ServeError: A package that jobs need is missing, another service uses the data directory,
-            the port is taken, there is no Redis server, or a child process keeps dying.
+        ServeError: The provider cannot serve, a package that jobs need is missing, another service
+            uses the data directory, the port is taken, there is no Redis server, or a child process
+            keeps dying.
         ValueError: Authentication is off on an address that other machines can reach.
     """
     refuse_public_address(settings.api)
+    if (trouble := find_trouble(settings)) is not None:
+        raise ServeError(trouble)
     console = console or Console()
     signal.signal(signal.SIGTERM, _request_stop)
     signal.signal(signal.SIGINT, _request_stop)

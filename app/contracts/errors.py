@@ -3,6 +3,7 @@
 ServiceError
 ├── NotFoundError             the resource does not exist, or belongs to another tenant
 ├── ConflictError             the state of the resource does not allow the operation
+│   └── NoWorkerError         no worker has what a job asks for, such as a GPU
 ├── InvalidInputError         well-formed input that cannot be accepted; carries JSON pointers
 │   └── UnsupportedMediaError unsupported kind of file
 ├── TooLargeError             input over a limit; the message names value and limit
@@ -85,6 +86,12 @@ class ConflictError(ServiceError):
     """The state of the resource does not allow the operation."""
 
     code = "conflict"
+
+
+class NoWorkerError(ConflictError):
+    """No worker has what a job asks for, such as a GPU."""
+
+    code = "no_worker"
 
 
 class InvalidInputError(ServiceError):

@@ -15,6 +15,29 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class StageUse(_Part):
+    """What a stage took."""
+
+    stage: str
+    device: str = Field(description="Device of its arithmetic: cpu or cuda.")
+    seconds: float
+    peak_memory_bytes: int | None = Field(
+        default=None, description="Most memory that it held on a GPU; null on the CPU."
+    )
+
+
+class AcceleratorReport(_Part):
+    """The device that the config asked for, and those that computed."""
+
+    asked: str = Field(description="resources.accelerator of the config.")
+    device: str
+    name: str | None = Field(default=None, description="Name of the GPU; null on the CPU.")
+    fallback: str | None = Field(
+        default=None, description="Why the job ran on the CPU although it could use a GPU."
+    )
+    stages: tuple[StageUse, ...] = ()
+
+
 class LatencyReport(_Part):
     """Latency of one call of ONNX Runtime; dense and pruned calls alternate."""
 
@@ -526,4 +549,7 @@ class Report(_Part):
     notes: tuple[str, ...]
     stage_seconds: dict[str, float]
     device: str
+    accelerator: AcceleratorReport | None = Field(
+        default=None, description="Devices of the stages; null in reports before 0.3."
+    )
     versions: dict[str, str]

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from app.contracts.placement import Fit
 from app.contracts.repair_spec import RepairSpec
+from app.contracts.resources_spec import ResourcesSpec
 from app.contracts.retrain_spec import RetrainSpec, Spec
 from app.contracts.sanity_spec import ExpectedSpec, SanitySpec
 from app.contracts.task_spec import HeadSpec
@@ -254,6 +255,7 @@ class PruneConfig(Spec):
     )
     sanity: SanitySpec = SanitySpec()
     export: ExportSpec = ExportSpec()
+    resources: ResourcesSpec = ResourcesSpec()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from app.datasets.schemas import lacks_preprocess
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.jobs.lines import Standing
+from app.jobs.routing import route
 from app.jobs.schemas import JobCreate, to_job
 from app.models import service as models
 from app.records import jobs
@@ -255,6 +256,7 @@ def insert(  # the columns of a row
 
     Raises:
         InvalidInputError: The config needs a data set, or the webhook is not public.
+        NoWorkerError: No worker has what the config asks for.
     """
     config, warnings = resolve(body)
     if body.dataset is not None:
@@ -262,12 +264,16 @@ def insert(  # the columns of a row
         warnings += (NO_PREPROCESS,) if lacks_preprocess(dataset) else ()
     _refuse_beyond_limits(context, body)
     worker, webhooks = context.settings.worker, context.settings.webhooks
+    device, notes = route(
+        session, config.resources.accelerator, worker.device, has_data=body.dataset is not None
+    )
+    warnings += notes
     new = NewJob(
         tenant=tenant,
         kind=JobKind.PRUNE,
         config=json.loads(json.dumps(sent)),
         resolved=config.model_dump(mode="json"),
-        device=worker.device,
+        device=device,
         max_attempts=body.max_attempts or worker.max_attempts,
         model_id=body.model,
         dataset_id=body.dataset,

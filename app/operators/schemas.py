@@ -8,6 +8,14 @@ from pydantic import BaseModel, Field
 WorkerStatus = Literal["active", "resting", "cordoned", "draining"]
 
 
+class OperatedGpu(BaseModel):
+    """A GPU of a worker."""
+
+    uuid: str
+    name: str
+    memory_bytes: int
+
+
 class OperatedWorker(BaseModel):
     """A worker, with the name of its host and process."""
 
@@ -16,6 +24,7 @@ class OperatedWorker(BaseModel):
     name: str = Field(description="Host and process: the owner of its leases.")
     queues: list[str]
     device: str
+    gpus: list[OperatedGpu] = Field(description="GPUs that it computes on.")
     status: WorkerStatus = Field(
         description="Only an active worker takes jobs. One that rests found trouble."
     )

@@ -5,7 +5,14 @@ from sqlalchemy.orm import Session
 
 from app.contracts.job import LEASED
 from app.contracts.tasks import QUEUES
-from app.operators.schemas import OperatedWorker, QueueState, Tenant, Tenants, WorkerStatus
+from app.operators.schemas import (
+    OperatedGpu,
+    OperatedWorker,
+    QueueState,
+    Tenant,
+    Tenants,
+    WorkerStatus,
+)
 from app.paging import to_time
 from app.records import levers
 from app.records.database import Sessions, reading
@@ -84,6 +91,7 @@ def _to_worker(row: WorkerRow, num_running: int) -> OperatedWorker:
         name=row.name,
         queues=row.queues,
         device=row.device,
+        gpus=[OperatedGpu.model_validate(gpu) for gpu in row.gpus],
         status=_status(row),
         trouble=row.trouble,
         num_slots=row.num_slots,

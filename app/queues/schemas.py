@@ -10,12 +10,20 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
+class Gpu(BaseModel):
+    """A GPU of a worker."""
+
+    name: str
+    memory_bytes: int
+
+
 class Worker(BaseModel):
     """A process that runs jobs."""
 
     id: str
     object: Literal["worker"] = "worker"
     device: str
+    gpus: list[Gpu] = Field(description="GPUs that it computes on.")
     num_slots: int = Field(description="Jobs that it can run at once.")
     num_running: int = Field(description="Jobs of this queue that it runs now.")
     started_at: datetime | None

@@ -9,7 +9,7 @@ from app.contracts.job import LEASED, JobKind, JobState
 from app.contracts.tasks import QUEUE_CPU, QUEUE_GPU, QUEUE_INTAKE, queue_of
 from app.dependencies import Context
 from app.paging import to_time
-from app.queues.schemas import JobInLine, Queue, Worker
+from app.queues.schemas import Gpu, JobInLine, Queue, Worker
 from app.records.database import reading
 from app.records.line import Line
 from app.records.tables import JobRow, QueuePauseRow, WorkerRow, public_worker_id
@@ -52,6 +52,7 @@ def _queue(
             Worker(
                 id=row.public_id,
                 device=row.device,
+                gpus=[Gpu.model_validate(gpu) for gpu in row.gpus],
                 num_slots=row.num_slots,
                 num_running=running.get(row.name, 0),
                 started_at=to_time(row.started_at),

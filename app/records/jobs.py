@@ -18,6 +18,7 @@ from app.contracts.tasks import QUEUES, queue_of
 from app.records.database import current_time
 from app.records.events import add_events
 from app.records.rings import note_ring
+from app.records.stranded import move_stranded
 from app.records.tables import DatasetRow, EventRow, JobRow, ModelRow, QueuePauseRow
 from app.records.usage import add_compute
 from app.records.workers import list_present
@@ -353,6 +354,7 @@ def release_waiting(session: Session, row: ModelRow | DatasetRow) -> None:
 
 def ring_again(session: Session) -> None:
     """Ring every queue in which a job is due: once, or once for each idle slot of its workers."""
+    move_stranded(session)
     is_due = or_(JobRow.not_before.is_(None), JobRow.not_before <= current_time(session))
     present = [worker for worker in list_present(session) if worker.is_claiming]
     paused = set(session.scalars(select(QueuePauseRow.queue)))

@@ -5,6 +5,7 @@ These rows decide nothing: leases hold jobs, and the line orders them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -14,6 +15,14 @@ from app.records.tables import WorkerRow
 
 REPORT_SECONDS = 10.0  # period of a worker's reports
 PRESENT_SECONDS = 35.0  # a worker without a report for longer counts as gone
+
+
+class Gpu(NamedTuple):
+    """One GPU of a worker."""
+
+    uuid: str
+    name: str
+    memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,7 @@ class WorkerIdentity:
         device: Device that it computes on.
         num_slots: Jobs that it runs at the same time.
         trouble: Why it claims no jobs at present; None if it does.
+        gpus: GPUs that it computes on.
     """
 
     name: str
@@ -33,6 +43,7 @@ class WorkerIdentity:
     device: str
     num_slots: int
     trouble: str | None = None
+    gpus: tuple[Gpu, ...] = ()
 
 
 def report(session: Session, worker: WorkerIdentity) -> None:
@@ -44,6 +55,7 @@ def report(session: Session, worker: WorkerIdentity) -> None:
         session.add(row)
     row.queues, row.device = list(worker.queues), worker.device
     row.num_slots, row.seen_at, row.trouble = worker.num_slots, now, worker.trouble
+    row.gpus = [gpu._asdict() for gpu in worker.gpus]
 
 
 def note_tick(session: Session, name: str) -> None:
@@ -68,3 +80,9 @@ def list_present(session: Session) -> Sequence[WorkerRow]:
     long_ago = current_time(session) - PRESENT_SECONDS
     query = select(WorkerRow).where(WorkerRow.seen_at >= long_ago)
     return session.scalars(query.order_by(WorkerRow.started_at, WorkerRow.name)).all()
+
+
+def claiming_queues(session: Session) -> set[str]:
+    """Return the queues from which live workers take jobs at present."""
+    claiming = (worker for worker in list_present(session) if worker.is_claiming)
+    return {queue for worker in claiming for queue in worker.queues}

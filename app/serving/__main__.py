@@ -31,7 +31,7 @@ def main() -> None:
 
     meter = Meter()
     # Alone in its thread, and before any library that starts threads: they inherit it.
-    needs = Needs(gpu=options["inference"]["provider"] == "cuda", sockets=True)
+    needs = Needs(gpu=options["inference"]["provider"] != "cpu", sockets=True)
     granted = isolate([], needs, hidden=[Path(options["data_dir"])])
     limits = ProcessLimits(
         memory_bytes=options["memory_bytes"], file_bytes=_FILE_BYTES, open_files=_OPEN_FILES

@@ -10,13 +10,9 @@ import onnxruntime as ort
 
 from app.contracts.settings import InferenceSettings
 from app.serving.description import BYTES, Arrays, LoadedModel, TensorSpec
+from app.serving.providers import NAMES, providers
 from app.serving.values import to_array, to_value
 
-_PROVIDERS = {
-    "cpu": ["CPUExecutionProvider"],
-    # The project's tests never run this on a GPU: their machines have none.
-    "cuda": ["CUDAExecutionProvider", "CPUExecutionProvider"],
-}
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -98,11 +94,13 @@ def open_session(data: bytes, settings: InferenceSettings, *, is_foreseen: bool 
     if not is_foreseen:
         options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        runtime = ort.InferenceSession(data, options, providers=_PROVIDERS[settings.provider])
+        runtime = ort.InferenceSession(data, options, providers=providers(settings))
     except Exception as error:  # ONNX Runtime's errors share no base class
         if _is_about_memory(error):
             raise RunError("memory", "the model needs more memory than is left") from error
         raise
+    if runtime.get_providers()[0] != NAMES[settings.provider]:  # it fell back without an error
+        raise RunError("internal", f"the provider {settings.provider} no longer starts")
     inputs, outputs = runtime.get_inputs(), runtime.get_outputs()
     firsts = {value.shape[0] if value.shape else None for value in (*inputs, *outputs)}
     only = firsts.pop() if len(firsts) == 1 else None

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from app.contracts.repair_spec import RepairSpec
+from app.contracts.resources_spec import ResourcesSpec
 from app.contracts.retrain_spec import (
     AugmentSpec,
     DistillSpec,
@@ -46,6 +47,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("expected", ExpectedSpec),
     ("sanity", SanitySpec),
     ("export", ExportSpec),
+    ("resources", ResourcesSpec),
     ("The whole config", PruneConfig),
 )
 _PREPROCESS = """

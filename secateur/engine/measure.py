@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from secateur.engine.export.session import Feeds, OnnxSession
+from secateur.engine.export.session import CPU_PROVIDER, Feeds, OnnxSession
 from secateur.engine.intervals import Interval, median_interval
 from secateur.engine.latency.load import Load, LoadMeter
 from secateur.engine.program.macs import mac_terms, num_macs
@@ -112,7 +112,7 @@ def compare_latency(
     batch_sizes: Sequence[int],
     *,
     num_threads: int = 1,
-    provider: str = "CPUExecutionProvider",
+    provider: str = CPU_PROVIDER,
     seconds: float = 1.0,
 ) -> Comparison:
     """Time ONNX files side by side, alternating one call each.
@@ -127,7 +127,7 @@ def compare_latency(
             interval is wide, and up to 20 times for slow files.
 
     Raises:
-        ExportError: ONNX Runtime cannot run a file.
+        ExportError: ONNX Runtime cannot run a file, or cannot use the provider.
     """
     sessions = [OnnxSession(path, num_threads, provider) for path in paths]
     latencies: list[list[Latency]] = [[] for _ in paths]
@@ -142,7 +142,8 @@ def compare_latency(
             taken = [time for times in rounds for time in times[index]]
             p50, p95 = map(float, np.percentile(taken, [50, 95]))
             spread = max(spread, p95 / max(p50, 1e-9))
-            found.append(Latency(batch_size, num_threads, provider, p50, p95, len(taken)))
+            used = sessions[index].provider
+            found.append(Latency(batch_size, num_threads, used, p50, p95, len(taken)))
         for index, ratios in enumerate(speedups, 1):
             ratio, (low, high) = _speedup(rounds, index)
             ratios.append(Speedup(batch_size, ratio, low, high, len(rounds)))

@@ -8,8 +8,9 @@ import torch
 
 from app.contracts.job import JobKind
 from secateur.engine.export.onnx import warm_up_exporter
-from worker.messages import JobRequest
+from worker.messages import PROBE, JobRequest
 from worker.pipeline.intake import intake_dataset, intake_model
+from worker.pipeline.job.device import start_device
 from worker.pipeline.job.failures import to_failed
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.preview import preview
@@ -29,7 +30,16 @@ def warm_up() -> None:
 
 
 def main(path: Path, events: int) -> int:
-    """Run the request at ``path`` and send its final message; return 0, also if the job failed."""
+    """Run the request at ``path`` and send its final message; return 0, also if the job failed.
+
+    A file named `PROBE` holds the name of a device instead of a request.
+
+    Raises:
+        DeviceUnavailableError: The device does not compute.
+    """
+    if path.name == PROBE:
+        start_device(path.read_text())
+        return 0
     request = JobRequest.model_validate_json(path.read_bytes())
     reporter = Reporter(events)
     signal.signal(signal.SIGTERM, reporter.stop.on_signal)

@@ -61,6 +61,8 @@ def _show(found: Sequence[OperatedWorker], *, is_json: bool) -> None:
     table = Table("worker", "name", "queues", "device", "status", "running", "trouble")
     for each in found:
         running = f"{each.num_running} of {each.num_slots}"
-        about = (each.id, each.name, " ".join(each.queues), each.device, each.status)
+        gpus = [f"{gpu.name}, {gpu.memory_bytes / 2**30:.0f} GiB" for gpu in each.gpus]
+        device = "; ".join([each.device, *gpus])
+        about = (each.id, each.name, " ".join(each.queues), device, each.status)
         table.add_row(*about, running, each.trouble or "")
     console().print(table)

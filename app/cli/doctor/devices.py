@@ -12,9 +12,7 @@ from app.cli.gpus import GpuError, list_gpus
 from app.cli.worker_parts import BrokenPart, Probe, how_to_install
 from app.contracts.installation import WORKER_MODULES
 from app.contracts.settings import Settings
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251  # as in `secateur.engine`
-import onnxruntime  # after the line above
+from app.inference.provider import find_trouble
 
 _IMPORT_SECONDS = 120
 # A subprocess, because the API's side never imports torch.
@@ -22,7 +20,6 @@ _PROBE = f"""
 import json, {", ".join(WORKER_MODULES)}
 print(json.dumps([torch.__version__, torch.cuda.is_available(), torch.cuda.device_count()]))
 """
-_CUDA = "CUDAExecutionProvider"
 
 
 def check_devices(settings: Settings) -> Iterator[Finding]:
@@ -33,10 +30,8 @@ def check_devices(settings: Settings) -> Iterator[Finding]:
         yield from _check_torch(is_cuda=is_cuda)
     if is_cuda:
         yield _check_gpus(settings)
-    if settings.inference.provider == "cuda" and _CUDA not in onnxruntime.get_available_providers():
-        available = ", ".join(onnxruntime.get_available_providers())
-        detail = f"inference.provider is cuda; available providers: {available}"
-        advice = "pip install onnxruntime-gpu, or set SECATEUR_INFERENCE__PROVIDER=cpu"
+    if (trouble := find_trouble(settings)) is not None:
+        detail, _, advice = trouble.partition(": ")
         yield Finding("onnxruntime", Status.FAIL, detail, advice)
 
 

@@ -10,8 +10,14 @@ from app.contracts.settings.fields import GIBIBYTE, MEBIBYTE, Bytes, Count, Grou
 class InferenceSettings(Group):
     """Serving of models."""
 
-    provider: Literal["cpu", "cuda"] = Field(
-        default="cpu", description="Device that ONNX Runtime computes on."
+    provider: Literal["cpu", "cuda", "tensorrt"] = Field(
+        default="cpu",
+        description="Device that ONNX Runtime computes on. The API refuses to start if it cannot.",
+    )
+    gpu_memory_bytes: Bytes | None = Field(
+        default=None,
+        description="Memory of the GPU that ONNX Runtime holds for each loaded model; unset: no "
+        "limit.",
     )
     num_threads: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=1, description="Threads of one ONNX Runtime session."

@@ -28,22 +28,65 @@ _DTYPES = {
     "tensor(int32)": torch.int32,
     "tensor(int64)": torch.int64,
 }
+CPU_PROVIDER = "CPUExecutionProvider"
+_OPTIONS: dict[str, dict[str, str]] = {
+    CPU_PROVIDER: {},
+    "CUDAExecutionProvider": {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"},
+    "TensorrtExecutionProvider": {},
+}
 _BFLOAT16 = 16
 _MAX_MESSAGE = 300
 _MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "smaller than requested bytes")
 
 T = TypeVar("T")
-Feeds = dict[str, Any]
+Feeds = Any  # arrays or values by input name, or a binding
+
+
+def open_with(
+    model: Path | bytes, options: ort.SessionOptions, provider: str
+) -> ort.InferenceSession:
+    """Return a session that computes with ``provider``; never with another one.
+
+    Raises:
+        ExportError: ONNX Runtime cannot use the provider; by itself it falls back to the CPU.
+    """
+    available = ort.get_available_providers()
+    session = None
+    if provider in available:
+        session = ort.InferenceSession(model, options, providers=[(provider, _OPTIONS[provider])])
+    if session is None or session.get_providers()[0] != provider:
+        raise ExportError(f"ONNX Runtime cannot compute with {provider} on this worker")
+    return session
+
+
+def bind(session: ort.InferenceSession, feeds: dict[str, Any], device: str) -> ort.IOBinding:
+    """Return arrays bound to a device, and outputs that stay there: a run then copies nothing.
+
+    Args:
+        session: The session that runs the binding.
+        feeds: Arrays by input name.
+        device: ONNX Runtime's name of the device, such as ``cuda``.
+    """
+    binding = session.io_binding()
+    for name, array in feeds.items():
+        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array, device, 0))
+    for output in session.get_outputs():
+        binding.bind_output(output.name, device)
+    return binding
 
 
 class OnnxSession:
-    """Session over one ONNX file."""
+    """Session over one ONNX file.
+
+    Attributes:
+        provider: The execution provider that computes.
+    """
 
     def __init__(
         self,
         path: Path | bytes,
         num_threads: int | None = None,
-        provider: str = "CPUExecutionProvider",
+        provider: str = CPU_PROVIDER,
     ) -> None:
         """Open the file.
 
@@ -53,7 +96,7 @@ class OnnxSession:
             provider: Execution provider.
 
         Raises:
-            ExportError: ONNX Runtime cannot load the file.
+            ExportError: ONNX Runtime cannot load the file, or cannot use the provider.
         """
         options = ort.SessionOptions()
         options.log_severity_level = 3  # its warnings are not actionable for users
@@ -61,9 +104,8 @@ class OnnxSession:
         options.intra_op_num_threads = num_threads or torch.get_num_threads()
         if num_threads is not None:
             options.inter_op_num_threads = 1
-        self._session = _translate_errors(
-            lambda: ort.InferenceSession(path, options, providers=[provider])
-        )
+        self._session = _translate_errors(lambda: open_with(path, options, provider))
+        self.provider = provider
         self._names = [value.name for value in self._session.get_outputs()]
         self._inputs = {v.name: _DTYPES[v.type] for v in self._session.get_inputs()}
         self._outputs = [_DTYPES[value.type] for value in self._session.get_outputs()]
@@ -71,7 +113,7 @@ class OnnxSession:
         self._needs_values = torch.bfloat16 in types
 
     def feeds(self, inputs: Sequence[Tensor]) -> Feeds:
-        """Return the inputs of `run`, converted to the types of the file, by input name."""
+        """Return the inputs of `run` in the types of the file, on the provider's device."""
         found: Feeds = {}
         for (name, dtype), x in zip(self._inputs.items(), inputs, strict=True):
             given = x.detach().cpu().to(dtype).contiguous()
@@ -82,7 +124,9 @@ class OnnxSession:
                 found[name] = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, _BFLOAT16)
             else:
                 found[name] = ort.OrtValue.ortvalue_from_numpy(given.numpy())
-        return found
+        if self.provider == CPU_PROVIDER or self._needs_values:
+            return found
+        return bind(self._session, found, "cuda")
 
     def run(self, feeds: Feeds) -> list[Any]:
         """Return the outputs as ONNX Runtime values.
@@ -104,6 +148,9 @@ class OnnxSession:
         return [_to_tensor(v, d) for v, d in zip(found, self._outputs, strict=True)]
 
     def _run(self, feeds: Feeds) -> list[Any]:
+        if isinstance(feeds, ort.IOBinding):
+            self._session.run_with_iobinding(feeds)
+            return [value.numpy() for value in feeds.get_outputs()]
         if self._needs_values:
             return list(self._session.run_with_ort_values(self._names, feeds))
         return list(self._session.run(self._names, feeds))
@@ -119,7 +166,7 @@ def _to_tensor(value: Any, dtype: torch.dtype) -> Tensor:  # noqa: ANN401  # an 
 def _translate_errors(ask: Callable[[], T]) -> T:
     try:
         return ask()
-    except MemoryError:
+    except (MemoryError, ExportError):
         raise
     except Exception as error:  # ONNX Runtime's errors have no common base class
         message = (str(error).splitlines() or [type(error).__name__])[0]

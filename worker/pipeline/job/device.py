@@ -48,9 +48,6 @@ def start_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cpu":
         return device
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
     try:
         torch.get_device_module(device).set_device(device)
         total = float(torch.ones(8, device=device).sum())
@@ -61,6 +58,9 @@ def start_device(name: str) -> torch.device:
         ) from (error)
     if total != 8:  # noqa: PLR2004  # as many ones
         raise DeviceUnavailableError(f"the worker's device {name} computes wrong sums")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
     return device
 
 

@@ -14,6 +14,7 @@ from app.contracts.report import (
 )
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.results import Baseline, Results
+from worker.pipeline.report.accelerator import accelerator_report
 from worker.pipeline.report.describe import (
     epoch_report,
     equivalence_report,
@@ -93,6 +94,7 @@ def make_report(
         notes=notes,
         stage_seconds=dict(inputs.reporter.stage_seconds),
         device=str(inputs.device),
+        accelerator=accelerator_report(inputs),
         versions=versions(),
     )
     return report.model_copy(update={"verdict": judge(report)})

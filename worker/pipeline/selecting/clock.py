@@ -15,19 +15,25 @@ from worker.pipeline.job.identity import job_key
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.options import RuledSelection, selection_rule
 from worker.pipeline.job.results import Choice
+from worker.pipeline.job.serving import deciding_provider
 from worker.pipeline.selecting.planning import Planner
 
 
 def choose_by_clock(inputs: Inputs, planner: Planner, spec: RuledSelection) -> Choice:
-    """Select with latencies measured on this worker, once for all attempts."""
-    path = inputs.request.checkpoint_dir / f"plan-{job_key(inputs.request)}.json"
+    """Select with latencies measured on this worker, once for all attempts.
+
+    Raises:
+        PlanError: This worker lacks the provider that serves, or no plan meets the budget.
+    """
+    provider = deciding_provider(inputs)
+    path = inputs.request.checkpoint_dir / f"plan-{job_key(inputs.request, provider)}.json"
     scores = planner.scores
     if path.exists():
         plan = Plan.from_json(path.read_text())
         check_fits(plan, inputs.program)
         return Choice(plan, scores)
     options = inputs.selection(selection_rule(spec))
-    target = _Target(inputs, planner)
+    target = _Target(inputs, planner, provider)
     latency = target.model()
     trials: tuple[tuple[float, float], ...] = ()
     if isinstance(spec, BudgetSelection) and spec.latency is not None:
@@ -46,8 +52,8 @@ def choose_by_clock(inputs: Inputs, planner: Planner, spec: RuledSelection) -> C
 class _Target:
     """The target machine: this worker, with the runtime that serves."""
 
-    def __init__(self, inputs: Inputs, planner: Planner) -> None:
-        self._inputs, self._planner = inputs, planner
+    def __init__(self, inputs: Inputs, planner: Planner, provider: str) -> None:
+        self._inputs, self._planner, self._provider = inputs, planner, provider
         self._folder = inputs.request.output_dir.parent
         selection = inputs.request.config.selection
         self._batch_size = selection.batch_size if isinstance(selection, BudgetSelection) else 1
@@ -59,7 +65,7 @@ class _Target:
         self._inputs.reporter.progress(0, 2, "measuring layers", is_forced=True)
         export_dense(self._inputs)
         dense = self._compare(self._folder / DENSE_ONNX).latencies[0][0].p50_seconds
-        timer = LayerTimer(self._inputs.request.serving_num_threads)
+        timer = LayerTimer(self._inputs.request.serving_num_threads, self._provider)
         return LatencyModel(program, self._inputs.analysis, timer, dense, self._batch_size)
 
     def measure(self, selection: Selection) -> float:
@@ -82,5 +88,6 @@ class _Target:
             self._inputs.program.inputs,
             (self._batch_size,),
             num_threads=request.serving_num_threads,
+            provider=self._provider,
             seconds=request.latency_seconds,
         )

@@ -16,6 +16,7 @@ from worker.pipeline.job.dense_onnx import DENSE_ONNX
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.metrics import metrics_report
 from worker.pipeline.job.results import Exported, OnnxFile, Times, Trained
+from worker.pipeline.job.serving import serving_provider
 from worker.pipeline.report.describe import latency_reports, load_report, speedup_reports
 
 BATCH_SIZES = (1, 8)
@@ -41,11 +42,13 @@ def _measure_onnx(inputs: Inputs, program: Program, error: float) -> Exported:
     request, reporter = inputs.request, inputs.reporter
     served, dense = request.output_dir / ONNX.file, request.output_dir.parent / DENSE_ONNX
     reporter.progress(1, 3, "measuring latency", is_forced=True)
+    provider = serving_provider(inputs)
     timed = compare_latency(
         (dense, served),
         inputs.program.inputs,
         BATCH_SIZES,
         num_threads=request.serving_num_threads,
+        provider=provider,
         seconds=request.latency_seconds,
     )
     reporter.progress(2, 3, "measured latency", is_forced=True)
@@ -54,14 +57,17 @@ def _measure_onnx(inputs: Inputs, program: Program, error: float) -> Exported:
         for path, found in zip((dense, served), timed.latencies, strict=True)
     )
     times = Times(speedup_reports(timed.speedups[0], timed.latencies[1]), load_report(timed.load))
-    return Exported(program, before, after, error, times, _served_metrics(inputs, program, served))
+    metrics = _served_metrics(inputs, program, served, provider)
+    return Exported(program, before, after, error, times, metrics)
 
 
-def _served_metrics(inputs: Inputs, program: Program, path: Path) -> tuple[MetricsReport, ...]:
+def _served_metrics(
+    inputs: Inputs, program: Program, path: Path, provider: str
+) -> tuple[MetricsReport, ...]:
     """Measure the metrics of the served file in ONNX Runtime, as ``/infer`` runs it."""
     if inputs.dataset is None:
         return ()
-    session = OnnxSession(path)
+    session = OnnxSession(path, provider=provider)
     reports: list[MetricsReport] = []
     for split in (Split.VALIDATION, Split.TEST):
         indices = inputs.dataset.indices(split)

@@ -4,6 +4,7 @@ import { announce } from "../announce.js";
 import { post, read, readAll } from "../api.js";
 import { fill, h, refill } from "../dom.js";
 import { bytes, count, duration, plural } from "../format.js";
+import { deviceText } from "../parts/device.js";
 import { panel } from "../parts/panel.js";
 import { loading, notice, problemPanel } from "../parts/problem.js";
 import { table } from "../parts/table.js";
@@ -68,7 +69,7 @@ function workersPanel(workers, lever) {
     return [
       worker.name,
       worker.queues.join(", "),
-      worker.device,
+      deviceText(worker),
       worker.trouble ? `${worker.status}: ${worker.trouble}` : worker.status,
       `${worker.num_running} of ${plural(worker.num_slots, "job")}`,
       timeAgo(worker.seen_at),

@@ -3,6 +3,7 @@
 import { read } from "../api.js";
 import { h, refill } from "../dom.js";
 import { count, duration, plural, shortId } from "../format.js";
+import { deviceText } from "../parts/device.js";
 import { panel } from "../parts/panel.js";
 import { loading, notice } from "../parts/problem.js";
 import { badge } from "../parts/status.js";
@@ -49,7 +50,7 @@ function workersPart(queue) {
   }
   const rows = queue.workers.map((worker) => [
     h("code", {}, worker.id),
-    worker.is_cordoned ? `${worker.device}, takes no more jobs` : worker.device,
+    worker.is_cordoned ? `${deviceText(worker)}, takes no more jobs` : deviceText(worker),
     `${worker.num_running} of ${plural(worker.num_slots, "job")}`,
     timeAgo(worker.started_at),
     timeAgo(worker.seen_at),

@@ -23,6 +23,8 @@ class Clock:
 class Session:
     """Session whose calls take given times."""
 
+    provider = "CPUExecutionProvider"
+
     def __init__(self, clock: Clock, seconds: Iterator[float]) -> None:
         self._clock, self._seconds = clock, seconds
 
