@@ -121,7 +121,7 @@ def test_the_notebook_prunes_and_saves_figures(service: Service, tmp_path: Path)
 
 
 def test_a_pruned_detector_keeps_both_outputs(service: Service, tmp_path: Path) -> None:
-    options = ("--network", "own", "--steps", 150, "--epochs", 4)
+    options = ("--network", "own", "--steps", 150, "--epochs", 2)
     printed = example("detector", tmp_path, service, *options)
     assert "boxes: " in printed
     assert "scores: " in printed
