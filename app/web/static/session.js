@@ -1,4 +1,5 @@
-// The API key, kept in session storage: one tab only, until it is closed.
+// The API key, kept in session storage: one tab only, until it is closed. If the user wants to stay
+// signed in, it is kept in local storage too, for all tabs.
 
 const NAME = "secateur.key";
 let remembered = null; // fallback if storage is disabled
@@ -6,7 +7,7 @@ let remembered = null; // fallback if storage is disabled
 /** Return the stored key, or null. */
 export function readKey() {
   try {
-    return sessionStorage.getItem(NAME) ?? remembered;
+    return sessionStorage.getItem(NAME) ?? localStorage.getItem(NAME) ?? remembered;
   } catch {
     return remembered;
   }
@@ -18,11 +19,38 @@ export function keepKey(key) {
   try {
     if (key === null) {
       sessionStorage.removeItem(NAME);
+      localStorage.removeItem(NAME);
     } else {
       sessionStorage.setItem(NAME, key);
+      if (isKept()) {
+        localStorage.setItem(NAME, key);
+      }
     }
   } catch {
     // storage is disabled: `remembered` holds the key
+  }
+}
+
+/** Return whether the key is kept for all tabs. */
+export function isKept() {
+  try {
+    return localStorage.getItem(NAME) !== null;
+  } catch {
+    return false;
+  }
+}
+
+/** Keep the key for all tabs until the user signs out, or only for this one. */
+export function stayIn(isWanted) {
+  const key = readKey();
+  try {
+    if (isWanted && key !== null) {
+      localStorage.setItem(NAME, key);
+    } else {
+      localStorage.removeItem(NAME);
+    }
+  } catch {
+    // storage is disabled: the key stays in this tab
   }
 }
 

@@ -94,6 +94,25 @@ def test_a_revoked_key_opens_the_dialog_again(api: Serving, open_tab: OpenTab) -
         expect(tab.page.get_by_role("heading", name="CPU queue")).to_be_visible()
 
 
+def test_a_user_who_stays_signed_in_can_open_links_in_new_tabs(
+    api: Serving, open_tab: OpenTab
+) -> None:
+    with open_tab(f"http://{api.address}", expected=("401",)) as tab:
+        tab.enter(key_of(api))
+        tab.page.reload()
+        tab.page.get_by_label("Keep me signed in").check()
+        other = tab.context.new_page()
+        other.goto(f"{tab.base}/#/queues")
+        expect(other.get_by_role("heading", name="CPU queue")).to_be_visible()
+        expect(other.get_by_label("Keep me signed in")).to_be_checked()
+        other.get_by_role("button", name="Sign out").click()
+        expect(other.get_by_role("dialog", name="API key")).to_be_visible()
+        assert other.evaluate("localStorage.length") == 0
+        tab.page.get_by_label("Keep me signed in").check()
+        tab.page.get_by_label("Keep me signed in").uncheck()
+        assert tab.page.evaluate("localStorage.length") == 0
+
+
 def test_signing_out_removes_the_key(api: Serving, open_tab: OpenTab) -> None:
     with open_tab(f"http://{api.address}", expected=("401",)) as tab:
         tab.enter(key_of(api))

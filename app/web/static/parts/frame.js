@@ -2,7 +2,7 @@
 
 import { connection, tryNow } from "../connection.js";
 import { h } from "../dom.js";
-import { keepKey, readKey } from "../session.js";
+import { isKept, keepKey, readKey, stayIn } from "../session.js";
 import { brandMark } from "./icons.js";
 import { themeSelect } from "./theme.js";
 
@@ -82,7 +82,7 @@ function makeSide(links) {
     h("a", { class: "brand", href: "#/" }, brandMark(), "Secateur"),
     button,
     nav,
-    h("div", { class: "side-foot" }, themeSelect(), readKey() !== null && signOut),
+    h("div", { class: "side-foot" }, themeSelect(), readKey() !== null && [keepBox(), signOut]),
   );
   side.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && side.classList.contains("is-open")) {
@@ -91,6 +91,12 @@ function makeSide(links) {
     }
   });
   return { side, close: () => set(false) };
+}
+
+function keepBox() {
+  const box = h("input", { type: "checkbox", id: "keep-key", on: { change: () => stayIn(box.checked) } });
+  box.checked = isKept();
+  return h("div", { class: "check" }, box, h("label", { for: box.id }, "Keep me signed in"));
 }
 
 function skipLink(main) {

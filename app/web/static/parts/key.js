@@ -45,7 +45,7 @@ function ask(wasRefused) {
         h(
           "p",
           { class: "hint", id: "key-help" },
-          "secateur serve prints a key, and a link that contains it. The key is kept in this tab until you close it.",
+          "secateur serve prints a key, and a link that contains it. The key is kept in this tab until you close it, or in this browser if you choose Keep me signed in.",
         ),
         h("div", { class: "actions" }, h("button", { class: "button is-primary" }, "Continue")),
       ),
