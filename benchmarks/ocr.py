@@ -1,6 +1,6 @@
 """PP-OCR's ONNX networks from RapidOCR: pruned, repaired and retrained without labels.
 
-Usage: python -m benchmarks.ocr [classifier recogniser] [--macs 0.5] [--steps 300] [--threads 1]
+Usage: python -m benchmarks.ocr [classifier recogniser] [--macs 0.5] [--steps 192] [--threads 1]
 The orientation classifier and the recogniser read rendered lines of text (`rendered_text`): 512
 unlabelled lines for repair and training, 64 for choosing the epoch, and 512 others, whose strings
 are known, for the result: the share of right orientations, and of strings that are read exactly
@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(TASKS))
     parser.add_argument("--macs", type=float, default=0.5)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=192)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -136,6 +136,8 @@ class ReadingChild:
         process.stdin.write(request.model_dump_json() + "\n")
         process.stdin.flush()
         line = process.stdout.readline()
+        while line and not line.startswith("{"):  # a library has printed something
+            line = process.stdout.readline()
         if not line:
             process.communicate()
             self._process = None
