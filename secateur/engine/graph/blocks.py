@@ -21,7 +21,6 @@ from secateur.engine.graph.flow import Origin, find_origins
 from secateur.engine.graph.groups import connected_components
 from secateur.engine.graph.propagate import Probes, Rule, propagate_labels
 from secateur.engine.program.functional import op_name
-from secateur.engine.program.module import resolve
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import Shapes
 
@@ -46,7 +45,7 @@ def find_heads(
     found: dict[int, Blocks] = {}
     for (node, dim), ids in probes.found.items():
         here = _roots(component, ids)
-        if not here & roots:
+        if not here & roots or not isinstance(shapes[node], Tensor):
             continue
         heads = found.setdefault(min(here), {})
         other = heads.get(node)
@@ -59,9 +58,9 @@ def find_norm_groups(program: Program, shapes: Shapes) -> list[Blocks]:
     """Return the group norms that have groups enough to lose whole ones."""
     found: list[Blocks] = []
     for node in program.graph.nodes:
-        if op_name(node.target) == "group_norm":
-            num_groups = resolve(node.args[1], shapes)
-            if _FEWEST <= num_groups < shapes[node].shape[1]:
+        if op_name(node.target) == "group_norm" and len(node.args) > 1:
+            num_groups, shape = node.args[1], shapes[node].shape
+            if isinstance(num_groups, int) and _FEWEST <= num_groups < shape[1]:
                 found.append({node: 1})
     return found
 
