@@ -222,6 +222,16 @@ class RepairSpec(TypedDict, total=False):
     ridge: float
 
 
+class ResourcesSpec(TypedDict, total=False):
+    """The machine that a job needs."""
+
+    accelerator: Literal[
+        "auto",
+        "gpu",
+        "cpu",
+    ]
+
+
 class RetrainSpec(TypedDict, total=False):
     """Training after pruning."""
 
@@ -313,4 +323,5 @@ class PruneConfig(TypedDict, total=False):
     expected: ExpectedSpec
     sanity: SanitySpec
     export: ExportSpec
+    resources: ResourcesSpec
     seed: int

@@ -88,6 +88,7 @@ TITLES = {
     "HeadSpec.blank": "Place of the blank",
     "HeadSpec.score": "Least score of a box (0 to 1)",
     "HeadSpec.overlap": "Most overlap of two boxes (0 to 1)",
+    "ResourcesSpec.accelerator": "Runs on",
     # Sections.
     "PruneConfig.selection": "What to remove",
     "PruneConfig.criterion": "Which filters matter",
@@ -97,6 +98,7 @@ TITLES = {
     "PruneConfig.split": "Training, validation and test samples",
     "PruneConfig.task": "Task",
     "PruneConfig.head": "Outputs of a detector or text recogniser",
+    "PruneConfig.resources": "Machine",
     "PruneConfig.baselines": "Compare with random pruning and training from scratch",
     "PruneConfig.expected": "Known quality of the dense network",
     "PruneConfig.sanity": "Check of network and data",
