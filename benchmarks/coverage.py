@@ -1,7 +1,8 @@
 """Coverage and speed of the engine against Torch-Pruning: 50 % of every width, L1.
 
 Usage: pip install timm torch-pruning==1.6.1; python -m benchmarks.coverage [NAME …] [--output FILE]
-``--without-peer`` measures coverage only: one run per network and no times.
+``--without-peer`` measures coverage only: one run per network and no times. Norms over channels go
+on counting removed ones (config ``selection.norms: exact``).
 One thread. For each network the engine runs first, then the peer in its own process; medians of
 several runs. Times exclude graph export on both sides. Writes JSON.
 """
@@ -70,8 +71,10 @@ def measure(source: str, name: str, num_runs: int) -> dict[str, Any]:
     started = time.perf_counter()
     program = from_exported(export(build(source, name), (torch.randn(2, 3, size, size),)))
     exported = time.perf_counter() - started
-    analysis, analysis_seconds = _median(lambda: analyse(program), num_runs)
-    (plan, smaller), cut_seconds = _median(lambda: _prune(program, analyse(program)), num_runs)
+    analysis, analysis_seconds = _median(lambda: analyse(program, has_exact_norms=True), num_runs)
+    (plan, smaller), cut_seconds = _median(
+        lambda: _prune(program, analyse(program, has_exact_norms=True)), num_runs
+    )
     cost = CostModel(program, analysis)
     keeps = plan.keeps()
     inexact = tuple(sorted({op for f in analysis.families for op in f.inexact_ops}))

@@ -106,6 +106,12 @@ class _SelectionSpec(Spec):
     exclude: tuple[Glob, ...] = Field(
         default=(), description="Globs on parameter names of layers that keep every filter."
     )
+    norms: Literal["fused", "exact"] = Field(
+        default="fused",
+        description="LayerNorm, RMSNorm and GroupNorm over removed channels. fused: they normalise "
+        "the channels that are left, which is faster and inexact. exact: they go on counting the "
+        "removed ones as zeros, so the certificate covers them.",
+    )
     layers: dict[Glob, LayerOverride] = Field(default_factory=dict, max_length=1000)
 
 

@@ -43,7 +43,8 @@ def apply_plan(
         EquivalenceError: The compacted network and the masked one give different outputs.
         ExportError: The ONNX file and the network give different outputs.
     """
-    analysis = analyse(program)
+    selection = plan.settings.get("selection", {})
+    analysis = analyse(program, has_exact_norms=selection.get("norms") == "exact")
     check_consistent(plan, program, analysis)
     batches = [program.example_inputs(_NUM_CHECKED)]
     parts = audit(program, analysis, plan, batches)

@@ -31,6 +31,7 @@ class Analysis:
         axes: Tensor name and dimension of every axis that has atoms.
         starts: First atom of each axis, followed by the total number of atoms.
         group_of_atom: Group number of every atom, counted across all families; -1 for none.
+        exact_norms: Norms over channels that go on counting removed ones as zeros.
     """
 
     families: tuple[Family, ...]
@@ -40,6 +41,7 @@ class Analysis:
     axes: tuple[tuple[str, int], ...]
     starts: Ints
     group_of_atom: Ints
+    exact_norms: frozenset[fx.Node] = frozenset()
 
     def to(self, device: torch.device) -> "Analysis":
         """Return the analysis with the indices of every family on ``device``."""
@@ -73,28 +75,42 @@ class Analysis:
         }
 
 
-def analyse(program: Program) -> Analysis:
+def analyse(program: Program, *, has_exact_norms: bool = False) -> Analysis:
     """Find the channel groups of a program by label propagation.
 
     The groups equal those of DepGraph (Fang et al. 2023, arXiv:2301.12900). DepGraph needs a rule
     for every pair of layers; this runs the exported graph's data movement on integer labels.
+
+    Args:
+        program: The program.
+        has_exact_norms: Whether LayerNorm, RMSNorm and GroupNorm go on counting removed channels as
+            zeros, which makes their groups exact. The smaller network then pads their inputs.
     """
     shapes = propagate(program)
-    found = _analyse(program, shapes, {})
+    found = _analyse(program, shapes, {}, has_exact_norms)
     heads, norms = find_heads(program, shapes, find_rule), find_norm_groups(program, shapes)
     if not heads and not norms:
         return found
-    whole = _analyse(program, shapes, _joined([*heads, *norms]))
+    whole = _analyse(program, shapes, _joined([*heads, *norms]), has_exact_norms)
     kept = [each for each in heads if all(_rank(whole, n) >= _rank(found, n) for n in each)]
     kept += [each for each in norms if all(_rank(whole, n) > _rank(found, n) for n in each)]
     if not kept:
         return found
-    return whole if len(kept) == len(heads + norms) else _analyse(program, shapes, _joined(kept))
+    if len(kept) == len(heads + norms):
+        return whole
+    return _analyse(program, shapes, _joined(kept), has_exact_norms)
 
 
-def _analyse(program: Program, shapes: Shapes, blocks: Blocks) -> Analysis:
+def _analyse(
+    program: Program,
+    shapes: Shapes,
+    blocks: Blocks,
+    has_exact_norms: bool,  # noqa: FBT001  # passed on
+) -> Analysis:
     """Analyse with whole blocks of channels as groups where ``blocks`` says so."""
-    atoms, labels = propagate_labels(program, shapes, find_rule, blocks)
+    atoms, labels = propagate_labels(
+        program, shapes, find_rule, blocks, has_exact_norms=has_exact_norms
+    )
     component = connected_components(atoms.num_atoms, *atoms.edges())
     pin_meaning(program, shapes, atoms, labels, component)
     settle_zeros(atoms, labels, component)
@@ -107,6 +123,7 @@ def _analyse(program: Program, shapes: Shapes, blocks: Blocks) -> Analysis:
         tuple(atoms.axes),
         atoms.starts,
         groups.group_of_atom,
+        frozenset(atoms.exact_norms or ()),
     )
 
 

@@ -88,6 +88,7 @@ class Atoms:
         dissolved: Ends of labels, for `meaning` to judge.
         doubts: Sums over channels, for `zeros` to judge.
         unread: Calls whose results no output needs; they cannot make a group inexact.
+        exact_norms: Norms over channels that compaction pads; None if it pads none.
         batches: Products, with the labels of their batch dimensions, for `blocks`.
     """
 
@@ -112,6 +113,7 @@ class Atoms:
         self.pins: list[Pin] = []
         self.dissolved: list[Dissolved] = []
         self.doubts: list[Doubt] = []
+        self.exact_norms: set[fx.Node] | None = None
         self.batches: list[tuple[fx.Node, Tensor]] = []
         self.unread: frozenset[fx.Node] = frozenset()
         self._united: list[tuple[Tensor, Tensor]] = []

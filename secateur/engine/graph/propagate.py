@@ -120,6 +120,8 @@ def propagate_labels(
     find_rule: Callable[[object], Rule | None],
     blocks: Mapping[fx.Node, int] = MappingProxyType({}),
     probes: Probes | None = None,
+    *,
+    has_exact_norms: bool = False,
 ) -> tuple[Atoms, dict[fx.Node, Output]]:
     """Return the atoms of a program with their edges and pins, and the labels of every value.
 
@@ -129,9 +131,11 @@ def propagate_labels(
         find_rule: Returns the rule of an operator, or None.
         blocks: Calls whose channels go in blocks, with the dimension that counts the blocks.
         probes: Receives labels for every side of a box of channels; such atoms form no groups.
+        has_exact_norms: Whether compaction keeps norms over channels exact.
     """
     fills = _fills(program, shapes)
     atoms = Atoms(program.tensors, {FILL + node.name: sizes for node, sizes in fills.items()})
+    atoms.exact_norms = set() if has_exact_norms else None
     atoms.unread = _unread(program.graph)
     labels: dict[fx.Node, Output] = {}
     for node in program.graph.nodes:

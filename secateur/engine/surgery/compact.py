@@ -82,7 +82,7 @@ def _rewrite(
         values[node] = copied
         rewrite = REWRITES.get(op_name(node.target)) if node.op == "call_function" else None
         if rewrite is not None:
-            rewrite(Resized(node, copied, analysis, is_kept))
+            values[node] = rewrite(Resized(node, copied, analysis, is_kept)) or copied
     return graph, values
 
 

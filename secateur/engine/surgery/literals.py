@@ -13,6 +13,7 @@ from secateur.engine.graph.analysis import Analysis
 from secateur.engine.graph.propagate import FILLS
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import resolve
+from secateur.engine.surgery.norms import padded_norm
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,9 @@ def _groups(call: Resized) -> None:
         call.copied.kwargs = {**call.copied.kwargs, "groups": int(kept.sum())}
 
 
-def _normalized_shape(call: Resized) -> None:
+def _normalized_shape(call: Resized) -> fx.Node | None:
+    if call.node in call.analysis.exact_norms:
+        return padded_norm(call)
     sizes = list(call.literal(1, "normalized_shape"))
     rank = call.analysis.shapes[call.node].dim()
     for offset in range(len(sizes)):
@@ -205,17 +208,21 @@ def _normalized_shape(call: Resized) -> None:
         if kept is not None:
             sizes[offset] = int(kept.sum())
     call.set_argument(1, sizes)
+    return None
 
 
-def _norm_groups(call: Resized) -> None:
+def _norm_groups(call: Resized) -> fx.Node | None:
     """Update the number of groups of a norm, if whole groups go."""
+    if call.node in call.analysis.exact_norms:
+        return padded_norm(call)
     kept = call.kept(call.node.args[0], 1)
     if kept is not None:
         call.set_argument(1, int(kept.reshape(call.literal(1, "num_groups"), -1).any(1).sum()))
+    return None
 
 
 _SPLIT_DIMS = {"hsplit": 1, "vsplit": 0, "dsplit": 2}  # of tensors with two or more dimensions
-REWRITES: dict[str, Callable[[Resized], None]] = {
+REWRITES: dict[str, Callable[[Resized], fx.Node | None]] = {
     **dict.fromkeys(["view", "reshape", "_unsafe_view", "expand"], _sizes),
     **dict.fromkeys(FILLS, _fill),
     "unflatten": _unflatten,

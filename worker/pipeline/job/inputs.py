@@ -227,7 +227,8 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
     device = start_device(request.device)
     reporter.read_peak = peak_reader(device)
     program = read_model(request.require_model(), request.limits)
-    analysis = analyse(program)
+    has_exact_norms = request.config.selection.norms == "exact"
+    analysis = analyse(program, has_exact_norms=has_exact_norms)
     if request.dataset is None:
         if request.config.retrain.epochs != 0:
             reporter.warn("no data set was given: the pruned network is not retrained")

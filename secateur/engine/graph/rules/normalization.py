@@ -1,4 +1,4 @@
-"""Normalisation: allowed over a prunable dimension, but inexact because its values change."""
+"""Normalisation: allowed over a prunable dimension, but inexact if its values change."""
 
 from torch import Tensor, fx
 
@@ -37,7 +37,7 @@ def layer_norm(site: Site) -> Output:
                 site.pin_label(labels, dim, "is combined with values that no parameter produces")
     for dim in range(rank - num_normalised, rank):
         if dim in labels:
-            site.atoms.mark_inexact(labels[dim], site.node)
+            _mark(site, labels[dim])
     return labels
 
 
@@ -56,7 +56,7 @@ def group_norm(site: Site) -> Output:
     elif ids is not None and len(ids) != num_groups:
         rows = ids.view(num_groups, -1)
         site.atoms.unite(rows, rows[:1])
-        site.atoms.mark_inexact(ids, site.node)
+        _mark(site, ids)
     return labels
 
 
@@ -77,6 +77,15 @@ def cumulate(site: Site) -> Output:
     dim = int(site.literal(1, "dim", -1)) % max(1, len(site.shape_of(x)))
     site.pin_label(labels, dim, "is summed cumulatively")
     return labels
+
+
+def _mark(site: Site, ids: Tensor) -> None:
+    """Mark channels inexact, unless compaction goes on counting removed ones as zeros."""
+    if site.atoms.exact_norms is None:
+        site.atoms.mark_inexact(ids, site.node)
+    else:
+        site.atoms.exact_norms.add(site.node)
+        site.atoms.doubt(ids, site.node, [site.node.args[0]])
 
 
 def _unite_affine(site: Site, labels: Labels, dim: int, parameters: list[object]) -> None:
