@@ -11,6 +11,7 @@ TITLES = {
     "min_channels": "Fewest channels that a layer keeps",
     "round_to": "Round widths to a multiple of",
     "exclude": "Layers to leave alone",
+    "norms": "Norms over removed channels",
     "layers": "Settings for single layers",
     "mode": "Method",
     "seed": "Random seed",
