@@ -43,8 +43,7 @@ def apply_plan(
         EquivalenceError: The compacted network and the masked one give different outputs.
         ExportError: The ONNX file and the network give different outputs.
     """
-    selection = plan.settings.get("selection", {})
-    analysis = analyse(program, has_exact_norms=selection.get("norms") == "exact")
+    analysis = analyse(program, has_exact_norms=_norms(plan) == "exact")
     check_consistent(plan, program, analysis)
     batches = [program.example_inputs(_NUM_CHECKED)]
     parts = audit(program, analysis, plan, batches)
@@ -92,6 +91,7 @@ def repair_settings(plan: Plan) -> tuple[PruneConfig, PreprocessSpec, str]:
     try:
         config = PruneConfig.model_validate(
             {
+                "selection": {"norms": _norms(plan)},
                 "repair": {"kind": "reconstruct", **record["options"]},
                 "split": record["split"],
                 "seed": plan.settings["seed"],
@@ -102,3 +102,8 @@ def repair_settings(plan: Plan) -> tuple[PruneConfig, PreprocessSpec, str]:
         return config, preprocess, str(record["dataset_sha256"])
     except (ValidationError, KeyError, TypeError) as error:
         raise PlanError(f"the plan's record of the repair is damaged: {error}") from error
+
+
+def _norms(plan: Plan) -> str:
+    """Return how the plan's job computes norms over removed channels."""
+    return str(plan.settings.get("selection", {}).get("norms", "fused"))

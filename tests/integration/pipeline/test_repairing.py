@@ -65,9 +65,9 @@ def test_another_plan_is_another_repair(tmp_path: Path) -> None:
     assert len(list((tmp_path / "checkpoints").glob("repair-*"))) == 2
 
 
-def without_samples(folder: Path, network: nn.Module) -> Report:
+def without_samples(folder: Path, network: nn.Module, norms: str = "fused") -> Report:
     path = save_model(network.eval(), (torch.randn(2, 1, 8, 8),), folder / "model.pt2")
-    config = {"selection": HALF, "export": {"formats": ["pt2"]}}
+    config = {"selection": {**HALF, "norms": norms}, "export": {"formats": ["pt2"]}}
     request = request_for(path, folder, config)
     prune(request, Recorder())
     return Report.model_validate_json((request.output_dir / "report.json").read_text())
@@ -155,3 +155,14 @@ def test_a_job_killed_in_the_stage_ends_with_the_same_bytes(tmp_path: Path) -> N
     for name in names:
         one, other = ((each.output_dir / name).read_bytes() for each in (undisturbed, killed))
         assert one == other, name
+
+
+@pytest.mark.parametrize(("norms", "is_exact"), [("fused", False), ("exact", True)])
+def test_norms_over_removed_channels_are_exact_on_request(
+    norms: str, is_exact: bool, tmp_path: Path
+) -> None:
+    layers = [nn.Conv2d(1, 16, 3), nn.GroupNorm(1, 16), nn.ReLU(), nn.Conv2d(16, 4, 3)]
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(64, 4))
+    randomise(network)
+    report = without_samples(tmp_path, network, norms)
+    assert report.equivalence.is_exact is is_exact
