@@ -24,6 +24,10 @@ class AccuracySelection(TypedDict, total=False):
     min_channels: int
     round_to: int | Literal["auto",]
     exclude: Sequence[str]
+    norms: Literal[
+        "fused",
+        "exact",
+    ]
     layers: Mapping[str, LayerOverride]
     mode: Required[Literal["accuracy"]]
     max_drop: float
@@ -53,6 +57,10 @@ class BudgetSelection(TypedDict, total=False):
     min_channels: int
     round_to: int | Literal["auto",]
     exclude: Sequence[str]
+    norms: Literal[
+        "fused",
+        "exact",
+    ]
     layers: Mapping[str, LayerOverride]
     mode: Required[Literal["budget"]]
     macs: float | None
@@ -200,6 +208,10 @@ class RatioSelection(TypedDict, total=False):
     min_channels: int
     round_to: int | Literal["auto",]
     exclude: Sequence[str]
+    norms: Literal[
+        "fused",
+        "exact",
+    ]
     layers: Mapping[str, LayerOverride]
     mode: Required[Literal["ratio"]]
     ratio: Required[float]
@@ -295,6 +307,10 @@ class SteepnessSelection(TypedDict, total=False):
     min_channels: int
     round_to: int | Literal["auto",]
     exclude: Sequence[str]
+    norms: Literal[
+        "fused",
+        "exact",
+    ]
     layers: Mapping[str, LayerOverride]
     mode: Literal["steepness"]
     steepness: float
