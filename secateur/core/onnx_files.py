@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _DOMAINS = frozenset({"", "ai.onnx"})
 _MOST_RANK = 64
+_MOST_PLACES = 2**48
 _SHOWN_CHARACTERS = 100
 _NESTED = ("g", "graphs", "sparse_tensor", "sparse_tensors", "tp", "type_protos")
 # The field that holds a tensor's values unless they are in ``raw_data``; all others: int32_data.
@@ -162,7 +163,9 @@ def _check_tensor(tensor: "TensorProto") -> None:
     kind = TensorProto.DataType.Name(tensor.data_type) if _is_known(tensor.data_type) else ""
     if kind != "STRING" and kind not in _BITS:
         raise OnnxError(f"has the tensor {name} of the unknown type {tensor.data_type}")
-    if len(tensor.dims) > _MOST_RANK or any(size < 0 for size in tensor.dims):
+    # An empty tensor may be huge in its other dimensions, which numpy refuses.
+    is_huge = prod(max(1, size) for size in tensor.dims) > _MOST_PLACES
+    if len(tensor.dims) > _MOST_RANK or is_huge or any(size < 0 for size in tensor.dims):
         raise OnnxError(f"has the tensor {name} of the impossible shape {_shape(tensor.dims)}")
     _check_size(tensor, kind, prod(tensor.dims))
 

@@ -53,6 +53,12 @@ def batch_of(size: int) -> ModelProto:
     return network(node("Relu", "x"), x=(size, 3, 8, 8))
 
 
+def empty_and_huge() -> ModelProto:
+    model = network(node("Add", "x w"), weights={"w": np.zeros([0], np.float32)})
+    model.graph.initializer[0].dims.extend([2**62, 2**62])
+    return model
+
+
 def deep_text() -> ModelProto:
     model = network(node("Relu", "x"))
     model.graph.node[0].name = "a\nb" * 5000
@@ -133,6 +139,7 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "zero step": (
         lambda: network(node("Range", "a a a", "z"), node("Add", "x z"),
                         weights={"a": np.float32(0)}), "."),
+    "empty and huge": (empty_and_huge, "impossible shape"),
     "long texts": (deep_text, "is not an operator"),
     "peepholes": (
         lambda: network(node("LSTM", "x w r _ _ _ _ p", hidden_size=2), x=("n", 4, 3), weights={
