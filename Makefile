@@ -83,9 +83,9 @@ CUDA := (torch|torchvision|triton|nvidia[a-z0-9-]*|cuda-[a-z-]+)
 
 lock: install ## Pin the images' requirements by version and hash
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
-	$(COMPILE) --extra service -o requirements/app.txt
-	$(COMPILE) --extra worker --constraint requirements/constraints.txt -o requirements/worker-gpu.txt
-	$(COMPILE) --extra worker --constraint requirements/worker-gpu.txt \
+	$(COMPILE) --extra service --extra tracing -o requirements/app.txt
+	$(COMPILE) --extra worker --extra tracing --constraint requirements/constraints.txt -o requirements/worker-gpu.txt
+	$(COMPILE) --extra worker --extra tracing --constraint requirements/worker-gpu.txt \
 		$$(grep -Eo '^$(CUDA)\b' requirements/worker-gpu.txt | sed 's/^/--no-emit-package /') \
 		-o requirements/worker.txt
 	$(BIN)/pip-licenses --no-version --with-urls --format=markdown --packages \
