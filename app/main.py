@@ -135,7 +135,7 @@ def create_app(
             ),
             job_reader=JobReader(sessions),
             keys=KeyCache(sessions, last_use=last_use, wrong=WrongKeys(settings.api.wrong_keys)),
-            quotas=Quotas(settings.quotas, sessions),
+            quotas=Quotas(settings.quotas, sessions, settings.retention.kept_deleted_seconds),
         )
         metrics.registry.register(JobsCollector(sessions))
         metrics.registry.register(BacklogCollector(sessions))

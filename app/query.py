@@ -1,13 +1,21 @@
-"""Refuses unknown query parameters, so that a typo never falls back to a default."""
+"""Query parameters: unknown ones are refused, so that a typo never falls back to a default."""
 
 from collections.abc import Iterable, Iterator
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from app.contracts.errors import ErrorDetail, InvalidInputError
 from app.contracts.suggestions import suggestion
+
+Permanent = Annotated[
+    bool,
+    Query(
+        description="Delete for good: it cannot be restored, and no longer counts as stored bytes."
+    ),
+]
 
 
 async def refuse_unknown_query(request: Request) -> None:

@@ -227,16 +227,14 @@ class AsyncClient:
         dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
         return await self._read(endpoints.RESTORE_DATASET, Dataset, dataset_id)
 
-    async def delete_model(self, model: Model | str) -> None:
-        """Delete a model that no unfinished job uses."""
-        await self._run(
-            exchange(self._context, make_request(endpoints.DELETE_MODEL, reference(model)))
-        )
+    async def delete_model(self, model: Model | str, *, permanent: bool = False) -> None:
+        """Delete a model that no unfinished job uses; ``permanent``: it cannot be restored."""
+        await self._delete(endpoints.DELETE_MODEL, reference(model), is_permanent=permanent)
 
-    async def delete_dataset(self, dataset: Dataset | str) -> None:
-        """Delete a data set that no unfinished job uses."""
+    async def delete_dataset(self, dataset: Dataset | str, *, permanent: bool = False) -> None:
+        """Delete a data set that no unfinished job uses; ``permanent``: it cannot be restored."""
         dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
-        await self._run(exchange(self._context, make_request(endpoints.DELETE_DATASET, dataset_id)))
+        await self._delete(endpoints.DELETE_DATASET, dataset_id, is_permanent=permanent)
 
     # Jobs
 
@@ -387,9 +385,9 @@ class AsyncClient:
         )
         return AsyncJob.of(self, await self._run(call(self._context, request)))
 
-    async def delete_job(self, job_id: str) -> None:
-        """Delete an ended job; the model that it made stays."""
-        await self._run(exchange(self._context, make_request(endpoints.DELETE_JOB, job_id)))
+    async def delete_job(self, job_id: str, *, permanent: bool = False) -> None:
+        """Delete an ended job; its model stays. ``permanent``: it cannot be restored."""
+        await self._delete(endpoints.DELETE_JOB, job_id, is_permanent=permanent)
 
     async def restore_job(self, job_id: str) -> AsyncJob:
         """Undo the deletion of a job, for a day by default."""
@@ -581,6 +579,10 @@ class AsyncClient:
             ServiceUnavailableError: Something is unreachable; the message names it.
         """
         return await self._read(endpoints.READY, dict[str, str])
+
+    async def _delete(self, endpoint: Endpoint, object_id: str, *, is_permanent: bool) -> None:
+        query = {"permanent": "true"} if is_permanent else {}
+        await self._run(exchange(self._context, make_request(endpoint, object_id, query=query)))
 
     async def _job(self, endpoint: Endpoint, job_id: str) -> AsyncJob:
         return AsyncJob.of(self, await self._read(endpoint, JobData, job_id))

@@ -10,9 +10,10 @@ from pydantic import PrivateAttr
 from secateur.comparison import Comparison
 from secateur.core.downloads import FileProgress
 from secateur.core.targets import result_of
-from secateur.display import as_html, job_rows
+from secateur.display import job_rows
 from secateur.options import AnyPath, Variant
 from secateur.types import Artifact, Event, JobData, Label, Summary, SweepData
+from secateur.types.tables import as_html
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -225,14 +225,14 @@ class Client:
         dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
         return self._read(endpoints.RESTORE_DATASET, Dataset, dataset_id)
 
-    def delete_model(self, model: Model | str) -> None:
-        """Delete a model that no unfinished job uses."""
-        self._run(exchange(self._context, make_request(endpoints.DELETE_MODEL, reference(model))))
+    def delete_model(self, model: Model | str, *, permanent: bool = False) -> None:
+        """Delete a model that no unfinished job uses; ``permanent``: it cannot be restored."""
+        self._delete(endpoints.DELETE_MODEL, reference(model), is_permanent=permanent)
 
-    def delete_dataset(self, dataset: Dataset | str) -> None:
-        """Delete a data set that no unfinished job uses."""
+    def delete_dataset(self, dataset: Dataset | str, *, permanent: bool = False) -> None:
+        """Delete a data set that no unfinished job uses; ``permanent``: it cannot be restored."""
         dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
-        self._run(exchange(self._context, make_request(endpoints.DELETE_DATASET, dataset_id)))
+        self._delete(endpoints.DELETE_DATASET, dataset_id, is_permanent=permanent)
 
     # Jobs
 
@@ -377,9 +377,9 @@ class Client:
         )
         return Job.of(self, self._run(call(self._context, request)))
 
-    def delete_job(self, job_id: str) -> None:
-        """Delete an ended job; the model that it made stays."""
-        self._run(exchange(self._context, make_request(endpoints.DELETE_JOB, job_id)))
+    def delete_job(self, job_id: str, *, permanent: bool = False) -> None:
+        """Delete an ended job; its model stays. ``permanent``: it cannot be restored."""
+        self._delete(endpoints.DELETE_JOB, job_id, is_permanent=permanent)
 
     def restore_job(self, job_id: str) -> Job:
         """Undo the deletion of a job, for a day by default."""
@@ -571,6 +571,10 @@ class Client:
             ServiceUnavailableError: Something is unreachable; the message names it.
         """
         return self._read(endpoints.READY, dict[str, str])
+
+    def _delete(self, endpoint: Endpoint, object_id: str, *, is_permanent: bool) -> None:
+        query = {"permanent": "true"} if is_permanent else {}
+        self._run(exchange(self._context, make_request(endpoint, object_id, query=query)))
 
     def _job(self, endpoint: Endpoint, job_id: str) -> Job:
         return Job.of(self, self._read(endpoint, JobData, job_id))

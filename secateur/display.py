@@ -1,23 +1,7 @@
-"""Plans and jobs as tables, for terminals and notebooks."""
+"""Jobs as tables, for notebooks."""
 
-from collections.abc import Sequence
-from html import escape
-
-from secateur.types.jobs import JobData, Plan
-
-Row = Sequence[str]
-
-
-def plan_rows(plan: Plan) -> list[Row]:
-    """Return a plan as rows of a table, the first of which is the head."""
-    rows: list[Row] = [("", "dense", "pruned", "left")]
-    for name, title in (("macs", "MACs"), ("num_parameters", "parameters")):
-        left = f"{plan.left[name]:.1%}"
-        rows.append((title, f"{plan.dense[name]:,}", f"{plan.pruned[name]:,}", left))
-    for group in plan.groups:
-        before, after = group["num_groups"], group["num_kept"]
-        rows.append((group["name"], str(before), str(after), f"{after / max(1, before):.0%}"))
-    return rows
+from secateur.types.jobs import JobData
+from secateur.types.tables import Row
 
 
 def job_rows(job: JobData) -> list[Row]:
@@ -38,22 +22,3 @@ def job_rows(job: JobData) -> list[Row]:
         share = summary.retrained.macs / max(1, summary.dense.macs)
         rows.append(("MACs left", f"{share:.1%}"))
     return rows
-
-
-def as_text(rows: Sequence[Row]) -> str:
-    """Return rows as text with aligned columns: the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
-
-
-def as_html(rows: Sequence[Row]) -> str:
-    """Return rows as an HTML table; the texts are escaped."""
-    head, *body = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
-    lines = "".join(f"<tr>{row}</tr>" for row in body)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"

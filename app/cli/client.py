@@ -58,6 +58,9 @@ Key = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Permanent = Annotated[
+    bool, typer.Option("--permanent", help="Delete for good: it cannot be restored.")
+]
 
 
 def complete_jobs(incomplete: str) -> list[str]:

@@ -13,6 +13,7 @@ from app.http.problems import RESPONSES
 from app.idempotency import idempotency_key
 from app.listing import add_list, narrow_uploads
 from app.models.routes import UPLOAD_BODY, Filename, Name
+from app.query import Permanent
 from app.quotas.dependencies import UPLOAD_SLOT, reserved
 from app.records.database import reading
 from app.records.tables import DatasetRow
@@ -96,10 +97,15 @@ def change(
 
 
 @router.delete("/{dataset_id}", status_code=204)
-def delete(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> None:
+def delete(
+    dataset_id: str,
+    context: ContextDep,
+    principal: PrincipalDep,
+    permanent: Permanent = False,  # noqa: FBT002  # a query parameter
+) -> None:
     """Delete a data set that no unfinished job uses; `restore` undoes it for a time."""
     principal.require("datasets:write")
-    service.delete(context, principal.tenant, dataset_id)
+    service.delete(context, principal.tenant, dataset_id, is_permanent=permanent)
 
 
 @router.post("/{dataset_id}/restore")

@@ -132,8 +132,8 @@ def change(context: Context, tenant: str, dataset_id: str, patch: DatasetPatch) 
     return row
 
 
-def delete(context: Context, tenant: str, dataset_id: str) -> None:
-    """Hide a data set.
+def delete(context: Context, tenant: str, dataset_id: str, *, is_permanent: bool) -> None:
+    """Hide a data set until it is removed, or delete it for good.
 
     Raises:
         ConflictError: An unfinished job needs the data set.
@@ -141,7 +141,7 @@ def delete(context: Context, tenant: str, dataset_id: str) -> None:
     with context.sessions.begin() as session:
         row = find(session, tenant, dataset_id)
         refuse_while_used(session, JobRow.dataset_id == row.id, row.id)
-        hide(session, row)
+        hide(session, row, is_permanent=is_permanent)
 
 
 def restore(context: Context, tenant: str, dataset_id: str) -> DatasetRow:
@@ -149,12 +149,9 @@ def restore(context: Context, tenant: str, dataset_id: str) -> DatasetRow:
 
     Raises:
         NotFoundError: There is no such data set, or it was deleted too long ago.
-        StorageQuotaError: The data set exceeds the tenant's storage quota.
     """
     seconds = context.settings.retention.undo_seconds
     with context.sessions.begin() as session:
         row = find_deleted(session, DatasetRow, tenant, "data set", dataset_id, seconds)
-        if row.deleted_at is not None:
-            context.quotas.refuse_bytes(session, tenant, row.num_bytes)
         row.deleted_at = None
     return row

@@ -1,5 +1,6 @@
 """Whether the provider that shall serve runs here; the API itself does not import ONNX Runtime."""
 
+import os
 import subprocess
 import sys
 
@@ -14,9 +15,15 @@ def find_trouble(settings: Settings) -> str | None:
     if provider == "cpu":
         return None
     command = [sys.executable, "-P", "-m", "app.serving.providers", provider]
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}  # noqa: TID251  # handed on
     try:
         done = subprocess.run(  # noqa: S603  # our own command line
-            command, capture_output=True, text=True, timeout=_SECONDS, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env=environment,
         )
     except subprocess.TimeoutExpired:
         missing = f"it did not start within {_SECONDS:g} s"

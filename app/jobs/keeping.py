@@ -22,8 +22,8 @@ def change(context: Context, tenant: str, job_id: str, patch: JobPatch) -> JobRo
     return row
 
 
-def delete(context: Context, tenant: str, job_id: str) -> None:
-    """Hide an ended job.
+def delete(context: Context, tenant: str, job_id: str, *, is_permanent: bool) -> None:
+    """Hide an ended job until it is removed, or delete it for good.
 
     Raises:
         ConflictError: The job has not ended.
@@ -33,7 +33,7 @@ def delete(context: Context, tenant: str, job_id: str) -> None:
         row = get_job(session, job_id)
         if not JobState(row.state).is_final:
             raise ConflictError(f"job {job_id} is {row.state}: cancel it before you delete it")
-        hide(session, row)
+        hide(session, row, is_permanent=is_permanent)
 
 
 def restore(context: Context, tenant: str, job_id: str) -> JobRow:

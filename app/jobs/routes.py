@@ -40,6 +40,7 @@ from app.jobs.search import narrow
 from app.keys.service import Principal
 from app.listing import add_list
 from app.openapi import IDEMPOTENCY_KEY, reference
+from app.query import Permanent
 from app.quotas.dependencies import FORM_SLOT, STREAM_SLOT, reserved
 from app.records.tables import EventRow, JobRow
 from app.spool import Upload
@@ -252,10 +253,15 @@ def change(job_id: str, patch: JobPatch, context: ContextDep, principal: Princip
 
 
 @router.delete("/{job_id}", status_code=204)
-def delete(job_id: str, context: ContextDep, principal: PrincipalDep) -> None:
+def delete(
+    job_id: str,
+    context: ContextDep,
+    principal: PrincipalDep,
+    permanent: Permanent = False,  # noqa: FBT002  # a query parameter
+) -> None:
     """Delete an ended job; `restore` undoes it for a time. The model that it made stays."""
     principal.require("jobs:write")
-    keeping.delete(context, principal.tenant, job_id)
+    keeping.delete(context, principal.tenant, job_id, is_permanent=permanent)
 
 
 @router.post("/{job_id}/restore")

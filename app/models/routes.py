@@ -15,6 +15,7 @@ from app.listing import add_list, narrow_uploads
 from app.models import service
 from app.models.schemas import Model, ModelPatch, to_model
 from app.openapi import CONTENT_DIGEST, IDEMPOTENCY_KEY
+from app.query import Permanent
 from app.quotas.dependencies import UPLOAD_SLOT, reserved
 from app.records.database import reading
 from app.records.tables import ModelRow
@@ -137,10 +138,15 @@ def change(model_id: str, patch: ModelPatch, context: ContextDep, principal: Pri
 
 
 @router.delete("/{model_id}", status_code=204)
-def delete(model_id: str, context: ContextDep, principal: PrincipalDep) -> None:
+def delete(
+    model_id: str,
+    context: ContextDep,
+    principal: PrincipalDep,
+    permanent: Permanent = False,  # noqa: FBT002  # a query parameter
+) -> None:
     """Delete a model that no unfinished job uses; `restore` undoes it for a time."""
     principal.require("models:write")
-    service.delete(context, principal.tenant, model_id)
+    service.delete(context, principal.tenant, model_id, is_permanent=permanent)
 
 
 @router.post("/{model_id}/restore")

@@ -186,8 +186,8 @@ def change(context: Context, tenant: str, model_id: str, patch: ModelPatch) -> M
     return row
 
 
-def delete(context: Context, tenant: str, model_id: str) -> None:
-    """Hide a model.
+def delete(context: Context, tenant: str, model_id: str, *, is_permanent: bool) -> None:
+    """Hide a model until it is removed, or delete it for good.
 
     Raises:
         ConflictError: An unfinished job needs the model, or an alias points at it.
@@ -196,7 +196,7 @@ def delete(context: Context, tenant: str, model_id: str) -> None:
         row = find(session, tenant, model_id)
         refuse_while_used(session, JobRow.model_id == row.id, row.id)
         refuse_while_aliased(session, row)
-        hide(session, row)
+        hide(session, row, is_permanent=is_permanent)
 
 
 def restore(context: Context, tenant: str, model_id: str) -> ModelRow:
@@ -204,13 +204,10 @@ def restore(context: Context, tenant: str, model_id: str) -> ModelRow:
 
     Raises:
         NotFoundError: There is no such model, or it was deleted too long ago.
-        StorageQuotaError: The model exceeds the tenant's storage quota.
     """
     seconds = context.settings.retention.undo_seconds
     with context.sessions.begin() as session:
         row = find_deleted(session, ModelRow, tenant, "model", model_id, seconds)
-        if row.deleted_at is not None and row.job_id is None:  # a job's files count with the job
-            context.quotas.refuse_bytes(session, tenant, row.num_bytes)
         row.deleted_at = None
     return row
 

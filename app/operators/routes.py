@@ -64,4 +64,5 @@ def list_tenants(
 ) -> Tenants:
     """List tenants by name, with what they use."""
     principal.require(OPERATOR)
-    return service.page_of_tenants(context.sessions, after, limit)
+    undo_seconds = context.settings.retention.kept_deleted_seconds
+    return service.page_of_tenants(context.sessions, after, limit, undo_seconds)

@@ -66,10 +66,10 @@ def list_queue_states(sessions: Sessions) -> list[QueueState]:
     return [QueueState(name=name, paused_at=to_time(paused.get(name))) for name in levers.PAUSABLE]
 
 
-def page_of_tenants(sessions: Sessions, after: str, limit: int) -> Tenants:
-    """Return a page of tenants, by name."""
+def page_of_tenants(sessions: Sessions, after: str, limit: int, undo_seconds: float) -> Tenants:
+    """Return a page of tenants, by name. Deleted uploads count for ``undo_seconds``."""
     with reading(sessions) as session:
-        found = list_tenants(session, after=after, limit=limit + 1)
+        found = list_tenants(session, after=after, limit=limit + 1, undo_seconds=undo_seconds)
     data = [
         Tenant(
             id=use.tenant,

@@ -58,8 +58,11 @@ class Room:
 class Incoming:
     """Bytes of unfinished uploads by tenant at this API process. For one event loop."""
 
-    def __init__(self, settings: QuotaSettings, sessions: Sessions) -> None:
+    def __init__(
+        self, settings: QuotaSettings, sessions: Sessions, undo_seconds: float = 0
+    ) -> None:
         self._settings, self._sessions = settings, sessions
+        self._undo_seconds = undo_seconds
         self._reserved: Counter[str] = Counter()
         self._num_ended: Counter[str] = Counter()
 
@@ -123,7 +126,7 @@ class Incoming:
 
     def _stored(self, tenant: str) -> int:
         with reading(self._sessions) as session:
-            return usage.count_bytes(session, tenant)
+            return usage.count_bytes(session, tenant, self._undo_seconds)
 
     def _room(self, tenant: str, stored: int) -> int:
         """Return how many bytes more fit; negative if there are too many."""

@@ -51,13 +51,23 @@ class Use:
 class Quotas:
     """The quotas of every tenant at this API process."""
 
-    def __init__(self, settings: QuotaSettings, sessions: Sessions) -> None:
+    def __init__(
+        self, settings: QuotaSettings, sessions: Sessions, undo_seconds: float = 0
+    ) -> None:
+        """Start with nothing in use.
+
+        Args:
+            settings: The quotas.
+            sessions: The database.
+            undo_seconds: Time for which the files of deleted uploads are kept, and count.
+        """
         self._settings, self._sessions = settings, sessions
+        self._undo_seconds = undo_seconds
         self._rates = Rates(settings.requests_per_second)
         self._uploads = Slots(settings.uploads, _too_many_uploads)
         self._streams = Slots(settings.event_streams, _too_many_streams)
         self._waiting = Slots(settings.waiting_requests, _too_many_waiting)
-        self.incoming = Incoming(settings, sessions)
+        self.incoming = Incoming(settings, sessions, undo_seconds)
 
     def admit(self, tenant: str) -> None:
         """Count a request.
@@ -96,11 +106,6 @@ class Quotas:
         self._refuse_bytes(session, tenant, num_bytes)
         self._refuse_waiting(session, tenant, 1)
 
-    def refuse_bytes(self, session: Session, tenant: str, num_bytes: int) -> None:
-        """Raise `StorageQuotaError` if more bytes would exceed the storage quota."""
-        usage.hold_tenant(session, tenant)
-        self._refuse_bytes(session, tenant, num_bytes)
-
     def refuse_job_early(self, tenant: str) -> None:
         """Raise `TooManyJobsError` if the tenant's job queue is full, before an upload is read."""
         with reading(self._sessions) as session:
@@ -132,7 +137,7 @@ class Quotas:
         with reading(self._sessions) as session:
             compute = usage.compute_seconds(session, tenant).get(tenant, 0.0)
             end = usage.next_midnight(session)
-            stored = usage.count_bytes(session, tenant)
+            stored = usage.count_bytes(session, tenant, self._undo_seconds)
             waiting = usage.count_waiting(session, tenant)
             running = usage.count_running(session, tenant)
             intakes = usage.count_intakes(session, tenant)
@@ -151,11 +156,12 @@ class Quotas:
         }
 
     def _refuse_bytes(self, session: Session, tenant: str, more: int) -> None:
-        limit, used = self._settings.stored_bytes, usage.count_bytes(session, tenant)
+        limit = self._settings.stored_bytes
+        used = usage.count_bytes(session, tenant, self._undo_seconds)
         if used + more > limit:
             raise StorageQuotaError(
                 f"{used} of {limit} bytes of storage are used, and {more} more do not fit; delete "
-                "models or data sets"
+                "models or data sets with ?permanent=true (what can be restored still counts)"
             )
 
     def _refuse_waiting(self, session: Session, tenant: str, more: int) -> None:

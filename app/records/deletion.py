@@ -15,9 +15,14 @@ from app.records.tables import DatasetRow, JobRow, ModelRow
 Row = TypeVar("Row", ModelRow, DatasetRow, JobRow)
 
 
-def hide(session: Session, row: ModelRow | DatasetRow | JobRow) -> None:
-    """Delete a row so that it can be restored."""
-    row.deleted_at = current_time(session)
+_FOR_GOOD = 0.0  # time of deletion of what cannot be restored: long ago
+
+
+def hide(
+    session: Session, row: ModelRow | DatasetRow | JobRow, *, is_permanent: bool = False
+) -> None:
+    """Delete a row so that it can be restored, or for good."""
+    row.deleted_at = _FOR_GOOD if is_permanent else current_time(session)
 
 
 def find_deleted(  # who asks for what, and until when
@@ -44,6 +49,8 @@ def find_deleted(  # who asks for what, and until when
     row = session.get(table, object_id, with_for_update=True)
     if row is None or row.tenant != tenant:
         raise NotFoundError(f"there is no {kind} {object_id[:64]!r}")
+    if row.deleted_at == _FOR_GOOD:
+        raise NotFoundError(f"{kind} {object_id[:64]} was deleted for good")
     if row.deleted_at is not None and row.deleted_at <= current_time(session) - undo_seconds:
         raise NotFoundError(
             f"{kind} {object_id[:64]} was deleted more than {undo_seconds / 3600:g} hours ago and "

@@ -35,7 +35,9 @@ class TenantUse:
     compute_seconds: float
 
 
-def list_tenants(session: Session, *, after: str = "", limit: int) -> list[TenantUse]:
+def list_tenants(
+    session: Session, *, after: str = "", limit: int, undo_seconds: float = 0
+) -> list[TenantUse]:
     """Return up to ``limit`` tenants with names above ``after``, in order."""
     names = union(
         *(select(row.tenant.label("tenant")).distinct() for row in (ApiKeyRow, JobRow, ModelRow))
@@ -59,7 +61,7 @@ def list_tenants(session: Session, *, after: str = "", limit: int) -> list[Tenan
             num_keys.get(tenant, 0),
             sum(number for state, number in jobs[tenant].items() if state in _WAITING),
             sum(number for state, number in jobs[tenant].items() if state in LEASED),
-            count_bytes(session, tenant),
+            count_bytes(session, tenant, undo_seconds),
             round(seconds.get(tenant, 0.0), 1),
         )
         for tenant in tenants

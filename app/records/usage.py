@@ -7,7 +7,7 @@ ended attempts is stored, by day, because the rows of plan jobs are deleted.
 import zlib
 from collections import defaultdict
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -47,19 +47,25 @@ def count_intakes(session: Session, tenant: str) -> int:
     return _count(session, tenant, JobRow.queue == QUEUE_INTAKE, JobRow.state.in_(LEASED))
 
 
-def count_bytes(session: Session, tenant: str) -> int:
+def count_bytes(session: Session, tenant: str, undo_seconds: float = 0) -> int:
     """Return the bytes of a tenant's uploads and artifacts, and of its jobs' events and results.
 
-    Duplicates count each time.
+    Duplicates count each time. Deleted uploads count for ``undo_seconds``, as long as their files
+    are kept.
 
     The service's own objects do not count: ONNX files of uploads, and checkpoints.
     """
+    before = current_time(session) - undo_seconds
+
+    def is_kept(row: type[ModelRow | DatasetRow]) -> ColumnElement[bool]:
+        return or_(row.deleted_at.is_(None), row.deleted_at > before)
+
     sums = (
         select(func.sum(ModelRow.num_bytes)).where(
-            ModelRow.tenant == tenant, ModelRow.deleted_at.is_(None), ModelRow.job_id.is_(None)
+            ModelRow.tenant == tenant, is_kept(ModelRow), ModelRow.job_id.is_(None)
         ),
         select(func.sum(DatasetRow.num_bytes)).where(
-            DatasetRow.tenant == tenant, DatasetRow.deleted_at.is_(None)
+            DatasetRow.tenant == tenant, is_kept(DatasetRow)
         ),
         select(func.sum(ArtifactRow.num_bytes)).where(ArtifactRow.tenant == tenant),
         select(func.sum(JobRow.reported_bytes)).where(JobRow.tenant == tenant),

@@ -27,6 +27,7 @@ from app.contracts.spec import (
     SplitSpec,
     SteepnessSelection,
 )
+from app.contracts.task_spec import HeadSpec
 from docs.building.schemas import members, one_line
 
 _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -46,6 +47,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("split", SplitSpec),
     ("expected", ExpectedSpec),
     ("sanity", SanitySpec),
+    ("head", HeadSpec),
     ("export", ExportSpec),
     ("resources", ResourcesSpec),
     ("The whole config", PruneConfig),

@@ -73,7 +73,7 @@ LIST_MODELS = Endpoint("GET", "/v1/models", Page[Model], query=(*_PAGING, "searc
 READ_MODEL = Endpoint("GET", "/v1/models/{model_id}", Model)
 READ_REPORT = Endpoint("GET", "/v1/models/{model_id}/report", dict[str, Any])
 RENAME_MODEL = Endpoint("PATCH", "/v1/models/{model_id}", Model, bodies=(JSON,), may_repeat=False)
-DELETE_MODEL = Endpoint("DELETE", "/v1/models/{model_id}", may_repeat=False)
+DELETE_MODEL = Endpoint("DELETE", "/v1/models/{model_id}", query=("permanent",), may_repeat=False)
 RESTORE_MODEL = Endpoint("POST", "/v1/models/{model_id}/restore", Model)
 
 PUSH_DATASET = Endpoint(
@@ -87,7 +87,9 @@ PUSH_DATASET = Endpoint(
 LIST_DATASETS = Endpoint("GET", "/v1/datasets", Page[Dataset], query=(*_PAGING, "search"))
 READ_DATASET = Endpoint("GET", "/v1/datasets/{dataset_id}", Dataset)
 RENAME_DATASET = Endpoint("PATCH", "/v1/datasets/{dataset_id}", Dataset, bodies=(JSON,))
-DELETE_DATASET = Endpoint("DELETE", "/v1/datasets/{dataset_id}", may_repeat=False)
+DELETE_DATASET = Endpoint(
+    "DELETE", "/v1/datasets/{dataset_id}", query=("permanent",), may_repeat=False
+)
 RESTORE_DATASET = Endpoint("POST", "/v1/datasets/{dataset_id}/restore", Dataset)
 
 CREATE_JOB = Endpoint("POST", "/v1/jobs", JobData, headers=(_KEY,), bodies=(JSON,))
@@ -123,7 +125,7 @@ PAUSE_JOB = Endpoint("POST", "/v1/jobs/{job_id}/pause", JobData)
 RETRY_JOB = Endpoint("POST", "/v1/jobs/{job_id}/retry", JobData, may_repeat=False)
 RESUME_JOB = Endpoint("POST", "/v1/jobs/{job_id}/resume", JobData, may_repeat=False)
 CHANGE_JOB = Endpoint("PATCH", "/v1/jobs/{job_id}", JobData, bodies=(JSON,))
-DELETE_JOB = Endpoint("DELETE", "/v1/jobs/{job_id}", may_repeat=False)
+DELETE_JOB = Endpoint("DELETE", "/v1/jobs/{job_id}", query=("permanent",), may_repeat=False)
 RESTORE_JOB = Endpoint("POST", "/v1/jobs/{job_id}/restore", JobData)
 LIST_ARTIFACTS = Endpoint("GET", "/v1/jobs/{job_id}/artifacts", list[Artifact])
 FOLLOW_JOB = Endpoint(

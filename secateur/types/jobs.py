@@ -7,6 +7,7 @@ from pydantic import Field
 
 from secateur.types.base import FINAL_STATUSES, Answer, Failure
 from secateur.types.results import Finding, JobResult
+from secateur.types.tables import Row, as_html, as_text
 
 
 class Progress(Answer):
@@ -154,11 +155,18 @@ class Plan(Answer):
 
     def __str__(self) -> str:
         """Return the plan as a table: sizes, then the width of every layer."""
-        from secateur.display import as_text, plan_rows  # noqa: PLC0415  # it imports this module
-
-        return as_text(plan_rows(self))
+        return as_text(self._rows())
 
     def _repr_html_(self) -> str:
-        from secateur.display import as_html, plan_rows  # noqa: PLC0415  # it imports this module
+        return as_html(self._rows())
 
-        return as_html(plan_rows(self))
+    def _rows(self) -> list[Row]:
+        """Return the plan as rows of a table, the first of which is the head."""
+        rows: list[Row] = [("", "dense", "pruned", "left")]
+        for name, title in (("macs", "MACs"), ("num_parameters", "parameters")):
+            left = f"{self.left[name]:.1%}"
+            rows.append((title, f"{self.dense[name]:,}", f"{self.pruned[name]:,}", left))
+        for group in self.groups:
+            before, after = group["num_groups"], group["num_kept"]
+            rows.append((group["name"], str(before), str(after), f"{after / max(1, before):.0%}"))
+        return rows

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.client import AsJson, Key, Url, service
+from app.cli.client import AsJson, Key, Permanent, Url, service
 from app.cli.names import resolve_dataset
 from app.cli.output import console, dataset_table, print_json, say, summary_table
 
@@ -56,12 +56,15 @@ def show_command(
 
 
 @app.command("delete")
-def delete_command(dataset_id: DatasetId, *, url: Url = None, key: Key = None) -> None:
+def delete_command(
+    dataset_id: DatasetId, *, permanent: Permanent = False, url: Url = None, key: Key = None
+) -> None:
     """Delete a data set that no live job uses; `restore` undoes it for a time."""
     with service(url, key) as client:
         found = client.get_dataset(dataset_id)
-        client.delete_dataset(found)
-    say(f"Deleted {found.name}. To undo: secateur datasets restore {found.id}")
+        client.delete_dataset(found, permanent=permanent)
+    undo = "" if permanent else f" To undo: secateur datasets restore {found.id}"
+    say(f"Deleted {found.name}.{undo}")
 
 
 @app.command("restore")

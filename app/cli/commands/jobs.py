@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.client import AsJson, JobId, Key, Url, service
+from app.cli.client import AsJson, JobId, Key, Permanent, Url, service
 from app.cli.examples import examples
 from app.cli.names import resolve_job
 from app.cli.output import comparison_table, console, job_table, print_json, say
@@ -142,12 +142,15 @@ def label_command(
 
 
 @app.command("delete")
-def delete_command(job_id: JobId, *, url: Url = None, key: Key = None) -> None:
+def delete_command(
+    job_id: JobId, *, permanent: Permanent = False, url: Url = None, key: Key = None
+) -> None:
     """Delete an ended job; the model that it made stays. `restore` undoes it for a time."""
     with service(url, key) as client:
         found = resolve_job(client, job_id)
-        client.delete_job(found)
-    say(f"Deleted {found}. To undo: secateur jobs restore {found}")
+        client.delete_job(found, permanent=permanent)
+    undo = "" if permanent else f" To undo: secateur jobs restore {found}"
+    say(f"Deleted {found}.{undo}")
 
 
 @app.command("restore")

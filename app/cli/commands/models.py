@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.client import AsJson, Key, Url, service
+from app.cli.client import AsJson, Key, Permanent, Url, service
 from app.cli.names import resolve_model
 from app.cli.output import console, model_table, print_json, say
 
@@ -65,12 +65,15 @@ def show_command(
 
 
 @app.command("delete")
-def delete_command(model_id: ModelId, *, url: Url = None, key: Key = None) -> None:
+def delete_command(
+    model_id: ModelId, *, permanent: Permanent = False, url: Url = None, key: Key = None
+) -> None:
     """Delete a model that no live job uses; `restore` undoes it for a time."""
     with service(url, key) as client:
         found = client.get_model(model_id)
-        client.delete_model(found)
-    say(f"Deleted {found.name}. To undo: secateur models restore {found.id}")
+        client.delete_model(found, permanent=permanent)
+    undo = "" if permanent else f" To undo: secateur models restore {found.id}"
+    say(f"Deleted {found.name}.{undo}")
 
 
 @app.command("restore")

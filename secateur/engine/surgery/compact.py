@@ -19,7 +19,8 @@ from secateur.engine.plan import Plan, check_fits
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import Shapes, propagate, where
-from secateur.engine.surgery.literals import REWRITES, Resized
+from secateur.engine.surgery.literals import REWRITES
+from secateur.engine.surgery.resized import Resized
 
 
 def compact(program: Program, analysis: Analysis, plan: Plan) -> Program:

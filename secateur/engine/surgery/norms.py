@@ -5,22 +5,20 @@ the same operator, and takes the kept channels of its result. This keeps the fus
 statistics of the kept channels over the original count, written out, take longer (measured).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import fx
 
 from secateur.engine.program.functional import op_name
-
-if TYPE_CHECKING:
-    from secateur.engine.surgery.literals import Resized
+from secateur.engine.surgery.resized import Resized
 
 _PAD = torch.ops.aten.constant_pad_nd.default
 _SLICE = torch.ops.aten.slice.Tensor
 _SPLIT, _JOIN = torch.ops.aten.unflatten.int, torch.ops.aten.flatten.using_ints
 
 
-def padded_norm(call: "Resized") -> fx.Node | None:
+def padded_norm(call: Resized) -> fx.Node | None:
     """Pad a norm's input, and return the kept part of its result; None if it loses no channels."""
     if op_name(call.node.target) == "group_norm":
         return _padded_groups(call)
@@ -43,7 +41,7 @@ def padded_norm(call: "Resized") -> fx.Node | None:
     return found
 
 
-def _padded_groups(call: "Resized") -> fx.Node | None:
+def _padded_groups(call: Resized) -> fx.Node | None:
     stays = call.kept(call.node.args[0], 1)
     if stays is None or stays.all():
         return None
@@ -66,12 +64,12 @@ def _padded_groups(call: "Resized") -> fx.Node | None:
     return _after(found, call, _JOIN, 1, 2)
 
 
-def _padded(call: "Resized", value: fx.Node, amounts: list[int]) -> fx.Node:
+def _padded(call: Resized, value: fx.Node, amounts: list[int]) -> fx.Node:
     with call.copied.graph.inserting_before(call.copied):
         return call.copied.graph.call_function(_PAD, (value, amounts))
 
 
-def _after(value: fx.Node, call: "Resized", target: Any, *arguments: Any) -> fx.Node:  # noqa: ANN401  # an operator
+def _after(value: fx.Node, call: Resized, target: Any, *arguments: Any) -> fx.Node:  # noqa: ANN401  # an operator
     graph = call.copied.graph
     with graph.inserting_after(value):
         return graph.call_function(target, (value, *arguments))

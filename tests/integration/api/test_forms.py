@@ -155,10 +155,10 @@ def test_names_are_taken_where_they_are_shown(tmp_path: Path) -> None:
         for response in (
             api.client.get("/v1/models/rn18"),
             api.client.delete("/v1/models/rn18"),
-            api.client.post("/v1/jobs", json=body),
         ):
             assert response.status_code == 422
             assert f"rn18@1 ({first}), rn18@2 ({second})" in response.json()["detail"]
+        assert api.client.post("/v1/jobs", json=body).json()["model"] == second, "the newest upload"
         assert api.client.get("/v1/models/rn18@2").json()["id"] == second
         other = api.client.get("/v1/models/rn18", headers=api.other_tenant())
         assert other.status_code == 404

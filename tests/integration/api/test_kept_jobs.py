@@ -152,15 +152,20 @@ def test_deleted_uploads_can_be_restored_for_a_time(api: Api, kind: str) -> None
     answer(api.client.post(f"{path}/restore"), 404)
 
 
-def test_a_restored_upload_needs_room(tmp_path: Path) -> None:
+def test_a_deleted_upload_counts_until_it_cannot_be_restored(tmp_path: Path) -> None:
     data = zip_bytes()
     with running_api(tmp_path / "data", quotas={"stored_bytes": len(data) + 100}) as api:
         first = answer(api.client.post("/v1/models", content=data), 201)["id"]
         api.finish_intake(api.queue.rings[-1][0], {"macs": 1}, None)
         api.client.delete(f"/v1/models/{first}")
-        answer(api.client.post("/v1/models", content=data), 201)
-        refused = answer(api.client.post(f"/v1/models/{first}/restore"), 403)
+        refused = answer(api.client.post("/v1/models", content=data), 403)
         assert refused["code"] == "storage_quota"
+        assert "permanent=true" in refused["detail"]
+        answer(api.client.post(f"/v1/models/{first}/restore"))
+        assert api.client.delete(f"/v1/models/{first}?permanent=true").status_code == 204
+        answer(api.client.post("/v1/models", content=data), 201)
+        gone = answer(api.client.post(f"/v1/models/{first}/restore"), 404)
+        assert "for good" in gone["detail"]
 
 
 def test_jobs_are_compared_side_by_side(api: Api, shown: Shown) -> None:

@@ -130,7 +130,7 @@ def test_other_tenants_get_the_same_answer_as_for_a_missing_resource(
     world: World, route: str, wanted: str
 ) -> None:
     before = owned(world)
-    key = world.key(OTHER, wanted)
+    key = world.key(OTHER, wanted, *SENT.get(route, Sent()).also)
     response = world.ask(route, key)
     if SENT.get(route, Sent()).is_about_own:
         assert response.is_success, response.text

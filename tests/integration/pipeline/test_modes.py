@@ -271,7 +271,7 @@ def test_an_accuracy_target_is_met_or_the_job_says_why_not(tmp_path: Path) -> No
 
 def test_without_data_the_pruned_network_is_kept_and_nothing_else_is_named(tmp_path: Path) -> None:
     path = save_model(trained_net(), (torch.randn(2, 1, 8, 8),), tmp_path / "model.pt2")
-    config = {"selection": HALF, "export": {"formats": ["pt2"]}}
+    config = {"selection": HALF, "repair": {"kind": "none"}, "export": {"formats": ["pt2"]}}
     request = request_for(path, tmp_path, config)
     prune(request, Recorder())
     report = Report.model_validate_json((request.output_dir / "report.json").read_text())

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from secateur.display import as_html, job_rows
+from secateur.display import job_rows
 from secateur.types import JobData, Plan
+from secateur.types.tables import as_html
 from tests.fixtures.shown import HOSTILE
 
 

@@ -20,7 +20,7 @@ export async function inputsPart({ model, dataset, onChange, signal }) {
   const sets = select(
     "dataset",
     "Data set",
-    [...ready.map((each) => [each.id, `${each.name} · ${count(each.summary?.num_samples)} samples`]), ["", "None: no retraining"]],
+    [...ready.map((each) => [each.id, `${each.name} · ${count(each.summary?.num_samples)} samples`]), ["", "No data: the network is not retrained"]],
     dataset ?? ready[0]?.id ?? "",
     onChange,
   );

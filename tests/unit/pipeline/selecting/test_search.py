@@ -71,7 +71,7 @@ def test_training_that_wins_back_most_is_needed_once() -> None:
     kept = found(network)
     assert kept is not None
     assert (kept.is_trained, kept.is_kept, network.num_trained) == (True, True, 1)
-    assert kept.asked < 0.5
+    assert kept.asked < 0.6, "without training, 0.78 is the narrowest within the limit"
 
 
 @pytest.mark.parametrize("scale", [0.06, 0.1, 0.19])

@@ -261,13 +261,15 @@ def test_trials_are_shown_with_their_outcome() -> None:
     assert criteria["random"][:2] == ["not finite", "\N{EN DASH}"]
     assert list(ranks) == ["l1", "random"]
     assert trials["1"] == [
+        "trained",
         "50.0 %",
         "50.0 %",
         "40.0 %",
         "1.00 (\N{MINUS SIGN}0.500 to 2.50)",
         "kept",
     ]
-    assert trials["2"][3:] == ["diverged", "broken"]
+    assert trials["2"][:1] + trials["2"][4:] == ["not trained", "13.0", "broken"]
+    assert trials["3"][4:] == ["diverged", "broken"]
     assert latencies["1"] == ["50.0 %", "61.0 %"]
     assert not [s for s in page(least_report()).all("section") if "tried" in s.attributes.values()]
 
