@@ -20,6 +20,7 @@ from app.records.database import Sessions, reading
 _SMALLEST_STEP = 1 * MEBIBYTE
 _LARGEST_STEP = 64 * MEBIBYTE
 _MOST_LOOKS = 3
+HOW_TO_FREE = "delete models or data sets with ?permanent=true (what can be restored still counts)"
 _LOOK_AGAIN_SECONDS = 0.1
 
 
@@ -144,6 +145,5 @@ class Incoming:
             )
         return StorageQuotaError(
             f"{stored} of the {self._settings.stored_bytes} stored bytes are used, uploads of "
-            f"{reserved} bytes are on their way, and {least} more do not fit; delete models or "
-            "data sets"
+            f"{reserved} bytes are on their way, and {least} more do not fit; {HOW_TO_FREE}"
         )

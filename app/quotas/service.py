@@ -22,7 +22,7 @@ from app.contracts.errors import (
     TooManyUploadsError,
 )
 from app.contracts.settings import QuotaSettings
-from app.quotas.incoming import Incoming
+from app.quotas.incoming import HOW_TO_FREE, Incoming
 from app.quotas.rates import Rates
 from app.quotas.slots import Slots
 from app.records import usage
@@ -160,8 +160,8 @@ class Quotas:
         used = usage.count_bytes(session, tenant, self._undo_seconds)
         if used + more > limit:
             raise StorageQuotaError(
-                f"{used} of {limit} bytes of storage are used, and {more} more do not fit; delete "
-                "models or data sets with ?permanent=true (what can be restored still counts)"
+                f"{used} of {limit} bytes of storage are used, and {more} more do not fit; "
+                f"{HOW_TO_FREE}"
             )
 
     def _refuse_waiting(self, session: Session, tenant: str, more: int) -> None:
