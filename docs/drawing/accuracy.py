@@ -50,7 +50,9 @@ def measured() -> tuple[float, list[tuple[str, str, dict[float, float]]]]:
     ours = {share: _mean(rows, "retrained", kind="mixed", target=share) for share in _SHARES}
     peer = {share: _best_peer(rows, share) for share in _SHARES}
     repaired = {
-        share: _mean(repairs, "top1", kind="repaired", criterion="l1", target=share, samples=512)
+        share: _mean(
+            repairs, "top1", kind="repaired", criterion="reconstruction", target=share, samples=512
+        )
         for share in _SHARES
     }
     return rows[0]["dense"], [
