@@ -263,3 +263,15 @@ def test_the_range_test_goes_lower_where_its_lowest_rate_is_too_high() -> None:
     optimizer = replace(options.optimizer, learning_rate=found.learning_rate)
     trained = retrain_program(program, data, replace(options, optimizer=optimizer), teacher=shifted)
     assert trained.history[-1].train_loss < trained.history[0].train_loss
+
+
+def test_a_long_training_of_a_good_network_may_begin_with_a_higher_rate() -> None:
+    data, optimizer = small_data(), replace(OPTIONS.optimizer, learning_rate=0.05)
+    options = replace(OPTIONS, epochs=20, optimizer=optimizer)
+    good = retrain_program(small_program(), data, options).program
+    num_steps = len(data.train) // OPTIONS.batch_size
+    short, long = (
+        find_learning_rate(good, data, replace(OPTIONS, epochs=steps // num_steps)).learning_rate
+        for steps in (430, 1300)
+    )
+    assert long > 2 * short
