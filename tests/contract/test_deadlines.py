@@ -24,10 +24,11 @@ SECONDS = 1.0
 
 @pytest.fixture
 def engine(postgresql_server: str) -> Iterator[Engine]:
-    engine = create_database(
-        fresh_postgresql_url(postgresql_server), pool_size=1, transaction_seconds=SECONDS
-    )
-    upgrade(engine)
+    url = fresh_postgresql_url(postgresql_server)
+    patient = create_database(url)  # migrations may pause for longer on a busy machine
+    upgrade(patient)
+    patient.dispose()
+    engine = create_database(url, pool_size=1, transaction_seconds=SECONDS)
     yield engine
     engine.dispose()
 
