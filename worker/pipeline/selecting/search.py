@@ -22,13 +22,12 @@ from worker.pipeline.data import Split
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.settling import repair_kind
 from worker.pipeline.selecting.planning import Planner
-from worker.pipeline.selecting.trials import Trials
+from worker.pipeline.selecting.trials import ROUNDING, Trials
 
 _FIRST_SHARE = 0.5
 _LEAST_SHARE = 0.01
 _ALLOWANCE = 6.0  # times max_drop: drop of the repaired network that is trained first
 _CAUTION = 0.75  # share of the allowance that the first training calls for
-_ROUNDING = 1e-12  # 0.92 - 0.91 is more than 0.01
 # Parts of the progress bar, in percent: most searches end with their first training.
 _SPANS = ((0, 90), (90, 6), (96, 2), (98, 2))
 _TRIALS_SHARE = 4  # repaired trials take a quarter of a part
@@ -110,7 +109,7 @@ def bisect(trials: Trials, judge: Judge, limit: float, low: float) -> AccuracyTr
         name = f"trial {number + 1} of {spec.max_trials}: {share:.3f} of the {spec.unit}"
         with trials.inputs.reporter.part(number, spec.max_trials, name):
             trial = judge(share)
-        if trial.drop is not None and trial.drop <= limit + _ROUNDING:
+        if trial.drop is not None and trial.drop <= limit + ROUNDING:
             kept, high = trial, share
         else:
             low = share

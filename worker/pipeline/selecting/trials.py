@@ -17,7 +17,7 @@ from worker.pipeline.job.settling import settled
 from worker.pipeline.selecting.planning import Planner
 from worker.pipeline.training.run import start_of, train
 
-_ROUNDING = 1e-12  # 0.92 - 0.91 is more than 0.01
+ROUNDING = 1e-12  # 0.92 - 0.91 is more than 0.01
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Trials:
             validation_metric=None if score is None else score.values[score.primary],
             drop=drop,
             drop_interval=None if score is None else _interval(score),
-            is_kept=drop is not None and drop <= self.spec.max_drop + _ROUNDING,
+            is_kept=drop is not None and drop <= self.spec.max_drop + ROUNDING,
             is_trained=is_trained,
         )
 

@@ -114,6 +114,12 @@ def test_texts_are_numbered_by_the_list_of_characters(tmp_path: Path) -> None:
     assert found.split_sizes[Split.VALIDATION] == 1
 
 
+def test_a_text_may_hold_a_separator_of_lines_other_than_the_files(tmp_path: Path) -> None:
+    files = {**IMAGE, "l.txt": "images/a.png\tx\u2028y\r\n".encode()}
+    found = opened(tmp_path, zipped(files), "zip")
+    assert found.class_names == ("x", "y", "\u2028")
+
+
 def test_characters_without_a_list_are_sorted_and_the_user_is_told(tmp_path: Path) -> None:
     files = {"a.png": GREY, "rec.tsv": b"a.png\tzab\n"}
     found = opened(tmp_path, zipped(files), "zip")
@@ -150,6 +156,14 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
         {**IMAGE, "a.json": coco({**BOX, "bbox": [0, 0, 1e999, 1]})},
         "'bbox' of four numbers",
     ),
+    "too large for a float": (
+        {**IMAGE, "a.json": coco({**BOX, "bbox": [0, 0, 10**400, 1]})},
+        "'bbox' of four numbers",
+    ),
+    "a list as a category": (
+        {**IMAGE, "a.json": coco({**BOX, "category_id": []})},
+        "ids of an image and a category that exist",
+    ),
     "two files": (
         {**IMAGE, "a.json": coco(BOX), "b.json": coco(BOX)},
         "has boxes in two annotation files",
@@ -157,6 +171,10 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     "yolo class": (
         {**YAML, **IMAGE, "labels/a.txt": b"1 .5 .5 .1 .1"},
         "line 1 of 'labels/a.txt' has class 1; data.yaml names 1 classes",
+    ),
+    "yolo fraction of a class": (
+        {**YAML, **IMAGE, "labels/a.txt": b"0.5 .5 .5 .1 .1"},
+        "has class 0.5; data.yaml names 1 classes",
     ),
     "yolo pixels": (
         {**YAML, **IMAGE, "labels/a.txt": b"0 50 50 10 10"},
@@ -183,6 +201,10 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     "unknown character": (
         {**IMAGE, "l.txt": b"images/a.png\txy", "characters.txt": b"x"},
         "has 'y', which the list of characters lacks",
+    ),
+    "character twice": (
+        {**IMAGE, "l.txt": b"images/a.png\tx", "characters.txt": b"y\nx\nx"},
+        "has the character 'x' 2 times",
     ),
     "long character": (
         {**IMAGE, "l.txt": b"images/a.png\tx", "characters.txt": b"xy"},

@@ -5,7 +5,6 @@ The split is that of the JSON file's name or folder (``instances_train2017.json`
 """
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +27,7 @@ from worker.pipeline.data.splits import Split
 
 _KEYS = ("images", "annotations", "categories")
 _NUM_NUMBERS = 4
+_LARGEST = 1e9  # of a coordinate; whole numbers in JSON may be too large for a float
 _ADVICE = "COCO's format is described at https://cocodataset.org/#format-data"
 
 
@@ -120,6 +120,10 @@ def _parse(file: File, text: str) -> dict[str, Any]:
     return dict(content)
 
 
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= _LARGEST
+
+
 def _is_id(value: object) -> bool:
     return isinstance(value, int | str) and not isinstance(value, bool)
 
@@ -157,12 +161,9 @@ def _boxes(
         box, image, category = (each.get(k) for k in ("bbox", "image_id", "category_id"))
         if box is None:
             continue
-        is_box = (
-            isinstance(box, list)
-            and len(box) == _NUM_NUMBERS
-            and all(isinstance(v, int | float) and math.isfinite(v) for v in box)
-        )
-        if not is_box or not _is_id(image) or image not in known or category not in numbers:
+        is_box = isinstance(box, list) and len(box) == _NUM_NUMBERS and all(map(_is_finite, box))
+        are_ids = _is_id(image) and _is_id(category)
+        if not is_box or not are_ids or image not in known or category not in numbers:
             raise DataError(
                 f"annotation {each.get('id')!r} in {file.shown} needs a 'bbox' of four numbers and "
                 f"the ids of an image and a category that exist; it has {str(box)[:60]}, "

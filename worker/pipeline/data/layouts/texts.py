@@ -4,6 +4,7 @@
 the blank. Without it, the characters of the texts are sorted.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 
@@ -51,7 +52,7 @@ def find_texts(
     found: dict[File, tuple[str, Split | None]] = {}
     for file, text in texts.items():
         split = split_in_name(file.stem)
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # texts may hold other separators
             if not line.strip():
                 continue
             image, written = _line(line, f"line {number} of {file.shown}", file, finder)
@@ -91,7 +92,7 @@ def _may_list(archive: Archive, file: File) -> bool:
 
 
 def _lists_images(file: File, text: str, finder: Finder) -> bool:
-    lines = islice((line for line in text.splitlines() if "\t" in line), _NUM_TRIED)
+    lines = islice((line for line in text.split("\n") if "\t" in line), _NUM_TRIED)
     return any(finder.find(line.split("\t")[0], file.parts[:-1]) is not None for line in lines)
 
 
@@ -129,10 +130,10 @@ def _characters(
             f"line {wrong} of {lists[0].shown} is {found[wrong - 1][:20]!r}; every line has one "
             "character, and the blank has none"
         )
-    if len(set(found)) < len(found):
-        twice = next(each for n, each in enumerate(found) if each in found[:n])
-        raise DataError(f"{lists[0].shown} has the character {twice!r} twice")
     _check_number(len(found), limits)
+    (twice, number), *_ = [*Counter(found).most_common(1), ("", 0)]
+    if number > 1:
+        raise DataError(f"{lists[0].shown} has the character {twice!r} {number} times")
     return found, ()
 
 

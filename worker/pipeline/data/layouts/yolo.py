@@ -127,7 +127,8 @@ def _rows(
             raise DataError(
                 f"{where} has {len(values)} numbers; a box has five: class, x, y, width, height"
             )
-        if not all(map(math.isfinite, values)) or values[0] not in range(num_classes):
+        is_class = values[0].is_integer() and 0 <= values[0] < num_classes
+        if not all(map(math.isfinite, values)) or not is_class:
             raise DataError(
                 f"{where} has class {values[0]:g}; data.yaml names {num_classes} classes, 0 to "
                 f"{num_classes - 1}"
