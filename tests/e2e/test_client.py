@@ -389,10 +389,7 @@ def test_an_assistant_prunes_a_model_with_the_tools_of_secateur_mcp(
         async with McpClient(stdio_client(server)) as assistant:
             tools = {tool.name: tool for tool in (await assistant.list_tools()).tools}
             assert all(tool.description for tool in tools.values())
-            assert (
-                not tools["prune"].input_schema.get("required")
-                or "config" not in tools["prune"].input_schema["required"]
-            )
+            assert tools["prune"].input_schema["required"] == ["model"]
 
             async def use(name: str, **arguments: Any) -> Any:
                 answer = await assistant.call_tool(name, arguments)
@@ -400,6 +397,8 @@ def test_an_assistant_prunes_a_model_with_the_tools_of_secateur_mcp(
                 return answer.structured_content
 
             asked = {"model": str(files / "model.pt2"), "data": str(files / "data.npz")}
+            planned = await use("plan", **asked, goal="smaller")
+            assert planned["left"]["num_parameters"] <= 0.5
             started = await use("prune", **asked, config=QUICK)
             ended = await use("wait_for_job", job=started["job"], seconds=100)
             assert ended["status"] == "succeeded"
