@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
-from sqlalchemy import Select
+from sqlalchemy import Select, or_
 from sqlalchemy.orm import Session
 
 from app.dependencies import ContextDep, PrincipalDep
@@ -12,6 +12,7 @@ from app.keys.scopes import Scope
 from app.paging import After, Limit, Order, Page, Row, Search, fetch_page
 from app.records.database import reading
 from app.records.tables import DatasetRow, ModelRow
+from app.tags import TagsWanted, has_tags, has_text
 
 Narrow = Callable[["Select[Any]"], "Select[Any]"]
 
@@ -27,12 +28,15 @@ Statuses = Annotated[
 
 
 def narrow_uploads(table: type[ModelRow | DatasetRow]) -> Callable[..., Narrow]:
-    """Return a dependency that narrows a list of models or data sets by name and status."""
+    """Return a dependency that narrows a list of models or data sets by text, tag and status."""
 
-    def narrow(search: Search = None, statuses: Statuses = ()) -> Narrow:
+    def narrow(search: Search = None, tags: TagsWanted = (), statuses: Statuses = ()) -> Narrow:
         def narrowed(query: "Select[Any]") -> "Select[Any]":
             if search is not None:
-                query = query.where(table.name.icontains(search, autoescape=True))
+                named = table.name.icontains(search, autoescape=True)
+                query = query.where(or_(named, has_text(table.tags, search)))
+            if tags:
+                query = query.where(has_tags(table.tags, tags))
             return query.where(table.status.in_(statuses)) if statuses else query
 
         return narrowed

@@ -64,6 +64,7 @@ from app.sweeps.schemas import SweepCreate
 from app.telemetry.logs import configure_logging
 from app.telemetry.metrics import Metrics
 from app.telemetry.spans import Spans, create_spans
+from app.web.missing import install_missing_page
 from app.web.reference import router as reference
 from app.web.routes import router as web
 from secateur import __version__
@@ -167,6 +168,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.is_leaving = False  # set by the server before it closes its port
     install_error_handlers(app, {PREFIX: error_answer})
+    install_missing_page(app)
     hot = [*inference_routes, *hot_routes]
     app.router.routes.extend(hot)
     for router in API_ROUTERS:

@@ -17,7 +17,9 @@ Order = Annotated[Literal["asc", "desc"], Query(description="Order by time of cr
 
 Search = Annotated[
     Line | None,
-    Query(min_length=1, max_length=100, description="Only rows with this text in their name."),
+    Query(
+        min_length=1, max_length=100, description="Only rows with this text in their name or a tag."
+    ),
 ]
 
 

@@ -175,23 +175,31 @@ class AsyncClient:
         query = dataset_query(name, preprocess)
         return await self._run(push_dataset(self._context, Path(path), query, on_progress, timeout))
 
-    async def models(self, limit: int | None = 100, *, search: str | None = None) -> list[Model]:
-        """List models, newest first, or those with a text in their name.
+    async def models(
+        self, limit: int | None = 100, *, search: str | None = None, tags: Sequence[str] = ()
+    ) -> list[Model]:
+        """List models, newest first.
 
-        ``limit=None`` lists all.
+        Args:
+            limit: Maximum number; None: all.
+            search: Text in a name or a tag.
+            tags: Only models with all these tags.
         """
-        return await self._run(list_all(self._context, endpoints.LIST_MODELS, limit, search=search))
+        wanted = {"search": search, "tag": list(tags)}
+        return await self._run(list_all(self._context, endpoints.LIST_MODELS, limit, **wanted))
 
     async def datasets(
-        self, limit: int | None = 100, *, search: str | None = None
+        self, limit: int | None = 100, *, search: str | None = None, tags: Sequence[str] = ()
     ) -> list[Dataset]:
-        """List data sets, newest first, or those with a text in their name.
+        """List data sets, newest first.
 
-        ``limit=None`` lists all.
+        Args:
+            limit: Maximum number; None: all.
+            search: Text in a name or a tag.
+            tags: Only data sets with all these tags.
         """
-        return await self._run(
-            list_all(self._context, endpoints.LIST_DATASETS, limit, search=search)
-        )
+        wanted = {"search": search, "tag": list(tags)}
+        return await self._run(list_all(self._context, endpoints.LIST_DATASETS, limit, **wanted))
 
     async def get_model(self, model_id: str) -> Model:
         """Return a model."""
@@ -215,6 +223,21 @@ class AsyncClient:
         """Rename a data set."""
         dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
         request = make_json_request(endpoints.RENAME_DATASET, {"name": name}, ids=(dataset_id,))
+        found: Dataset = await self._run(call(self._context, request))
+        return found
+
+    async def tag_model(self, model: Model | str, tags: Sequence[str]) -> Model:
+        """Replace the tags of a model."""
+        change = {"tags": list(tags)}
+        request = make_json_request(endpoints.RENAME_MODEL, change, ids=(reference(model),))
+        found: Model = await self._run(call(self._context, request))
+        return found
+
+    async def tag_dataset(self, dataset: Dataset | str, tags: Sequence[str]) -> Dataset:
+        """Replace the tags of a data set."""
+        dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
+        change = {"tags": list(tags)}
+        request = make_json_request(endpoints.RENAME_DATASET, change, ids=(dataset_id,))
         found: Dataset = await self._run(call(self._context, request))
         return found
 

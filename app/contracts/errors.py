@@ -2,6 +2,7 @@
 
 ServiceError
 ├── NotFoundError             the resource does not exist, or belongs to another tenant
+│   └── DeletedError          the tenant deleted it and can still restore it
 ├── ConflictError             the state of the resource does not allow the operation
 │   └── NoWorkerError         no worker has what a job asks for, such as a GPU
 ├── InvalidInputError         well-formed input that cannot be accepted; carries JSON pointers
@@ -80,6 +81,12 @@ class NotFoundError(ServiceError):
     """The resource does not exist, or belongs to another tenant; clients cannot tell which."""
 
     code = "not_found"
+
+
+class DeletedError(NotFoundError):
+    """The tenant deleted the resource and can still restore it."""
+
+    code = "deleted"
 
 
 class ConflictError(ServiceError):

@@ -91,7 +91,7 @@ def read(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> Datas
 def change(
     dataset_id: str, patch: DatasetPatch, context: ContextDep, principal: PrincipalDep
 ) -> Dataset:
-    """Rename a data set or replace its metadata."""
+    """Rename a data set, or replace its tags or its metadata."""
     principal.require("datasets:write")
     return to_dataset(service.change(context, principal.tenant, dataset_id, patch))
 

@@ -14,6 +14,7 @@ from app.models.schemas import Metadata
 from app.paging import to_time
 from app.records.stored import summary_of_dataset
 from app.records.tables import DatasetRow
+from app.tags import Tags
 from app.text import Line
 from secateur.core.formats import DATASET_FORMATS, DatasetFormatName
 
@@ -26,6 +27,7 @@ class Dataset(BaseModel):
     id: str
     object: Literal["dataset"] = "dataset"
     name: str
+    tags: list[str]
     status: Literal["validating", "ready", "rejected"]
     format: DatasetFormatName
     filename: str | None
@@ -45,6 +47,7 @@ class DatasetPatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Line | None = Field(default=None, min_length=1, max_length=200)
+    tags: Tags | None = None
     metadata: Metadata | None = Field(default=None, max_length=50)
 
 
@@ -53,6 +56,7 @@ def to_dataset(row: DatasetRow) -> Dataset:
     return Dataset(
         id=row.id,
         name=row.name,
+        tags=list(row.tags),
         status=row.status,
         format=row.format,
         filename=row.filename,

@@ -65,6 +65,7 @@ def insert(  # noqa: PLR0913, PLR0917  # the parts of a row
         id=new_id("ds"),
         tenant=tenant,
         name=(name or stem or "dataset")[:_MAX_NAME],
+        tags=[],
         status="validating",
         format=format_,
         filename=file.filename,
@@ -122,11 +123,13 @@ def of_tenant(tenant: str) -> "Select[DatasetRow]":
 
 
 def change(context: Context, tenant: str, dataset_id: str, patch: DatasetPatch) -> DatasetRow:
-    """Change a data set's name or metadata."""
+    """Change a data set's name, tags or metadata."""
     with context.sessions.begin() as session:
         row = find(session, tenant, dataset_id)
         if patch.name is not None:
             row.name = patch.name
+        if patch.tags is not None:
+            row.tags = list(patch.tags)
         if patch.metadata is not None:
             row.meta = patch.metadata
     return row

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -21,14 +20,10 @@ from app.jobs.lines import Standing
 from app.models.schemas import Metadata
 from app.paging import to_time
 from app.records.tables import ArtifactRow, EventRow, JobRow
+from app.tags import Tags
 from app.text import Line
 
 JobName = Annotated[Line, Field(min_length=1, max_length=200)]
-Tags = Annotated[
-    tuple[Annotated[Line, Field(min_length=1, max_length=64)], ...],
-    Field(max_length=20, description="Words to find jobs by."),
-    AfterValidator(lambda tags: tuple(dict.fromkeys(tags))),
-]
 
 
 class JobCreate(BaseModel):

@@ -1,19 +1,16 @@
 """Search in the list of jobs: by text, tag, status, model and data set."""
 
-import json
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Query
-from pydantic import Field
-from sqlalchemy import ColumnElement, Select, String, cast, or_, select
+from sqlalchemy import ColumnElement, Select, or_, select
 
 from app.contracts.job import JobState
 from app.listing import Narrow
 from app.records.tables import JobRow, ModelRow
+from app.tags import TagsWanted, has_tags, has_text
 from app.text import Line
-
-_TAGS = cast(JobRow.tags, String)
 
 Search = Annotated[
     Line | None,
@@ -23,10 +20,6 @@ Search = Annotated[
         description="Only jobs with this text in their name, in a tag or in their model's name, "
         "and the job with this id. Case is ignored.",
     ),
-]
-TagsWanted = Annotated[
-    Sequence[Annotated[Line, Field(min_length=1, max_length=64)]],
-    Query(alias="tag", max_length=20, description="Only jobs with all these tags."),
 ]
 StatesWanted = Annotated[
     Sequence[JobState],
@@ -47,8 +40,8 @@ def narrow(
     def narrowed(query: Select[JobRow]) -> Select[JobRow]:
         if search is not None:
             query = query.where(_has_text(search))
-        for tag in tags:
-            query = query.where(_TAGS.icontains(json.dumps(tag), autoescape=True))
+        if tags:
+            query = query.where(has_tags(JobRow.tags, tags))
         if statuses:
             query = query.where(JobRow.state.in_(statuses))
         if model is not None:
@@ -65,6 +58,6 @@ def _has_text(text: str) -> ColumnElement[bool]:
     return or_(
         JobRow.id == text,
         JobRow.name.icontains(text, autoescape=True),
-        _TAGS.icontains(json.dumps(text)[1:-1], autoescape=True),
+        has_text(JobRow.tags, text),
         JobRow.model_id.in_(named),
     )

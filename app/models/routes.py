@@ -132,7 +132,7 @@ def report(model_id: str, context: ContextDep, principal: PrincipalDep) -> dict[
 
 @router.patch("/{model_id}")
 def change(model_id: str, patch: ModelPatch, context: ContextDep, principal: PrincipalDep) -> Model:
-    """Rename a model or replace its metadata."""
+    """Rename a model, or replace its tags or its metadata."""
     principal.require("models:write")
     return to_model(service.change(context, principal.tenant, model_id, patch))
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.paging import to_time
 from app.records.stored import verdict_of
 from app.records.tables import ModelRow
+from app.tags import Tags
 from app.text import Line, Text
 from secateur.core.formats import ModelFormatName
 
@@ -22,6 +23,7 @@ class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
     name: str
+    tags: list[str]
     version: str
     status: Literal["validating", "ready", "rejected"]
     format: ModelFormatName
@@ -53,6 +55,7 @@ class ModelPatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Line | None = Field(default=None, min_length=1, max_length=200)
+    tags: Tags | None = None
     metadata: Metadata | None = Field(default=None, max_length=50)
 
 
@@ -63,6 +66,7 @@ def to_model(row: ModelRow) -> Model:
     return Model(
         id=row.id,
         name=row.name,
+        tags=list(row.tags),
         version=row.version,
         status=row.status,
         format=row.format,

@@ -89,6 +89,7 @@ def insert(  # noqa: PLR0913, PLR0917  # the parts of a row
         tenant=tenant,
         name=(name or stem or "model")[:_MAX_NAME],
         version="1",
+        tags=[],
         status="validating",
         format=format_,
         architecture=None if architecture is None else architecture.model_dump(mode="json"),
@@ -170,17 +171,19 @@ def of_tenant(tenant: str) -> "Select[ModelRow]":
 
 
 def change(context: Context, tenant: str, model_id: str, patch: ModelPatch) -> ModelRow:
-    """Change a model's name or metadata.
+    """Change a model's name, tags or metadata.
 
     Raises:
         ConflictError: The name would change while an alias points at the model.
     """
     with context.sessions.begin() as session:
         row = find(session, tenant, model_id)
-        if patch.name is not None:
+        if patch.name is not None and patch.name != row.name:
             refuse_while_aliased(session, row)
             row.version = next_version(session, tenant, patch.name)
             row.name = patch.name
+        if patch.tags is not None:
+            row.tags = list(patch.tags)
         if patch.metadata is not None:
             row.meta = patch.metadata
     return row

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.contracts.errors import InvalidInputError, NotFoundError
+from app.contracts.errors import DeletedError, InvalidInputError, NotFoundError
 from app.contracts.suggestions import suggestion
 from app.records.tables import DatasetRow, ModelRow
 
@@ -33,9 +33,13 @@ def owned(
         known: Returns valid names, for a suggestion.
 
     Raises:
-        NotFoundError: The row does not exist, is deleted, or belongs to another tenant.
+        NotFoundError: The row does not exist, is deleted for good, or belongs to another tenant.
+        DeletedError: The row is deleted and can be restored: it is removed soon after that time.
     """
-    if row is None or row.tenant != tenant or getattr(row, "deleted_at", None) is not None:
+    deleted_at = None if row is None else getattr(row, "deleted_at", None)
+    if row is not None and row.tenant == tenant and deleted_at:
+        raise DeletedError(f"{kind} {row.id} was deleted; `POST …/{row.id}/restore` undoes it")
+    if row is None or row.tenant != tenant or deleted_at is not None:
         meant = suggestion(reference.partition("@")[0], known())
         raise NotFoundError(f"there is no {kind} {reference[:64]!r}{meant}")
     return row

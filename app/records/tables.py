@@ -69,6 +69,7 @@ class ModelRow(Base):
     tenant: Mapped[str] = mapped_column(index=True)
     name: Mapped[str]
     version: Mapped[str]
+    tags: Mapped[list[str]] = mapped_column(JSON(none_as_null=True), server_default="[]")
     status: Mapped[str]  # validating | ready | rejected
     format: Mapped[str]  # a name of MODEL_FORMATS
     architecture: Mapped[Json | None]  # safetensors only: the network the weights belong to
@@ -111,6 +112,7 @@ class DatasetRow(Base):
     id: Mapped[str] = mapped_column(primary_key=True)
     tenant: Mapped[str] = mapped_column(index=True)
     name: Mapped[str]
+    tags: Mapped[list[str]] = mapped_column(JSON(none_as_null=True), server_default="[]")
     status: Mapped[str]  # validating | ready | rejected
     format: Mapped[str]  # a name of DATASET_FORMATS
     filename: Mapped[str | None]

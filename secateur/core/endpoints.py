@@ -69,7 +69,7 @@ PUSH_MODEL = Endpoint(
     headers=(_KEY, "content-digest"),
     bodies=(BYTES,),
 )
-LIST_MODELS = Endpoint("GET", "/v1/models", Page[Model], query=(*_PAGING, "search"))
+LIST_MODELS = Endpoint("GET", "/v1/models", Page[Model], query=(*_PAGING, "search", "tag"))
 READ_MODEL = Endpoint("GET", "/v1/models/{model_id}", Model)
 READ_REPORT = Endpoint("GET", "/v1/models/{model_id}/report", dict[str, Any])
 RENAME_MODEL = Endpoint("PATCH", "/v1/models/{model_id}", Model, bodies=(JSON,), may_repeat=False)
@@ -84,7 +84,7 @@ PUSH_DATASET = Endpoint(
     headers=(_KEY, "content-digest"),
     bodies=(BYTES,),
 )
-LIST_DATASETS = Endpoint("GET", "/v1/datasets", Page[Dataset], query=(*_PAGING, "search"))
+LIST_DATASETS = Endpoint("GET", "/v1/datasets", Page[Dataset], query=(*_PAGING, "search", "tag"))
 READ_DATASET = Endpoint("GET", "/v1/datasets/{dataset_id}", Dataset)
 RENAME_DATASET = Endpoint("PATCH", "/v1/datasets/{dataset_id}", Dataset, bodies=(JSON,))
 DELETE_DATASET = Endpoint(

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from secateur.core.formats import DatasetFormatName, ModelFormatName
 from secateur.types.base import Answer, Failure
 
@@ -14,6 +16,7 @@ class Model(Answer):
     object: Literal["model"] = "model"
     name: str
     version: str
+    tags: list[str] = Field(default_factory=list)
     status: Literal["validating", "ready", "rejected"]
     format: ModelFormatName
     architecture: dict[str, Any] | None
@@ -40,6 +43,7 @@ class Dataset(Answer):
     id: str
     object: Literal["dataset"] = "dataset"
     name: str
+    tags: list[str] = Field(default_factory=list)
     status: Literal["validating", "ready", "rejected"]
     format: DatasetFormatName
     filename: str | None

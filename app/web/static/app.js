@@ -3,6 +3,7 @@
 import { installAnnouncer } from "./announce.js";
 import { jobPage } from "./job/page.js";
 import { comparePage } from "./pages/compare.js";
+import { datasetPage } from "./pages/dataset.js";
 import { datasetsPage } from "./pages/datasets.js";
 import { jobsPage } from "./pages/jobs.js";
 import { missingPage } from "./pages/missing.js";
@@ -26,6 +27,7 @@ const ROUTES = [
   [/^\/models$/, modelsPage, "/models"],
   [/^\/models\/([^/]+)$/, modelPage, "/models"],
   [/^\/datasets$/, datasetsPage, "/datasets"],
+  [/^\/datasets\/([^/]+)$/, datasetPage, "/datasets"],
   [/^\/jobs$/, jobsPage, "/jobs"],
   [/^\/jobs\/new$/, newJobPage, "/jobs"],
   [/^\/jobs\/([^/]+)$/, jobPage, "/jobs"],

@@ -1,7 +1,9 @@
 // Hash router: maps addresses such as `#/jobs/job_…?tab=1` to pages and shows one at a time.
 
 import { announce } from "./announce.js";
+import { ProblemError } from "./api.js";
 import { h, fill } from "./dom.js";
+import { notFound } from "./pages/missing.js";
 import { loading, problemPanel } from "./parts/problem.js";
 
 const TITLE = "Secateur";
@@ -64,8 +66,12 @@ export class View {
     if (this.signal.aborted) {
       return;
     }
+    if (error instanceof ProblemError && error.status === 404) {
+      notFound(this, error);
+      return;
+    }
     const body = this.begin("This page cannot be shown");
-    body.append(problemPanel(error, { retry: () => dispatchEvent(new HashChangeEvent("hashchange")) }));
+    body.append(problemPanel(error, { retry: reload }));
     announce("This page cannot be shown.");
   }
 }
@@ -76,6 +82,11 @@ function decoded(part) {
   } catch {
     return part; // malformed escapes match nothing, and the service responds with 404
   }
+}
+
+/** Show the page of the current address anew. */
+export function reload() {
+  dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
 /** Navigate to a path of the dashboard. */

@@ -14,6 +14,7 @@ from tests.fixtures.serving import serving
 from tests.fixtures.shown import HOSTILE, Shown, fill, spoil
 
 _MOST_BYTES = 500_000
+_WITH_HOSTILE_TEXT = {"models", "model", "datasets", "dataset", "try it"}
 
 
 class World:
@@ -30,6 +31,7 @@ class World:
             "models": ("/models", "Models"),
             "model": (f"/models/{shown.model}", HOSTILE),
             "datasets": ("/datasets", "Data sets"),
+            "dataset": (f"/datasets/{shown.dataset}", "fashion"),
             "jobs": ("/jobs", "Jobs"),
             "new job": ("/jobs/new", "Start a job"),
             **{
@@ -58,9 +60,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 PAGES = (
-    "overview", "models", "model", "datasets", "jobs", "new job", "job queued", "job paused",
-    "job running", "job failed", "job cancelled", "job succeeded", "compare", "sweeps", "new sweep",
-    "sweep", "try it", "queues", "operate", "nowhere",
+    "overview", "models", "model", "datasets", "dataset", "jobs", "new job", "job queued",
+    "job paused", "job running", "job failed", "job cancelled", "job succeeded", "compare",
+    "sweeps", "new sweep", "sweep", "try it", "queues", "operate", "nowhere",
 )  # fmt: skip
 
 
@@ -155,7 +157,13 @@ def test_hostile_text_in_every_field_stays_text(tmp_path: Path, open_tab: OpenTa
                     tab.page.locator('img[src="x"], [onerror], [href^="javascript:"]').count() == 0
                 ), name
                 assert tab.page.evaluate("window.hacked") is None, name
-                if name.startswith("job ") or name in {"models", "model", "datasets", "try it"}:
+                if name.startswith("job ") or name in {
+                    "models",
+                    "model",
+                    "datasets",
+                    "dataset",
+                    "try it",
+                }:
                     assert HOSTILE in tab.page.locator("main").inner_text(), name
 
 
@@ -207,15 +215,55 @@ def test_a_failed_job_shows_advice(world: World, tab: Tab) -> None:
     expect(main).to_contain_text("Use a smaller retrain.optimizer.learning_rate.")
 
 
-def test_a_missing_job_is_explained(world: World, open_tab: OpenTab) -> None:
+def test_what_is_not_there_is_explained_and_what_was_deleted_is_restored(
+    world: World, open_tab: OpenTab
+) -> None:
     with open_tab(world.base, expected=("404",)) as tab:
         tab.enter(world.key)
+        page = tab.page
         tab.go("/jobs/job_01JD0000000000000000000000")
-        tab.heading("This page cannot be shown")
-        text = tab.page.get_by_role("alert").inner_text()
-        assert "there is no job" in text
-        assert "not_found" in text
-        assert "belongs to another tenant" in text
+        tab.heading("There is no such job")
+        expect(page.locator("main")).to_contain_text("belongs to another tenant")
+        page.get_by_role("link", name="All jobs").click()
+        tab.heading("Jobs")
+        tab.go("/jobs/%E0%A4%A")  # malformed
+        tab.heading("There is no such job")
+        tab.go(f"/jobs/{world.shown.jobs['cancelled']}")
+        page.get_by_role("button", name="Delete").click()
+        tab.heading("Jobs")
+        page.go_back()
+        tab.heading("This job was deleted")
+        page.get_by_role("button", name="Restore it").click()
+        tab.heading(f"Prune {HOSTILE}")
+        page.goto(f"{world.base}/models/{world.shown.model}")  # without the hash
+        tab.heading(HOSTILE)
+
+
+def test_models_and_data_sets_are_renamed_and_tagged(world: World, open_tab: OpenTab) -> None:
+    with open_tab(world.base, expected=("409",)) as tab:  # the pruned model has no report
+        tab.enter(world.key)
+        for path, where in (
+            (f"/models/{world.shown.pruned_model}", "Models"),
+            (f"/datasets/{world.shown.dataset}", "Data sets"),
+        ):
+            tab.go(path)
+            label(tab, "Renamed", "night, <i>v2</i>")
+            expect(tab.page.locator(".tag")).to_have_text(["night", "<i>v2</i>"])
+            tab.page.get_by_role("link", name=where, exact=True).first.click()
+            tab.page.get_by_label("Search names and tags").fill("NIGHT")
+            expect(tab.page.get_by_role("row")).to_have_count(2)
+            tab.page.get_by_role("row").get_by_role("link", name="Renamed").click()
+            tab.heading("Renamed")
+        label(tab, "fashion", "")
+
+
+def label(tab: Tab, name: str, tags: str) -> None:
+    """Change name and tags in the dialog."""
+    tab.page.get_by_role("button", name="Name and tags").click()
+    tab.page.get_by_label("Name of the").fill(name)
+    tab.page.get_by_label("Tags", exact=True).fill(tags)
+    tab.page.get_by_role("button", name="Save").click()
+    tab.heading(name)
 
 
 def test_the_chart_of_a_sweep_has_a_text_alternative(world: World, tab: Tab) -> None:
@@ -320,10 +368,3 @@ def test_a_page_keeps_its_content_while_the_database_is_unavailable(
         tab.page.unroute(queues)
         tab.page.get_by_role("button", name="Try again").click()
         tab.heading("Queue")
-
-
-def test_a_malformed_address_shows_an_error_page(world: World, open_tab: OpenTab) -> None:
-    with open_tab(world.base, expected=("404",)) as tab:
-        tab.enter(world.key)
-        tab.go("/jobs/%E0%A4%A")
-        tab.heading("This page cannot be shown")

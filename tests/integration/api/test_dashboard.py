@@ -29,6 +29,37 @@ def test_the_page_names_files_that_are_there(api: Api) -> None:
     assert "{{" not in page.text
 
 
+def test_a_browser_at_an_unknown_address_gets_a_page_with_links(api: Api) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    page = api.client.get("/no<b>where", headers=browser)
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "no page at <code>/no&lt;b&gt;where</code>" in page.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    for link in re.findall(r'(?:href|src)="([^"]+)"', page.text):
+        assert api.client.get(link).status_code == 200, link
+
+
+def test_the_address_of_a_page_without_its_hash_leads_to_that_page(api: Api) -> None:
+    browser = {"accept": "text/html"}
+    moved = api.client.get("/jobs/job_1%0d?x=//evil", headers=browser, follow_redirects=False)
+    assert moved.status_code == 400  # a control character
+    moved = api.client.get("/jobs/job_1", headers=browser, follow_redirects=False)
+    assert (moved.status_code, moved.headers["location"]) == (307, "/#/jobs/job_1")
+
+
+def test_programs_and_paths_of_the_api_get_problems(api: Api) -> None:
+    browser = {"accept": "text/html"}
+    for path, headers, status in (
+        ("/nowhere", {}, 401),
+        ("/v1/nowhere", browser, 401),
+        ("/metrics", browser, 401),
+        ("/healthz", browser, 200),
+    ):
+        response = api.client.get(path, headers=headers)
+        assert response.status_code == status, path
+        assert "html" not in response.headers["content-type"], path
+
+
 def test_every_module_is_loaded_from_the_start(api: Api) -> None:
     page = api.client.get("/").text
     for name in set(load_assets().files) - {"css/reference.css"}:  # of /docs

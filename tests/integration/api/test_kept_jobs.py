@@ -92,6 +92,44 @@ def test_uploads_are_found_by_name_and_status(api: Api, shown: Shown, kind: str)
     assert statuses("search=%25") == set()
 
 
+@pytest.mark.parametrize("kind", ["models", "datasets"])
+def test_uploads_are_renamed_tagged_and_found_by_tag(api: Api, kind: str) -> None:
+    content = zip_bytes() if kind == "models" else zip_bytes(b"x.npy")
+    made = answer(api.client.post(f"/v1/{kind}?name=plain", content=content), 201)
+    path = f"/v1/{kind}/{made['id']}"
+    assert made["tags"] == []
+    tags = {"name": "Renamed", "tags": ["Déjà vu", "prod", "prod"]}
+    changed = answer(api.client.patch(path, json=tags))
+    assert (changed["name"], changed["tags"]) == ("Renamed", ["Déjà vu", "prod"])
+    assert answer(api.client.patch(path, json={"name": "Renamed"})) == changed  # nothing to do
+    for query in ("tag=prod", "tag=prod&tag=Déjà vu", "search=déjà", "search=renamed"):
+        found = answer(api.client.get(f"/v1/{kind}?{query}"))["data"]
+        assert [row["id"] for row in found] == [made["id"]], query
+    for query in ("tag=pro", "tag=prod&tag=other", "search=100%25"):
+        assert answer(api.client.get(f"/v1/{kind}?{query}"))["data"] == [], query
+    assert answer(api.client.patch(path, json={"tags": []}))["tags"] == []
+    refused = answer(api.client.patch(path, json={"tags": ["x"] * 21}), 422)
+    assert refused["errors"][0]["pointer"] == "/tags"
+
+
+def test_what_the_tenant_deleted_is_told_from_what_never_was(api: Api, shown: Shown) -> None:
+    """Only to the tenant that can restore it."""
+    dataset = answer(api.client.post("/v1/datasets?name=d", content=zip_bytes(b"x.npy")), 201)
+    api.finish_intake(api.queue.rings[-1][0], {"num_samples": 1}, None)
+    paths = [f"/v1/datasets/{dataset['id']}", f"/v1/jobs/{shown.jobs['cancelled']}"]
+    for path in paths:
+        assert api.client.delete(path).status_code == 204
+        gone = answer(api.client.get(path), 404)
+        assert (gone["code"], gone["instance"]) == ("deleted", path)
+        assert "restore" in gone["detail"]
+        others = answer(api.client.get(path, headers=api.other_tenant()), 404)
+        assert (others["code"], "deleted" in others["detail"]) == ("not_found", False)
+        answer(api.client.post(f"{path}/restore"))
+        assert api.client.get(path).status_code == 200
+    assert api.client.delete(f"{paths[0]}?permanent=true").status_code == 204
+    assert answer(api.client.get(paths[0]), 404)["code"] == "not_found"
+
+
 def test_a_deleted_job_can_be_restored_for_a_time(api: Api, shown: Shown) -> None:
     job = shown.jobs["failed"]
     path = f"/v1/jobs/{job}"

@@ -59,7 +59,8 @@ def test_a_sweep_shows_a_job_whatever_its_networks_report(field: str) -> None:
 def test_a_model_is_shown_whatever_its_report_says(field: str) -> None:
     for odd in ODD:
         row = ModelRow(
-            id="m", name="n", version="1", status="ready", format="onnx", sha256="", num_bytes=1,
+            id="m", name="n", version="1", tags=[], status="ready", format="onnx", sha256="",
+            num_bytes=1,
             report={"num_parameters": 3, field: odd}, meta={}, created_at=0.0,
         )  # fmt: skip
         to_json(to_model(row))

@@ -5,10 +5,10 @@ import { post } from "../api.js";
 import { h, fill } from "../dom.js";
 import { shortId } from "../format.js";
 import { problemPanel } from "../parts/problem.js";
+import { renameButton } from "../parts/rename.js";
 import { FINAL } from "../parts/status.js";
 import { deleteButton } from "../parts/undo.js";
 import { go } from "../router.js";
-import { renameButton } from "./rename.js";
 
 const MAY_PAUSE = new Set(["queued", "running"]);
 const ANNOUNCEMENTS = { cancel: "Cancelling.", pause: "Pausing.", resume: "Resuming." };
@@ -47,7 +47,7 @@ export function jobActions(onChange, signal) {
     job.status === "failed" && button(job, "retry", "Try again", "is-primary"),
     job.status === "paused" && button(job, "resume", "Resume", "is-primary"),
     !FINAL.has(job.status) && job.status !== "cancelling" && button(job, "cancel", "Cancel", "is-danger"),
-    renameButton(job, onChange, signal),
+    renameButton(job, { path: job.urls.self, noun: "job", isOptional: true, onChange, signal }),
     FINAL.has(job.status) &&
       deleteButton({
         path: job.urls.self,

@@ -9,12 +9,12 @@ import { follow } from "../events.js";
 import { duration, moment, words } from "../format.js";
 import { noticeChange } from "../polling.js";
 import { warningNotices } from "../parts/findings.js";
-import { findDataset, findModel, modelLink, nameOf } from "../parts/names.js";
+import { tagsOf } from "../parts/labels.js";
+import { datasetLink, findDataset, findModel, modelLink, nameOf } from "../parts/names.js";
 import { panel } from "../parts/panel.js";
 import { notice, problemPanel } from "../parts/problem.js";
 import { FINAL, badge, stateWord } from "../parts/status.js";
 import { disclosure, facts } from "../parts/table.js";
-import { tagsOf } from "../pages/jobs.js";
 import { jobActions } from "./actions.js";
 import { filesPart } from "./files.js";
 import { layersParts } from "./layers.js";
@@ -275,6 +275,7 @@ function aboutPanel(job, signal) {
     facts([
       ["Goal", job.goal && words(job.goal)],
       ["Model", job.model && modelLink(job.model, signal)],
+      ["Data set", job.dataset && datasetLink(job.dataset, signal)],
       ["Pruned model", job.result?.model && modelLink(job.result.model, signal)],
       ["Sweep", job.sweep && h("a", { href: `#/sweeps/${job.sweep}` }, "Open the sweep")],
       ["Posted", moment(job.created_at)],

@@ -5,8 +5,10 @@ import { h, fill, refill } from "../dom.js";
 import { changesOf, objectField } from "../form/object.js";
 import { bytes, count, decimal, plural } from "../format.js";
 import { ACCEPT, TAKEN } from "../parts/file_kinds.js";
+import { tagsOf } from "../parts/labels.js";
 import { panel } from "../parts/panel.js";
 import { UPLOADS, filtersPart } from "../parts/filters.js";
+import { preprocessOf } from "../parts/preprocess.js";
 import { emptyState, loading, problemPanel } from "../parts/problem.js";
 import { badge } from "../parts/status.js";
 import { table } from "../parts/table.js";
@@ -26,7 +28,7 @@ export async function datasetsPage(view) {
   const list = h("div", {}, loading("Loading data sets …"));
   const trouble = h("div");
   let again = () => {};
-  const filters = filtersPart({ label: "Search names", choices: UPLOADS, onChange: () => again() });
+  const filters = filtersPart({ label: "Search names and tags", choices: UPLOADS, onChange: () => again() });
   const tools = { onChange: () => again(), onError: (error) => fill(trouble, problemPanel(error)), signal: view.signal };
   const onDone = (dataset) => {
     fill(said, verdictNotice(dataset, "data set", notes(dataset)));
@@ -101,8 +103,8 @@ function datasetTable(datasets, tools) {
       const found = dataset.summary ?? {};
       return [
         [
-          dataset.name,
-          h("span", { class: "sub" }, h("code", {}, dataset.id)),
+          h("a", { href: `#/datasets/${dataset.id}` }, dataset.name),
+          tagsOf(dataset),
           h("span", { class: "sub" }, `Preprocessing: ${preprocessOf(dataset)}`),
           notesOf(dataset),
         ],
@@ -130,18 +132,6 @@ function notes(dataset) {
   ];
 }
 
-/** Return a short description of the preprocessing. */
-function preprocessOf({ preprocess }) {
-  const { preset = null, scale = null, mean = [0], std = [1] } = preprocess ?? {};
-  if (preset) {
-    return preset;
-  }
-  const isGiven = scale !== null || mean.some((value) => value !== 0) || std.some((value) => value !== 1);
-  const scaled = scale === null ? "" : `scale ${decimal(scale)}, `;
-  const list = (values) => values.map((value) => decimal(value)).join(", ");
-  return isGiven ? `${scaled}mean ${list(mean)}, std ${list(std)}` : "none given";
-}
-
 /** Return a data set's notes, collapsed. */
 function notesOf(dataset) {
   return dataset.warnings.length > 0 && h("details", {}, h("summary", {}, plural(dataset.warnings.length, "note")), notes(dataset));
@@ -149,7 +139,7 @@ function notesOf(dataset) {
 
 function nothing(isNarrowed) {
   if (isNarrowed) {
-    return emptyState("Nothing found", "Nothing has this text in its name.");
+    return emptyState("Nothing found", "Nothing has this text in its name or a tag.");
   }
   return emptyState(
     "No data sets yet",

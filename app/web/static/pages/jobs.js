@@ -5,6 +5,7 @@ import { h, fill, refill } from "../dom.js";
 import { percent, shortId } from "../format.js";
 import { headlineMetric } from "../job/summary.js";
 import { filtersPart } from "../parts/filters.js";
+import { tagsOf } from "../parts/labels.js";
 import { modelLink } from "../parts/names.js";
 import { panel } from "../parts/panel.js";
 import { emptyState, loading, problemPanel } from "../parts/problem.js";
@@ -83,11 +84,6 @@ export function jobTable(jobs, signal, tools = null) {
       ];
     }),
   );
-}
-
-/** Return a job's tags. */
-export function tagsOf(job) {
-  return job.tags.length > 0 && h("span", { class: "tags" }, job.tags.map((tag) => h("span", { class: "tag" }, tag)));
 }
 
 /** Return {node, box(id, name)}: the button that compares the chosen jobs, and their checkboxes. */

@@ -3,25 +3,36 @@
 import { ProblemError, read } from "../api.js";
 import { h, fill } from "../dom.js";
 import { bytes, compact, count, moment, percent, plural } from "../format.js";
-import { modelLink, nameOf } from "../parts/names.js";
+import { tagsOf } from "../parts/labels.js";
+import { modelLink, nameOf, remember } from "../parts/names.js";
 import { panel } from "../parts/panel.js";
-import { loading, notice } from "../parts/problem.js";
+import { loading, notice, problemPanel } from "../parts/problem.js";
+import { renameButton } from "../parts/rename.js";
 import { badge } from "../parts/status.js";
 import { facts, table } from "../parts/table.js";
+import { deleteButton } from "../parts/undo.js";
 import { watch } from "../polling.js";
+import { go } from "../router.js";
 
 export async function modelPage(view) {
   const [id] = view.params;
   const model = await read(`/v1/models/${encodeURIComponent(id)}`, { signal: view.signal });
   const crumbs = [h("a", { href: "#/models" }, "Models")];
-  const body = view.begin(nameOf(model), { crumbs, actions: actionsFor(model) });
-  const top = h("div", {}, about(model, view.signal));
+  const body = view.begin(nameOf(model), { crumbs });
+  const trouble = h("div");
+  const top = h("div");
   const verdict = h("div", { class: "stack" });
-  body.append(top, verdict);
+  body.append(trouble, top, verdict);
+  const show = (now) => {
+    remember("models", [now]);
+    view.setTitle(nameOf(now));
+    fill(view.actions, actionsFor(now, { onChange: show, trouble, signal: view.signal }));
+    fill(top, about(now, view.signal));
+  };
+  show(model);
   await watch(1.5, view.signal, async () => {
     const now = await read(`/v1/models/${model.id}`, { signal: view.signal });
-    fill(top, about(now, view.signal));
-    fill(view.actions, actionsFor(now));
+    show(now);
     if (now.status === "validating") {
       fill(verdict, loading("Validating the model …"));
       return true;
@@ -31,14 +42,20 @@ export async function modelPage(view) {
   });
 }
 
-function actionsFor(model) {
-  if (model.status !== "ready") {
-    return [];
-  }
+function actionsFor(model, { onChange, trouble, signal }) {
+  const isReady = model.status === "ready";
+  const path = `/v1/models/${model.id}`;
   return [
-    h("a", { class: "button", href: `#/try?model=${model.id}` }, "Try it"),
-    h("a", { class: "button is-primary", href: `#/jobs/new?model=${model.id}` }, "Prune it"),
-  ];
+    renameButton(model, { path, noun: "model", onChange, signal }),
+    deleteButton({
+      path,
+      name: nameOf(model),
+      onChange: () => go("/models"),
+      onError: (error) => error.name !== "AbortError" && fill(trouble, problemPanel(error)),
+    }),
+    isReady && h("a", { class: "button", href: `#/try?model=${model.id}` }, "Try it"),
+    isReady && h("a", { class: "button is-primary", href: `#/jobs/new?model=${model.id}` }, "Prune it"),
+  ].filter(Boolean);
 }
 
 function about(model, signal) {
@@ -51,6 +68,7 @@ function about(model, signal) {
       ["File", `${bytes(model.num_bytes)} · ${model.format}`],
       ["Architecture", model.architecture?.name],
       ["Pruned from", model.parent && modelLink(model.parent, signal)],
+      ["Tags", tagsOf(model) || null],
       ["Created by", model.job && h("a", { href: `#/jobs/${model.job}` }, "Open the job")],
       ["Classes", model.class_names && plural(model.class_names.length, "class", "classes")],
       ["Created", moment(model.created_at)],

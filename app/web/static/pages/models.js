@@ -4,6 +4,7 @@ import { readAll } from "../api.js";
 import { h, fill, refill } from "../dom.js";
 import { bytes, compact } from "../format.js";
 import { ACCEPT, TAKEN } from "../parts/file_kinds.js";
+import { tagsOf } from "../parts/labels.js";
 import { nameOf, remember } from "../parts/names.js";
 import { panel } from "../parts/panel.js";
 import { UPLOADS, filtersPart } from "../parts/filters.js";
@@ -27,7 +28,7 @@ export async function modelsPage(view) {
   const list = h("div", {}, loading("Loading models …"));
   const trouble = h("div");
   let again = () => {};
-  const filters = filtersPart({ label: "Search names", choices: UPLOADS, onChange: () => again() });
+  const filters = filtersPart({ label: "Search names and tags", choices: UPLOADS, onChange: () => again() });
   const tools = { onChange: () => again(), onError: (error) => fill(trouble, problemPanel(error)), signal: view.signal };
   const onDone = (model) => {
     const link = h("a", { href: `#/jobs/new?model=${model.id}` }, "Prune it");
@@ -74,6 +75,7 @@ export function modelTable(models, tools = null) {
       [
         h("a", { href: `#/models/${model.id}` }, nameOf(model)),
         model.parent !== null && h("span", { class: "sub" }, "pruned"),
+        tagsOf(model),
       ],
       [badge(model.status), model.error && h("span", { class: "sub" }, model.error.message)],
       compact(model.num_parameters),
@@ -87,7 +89,7 @@ export function modelTable(models, tools = null) {
 
 function nothing(isNarrowed, signal) {
   if (isNarrowed) {
-    return emptyState("Nothing found", "Nothing has this text in its name.");
+    return emptyState("Nothing found", "Nothing has this text in its name or a tag.");
   }
   return emptyState(
     "No models yet",

@@ -27,6 +27,17 @@ export function modelLink(id, signal) {
   return link;
 }
 
+/** Return a link that shows the data set's name once it is loaded. */
+export function datasetLink(id, signal) {
+  const link = h("a", { href: `#/datasets/${id}` }, shortId(id));
+  findDataset(id, signal).then((dataset) => {
+    if (dataset !== null) {
+      link.textContent = dataset.name;
+    }
+  });
+  return link;
+}
+
 /** Return a model's name, with its version if that is not 1. */
 export function nameOf(model) {
   return model.version === "1" ? model.name : `${model.name} v${model.version}`;

@@ -1,17 +1,23 @@
-// Dialog for a job's name and tags.
+// Dialog for the name and the tags of a job, a model or a data set.
 
 import { send } from "../api.js";
 import { h, fill } from "../dom.js";
-import { labelsPart } from "../parts/labels.js";
-import { problemPanel } from "../parts/problem.js";
+import { labelsPart } from "./labels.js";
+import { problemPanel } from "./problem.js";
 
-/** Return a button that opens the dialog; `onChange` receives the changed job. */
-export function renameButton(job, onChange, signal) {
-  return h("button", { type: "button", class: "button", on: { click: () => open(job, onChange, signal) } }, "Name and tags");
+/**
+ * Return a button that opens the dialog.
+ *
+ * `path` is the resource's path in the API, `noun` what it is. A name is `isOptional` or not.
+ * `onChange` receives the changed resource.
+ */
+export function renameButton(item, { path, noun, isOptional = false, onChange, signal }) {
+  const click = () => open(item, { path, noun, isOptional, onChange, signal });
+  return h("button", { type: "button", class: "button", on: { click } }, "Name and tags");
 }
 
-function open(job, onChange, signal) {
-  const labels = labelsPart(job);
+function open(item, { path, noun, isOptional, onChange, signal }) {
+  const labels = labelsPart(item, { noun, isOptional });
   const trouble = h("div");
   const close = () => {
     dialog.close();
@@ -20,14 +26,14 @@ function open(job, onChange, signal) {
   const submit = async (event) => {
     event.preventDefault();
     try {
-      const body = JSON.stringify({ name: null, tags: [], ...labels.get() });
+      const body = JSON.stringify({ ...(isOptional && { name: null }), tags: [], ...labels.get() });
       const headers = { "Content-Type": "application/json" };
-      const response = await send(job.urls.self, { method: "PATCH", body, headers, signal });
+      const response = await send(path, { method: "PATCH", body, headers, signal });
       close();
       onChange(await response.json());
     } catch (error) {
       if (error.name !== "AbortError") {
-        fill(trouble, problemPanel(error, { title: "The job was not changed" }));
+        fill(trouble, problemPanel(error, { title: `The ${noun} was not changed` }));
       }
     }
   };
