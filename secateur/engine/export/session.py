@@ -16,7 +16,7 @@ from torch import Tensor
 from secateur.engine.errors import ExportError
 
 # Type names of ONNX Runtime.
-_DTYPES = {
+DTYPES = {
     "tensor(float)": torch.float32,
     "tensor(double)": torch.float64,
     "tensor(float16)": torch.float16,
@@ -104,11 +104,11 @@ class OnnxSession:
         options.intra_op_num_threads = num_threads or torch.get_num_threads()
         if num_threads is not None:
             options.inter_op_num_threads = 1
-        self._session = _translate_errors(lambda: open_with(path, options, provider))
+        self._session = translate_errors(lambda: open_with(path, options, provider))
         self.provider = provider
         self._names = [value.name for value in self._session.get_outputs()]
-        self._inputs = {v.name: _DTYPES[v.type] for v in self._session.get_inputs()}
-        self._outputs = [_DTYPES[value.type] for value in self._session.get_outputs()]
+        self._inputs = {v.name: DTYPES[v.type] for v in self._session.get_inputs()}
+        self._outputs = [DTYPES[value.type] for value in self._session.get_outputs()]
         types = (*self._inputs.values(), *self._outputs)
         self._needs_values = torch.bfloat16 in types
 
@@ -134,7 +134,7 @@ class OnnxSession:
         Raises:
             ExportError: The file cannot compute them.
         """
-        return _translate_errors(lambda: self._run(feeds))
+        return translate_errors(lambda: self._run(feeds))
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs as tensors.
@@ -163,7 +163,13 @@ def _to_tensor(value: Any, dtype: torch.dtype) -> Tensor:  # noqa: ANN401  # an 
     return torch.frombuffer(bytearray(data), dtype=dtype).view(value.shape())
 
 
-def _translate_errors(ask: Callable[[], T]) -> T:
+def translate_errors(ask: Callable[[], T]) -> T:
+    """Return what ``ask`` returns.
+
+    Raises:
+        ExportError: ONNX Runtime cannot do it.
+        MemoryError: Memory ran out.
+    """
     try:
         return ask()
     except (MemoryError, ExportError):

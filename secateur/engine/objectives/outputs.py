@@ -4,7 +4,7 @@ A network may or may not end in a softmax. Objectives, metrics and serving depen
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -250,6 +250,6 @@ def _flat_outputs(program: Program) -> tuple[object, ...]:
     return tuple(arguments)
 
 
-def float_outputs(outputs: list[object]) -> list[Tensor]:
+def float_outputs(outputs: Sequence[object]) -> list[Tensor]:
     """Return the floating-point outputs, in float32."""
     return [o.float() for o in outputs if isinstance(o, Tensor) and torch.is_floating_point(o)]
