@@ -153,6 +153,31 @@ def test_two_jobs_are_compared(shown: Shown, tab: Tab) -> None:
     expect(table.get_by_role("row", name=re.compile("^Quality 9"))).to_contain_text("92.43")
 
 
+def test_an_alias_is_created_switched_and_rolled_back(api: Serving, shown: Shown, tab: Tab) -> None:
+    page = tab.page
+    with api.context.sessions.begin() as session:
+        pruned = session.get_one(ModelRow, shown.pruned_model)
+        pruned.name, pruned.report = "fashion-net", session.get_one(ModelRow, shown.model).report
+    tab.go(f"/models/{shown.model}")
+    page.get_by_role("button", name="Create").click()
+    row = page.get_by_role("table", name=re.compile("^Aliases")).get_by_role("row").last
+    expect(row).to_contain_text("Version 1")
+    tab.go(f"/models/{shown.pruned_model}")
+    row.get_by_role("button", name="Serve version 2").click()
+    expect(row).to_contain_text("Version 2")
+    with api.client() as client:  # someone else switches it meanwhile
+        path = "/v1/models/fashion-net/aliases/production"
+        both = {"targets": [{"version": "1"}, {"version": "2", "weight": 3}]}
+        match = {"If-Match": client.get(path).headers["ETag"]}
+        assert client.put(path, json=both, headers=match).status_code == 200
+        row.get_by_role("button", name="Roll back").click()
+        expect(page.get_by_text("changed by someone else")).to_be_visible()
+        expect(row).to_contain_text("Version 1 (25")
+        row.get_by_role("button", name="Roll back to version 2").click()
+        expect(row.get_by_role("cell").first).to_have_text("Version 2")
+        assert client.get(path).json()["targets"] == [{"version": "2", "weight": 1}]
+
+
 @pytest.mark.parametrize(("page_name", "kind"), [("/models", "Models"), ("/datasets", "Data sets")])
 def test_rejected_uploads_are_shown_only_when_asked_for(
     tab: Tab, page_name: str, kind: str

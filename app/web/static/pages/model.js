@@ -1,4 +1,4 @@
-// Page of one model: its facts, and which layers can be pruned.
+// Page of one model: its facts, its aliases, and which layers can be pruned.
 
 import { ProblemError, read } from "../api.js";
 import { h, fill } from "../dom.js";
@@ -13,6 +13,7 @@ import { facts, table } from "../parts/table.js";
 import { deleteButton } from "../parts/undo.js";
 import { watch } from "../polling.js";
 import { go } from "../router.js";
+import { aliasesPanel } from "./aliases.js";
 
 export async function modelPage(view) {
   const [id] = view.params;
@@ -21,13 +22,19 @@ export async function modelPage(view) {
   const body = view.begin(nameOf(model), { crumbs });
   const trouble = h("div");
   const top = h("div");
+  const aliases = h("div");
   const verdict = h("div", { class: "stack" });
-  body.append(trouble, top, verdict);
+  let aliasesOf = null;
+  body.append(trouble, top, aliases, verdict);
   const show = (now) => {
     remember("models", [now]);
     view.setTitle(nameOf(now));
     fill(view.actions, actionsFor(now, { onChange: show, trouble, signal: view.signal }));
     fill(top, about(now, view.signal));
+    if (now.status === "ready" && now.name !== aliasesOf) {
+      aliasesOf = now.name;
+      fill(aliases, aliasesPanel(now, view.signal));
+    }
   };
   show(model);
   await watch(1.5, view.signal, async () => {
