@@ -17,6 +17,7 @@ from secateur.engine.errors import ExportError
 from secateur.engine.export.branches import fuse_branches
 from secateur.engine.export.format import ExportFormat
 from secateur.engine.export.onnx_graph import give_names, give_types
+from secateur.engine.export.operators import operators_kept
 from secateur.engine.export.session import OnnxSession
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.functional import op_name
@@ -50,7 +51,7 @@ def export_onnx(program: Program, path: Path) -> None:
     outputs = _tensor_outputs(program)
     own = program.own_output_types
     try:
-        with _quiet():
+        with _quiet(), operators_kept():
             exported = torch.onnx.export(
                 export_program(program),
                 (),
