@@ -448,6 +448,7 @@ class Client:
         grid: Mapping[str, Sequence[Any]],
         config: Config | None = None,
         metadata: Mapping[str, str] | None = None,
+        train: Literal["auto", "front", "all"] = "auto",
     ) -> Sweep:
         """Start a job for every point of a grid.
 
@@ -457,6 +458,9 @@ class Client:
             grid: Values by JSON pointer into the config: ``{"/selection/macs": [0.5, 0.25]}``.
             config: The config that all jobs share.
             metadata: Key-value pairs of your own, stored with the sweep.
+            train: Points that are trained. ``front``: every point is repaired and measured first,
+                and only those that no other point beats are trained. ``all``: every point.
+                ``auto``: ``front`` for grids over criterion, selection and repair.
 
         Raises:
             InvalidRequestError: A point is not a valid config; `errors` points at it.
@@ -465,6 +469,7 @@ class Client:
             "grid": {pointer: list(values) for pointer, values in grid.items()},
             "config": dict(config or {}),
             "metadata": dict(metadata or {}),
+            "train": train,
         }
         body = self._run(job_body(self._context, model, data, members, None, None))
         return Sweep.of(self, self._run(create_sweep(self._context, body)))

@@ -166,16 +166,18 @@ _COMPARED: tuple[tuple[str, Callable[[ComparedJob], str]], ...] = (
 def sweep_table(sweep: SweepData) -> Table:
     """Return the points of a sweep with their results. Pareto-optimal points are marked."""
     metric = next((row.metric for row in sweep.table if row.metric), None) or "metric"
-    columns = ("MACs", "parameters", "latency", metric, "dense")
+    columns = ("MACs", "parameters", "latency", "repaired", metric, "dense")
     table = Table("point", "status", *_right(*columns), _id_column("model"), title_justify="left")
     for row in sweep.table:
         latency = f"{_share(row.latency_share)}{_share_span(row.latency_interval)}"
         shares = (_share(row.macs_share), _share(row.params_share), latency)
         marks = "*" * row.is_pareto_macs + "†" * row.is_pareto_latency
         value = f"{_value(row.value)}{marks}{'' if row.interval is None else _span(row.interval)}"
+        value += " untrained" * (row.is_trained is False)
         made = row.model or row.error or ""
         point = ", ".join(f"{pointer}={value}" for pointer, value in row.point.items())
-        table.add_row(point, row.status, *shares, value, _value(row.dense_value), made)
+        values = _value(row.repaired_value), value, _value(row.dense_value)
+        table.add_row(point, row.status, *shares, *values, made)
     table.caption = (
         "* Pareto-optimal for MACs; † Pareto-optimal for latency; in parentheses 95 % intervals: "
         "points whose intervals overlap may differ by chance"

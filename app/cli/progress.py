@@ -87,7 +87,8 @@ def counting(sweep: SweepData) -> Iterator[Callable[[SweepData], None]]:
         def show(found: SweepData) -> None:
             ended = sum(found.counts.get(name, 0) for name in _ENDED)
             counts = ", ".join(f"{number} {name}" for name, number in sorted(found.counts.items()))
-            bar.update(task, completed=ended, note=counts)
+            total = sum(found.counts.values())  # grows when points are chosen for training
+            bar.update(task, completed=ended, total=total, note=counts)
 
         yield show
 

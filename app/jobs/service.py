@@ -244,30 +244,32 @@ def artifacts(context: Context, tenant: str, job_id: str) -> Sequence[ArtifactRo
         return session.scalars(query).all()
 
 
-def insert(  # the columns of a row
+def insert(  # noqa: PLR0913, PLR0917  # the columns of a row
     context: Context,
     session: Session,
     tenant: str,
     body: JobCreate,
     sent: dict[str, Any],
     place: SweepPlace | None = None,
+    notes: tuple[str, ...] = (),
 ) -> JobRow:
-    """Insert a job in the caller's transaction.
+    """Insert a job in the caller's transaction; ``notes`` are warnings for its user.
 
     Raises:
         InvalidInputError: The config needs a data set, or the webhook is not public.
         NoWorkerError: No worker has what the config asks for.
     """
     config, warnings = resolve(body)
+    warnings += notes
     if body.dataset is not None:
         dataset = datasets.find(session, tenant, body.dataset)
         warnings += (NO_PREPROCESS,) if lacks_preprocess(dataset) else ()
     _refuse_beyond_limits(context, body)
     worker, webhooks = context.settings.worker, context.settings.webhooks
-    device, notes = route(
+    device, of_route = route(
         session, config.resources.accelerator, worker.device, has_data=body.dataset is not None
     )
-    warnings += notes
+    warnings += of_route
     new = NewJob(
         tenant=tenant,
         kind=JobKind.PRUNE,

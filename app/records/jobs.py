@@ -1,150 +1,54 @@
-"""The queue side of a job: create, cancel, pause, release and ring.
+"""The queue side of a job: cancel, pause, end, release and ring; `creation` creates it.
 
 `leases` holds what a worker does under its lease. Each function runs in the caller's transaction.
 It locks the rows (PostgreSQL) or the database (SQLite) before it reads their state.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.contracts.errors import ConflictError, NotFoundError
-from app.contracts.ids import new_id
 from app.contracts.job import FAILURES, LEASED, MOVES, FailureCode, JobKind, JobState, Stage
-from app.contracts.tasks import QUEUES, queue_of
+from app.contracts.tasks import QUEUES
+from app.records.creation import (
+    READY,
+    REJECTED,
+    NewJob,
+    SweepPlace,
+    are_inputs_ready,
+    create_job,
+)
 from app.records.database import current_time
 from app.records.events import add_events
 from app.records.rings import note_ring
 from app.records.stranded import move_stranded
+from app.records.sweeps import train_chosen
 from app.records.tables import DatasetRow, EventRow, JobRow, ModelRow, QueuePauseRow
 from app.records.usage import add_compute
 from app.records.workers import list_present
-from app.telemetry.tracing import current_request_id, current_trace_id, note_job
 
-READY, REJECTED = "ready", "rejected"
-
-
-@dataclass(frozen=True)
-class SweepPlace:
-    """Position of a job in a sweep: its grid index, and its values by JSON pointer."""
-
-    sweep_id: str
-    index: int
-    values: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """Values of a new job row.
-
-    Attributes:
-        tenant: Owner of the job.
-        kind: Kind of work.
-        config: Configuration as the user sent it.
-        resolved: Configuration with every default filled in.
-        device: Device the service prunes on; determines the queue.
-        max_attempts: Maximum number of attempts.
-        model_id: Input model.
-        dataset_id: Input data set.
-        name: The user's name for it.
-        tags: The user's tags.
-        goal: The goal that the config stands for.
-        metadata: The user's own metadata.
-        warnings: Warnings known at creation.
-        place: Position in a sweep, if the job is part of one.
-        start_within_seconds: The job expires if it has not started within this time.
-        time_limit_seconds: Maximum running time, over all attempts.
-        webhook: Notification target: ``url``, ``secret`` and ``events``.
-    """
-
-    tenant: str
-    kind: JobKind
-    config: dict[str, Any]
-    resolved: dict[str, Any]
-    device: str
-    max_attempts: int
-    model_id: str | None = None
-    dataset_id: str | None = None
-    name: str | None = None
-    tags: tuple[str, ...] = ()
-    goal: str | None = None
-    metadata: dict[str, Any] | None = None
-    warnings: tuple[str, ...] = ()
-    place: SweepPlace | None = None
-    start_within_seconds: float | None = None
-    time_limit_seconds: float | None = None
-    webhook: dict[str, Any] | None = None
-
-
-def create_job(session: Session, new: NewJob) -> JobRow:
-    """Insert a job as ``queued``, or as ``validating`` until its model and data set are ready."""
-    now = current_time(session)
-    # Lock: an intake that ends between this read and our commit would not release the job.
-    is_waiting = new.kind in {JobKind.PRUNE, JobKind.PLAN} and not _are_inputs_ready(
-        session, new.model_id, new.dataset_id, is_locking=True
-    )
-    state = JobState.VALIDATING if is_waiting else JobState.QUEUED
-    job = JobRow(
-        id=new_id("job"),
-        tenant=new.tenant,
-        kind=new.kind,
-        queue=queue_of(new.kind, new.device),
-        state=state,
-        stage=None,
-        progress=None,
-        model_id=new.model_id,
-        dataset_id=new.dataset_id,
-        sweep_id=new.place.sweep_id if new.place is not None else None,
-        sweep_index=new.place.index if new.place is not None else None,
-        sweep_point=new.place.values if new.place is not None else None,
-        name=new.name,
-        tags=list(new.tags),
-        goal=new.goal,
-        config=new.config,
-        resolved=new.resolved,
-        result=None,
-        error=None,
-        warnings=list(new.warnings),
-        meta=new.metadata or {},
-        attempt=0,
-        max_attempts=new.max_attempts,
-        num_setbacks=0,
-        avoided_owners=None,
-        lease_owner=None,
-        lease_token=0,
-        lease_expires_at=None,
-        num_events=0,
-        reported_bytes=0,
-        not_before=None,
-        rung_at=None,
-        expires_at=None if new.start_within_seconds is None else now + new.start_within_seconds,
-        time_limit_seconds=new.time_limit_seconds,
-        claimed_at=None,
-        seconds_run=0.0,
-        batch_divisor=1,
-        checkpoint=None,
-        webhook=new.webhook,
-        trace_id=current_trace_id(),
-        request_id=current_request_id(),
-        created_at=now,
-        queued_at=None if is_waiting else now,
-        started_at=None,
-        pause_requested_at=None,
-        paused_at=None,
-        cancel_requested_at=None,
-        finished_at=None,
-        deleted_at=None,
-    )
-    note_job(job.id)
-    session.add(job)
-    session.flush()  # events have a foreign key to it
-    add_events(session, job, [(f"job.{state}", {})])
-    if not is_waiting:
-        note_ring(session, job.id, job.queue)
-    return job
+__all__ = [
+    "READY",
+    "REJECTED",
+    "NewJob",
+    "SweepPlace",
+    "create_job",
+    "expire_overdue",
+    "fail_locked",
+    "forget_plans",
+    "get_job",
+    "move",
+    "reject_inputs",
+    "release_waiting",
+    "request_cancel",
+    "request_pause",
+    "resume",
+    "retry",
+    "ring_again",
+]
 
 
 def get_job(session: Session, job_id: str) -> JobRow:
@@ -186,6 +90,8 @@ def move(
             add_compute(session, job.tenant, job.claimed_at, now)
         job.lease_owner, job.lease_expires_at, job.claimed_at = None, None, None
     add_events(session, job, [(f"job.{state}", data or {})])
+    if state.is_final and job.sweep_id is not None:
+        train_chosen(session, job)
 
 
 def forget_plans(session: Session, ids: Sequence[str] = (), older_than_seconds: float = 0) -> None:
@@ -347,7 +253,7 @@ def release_waiting(session: Session, row: ModelRow | DatasetRow) -> None:
             error = row.error or {}
             message = str(error.get("message", FAILURES[code].message))
             fail_locked(session, job, code, message, Stage.INTAKE, str(error.get("hint", "")))
-        elif _are_inputs_ready(session, job.model_id, job.dataset_id):
+        elif are_inputs_ready(session, job.model_id, job.dataset_id):
             move(session, job, JobState.QUEUED)
             note_ring(session, job.id, job.queue)
 
@@ -367,15 +273,3 @@ def ring_again(session: Session) -> None:
         due = select(JobRow.id).where(here, JobRow.state == JobState.QUEUED, is_due)
         for job_id in session.scalars(due.limit(max(1, num_slots - num_running))):
             note_ring(session, job_id, queue)
-
-
-def _are_inputs_ready(
-    session: Session, model_id: str | None, dataset_id: str | None, *, is_locking: bool = False
-) -> bool:
-    lock = {"read": True} if is_locking else None  # shared: allows creating other jobs meanwhile
-    model = dataset = None
-    if model_id is not None:
-        model = session.get(ModelRow, model_id, with_for_update=lock)
-    if dataset_id is not None:
-        dataset = session.get(DatasetRow, dataset_id, with_for_update=lock)
-    return all(row is None or row.status == READY for row in (model, dataset))

@@ -73,7 +73,7 @@ class Measured(NamedTuple):
 
 
 class Network(_Stored):
-    """Cost and quality of the dense or the retrained network."""
+    """Cost and quality of the dense, the repaired or the retrained network."""
 
     macs: _Count
     num_parameters: _Count
@@ -115,6 +115,7 @@ class Summary(_Stored):
     """Result of a pruning job; without both networks there is nothing to compare."""
 
     dense: Network | None = None
+    repaired: Network | None = None
     retrained: Network | None = None
     metric: str | None = "top1"  # None: no samples to measure with
     verdict: JobVerdict | None = None

@@ -15,6 +15,7 @@ from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
 from app.listing import add_list
 from app.openapi import IDEMPOTENCY_KEY, reference
+from app.records.sweeps import is_judging
 from app.records.tables import SweepTableRow
 from app.sweeps import service
 from app.sweeps.picture import draw_pareto
@@ -40,7 +41,7 @@ _BODY = {
 
 @router.post("", status_code=202, response_model=Sweep, openapi_extra=_BODY)
 async def create(request: Request, context: ContextDep, principal: PrincipalDep) -> Response:
-    """Create a pruning job for every point of a grid."""
+    """Create a pruning job for every point of a grid, and later train the best points."""
     principal.require("jobs:write")
     body = await _parse(request)
     key = idempotency_key(request, principal.tenant, body.model_dump_json())
@@ -134,7 +135,8 @@ def _detail(context: Context, tenant: str, sweep_id: str) -> SweepDetail:
     for _, job in points:
         counts[job.state] = counts.get(job.state, 0) + 1
     sweep = service.to_sweep(row, counts)
-    return SweepDetail(**sweep.model_dump(), table=make_table(points))
+    train = "front" if any(is_judging(job) for _, job in points) else "all"
+    return SweepDetail(**sweep.model_dump(), train=train, table=make_table(points))
 
 
 def _etag(data: bytes) -> str:

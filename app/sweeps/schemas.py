@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.models.schemas import Metadata
 from app.text import Line
 
+Train = Literal["auto", "front", "all"]
 Status = Literal["running", "succeeded", "partial", "failed", "cancelled"]
 
 
@@ -42,20 +43,42 @@ class SweepCreate(BaseModel):
     grid: dict[str, list[Any]] = Field(
         description="Values by JSON pointer into the config; each combination becomes a job."
     )
+    train: Train = Field(
+        default="auto",
+        description="Points that are trained. front: every point is repaired and measured, which "
+        "takes seconds; those that no other point beats, at the same or fewer MACs, are then "
+        "trained in jobs of their own (or at the same or less latency, if the selection measures "
+        "it). all: every point is trained. auto: front if criterion, selection or repair vary, "
+        "nothing else does but retrain, and every point is repaired with samples and trained.",
+    )
     metadata: Metadata = Field(default_factory=dict, max_length=50)
 
 
 class SweepRow(BaseModel):
     """Result of one point. Shares are relative to the dense network."""
 
-    job: str
-    status: str
+    job: str = Field(description="The training job if there is one, otherwise the judging job.")
+    judging_job: str | None = Field(
+        default=None,
+        description="The job that repaired and measured the point before any was trained; null: "
+        "points are not compared before training.",
+    )
+    status: str = Field(description="Of `job`.")
     point: dict[str, Any]
     error: str | None = Field(default=None, description="The failure code.")
     model: str | None = Field(default=None, description="The pruned model.")
     metric: str | None = Field(default=None, description="The name of the compared metric.")
     split: str | None = None
-    value: float | None = Field(default=None, description="After retraining.")
+    value: float | None = Field(
+        default=None,
+        description="Quality of `model`: after training, or repaired if it is not trained.",
+    )
+    is_trained: bool | None = Field(
+        default=None, description="Whether `model` is the result of training."
+    )
+    repaired_value: float | None = Field(
+        default=None, description="Quality of the repaired network, before any training."
+    )
     interval: tuple[float, float] | None = Field(
         default=None, description="95 % interval of the value; null: unknown."
     )
@@ -99,4 +122,7 @@ class Sweep(BaseModel):
 class SweepDetail(Sweep):
     """A sweep with its table."""
 
+    train: Literal["front", "all"] = Field(
+        description="Whether every point is trained, or only the Pareto-optimal ones."
+    )
     table: list[SweepRow]

@@ -22,15 +22,24 @@ from app.records import jobs as job_rows
 from app.records.database import current_time, reading
 from app.records.jobs import SweepPlace
 from app.records.lookup import owned
+from app.records.sweeps import without_training
 from app.records.tables import JobRow, SweepTableRow
 from app.sweeps.grid import Point, expand, refuse_duplicates
+from app.sweeps.judging import are_judged
 from app.sweeps.schemas import Status, Sweep, SweepCreate
 
 Counts = Mapping[str, int]
 
+_JUDGED = (
+    "the sweep compares this point with the others before training, by its repaired network. If no "
+    "other point beats it, it is trained in a job of its own"
+)
+
 
 def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[str, str]:
-    """Create a sweep and all its jobs atomically; return its id and the answer's JSON.
+    """Create a sweep and its first jobs atomically; return its id and the answer's JSON.
+
+    The transaction that ends the last judging job creates the others (`records.sweeps`).
 
     Raises:
         InvalidInputError: The grid or one of its points is invalid.
@@ -46,6 +55,10 @@ def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[st
         for point in points
     ]
     _check(points, bodies)
+    notes: tuple[str, ...] = ()
+    if are_judged(points, body.train, has_data=body.dataset is not None):
+        notes = (_JUDGED,)
+        bodies = [job.model_copy(update={"config": without_training(job.config)}) for job in bodies]
 
     def insert(session: Session) -> tuple[str, str]:
         first = jobs.find_inputs(session, key.tenant, bodies[0])
@@ -55,7 +68,7 @@ def create(context: Context, key: IdempotencyKey, body: SweepCreate) -> tuple[st
         for index, (point, job) in enumerate(zip(points, bodies, strict=True)):
             place = SweepPlace(row.id, index, point.values)
             found = job.model_copy(update=ids)
-            jobs.insert(context, session, key.tenant, found, point.sent, place)
+            jobs.insert(context, session, key.tenant, found, point.sent, place, notes)
         session.flush()
         counts = count_states(session, [row.id])[row.id]
         return row.id, to_sweep(row, counts).model_dump_json()
@@ -79,7 +92,7 @@ def read(
     with reading(context.sessions) as session:
         row = find(session, tenant, sweep_id)
         query = select(JobRow).where(JobRow.sweep_id == row.id, JobRow.deleted_at.is_(None))
-        query = query.order_by(JobRow.sweep_index)
+        query = query.order_by(JobRow.sweep_index, JobRow.id)
         found = session.scalars(query).all()
         return row, [(dict(job.sweep_point or {}), job) for job in found]
 
@@ -99,13 +112,23 @@ def cancel(context: Context, tenant: str, sweep_id: str) -> None:
     """Cancel every unfinished job of a sweep; ignore jobs that end meanwhile."""
     with reading(context.sessions) as session:
         row = find(session, tenant, sweep_id)
-        ids = session.scalars(select(JobRow.id).where(JobRow.sweep_id == row.id)).all()
-    for job_id in ids:
-        with context.sessions.begin() as session:
-            try:
-                job_rows.request_cancel(session, job_id)
-            except ConflictError:
-                continue
+    asked: set[str] = set()
+    # Again, because a job that ends meanwhile may have been the last before others are trained.
+    while ids := _unfinished(context, row.id) - asked:
+        asked |= ids
+        for job_id in sorted(ids):
+            with context.sessions.begin() as session:
+                try:
+                    job_rows.request_cancel(session, job_id)
+                except ConflictError:
+                    continue
+
+
+def _unfinished(context: Context, sweep_id: str) -> set[str]:
+    final = [state for state in JobState if state.is_final]
+    query = select(JobRow.id).where(JobRow.sweep_id == sweep_id, JobRow.state.not_in(final))
+    with reading(context.sessions) as session:
+        return set(session.scalars(query))
 
 
 def count_states(session: Session, ids: Sequence[str]) -> dict[str, dict[str, int]]:

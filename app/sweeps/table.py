@@ -3,77 +3,82 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.contracts.job import JobState
-from app.contracts.report import LOWER_IS_BETTER
-from app.records.stored import Network, Summary, summary_of
+from app.records.compared import Compared, compared, fronts
+from app.records.sweeps import is_judging
 from app.records.tables import JobRow
-from app.sweeps.pareto import pareto_front
 from app.sweeps.schemas import SweepRow
 
-_BATCH_SIZE = 1
+Place = tuple[dict[str, Any], JobRow]
 
 
-def make_table(points: Sequence[tuple[dict[str, Any], JobRow]]) -> list[SweepRow]:
-    """Return one row per point, in order, with the Pareto fronts marked."""
-    rows = [_row(point, job) for point, job in points]
-    for cost, mark in (
-        ("macs_share", "is_pareto_macs"),
-        ("latency_share", "is_pareto_latency"),
-    ):
-        found = [
-            (index, getattr(row, cost), row.value)
-            for index, row in enumerate(rows)
-            if getattr(row, cost) is not None and row.value is not None
-        ]
-        sign = -1.0 if any(rows[i].metric in LOWER_IS_BETTER for i, *_ in found) else 1.0
-        front = pareto_front([(c, sign * float(v)) for _, c, v in found])
-        for (index, *_), is_front in zip(found, front, strict=True):
-            rows[index] = rows[index].model_copy(update={mark: is_front})
-    return rows
+def make_table(points: Sequence[Place]) -> list[SweepRow]:
+    """Return one row per point, in order, with the Pareto fronts marked.
+
+    Args:
+        points: Points and their jobs, in the order of the grid. A point may have a judging job and
+            a training job.
+    """
+    rows: list[SweepRow] = []
+    results: list[Compared | None] = []
+    for point, jobs in _by_point(points):
+        judged = next((job for job in jobs if is_judging(job)), None)
+        trained = next((job for job in jobs if not is_judging(job)), None)
+        row, found = _row(point, judged, trained)
+        rows.append(row)
+        results.append(found)
+    return [
+        row.model_copy(update={"is_pareto_macs": is_front, "is_pareto_latency": is_fast})
+        for row, (is_front, is_fast) in zip(rows, fronts(results), strict=True)
+    ]
 
 
-def _row(point: dict[str, Any], job: JobRow) -> SweepRow:
-    error = (job.error or {}).get("code")
-    row = SweepRow(job=job.id, status=job.state, point=point, error=error)
-    summary = summary_of(job)
-    dense, after, metric = summary.dense, summary.retrained, summary.metric
-    if job.state != JobState.SUCCEEDED or dense is None or after is None:
-        return row
-    split, value, interval = after.measured(metric)
-    share, latency_interval = _latency_share(summary, dense, after)
-    return row.model_copy(
-        update={
-            "model": (job.result or {}).get("model"),
-            "metric": metric,
-            "split": split,
-            "value": value,
-            "interval": interval,
-            "dense_value": dense.measured(metric).value,
-            "macs": after.macs,
-            "macs_share": after.macs / max(1, dense.macs),
-            "num_parameters": after.num_parameters,
-            "params_share": after.num_parameters / max(1, dense.num_parameters),
-            "latency_share": share,
-            "latency_interval": latency_interval,
-            "was_busy": summary.load.is_busy if summary.load is not None else None,
-        }
+def _by_point(points: Sequence[Place]) -> list[tuple[dict[str, Any], list[JobRow]]]:
+    """Return each point once, with its jobs."""
+    found: dict[int, tuple[dict[str, Any], list[JobRow]]] = {}
+    for number, (point, job) in enumerate(points):
+        index = -1 - number if job.sweep_index is None else job.sweep_index
+        found.setdefault(index, (point, []))[1].append(job)
+    return list(found.values())
+
+
+def _row(
+    point: dict[str, Any], judged: JobRow | None, trained: JobRow | None
+) -> tuple[SweepRow, Compared | None]:
+    """Return the row of a point and its newest result."""
+    job = trained or judged
+    assert job is not None  # noqa: S101  # a point has a job
+    row = SweepRow(
+        job=job.id,
+        judging_job=judged.id if judged is not None else None,
+        status=job.state,
+        point=point,
+        error=(job.error or {}).get("code"),
     )
+    for each in (trained, judged):
+        found = None if each is None else compared(each)
+        if each is not None and found is not None:
+            return row.model_copy(update=_measured(each, found)), found
+    return row, None
 
 
-def _latency_share(
-    summary: Summary, dense: Network, after: Network
-) -> tuple[float | None, tuple[float, float] | None]:
-    """Return the share of the dense latency, with its interval where it was measured in rounds."""
-    for found in summary.speedups:
-        if found.batch_size == _BATCH_SIZE:
-            return 1 / found.ratio, (1 / found.high, 1 / found.low)
-    return _share(_latency(after), _latency(dense)), None
-
-
-def _latency(network: Network) -> float | None:
-    times = {found.batch_size: found.p50 for found in network.latency_seconds}
-    return times.get(_BATCH_SIZE)
-
-
-def _share(part: float | None, whole: float | None) -> float | None:
-    return part / whole if part is not None and whole else None
+def _measured(job: JobRow, found: Compared) -> dict[str, Any]:
+    """Return the fields of a row that come from a result."""
+    summary, dense, after = found.summary, found.dense, found.after
+    repaired = summary.repaired
+    return {
+        "model": (job.result or {}).get("model"),
+        "metric": found.metric,
+        "split": found.measured.split,
+        "value": found.measured.value,
+        "interval": found.measured.interval,
+        "is_trained": (job.resolved or {}).get("retrain", {}).get("epochs") != 0,
+        "repaired_value": None if repaired is None else repaired.measured(found.metric).value,
+        "dense_value": dense.measured(found.metric).value,
+        "macs": after.macs,
+        "macs_share": found.macs_share,
+        "num_parameters": after.num_parameters,
+        "params_share": after.num_parameters / max(1, dense.num_parameters),
+        "latency_share": found.latency_share,
+        "latency_interval": found.latency_interval,
+        "was_busy": summary.load.is_busy if summary.load is not None else None,
+    }

@@ -12,6 +12,7 @@ class SweepRow(Answer):
     """The job of one point and its results. Shares are relative to the dense network."""
 
     job: str
+    judging_job: str | None = None
     status: str
     point: dict[str, Any]
     error: str | None = None
@@ -19,6 +20,8 @@ class SweepRow(Answer):
     metric: str | None = None
     split: str | None = None
     value: float | None = None
+    is_trained: bool | None = None
+    repaired_value: float | None = None
     interval: tuple[float, float] | None = None
     dense_value: float | None = None
     macs: int | None = None
@@ -46,6 +49,7 @@ class SweepData(Answer):
     metadata: dict[str, str]
     created_at: datetime | None
     urls: dict[str, str]
+    train: Literal["front", "all"] = "all"
     table: list[SweepRow] = Field(default_factory=list)
 
     @property

@@ -121,9 +121,14 @@ def test_a_sweep_runs_its_grid_and_measures_saliency_once(
     assert response.status_code == 202, response.text
     url = response.json()["urls"]["self"]
     found = service.wait(lambda: service.get(url), lambda sweep: sweep["status"] != "running")
-    assert (found["status"], found["counts"]) == ("partial", {"succeeded": 2, "failed": 1})
     wide, narrow, impossible = found["table"]
+    assert (found["status"], found["train"]) == ("partial", "front")
+    assert found["counts"] == {"succeeded": 3 + bool(wide["is_trained"]), "failed": 1}
     assert impossible["error"] == "plan_impossible"
+    assert narrow["is_trained"], "nothing is smaller, so nothing beats it"
+    assert narrow["job"] != narrow["judging_job"]
+    judged = service.get(f"/v1/jobs/{narrow['judging_job']}")["result"]["summary"]
+    assert narrow["repaired_value"] == judged["repaired"]["metrics"][-1]["top1"]
     assert narrow["macs_share"] <= 0.3 < wide["macs_share"] <= 0.6
     assert narrow["is_pareto_macs"], "nothing is smaller"
     assert wide["metric"] == "top1"

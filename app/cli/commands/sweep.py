@@ -1,7 +1,7 @@
 """``secateur sweep``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,8 @@ from app.cli.inputs import dataset_id, model_id, parse_json
 from app.cli.output import console, print_json, say, sweep_table
 from app.cli.progress import counting
 from app.contracts.config_options import parse_setting, parse_value
+
+Train = Literal["auto", "front", "all"]
 
 app = typer.Typer(add_completion=False)
 
@@ -55,6 +57,14 @@ def sweep_command(  # noqa: PLR0913  # the command's options
             parser=parse_json, metavar="JSON", help="Config of all jobs, as JSON or a JSON file."
         ),
     ] = None,
+    train: Annotated[
+        Train,
+        typer.Option(
+            help="Points to train. front: repair and measure every point, and train those that no "
+            "other beats. all: every point. auto: front if only criterion, selection or repair "
+            "vary."
+        ),
+    ] = "auto",
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait until all jobs end.")] = False,
     picture: Annotated[
         Path | None, typer.Option(help="File for the Pareto fronts, as SVG.")
@@ -77,7 +87,7 @@ def sweep_command(  # noqa: PLR0913  # the command's options
         else:
             points = dict(parse_grid(line) for line in grid or [])
             ids = model_id(client, model), dataset_id(client, data, None)
-            sweep = client.sweep(*ids, grid=points, config=config)
+            sweep = client.sweep(*ids, grid=points, config=config, train=train)
             if not as_json:
                 say(sweep.id, is_result=True)
         if wait:

@@ -12,6 +12,7 @@ from app.contracts.job import FailureCode, Stage
 from app.records import leases
 from app.records.outcomes import Outcome, StoredFile
 from tests.fixtures.api import Api, running_api, write_linear_onnx
+from tests.fixtures.service import npz_bytes
 
 GRID = {"/selection/macs": [0.5, 0.25], "/criterion/kind": ["l1", "l2"]}
 CONFIG = {"selection": {"mode": "budget", "macs": 0.9}}
@@ -215,3 +216,32 @@ def test_lists_are_paged_and_other_tenants_see_nothing(api: Api, model: str) -> 
     ):
         assert api.client.request(method, path, headers=stranger).status_code == 404
     assert post(api, model, stranger).status_code == 404, "the model is not theirs"
+
+
+def test_a_sweep_with_data_judges_first_and_shows_which_quality_is_which(
+    api: Api, model: str
+) -> None:
+    pushed = api.client.post("/v1/datasets?name=d", content=npz_bytes(x=np.zeros((8, 4))))
+    data = pushed.json()["id"]
+    api.finish_intake(api.queue.rings[-1][0], {}, None)
+    sweep = post(api, model, dataset=data, grid={"/selection/macs": [0.5, 0.25]}).json()
+    detail = read(api, sweep)
+    assert detail["train"] == "front"
+    first, last = (row["job"] for row in detail["table"])
+    job = api.client.get(f"/v1/jobs/{first}").json()
+    assert job["resolved"]["retrain"]["epochs"] == 0
+    assert any("before training" in str(warning) for warning in job["warnings"])
+    finish(api, first, 0.6, 500, 0.5)
+    finish(api, last, 0.7, 250, 0.5)
+    detail = read(api, sweep)
+    assert (detail["status"], detail["counts"]) == ("running", {"succeeded": 2, "queued": 1})
+    beaten, best = detail["table"]
+    assert (beaten["job"], beaten["is_trained"], beaten["value"]) == (first, False, 0.6)
+    assert (best["judging_job"], best["status"], best["value"]) == (last, "queued", 0.7)
+    finish(api, best["job"], 0.9, 250, 0.5)
+    detail = read(api, sweep)
+    assert (detail["status"], detail["table"][1]["is_trained"]) == ("succeeded", True)
+    assert post(api, model, dataset=data, train="all").json()["counts"] == {"queued": 4}
+    refused = post(api, model, train="front")
+    assert refused.status_code == 422
+    assert "no data set" in refused.json()["detail"]

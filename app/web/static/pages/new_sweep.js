@@ -20,7 +20,7 @@ const BASE = { selection: { mode: "budget", macs: 0.5 } };
 export async function newSweepPage(view) {
   const body = view.begin("Start a sweep", {
     crumbs: [h("a", { href: "#/sweeps" }, "Sweeps")],
-    lead: "One job for every combination of the values below. All other options come from the common config.",
+    lead: "One job for every combination of the values below, and one more for each that is chosen for training. All other options come from the common config.",
   });
   fill(body, loading("Loading the form …"));
   const schema = await read("/v1/schemas/config", { signal: view.signal });
@@ -32,6 +32,7 @@ export async function newSweepPage(view) {
   const grid = gridPart(pointersOf(schema, schema));
   const form = configForm(schema, { order: ["selection", "criterion", "retrain", "schedule", "split"] });
   form.set(BASE);
+  const train = trainPart();
   const trouble = h("div");
   const start = h("button", { class: "button is-primary" }, "Start the sweep");
   const keyOf = idempotency();
@@ -41,7 +42,7 @@ export async function newSweepPage(view) {
     fill(trouble);
     try {
       const data = inputs.dataset && { dataset: inputs.dataset };
-      const sweep = { model: inputs.model, ...data, config: form.changes(), grid: grid.get() };
+      const sweep = { model: inputs.model, ...data, config: form.changes(), grid: grid.get(), train: train.get() };
       const headers = { "Idempotency-Key": keyOf(sweep) };
       const made = await post("/v1/sweeps", sweep, { headers, signal: view.signal });
       go(`/sweeps/${made.id}`);
@@ -59,11 +60,24 @@ export async function newSweepPage(view) {
       { class: "stack", novalidate: true, on: { submit } },
       panel("What to prune", {}, inputs.node),
       panel("What varies", {}, grid.node),
+      panel("What is trained", {}, train.node),
       panel("Common config", {}, form.node),
       trouble,
       h("div", { class: "actions" }, start),
     ),
   );
+}
+
+const TRAIN = [
+  ["auto", "Automatic: the best points, if criterion, selection or repair vary"],
+  ["front", "The best points: every point is repaired and measured, and those that no other beats are trained"],
+  ["all", "Every point"],
+];
+
+function trainPart() {
+  const control = h("select", { id: "sweep-train" }, TRAIN.map(([value, text]) => h("option", { value }, text)));
+  const node = h("div", { class: "field" }, h("label", { class: "label", for: control.id }, "Points to train"), control);
+  return { node: h("div", { class: "form" }, node), get: () => control.value };
 }
 
 function gridPart(pointers) {

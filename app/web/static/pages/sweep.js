@@ -18,6 +18,9 @@ const PICTURES = [
   ["latency_share", "is_pareto_latency", "latency at batch 1, as a share of the dense network"],
 ];
 
+const CHOSEN =
+  "Every point was repaired and measured without training first. Points that another one beats there are not trained: their quality is that of the repaired network.";
+
 export async function sweepPage(view) {
   const path = `/v1/sweeps/${encodeURIComponent(view.params[0])}`;
   const body = view.begin("Sweep", { crumbs: [h("a", { href: "#/sweeps" }, "Sweeps")] });
@@ -115,6 +118,7 @@ function tablePanel(sweep) {
   const columns = [
     ...keys.map((key) => key.slice(1).replaceAll("/", ".")),
     "Status",
+    ["Repaired", "end"],
     ["Quality", "end"],
     ["MACs", "end"],
     ["Parameters", "end"],
@@ -127,13 +131,15 @@ function tablePanel(sweep) {
       return column === 0 ? h("a", { href: `#/jobs/${row.job}` }, text) : text;
     }),
     [badge(row.status), row.error && h("span", { class: "sub" }, row.error)],
-    row.value === null ? "–" : [metricText(row.metric, row.value), sub(intervalText(row.metric, row.interval))],
+    row.repaired_value === null ? "–" : metricText(row.metric, row.repaired_value),
+    row.value === null ? "–" : [metricText(row.metric, row.value), sub(intervalText(row.metric, row.interval)), row.is_trained === false && sub("not trained")],
     [percent(row.macs_share, 1), row.macs !== null && h("span", { class: "sub" }, compact(row.macs))],
     percent(row.params_share, 1),
     [percent(row.latency_share, 1), sub(latencyDoubt(row))],
     [row.is_pareto_macs && "in MACs", row.is_pareto_latency && "in latency"].filter(Boolean).join(", ") || "–",
   ]);
-  return panel("Every point", { note: `${plural(rows.length, "point")}, relative to the dense network, with 95\u00a0% intervals; points whose intervals overlap may differ by chance` }, table("Every point of the sweep", columns, rows));
+  const note = `${plural(rows.length, "point")}, relative to the dense network, with 95\u00a0% intervals; points whose intervals overlap may differ by chance`;
+  return panel("Every point", { note }, sweep.train === "front" && h("p", { class: "hint" }, CHOSEN), table("Every point of the sweep", columns, rows));
 }
 
 function sub(text) {
