@@ -188,7 +188,7 @@ def test_the_page_of_a_job_shows_all_results(world: World, tab: Tab) -> None:
     expect(macs).to_contain_text("\N{MINUS SIGN}50.3")
     expect(page.get_by_text("Proven equal")).to_be_visible()
     expect(page.get_by_text("4.8e-16")).to_be_visible()
-    for title in ("Widths", "Saliency curves", "Training", "Files", "Events"):
+    for title in ("Architecture", "Saliency curves", "Training", "Files", "Events"):
         expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     curve = page.get_by_role("img", name=re.compile(r"over 64 filters\. The \d+ below"))
     expect(curve.first).to_be_visible()
@@ -196,6 +196,35 @@ def test_the_page_of_a_job_shows_all_results(world: World, tab: Tab) -> None:
     rows = page.get_by_role("table", name="Widths and saliencies of every layer")
     expect(rows.get_by_role("row")).to_have_count(1 + 20)
     expect(page.get_by_role("button", name="Download model.onnx")).to_be_visible()
+
+
+def test_the_architecture_is_read_with_the_keyboard_and_as_a_table(world: World, tab: Tab) -> None:
+    show(tab, world, "job succeeded")
+    layers = tab.page.get_by_role("listbox", name="Layers of the network, from input to output")
+    options = layers.get_by_role("option")
+    expect(options).to_have_count(1 + 20 + 10)
+    chosen = layers.get_by_role("option", selected=True)
+    expect(chosen).to_have_accessible_name(
+        re.compile("layer0.0.conv, conv2d, 64 channels before, 32 after, from filter 34 on")
+    )
+    chosen.focus()
+    tab.page.keyboard.press("ArrowDown")
+    details = tab.page.locator(".arch-details")
+    expect(details).to_contain_text("layer0.1.conv")
+    expect(details).to_contain_text("64 → 40")
+    expect(details).to_contain_text(f"Read by{HOSTILE}")
+    expect(tab.page.locator(".arch-link.is-chosen")).to_have_count(0)
+    tab.page.keyboard.press("ArrowDown")  # the sum, which also reads the input
+    expect(tab.page.locator(".arch-link.is-chosen")).to_have_count(2)
+    tab.page.keyboard.press("End")
+    assert tab.page.evaluate(
+        "document.activeElement === document.querySelector('.arch-nodes').lastChild"
+    )
+    options.nth(1).hover()
+    expect(details).to_contain_text("64 → 32")
+    tab.page.get_by_text("Show the architecture as a table").click()
+    rows = tab.page.get_by_role("table", name="Layers of the network with their channels")
+    expect(rows.get_by_role("row")).to_have_count(1 + 1 + 20 + 10)
 
 
 def test_curves_are_drawn_when_scrolled_into_view(world: World, tab: Tab) -> None:

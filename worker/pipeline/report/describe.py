@@ -33,6 +33,7 @@ from secateur.engine.retrain import EpochRecord
 from secateur.engine.retrain.range_test import RangeTest
 from secateur.engine.surgery import Audit, Certificate
 from worker.pipeline.job.metrics import finite
+from worker.pipeline.report.diagram import diagram
 
 
 def verdict(
@@ -65,6 +66,7 @@ def verdict(
             "macs": int(cost.macs_by_width({})(narrowest)),
         },
         "layers": _layers(program, analysis),
+        "diagram": diagram(program, analysis, [t[0] for t in mac_terms(program, analysis.shapes)]),
         "groups": [_family(family) for family in analysis.families],
         "frozen": [frozen_report(frozen).model_dump() for frozen in analysis.frozen],
     }

@@ -1,5 +1,6 @@
 // Panels of a job's layers: widths before and after, and saliency curves.
 
+import { architecturePart } from "../architecture/view.js";
 import { drawCurve } from "../charts/curve.js";
 import { legend } from "../charts/legend.js";
 import { h } from "../dom.js";
@@ -7,9 +8,18 @@ import { count, decimal, percent, plural } from "../format.js";
 import { panel } from "../parts/panel.js";
 import { disclosure, table } from "../parts/table.js";
 
-/** Return the panels for {layers, criterion}; `selection` is part of the resolved config. */
-export function layersParts(found, selection, signal) {
-  return [widthsPanel(found.layers), curvesPanel(found, selection, signal)];
+/**
+ * Return the panels for {layers, criterion}.
+ *
+ * `selection` is part of the resolved config; `report` is the model's report, or null if it is gone.
+ */
+export function layersParts(found, { selection, report, signal }) {
+  const shape = report === null ? widthsPanel(found.layers) : architecturePanel(report, found.layers);
+  return [shape, curvesPanel(found, selection, signal)];
+}
+
+function architecturePanel(report, layers) {
+  return panel("Architecture", { note: widthsNote(layers) }, architecturePart(report, layers));
 }
 
 /** Return bars of the widths before and after, on one scale. */
@@ -42,14 +52,18 @@ export function widthLegend() {
   return legend([["is-block", "kept"], ["is-block is-second", "removed"]]);
 }
 
-function widthsPanel(layers) {
+function widthsNote(layers) {
   const before = layers.reduce((sum, layer) => sum + layer.num_groups, 0);
   const after = layers.reduce((sum, layer) => sum + layer.num_kept, 0);
+  return `${count(before)} → ${plural(after, "filter")} in ${plural(layers.length, "layer")}, ${percent(after / before, 1)} kept`;
+}
+
+function widthsPanel(layers) {
   const isLong = layers.length > 24;
   const bars = () => widthBars(layers);
   return panel(
     "Widths",
-    { note: `${count(before)} → ${plural(after, "filter")} in ${plural(layers.length, "layer")}, ${percent(after / before, 1)} kept` },
+    { note: widthsNote(layers) },
     widthLegend(),
     h("div", { class: "panel-part" }, isLong ? widthBars(layers.slice(0, 24)) : bars()),
     isLong && disclosure(`The other ${layers.length - 24} layers`, () => widthBars(layers.slice(24))),

@@ -10,7 +10,7 @@ import { duration, moment, words } from "../format.js";
 import { noticeChange } from "../polling.js";
 import { warningNotices } from "../parts/findings.js";
 import { tagsOf } from "../parts/labels.js";
-import { datasetLink, findDataset, findModel, modelLink, nameOf } from "../parts/names.js";
+import { datasetLink, findDataset, findModel, findReport, modelLink, nameOf } from "../parts/names.js";
 import { panel } from "../parts/panel.js";
 import { notice, problemPanel } from "../parts/problem.js";
 import { FINAL, badge, stateWord } from "../parts/status.js";
@@ -154,10 +154,14 @@ class JobPage {
   /** Read and draw the layers. */
   async readLayers() {
     try {
-      const found = await read(`${this.#path}/layers`, { signal: this.#view.signal });
+      const { signal } = this.#view;
+      const [found, report] = await Promise.all([
+        read(`${this.#path}/layers`, { signal }),
+        this.#job.model && findReport(this.#job.model, signal),
+      ]);
       if (found.event > this.#layersAt) {
         this.#layersAt = found.event;
-        fill(this.layers, layersParts(found, this.#job.resolved?.selection, this.#view.signal));
+        fill(this.layers, layersParts(found, { selection: this.#job.resolved?.selection, report, signal }));
       }
     } catch (error) {
       this.tell(error);

@@ -1,11 +1,13 @@
 // Live preview of a job's plan while the user fills in the form.
 
+import { architecturePart } from "../architecture/view.js";
 import { ProblemError, post } from "../api.js";
 import { h, fill } from "../dom.js";
 import { compact, count, percent } from "../format.js";
 import { widthBars, widthLegend } from "../job/layers.js";
 import { metricLabel, metricText } from "../job/summary.js";
 import { warningNotices } from "../parts/findings.js";
+import { findReport } from "../parts/names.js";
 import { loading, notice, problemPanel } from "../parts/problem.js";
 import { disclosure } from "../parts/table.js";
 
@@ -29,15 +31,16 @@ export function previewPart(onProblem, signal) {
     place.setAttribute("aria-busy", "true");
     fill(place, loading("Planning …"));
     try {
+      const report = findReport(body.model, own.signal);
       const send = (each) => post(`/v1/jobs:plan?wait=${WAIT_SECONDS}`, each, { signal: own.signal });
       const quick = withoutRepair(body);
       if (quick) {
         // The repair of the planned network takes seconds: show its size before its quality.
-        show(planned(await send(quick), "Its quality is being measured …"), []);
+        show(planned(await send(quick), await report, "Its quality is being measured …"), []);
         place.setAttribute("aria-busy", "true");
       }
       const plan = await send(body);
-      show(planned(plan, qualityText(plan.quality)), []);
+      show(planned(plan, await report, qualityText(plan.quality)), []);
     } catch (error) {
       if (own.signal.aborted) {
         return; // a newer request replaced this one
@@ -80,7 +83,7 @@ function withoutRepair(body) {
   return isNeeded ? { ...body, config: { ...config, repair: { ...config.repair, kind: "none" } } } : null;
 }
 
-function planned(plan, quality) {
+function planned(plan, report, quality) {
   const layers = plan.groups;
   const cards = [
     ["MACs", plan.dense.macs, plan.pruned.macs, plan.left.macs],
@@ -106,6 +109,7 @@ function planned(plan, quality) {
     h("div", { class: "panel-part" }, widthLegend()),
     h("div", { class: "panel-part" }, widthBars(layers.slice(0, SHOWN))),
     layers.length > SHOWN && disclosure(`The other ${layers.length - SHOWN} layers`, () => widthBars(layers.slice(SHOWN))),
+    report && disclosure("Architecture", () => h("div", { class: "stack is-tight" }, architecturePart(report, layers))),
   ];
 }
 

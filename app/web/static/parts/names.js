@@ -1,4 +1,4 @@
-// Cached names of models and data sets by id.
+// Cached models, their reports, and data sets by id.
 
 import { ProblemError, read } from "../api.js";
 import { h } from "../dom.js";
@@ -14,6 +14,11 @@ export function findModel(id, signal) {
 /** Return a data set by id, or null if it is not accessible. */
 export function findDataset(id, signal) {
   return find(`/v1/datasets/${id}`, signal);
+}
+
+/** Return a model's report, or null if it is not accessible. */
+export function findReport(id, signal) {
+  return find(`/v1/models/${id}/report`, signal);
 }
 
 /** Return a link that shows the model's name once it is loaded. */
@@ -53,7 +58,7 @@ export function remember(kind, items) {
 function find(path, signal) {
   if (!known.has(path)) {
     const found = read(path, { signal }).catch((error) => {
-      if (!(error instanceof ProblemError)) {
+      if (!(error instanceof ProblemError && error.status === 404)) {
         known.delete(path); // retry the next time
       }
       return null;
