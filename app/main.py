@@ -32,6 +32,7 @@ from app.jobs.schemas import JobCreate
 from app.keys.cache import KeyCache
 from app.keys.last_use import LastUse
 from app.keys.no_auth import refuse_public_address
+from app.keys.routes import router as keys
 from app.keys.service import Principal
 from app.keys.wrong import WrongKeys
 from app.metrics.backlog import BacklogCollector
@@ -81,6 +82,7 @@ API_ROUTERS = (
     sweeps,
     queues,
     operators,
+    keys,
     quotas,
     artifacts,
     protocol,

@@ -75,13 +75,15 @@ def list_(
         with reading(sessions) as session:
             now = current_time(session)
     if as_json:
-        typer.echo(json.dumps([{**_shown(row), "state": _state(row, now)} for row in rows]))
+        typer.echo(
+            json.dumps([{**_shown(row), "state": service.state_of(row, now)} for row in rows])
+        )
         return
     # Users copy ids from here, so narrow terminals fold the other columns.
     id_column = Column("id", min_width=30, no_wrap=True)
     table = Table(id_column, "tenant", "name", "scopes", "state", "expires", "last used")
     for row in rows:
-        scopes, state = " ".join(row.scopes), _state(row, now)
+        scopes, state = " ".join(row.scopes), service.state_of(row, now)
         times = (_time(row.expires_at) or "never", _time(row.last_used_at) or "never")
         table.add_row(row.id, row.tenant, row.name, scopes, state, *times)
     console().print(table)
@@ -138,14 +140,6 @@ def _shown(row: ApiKeyRow) -> dict[str, Any]:
         "last_used_at": _time(row.last_used_at),
         "replaced_by": row.replaced_by,
     }
-
-
-def _state(row: ApiKeyRow, now: float) -> str:
-    if row.revoked_at is not None:
-        return "revoked"
-    if not service.is_live(row, now):
-        return "expired"
-    return "valid" if row.replaced_by is None else "replaced"
 
 
 def _time(seconds: float | None) -> str | None:

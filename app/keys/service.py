@@ -9,8 +9,9 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from app.contracts.errors import (
@@ -29,7 +30,8 @@ DEFAULT_TENANT = "default"
 _SECRET_BYTES = 32
 _KEY = re.compile(r"sec_([0-9A-Z]{26})_([A-Za-z0-9_-]{43})")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MAX_NAME = 200
+MOST_NAME_CHARACTERS = 200
+_DAY_SECONDS = 86_400
 _NOT_VALID = "the API key is not valid"
 
 
@@ -70,12 +72,79 @@ def create_key(
         raise InvalidInputError(
             f"the tenant {tenant[:64]!r} must be 1 to 64 letters, digits, '.', '_' or '-'"
         )
-    if not name or len(name) > _MAX_NAME:
-        raise InvalidInputError(f"a key's name has 1 to {_MAX_NAME} characters, not {len(name)}")
+    if not name or len(name) > MOST_NAME_CHARACTERS:
+        raise InvalidInputError(
+            f"a key's name has 1 to {MOST_NAME_CHARACTERS} characters, not {len(name)}"
+        )
     if expires_in_seconds is not None and expires_in_seconds <= 0:
         raise InvalidInputError(f"a key cannot expire in {expires_in_seconds:g} seconds")
     with sessions.begin() as session:
         return _insert(session, tenant, name, parse_scopes(scopes), expires_in_seconds)
+
+
+def grant_key(  # what the request says, and a limit
+    sessions: Sessions,
+    principal: Principal,
+    *,
+    name: str,
+    scopes: Sequence[str],
+    expires_in_seconds: float | None,
+    most_keys: int,
+) -> tuple[ApiKeyRow, str]:
+    """Store a key for someone else in the caller's tenant, and return its row and plaintext.
+
+    It may do no more than the caller's key, and lives no longer.
+
+    Raises:
+        ForbiddenError: The caller lacks ``admin`` or a granted scope, or authentication is off.
+        ConflictError: ``most_keys`` keys of the tenant are valid or younger than a day.
+        InvalidInputError: The scopes or the lifetime are invalid.
+    """
+    principal.require(ADMIN)
+    wanted = parse_scopes(scopes)
+    for scope in wanted:
+        principal.require(scope)
+    with sessions.begin() as session:
+        own = _own(session, principal)
+        now = current_time(session)
+        ends = [own.expires_at - now] if own.expires_at is not None else []
+        ends += [expires_in_seconds] if expires_in_seconds is not None else []
+        is_counted = or_(
+            ApiKeyRow.created_at > now - _DAY_SECONDS,
+            ApiKeyRow.revoked_at.is_(None)
+            & or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
+        )
+        query = select(func.count()).where(ApiKeyRow.tenant == principal.tenant, is_counted)
+        if (number := session.scalar(query) or 0) >= most_keys:
+            raise ConflictError(
+                f"the tenant has {number} keys that are valid or younger than a day, at most "
+                f"{most_keys} are allowed: revoke some and create the key tomorrow"
+            )
+        return _insert(session, principal.tenant, name, wanted, min(ends, default=None))
+
+
+def revoke_own(sessions: Sessions, principal: Principal, key_id: str) -> tuple[ApiKeyRow, float]:
+    """Revoke another key of the caller's tenant; return its row and the time. Idempotent.
+
+    Raises:
+        ForbiddenError: The caller lacks ``admin``, or authentication is off, or the key has a scope
+            that the caller's lacks.
+        NotFoundError: The tenant has no such key.
+        ConflictError: It is the caller's own key.
+    """
+    principal.require(ADMIN)
+    with sessions.begin() as session:
+        own = _own(session, principal)
+        row = session.get(ApiKeyRow, key_id, with_for_update=True)
+        if row is None or row.tenant != principal.tenant:
+            raise NotFoundError(f"there is no key {key_id[:64]!r}")
+        if row.id == own.id:
+            raise ConflictError("this request was made with the key itself: use another one")
+        for scope in parse_scopes(row.scopes):
+            principal.require(scope)
+        now = current_time(session)
+        row.revoked_at = row.revoked_at or now
+        return row, now
 
 
 def list_keys(sessions: Sessions, tenant: str | None = None) -> Sequence[ApiKeyRow]:
@@ -154,6 +223,15 @@ def authenticate(sessions: Sessions, plaintext: str) -> tuple[ApiKeyRow, float]:
     return row, now
 
 
+def state_of(row: ApiKeyRow, now: float) -> Literal["valid", "replaced", "expired", "revoked"]:
+    """Return what became of a key."""
+    if row.revoked_at is not None:
+        return "revoked"
+    if not is_live(row, now):
+        return "expired"
+    return "valid" if row.replaced_by is None else "replaced"
+
+
 def is_live(row: ApiKeyRow, now: float) -> bool:
     """Return whether a key is neither revoked nor expired."""
     return row.revoked_at is None and (row.expires_at is None or row.expires_at > now)
@@ -178,6 +256,16 @@ def _insert(
     )
     session.add(row)
     return row, f"sec_{row.id.removeprefix('key_')}_{secret}"
+
+
+def _own(session: Session, principal: Principal) -> ApiKeyRow:
+    """Return the caller's own key."""
+    row = session.get(ApiKeyRow, principal.key_id) if principal.key_id is not None else None
+    if row is None:
+        raise ForbiddenError(
+            "authentication is off, so keys protect nothing: set SECATEUR_API__IS_AUTH_REQUIRED"
+        )
+    return row
 
 
 def _locked(session: Session, key_id: str) -> ApiKeyRow:

@@ -90,6 +90,11 @@ class QuotaSettings(Group):
         description="Uploads that are checked, and plans that are made, at the same time; more of "
         "them wait. Below the 3 that one intake worker runs, so that others never wait for one.",
     )
+    keys: Count = Field(
+        default=200,
+        description="API keys that are valid or younger than a day; more cannot be created by the "
+        "API.",
+    )
     compute_seconds: Annotated[float, Field(gt=0)] = Field(
         default=100 * 86_400.0, description="Compute time of all jobs per day (UTC)."
     )

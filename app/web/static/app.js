@@ -6,6 +6,7 @@ import { comparePage } from "./pages/compare.js";
 import { datasetPage } from "./pages/dataset.js";
 import { datasetsPage } from "./pages/datasets.js";
 import { jobsPage } from "./pages/jobs.js";
+import { keysPage } from "./pages/keys.js";
 import { missingPage } from "./pages/missing.js";
 import { modelPage } from "./pages/model.js";
 import { modelsPage } from "./pages/models.js";
@@ -38,6 +39,7 @@ const ROUTES = [
   [/^\/try$/, tryPage, "/try"],
   [/^\/queues$/, queuesPage, "/queues"],
   [/^\/operate$/, operatePage, "/queues"],
+  [/^\/keys$/, keysPage, "/keys"],
   [/^.*$/, missingPage, null],
 ];
 

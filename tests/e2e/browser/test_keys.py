@@ -130,6 +130,30 @@ def test_a_missing_scope_is_named(api: Serving, open_tab: OpenTab) -> None:
         expect(alert).to_contain_text(re.compile("Code: forbidden · Request: req_"))
 
 
+def test_a_colleague_gets_a_link_that_signs_in_until_it_is_revoked(
+    api: Serving, shown: Shown, open_tab: OpenTab
+) -> None:
+    base = f"http://{api.address}"
+    with open_tab(base) as tab, open_tab(base, expected=("401", "403")) as other:
+        tab.enter(key_of(api, "admin"))
+        tab.page.get_by_role("link", name="Keys").click()
+        tab.page.get_by_label("For whom or what").fill("Ada")
+        tab.page.get_by_role("button", name="Create key").click()
+        link = tab.page.get_by_label(re.compile("^Link"))
+        other.page.goto(link.input_value())
+        other.heading("Overview")
+        other.go(f"/jobs/{shown.jobs['succeeded']}")
+        other.page.get_by_role("button", name="Delete").click()
+        expect(other.page.get_by_role("alert")).to_contain_text("lacks the scope 'jobs:write'")
+        tab.page.get_by_role("button", name="Revoke the key of Ada").click()
+        row = tab.page.get_by_role("table", name="Keys of your tenant").get_by_role("row")
+        expect(row.filter(has_text="Ada")).to_contain_text("revoked")
+        expect(link).to_have_count(0)
+        other.page.wait_for_timeout(1100)  # API processes remember a key for a second
+        other.page.reload()
+        expect(other.page.get_by_role("dialog")).to_be_visible()
+
+
 def test_another_tenant_sees_an_empty_dashboard(
     api: Serving, shown: Shown, open_tab: OpenTab
 ) -> None:

@@ -48,6 +48,7 @@ class World:
             "try it": ("/try", "Try it"),
             "queues": ("/queues", "Queue"),
             "operate": ("/operate", "Operate"),
+            "keys": ("/keys", "Keys"),
             "nowhere": ("/nowhere", "Page not found"),
         }
 
@@ -62,7 +63,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 PAGES = (
     "overview", "models", "model", "datasets", "dataset", "jobs", "new job", "job queued",
     "job paused", "job running", "job failed", "job cancelled", "job succeeded", "compare",
-    "sweeps", "new sweep", "sweep", "try it", "queues", "operate", "nowhere",
+    "sweeps", "new sweep", "sweep", "try it", "queues", "operate", "keys", "nowhere",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ const PLACES = [
   ["/sweeps", "Sweeps"],
   ["/try", "Try it"],
   ["/queues", "Queue"],
+  ["/keys", "Keys"],
 ];
 
 /** Build the frame; return the element for pages and a function that marks the current entry. */
