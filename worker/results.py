@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.contracts.examples import MOST_EXAMPLES, Example
 from app.contracts.job import JobKind
 from app.contracts.report import Finding, LoadReport, NetworkReport, PlannedQuality, SpeedupReport
 from app.contracts.spec import PreprocessSpec
@@ -41,6 +42,7 @@ class _DatasetSummary(_Part):
     class_names: list[str] | None = None
     notes: list[str] = []
     preprocess: PreprocessSpec = PreprocessSpec()
+    examples: tuple[Example, ...] = Field(default=(), max_length=MOST_EXAMPLES)
 
 
 class _Speedup(SpeedupReport):

@@ -6,7 +6,14 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.datasets import service
-from app.datasets.schemas import Dataset, DatasetPatch, parse_preprocess, to_dataset
+from app.datasets.schemas import (
+    Dataset,
+    DatasetPatch,
+    ExampleList,
+    parse_preprocess,
+    to_dataset,
+    to_examples,
+)
 from app.dependencies import ContextDep, PrincipalDep
 from app.http.limits import DATASET_FILE, limits
 from app.http.problems import RESPONSES
@@ -85,6 +92,15 @@ def read(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> Datas
     principal.require("datasets:read")
     with reading(context.sessions) as session:
         return to_dataset(service.find(session, principal.tenant, dataset_id))
+
+
+@router.get("/{dataset_id}/examples")
+def examples(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> ExampleList:
+    """Read a few training images of a data set, as small PNG files; none of other kinds of data."""
+    principal.require("datasets:read")
+    with reading(context.sessions) as session:
+        row = service.find(session, principal.tenant, dataset_id)
+        return to_examples(row.examples or [])
 
 
 @router.patch("/{dataset_id}")

@@ -1,15 +1,18 @@
 """Request and response schemas of data sets."""
 
 import json
+from base64 import b64decode, b64encode
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
 from app.contracts.complaints import complaints, refusal
 from app.contracts.errors import ErrorDetail, InvalidInputError
+from app.contracts.examples import Box, Example
 from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, Preset
 from app.contracts.suggestions import suggestion
+from app.datasets.png import encode_png
 from app.models.schemas import Metadata
 from app.paging import to_time
 from app.records.stored import summary_of_dataset
@@ -41,6 +44,24 @@ class Dataset(BaseModel):
     created_at: datetime | None
 
 
+class ExampleImage(BaseModel):
+    """A training image of a data set."""
+
+    label: str
+    split: str
+    height: int
+    width: int
+    png: Base64Bytes = Field(description="The image as a PNG file, in Base64.")
+    boxes: tuple[Box, ...] = Field(description="Its objects, in shares of width and height.")
+
+
+class ExampleList(BaseModel):
+    """A few training images of a data set, at most 64 pixels high and wide."""
+
+    object: Literal["list"] = "list"
+    data: list[ExampleImage]
+
+
 class DatasetPatch(BaseModel):
     """Fields that can be changed."""
 
@@ -69,6 +90,17 @@ def to_dataset(row: DatasetRow) -> Dataset:
         metadata=row.meta,
         created_at=to_time(row.created_at),
     )
+
+
+def to_examples(found: list[dict[str, Any]]) -> ExampleList:
+    """Return the API's representation of the examples in a row."""
+    shown = []
+    for example in map(Example.model_validate, found):
+        pixels = b64decode(example.pixels)
+        png = encode_png(pixels, example.height, example.width, example.channels)
+        fields = example.model_dump(exclude={"pixels", "channels"})
+        shown.append(ExampleImage(**fields, png=b64encode(png)))
+    return ExampleList(data=shown)
 
 
 def parse_preprocess(text: str | None) -> PreprocessSpec:

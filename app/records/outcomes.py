@@ -58,7 +58,8 @@ def store_intake(session: Session, job: JobRow, outcome: Outcome) -> None:
     else:
         row = dataset = session.get(DatasetRow, job.dataset_id)
         if dataset is not None:
-            dataset.summary = outcome.report
+            dataset.summary = {n: v for n, v in outcome.report.items() if n != "examples"}
+            dataset.examples = outcome.report.get("examples", [])
             dataset.preprocess = outcome.report.get("preprocess", dataset.preprocess)
     if row is not None:
         row.status = READY

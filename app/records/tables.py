@@ -120,6 +120,7 @@ class DatasetRow(Base):
     num_bytes: Mapped[int] = mapped_column(BigInteger)
     preprocess: Mapped[Json]
     summary: Mapped[Json | None]  # num_samples, sample_shape, num_classes, class_names, splits
+    examples: Mapped[list[Json] | None] = mapped_column(deferred=True)  # `contracts.examples`
     error: Mapped[Json | None]
     meta: Mapped[Json] = mapped_column("metadata")
     created_at: Mapped[float]

@@ -4,6 +4,8 @@ from app.contracts.job import Stage
 from secateur.engine.graph import analyse
 from worker.messages import JobRequest, OutputFile, Succeeded
 from worker.pipeline.data import open_dataset
+from worker.pipeline.data.duplicates import duplicate_notes
+from worker.pipeline.data.examples import examples
 from worker.pipeline.data.preprocess import network_sees
 from worker.pipeline.job.checks import check_computes
 from worker.pipeline.job.dense_onnx import export_proved
@@ -41,6 +43,12 @@ def intake_dataset(request: JobRequest, reporter: Reporter) -> Succeeded:
     dataset = open_dataset(
         given.path, given.format, given.preprocess, request.output_dir, limits=request.limits
     )
+    summary = dataset.summary()
+    summary["notes"] += duplicate_notes(dataset.rows, dataset.split)
     preprocess = dataset.preprocess.model_dump(mode="json")
-    seen = {"preprocess": preprocess, "network_sees": network_sees(dataset)}
-    return Succeeded(result={}, report=dataset.summary() | seen)
+    seen = {
+        "preprocess": preprocess,
+        "network_sees": network_sees(dataset),
+        "examples": examples(dataset),
+    }
+    return Succeeded(result={}, report=summary | seen)

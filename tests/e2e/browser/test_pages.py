@@ -142,6 +142,20 @@ def test_data_sets_show_their_preprocessing(world: World, tab: Tab) -> None:
     tab.page.get_by_text("Preprocessing: none given").wait_for()
 
 
+def test_the_page_of_a_data_set_shows_its_images_and_classes(world: World, tab: Tab) -> None:
+    show(tab, world, "dataset")
+    images = tab.page.locator(".example img")
+    expect(images).to_have_count(2)
+    sizes = "[...document.querySelectorAll('.example img')].map((image) => image.naturalWidth)"
+    tab.until(f"JSON.stringify({sizes}) === '[12,4]'")
+    expect(images.last).to_have_attribute("alt", f"1 object: {HOSTILE}")
+    expect(tab.page.locator(".example rect")).to_have_count(1)
+    classes = tab.page.get_by_role("table", name="Classes and their counts")
+    expect(classes.get_by_role("row")).to_have_count(1 + 10)
+    jobs = tab.page.get_by_role("table", name="Jobs")
+    expect(jobs.get_by_role("link", name=re.compile("^job_")).first).to_be_visible()
+
+
 def test_hostile_text_in_every_field_stays_text(tmp_path: Path, open_tab: OpenTab) -> None:
     with serving(tmp_path / "data") as api:
         key = api.key("default", "admin", "operator")["Authorization"].removeprefix("Bearer ")

@@ -2,12 +2,14 @@
 
 import base64
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
@@ -201,6 +203,25 @@ def test_model_data_and_config_in_one_request(api: Api) -> None:
     assert [queue for _, queue in api.queue.rings] == [QUEUE_INTAKE, QUEUE_INTAKE]
     dataset = api.client.get(f"/v1/datasets/{job['dataset']}").json()
     assert dataset["preprocess"]["mean"] == [0.5]
+
+
+def test_examples_of_a_data_set_are_pictures_of_its_pixels(api: Api) -> None:
+    path = f"/v1/datasets/{api.client.post('/v1/datasets', content=NPZ).json()['id']}"
+    assert api.client.get(f"{path}/examples").json()["data"] == []
+    sent = []
+    for channels in (1, 3):
+        pixels = bytes(7 * k % 256 for k in range(6 * channels))
+        example = {"label": "cat", "split": "train", "height": 3, "width": 2, "boxes": []}
+        data = base64.b64encode(pixels).decode()
+        sent.append((pixels, {**example, "channels": channels, "pixels": data}))
+    report = {"num_samples": 3, "examples": [example for _, example in sent]}
+    api.finish_intake(api.queue.rings[-1][0], report, None)
+    assert "examples" not in api.client.get(path).json()["summary"]  # lists stay small
+    found = api.client.get(f"{path}/examples").json()["data"]
+    for (pixels, _), shown in zip(sent, found, strict=True):
+        with Image.open(io.BytesIO(base64.b64decode(shown["png"]))) as image:
+            assert (image.format, image.size, image.tobytes()) == ("PNG", (2, 3), pixels)
+    assert api.client.get(f"{path}/examples", headers=api.other_tenant()).status_code == 404
 
 
 def test_preprocessing_is_asked_for_by_a_preset(api: Api) -> None:

@@ -21,6 +21,11 @@ PLAN: dict[str, Any] = {
     "left": {"macs": 0.5}, "groups": [], "criteria_agreement": {}, "latency_trials": [],
     "warnings": [], "findings": [],
 }  # fmt: skip
+BOX = {"label": "cat", "x0": 0, "y0": 0, "x1": 1, "y1": 0.5}
+EXAMPLE: dict[str, Any] = {
+    "label": "cat", "split": "train", "height": 1, "width": 2, "channels": 1, "pixels": "AAA=",
+    "boxes": [BOX],
+}  # fmt: skip
 SUMMARY = {"dense": NETWORK, "retrained": NETWORK, "metric": "top1"}
 
 
@@ -34,6 +39,7 @@ def test_genuine_results_pass() -> None:
     check(JobKind.PRUNE, {"summary": SUMMARY}, {"macs": 1, "outputs": [{"name": "y"}]})
     check(JobKind.INTAKE_MODEL, {}, {"num_parameters": 1, "inputs": [{}], "other": "x"})
     check(JobKind.INTAKE_DATASET, {}, {"notes": ["x"], "preprocess": {"scale": 1.0}})
+    check(JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE]})
     check(JobKind.PLAN, PLAN, {})
 
 
@@ -58,6 +64,11 @@ def test_plans_have_the_fields_of_the_api() -> None:
         (JobKind.INTAKE_MODEL, {}, {"outputs": [{"kind": "x"}]}),
         (JobKind.INTAKE_DATASET, {}, {"preprocess": {"scale": "x"}}),
         (JobKind.INTAKE_DATASET, {}, {"preprocess": []}),
+        (JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE] * 13}),
+        (JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE | {"pixels": "AAAA"}]}),
+        (JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE | {"pixels": "no Base64"}]}),
+        (JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE | {"height": 65}]}),
+        (JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE | {"boxes": [BOX | {"x0": 2}]}]}),
         (JobKind.INTAKE_DATASET, {}, {"class_names": [1]}),
         (JobKind.INTAKE_DATASET, {}, {"notes": "x"}),
     ],

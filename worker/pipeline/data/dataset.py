@@ -15,6 +15,7 @@ from secateur.engine.errors import DataError
 from secateur.engine.objectives import LabelKind
 from worker.pipeline.data.notes import imbalance, label_notes, pixel_notes, split_notes
 from worker.pipeline.data.raw import RawData
+from worker.pipeline.data.rows import Rows
 from worker.pipeline.data.splits import Split, draw_split, draw_validation
 from worker.pipeline.data.statistics import Statistics, measure
 
@@ -172,6 +173,21 @@ class Dataset:
     def split_sizes(self) -> dict[Split, int]:
         """The number of samples in each split."""
         return {split: int((self._split == split).sum()) for split in Split}
+
+    @property
+    def split(self) -> NDArray[np.uint8]:
+        """Split of each sample, (N,)."""
+        return self._split
+
+    @property
+    def classes(self) -> NDArray[np.int64] | None:
+        """Class of each sample, (N,); None for other kinds of labels."""
+        return self._y.numpy() if self._y is not None and self.labels_kind == "classes" else None
+
+    @property
+    def rows(self) -> Rows:
+        """The samples as they are stored."""
+        return self._rows
 
     @property
     def preprocess(self) -> PreprocessSpec:

@@ -45,7 +45,7 @@ class Labels:
         notes: Notes for the user, as sentences.
         rows: Labels on disk instead of ``values``: uint8 masks (N, H, W), characters (N, L), or
             boxes (N, M, 6).
-        counts: Number of boxes of each class.
+        counts: Number of boxes of each class, or of masks that show it.
     """
 
     kind: LabelKind

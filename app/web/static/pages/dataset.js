@@ -1,7 +1,7 @@
 // Page of one data set: its facts, its classes, problems, and the jobs that used it.
 
 import { read } from "../api.js";
-import { h, fill } from "../dom.js";
+import { h, fill, svg } from "../dom.js";
 import { bytes, count, decimal, moment, percent, plural, words } from "../format.js";
 import { tagsOf } from "../parts/labels.js";
 import { remember } from "../parts/names.js";
@@ -20,7 +20,7 @@ const NEWEST_JOBS = 20;
 const SHOWN_CLASSES = 20;
 
 // What the counts of classes count, by kind of labels.
-const COUNTED = { boxes: ["Categories", "Boxes"], masks: ["Categories", "Pixels"], texts: ["Characters", "Times"] };
+const COUNTED = { boxes: ["Categories", "Boxes"], masks: ["Categories", "Images"] };
 
 export async function datasetPage(view) {
   const path = `/v1/datasets/${encodeURIComponent(view.params[0])}`;
@@ -28,8 +28,9 @@ export async function datasetPage(view) {
   const body = view.begin(dataset.name, { crumbs: [h("a", { href: "#/datasets" }, "Data sets")] });
   const trouble = h("div");
   const found = h("div", { class: "stack" });
+  const examples = h("div");
   const jobs = h("div");
-  body.append(trouble, found, jobs);
+  body.append(trouble, found, examples, jobs);
   const show = (now) => {
     remember("datasets", [now]);
     view.setTitle(now.name);
@@ -45,7 +46,7 @@ export async function datasetPage(view) {
       return now.status === "validating";
     });
   }
-  await whose;
+  await Promise.all([whose, readExamples(path, examples, view.signal).catch(view.ignore)]);
 }
 
 function actionsFor(dataset, { onChange, trouble, signal }) {
@@ -122,6 +123,32 @@ function classesPanel({ class_names: names, class_counts: counts, labels }) {
     { note: `${count(counts.length)}, ${count(total)} ${unit.toLowerCase()} in all` },
     make(rows.slice(0, SHOWN_CLASSES)),
     rest > 0 && disclosure(`The other ${count(rest)}`, () => make(rows.slice(SHOWN_CLASSES))),
+  );
+}
+
+async function readExamples(path, place, signal) {
+  const { data } = await read(`${path}/examples`, { signal });
+  if (data.length > 0) {
+    fill(place, panel("Examples", { note: "training images, small" }, h("ul", { class: "examples panel-part" }, data.map((each) => exampleFigure(each, signal)))));
+  }
+}
+
+function exampleFigure({ png, label, width, height, boxes }, signal) {
+  const bytes = Uint8Array.from(atob(png), (character) => character.charCodeAt(0));
+  const src = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
+  signal.addEventListener("abort", () => URL.revokeObjectURL(src));
+  const found = boxes.map(({ x0, y0, x1, y1 }) => svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
+  const alt = boxes.length > 0 ? `${plural(boxes.length, "object")}: ${label}` : label ? `Example of ${label}` : "Example";
+  return h(
+    "li",
+    { class: "example" },
+    h(
+      "span",
+      { class: "example-picture", vars: { "--ratio": width / height } },
+      h("img", { src, alt, width, height }),
+      found.length > 0 && svg("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" }, ...found),
+    ),
+    h("span", { class: "small" }, label),
   );
 }
 

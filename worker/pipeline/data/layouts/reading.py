@@ -35,6 +35,7 @@ def read_annotated(
         target = replace(target, preprocess=preprocess)
     images, path = annotated.images, scratch / "labels.bin"
     highest = -1
+    num_images = np.zeros(256, np.int64)  # that show each class of masks
     shape: tuple[int, ...] = ()
     with path.open("wb") as out:
 
@@ -44,7 +45,9 @@ def read_annotated(
             values = np.ascontiguousarray(annotated.label(number, place, size))
             if annotated.kind == "masks":
                 counted = values[values != _IGNORED]
-                highest = max(highest, int(counted.max()) if counted.size else -1)
+                present = np.unique(counted)
+                num_images[present] += 1
+                highest = max(highest, int(present[-1]) if present.size else -1)
             out.write(values.reshape(-1).view(np.uint8).data)
 
         files = ((image.shown, archive.read(image.member)) for image in images)
@@ -57,7 +60,7 @@ def read_annotated(
         max(len(names), highest + 1),
         is_named=annotated.are_named,
         rows=Rows([RowFile(path, 0, len(images), shape, annotated.dtype)]),
-        counts=annotated.counts,
+        counts=annotated.counts or tuple(num_images[: highest + 1].tolist()),
     )
     split = None if annotated.splits is None else np.array(annotated.splits, np.uint8)
     return RawData(
