@@ -201,6 +201,24 @@ class OptimizerSpec(TypedDict, total=False):
     clip_norm: float | None
 
 
+class PrecisionSpec(TypedDict, total=False):
+    """Numbers that the pruned network computes with; int8 is written beside the fp32 file."""
+
+    kind: Literal[
+        "fp32",
+        "int8",
+    ]
+    max_drop: float
+    num_samples: int
+    target: Literal[
+        "auto",
+        "vnni",
+        "avx2",
+        "arm",
+        "tensorrt",
+    ]
+
+
 class RatioSelection(TypedDict, total=False):
     """Prune a fixed share of the filters, in every layer or across the network."""
 
@@ -339,5 +357,6 @@ class PruneConfig(TypedDict, total=False):
     expected: ExpectedSpec
     sanity: SanitySpec
     export: ExportSpec
+    precision: PrecisionSpec
     resources: ResourcesSpec
     seed: int

@@ -105,6 +105,7 @@ def make_request(
         num_threads=worker.num_threads,
         serving_num_threads=settings.inference.num_threads,
         serving_provider=settings.inference.provider,
+        serving_cpu=settings.inference.cpu,
         limits=settings.limits,
     )
 

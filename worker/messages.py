@@ -98,6 +98,9 @@ class JobRequest(_Message):
     serving_provider: Literal["cpu", "cuda", "tensorrt"] = Field(
         default="cpu", description="Provider of /infer, with which latencies are measured."
     )
+    serving_cpu: Literal["auto", "vnni", "avx2", "arm"] = Field(
+        default="auto", description="Processor of /infer, for int8 files; auto: the worker's."
+    )
     limits: LimitSettings = Field(
         default=LimitSettings(), description="Size limits of models and data sets."
     )
@@ -223,13 +226,20 @@ class Succeeded(_Message):
     files: tuple[OutputFile, ...] = ()
     onnx: str | None = Field(default=None, description="Name of the file that /infer serves.")
     program: str | None = Field(default=None, description="Name of the .pt2 of the new model.")
+    int8: str | None = Field(
+        default=None, description="Name of the file that /infer serves as variant int8."
+    )
 
     @model_validator(mode="after")
     def _names_its_files(self) -> Self:
         names = [file.name for file in self.files]
         if len(set(names)) < len(names):
             raise ValueError("two files have one name")
-        for name, suffix in ((self.onnx, ".onnx"), (self.program, ".pt2")):
+        for name, suffix in (
+            (self.onnx, ".onnx"),
+            (self.program, ".pt2"),
+            (self.int8, ".onnx"),
+        ):
             if name is not None and (name not in names or not name.endswith(suffix)):
                 raise ValueError(f"{name!r} is not among the files, or is not a {suffix} file")
         return self

@@ -104,12 +104,13 @@ class Stage(StrEnum):
 
     INTAKE = "intake", "Reads the model and the data", 5, 5
     SALIENCY = "saliency", "Measures the saliency of each filter", 5, 5
-    SELECT = "select", "Selects the filters to remove", 1, 69
+    SELECT = "select", "Selects the filters to remove", 1, 64
     PRUNE = "prune", "Removes the selected filters", 9, 4
     REPAIR = "repair", "Refits the kept weights", 3, 1
-    RETRAIN = "retrain", "Retrains the pruned network", 62, 1
+    RETRAIN = "retrain", "Retrains the pruned network", 57, 1
     VERIFY = "verify", "Verifies the outputs of the pruned network", 3, 3, (0.5, 0.5)
     EXPORT = "export", "Writes and measures the files", 10, 10, (8.0, 0.5)
+    QUANTIZE = "quantize", "Writes an int8 file, if asked for", 5, 5, (20.0, 1.0)
     PACKAGE = "package", "Writes the report and the manifest", 2, 2, (1.0, 0.0)
 
 

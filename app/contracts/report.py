@@ -461,6 +461,84 @@ class EpochsReport(_Part):
     reason: str
 
 
+class FloatLayerReport(_Part):
+    """A layer of the int8 file that stays in fp32."""
+
+    name: str = Field(description="Name of its weight in the ONNX file.")
+    op: str
+    reason: str
+
+
+class Int8Trial(_Part):
+    """One int8 file that was tried."""
+
+    recipe: str = Field(
+        description="Operators that become integer. layers: convolutions and matrix products. "
+        "layers_and_sums: sums and poolings as well. all: all that ONNX Runtime can."
+    )
+    calibration: str = Field(
+        description="How the ranges of activations were measured: minmax, percentile or entropy."
+    )
+    has_float_ends: bool = Field(description="Whether the first and last layers stay in fp32.")
+    num_float: int = Field(description="Other layers in fp32, because they lose the most.")
+    speedup: float | None = Field(
+        description="Speed relative to the fp32 file; null if it was not timed."
+    )
+    drop: float | None = Field(
+        description="Drop of the metric below the fp32 file's; null if it was not judged, or not "
+        "finite."
+    )
+    trouble: str = Field(description="Why it cannot be written or run; empty if it can.")
+
+
+class Int8Report(_Part):
+    """Int8 file of the pruned network, or why there is none.
+
+    The equivalence certificate ends at the fp32 network: int8 rounds, so the int8 file is judged by
+    its metrics.
+    """
+
+    is_kept: bool = Field(description="Whether the job has an int8 file.")
+    is_served: bool = Field(description="Whether /infer serves it as variant int8.")
+    reason: str = Field(description="Why there is an int8 file, or why there is none.")
+    target: str = Field(description="Processor that its integer types are for.")
+    max_drop: float
+    metric: str | None = Field(description="Metric of the promise; null if none was measured.")
+    before: float | None = Field(description="Its value for the fp32 file.")
+    after: float | None = Field(
+        description="Its value for the int8 file, or for the nearest that was refused."
+    )
+    num_judged: int = Field(description="Validation samples that it was measured on.")
+    num_samples: int = Field(description="Training samples that calibrated the file.")
+    agreement: float | None = Field(
+        description="Share of samples with the same predicted class as the fp32 file; null "
+        "without classes."
+    )
+    recipe: str | None = Field(description="As in the trials; null if no file was chosen.")
+    calibration: str | None
+    file_bytes: tuple[int, int] | None = Field(description="Sizes of the fp32 and int8 file.")
+    fp32_latency_seconds: tuple[LatencyReport, ...] = Field(
+        description="Latencies of the fp32 file, timed in turns with the int8 file."
+    )
+    latency_seconds: tuple[LatencyReport, ...]
+    speedups: tuple[SpeedupReport, ...] = Field(
+        description="Speed of the int8 file relative to the fp32 file of the pruned network."
+    )
+    num_integer: int | None = Field(
+        description="Convolutions and matrix products that ONNX Runtime computes in integers."
+    )
+    num_float: int | None = Field(description="Those that it computes in fp32.")
+    num_conversions: int | None = Field(
+        description="Conversions between int8 and fp32 that are left in its graph."
+    )
+    float_layers: tuple[FloatLayerReport, ...]
+    trials: tuple[Int8Trial, ...]
+    metrics: tuple[MetricsReport, ...] = Field(
+        description="Metrics of the int8 file in ONNX Runtime; empty without one."
+    )
+    notes: tuple[str, ...]
+
+
 class CutReport(_Part):
     """One pruning step of an iterative schedule."""
 
@@ -514,6 +592,7 @@ class Report(_Part):
     load: LoadReport | None = Field(
         default=None, description="Machine load while latencies were measured."
     )
+    int8: Int8Report | None = Field(default=None, description="Null unless precision.kind is int8.")
     equivalence: EquivalenceReport
     onnx_max_absolute_error: float | None = Field(
         description="Largest difference of model.onnx from PyTorch on real batches; null without "

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from app.contracts.placement import Fit
+from app.contracts.precision_spec import PrecisionSpec
 from app.contracts.repair_spec import RepairSpec
 from app.contracts.resources_spec import ResourcesSpec
 from app.contracts.retrain_spec import RetrainSpec, Spec
@@ -261,6 +262,7 @@ class PruneConfig(Spec):
     )
     sanity: SanitySpec = SanitySpec()
     export: ExportSpec = ExportSpec()
+    precision: PrecisionSpec = PrecisionSpec()
     resources: ResourcesSpec = ResourcesSpec()
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
@@ -279,6 +281,11 @@ class PruneConfig(Spec):
                 )
         if isinstance(self.selection, AccuracySelection) and self.selection.round_to == "auto":
             raise ValueError("selection mode 'accuracy' takes a number for round_to")
+        if self.precision.kind == "int8" and "onnx" not in self.export.formats:
+            raise ValueError(
+                "precision.kind 'int8' is written from the ONNX file: export.formats must contain "
+                "'onnx'"
+            )
         return self
 
     @model_validator(mode="before")
@@ -305,6 +312,7 @@ def part_that_needs_data(config: PruneConfig) -> tuple[str, str] | None:
         ("/selection/mode", config.selection.mode): isinstance(config.selection, AccuracySelection),
         ("/schedule/kind", config.schedule.kind): isinstance(config.schedule, IterativeSchedule),
         ("/repair/kind", config.repair.kind): config.repair.kind == "reconstruct",
+        ("/precision/kind", config.precision.kind): config.precision.kind == "int8",
     }
     for name, value in config.expected.values.items():
         needing[f"/expected/{name}", f"{value:g}"] = True

@@ -94,11 +94,7 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
         console.print(f"Spearman's rho of {name} with the exact loss: {rho:+.3f}")
     if report["kept"] is not None:
         console.print(f"kept: {report['kept']['reason']}")
-    for finding in report["findings"]:
-        colour = "bold red" if finding["severity"] == "serious" else "yellow"
-        console.print(Text("warning", colour), finding["message"])
-    for note in report["notes"]:
-        console.print(Text("note", "yellow"), note)
+    _print_remarks(console, report)
     if (verdict := report.get("verdict")) is not None:
         console.print(Text(verdict["text"], _VERDICTS.get(verdict["status"], "")))
         for step in verdict["next_steps"]:
@@ -106,6 +102,16 @@ def print_report(console: Console, report: Json, folder: Path) -> None:
                 f"  {step['title']}: {json.dumps(step['config'])} ({step['reason']})", markup=False
             )
     console.print(f"results in {folder}")
+
+
+def _print_remarks(console: Console, report: Json) -> None:
+    if (int8 := report.get("int8")) is not None:
+        console.print(int8["reason"], markup=False)
+    for finding in report["findings"]:
+        colour = "bold red" if finding["severity"] == "serious" else "yellow"
+        console.print(Text("warning", colour), finding["message"])
+    for note in report["notes"]:
+        console.print(Text("note", "yellow"), note)
 
 
 def _repaired(report: Json) -> list[Sequence[str]]:

@@ -10,6 +10,7 @@ from worker.pipeline.stages.export import export
 from worker.pipeline.stages.intake import intake
 from worker.pipeline.stages.package import package
 from worker.pipeline.stages.prune import compact_untrained
+from worker.pipeline.stages.quantize import quantize_exported
 from worker.pipeline.stages.repair import repair
 from worker.pipeline.stages.retrain import retrain
 from worker.pipeline.stages.saliency import measure_saliency
@@ -66,8 +67,21 @@ def prune(request: JobRequest, reporter: Reporter) -> Succeeded:
     reporter.begin(Stage.EXPORT)
     exported = export(inputs, trained)
 
+    if config.precision.kind == "int8":
+        reporter.begin(Stage.QUANTIZE)
+    int8 = quantize_exported(inputs, exported)
+
     reporter.begin(Stage.PACKAGE)
     results = Results(
-        inputs, choice, dense_metrics, untrained, repaired, trained, baselines, verified, exported
+        inputs,
+        choice,
+        dense_metrics,
+        untrained,
+        repaired,
+        trained,
+        baselines,
+        verified,
+        exported,
+        int8,
     )
     return package(results)

@@ -14,6 +14,12 @@ class InferenceSettings(Group):
         default="cpu",
         description="Device that ONNX Runtime computes on. The API refuses to start if it cannot.",
     )
+    cpu: Literal["auto", "vnni", "avx2", "arm"] = Field(
+        default="auto",
+        description="Processor of the machines that serve, for the types of int8 files: x86 with "
+        "VNNI, x86 without, or Arm. auto: the same as the worker's. Without VNNI, the 8-bit "
+        "weights of a file made for it overflow.",
+    )
     gpu_memory_bytes: Bytes | None = Field(
         default=None,
         description="Memory of the GPU that ONNX Runtime holds for each loaded model; unset: no "

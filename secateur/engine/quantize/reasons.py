@@ -9,6 +9,7 @@ from secateur.engine.quantize.recipes import WEIGHTED
 from secateur.engine.quantize.result import Quantized, Trial
 
 _MOST_NAMES = 5
+_FEWEST_SAMPLES = 128
 
 
 def nothing_to_quantize(prepared: Prepared) -> str:
@@ -26,7 +27,7 @@ def none_runs(trials: Sequence[Trial]) -> str:
     return f"No int8 file: ONNX Runtime can write or run none of this network ({trouble})."
 
 
-def too_slow(found: Quantized, prepared: Prepared, least: float) -> str:
+def too_slow(found: Quantized, num_layers: int, least: float) -> str:
     """Return why the fastest file is not kept."""
     assert found.latency is not None  # noqa: S101  # the caller has timed it
     speedups = found.latency.speedups[0]
@@ -36,7 +37,7 @@ def too_slow(found: Quantized, prepared: Prepared, least: float) -> str:
         f"No int8 file: the best one runs at {_speed(worst)} of the fp32 file's speed at batch "
         f"size {worst.batch_size}, and at least {least:g}x is required."
     )
-    return f"{text} {_cause(found, prepared)}".strip()
+    return f"{text} {_cause(found, num_layers)}".strip()
 
 
 def broken_promise(before: Quality, after: Quality, max_drop: float, num_files: int) -> str:
@@ -62,24 +63,23 @@ def kept(found: Quantized) -> str:
     )
 
 
-def notes_on(num_samples: int, fewest: int) -> tuple[str, ...]:
+def notes_on(num_samples: int) -> tuple[str, ...]:
     """Return notes on the samples."""
-    if num_samples >= fewest:
+    if num_samples >= _FEWEST_SAMPLES:
         return ()
     plural = "sample" if num_samples == 1 else "samples"
     text = (
         f"The ranges of activations come from {num_samples} {plural}: values beyond them are "
-        f"clipped. {fewest} or more are better."
+        f"clipped. {_FEWEST_SAMPLES} or more are better."
     )
     return (text,)
 
 
-def _cause(found: Quantized, prepared: Prepared) -> str:
+def _cause(found: Quantized, num_layers: int) -> str:
     """Return why integers are slow here, by what ONNX Runtime has made of the file."""
     fusion = found.chosen.fusion if found.chosen is not None else None
     if fusion is None:
         return ""
-    num_layers = len(prepared.layers)
     text = f"Of {num_layers} layers, ONNX Runtime computes {fusion.num_integer} in integers"
     if not fusion.num_conversions:
         return f"{text}; they are too small to gain from it."

@@ -5,6 +5,7 @@ step says nothing about it. The stages after training are short; earlier stages 
 """
 
 from collections import deque
+from collections.abc import Sequence
 from itertools import pairwise
 
 from app.contracts.job import Stage
@@ -147,15 +148,18 @@ class Remaining:
         return now - self._points[-1][1] >= max(_LEAST_GAP_SECONDS, _LEAST_GAP_SHARE * passed)
 
 
-def after_training(stage: Stage, elapsed: float, prune_seconds: float) -> float:
+def after_training(
+    stage: Stage, elapsed: float, prune_seconds: float, present: Sequence[Stage]
+) -> float:
     """Return the seconds left for the rest of a job, excluding training steps.
 
     Args:
         stage: Current stage.
         elapsed: Seconds since the stage began.
         prune_seconds: Seconds the prune stage took.
+        present: Stages that the job has.
     """
-    expected = {each: each.tail[0] + each.tail[1] * prune_seconds for each in Stage if each.tail}
+    expected = {each: each.tail[0] + each.tail[1] * prune_seconds for each in present if each.tail}
     if stage not in expected:
         return sum(expected.values()) + _SETTLING * prune_seconds
     stages = list(expected)

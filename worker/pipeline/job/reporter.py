@@ -29,6 +29,8 @@ from worker.pipeline.job.stopping import StopRequest
 _PROGRESS_SECONDS = 0.5
 _CALM_SHARE, _CALM_SECONDS = 0.05, 2.0  # smoothing time of the remaining-time estimate
 
+_USUAL = tuple(stage for stage in Stage if stage is not Stage.QUANTIZE)
+
 AnyMessage = StageStarted | Progress | Metric | Planned | Warned | Saved | Succeeded | Failed
 
 
@@ -61,10 +63,12 @@ class Reporter:
     _remaining: Remaining = field(default_factory=Remaining)
     _told: tuple[float, float] | None = None  # (seconds left, time reported)
     _is_search: bool = False
+    _stages: tuple[Stage, ...] = _USUAL  # that the job has
 
     def expect(self, config: PruneConfig) -> None:
         """Set the expected share of each stage from the config."""
         self._is_search = isinstance(config.selection, AccuracySelection)
+        self._stages = tuple(Stage) if config.precision.kind == "int8" else _USUAL
 
     @property
     def title(self) -> str:
@@ -142,19 +146,22 @@ class Reporter:
 
     def _span(self, stage: Stage) -> tuple[float, float]:
         """Return the start and end of a stage as fractions of the job, from 0 to 1."""
-        shares = {s: s.search_percent if self._is_search else s.percent for s in Stage}
+        shares = {s: s.search_percent if self._is_search else s.percent for s in self._stages}
         end = 0
         for each, share in shares.items():
             end += share
             if each is stage:
                 break
-        return (end - shares[stage]) / 100, end / 100
+        whole = sum(shares.values())
+        return (end - shares[stage]) / whole, end / whole
 
     def _seconds_left(self, now: float) -> float | None:
         """Return the estimated seconds left for the job; None until training gives a pace."""
         assert self.stage is not None  # noqa: S101  # the caller has looked
         prune_seconds = self.stage_seconds.get(Stage.PRUNE.value, 0.0)
-        left: float | None = after_training(self.stage, now - self._stage_started, prune_seconds)
+        left: float | None = after_training(
+            self.stage, now - self._stage_started, prune_seconds, self._stages
+        )
         stages = list(Stage)
         trains = Stage.SELECT if self._is_search else Stage.RETRAIN
         if self.stage is trains:

@@ -18,12 +18,15 @@ from app.contracts.report import (
 )
 from secateur.engine.plan import Plan
 from secateur.engine.program.program import Program
+from secateur.engine.quantize import Quantized
 from secateur.engine.ramp import RampedCuts
 from secateur.engine.retrain import EpochRecord
 from secateur.engine.retrain.range_test import RangeTest
 from secateur.engine.surgery import Audit, Certificate
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.kept import Kept
+
+INT8_ONNX = "model_int8.onnx"
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,24 @@ class Exported:
 
 
 @dataclass(frozen=True)
+class Int8:
+    """Int8 file of the exported network, or why there is none, from the stage quantize.
+
+    Attributes:
+        found: Result of the search.
+        is_served: Whether the service serves the file.
+        agreement: Share of validation samples with the same best class as the fp32 network's; None
+            without classes, or without a file.
+        metrics: Metrics of the file, in ONNX Runtime.
+    """
+
+    found: Quantized
+    is_served: bool
+    agreement: float | None = None
+    metrics: tuple[MetricsReport, ...] = ()
+
+
+@dataclass(frozen=True)
 class Results:
     """Everything that the report is based on."""
 
@@ -191,3 +212,4 @@ class Results:
     baselines: tuple[Baseline, ...]
     verified: Verified
     exported: Exported
+    int8: Int8 | None = None

@@ -30,6 +30,7 @@ from worker.pipeline.report.doubts import (
     sample_notes,
     unfolding_notes,
 )
+from worker.pipeline.report.int8 import int8_report
 from worker.pipeline.report.subject import data_report, model_report
 from worker.pipeline.report.verdict import judge
 
@@ -70,6 +71,7 @@ def make_report(
         retrained=networks["retrained"],
         speedups=() if times is None else times.speedups,
         load=None if times is None else times.load,
+        int8=int8_report(results.int8),
         recalibrated_metrics=results.untrained.recalibrated_metrics,
         equivalence=equivalence_report(final.certificate, results.untrained.audit),
         onnx_max_absolute_error=results.exported.onnx_error,
@@ -129,6 +131,7 @@ def summary(report: Report) -> dict[str, Any]:
         **networks,
         "speedups": [found.model_dump(mode="json") for found in report.speedups],
         "load": report.load.model_dump(mode="json") if report.load is not None else None,
+        "int8": _int8_summary(report),
         "task": report.task,
         "metric": report.metric,
         "objective": report.objective,
@@ -147,6 +150,11 @@ def summary(report: Report) -> dict[str, Any]:
         "findings": [finding.model_dump(mode="json") for finding in report.findings],
         "notes": list(report.notes),
     }
+
+
+def _int8_summary(report: Report) -> dict[str, Any] | None:
+    left_out = {"trials", "float_layers", "metrics"}
+    return report.int8.model_dump(mode="json", exclude=left_out) if report.int8 else None
 
 
 def versions() -> dict[str, str]:

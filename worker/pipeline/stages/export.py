@@ -1,21 +1,16 @@
 """Export: write and check the trained network's files, and measure the ONNX file."""
 
-from pathlib import Path
-
 from app.contracts.report import MetricsReport
 from secateur.engine.export.formats import write_files
 from secateur.engine.export.onnx import ONNX
 from secateur.engine.export.session import OnnxSession
 from secateur.engine.measure import compare_latency
-from secateur.engine.metrics import Judge, fitting_batch
-from secateur.engine.objectives.outputs import float_outputs
 from secateur.engine.program.precision import as_stored
 from secateur.engine.program.program import Program
-from worker.pipeline.data import Split
 from worker.pipeline.job.dense_onnx import DENSE_ONNX
 from worker.pipeline.job.inputs import Inputs
-from worker.pipeline.job.metrics import metrics_report
 from worker.pipeline.job.results import Exported, OnnxFile, Times, Trained
+from worker.pipeline.job.served import served_metrics
 from worker.pipeline.job.serving import serving_provider
 from worker.pipeline.report.describe import latency_reports, load_report, speedup_reports
 
@@ -57,27 +52,7 @@ def _measure_onnx(inputs: Inputs, program: Program, error: float) -> Exported:
         for path, found in zip((dense, served), timed.latencies, strict=True)
     )
     times = Times(speedup_reports(timed.speedups[0], timed.latencies[1]), load_report(timed.load))
-    metrics = _served_metrics(inputs, program, served, provider)
+    metrics: tuple[MetricsReport, ...] = ()
+    if inputs.dataset is not None:
+        metrics = served_metrics(inputs, program, OnnxSession(served, provider=provider))
     return Exported(program, before, after, error, times, metrics)
-
-
-def _served_metrics(
-    inputs: Inputs, program: Program, path: Path, provider: str
-) -> tuple[MetricsReport, ...]:
-    """Measure the metrics of the served file in ONNX Runtime, as ``/infer`` runs it."""
-    if inputs.dataset is None:
-        return ()
-    session = OnnxSession(path, provider=provider)
-    reports: list[MetricsReport] = []
-    for split in (Split.VALIDATION, Split.TEST):
-        indices = inputs.dataset.indices(split)
-        if len(indices) == 0:
-            continue
-        kind, reading = inputs.dataset.labels_kind, inputs.chosen.reading
-        judge = Judge(program, kind, inputs.reference, reading)
-        for part in indices.split(fitting_batch(program)):
-            x, y = inputs.dataset.batch(part)
-            judge.add(float_outputs(list(session([x]))), x, y, part)
-        names = inputs.dataset.class_names
-        reports.append(metrics_report(judge.metrics(), split, "onnxruntime", names))
-    return tuple(reports)

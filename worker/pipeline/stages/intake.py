@@ -19,7 +19,8 @@ def intake(request: JobRequest, reporter: Reporter) -> Inputs:
     Raises:
         ModelRejectedError: The model is refused.
         DataError: The data set is refused, or does not fit the model or the objective.
-        ExportError: ONNX is the only format, or is measured, and cannot represent the network.
+        ExportError: ONNX cannot represent the network, and it is the only format, measured, or the
+            base of an int8 file.
         DataMismatchError: The dense network performs too poorly on the data set.
     """
     inputs = open_inputs(request, reporter)
@@ -38,7 +39,8 @@ def _with_onnx(inputs: Inputs) -> Inputs:
         export_dense(inputs)
     except ExportError as error:
         formats = [name for name in config.export.formats if name != ONNX.name]
-        if measures_onnx(config) or not HOLD_NETWORK & set(formats):
+        needs_onnx = measures_onnx(config) or config.precision.kind == "int8"
+        if needs_onnx or not HOLD_NETWORK & set(formats):
             raise
         inputs.reporter.warn(
             f"there is no {ONNX.file}, and no latency is measured: {error.__cause__}"

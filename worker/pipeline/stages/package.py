@@ -3,8 +3,9 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
-from app.contracts.report import MetricsReport, NetworkReport
+from app.contracts.report import Int8Report, MetricsReport, NetworkReport
 from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.export.onnx import ONNX
 from secateur.engine.export.pt2 import PT2
@@ -12,7 +13,7 @@ from secateur.engine.graph import analyse
 from secateur.engine.measure import count_macs, count_parameters
 from secateur.engine.program.program import Program
 from worker.messages import JobRequest, OutputFile, Succeeded
-from worker.pipeline.job.results import OnnxFile, Results
+from worker.pipeline.job.results import INT8_ONNX, OnnxFile, Results
 from worker.pipeline.report.describe import verdict
 from worker.pipeline.report.page import render_page
 from worker.pipeline.report.report import make_report, summary, versions
@@ -21,6 +22,7 @@ from worker.pipeline.report.subject import layer_reports
 
 _FILES = {
     **{each.file: each.media_type for each in EXPORT_FORMATS.values()},
+    INT8_ONNX: "application/octet-stream",
     "plan.json": "application/json",
     "report.json": "application/json",
     "report.html": "text/html; charset=utf-8",
@@ -44,13 +46,15 @@ def package(results: Results) -> Succeeded:
     (folder / "manifest.json").write_text(_manifest(request, folder, exported.onnx_error))
     files = [name for name in _FILES if (folder / name).exists()]
     labels = inputs.dataset.labels_kind if inputs.dataset else None
+    int8 = {} if report.int8 is None else {"int8": _int8_verdict(report.int8)}
     task = {"task": inputs.chosen.stored.model_dump(mode="json")} if inputs.dataset else {}
     return Succeeded(
         result={"summary": summary(report)},
-        report=verdict(exported.program, analysis, labels) | task,
+        report=verdict(exported.program, analysis, labels) | task | int8,
         files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
         onnx=ONNX.file if ONNX.file in files else None,
         program=PT2.file if PT2.file in files else None,
+        int8=INT8_ONNX if results.int8 is not None and results.int8.is_served else None,
     )
 
 
@@ -67,6 +71,11 @@ def _networks(results: Results) -> dict[str, NetworkReport]:
     if repaired is not None:
         found["repaired"] = _network(repaired.program, exported.served, repaired.metrics)
     return found
+
+
+def _int8_verdict(int8: Int8Report) -> dict[str, Any]:
+    """Return what the model's row says of its int8 file, for requests that ask for one."""
+    return int8.model_dump(mode="json", include={"is_served", "reason", "target"})
 
 
 def _network(program: Program, onnx: OnnxFile, metrics: tuple[MetricsReport, ...]) -> NetworkReport:

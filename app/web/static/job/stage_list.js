@@ -10,6 +10,7 @@ export const DOES = {
   "retrain": "Retrains the pruned network",
   "verify": "Verifies the outputs of the pruned network",
   "export": "Writes and measures the files",
+  "quantize": "Writes an int8 file, if asked for",
   "package": "Writes the report and the manifest"
 };
 

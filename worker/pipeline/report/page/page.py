@@ -16,6 +16,7 @@ from markupsafe import Markup
 from app.contracts.report import Report
 from app.drawing.svg import clean
 from worker.pipeline.report.page import charts, curves, formats, names, tables, words
+from worker.pipeline.report.page.int8 import int8_section
 from worker.pipeline.report.page.pictures import search_chart, training_charts
 
 _PACKAGE = "worker.pipeline.report.page"
@@ -66,6 +67,7 @@ def _view(report: Report) -> dict[str, Any]:
         "costs": tables.costs(report),
         "comparisons": tables.comparisons(report),
         "by_class": tables.by_class(report),
+        "int8": int8_section(report),
         "load": words.load_text(report),
         "layers": report.layers,
         "widest": max((layer.num_outputs[0] for layer in report.layers), default=1) or 1,

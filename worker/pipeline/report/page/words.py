@@ -92,6 +92,8 @@ def asked(report: Report) -> list[tuple[str, str]]:
     found.append(("Retraining", _retraining(report)))
     if report.epochs is not None and report.epochs.asked == "auto":
         found.append(("How long", report.epochs.reason))
+    if report.int8 is not None:
+        found.append(("Numbers", f"int8, losing at most {report.int8.max_drop:g}"))
     if report.kept is not None:
         found.append(("Kept", report.kept.reason))
     return found
