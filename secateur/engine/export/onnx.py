@@ -11,12 +11,18 @@ from typing import Any
 
 import onnx
 import torch
+from onnx_ir.passes import PassError
 from torch import Tensor, fx, nn
 
 from secateur.engine.errors import ExportError
 from secateur.engine.export.branches import fuse_branches
 from secateur.engine.export.format import ExportFormat
-from secateur.engine.export.onnx_graph import give_names, give_types
+from secateur.engine.export.onnx_graph import (
+    NEUTRAL,
+    give_names,
+    give_types,
+    with_neutral_weights,
+)
 from secateur.engine.export.operators import operators_kept
 from secateur.engine.export.session import OnnxSession
 from secateur.engine.program.exported import export, from_exported
@@ -28,13 +34,13 @@ from secateur.engine.program.writer import export_program
 
 OPSET = 18
 NEWEST_OPSET = 23  # that torch's exporter converts to
+_REFUSALS = (torch.onnx.OnnxExporterError, PassError)  # the second by the exporter's optimiser
 _LATER_OPSETS = {"deform_conv2d": 19}
 # Share of the largest output magnitude. Float32 sums in another order differ by about 1e-6.
 TOLERANCE = 1e-3
 # Share of an integer or boolean output's values that may differ: a value on a decision boundary may
 # fall on different sides in different runtimes.
 INTEGER_TOLERANCE = 0.01
-_NEUTRAL = "secateur."  # prefix of the names passed to the exporter; no weight has it
 
 
 def export_onnx(program: Program, path: Path) -> None:
@@ -47,7 +53,7 @@ def export_onnx(program: Program, path: Path) -> None:
         ExportError: The exporter or the checker refuses the program.
     """
     _check_groups(program)
-    program = fuse_branches(program)
+    program, weights = with_neutral_weights(fuse_branches(program))
     outputs = _tensor_outputs(program)
     own = program.own_output_types
     try:
@@ -55,16 +61,17 @@ def export_onnx(program: Program, path: Path) -> None:
             exported = torch.onnx.export(
                 export_program(program),
                 (),
-                input_names=[f"{_NEUTRAL}input_{index}" for index in range(len(program.inputs))],
-                output_names=[f"{_NEUTRAL}output_{index}" for index in range(len(outputs))],
+                input_names=[f"{NEUTRAL}input_{index}" for index in range(len(program.inputs))],
+                output_names=[f"{NEUTRAL}output_{index}" for index in range(len(outputs))],
                 opset_version=_opset(program),
                 dynamo=True,
                 verbose=False,
             )
         assert exported is not None  # noqa: S101  # dynamo=True always returns a program
         model = exported.model_proto
-    except torch.onnx.OnnxExporterError as error:
-        raise ExportError(f"ONNX export failed: {str(error).splitlines()[0]}") from error
+    except _REFUSALS as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise ExportError(f"ONNX export failed: {reason}") from error
     # Node metadata would reveal file paths of this machine.
     for node in model.graph.node:
         del node.metadata_props[:]
@@ -79,7 +86,7 @@ def export_onnx(program: Program, path: Path) -> None:
     if program.origin is not None:
         onnx.helper.set_model_props(model, dict(program.origin.metadata))
     names = program.output_names
-    give_names(model.graph, program.input_names, [names[index] for index in outputs])
+    give_names(model.graph, program.input_names, [names[index] for index in outputs], weights)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

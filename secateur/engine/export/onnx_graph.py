@@ -1,11 +1,13 @@
-"""Post-processing of an exported ONNX graph: the user's names and types."""
+"""The user's names and types in an exported ONNX graph."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import onnx
 import torch
 from onnx import AttributeProto, GraphProto, TensorProto, helper
 from onnx.external_data_helper import uses_external_data
+from torch import fx
 
 from secateur.engine.errors import ExportError
 from secateur.engine.program.program import Program
@@ -15,17 +17,54 @@ _NUMBERS = {
     torch.bfloat16: TensorProto.BFLOAT16,
     torch.float64: TensorProto.DOUBLE,
 }
+NEUTRAL = "secateur."  # prefix of the names passed to the exporter; no weight has it
 
 
-def give_names(graph: GraphProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Name a graph's inputs and outputs, and rename inner values that clash with them.
+def with_neutral_weights(program: Program) -> tuple[Program, dict[str, str]]:
+    """Return the program with weights of other names, and the own name of each.
 
-    An output that is also an input, a weight or another output is copied by an Identity node.
+    The exporter and its optimiser call new values ``val_1`` or ``conv2d`` without looking whether a
+    weight has that name, as the weights of files that an exporter wrote often do.
     """
+    own = {f"{NEUTRAL}weight_{number}": name for number, name in enumerate(program.tensors)}
+    neutral = {name: given for given, name in own.items()}
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(program.graph, {}))
+    for node in graph.nodes:
+        if node.op == "get_attr":
+            node.target = neutral[str(node.target)]
+    renamed = replace(
+        program,
+        graph=graph,
+        tensors={neutral[name]: tensor for name, tensor in program.tensors.items()},
+        roles={neutral[name]: role for name, role in program.roles.items()},
+        own_types={neutral[name]: dtype for name, dtype in program.own_types.items()},
+    )
+    return renamed, own
+
+
+def give_names(
+    graph: GraphProto,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    weights: Mapping[str, str] | None = None,
+) -> None:
+    """Name a graph's inputs, outputs and weights, and rename inner values that clash with them.
+
+    An output that is also an input, a weight or another output is copied by an Identity node. A
+    weight with the name of an input or output gets a number.
+    """
+    stored = {tensor.name for tensor in graph.initializer}
+    weights = {given: own for given, own in (weights or {}).items() if given in stored}
     wanted = {*inputs, *outputs}
     inner = _names(graph)
-    taken = inner | wanted
-    renamed = {name: _free(name, taken) for name in sorted(inner & wanted)}
+    taken = inner | wanted | set(weights.values())
+    renamed = {
+        name: _free(name, taken) for name in sorted(inner & {*wanted, *weights.values()})
+    }
+    renamed |= {
+        given: _free(own, taken) if own in wanted else own for given, own in weights.items()
+    }
     given = dict(zip((value.name for value in graph.input), inputs, strict=True))
     made = {name for node in graph.node for name in node.output}
     for value, name in zip(graph.output, outputs, strict=True):

@@ -3,11 +3,12 @@
 import warnings
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 
 from secateur.engine.export.onnx import compare_onnx, export_onnx
-from secateur.engine.program.exported import export
+from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.reader import read_program
 from secateur.engine.program.writer import write_program
@@ -26,6 +27,32 @@ class Named(nn.Module):
         for name in NAMES:
             x = self._modules[name](x)  # type: ignore[misc]
         return x
+
+
+class Exported(nn.Module):
+    """Weights with the names that torch's ONNX exporter gives to values that it computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = [*(f"val_{n}" for n in range(60)), "mul", "view", "x", "output_0"]
+        for name in self.weights:
+            self.register_parameter(name, nn.Parameter(torch.randn(4)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in self.weights:
+            x = x * self._parameters[name]
+        pairs = x.unflatten(1, (1, 2, 2))
+        return nn.functional.scaled_dot_product_attention(pairs, pairs, pairs).flatten(1)
+
+
+def test_weights_may_have_names_that_the_exporter_gives_to_values(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = Exported().eval(), torch.randn(2, 4)
+    program = from_exported(export(model, (x,)))
+    export_onnx(program, tmp_path / "model.onnx")
+    assert compare_onnx(program, tmp_path / "model.onnx", [(x,)]) < 1e-6
+    stored = {tensor.name for tensor in onnx.load(tmp_path / "model.onnx").graph.initializer}
+    assert {*model.weights, "x__1"} - {"x"} <= stored
 
 
 def test_names_of_modules_come_through(tmp_path: Path) -> None:
