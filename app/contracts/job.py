@@ -152,7 +152,7 @@ FAILURES: dict[FailureCode, Failure] = {
     FailureCode.MODEL_REJECTED: Failure(
         is_retryable=False,
         message="The model file was refused.",
-        hint="Export it with torch.export.export and torch.export.save, with a dynamic batch.",
+        hint="The message says what to change. Models are files of torch.export with a dynamic batch, or ONNX.",
     ),
     FailureCode.UNSUPPORTED_OP: Failure(
         is_retryable=False,

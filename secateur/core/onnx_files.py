@@ -17,7 +17,8 @@ _DOMAINS = frozenset({"", "ai.onnx"})
 _MOST_RANK = 64
 _MOST_PLACES = 2**48
 _SHOWN_CHARACTERS = 100
-_NESTED = ("g", "graphs", "sparse_tensor", "sparse_tensors", "tp", "type_protos")
+_GRAPHS = ("g", "graphs")
+_NESTED = ("sparse_tensor", "sparse_tensors", "tp", "type_protos")
 # The field that holds a tensor's values unless they are in ``raw_data``; all others: int32_data.
 _FIELDS = {
     "FLOAT": "float_data",
@@ -129,9 +130,14 @@ def _check_node(node: "NodeProto") -> None:
 
 def _check_attribute(node: "NodeProto", attribute: "AttributeProto") -> None:
     filled = {field.name for field, _ in attribute.ListFields()}
+    if filled.intersection(_GRAPHS):
+        raise OnnxError(
+            f"has a branch or a loop: {_shown(node.op_type)} (attribute {_shown(attribute.name)}), "
+            "which is not accepted"
+        )
     if filled.intersection(_NESTED):
         raise OnnxError(
-            f"has a graph, a sparse tensor or a type inside {_shown(node.op_type)} "
+            f"has a sparse tensor or a type inside {_shown(node.op_type)} "
             f"(attribute {_shown(attribute.name)}), which is not accepted"
         )
     if attribute.ref_attr_name:

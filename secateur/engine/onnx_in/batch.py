@@ -1,9 +1,9 @@
-"""Files made for one sample, for any number of samples.
+"""Files made for one sample, or for a fixed number, for any number of samples.
 
-Such a file has a 1 where the batch size belongs: in the shapes of Reshape and Expand, and in
+Such a file has its number where the batch size belongs: in the shapes of Reshape and Expand, and in
 constants that are joined with the samples. While the network is exported, the batch size is a
 symbol, so the dimension that carries it is known for every value. `admission` compares the result
-with the file, sample by sample.
+with the file, for as many samples at a time as it takes.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from secateur.engine.onnx_in.call import Call, is_symbol
+from secateur.engine.onnx_in.call import Call, aten, is_symbol
 
 _aten = torch.ops.aten
 
@@ -30,12 +30,13 @@ def reshape_target(call: Call, x: Tensor, sizes: Sequence[Any]) -> list[Any]:
     where the product of its sizes reaches p.
     """
     at = batch_dimension(x)
-    if not call.has_fixed_batch or at is None or any(map(is_symbol, sizes)):
+    own = call.batch_size
+    if own is None or at is None or any(map(is_symbol, sizes)):
         return list(sizes)
     factor = _per_sample(x, at)
     batch = x.shape[at] // factor
     target = list(sizes)
-    num_elements = factor * prod(size for dim, size in enumerate(x.shape) if dim != at)
+    num_elements = own * factor * prod(size for dim, size in enumerate(x.shape) if dim != at)
     if -1 in target:
         rest = prod(size for size in target if size != -1)
         target[target.index(-1)] = num_elements // rest if rest else 0
@@ -43,8 +44,8 @@ def reshape_target(call: Call, x: Tensor, sizes: Sequence[Any]) -> list[Any]:
         call.refuse(f"has the shape {list(sizes)}, which does not fit its input")
     before, reached = prod(x.shape[:at]), 1
     for dim, size in enumerate(target):
-        if reached == before:
-            target[dim] = batch if size == 1 else batch * size
+        if reached == before and size % own == 0:
+            target[dim] = batch if size == own else batch * (size // own)
             return target
         reached *= size
     return call.refuse(
@@ -61,21 +62,28 @@ def _per_sample(x: Tensor, at: int) -> int:
     return int(coefficient)
 
 
-def expand_target(x: Tensor, sizes: Sequence[Any]) -> list[Any]:
+def expand_target(call: Call, x: Tensor, sizes: Sequence[Any]) -> list[Any]:
     """Return the shape to which ``x`` is expanded: both shapes broadcast."""
     rank = max(x.dim(), len(sizes))
     own = [1] * (rank - x.dim()) + list(x.shape)
     wanted = [1] * (rank - len(sizes)) + list(sizes)
     return [
-        size if not is_symbol(want) and want == 1 else want
+        size if _is_one(call, size, want) else want
         for size, want in zip(own, wanted, strict=True)
     ]
 
 
+def _is_one(call: Call, size: Any, want: Any) -> bool:  # noqa: ANN401  # sizes or symbols
+    """Return whether a size that is asked for leaves the value's own."""
+    if is_symbol(want):
+        return False
+    return bool(want == 1 or (is_symbol(size) and want == call.batch_size))
+
+
 def give_batch(call: Call, parts: list[Tensor], axis: int) -> list[Tensor]:
-    """Repeat constants made for one sample, which are joined with values of all samples."""
+    """Repeat constants that are joined with values of all samples: their first row for each."""
     at = next((found for found in map(batch_dimension, parts) if found is not None), None)
-    if at is None or not call.has_fixed_batch:
+    if at is None or call.batch_size is None:
         return parts
     if at == axis:
         call.refuse("joins values along the samples")
@@ -83,6 +91,13 @@ def give_batch(call: Call, parts: list[Tensor], axis: int) -> list[Tensor]:
     return [
         part
         if is_symbol(part.shape[at])
-        else _aten.expand.default(part, [batch if d == at else s for d, s in enumerate(part.shape)])
+        else repeated(part, at, batch)
         for part in parts
     ]
+
+
+def repeated(constant: Tensor, dim: int, batch: Any) -> Tensor:  # noqa: ANN401  # a symbol
+    """Return the first row of a constant for every sample."""
+    row = constant if constant.shape[dim] == 1 else _aten.narrow.default(constant, dim, 0, 1)
+    sizes = [batch if d == dim else size for d, size in enumerate(row.shape)]
+    return aten(_aten.expand.default, row, sizes)

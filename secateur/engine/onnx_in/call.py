@@ -55,14 +55,14 @@ class Call:
         node: The node.
         values: Values of the inputs; None for one that is left out.
         opset: Version of ONNX's operators in the file.
-        has_fixed_batch: Whether the file was made for one sample.
+        batch_size: Number of samples that the file was made for; None: any.
         load: Returns the tensor of a known value: ``load(name, array, use)``.
     """
 
     node: Node
     values: tuple[Value | None, ...]
     opset: int
-    has_fixed_batch: bool
+    batch_size: int | None
     load: Callable[[str, np.ndarray, Use], Tensor]
 
     def has(self, index: int) -> bool:

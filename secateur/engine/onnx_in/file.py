@@ -32,7 +32,7 @@ class OnnxFile:
         inputs: Inputs, without initialisers.
         output_names: Names of the outputs.
         opset: Version of ONNX's operators.
-        has_fixed_batch: Whether the file was made for one sample.
+        batch_size: Number of samples that the file was made for; None: any.
         metadata: Its own properties, such as the characters that a text recogniser knows.
     """
 
@@ -41,7 +41,7 @@ class OnnxFile:
     inputs: tuple[OnnxInput, ...]
     output_names: tuple[str, ...]
     opset: int
-    has_fixed_batch: bool
+    batch_size: int | None
     metadata: tuple[tuple[str, str], ...]
 
 
@@ -82,14 +82,14 @@ def parse(model: ModelProto, limits: ModelLimits, shapes: tuple[Shape, ...] | No
     output_names = tuple(value.name for value in graph.output)
     if len(set(output_names)) < len(output_names):
         raise ModelRejectedError("the ONNX file has two outputs of one name")
-    inputs, has_fixed_batch = read_inputs(found, shapes)
+    inputs, batch_size = read_inputs(found, shapes)
     return OnnxFile(
         nodes=tuple(nodes),
         tensors=tensors,
         inputs=inputs,
         output_names=output_names,
         opset=opset,
-        has_fixed_batch=has_fixed_batch,
+        batch_size=batch_size,
         metadata=tuple((each.key, each.value) for each in model.metadata_props),
     )
 

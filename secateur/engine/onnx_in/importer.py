@@ -112,7 +112,7 @@ class Importer(nn.Module):
     def call(self, node: Node, values: tuple[Value | None, ...]) -> Call:
         """Return a node with its values."""
         file = self._file
-        return Call(node, values, file.opset, file.has_fixed_batch, self.load)
+        return Call(node, values, file.opset, file.batch_size, self.load)
 
     def load(self, name: str, array: np.ndarray, use: Use) -> Tensor:
         """Return the tensor of a known value."""

@@ -27,8 +27,8 @@ class OnnxInput:
 
 def read_inputs(
     values: list[ValueInfoProto], shapes: tuple[Shape, ...] | None
-) -> tuple[tuple[OnnxInput, ...], bool]:
-    """Return the inputs, and whether the file was made for one sample.
+) -> tuple[tuple[OnnxInput, ...], int | None]:
+    """Return the inputs, and the number of samples that the file was made for; None: any.
 
     Args:
         values: Inputs of the graph that are not initialisers.
@@ -41,7 +41,8 @@ def read_inputs(
         raise ModelRejectedError(
             f"the ONNX file has {len(values)} inputs; {len(shapes)} example inputs are given"
         )
-    inputs, batches = [], set()
+    inputs: list[OnnxInput] = []
+    batches: set[int | None] = set()
     for number, value in enumerate(values):
         dtype = to_dtype(value.type.tensor_type.elem_type)
         name = shown(value.name)
@@ -57,13 +58,12 @@ def read_inputs(
         _check_sizes(value.name, sizes)
         batches.add(sizes[0])
         inputs.append(OnnxInput(value.name, (None, *sizes[1:]), dtype))
-    if batches not in ({None}, {1}):
-        found = ", ".join(str(size) for size in batches if size is not None)
+    if len(batches) > 1:
+        found = ", ".join(sorted("any" if size is None else str(size) for size in batches))
         raise ModelRejectedError(
-            f"the ONNX file takes batches of {found} samples; export it with a dynamic batch, or "
-            "with a batch of 1"
+            f"the inputs of the ONNX file take different numbers of samples: {found}"
         )
-    return tuple(inputs), batches == {1}
+    return tuple(inputs), batches.pop()
 
 
 def _size(dim: onnx.TensorShapeProto.Dimension) -> int | None:

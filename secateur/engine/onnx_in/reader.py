@@ -14,7 +14,7 @@ import torch
 from torch import fx
 
 from secateur.core.onnx_files import OnnxError, parse_onnx
-from secateur.engine.errors import EngineError, ModelRejectedError
+from secateur.engine.errors import EngineError, ModelRejectedError, ModelTooLargeError
 from secateur.engine.onnx_in.admission import admit
 from secateur.engine.onnx_in.beside import read_bytes
 from secateur.engine.onnx_in.call import shown
@@ -31,6 +31,10 @@ from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.program import OnnxOrigin, Program, Role
 from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
 
+_HINT = (
+    "If a node is named and the network ends before it, cut the file there: onnx.utils."
+    "extract_model. Otherwise export the network again, best from PyTorch."
+)
 _NODES_A_CALL = 20  # nodes that exporters write for one call of a model's graph, at most
 
 
@@ -55,7 +59,19 @@ def read_onnx(
         UnsupportedOpError: An operator cannot be imported.
         ModelTooLargeError: The model exceeds a limit.
     """
-    limits = limits or ModelLimits()
+    try:
+        return _read(path, limits or ModelLimits(), shapes, has_files_beside=has_files_beside)
+    except ModelTooLargeError:
+        raise
+    except ModelRejectedError as error:
+        if not error.hint:
+            raise type(error)(str(error), hint=_HINT) from error
+        raise
+
+
+def _read(
+    path: Path, limits: ModelLimits, shapes: tuple[Shape, ...] | None, *, has_files_beside: bool
+) -> Program:
     data = read_bytes(path, limits, has_files_beside=has_files_beside)
     try:
         model = parse_onnx(data, _NODES_A_CALL * limits.graph_nodes, limits.tensor_elements)
@@ -69,6 +85,8 @@ def read_onnx(
         program = _program(importer, file)
     values = propagate(program)
     check_cost(program, values, limits)
+    if file.batch_size is not None:  # `admit` computes a whole batch
+        check_cost(program, propagate(program, file.batch_size), limits)
     check_faults(program, values)
     admit(program, importer, file, model)
     return program
@@ -141,9 +159,11 @@ def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) ->
 
 def _notes(program: Program, file: OnnxFile) -> tuple[str, ...]:
     found = []
-    if file.has_fixed_batch:
+    if file.batch_size is not None:
+        made_for = "one sample" if file.batch_size == 1 else f"{file.batch_size} samples"
         found.append(
-            "the ONNX file was made for one sample; the sizes in it were changed to take a batch"
+            f"the ONNX file was made for {made_for}; the sizes in it were changed to take any "
+            "number"
         )
     if num_folded := len(folded_convolutions(program)):
         found.append(

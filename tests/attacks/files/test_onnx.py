@@ -104,7 +104,7 @@ def more_nodes_than_allowed(_marker: Path) -> bytes:
     return written(network(*nodes, outputs="d101"))
 
 
-@refused("model_rejected", "inside 'Loop'")
+@refused("model_rejected", "a branch or a loop: 'Loop'")
 def a_loop_without_end(_marker: Path) -> bytes:
     model = network(node("Relu", "x", "y"))
     body = type(model.graph)()

@@ -62,9 +62,7 @@ def judge(report: Report) -> Verdict:
         text = f"Not ready: {serious[0].rstrip('.')}."
         return Verdict(status="not_ready", text=text, next_steps=_after_loss(report))
     if loss is None:
-        text = (
-            f"Not tested: the job had no samples to measure quality with. The network has {speed}."
-        )
+        text = f"Not tested: the job had no samples to measure quality with. Result: {speed}."
         return Verdict(status="uncertain", text=text)
     if loss.lost > loss.allowed:
         is_chance = loss.half is not None and loss.lost - loss.half <= loss.allowed

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from secateur.engine.onnx_in.batch import repeated
 from secateur.engine.onnx_in.call import Call, Function, aten, is_symbol
 from secateur.engine.program.shapes import MAX_PARTS
 
@@ -92,8 +93,8 @@ def _state(call: Call, index: int, x: Tensor, hidden: int) -> Tensor:
     if not call.has(index):
         return aten(_aten.full.default, [directions, x.shape[1], hidden], 0.0, dtype=x.dtype)
     given = call.tensor(index)
-    if given.shape[1] == 1:
-        return aten(_aten.expand.default, given, [directions, x.shape[1], hidden])
+    if not is_symbol(given.shape[1]) and given.shape[1] in {1, call.batch_size}:
+        return repeated(given, 1, x.shape[1])
     return given
 
 

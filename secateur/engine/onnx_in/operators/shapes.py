@@ -40,7 +40,7 @@ def squeeze(call: Call) -> Tensor:
     axes = call.listed("axes", 1)
     if axes is None:
         axes = [dim for dim, size in enumerate(x.shape) if not is_symbol(size) and size == 1]
-        if call.has_fixed_batch:
+        if call.batch_size == 1:
             call.refuse("removes every dimension of size 1, also that of the samples")
     dims = sorted(axis % x.dim() for axis in axes)
     if any(is_symbol(x.shape[dim]) for dim in dims):
@@ -61,7 +61,7 @@ def unsqueeze(call: Call) -> Tensor:
 def expand(call: Call) -> Tensor:
     """Expand: both shapes broadcast."""
     x = call.tensor(0)
-    return aten(_aten.expand.default, x, expand_target(x, call.numbers(1)))
+    return aten(_aten.expand.default, x, expand_target(call, x, call.numbers(1)))
 
 
 def shape(call: Call) -> np.ndarray:

@@ -93,8 +93,8 @@ def nhwc() -> onnx.ModelProto:
     return network(*nodes, x=("n", 8, 8, 3), weights=weights)
 
 
-def one_sample() -> onnx.ModelProto:
-    """A batch of 1 in the shapes of Reshape, Expand and a token joined with the samples."""
+def one_sample(size: int = 1) -> onnx.ModelProto:
+    """A fixed batch in the shapes of Reshape, Expand and a token joined with the samples."""
     nodes = [
         node("Conv", "x w", "a"), node("Relu", "a", "b"), node("Reshape", "b flat", "c"),
         node("Transpose", "c", "d", perm=[0, 2, 1]), node("Expand", "token one", "t"),
@@ -103,14 +103,14 @@ def one_sample() -> onnx.ModelProto:
     ]  # fmt: skip
     weights = {
         "w": drawn(12, 3, 3, 3), "v": drawn(12, 5), "token": drawn(1, 1, 12),
-        "flat": np.array([1, 12, 36]), "one": np.array([1, 1, 12]), "axes": np.array([1]),
-        "rows": np.array([1, 5]),
+        "flat": np.array([size, 12, 36]), "one": np.array([size, 1, 12]),
+        "axes": np.array([1]), "rows": np.array([size, 5]),
     }  # fmt: skip
-    return network(*nodes, x=(1, 3, 8, 8), weights=weights)
+    return network(*nodes, x=(size, 3, 8, 8), weights=weights)
 
 
-def windows() -> onnx.ModelProto:
-    """A batch of 1 that is merged with windows and comes back, as Swin does."""
+def windows(size: int = 1) -> onnx.ModelProto:
+    """A fixed batch that is merged with windows and comes back, as Swin does."""
     nodes = [
         node("Conv", "x w", "a"), node("Reshape", "a cut", "b"),
         node("Transpose", "b", "c", perm=[0, 2, 4, 3, 5, 1]), node("Reshape", "c merged", "d"),
@@ -118,10 +118,28 @@ def windows() -> onnx.ModelProto:
         node("ReduceMean", "f axes", keepdims=0),
     ]  # fmt: skip
     weights = {
-        "w": drawn(12, 3, 3, 3), "cut": np.array([1, 12, 2, 3, 2, 3]), "v": drawn(12, 6),
-        "merged": np.array([-1, 9, 12]), "back": np.array([1, 4, 9, 6]), "axes": np.array([1, 2]),
+        "w": drawn(12, 3, 3, 3), "cut": np.array([size, 12, 2, 3, 2, 3]), "v": drawn(12, 6),
+        "merged": np.array([-1, 9, 12]), "back": np.array([size, 4, 9, 6]),
+        "axes": np.array([1, 2]),
     }  # fmt: skip
-    return network(*nodes, x=(1, 3, 8, 8), weights=weights)
+    return network(*nodes, x=(size, 3, 8, 8), weights=weights)
+
+
+def recurrent(size: int = 1) -> onnx.ModelProto:
+    """A fixed batch in the zero states of an LSTM, which a constant holds."""
+    nodes = [
+        node("Conv", "x w", "a"), node("ReduceMean", "a axes", "b", keepdims=0),
+        node("Transpose", "b", "c", perm=[2, 0, 1]), node("LSTM", "c wx wh _ _ h h", "l h1 c1"),
+        node("Squeeze", "l one", "s"), node("Transpose", "s", "t", perm=[1, 2, 0]),
+        node("Reshape", "t flat", "f"), node("MatMul", "f v"),
+    ]  # fmt: skip
+    nodes[3].attribute.append(helper.make_attribute("hidden_size", 6))
+    weights = {
+        "w": drawn(12, 3, 3, 3), "axes": np.array([2]), "wx": drawn(1, 24, 12),
+        "wh": drawn(1, 24, 6), "h": np.zeros([1, size, 6], np.float32), "one": np.array([1]),
+        "flat": np.array([size, 36]), "v": drawn(36, 5),
+    }  # fmt: skip
+    return network(*nodes, x=(size, 3, 8, 8), weights=weights)
 
 
 @pytest.mark.parametrize("make", [paddle, nhwc, one_sample, windows])
@@ -134,6 +152,19 @@ def test_styles_of_other_exporters_are_pruned(make: Any, tmp_path: Path) -> None
     assert program.origin is not None
     is_for_one = make in {one_sample, windows}
     assert any("made for one sample" in note for note in program.origin.notes) == is_for_one
+    assert pruned.program.parameters()["w"].shape[0] == 6
+
+
+@pytest.mark.parametrize("make", [one_sample, windows, recurrent])
+def test_a_file_for_several_samples_takes_any_number(make: Any, tmp_path: Path) -> None:
+    single, several = saved(make(1), tmp_path), saved(make(4), tmp_path, "several.onnx")
+    program = read_onnx(several)
+    assert program.origin is not None
+    assert any("made for 4 samples" in note for note in program.origin.notes)
+    x = torch.randn(3, 3, 8, 8)
+    outputs = [ProgramModule(each).eval()(x) for each in (program, read_onnx(single))]
+    torch.testing.assert_close(*outputs)
+    pruned = secateur.prune(several, ratio=0.5, round_to=1, min_channels=1)
     assert pruned.program.parameters()["w"].shape[0] == 6
 
 

@@ -49,6 +49,12 @@ def with_branch() -> ModelProto:
     return model
 
 
+def two_batches() -> ModelProto:
+    model = network(node("Add", "x z"))
+    model.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, [4, 3, 8, 8]))
+    return model
+
+
 def batch_of(size: int) -> ModelProto:
     return network(node("Relu", "x"), x=(size, 3, 8, 8))
 
@@ -72,7 +78,7 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "other library": (
         lambda: network(node("Relu", "x", domain="com.microsoft")), "of 'com.microsoft'"),
     "function": (with_function, "defines 1 functions"),
-    "branch": (with_branch, "inside 'If'"),
+    "branch": (with_branch, "a branch or a loop: 'If'"),
     "data elsewhere": (with_external_data, "in another file"),
     "old opset": (lambda: network(node("Relu", "x"), opset=6), "opset 6; opsets 7 to"),
     "new opset": (lambda: network(node("Relu", "x"), opset=999), "opset 999"),
@@ -91,7 +97,6 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
         lambda: network(node("Reshape", "x m", "f"), node("Cast", "f", "i", to=7),
                         node("Gather", "f i"), x=("n", 2), weights={"m": np.array([-1])}),
         "positions that the samples decide"),
-    "batch of 4": (lambda: batch_of(4), "batches of 4 samples"),
     "any size": (lambda: network(node("Relu", "x"), x=("n", 3, "h", "w")), "sizes 3, any, any"),
     "index outside": (
         lambda: network(node("Gather", "x i", axis=1), weights={"i": np.array([7, 0])}),
@@ -118,6 +123,10 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
         lambda: network(node("Gather", "x i"), weights={"i": np.array(0)}), "some of the samples"),
     "mean of samples": (
         lambda: network(node("ReduceMean", "x"), x=(1, 3, 8, 8)), "output 'y' .* differs"),
+    "mean of four samples": (
+        lambda: network(node("ReduceMean", "x i", "m"), node("Sub", "x m"), x=(4, 3, 8, 8),
+                        weights={"i": np.array([0])}), "may depend on each other"),
+    "two batches": (two_batches, "different numbers of samples: 4, any"),
     "mixed samples": (
         lambda: network(
             node("Transpose", "x", "t", perm=[1, 0, 2, 3]), node("Reshape", "t s"), x=(1, 3, 8, 8),
@@ -154,6 +163,8 @@ def test_refusal(name: str, tmp_path: Path) -> None:
         read_onnx(saved(make(), tmp_path))
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
+    assert caught.value.hint
+    assert "torch.export" not in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -168,6 +179,13 @@ def test_limits_hold(limits: ModelLimits, message: str, tmp_path: Path) -> None:
     path = saved(network(node("Conv", "x w"), weights=CONV, x=("n", 3, 4, 4)), tmp_path)
     with pytest.raises(ModelTooLargeError, match=message):
         read_onnx(path, limits)
+
+
+def test_a_fixed_batch_counts_towards_the_limits(tmp_path: Path) -> None:
+    limits = ModelLimits(activation_bytes=20_000)
+    assert read_onnx(saved(batch_of(2), tmp_path), limits)
+    with pytest.raises(ModelTooLargeError, match="bytes for its values"):
+        read_onnx(saved(batch_of(1000), tmp_path), limits)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x08\x08", b"\xff" * 100, b"PK\x03\x04" + bytes(50)])
