@@ -152,7 +152,8 @@ FAILURES: dict[FailureCode, Failure] = {
     FailureCode.MODEL_REJECTED: Failure(
         is_retryable=False,
         message="The model file was refused.",
-        hint="The message says what to change. Models are files of torch.export with a dynamic batch, or ONNX.",
+        hint="The message says what to change. Models are files of torch.export with a dynamic "
+        "batch, or ONNX files.",
     ),
     FailureCode.UNSUPPORTED_OP: Failure(
         is_retryable=False,

@@ -59,9 +59,7 @@ def give_names(
     wanted = {*inputs, *outputs}
     inner = _names(graph)
     taken = inner | wanted | set(weights.values())
-    renamed = {
-        name: _free(name, taken) for name in sorted(inner & {*wanted, *weights.values()})
-    }
+    renamed = {name: _free(name, taken) for name in sorted(inner & {*wanted, *weights.values()})}
     renamed |= {
         given: _free(own, taken) if own in wanted else own for given, own in weights.items()
     }

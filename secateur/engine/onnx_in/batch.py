@@ -68,8 +68,7 @@ def expand_target(call: Call, x: Tensor, sizes: Sequence[Any]) -> list[Any]:
     own = [1] * (rank - x.dim()) + list(x.shape)
     wanted = [1] * (rank - len(sizes)) + list(sizes)
     return [
-        size if _is_one(call, size, want) else want
-        for size, want in zip(own, wanted, strict=True)
+        size if _is_one(call, size, want) else want for size, want in zip(own, wanted, strict=True)
     ]
 
 
@@ -88,12 +87,7 @@ def give_batch(call: Call, parts: list[Tensor], axis: int) -> list[Tensor]:
     if at == axis:
         call.refuse("joins values along the samples")
     batch = next(part.shape[at] for part in parts if is_symbol(part.shape[at]))
-    return [
-        part
-        if is_symbol(part.shape[at])
-        else repeated(part, at, batch)
-        for part in parts
-    ]
+    return [part if is_symbol(part.shape[at]) else repeated(part, at, batch) for part in parts]
 
 
 def repeated(constant: Tensor, dim: int, batch: Any) -> Tensor:  # noqa: ANN401  # a symbol

@@ -97,7 +97,10 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "if": (lambda m: branch(m, "If", "then_branch"), "a branch or a loop: 'If'"),
     "loop": (lambda m: branch(m, "Loop", "body"), "a branch or a loop: 'Loop'"),
     "scan": (lambda m: branch(m, "Scan", "body"), "a branch or a loop: 'Scan'"),
-    "sequence map": (lambda m: branch(m, "SequenceMap", "body"), "a branch or a loop: 'SequenceMap'"),
+    "sequence map": (
+        lambda m: branch(m, "SequenceMap", "body"),
+        "a loop: 'SequenceMap'",
+    ),
     "graph under another type": (hidden_graph, "a branch or a loop: 'If'"),
     "sparse weight": (sparse, "sparse weights"),
     "sparse constant": (sparse_constant, "inside 'Constant'"),

@@ -105,7 +105,8 @@ def test_a_serious_finding_comes_before_good_numbers() -> None:
 def test_without_samples_nothing_is_promised() -> None:
     verdict = judge(least_report())
     assert verdict.status == "uncertain"
-    assert verdict.text.startswith("Not tested: the job had no samples")
+    start = "Not tested: the job had no samples to measure quality with. Result: "
+    assert verdict.text.startswith(start)
 
 
 def test_less_is_better_for_an_error() -> None:
