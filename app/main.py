@@ -60,6 +60,9 @@ from app.records.rings import ring_after_commit
 from app.registry.resolve import Registry
 from app.registry.routes import router as registry
 from app.server.shedding import Shedding
+from app.shares.page import ShareGuard
+from app.shares.page import router as shared
+from app.shares.routes import router as shares
 from app.sweeps.routes import router as sweeps
 from app.sweeps.schemas import SweepCreate
 from app.telemetry.logs import configure_logging
@@ -79,6 +82,8 @@ API_ROUTERS = (
     goals,
     jobs,
     plans,
+    shares,
+    shared,
     sweeps,
     queues,
     operators,
@@ -146,6 +151,7 @@ def create_app(
         await app.state.inference.start()
         shadow = Shadow(app.state.inference, metrics, settings.inference.shadow_share)
         app.state.shadow = shadow
+        app.state.share_guard = ShareGuard(settings.shares)
         app.state.registry = Registry(sessions)
         app.state.statistics = Statistics()
         app.state.readiness = health.create_readiness(

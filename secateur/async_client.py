@@ -53,7 +53,9 @@ from secateur.types import (
     JobData,
     Label,
     Model,
+    NewShare,
     Plan,
+    Share,
     SweepData,
     TenantQuotas,
 )
@@ -422,6 +424,21 @@ class AsyncClient:
         request = make_request(endpoints.COMPARE_JOBS, query={"job": ids})
         found: JobComparison = await self._run(call(self._context, request))
         return found
+
+    async def share_report(self, job_id: str, *, days: float = 7) -> str:
+        """Return a link that shows a job's report to anyone, without a key, for some days."""
+        body = {"job": job_id, "expires_in_days": days}
+        request = make_json_request(endpoints.CREATE_SHARE, body)
+        made: NewShare = await self._run(call(self._context, request))
+        return f"{self.url}{made.url}"
+
+    async def shares(self, job_id: str | None = None, limit: int | None = 100) -> list[Share]:
+        """List links to reports, newest first, or those of one job."""
+        return await self._run(list_all(self._context, endpoints.LIST_SHARES, limit, job=job_id))
+
+    async def revoke_share(self, share_id: str) -> Share:
+        """Make a link to a report useless, at once and for good."""
+        return await self._read(endpoints.REVOKE_SHARE, Share, share_id)
 
     async def artifacts(self, job_id: str) -> list[Artifact]:
         """List the files that a job produced."""

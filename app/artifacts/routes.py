@@ -25,7 +25,7 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
 }
 # HTML artifacts such as report.html contain untrusted names. They are sent as attachments. If shown
 # in place, the policy blocks scripts and requests and gives them no origin.
-_PAGE_POLICY = (
+PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 )
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -60,7 +60,7 @@ def content(  # noqa: PLR0913, PLR0917  # headers
         "Cache-Control": "private, max-age=31536000, immutable",
     }
     if row.media_type.startswith("text/html"):
-        headers["Content-Security-Policy"] = _PAGE_POLICY
+        headers["Content-Security-Policy"] = PAGE_POLICY
     if if_none_match == etag:
         return Response(status_code=304, headers=headers)
     wanted = range_header if if_range in {None, etag} else None

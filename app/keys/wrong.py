@@ -22,14 +22,17 @@ _IPV6_BITS = 64  # one subscriber has a whole network of this size
 class WrongKeys:
     """A bucket of wrong keys per address, refilled within a minute. For one event loop."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, most: int, clock: Callable[[], float] = time.monotonic, what: str = "API keys"
+    ) -> None:
         """Start empty.
 
         Args:
             most: Wrong keys of one address in a minute.
             clock: Clock in seconds, replaced in tests.
+            what: What is counted, for the message: keys, or links that contain one.
         """
-        self._most, self._clock = most, clock
+        self._most, self._clock, self._what = most, clock, what
         # What an address has used, and when that was counted; the oldest first.
         self._used: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
@@ -39,8 +42,8 @@ class WrongKeys:
         if used + 1 > self._most:
             seconds = (used + 1 - self._most) * _MINUTE / self._most
             raise WrongKeysError(
-                f"{self._most} wrong API keys came from {address} within a minute, as many as one "
-                f"address may send; check the key, and try again in {seconds:.0f} s",
+                f"{self._most} wrong {self._what} came from {address} within a minute, as many as "
+                f"one address may send; check yours, and try again in {seconds:.0f} s",
                 retry_after_seconds=seconds,
             )
 

@@ -19,6 +19,7 @@ from app.records.tables import (
     EventRow,
     IdempotencyRow,
     JobRow,
+    ShareRow,
     SweepTableRow,
     WebhookRow,
 )
@@ -109,7 +110,7 @@ def _remove_jobs(session: Session, found: Sequence[Row[*tuple[Any, ...]]]) -> No
     ids = [row[0] for row in found]
     sweeps = select(JobRow.sweep_id).where(JobRow.id.in_(ids), JobRow.sweep_id.is_not(None))
     sweep_ids = session.scalars(sweeps.distinct()).all()
-    for table in (WebhookRow, EventRow, ArtifactRow):
+    for table in (WebhookRow, EventRow, ArtifactRow, ShareRow):
         session.execute(delete(table).where(table.job_id.in_(ids)))
     session.execute(delete(JobRow).where(JobRow.id.in_(ids)))
     has_jobs = select(JobRow.id).where(JobRow.sweep_id == SweepTableRow.id).exists()

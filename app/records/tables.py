@@ -56,6 +56,22 @@ class ApiKeyRow(Base):
     replaced_by: Mapped[str | None]  # the key that rotation created
 
 
+class ShareRow(Base):
+    """A link ``shr_<id>_<secret>`` to the report of a job; only a hash of the secret is kept."""
+
+    __tablename__ = "share"
+    __table_args__ = (Index("ix_share_tenant", "tenant", "id"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str]
+    job_id: Mapped[str] = mapped_column(ForeignKey("job.id"), index=True)
+    secret_sha256: Mapped[str]
+    created_by: Mapped[str | None]  # id of the key; None in no-auth mode
+    created_at: Mapped[float]
+    expires_at: Mapped[float]
+    revoked_at: Mapped[float | None]
+
+
 class ModelRow(Base):
     """A model, uploaded or made by a job. Servable when ``ready`` (``onnx_sha256`` is set)."""
 

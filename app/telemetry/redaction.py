@@ -20,6 +20,7 @@ _SECRET_NAME = re.compile(
 # searching for it takes a fiftieth of the time of the expressions.
 _RULES: tuple[tuple[str, "re.Pattern[str]"], ...] = (
     ("sec_", re.compile(r"(\bsec_[0-9A-Z]{26}_)[A-Za-z0-9_-]{8,}")),  # our keys
+    ("shr_", re.compile(r"(\bshr_[0-9A-Z]{26}_)[A-Za-z0-9_-]{8,}")),  # links to reports
     ("whsec_", re.compile(r"(\bwhsec_)[A-Za-z0-9+/=_-]{8,}")),  # Standard Webhooks
     ("bearer", re.compile(r"(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)),
     ("basic", re.compile(r"(\bbasic\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)),

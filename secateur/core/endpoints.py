@@ -17,8 +17,10 @@ from secateur.types import (
     JobData,
     Model,
     ModelMetadata,
+    NewShare,
     Page,
     Plan,
+    Share,
     SweepData,
     TenantQuotas,
 )
@@ -91,6 +93,10 @@ DELETE_DATASET = Endpoint(
     "DELETE", "/v1/datasets/{dataset_id}", query=("permanent",), may_repeat=False
 )
 RESTORE_DATASET = Endpoint("POST", "/v1/datasets/{dataset_id}/restore", Dataset)
+
+CREATE_SHARE = Endpoint("POST", "/v1/shares", NewShare, bodies=(JSON,), may_repeat=False)
+LIST_SHARES = Endpoint("GET", "/v1/shares", Page[Share], query=(*_PAGING, "job"))
+REVOKE_SHARE = Endpoint("DELETE", "/v1/shares/{share_id}", Share)
 
 CREATE_JOB = Endpoint("POST", "/v1/jobs", JobData, headers=(_KEY,), bodies=(JSON,))
 TRY_EXAMPLE = Endpoint("POST", "/v1/example", JobData, headers=(_KEY,))

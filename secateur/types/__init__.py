@@ -26,9 +26,11 @@ from secateur.types.jobs import (
     Event,
     JobComparison,
     JobData,
+    NewShare,
     Plan,
     PlannedQuality,
     Progress,
+    Share,
     Webhook,
 )
 from secateur.types.models import Dataset, Model
@@ -94,6 +96,7 @@ __all__ = [
     "Model",
     "ModelMetadata",
     "Network",
+    "NewShare",
     "NextStep",
     "Page",
     "Plan",
@@ -104,6 +107,7 @@ __all__ = [
     "ProtocolError",
     "Quota",
     "ResultFile",
+    "Share",
     "Speedup",
     "Summary",
     "SweepData",

@@ -97,6 +97,25 @@ class Event(Answer):
     created_at: datetime | None
 
 
+class Share(Answer):
+    """A link that shows a job's report without a key."""
+
+    id: str
+    object: Literal["share"] = "share"
+    job: str
+    state: Literal["valid", "expired", "revoked"]
+    created_by: str | None
+    created_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewShare(Share):
+    """A link that was just created; `url` is not shown again."""
+
+    url: str
+
+
 class ComparedJob(Answer):
     """A job's result in numbers. Shares are relative to its dense network."""
 

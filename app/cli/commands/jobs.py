@@ -18,6 +18,7 @@ app = typer.Typer(
         "secateur jobs --status succeeded --tag prod",
         "secateur jobs compare half latest",
         "secateur jobs label latest --name half --tag prod",
+        "secateur jobs share half --days 1",
         "secateur jobs delete half",
     ),
 )
@@ -139,6 +140,19 @@ def label_command(
     with service(url, key) as client:
         job = client.change_job(resolve_job(client, job_id), name=name, tags=tags)
     _show(job, is_json=as_json)
+
+
+@app.command("share")
+def share_command(
+    job_id: JobId,
+    *,
+    days: Annotated[float, typer.Option(help="Days for which the link is valid.")] = 7,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Print a link that shows a job's report to anyone who has it, without a key."""
+    with service(url, key) as client:
+        typer.echo(client.share_report(resolve_job(client, job_id), days=days))
 
 
 @app.command("delete")

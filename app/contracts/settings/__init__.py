@@ -19,7 +19,12 @@ from app.contracts.settings.http import ApiSettings, HttpSettings
 from app.contracts.settings.inference import InferenceSettings
 from app.contracts.settings.jobs import OutputSettings, WorkerSettings
 from app.contracts.settings.limits import LimitSettings, QuotaSettings
-from app.contracts.settings.operating import RetentionSettings, TracingSettings, WebhookSettings
+from app.contracts.settings.operating import (
+    RetentionSettings,
+    ShareSettings,
+    TracingSettings,
+    WebhookSettings,
+)
 from app.contracts.settings.stores import DatabaseSettings, QueueSettings, StorageSettings
 
 __all__ = [
@@ -38,6 +43,7 @@ __all__ = [
     "QuotaSettings",
     "RetentionSettings",
     "Settings",
+    "ShareSettings",
     "StorageSettings",
     "TracingSettings",
     "WebhookSettings",

@@ -19,6 +19,7 @@ from app.contracts.settings.jobs import OutputSettings, WorkerSettings
 from app.contracts.settings.limits import LimitSettings, QuotaSettings
 from app.contracts.settings.operating import (
     RetentionSettings,
+    ShareSettings,
     TracingSettings,
     WebhookSettings,
 )
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     quotas: QuotaSettings = QuotaSettings()
     inference: InferenceSettings = InferenceSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    shares: ShareSettings = ShareSettings()
     retention: RetentionSettings = RetentionSettings()
     tracing: TracingSettings = TracingSettings()
 

@@ -52,6 +52,22 @@ class WebhookSettings(Group):
     )
 
 
+class ShareSettings(Group):
+    """Links that show the report of one job without a key."""
+
+    are_allowed: bool = Field(
+        default=True, description="Allow links to reports; false stops the existing ones, too."
+    )
+    most_days: Days = Field(default=90.0, description="Longest time for which a link is valid.")
+    most_per_job: Count = Field(default=20, description="Valid links to the report of one job.")
+    views_per_second: Count = Field(
+        default=5, description="Requests per second for one link, at one API process."
+    )
+    wrong_per_minute: Count = Field(
+        default=60, description="Wrong links that one address may ask for in a minute."
+    )
+
+
 class TracingSettings(Group):
     """OpenTelemetry spans, from a request through its job to each stage."""
 

@@ -11,12 +11,14 @@ from tests.attacks.server import running_server
 from tests.fixtures.api import zip_bytes
 
 KEY = "sec_01JD0000000000000000000000_" + "s" * 43
+LINK = KEY.replace("sec_", "shr_")
 
 
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
         (f"key {KEY} was used", "key sec_01JD0000000000000000000000_[redacted] was used"),
+        (f"/shared/{LINK}", "/shared/shr_01JD0000000000000000000000_[redacted]"),
         ("Authorization: Bearer abcdefghijkl", "Authorization: Bearer [redacted]"),
         ("b'authorization', b'Basic dXNlcjpodW50ZXIy'", "b'authorization', b'Basic [redacted]'"),
         ("secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "secret whsec_[redacted]"),

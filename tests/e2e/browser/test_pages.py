@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.browser.conftest import OpenTab
+from tests.fixtures.api import add_report
 from tests.fixtures.browser import PHONE, Tab
-from tests.fixtures.serving import serving
-from tests.fixtures.shown import HOSTILE, Shown, fill, spoil
+from tests.fixtures.serving import Serving, serving
+from tests.fixtures.shown import HOSTILE, fill, spoil
 
 _MOST_BYTES = 500_000
 _WITH_HOSTILE_TEXT = {"models", "model", "datasets", "dataset", "try it"}
@@ -20,8 +21,10 @@ _WITH_HOSTILE_TEXT = {"models", "model", "datasets", "dataset", "try it"}
 class World:
     """Running API filled with test data."""
 
-    def __init__(self, base: str, key: str, shown: Shown) -> None:
-        self.base, self.key, self.shown = base, key, shown
+    def __init__(self, api: Serving) -> None:
+        key = api.key("default", "admin", "operator")["Authorization"].removeprefix("Bearer ")
+        self.base, self.key, self.context = f"http://{api.address}", key, api.context
+        self.shown = fill(api.context.sessions)
 
     def pages(self) -> dict[str, tuple[str, str]]:
         """Return the address and the heading of every page, by its name."""
@@ -56,8 +59,7 @@ class World:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with serving(tmp_path_factory.mktemp("pages") / "data") as api:
-        key = api.key("default", "admin", "operator")["Authorization"].removeprefix("Bearer ")
-        yield World(f"http://{api.address}", key, fill(api.context.sessions))
+        yield World(api)
 
 
 PAGES = (
@@ -158,11 +160,10 @@ def test_the_page_of_a_data_set_shows_its_images_and_classes(world: World, tab: 
 
 def test_hostile_text_in_every_field_stays_text(tmp_path: Path, open_tab: OpenTab) -> None:
     with serving(tmp_path / "data") as api:
-        key = api.key("default", "admin", "operator")["Authorization"].removeprefix("Bearer ")
-        spoiled = World(f"http://{api.address}", key, fill(api.context.sessions))
+        spoiled = World(api)
         spoil(api.context.sessions)
         with open_tab(spoiled.base) as tab:
-            tab.enter(key)
+            tab.enter(spoiled.key)
             for name, (path, _) in spoiled.pages().items():
                 tab.go(path)
                 tab.page.get_by_role("heading", level=1).wait_for()
@@ -240,6 +241,31 @@ def test_the_architecture_is_read_with_the_keyboard_and_as_a_table(world: World,
     tab.page.get_by_text("Show the architecture as a table").click()
     rows = tab.page.get_by_role("table", name="Layers of the network with their channels")
     expect(rows.get_by_role("row")).to_have_count(1 + 1 + 20 + 10)
+
+
+def test_a_report_is_shared_by_a_link_that_can_be_revoked(world: World, open_tab: OpenTab) -> None:
+    job = world.shown.jobs["succeeded"]
+    with open_tab(world.base, bypass_csp=True, expected=("409",)) as tab:
+        tab.enter(world.key)
+        page = tab.page
+        show(tab, world, "job succeeded")
+        page.get_by_role("button", name="Share report").click()
+        page.get_by_role("button", name="Create a link").click()
+        expect(page.get_by_role("dialog")).to_contain_text("has no report.html to share")
+        add_report(world.context, job)
+        page.get_by_label("Valid for").select_option("1 day")
+        page.get_by_role("button", name="Create a link").click()
+        link = page.get_by_label("Link to the report", exact=True).input_value()
+        links = page.get_by_role("table", name="Links to this report")
+        expect(links.get_by_role("row")).to_have_count(1 + 1)
+        assert tab.barriers_in_both_themes() == []
+        with open_tab(world.base, expected=("404",)) as colleague:  # without a key
+            colleague.page.goto(link)
+            expect(colleague.page).to_have_title("Report")
+            page.get_by_role("button", name=re.compile("^Revoke the link")).click()
+            expect(links).to_contain_text("Revoked")
+            colleague.page.reload()
+            expect(colleague.page.get_by_role("heading")).to_have_text("This link does not work")
 
 
 def test_curves_are_drawn_when_scrolled_into_view(world: World, tab: Tab) -> None:

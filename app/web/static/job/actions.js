@@ -9,6 +9,7 @@ import { renameButton } from "../parts/rename.js";
 import { FINAL } from "../parts/status.js";
 import { deleteButton } from "../parts/undo.js";
 import { go } from "../router.js";
+import { shareButton } from "./share.js";
 
 const MAY_PAUSE = new Set(["queued", "running"]);
 const ANNOUNCEMENTS = { cancel: "Cancelling.", pause: "Pausing.", resume: "Resuming." };
@@ -55,6 +56,7 @@ export function jobActions(onChange, signal) {
         onChange: () => go("/jobs"),
         onError: (error) => error.name !== "AbortError" && fill(trouble, problemPanel(error)),
       }),
+    job.result !== null && shareButton(job, signal),
     h("a", { class: "button", href: `#/jobs/new?from=${job.id}` }, "Run again with changes"),
     job.result?.model && h("a", { class: "button is-primary", href: `#/try?model=${job.result.model}` }, "Try it"),
   ];
