@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from app.datasets import service
 from app.datasets.schemas import (
     Dataset,
+    DatasetCopy,
     DatasetPatch,
     ExampleList,
     parse_preprocess,
@@ -101,6 +102,22 @@ def examples(dataset_id: str, context: ContextDep, principal: PrincipalDep) -> E
     with reading(context.sessions) as session:
         row = service.find(session, principal.tenant, dataset_id)
         return to_examples(row.examples or [])
+
+
+@router.post("/{dataset_id}/copies", status_code=201, response_model=Dataset)
+def copy(
+    request: Request,
+    dataset_id: str,
+    body: DatasetCopy,
+    context: ContextDep,
+    principal: PrincipalDep,
+) -> Response:
+    """Make a data set of the same samples with other preprocessing, without another upload."""
+    principal.require("datasets:write")
+    key = idempotency_key(request, principal.tenant, body.model_dump_json())
+    copy_id, answer = service.copy(context, key, dataset_id, body)
+    headers = {"Location": f"/v1/datasets/{copy_id}"}
+    return Response(answer, 201, headers, media_type="application/json")
 
 
 @router.patch("/{dataset_id}")

@@ -72,6 +72,19 @@ class DatasetPatch(BaseModel):
     metadata: Metadata | None = Field(default=None, max_length=50)
 
 
+class DatasetCopy(BaseModel):
+    """The same samples with other preprocessing."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"preprocess": {"preset": "imagenet"}}}
+    )
+
+    preprocess: PreprocessSpec
+    name: Line | None = Field(
+        default=None, min_length=1, max_length=200, description="null: as it is."
+    )
+
+
 def to_dataset(row: DatasetRow) -> Dataset:
     """Return the API's representation of a row."""
     return Dataset(

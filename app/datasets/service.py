@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.contracts.ids import new_id
 from app.contracts.job import JobKind
 from app.contracts.spec import PreprocessSpec
-from app.datasets.schemas import DatasetPatch, to_dataset
+from app.datasets.schemas import DatasetCopy, DatasetPatch, to_dataset
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.models.service import refuse_while_used, store_within_quota
@@ -50,16 +50,40 @@ def upload(
     return create_once(context.sessions, key, create)
 
 
+def copy(
+    context: Context, key: IdempotencyKey, dataset_id: str, body: DatasetCopy
+) -> tuple[str, str]:
+    """Start the intake of a stored file with other preprocessing; return the id and the JSON.
+
+    Raises:
+        NotFoundError: The data set does not exist or belongs to another tenant.
+        StorageQuotaError: The file, which counts once more, exceeds the tenant's storage quota.
+        TooManyJobsError: The tenant's job queue is full.
+    """
+
+    def create(session: Session) -> tuple[str, str]:
+        file = find(session, key.tenant, dataset_id)
+        context.quotas.refuse_upload(session, key.tenant, file.num_bytes)
+        name = body.name or file.name
+        row = insert(context, session, key.tenant, file, file.format, name, body.preprocess)
+        return row.id, to_dataset(row).model_dump_json()
+
+    return create_once(context.sessions, key, create)
+
+
 def insert(  # noqa: PLR0913, PLR0917  # the parts of a row
     context: Context,
     session: Session,
     tenant: str,
-    file: Upload,
+    file: Upload | DatasetRow,
     format_: str,
     name: str | None,
     preprocess: PreprocessSpec,
 ) -> DatasetRow:
-    """Insert a data set and its intake job in the caller's transaction."""
+    """Insert a data set and its intake job in the caller's transaction.
+
+    The file is already stored, as an upload or as another data set's.
+    """
     stem = (file.filename or "dataset").rpartition("/")[2].rpartition(".")[0]
     row = DatasetRow(
         id=new_id("ds"),

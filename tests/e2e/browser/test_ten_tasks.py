@@ -71,6 +71,18 @@ def find_out_why_a_layer_stays(page: Page, shown: Shown) -> None:
     expect(table.get_by_role("columnheader", name="Reason")).to_be_visible()
 
 
+@task(5)
+def fix_the_preprocessing(page: Page, shown: Shown) -> None:
+    page.get_by_role("link", name="Data sets").click()
+    page.locator(f'a[href="#/datasets/{shown.dataset}"]').click()
+    page.get_by_role("button", name="Other preprocessing").click()
+    page.get_by_role("dialog").get_by_label("Preset").select_option("imagenet")
+    page.get_by_role("button", name="Make the copy").click()
+    expect(page.get_by_text("Validating the data set")).to_be_visible()
+    facts = page.locator(".facts div").filter(has_text="Preprocessing")
+    expect(facts).to_contain_text("imagenet")
+
+
 @task(3)
 def give_a_colleague_access(page: Page, shown: Shown) -> None:
     del shown

@@ -224,6 +224,27 @@ def test_examples_of_a_data_set_are_pictures_of_its_pixels(api: Api) -> None:
     assert api.client.get(f"{path}/examples", headers=api.other_tenant()).status_code == 404
 
 
+def test_other_preprocessing_needs_no_other_upload(api: Api) -> None:
+    first = api.client.post("/v1/datasets?name=pets", content=NPZ).json()
+    path, num_rings = f"/v1/datasets/{first['id']}/copies", len(api.queue.rings)
+    used = api.client.get("/v1/quotas").json()["quotas"]["stored_bytes"]["used"]
+    sent = {"preprocess": {"preset": "imagenet"}}
+    headers = {"Idempotency-Key": "copy"}
+    made = [api.client.post(path, json=sent, headers=headers) for _ in range(2)]
+    assert [response.status_code for response in made] == [201, 201]
+    copy, again = (response.json() for response in made)
+    assert copy["id"] == again["id"] != first["id"]
+    assert (copy["name"], copy["sha256"], copy["status"]) == ("pets", first["sha256"], "validating")
+    assert copy["preprocess"]["preset"] == "imagenet"
+    assert len(api.queue.rings) == num_rings + 1  # its intake
+    after = api.client.get("/v1/quotas").json()["quotas"]["stored_bytes"]["used"]
+    assert after == used + first["num_bytes"]
+    assert len([one for one in api.store.list() if first["sha256"] in str(one)]) == 1
+    refused = api.client.post(path, json={"preprocess": {"std": [0]}})
+    assert refused.status_code == 422
+    assert "above 0" in refused.text
+
+
 def test_preprocessing_is_asked_for_by_a_preset(api: Api) -> None:
     post = api.client.post
     found = post("/v1/datasets?preprocess=imagenet", content=NPZ).json()["preprocess"]

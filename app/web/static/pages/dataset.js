@@ -14,6 +14,7 @@ import { disclosure, facts, table } from "../parts/table.js";
 import { deleteButton } from "../parts/undo.js";
 import { watch } from "../polling.js";
 import { go } from "../router.js";
+import { copyButton } from "./dataset_copy.js";
 import { jobTable } from "./jobs.js";
 
 const NEWEST_JOBS = 20;
@@ -51,14 +52,16 @@ export async function datasetPage(view) {
 
 function actionsFor(dataset, { onChange, trouble, signal }) {
   const path = `/v1/datasets/${dataset.id}`;
+  const onError = (error) => error.name !== "AbortError" && fill(trouble, problemPanel(error));
   return [
     renameButton(dataset, { path, noun: "data set", onChange, signal }),
     deleteButton({
       path,
       name: dataset.name,
       onChange: () => go("/datasets"),
-      onError: (error) => error.name !== "AbortError" && fill(trouble, problemPanel(error)),
+      onError,
     }),
+    dataset.status !== "validating" && copyButton(dataset, { onError, signal }),
     dataset.status === "ready" && h("a", { class: "button is-primary", href: `#/jobs/new?dataset=${dataset.id}` }, "Prune with it"),
   ].filter(Boolean);
 }

@@ -2,13 +2,12 @@
 
 import { read, readAll } from "../api.js";
 import { h, fill, refill } from "../dom.js";
-import { changesOf, objectField } from "../form/object.js";
 import { bytes, count, decimal, plural } from "../format.js";
 import { ACCEPT, TAKEN } from "../parts/file_kinds.js";
 import { tagsOf } from "../parts/labels.js";
 import { panel } from "../parts/panel.js";
 import { UPLOADS, filtersPart } from "../parts/filters.js";
-import { preprocessOf } from "../parts/preprocess.js";
+import { preprocessFields, preprocessOf } from "../parts/preprocess.js";
 import { emptyState, loading, problemPanel } from "../parts/problem.js";
 import { badge } from "../parts/status.js";
 import { table } from "../parts/table.js";
@@ -18,7 +17,6 @@ import { uploadForm, verdictNotice } from "../parts/upload.js";
 import { watch } from "../polling.js";
 
 const MOST = 300;
-const NUMBERS = ["scale", "mean", "std"]; // fields that a preset replaces
 
 export async function datasetsPage(view) {
   const body = view.begin("Data sets", {
@@ -62,36 +60,6 @@ export async function datasetsPage(view) {
     const datasets = await show();
     return datasets.some((dataset) => dataset.status === "validating");
   });
-}
-
-/** Return the preprocessing fields: a preset or explicit numbers. */
-function preprocessFields(schema) {
-  const field = objectField(schema, schema, { isFirst: (name) => name === "preset" });
-  const preset = field.fields.get("preset");
-  const show = () => {
-    for (const name of NUMBERS) {
-      field.fields.get(name).node.hidden = preset.get() !== null;
-    }
-  };
-  field.node.addEventListener("change", show);
-  show();
-  const node = h(
-    "fieldset",
-    { class: "group" },
-    h("legend", {}, "Preprocessing"),
-    h("p", { class: "hint" }, "Use the preprocessing that the network was trained with: x = (pixel × scale − mean) ÷ std. Most torchvision and timm networks use imagenet. By default, pixels are scaled to [0, 1]."),
-    field.node,
-  );
-  return {
-    node,
-    params: () => {
-      const changes = changesOf(schema, schema, field.get());
-      if (changes.preset !== undefined) {
-        NUMBERS.forEach((name) => delete changes[name]);
-      }
-      return { preprocess: Object.keys(changes).length === 0 ? null : JSON.stringify(changes) };
-    },
-  };
 }
 
 function datasetTable(datasets, tools) {
