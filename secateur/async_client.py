@@ -160,7 +160,8 @@ class AsyncClient:
         """Upload a data set, wait until the service has checked it, and return it.
 
         Args:
-            path: A ``.npz`` file, a ``.zip`` or ``.tar`` of images, or a ``.parquet`` file.
+            path: A ``.npz`` file, a ``.zip`` or ``.tar`` of images, a ``.parquet`` file, or a
+                folder of images, which is packed.
             name: The data set's name; the file's name if None.
             preprocess: How the network's training turned pixels into inputs: ``"imagenet"``,
                 ``"unit"``, ``"symmetric"``, ``"from-data"``, or numbers such as ``{"mean": [0.5],

@@ -2,13 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
 import typer
 
-from app.cli.folders import packed
 from app.cli.named import exported
 from app.cli.names import resolve_dataset, resolve_model
 from app.cli.output import say
@@ -16,6 +17,7 @@ from app.cli.progress import sending
 from app.cli.stored import find_dataset, find_model
 from secateur import Client, Dataset, Model, SecateurError, mlflow_registry
 from secateur.core.file_kinds import FILE_SUFFIXES
+from secateur.core.folders import pack_folder
 from secateur.options import ModelOptions, Preprocess, Preset
 from secateur.pretrained import is_name
 
@@ -58,7 +60,7 @@ def push_dataset(
     Raises:
         SecateurError: There is no such file, or the service rejects it.
     """
-    with packed(_existing(path)) as file, sending(file) as show:
+    with _packed(_existing(path)) as file, sending(file) as show:
         data = client.push_dataset(file, name=name, preprocess=preprocess, on_progress=show)
     num_samples = (data.summary or {}).get("num_samples")
     what = f"{num_samples:,} samples" if isinstance(num_samples, int) else data.format
@@ -126,7 +128,7 @@ def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None
         found = client.get_dataset(resolve_dataset(client, str(given)))
         print_preprocessing(found)
         return found.id
-    with packed(_existing(given)) as path:
+    with _packed(_existing(given)) as path:
         stored = find_dataset(client, path, preprocess)
         if stored is not None:
             say(f"{given} is stored already: {stored.name} ({stored.id})")
@@ -173,6 +175,15 @@ def parse_json(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise typer.BadParameter(f"{text[:80]!r} is not a JSON object")
     return found
+
+
+@contextmanager
+def _packed(path: Path) -> Iterator[Path]:
+    """Yield the path of a file, or of a temporary zip of a folder with images."""
+    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        if path.is_dir():
+            say(f"Packing the files of {path} …")
+        yield pack_folder(path, Path(folder))
 
 
 def _existing(path: Path) -> Path:

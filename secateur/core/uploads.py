@@ -16,6 +16,7 @@ from secateur.core.endpoints import (
     Endpoint,
 )
 from secateur.core.files import WrongFileError, check_path
+from secateur.core.folders import pack_folder
 from secateur.core.formats import Use
 from secateur.core.onnx_bundle import MissingWeightsError, bundled
 from secateur.core.requests import (
@@ -98,13 +99,18 @@ def _send(
     on_progress: ByteProgress | None,
 ) -> Flow[Any]:
     use: Use = "model" if endpoint is PUSH_MODEL else "dataset"
-    yield from work(lambda: _refuse_unsupported(path, use))
-    with TemporaryDirectory() as folder:
-        sent = path
-        if use == "model":
-            sent = yield from work(lambda: _bundled(path, Path(folder)))
+    with TemporaryDirectory(prefix="secateur-") as folder:
+        sent = yield from work(lambda: _prepared(path, use, Path(folder)))
         item = yield from _send_file(context, endpoint, sent, query, on_progress)
     return item
+
+
+def _prepared(path: Path, use: Use, folder: Path) -> Path:
+    """Return the file to send, which may be a new one in ``folder``."""
+    if use == "dataset":
+        path = pack_folder(path, folder)
+    _refuse_unsupported(path, use)
+    return _bundled(path, folder) if use == "model" else path
 
 
 def _send_file(

@@ -10,7 +10,8 @@ import typer
 from pydantic import ValidationError
 
 from app.contracts.complaints import complaints
-from app.contracts.config_options import OptionError, make_config, selection_of
+from app.contracts.config_options import OptionError, goal_of, make_config, selection_of
+from app.contracts.goals import GOALS
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig, SteepnessSelection
 from app.terminal import LiteralConsole, visible
 from app.version import version_option
@@ -84,6 +85,14 @@ def inspect_command(
 def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     model: ModelPath,
     out: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help="What to aim at, in place of an amount: "
+            + ", ".join(f"{goal.name} ({goal.title})" for goal in GOALS)
+            + "."
+        ),
+    ] = None,
     criterion: Annotated[str, typer.Option(help=f"{', '.join(CRITERIA)} or auto.")] = "l1",
     ratio: Annotated[float | None, typer.Option(help="Share of filters to remove.")] = None,
     scope: Annotated[str, typer.Option(help="Scope of the ratio: layer or global.")] = "layer",
@@ -95,8 +104,12 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         float | None, typer.Option(help="Find the smallest network that loses at most this.")
     ] = None,
     round_to: Annotated[
-        str, typer.Option(help="Widths are multiples of this; auto: measured.")
-    ] = f"{_LIMITS.round_to}",
+        str | None,
+        typer.Option(
+            help=f"Widths are multiples of this; auto: measured. Default: {_LIMITS.round_to}, or "
+            "as the goal says."
+        ),
+    ] = None,
     min_channels: Annotated[
         int, typer.Option(help="Fewest channels that a layer keeps.")
     ] = _LIMITS.min_channels,
@@ -150,7 +163,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         "criterion.kind": criterion,
         "criterion.compare": compare,
         "selection.scope": scope if ratio is not None else None,
-        "selection.round_to": "auto" if round_to == "auto" else _number("--round-to", round_to),
+        "selection.round_to": None if round_to is None else _width(round_to),
         "selection.min_channels": min_channels,
         "selection.max_ratio": max_ratio,
         "selection.exclude": exclude or [],
@@ -162,7 +175,8 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     console = LiteralConsole(stderr=True)
     try:
         given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})
-        body = make_config(None, given | options, [])
+        aim = goal_of(goal, {"config": str(config)} if config is not None else None, given)
+        body = make_config(None if aim is None else dict(aim.config), given | options, [])
         spec = (
             PruneConfig.model_validate(body)
             if config is None
@@ -244,6 +258,10 @@ def _preprocess(text: str | None) -> PreprocessSpec | None:
         return None
     sent = text if text.lstrip().startswith("{") else json.dumps({"preset": text})
     return PreprocessSpec.model_validate_json(sent)
+
+
+def _width(text: str) -> int | str:
+    return text if text == "auto" else _number("--round-to", text)
 
 
 def _number(option: str, text: str) -> int:

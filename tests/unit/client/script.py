@@ -110,6 +110,14 @@ def model(**changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def dataset(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "ds_1", "object": "dataset", "name": "photos", "status": "ready", "format": "zip",
+        "filename": "photos.zip", "sha256": "", "num_bytes": 1, "preprocess": {}, "summary": None,
+        "error": None, "metadata": {}, "created_at": None, **changes,
+    }  # fmt: skip
+
+
 def job(**changes: Any) -> dict[str, Any]:
     times = ("created", "queued", "started", "paused", "finished", "expires")
     requests = ("pause_requested_at", "cancel_requested_at", "time_limit_seconds")

@@ -3,10 +3,12 @@
 import base64
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from secateur.core.folders import pack_folder
 from secateur.core.requests import FileBody, read_file
 from secateur.core.targets import job_body
 from secateur.core.uploads import dataset_query, push_model
@@ -15,11 +17,21 @@ from secateur.errors import (
     FileChangedError,
     ModelRejectedError,
     SecateurError,
+    UnsupportedFileError,
     WaitTimeoutError,
 )
 from secateur.types import Model
 from tests.fixtures.files import zip_bytes
-from tests.unit.client.script import ARRIVED, CONTEXT, NEVER_SENT, Script, model, ok, problem
+from tests.unit.client.script import (
+    ARRIVED,
+    CONTEXT,
+    NEVER_SENT,
+    Script,
+    dataset,
+    model,
+    ok,
+    problem,
+)
 
 BYTES = zip_bytes() + bytes(range(256)) * 10_000
 SHA256 = hashlib.sha256(BYTES)
@@ -111,6 +123,29 @@ def test_contradictory_arguments_are_refused(
 ) -> None:
     with pytest.raises(SecateurError, match=words):
         Script([]).run(job_body(CONTEXT, "mdl_1", data, {}, preprocess, None))
+
+
+def test_a_folder_of_images_is_packed(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("cat/1.png", "dog/2.png", ".hidden/3.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+    (folder / "link.png").symlink_to("/etc/passwd")
+    packed = pack_folder(folder, tmp_path)
+    assert zipfile.ZipFile(packed).namelist() == ["cat/1.png", "dog/2.png"]
+    sha256 = hashlib.sha256(packed.read_bytes()).hexdigest()
+    for data in (folder, str(folder)):  # the same folder gives the same bytes
+        script = Script([ok(dataset(sha256=sha256), 201)])
+        found = script.run(job_body(CONTEXT, "mdl_1", data, {}, None, None))
+        assert found["dataset"] == "ds_1"
+        assert script.requests[0].query == {"filename": "photos.zip"}
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing to see")
+    flow = job_body(CONTEXT, "mdl_1", tmp_path, {}, None, None)
+    with pytest.raises(UnsupportedFileError):
+        Script([]).run(flow)
 
 
 def test_preprocessing_travels_as_json() -> None:
