@@ -2,11 +2,21 @@
 
 Fewer multiply-accumulates are often not faster: kernels compute in blocks of channels, so latency
 is a staircase in the width. Called by the pipeline and by selection. `fit` meets a latency budget
-by measuring whole networks.
+by measuring whole networks; `table` has latencies that another device measured.
 """
 
+from secateur.engine.latency.bench import bench_of
 from secateur.engine.latency.fit import LatencyFit, fit_latency
 from secateur.engine.latency.model import LatencyModel
-from secateur.engine.latency.timer import LayerTimer
+from secateur.engine.latency.table import LatencyTable
+from secateur.engine.latency.timer import LayerShape, LayerTimer
 
-__all__ = ["LatencyFit", "LatencyModel", "LayerTimer", "fit_latency"]
+__all__ = [
+    "LatencyFit",
+    "LatencyModel",
+    "LatencyTable",
+    "LayerShape",
+    "LayerTimer",
+    "bench_of",
+    "fit_latency",
+]
