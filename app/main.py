@@ -35,6 +35,8 @@ from app.keys.no_auth import refuse_public_address
 from app.keys.routes import router as keys
 from app.keys.service import Principal
 from app.keys.wrong import WrongKeys
+from app.latencies.routes import router as device_files
+from app.latencies.routes import rows as latencies
 from app.metrics.backlog import BacklogCollector
 from app.metrics.jobs import JobsCollector
 from app.metrics.routes import router as metrics_router
@@ -77,6 +79,8 @@ API_ROUTERS = (
     models,
     registry,
     datasets,
+    device_files,
+    latencies,
     comparison,
     example,
     goals,

@@ -15,7 +15,7 @@ from secateur.comparison import Comparison
 from secateur.core import endpoints
 from secateur.core.calls import Context, call, exchange
 from secateur.core.connection import Connection
-from secateur.core.downloads import FileProgress, download_all
+from secateur.core.downloads import FileProgress, download_all, download_onnx
 from secateur.core.endpoints import Endpoint
 from secateur.core.events import follow
 from secateur.core.jobs import create_job, plan_job, wait_for_job
@@ -30,7 +30,7 @@ from secateur.core.steps import Flow
 from secateur.core.sweeps import create_sweep, wait_for_sweep
 from secateur.core.targets import job_body, reference
 from secateur.core.transport import Transport
-from secateur.core.uploads import dataset_query, push_dataset, push_model
+from secateur.core.uploads import dataset_query, push_dataset, push_latencies, push_model
 from secateur.jobs import Job, Sweep
 from secateur.local import Target, find_target
 from secateur.options import (
@@ -48,6 +48,7 @@ from secateur.options import (
 from secateur.types import (
     Artifact,
     Dataset,
+    DeviceLatencies,
     Event,
     Goals,
     GoalView,
@@ -263,6 +264,57 @@ class Client:
         """Delete a data set that no unfinished job uses; ``permanent``: it cannot be restored."""
         dataset_id = dataset.id if isinstance(dataset, Dataset) else dataset
         self._delete(endpoints.DELETE_DATASET, dataset_id, is_permanent=permanent)
+
+    # Latencies of devices
+
+    def bench(self, model: Model | str) -> dict[str, Any]:
+        """Return the layers of a model for a device to measure, as `secateur_bench.py` reads them.
+
+        Write it as JSON to a file, and give that to the script on the device.
+        """
+        return self._read(endpoints.READ_BENCH, dict[str, Any], reference(model))
+
+    def download_onnx(self, model: Model | str, path: AnyPath) -> Path:
+        """Download the ONNX file of a model to ``path``, and return that.
+
+        Raises:
+            DownloadError: The file did not arrive whole.
+        """
+        return self._run(download_onnx(self._context, reference(model), Path(path)))
+
+    def push_latencies(self, path: AnyPath, *, name: str | None = None) -> DeviceLatencies:
+        """Upload latencies that a device measured: the target of a job's ``selection.target``.
+
+        Args:
+            path: The CSV file that `secateur_bench.py` wrote.
+            name: A name for the device; the file's name if None.
+
+        Raises:
+            InvalidRequestError: The file is not right; the message names the row.
+        """
+        return self._run(push_latencies(self._context, Path(path), name))
+
+    def latencies(
+        self, limit: int | None = 100, *, search: str | None = None
+    ) -> list[DeviceLatencies]:
+        """List uploaded latencies, newest first; ``limit=None`` lists all."""
+        return self._run(list_all(self._context, endpoints.LIST_LATENCIES, limit, search=search))
+
+    def get_latencies(self, latencies_id: str) -> DeviceLatencies:
+        """Return uploaded latencies, by id or name."""
+        return self._read(endpoints.READ_LATENCIES, DeviceLatencies, latencies_id)
+
+    def delete_latencies(
+        self, latencies: DeviceLatencies | str, *, permanent: bool = False
+    ) -> None:
+        """Delete latencies that no unfinished job uses; ``permanent``: for good."""
+        latencies_id = latencies if isinstance(latencies, str) else latencies.id
+        self._delete(endpoints.DELETE_LATENCIES, latencies_id, is_permanent=permanent)
+
+    def restore_latencies(self, latencies: DeviceLatencies | str) -> DeviceLatencies:
+        """Undo the deletion of latencies, for a day by default."""
+        latencies_id = latencies if isinstance(latencies, str) else latencies.id
+        return self._read(endpoints.RESTORE_LATENCIES, DeviceLatencies, latencies_id)
 
     # Jobs
 

@@ -23,6 +23,11 @@ class AccuracySelection(TypedDict, total=False):
     max_ratio: float
     min_channels: int
     round_to: int | Literal["auto",]
+    target: str | None
+    precision: Literal[
+        "fp32",
+        "int8",
+    ]
     exclude: Sequence[str]
     norms: Literal[
         "fused",
@@ -56,6 +61,11 @@ class BudgetSelection(TypedDict, total=False):
     max_ratio: float
     min_channels: int
     round_to: int | Literal["auto",]
+    target: str | None
+    precision: Literal[
+        "fp32",
+        "int8",
+    ]
     exclude: Sequence[str]
     norms: Literal[
         "fused",
@@ -225,6 +235,11 @@ class RatioSelection(TypedDict, total=False):
     max_ratio: float
     min_channels: int
     round_to: int | Literal["auto",]
+    target: str | None
+    precision: Literal[
+        "fp32",
+        "int8",
+    ]
     exclude: Sequence[str]
     norms: Literal[
         "fused",
@@ -324,6 +339,11 @@ class SteepnessSelection(TypedDict, total=False):
     max_ratio: float
     min_channels: int
     round_to: int | Literal["auto",]
+    target: str | None
+    precision: Literal[
+        "fp32",
+        "int8",
+    ]
     exclude: Sequence[str]
     norms: Literal[
         "fused",

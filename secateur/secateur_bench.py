@@ -51,7 +51,8 @@ COLUMNS = (
     "high_seconds",
     "num_rounds",
 )
-Layer = dict[str, Any]  # one entry of a bench file: kind, groups, sizes, and `widths`: pairs of (in, out)
+# An entry of a bench file: kind, groups, sizes and `widths`, pairs of input and output channels.
+Layer = dict[str, Any]
 Run = Callable[[], Any]
 _FEWEST_ROUNDS, _MOST_ROUNDS = 7, 101
 _BURST_SECONDS = 0.002  # calls are timed together until a burst takes this long

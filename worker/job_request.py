@@ -14,11 +14,11 @@ from app.contracts.resources_spec import FALLBACK
 from app.contracts.settings import Settings, WorkerSettings
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig
 from app.objects.storage import ObjectStore
-from app.records.tables import DatasetRow, JobRow, ModelRow
+from app.records.tables import DatasetRow, JobRow, LatenciesRow, ModelRow
 from app.sandbox.limits import ProcessLimits
 from worker.disk_watch import share_of_disk
 from worker.memory_share import share_of_memory
-from worker.messages import DatasetInput, JobRequest, ModelInput
+from worker.messages import DatasetInput, JobRequest, LatenciesInput, ModelInput
 from worker.supervisor import Limits
 from worker.time_limit import TimeLimit
 
@@ -33,11 +33,13 @@ class JobRows:
         job: The job.
         model: The job's model; None for the intake of a data set.
         dataset: The job's data set, if any.
+        latencies: The latencies of the config's target, if any.
     """
 
     job: JobRow
     model: ModelRow | None
     dataset: DatasetRow | None
+    latencies: LatenciesRow | None = None
 
     @property
     def config(self) -> PruneConfig:
@@ -48,10 +50,13 @@ class JobRows:
 def read_rows(session: Session, job_id: str) -> JobRows:
     """Return the rows of a job."""
     job = session.get_one(JobRow, job_id)
+    target = (job.resolved or {}).get("selection", {}).get("target")
+    latencies = session.get(LatenciesRow, target) if target else None
     return JobRows(
         job,
         session.get(ModelRow, job.model_id) if job.model_id else None,
         session.get(DatasetRow, job.dataset_id) if job.dataset_id else None,
+        latencies if latencies is not None and latencies.tenant == job.tenant else None,
     )
 
 
@@ -92,6 +97,7 @@ def make_request(
         config=_with_smaller_batches(rows.config, job.batch_divisor),
         model=None if rows.model is None else _fetch_model(rows.model, fetch),
         dataset=None if rows.dataset is None else _fetch_dataset(rows.dataset, fetch),
+        latencies=None if rows.latencies is None else _fetch_latencies(rows.latencies, fetch),
         output_dir=folder / "out",
         checkpoint_dir=checkpoint_dir,
         checkpoint_seconds=worker.checkpoint_seconds,
@@ -157,6 +163,10 @@ def _fetch_dataset(row: DatasetRow, fetch: Fetch) -> DatasetInput:
         sha256=row.sha256,
         preprocess=PreprocessSpec.model_validate(row.preprocess),
     )
+
+
+def _fetch_latencies(row: LatenciesRow, fetch: Fetch) -> LatenciesInput:
+    return LatenciesInput(path=fetch(row.sha256, "latencies"), id=row.id, name=row.name)
 
 
 def _seconds_left(job: JobRow, worker: WorkerSettings) -> float:

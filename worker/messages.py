@@ -60,6 +60,14 @@ class DatasetInput(_Message):
     preprocess: PreprocessSpec = PreprocessSpec()
 
 
+class LatenciesInput(_Message):
+    """The file of latencies by which a job chooses widths."""
+
+    path: Path
+    id: str
+    name: str
+
+
 class JobRequest(_Message):
     """The request of a job's process: job, config, input files, folders and limits."""
 
@@ -69,6 +77,9 @@ class JobRequest(_Message):
     config: PruneConfig = PruneConfig()
     model: ModelInput | None = None
     dataset: DatasetInput | None = None
+    latencies: LatenciesInput | None = Field(
+        default=None, description="Set if the config names a target."
+    )
     output_dir: Path
     checkpoint_dir: Path
     checkpoint_seconds: float = Field(

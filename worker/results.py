@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.contracts.bench import Bench
 from app.contracts.examples import MOST_EXAMPLES, Example
 from app.contracts.job import JobKind
 from app.contracts.report import Finding, LoadReport, NetworkReport, PlannedQuality, SpeedupReport
@@ -35,6 +36,7 @@ class _Verdict(_Part):
     inputs: list[dict[str, Any]] | None = None
     outputs: list[_Output] | None = None
     task: StoredTask | None = None
+    bench: Bench | None = None
 
 
 class _DatasetSummary(_Part):

@@ -29,6 +29,20 @@ COMMANDS = {
     "datasets": Lazy(
         f"{_COMMANDS}.datasets", "List data sets; show, rename, delete or restore one.", _USE
     ),
+    "bench": Lazy(
+        f"{_COMMANDS}.bench", "Write the layers of a model for a device to measure.", _USE
+    ),
+    "bench-script": Lazy(
+        f"{_COMMANDS}.bench_script", "Write the script that measures them on the device.", _USE
+    ),
+    "push-latencies": Lazy(
+        f"{_COMMANDS}.push_latencies", "Upload what a device measured, to prune for it.", _USE
+    ),
+    "latencies": Lazy(
+        f"{_COMMANDS}.latencies",
+        "List latencies that devices measured; delete or restore some.",
+        _USE,
+    ),
     "jobs": Lazy(
         f"{_COMMANDS}.jobs", "List, compare and label jobs; pause, cancel or delete one.", _USE
     ),

@@ -16,6 +16,7 @@ from app.terminal import LiteralConsole, visible
 from secateur.types import (
     ComparedJob,
     Dataset,
+    DeviceLatencies,
     JobComparison,
     JobData,
     JobResult,
@@ -76,6 +77,20 @@ def dataset_table(datasets: Sequence[Dataset]) -> Table:
         sizes = (_number(num_samples), _number(data.num_bytes), num_notes)
         age = _age(data.created_at)
         table.add_row(data.id, data.name, data.status, data.format, *sizes, age)
+    return table
+
+
+def latencies_table(found: Sequence[DeviceLatencies]) -> Table:
+    """Return latencies of devices as a table."""
+    table = Table(_id_column("latencies"), "name", "device", "runtime", "precisions")
+    for title in ("threads", "batch", "layers", "made"):
+        table.add_column(title, justify="right")
+    for each in found:
+        runtime = f"{each.runtime} {each.runtime_version}"
+        numbers = (each.num_threads, each.batch_size, each.num_rows)
+        age = _age(each.created_at)
+        texts = (each.id, each.name, each.device, runtime, ", ".join(each.precisions))
+        table.add_row(*texts, *map(_number, numbers), age)
     return table
 
 

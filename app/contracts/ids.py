@@ -4,7 +4,7 @@ from typing import Literal
 
 from ulid import ULID
 
-Prefix = Literal["mdl", "ds", "job", "art", "key", "req", "shr", "swp", "whd"]
+Prefix = Literal["mdl", "ds", "job", "art", "key", "lat", "req", "shr", "swp", "whd"]
 
 
 def new_id(prefix: Prefix) -> str:

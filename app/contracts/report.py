@@ -305,6 +305,28 @@ class LatencyTrial(_Part):
     measured: float = Field(description="Measured latency of the whole network.")
 
 
+class TargetReport(_Part):
+    """The device for which widths were chosen, by latencies that it measured, and the prediction.
+
+    Nothing was measured there after pruning.
+    """
+
+    id: str = Field(description="Id of the uploaded latencies.")
+    name: str
+    device: str
+    runtime: str
+    runtime_version: str
+    num_threads: int
+    batch_size: int
+    precision: str
+    dense_seconds: float = Field(
+        description="Time of the dense network in fp32 there: measured, or the sum of its layers."
+    )
+    is_dense_measured: bool = Field(description="Whether the whole dense network was measured.")
+    predicted_seconds: float = Field(description="Predicted time of the pruned network there.")
+    predicted: float = Field(description="The same as a share of the dense network's.")
+
+
 class PlannedQuality(_Part):
     """Quality of a planned network that is repaired and not trained, before any job has run."""
 
@@ -609,6 +631,9 @@ class Report(_Part):
         "averaged over layers; empty unless criterion.compare is set.",
     )
     latency_trials: tuple[LatencyTrial, ...] = ()
+    target: TargetReport | None = Field(
+        default=None, description="Null where widths were not chosen for a device of the user."
+    )
     criterion_trials: tuple[CriterionTrial, ...] = Field(
         default=(), description="Criteria that 'auto' compared, with 'random' for reference."
     )

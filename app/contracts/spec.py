@@ -104,6 +104,16 @@ class _SelectionSpec(Spec):
         "16, so a width of 11 is slower than one of 16. auto: measure each layer's "
         "latency at several widths on the worker, and use only the efficient ones.",
     )
+    target: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None,
+        description="Id or name of uploaded latencies: widths are chosen for the device that "
+        "measured them, by round_to auto or a budget of latency. None: for the worker.",
+    )
+    precision: Literal["fp32", "int8"] = Field(
+        default="fp32",
+        description="Precision in which latencies count, for round_to auto and a budget of "
+        "latency. int8: of the quantised network, as a share of the dense fp32 network's.",
+    )
     exclude: tuple[Glob, ...] = Field(
         default=(), description="Globs on parameter names of layers that keep every filter."
     )
@@ -279,6 +289,14 @@ class PruneConfig(Spec):
                     "an iterative schedule ramps a 'ratio' or a 'budget' of macs or params, with a "
                     "number for round_to"
                 )
+        selection = self.selection
+        if not chooses_by_latency(self):
+            for name, value in (("target", selection.target), ("precision", selection.precision)):
+                if value not in {None, "fp32"}:
+                    raise ValueError(
+                        f"selection.{name} {value!r} is about latencies, and none counts here: add "
+                        "round_to auto, or give a budget of latency"
+                    )
         if isinstance(self.selection, AccuracySelection) and self.selection.round_to == "auto":
             raise ValueError("selection mode 'accuracy' takes a number for round_to")
         if self.precision.kind == "int8" and "onnx" not in self.export.formats:
@@ -319,11 +337,16 @@ def part_that_needs_data(config: PruneConfig) -> tuple[str, str] | None:
     return next((part for part, needs in needing.items() if needs), None)
 
 
-def measures_onnx(config: PruneConfig) -> bool:
-    """Return whether widths are chosen by the latencies of ONNX files."""
+def chooses_by_latency(config: PruneConfig) -> bool:
+    """Return whether widths are chosen by the latencies of layers."""
     selection = config.selection
     is_latency = isinstance(selection, BudgetSelection) and selection.latency is not None
-    return is_latency or getattr(selection, "round_to", None) == "auto"
+    return is_latency or selection.round_to == "auto"
+
+
+def measures_onnx(config: PruneConfig) -> bool:
+    """Return whether widths are chosen by the latencies of ONNX files on the worker."""
+    return chooses_by_latency(config) and config.selection.target is None
 
 
 class ArchitectureSpec(Spec):

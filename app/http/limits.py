@@ -53,6 +53,9 @@ COMPRESSED_INFERENCE = RouteLimits(
 )
 MODEL_FILE = RouteLimits(lambda limits: limits.model_bytes + ENVELOPE_BYTES, is_on_disk=True)
 DATASET_FILE = RouteLimits(lambda limits: limits.dataset_bytes + ENVELOPE_BYTES, is_on_disk=True)
+LATENCIES_FILE = RouteLimits(
+    lambda limits: limits.latencies_bytes + ENVELOPE_BYTES, is_on_disk=True
+)
 FILES_OF_A_JOB = RouteLimits(
     lambda limits: limits.model_bytes + limits.dataset_bytes + ENVELOPE_BYTES,
     is_on_disk=True,

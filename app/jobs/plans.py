@@ -26,6 +26,8 @@ from app.http.problems import RESPONSES
 from app.jobs import service
 from app.jobs.routes import parse_job
 from app.jobs.schemas import JobCreate
+from app.latencies import service as latencies
+from app.models import service as models
 from app.openapi import reference
 from app.records import jobs
 from app.records.jobs import NewJob
@@ -128,6 +130,8 @@ def _start(context: Context, tenant: str, body: JobCreate, sent: dict[str, Any])
     worker = context.settings.worker
     with context.sessions.begin() as session:
         body = service.find_inputs(session, tenant, body)
+        model = models.find(session, tenant, body.model)
+        config = latencies.with_target(session, tenant, config, model)
         context.quotas.refuse_jobs(session, tenant)
         new = NewJob(
             tenant=tenant,

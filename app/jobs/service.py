@@ -18,6 +18,7 @@ from app.idempotency import IdempotencyKey, create_once, recall
 from app.jobs.lines import Standing
 from app.jobs.routing import route
 from app.jobs.schemas import JobCreate, to_job
+from app.latencies import service as latencies
 from app.models import service as models
 from app.records import jobs
 from app.records.database import reading
@@ -197,11 +198,15 @@ def retry(context: Context, tenant: str, job_id: str) -> JobRow:
 
     Raises:
         ConflictError: The job has not failed, or its model or data set is gone.
+        NotFoundError: The latencies that it names are gone.
         StorageQuotaError, ComputeQuotaError, TooManyJobsError: A quota is used up.
     """
     with context.sessions.begin() as session:
-        find(session, tenant, job_id)
+        row = find(session, tenant, job_id)
         context.quotas.refuse_jobs(session, tenant)
+        target = PruneConfig.model_validate(row.resolved or {}).selection.target
+        if target is not None:
+            latencies.find(session, tenant, target)
         return jobs.retry(session, job_id)
 
 
@@ -261,6 +266,8 @@ def insert(  # noqa: PLR0913, PLR0917  # the columns of a row
     """
     config, warnings = resolve(body)
     warnings += notes
+    model = models.find(session, tenant, body.model)
+    config = latencies.with_target(session, tenant, config, model)
     if body.dataset is not None:
         dataset = datasets.find(session, tenant, body.dataset)
         warnings += (NO_PREPROCESS,) if lacks_preprocess(dataset) else ()

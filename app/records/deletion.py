@@ -1,7 +1,7 @@
 """Deletion that can be undone: the row is hidden, and removed after the time for an undo.
 
-Models, data sets and jobs share it. `retention` removes rows of deleted jobs, and the collection of
-objects the files of deleted models and data sets.
+Models, data sets, latencies and jobs share it. `retention` removes rows of deleted jobs, and the
+collection of objects the files of the others.
 """
 
 from typing import TypeVar
@@ -10,16 +10,19 @@ from sqlalchemy.orm import Session
 
 from app.contracts.errors import NotFoundError
 from app.records.database import current_time
-from app.records.tables import DatasetRow, JobRow, ModelRow
+from app.records.tables import DatasetRow, JobRow, LatenciesRow, ModelRow
 
-Row = TypeVar("Row", ModelRow, DatasetRow, JobRow)
+Row = TypeVar("Row", ModelRow, DatasetRow, LatenciesRow, JobRow)
 
 
 _FOR_GOOD = 0.0  # time of deletion of what cannot be restored: long ago
 
 
 def hide(
-    session: Session, row: ModelRow | DatasetRow | JobRow, *, is_permanent: bool = False
+    session: Session,
+    row: ModelRow | DatasetRow | LatenciesRow | JobRow,
+    *,
+    is_permanent: bool = False,
 ) -> None:
     """Delete a row so that it can be restored, or for good."""
     row.deleted_at = _FOR_GOOD if is_permanent else current_time(session)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.contracts.errors import DeletedError, InvalidInputError, NotFoundError
 from app.contracts.suggestions import suggestion
-from app.records.tables import DatasetRow, ModelRow
+from app.records.tables import DatasetRow, LatenciesRow, ModelRow
 
 Row = TypeVar("Row", bound=Any)  # has `tenant`, and may have `deleted_at`
 
@@ -45,8 +45,10 @@ def owned(
     return row
 
 
-def known_names(session: Session, table: type[ModelRow | DatasetRow], tenant: str) -> Sequence[str]:
-    """Return the names of a tenant's models or data sets, each once."""
+def known_names(
+    session: Session, table: type[ModelRow | DatasetRow | LatenciesRow], tenant: str
+) -> Sequence[str]:
+    """Return the names of a tenant's models, data sets or latencies, each once."""
     query = select(table.name).where(table.tenant == tenant, table.deleted_at.is_(None))
     return session.scalars(query.distinct().limit(_MOST_KNOWN)).all()
 

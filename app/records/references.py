@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.contracts.job import JobState
 from app.contracts.tasks import QUEUES
 from app.records.database import current_time
-from app.records.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
+from app.records.tables import ArtifactRow, DatasetRow, JobRow, LatenciesRow, ModelRow
 
 _LIVE = [state for state in JobState if not state.is_final]
 
@@ -18,7 +18,8 @@ def find_referenced(session: Session, hashes: Collection[str], undo_seconds: flo
     """Return the subset of ``hashes`` that rows refer to.
 
     Objects of deleted models and data sets count while an unfinished job uses them, or the deletion
-    can be undone: for ``undo_seconds``. Artifacts count for ever, checkpoints until their job ends.
+    can be undone: for ``undo_seconds``. Latencies are not deleted while such a job uses them.
+    Artifacts count for ever, checkpoints until their job ends.
     """
     undone_after = current_time(session) - undo_seconds
     queries: list[Select[Any]] = [
@@ -30,6 +31,10 @@ def find_referenced(session: Session, hashes: Collection[str], undo_seconds: flo
                 DatasetRow.deleted_at > undone_after,
                 exists().where(JobRow.dataset_id == DatasetRow.id, JobRow.state.in_(_LIVE)),
             ),
+        ),
+        select(LatenciesRow.sha256).where(
+            LatenciesRow.sha256.in_(hashes),
+            or_(LatenciesRow.deleted_at.is_(None), LatenciesRow.deleted_at > undone_after),
         ),
     ]
     for column in (ModelRow.sha256, ModelRow.onnx_sha256):

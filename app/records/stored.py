@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.contracts.bench import Bench
 from app.contracts.task_spec import StoredTask
 from app.records.tables import DatasetRow, JobRow, ModelRow
 
@@ -31,6 +32,7 @@ class Verdict(_Stored):
     inputs: list[dict[str, Any]] | None = None
     outputs: list[dict[str, Any]] | None = None
     task: StoredTask | None = None
+    bench: Bench | None = None  # None: stored before 0.4
 
 
 class DatasetSummary(_Stored):

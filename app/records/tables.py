@@ -143,6 +143,25 @@ class DatasetRow(Base):
     deleted_at: Mapped[float | None]
 
 
+class LatenciesRow(Base):
+    """Latencies of layers that a user's device measured (`contracts.latencies`)."""
+
+    __tablename__ = "latencies"
+    __table_args__ = (Index("ix_latencies_stored", "tenant", "deleted_at", "num_bytes"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    tenant: Mapped[str] = mapped_column(index=True)
+    name: Mapped[str]
+    filename: Mapped[str | None]
+    sha256: Mapped[str] = mapped_column(index=True)
+    num_bytes: Mapped[int] = mapped_column(BigInteger)
+    model_id: Mapped[str]  # that was measured; it may be gone
+    bench: Mapped[str]  # id of its layers: models with the same layers share it
+    summary: Mapped[Json]  # device, runtime, runtime_version, num_threads, batch_size, …
+    created_at: Mapped[float]
+    deleted_at: Mapped[float | None]
+
+
 class SweepTableRow(Base):
     """A grid of jobs. Its state is derived from its jobs (`app.sweeps`)."""
 

@@ -14,7 +14,14 @@ from sqlalchemy.orm import Session
 from app.contracts.job import LEASED, JobState
 from app.contracts.tasks import QUEUE_CPU, QUEUE_GPU, QUEUE_INTAKE, QUEUES
 from app.records.database import current_time
-from app.records.tables import ArtifactRow, ComputeUseRow, DatasetRow, JobRow, ModelRow
+from app.records.tables import (
+    ArtifactRow,
+    ComputeUseRow,
+    DatasetRow,
+    JobRow,
+    LatenciesRow,
+    ModelRow,
+)
 
 SECONDS_A_DAY = 86_400
 _WAITING = (JobState.VALIDATING, JobState.QUEUED, JobState.PAUSED)
@@ -57,7 +64,7 @@ def count_bytes(session: Session, tenant: str, undo_seconds: float = 0) -> int:
     """
     before = current_time(session) - undo_seconds
 
-    def is_kept(row: type[ModelRow | DatasetRow]) -> ColumnElement[bool]:
+    def is_kept(row: type[ModelRow | DatasetRow | LatenciesRow]) -> ColumnElement[bool]:
         return or_(row.deleted_at.is_(None), row.deleted_at > before)
 
     sums = (
@@ -66,6 +73,9 @@ def count_bytes(session: Session, tenant: str, undo_seconds: float = 0) -> int:
         ),
         select(func.sum(DatasetRow.num_bytes)).where(
             DatasetRow.tenant == tenant, is_kept(DatasetRow)
+        ),
+        select(func.sum(LatenciesRow.num_bytes)).where(
+            LatenciesRow.tenant == tenant, is_kept(LatenciesRow)
         ),
         select(func.sum(ArtifactRow.num_bytes)).where(ArtifactRow.tenant == tenant),
         select(func.sum(JobRow.reported_bytes)).where(JobRow.tenant == tenant),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from secateur.core.answers import refuse_failure
 from secateur.core.calls import Context, call
-from secateur.core.endpoints import LIST_ARTIFACTS, READ_ARTIFACT
+from secateur.core.endpoints import LIST_ARTIFACTS, READ_ARTIFACT, READ_ONNX
 from secateur.core.requests import CHUNK_BYTES, make_request
 from secateur.core.steps import Answer, Fetch, Flow, LostError, Sleep, work
 from secateur.errors import DownloadError
@@ -54,6 +54,35 @@ def download_all(
         )
         paths.append(path)
     return paths
+
+
+def download_onnx(context: Context, model_id: str, target: Path) -> Flow[Path]:
+    """Download the ONNX file of a model and return its path.
+
+    Raises:
+        DownloadError: The bytes received do not have the SHA-256 that the service names.
+    """
+    file = yield from work(lambda: _WholeFile(target))
+    try:
+        retries = context.retries()
+        is_done = False
+        while not is_done:
+            request = make_request(READ_ONNX, model_id)
+            try:
+                answer: Answer = yield Fetch(request, file)
+            except LostError as lost:
+                yield Sleep(retries.after_loss(request, lost))
+                continue
+            delay = retries.after_refusal(request, answer)
+            if delay is not None:
+                yield Sleep(delay)
+                continue
+            refuse_failure(READ_ONNX, answer)
+            is_done = True
+        yield from work(file.finish)
+    finally:
+        file.close()
+    return target
 
 
 def safe_name(name: str) -> str:
@@ -129,6 +158,45 @@ def _is_there(target: Path, artifact: Artifact, *, is_overwriting: bool) -> bool
             f"{target} exists with other bytes: choose another folder, or overwrite it"
         )
     return False
+
+
+class _WholeFile:
+    """A file of unknown size: the sink of its download, which begins anew when it is lost."""
+
+    def __init__(self, target: Path) -> None:
+        self._target, self._path = target, target.with_name(f".{target.name}.part")
+        self._file = self._path.open("wb")
+        self._digest, self._etag = hashlib.sha256(), ""
+
+    def begin(self, answer: Answer) -> None:
+        """Begin a response's body."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest, self._etag = hashlib.sha256(), answer.headers.get("etag") or ""
+
+    def write(self, chunk: bytes) -> None:
+        """Write the next chunk."""
+        self._file.write(chunk)
+        self._digest.update(chunk)
+
+    def report(self) -> None:
+        """Report nothing: the size is not known."""
+
+    def finish(self) -> None:
+        """Verify the file and move it to its target.
+
+        Raises:
+            DownloadError: It is not the file that was announced.
+        """
+        self._file.close()
+        if self._etag != f'"sha256-{self._digest.hexdigest()}"':
+            raise DownloadError(f"{self._target.name} did not arrive whole; try again")
+        self._path.replace(self._target)
+
+    def close(self) -> None:
+        """Remove what is left of a download that failed."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
 
 
 class PartialFile:

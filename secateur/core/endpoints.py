@@ -10,6 +10,7 @@ from typing import Any, Literal
 from secateur.types import (
     Artifact,
     Dataset,
+    DeviceLatencies,
     Event,
     Goals,
     InferAnswer,
@@ -97,6 +98,23 @@ RESTORE_DATASET = Endpoint("POST", "/v1/datasets/{dataset_id}/restore", Dataset)
 CREATE_SHARE = Endpoint("POST", "/v1/shares", NewShare, bodies=(JSON,), may_repeat=False)
 LIST_SHARES = Endpoint("GET", "/v1/shares", Page[Share], query=(*_PAGING, "job"))
 REVOKE_SHARE = Endpoint("DELETE", "/v1/shares/{share_id}", Share)
+
+READ_BENCH = Endpoint("GET", "/v1/models/{model_id}/bench", dict[str, Any])
+READ_ONNX = Endpoint("GET", "/v1/models/{model_id}/onnx", answers=(BYTES,))
+PUSH_LATENCIES = Endpoint(
+    "POST",
+    "/v1/latencies",
+    DeviceLatencies,
+    query=("name", "filename"),
+    headers=(_KEY, "content-digest"),
+    bodies=(BYTES,),
+)
+LIST_LATENCIES = Endpoint("GET", "/v1/latencies", Page[DeviceLatencies], query=(*_PAGING, "search"))
+READ_LATENCIES = Endpoint("GET", "/v1/latencies/{latencies_id}", DeviceLatencies)
+DELETE_LATENCIES = Endpoint(
+    "DELETE", "/v1/latencies/{latencies_id}", query=("permanent",), may_repeat=False
+)
+RESTORE_LATENCIES = Endpoint("POST", "/v1/latencies/{latencies_id}/restore", DeviceLatencies)
 
 CREATE_JOB = Endpoint("POST", "/v1/jobs", JobData, headers=(_KEY,), bodies=(JSON,))
 TRY_EXAMPLE = Endpoint("POST", "/v1/example", JobData, headers=(_KEY,))

@@ -10,6 +10,7 @@ from secateur.core.calls import Context, call
 from secateur.core.endpoints import (
     BYTES,
     PUSH_DATASET,
+    PUSH_LATENCIES,
     PUSH_MODEL,
     READ_DATASET,
     READ_MODEL,
@@ -35,7 +36,7 @@ from secateur.errors import (
     WaitTimeoutError,
 )
 from secateur.options import Preprocess
-from secateur.types import Dataset, Model
+from secateur.types import Dataset, DeviceLatencies, Model
 
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
 
@@ -82,6 +83,14 @@ def push_dataset(
     if dataset.status == "rejected":
         raise DatasetRejectedError(dataset)
     return dataset
+
+
+def push_latencies(context: Context, path: Path, name: str | None) -> Flow[DeviceLatencies]:
+    """Upload what `secateur_bench.py` measured, and return it."""
+    found: DeviceLatencies = yield from _send_file(
+        context, PUSH_LATENCIES, path, {"name": name}, None
+    )
+    return found
 
 
 def dataset_query(name: str | None, preprocess: Preprocess | None) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from secateur.types.jobs import (
     Share,
     Webhook,
 )
-from secateur.types.models import Dataset, Model
+from secateur.types.models import Dataset, DeviceLatencies, Model
 from secateur.types.results import (
     AccuracyTrial,
     Baseline,
@@ -74,6 +74,7 @@ __all__ = [
     "ComparedJob",
     "ComparisonAnswer",
     "Dataset",
+    "DeviceLatencies",
     "Epochs",
     "Equivalence",
     "Event",

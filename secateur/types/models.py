@@ -37,6 +37,28 @@ class Model(Answer):
     urls: dict[str, str]
 
 
+class DeviceLatencies(Answer):
+    """Latencies of a model's layers at several widths, as a device measured them."""
+
+    id: str
+    object: Literal["latencies"] = "latencies"
+    name: str
+    filename: str | None
+    sha256: str
+    num_bytes: int
+    model: str
+    bench: str
+    device: str
+    runtime: str
+    runtime_version: str
+    num_threads: int
+    batch_size: int
+    precisions: list[Literal["fp32", "int8"]]
+    num_rows: int
+    network_seconds: float | None
+    created_at: datetime | None
+
+
 class Dataset(Answer):
     """Samples and labels; usable when its status is ``ready``."""
 

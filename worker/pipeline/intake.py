@@ -2,6 +2,7 @@
 
 from app.contracts.job import Stage
 from secateur.engine.graph import analyse
+from secateur.engine.latency import bench_of
 from worker.messages import JobRequest, OutputFile, Succeeded
 from worker.pipeline.data import open_dataset
 from worker.pipeline.data.duplicates import duplicate_notes
@@ -25,7 +26,8 @@ def intake_model(request: JobRequest, reporter: Reporter) -> Succeeded:
     reporter.begin(Stage.INTAKE)
     program = read_model(request.require_model(), request.limits)
     check_computes(program)
-    report = verdict(program, analyse(program))
+    analysis = analyse(program)
+    report = verdict(program, analysis) | {"bench": bench_of(program, analysis)}
     path = request.output_dir / ONNX.name
     batches = [program.example_inputs(size, seed=size) for size in (1, 3)]
     report["onnx_max_absolute_error"] = export_proved(program, path, batches)

@@ -12,6 +12,12 @@ class LimitSettings(Group):
 
     model_bytes: Bytes = Field(default=2 * GIBIBYTE, description="Largest model file.")
     dataset_bytes: Bytes = Field(default=8 * GIBIBYTE, description="Largest data set file.")
+    latencies_bytes: Bytes = Field(
+        default=4 * MEBIBYTE, description="Largest file of latencies that a device measured."
+    )
+    latencies_rows: Count = Field(
+        default=20_000, description="Rows of such a file, one for each layer, width and precision."
+    )
     json_bytes: Bytes = Field(default=1 * MEBIBYTE, description="Largest JSON body.")
     infer_bytes: Bytes = Field(
         default=64 * MEBIBYTE, description="Largest body of an inference request."

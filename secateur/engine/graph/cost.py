@@ -156,12 +156,12 @@ class CostModel:
 
     def macs(self, keeps: Keeps) -> int:
         """Return the MACs of one sample; families not in ``keeps`` keep all groups."""
-        orders, widths = _as_widths(keeps)
+        orders, widths = as_widths(keeps)
         return int(self.macs_by_width(orders)(widths))
 
     def params(self, keeps: Keeps) -> int:
         """Return the number of parameters; families not in ``keeps`` keep all groups."""
-        orders, widths = _as_widths(keeps)
+        orders, widths = as_widths(keeps)
         return int(self.params_by_width(orders)(widths))
 
     def _sum(self, products: Sequence[Sequence[Count]], divisor: int) -> WidthSum:
@@ -183,7 +183,8 @@ def product_term(factors: Sequence[Count], divisor: int = 1) -> Term:
     return Term(families, at)
 
 
-def _as_widths(keeps: Keeps) -> tuple[dict[str, list[int]], dict[str, int]]:
+def as_widths(keeps: Keeps) -> tuple[dict[str, list[int]], dict[str, int]]:
+    """Return the order in which masks remove groups, and the widths that they keep."""
     orders = {
         name: torch.argsort(keep.long(), stable=True).tolist() for name, keep in keeps.items()
     }

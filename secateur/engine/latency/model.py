@@ -10,7 +10,15 @@ from collections.abc import Callable
 import torch
 
 from secateur.engine.graph.analysis import Analysis
-from secateur.engine.graph.cost import Counts, Orders, Term, WidthSum, product_term
+from secateur.engine.graph.cost import (
+    Counts,
+    Keeps,
+    Orders,
+    Term,
+    WidthSum,
+    as_widths,
+    product_term,
+)
 from secateur.engine.latency.layers import candidate_widths, find_layers, is_layer
 from secateur.engine.latency.timer import LayerShape
 from secateur.engine.program.program import Program
@@ -24,7 +32,7 @@ class LatencyModel:
     """Latency model that measures layers on demand.
 
     Attributes:
-        dense_seconds: Measured time of one call of the whole dense network.
+        dense_seconds: Time of one call of the whole dense network; None: the sum of its layers.
         batch_size: Samples per call.
     """
 
@@ -33,24 +41,45 @@ class LatencyModel:
         program: Program,
         analysis: Analysis,
         timer: Timer,
-        dense_seconds: float,
+        dense_seconds: float | None,
         batch_size: int = 1,
+        dense_timer: Timer | None = None,
     ) -> None:
+        """Prepare the model; nothing is measured yet.
+
+        Args:
+            program: The dense network.
+            analysis: Its channel groups.
+            timer: Seconds of a layer in the precision of the pruned network.
+            dense_seconds: Time of the whole dense network; None: the sum of its layers.
+            batch_size: Samples per call.
+            dense_timer: Seconds of a layer in the dense network's precision, if that differs.
+        """
         self._program, self._analysis, self._timer = program, analysis, timer
-        self.dense_seconds, self.batch_size = dense_seconds, batch_size
+        self._dense_timer, self.batch_size = dense_timer or timer, batch_size
+        if dense_seconds is None:
+            dense_seconds = WidthSum(self._layers({}, self._dense_timer), analysis)({})
+        self.dense_seconds = dense_seconds
 
     def seconds_by_width(self, orders: Orders) -> WidthSum:
         """Return the predicted seconds of one call as a function of widths.
 
-        The prediction equals the measured `dense_seconds` at full width.
+        The prediction equals `dense_seconds` at full width and in the dense network's precision.
         """
-        layers = self._layers(orders)
+        layers = self._layers(orders, self._dense_timer)
         measured = WidthSum(layers, self._analysis)({})
         # A single layer reorders its input and output; a whole network does so only once.
         scale = min(1.0, self.dense_seconds / measured) if measured > 0 else 1.0
+        others = self._other_operators(orders, self.dense_seconds - scale * measured)
+        if self._timer is not self._dense_timer:  # integer layers are timed without reordering
+            layers, scale = self._layers(orders), 1.0
         terms = [Term(t.families, lambda w, t=t: scale * t.at(w)) for t in layers]  # type: ignore[misc]
-        terms += self._other_operators(orders, self.dense_seconds - scale * measured)
-        return WidthSum(terms, self._analysis)
+        return WidthSum([*terms, *others], self._analysis)
+
+    def seconds(self, keeps: Keeps) -> float:
+        """Return the predicted seconds of one call of a pruned network."""
+        orders, widths = as_widths(keeps)
+        return self.seconds_by_width(orders)(widths)
 
     def efficient_widths(self, name: str) -> tuple[int, ...]:
         """Return the efficient widths of a family, in descending order from full width.
@@ -65,9 +94,10 @@ class LatencyModel:
         seconds = [sum(layer.at({name: width}) for layer in layers) for width in candidates]
         return tuple(_on_hull(candidates, seconds))
 
-    def _layers(self, orders: Orders) -> list[Term]:
+    def _layers(self, orders: Orders, timer: Timer | None = None) -> list[Term]:
+        chosen = timer or self._timer
         return [
-            Term(layer.families, lambda w, at=layer.at: self._timer(at(w)))  # type: ignore[misc]
+            Term(layer.families, lambda w, at=layer.at: chosen(at(w)))  # type: ignore[misc]
             for layer in find_layers(self._program, self._analysis, orders, self.batch_size)
         ]
 

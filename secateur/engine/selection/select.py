@@ -23,6 +23,11 @@ from secateur.engine.selection.steepness import cut
 class Latency(Protocol):
     """Latency of a program on the target; implemented by `latency.LatencyModel`."""
 
+    @property
+    def dense_seconds(self) -> float:
+        """Seconds of one call of the dense network, in its own precision."""
+        ...
+
     def seconds_by_width(self, orders: Mapping[str, Sequence[int]]) -> Cost:
         """Return the seconds of one call by widths; ``orders`` as in `CostModel.macs_by_width`."""
         ...
@@ -124,7 +129,10 @@ def _choose(
         return chosen | {ladder.name: _by_steepness(ladder, mode) for ladder in free}
     if isinstance(mode, Budget):
         orders = {ladder.name: ladder.order for ladder in ladders}
-        return chosen | _by_budget(free, chosen, mode, _measure(mode, orders, cost, latency))
+        measure = _measure(mode, orders, cost, latency)
+        is_latency = mode.unit == "latency" and latency is not None
+        dense = latency.dense_seconds if latency and is_latency else measure({})
+        return chosen | _by_budget(free, chosen, mode, measure, dense)
     if mode.scope == "layer":
         return chosen | {ladder.name: _by_ratio(ladder, mode.ratio, "ratio") for ladder in free}
     return chosen | _by_global_ratio(free, mode)
@@ -151,9 +159,12 @@ def _by_global_ratio(free: Sequence[Ladder], mode: Ratio) -> dict[str, _Choice]:
 
 
 def _by_budget(
-    free: Sequence[Ladder], chosen: Mapping[str, _Choice], mode: Budget, measure: Cost
+    free: Sequence[Ladder],
+    chosen: Mapping[str, _Choice],
+    mode: Budget,
+    measure: Cost,
+    dense: float,
 ) -> dict[str, _Choice]:
-    dense = measure({})
     target = mode.share * dense
     start = {ladder.name: ladder.widest for ladder in free}
     start |= {name: choice.width for name, choice in chosen.items()}

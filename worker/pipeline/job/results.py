@@ -15,6 +15,7 @@ from app.contracts.report import (
     MetricsReport,
     RepairReport,
     SpeedupReport,
+    TargetReport,
 )
 from secateur.engine.plan import Plan
 from secateur.engine.program.program import Program
@@ -56,6 +57,7 @@ class Choice:
         cuts: Later cuts of an iterative schedule.
         latency_trials: Shares of the dense latency: (requested of the model, measured).
         accuracy_trials: Trials of a search.
+        target: The device whose latencies decided, and the prediction for it.
     """
 
     plan: Plan
@@ -63,6 +65,7 @@ class Choice:
     cuts: RampedCuts | None = None
     latency_trials: tuple[tuple[float, float], ...] = ()
     accuracy_trials: tuple[AccuracyTrial, ...] = ()
+    target: TargetReport | None = None
 
 
 @dataclass(frozen=True)

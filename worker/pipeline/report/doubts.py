@@ -6,6 +6,7 @@ from app.contracts.report import (
     AccuracyTrial,
     BaselineReport,
     MetricsReport,
+    TargetReport,
 )
 from app.contracts.spec import AccuracySelection, BudgetSelection
 from secateur.engine.intervals import difference_interval
@@ -46,6 +47,8 @@ def latency_budget_notes(selection: object, times: Times | None) -> tuple[str, .
     """Return a note if the interval of the measured latency exceeds the latency budget."""
     if not isinstance(selection, BudgetSelection) or selection.latency is None or times is None:
         return ()
+    if selection.target is not None:  # another device's latency
+        return ()
     return tuple(
         f"the latency budget of {selection.latency:g} is met within the doubt only: measured "
         f"{1 / found.ratio:.3f} ({1 / found.high:.3f} to {1 / found.low:.3f}) of the dense latency "
@@ -53,6 +56,26 @@ def latency_budget_notes(selection: object, times: Times | None) -> tuple[str, .
         for found in times.speedups
         if found.batch_size == selection.batch_size and 1 / found.low > selection.latency
     )
+
+
+def target_notes(target: TargetReport | None) -> tuple[str, ...]:
+    """Return a note that says by whose latencies widths were chosen, and how to check that."""
+    if target is None:
+        return ()
+    threads = f"{target.num_threads} thread{'s' if target.num_threads > 1 else ''}"
+    dense = "" if target.is_dense_measured else " of the layers alone"
+    options = f"--runtime {target.runtime} --threads {target.num_threads}"
+    if target.batch_size > 1:
+        options += f" --batch-size {target.batch_size}"
+    file = "model.onnx" if target.precision == "fp32" else "INT8.onnx"
+    note = (
+        f"widths were chosen by the latencies {target.name!r} ({target.id}), which "
+        f"{target.device} measured with {target.runtime} {target.runtime_version} and {threads}. "
+        f"They predict {target.predicted:.3f} of the dense latency{dense} in {target.precision}; "
+        "the pruned network was not measured there. To confirm it on the device: python "
+        f"secateur_bench.py --confirm {file} base.onnx {options}"
+    )
+    return (note,)
 
 
 def sample_notes(metric: str | None, measured: Sequence[MetricsReport]) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from worker.pipeline.report.doubts import (
     latency_notes,
     promise_notes,
     sample_notes,
+    target_notes,
     unfolding_notes,
 )
 from worker.pipeline.report.int8 import int8_report
@@ -52,6 +53,7 @@ def make_report(
         *unfolding_notes(trained.num_unfolded),
         *((_NO_ONNX,) if times is None else latency_notes(times)),
         *latency_budget_notes(inputs.request.config.selection, times),
+        *target_notes(choice.target),
         *sample_notes(inputs.primary_metric, final.metrics),
         *promise_notes(inputs.request.config.selection, choice.accuracy_trials),
         *baseline_notes(inputs.primary_metric, final.metrics, baselines),
@@ -83,6 +85,7 @@ def make_report(
             LatencyTrial(asked=asked, measured=measured)
             for asked, measured in choice.latency_trials
         ),
+        target=choice.target,
         criterion_trials=choice.scores.trials,
         accuracy_trials=choice.accuracy_trials,
         cuts=trained.cuts,

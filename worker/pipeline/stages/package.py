@@ -10,6 +10,7 @@ from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.export.onnx import ONNX
 from secateur.engine.export.pt2 import PT2
 from secateur.engine.graph import analyse
+from secateur.engine.latency import bench_of
 from secateur.engine.measure import count_macs, count_parameters
 from secateur.engine.program.program import Program
 from worker.messages import JobRequest, OutputFile, Succeeded
@@ -50,7 +51,10 @@ def package(results: Results) -> Succeeded:
     task = {"task": inputs.chosen.stored.model_dump(mode="json")} if inputs.dataset else {}
     return Succeeded(
         result={"summary": summary(report)},
-        report=verdict(exported.program, analysis, labels) | task | int8,
+        report=verdict(exported.program, analysis, labels)
+        | {"bench": bench_of(exported.program, analysis)}
+        | task
+        | int8,
         files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
         onnx=ONNX.file if ONNX.file in files else None,
         program=PT2.file if PT2.file in files else None,

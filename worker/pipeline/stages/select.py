@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.contracts.spec import AccuracySelection, BudgetSelection
+from app.contracts.spec import AccuracySelection, chooses_by_latency
 from app.contracts.suggestions import suggestion
 from secateur.engine.plan import Plan
 from secateur.engine.selection import Budget, Ratio
@@ -12,6 +12,7 @@ from worker.pipeline.job.results import Choice, Scores
 from worker.pipeline.selecting.clock import choose_by_clock
 from worker.pipeline.selecting.planning import Planner
 from worker.pipeline.selecting.search import search
+from worker.pipeline.selecting.target import choose_for_target
 
 _MAX_REASONS = 3
 
@@ -37,7 +38,9 @@ def choose(inputs: Inputs, scores: Scores) -> Choice:
     if isinstance(spec, AccuracySelection):
         found = search(inputs, planner, spec)
         choice = replace(_by_rule(inputs, planner, found.mode), accuracy_trials=found.trials)
-    elif spec.round_to == "auto" or (isinstance(spec, BudgetSelection) and spec.latency):
+    elif spec.target is not None:
+        choice = choose_for_target(inputs, planner, spec)
+    elif chooses_by_latency(inputs.request.config):
         choice = choose_by_clock(inputs, planner, spec)
     else:
         choice = _by_rule(inputs, planner, selection_rule(spec))

@@ -1,0 +1,1 @@
+"""Latencies that users' devices measured, by which widths are chosen for those devices."""

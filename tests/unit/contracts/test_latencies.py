@@ -1,0 +1,169 @@
+"""Files of latencies from strangers: each fault is an error that names its row."""
+
+from typing import Any
+
+import pytest
+
+from app.contracts.bench import Bench
+from app.contracts.latencies import (
+    LatenciesError,
+    check_asked,
+    check_covers,
+    read_latencies,
+)
+from app.contracts.spec import PruneConfig
+from secateur.secateur_bench import COLUMNS
+from tests.fixtures.latencies import BENCH, as_csv, latency_rows
+
+MOST_ROWS = 100
+HUGE = "9" * 400
+
+
+def read(rows: list[dict[str, str]]) -> Any:
+    return read_latencies(as_csv(rows), MOST_ROWS)
+
+
+def test_a_file_is_read_as_it_was_measured() -> None:
+    rows = latency_rows(BENCH, precisions=("fp32", "int8"), network=0.5)
+    found = read(rows)
+    assert (found.model, found.bench, found.device) == ("mdl_test", BENCH["id"], "board")
+    assert (found.num_threads, found.batch_size, found.network_seconds) == (4, 1, 0.5)
+    assert found.precisions == ("fp32", "int8")
+    assert set(found.seconds["fp32"]) == set(Bench.model_validate(BENCH).all_layers())
+    assert list(found.seconds["fp32"].values())[0] == float(rows[0]["median_seconds"])
+    check_covers(found, Bench.model_validate(BENCH), "net")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("median_seconds", "nan", "row 3: median_seconds is 'nan'; it must be a number above 0"),
+        ("median_seconds", "-0.1", "row 3: median_seconds is '-0.1'"),
+        ("median_seconds", "0", "row 3: median_seconds is '0'"),
+        ("median_seconds", "inf", "row 3: median_seconds is 'inf'"),
+        ("high_seconds", "1e300", "row 3: high_seconds is '1e300'; .* at most 3600"),
+        ("low_seconds", "", "row 3: low_seconds is ''"),
+        ("low_seconds", "1", "row 3: median_seconds .* is outside its interval, 1 to"),
+        ("in_channels", "-8", "row 3: in_channels is '-8'; it must be a whole number"),
+        ("out_channels", "8.0", "row 3: out_channels is '8.0'"),
+        ("out_channels", HUGE, "row 3: out_channels is '9{40}…'"),
+        ("out_channels", "\N{ARABIC-INDIC DIGIT EIGHT}", "row 3: out_channels is"),
+        ("groups", "0", "row 3: groups is '0'; it must be a whole number from 1"),
+        ("kernel", "3x3x3x3", "row 3: kernel is '3x3x3x3'; it must be sizes such as 3x3"),
+        ("kernel", "3x", "row 3: kernel is '3x'"),
+        ("kind", "lstm", "row 3: kind is 'lstm'; it must be one of conv"),
+        ("precision", "fp16", "row 3: precision is 'fp16'; it must be one of fp32, int8"),
+        ("device", "other", "row 3: device is 'other', and in the first row 'board'"),
+        ("model", "mdl_other", "row 3: model is 'mdl_other', and in the first row 'mdl_test'"),
+        ("num_rounds", "many", "row 3: num_rounds is 'many'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_row(column: str, value: str, message: str) -> None:
+    rows = latency_rows(BENCH)
+    rows[1][column] = value
+    with pytest.raises(LatenciesError, match=message):
+        read(rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("device", "\x1b[31mred"),
+        ("device", ""),
+        ("device", "x" * 101),
+        ("runtime", "a\nb"),
+        ("bench", "../../etc"),
+        ("num_threads", "0"),
+        ("batch_size", "NaN"),
+    ],
+)
+def test_a_wrong_value_of_all_rows_is_named_with_the_first(column: str, value: str) -> None:
+    rows = [{**row, column: value} for row in latency_rows(BENCH)]
+    with pytest.raises(LatenciesError, match=f"row 2: {column} is"):
+        read(rows)
+
+
+def test_a_repeated_row_names_both() -> None:
+    rows = latency_rows(BENCH)
+    with pytest.raises(LatenciesError, match="row 5 repeats row 2: 3x3 conv on 8x8 from 8 to 16"):
+        read([*rows, rows[0]])
+
+
+def test_the_whole_network_has_one_row() -> None:
+    rows = latency_rows(BENCH, network=0.5)
+    with pytest.raises(LatenciesError, match="row 6: the whole network has one row"):
+        read([*rows, rows[-1]])
+
+
+def test_more_rows_than_the_limit_are_refused() -> None:
+    with pytest.raises(LatenciesError, match="more than 2 rows"):
+        read_latencies(as_csv(latency_rows(BENCH)), 2)
+
+
+HEADER = ",".join(COLUMNS).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "no fp32 rows"),
+        (HEADER, "no fp32 rows"),
+        (b"\xff\xfe\x00", "not CSV text in UTF-8"),
+        (b"a,b,c\n1,2,3", "has no column 'model'"),
+        (HEADER.replace(b"model,bench", b"bench,model"), "columns in another order"),
+        (HEADER + b"\n1,2,3", "row 2 has 3 values, and there are 21 columns"),
+        (HEADER + b'\n"unclosed', "row 2 is not CSV"),
+        (HEADER + b'\n"' + b"x" * 200_000 + b'"', "row 2 is not CSV"),
+        (b"PK\x03\x04", "has no column 'model'"),
+    ],
+)
+def test_a_file_that_is_no_table_of_latencies_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(LatenciesError, match=message):
+        read_latencies(data, MOST_ROWS)
+
+
+def test_what_spreadsheets_add_is_accepted() -> None:
+    plain = as_csv(latency_rows(BENCH))
+    found = read_latencies(b"\xef\xbb\xbf" + plain.replace(b"\n", b"\r\n") + b"\r\n", MOST_ROWS)
+    assert found == read_latencies(plain, MOST_ROWS)
+
+
+def test_a_missing_width_is_named() -> None:
+    bench = Bench.model_validate(BENCH)
+    found = read(latency_rows(BENCH)[:-1])
+    with pytest.raises(LatenciesError, match="no fp32 row for 3x3 conv on 8x8 from 8 to 12: run"):
+        check_covers(found, bench, "net")
+    both = [*latency_rows(BENCH), latency_rows(BENCH, precisions=("int8",))[0]]
+    with pytest.raises(LatenciesError, match="no int8 row for .* nor for 1 other layers"):
+        check_covers(read(both), bench, "net")
+
+
+def test_a_row_of_another_model_is_named() -> None:
+    rows = latency_rows(BENCH)
+    rows[2]["out_channels"] = "13"
+    with pytest.raises(LatenciesError, match="row 4: model 'net' has no 3x3 conv .* from 8 to 13"):
+        check_covers(read(rows), Bench.model_validate(BENCH), "net")
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ({"mode": "budget", "latency": 0.5, "precision": "int8"}, "no int8 rows: .* --precision"),
+        ({"mode": "budget", "latency": 0.5, "batch_size": 8}, "batch size 1, and .* is 8"),
+    ],
+)
+def test_a_config_gets_what_it_asks_for_or_an_error(
+    selection: dict[str, Any], message: str
+) -> None:
+    config = PruneConfig.model_validate({"selection": {**selection, "target": "board"}})
+    with pytest.raises(LatenciesError, match=message):
+        check_asked(("fp32",), 1, config.selection)
+
+
+@pytest.mark.parametrize("more", [{"target": "board"}, {"precision": "int8"}])
+def test_a_target_without_latencies_in_the_config_is_refused(more: dict[str, str]) -> None:
+    for selection in ({"mode": "budget", "macs": 0.5}, {"mode": "accuracy"}, {"mode": "steepness"}):
+        with pytest.raises(ValueError, match="about latencies, and none counts here"):
+            PruneConfig.model_validate({"selection": {**selection, **more}})
+    for selection in ({"mode": "budget", "latency": 0.5}, {"mode": "ratio", "ratio": 0.5}):
+        PruneConfig.model_validate({"selection": {**selection, "round_to": "auto", **more}})
