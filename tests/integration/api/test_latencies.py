@@ -60,7 +60,7 @@ def test_what_a_device_needs_can_be_downloaded(api: Api, model: str) -> None:
     assert len(onnx.content) > 100
 
 
-def test_a_model_of_an_earlier_version_says_what_to_do(api: Api, model: str) -> None:
+def test_a_model_of_an_earlier_version_says_what_to_do(api: Api) -> None:
     old = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
     api.finish_intake(api.queue.rings[-1][0], {"macs": 1, "bench": {"layers": "odd"}}, None)
     for path, reason in (("bench", "upload its file again"), ("onnx", "there is no ONNX file")):

@@ -30,7 +30,7 @@ def test_a_file_is_read_as_it_was_measured() -> None:
     assert (found.num_threads, found.batch_size, found.network_seconds) == (4, 1, 0.5)
     assert found.precisions == ("fp32", "int8")
     assert set(found.seconds["fp32"]) == set(Bench.model_validate(BENCH).all_layers())
-    assert list(found.seconds["fp32"].values())[0] == float(rows[0]["median_seconds"])
+    assert next(iter(found.seconds["fp32"].values())) == float(rows[0]["median_seconds"])
     check_covers(found, Bench.model_validate(BENCH), "net")
 
 
@@ -134,14 +134,14 @@ def test_a_missing_width_is_named() -> None:
     with pytest.raises(LatenciesError, match="no fp32 row for 3x3 conv on 8x8 from 8 to 12: run"):
         check_covers(found, bench, "net")
     both = [*latency_rows(BENCH), latency_rows(BENCH, precisions=("int8",))[0]]
-    with pytest.raises(LatenciesError, match="no int8 row for .* nor for 1 other layers"):
+    with pytest.raises(LatenciesError, match=r"no int8 row for .* nor for 1 other layers"):
         check_covers(read(both), bench, "net")
 
 
 def test_a_row_of_another_model_is_named() -> None:
     rows = latency_rows(BENCH)
     rows[2]["out_channels"] = "13"
-    with pytest.raises(LatenciesError, match="row 4: model 'net' has no 3x3 conv .* from 8 to 13"):
+    with pytest.raises(LatenciesError, match=r"row 4: model 'net' has no 3x3 conv .* from 8 to 13"):
         check_covers(read(rows), Bench.model_validate(BENCH), "net")
 
 
