@@ -12,7 +12,7 @@ TITLES = {
     "round_to": "Round widths to a multiple of",
     "exclude": "Layers to leave alone",
     "target": "Device to prune for (uploaded latencies)",
-    "_SelectionSpec.precision": "Precision of the latencies",
+    "precision": "Precision of the latencies",
     "norms": "Norms over removed channels",
     "layers": "Settings for single layers",
     "mode": "Method",

@@ -71,12 +71,14 @@ def _chosen(judging: list[JobRow]) -> list[JobRow]:
 def _train(session: Session, judged: JobRow) -> None:
     config = _config_sent(judged)
     assert config is not None  # noqa: S101  # or it would not be judging
+    resolved = config.model_dump(mode="json")
+    resolved["selection"]["target"] = ((judged.resolved or {}).get("selection") or {}).get("target")
     place = SweepPlace(str(judged.sweep_id), judged.sweep_index or 0, judged.sweep_point or {})
     new = NewJob(
         tenant=judged.tenant,
         kind=JobKind.PRUNE,
         config=judged.config,
-        resolved=config.model_dump(mode="json"),
+        resolved=resolved,
         device="cuda" if judged.queue == QUEUE_GPU else "cpu",
         max_attempts=judged.max_attempts,
         model_id=judged.model_id,
