@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from secateur.errors import SecateurError
 from secateur.options import AnyPath
@@ -41,6 +41,7 @@ def prune(  # noqa: PLR0913  # options that each have a default
     criterion: str = "l1",
     data: "Iterable[Batch]" = (),
     repair: bool = True,
+    norms: Literal["fused", "exact"] = "fused",
     ignore: Sequence[str] = (),
     round_to: int = 8,
     min_channels: int = 4,
@@ -73,6 +74,9 @@ def prune(  # noqa: PLR0913  # options that each have a default
         repair: Whether to refit the kept weights from ``data``, so that each layer computes what
             it computed before; a few hundred samples are enough. Without ``data``, a network with
             BatchNorm is folded: the removed filters are merged into similar ones.
+        norms: LayerNorm, RMSNorm and GroupNorm over removed channels. ``fused`` normalises the
+            channels that are left, which is faster and inexact. ``exact`` goes on counting the
+            removed ones as zeros, so the certificate covers them.
         ignore: Names of layers or weights, or globs, that keep all their filters, such as
             ``"conv1"`` or ``"layer4.*"``.
         round_to: Kept widths are multiples of this, unless a layer is narrower.
@@ -96,12 +100,20 @@ def prune(  # noqa: PLR0913  # options that each have a default
         from secateur.engine.pruning import prune_program  # noqa: PLC0415
     shares = {"macs": macs, "params": params, "ratio": ratio, "steepness": steepness}
     limits = {"round_to": round_to, "min_channels": min_channels, "max_ratio": max_ratio}
+    if norms not in {"fused", "exact"}:
+        raise SecateurError(f"norms is {norms!r}; it is 'fused' or 'exact'")
     options = _selection(shares, limits)
     program, name = _read(model, example_inputs)
     options = replace(options, exclude=_excluded(ignore, program))
     batches = _batches(data, program)
     found = prune_program(
-        program, options, criterion=criterion, batches=batches, is_repaired=repair, seed=seed
+        program,
+        options,
+        criterion=criterion,
+        batches=batches,
+        is_repaired=repair,
+        has_exact_norms=norms == "exact",
+        seed=seed,
     )
     original = None if isinstance(model, (str, PathLike, ExportedProgram)) else model
     return Pruned(

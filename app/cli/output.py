@@ -206,6 +206,8 @@ def plan_table(plan: Plan) -> Table:
     for name, title in (("macs", "MACs"), ("num_parameters", "parameters")):
         dense, pruned = plan.dense[name], plan.pruned[name]
         table.add_row(title, f"{dense:,}", f"{pruned:,}", _share(plan.left[name]))
+    if plan.repair == "fold":
+        table.caption = "the job folds removed filters into similar ones, without samples"
     if plan.quality is not None:
         quality = plan.quality
         values = (_value(quality.dense), _value(quality.repaired))

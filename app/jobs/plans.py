@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
@@ -58,6 +58,13 @@ class Plan(BaseModel):
     )
     criteria_agreement: dict[str, float]
     latency_trials: list[dict[str, float]]
+    repair: Literal["reconstruct", "fold", "none"] | None = Field(
+        default=None,
+        description="What a job does to the pruned network before it trains. reconstruct: refit "
+        "the kept weights from training samples. fold: merge removed filters into similar ones, "
+        "without samples. none: nothing, because the config says so, or because there are neither "
+        "samples nor BatchNorm.",
+    )
     quality: PlannedQuality | None = Field(
         default=None,
         description="Quality of the planned network after repair, without training. Null without "

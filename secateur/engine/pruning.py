@@ -5,7 +5,7 @@ report between them.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from secateur.engine.errors import DataError, PlanError
 from secateur.engine.graph.analysis import analyse
@@ -21,6 +21,7 @@ from secateur.engine.repair import (
 )
 from secateur.engine.saliency import CRITERIA, CalibrationBatches, SaliencyOptions
 from secateur.engine.selection import SelectionOptions, select
+from secateur.engine.surgery.audit import inexact_ops
 from secateur.engine.surgery.certificate import Certificate, certify
 from secateur.engine.surgery.compact import compact
 from secateur.engine.surgery.mask import expand_program
@@ -49,13 +50,14 @@ class Smaller:
     num_repair_samples: int = 0
 
 
-def prune_program(
+def prune_program(  # noqa: PLR0913  # options that each have a default
     program: Program,
     options: SelectionOptions,
     *,
     criterion: str = "l1",
     batches: CalibrationBatches = (),
     is_repaired: bool = True,
+    has_exact_norms: bool = False,
     seed: int = 0,
 ) -> Smaller:
     """Score all channel groups, remove the least salient and certify the result, without training.
@@ -67,6 +69,8 @@ def prune_program(
         batches: Calibration batches, on the CPU, for criteria that look at samples, and for repair.
         is_repaired: Whether to refit the kept weights from the batches, or to fold the removed
             channels into similar ones if there are no batches.
+        has_exact_norms: Whether norms over removed channels go on counting them as zeros, as in
+            `analyse`.
         seed: Seed of criterion ``random`` and of the certificate's samples.
 
     Raises:
@@ -78,7 +82,7 @@ def prune_program(
     score = CRITERIA.get(criterion)
     if score is None:
         raise PlanError(f"criterion is {criterion!r}; it is one of {', '.join(sorted(CRITERIA))}")
-    analysis = analyse(program)
+    analysis = analyse(program, has_exact_norms=has_exact_norms)
     try:
         scores = score(program, analysis, batches or None, SaliencyOptions(seed=seed))
     except DataError as error:
@@ -89,27 +93,34 @@ def prune_program(
             "criterion that needs none, such as l1"
         ) from error
     found = select(analysis, scores, options, CostModel(program, analysis))
+    kind: RepairKind = "none"
+    if is_repaired:
+        kind = "reconstruct" if batches else "fold" if may_fold(program) else "none"
+    settings: dict[str, Any] = {
+        "criterion": criterion,
+        "seed": seed,
+        "selection": {"norms": "exact" if has_exact_norms else "fused"},
+    }
+    if kind == "fold":
+        settings["repair"] = {"kind": "fold"}
     plan = make_plan(
         program,
         analysis,
         found.keeps,
         saliency=scores,
         details=found.details,
-        settings={"criterion": criterion, "seed": seed},
+        settings=settings,
     )
     repaired = Repaired(compact(program, analysis, plan), (), 0)
-    kind: RepairKind = "none"
     twin = None
-    if is_repaired and batches:
-        kind, inputs = "reconstruct", [batch.inputs for batch in batches]
+    if kind == "reconstruct":
+        inputs = [batch.inputs for batch in batches]
         repaired = repair_program(program, analysis, plan, inputs, RepairOptions(seed=seed))
-    elif is_repaired and may_fold(program):
+    elif kind == "fold":
         folded = fold_program(program, analysis, plan)
-        kind, repaired, twin = "fold", Repaired(folded.program, (), 0), folded.twin
+        repaired, twin = Repaired(folded.program, (), 0), folded.twin
     twin = twin or expand_program(program, plan, repaired.program)
-    pruned = {family.name for family in plan.families if family.num_removed}
-    inexact = {op for f in analysis.families if f.name in pruned for op in f.inexact_ops}
     samples = [program.example_inputs(_NUM_RANDOM, seed)]
     samples += [tuple(x[:_NUM_REAL] for x in batch.inputs) for batch in batches[:1]]
-    certificate = certify(twin, repaired.program, samples, tuple(sorted(inexact)))
+    certificate = certify(twin, repaired.program, samples, inexact_ops(analysis, plan))
     return Smaller(repaired.program, plan, certificate, kind, repaired.num_samples)

@@ -168,6 +168,7 @@ class Plan(Answer):
     groups: list[dict[str, Any]]
     criteria_agreement: dict[str, float]
     latency_trials: list[dict[str, float]]
+    repair: Literal["reconstruct", "fold", "none"] | None = None
     quality: PlannedQuality | None = None
     warnings: list[str]
     findings: list[Finding] = Field(default_factory=list)

@@ -25,7 +25,7 @@ from worker.cli.local import LocalError, local_request, open_model
 from worker.cli.progress import ConsoleReporter
 from worker.cli.tables import print_applied, print_inspection, print_report
 from worker.pipeline.prune import prune
-from worker.pipeline.replay import apply_plan
+from worker.pipeline.replay import apply_plan, repair_kind_of
 from worker.pipeline.report.advice import advise
 from worker.pipeline.report.describe import verdict
 
@@ -226,7 +226,7 @@ def apply_command(  # noqa: PLR0913, PLR0917  # the command's options
         print(json.dumps(found, indent=1))  # noqa: T201  # the command's output
     else:
         print_applied(LiteralConsole(), found, out)
-        if data is None and wanted.settings.get("repair") is not None:
+        if data is None and repair_kind_of(wanted) == "reconstruct":
             LiteralConsole().print("the plan's job also repaired the network: --data repeats that")
 
 

@@ -189,12 +189,17 @@ def print_applied(console: Console, found: Json, folder: Path) -> None:
         console.print(f"equivalence of the exact groups: {error:.1e} relative in float64")
     for part in found["inexact"]:
         console.print(f"  {part['op']}: {part['float64_max_relative_error']:.1e} relative")
-    if found["repair"] is not None:
-        console.print(
-            f"repaired: {found['repair']['num_weights']} weights refitted from "
-            f"{found['repair']['num_samples']:,} samples"
-        )
+    if (repair := found["repair"]) is not None:
+        console.print(_repair_text(repair))
+        console.print(f"  its twin: {repair['float64_max_relative_error']:.1e} relative in float64")
     console.print(f"results in {folder}")
+
+
+def _repair_text(repair: Json) -> str:
+    if repair["kind"] == "fold":
+        return f"folded: {repair['num_merged']:,} channel groups merged into similar ones"
+    num_weights, num_samples = repair["num_weights"], repair["num_samples"]
+    return f"repaired: {num_weights} weights refitted from {num_samples:,} samples"
 
 
 def _costs(title: str, dense: Json, pruned: Json, name: str) -> tuple[str, str, str, str]:

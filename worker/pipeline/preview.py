@@ -6,6 +6,7 @@ from app.contracts.job import Stage
 from worker.messages import JobRequest, Succeeded
 from worker.pipeline.job.inputs import open_inputs
 from worker.pipeline.job.reporter import Reporter
+from worker.pipeline.job.settling import repair_kind
 from worker.pipeline.report.describe import group_reports, verdict
 from worker.pipeline.sanity.check import check_sanity
 from worker.pipeline.scoring.planned_quality import planned_quality
@@ -15,7 +16,7 @@ from worker.pipeline.stages.select import choose
 
 
 def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
-    """Return the plan of a pruning job, its cost and its quality after repair; store nothing.
+    """Return the plan of a pruning job, its cost, and its repair with its quality; store nothing.
 
     Raises:
         EngineError: The model or the data set is refused, or the selection cannot be met.
@@ -52,6 +53,7 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
                 group_reports(inputs.analysis, plan), plan.families, strict=True
             )
         ],
+        "repair": repair_kind(inputs),
         "quality": None if quality is None else quality.model_dump(mode="json"),
         "criteria_agreement": scores.agreement or {},
         "latency_trials": [

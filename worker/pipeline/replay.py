@@ -1,25 +1,33 @@
 """Apply a plan to a model with the same graph, without training. Weights may differ.
 
-With samples, the repair of the plan's job is repeated.
+The repair of the plan's job is repeated: folding always, refitting with samples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from torch import Tensor
 
 from app.contracts.spec import PreprocessSpec, PruneConfig
 from secateur.engine.errors import PlanError
 from secateur.engine.export.formats import EXPORT_FORMATS, write_files
 from secateur.engine.export.onnx import ONNX
-from secateur.engine.graph import analyse
+from secateur.engine.graph import Analysis, analyse
 from secateur.engine.measure import count_macs, count_parameters
 from secateur.engine.plan import Plan, check_consistent
 from secateur.engine.program.precision import as_stored
 from secateur.engine.program.program import Program
-from secateur.engine.repair import Repaired
-from secateur.engine.surgery import audit, certify_retrained, compact
+from secateur.engine.repair import Repaired, fold_program
+from secateur.engine.surgery import (
+    Certificate,
+    audit,
+    certify,
+    certify_retrained,
+    compact,
+    inexact_ops,
+)
 
 _NUM_CHECKED = 8
 
@@ -33,7 +41,8 @@ def apply_plan(
         program: The network before the cut.
         plan: Channel groups to keep.
         folder: Folder for the files.
-        repair: Returns the network of the plan with refitted weights; None: a plain cut.
+        repair: Returns the network of the plan with refitted weights; None: as the plan's job
+            folded it, or else a plain cut.
 
     Returns:
         Costs before and after, the certificate, and the repair.
@@ -47,10 +56,7 @@ def apply_plan(
     check_consistent(plan, program, analysis)
     batches = [program.example_inputs(_NUM_CHECKED)]
     parts = audit(program, analysis, plan, batches)
-    repaired = None if repair is None else repair()
-    smaller = compact(program, analysis, plan) if repaired is None else repaired.program
-    if repaired is not None:
-        certify_retrained(program, analysis, plan, smaller, batches)
+    smaller, about = _repaired(program, analysis, plan, batches, repair)
     pruned = as_stored(smaller)
     folder.mkdir(parents=True, exist_ok=True)
     errors = write_files(pruned, folder, EXPORT_FORMATS, [pruned.example_inputs(3)])
@@ -69,11 +75,49 @@ def apply_plan(
             }
             for part in parts.inexact
         ],
-        "repair": None
-        if repaired is None
-        else {"num_samples": repaired.num_samples, "num_weights": len(repaired.refits)},
+        "repair": about,
         "onnx_max_absolute_error": errors[ONNX.name],
     }
+
+
+def _repaired(
+    program: Program,
+    analysis: Analysis,
+    plan: Plan,
+    batches: Sequence[tuple[Tensor, ...]],
+    repair: Callable[[], Repaired] | None,
+) -> tuple[Program, dict[str, Any] | None]:
+    """Return the smaller network, certified, and how it was repaired; None if it was not.
+
+    Raises:
+        EquivalenceError: The network differs from its twin.
+    """
+    if repair is not None:
+        found = repair()
+        proof = certify_retrained(program, analysis, plan, found.program, batches)
+        about = {
+            "kind": "reconstruct",
+            "num_samples": found.num_samples,
+            "num_weights": len(found.refits),
+        }
+        return found.program, about | _proof(proof)
+    if repair_kind_of(plan) != "fold":
+        return compact(program, analysis, plan), None
+    folded = fold_program(program, analysis, plan)
+    proof = certify(folded.twin, folded.program, batches, inexact_ops(analysis, plan))
+    return folded.program, {"kind": "fold", "num_merged": folded.num_merged} | _proof(proof)
+
+
+def _proof(certificate: Certificate) -> dict[str, float]:
+    return {"float64_max_relative_error": certificate.float64.max_relative_error}
+
+
+def repair_kind_of(plan: Plan) -> str:
+    """Return how the plan's job repaired its network."""
+    record = plan.settings.get("repair")
+    if not isinstance(record, dict):
+        return "none"
+    return str(record.get("kind", "reconstruct"))  # older plans do not say
 
 
 def repair_settings(plan: Plan) -> tuple[PruneConfig, PreprocessSpec, str]:
@@ -82,10 +126,11 @@ def repair_settings(plan: Plan) -> tuple[PruneConfig, PreprocessSpec, str]:
     Raises:
         PlanError: The job repaired nothing, or the plan's record of it is damaged.
     """
-    record = plan.settings.get("repair")
-    if record is None:
+    kind, record = repair_kind_of(plan), plan.settings.get("repair", {})
+    if kind != "reconstruct":
+        what = "folded its network" if kind == "fold" else "did not repair its network"
         raise PlanError(
-            "the plan's job did not repair its network, so there is nothing to repeat with samples",
+            f"the plan's job {what}, so there is nothing to repeat with samples",
             hint="Leave out --data.",
         )
     try:

@@ -1,6 +1,6 @@
 """Surgery: build the masked twin and the compacted program from a program and a plan."""
 
-from secateur.engine.surgery.audit import Audit, InexactOp, audit, certify_retrained
+from secateur.engine.surgery.audit import Audit, InexactOp, audit, certify_retrained, inexact_ops
 from secateur.engine.surgery.carry import carry_over
 from secateur.engine.surgery.certificate import Certificate, Deviation, certify, deviation
 from secateur.engine.surgery.compact import compact
@@ -18,6 +18,7 @@ __all__ = [
     "compact",
     "deviation",
     "expand_program",
+    "inexact_ops",
     "keep_masks",
     "mask_program",
 ]

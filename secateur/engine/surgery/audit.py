@@ -83,10 +83,15 @@ def certify_retrained(
     Raises:
         EquivalenceError: No pruned family is inexact, but the two differ.
     """
-    shrunk = {family.name for family in plan.families if len(family.kept) < family.num_groups}
-    inexact = {op for f in analysis.families if f.name in shrunk for op in f.inexact_ops}
     twin = expand_program(program, plan, retrained)
-    return certify(twin, retrained, batches, tuple(sorted(inexact)))
+    return certify(twin, retrained, batches, inexact_ops(analysis, plan))
+
+
+def inexact_ops(analysis: Analysis, plan: Plan) -> tuple[str, ...]:
+    """Return the operators of a plan's pruned families whose values may change, sorted."""
+    shrunk = {family.name for family in plan.families if len(family.kept) < family.num_groups}
+    found = {op for f in analysis.families if f.name in shrunk for op in f.inexact_ops}
+    return tuple(sorted(found))
 
 
 def _prune_only(

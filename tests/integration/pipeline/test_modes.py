@@ -175,7 +175,9 @@ def test_a_preview_tells_the_quality_of_the_repaired_network_if_there_is_time(
     tmp_path: Path,
 ) -> None:
     request, reporter = job(tmp_path, {"retrain": {"epochs": 0}})
-    quality = preview(request, reporter).result["quality"]
+    planned = preview(request, reporter).result
+    assert planned["repair"] == "reconstruct"
+    quality = planned["quality"]
     prune(request, reporter)
     report = Report.model_validate_json((request.output_dir / "report.json").read_text())
     assert report.repaired is not None

@@ -16,14 +16,18 @@ from typer.testing import CliRunner
 from app.contracts.report import Report
 from secateur.engine.plan import Plan
 from secateur.engine.program.program import Program
+from secateur.engine.program.reader import read_program
 from secateur.engine.selection import Ratio
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
 from tests.integration.pipeline.test_modes import HALF, TwoHeads, job
 from worker.cli.main import app
+from worker.messages import JobRequest
 from worker.pipeline.job import settling
 from worker.pipeline.job.inputs import Inputs, open_inputs
+from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
+from worker.pipeline.replay import apply_plan
 from worker.pipeline.report.page import render_page
 from worker.pipeline.selecting.planning import Planner
 from worker.pipeline.stages.saliency import measure_saliency
@@ -66,11 +70,16 @@ def test_another_plan_is_another_repair(tmp_path: Path) -> None:
 
 
 def without_samples(folder: Path, network: nn.Module, norms: str = "fused") -> Report:
-    path = save_model(network.eval(), (torch.randn(2, 1, 8, 8),), folder / "model.pt2")
-    config = {"selection": {**HALF, "norms": norms}, "export": {"formats": ["pt2"]}}
-    request = request_for(path, folder, config)
+    request = unlabelled(folder, network, norms)
     prune(request, Recorder())
     return Report.model_validate_json((request.output_dir / "report.json").read_text())
+
+
+def unlabelled(folder: Path, network: nn.Module, norms: str = "fused") -> JobRequest:
+    """Return a request without samples."""
+    path = save_model(network.eval(), (torch.randn(2, 1, 8, 8),), folder / "model.pt2")
+    config = {"selection": {**HALF, "norms": norms}, "export": {"formats": ["pt2", "safetensors"]}}
+    return request_for(path, folder, config)
 
 
 def test_a_job_without_samples_folds_a_network_with_batch_norm(tmp_path: Path) -> None:
@@ -116,6 +125,38 @@ def test_a_plan_repeats_the_repair_of_its_job_with_the_same_samples(tmp_path: Pa
     weights, text = found["without"]
     assert not all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
     assert "--data repeats that" in text
+
+
+def test_a_plan_repeats_the_folding_of_its_job(tmp_path: Path) -> None:
+    network = SmallNet(16)
+    randomise(network)
+    request = unlabelled(tmp_path, network)
+    assert preview(request, Recorder()).result["repair"] == "fold"
+    prune(request, Recorder())
+    plan, model = request.output_dir / "plan.json", tmp_path / "model.pt2"
+    found = apply_plan(read_program(model), Plan.from_json(plan.read_text()), tmp_path / "again")
+    assert found["repair"]["kind"] == "fold"
+    assert found["repair"]["num_merged"] > 0
+    assert found["repair"]["float64_max_relative_error"] < 1e-9
+    one, other = (load_file(each / "weights.safetensors") for each in
+                  (request.output_dir, tmp_path / "again"))  # fmt: skip
+    assert all(torch.equal(one[name], tensor) for name, tensor in other.items())
+    arguments = ["apply", str(plan), str(model), "--out", str(tmp_path / "more")]
+    done = CliRunner().invoke(app, arguments)
+    assert "folded: " in done.output
+    assert "relative in float64" in done.output
+    (tmp_path / "data.npz").write_bytes(b"")
+    done = CliRunner().invoke(app, [*arguments, "--data", str(tmp_path / "data.npz")])
+    assert done.exit_code == 1
+    assert "folded its network, so there is nothing to repeat with samples" in done.output
+
+
+def test_a_plan_of_a_job_that_did_not_repair_is_cut_plainly(tmp_path: Path) -> None:
+    request = unlabelled(tmp_path, TwoHeads())
+    assert preview(request, Recorder()).result["repair"] == "none"
+    prune(request, Recorder())
+    plan = Plan.from_json((request.output_dir / "plan.json").read_text())
+    assert apply_plan(read_program(tmp_path / "model.pt2"), plan, tmp_path / "a")["repair"] is None
 
 
 _JOB = """

@@ -118,7 +118,9 @@ def test_saved_results_can_be_read_again(tmp_path: Path) -> None:
     assert torch.allclose(small.eval()(X), outputs(pruned), atol=1e-5)
     text = pruned.save(tmp_path / "plan.json").read_text()
     assert Plan.from_json(text).keeps().keys() == pruned.plan.keeps().keys()
-    assert json.loads(text)["settings"] == {"criterion": "l1", "seed": 0}
+    assert json.loads(text)["settings"] == {
+        "criterion": "l1", "seed": 0, "selection": {"norms": "fused"}, "repair": {"kind": "fold"},
+    }  # fmt: skip
     with pytest.raises(SecateurError, match=r"'\.pth'.*\.pt2, \.onnx"):
         pruned.save(tmp_path / "net.pth")
 
@@ -196,7 +198,7 @@ def test_without_data_a_network_with_batch_norm_is_folded() -> None:
     assert (found.repair, found.num_repair_samples) == ("fold", 0)
     assert "folded without samples" in found.summary()
     cut = secateur.prune(make(), X, macs=0.5, repair=False)
-    assert (cut.plan, cut.cost) == (found.plan, found.cost)
+    assert (cut.plan.families, cut.cost) == (found.plan.families, found.cost)
     wanted = make()(X).detach()
     errors = [float((outputs(each) - wanted).square().mean()) for each in (found, cut)]
     assert errors[0] < errors[1]
@@ -220,3 +222,31 @@ def test_with_data_the_kept_weights_are_repaired() -> None:
     assert "repaired from 48 samples" in found[True].summary()
     assert "not repaired" in found[False].summary()
     torch.testing.assert_close(found[True].module(unseen), outputs(found[True], unseen))
+
+
+class Normed(nn.Module):
+    """A block whose LayerNorm is over channels that can be removed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.norm, self.head = nn.Linear(6, 32), nn.LayerNorm(32), nn.Linear(32, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.head(torch.relu(self.norm(self.wide(x))))
+        return found
+
+
+@pytest.mark.filterwarnings("ignore:.*runs the graph instead")
+def test_norms_over_removed_channels_are_exact_on_request() -> None:
+    torch.manual_seed(0)
+    net, x = Normed().eval(), torch.randn(4, 6)
+    fused = secateur.prune(net, x, ratio=0.5)
+    exact = secateur.prune(net, x, ratio=0.5, norms="exact")
+    assert not fused.certificate.is_exact
+    assert exact.certificate.is_exact
+    assert exact.certificate.float64.max_relative_error <= 1e-9
+    assert exact.cost.num_parameters == fused.cost.num_parameters
+    assert torch.allclose(exact.module(x), outputs(exact, x), atol=1e-6), "it computes the same"
+    assert json.loads(exact.plan.to_json())["settings"]["selection"] == {"norms": "exact"}
+    with pytest.raises(SecateurError, match="norms is 'fast'"):
+        secateur.prune(net, x, norms="fast")  # type: ignore[arg-type]

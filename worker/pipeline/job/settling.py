@@ -46,11 +46,14 @@ def repair_kind(inputs: Inputs) -> RepairKind:
 
 
 def repair_record(inputs: Inputs) -> dict[str, Any] | None:
-    """Return how weights are refitted in this job, for the plan; None if they are not."""
-    data, config = inputs.request.dataset, inputs.request.config
-    if data is None or repair_kind(inputs) != "reconstruct":
+    """Return how networks of this job are repaired, for the plan; None if they are not."""
+    data, config, kind = inputs.request.dataset, inputs.request.config, repair_kind(inputs)
+    if kind == "fold":
+        return {"kind": kind}
+    if data is None or kind == "none":
         return None
     return {
+        "kind": kind,
         "options": config.repair.model_dump(mode="json", exclude={"kind"}),
         "split": config.split.model_dump(mode="json"),
         "dataset_sha256": data.sha256,

@@ -3,7 +3,7 @@
 from app.contracts.report import RefitReport, RepairReport
 from secateur.engine.plan import Plan
 from secateur.engine.repair import fold_program
-from secateur.engine.surgery import certify
+from secateur.engine.surgery import certify, inexact_ops
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.job.metrics import finite
 from worker.pipeline.job.results import Repaired
@@ -60,9 +60,8 @@ def repair(inputs: Inputs, plan: Plan) -> Repaired | None:
 def _folded(inputs: Inputs, plan: Plan) -> Repaired:
     """Return the folded network, certified against the dense network with merged channels."""
     found = fold_program(inputs.program, inputs.analysis, plan)
-    pruned = {family.name for family in plan.families if family.num_removed}
-    inexact = {op for f in inputs.analysis.families if f.name in pruned for op in f.inexact_ops}
-    certify(found.twin, found.program, inputs.proof_batches(), tuple(sorted(inexact)))
+    ops = inexact_ops(inputs.analysis, plan)
+    certify(found.twin, found.program, inputs.proof_batches(), ops)
     report = RepairReport(
         kind="fold",
         num_samples=0,

@@ -40,7 +40,7 @@ export function previewPart(onProblem, signal) {
         place.setAttribute("aria-busy", "true");
       }
       const plan = await send(body);
-      show(planned(plan, await report, qualityText(plan.quality)), []);
+      show(planned(plan, await report, qualityText(plan)), []);
     } catch (error) {
       if (own.signal.aborted) {
         return; // a newer request replaced this one
@@ -113,10 +113,11 @@ function planned(plan, report, quality) {
   ];
 }
 
-/** Return what is known of the planned network's quality. */
-function qualityText(quality) {
+/** Return what is known of the planned network's quality, and how it is repaired. */
+function qualityText({ quality, repair }) {
   if (!quality) {
-    return "The quality is known after the job has run.";
+    const folded = repair === "fold" ? "The job folds them into similar filters, because there are no samples to refit the others from. " : "";
+    return `${folded}The quality is known after the job has run.`;
   }
   const [dense, repaired] = [quality.dense, quality.repaired].map((value) => metricText(quality.metric, value));
   return `${metricLabel(quality.metric)} after repair, without training: ${repaired} on ${count(quality.num_samples)} validation samples (dense ${dense}).`;
