@@ -33,6 +33,7 @@ from secateur.engine.saliency.readings import find_readings, measure_grams
 
 _RIDGE = 1e-3  # as in repair
 _LEAST = 1e-30
+_BLOCK = 64  # steps of the elimination
 
 
 def reconstruction(
@@ -76,31 +77,45 @@ def eliminate(products_RGG: Tensor, grams_RGG: Tensor) -> Tensor:
         products_RGG: WᵀW of every reader, float64.
         grams_RGG: Gram matrix of its inputs, float64.
     """
-    num_groups = grams_RGG.shape[-1]
+    num_readers, _, num_groups = grams_RGG.shape
     ridge = _RIDGE * grams_RGG.diagonal(dim1=1, dim2=2).mean(1)
     eye = torch.eye(num_groups, dtype=torch.float64)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(grams_RGG + ridge[:, None, None] * eye))
     energy = (products_RGG * grams_RGG).sum((1, 2)).clamp_min(_LEAST)
     products = products_RGG / energy[:, None, None]
+    pivots = inverse.diagonal(dim1=1, dim2=2).clone()
+    own = products.diagonal(dim1=1, dim2=2).clone()
+    # Each step changes both matrices by vectors, and reads the diagonals and one column. So the
+    # vectors of a block of steps are kept, and the matrices follow after the block: with 1,152
+    # groups this takes 2 seconds instead of 40.
+    roots, shares, moved = torch.zeros(3, num_readers, _BLOCK, num_groups, dtype=torch.float64)
     errors = torch.zeros(num_groups, dtype=torch.float64)
     is_gone = torch.zeros(num_groups, dtype=torch.bool)
     highest = 0.0
-    for _ in range(num_groups):
-        pivots = inverse.diagonal(dim1=1, dim2=2).clamp_min(_LEAST)
-        added = (products.diagonal(dim1=1, dim2=2).clamp_min(0) / pivots).sum(0)
+    for number in range(num_groups):
+        step = number % _BLOCK
+        if number > 0 and step == 0:
+            inverse -= roots.mT @ roots
+            products -= shares.mT @ moved + moved.mT @ shares
+        added = (own.clamp_min(0) / pivots.clamp_min(_LEAST)).sum(0)
         group = int(added.masked_fill(is_gone, torch.inf).argmin())
         highest = max(highest, float(added[group]))
         errors[group], is_gone[group] = highest, True
-        shares = inverse[:, group] / pivots[:, group, None]  # of the group in each of the others
-        of_group = products[:, group]
-        products = (
-            products
-            - shares[:, :, None] * of_group[:, None]
-            - of_group[:, :, None] * shares[:, None]
-            + of_group[:, group, None, None] * shares[:, :, None] * shares[:, None]
-        )
-        inverse = inverse - shares[:, :, None] * inverse[:, group, None]
+        of_inverse = inverse[:, group] - _column(roots, roots, step, group)
+        of_group = products[:, group] - _column(shares, moved, step, group)
+        of_group -= _column(moved, shares, step, group)
+        pivot = pivots[:, group, None].clamp_min(_LEAST)
+        share = of_inverse / pivot  # of the group in each of the others
+        half = of_group - of_group[:, group, None] / 2 * share
+        roots[:, step], shares[:, step], moved[:, step] = of_inverse / pivot.sqrt(), share, half
+        pivots -= of_inverse * share
+        own -= 2 * share * half
     return errors
+
+
+def _column(a: Tensor, b: Tensor, num_steps: int, group: int) -> Tensor:
+    """Return a column of AᵀB for each reader (R, G); the first rows of A and B are in use."""
+    return torch.einsum("rsg,rs->rg", a[:, :num_steps], b[:, :num_steps, group])
 
 
 def _products(program: Program, member: Member) -> Tensor:

@@ -7,6 +7,7 @@ from torch import nn
 from secateur.engine.graph import analyse
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
+from secateur.engine.saliency.reconstruction import eliminate
 from tests.unit.engine.saliency.networks import branches
 
 RIDGE = 1e-3
@@ -93,3 +94,13 @@ def test_every_reader_of_a_residual_stream_counts() -> None:
     stem = scores["stem.weight"]  # read by the inner convolution and by the linear layer
     assert float(stem.sum()) == pytest.approx(2.0, abs=0.3)
     assert float(scores["side.weight"].sum()) == pytest.approx(1.0, abs=0.3)
+
+
+def test_many_groups_are_eliminated_in_blocks() -> None:
+    torch.manual_seed(0)
+    num = 70  # more than a block
+    weights, mixed = torch.randn(1, num, 9).double(), torch.randn(300, num).double()
+    gram = moments(mixed @ torch.randn(num, num).double())
+    products = weights @ weights.mT
+    expected = eliminated([products[0]], [gram])
+    torch.testing.assert_close(eliminate(products, gram[None]), expected, rtol=1e-7, atol=1e-12)
