@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from app.cli.folders import packed
 from app.cli.main import app
 from app.records.tables import JobRow, ModelRow
 from secateur import UnsupportedFileError
+from secateur.core.folders import pack_folder
 from tests.fixtures.serving import Serving, add_model, serving
 from tests.fixtures.shown import Shown, fill
 
@@ -147,21 +147,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def test_a_folder_of_images_is_packed_without_links_and_hidden_files(folder: Path) -> None:
-    with packed(folder) as first:
-        data = first.read_bytes()
-        assert first.name == "pets.zip"
-        assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["cat/1.png", "dog/2.png"]
-    assert not first.exists()
+def test_a_folder_of_images_is_packed_without_links_and_hidden_files(
+    folder: Path, tmp_path: Path
+) -> None:
+    first = pack_folder(folder, tmp_path)
+    data = first.read_bytes()
+    assert first.name == "pets.zip"
+    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == ["cat/1.png", "dog/2.png"]
     (folder / "cat/1.png").touch()
-    with packed(folder) as second:
-        assert second.read_bytes() == data, "the same folder is the same file"
+    assert pack_folder(folder, tmp_path).read_bytes() == data, "the same folder is the same file"
 
 
 def test_a_folder_of_something_else_is_explained(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "model.safetensors").write_bytes(b"0")
-    with pytest.raises(UnsupportedFileError, match="Hugging Face"), packed(tmp_path):
-        pass
-    with packed(tmp_path / "config.json") as path:
-        assert path == tmp_path / "config.json"
+    with pytest.raises(UnsupportedFileError, match="Hugging Face"):
+        pack_folder(tmp_path, tmp_path)
+    config = tmp_path / "config.json"
+    assert pack_folder(config, tmp_path) == config
