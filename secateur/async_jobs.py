@@ -123,7 +123,7 @@ class AsyncJob(JobData):
         self,
         x: "NDArray[Any] | Mapping[str, NDArray[Any]]",
         *,
-        variant: Literal["both"],
+        variant: Literal["both", "all"],
         timeout_seconds: float | None = ...,
     ) -> Comparison: ...
     async def infer(

@@ -598,7 +598,7 @@ class Client:
         model: Servable,
         x: "NDArray[Any] | Mapping[str, NDArray[Any]]",
         *,
-        variant: Literal["both"],
+        variant: Literal["both", "all"],
         timeout_seconds: float | None = ...,
     ) -> Comparison: ...
     def infer(
@@ -615,8 +615,8 @@ class Client:
             model: A model, a finished job, or an id, ``name``, ``name@version`` or ``name@alias``.
             x: An array, which returns an array; or a mapping of input names to arrays, which
                 returns a mapping of output names to arrays. The first dimension is the batch.
-            variant: ``base`` runs the model that this one was pruned from; ``both`` runs the two
-                and returns a `Comparison`.
+            variant: ``base`` runs the model that this one was pruned from, ``int8`` its int8 form.
+                ``both`` runs model and base, ``all`` the three, and return a `Comparison`.
             timeout_seconds: Deadline of the request; a request past it is dropped, not computed.
 
         Raises:

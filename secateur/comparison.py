@@ -1,4 +1,4 @@
-"""The result of inference with ``variant="both"``."""
+"""The result of inference with ``variant="both"`` or ``"all"``."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,11 @@ class Comparison:
         max_difference: The largest absolute difference of two corresponding values.
         pruned_seconds: Computing time of the pruned model's batch.
         base_seconds: Computing time of the base model's batch.
+        int8: Outputs of the pruned model's int8 form; None unless ``all`` was asked for, as the
+            next ones.
+        int8_agreement: Its agreement with the pruned model.
+        int8_max_difference: Its largest difference from the pruned model.
+        int8_seconds: Computing time of its batch.
     """
 
     pruned: "NDArray[Any] | dict[str, NDArray[Any]]"
@@ -27,3 +32,7 @@ class Comparison:
     max_difference: float
     pruned_seconds: float
     base_seconds: float
+    int8: "NDArray[Any] | dict[str, NDArray[Any]] | None" = None
+    int8_agreement: float | None = None
+    int8_max_difference: float | None = None
+    int8_seconds: float | None = None

@@ -125,7 +125,7 @@ class Job(JobData):
         self,
         x: "NDArray[Any] | Mapping[str, NDArray[Any]]",
         *,
-        variant: Literal["both"],
+        variant: Literal["both", "all"],
         timeout_seconds: float | None = ...,
     ) -> Comparison: ...
     def infer(

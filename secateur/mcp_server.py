@@ -267,8 +267,10 @@ class _Tools:
         model: Annotated[str, Field(description="Id, name, name@version or name@alias.")],
         paths: Annotated[list[str], Field(description="Image files.", min_length=1)],
         variant: Annotated[
-            Literal["pruned", "base"],
-            Field(description="base: the network that the model was pruned from."),
+            Literal["pruned", "base", "int8"],
+            Field(
+                description="base: the network that the model was pruned from. int8: its int8 form."
+            ),
         ] = "pruned",
         top_k: Annotated[int, Field(ge=1, le=100, description="Labels per image.")] = 5,
     ) -> list[list[Label]]:

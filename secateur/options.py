@@ -29,8 +29,8 @@ Preprocess = Preset | Mapping[str, Any]
 """A preset, or a mapping: ``{"preset": "imagenet", "resize": [224, 224]}``, ``{"mean": [0.5],
 "std": [0.5]}``."""
 
-Variant = Literal["pruned", "base"]
-"""The named model, or the model that it was pruned from."""
+Variant = Literal["pruned", "base", "int8"]
+"""The named model, the model that it was pruned from, or its int8 form."""
 
 
 class ModelOptions(TypedDict, total=False):

@@ -112,12 +112,14 @@ class Endings:
             self._outage.outlast(lambda limit: store_copies(copies, files, store, limit))
         if self._outage.seconds:
             self._context.fitness.end_rest()
-        outcome = Outcome(message.result, message.report, files, message.onnx, message.program)
+        outcome = Outcome(
+            message.result, message.report, files, message.onnx, message.program, message.int8
+        )
         self._write(lambda session: leases.finish(session, self._claim, outcome))
 
     def _check(self, file: OutputFile, copy: Path, message: Succeeded) -> None:
         """Check the copy of a file that other processes will open."""
-        if file.name == message.onnx:
+        if file.name in {message.onnx, message.int8}:
             limits = self._context.settings.limits
             with copy.open("rb") as opened:
                 check_onnx(opened.read(limits.model_bytes + 1), limits)

@@ -11,10 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.contracts.bench import Bench
 from app.contracts.examples import MOST_EXAMPLES, Example
 from app.contracts.job import JobKind
-from app.contracts.report import Finding, LoadReport, NetworkReport, PlannedQuality, SpeedupReport
+from app.contracts.report import (
+    Finding,
+    Int8Report,
+    LoadReport,
+    NetworkReport,
+    PlannedQuality,
+    SpeedupReport,
+)
 from app.contracts.spec import PreprocessSpec
 from app.contracts.task_spec import StoredTask
-from worker.messages import Succeeded
+from worker.messages import MOST_CHARACTERS, Succeeded
 
 
 class ResultRefusedError(Exception):
@@ -30,6 +37,10 @@ class _Output(_Part):
     kind: str | None = None
 
 
+class _Int8(_Part):
+    reason: str = Field(max_length=MOST_CHARACTERS)
+
+
 class _Verdict(_Part):
     num_parameters: int | None = None
     macs: int | None = None
@@ -37,6 +48,7 @@ class _Verdict(_Part):
     outputs: list[_Output] | None = None
     task: StoredTask | None = None
     bench: Bench | None = None
+    int8: _Int8 | None = None
 
 
 class _DatasetSummary(_Part):
@@ -59,6 +71,7 @@ class _Summary(_Part):
     metric: str | None = None
     speedups: list[_Speedup] = []
     load: LoadReport | None = None
+    int8: Int8Report | None = None
     findings: list[Finding] = []
 
 

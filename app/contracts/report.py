@@ -553,12 +553,12 @@ class Int8Report(_Part):
     num_conversions: int | None = Field(
         description="Conversions between int8 and fp32 that are left in its graph."
     )
-    float_layers: tuple[FloatLayerReport, ...]
-    trials: tuple[Int8Trial, ...]
+    float_layers: tuple[FloatLayerReport, ...] = ()
+    trials: tuple[Int8Trial, ...] = ()
     metrics: tuple[MetricsReport, ...] = Field(
-        description="Metrics of the int8 file in ONNX Runtime; empty without one."
+        default=(), description="Metrics of the int8 file in ONNX Runtime; empty without one."
     )
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class CutReport(_Part):

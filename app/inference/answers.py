@@ -38,8 +38,11 @@ def images_answer(
     prediction = answer.prediction
     read = None if seen is None else task_answer(seen, prediction.outputs)
     if read is not None and seen is not None:
-        base = None if answer.base is None else task_answer(seen, answer.base.outputs)
-        return _json(answer, read, base)
+        base, int8 = (
+            None if each is None else task_answer(seen, each.outputs)
+            for each in (answer.base, answer.int8)
+        )
+        return _json(answer, read, base, int8)
     found = labelled_output(prediction.model, prediction.outputs)
     if found is None:
         return outputs_answer(answer)
@@ -78,7 +81,10 @@ def _plain(array: NDArray[Any]) -> Any:  # noqa: ANN401  # JSON
 
 
 def _json(
-    answer: Answer, body: dict[str, Any], base_body: dict[str, Any] | None = None
+    answer: Answer,
+    body: dict[str, Any],
+    base_body: dict[str, Any] | None = None,
+    int8_body: dict[str, Any] | None = None,
 ) -> Response:
     model = answer.prediction.model
     whole: dict[str, Any] = {"model": model.id, "version": model.version, **body}
@@ -97,5 +103,12 @@ def _json(
                 "pruned": answer.prediction.compute_seconds,
             },
         }
+    if answer.int8 is not None and answer.int8_comparison is not None:
+        whole["int8"] = int8_body or {"outputs": _outputs(answer.int8)}
+        whole["comparison"]["int8"] = {
+            "agreement": answer.int8_comparison.agreement,
+            "max_difference": answer.int8_comparison.max_difference,
+        }
+        whole["comparison"]["seconds"]["int8"] = answer.int8.compute_seconds
     data = orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(data, media_type="application/json")

@@ -1,13 +1,13 @@
 """Options of an inference request: variant, priority and deadline."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from app.contracts.errors import InvalidInputError
 from app.inference.tensors import invalid
 
-Variant = Literal["pruned", "base", "both"]
+Variant = Literal["pruned", "base", "int8", "both", "all"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 _PRIORITIES = range(-100, 101)
 _MOST_SECONDS = 3600.0
@@ -17,7 +17,8 @@ class Options(NamedTuple):
     """Options of one request.
 
     Attributes:
-        variant: The named model, the model it was pruned from, or a comparison of both.
+        variant: The named model, the model it was pruned from, its int8 form, or a comparison:
+            of the first two, or of all.
         priority: Higher runs first.
         deadline: Time on the event loop's clock.
     """
@@ -77,4 +78,19 @@ def refuse_without_parent(model_id: str) -> InvalidInputError:
     return invalid(
         "/parameters/variant",
         f"model {model_id} has no base model: it was not pruned from another one",
+    )
+
+
+def refuse_without_int8(model_id: str, reason: str, variants: Sequence[str]) -> InvalidInputError:
+    """Return the error for an int8 form that does not exist.
+
+    Args:
+        model_id: The model.
+        reason: Why there is none, in a sentence.
+        variants: Variants that there are.
+    """
+    known = ", ".join(variants)
+    return invalid(
+        "/parameters/variant",
+        f"model {model_id} has no variant int8. {reason} It can be asked for {known}",
     )

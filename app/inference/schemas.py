@@ -17,9 +17,9 @@ class Parameters(BaseModel):
 
     variant: str = Field(
         default="pruned",
-        pattern="^(pruned|base|both)$",
-        description="The named model, the model it was pruned from (base), or both with a "
-        "comparison.",
+        pattern="^(pruned|base|int8|both|all)$",
+        description="The named model, the model it was pruned from (base), its int8 form, or a "
+        "comparison: of the first two (both), or of the three (all).",
     )
     priority: int = Field(default=0, ge=-100, le=100, description="Higher runs first.")
     timeout_seconds: float | None = Field(
@@ -116,11 +116,29 @@ class BaseAnswer(BaseModel):
     images: list[ImageSize] | None = None
 
 
+class Int8Answer(BaseModel):
+    """Answer of the named model's int8 form."""
+
+    outputs: list[Any] | dict[str, Any] | None = None
+    boxes: list[list[Box]] | None = None
+    masks: list[Mask] | None = None
+    texts: list[Text] | None = None
+    images: list[ImageSize] | None = None
+
+
 class VariantSeconds(BaseModel):
     """Compute time of each model's batch in seconds."""
 
     base: float
     pruned: float
+    int8: float | None = Field(default=None, description="Only with variant all.")
+
+
+class Difference(BaseModel):
+    """Difference between the outputs of two forms of a model."""
+
+    agreement: float = Field(description="As in the comparison.")
+    max_difference: float
 
 
 class ComparisonAnswer(BaseModel):
@@ -132,6 +150,9 @@ class ComparisonAnswer(BaseModel):
     )
     max_difference: float
     seconds: VariantSeconds
+    int8: Difference | None = Field(
+        default=None, description="The int8 form against the named model; only with variant all."
+    )
 
 
 class InferAnswer(BaseModel):
@@ -147,6 +168,7 @@ class InferAnswer(BaseModel):
     images: list[ImageSize] | None = None
     warnings: list[str] = Field(default_factory=list)
     base: BaseAnswer | None = None
+    int8: Int8Answer | None = None
     comparison: ComparisonAnswer | None = None
 
 

@@ -1,15 +1,16 @@
 """TTL cache of the models that inference serves, read from their rows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from app.contracts.errors import ConflictError
 from app.contracts.spec import PreprocessSpec
 from app.contracts.task_spec import StoredTask
+from app.inference.options import refuse_without_int8
 from app.models.service import find
 from app.records.database import Sessions, reading
-from app.records.stored import verdict_of
+from app.records.stored import variants_of, verdict_of
 from app.records.tables import ModelRow
 from app.ttl_cache import TtlCache
 
@@ -27,6 +28,9 @@ class Servable:
         tenant: Its tenant.
         version: Version under the model's name.
         onnx_sha256: SHA-256 of the served ONNX file.
+        int8_sha256: SHA-256 of its int8 form; None if it has none.
+        int8_reason: Why it has an int8 form or none.
+        variants: Forms that can be asked for, besides comparisons.
         preprocess: Preprocessing from an image to the network's input.
         class_names: Names in the order of the scores.
         parent_id: The model it was pruned from.
@@ -49,6 +53,19 @@ class Servable:
     output_kinds: Mapping[str, str] = field(default_factory=dict)
     is_preprocess_given: bool = True
     task: StoredTask | None = None
+    int8_sha256: str | None = None
+    int8_reason: str = ""
+    variants: tuple[str, ...] = ("pruned",)
+
+    def as_int8(self) -> "Servable":
+        """Return the same model, served from its int8 file.
+
+        Raises:
+            InvalidInputError: It has none.
+        """
+        if self.int8_sha256 is None:
+            raise refuse_without_int8(self.id, self.int8_reason, self.variants)
+        return replace(self, onnx_sha256=self.int8_sha256)
 
 
 class Servables:
@@ -85,7 +102,20 @@ class Servables:
             {str(out.get("name")): str(out.get("kind")) for out in verdict_of(row).outputs or ()},
             row.preprocess is not None,
             verdict_of(row).task,
+            row.int8_sha256,
+            _int8_reason(row),
+            variants_of(row),
         )
+
+
+def _int8_reason(row: ModelRow) -> str:
+    """Return why a model has an int8 form or none, in a sentence."""
+    found = verdict_of(row).int8
+    if found is not None:
+        return found.reason
+    if row.job_id is None:
+        return "It was uploaded; jobs with precision.kind int8 make int8 files."
+    return "Its job was not asked for one: set precision.kind to int8 in the config."
 
 
 def _shadow_share(row: ModelRow) -> float | None:

@@ -66,19 +66,24 @@ class Answer(NamedTuple):
     """Answer to one request.
 
     Attributes:
-        prediction: Prediction of the requested model or of its base.
-        base: Prediction of the base, if both were requested.
+        prediction: Prediction of the requested variant; of the pruned model in a comparison.
+        base: Prediction of the base, in a comparison.
         comparison: Comparison of the two.
+        int8: Prediction of the int8 form, in a comparison of all.
+        int8_comparison: Comparison of the pruned model with it.
     """
 
     prediction: Prediction
     base: Prediction | None = None
     comparison: Comparison | None = None
+    int8: Prediction | None = None
+    int8_comparison: Comparison | None = None
 
     @property
     def num_bytes(self) -> int:
         """Size of the outputs."""
-        return size_of(self.prediction.outputs) + (size_of(self.base.outputs) if self.base else 0)
+        others = (each.outputs for each in (self.base, self.int8) if each is not None)
+        return size_of(self.prediction.outputs) + sum(map(size_of, others))
 
 
 def size_of(arrays: Inputs) -> int:
@@ -226,10 +231,11 @@ class InferenceService:
         outputs: Sequence[str] | None = None,
         is_disconnected: IsDisconnected | None = None,
     ) -> Answer:
-        """Compute the requested variant: the model, its base, or both.
+        """Compute the requested variant: the model, its base, its int8 form, or a comparison.
 
         Raises:
-            InvalidInputError: The base was requested, but the model was not pruned from another.
+            InvalidInputError: The base was requested, but the model was not pruned from another; or
+                the int8 form was, and there is none.
             NotFoundError: The base was deleted.
         """
         run = partial(
@@ -240,6 +246,9 @@ class InferenceService:
         )
         if options.variant == "pruned":
             return Answer(await run(servable, arrays, outputs=outputs))
+        int8 = servable.as_int8() if options.variant in {"int8", "all"} else None
+        if int8 is not None and options.variant == "int8":
+            return Answer(await run(int8, arrays, outputs=outputs))
         base = await self.find_base(tenant, servable)
         renamed = await self.renaming(servable, base)
         theirs = renamed.back(
@@ -250,7 +259,11 @@ class InferenceService:
         # Sequential, since concurrent runs would distort each other's timing.
         ours = await run(servable, arrays, outputs=outputs)
         comparison = await self.in_thread(compare, theirs.outputs, ours.outputs)
-        return Answer(ours, theirs, comparison)
+        if int8 is None:
+            return Answer(ours, theirs, comparison)
+        small = await run(int8, arrays, outputs=outputs)
+        difference = await self.in_thread(compare, ours.outputs, small.outputs)
+        return Answer(ours, theirs, comparison, small, difference)
 
     async def find_base(self, tenant: str, servable: Servable) -> Servable:
         """Return the model that ``servable`` was pruned from.

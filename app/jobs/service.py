@@ -272,6 +272,7 @@ def insert(  # noqa: PLR0913, PLR0917  # the columns of a row
         dataset = datasets.find(session, tenant, body.dataset)
         warnings += (NO_PREPROCESS,) if lacks_preprocess(dataset) else ()
     _refuse_beyond_limits(context, body)
+    _refuse_int8(context, config)
     worker, webhooks = context.settings.worker, context.settings.webhooks
     device, of_route = route(
         session, config.resources.accelerator, worker.device, has_data=body.dataset is not None
@@ -316,6 +317,18 @@ def _refuse_beyond_limits(context: Context, body: JobCreate) -> None:
                 f"{name} is {value:g}, but this service allows at most {most:g}",
                 details=[ErrorDetail(f"/{name}", f"more than {most:g}")],
             )
+
+
+def _refuse_int8(context: Context, config: PruneConfig) -> None:
+    """Refuse an int8 file for a service that computes on a GPU: it is for processors."""
+    provider, precision = context.settings.inference.provider, config.precision
+    if precision.kind == "int8" and precision.target == "auto" and provider != "cpu":
+        raise InvalidInputError(
+            "precision.kind is 'int8', whose file is for processors, but this service computes "
+            f"with {provider}. To get a file for another machine, name its processor in "
+            "precision.target",
+            details=[ErrorDetail("/config/precision/target", "must name a processor")],
+        )
 
 
 def resolve(body: JobCreate) -> tuple[PruneConfig, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.paging import to_time
-from app.records.stored import verdict_of
+from app.records.stored import variants_of, verdict_of
 from app.records.tables import ModelRow
 from app.tags import Tags
 from app.text import Line, Text
@@ -35,6 +35,10 @@ class Model(BaseModel):
     num_bytes: int
     parent: str | None = Field(description="The model this one was pruned from.")
     job: str | None = Field(description="The job that made it.")
+    variants: list[str] = Field(
+        description="What `variant` of `/infer` may be: pruned (the model itself), base, int8. "
+        "Comparisons: both needs base, and all needs the three."
+    )
     num_parameters: int | None
     macs: int | None
     inputs: list[dict[str, Any]] | None = Field(description="Name, shape and dtype of each.")
@@ -76,6 +80,7 @@ def to_model(row: ModelRow) -> Model:
         num_bytes=row.num_bytes,
         parent=row.parent_id,
         job=row.job_id,
+        variants=list(variants_of(row)),
         num_parameters=verdict.num_parameters,
         macs=verdict.macs,
         inputs=verdict.inputs,

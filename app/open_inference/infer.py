@@ -106,6 +106,12 @@ async def _run(
             "base_seconds": answer.base.compute_seconds,
             "pruned_seconds": prediction.compute_seconds,
         }
+    if answer.int8 is not None and answer.int8_comparison is not None:
+        parameters |= {
+            "int8_agreement": answer.int8_comparison.agreement,
+            "int8_max_difference": answer.int8_comparison.max_difference,
+            "int8_seconds": answer.int8.compute_seconds,
+        }
     computed_at = time.perf_counter()
     head: dict[str, Any] = {} if asked.id is None else {"id": asked.id}
     head |= {"model_name": request.path_params["model"], "model_version": choice.version}

@@ -54,7 +54,7 @@ class InferRequest(NamedTuple):
         is_binary: Default of ``is_binary`` for outputs.
         priority: 1 is the highest; requests without a priority come last.
         timeout_seconds: Time after which the answer is useless.
-        variant: The model, the model it was pruned from, or a comparison of both.
+        variant: The model, the model it was pruned from, its int8 form, or a comparison.
     """
 
     id: str | None

@@ -34,6 +34,7 @@ class Outcome:
         files: Output files, already in the object store.
         onnx: Name of the file that is served.
         program: Name of the new model's ``.pt2``.
+        int8: Name of the file that is served as variant int8.
     """
 
     result: dict[str, Any]
@@ -41,6 +42,7 @@ class Outcome:
     files: tuple[StoredFile, ...]
     onnx: str | None
     program: str | None
+    int8: str | None = None
 
     def sha256(self, name: str | None) -> str | None:
         """Return the hash of a file by name."""
@@ -120,6 +122,7 @@ def _pruned_model(  # the parts of a row
         sha256=program,
         num_bytes=stored.num_bytes,
         onnx_sha256=outcome.sha256(outcome.onnx),
+        int8_sha256=outcome.sha256(outcome.int8),
         parent_id=parent.id,
         job_id=job.id,
         preprocess=dataset.preprocess if dataset is not None else parent.preprocess,

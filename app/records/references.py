@@ -37,7 +37,7 @@ def find_referenced(session: Session, hashes: Collection[str], undo_seconds: flo
             or_(LatenciesRow.deleted_at.is_(None), LatenciesRow.deleted_at > undone_after),
         ),
     ]
-    for column in (ModelRow.sha256, ModelRow.onnx_sha256):
+    for column in (ModelRow.sha256, ModelRow.onnx_sha256, ModelRow.int8_sha256):
         is_used = exists().where(JobRow.model_id == ModelRow.id, JobRow.state.in_(_LIVE))
         queries.append(
             select(column).where(

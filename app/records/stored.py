@@ -24,6 +24,12 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
+class Int8(_Stored):
+    """Why a model has an int8 file, or none."""
+
+    reason: str
+
+
 class Verdict(_Stored):
     """What is known about a model."""
 
@@ -33,6 +39,7 @@ class Verdict(_Stored):
     outputs: list[dict[str, Any]] | None = None
     task: StoredTask | None = None
     bench: Bench | None = None  # None: stored before 0.4
+    int8: Int8 | None = None  # None: its job was not asked for one
 
 
 class DatasetSummary(_Stored):
@@ -131,6 +138,12 @@ T = TypeVar("T", bound=_Stored)
 def verdict_of(row: ModelRow) -> Verdict:
     """Return what is known about a model."""
     return _read(Verdict, row.report)
+
+
+def variants_of(row: ModelRow) -> tuple[str, ...]:
+    """Return the forms of a model that can be asked for: itself, its parent, its int8 file."""
+    is_there = {"pruned": True, "base": row.parent_id, "int8": row.int8_sha256}
+    return tuple(name for name, found in is_there.items() if found)
 
 
 def summary_of_dataset(row: DatasetRow) -> DatasetSummary:

@@ -93,6 +93,7 @@ class ModelRow(Base):
     sha256: Mapped[str] = mapped_column(index=True)
     num_bytes: Mapped[int] = mapped_column(BigInteger)
     onnx_sha256: Mapped[str | None] = mapped_column(index=True)
+    int8_sha256: Mapped[str | None] = mapped_column(index=True)  # of the variant int8
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("model.id"))
     job_id: Mapped[str | None] = mapped_column(index=True)
     preprocess: Mapped[Json | None]

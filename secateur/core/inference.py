@@ -4,6 +4,7 @@ import json
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,14 @@ _MICROSECONDS = 1e6
 def infer(
     context: Context, model: str, x: object, variant: str, timeout_seconds: float | None
 ) -> Flow[Any]:
-    """Run a model on an array or on arrays by name; ``both`` compares it with its base model.
+    """Run a model on an array or on arrays by name; ``both`` and ``all`` compare its forms.
 
     Raises:
         SecateurError: The inputs do not fit the model.
         ApiError: The service refused the request.
     """
     query = {"model": model, "variant": variant, "timeout_seconds": timeout_seconds}
-    if variant == "both":
+    if variant in {"both", "all"}:
         return (yield from _compare(context, query, x))
     if isinstance(x, Mapping):
         return (yield from _infer_named(context, model, x, variant, timeout_seconds))
@@ -120,7 +121,7 @@ def _infer_named(
 
 
 def _compare(context: Context, query: Mapping[str, Any], x: object) -> Flow[Comparison]:
-    """Run a model and its base model on the same inputs."""
+    """Run a model, its base model and perhaps its int8 form on the same inputs."""
     if isinstance(x, Mapping):
         inputs = {name: _to_lists(value) for name, value in x.items()}
         body: dict[str, Any] = {"model": query["model"], "inputs": inputs}
@@ -136,13 +137,23 @@ def _compare(context: Context, query: Mapping[str, Any], x: object) -> Flow[Comp
     if answer.base is None or answer.comparison is None:
         raise UnexpectedAnswerError("the response does not compare two networks")
     about = yield from _describe(context, answer.model)
-    return Comparison(
+    found = Comparison(
         from_lists(answer.outputs, about.outputs),
         from_lists(answer.base.outputs, about.outputs),
         answer.comparison.agreement,
         answer.comparison.max_difference,
         answer.comparison.seconds.pruned,
         answer.comparison.seconds.base,
+    )
+    int8 = answer.comparison.int8
+    if answer.int8 is None or int8 is None:
+        return found
+    return replace(
+        found,
+        int8=from_lists(answer.int8.outputs, about.outputs),
+        int8_agreement=int8.agreement,
+        int8_max_difference=int8.max_difference,
+        int8_seconds=answer.comparison.seconds.int8,
     )
 
 

@@ -20,6 +20,14 @@ class VariantSeconds(Answer):
 
     base: float
     pruned: float
+    int8: float | None = None
+
+
+class Difference(Answer):
+    """How far two forms of a model differ on the same inputs."""
+
+    agreement: float
+    max_difference: float
 
 
 class ComparisonAnswer(Answer):
@@ -28,6 +36,7 @@ class ComparisonAnswer(Answer):
     agreement: float
     max_difference: float
     seconds: VariantSeconds
+    int8: Difference | None = None
 
 
 class Box(Answer):
@@ -82,6 +91,16 @@ class BaseAnswer(Answer):
     images: list[ImageSize] | None = None
 
 
+class Int8Answer(Answer):
+    """The outputs of the int8 form of the named model."""
+
+    outputs: list[Any] | dict[str, Any] | None = None
+    boxes: list[list[Box]] | None = None
+    masks: list[Mask] | None = None
+    texts: list[Text] | None = None
+    images: list[ImageSize] | None = None
+
+
 class InferAnswer(Answer):
     """A response of ``/infer``: outputs for tensors; labels, boxes, masks or texts for images."""
 
@@ -95,6 +114,7 @@ class InferAnswer(Answer):
     images: list[ImageSize] | None = None
     warnings: list[str] = Field(default_factory=list)
     base: BaseAnswer | None = None
+    int8: Int8Answer | None = None
     comparison: ComparisonAnswer | None = None
 
 

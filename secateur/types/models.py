@@ -25,6 +25,7 @@ class Model(Answer):
     num_bytes: int
     parent: str | None
     job: str | None
+    variants: list[str] = Field(default_factory=list)
     num_parameters: int | None
     macs: int | None
     inputs: list[dict[str, Any]] | None = None

@@ -214,6 +214,35 @@ class Verdict(Answer):
     next_steps: list[NextStep] = Field(default_factory=list)
 
 
+class Int8(Answer):
+    """The int8 file of the pruned network, or why there is none.
+
+    Latencies and ``speedups`` compare it with the fp32 file of the same network.
+    """
+
+    is_kept: bool
+    is_served: bool
+    reason: str
+    target: str
+    max_drop: float
+    metric: str | None
+    before: float | None
+    after: float | None
+    num_judged: int
+    num_samples: int
+    agreement: float | None
+    recipe: str | None
+    calibration: str | None
+    file_bytes: tuple[int, int] | None
+    fp32_latency_seconds: list[Latency]
+    latency_seconds: list[Latency]
+    speedups: list[Speedup]
+    num_integer: int | None
+    num_float: int | None
+    num_conversions: int | None
+    notes: list[str] = Field(default_factory=list)
+
+
 class Summary(Answer):
     """The main results of a job's report."""
 
@@ -224,6 +253,7 @@ class Summary(Answer):
     retrained: Network
     speedups: list[Speedup] = Field(default_factory=list)
     load: Load | None = None
+    int8: Int8 | None = None
     task: str | None = None
     metric: str | None = None
     objective: str | None = None

@@ -223,8 +223,10 @@ def test_a_deleted_model_keeps_its_file_while_the_deletion_can_be_undone(world: 
 
 
 def test_a_job_that_has_not_ended_keeps_its_inputs_and_its_checkpoint(world: World) -> None:
-    model, onnx, data, part = hashes = [world.put(n) for n in ("model", "onnx", "data", "part")]
+    names = ("model", "onnx", "data", "part", "int8")
+    model, onnx, data, part, int8 = hashes = [world.put(name) for name in names]
     model_id, dataset_id = world.add_model(model, onnx), world.add_dataset(data)
+    world.change(ModelRow, model_id, int8_sha256=int8)
     job_id = world.add_job(model_id=model_id, dataset_id=dataset_id)
     checkpoint = {"attempt": 1, "files": {"weights.safetensors": part}}
     world.change(JobRow, job_id, checkpoint=checkpoint, state=JobState.PAUSED)

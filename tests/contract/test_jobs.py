@@ -219,11 +219,12 @@ def test_finishing_makes_artifacts_and_the_next_version_in_one_transaction(
     model_id, dataset_id = add_model(sessions), add_dataset(sessions)
     job_id = add_job(sessions, model_id=model_id, dataset_id=dataset_id)
     held = claimed(sessions, job_id)
+    names = ("model.onnx", "pruned.pt2", "model_int8.onnx")
     files = tuple(
         StoredFile(name, "application/octet-stream", str(n) * 64, n)
-        for n, name in enumerate(("model.onnx", "pruned.pt2"), start=3)
+        for n, name in enumerate(names, start=3)
     )
-    outcome = Outcome({"summary": {}}, {"macs": 5}, files, "model.onnx", "pruned.pt2")
+    outcome = Outcome({"summary": {}}, {"macs": 5}, files, *names)
     with sessions.begin() as session:
         assert leases.finish(session, held, outcome)
     with sessions() as session:
@@ -233,7 +234,8 @@ def test_finishing_makes_artifacts_and_the_next_version_in_one_transaction(
         artifacts = session.query(ArtifactRow).filter_by(job_id=job_id).count()
     assert (model.version, model.parent_id, model.status) == ("2", model_id, "ready")
     assert (model.class_names, model.preprocess) == (["cat", "dog"], {"mean": [0.5]})
-    assert (model.onnx_sha256, model.sha256, artifacts) == ("3" * 64, "4" * 64, 2)
+    assert (model.onnx_sha256, model.sha256, artifacts) == ("3" * 64, "4" * 64, 3)
+    assert model.int8_sha256 == "5" * 64
 
 
 def test_events_are_numbered_without_gaps_and_written_with_the_change(sessions: Sessions) -> None:

@@ -141,6 +141,9 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         bool,
         typer.Option(help="Also train a randomly pruned network, and the pruned one from scratch."),
     ] = False,
+    int8: Annotated[  # noqa: FBT002  # a flag
+        bool, typer.Option("--int8", help="Also write an int8 file, if it is faster.")
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -170,6 +173,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         "retrain.epochs": "auto" if epochs == "auto" else _number("--epochs", epochs),
         "sanity.action": sanity,
         "baselines": baselines,
+        "precision.kind": "int8" if int8 else "fp32",
         "seed": seed,
     }
     console = LiteralConsole(stderr=True)

@@ -31,6 +31,7 @@ _MAX_PRINTED_VALUES = 1000  # numpy abbreviates longer arrays
         "secateur infer camera cat.jpg dog.jpg",
         "secateur infer camera@1 batch.npy --out outputs.npy",
         "secateur infer latest cat.jpg --base",
+        "secateur infer camera cat.jpg --int8",
     ),
 )
 def infer_command(  # noqa: PLR0913  # the command's options
@@ -50,6 +51,9 @@ def infer_command(  # noqa: PLR0913  # the command's options
     base: Annotated[
         bool, typer.Option("--base", help="Run the dense model instead of the pruned one.")
     ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Run the int8 form of the pruned model.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="File for the outputs: .npy, or .npz if the input is .npz.")
     ] = None,
@@ -65,11 +69,13 @@ def infer_command(  # noqa: PLR0913  # the command's options
     are_arrays = [path.suffix in _ARRAYS for path in inputs]
     if any(are_arrays) and len(inputs) > 1:
         raise fail_usage("give one file of arrays: its first dimension is the batch")
+    if base and int8:
+        raise fail_usage("--base and --int8 are mutually exclusive")
     if out is not None and not any(are_arrays):
         raise fail_usage("--out applies to arrays; for the labels of images use --json")
     with service(url, key) as client:
         reference = _resolve_model(client, model)
-        variant: Variant = "base" if base else "pruned"
+        variant: Variant = "base" if base else "int8" if int8 else "pruned"
         if any(are_arrays):
             outputs = client.infer(reference, _load(inputs[0]), variant=variant)
             _show_outputs(outputs, out, is_json=as_json)

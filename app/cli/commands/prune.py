@@ -104,6 +104,15 @@ def prune_command(  # noqa: PLR0913  # the command's options
             rich_help_panel=_TRAINING,
         ),
     ] = None,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Also write an int8 file, if it is faster and loses at most 0.01 "
+            "(/precision/max_drop).",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = False,
     config: Annotated[
         dict[str, Any] | None,
         typer.Option(
@@ -159,6 +168,7 @@ def prune_command(  # noqa: PLR0913  # the command's options
         "criterion.kind": criterion,
         "selection.round_to": _number_or_word(round_to),
         "retrain.epochs": _number_or_word(epochs),
+        "precision.kind": "int8" if int8 else None,
     }
     with usage_errors():
         given = selection_of({**shares, "steepness": steepness, "max_drop": max_drop})

@@ -92,6 +92,11 @@ def prepare(source: Path, path: Path) -> Prepared:
     found = onnx.load(path)
     for number, node in enumerate(found.graph.node):
         node.name = f"{node.op_type}_{number}"  # unique: recipes name the nodes they leave out
+    # ONNX Runtime adds every set of operators that it knows; the service accepts only ONNX's own.
+    used = {node.domain for node in found.graph.node} | _STANDARD
+    kept = [opset for opset in found.opset_import if opset.domain in used]
+    del found.opset_import[:]
+    found.opset_import.extend(kept)
     onnx.save(found, path)
     return Prepared(path, found)
 

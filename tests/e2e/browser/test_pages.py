@@ -202,6 +202,10 @@ def test_the_page_of_a_job_shows_all_results(world: World, tab: Tab) -> None:
         expect(row).to_contain_text(text)
     macs = table.get_by_role("row", name=re.compile("^MACs"))
     expect(macs).to_contain_text("\N{MINUS SIGN}50.3")
+    int8 = page.get_by_role("table", name="The pruned network in fp32 and in int8")
+    for text in ("92.43", "92.01", "\N{MINUS SIGN}75"):
+        expect(int8).to_contain_text(text)
+    expect(page.get_by_text("Served as variant int8")).to_be_visible()
     expect(page.get_by_text("Proven equal")).to_be_visible()
     expect(page.get_by_text("4.8e-16")).to_be_visible()
     for title in ("Architecture", "Saliency curves", "Training", "Files", "Events"):

@@ -12,6 +12,8 @@ import torch
 from onnx import ModelProto, TensorProto, helper
 from torch import Tensor
 
+from app.contracts.onnx_files import check_onnx
+from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError, ExportError
 from secateur.engine.quantize import (
     Quality,
@@ -73,6 +75,7 @@ def test_a_kept_file_is_smaller_answers_alike_and_computes_in_integers(tmp_path:
     assert found.is_kept, found.reason
     assert found.after is not None
     assert found.after.metric == "agreement"
+    check_onnx((tmp_path / "int8.onnx").read_bytes(), LimitSettings())  # as the service does
     fusion = count_fused(tmp_path / "int8.onnx")
     assert fusion.num_integer >= 2
     assert found.chosen is not None

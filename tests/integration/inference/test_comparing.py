@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from app.inference.compare import compare
+from secateur.engine.quantize import write_int8
 from tests.fixtures.api import Api, running_api, write_linear_onnx
+from tests.fixtures.onnx_graphs import drawn, network, node, saved
 
 X = [[[[1, 2], [3, 4]]], [[[4, 3], [2, 1]]]]
 SHAPE: list[int | str] = ["batch", 1, 2, 2]
@@ -128,3 +131,89 @@ def test_a_share_of_the_requests_is_compared_in_the_background(
         assert figures(api, "secateur_shadow_compared_total") == {"": 4}  # two samples each
         assert figures(api, "secateur_shadow_agreeing_total") == {"": 4}
         assert figures(api, "secateur_shadow_max_difference") == {"": 4}
+
+
+@pytest.fixture(scope="module")
+def with_int8(api: Api, models: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A pruned model with an int8 file, which gives slightly other numbers."""
+    folder = tmp_path_factory.mktemp("int8")
+    weights = DENSE + np.array([[3.0, 0]] + [[0, 0]] * 3)
+    write_linear_onnx(folder / "pruned.onnx", weights, SHAPE)
+    write_linear_onnx(folder / "int8.onnx", weights + 0.5, SHAPE)
+    int8 = api.context.store.put_file(folder / "int8.onnx")
+    return api.ready_model(folder / "pruned.onnx", parent_id=models[0], int8_sha256=int8)
+
+
+def test_the_int8_form_answers_alone_or_beside_the_others(api: Api, with_int8: str) -> None:
+    alone = infer(api, with_int8, variant="int8").json()
+    assert (alone["model"], alone["outputs"]) == (with_int8, [[9, 7], [21, 8]])
+    everything = infer(api, with_int8, variant="all").json()
+    assert everything["outputs"] == infer(api, with_int8).json()["outputs"] == [[4, 2], [16, 3]]
+    assert everything["base"] == infer(api, with_int8, variant="base").json()
+    assert everything["int8"] == {"outputs": alone["outputs"]}
+    comparison = everything["comparison"]
+    assert comparison["int8"] == {"agreement": 1, "max_difference": 5}
+    assert (comparison["agreement"], comparison["max_difference"]) == (0.5, 12)
+    assert set(comparison["seconds"]) == {"base", "pruned", "int8"}
+    assert infer(api, with_int8, variant="both").json().keys().isdisjoint({"int8"})
+    model = api.client.get(f"/v1/models/{with_int8}").json()
+    assert model["variants"] == ["pruned", "base", "int8"]
+
+
+def test_int8_is_served_by_version_and_by_alias(api: Api, with_int8: str) -> None:
+    version = api.client.get(f"/v1/models/{with_int8}").json()["version"]
+    targets = {"targets": [{"version": version}]}
+    assert api.client.put("/v1/models/net/aliases/small", json=targets).status_code == 201
+    for reference in (f"net@{version}", "net@small"):
+        body = {"model": reference, "inputs": X, "parameters": {"variant": "int8"}}
+        found = api.client.post("/infer", json=body).json()
+        assert found["outputs"] == [[9, 7], [21, 8]], found
+    tensor = {"name": "input", "datatype": "FP32", "shape": [2, 1, 2, 2], "data": X}
+    body = {"inputs": [tensor], "parameters": {"variant": "all"}}
+    found = api.client.post("/v2/models/net/versions/small/infer", json=body).json()
+    assert found["outputs"][0]["data"] == [4, 2, 16, 3]
+    said = found["parameters"]
+    assert (said["int8_agreement"], said["int8_max_difference"]) == (1, 5)
+    assert said["int8_seconds"] > 0
+    body = {"inputs": [tensor], "parameters": {"variant": "int8"}}
+    found = api.client.post("/v2/models/net/versions/small/infer", json=body).json()
+    assert found["outputs"][0]["data"] == [9, 7, 21, 8]
+
+
+def test_a_model_without_int8_says_why_and_which_variants_it_has(
+    api: Api, models: tuple[str, str], tmp_path: Path
+) -> None:
+    write_linear_onnx(tmp_path / "slow.onnx", DENSE, SHAPE)
+    report = {"macs": 1, "int8": {"is_served": False, "reason": "No int8 file: it is slower."}}
+    slow = api.ready_model(tmp_path / "slow.onnx", parent_id=models[0], report=report)
+    asked = api.ready_model(tmp_path / "slow.onnx", parent_id=models[0], job_id="job_1")
+    for variant in ("int8", "all"):
+        for model, words in (
+            (slow, "No int8 file: it is slower. It can be asked for pruned, base"),
+            (asked, "Its job was not asked for one: set precision.kind to int8"),
+            (models[0], "It was uploaded"),
+        ):
+            response = infer(api, model, variant=variant)
+            assert response.status_code == 422
+            assert response.json()["errors"][0]["pointer"] == "/parameters/variant"
+            assert words in response.json()["detail"]
+            tensor = {"name": "input", "datatype": "FP32", "shape": [2, 1, 2, 2], "data": X}
+            body = {"inputs": [tensor], "parameters": {"variant": variant}}
+            answer = api.client.post(f"/v2/models/{model}/infer", json=body)
+            assert words in answer.json()["error"]
+
+
+def test_a_real_int8_file_is_loaded_and_computed(api: Api, tmp_path: Path) -> None:
+    weights = {"w": drawn(4, 3, 3, 3), "v": drawn(4, 4, 3, 3)}
+    conv, relu = node("Conv", "x w", "a"), node("Relu", "a", "b")
+    path = saved(network(conv, relu, node("Conv", "b v"), weights=weights), tmp_path)
+    x = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    write_int8(path, tmp_path / "int8.onnx", [(x,)])
+    int8 = api.context.store.put_file(tmp_path / "int8.onnx")
+    model = api.ready_model(path, int8_sha256=int8)
+    body = {"inputs": x.tolist()}
+    fp32 = api.client.post(f"/v1/models/{model}/infer", json=body).json()["outputs"]
+    body["parameters"] = {"variant": "int8"}
+    small = api.client.post(f"/v1/models/{model}/infer", json=body).json()["outputs"]
+    largest = np.abs(fp32).max()
+    assert 0 < np.abs(np.array(fp32) - np.array(small)).max() < 0.05 * largest

@@ -26,6 +26,13 @@ EXAMPLE: dict[str, Any] = {
     "label": "cat", "split": "train", "height": 1, "width": 2, "channels": 1, "pixels": "AAA=",
     "boxes": [BOX],
 }  # fmt: skip
+INT8: dict[str, Any] = {
+    "is_kept": True, "is_served": True, "reason": "faster", "target": "vnni", "max_drop": 0.01,
+    "metric": "top1", "before": 0.9, "after": 0.9, "num_judged": 10, "num_samples": 10,
+    "agreement": 1.0, "recipe": "layers", "calibration": "minmax", "file_bytes": [4, 1],
+    "fp32_latency_seconds": [], "latency_seconds": [], "speedups": [], "num_integer": 3,
+    "num_float": 0, "num_conversions": 2,
+}  # fmt: skip
 SUMMARY = {"dense": NETWORK, "retrained": NETWORK, "metric": "top1"}
 
 
@@ -37,6 +44,7 @@ def check(kind: JobKind, result: object, report: object, **more: Any) -> None:
 
 def test_genuine_results_pass() -> None:
     check(JobKind.PRUNE, {"summary": SUMMARY}, {"macs": 1, "outputs": [{"name": "y"}]})
+    check(JobKind.PRUNE, {"summary": SUMMARY | {"int8": INT8}}, {"int8": {"reason": "faster"}})
     check(JobKind.INTAKE_MODEL, {}, {"num_parameters": 1, "inputs": [{}], "other": "x"})
     check(JobKind.INTAKE_DATASET, {}, {"notes": ["x"], "preprocess": {"scale": 1.0}})
     check(JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE]})
@@ -58,6 +66,8 @@ def test_plans_have_the_fields_of_the_api() -> None:
         (JobKind.PRUNE, {"summary": {"dense": {}}}, {}),
         (JobKind.PRUNE, {"summary": SUMMARY | {"retrained": NETWORK | {"macs": "x"}}}, {}),
         (JobKind.PRUNE, {"summary": SUMMARY | {"speedups": 1}}, {}),
+        (JobKind.PRUNE, {"summary": SUMMARY | {"int8": INT8 | {"speedups": 1}}}, {}),
+        (JobKind.PRUNE, {"summary": SUMMARY}, {"int8": {"reason": "x" * 3000}}),
         (JobKind.PRUNE, {"summary": SUMMARY}, {"num_parameters": "x"}),
         (JobKind.INTAKE_MODEL, {}, {"macs": []}),
         (JobKind.INTAKE_MODEL, {}, {"inputs": {}}),

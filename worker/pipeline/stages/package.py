@@ -79,7 +79,10 @@ def _networks(results: Results) -> dict[str, NetworkReport]:
 
 def _int8_verdict(int8: Int8Report) -> dict[str, Any]:
     """Return what the model's row says of its int8 file, for requests that ask for one."""
-    return int8.model_dump(mode="json", include={"is_served", "reason", "target"})
+    reason = int8.reason
+    if int8.is_kept and not int8.is_served:
+        reason = f"Its int8 file is for {int8.target}, not for the processor that serves."
+    return {"is_served": int8.is_served, "reason": reason}
 
 
 def _network(program: Program, onnx: OnnxFile, metrics: tuple[MetricsReport, ...]) -> NetworkReport:

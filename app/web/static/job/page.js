@@ -19,6 +19,7 @@ import { jobActions } from "./actions.js";
 import { filesPart } from "./files.js";
 import { layersParts } from "./layers.js";
 import { logPart } from "./log.js";
+import { int8Part } from "./int8.js";
 import { beforeAndAfter, certificate, headline, verdictPart } from "./results.js";
 import { STAGES } from "./stage_list.js";
 import { stagesPart } from "./stages.js";
@@ -243,7 +244,7 @@ class JobPage {
 
   async #drawResult(job) {
     const { summary } = job.result;
-    fill(this.results, verdictPart(job), headline(summary), beforeAndAfter(summary, job.warnings));
+    fill(this.results, verdictPart(job), headline(summary), beforeAndAfter(summary, job.warnings), int8Part(summary));
     fill(this.proof, certificate(summary));
     this.training.update(this.#story.runs, summary);
     try {

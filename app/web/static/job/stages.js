@@ -24,9 +24,15 @@ export function stagesPart() {
       bar.style.setProperty("--share", `${100 * share}%`);
       meter.setAttribute("aria-valuenow", String(Math.round(100 * share)));
       fill(text, progressText(job, share));
-      fill(list, STAGES.map((stage) => stageItem(stage, job, story.stages)));
+      fill(list, stagesOf(job).map((stage) => stageItem(stage, job, story.stages)));
     },
   };
+}
+
+/** Return the stages of a job: only some have an int8 file to write. */
+function stagesOf(job) {
+  const isInt8 = job.resolved?.precision?.kind === "int8";
+  return STAGES.filter((stage) => stage !== "quantize" || isInt8);
 }
 
 function progressText(job, share) {

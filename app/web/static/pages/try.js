@@ -81,7 +81,7 @@ function modelChoice(models, wanted) {
 
 async function infer(model, file, signal) {
   const hasBase = model.parent !== null;
-  const variant = hasBase ? "both" : "pruned";
+  const variant = hasBase ? (model.variants.includes("int8") ? "all" : "both") : "pruned";
   const response = await send(`/v1/models/${model.id}/infer?top_k=${TOP}&variant=${variant}`, {
     method: "POST",
     body: file,
@@ -104,16 +104,19 @@ async function infer(model, file, signal) {
   }
   const dense = await read(`/v1/models/${model.parent}`, { signal });
   const { seconds, max_difference: difference } = found.comparison;
-  const before = bestOf(found.base.outputs[0], model.class_names ?? dense.class_names ?? []);
+  const names = model.class_names ?? dense.class_names ?? [];
+  const before = bestOf(found.base.outputs[0], names);
+  const small = found.int8 ? bestOf(found.int8.outputs[0], names) : null;
   return [
     h(
       "div",
-      { class: "answers is-pair" },
+      { class: small ? "answers is-triple" : "answers is-pair" },
       image,
       answerPanel("Dense", before, { seconds: seconds.base, model: dense }),
       answerPanel("Pruned", own, { seconds: seconds.pruned, model }),
+      small && answerPanel("Pruned, int8", small, { seconds: seconds.int8, model }),
     ),
-    verdict(before[0], own[0], difference),
+    verdict(before[0], own[0], difference, small?.[0]),
   ];
 }
 
@@ -127,8 +130,9 @@ async function compared(found, image, picture, model, signal) {
   const part = (title, answer, about, time) =>
     panel(title, { note: `${compact(about.macs)} MACs · ${milliseconds(time)}` }, h("div", { class: "panel-part" }, foundIn(answer, picture, signal)));
   const [before, after] = [wordsOf(found.base), wordsOf(found)];
+  const small = found.int8 && part("Pruned, int8", found.int8, model, seconds.int8);
   return [
-    h("div", { class: "answers is-pair" }, image, part("Dense", found.base, dense, seconds.base), part("Pruned", found, model, seconds.pruned)),
+    h("div", { class: small ? "answers is-triple" : "answers is-pair" }, image, part("Dense", found.base, dense, seconds.base), part("Pruned", found, model, seconds.pruned), small),
     h(
       "p",
       { class: `agreement ${before === after ? "is-good" : "is-warn"}` },
@@ -138,14 +142,16 @@ async function compared(found, image, picture, model, signal) {
   ];
 }
 
-function verdict(before, after, difference) {
-  const isSame = before.index === after.index;
+function verdict(before, after, difference, small) {
+  const all = [[before, "dense"], [after, "pruned"], [small, "int8"]].filter(([found]) => found);
+  const isSame = all.every(([found]) => found.index === before.index);
+  const words = all.map(([found, name]) => `${found.label} (${name})`).join(", ");
   return h(
     "p",
     { class: `agreement ${isSame ? "is-good" : "is-warn"}` },
     icon(isSame ? "check" : "warning"),
-    h("span", {}, isSame ? `Both predict ${after.label}.` : `They disagree: ${before.label} (dense), ${after.label} (pruned).`),
-    h("span", { class: "quiet" }, `Largest difference between outputs: ${decimal(difference)}.`),
+    h("span", {}, isSame ? `${small ? "All" : "Both"} predict ${after.label}.` : `They disagree: ${words}.`),
+    h("span", { class: "quiet" }, `Largest difference between outputs of dense and pruned: ${decimal(difference)}.`),
   );
 }
 
