@@ -17,7 +17,7 @@ INT8 = {"precision": {"kind": "int8"}}
 
 def test_int8_needs_samples_to_calibrate_with() -> None:
     body = JobCreate.model_validate({"model": "mdl_1", "config": INT8})
-    with pytest.raises(InvalidInputError, match=r"precision.kind 'int8' needs a data set") as caught:
+    with pytest.raises(InvalidInputError, match=r"'int8' needs a data set") as caught:
         resolve(body)
     assert caught.value.details[0].pointer == "/config/precision/kind"
 
