@@ -173,7 +173,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         "retrain.epochs": "auto" if epochs == "auto" else _number("--epochs", epochs),
         "sanity.action": sanity,
         "baselines": baselines,
-        "precision.kind": "int8" if int8 else "fp32",
+        "precision.kind": "int8" if int8 else None,
         "seed": seed,
     }
     console = LiteralConsole(stderr=True)
