@@ -12,6 +12,7 @@ from typing import get_args
 from app.contracts.goals import GOALS
 from app.contracts.spec import CandidateName, ExportName
 from secateur.engine.export.formats import EXPORT_FORMATS
+from secateur.engine.export.targets.targets import TARGETS
 from secateur.engine.metrics import METRICS, SCORINGS, accepted_labels
 from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.saliency import CRITERIA
@@ -67,7 +68,16 @@ def render_metrics() -> str:
 
 def render_files() -> str:
     """Return the dashboard's module of exported files."""
-    words = {each.file: each.words[:1].upper() + each.words[1:] for each in EXPORT_FORMATS.values()}
+    words = {each.file: each.words for each in EXPORT_FORMATS.values()}
+    for target in TARGETS.values():
+        words |= {each.name: each.words for each in target.files}
+        what = (
+            f"runs {target.title} on a file, with the preprocessing"
+            if target.load is not None
+            else f"builds the network for {target.title}, with the preprocessing"
+        )
+        words[target.script] = f"script that {what}"
+    words = {name: text[:1].upper() + text[1:] for name, text in words.items()}
     return f"{_FILES_HEAD}export const EXPORT_FILES = {json.dumps(words, indent=2)};\n"
 
 

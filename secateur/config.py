@@ -153,6 +153,20 @@ class ExportSpec(TypedDict, total=False):
             "safetensors",
         ]
     ]
+    targets: Sequence[
+        Literal[
+            "onnx",
+            "openvino",
+            "ncnn",
+            "executorch",
+            "litert",
+            "tensorrt",
+            "rknn",
+            "hailo",
+            "coreml",
+        ]
+    ]
+    opset: int | None
 
 
 class HeadSpec(TypedDict, total=False):

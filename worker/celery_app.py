@@ -25,6 +25,7 @@ from kombu.entity import Exchange, Queue
 
 from app.contracts.installation import find_missing, how_to_install
 from app.contracts.settings import Settings, load_settings
+from app.contracts.targets import installed_targets
 from app.contracts.tasks import (
     COLLECT,
     DELIVER,
@@ -138,7 +139,9 @@ def _configure(settings: Settings) -> Celery:
         if is_root_of_machine():
             log.warning("worker.runs_as_root", advice="run it as another user, or in a container")
         device, gpus = settings.worker.device, _gpus(settings)
-        worker = WorkerIdentity(runner.owner, queues, device, slots, gpus=gpus)
+        worker = WorkerIdentity(
+            runner.owner, queues, device, slots, gpus=gpus, targets=installed_targets()
+        )
         heartbeat.start(worker, lambda: runner.fitness.trouble)
         clean_orphans(settings.scratch_dir)
         garbage.clean_scratch()

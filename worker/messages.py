@@ -214,6 +214,7 @@ MediaType = Literal[
     "application/zip",
     "image/svg+xml",
     "text/html; charset=utf-8",
+    "text/plain; charset=utf-8",
 ]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from app.contracts.settings import OutputSettings
+from app.contracts.targets import STARTS_PROGRAM
 from app.sandbox.limits import ProcessLimits
 from app.sandbox.needs import Needs
 from worker.disk_watch import DiskWatch
@@ -115,6 +116,7 @@ def run_process(
         needs = Needs(
             gpu=request.device.startswith("cuda"),
             compiler=request.config.retrain.compile == "always",
+            converter=bool(STARTS_PROGRAM & set(request.config.export.targets)),
         )
         child = server.start_child(
             ChildRequest(path, folder, log_file, writable, limits.process, needs), writer

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import Literal
 
-Extra = Literal["service", "engine", "worker", "mcp"]
+Extra = Literal["service", "engine", "worker", "mcp", "openvino", "ncnn", "executorch", "litert"]
 
 # Packages that indicate an installed extra.
 SERVICE_MODULES = ("fastapi", "uvicorn", "celery", "sqlalchemy", "obstore")

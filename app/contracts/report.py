@@ -582,6 +582,40 @@ class BaselineReport(_Part):
     learning_rate: float
 
 
+class ExportTargetReport(_Part):
+    """One export target: its files, and how they compare with the network."""
+
+    name: str = Field(description="Name in config.export.targets.")
+    title: str
+    files: tuple[str, ...] = Field(description="Names of its files among the job's artifacts.")
+    num_bytes: int = Field(description="Size of the files that hold the network.")
+    script: str | None = Field(
+        description="Snippet or build script, with the preprocessing; null if refused."
+    )
+    opset: int | None = Field(default=None, description="ONNX opset of its file, if it has one.")
+    precision: str = Field(description="How it stores and computes, such as float16 weights.")
+    max_absolute_error: float | None = Field(
+        default=None,
+        description="Largest difference from torch on the same samples; null if not run.",
+    )
+    allowed_error: float | None = Field(
+        default=None, description="Largest difference that its precision allows."
+    )
+    agreement: float | None = Field(
+        default=None,
+        description="Share of samples with the same best class as in torch; for other outputs, "
+        "within the allowed difference.",
+    )
+    num_samples: int = Field(default=0, description="Samples of the comparison; 0 if not run.")
+    latency_seconds: tuple[LatencyReport, ...] = ()
+    speedups: tuple[SpeedupReport, ...] = Field(
+        default=(), description="Speed relative to model.onnx in ONNX Runtime, timed in turns."
+    )
+    refusal: str | None = Field(
+        default=None, description="Why its files were not kept; null if they were."
+    )
+
+
 class Report(_Part):
     """Report of a pruning job."""
 
@@ -619,6 +653,9 @@ class Report(_Part):
     onnx_max_absolute_error: float | None = Field(
         description="Largest difference of model.onnx from PyTorch on real batches; null without "
         "that file."
+    )
+    export_targets: tuple[ExportTargetReport, ...] = Field(
+        default=(), description="Export targets of the config, in its order."
     )
     groups: tuple[GroupReport, ...]
     layers: tuple[LayerReport, ...] = Field(

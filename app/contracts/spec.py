@@ -14,6 +14,7 @@ from app.contracts.repair_spec import RepairSpec
 from app.contracts.resources_spec import ResourcesSpec
 from app.contracts.retrain_spec import RetrainSpec, Spec
 from app.contracts.sanity_spec import ExpectedSpec, SanitySpec
+from app.contracts.targets import NEWEST_OPSET, OLDEST_OPSET, READS_PT2, TargetName
 from app.contracts.task_spec import HeadSpec
 from secateur.core.tasks import TaskName
 
@@ -220,11 +221,31 @@ class ExportSpec(Spec):
     """Files to export in addition to the plan, the report and the manifest."""
 
     formats: tuple[ExportName, ...] = get_args(ExportName)
+    targets: tuple[TargetName, ...] = Field(
+        default=(),
+        max_length=len(get_args(TargetName)),
+        description="Runtimes and devices to write files for, each with a script that has the "
+        "preprocessing. onnx: ONNX Runtime. openvino, ncnn, executorch, litert: built, compared "
+        "with torch and timed; each needs the extra of its name on the worker. tensorrt, rknn, "
+        "hailo, coreml: a build script for their own tools.",
+    )
+    opset: Annotated[int, Field(ge=OLDEST_OPSET, le=NEWEST_OPSET)] | None = Field(
+        default=None,
+        description="Also write the network as ONNX at this opset, for readers of older or newer "
+        "files than model.onnx. The file is compared with torch.",
+    )
 
     @model_validator(mode="after")
     def _some_network(self) -> Self:
         if not HOLD_NETWORK & set(self.formats):
             raise ValueError("formats must contain 'pt2' or 'onnx': both hold the whole network")
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("targets names a target twice")
+        if (self.targets or self.opset) and "onnx" not in self.formats:
+            raise ValueError("formats must contain 'onnx': targets are made from that file")
+        for name in READS_PT2 & set(self.targets):
+            if "pt2" not in self.formats:
+                raise ValueError(f"formats must contain 'pt2': target {name!r} is made from it")
         return self
 
 

@@ -58,6 +58,8 @@ TITLES = {
     "DistillSpec.weight": "Weight of the dense network (0 to 1)",
     "DistillSpec.temperature": "Temperature",
     "DistillSpec.features": "Weight of inner features",
+    "ExportSpec.targets": "Runtimes and devices",
+    "ExportSpec.opset": "ONNX opset of an additional file",
     "OptimizerSpec.kind": "Optimiser",
     "OptimizerSpec.learning_rate": "Peak learning rate",
     "OptimizerSpec.schedule": "Learning-rate schedule",

@@ -1,11 +1,35 @@
 """Routing of new jobs: to workers with a GPU or to others, by what the workers report."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.orm import Session
 
-from app.contracts.errors import NoWorkerError
+from app.contracts.errors import ErrorDetail, NoWorkerError
 from app.contracts.resources_spec import FALLBACK, Accelerator
+from app.contracts.targets import TARGET_MODULES
 from app.contracts.tasks import QUEUE_CPU, QUEUE_GPU
-from app.records.workers import claiming_queues
+from app.records.workers import claiming_queues, find_lacking
+
+
+def refuse_missing_targets(session: Session, targets: Sequence[str], device: str) -> None:
+    """Refuse export targets that a worker which may run the job lacks.
+
+    Without any worker nothing is known; the job then checks before it prunes.
+
+    Raises:
+        NoWorkerError: A worker lacks the packages of a target.
+    """
+    needed = [name for name in targets if name in TARGET_MODULES]
+    queue = QUEUE_GPU if device.startswith("cuda") else QUEUE_CPU
+    found = find_lacking(session, queue, needed)
+    if found is not None:
+        worker, name = found
+        raise NoWorkerError(
+            f"export.targets has {name!r}, and worker {worker}, which may run the job, lacks its "
+            f"packages: install them there (pip install 'secateur[{name}]') and restart it, or "
+            f"leave {name!r} out",
+            details=[ErrorDetail("/config/export/targets", f"{name} is not installed")],
+        )
 
 
 def route(

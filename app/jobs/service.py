@@ -16,7 +16,7 @@ from app.datasets.schemas import lacks_preprocess
 from app.dependencies import Context
 from app.idempotency import IdempotencyKey, create_once, recall
 from app.jobs.lines import Standing
-from app.jobs.routing import route
+from app.jobs.routing import refuse_missing_targets, route
 from app.jobs.schemas import JobCreate, to_job
 from app.latencies import service as latencies
 from app.models import service as models
@@ -262,7 +262,7 @@ def insert(  # noqa: PLR0913, PLR0917  # the columns of a row
 
     Raises:
         InvalidInputError: The config needs a data set, or the webhook is not public.
-        NoWorkerError: No worker has what the config asks for.
+        NoWorkerError: No worker has what the config asks for, or one lacks an export target.
     """
     config, warnings = resolve(body)
     warnings += notes
@@ -278,6 +278,7 @@ def insert(  # noqa: PLR0913, PLR0917  # the columns of a row
         session, config.resources.accelerator, worker.device, has_data=body.dataset is not None
     )
     warnings += of_route
+    refuse_missing_targets(session, config.export.targets, device)
     new = NewJob(
         tenant=tenant,
         kind=JobKind.PRUNE,

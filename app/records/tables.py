@@ -259,6 +259,7 @@ class WorkerRow(Base):
     drained_at: Mapped[float | None]  # an operator has it hand back its jobs
     ticked_at: Mapped[float | None]  # when it last ran a task of the scheduler
     gpus: Mapped[list[Json]] = mapped_column(JSON(none_as_null=True), server_default="[]")
+    targets: Mapped[list[str]] = mapped_column(JSON(none_as_null=True), server_default="[]")
 
     @property
     def public_id(self) -> str:

@@ -36,6 +36,7 @@ class WorkerIdentity:
         num_slots: Jobs that it runs at the same time.
         trouble: Why it claims no jobs at present; None if it does.
         gpus: GPUs that it computes on.
+        targets: Export targets whose packages it has.
     """
 
     name: str
@@ -44,6 +45,7 @@ class WorkerIdentity:
     num_slots: int
     trouble: str | None = None
     gpus: tuple[Gpu, ...] = ()
+    targets: tuple[str, ...] = ()
 
 
 def report(session: Session, worker: WorkerIdentity) -> None:
@@ -56,6 +58,7 @@ def report(session: Session, worker: WorkerIdentity) -> None:
     row.queues, row.device = list(worker.queues), worker.device
     row.num_slots, row.seen_at, row.trouble = worker.num_slots, now, worker.trouble
     row.gpus = [gpu._asdict() for gpu in worker.gpus]
+    row.targets = list(worker.targets)
 
 
 def note_tick(session: Session, name: str) -> None:
@@ -86,3 +89,15 @@ def claiming_queues(session: Session) -> set[str]:
     """Return the queues from which live workers take jobs at present."""
     claiming = (worker for worker in list_present(session) if worker.is_claiming)
     return {queue for worker in claiming for queue in worker.queues}
+
+
+def find_lacking(session: Session, queue: str, names: Sequence[str]) -> tuple[str, str] | None:
+    """Return a worker of a queue and an export target that it lacks; None if there is none.
+
+    Any worker of its queue may claim a job, so every one of them needs the job's targets.
+    """
+    for worker in list_present(session):
+        missing = [name for name in names if name not in worker.targets]
+        if worker.is_claiming and queue in worker.queues and missing:
+            return worker.public_id, missing[0]
+    return None

@@ -12,8 +12,9 @@ evaluation"). See `intervals.median_interval`.
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,6 +33,13 @@ _MOST_TIMES, _MOST_TIMES_SLOW = 2.5, 20.0  # times `seconds`, for noisy and for 
 # Two sessions of the same file differ by up to this factor while they are open, because of their
 # memory placement (up to 3.8 % of a MobileNet's 1 ms). Repeating calls does not reveal it.
 _SESSIONS_DIFFER = 1.04
+
+
+class Timed(Protocol):
+    """Something whose calls are timed."""
+
+    def run(self, feeds: Feeds, /) -> object:
+        """Compute the outputs once."""
 
 
 @dataclass(frozen=True)
@@ -139,19 +147,51 @@ def compare_latency(
         feeds = [session.feeds(example) for session in sessions]
         rounds = _take_turns(sessions, feeds, seconds)
         for index, found in enumerate(latencies):
-            taken = [time for times in rounds for time in times[index]]
-            p50, p95 = map(float, np.percentile(taken, [50, 95]))
-            spread = max(spread, p95 / max(p50, 1e-9))
             used = sessions[index].provider
-            found.append(Latency(batch_size, num_threads, used, p50, p95, len(taken)))
+            latency = _latency(rounds, index, Latency(batch_size, num_threads, used, 0, 0, 0))
+            spread = max(spread, latency.p95_seconds / max(latency.p50_seconds, 1e-9))
+            found.append(latency)
         for index, ratios in enumerate(speedups, 1):
             ratio, (low, high) = _speedup(rounds, index)
             ratios.append(Speedup(batch_size, ratio, low, high, len(rounds)))
     return Comparison(latencies, speedups, meter.read(spread))
 
 
+def time_beside(
+    path: Path,
+    other: Timed,
+    inputs: Sequence[InputSpec],
+    like: Latency,
+    seconds: float = 1.0,
+) -> tuple[Latency, Speedup]:
+    """Time another runtime in turns with an ONNX file on the CPU.
+
+    Args:
+        path: The ONNX file.
+        other: The other runtime; it takes the inputs as a list of tensors.
+        inputs: Specifications of the inputs.
+        like: Batch size, threads, and the other runtime's name as provider.
+        seconds: As for `compare_latency`.
+
+    Returns:
+        The latency of the other runtime, and its speed relative to the file's.
+    """
+    session = OnnxSession(path, like.num_threads)
+    generator = torch.Generator().manual_seed(0)
+    example = [spec.example(like.batch_size, generator) for spec in inputs]
+    rounds = _take_turns([session, other], [session.feeds(example), example], seconds)
+    ratio, (low, high) = _speedup(rounds, 1)
+    return _latency(rounds, 1, like), Speedup(like.batch_size, ratio, low, high, len(rounds))
+
+
+def _latency(rounds: list[list[list[float]]], index: int, like: Latency) -> Latency:
+    taken = [time for times in rounds for time in times[index]]
+    p50, p95 = map(float, np.percentile(taken, [50, 95]))
+    return replace(like, p50_seconds=p50, p95_seconds=p95, num_runs=len(taken))
+
+
 def _take_turns(
-    sessions: Sequence[OnnxSession],
+    sessions: Sequence[Timed],
     feeds: Sequence[Feeds],
     seconds: float,
 ) -> list[list[list[float]]]:

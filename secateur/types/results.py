@@ -243,6 +243,25 @@ class Int8(Answer):
     notes: list[str] = Field(default_factory=list)
 
 
+class ExportTarget(Answer):
+    """An export target: its files, and how they compare with the network in torch."""
+
+    name: str
+    title: str
+    files: list[str]
+    num_bytes: int
+    script: str | None
+    opset: int | None = None
+    precision: str
+    max_absolute_error: float | None = None
+    allowed_error: float | None = None
+    agreement: float | None = None
+    num_samples: int = 0
+    latency_seconds: list[Latency] = Field(default_factory=list)
+    speedups: list[Speedup] = Field(default_factory=list)
+    refusal: str | None = None
+
+
 class Summary(Answer):
     """The main results of a job's report."""
 
@@ -265,6 +284,7 @@ class Summary(Answer):
     recalibrated_metrics: list[Metrics] = Field(default_factory=list)
     equivalence: Equivalence
     onnx_max_absolute_error: float
+    export_targets: list[ExportTarget] = Field(default_factory=list)
     accuracy_trials: list[AccuracyTrial] = Field(default_factory=list)
     baselines: list[Baseline] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)

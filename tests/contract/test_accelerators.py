@@ -6,7 +6,7 @@ import pytest
 
 from app.contracts.errors import NoWorkerError
 from app.contracts.resources_spec import FALLBACK, Accelerator
-from app.jobs.routing import route
+from app.jobs.routing import refuse_missing_targets, route
 from app.records import jobs, workers
 from app.records.database import Sessions, create_database, create_sessions
 from app.records.migrations import upgrade
@@ -62,6 +62,25 @@ def test_jobs_are_routed_by_what_workers_report(sessions: Sessions) -> None:
     set_workers(sessions, "cpu")
     assert routed(sessions, "auto", "cuda") == ("cpu", (FALLBACK,)), "and the user is told"
     assert routed(sessions, "auto") == ("cpu", ()), "a service without GPUs says nothing"
+
+
+def test_a_target_must_be_installed_on_every_worker_that_may_run_the_job(
+    sessions: Sessions,
+) -> None:
+    refuse = refuse_missing_targets
+    with sessions() as session:
+        refuse(session, ["ncnn"], "cpu")  # nothing is known without a worker
+    with sessions.begin() as session:
+        has = {"a": ("openvino", "ncnn"), "b": ("ncnn",)}
+        for name, targets in has.items():
+            worker = WorkerIdentity(name, ("cpu",), "cpu", 1, targets=targets)
+            workers.report(session, worker)
+    with sessions() as session:
+        refuse(session, ["ncnn", "tensorrt"], "cpu")
+        refuse(session, ["openvino"], "cuda")  # those workers take no jobs of that queue
+        with pytest.raises(NoWorkerError, match=r"'openvino'.*secateur\[openvino\]") as caught:
+            refuse(session, ["ncnn", "openvino"], "cpu")
+        assert caught.value.details[0].pointer == "/config/export/targets"
 
 
 def test_waiting_jobs_leave_a_queue_without_workers_unless_they_need_a_gpu(

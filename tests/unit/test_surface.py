@@ -5,6 +5,7 @@ hold the lists equal, and say what is missing where.
 """
 
 import inspect
+import tomllib
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -15,11 +16,14 @@ from pydantic import BaseModel
 
 import secateur
 from app.cli.commands.prune import prune_command
-from app.contracts import report, retrain_spec, sanity_spec, spec
+from app.contracts import report, retrain_spec, sanity_spec, spec, targets
 from app.contracts.goals import GOALS, GoalName
 from docs import generate_kinds
 from secateur import options as client_options
+from secateur.engine.export import onnx as onnx_export
+from secateur.engine.export import opsets
 from secateur.engine.export.formats import EXPORT_FORMATS
+from secateur.engine.export.targets.targets import TARGETS
 from secateur.engine.metrics import METRICS, SCORINGS
 from secateur.engine.objectives import OBJECTIVES
 from secateur.engine.retrain.options import AugmentOptions, OptimizerOptions, RetrainOptions
@@ -30,6 +34,9 @@ from worker.cli.main import prune_command as local_prune_command
 from worker.pipeline.report.page import names
 
 ROOT = Path(__file__).parents[2]
+EXTRAS = set(
+    tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+)
 
 
 def literal(model: type[BaseModel], field: str) -> set[str]:
@@ -65,6 +72,16 @@ LISTS: dict[str, tuple[Iterable[str], Iterable[str]]] = {
         report.LOWER_IS_BETTER,
     ),
     "export formats in ExportName": (EXPORT_FORMATS, get_args(spec.ExportName)),
+    "export targets in TargetName": (TARGETS, get_args(targets.TargetName)),
+    "export targets with packages in TARGET_MODULES": (
+        {name for name, each in TARGETS.items() if each.modules},
+        targets.TARGET_MODULES,
+    ),
+    "extras of export targets": (targets.TARGET_MODULES, EXTRAS & set(TARGETS)),
+    "export targets in READS_PT2": (
+        {name for name, each in TARGETS.items() if each.reads_pt2},
+        targets.READS_PT2,
+    ),
     "export formats in HOLD_NETWORK": (
         {name for name, each in EXPORT_FORMATS.items() if each.holds_network},
         spec.HOLD_NETWORK,
@@ -81,7 +98,11 @@ def test_a_list_has_the_names_of_the_records(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("model", "field", "records"),
-    [(_CRITERION, "kind", {*CRITERIA, "auto"}), (_RETRAIN, "objective", {*OBJECTIVES, "auto"})],
+    [
+        (_CRITERION, "kind", {*CRITERIA, "auto"}),
+        (_RETRAIN, "objective", {*OBJECTIVES, "auto"}),
+        (spec.ExportSpec, "targets", set(TARGETS)),
+    ],
 )
 def test_the_config_describes_every_kind(
     model: type[BaseModel], field: str, records: set[str]
@@ -100,6 +121,14 @@ def test_the_command_line_names_criteria_that_exist(command: Any) -> None:
 def test_what_a_job_may_expect_is_a_metric_of_labels() -> None:
     metrics = {m.name for kind, each in SCORINGS.items() if kind != "none" for m in each.metrics}
     assert set(sanity_spec.ExpectedSpec.model_fields) - {"accuracy"} <= metrics
+
+
+def test_the_service_and_the_records_name_the_same_packages_of_targets() -> None:
+    assert {n: each.modules for n, each in TARGETS.items() if each.modules} == dict(
+        targets.TARGET_MODULES
+    )
+    assert onnx_export.NEWEST_OPSET == targets.NEWEST_OPSET
+    assert opsets.OLDEST_OPSET == targets.OLDEST_OPSET
 
 
 def test_objectives_and_label_kinds_name_each_other() -> None:

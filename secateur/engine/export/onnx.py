@@ -43,18 +43,25 @@ TOLERANCE = 1e-3
 INTEGER_TOLERANCE = 0.01
 
 
-def export_onnx(program: Program, path: Path) -> None:
+def export_onnx(program: Program, path: Path, opset: int | None = None) -> None:
     """Write one self-contained file with a dynamic batch, checked by onnx.checker.
 
     Inputs and outputs have the program's names and the types of the user's file, and a program read
     from an ONNX file keeps that file's own properties. Parallel branches of convolutions are fused.
 
+    Args:
+        program: The program.
+        path: Destination.
+        opset: Opset of the file, 18 or newer; None: 18, or what an operator or the user's ONNX
+            file needs.
+
     Raises:
-        ExportError: The exporter or the checker refuses the program.
+        ExportError: The exporter or the checker refuses the program, or an operator needs a newer
+            opset.
     """
     _check_groups(program)
     program, weights = with_neutral_weights(fuse_branches(program))
-    outputs = _tensor_outputs(program)
+    outputs = tensor_outputs(program)
     own = program.own_output_types
     try:
         with _quiet(), operators_kept():
@@ -63,7 +70,7 @@ def export_onnx(program: Program, path: Path) -> None:
                 (),
                 input_names=[f"{NEUTRAL}input_{index}" for index in range(len(program.inputs))],
                 output_names=[f"{NEUTRAL}output_{index}" for index in range(len(outputs))],
-                opset_version=_opset(program),
+                opset_version=_opset(program, opset),
                 dynamo=True,
                 verbose=False,
             )
@@ -95,15 +102,24 @@ def export_onnx(program: Program, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _opset(program: Program) -> int:
+def _opset(program: Program, wanted: int | None) -> int:
     """Return the ONNX opset: 18 for older runtimes, or later if an operator or the file has it.
 
-    An ONNX file below opset 18 comes back as 18: `onnx.version_converter` has no way down for Add.
+    An ONNX file below opset 18 comes back as 18; `opsets` lowers it on request.
     """
     names = {op_name(node.target) for node in program.graph.nodes if node.op == "call_function"}
     own = program.origin.opset if program.origin is not None else OPSET
-    needed = [_LATER_OPSETS[name] for name in names & _LATER_OPSETS.keys()]
-    return max(OPSET, min(own, NEWEST_OPSET), *needed)
+    needed = {_LATER_OPSETS[name]: name for name in names & _LATER_OPSETS.keys()}
+    if wanted is None:
+        return max(OPSET, min(own, NEWEST_OPSET), *needed)
+    latest = max(needed, default=wanted)
+    if latest > wanted:
+        raise ExportError(
+            f"opset {wanted} cannot express the network: it has {needed[latest]} (opset {latest} "
+            "or newer)",
+            hint=f"Set export.opset to {latest} or newer.",
+        )
+    return wanted
 
 
 def _check_groups(program: Program) -> None:
@@ -137,7 +153,7 @@ def compare_onnx(program: Program, path: Path, batches: Sequence[tuple[Tensor, .
     """
     module = ProgramModule(program, copy=False).eval()
     session = OnnxSession(path)
-    names, outputs = program.output_names, _tensor_outputs(program)
+    names, outputs = program.output_names, tensor_outputs(program)
     worst = 0.0
     for batch in batches:
         given = [
@@ -151,7 +167,7 @@ def compare_onnx(program: Program, path: Path, batches: Sequence[tuple[Tensor, .
     return worst
 
 
-def _tensor_outputs(program: Program) -> list[int]:
+def tensor_outputs(program: Program) -> list[int]:
     """Return the indices of outputs that are not None; only those are in the file."""
     flat: Any = program.graph.output_node().args[0]
     return [index for index, value in enumerate(flat) if value is not None]

@@ -30,6 +30,23 @@ def export_program(program: Program) -> ExportedProgram:
     return _export(_without_methods(ProgramModule(program, copy=False).eval()), inputs, {}, dynamic)
 
 
+def export_fixed(program: Program) -> ExportedProgram:
+    """Return a new ``ExportedProgram`` for batches of one sample, with flat inputs and outputs."""
+    return _export(flat_module(program), program.example_inputs(1), {}, None)
+
+
+def flat_module(program: Program) -> nn.Module:
+    """Return a module with flat inputs and a flat tuple of outputs, without those that are None."""
+    module = ProgramModule(program, copy=False).eval()
+
+    def forward(*inputs: Tensor) -> tuple[Any, ...]:
+        return tuple(value for value in module.run(inputs) if value is not None)
+
+    bare = _without_methods(module)
+    bare.forward = forward
+    return bare
+
+
 def with_user_signature(program: Program) -> nn.Module:
     """Return a module with the call signature of the user's model, including nesting."""
     module = ProgramModule(program, copy=False).eval()

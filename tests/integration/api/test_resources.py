@@ -17,8 +17,9 @@ from app.contracts.ids import new_id
 from app.contracts.spec import NO_PREPROCESS
 from app.contracts.tasks import QUEUE_CPU, QUEUE_INTAKE
 from app.keys.service import create_key
-from app.records import jobs
+from app.records import jobs, workers
 from app.records.tables import ArtifactRow, JobRow
+from app.records.workers import WorkerIdentity
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
 
 NPZ = zip_bytes(b"x.npy")
@@ -44,6 +45,20 @@ def post_job(api: Api, **body: object) -> dict[str, object]:
     assert response.status_code == 202, response.text
     found: dict[str, object] = response.json()
     return found
+
+
+def test_a_target_that_is_not_installed_is_refused_with_its_extra(api: Api) -> None:
+    model = api.client.post("/v1/models", content=zip_bytes()).json()["id"]
+    body = {"model": model, "config": {"export": {"targets": ["litert"]}}}
+    with api.context.sessions.begin() as session:
+        workers.report(session, WorkerIdentity("host:1", ("cpu",), "cpu", 1, targets=("ncnn",)))
+    found = problem(api.client.post("/v1/jobs", json=body))
+    assert (found["status"], found["code"]) == (409, "no_worker")
+    assert "pip install 'secateur[litert]'" in str(found["detail"])
+    body["config"] = {"export": {"targets": ["ncnn", "hailo"], "opset": 11}}
+    assert api.client.post("/v1/jobs", json=body).status_code == 202
+    body["config"] = {"export": {"opset": 10}}
+    assert problem(api.client.post("/v1/jobs", json=body))["status"] == 422
 
 
 def test_a_model_is_uploaded_stored_and_sent_to_intake(api: Api) -> None:

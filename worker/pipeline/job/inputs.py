@@ -148,14 +148,14 @@ class Inputs:
         """Return the inputs for equivalence certificates: random ones, and real ones if any."""
         return [self.program.example_inputs(_NUM_CHECKED), *self.real_batches()]
 
-    def real_batches(self) -> list[tuple[Tensor, ...]]:
+    def real_batches(self, num_samples: int = _NUM_CHECKED) -> list[tuple[Tensor, ...]]:
         """Return a few real samples, from the test split if there is one."""
         if self.dataset is None:
             return []
         for split in (Split.TEST, Split.VALIDATION, Split.TRAIN):
             indices = self.dataset.indices(split)
             if len(indices) > 0:
-                return [(self.dataset.batch(indices[:_NUM_CHECKED])[0],)]
+                return [(self.dataset.batch(indices[:num_samples])[0],)]
         return []
 
     def training_data(self) -> TrainingData:

@@ -10,6 +10,7 @@ from app.contracts.report import (
     CriterionTrial,
     CutReport,
     EpochsReport,
+    ExportTargetReport,
     LatencyReport,
     LoadReport,
     MetricsReport,
@@ -174,6 +175,7 @@ class Exported:
         onnx_error: Largest difference between the network and its ONNX file.
         times: Speedup of the served file.
         metrics: Metrics of the served file, in ONNX Runtime.
+        targets: Export targets of the config.
     """
 
     program: Program
@@ -182,6 +184,7 @@ class Exported:
     onnx_error: float | None = None
     times: Times | None = None
     metrics: tuple[MetricsReport, ...] = ()
+    targets: tuple[ExportTargetReport, ...] = ()
 
 
 @dataclass(frozen=True)

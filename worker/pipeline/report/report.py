@@ -77,6 +77,7 @@ def make_report(
         recalibrated_metrics=results.untrained.recalibrated_metrics,
         equivalence=equivalence_report(final.certificate, results.untrained.audit),
         onnx_max_absolute_error=results.exported.onnx_error,
+        export_targets=results.exported.targets,
         groups=group_reports(inputs.analysis, trained.plan),
         layers=layers,
         frozen=tuple(frozen_report(frozen) for frozen in inputs.analysis.frozen),
@@ -143,6 +144,7 @@ def summary(report: Report) -> dict[str, Any]:
         "recalibrated_metrics": [m.model_dump(mode="json") for m in report.recalibrated_metrics],
         "equivalence": report.equivalence.model_dump(mode="json"),
         "onnx_max_absolute_error": report.onnx_max_absolute_error,
+        "export_targets": [each.model_dump(mode="json") for each in report.export_targets],
         "accuracy_trials": [t.model_dump(mode="json") for t in report.accuracy_trials],
         "baselines": [
             {"kind": b.kind, "metrics": [m.model_dump(mode="json") for m in b.metrics]}

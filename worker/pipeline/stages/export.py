@@ -1,5 +1,7 @@
 """Export: write and check the trained network's files, and measure the ONNX file."""
 
+from dataclasses import replace
+
 from app.contracts.report import MetricsReport
 from secateur.engine.export.formats import write_files
 from secateur.engine.export.onnx import ONNX
@@ -13,15 +15,17 @@ from worker.pipeline.job.results import Exported, OnnxFile, Times, Trained
 from worker.pipeline.job.served import served_metrics
 from worker.pipeline.job.serving import serving_provider
 from worker.pipeline.report.describe import latency_reports, load_report, speedup_reports
+from worker.pipeline.stages.targets import export_targets
 
 BATCH_SIZES = (1, 8)
 
 
 def export(inputs: Inputs, trained: Trained) -> Exported:
-    """Write the files requested in the config.
+    """Write the files and targets requested in the config.
 
     Raises:
-        ExportError: A file and the network give different outputs.
+        ExportError: A file and the network give different outputs. A target that does is left out
+            instead, and the report says why.
     """
     program = as_stored(trained.program)
     names = inputs.request.config.export.formats
@@ -29,7 +33,8 @@ def export(inputs: Inputs, trained: Trained) -> Exported:
     errors = write_files(program, inputs.request.output_dir, names, batches)
     if ONNX.name not in names:
         return Exported(program)
-    return _measure_onnx(inputs, program, errors[ONNX.name])
+    exported = _measure_onnx(inputs, program, errors[ONNX.name])
+    return replace(exported, targets=export_targets(inputs, program))
 
 
 def _measure_onnx(inputs: Inputs, program: Program, error: float) -> Exported:

@@ -11,6 +11,7 @@ from worker.pipeline.job.inputs import Inputs, open_inputs
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.report.describe import notes_on
 from worker.pipeline.sanity.check import check_sanity
+from worker.pipeline.stages.targets import chosen_targets, rehearse_targets, require_installed
 
 
 def intake(request: JobRequest, reporter: Reporter) -> Inputs:
@@ -20,14 +21,16 @@ def intake(request: JobRequest, reporter: Reporter) -> Inputs:
         ModelRejectedError: The model is refused.
         DataError: The data set is refused, or does not fit the model or the objective.
         ExportError: ONNX cannot represent the network, and it is the only format, measured, or the
-            base of an int8 file.
+            base of an int8 file or a target; or a target cannot.
         DataMismatchError: The dense network performs too poorly on the data set.
     """
     inputs = open_inputs(request, reporter)
     for note in notes_on(inputs.program):
         reporter.warn(note)
+    require_installed(chosen_targets(request.config.export))
     if ONNX.name in request.config.export.formats:
         inputs = _with_onnx(inputs)
+    rehearse_targets(inputs)
     check_sanity(inputs)
     return inputs
 
@@ -39,13 +42,15 @@ def _with_onnx(inputs: Inputs) -> Inputs:
         export_dense(inputs)
     except ExportError as error:
         formats = [name for name in config.export.formats if name != ONNX.name]
-        needs_onnx = measures_onnx(config) or config.precision.kind == "int8"
+        export = config.export
+        is_base = config.precision.kind == "int8" or export.targets or export.opset
+        needs_onnx = measures_onnx(config) or is_base
         if needs_onnx or not HOLD_NETWORK & set(formats):
             raise
         inputs.reporter.warn(
             f"there is no {ONNX.file}, and no latency is measured: {error.__cause__}"
         )
-        export = config.export.model_copy(update={"formats": tuple(formats)})
+        export = export.model_copy(update={"formats": tuple(formats)})
         config = config.model_copy(update={"export": export})
         return replace(inputs, request=inputs.request.model_copy(update={"config": config}))
     return inputs

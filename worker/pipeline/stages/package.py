@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from worker.pipeline.report.page import render_page
 from worker.pipeline.report.report import make_report, summary, versions
 from worker.pipeline.report.saliency_curves import CURVES, draw_saliency_curves
 from worker.pipeline.report.subject import layer_reports
+from worker.pipeline.stages.targets import output_names
 
+_SCRIPT = "text/plain; charset=utf-8"
 _FILES = {
     **{each.file: each.media_type for each in EXPORT_FORMATS.values()},
     INT8_ONNX: "application/octet-stream",
@@ -44,8 +47,10 @@ def package(results: Results) -> Succeeded:
     (folder / "report.html").write_text(render_page(report), encoding="utf-8")
     curves = draw_saliency_curves(report.groups)
     (folder / CURVES).write_text(curves, encoding="utf-8")
-    (folder / "manifest.json").write_text(_manifest(request, folder, exported.onnx_error))
-    files = [name for name in _FILES if (folder / name).exists()]
+    media_types = {name: _media_type(name) for name in output_names(exported.targets)} | _FILES
+    manifest = _manifest(request, folder, media_types, exported.onnx_error)
+    (folder / "manifest.json").write_text(manifest)
+    files = [name for name in media_types if (folder / name).exists()]
     labels = inputs.dataset.labels_kind if inputs.dataset else None
     int8 = {} if report.int8 is None else {"int8": _int8_verdict(report.int8)}
     task = {"task": inputs.chosen.stored.model_dump(mode="json")} if inputs.dataset else {}
@@ -55,7 +60,7 @@ def package(results: Results) -> Succeeded:
         | {"bench": bench_of(exported.program, analysis)}
         | task
         | int8,
-        files=tuple(OutputFile(name=name, media_type=_FILES[name]) for name in files),
+        files=tuple(OutputFile(name=name, media_type=media_types[name]) for name in files),
         onnx=ONNX.file if ONNX.file in files else None,
         program=PT2.file if PT2.file in files else None,
         int8=INT8_ONNX if results.int8 is not None and results.int8.is_served else None,
@@ -95,7 +100,16 @@ def _network(program: Program, onnx: OnnxFile, metrics: tuple[MetricsReport, ...
     )
 
 
-def _manifest(request: JobRequest, folder: Path, onnx_error: float | None) -> str:
+def _media_type(name: str) -> str:
+    return _SCRIPT if name.endswith((".py", ".sh")) else "application/octet-stream"
+
+
+def _manifest(
+    request: JobRequest,
+    folder: Path,
+    media_types: Mapping[str, str],
+    onnx_error: float | None,
+) -> str:
     """Return the manifest: every file with its hash. Without times, equal jobs give equal bytes."""
     files = {
         name: {
@@ -103,7 +117,7 @@ def _manifest(request: JobRequest, folder: Path, onnx_error: float | None) -> st
             "num_bytes": (folder / name).stat().st_size,
             "media_type": media_type,
         }
-        for name, media_type in _FILES.items()
+        for name, media_type in media_types.items()
         if (folder / name).exists() and name != "manifest.json"
     }
     model, data = request.require_model(), request.dataset

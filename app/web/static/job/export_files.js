@@ -4,5 +4,20 @@
 export const EXPORT_FILES = {
   "model.onnx": "The pruned network for ONNX Runtime, as the service runs it",
   "pruned.pt2": "The pruned network for torch.export.load, without its Python class",
-  "weights.safetensors": "The pruned weights under your own parameter names, for secateur.torch.load_pruned"
+  "weights.safetensors": "The pruned weights under your own parameter names, for secateur.torch.load_pruned",
+  "run_onnx.py": "Script that runs ONNX Runtime on a file, with the preprocessing",
+  "openvino.xml": "The pruned network for OpenVINO",
+  "openvino.bin": "Weights of openvino.xml, in float16",
+  "run_openvino.py": "Script that runs OpenVINO on a file, with the preprocessing",
+  "ncnn.param": "The pruned network for ncnn",
+  "ncnn.bin": "Weights of ncnn.param, in float16",
+  "run_ncnn.py": "Script that runs ncnn on a file, with the preprocessing",
+  "executorch.pte": "The pruned network for ExecuTorch",
+  "run_executorch.py": "Script that runs ExecuTorch on a file, with the preprocessing",
+  "litert.tflite": "The pruned network for LiteRT",
+  "run_litert.py": "Script that runs LiteRT on a file, with the preprocessing",
+  "build_tensorrt.sh": "Script that builds the network for TensorRT, with the preprocessing",
+  "build_rknn.py": "Script that builds the network for RKNN, with the preprocessing",
+  "build_hailo.sh": "Script that builds the network for Hailo, with the preprocessing",
+  "build_coreml.py": "Script that builds the network for Core ML, with the preprocessing"
 };

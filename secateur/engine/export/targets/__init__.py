@@ -1,0 +1,1 @@
+"""Export targets: the runtimes and devices that people ship a pruned network to."""
