@@ -20,7 +20,7 @@ def browser() -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def open_tab(browser: Browser) -> OpenTab:
     """Return a context manager that opens a tab and checks it for unexpected problems."""
 

@@ -165,7 +165,7 @@ def test_another_tenant_sees_an_empty_dashboard(
         expect(tab.page.get_by_role("heading", name="CPU queue")).to_be_visible()
         assert tab.page.get_by_role("table", name=re.compile("Your jobs")).count() == 0
         tab.go(f"/jobs/{shown.jobs['succeeded']}")
-        tab.heading("This page cannot be shown")
+        tab.heading("There is no such job")
 
 
 def assert_empty(tab: Tab) -> None:

@@ -13,6 +13,7 @@ from playwright.sync_api import Page
 from app.contracts.spec import PreprocessSpec, PruneConfig
 from app.web.assets import load_assets
 from tests.e2e.browser.conftest import OpenTab
+from tests.fixtures.browser import Tab
 from tests.fixtures.files import FILES
 from tests.fixtures.serving import serving
 
@@ -44,16 +45,19 @@ CONFIGS: tuple[dict[str, Any], ...] = (
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(tmp_path_factory.mktemp("modules") / "data") as api:
-        yield f"http://{api.address}"
+def tab(tmp_path_factory: pytest.TempPathFactory, open_tab: OpenTab) -> Iterator[Tab]:
+    with (
+        serving(tmp_path_factory.mktemp("modules") / "data") as api,
+        open_tab(f"http://{api.address}", expected=("401",)) as found,
+    ):
+        yield found
 
 
 @pytest.fixture
-def page(address: str, open_tab: OpenTab) -> Iterator[Page]:
-    with open_tab(address, expected=("401",)) as tab:
-        tab.page.goto(address)
-        yield tab.page
+def page(tab: Tab) -> Page:
+    """The dashboard, loaded anew: modules and globals are those of one test."""
+    tab.page.goto(tab.base)
+    return tab.page
 
 
 def run(page: Page, module: str, body: str, argument: Any = None) -> Any:
