@@ -1,11 +1,12 @@
 """Accuracy after pruning and retraining against Torch-Pruning: Fashion-MNIST, ResNet-20.
 
 Usage: pip install torch-pruning==1.6.1; python -m benchmarks.quality [--seeds 0 1 2]
-[--targets 0.125 0.25 0.5] [--kinds mixed distill peer repaired] [--epochs 1 3] [--threads 1]. Both
+[--targets 0.125 0.25 0.5] [--kinds mixed distill peer repaired] [--epochs 1 3] [--criteria l1]
+[--threads 1]. Both
 sides prune the dense network of the demo to a share of its MACs and train it for 3 epochs in the
 same order of the same 55,000 images, in float32; t10k is evaluated once, at the end. Our side uses
 the service's defaults, without a learning rate. Kind ``repaired`` repairs the network from 512
-images before it trains for each number in ``--epochs``. Rows are appended to
+images before it trains for each number in ``--epochs``, pruned by each of ``--criteria``. Rows are appended to
 benchmarks/results/quality.jsonl, and rows that exist are skipped.
 """
 
@@ -43,7 +44,7 @@ from secateur.engine.retrain import (
     retrain_program,
 )
 from secateur.engine.retrain.range_test import find_learning_rate
-from secateur.engine.saliency import CRITERIA, SaliencyOptions
+from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
 from secateur.engine.samples import TensorSource, spread
 from secateur.engine.selection import Budget, SelectionOptions, select
 from secateur.engine.surgery import compact
@@ -64,21 +65,24 @@ def main() -> None:
     parser.add_argument("--targets", type=float, nargs="+", default=[0.125, 0.25, 0.5])
     parser.add_argument("--kinds", nargs="+", default=["mixed", "peer", "distill", "repaired"])
     parser.add_argument("--epochs", type=int, nargs="+", default=[1, EPOCHS])
+    parser.add_argument("--criteria", nargs="+", default=["l1"])
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for kind in options.kinds:
         for target in options.targets:
             for seed in options.seeds:
-                for row in _wanted(kind, target, seed, options.epochs):
+                for row in _wanted(kind, target, seed, options.epochs, options.criteria):
                     if not _is_known(row):
                         _append(_run(row, options.threads))
 
 
-def _wanted(kind: str, target: float, seed: int, epochs: Sequence[int]) -> list[dict[str, Any]]:
+def _wanted(
+    kind: str, target: float, seed: int, epochs: Sequence[int], criteria: Sequence[str]
+) -> list[dict[str, Any]]:
     row = {"kind": kind, "target": target, "seed": seed}
     if kind == "repaired":
-        return [{**row, "criterion": "l1", "epochs": number} for number in epochs]
+        return [{**row, "criterion": c, "epochs": number} for c in criteria for number in epochs]
     if kind != "peer":
         return [{**row, "criterion": "l1"}]
     return [{**row, "criterion": c, "scope": scope} for c, scope in PEER_ROWS[target]]
@@ -94,11 +98,12 @@ def _run(row: dict[str, Any], threads: int) -> dict[str, Any]:
         )
         found = json.loads(done.stdout.splitlines()[-1])
     else:
-        found = ours(row["kind"], row["target"], row["seed"], row.get("epochs", EPOCHS))
+        epochs = row.get("epochs", EPOCHS)
+        found = ours(row["kind"], row["target"], row["seed"], epochs, row["criterion"])
     return {**row, **found, "machine": machine()}
 
 
-def ours(kind: str, target: float, seed: int, epochs: int) -> dict[str, Any]:
+def ours(kind: str, target: float, seed: int, epochs: int, criterion: str = "l1") -> dict[str, Any]:
     """Prune and retrain with the engine, as the pipeline does; return one row."""
     images = load_images(is_fallback_allowed=False)
     source, splits = _source(images, has_labels=kind != "distill")
@@ -106,7 +111,8 @@ def ours(kind: str, target: float, seed: int, epochs: int) -> dict[str, Any]:
     started, cpu = time.monotonic(), time.process_time()
     analysis = analyse(program)
     cost = CostModel(program, analysis)
-    scores = CRITERIA["l1"](program, analysis, None, SaliencyOptions())
+    seen = CalibrationBatch((source.batch(splits[TRAIN][:256])[0],))
+    scores = CRITERIA[criterion](program, analysis, (seen,), SaliencyOptions())
     limits = SelectionOptions(Budget("macs", target), min_channels=2, round_to=1, max_ratio=0.95)
     keeps = select(analysis, scores, limits, cost).keeps
     plan = make_plan(program, analysis, keeps)

