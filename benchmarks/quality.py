@@ -2,11 +2,12 @@
 
 Usage: pip install torch-pruning==1.6.1; python -m benchmarks.quality [--seeds 0 1 2]
 [--targets 0.125 0.25 0.5] [--kinds mixed distill peer repaired] [--epochs 1 3] [--criteria l1]
-[--threads 1]. Both sides prune the dense network of the demo to a share of its MACs and train it for
-3 epochs in the same order of the same 55,000 images, in float32; t10k is evaluated once, at the
+[--threads 1]. Both sides prune the dense network of the demo to a share of its MACs and train it
+for 3 epochs in the same order of the same 55,000 images, in float32; t10k is evaluated once, at the
 end. Our side uses the service's defaults, without a learning rate. Kind ``repaired`` prunes by each
 of ``--criteria``, repairs the network from 512 images and trains it for each number in
-``--epochs``. Rows are appended to benchmarks/results/quality.jsonl, and rows that exist are skipped.
+``--epochs``. Rows are appended to benchmarks/results/quality.jsonl, and rows that exist are
+skipped.
 """
 
 import argparse
