@@ -28,6 +28,7 @@ from worker.pipeline.job.metrics import metrics_report
 from worker.pipeline.job.model_files import read_model
 from worker.pipeline.job.options import Rule, objective_kind, retrain_options, selection_limits
 from worker.pipeline.job.reporter import Reporter
+from worker.pipeline.job.scored import Scored
 from worker.pipeline.job.tasks import CUSTOM, ChosenTask
 
 NUM_RECALIBRATION_SAMPLES = 2048
@@ -83,6 +84,10 @@ class Inputs:
     def reference(self) -> Reference | None:
         """Outputs of the dense network on the data set; None without one."""
         return None if self.dataset is None else Reference(self.on_device(self.program))
+
+    @cached_property
+    def _scored(self) -> Scored:
+        return Scored()
 
     @cached_property
     def cost(self) -> CostModel:
@@ -196,10 +201,16 @@ class Inputs:
             return None
         kind, there = self.dataset.labels_kind, self.on_device(program)
         reading = self.chosen.reading
-        return self.batches.run(
-            "evaluation",
-            min(_EVALUATION_BATCH, fitting_batch(program)),
-            lambda size: evaluate(there, self.source, indices, kind, self.reference, size, reading),
+        return self._scored.of(
+            program,
+            indices,
+            lambda: self.batches.run(
+                "evaluation",
+                min(_EVALUATION_BATCH, fitting_batch(program)),
+                lambda size: evaluate(
+                    there, self.source, indices, kind, self.reference, size, reading
+                ),
+            ),
         )
 
     def metrics(self, program: Program) -> tuple[MetricsReport, ...]:
