@@ -28,7 +28,6 @@ from secateur.engine.retrain.batch_norm import has_statistics, measure_statistic
 Batch = tuple[Tensor, ...]
 
 _MOST_COLUMNS = 4096  # of a Gram matrix: 128 MiB in float64
-_MOST_ROWS = 4096  # of inputs that are kept themselves
 _MOST_ROWS = 2048  # of inputs that are kept themselves, for weights with more columns
 _LEAST_ROWS, _ROWS_PER_COLUMN = 2**13, 16  # eight times as many change no accuracy
 _TILE = 2**23  # values of inputs in one tile of rows: 32 MiB
