@@ -303,6 +303,9 @@ class LatencyTrial(_Part):
 
     asked: float = Field(description="Latency requested from the model of measured layers.")
     measured: float = Field(description="Measured latency of the whole network.")
+    precision: Literal["fp32", "int8"] = Field(
+        default="fp32", description="Precision in which that network was faster."
+    )
 
 
 class TargetReport(_Part):

@@ -318,6 +318,12 @@ class PruneConfig(Spec):
                         f"selection.{name} {value!r} is about latencies, and none counts here: add "
                         "round_to auto, or give a budget of latency"
                     )
+        is_int8 = selection.precision == "int8" and selection.target is None
+        if is_int8 and self.precision.kind != "int8":
+            raise ValueError(
+                "selection.precision 'int8' chooses widths for an int8 file: ask for one with "
+                "precision.kind 'int8', or name the device that has one in selection.target"
+            )
         if isinstance(self.selection, AccuracySelection) and self.selection.round_to == "auto":
             raise ValueError("selection mode 'accuracy' takes a number for round_to")
         if self.precision.kind == "int8" and "onnx" not in self.export.formats:

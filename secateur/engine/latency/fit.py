@@ -82,7 +82,7 @@ def fit_latency(
             low = max(low, aim)
             if best is None or measured > best.measured:
                 best = LatencyFit(selection, measured, ())
-            if measured >= _CLOSE * budget.share:
+            if measured >= _CLOSE * budget.share or selection.num_removed == 0:
                 break
         else:
             high = min(high, aim)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from app.contracts.job import Stage
+from app.contracts.spec import PruneConfig
 from secateur.engine.errors import DataError, NothingPrunableError, PlanError
 from tests.fixtures.jobs import Recorder, request_for, save_model
 from tests.fixtures.networks import SmallNet, randomise
@@ -106,3 +107,22 @@ def test_a_measured_plan_is_met_and_found_again_by_the_next_attempt(
     assert second.plan.to_json() == first.plan.to_json()
     third, _ = chosen(net, tmp_path, selection={**selection, "latency": 0.89})
     assert third.latency_trials != ()
+
+
+def test_a_budget_in_int8_is_met_by_the_faster_of_the_two_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("secateur.engine.latency.fit._MAX_TRIALS", 2)
+    selection = {"mode": "budget", "latency": 0.9, "round_to": "auto", "precision": "int8"}
+    config = {"selection": selection, "precision": {"kind": "int8"}}
+    found, reporter = chosen(randomise(SmallNet(64)), tmp_path, **config)
+    assert min(measured for _, measured in found.latency_trials) <= 0.9
+    assert len(found.trial_precisions) == len(found.latency_trials)
+    said = [getattr(m, "message", "") for m in reporter.messages]
+    assert any(f"of the dense latency in {found.trial_precisions[0]}" in text for text in said)
+
+
+def test_a_selection_in_int8_needs_an_int8_file() -> None:
+    selection = {"mode": "budget", "latency": 0.5, "precision": "int8"}
+    with pytest.raises(ValueError, match=r"ask for one with precision\.kind 'int8'"):
+        PruneConfig.model_validate({"selection": selection})

@@ -166,4 +166,5 @@ def test_a_target_without_latencies_in_the_config_is_refused(more: dict[str, str
         with pytest.raises(ValueError, match="about latencies, and none counts here"):
             PruneConfig.model_validate({"selection": {**selection, **more}})
     for selection in ({"mode": "budget", "latency": 0.5}, {"mode": "ratio", "ratio": 0.5}):
-        PruneConfig.model_validate({"selection": {**selection, "round_to": "auto", **more}})
+        right = {**selection, "round_to": "auto", **more}
+        PruneConfig.model_validate({"selection": right, "precision": {"kind": "int8"}})

@@ -18,6 +18,7 @@ from app.contracts.report import (
     SpeedupReport,
     TargetReport,
 )
+from secateur.engine.latency import Precision
 from secateur.engine.plan import Plan
 from secateur.engine.program.program import Program
 from secateur.engine.quantize import Quantized
@@ -59,6 +60,7 @@ class Choice:
         latency_trials: Shares of the dense latency: (requested of the model, measured).
         accuracy_trials: Trials of a search.
         target: The device whose latencies decided, and the prediction for it.
+        trial_precisions: Precision that was faster, of each latency trial.
     """
 
     plan: Plan
@@ -67,6 +69,7 @@ class Choice:
     latency_trials: tuple[tuple[float, float], ...] = ()
     accuracy_trials: tuple[AccuracyTrial, ...] = ()
     target: TargetReport | None = None
+    trial_precisions: tuple[Precision, ...] = ()
 
 
 @dataclass(frozen=True)

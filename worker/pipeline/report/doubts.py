@@ -6,12 +6,14 @@ from app.contracts.report import (
     AccuracyTrial,
     BaselineReport,
     MetricsReport,
+    SpeedupReport,
     TargetReport,
 )
 from app.contracts.spec import AccuracySelection, BudgetSelection
 from secateur.engine.intervals import difference_interval
+from secateur.engine.measure import Speedup
 from secateur.engine.metrics import METRICS
-from worker.pipeline.job.results import Times
+from worker.pipeline.job.results import Int8, Times
 
 _FEW_SAMPLES = 200  # the 95 % interval of 90 % on 200 samples is 85 to 93 %
 
@@ -47,7 +49,8 @@ def latency_budget_notes(selection: object, times: Times | None) -> tuple[str, .
     """Return a note if the interval of the measured latency exceeds the latency budget."""
     if not isinstance(selection, BudgetSelection) or selection.latency is None or times is None:
         return ()
-    if selection.target is not None:  # another device's latency
+    # Another device's latency, or that of the int8 file.
+    if selection.target is not None or selection.precision == "int8":
         return ()
     return tuple(
         f"the latency budget of {selection.latency:g} is met within the doubt only: measured "
@@ -56,6 +59,38 @@ def latency_budget_notes(selection: object, times: Times | None) -> tuple[str, .
         for found in times.speedups
         if found.batch_size == selection.batch_size and 1 / found.low > selection.latency
     )
+
+
+def int8_budget_notes(selection: object, times: Times | None, int8: Int8 | None) -> tuple[str, ...]:
+    """Return a note on how the result meets a latency budget that was searched in int8."""
+    if not isinstance(selection, BudgetSelection) or selection.latency is None or times is None:
+        return ()
+    if selection.precision != "int8" or selection.target is not None:
+        return ()
+    size, budget = selection.batch_size, f"the latency budget of {selection.latency:g}"
+    fp32 = _share(times.speedups, size)
+    if fp32 is None:
+        return ()
+    if int8 is None or not int8.found.is_kept or int8.found.latency is None:
+        reason = "" if int8 is None else f" ({int8.found.reason.rstrip('.')})"
+        note = (
+            f"{budget} was searched in int8, and there is no int8 file{reason}: the fp32 file "
+            f"takes {fp32:.3f} of the dense latency at batch {size}"
+        )
+        return (note,)
+    gain = _share(int8.found.latency.speedups[0], size)
+    if gain is None:
+        return ()
+    met = "met" if gain * fp32 <= selection.latency else "missed"
+    note = (
+        f"{budget} is {met} in int8: the int8 file takes {gain * fp32:.3f} of the dense fp32 "
+        f"latency at batch {size}, and the fp32 file {fp32:.3f}"
+    )
+    return (note,)
+
+
+def _share(speedups: Sequence[Speedup | SpeedupReport], batch_size: int) -> float | None:
+    return next((1 / each.ratio for each in speedups if each.batch_size == batch_size), None)
 
 
 def target_notes(target: TargetReport | None) -> tuple[str, ...]:

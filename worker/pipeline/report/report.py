@@ -24,6 +24,7 @@ from worker.pipeline.report.describe import (
 )
 from worker.pipeline.report.doubts import (
     baseline_notes,
+    int8_budget_notes,
     latency_budget_notes,
     latency_notes,
     promise_notes,
@@ -53,6 +54,7 @@ def make_report(
         *unfolding_notes(trained.num_unfolded),
         *((_NO_ONNX,) if times is None else latency_notes(times)),
         *latency_budget_notes(inputs.request.config.selection, times),
+        *int8_budget_notes(inputs.request.config.selection, times, results.int8),
         *target_notes(choice.target),
         *sample_notes(inputs.primary_metric, final.metrics),
         *promise_notes(inputs.request.config.selection, choice.accuracy_trials),
@@ -83,8 +85,10 @@ def make_report(
         frozen=tuple(frozen_report(frozen) for frozen in inputs.analysis.frozen),
         criteria_agreement=choice.scores.agreement or {},
         latency_trials=tuple(
-            LatencyTrial(asked=asked, measured=measured)
-            for asked, measured in choice.latency_trials
+            LatencyTrial(asked=asked, measured=measured, precision=precision)
+            for (asked, measured), precision in zip(
+                choice.latency_trials, choice.trial_precisions, strict=True
+            )
         ),
         target=choice.target,
         criterion_trials=choice.scores.trials,
