@@ -32,7 +32,6 @@ from secateur.engine.export.onnx import export_onnx
 from secateur.engine.graph import Analysis, analyse
 from secateur.engine.graph.cost import CostModel
 from secateur.engine.latency import (
-    Int8Trials,
     LatencyModel,
     LatencyTable,
     LayerShape,
@@ -45,7 +44,7 @@ from secateur.engine.measure import compare_latency
 from secateur.engine.plan import make_plan
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Program
-from secateur.engine.quantize import QuantizeOptions
+from secateur.engine.quantize import Int8Trials, QuantizeOptions
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
 from secateur.engine.selection import Budget, Selection, SelectionOptions, select
 from secateur.engine.surgery import compact

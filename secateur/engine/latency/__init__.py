@@ -7,13 +7,11 @@ by measuring whole networks; `table` has latencies that another device measured.
 
 from secateur.engine.latency.bench import bench_of
 from secateur.engine.latency.fit import LatencyFit, fit_latency
-from secateur.engine.latency.int8_trials import Int8Trials
 from secateur.engine.latency.model import LatencyModel
 from secateur.engine.latency.table import LatencyTable
 from secateur.engine.latency.timer import LayerShape, LayerTimer, Precision
 
 __all__ = [
-    "Int8Trials",
     "LatencyFit",
     "LatencyModel",
     "LatencyTable",

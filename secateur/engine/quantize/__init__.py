@@ -9,11 +9,13 @@ from secateur.engine.quantize.options import QuantizeOptions
 from secateur.engine.quantize.result import FloatLayer, Quantized, Trial
 from secateur.engine.quantize.search import quantize
 from secateur.engine.quantize.targets import TARGETS, IntegerTypes, TargetName, find_types, this_cpu
+from secateur.engine.quantize.trials import Int8Trials
 from secateur.engine.quantize.writing import write_int8
 
 __all__ = [
     "TARGETS",
     "FloatLayer",
+    "Int8Trials",
     "IntegerTypes",
     "Judge",
     "Quality",

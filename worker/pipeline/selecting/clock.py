@@ -7,10 +7,10 @@ from secateur.engine.errors import PlanError
 from secateur.engine.export.onnx import export_onnx
 from secateur.engine.export.session import CPU_PROVIDER
 from secateur.engine.files.atomic_write import atomic_write
-from secateur.engine.latency import Int8Trials, LatencyModel, LayerTimer, Precision, fit_latency
+from secateur.engine.latency import LatencyModel, LayerTimer, Precision, fit_latency
 from secateur.engine.measure import Comparison, compare_latency
 from secateur.engine.plan import Plan, check_fits
-from secateur.engine.quantize import QuantizeOptions
+from secateur.engine.quantize import Int8Trials, QuantizeOptions
 from secateur.engine.selection import Selection, select
 from secateur.engine.surgery import compact
 from worker.pipeline.job.dense_onnx import DENSE_ONNX, export_dense

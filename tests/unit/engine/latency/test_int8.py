@@ -7,9 +7,9 @@ import pytest
 from secateur.engine.export.onnx import export_onnx
 from secateur.engine.graph import analyse
 from secateur.engine.graph.cost import CostModel
-from secateur.engine.latency import Int8Trials, LatencyModel, LayerShape, LayerTimer, int8_trials
+from secateur.engine.latency import LatencyModel, LayerShape, LayerTimer
 from secateur.engine.measure import Comparison, Speedup
-from secateur.engine.quantize import QuantizeOptions
+from secateur.engine.quantize import Int8Trials, QuantizeOptions, trials
 from secateur.engine.saliency import CRITERIA, SaliencyOptions
 from secateur.engine.selection import Budget, SelectionOptions, select
 from tests.fixtures.networks import small_program
@@ -73,6 +73,6 @@ def test_int8_counts_where_it_would_be_kept(
         ratios = [Speedup(1, each, each, each, 7) for each in (fp32, int8)]
         return Comparison([], [[each] for each in ratios], None)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(int8_trials, "compare_latency", compare)
-    trials = Int8Trials(dense, PROGRAM.inputs, PROGRAM.example_inputs(2), QuantizeOptions())
-    assert trials.measure(dense) == (pytest.approx(share), precision)
+    monkeypatch.setattr(trials, "compare_latency", compare)
+    found = Int8Trials(dense, PROGRAM.inputs, PROGRAM.example_inputs(2), QuantizeOptions())
+    assert found.measure(dense) == (pytest.approx(share), precision)

@@ -270,7 +270,7 @@ def test_trials_are_shown_with_their_outcome() -> None:
     ]
     assert trials["2"][:1] + trials["2"][4:] == ["not trained", "13.0", "broken"]
     assert trials["3"][4:] == ["diverged", "broken"]
-    assert latencies["1"] == ["50.0 %", "61.0 %"]
+    assert latencies["1"] == ["50.0 %", "61.0 %", "fp32"]
     assert not [s for s in page(least_report()).all("section") if "tried" in s.attributes.values()]
 
 

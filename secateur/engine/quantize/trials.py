@@ -1,7 +1,7 @@
 """Latency of pruned networks in int8, for the search of a latency budget.
 
 A trial's file is calibrated with a few samples and judged by its speed alone: whether int8 keeps
-its promise is decided once, on the network that is the result (`quantize`).
+its promise is decided once, on the network that is the result (`search`).
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,9 @@ from torch import Tensor
 from secateur.engine.latency.timer import Precision
 from secateur.engine.measure import compare_latency
 from secateur.engine.program.program import InputSpec
-from secateur.engine.quantize import QuantizeOptions, write_int8
+from secateur.engine.quantize.options import QuantizeOptions
 from secateur.engine.quantize.recipes import RECIPES, Recipe
+from secateur.engine.quantize.writing import write_int8
 
 _INT8 = "trial_int8.onnx"
 
