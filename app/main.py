@@ -15,6 +15,8 @@ from app.datasets.routes import router as datasets
 from app.dependencies import Context, bearer_key, identify
 from app.doorbell import CeleryJobQueue, JobQueue
 from app.example.routes import router as example
+from app.fetching.routes import router as fetching
+from app.fetching.service import Fetcher
 from app.http.middleware import Application
 from app.http.problems import Problem, install_error_handlers
 from app.inference.provider import find_trouble
@@ -81,6 +83,7 @@ API_ROUTERS = (
     datasets,
     device_files,
     latencies,
+    fetching,
     comparison,
     example,
     goals,
@@ -155,7 +158,6 @@ def create_app(
         await app.state.inference.start()
         shadow = Shadow(app.state.inference, metrics, settings.inference.shadow_share)
         app.state.shadow = shadow
-        app.state.share_guard = ShareGuard(settings.shares)
         app.state.registry = Registry(sessions)
         app.state.statistics = Statistics()
         app.state.readiness = health.create_readiness(
@@ -179,6 +181,7 @@ def create_app(
     )
     app.state.metrics = metrics
     app.state.is_leaving = False  # set by the server before it closes its port
+    app.state.fetcher, app.state.share_guard = Fetcher(settings.fetch), ShareGuard(settings.shares)
     install_error_handlers(app, {PREFIX: error_answer})
     install_missing_page(app)
     hot = [*inference_routes, *hot_routes]

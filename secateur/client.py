@@ -138,7 +138,8 @@ class Client:
         """Upload a model, wait until the service has checked it, and return it.
 
         Args:
-            path: A ``.pt2`` or ``.onnx`` file, or a ``.safetensors`` file with ``architecture``.
+            path: A ``.pt2`` or ``.onnx`` file, or a ``.safetensors`` file with ``architecture``; or
+                its URL, which the service fetches: ``https://…``, ``s3://…`` or ``gs://…``.
             on_progress: Called with the bytes sent so far and the size of the file.
             timeout: How long to wait for the check after the upload, in seconds.
             options: See `ModelOptions`.
@@ -149,7 +150,7 @@ class Client:
             WaitTimeoutError: The check took longer than ``timeout``; it continues.
             OSError: The file cannot be read.
         """
-        return self._run(push_model(self._context, Path(path), options, on_progress, timeout))
+        return self._run(push_model(self._context, path, options, on_progress, timeout))
 
     def push_dataset(
         self,
@@ -164,7 +165,7 @@ class Client:
 
         Args:
             path: A ``.npz`` file, a ``.zip`` or ``.tar`` of images, a ``.parquet`` file, or a
-                folder of images, which is packed.
+                folder of images, which is packed; or a URL, as for `push`.
             name: The data set's name; the file's name if None.
             preprocess: How the network's training turned pixels into inputs: ``"imagenet"``,
                 ``"unit"``, ``"symmetric"``, ``"from-data"``, or numbers such as ``{"mean": [0.5],
@@ -179,7 +180,7 @@ class Client:
             OSError: The file cannot be read.
         """
         query = dataset_query(name, preprocess)
-        return self._run(push_dataset(self._context, Path(path), query, on_progress, timeout))
+        return self._run(push_dataset(self._context, path, query, on_progress, timeout))
 
     def models(
         self, limit: int | None = 100, *, search: str | None = None, tags: Sequence[str] = ()

@@ -23,13 +23,13 @@ import structlog
 
 from app.contracts.settings import WebhookSettings
 from app.contracts.webhook import key_of
+from app.outbound.requests import Outbound, OutboundError, RefusedAddressError, create_tls_context
 from app.records import webhooks
 from app.records.database import Sessions, reading
 from app.records.webhooks import Delivery
 from worker.breaker import Breaker
 from worker.delivery_turns import choose, route_of
 from worker.metrics import WorkerMetrics
-from worker.outbound import Outbound, OutboundError, RefusedAddressError, create_tls_context
 
 log = structlog.get_logger(__name__)
 

@@ -18,6 +18,7 @@ from app.cli.stored import find_dataset, find_model
 from secateur import Client, Dataset, Model, SecateurError, mlflow_registry
 from secateur.core.file_kinds import FILE_SUFFIXES
 from secateur.core.folders import pack_folder
+from secateur.core.urls import find_url
 from secateur.options import ModelOptions, Preprocess, Preset
 from secateur.pretrained import is_name
 
@@ -37,6 +38,11 @@ def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
     Raises:
         SecateurError: There is no such file or network, or the service rejects it.
     """
+    if (url := find_url(path)) is not None:
+        say(f"The service fetches {path.name} …")
+        model = client.push(url, **options)
+        _say_ready(model)
+        return model
     if is_name(str(path)) and not path.exists():
         with exported(str(path)) as file:
             return push_model(client, file, options)
@@ -47,9 +53,13 @@ def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
             return push_model(client, file, named | options)
     with sending(_existing(path)) as show:
         model = client.push(path, on_progress=show, **options)
+    _say_ready(model)
+    return model
+
+
+def _say_ready(model: Model) -> None:
     size = f"{model.num_parameters:,} parameters, {model.macs:,} MACs"
     say(f"{model.name} version {model.version} is ready: {size}")
-    return model
 
 
 def push_dataset(
@@ -60,8 +70,12 @@ def push_dataset(
     Raises:
         SecateurError: There is no such file, or the service rejects it.
     """
-    with _packed(_existing(path)) as file, sending(file) as show:
-        data = client.push_dataset(file, name=name, preprocess=preprocess, on_progress=show)
+    if (url := find_url(path)) is not None:
+        say(f"The service fetches {path.name} …")
+        data = client.push_dataset(url, name=name, preprocess=preprocess)
+    else:
+        with _packed(_existing(path)) as file, sending(file) as show:
+            data = client.push_dataset(file, name=name, preprocess=preprocess, on_progress=show)
     num_samples = (data.summary or {}).get("num_samples")
     what = f"{num_samples:,} samples" if isinstance(num_samples, int) else data.format
     say(f"{data.name} is ready: {what}")
@@ -128,6 +142,8 @@ def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None
         found = client.get_dataset(resolve_dataset(client, str(given)))
         print_preprocessing(found)
         return found.id
+    if find_url(given) is not None:
+        return push_dataset(client, given, None, preprocess).id
     with _packed(_existing(given)) as path:
         stored = find_dataset(client, path, preprocess)
         if stored is not None:

@@ -72,6 +72,7 @@ PUSH_MODEL = Endpoint(
     headers=(_KEY, "content-digest"),
     bodies=(BYTES,),
 )
+FETCH_MODEL = Endpoint("POST", "/v1/models:fetch", Model, headers=(_KEY,), bodies=(JSON,))
 LIST_MODELS = Endpoint("GET", "/v1/models", Page[Model], query=(*_PAGING, "search", "tag"))
 READ_MODEL = Endpoint("GET", "/v1/models/{model_id}", Model)
 READ_REPORT = Endpoint("GET", "/v1/models/{model_id}/report", dict[str, Any])
@@ -87,6 +88,7 @@ PUSH_DATASET = Endpoint(
     headers=(_KEY, "content-digest"),
     bodies=(BYTES,),
 )
+FETCH_DATASET = Endpoint("POST", "/v1/datasets:fetch", Dataset, headers=(_KEY,), bodies=(JSON,))
 LIST_DATASETS = Endpoint("GET", "/v1/datasets", Page[Dataset], query=(*_PAGING, "search", "tag"))
 READ_DATASET = Endpoint("GET", "/v1/datasets/{dataset_id}", Dataset)
 RENAME_DATASET = Endpoint("PATCH", "/v1/datasets/{dataset_id}", Dataset, bodies=(JSON,))

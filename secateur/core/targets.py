@@ -9,6 +9,7 @@ from secateur.core.file_kinds import FILE_SUFFIXES
 from secateur.core.requests import ByteProgress
 from secateur.core.steps import Flow
 from secateur.core.uploads import dataset_query, push_dataset, push_model
+from secateur.core.urls import find_url
 from secateur.errors import SecateurError
 from secateur.options import DataLike, ModelLike, Preprocess, Servable
 from secateur.types import Dataset, JobData, JobResult, Model
@@ -90,7 +91,9 @@ def _is_reference(given: str, prefix: str) -> bool:
     )
 
 
-def _file(given: str | Path, prefix: str) -> Path:
+def _file(given: str | Path, prefix: str) -> str | Path:
+    if find_url(given) is not None:
+        return given
     path = Path(given)
     if not path.exists():
         raise SecateurError(f"{str(given)!r} is neither an id ({prefix}…) nor an existing file")

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from secateur.core.calls import Context, call
 from secateur.core.endpoints import (
     BYTES,
+    FETCH_DATASET,
+    FETCH_MODEL,
     PUSH_DATASET,
     PUSH_LATENCIES,
     PUSH_MODEL,
@@ -28,6 +30,7 @@ from secateur.core.requests import (
     read_file,
 )
 from secateur.core.steps import Flow, Sleep, work
+from secateur.core.urls import fetch, find_url
 from secateur.errors import (
     DatasetRejectedError,
     FileChangedError,
@@ -35,7 +38,7 @@ from secateur.errors import (
     UnsupportedFileError,
     WaitTimeoutError,
 )
-from secateur.options import Preprocess
+from secateur.options import AnyPath, Preprocess
 from secateur.types import Dataset, DeviceLatencies, Model
 
 _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.1, 2.0
@@ -45,12 +48,12 @@ M = TypeVar("M", Model, Dataset)
 
 def push_model(
     context: Context,
-    path: Path,
+    path: AnyPath,
     query: Mapping[str, Any],
     on_progress: ByteProgress | None,
     timeout: float | None,
 ) -> Flow[Model]:
-    """Upload a model and return it when it is ready.
+    """Upload a model, or have the service fetch a URL, and return it when it is ready.
 
     Raises:
         UnsupportedFileError: The file is not a model; nothing was sent.
@@ -66,12 +69,12 @@ def push_model(
 
 def push_dataset(
     context: Context,
-    path: Path,
+    path: AnyPath,
     query: Mapping[str, Any],
     on_progress: ByteProgress | None,
     timeout: float | None,
 ) -> Flow[Dataset]:
-    """Upload a data set and return it when it is ready.
+    """Upload a data set, or have the service fetch a URL, and return it when it is ready.
 
     Raises:
         UnsupportedFileError: The file is not a data set; nothing was sent.
@@ -103,10 +106,14 @@ def dataset_query(name: str | None, preprocess: Preprocess | None) -> dict[str, 
 def _send(
     context: Context,
     endpoint: Endpoint,
-    path: Path,
+    given: AnyPath,
     query: Mapping[str, Any],
     on_progress: ByteProgress | None,
 ) -> Flow[Any]:
+    if (url := find_url(given)) is not None:
+        other = FETCH_MODEL if endpoint is PUSH_MODEL else FETCH_DATASET
+        return (yield from fetch(context, other, url, query))
+    path = Path(given)
     use: Use = "model" if endpoint is PUSH_MODEL else "dataset"
     with TemporaryDirectory(prefix="secateur-") as folder:
         sent = yield from work(lambda: _prepared(path, use, Path(folder)))

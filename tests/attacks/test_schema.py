@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from tests.attacks.schema import attack
+from tests.attacks.schema import NO_FETCH, attack
 from tests.fixtures.api import running_api
 
 EXAMPLES = 6
 
 
 def test_every_answer_is_one_that_the_document_declares(tmp_path: Path) -> None:
-    with running_api(tmp_path / "data") as api:
+    with running_api(tmp_path / "data", fetch=NO_FETCH) as api:
         tally = attack(api, EXAMPLES, seed=1)
         num_operations = len(api.client.get("/openapi.json").json()["paths"])
     assert tally.findings == {}

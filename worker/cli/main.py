@@ -83,6 +83,7 @@ def inspect_command(
 
 @app.command("prune")
 def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
+    context: typer.Context,
     model: ModelPath,
     out: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
     goal: Annotated[
@@ -104,12 +105,9 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
         float | None, typer.Option(help="Find the smallest network that loses at most this.")
     ] = None,
     round_to: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Widths are multiples of this; auto: measured. Default: {_LIMITS.round_to}, or "
-            "as the goal says."
-        ),
-    ] = None,
+        str,
+        typer.Option(help="Widths are multiples of this; auto: measured. A goal may set it."),
+    ] = f"{_LIMITS.round_to}",
     min_channels: Annotated[
         int, typer.Option(help="Fewest channels that a layer keeps.")
     ] = _LIMITS.min_channels,
@@ -162,11 +160,13 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
 ) -> None:
     """Prune, retrain, verify and export: a job of the service, run in this process."""
     shares = {"ratio": ratio, "macs": macs, "params": params, "latency": latency}
+    source = context.get_parameter_source("round_to")
+    is_default = source is not None and source.name == "DEFAULT"
     options = {
         "criterion.kind": criterion,
         "criterion.compare": compare,
         "selection.scope": scope if ratio is not None else None,
-        "selection.round_to": None if round_to is None else _width(round_to),
+        "selection.round_to": None if is_default else _width(round_to),
         "selection.min_channels": min_channels,
         "selection.max_ratio": max_ratio,
         "selection.exclude": exclude or [],

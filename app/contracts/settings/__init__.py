@@ -20,6 +20,7 @@ from app.contracts.settings.inference import InferenceSettings
 from app.contracts.settings.jobs import OutputSettings, WorkerSettings
 from app.contracts.settings.limits import LimitSettings, QuotaSettings
 from app.contracts.settings.operating import (
+    FetchSettings,
     RetentionSettings,
     ShareSettings,
     TracingSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "SECRETS",
     "ApiSettings",
     "DatabaseSettings",
+    "FetchSettings",
     "HttpSettings",
     "InferenceSettings",
     "LimitSettings",

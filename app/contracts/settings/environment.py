@@ -18,6 +18,7 @@ from app.contracts.settings.inference import InferenceSettings
 from app.contracts.settings.jobs import OutputSettings, WorkerSettings
 from app.contracts.settings.limits import LimitSettings, QuotaSettings
 from app.contracts.settings.operating import (
+    FetchSettings,
     RetentionSettings,
     ShareSettings,
     TracingSettings,
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
     inference: InferenceSettings = InferenceSettings()
     webhooks: WebhookSettings = WebhookSettings()
     shares: ShareSettings = ShareSettings()
+    fetch: FetchSettings = FetchSettings()
     retention: RetentionSettings = RetentionSettings()
     tracing: TracingSettings = TracingSettings()
 

@@ -68,6 +68,30 @@ class ShareSettings(Group):
     )
 
 
+class FetchSettings(Group):
+    """Models and data sets that the service fetches from URLs of its users."""
+
+    is_allowed: bool = Field(default=True, description="Allow users to name URLs to fetch.")
+    timeout_seconds: Seconds = Field(
+        default=900.0, description="Longest fetch of a file, with its redirects."
+    )
+    most_redirects: Annotated[int, Field(ge=0, le=20)] = Field(
+        default=5, description="Redirects that are followed; each is checked as the URL is."
+    )
+    concurrent: Count = Field(
+        default=8, description="Files that are fetched at the same time, by one API process."
+    )
+    are_private_addresses_allowed: bool = Field(
+        default=False,
+        description="Allow URLs on loopback and private addresses. Users then reach what the "
+        "service reaches.",
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of certificate authorities trusted in addition to the system's.",
+    )
+
+
 class TracingSettings(Group):
     """OpenTelemetry spans, from a request through its job to each stage."""
 

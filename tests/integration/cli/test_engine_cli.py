@@ -92,16 +92,6 @@ def test_prune_runs_the_whole_job(folder: Path, pruned: dict[str, Any]) -> None:
     }  # fmt: skip
 
 
-def test_a_goal_stands_for_a_config(folder: Path) -> None:
-    model, out = folder / "model0.pt2", folder / "goal"
-    run("prune", model, "--goal", "half the size", "--round-to", 2, "--out", out)
-    selection = json.loads((out / "report.json").read_text())["config"]["selection"]
-    wanted = {"mode": "budget", "params": 0.5, "round_to": 2}
-    assert selection | wanted == selection
-    refused = run("prune", model, "--goal", "smaller", "--macs", 0.5, "--out", out, code=1)
-    assert "--goal already says how much to remove" in refused.stderr
-
-
 def test_apply_replays_the_plan_on_other_weights(folder: Path, pruned: dict[str, Any]) -> None:
     out = folder / "applied"
     plan = folder / "pruned" / "plan.json"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.contracts.addresses import Address
+from app.outbound.requests import Outbound, OutboundError, RefusedAddressError, create_tls_context
 from tests.fixtures.receiver import HOST, Receiver, running_receiver
-from worker.outbound import Outbound, OutboundError, RefusedAddressError, create_tls_context
 
 
 @pytest.fixture
@@ -132,3 +132,59 @@ def test_connection_and_tls_failures_have_a_reason(receiver: Receiver) -> None:
             outbound(receiver, timeout_seconds=0.5).post(f"https://{HOST}:{port}/", {}, b"")
     with pytest.raises(OutboundError, match="the connection failed"):
         outbound(receiver).post(f"https://{HOST}:{port}/", {}, b"")
+
+
+def fetch(receiver: Receiver, path: str = "/a", hosts: dict[str, str] | None = None) -> bytes:
+    known = {HOST: "127.0.0.1", **(hosts or {})}
+    sender = Outbound(
+        create_tls_context(receiver.ca_file),
+        1,
+        are_private_allowed=True,
+        resolve=lambda host, _: [ip_address(known[host])],
+    )
+    return b"".join(sender.download(url(receiver, path=path), 3))
+
+
+def test_a_file_is_downloaded_through_redirects(receiver: Receiver) -> None:
+    receiver.pages = {"/a": "/b?c=d", "/b?c=d": url(receiver, path="/e"), "/e": b"file" * 50_000}
+    assert fetch(receiver) == b"file" * 50_000
+    assert [request.path for request in receiver.received] == ["/a", "/b?c=d", "/e"]
+    assert {request.headers["accept-encoding"] for request in receiver.received} == {"identity"}
+    assert all("authorization" not in request.headers for request in receiver.received)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("http://receiver.test/", "only https"),
+        ("file:///etc/passwd", "only https"),
+        ("//metadata.test/latest", "not public"),
+        ("https://metadata.test/latest", "not public"),
+        ("https://user:password@receiver.test/", "user name or a password"),
+        ("https://receiver.test:99999/", "malformed"),
+        ("https://:80/nowhere", "only https"),
+        ("/a", "more than 3 times"),
+    ],
+)
+def test_every_redirect_is_checked(receiver: Receiver, target: str, words: str) -> None:
+    receiver.pages = {"/a": target}
+    with pytest.raises(OutboundError, match=words):
+        fetch(receiver, hosts={"metadata.test": "169.254.169.254"})
+    assert {request.path for request in receiver.received} == {"/a"}
+
+
+@pytest.mark.parametrize(
+    ("path", "page", "words"),
+    [
+        ("/missing", 404, "answered with status 404"),
+        ("/packed", b"x", "compressed"),
+        ("/cut", b"x", "ended early"),
+        ("/slow", 0, "no complete response within 1 s"),
+    ],
+)
+def test_only_a_complete_file_is_downloaded(
+    receiver: Receiver, path: str, page: bytes | int, words: str
+) -> None:
+    receiver.pages = {path: page}
+    with pytest.raises(OutboundError, match=words):
+        fetch(receiver, path)

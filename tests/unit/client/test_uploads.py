@@ -141,6 +141,27 @@ def test_a_folder_of_images_is_packed(tmp_path: Path) -> None:
         assert script.requests[0].query == {"filename": "photos.zip"}
 
 
+def test_the_service_fetches_a_url() -> None:
+    options = {"name": "net", "architecture": "timm/x", "num_classes": 7, "in_channels": None}
+    script = Script([ok(model(status="validating"), 201), ok(model())])
+    url = "https://a.test/net.pt2?x=//y"
+    assert script.run(push_model(CONTEXT, url, options, None, None)).status == "ready"
+    first = script.requests[0]
+    assert isinstance(first.body, bytes)
+    assert (first.path, json.loads(first.body)) == (
+        "/v1/models:fetch",
+        {"url": url, "name": "net", "architecture": {"name": "timm/x", "num_classes": 7}},
+    )
+    assert first.wait_seconds == 900
+    assert "idempotency-key" in first.headers
+    for given in ("s3://bucket/d.npz", Path("s3://bucket/d.npz")):
+        script = Script([ok(dataset(), 201)])
+        script.run(job_body(CONTEXT, "mdl_1", given, {}, "imagenet", None))
+        sent = script.requests[0].body
+        assert isinstance(sent, bytes)
+        assert json.loads(sent) == {"url": "s3://bucket/d.npz", "preprocess": "imagenet"}
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
     flow = job_body(CONTEXT, "mdl_1", tmp_path, {}, None, None)

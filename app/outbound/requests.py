@@ -1,22 +1,26 @@
-"""One HTTPS request to a URL from a user, protected against server-side request forgery.
+"""HTTPS requests to URLs from users, protected against server-side request forgery.
 
 The host name is resolved here, and every address is checked (`app.contracts.addresses`). The
-connection goes to a checked address, so a second look-up cannot return another one. Redirects are
-not followed, proxies of the environment are ignored, and only the head of the response is read.
-`worker.webhooks` calls it.
+connection goes to a checked address, so a second look-up cannot return another one. Proxies of the
+environment are ignored. `worker.webhooks` posts, and reads only the head of the response; redirects
+are not followed. `app.fetching` downloads, and every redirect is checked as the first URL was.
 """
 
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import httpcore
 
 from app.contracts.addresses import Address, may_call, parse_address
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Resolve = Callable[[str, int], list[Address]]
 
@@ -81,22 +85,63 @@ class Outbound:
             RefusedAddressError: The host has an address that must not be called; nothing was sent.
             OutboundError: There was no response.
         """
-        parts = urlsplit(url)
-        port = parts.port or 443
-        addresses = self._checked(parts.hostname or "", port)
-        backend = _FixedAddressBackend(addresses, time.monotonic() + self._timeout_seconds)
+        sent = {"Content-Length": str(len(body)), **headers}
+        with self._stream("POST", url, sent, body, self._deadline()) as answer:
+            return answer.status
+
+    def download(self, url: str, most_redirects: int) -> Iterator[bytes]:
+        """Yield the body of a URL's response in chunks, within the deadline.
+
+        Raises:
+            RefusedAddressError: A host has an address that must not be called; it got no request.
+            OutboundError: There was no complete response of status 200.
+        """
+        ends_at = self._deadline()
+        for _ in range(most_redirects + 1):
+            headers = {"User-Agent": "secateur", "Accept-Encoding": "identity"}
+            with self._stream("GET", url, headers, None, ends_at) as answer:
+                found = {name.lower(): value for name, value in answer.headers}
+                if answer.status in _REDIRECTS:
+                    url = urljoin(url, found.get(b"location", b"").decode("latin-1"))
+                    continue
+                if answer.status != HTTPStatus.OK:
+                    raise OutboundError(f"the server answered with status {answer.status}")
+                if found.get(b"content-encoding", b"identity").lower() != b"identity":
+                    raise OutboundError("the server compressed the file, which was not asked for")
+                yield from answer.iter_stream()
+                return
+        raise OutboundError(f"the server redirected more than {most_redirects} times")
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self._timeout_seconds
+
+    @contextmanager
+    def _stream(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, ends_at: float
+    ) -> Iterator[httpcore.Response]:
+        parts = _split(url)
+        addresses = self._checked(parts.hostname or "", parts.port or 443)
+        backend = _FixedAddressBackend(addresses, ends_at)
         # httpcore and not httpx: httpx resolves host names itself and reads the environment.
         pool = httpcore.ConnectionPool(self._tls, max_connections=1, network_backend=backend)
-        sent = {"Host": parts.netloc, "Content-Length": str(len(body)), **headers}
+        sent = list({"Host": parts.netloc, **headers}.items())
         try:
-            with pool, pool.stream("POST", url, headers=list(sent.items()), content=body) as answer:
-                return answer.status
+            with pool, pool.stream(method, url, headers=sent, content=body) as answer:
+                yield answer
         except httpcore.TimeoutException as error:
-            raise OutboundError(f"no response within {self._timeout_seconds:g} s") from error
+            raise OutboundError(
+                f"no complete response within {self._timeout_seconds:g} s"
+                if method == "GET"
+                else f"no response within {self._timeout_seconds:g} s"
+            ) from error
         except httpcore.NetworkError as error:
             raise OutboundError(_explain(error)) from error
         except httpcore.ProtocolError as error:
-            raise OutboundError("the response was not HTTP") from error
+            raise OutboundError(
+                "the response was not HTTP, or ended early"
+                if method == "GET"
+                else "the response was not HTTP"
+            ) from error
 
     def _checked(self, host: str, port: int) -> list[Address]:
         try:
@@ -109,6 +154,25 @@ class Outbound:
         if not addresses:
             raise OutboundError("the host has no address")
         return addresses
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL that may be called.
+
+    Raises:
+        OutboundError: It is not an https URL with a host and without a user name or password.
+    """
+    try:
+        parts = urlsplit(url)
+        has_port = parts.port != 0
+    except ValueError as error:
+        raise OutboundError("the URL is malformed") from error
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    if parts.scheme != "https" or not parts.hostname or not is_plain or not has_port:
+        raise OutboundError("only https URLs with a host can be called")
+    if parts.username is not None or parts.password is not None:
+        raise OutboundError("the URL contains a user name or a password")
+    return parts
 
 
 def _explain(error: httpcore.NetworkError) -> str:
