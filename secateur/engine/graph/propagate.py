@@ -24,6 +24,12 @@ from secateur.engine.program.shapes import Shapes
 # calls that no kernel can compute, such as a convolution of the wrong width.
 _RULE_ERRORS = (RuntimeError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
+COPIES = frozenset("lift_fresh lift_fresh_copy clone detach alias".split())
+# Of these, results are as large as the argument.
+_PARTS = frozenset(
+    "to _to_copy view reshape flatten squeeze unsqueeze unbind getitem select".split()
+)
+_MOST_PARTS = 8
 # Operators whose result holds one number everywhere, with the position of its sizes. Such values
 # can have any width, so they lose the channels that they are combined with.
 FILLS = {"zeros": 0, "ones": 0, "full": 0, "new_zeros": 1, "new_ones": 1, "new_full": 1}
@@ -53,6 +59,7 @@ class Site:
         atoms: Record of edges, pins and roles.
         labels: Labels of every value so far.
         shapes: Meta tensor of every value.
+        tensors: Stored tensors, by name.
         followed: Arguments whose labels the rule has handled; labels of the others are pinned.
         blocks: Calls whose channels go in blocks, with the dimension that counts the blocks.
         probes: Receives labels for every side of a box, if `blocks.find_heads` asks where they go.
@@ -62,6 +69,7 @@ class Site:
     atoms: Atoms
     labels: dict[fx.Node, Output]
     shapes: Shapes
+    tensors: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
     followed: set[object] = field(default_factory=set)
     blocks: Mapping[fx.Node, int] = field(default_factory=lambda: MappingProxyType({}))
     probes: Probes | None = None
@@ -88,6 +96,10 @@ class Site:
         meta = self.shapes.get(value) if isinstance(value, fx.Node) else None
         return meta.shape if isinstance(meta, Tensor) else torch.Size()
 
+    def positions(self, value: Any) -> Tensor | None:  # noqa: ANN401  # a node
+        """Return stored positions (n,), such as those of a channel shuffle; None for others."""
+        return stored_positions(value, self.tensors)
+
     @property
     def output_shape(self) -> torch.Size:
         """Shape of the output, or of the first of several."""
@@ -112,6 +124,30 @@ class Site:
 
 
 Rule = Callable[[Site], Output]
+
+
+def stored_positions(value: Any, tensors: Mapping[str, Tensor]) -> Tensor | None:  # noqa: ANN401  # a node
+    """Return a list of whole numbers that is stored, or a range; None for other values."""
+    calls: list[fx.Node] = []
+    while isinstance(value, fx.Node) and op_name(value.target) in COPIES | _PARTS:
+        calls.append(value)
+        if value.all_input_nodes != [value.args[0]] or len(calls) > _MOST_PARTS:
+            return None
+        value = value.args[0]
+    if not isinstance(value, fx.Node):
+        return None
+    found: Any
+    if op_name(value.target) == "arange" and not value.all_input_nodes:
+        found = value.target(*value.args, **value.kwargs)  # type: ignore[operator]
+    elif value.op == "get_attr":
+        found = tensors[str(value.target)]
+    else:
+        return None
+    for call in reversed(calls):
+        found = call.target(found, *call.args[1:], **call.kwargs)  # type: ignore[operator]
+    if not isinstance(found, Tensor) or found.dim() != 1 or found.is_floating_point():
+        return None
+    return None if found.dtype in {torch.bool, torch.uint8} else found.long()
 
 
 def propagate_labels(
@@ -149,7 +185,8 @@ def propagate_labels(
             labels[node] = atoms.of(FILL + node.name, fills[node])
         elif node.op == "call_function":
             labels[node] = _apply(
-                Site(node, atoms, labels, shapes, blocks=blocks, probes=probes), find_rule
+                Site(node, atoms, labels, shapes, program.tensors, blocks=blocks, probes=probes),
+                find_rule,
             )
         else:
             labels[node] = {}

@@ -9,9 +9,10 @@ from onnx import ValueInfoProto
 from secateur.engine.errors import ModelRejectedError
 from secateur.engine.onnx_in.call import shown, to_dtype
 
-_FIX_SHAPE = (
-    "python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {name} --input_shape "
-    "{shape} model.onnx fixed.onnx"
+# `make_dynamic_shape_fixed` of ONNX Runtime cannot give two sizes of one name different values.
+_FIX_SIZES = (
+    "import onnx; m = onnx.load('model.onnx'); d = m.graph.input[{number}].type.tensor_type.shape"
+    ".dim; {places} = {sizes}; onnx.save(m, 'fixed.onnx')"
 )
 Shape = tuple[int | None, ...]
 
@@ -55,7 +56,7 @@ def read_inputs(
             sizes = _with_given(name, sizes, shapes[number])
         if not sizes:
             raise ModelRejectedError(f"the input {name} of the ONNX file has no batch dimension")
-        _check_sizes(value.name, sizes)
+        _check_sizes(number, name, sizes)
         batches.add(sizes[0])
         inputs.append(OnnxInput(value.name, (None, *sizes[1:]), dtype))
     if len(batches) > 1:
@@ -82,12 +83,16 @@ def _with_given(name: str, sizes: list[int | None], given: Shape) -> list[int | 
     return [sizes[0], *given[1:]]
 
 
-def _check_sizes(name: str, sizes: list[int | None]) -> None:
-    if None in sizes[1:]:
+def _check_sizes(number: int, name: str, sizes: list[int | None]) -> None:
+    open_dims = [dim for dim, size in enumerate(sizes) if dim and size is None]
+    if open_dims:
         said = ", ".join("any" if size is None else str(size) for size in sizes[1:])
-        example = ",".join(["1", *("SIZE" if size is None else str(size) for size in sizes[1:])])
+        places = ", ".join(f"d[{dim}].dim_value" for dim in open_dims)
+        command = _FIX_SIZES.format(
+            number=number, places=places, sizes=", ".join(["SIZE"] * len(open_dims))
+        )
         raise ModelRejectedError(
-            f"the input {shown(name)} of the ONNX file takes samples of the sizes {said}; a "
-            "network is pruned for one size",
-            hint=f"Fix the sizes: {_FIX_SHAPE.format(name=name[:80], shape=example)}",
+            f"the input {name} of the ONNX file takes samples of the sizes {said}; a network is "
+            "pruned for one size",
+            hint=f'Fix them with numbers in place of SIZE: python -c "{command}"',
         )

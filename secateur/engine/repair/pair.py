@@ -36,7 +36,8 @@ class Pair:
         for node in self.smaller.graph.nodes:
             if node.op == "get_attr":
                 name = str(node.target)
-                if self.dense.tensors[name].shape != self.smaller.tensors[name].shape:
+                before = self.dense.tensors.get(name)
+                if before is None or before.shape != self.smaller.tensors[name].shape:
                     found.add(node)
             elif not found.isdisjoint(node.all_input_nodes):
                 found.add(node)

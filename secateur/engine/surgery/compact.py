@@ -17,7 +17,7 @@ from secateur.engine.graph.analysis import Analysis
 from secateur.engine.graph.propagate import Labels
 from secateur.engine.plan import Plan, check_fits
 from secateur.engine.program.functional import op_name
-from secateur.engine.program.program import Program
+from secateur.engine.program.program import Program, Role
 from secateur.engine.program.shapes import Shapes, propagate, where
 from secateur.engine.surgery.literals import REWRITES
 from secateur.engine.surgery.resized import Resized
@@ -54,13 +54,16 @@ def compact_with_copies(
     for (name, dim), kept in analysis.kept_indices(keeps).items():
         index = torch.from_numpy(kept).to(tensors[name].device)
         tensors[name] = tensors[name].index_select(dim, index)
-    graph, copies = _rewrite(program, analysis, is_kept)
-    smaller = replace(program, graph=graph, tensors=tensors)
+    renumbered: set[fx.Node] = set()
+    graph, copies = _rewrite(program, analysis, is_kept, tensors, renumbered)
+    roles = {name: program.roles.get(name, Role.CONSTANT) for name in tensors}
+    smaller = replace(program, graph=graph, tensors=tensors, roles=roles)
     try:
         shapes = propagate(smaller)
     except ModelRejectedError as error:  # the dense network was accepted, so compaction is wrong
         raise _defect(str(error)) from error
-    _confirm(copies, shapes, analysis, is_kept)
+    checked = {node: copy for node, copy in copies.items() if node not in renumbered}
+    _confirm(checked, shapes, analysis, is_kept)
     return smaller, copies
 
 
@@ -73,9 +76,16 @@ def _defect(what: str) -> EquivalenceError:
 
 
 def _rewrite(
-    program: Program, analysis: Analysis, is_kept: np.ndarray
+    program: Program,
+    analysis: Analysis,
+    is_kept: np.ndarray,
+    tensors: dict[str, Tensor],
+    renumbered: set[fx.Node],
 ) -> tuple[fx.Graph, dict[fx.Node, fx.Node]]:
-    """Return the new graph, and the copy of every node of the old graph."""
+    """Return the new graph, and the copy of every node of the old graph.
+
+    Stored positions of channels are replaced in ``tensors``; ``renumbered`` receives their readers.
+    """
     graph = fx.Graph()
     values: dict[fx.Node, fx.Node] = {}
     for node in program.graph.nodes:
@@ -83,12 +93,17 @@ def _rewrite(
         values[node] = copied
         rewrite = REWRITES.get(op_name(node.target)) if node.op == "call_function" else None
         if rewrite is not None:
-            values[node] = rewrite(Resized(node, copied, analysis, is_kept)) or copied
+            values[node] = (
+                rewrite(Resized(node, copied, analysis, is_kept, tensors, renumbered)) or copied
+            )
     return graph, values
 
 
 def _confirm(
-    copies: dict[fx.Node, fx.Node], actual: Shapes, analysis: Analysis, is_kept: np.ndarray
+    copies: dict[fx.Node, fx.Node],
+    actual: Shapes,
+    analysis: Analysis,
+    is_kept: np.ndarray,
 ) -> None:
     counts: dict[int, int] = {}  # by identity of the label: neighbouring values share labels
 

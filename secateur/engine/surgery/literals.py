@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from secateur.engine.graph.propagate import FILLS
+from secateur.engine.graph.propagate import FILLS, stored_positions
 from secateur.engine.program.functional import op_name
 from secateur.engine.surgery.norms import padded_norm
 from secateur.engine.surgery.resized import Resized
@@ -106,6 +106,34 @@ def _select(call: Resized) -> None:
         call.set_argument(2, int(kept[: call.literal(2, "index") % size[dim]].sum()))
 
 
+def _index(call: Resized) -> None:
+    """Renumber the stored positions of ``index``: channels before them may be removed."""
+    indices = list(call.node.args[1])  # type: ignore[arg-type]
+    chosen = [dim for dim, used in enumerate(indices) if used is not None]
+    found = _renumbered(call, chosen[0], indices[chosen[0]]) if len(chosen) == 1 else None
+    if found is not None:
+        call.set_argument(1, [found if dim in chosen else None for dim in range(len(indices))])
+
+
+def _index_select(call: Resized) -> None:
+    dim = call.literal(1, "dim") % call.analysis.shapes[call.node].dim()
+    found = _renumbered(call, dim, call.node.args[2])
+    if found is not None:
+        call.set_argument(2, found)
+
+
+def _renumbered(call: Resized, dim: int, positions: object) -> fx.Node | None:
+    """Store the new positions of the channels that stay; return the node to read, if it is new."""
+    kept, stays = call.kept(call.node.args[0], dim), call.kept(call.node, dim)
+    stored = stored_positions(positions, call.tensors)
+    if kept is None or stays is None or stored is None or kept.all():
+        return None
+    assert isinstance(positions, fx.Node)  # noqa: S101  # it is stored
+    places = np.cumsum(kept) - 1
+    new = torch.from_numpy(places[stored.cpu().numpy()][stays]).to(stored.device)
+    return call.store(positions, new)
+
+
 def _pad(call: Resized) -> None:
     """Update negative padding, which crops channels; some of them may be pruned."""
     amounts = list(call.literal(1, "pad"))
@@ -192,6 +220,8 @@ REWRITES: dict[str, Callable[[Resized], fx.Node | None]] = {
     "slice_scatter": _slice_scatter,
     "narrow": _narrow,
     "select": _select,
+    "index": _index,
+    "index_select": _index_select,
     **dict.fromkeys(["pad", "constant_pad_nd"], _pad),
     "scaled_dot_product_attention": _scale,
     **dict.fromkeys(

@@ -23,7 +23,11 @@ def expand_program(program: Program, plan: Plan, compacted: Program) -> Program:
     kept: dict[str, dict[int, Tensor]] = {}
     for axis in plan.axes:
         kept.setdefault(axis.tensor, {})[axis.dim] = torch.tensor(axis.kept)
-    tensors = dict(compacted.tensors)
+    # Whole numbers are positions, which compaction renumbers, and are not trained.
+    tensors = {
+        name: compacted.tensors[name] if tensor.is_floating_point() else tensor
+        for name, tensor in program.tensors.items()
+    }
     for name, by_dim in kept.items():
         small = compacted.tensors[name]
         full = torch.zeros(program.tensors[name].shape, dtype=small.dtype, device=small.device)

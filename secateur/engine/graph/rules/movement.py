@@ -111,15 +111,22 @@ def stack(site: Site) -> Output:
 
 
 def index(site: Site) -> Output:
-    """Rule of ``index``, ``x[:, i, j]``: pin the indexed dimensions; the others keep labels."""
+    """Rule of ``index``, ``x[:, i, j]``: pin the indexed dimensions; the others keep labels.
+
+    One stored list of positions moves the labels of its dimension.
+    """
     labels = site.labels_of(site.node.args[0])
     indices = list(site.argument(1, "indices"))
     chosen = [dim for dim, used in enumerate(indices) if used is not None]
     if any(site.shapes[indices[dim]].dtype in {torch.bool, torch.uint8} for dim in chosen):
         site.pin_inputs("is indexed by a mask")
         return {}
+    positions = site.positions(indices[chosen[0]]) if len(chosen) == 1 else None
     for dim in chosen:
-        site.pin_label(labels, dim, "is indexed by its position")
+        if positions is None:
+            site.pin_label(labels, dim, "is indexed by its position")
+        elif dim in labels:
+            labels[dim] = labels[dim][positions]
     num_new = len(torch.broadcast_shapes(*[site.shape_of(indices[dim]) for dim in chosen]))
     # torch puts the new dimensions first unless the indexed ones are adjacent.
     is_adjacent = chosen == list(range(chosen[0], chosen[-1] + 1))
@@ -127,15 +134,20 @@ def index(site: Site) -> Output:
     output: Labels = {}
     for dim, ids in labels.items():
         own = dim - sum(d < dim for d in chosen)
-        output[own + num_new * (own >= first)] = ids
+        is_moved = dim in chosen  # to the same dimension: there is one
+        output[dim if is_moved else own + num_new * (own >= first)] = ids
     return output
 
 
 def index_select(site: Site) -> Output:
-    """Rule of ``index_select``: pin its dimension; the others keep their labels."""
+    """Rule of ``index_select``: stored positions move its dimension's labels, others pin them."""
     labels = site.labels_of(site.node.args[0])
     dim = site.literal(1, "dim") % len(site.output_shape)
-    site.pin_label(labels, dim, "is indexed by its position")
+    positions = site.positions(site.argument(2, "index"))
+    if positions is None:
+        site.pin_label(labels, dim, "is indexed by its position")
+    elif dim in labels:
+        labels[dim] = labels[dim][positions]
     return labels
 
 

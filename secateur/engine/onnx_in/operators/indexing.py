@@ -16,6 +16,8 @@ def gather_nd(call: Call) -> Tensor:
     if batch_dims == 0:
         if is_symbol(x.shape[0]):
             call.refuse("takes some of the samples")
+        if index.dim() == 2 and index.shape[1] == 1:  # noqa: PLR2004  # a list of positions
+            return aten(_aten.index_select.default, x, 0, index.reshape(-1))
         return aten(_aten.index.Tensor, x, list(index.unbind(-1)))
     shape = index.shape[:-1]
     own = [

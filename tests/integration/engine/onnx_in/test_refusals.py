@@ -1,5 +1,6 @@
 """Files that cannot be imported are refused, and the message names the node or the limit."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,6 +180,16 @@ def test_limits_hold(limits: ModelLimits, message: str, tmp_path: Path) -> None:
     path = saved(network(node("Conv", "x w"), weights=CONV, x=("n", 3, 4, 4)), tmp_path)
     with pytest.raises(ModelTooLargeError, match=message):
         read_onnx(path, limits)
+
+
+def test_the_advice_on_open_sizes_works(tmp_path: Path) -> None:
+    path = saved(network(node("Relu", "x"), x=("n", 3, "?", "?")), tmp_path)
+    with pytest.raises(ModelRejectedError) as caught:
+        read_onnx(path)
+    code = caught.value.hint.split('"')[1].replace("SIZE, SIZE", "4, 9")
+    with contextlib.chdir(tmp_path):
+        exec(code)  # noqa: S102  # the advice
+    assert read_onnx(tmp_path / "fixed.onnx").inputs[0].shape == (None, 3, 4, 9)
 
 
 def test_a_fixed_batch_counts_towards_the_limits(tmp_path: Path) -> None:
