@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import Field, ValidationError
 
+from app.artifacts.archive import Member, stream_zip
 from app.contracts.complaints import complaints, refusal
 from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.job import JobState
@@ -19,6 +20,7 @@ from app.datasets.schemas import parse_preprocess
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.forms import FileRule, Form
 from app.http.disconnect import wait_with_client
+from app.http.headers import attachment
 from app.http.limits import EVENTS, FILES_OF_A_JOB, limits
 from app.http.problems import NOT_MODIFIED, RESPONSES
 from app.idempotency import idempotency_key
@@ -61,6 +63,12 @@ _MOST_NAME = 200
 _TEXTS = ("config", "goal", "preprocess")
 _LAST = 2**31 - 1  # the largest integer of both databases
 _RETRY_AFTER_SECONDS = "2"
+_ZIP: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The zip file.",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 _EVENT_STREAM = "text/event-stream"
 _EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {_EVENT_STREAM: {}}}}
 Types = Annotated[
@@ -286,6 +294,16 @@ def artifacts(job_id: str, context: ContextDep, principal: PrincipalDep) -> list
     """List a job's artifacts."""
     principal.require("jobs:read")
     return [to_artifact(row) for row in service.artifacts(context, principal.tenant, job_id)]
+
+
+@router.get("/{job_id}/artifacts.zip", response_class=Response, responses=_ZIP)
+def artifacts_zip(job_id: str, context: ContextDep, principal: PrincipalDep) -> Response:
+    """Download all of a job's artifacts as one zip file."""
+    principal.require("jobs:read")
+    rows = service.artifacts(context, principal.tenant, job_id)
+    members = (Member(row.name, row.num_bytes, context.store.stream(row.sha256)) for row in rows)
+    headers = {"Content-Disposition": attachment(f"{job_id}.zip")}
+    return StreamingResponse(stream_zip(members), headers=headers, media_type="application/zip")
 
 
 async def _create_from_json(

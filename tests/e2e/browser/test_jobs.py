@@ -2,7 +2,9 @@
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from app.contracts.goals import GOALS
-from app.records.tables import JobRow, ModelRow
+from app.records.tables import ArtifactRow, JobRow, ModelRow
 from tests.e2e.browser.conftest import OpenTab
 from tests.fixtures.browser import Tab
 from tests.fixtures.serving import Serving, serving
@@ -188,3 +190,35 @@ def test_rejected_uploads_are_shown_only_when_asked_for(
     expect(table.get_by_text("Rejected")).to_have_count(0)
     tab.page.get_by_label("Show").select_option("Rejected")
     expect(table.get_by_text("Rejected")).to_have_count(1)
+
+
+def test_the_targets_of_a_job_are_shown_and_all_files_downloaded(
+    api: Serving, shown: Shown, tab: Tab, tmp_path: Path
+) -> None:
+    job, text = shown.jobs["succeeded"], "print('<b>hello</b>')\n"
+    data, script = text.encode(), tmp_path / "script"
+    script.write_bytes(data)
+    sha256 = api.context.store.put_file(script)
+    with api.context.sessions.begin() as session:
+        for row in session.scalars(select(ArtifactRow).where(ArtifactRow.job_id == job)):
+            row.sha256, row.num_bytes = sha256, len(data)
+            if row.name == "plan.json":
+                row.name, row.media_type = "run_openvino.py", "text/plain; charset=utf-8"
+    tab.go(f"/jobs/{job}")
+    deploy = tab.page.get_by_role("region", name="Deploy")
+    targets = deploy.get_by_role("row")
+    expect(targets.filter(has_text="float32, as served")).to_contain_text("model.onnx")
+    expect(targets.filter(has_text="int8")).to_contain_text("model_int8.onnx")
+    kept = targets.filter(has_text="openvino.bin")
+    expect(kept).to_contain_text("100")
+    expect(kept).to_contain_text("largest difference 0.0004")
+    expect(kept).to_contain_text("beside model.onnx")
+    expect(targets.filter(has_text="Left out")).to_have_count(1)
+    deploy.get_by_text("run_openvino.py").click()
+    expect(deploy.locator("pre")).to_have_text(text)
+    deploy.get_by_role("button", name="Copy: run_openvino.py").click()
+    with tab.page.expect_download() as found:
+        deploy.get_by_role("button", name="Download all").click()
+    assert found.value.suggested_filename == f"{job}.zip"
+    with zipfile.ZipFile(found.value.path()) as archive:
+        assert archive.read("run_openvino.py") == data

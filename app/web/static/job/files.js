@@ -30,7 +30,8 @@ export function filesPart(artifacts, signal) {
   return panel("Files", {}, table("Files", ["Name", ["Size", "end"], "SHA-256", ["", "end"]], rows), trouble);
 }
 
-function downloadButton(artifact, trouble, signal) {
+/** Return a button that downloads a file and shows what went wrong in `trouble`. */
+export function downloadButton(artifact, trouble, signal, text = "Download") {
   const start = async () => {
     button.disabled = true;
     fill(trouble);
@@ -45,9 +46,9 @@ function downloadButton(artifact, trouble, signal) {
   };
   const button = h(
     "button",
-    { type: "button", class: "button is-small", "aria-label": `Download ${artifact.name}`, on: { click: start } },
+    { type: "button", class: "button is-small", "aria-label": text === "Download" ? `Download ${artifact.name}` : null, on: { click: start } },
     icon("down"),
-    "Download",
+    text,
   );
   return button;
 }

@@ -16,6 +16,7 @@ import { notice, problemPanel } from "../parts/problem.js";
 import { FINAL, badge, stateWord } from "../parts/status.js";
 import { disclosure, facts } from "../parts/table.js";
 import { jobActions } from "./actions.js";
+import { deployPart } from "./deploy.js";
 import { filesPart } from "./files.js";
 import { layersParts } from "./layers.js";
 import { logPart } from "./log.js";
@@ -248,7 +249,8 @@ class JobPage {
     fill(this.proof, certificate(summary));
     this.training.update(this.#story.runs, summary);
     try {
-      fill(this.files, filesPart(await read(job.urls.artifacts, { signal: this.#view.signal }), this.#view.signal));
+      const artifacts = await read(job.urls.artifacts, { signal: this.#view.signal });
+      fill(this.files, deployPart(job, artifacts, this.#view.signal), filesPart(artifacts, this.#view.signal));
     } catch (error) {
       this.tell(error);
     }

@@ -11,8 +11,14 @@ export function copyField(label, text) {
   const id = `copy-${numFields}`;
   const input = h("input", { id, type: "text", readonly: true, spellcheck: "false", autocomplete: "off" });
   input.value = text;
+  const button = copyButton(label, text, () => input.select());
+  return h("div", { class: "field" }, h("label", { class: "label", for: id }, label), h("div", { class: "field is-inline" }, input, button));
+}
+
+/** Return a button that copies a text; `select` selects it, for browsers that forbid copying. */
+export function copyButton(label, text, select) {
   const click = async () => {
-    input.select();
+    select();
     try {
       await navigator.clipboard.writeText(text); // undefined without HTTPS
       button.textContent = "Copied";
@@ -22,5 +28,5 @@ export function copyField(label, text) {
     }
   };
   const button = h("button", { type: "button", class: "button is-small", "aria-label": `Copy: ${label}`, on: { click } }, "Copy");
-  return h("div", { class: "field" }, h("label", { class: "label", for: id }, label), h("div", { class: "field is-inline" }, input, button));
+  return button;
 }
