@@ -40,7 +40,7 @@ def stream_zip(members: Iterable[Member]) -> Iterator[bytes]:
     Equal files give equal bytes; the archive holds no times.
     """
     sink = _Sink()
-    with ZipFile(sink, "w", ZIP_STORED) as archive:  # type: ignore[arg-type]  # a sink only writes
+    with ZipFile(sink, "w", ZIP_STORED) as archive:  # type: ignore[call-overload]  # a sink only writes
         for member in members:
             info = ZipInfo(member.name)
             is_large = member.num_bytes > _ZIP64_BYTES
