@@ -150,6 +150,26 @@ def test_data_sets_show_their_preprocessing(world: World, tab: Tab) -> None:
     tab.page.get_by_text("Preprocessing: none given").wait_for()
 
 
+def test_a_file_is_fetched_from_a_url(world: World, open_tab: OpenTab) -> None:
+    with open_tab(world.base, expected=("422",)) as tab:
+        tab.enter(world.key)
+        page = tab.page
+        show(tab, world, "datasets")
+        page.get_by_label("Or its URL").fill("https://127.0.0.1/pets%20and%20more.zip?x=y")
+        page.get_by_role("button", name="Use URL").click()
+        expect(page.get_by_label("Name", exact=True)).to_have_value("pets and more")
+        page.get_by_label("Preset").select_option("imagenet")
+        page.get_by_role("button", name="Fetch").click()
+        expect(page.get_by_role("alert")).to_contain_text("the host has an address that is not")
+        sent = tab.requests[-1]
+        assert sent.url.endswith("/v1/datasets:fetch")
+        assert sent.post_data_json == {
+            "url": "https://127.0.0.1/pets%20and%20more.zip?x=y",
+            "name": "pets and more",
+            "preprocess": '{"preset":"imagenet"}',
+        }
+
+
 def test_the_page_of_a_data_set_shows_its_images_and_classes(world: World, tab: Tab) -> None:
     show(tab, world, "dataset")
     images = tab.page.locator(".example img")

@@ -8,6 +8,7 @@ import { watch } from "../polling.js";
 import { uploadFile } from "../uploads.js";
 import { dropZone } from "./drop.js";
 import { refusalOf } from "./files.js";
+import { fetchUrl, urlPart } from "./from_url.js";
 import { loading, notice, problemPanel } from "./problem.js";
 
 /**
@@ -18,9 +19,9 @@ import { loading, notice, problemPanel } from "./problem.js";
  */
 export function uploadForm({ path, noun, hint, accept, more, onDone, signal }) {
   const root = h("div", { class: "form" });
-  const begin = (...said) => fill(root, dropZone({ prompt: `Choose a ${noun} file`, hint, accept, onFile: ask }), said);
+  const begin = (...said) => fill(root, dropZone({ prompt: `Choose a ${noun} file`, hint, accept, onFile: ask }), urlPart(noun, ask), said);
   const ask = async (file) => {
-    const refusal = await refusalOf(file, path === "/v1/models" ? "model" : "dataset");
+    const refusal = file.url ? null : await refusalOf(file, path === "/v1/models" ? "model" : "dataset");
     if (refusal !== null) {
       announce(`${file.name} was not sent.`);
       begin(notice("bad", `${file.name} was not sent`, h("p", { class: "lines" }, refusal)));
@@ -31,24 +32,19 @@ export function uploadForm({ path, noun, hint, accept, more, onDone, signal }) {
     const state = h("div");
     const submit = (event) => {
       event.preventDefault();
-      const params = new URLSearchParams({ filename: file.name });
-      for (const [key, value] of Object.entries({ name: name.value.trim(), ...extra.params() })) {
-        if (value !== null && value !== "") {
-          params.set(key, value);
-        }
-      }
-      send(`${path}?${params}`, file, { noun, state, form, path, onDone, signal, begin });
+      const given = { name: name.value.trim(), ...extra.params() };
+      send(file, given, { noun, state, form, path, onDone, signal, begin });
     };
     const form = h(
       "form",
       { class: "form", on: { submit } },
-      h("p", {}, h("strong", {}, file.name), h("span", { class: "quiet" }, ` · ${bytes(file.size)}`)),
+      h("p", {}, h("strong", {}, file.name), h("span", { class: "quiet" }, file.url ? " · from its URL" : ` · ${bytes(file.size)}`)),
       h("div", { class: "fields" }, name.node),
       extra.node,
       h(
         "div",
         { class: "actions" },
-        h("button", { class: "button is-primary" }, "Upload"),
+        h("button", { class: "button is-primary" }, file.url ? "Fetch" : "Upload"),
         h("button", { type: "button", class: "button", on: { click: () => begin() } }, "Choose another"),
       ),
       state,
@@ -73,11 +69,11 @@ function nameField(noun, file) {
   };
 }
 
-async function send(url, file, { noun, state, form, path, onDone, signal, begin }) {
+async function send(file, given, { noun, state, form, path, onDone, signal, begin }) {
   const controls = form.querySelectorAll("button, input, select, textarea");
   const lock = (isLocked) => controls.forEach((control) => { control.disabled = isLocked; });
   const bar = h("span", { vars: { "--share": "0%" } });
-  const text = h("p", { class: "hint" }, "Sending …");
+  const text = h("p", { class: "hint" }, file.url ? "The service fetches the file …" : "Sending …");
   fill(state, h("div", { class: "meter" }, bar), text);
   lock(true);
   announce(`Uploading ${file.name}.`);
@@ -86,7 +82,7 @@ async function send(url, file, { noun, state, form, path, onDone, signal, begin 
       bar.style.setProperty("--share", `${100 * share}%`);
       text.textContent = share < 1 ? `Sending: ${percent(share, 0)}` : "Storing …";
     };
-    const made = await uploadFile(url, file, { onProgress, signal });
+    const made = file.url ? await fetchUrl(path, file.url, given, signal) : await uploadFile(addressOf(path, file, given), file, { onProgress, signal });
     fill(state, loading(`Validating the ${noun} …`));
     const item = await validated(`${path}/${made.id}`, signal);
     if (item === null) {
@@ -102,6 +98,17 @@ async function send(url, file, { noun, state, form, path, onDone, signal, begin 
     lock(false);
     fill(state, problemPanel(error, { title: `The ${noun} was not uploaded` }));
   }
+}
+
+/** Return the address of an upload; parameters without a value are left out. */
+function addressOf(path, file, given) {
+  const params = new URLSearchParams({ filename: file.name });
+  for (const [key, value] of Object.entries(given)) {
+    if (value !== null && value !== "") {
+      params.set(key, value);
+    }
+  }
+  return `${path}?${params}`;
 }
 
 /** Wait for the validation and return the resource, or null if the user leaves the page. */
