@@ -187,3 +187,44 @@ def test_a_missing_package_fails_before_pruning_with_the_extra(
     with pytest.raises(ExportError, match="'ncnn', and this worker has no not_there") as caught:
         run(tmp_path, {"targets": ["ncnn"]})
     assert "[ncnn]'" in caught.value.hint
+
+
+IN_SANDBOX = """
+import sys, tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from app.sandbox.isolation import isolate
+from app.sandbox.needs import Needs
+import numpy as np
+from secateur.engine.export.targets.build import build_files
+from secateur.engine.export.targets.targets import TARGETS
+
+onnx, folder, has_converter = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "True"
+tempfile.tempdir = str(folder)
+(folder / "model.onnx").write_bytes(onnx.read_bytes())
+granted = isolate([folder], Needs(converter=has_converter))
+source = SimpleNamespace(onnx=folder / "model.onnx", shapes=[[1, 3, 32, 32]])
+for name in ("openvino", "ncnn"):
+    target = TARGETS[name]
+    build_files(target, source, folder)
+    run = target.load(str(folder / target.files[0].name), 1)
+    print(name, [values.shape for values in run([np.zeros((1, 3, 32, 32), np.float32)])])
+print(granted)
+"""
+
+
+@pytest.mark.parametrize("has_converter", [True, False])
+def test_targets_are_built_in_the_sandbox_and_programs_only_for_a_converter(
+    job: tuple[Path, Report], tmp_path: Path, *, has_converter: bool
+) -> None:
+    if sys.platform != "linux":
+        pytest.skip("the sandbox needs Linux")
+    command = [sys.executable, "-c", IN_SANDBOX, job[0] / "model.onnx", tmp_path, has_converter]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert "openvino [(1, 4, 64), (1, 3, 8, 8)]" in done.stdout, done.stderr
+    if has_converter:
+        assert done.returncode == 0, done.stderr
+        assert "ncnn [(1, 4, 64), (1, 3, 8, 8)]" in done.stdout
+        assert "filter" in done.stdout
+    else:
+        assert "pnnx did not run" in done.stderr

@@ -57,7 +57,7 @@ def rehearse_targets(inputs: Inputs) -> None:
     if not targets:
         return
     with tempfile.TemporaryDirectory(dir=request.output_dir.parent) as home:
-        shutil.copy(dense, Path(home) / ONNX.file)
+        shutil.copyfile(dense, Path(home) / ONNX.file)
         folder = _folder(inputs, inputs.program, Path(home))
         for number, target in enumerate(targets):
             message = f"trying {target.title}"

@@ -1,5 +1,6 @@
 """Build the files of a target, and compare them with the network on the same samples."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -58,6 +59,7 @@ def build_files(target: Target, source: Source, folder: Path) -> None:
     """
     build = target.build
     if build is not None:
+        _keep_out(target)
         _translate(target, lambda: build(source, folder))
 
 
@@ -75,6 +77,7 @@ class Opened:
             ExportError: The target cannot read its file.
         """
         assert target.load is not None  # noqa: S101  # scripts are not opened
+        _keep_out(target)
         load = target.load
         self.target, self._program = target, program
         self._run = _translate(target, lambda: load(str(path), num_threads))
@@ -141,6 +144,11 @@ def _pair(
             f"{list(x.shape)}"
         )
     return x, found.astype(np.float64).reshape(x.shape)
+
+
+def _keep_out(target: Target) -> None:
+    for name in target.kept_out:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # an import then fails
 
 
 def _translate(target: Target, ask: Callable[[], T]) -> T:

@@ -32,7 +32,7 @@ def build(source: Source, folder: Path) -> None:
     shapes = ",".join(str(shape).replace(" ", "") for shape in source.shapes)
     with tempfile.TemporaryDirectory(dir=folder) as home:
         work = Path(home)
-        shutil.copy(source.onnx, work / "model.onnx")
+        shutil.copyfile(source.onnx, work / "model.onnx")
         command = [pnnx.EXEC_PATH, "model.onnx", f"inputshape={shapes}", "fp16=1"]
         try:
             done = subprocess.run(  # noqa: S603  # our own arguments

@@ -44,6 +44,7 @@ OPENVINO = Target(
         TargetFile("openvino.bin", "weights of openvino.xml, in float16"),
     ),
     ("openvino",),
+    kept_out=("openvino_telemetry",),
     build=build,
     load=load,
     precision="float16 weights",

@@ -100,6 +100,7 @@ class Target:
         script: Name of its snippet or build script.
         files: Files that it adds.
         modules: Packages that it imports.
+        kept_out: Modules by which its packages report usage to their makers; they are not imported.
         opset: Newest ONNX opset that it reads; None: any.
         build: Writes its files to a folder.
         load: Opens its files in a folder with a number of threads. Its source is the snippet's, so
@@ -119,6 +120,7 @@ class Target:
     script: str
     files: tuple[TargetFile, ...] = ()
     modules: tuple[str, ...] = ()
+    kept_out: tuple[str, ...] = ()
     opset: int | None = None
     build: Callable[[Source, Path], None] | None = None
     load: Callable[[str, int], Run] | None = None
