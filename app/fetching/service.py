@@ -97,7 +97,7 @@ async def fetched(
         except OutboundError as error:
             raise _refusal(f"the file could not be fetched: {error}") from error
         finally:
-            await run_in_threadpool(chunks.close)  # type: ignore[attr-defined]  # a generator
+            await run_in_threadpool(chunks.close)
             spool.discard()
 
 

@@ -9,7 +9,7 @@ are not followed. `app.fetching` downloads, and every redirect is checked as the
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -89,7 +89,7 @@ class Outbound:
         with self._stream("POST", url, sent, body, self._deadline()) as answer:
             return answer.status
 
-    def download(self, url: str, most_redirects: int) -> Iterator[bytes]:
+    def download(self, url: str, most_redirects: int) -> Generator[bytes, None, None]:
         """Yield the body of a URL's response in chunks, within the deadline.
 
         Raises:
@@ -125,23 +125,16 @@ class Outbound:
         # httpcore and not httpx: httpx resolves host names itself and reads the environment.
         pool = httpcore.ConnectionPool(self._tls, max_connections=1, network_backend=backend)
         sent = list({"Host": parts.netloc, **headers}.items())
+        missing = "no response" if method == "POST" else "no complete response"
         try:
             with pool, pool.stream(method, url, headers=sent, content=body) as answer:
                 yield answer
         except httpcore.TimeoutException as error:
-            raise OutboundError(
-                f"no complete response within {self._timeout_seconds:g} s"
-                if method == "GET"
-                else f"no response within {self._timeout_seconds:g} s"
-            ) from error
+            raise OutboundError(f"{missing} within {self._timeout_seconds:g} s") from error
         except httpcore.NetworkError as error:
             raise OutboundError(_explain(error)) from error
         except httpcore.ProtocolError as error:
-            raise OutboundError(
-                "the response was not HTTP, or ended early"
-                if method == "GET"
-                else "the response was not HTTP"
-            ) from error
+            raise OutboundError("the response was not HTTP, or ended early") from error
 
     def _checked(self, host: str, port: int) -> list[Address]:
         try:
