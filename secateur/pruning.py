@@ -3,7 +3,7 @@
 Calling it needs the extra ``engine``, which installs torch; importing this module does not.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from secateur.engine import CalibrationBatch, Program, SelectionOptions
 
+    Example = Tensor | tuple[Any, ...] | Mapping[str, Any]
     Inputs = Tensor | tuple[Tensor, ...]
     Batch = Inputs | tuple[Inputs, Tensor | None]
 
@@ -32,7 +33,7 @@ _MOST_NAMES = 6  # in a message
 
 def prune(  # noqa: PLR0913  # options that each have a default
     model: "nn.Module | ExportedProgram | AnyPath",
-    example_inputs: "Inputs | None" = None,
+    example_inputs: "Example | None" = None,
     *,
     macs: float | None = None,
     params: float | None = None,
@@ -59,8 +60,9 @@ def prune(  # noqa: PLR0913  # options that each have a default
     Args:
         model: A module in evaluation mode, which is not changed; a ``.pt2`` or ``.onnx`` file,
             which is read as data; or a result of ``torch.export.export`` with a dynamic batch.
-        example_inputs: For a module, one tensor, or one for each input, on the module's device.
-            The first dimension is the batch. For an ``.onnx`` file that takes samples of any
+        example_inputs: For a module, one tensor, a tuple of arguments, or a dictionary of keyword
+            arguments, on the module's device. The first dimension of each tensor is the batch. For
+            an ``.onnx`` file that takes samples of any
             size, an example of the size to prune for.
         macs: Share of the multiply-accumulates to keep, in (0, 1).
         params: Share of the parameters to keep, in (0, 1).
@@ -167,7 +169,7 @@ def _check_share(name: str, value: float) -> None:
         raise SecateurError(f"{name} is {value:g}; it is a share {kind}, between 0 and 1")
 
 
-def _read(model: Any, example_inputs: "Inputs | None") -> "tuple[Program, str]":  # noqa: ANN401
+def _read(model: Any, example_inputs: "Example | None") -> "tuple[Program, str]":  # noqa: ANN401
     """Return the program of a module, a file or an exported program, and its name."""
     from torch.export import ExportedProgram  # noqa: PLC0415
 
@@ -202,16 +204,17 @@ def _read(model: Any, example_inputs: "Inputs | None") -> "tuple[Program, str]":
     return read_program(path), path.name
 
 
-def _read_onnx(path: Path, example_inputs: "Inputs | None") -> "Program":
+def _read_onnx(path: Path, example_inputs: "Example | None") -> "Program":
     """Return the program of an ONNX file, for the sizes of the example if one is given."""
-    from torch import Tensor  # noqa: PLC0415
+    from torch.utils import _pytree as pytree  # noqa: PLC0415
 
     from secateur.engine import read_onnx  # noqa: PLC0415
+    from secateur.torch import as_arguments  # noqa: PLC0415
 
     _check_exists(path)
     if example_inputs is None:
         return read_onnx(path, has_files_beside=True)
-    given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
+    given = pytree.tree_leaves(as_arguments(example_inputs))
     shapes = tuple((None, *x.shape[1:]) for x in given)
     return read_onnx(path, shapes=shapes, has_files_beside=True)
 
@@ -227,10 +230,10 @@ def _is_module(model: object) -> bool:
     return isinstance(model, nn.Module)
 
 
-def _export(module: "nn.Module", example_inputs: "Inputs | None") -> "ExportedProgram":
-    from torch import Tensor  # noqa: PLC0415
+def _export(module: "nn.Module", example_inputs: "Example | None") -> "ExportedProgram":
+    from torch.utils import _pytree as pytree  # noqa: PLC0415
 
-    from secateur.torch import export_live  # noqa: PLC0415
+    from secateur.torch import as_arguments, export_live  # noqa: PLC0415
 
     kind = type(module).__name__
     if example_inputs is None:
@@ -240,7 +243,6 @@ def _export(module: "nn.Module", example_inputs: "Inputs | None") -> "ExportedPr
             f"{kind} is in training mode, in which BatchNorm and dropout compute something else: "
             "call module.eval() first"
         )
-    given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
     tensors = (*module.parameters(), *module.buffers())
     homes = {str(tensor.device) for tensor in tensors}
     if len(homes) > 1:
@@ -248,14 +250,14 @@ def _export(module: "nn.Module", example_inputs: "Inputs | None") -> "ExportedPr
             f"{kind} is on several devices ({', '.join(sorted(homes))}): move it to one with "
             "module.to(device)"
         )
-    for tensor in given:
+    for tensor in pytree.tree_leaves(as_arguments(example_inputs)):
         if homes and str(tensor.device) not in homes:
             home = homes.pop()
             raise SecateurError(
                 f"the example is on {tensor.device} and {kind} on {home}: call "
                 f"example.to({home!r}), or move the module"
             )
-    return export_live(module, given)
+    return export_live(module, example_inputs)
 
 
 def _excluded(ignore: Sequence[str], program: "Program") -> tuple[str, ...]:

@@ -6,13 +6,14 @@ Needs torch 2.9 or newer, and safetensors for `load_pruned`.
 import copy
 import tempfile
 import warnings
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar, Unpack, overload
+from typing import Any, TypeVar, Unpack, overload
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from secateur.async_client import AsyncClient
 from secateur.client import Client
@@ -23,6 +24,7 @@ from secateur.jobs import Job
 from secateur.options import AnyPath, ModelOptions
 from secateur.types import Model
 
+Inputs = Tensor | tuple[Any, ...] | Mapping[str, Any]
 M = TypeVar("M", bound=nn.Module)
 
 WEIGHTS = "weights.safetensors"
@@ -34,7 +36,7 @@ _FILE = "model.pt2"
 def push_module(
     client: Client,
     module: nn.Module,
-    example_inputs: Tensor | tuple[Tensor, ...],
+    example_inputs: Inputs,
     *,
     on_progress: ByteProgress | None = ...,
     **options: Unpack[ModelOptions],
@@ -43,7 +45,7 @@ def push_module(
 def push_module(
     client: AsyncClient,
     module: nn.Module,
-    example_inputs: Tensor | tuple[Tensor, ...],
+    example_inputs: Inputs,
     *,
     on_progress: ByteProgress | None = ...,
     **options: Unpack[ModelOptions],
@@ -51,7 +53,7 @@ def push_module(
 def push_module(
     client: Client | AsyncClient,
     module: nn.Module,
-    example_inputs: Tensor | tuple[Tensor, ...],
+    example_inputs: Inputs,
     *,
     on_progress: ByteProgress | None = None,
     **options: Unpack[ModelOptions],
@@ -62,7 +64,9 @@ def push_module(
         client: A `Client`; or an `AsyncClient`, whose result must be awaited. The export itself
             runs at once and blocks.
         module: The module, in any mode and on any device; it is not changed.
-        example_inputs: One tensor, or one for each input; the first dimension is the batch.
+        example_inputs: One tensor; a tuple of positional arguments; or a dictionary of keyword
+            arguments. Arguments are tensors, or lists, tuples and dictionaries of them. The first
+            dimension of each tensor is the batch.
         on_progress: Called with the bytes sent so far and the size of the file.
         options: See `ModelOptions`. The default ``name`` is that of the module's class.
 
@@ -83,14 +87,14 @@ def push_module(
         return client.push(path, on_progress=on_progress, **options)
 
 
-def export_module(
-    module: nn.Module, example_inputs: Tensor | tuple[Tensor, ...], path: AnyPath
-) -> Path:
+def export_module(module: nn.Module, example_inputs: Inputs, path: AnyPath) -> Path:
     """Write a module as a ``.pt2`` file with a dynamic batch, and return the path.
 
     Args:
         module: The module, in any mode and on any device; it is not changed.
-        example_inputs: One tensor, or one for each input; the first dimension is the batch.
+        example_inputs: One tensor; a tuple of positional arguments; or a dictionary of keyword
+            arguments. Arguments are tensors, or lists, tuples and dictionaries of them. The first
+            dimension of each tensor is the batch.
         path: The file to write.
 
     Raises:
@@ -100,29 +104,42 @@ def export_module(
     return Path(path)
 
 
-def export_live(
-    module: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]
-) -> torch.export.ExportedProgram:
+def export_live(module: nn.Module, example_inputs: Inputs) -> torch.export.ExportedProgram:
     """Return a module as torch exports it on the CPU, in evaluation mode, with a dynamic batch.
 
     Raises:
         SecateurError: The module cannot be exported.
     """
-    given = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    if not given or any(tensor.dim() == 0 for tensor in given):
-        raise SecateurError("example_inputs must be tensors whose first dimension is the batch")
+    given = as_arguments(example_inputs)
     # The exporter would treat a batch of one sample as a constant.
-    inputs = tuple(_at_least_two(tensor.detach().cpu()) for tensor in given)
+    args, kwargs = pytree.tree_map(lambda tensor: _at_least_two(tensor.detach().cpu()), given)
     batch = torch.export.Dim("batch", min=1)
-    dynamic = tuple({0: batch} for _ in inputs)
+    dynamic = pytree.tree_map(lambda _: {0: batch}, kwargs or args)
     with _evaluating(module) as ready, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         try:
-            return torch.export.export(ready, inputs, dynamic_shapes=dynamic)
+            return torch.export.export(ready, args, kwargs, dynamic_shapes=dynamic)
         except Exception as error:
             raise SecateurError(
                 f"torch.export cannot export {type(module).__name__} with a dynamic batch: {error}"
             ) from error
+
+
+def as_arguments(example_inputs: Inputs) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return example inputs as positional and keyword arguments.
+
+    Raises:
+        SecateurError: They are not tensors with a batch.
+    """
+    if isinstance(example_inputs, Mapping):
+        args, kwargs = (), dict(example_inputs)
+    else:
+        is_one = isinstance(example_inputs, Tensor)
+        args, kwargs = (example_inputs,) if is_one else tuple(example_inputs), {}
+    leaves = pytree.tree_leaves((args, kwargs))
+    if not leaves or not all(isinstance(leaf, Tensor) and leaf.dim() for leaf in leaves):
+        raise SecateurError("example_inputs must be tensors whose first dimension is the batch")
+    return args, kwargs
 
 
 def load_pruned(source: Job | AnyPath, module: M) -> M:

@@ -110,6 +110,27 @@ def test_a_file_and_a_program_are_pruned_like_the_module(tmp_path: Path) -> None
     assert torch.equal(by_file.module(X), outputs(by_file))
 
 
+class Keywords(Net):
+    """The same network as libraries call theirs: by keyword, with a dictionary in it."""
+
+    def forward(self, *, pixels: Tensor, others: dict[str, list[Tensor]]) -> dict[str, Tensor]:
+        y = super().forward(pixels + others["more"][0])
+        return {"scores": y + others["more"][1][:, :1]}
+
+
+def test_keyword_arguments_are_those_of_the_users_class(tmp_path: Path) -> None:
+    example = {"pixels": X, "others": {"more": [X + 1, torch.ones(len(X), 3)]}}
+    pruned = secateur.prune(make(Keywords), example, ratio=0.5, round_to=1)
+    assert pruned.cost.macs < 0.5 * pruned.dense.macs
+    assert type(pruned.module) is Keywords
+    path = export_module(make(Keywords), example, tmp_path / "model.pt2")
+    loaded = torch.export.load(path).module()
+    torch.testing.assert_close(loaded(**example), make(Keywords)(**example))
+    for wrong in ({}, {"pixels": torch.tensor(1.0)}, {"pixels": X, "number": 3}):
+        with pytest.raises(SecateurError, match="tensors whose first dimension is the batch"):
+            secateur.prune(make(Keywords), wrong)
+
+
 def test_saved_results_can_be_read_again(tmp_path: Path) -> None:
     pruned = secateur.prune(make(), X, macs=0.5)
     found = read_program(pruned.save(tmp_path / "net.pt2"))
