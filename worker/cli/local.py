@@ -21,7 +21,7 @@ from secateur.core.files import WrongFileError, check_path
 from secateur.core.formats import MODEL_FORMATS, Use, alternatives, needs_architecture
 from secateur.core.onnx_bundle import MissingWeightsError, bundled
 from secateur.engine.program.program import Program
-from worker.messages import DatasetInput, JobRequest, ModelInput
+from worker.messages import DatasetInput, JobRequest, LatenciesInput, ModelInput
 from worker.pipeline.job.model_files import read_model
 
 _CHUNK_BYTES = 2**20
@@ -57,9 +57,10 @@ def local_request(  # noqa: PLR0913, PLR0917  # the parts of a job
     """Yield the request of a pruning job that writes its results to ``out``.
 
     Raises:
-        LocalError: ``out`` is not empty, or the config needs data and there is none.
+        LocalError: ``out`` is not empty, or the config needs a file that is not there.
     """
     model_input = _model(model, architecture)
+    latencies = _latencies(config.selection.target)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise LocalError(f"{out} is not an empty folder")
     if preprocess is not None and data is None:
@@ -91,6 +92,7 @@ def local_request(  # noqa: PLR0913, PLR0917  # the parts of a job
             config=config,
             model=_with_weights(model_input, scratch),
             dataset=None if data is None else _dataset(data, preprocess),
+            latencies=latencies,
             output_dir=scratch / "out",
             checkpoint_dir=scratch / "checkpoints",
             device=device,
@@ -134,6 +136,19 @@ def _dataset(path: Path, preprocess: PreprocessSpec | None) -> DatasetInput:
         sha256=_sha256(path),
         preprocess=preprocess or PreprocessSpec(),
     )
+
+
+def _latencies(target: str | None) -> LatenciesInput | None:
+    """Return the file that the config names as its target; with a service it is an upload."""
+    if target is None:
+        return None
+    path = Path(target)
+    if not path.is_file():
+        raise LocalError(
+            f"selection.target is {target!r}, and there is no such file: without a service it is "
+            "the CSV file that secateur_bench.py wrote"
+        )
+    return LatenciesInput(path=path.absolute(), id=path.name, name=path.name)
 
 
 def _format(path: Path, use: Use) -> str:

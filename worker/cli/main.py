@@ -18,6 +18,7 @@ from app.version import version_option
 from secateur.core.formats import usual_suffixes
 from secateur.engine.errors import EngineError
 from secateur.engine.graph import analyse
+from secateur.engine.latency import bench_of
 from secateur.engine.plan import Plan
 from secateur.engine.saliency import CRITERIA
 from worker.cli.applying import apply_with_samples
@@ -79,6 +80,26 @@ def inspect_command(
         print(json.dumps(found, indent=1))  # noqa: T201  # the command's output
     else:
         print_inspection(LiteralConsole(), found)
+
+
+@app.command("bench")
+def bench_command(
+    model: ModelPath,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write; secateur_bench.py reads it.")
+    ] = Path("model.bench"),
+    architecture: ArchitectureName = None,
+    num_classes: NumClasses = None,
+    image_size: ImageSize = 224,
+) -> None:
+    """Write the layers of a model for a device to measure."""
+    try:
+        program = open_model(model, _architecture(architecture, num_classes, image_size))
+        found = bench_of(program, analyse(program))
+    except (EngineError, LocalError) as error:
+        _fail(error)
+    output.write_text(json.dumps({"model": model.name, "name": model.stem, **found}))
+    LiteralConsole().print(str(output))
 
 
 @app.command("prune")

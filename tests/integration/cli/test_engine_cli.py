@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from app.contracts.spec import PruneConfig
 from secateur.commands import engine
 from secateur.engine.export.formats import EXPORT_FORMATS
 from secateur.engine.program.module import ProgramModule
@@ -20,7 +21,9 @@ from secateur.engine.program.reader import read_program
 from secateur.torch import load_pruned
 from tests.fixtures.commands import run_command
 from tests.fixtures.jobs import save_model
+from tests.fixtures.latencies import as_csv, latency_rows
 from tests.fixtures.networks import SmallNet, randomise
+from worker.cli.local import LocalError, local_request
 
 
 def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -90,6 +93,27 @@ def test_prune_runs_the_whole_job(folder: Path, pruned: dict[str, Any]) -> None:
     assert names == exported | {
         "manifest.json", "plan.json", "report.html", "report.json", "saliency_curves.svg",
     }  # fmt: skip
+
+
+def test_a_device_that_measured_the_layers_is_a_target(folder: Path, tmp_path: Path) -> None:
+    bench, table, config = (tmp_path / name for name in ("a.bench", "a.csv", "config.json"))
+    run("bench", folder / "model0.pt2", "-o", bench)
+    table.write_bytes(as_csv(latency_rows(json.loads(bench.read_text()))))
+    selection = {"mode": "budget", "latency": 0.6, "round_to": "auto", "target": str(table)}
+    body = {"selection": selection, "export": {"formats": ["pt2"]}}
+    config.write_text(json.dumps(body))
+    run("prune", folder / "model0.pt2", "--config", config, "--out", tmp_path / "pruned")
+    target = json.loads((tmp_path / "pruned" / "report.json").read_text())["target"]
+    assert target["name"] == "a.csv"
+    assert target["predicted"] <= 0.6
+
+
+def test_a_target_that_is_no_file_is_refused(folder: Path, tmp_path: Path) -> None:
+    selection = {"mode": "budget", "latency": 0.6, "target": "my-board"}
+    config = PruneConfig.model_validate({"selection": selection})
+    request = local_request(folder / "model0.pt2", None, config, None, tmp_path / "o", "cpu", 0)
+    with pytest.raises(LocalError, match="'my-board', and there is no such file"), request:
+        pass
 
 
 def test_apply_replays_the_plan_on_other_weights(folder: Path, pruned: dict[str, Any]) -> None:
