@@ -1,6 +1,6 @@
 """Latency budgets in fp32 and int8, met by measurement and predicted from a device's CSV file.
 
-Usage: python -m benchmarks.latency_budgets [NAME …] [--share 0.4] [--output FILE]
+Usage: python -m benchmarks.latency_budgets [NAME …] [--share 0.4] [--size 224] [--output FILE]
 
 ONNX Runtime, one thread, batch 1, random weights: they decide which filters are removed, but do not
 affect speed. For each network and precision:
@@ -86,6 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--share", type=float, default=0.4)
+    parser.add_argument("--size", type=int, default=224, help="side of the images, in pixels")
+    parser.add_argument("--seconds", type=float, default=0.1, help="time for each width")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/budgets.json"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -93,22 +95,22 @@ def main() -> None:
     rows = []
     for name in options.names or NAMES:
         with tempfile.TemporaryDirectory() as folder:
-            network = open_network(name, Path(folder))
-            measured = measure_layers(network)
+            network = open_network(name, Path(folder), options.size)
+            measured = measure_layers(network, options.seconds)
             for precision in ("fp32", "int8"):
                 for how, choose in (("measured", met), ("predicted", predicted)):
                     rows.append({"name": name, "budget": options.share, "precision": precision})
                     rows[-1] |= {"by": how}
                     rows[-1] |= choose(network, measured, options.share, precision)
                     print(json.dumps(rows[-1]), flush=True)
-    body = {"machine": machine(), "seed": 0, "runs": RUNS, "cases": rows}
+    body = {"machine": machine(), "size": options.size, "runs": RUNS, "cases": rows}
     options.output.write_text(json.dumps(body, indent=1) + "\n")
 
 
-def open_network(name: str, folder: Path) -> Network:
+def open_network(name: str, folder: Path, size: int) -> Network:
     """Return a network of torchvision with random weights."""
     torch.manual_seed(0)
-    example = torch.randn(2, 3, 224, 224)
+    example = torch.randn(2, 3, size, size)
     program = from_exported(export(build("tv", name).eval(), (example,)))
     analysis = analyse(program)
     scores = CRITERIA["l1"](program, analysis, None, SaliencyOptions())
@@ -118,13 +120,14 @@ def open_network(name: str, folder: Path) -> Network:
     return Network(program, analysis, CostModel(program, analysis), scores, folder, trials)
 
 
-def measure_layers(network: Network) -> Latencies:
+def measure_layers(network: Network, seconds: float) -> Latencies:
     """Return what `secateur_bench.py` measures here."""
     bench, out = network.folder / "model.bench", network.folder / "latencies.csv"
     body = {"model": "benchmark", **bench_of(network.program, network.analysis)}
     bench.write_text(json.dumps(body))
     options = ["--threads", "1", "--precision", "int8", "--network", str(network.dense)]
-    secateur_bench.main([str(bench), "--out", str(out), *options])
+    options += ["--seconds", str(seconds), "--out", str(out)]
+    secateur_bench.main([str(bench), *options])
     return read_latencies(out.read_bytes(), MOST_ROWS)
 
 

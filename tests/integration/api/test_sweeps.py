@@ -11,7 +11,9 @@ import pytest
 from app.contracts.job import FailureCode, Stage
 from app.records import leases
 from app.records.outcomes import Outcome, StoredFile
+from app.records.tables import ModelRow
 from tests.fixtures.api import Api, running_api, write_linear_onnx
+from tests.fixtures.latencies import BENCH, as_csv, latency_rows
 from tests.fixtures.service import npz_bytes
 
 GRID = {"/selection/macs": [0.5, 0.25], "/criterion/kind": ["l1", "l2"]}
@@ -245,3 +247,24 @@ def test_a_sweep_with_data_judges_first_and_shows_which_quality_is_which(
     refused = post(api, model, train="front")
     assert refused.status_code == 422
     assert "no data set" in refused.json()["detail"]
+
+
+def test_the_best_points_are_trained_for_the_same_device(api: Api, model: str) -> None:
+    """The config names the latencies; jobs keep their id."""
+    with api.sessions.begin() as session:
+        session.get_one(ModelRow, model).report = {"macs": 1, "bench": BENCH}
+    table = as_csv(latency_rows(BENCH, model))
+    target = api.client.post("/v1/latencies?name=board", content=table).json()["id"]
+    pushed = api.client.post("/v1/datasets?name=d", content=npz_bytes(x=np.zeros((8, 4))))
+    api.finish_intake(api.queue.rings[-1][0], {}, None)
+    config = {"selection": {"mode": "budget", "latency": 0.9, "target": "board"}}
+    grid = {"/selection/latency": [0.5, 0.25]}
+    data = pushed.json()["id"]
+    sweep = post(api, model, dataset=data, config=config, grid=grid).json()
+    for row, macs in zip(read(api, sweep)["table"], (500, 250), strict=True):
+        finish(api, row["job"], 0.7, macs, 0.5)
+    best = read(api, sweep)["table"][1]
+    assert best["status"] == "queued"
+    trained = api.client.get(f"/v1/jobs/{best['job']}").json()["resolved"]
+    assert trained["retrain"]["epochs"] != 0
+    assert trained["selection"]["target"] == target
