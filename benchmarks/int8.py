@@ -183,7 +183,7 @@ def _write_table(rows: dict[str, dict[str, Any]]) -> None:
     head, _, rest = DOCUMENT.read_text().partition(_BEGIN)
     if not rest:
         return
-    lines = [
+    lines: list[tuple[str, ...]] = [
         ("network", "file", "size", "quality", "speed, batch 1", "speed, batch 8"),
         ("---",) * 6,
     ]
