@@ -23,10 +23,11 @@ from tests.integration.worker.attacking_child import fill_privately, start_threa
     DISK_FULL,
     LAST_WORDS,
     FOREIGN_DATA,
+    FOREIGN_INT8,
     FILL,
     CROWD,
     LATE,
-) = range(16)
+) = range(17)
 
 # The smallest network, y = x, and one whose weight lies in a file beside the service's data.
 ONNX = (
@@ -34,6 +35,7 @@ ONNX = (
     b"\x12\r\n\x07\x12\x05batch\n\x02\x08\x02b\x18\n\x01y\x12\x13\n\x11\x08\x01\x12\r\n\x07\x12"
     b"\x05batch\n\x02\x08\x02B\x04\n\x00\x10\x12"
 )
+INT8_ONNX = ONNX.replace(b"test", b"int8")
 _WEIGHT = b"\x08\x01\x10\x01B\x01wj\x14\n\x08location\x12\x08data/keyp\x01"
 ONNX_WITH_FOREIGN_DATA = ONNX.replace(b":L", b":" + bytes([0x4C + 2 + len(_WEIGHT)])).replace(
     b"\x12\x04test", b"\x12\x04test*" + bytes([len(_WEIGHT)]) + _WEIGHT
@@ -43,7 +45,7 @@ EXCESSES = {FILL: fill_privately, CROWD: start_threads}
 STAGES = tuple(stage.value for stage in Stage)
 
 
-def main(path: Path, events: int) -> int:  # noqa: C901, PLR0912  # a script each
+def main(path: Path, events: int) -> int:  # noqa: C901, PLR0912, PLR0915  # a script each
     request = json.loads(path.read_text())
 
     def send(**message: object) -> None:
@@ -95,12 +97,16 @@ def main(path: Path, events: int) -> int:  # noqa: C901, PLR0912  # a script eac
             send(type="progress", fraction=0.5, step=step, num_steps=2000, message="x")
     out = Path(request["output_dir"])
     (out / "model.onnx").write_bytes(ONNX_WITH_FOREIGN_DATA if script == FOREIGN_DATA else ONNX)
+    (out / "model_int8.onnx").write_bytes(
+        ONNX_WITH_FOREIGN_DATA if script == FOREIGN_INT8 else INT8_ONNX
+    )
     (out / "plan.json").write_bytes(b"{}")
     # What the child gets of our environment is a short list.
     names = [*os.environ, *Path("/proc/self/environ").read_text().split("\0")]
     leaked = [name for name in names if name.startswith(("SECATEUR_", "AWS_"))]
     files = [
         {"name": "model.onnx", "media_type": "application/octet-stream"},
+        {"name": "model_int8.onnx", "media_type": "application/octet-stream"},
         {"name": "plan.json", "media_type": "application/json"},
     ]
     saved = {
@@ -112,5 +118,6 @@ def main(path: Path, events: int) -> int:  # noqa: C901, PLR0912  # a script eac
         "batch_size": request["config"]["retrain"]["batch_size"],
     }
     result = {"summary": summary}
-    send(type="succeeded", result=result, report={"macs": 1}, files=files, onnx="model.onnx")
+    names = {"onnx": "model.onnx", "int8": "model_int8.onnx"}
+    send(type="succeeded", result=result, report={"macs": 1}, files=files, **names)
     return 0

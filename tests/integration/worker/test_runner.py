@@ -55,7 +55,14 @@ def test_a_job_succeeds_with_its_files_and_a_new_model(world: World) -> None:
     with world.sessions() as session:
         rows = session.query(ArtifactRow).filter_by(job_id=job_id).all()
         contents = {row.name: b"".join(world.store.stream(row.sha256)) for row in rows}
-    assert contents == {"model.onnx": scripted_child.ONNX, "plan.json": b"{}"}
+        model = session.get_one(ModelRow, job.result["model"])
+    int8 = scripted_child.INT8_ONNX
+    assert contents == {
+        "model.onnx": scripted_child.ONNX,
+        "model_int8.onnx": int8,
+        "plan.json": b"{}",
+    }
+    assert model.int8_sha256 == hashlib.sha256(int8).hexdigest()
     assert world.events(job_id) == ["job.queued", "job.running", "stage.started", "job.succeeded"]
     assert not (world.settings.scratch_dir / "jobs" / job_id).exists()
 
@@ -115,8 +122,9 @@ def test_a_failed_child_fails_the_job_with_its_reason(world: World) -> None:
     assert error["hint"]
 
 
-def test_an_onnx_file_with_data_in_another_file_is_not_stored(world: World) -> None:
-    job_id = world.post(scripted_child.FOREIGN_DATA)
+@pytest.mark.parametrize("script", [scripted_child.FOREIGN_DATA, scripted_child.FOREIGN_INT8])
+def test_an_onnx_file_with_data_in_another_file_is_not_stored(script: int, world: World) -> None:
+    job_id = world.post(script)
     world.runner.run_job(job_id)
     job = world.job(job_id)
     assert job.error is not None

@@ -99,7 +99,7 @@ def test_a_network_with_several_outputs_is_asked_by_name() -> None:
 
 
 def test_both_networks_answer_in_the_models_types() -> None:
-    answer = {
+    answer: dict[str, Any] = {
         "model": "mdl_2", "version": "2", "outputs": [[0.1, None]],
         "base": {"model": "mdl_1", "version": "1", "outputs": [[0.2, 3]]},
         "comparison": {
@@ -113,6 +113,17 @@ def test_both_networks_answer_in_the_models_types() -> None:
     assert found.pruned[0, 0] == np.float32(0.1)
     assert np.isnan(found.pruned[0, 1])
     assert (found.agreement, found.pruned_seconds, found.base_seconds) == (1, 1, 2)
+    assert (found.int8, found.int8_seconds) == (None, None)
+    answer["int8"] = {"outputs": [[0.3, 2]]}
+    answer["comparison"] |= {
+        "int8": {"agreement": 0.5, "max_difference": 0.2},
+        "seconds": {"base": 2, "pruned": 1, "int8": 0.5},
+    }
+    script = Script([ok(answer), about([tensor("x")], [tensor("y")])])
+    found = script.run(infer(CONTEXT, "mdl_2", np.zeros((1, 2)), "all", None))
+    assert isinstance(found.int8, np.ndarray)
+    assert found.int8[0, 0] == np.float32(0.3)
+    assert (found.int8_agreement, found.int8_max_difference, found.int8_seconds) == (0.5, 0.2, 0.5)
     alone = {"model": "mdl_2", "version": "2", "outputs": []}
     with pytest.raises(UnexpectedAnswerError, match="does not compare"):
         Script([ok(alone)]).run(infer(CONTEXT, "mdl_2", np.zeros(1), "both", None))
