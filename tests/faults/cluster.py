@@ -88,6 +88,11 @@ class Cluster:
     def pid(self, name: str) -> int:
         return self._processes[name].pid
 
+    @property
+    def programs(self) -> set[str]:
+        """Names of the programs that were started and not stopped."""
+        return set(self._processes)
+
     def is_running(self, name: str) -> bool:
         return self._processes[name].poll() is None
 

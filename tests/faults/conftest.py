@@ -9,7 +9,7 @@ import pytest
 from tests.faults.parts import PostgreSQL, Redis, running_own_redis
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     with running_own_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server

@@ -4,7 +4,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -17,29 +16,51 @@ NUM_FLUSHED, NUM_RACED = 50, 200
 MANY_SECONDS = 400
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, postgresql: PostgreSQL, redis: Redis) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, postgresql: PostgreSQL, redis: Redis
+) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
     settings = {
         "DATABASE__URL": fresh_postgresql_url(postgresql.url),
         "QUEUE__URL": redis.url,
-        "STORAGE__URL": f"file://{tmp_path / 'objects'}",
+        "STORAGE__URL": f"file://{folder / 'objects'}",
         "WORKER__LEASE_SECONDS": "30",  # nobody dies here, however slow the machine
     }
-    with running_cluster(tmp_path, STUB, **settings) as found:
+    with running_cluster(folder, STUB, **settings) as found:
         found.start_api()
         found.start_intake()
         yield found
 
 
+@pytest.fixture(scope="module")
+def model(running: Cluster) -> str:
+    return running.upload_model()
+
+
+@pytest.fixture
+def cluster(running: Cluster, redis: Redis) -> Iterator[Cluster]:
+    """The API and the intake alone; what a test starts besides is stopped after it."""
+    before = running.programs
+    yield running
+    for name in running.programs - before:
+        running.kill(name)
+    with redis.client() as client:
+        client.flushall()
+
+
 def num_ended(cluster: Cluster) -> int:
+    """Return how many jobs have ended, those of earlier tests too."""
     query = text("SELECT COUNT(*) FROM job WHERE kind = 'prune' AND finished_at IS NOT NULL")
     with cluster.engine.connect() as connection:
         return int(connection.execute(query).scalar_one())
 
 
 @pytest.mark.parametrize("is_busy", [False, True], ids=["no-worker", "busy-worker"])
-def test_a_flushed_queue_loses_no_job(cluster: Cluster, redis: Redis, is_busy: bool) -> None:
-    model = cluster.upload_model()
+def test_a_flushed_queue_loses_no_job(
+    cluster: Cluster, model: str, redis: Redis, is_busy: bool
+) -> None:
+    before = num_ended(cluster)
     if is_busy:
         cluster.start_worker("jobs", "cpu")
         cluster.start_scheduler()
@@ -54,14 +75,14 @@ def test_a_flushed_queue_loses_no_job(cluster: Cluster, redis: Redis, is_busy: b
         cluster.start_worker("jobs", "cpu")
         cluster.start_scheduler()
     total = NUM_FLUSHED + is_busy
-    wait_for(lambda: num_ended(cluster) == total, MANY_SECONDS, f"{total} jobs end")
+    wait_for(lambda: num_ended(cluster) == before + total, MANY_SECONDS, f"{total} jobs end")
     for job_id in ids:
         assert cluster.job(job_id)["state"] == "succeeded"
         cluster.check_effects_once(job_id)
 
 
-def test_two_workers_do_every_job_once_and_none_is_idle(cluster: Cluster) -> None:
-    model = cluster.upload_model()
+def test_two_workers_do_every_job_once_and_none_is_idle(cluster: Cluster, model: str) -> None:
+    before = num_ended(cluster)
     ids = [cluster.post(model) for _ in range(NUM_RACED)]
     names = ("first", "second")
     for name in names:
@@ -69,7 +90,7 @@ def test_two_workers_do_every_job_once_and_none_is_idle(cluster: Cluster) -> Non
         started, _, _ = cluster.log(name).partition(" ready.")
         assert "fork_server.started" in started, "the first job would wait for the server"
     cluster.start_scheduler()
-    wait_for(lambda: num_ended(cluster) == NUM_RACED, MANY_SECONDS, "every job ends")
+    wait_for(lambda: num_ended(cluster) == before + NUM_RACED, MANY_SECONDS, "every job ends")
     rows = [cluster.job(job_id) for job_id in ids]
     assert {row["state"] for row in rows} == {"succeeded"}
     assert {row["attempt"] for row in rows} == {1}, "no lease was lost: each ran once"
