@@ -1,5 +1,6 @@
 """Fixtures for all layers: real servers, started once a session."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ from tests.fixtures.services import (
 # long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What is imported and collected lives as long as the process, and every full garbage collection
+# would look through all of it again: half of the CPU time of collecting tests went there.
+gc.disable()
+
 # Files are shared out whole, in this order: those that wait for real jobs begin, since one of them
 # that is left to the end is waited for by everybody.
 _LONGEST = ("docs", "e2e", "chaos", "faults", "integration", "property", "corpus")
@@ -29,6 +34,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
     folder = Path(__file__).parent
     items.sort(key=lambda item: _place(item.path.relative_to(folder).parts[0]))
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but only that of tests."""
+    gc.freeze()
+    gc.enable()
 
 
 def _place(name: str) -> int:
