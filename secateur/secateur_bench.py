@@ -464,7 +464,10 @@ class Output:
         self.done = set()
         self.num_loose = 0  # rows whose interval is wide
         if path.exists():
-            whole, _, torn = path.read_bytes().rpartition(b"\n")
+            data, header = path.read_bytes(), ",".join(COLUMNS).encode()
+            if not data.startswith(header) and not header.startswith(data):
+                raise BenchError(f"{path} is another file: write elsewhere with --out")
+            whole, _, torn = data.rpartition(b"\n")
             if torn:  # it was stopped within a row
                 path.write_bytes(whole + b"\n" if whole else b"")
             with path.open(newline="", encoding="utf-8") as file:
@@ -529,12 +532,12 @@ def measure(bench: dict[str, Any], runtime: Runtime, options: argparse.Namespace
     )
     with output.open() as file:
         if options.network is not None and output.key(network) not in output.done:
-            [found] = in_turns([runtime.network(options.network, options.batch_size)], 2.0)
+            [found] = in_turns([_network(runtime, options.network, options.batch_size)], 2.0)
             output.add(file, network, found)
             print(f"the whole network: {found[0] * 1e3:.2f} ms")
         began, num_done = time.monotonic(), 0
         for batch in batches(left):
-            runs = [runtime.layer(row, row["precision"]) for row in batch]
+            runs = [_layer(runtime, row) for row in batch]
             for row, found in zip(batch, in_turns(runs, options.seconds)):
                 output.add(file, row_of(row), found)
             num_done += len(batch)
@@ -553,7 +556,7 @@ def measure(bench: dict[str, Any], runtime: Runtime, options: argparse.Namespace
 def confirm(runtime: Runtime, options: argparse.Namespace) -> None:
     """Measure two whole networks side by side and print how fast the first one is."""
     pruned, base = options.confirm
-    runs = [runtime.network(path, options.batch_size) for path in (base, pruned)]
+    runs = [_network(runtime, path, options.batch_size) for path in (base, pruned)]
     seconds = max(2.0, options.seconds)
     for path, found in zip((base, pruned), in_turns(runs, seconds)):
         median, low, high, _ = found
@@ -563,6 +566,28 @@ def confirm(runtime: Runtime, options: argparse.Namespace) -> None:
         f"{pruned.name} takes {ratio:.3f} of the latency of {base.name} ({low:.3f} to {high:.3f}, "
         f"{num_rounds} rounds): {1 / ratio:.2f} times as fast"
     )
+
+
+def _layer(runtime: Runtime, row: Layer) -> Run:
+    what = f"a {row['kind']} from {row['in_channels']} to {row['out_channels']} channels"
+    return _tried(runtime, f"{what} in {row['precision']}", runtime.layer, row, row["precision"])
+
+
+def _network(runtime: Runtime, path: Path, batch_size: int) -> Run:
+    return _tried(runtime, f"{path} with {batch_size} samples", runtime.network, path, batch_size)
+
+
+def _tried(runtime: Runtime, what: str, make: Callable[..., Run], *inputs: Any) -> Run:  # noqa: ANN401
+    """Return what has run once; a failure becomes a sentence."""
+    try:
+        run = make(*inputs)
+        run()
+    except BenchError:
+        raise
+    except Exception as error:  # runtimes have no common kind of error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
+        raise BenchError(f"{runtime.name} cannot run {what}: {reason}") from error
+    return run
 
 
 def read_bench(path: Path) -> dict[str, Any]:

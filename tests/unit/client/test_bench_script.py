@@ -158,6 +158,23 @@ def test_a_file_of_another_device_is_not_mixed_in(
     assert "has device 'board A', and this is 'board B'" in capsys.readouterr().err
 
 
+def test_another_file_is_left_as_it_is(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "out.csv").write_bytes(b"my notes\nwithout an end")
+    assert measure(folder) == 1
+    assert (folder / "out.csv").read_bytes() == b"my notes\nwithout an end"
+    assert "is another file" in capsys.readouterr().err
+
+
+def test_a_network_that_cannot_run_is_an_error_in_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "base.onnx").write_bytes(b"no protobuf")
+    assert measure(folder, "--network", str(folder / "base.onnx")) == 1
+    said = capsys.readouterr().err
+    assert "onnxruntime cannot run" in said
+    assert said.count("\n") == 1
+
+
 def test_both_precisions_and_the_whole_network_are_rows(folder: Path) -> None:
     network = folder / "base.onnx"
     layer = next(secateur_bench.wanted_rows({"layers": [CONV]}, ["fp32"], 1))
