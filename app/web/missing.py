@@ -41,7 +41,7 @@ def install_missing_page(app: FastAPI) -> None:
 def _unless_browser(plain: Any) -> Handler:  # noqa: ANN401  # Starlette's handler
     def answer(request: Request, error: Exception) -> Response | Awaitable[Response]:
         if _is_for_a_person(request) and not _has_route(request):
-            return _page(request.url.path)
+            return _page(request.scope["path"])
         found: Response | Awaitable[Response] = plain(request, error)
         return found
 
@@ -49,12 +49,15 @@ def _unless_browser(plain: Any) -> Handler:  # noqa: ANN401  # Starlette's handl
 
 
 def _is_for_a_person(request: Request) -> bool:
-    first = request.url.path.split("/", 2)[1]
     return (
         request.method in {"GET", "HEAD"}
         and "text/html" in request.headers.get("accept", "")
-        and first not in _API
+        and _first_part(request.scope["path"]) not in _API
     )
+
+
+def _first_part(path: str) -> str:
+    return path.removeprefix("/").partition("/")[0]
 
 
 def _has_route(request: Request) -> bool:
@@ -63,8 +66,8 @@ def _has_route(request: Request) -> bool:
 
 
 def _page(path: str) -> Response:
-    if path.split("/", 2)[1] in _PLACES:
-        return RedirectResponse(f"/#{quote(path)}", status_code=307)
+    if _first_part(path) in _PLACES:
+        return RedirectResponse(f"/#/{quote(path.removeprefix('/'))}", status_code=307)
     digest = load_assets().digest
     styles = "\n".join(
         f'<link rel="stylesheet" href="/static/{digest}/css/{name}.css">' for name in _STYLES
