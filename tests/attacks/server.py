@@ -16,7 +16,7 @@ import httpx
 from app.contracts.settings import Settings
 from app.keys.service import create_key
 from app.records.database import create_database, create_sessions
-from app.records.migrations import upgrade
+from tests.fixtures.databases import migrate
 from tests.fixtures.services import running_redis
 
 START_SECONDS = 60
@@ -66,7 +66,7 @@ def running_server(
     """Run ``program`` with settings, given without their prefix, until the block ends."""
     folder.mkdir(exist_ok=True)
     engine = create_database(Settings(data_dir=folder).database_url)
-    upgrade(engine)
+    migrate(engine)
     _, key = create_key(create_sessions(engine), "default", "test", ["admin"])
     engine.dispose()
     own = {"DATA_DIR": str(folder), **settings}

@@ -9,16 +9,16 @@ from app.contracts.resources_spec import FALLBACK, Accelerator
 from app.jobs.routing import refuse_missing_targets, route
 from app.records import jobs, workers
 from app.records.database import Sessions, create_database, create_sessions
-from app.records.migrations import upgrade
 from app.records.tables import JobRow, WorkerRow
 from app.records.workers import PRESENT_SECONDS, WorkerIdentity
 from tests.contract.test_jobs import add_job
+from tests.fixtures.databases import migrate
 
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 

@@ -23,6 +23,7 @@ from app.records.tables import ModelRow
 from app.registry import service
 from app.registry.resolve import Registry
 from app.registry.schemas import AliasTarget
+from tests.fixtures.databases import migrate
 
 KEY = ("t", "net", "production")
 
@@ -30,7 +31,7 @@ KEY = ("t", "net", "production")
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 

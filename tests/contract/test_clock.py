@@ -15,10 +15,10 @@ from app.records import jobs, leases, webhooks, workers
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.jobs import NewJob
 from app.records.leases import Claim
-from app.records.migrations import upgrade
 from app.records.retention import remove_old
 from app.records.tables import JobRow, WebhookRow
 from app.records.workers import WorkerIdentity
+from tests.fixtures.databases import migrate
 from tests.fixtures.faulty_database import set_clock_back
 from worker.reaper import Reaper
 
@@ -67,7 +67,7 @@ class World:
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     sessions = create_sessions(engine)
     reaper = Reaper(sessions, SETTINGS)
     reaper.reap()

@@ -16,7 +16,7 @@ from app.objects.lock import create_object_lock
 from app.records import deadlines
 from app.records.database import create_database, create_sessions
 from app.records.deadlines import set_deadline
-from app.records.migrations import upgrade
+from tests.fixtures.databases import migrate
 from tests.fixtures.services import fresh_postgresql_url
 
 SECONDS = 1.0
@@ -26,7 +26,7 @@ SECONDS = 1.0
 def engine(postgresql_server: str) -> Iterator[Engine]:
     url = fresh_postgresql_url(postgresql_server)
     patient = create_database(url)  # migrations may pause for longer on a busy machine
-    upgrade(patient)
+    migrate(patient)
     patient.dispose()
     engine = create_database(url, pool_size=1, transaction_seconds=SECONDS)
     yield engine

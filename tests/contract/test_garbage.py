@@ -21,9 +21,9 @@ from app.objects.storage import ObjectStore, StoredObject, open_store
 from app.records import jobs
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.jobs import NewJob
-from app.records.migrations import upgrade
 from app.records.references import find_referenced
 from app.records.tables import ArtifactRow, DatasetRow, JobRow, ModelRow
+from tests.fixtures.databases import migrate
 
 GRACE = 86_400.0
 YOUNG, MIDDLE, OLD = 0.0, 0.6 * GRACE, 1.1 * GRACE  # ages, relative to what a put does
@@ -110,7 +110,7 @@ def a_world(
     url: str, settings: StorageSettings, database_url: str, folder: Path
 ) -> Iterator[World]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     lock = create_object_lock(engine, wait_seconds=0.3)
     world = World(create_sessions(engine), open_store(url, settings, lock.shared), lock, folder)
     world.store._clock = lambda: world.store.now() + world.later

@@ -13,9 +13,9 @@ from app.metrics.jobs import JobsCollector
 from app.records import jobs, leases
 from app.records.database import Sessions, create_database, create_sessions
 from app.records.jobs import NewJob
-from app.records.migrations import upgrade
 from app.records.retention import remove_old
 from app.records.tables import JobRow
+from tests.fixtures.databases import migrate
 from tests.fixtures.faulty_database import set_clock_back
 
 SEED, NUM_STEPS = 3, 40
@@ -25,7 +25,7 @@ HOUR = 3600.0
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield engine
     engine.dispose()
 

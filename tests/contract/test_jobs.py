@@ -23,12 +23,13 @@ from app.records.reaping import reap_expired
 from app.records.rings import ring_after_commit
 from app.records.tables import ArtifactRow, Base, DatasetRow, JobRow, ModelRow
 from app.records.workers import WorkerIdentity
+from tests.fixtures.databases import migrate
 
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 

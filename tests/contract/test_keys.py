@@ -23,14 +23,14 @@ from app.keys.service import (
     rotate_key,
 )
 from app.records.database import Sessions, create_database, create_sessions, current_time
-from app.records.migrations import upgrade
 from app.records.tables import ApiKeyRow
+from tests.fixtures.databases import migrate
 
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 

@@ -15,9 +15,9 @@ from app.records.database import Sessions, create_database, create_sessions, cur
 from app.records.events import list_events
 from app.records.jobs import NewJob
 from app.records.leases import Claim
-from app.records.migrations import upgrade
 from app.records.tables import JobRow, ModelRow, WorkerRow
 from app.records.workers import WorkerIdentity
+from tests.fixtures.databases import migrate
 
 KEDA = Path(__file__).parents[2] / "deploy/kubernetes/overlays/keda/scaling.yaml"
 ONE, TWO = (
@@ -29,7 +29,7 @@ ONE, TWO = (
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     found = create_sessions(engine)
     for worker in (ONE, TWO):
         with found.begin() as session:

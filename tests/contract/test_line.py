@@ -14,16 +14,16 @@ from app.records import line as records_line
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.jobs import NewJob
 from app.records.line import Allowance, Line, look_along
-from app.records.migrations import upgrade
 from app.records.tables import DatasetRow, JobRow, ModelRow
 from app.records.workers import WorkerIdentity
 from tests.contract.test_jobs import add_dataset, add_model
+from tests.fixtures.databases import migrate
 
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 

@@ -24,10 +24,12 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.records import migrations
 from app.records.database import create_database
 from app.records.migrations import current_revision, downgrade, newest_revision, upgrade
+from tests.fixtures.databases import migrate
 
 COMMAND = Path(sys.executable).with_name("secateur")
 REVISIONS = sorted(
@@ -86,6 +88,30 @@ def count(connection: Connection) -> dict[str, int]:
         for table in metadata.sorted_tables
         if table.name != "alembic_version"
     }
+
+
+def schema(engine: Engine) -> list[str]:
+    """Return the statements that create the tables and indexes of a database."""
+    metadata = MetaData()
+    metadata.reflect(engine)
+    tables = metadata.sorted_tables
+    indexes = sorted(
+        (index for table in tables for index in table.indexes), key=lambda i: str(i.name)
+    )
+    found = [str(CreateTable(table).compile(engine)) for table in tables]
+    found += [str(CreateIndex(index).compile(engine)) for index in indexes]
+    metadata.drop_all(engine)
+    return found
+
+
+def test_databases_of_other_tests_have_the_schema_of_the_migrations(engine: Engine) -> None:
+    upgrade(engine)
+    migrated = schema(engine)
+    for _ in range(2):  # the first may record, the second repeats
+        migrate(engine)
+        with engine.connect() as connection:
+            assert current_revision(connection) == newest_revision()
+        assert schema(engine) == migrated
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

@@ -15,8 +15,8 @@ from app.records import jobs, leases, usage
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.jobs import NewJob
 from app.records.line import Allowance
-from app.records.migrations import upgrade
 from app.records.tables import ArtifactRow, ComputeUseRow, DatasetRow, JobRow, ModelRow
+from tests.fixtures.databases import migrate
 
 NOTHING_LIMITED = Allowance(running_jobs=1000, compute_seconds=1e9)
 
@@ -24,7 +24,7 @@ NOTHING_LIMITED = Allowance(running_jobs=1000, compute_seconds=1e9)
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 

@@ -11,9 +11,9 @@ from app.records import jobs, leases, reaping, setbacks
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.jobs import NewJob
 from app.records.leases import Claim
-from app.records.migrations import upgrade
 from app.records.setbacks import Setback
 from app.records.tables import JobRow
+from tests.fixtures.databases import migrate
 from worker.reaper import Reaper
 
 AWAY = Setback(FailureCode.STORAGE_UNAVAILABLE, "the store is away", None, is_of_worker=False)
@@ -22,7 +22,7 @@ AWAY = Setback(FailureCode.STORAGE_UNAVAILABLE, "the store is away", None, is_of
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 

@@ -18,12 +18,12 @@ from app.records import jobs, leases, setbacks, webhooks
 from app.records.database import Sessions, create_database, create_sessions
 from app.records.jobs import NewJob
 from app.records.leases import Claim
-from app.records.migrations import upgrade
 from app.records.outcomes import Outcome, StoredFile
 from app.records.reaping import reap_expired
 from app.records.setbacks import Setback
 from app.records.tables import ArtifactRow, EventRow, JobRow, ModelRow, WebhookRow
 from tests.contract.test_jobs import add_model
+from tests.fixtures.databases import migrate
 from tests.fixtures.faulty_database import lost_replies, partition
 from worker.messages import Message, Metric, Progress, StageStarted, Warned
 from worker.recorder import Recorder
@@ -49,7 +49,7 @@ def quiet() -> Iterator[None]:
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield engine
     engine.dispose()
 

@@ -10,7 +10,6 @@ from app.contracts.settings import RetentionSettings
 from app.records import jobs, retention
 from app.records.database import Sessions, create_database, create_sessions
 from app.records.jobs import NewJob, SweepPlace
-from app.records.migrations import upgrade
 from app.records.retention import Removed, remove_old
 from app.records.tables import (
     ArtifactRow,
@@ -22,6 +21,7 @@ from app.records.tables import (
     ModelRow,
     SweepTableRow,
 )
+from tests.fixtures.databases import migrate
 from tests.fixtures.shown import fill
 
 ALL = RetentionSettings(job_days=10, artifact_days=10, event_days=10, idempotency_days=10)
@@ -31,7 +31,7 @@ DAY = 86_400.0
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     sessions = create_sessions(engine)
     yield sessions
     engine.dispose()

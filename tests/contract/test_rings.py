@@ -13,10 +13,10 @@ from app.contracts.job import JobKind, JobState
 from app.records import jobs, leases
 from app.records.database import Sessions, create_database, create_sessions, current_time, reading
 from app.records.jobs import NewJob
-from app.records.migrations import upgrade
 from app.records.outcomes import Outcome, StoredFile
 from app.records.rings import note_ring, ring_after_commit
 from app.records.tables import JobRow, ModelRow
+from tests.fixtures.databases import migrate
 
 
 class World:
@@ -52,7 +52,7 @@ class World:
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
     engine = create_database(database_url, pool_size=1)
-    upgrade(engine)
+    migrate(engine)
     yield World(create_sessions(engine))
     engine.dispose()
 

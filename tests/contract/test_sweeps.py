@@ -25,13 +25,13 @@ from app.quotas.service import Quotas
 from app.records import jobs, leases
 from app.records.database import create_database, create_sessions, current_time
 from app.records.jobs import NewJob
-from app.records.migrations import upgrade
 from app.records.outcomes import Outcome
 from app.records.rings import ring_after_commit
 from app.records.tables import EventRow, JobRow, ModelRow, SweepTableRow
 from app.sweeps import service
 from app.sweeps.schemas import SweepCreate
 from tests.fixtures.api import RecordingQueue
+from tests.fixtures.databases import migrate
 
 NO_KEY = IdempotencyKey("t", None, "")
 GRID = {"/selection/steepness": [2.0, 1.0], "/criterion/kind": ["l2", "l1"], "/seed": [1, 0]}
@@ -41,7 +41,7 @@ GRID = {"/selection/steepness": [2.0, 1.0], "/criterion/kind": ["l2", "l1"], "/s
 def context(database_url: str, tmp_path: Path) -> Iterator[Context]:
     settings = Settings(data_dir=tmp_path)
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     store = open_store(settings.storage_url, settings.storage)
     sessions, queue = create_sessions(engine), RecordingQueue()
     ring_after_commit(sessions, queue.ring)

@@ -14,15 +14,15 @@ from app.records import jobs
 from app.records.database import Sessions, create_database, create_sessions
 from app.records.jobs import NewJob
 from app.records.line import Allowance
-from app.records.migrations import upgrade
 from tests.contract.test_jobs import add_dataset, add_model
 from tests.contract.test_line import World
+from tests.fixtures.databases import migrate
 
 
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 
@@ -77,7 +77,7 @@ def test_few_jobs_behind_200_of_another_tenant_have_their_turns_and_know_them(
 ) -> None:
     engine = create_database(f"sqlite:///{tmp_path / 'one.db'}")
     event.listen(engine, "connect", lambda each, _: each.execute("PRAGMA synchronous=OFF"))  # fast
-    upgrade(engine)
+    migrate(engine)
     world = World(create_sessions(engine), num_slots=1)
     tenants = dict.fromkeys(post_many(world, "a", 200), "a")
     world.claim()

@@ -13,9 +13,9 @@ from app.records import jobs, leases, webhooks
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.events import Report, list_events
 from app.records.jobs import NewJob
-from app.records.migrations import upgrade
 from app.records.tables import JobRow, WebhookRow
 from app.records.webhooks import Delivery
+from tests.fixtures.databases import migrate
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  # the published example
 
@@ -23,7 +23,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  # the published
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 

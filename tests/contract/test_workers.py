@@ -7,9 +7,9 @@ import pytest
 
 from app.records import workers
 from app.records.database import Sessions, create_database, create_sessions
-from app.records.migrations import upgrade
 from app.records.tables import WorkerRow
 from app.records.workers import PRESENT_SECONDS, WorkerIdentity
+from tests.fixtures.databases import migrate
 from worker.heartbeat import Heartbeat
 
 ONE = WorkerIdentity("host:1", ("cpu",), "cpu", 1)
@@ -19,7 +19,7 @@ TWO = WorkerIdentity("host:2", ("intake", "maintenance"), "cpu", 3)
 @pytest.fixture
 def sessions(database_url: str) -> Iterator[Sessions]:
     engine = create_database(database_url)
-    upgrade(engine)
+    migrate(engine)
     yield create_sessions(engine)
     engine.dispose()
 

@@ -19,9 +19,9 @@ from app.keys.service import create_key, revoke_key
 from app.objects.storage import ObjectStore, open_store
 from app.records import leases
 from app.records.database import Sessions, create_database, create_sessions
-from app.records.migrations import upgrade
 from app.records.tables import JobRow
 from tests.fixtures.api import finish_intake, zip_bytes
+from tests.fixtures.databases import migrate
 from tests.fixtures.services import fresh_postgresql_url
 from tests.fixtures.serving import scaled
 
@@ -61,7 +61,7 @@ def replicas(
         url = fresh_postgresql_url(request.getfixturevalue("postgresql_server"))
     settings = Settings(data_dir=folder, database=DatabaseSettings(url=url))
     engine = create_database(settings.database_url)
-    upgrade(engine)
+    migrate(engine)
     sessions = create_sessions(engine)
     _row, key = create_key(sessions, "default", "test", ["admin"])
     environment = {

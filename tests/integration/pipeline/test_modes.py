@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import tempfile
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from worker.pipeline.training.run import Start, train
 
 RETRAIN = {"epochs": 2, "batch_size": 32, "optimizer": {"learning_rate": 0.05}}
 ALL_FILES = {"formats": ["pt2", "onnx", "safetensors"]}
+EXAMPLE = (torch.zeros(2, 1, 8, 8),)
 HALF = {"mode": "budget", "macs": 0.5, "round_to": 1, "min_channels": 2}
 
 
@@ -51,6 +55,14 @@ def samples(num_samples: int = 320) -> tuple[np.ndarray, np.ndarray]:
 
 
 def trained_net(width: int = 16) -> nn.Module:
+    """Return a network of the caller's own; the training takes as long as a job."""
+    net, state = _trained(width)
+    torch.set_rng_state(state)
+    return deepcopy(net)
+
+
+@cache
+def _trained(width: int) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
     net, (x, y) = SmallNet(width), samples()
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
@@ -58,7 +70,13 @@ def trained_net(width: int = 16) -> nn.Module:
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(torch.from_numpy(x)), torch.from_numpy(y)).backward()
         optimizer.step()
-    return net.eval()
+    return net.eval(), torch.get_rng_state()
+
+
+@cache
+def _trained_file() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return save_model(trained_net(), EXAMPLE, Path(folder) / "model.pt2").read_bytes()
 
 
 def save_data(folder: Path, **arrays: np.ndarray) -> Path:
@@ -73,7 +91,11 @@ def job(
 ) -> tuple[JobRequest, Recorder]:
     folder.mkdir(parents=True, exist_ok=True)
     x, y = samples()
-    path = save_model(model or trained_net(), (torch.randn(2, 1, 8, 8),), folder / "model.pt2")
+    path = folder / "model.pt2"
+    if model is None:
+        path.write_bytes(_trained_file())
+    else:
+        save_model(model, EXAMPLE, path)
     data = data or save_data(folder, x=x, y=y)
     # Without ONNX, its proof and its latencies a job takes half of the time.
     config = {"retrain": RETRAIN, "selection": HALF, "export": {"formats": ["pt2"]}, **config}
@@ -272,7 +294,7 @@ def test_an_accuracy_target_is_met_or_the_job_says_why_not(tmp_path: Path) -> No
 
 
 def test_without_data_the_pruned_network_is_kept_and_nothing_else_is_named(tmp_path: Path) -> None:
-    path = save_model(trained_net(), (torch.randn(2, 1, 8, 8),), tmp_path / "model.pt2")
+    path = save_model(trained_net(), EXAMPLE, tmp_path / "model.pt2")
     config = {"selection": HALF, "repair": {"kind": "none"}, "export": {"formats": ["pt2"]}}
     request = request_for(path, tmp_path, config)
     prune(request, Recorder())

@@ -17,8 +17,8 @@ from app.objects.storage import ObjectStore, open_store
 from app.records import jobs
 from app.records.database import Sessions, create_database, create_sessions
 from app.records.jobs import NewJob
-from app.records.migrations import upgrade
 from app.records.tables import JobRow
+from tests.fixtures.databases import migrate
 from worker.garbage import GarbageTask
 
 LONG_AGO = 1_000_000.0
@@ -28,7 +28,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(data_dir=folder)
         engine = create_database(self.settings.database_url)
-        upgrade(engine)
+        migrate(engine)
         self.sessions: Sessions = create_sessions(engine)
         self.store: ObjectStore = open_store(self.settings.storage_url, self.settings.storage)
         lock = create_object_lock(engine)

@@ -20,8 +20,8 @@ from app.records import jobs, webhooks
 from app.records.database import Sessions, create_database, create_sessions
 from app.records.events import list_events
 from app.records.jobs import NewJob
-from app.records.migrations import upgrade
 from app.records.tables import WebhookRow
+from tests.fixtures.databases import migrate
 from tests.fixtures.receiver import Received, Receiver, running_receiver
 from worker.webhooks import Deliverer, create_deliverer
 
@@ -72,7 +72,7 @@ class Scene:
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
     engine = create_database(f"sqlite:///{tmp_path / 'test.db'}")
-    upgrade(engine)
+    migrate(engine)
     with running_receiver(tmp_path) as receiver:
         yield Scene(receiver, create_sessions(engine))
     engine.dispose()

@@ -13,9 +13,9 @@ from app.records import jobs
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.events import list_events
 from app.records.jobs import NewJob
-from app.records.migrations import upgrade
 from app.records.rings import ring_after_commit
 from app.records.tables import JobRow, ModelRow
+from tests.fixtures.databases import migrate
 from worker.fork_server.client import ForkServer
 from worker.runner import Runner
 
@@ -35,7 +35,7 @@ class World:
         limits = dict(outputs or {})
         self.settings = Settings(data_dir=folder, worker=chosen, outputs=limits)  # type: ignore[arg-type]
         engine = create_database(self.settings.database_url)
-        upgrade(engine)
+        migrate(engine)
         self.sessions: Sessions = create_sessions(engine)
         self.store: ObjectStore = open_store(self.settings.storage_url, self.settings.storage)
         self.rings: list[tuple[str, str]] = []

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from app.cli.main import app
 from app.contracts.settings import Settings
 from app.records.database import create_database
-from app.records.migrations import upgrade
+from tests.fixtures.databases import migrate
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def _settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def database(tmp_path: Path) -> None:
     engine = create_database(Settings(data_dir=tmp_path).database_url)
-    upgrade(engine)
+    migrate(engine)
     engine.dispose()
 
 

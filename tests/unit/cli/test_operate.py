@@ -12,15 +12,15 @@ from app.contracts.settings import Settings
 from app.keys.service import create_key
 from app.records import workers
 from app.records.database import create_database, create_sessions
-from app.records.migrations import upgrade
 from app.records.workers import WorkerIdentity
+from tests.fixtures.databases import migrate
 
 
 @pytest.fixture(autouse=True)
 def _database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECATEUR_DATA_DIR", str(tmp_path))
     engine = create_database(Settings(data_dir=tmp_path).database_url)
-    upgrade(engine)
+    migrate(engine)
     sessions = create_sessions(engine)
     with sessions.begin() as session:
         workers.report(session, WorkerIdentity("host:1", ("cpu",), "cpu", 1))

@@ -1,6 +1,7 @@
 """`fold_program` merges equal channels without loss, in every kind of network that has them."""
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -94,6 +95,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
+@cache
 def prepared(kind: str) -> tuple[Program, Tensor]:
     """Return a program with statistics unlike those of its initialisation, and inputs."""
     torch.manual_seed(0)

@@ -1,5 +1,7 @@
 """Small networks and data that every retrain test shares."""
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,14 @@ from secateur.engine.samples import TensorSource
 
 
 def small_program(*, dropout: float = 0.0, momentum: float | None = 0.1) -> Program:
+    """Return a network that is exported once, with tensors and a random state of the caller's."""
+    program, state = _exported(dropout, momentum)
+    torch.set_rng_state(state)
+    return program.map_tensors(torch.clone)
+
+
+@cache
+def _exported(dropout: float, momentum: float | None) -> tuple[Program, Tensor]:
     torch.manual_seed(0)
     net = nn.Sequential(
         nn.Conv2d(1, 6, 3, padding=1, bias=False),
@@ -23,7 +33,8 @@ def small_program(*, dropout: float = 0.0, momentum: float | None = 0.1) -> Prog
         nn.Dropout(dropout),
         nn.Linear(8, 3),
     )
-    return from_exported(export(net, (torch.randn(2, 1, 8, 8),)))
+    program = from_exported(export(net, (torch.randn(2, 1, 8, 8),)))
+    return program, torch.get_rng_state()
 
 
 def small_data(num_samples: int = 96) -> TrainingData:
