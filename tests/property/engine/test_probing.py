@@ -207,8 +207,14 @@ def probed(max_examples: int, kinds: list[str]) -> Callable[[Callable[[Spec], No
 
 
 @probed(25, KINDS)
-def test_only_the_group_writes_what_its_readers_read(spec: Spec) -> None:
-    probe = Probe(spec)
+def test_a_group_is_all_that_is_read_and_written_together(spec: Spec) -> None:
+    probe = Probe(spec)  # once for three properties: to export takes most of the time
+    _check_only_the_group_writes_what_its_readers_read(probe)
+    _check_only_the_readers_of_a_group_read_what_it_writes(probe)
+    _check_channels_frozen_at_the_output_change_it(probe)
+
+
+def _check_only_the_group_writes_what_its_readers_read(probe: Probe) -> None:
     for family, group in probe.groups():
         zeroed = probe.tensors()
         set_to_zero(zeroed, writers(family), group)
@@ -219,9 +225,7 @@ def test_only_the_group_writes_what_its_readers_read(spec: Spec) -> None:
         assert is_unchanged(before, probe.outputs(zeroed)), (family.name, group)
 
 
-@probed(25, KINDS)
-def test_only_the_readers_of_a_group_read_what_it_writes(spec: Spec) -> None:
-    probe = Probe(spec)
+def _check_only_the_readers_of_a_group_read_what_it_writes(probe: Probe) -> None:
     for family, group in probe.groups():
         masked = probe.tensors()
         set_to_zero(masked, readers(family), group)
@@ -246,12 +250,10 @@ def test_data_flows_between_all_members_of_a_group(spec: Spec) -> None:
             assert _reach(next(iter(atoms)), flows) == atoms, (family.name, group)
 
 
-@probed(15, KINDS)
-def test_channels_frozen_at_the_output_change_it(spec: Spec) -> None:
-    probe = Probe(spec)
+def _check_channels_frozen_at_the_output_change_it(probe: Probe) -> None:
     before = probe.outputs(probe.tensors())
     reaching = [f for f in probe.analysis.frozen if "reaches the network's output" in f.pin.reason]
-    assert spec.has_tap or [frozen.tensor for frozen in reaching] == ["fc.weight"]
+    assert probe.spec.has_tap or [frozen.tensor for frozen in reaching] == ["fc.weight"]
     for frozen in reaching:
         free = {
             int(index)
