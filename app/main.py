@@ -24,6 +24,7 @@ from app.inference.routes import hot_routes as inference_routes
 from app.inference.schemas import InferAnswer, TensorsBody
 from app.inference.service import InferenceService
 from app.inference.shadow import Shadow
+from app.inference.supervisor import Supervisor
 from app.jobs.comparison import router as comparison
 from app.jobs.goals import router as goals
 from app.jobs.lines import Lines
@@ -110,9 +111,12 @@ _DESCRIPTION = "Prunes convolutional networks: upload → prune → poll → inf
 
 
 def create_app(
-    settings: Settings, queue: JobQueue | None = None, spans: Spans | None = None
+    settings: Settings,
+    queue: JobQueue | None = None,
+    spans: Spans | None = None,
+    supervisor: type[Supervisor] = Supervisor,
 ) -> FastAPI:
-    """Return the API for ``settings``; ``queue`` and ``spans`` are replaced in tests.
+    """Return the API for ``settings``; the other arguments are given in tests.
 
     Raises:
         ValueError: Authentication is off on an address that others can reach.
@@ -154,7 +158,7 @@ def create_app(
         )
         metrics.registry.register(JobsCollector(sessions))
         metrics.registry.register(BacklogCollector(sessions))
-        app.state.inference = InferenceService(settings, sessions, store, metrics)
+        app.state.inference = InferenceService(settings, sessions, store, metrics, supervisor)
         await app.state.inference.start()
         shadow = Shadow(app.state.inference, metrics, settings.inference.shadow_share)
         app.state.shadow = shadow

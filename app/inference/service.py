@@ -128,10 +128,11 @@ class InferenceService:
         sessions: Sessions,
         store: ObjectStore,
         metrics: Metrics | None = None,
+        supervisor: type[Supervisor] = Supervisor,
     ) -> None:
         self._settings, self._metrics = settings, metrics or Metrics()
         inference = settings.inference
-        self.supervisor = Supervisor(settings, self._forget)
+        self.supervisor = supervisor(settings, self._forget)
         self._execution = Execution(inference, self.supervisor, self._metrics)
         self._helping = ThreadPoolExecutor(inference.num_workers, "inference-helper")
         self._servables = Servables(sessions)

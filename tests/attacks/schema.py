@@ -28,6 +28,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 
+from app.inference.supervisor import Supervisor
 from app.records import leases
 from app.records.outcomes import Outcome, StoredFile
 from tests.fixtures.api import Api, running_api, write_linear_onnx, zip_bytes
@@ -188,7 +189,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_api(Path(folder) / "data", fetch=NO_FETCH) as api,
+        running_api(Path(folder) / "data", supervisor=Supervisor, fetch=NO_FETCH) as api,
     ):
         tally = attack(api, options.examples, options.seed, only=options.only)
     console = Console(highlight=False, soft_wrap=True, markup=False)

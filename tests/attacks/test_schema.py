@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from app.inference.supervisor import Supervisor
 from tests.attacks.schema import NO_FETCH, attack
 from tests.fixtures.api import running_api
 
@@ -9,7 +10,7 @@ EXAMPLES = 6
 
 
 def test_every_answer_is_one_that_the_document_declares(tmp_path: Path) -> None:
-    with running_api(tmp_path / "data", fetch=NO_FETCH) as api:
+    with running_api(tmp_path / "data", supervisor=Supervisor, fetch=NO_FETCH) as api:
         tally = attack(api, EXAMPLES, seed=1)
         num_operations = len(api.client.get("/openapi.json").json()["paths"])
     assert tally.findings == {}

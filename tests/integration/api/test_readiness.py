@@ -10,6 +10,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from app.contracts.settings import HttpSettings
+from app.inference.supervisor import Supervisor
 from app.records.migrations import newest_revision
 from tests.fixtures.api import Api, running_api, zip_bytes
 from tests.fixtures.serving import Serving, scaled, serving
@@ -23,7 +24,7 @@ def served(tmp_path: Path) -> Iterator[Serving]:
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[Api]:
-    with running_api(tmp_path / "data") as found:
+    with running_api(tmp_path / "data", supervisor=Supervisor) as found:
         yield found
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from app.contracts.ids import new_id
 from app.contracts.spec import NO_PREPROCESS
 from app.contracts.tasks import QUEUE_CPU, QUEUE_INTAKE
+from app.inference.supervisor import Supervisor
 from app.keys.service import create_key
 from app.records import jobs, workers
 from app.records.tables import ArtifactRow, JobRow
@@ -526,11 +527,12 @@ def test_half_a_surrogate_pair_is_refused(api: Api) -> None:
     assert problem(response)["status"] == 422
 
 
-def test_health_schemas_and_openapi_are_open(api: Api) -> None:
-    for path in ("/healthz", "/readyz", "/openapi.json", "/v1/schemas/config"):
-        request = api.client.build_request("GET", path)
-        request.headers.pop("authorization")
-        assert api.client.send(request).status_code == 200, path
+def test_health_schemas_and_openapi_are_open(tmp_path: Path) -> None:
+    with running_api(tmp_path / "data", supervisor=Supervisor) as api:
+        for path in ("/healthz", "/readyz", "/openapi.json", "/v1/schemas/config"):
+            request = api.client.build_request("GET", path)
+            request.headers.pop("authorization")
+            assert api.client.send(request).status_code == 200, path
 
 
 def test_every_reference_in_the_openapi_document_leads_somewhere(api: Api) -> None:
