@@ -64,9 +64,9 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = {} if options.quick or not RESULTS.is_file() else json.loads(RESULTS.read_text())
     for name in options.names:
-        num_train = 1024 if options.quick else 55_000
+        numbers = (256, 256) if options.quick else (55_000, 10_000)
         epochs = 1 if options.quick else options.epochs
-        subject = SUBJECTS[name](num_train)
+        subject = SUBJECTS[name](*numbers)
         rows[name] = measure(subject, options.macs, epochs, 0.3 if options.quick else 5.0)
         print(json.dumps({name: rows[name]}), flush=True)
         if not options.quick:

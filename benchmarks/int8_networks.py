@@ -49,6 +49,9 @@ class Subject:
     has_weights: bool = True
 
 
+Build = Callable[[int, int], Subject]  # from numbers of training and of judged samples
+
+
 def accuracy(x: Tensor, y: Tensor) -> Judge:
     """Return a judge by the share of right classes."""
 
@@ -60,7 +63,7 @@ def accuracy(x: Tensor, y: Tensor) -> Judge:
     return judge
 
 
-def resnet20(num_train: int) -> Subject:
+def resnet20(num_train: int, num_judged: int) -> Subject:
     """Return the demo's ResNet-20, trained on Fashion-MNIST."""
     images = load_images(is_fallback_allowed=False)
     x, y = torch.from_numpy(images.normalise(images.x)), torch.from_numpy(images.y)
@@ -71,26 +74,31 @@ def resnet20(num_train: int) -> Subject:
         x[train][:num_train],
         x[validation],
         y[train][:num_train],
-        accuracy(x[validation], y[validation]),
-        accuracy(x[test], y[test]),
+        accuracy(x[validation][:num_judged], y[validation][:num_judged]),
+        accuracy(x[test][:num_judged], y[test][:num_judged]),
         max_drop=0.003,
     )
 
 
-def efficientnet_lite0(num_train: int) -> Subject:
+def efficientnet_lite0(num_train: int, num_judged: int) -> Subject:
     """Return EfficientNet-Lite0 with ImageNet's weights, on emoji, judged by agreement."""
     program = _exported(load_efficientnet_lite0(_SIZE))
     x = _emoji(_SIZE, EFFICIENTNET_MEAN, EFFICIENTNET_STD)
-    return Subject(program, x[: min(num_train, _NUM_TRAIN)], x[-_NUM_JUDGED:], max_drop=0.05)
+    return Subject(
+        program, x[: min(num_train, _NUM_TRAIN)], x[-min(num_judged, _NUM_JUDGED) :], max_drop=0.05
+    )
 
 
-def ocr_classifier(num_train: int) -> Subject:
+def ocr_classifier(num_train: int, num_judged: int) -> Subject:
     """Return RapidOCR's classifier of text direction, on rendered lines."""
     with wheel(RAPIDOCR) as file:
         name = "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
         path = Path(file.extract(name, CACHE / "rapidocr"))
     program = read_onnx(path, shapes=((None, 3, HEIGHT, WIDTH),))
-    held = [lines(number, seed=seed).x for number, seed in ((256, 3), (512, 2))]
+    held = [
+        lines(number, seed=seed).x
+        for number, seed in ((min(256, num_judged), 3), (min(512, num_judged), 2))
+    ]
     for x in held:
         x[1::2] = upside_down(x[1::2])
     validation, test = (accuracy(x, torch.arange(len(x)) % 2) for x in held)
@@ -99,14 +107,15 @@ def ocr_classifier(num_train: int) -> Subject:
     return Subject(program, train, held[0], judge=validation, test=test)
 
 
-def _random(name: str) -> Callable[[int], Subject]:
+def _random(name: str) -> Build:
     """Return a builder of a torchvision network with random weights: speed alone."""
 
-    def build(num_train: int) -> Subject:
+    def build(num_train: int, num_judged: int) -> Subject:
         torch.manual_seed(0)
         program = _exported(torchvision.models.get_model(name))
-        x = torch.randn(min(num_train, 64) + 16, 3, _SIZE, _SIZE)
-        return Subject(program, x[:-16], x[-16:], max_drop=1.0, has_weights=False)
+        num_held = min(num_judged, 16)
+        x = torch.randn(min(num_train, 64) + num_held, 3, _SIZE, _SIZE)
+        return Subject(program, x[:-num_held], x[-num_held:], max_drop=1.0, has_weights=False)
 
     return build
 
@@ -115,7 +124,7 @@ def _exported(model: torch.nn.Module) -> Program:
     return from_exported(export(model.eval(), (torch.randn(2, 3, _SIZE, _SIZE),)))
 
 
-SUBJECTS: dict[str, Callable[[int], Subject]] = {
+SUBJECTS: dict[str, Build] = {
     "resnet20": resnet20,
     "ocr_classifier": ocr_classifier,
     "efficientnet_lite0": efficientnet_lite0,
