@@ -130,8 +130,11 @@ def test_a_build_script_has_the_networks_own_inputs_and_preprocessing(
     assert 'torch.export.load("pruned.pt2")' in scripts["coreml"].read_text()
 
 
-def test_the_manifest_lists_the_files_of_targets(job: tuple[Path, Report]) -> None:
+def test_the_manifest_and_the_page_list_the_files_of_targets(job: tuple[Path, Report]) -> None:
     folder, report = job
+    page = (folder / "report.html").read_text()
+    assert "<td>openvino.xml, openvino.bin, run_openvino.py</td>" in page
+    assert '<th scope="row">ncnn (float16 weights)</th>' in page
     manifest = (folder / "manifest.json").read_text()
     assert all(f'"{name}"' in manifest for each in report.export_targets for name in each.files)
     assert '"run_ncnn.py"' in manifest

@@ -13,7 +13,9 @@ from secateur.engine.program.program import Program
 Arrays = list[NDArray[Any]]
 Run = Callable[[Arrays], Arrays]
 
-SINGLE, HALF_WEIGHTS = 1e-3, 1e-2  # tolerances of float32, and of weights rounded to float16
+# Tolerances of float32, and of weights rounded to float16: these move probabilities of PP-OCR's
+# recogniser by 0.019. Wrong conversions were off by 0.09 and more.
+SINGLE, HALF_WEIGHTS = 1e-3, 5e-2
 
 
 @dataclass(frozen=True)

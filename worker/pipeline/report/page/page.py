@@ -18,6 +18,7 @@ from app.drawing.svg import clean
 from worker.pipeline.report.page import charts, curves, formats, names, tables, words
 from worker.pipeline.report.page.int8 import int8_section
 from worker.pipeline.report.page.pictures import search_chart, training_charts
+from worker.pipeline.report.page.targets import target_rows
 
 _PACKAGE = "worker.pipeline.report.page"
 
@@ -68,6 +69,7 @@ def _view(report: Report) -> dict[str, Any]:
         "comparisons": tables.comparisons(report),
         "by_class": tables.by_class(report),
         "int8": int8_section(report),
+        "targets": target_rows(report),
         "load": words.load_text(report),
         "layers": report.layers,
         "widest": max((layer.num_outputs[0] for layer in report.layers), default=1) or 1,
