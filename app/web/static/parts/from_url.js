@@ -7,7 +7,7 @@ const SCHEMES = "(https|s3|gs)://.+";
 
 /** Return a form for a URL; `onFile` receives {name, url} in place of a file. */
 export function urlPart(noun, onFile) {
-  const input = h("input", { id: `${noun.replace(" ", "-")}-url`, type: "text", required: true, pattern: SCHEMES, maxlength: "2000", autocomplete: "off", placeholder: "https://…, s3://… or gs://…", title: "A URL that begins with https://, s3:// or gs://" });
+  const input = h("input", { id: `${noun.replace(" ", "-")}-url`, type: "text", required: true, pattern: SCHEMES, maxlength: "2000", autocomplete: "off", placeholder: "an https, s3 or gs URL", title: "An https, s3 or gs URL" });
   const submit = (event) => {
     event.preventDefault();
     const url = input.value.trim();
