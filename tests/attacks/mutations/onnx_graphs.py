@@ -1,4 +1,4 @@
-"""Mutations of ``.onnx`` files: operators, attributes, names, shapes, types and bytes."""
+"""Mutations of ``.onnx`` files: operators, attributes, names, shapes, values, files and bytes."""
 
 import random
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from onnx import ModelProto, helper, numpy_helper
+from onnx.checker import ValidationError
 
 from secateur.engine.onnx_in.operators.table import OPERATORS
 from tests.attacks.mutations.parts import NUMBERS, Mutate, damaged
@@ -28,7 +29,7 @@ def onnx_graphs(_marker: Path) -> Mutate:
         model.CopyFrom(rng.choice(originals))
         for _ in range(rng.choice([1, 1, 2, 3])):
             # What protobuf does not take, and what an edit before has removed.
-            with suppress(IndexError, TypeError, ValueError):
+            with suppress(IndexError, TypeError, ValueError, ValidationError):
                 rng.choice(_EDITS)(rng, model)
         data = model.SerializeToString()
         return "onnx", damaged(rng, data) if rng.random() > 0.95 else data
@@ -123,6 +124,68 @@ def _versions(rng: random.Random, model: ModelProto) -> None:
     model.opset_import[0].version = rng.choice([1, 7, 9, 11, 13, 17, 20, 22, 25, _number(rng)])
 
 
+def _batch(rng: random.Random, model: ModelProto) -> None:
+    """Fix the batch, in inputs and perhaps in a list of sizes."""
+    size = rng.choice([1, 2, 4, 7, _number(rng)])
+    for value in model.graph.input:
+        value.type.tensor_type.shape.dim[0].dim_value = size
+    tensor = rng.choice(model.graph.initializer)
+    array = numpy_helper.to_array(tensor).copy()
+    if array.dtype == np.int64 and array.ndim == 1:
+        array[0] = size
+        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+
+def _values(rng: random.Random, model: ModelProto) -> None:
+    """Write a number that is not finite, or a position outside, into a tensor."""
+    tensor = rng.choice(model.graph.initializer)
+    array = numpy_helper.to_array(tensor).copy()
+    number = rng.choice([np.nan, np.inf, -np.inf, 1e38]) if array.dtype.kind == "f" else None
+    array.reshape(-1)[rng.randrange(array.size)] = _number(rng) if number is None else number
+    tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+
+
+def _elsewhere(rng: random.Random, model: ModelProto) -> None:
+    """Keep a tensor in another file, or more of it than there is."""
+    tensor = rng.choice(model.graph.initializer)
+    tensor.data_location = rng.choice([0, 1])
+    place = rng.choice(["/etc/passwd", "../../secret", "model.onnx.data", "", "\0", "x" * 5000])
+    tensor.external_data.add(key="location", value=place)
+    tensor.external_data.add(key="offset", value=str(_number(rng)))
+
+
+def _nested(rng: random.Random, model: ModelProto) -> None:
+    """Add a function, a graph inside a node, a domain, or an output of the same name."""
+    choice = rng.randrange(4)
+    if choice == 0:
+        model.functions.add(name=rng.choice([*OPERATORS]), domain="")
+    elif choice == 1:
+        node = rng.choice(model.graph.node)
+        node.attribute.append(helper.make_attribute("body", model.graph))
+    elif choice == 2:
+        model.opset_import.add(
+            domain=rng.choice(["", "ai.onnx", "ai.onnx.ml"]), version=_number(rng)
+        )
+    else:
+        rng.choice([model.graph.input, model.graph.output]).append(rng.choice(model.graph.output))
+
+
+def _positions(rng: random.Random, model: ModelProto) -> None:
+    """Reorder the channels of what a node reads by a list of positions."""
+    node = rng.choice(model.graph.node)
+    size = rng.choice([3, 4, 5, 8])
+    places = [rng.choice([*range(-size, size), _number(rng)]) for _ in range(size)]
+    order = np.array(rng.choice([places, list(range(size))[::-1]]), np.int64)
+    model.graph.initializer.append(numpy_helper.from_array(order, "order"))
+    source = node.input[0]
+    node.input[0] = "reordered"
+    gather = helper.make_node(
+        "Gather", [source, "order"], ["reordered"], axis=rng.choice([1, 1, -1])
+    )
+    model.graph.node.insert(list(model.graph.node).index(node), gather)
+
+
 _EDITS: tuple[Callable[[random.Random, ModelProto], None], ...] = (
     _operator, _attribute, _attribute, _wiring, _tensor, _tensor, _input, _nodes, _versions,
+    _batch, _values, _elsewhere, _nested, _positions, _positions,
 )  # fmt: skip
