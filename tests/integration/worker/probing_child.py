@@ -1,5 +1,6 @@
 """A job's process that attempts forbidden actions and records the outcome; no torch."""
 
+import gc
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ def main(path: Path, events: int) -> int:
     if request["what"] == "burn":
         while True:
             pass
+    if request["what"] == "collect garbage":
+        return int(gc.isenabled())
     if request["what"] == "name threads":
         return name_threads(Path(request["folder"]))
     folder, secret = Path(request["folder"]), Path(request["secret"])

@@ -123,6 +123,11 @@ def test_only_a_job_on_a_gpu_may_name_its_threads(
     }
 
 
+def test_a_child_collects_garbage(server: ForkServer, tmp_path: Path) -> None:
+    """The server does not while it imports."""
+    assert start(server, tmp_path / "home", "collect garbage").wait(20) == 1
+
+
 def test_children_are_forked_from_one_server(server: ForkServer, tmp_path: Path) -> None:
     found = [start(server, tmp_path / name, "wait") for name in ("one", "two")]
     parents = {Path(f"/proc/{child.pid}/stat").read_text().split()[3] for child in found}
