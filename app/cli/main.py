@@ -30,13 +30,19 @@ COMMANDS = {
         f"{_COMMANDS}.datasets", "List data sets; show, rename, delete or restore one.", _USE
     ),
     "bench": Lazy(
-        f"{_COMMANDS}.bench", "Write the layers of a model for a device to measure.", _USE
+        f"{_COMMANDS}.bench",
+        "Write the layers of a model for a device to measure with secateur_bench.py.",
+        _USE,
     ),
     "bench-script": Lazy(
-        f"{_COMMANDS}.bench_script", "Write the script that measures them on the device.", _USE
+        f"{_COMMANDS}.bench_script",
+        "Write the script that measures layers on a device; it needs numpy and a runtime there.",
+        _USE,
     ),
     "push-latencies": Lazy(
-        f"{_COMMANDS}.push_latencies", "Upload what a device measured, to prune for it.", _USE
+        f"{_COMMANDS}.push_latencies",
+        "Upload latencies that a device measured, to prune for that device.",
+        _USE,
     ),
     "latencies": Lazy(
         f"{_COMMANDS}.latencies",

@@ -18,7 +18,6 @@ app = typer.Typer(add_completion=False)
     "bench",
     epilog=examples(
         "secateur bench resnet50 -o resnet50.bench --network resnet50.onnx",
-        "scp resnet50.bench resnet50.onnx secateur_bench.py pi@board:",
     ),
 )
 def bench_command(

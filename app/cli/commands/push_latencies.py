@@ -18,10 +18,7 @@ app = typer.Typer(add_completion=False)
 )
 def push_latencies_command(
     path: Annotated[
-        Path,
-        typer.Argument(
-            exists=True, dir_okay=False, help="What secateur_bench.py wrote.", metavar="FILE"
-        ),
+        Path, typer.Argument(help="CSV file that secateur_bench.py wrote.", metavar="FILE")
     ],
     *,
     name: Annotated[
@@ -35,6 +32,8 @@ def push_latencies_command(
 
     Prints the id on standard output.
     """
+    if not path.is_file():
+        raise typer.BadParameter(f"{path} is not a file")
     with service(url, key) as client:
         found = client.push_latencies(path, name=name)
     if as_json:
