@@ -1,6 +1,7 @@
 """Export targets of a whole job: files, comparison, and scripts that give the answer of torch."""
 
 import py_compile
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,8 @@ def test_a_snippet_gives_the_answer_of_torch_for_an_image_file(
 ) -> None:
     folder, _ = job
     script, found = folder / TARGETS[name].script, tmp_path / "found.npz"
+    read = runpy.run_path(str(script))["read"]
+    assert read(str(photo)).flags.c_contiguous, "ExecuTorch ignores strides"
     done = subprocess.run([sys.executable, script, photo, found], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     x, _ = decode_images(

@@ -46,17 +46,17 @@ SCALE, MEAN, STD = {scale!r}, {mean}, {std}
 def read(path):
     """Return a file as the network's input: an image, or the input itself as .npy."""
     if path.endswith(".npy"):
-        return np.load(path)
+        return np.ascontiguousarray(np.load(path))
     x = read_image(path, SIZE, {fit!r}, {mode!r}).astype(np.float32) * np.float32(SCALE)
     mean, std = (np.array(each, np.float32).reshape(-1, 1, 1) for each in (MEAN, STD))
-    return ((x - mean) / std)[None]{cast}
+    return np.ascontiguousarray(((x - mean) / std)[None]{cast})
 '''
 _NOT_GIVEN = "# No preprocessing was given with the data: pixels are scaled to [0, 1].\n"
 _READ_ARRAY = '''
 
 def read(path):
     """Return an input of the network, preprocessed, from a .npy file."""
-    return np.load(path)
+    return np.ascontiguousarray(np.load(path))
 '''
 _SNIPPET = '''\
 """Run the pruned network with {title}: python {script} {arguments} [OUTPUTS.npz]
