@@ -80,15 +80,14 @@ def prepare(source: Path, path: Path) -> Prepared:
         raise _unreadable(error) from error
     with _quiet():
         try:
-            quant_pre_process(model, path)
+            onnx.save(model, path)
+            # Symbolic shapes are for transformers; where they fail, a file is left behind.
+            quant_pre_process(path, path, skip_symbolic_shape=True)
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001  # symbolic shapes fail on operators that it does not know
+        except Exception as error:
             open_session(source)  # says why, if the file is at fault
-            try:
-                quant_pre_process(model, path, skip_symbolic_shape=True)
-            except Exception as error:
-                raise _unreadable(error) from error
+            raise _unreadable(error) from error
     found = onnx.load(path)
     for number, node in enumerate(found.graph.node):
         node.name = f"{node.op_type}_{number}"  # unique: recipes name the nodes they leave out
