@@ -184,8 +184,8 @@ def create_app(
         openapi_url=None,  # `app.web.reference` serves the document and its page
     )
     app.state.metrics = metrics
+    app.state.fetcher, app.state.share_guard = Fetcher(settings), ShareGuard(settings.shares)
     app.state.is_leaving = False  # set by the server before it closes its port
-    app.state.fetcher, app.state.share_guard = Fetcher(settings.fetch), ShareGuard(settings.shares)
     install_error_handlers(app, {PREFIX: error_answer})
     install_missing_page(app)
     hot = [*inference_routes, *hot_routes]

@@ -76,6 +76,7 @@ async def fetch_model(
         reserved(request, context, principal.tenant) as room,
         fetched(
             request,
+            principal.tenant,
             body.url,
             "model",
             filename=body.filename,
@@ -104,7 +105,9 @@ async def fetch_dataset(
     spec = parse_preprocess(how if how is None or isinstance(how, str) else how.model_dump_json())
     async with (
         reserved(request, context, principal.tenant) as room,
-        fetched(request, body.url, "dataset", filename=body.filename, room=room) as file,
+        fetched(
+            request, principal.tenant, body.url, "dataset", filename=body.filename, room=room
+        ) as file,
     ):
         key = idempotency_key(request, principal.tenant, file.sha256, body.model_dump_json())
         created = await run_in_threadpool(datasets.upload, context, key, file, body.name, spec)

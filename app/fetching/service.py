@@ -7,10 +7,17 @@ from functools import cached_property
 from fastapi import Request
 from fastapi.concurrency import iterate_in_threadpool, run_in_threadpool
 
-from app.contracts.errors import AbandonedError, ErrorDetail, ForbiddenError, InvalidInputError
-from app.contracts.settings import FetchSettings, Settings
+from app.contracts.errors import (
+    AbandonedError,
+    ErrorDetail,
+    ForbiddenError,
+    InvalidInputError,
+    TooManyUploadsError,
+)
+from app.contracts.settings import Settings
 from app.contracts.sources import filename_of, https_url
 from app.http.errors import BusyError
+from app.http.shares import Shares
 from app.outbound.requests import Outbound, OutboundError, create_tls_context
 from app.spool import Room, Spool, Upload
 from app.uploads import beginning_check, uploads_folder
@@ -20,8 +27,9 @@ from secateur.core.formats import Use
 class Fetcher:
     """Fetches files for one API process. For one event loop."""
 
-    def __init__(self, settings: FetchSettings) -> None:
-        self.settings, self._num_active = settings, 0
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings.fetch
+        self._places = Shares(settings.fetch.concurrent, settings.quotas.share)
 
     @cached_property
     def outbound(self) -> Outbound:
@@ -33,27 +41,34 @@ class Fetcher:
         )
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, tenant: str) -> Iterator[None]:
         """Hold a place.
 
         Raises:
             ForbiddenError: The operator has turned fetching off.
             BusyError: As many files are fetched as may be at once.
+            TooManyUploadsError: The tenant holds its share of the places.
         """
         if not self.settings.is_allowed:
             raise ForbiddenError("this service fetches no URLs; upload the file")
-        if self._num_active >= self.settings.concurrent:
-            raise BusyError(f"{self._num_active} files are being fetched; try again soon")
-        self._num_active += 1
+        if self._places.free < 1:
+            raise BusyError(f"{self._places.capacity} files are being fetched; try again soon")
+        if (held := self._places.held(tenant)) >= self._places.most(tenant):
+            raise TooManyUploadsError(
+                f"{held} files are being fetched for the tenant, its share of "
+                f"{self._places.capacity} at once; try again when one has arrived"
+            )
+        self._places.add(tenant, 1)
         try:
             yield
         finally:
-            self._num_active -= 1
+            self._places.add(tenant, -1)
 
 
 @asynccontextmanager
-async def fetched(
+async def fetched(  # noqa: PLR0913  # what the request says
     request: Request,
+    tenant: str,
     url: str,
     use: Use,
     *,
@@ -86,7 +101,7 @@ async def fetched(
         beginning_check(use, architecture),
         room,
     )
-    with fetcher.place():
+    with fetcher.place(tenant):
         chunks = fetcher.outbound.download(source, fetcher.settings.most_redirects)
         try:
             async for chunk in iterate_in_threadpool(chunks):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from app.contracts.precision_spec import PrecisionSpec
 from app.contracts.repair_spec import RepairSpec
 from app.contracts.resources_spec import ResourcesSpec
 from app.contracts.retrain_spec import (
@@ -48,6 +49,7 @@ _SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("expected", ExpectedSpec),
     ("sanity", SanitySpec),
     ("head", HeadSpec),
+    ("precision", PrecisionSpec),
     ("export", ExportSpec),
     ("resources", ResourcesSpec),
     ("The whole config", PruneConfig),

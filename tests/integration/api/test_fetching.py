@@ -1,12 +1,14 @@
 """Models and data sets that the service fetches from URLs."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.contracts.sources import filename_of, https_url
+from app.fetching.service import Fetcher
 from tests.fixtures.api import Api, running_api, zip_bytes
 from tests.fixtures.receiver import Receiver, running_receiver
 
@@ -120,3 +122,16 @@ def test_public_objects_of_buckets_have_https_urls(url: str, wanted: str) -> Non
         with pytest.raises(ValueError, match="is not"):
             https_url(evil)
     assert filename_of("https://a.test/b%2Fc/d%20e.npz?f=/g") == "d e.npz"
+
+
+def test_a_tenant_leaves_places_for_the_others(api: Api, receiver: Receiver) -> None:
+    fetcher: Fetcher = api.client.app.state.fetcher  # type: ignore[attr-defined]
+    with ExitStack() as held:
+        for _ in range(fetcher.settings.concurrent // 2):
+            held.enter_context(fetcher.place("default"))
+        refused = post(api, receiver, "/moved.pt2")
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_uploads")
+        assert "its share of 8" in refused.json()["detail"]
+        with fetcher.place("other"), fetcher.place("other"), fetcher.place("third"):
+            pass
+    assert post(api, receiver, "/moved.pt2").status_code == 201
