@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.contracts.errors import (
@@ -25,13 +25,13 @@ from app.contracts.ids import new_id
 from app.keys.scopes import ADMIN, OPERATOR, Scope, parse_scopes
 from app.records.database import Sessions, current_time, reading
 from app.records.tables import ApiKeyRow
+from app.records.usage import count_keys, hold_tenant
 
 DEFAULT_TENANT = "default"
 _SECRET_BYTES = 32
 _KEY = re.compile(r"sec_([0-9A-Z]{26})_([A-Za-z0-9_-]{43})")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MOST_NAME_CHARACTERS = 200
-_DAY_SECONDS = 86_400
 _NOT_VALID = "the API key is not valid"
 
 
@@ -105,17 +105,12 @@ def grant_key(  # what the request says, and a limit
     for scope in wanted:
         principal.require(scope)
     with sessions.begin() as session:
+        hold_tenant(session, principal.tenant)
         own = _own(session, principal)
         now = current_time(session)
         ends = [own.expires_at - now] if own.expires_at is not None else []
         ends += [expires_in_seconds] if expires_in_seconds is not None else []
-        is_counted = or_(
-            ApiKeyRow.created_at > now - _DAY_SECONDS,
-            ApiKeyRow.revoked_at.is_(None)
-            & or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now),
-        )
-        query = select(func.count()).where(ApiKeyRow.tenant == principal.tenant, is_counted)
-        if (number := session.scalar(query) or 0) >= most_keys:
+        if (number := count_keys(session, principal.tenant)) >= most_keys:
             raise ConflictError(
                 f"the tenant has {number} keys that are valid or younger than a day, at most "
                 f"{most_keys} are allowed: revoke some and create the key tomorrow"

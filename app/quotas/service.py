@@ -141,6 +141,7 @@ class Quotas:
             waiting = usage.count_waiting(session, tenant)
             running = usage.count_running(session, tenant)
             intakes = usage.count_intakes(session, tenant)
+            keys = usage.count_keys(session, tenant)
         recent = most.requests_per_second - self._rates.left(tenant)
         return {
             "stored_bytes": Use(most.stored_bytes, stored),
@@ -149,6 +150,7 @@ class Quotas:
             "queued_jobs": Use(most.queued_jobs, waiting),
             "running_jobs": Use(most.running_jobs, running),
             "running_intakes": Use(most.running_intakes, intakes),
+            "keys": Use(most.keys, keys),
             "compute_seconds": Use(most.compute_seconds, round(compute, 1), frees_at=end),
             "event_streams": Use(most.event_streams, self._streams.used(tenant), "process"),
             "waiting_requests": Use(most.waiting_requests, self._waiting.used(tenant), "process"),

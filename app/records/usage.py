@@ -15,6 +15,7 @@ from app.contracts.job import LEASED, JobState
 from app.contracts.tasks import QUEUE_CPU, QUEUE_GPU, QUEUE_INTAKE, QUEUES
 from app.records.database import current_time
 from app.records.tables import (
+    ApiKeyRow,
     ArtifactRow,
     ComputeUseRow,
     DatasetRow,
@@ -128,4 +129,15 @@ def _day(now: float) -> tuple[int, float]:
 
 def _count(session: Session, tenant: str, *conditions: ColumnElement[bool]) -> int:
     query = select(func.count()).select_from(JobRow).where(JobRow.tenant == tenant, *conditions)
+    return session.scalar(query) or 0
+
+
+def count_keys(session: Session, tenant: str) -> int:
+    """Return the number of a tenant's keys that are valid or younger than a day."""
+    now = current_time(session)
+    is_valid = ApiKeyRow.revoked_at.is_(None) & or_(
+        ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > now
+    )
+    is_counted = or_(is_valid, ApiKeyRow.created_at > now - SECONDS_A_DAY)
+    query = select(func.count()).where(ApiKeyRow.tenant == tenant, is_counted)
     return session.scalar(query) or 0

@@ -102,7 +102,7 @@ def test_fetching_has_places_and_can_be_turned_off(tmp_path: Path, receiver: Rec
         assert post(api, receiver, "/moved.pt2").status_code == 403
     with running_api(tmp_path / "busy", fetch={"concurrent": 1}) as api:
         fetcher = api.client.app.state.fetcher  # type: ignore[attr-defined]
-        with fetcher.place():
+        with fetcher.place("other"):
             assert post(api, receiver, "/moved.pt2").json()["code"] == "busy"
         assert post(api, receiver, "/moved.pt2").status_code == 422  # the place is free again
 
