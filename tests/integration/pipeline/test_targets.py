@@ -22,8 +22,8 @@ from secateur.engine.errors import ExportError
 from secateur.engine.export.targets.targets import TARGETS
 from tests.fixtures import cells
 from tests.fixtures.jobs import Recorder, dataset_input, request_for, save_model
+from worker.pipeline import targets as job_targets
 from worker.pipeline.prune import prune
-from worker.pipeline.stages import targets as job_targets
 
 BUILT = ("openvino", "ncnn")
 SCRIPTS = ("tensorrt", "rknn", "hailo", "coreml")

@@ -15,7 +15,7 @@ from worker.pipeline.job.results import Exported, OnnxFile, Times, Trained
 from worker.pipeline.job.served import served_metrics
 from worker.pipeline.job.serving import serving_provider
 from worker.pipeline.report.describe import latency_reports, load_report, speedup_reports
-from worker.pipeline.stages.targets import export_targets
+from worker.pipeline.targets import export_targets
 
 BATCH_SIZES = (1, 8)
 

@@ -11,7 +11,7 @@ from worker.pipeline.job.inputs import Inputs, open_inputs
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.report.describe import notes_on
 from worker.pipeline.sanity.check import check_sanity
-from worker.pipeline.stages.targets import chosen_targets, rehearse_targets, require_installed
+from worker.pipeline.targets import chosen_targets, rehearse_targets, require_installed
 
 
 def intake(request: JobRequest, reporter: Reporter) -> Inputs:

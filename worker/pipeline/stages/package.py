@@ -21,7 +21,7 @@ from worker.pipeline.report.page import render_page
 from worker.pipeline.report.report import make_report, summary, versions
 from worker.pipeline.report.saliency_curves import CURVES, draw_saliency_curves
 from worker.pipeline.report.subject import layer_reports
-from worker.pipeline.stages.targets import output_names
+from worker.pipeline.targets import output_names
 
 _SCRIPT = "text/plain; charset=utf-8"
 _FILES = {
