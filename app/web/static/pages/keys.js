@@ -24,7 +24,7 @@ const LIVES = [["30 days", 30], ["A week", 7], ["A year", 365], ["No end", null]
 export async function keysPage(view) {
   const body = view.begin("Keys", { lead: "Give colleagues and programs a key of their own, and revoke it when they no longer need it." });
   const trouble = h("div");
-  const made = h("div");
+  const made = h("div", { class: "panel-part" });
   const list = h("div", {}, loading("Loading keys …"));
   const show = async () => {
     const keys = await readAll("/v1/keys", MOST, { signal: view.signal });
