@@ -250,15 +250,21 @@ def result_table(result: JobResult) -> Table:
 
 
 def print_verdict(result: JobResult) -> None:
-    """Print whether to ship the network, and what to try next, on standard error."""
-    verdict = result.summary.verdict
-    if verdict is None:
-        return
-    say(verdict.text, colour=_VERDICTS.get(verdict.status))
-    for step in verdict.next_steps:
-        values = (f"{pointer}={json.dumps(value)}" for pointer, value in step.config.items())
-        options = " ".join(f"--set {shlex.quote(value)}" for value in values)
-        say(f"  {step.title}: {options}  ({step.reason})")
+    """Print on standard error whether to ship the network, what to try next, and what else is there.
+
+    Export targets that were left out are findings.
+    """
+    summary = result.summary
+    if (verdict := summary.verdict) is not None:
+        say(verdict.text, colour=_VERDICTS.get(verdict.status))
+        for step in verdict.next_steps:
+            values = (f"{pointer}={json.dumps(value)}" for pointer, value in step.config.items())
+            options = " ".join(f"--set {shlex.quote(value)}" for value in values)
+            say(f"  {step.title}: {options}  ({step.reason})")
+    if summary.int8 is not None:
+        say(summary.int8.reason)
+    if written := [each.title for each in summary.export_targets if each.refusal is None]:
+        say(f"Also written: {', '.join(written)}.")
 
 
 def print_findings(job: JobData) -> None:

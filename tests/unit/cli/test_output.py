@@ -3,9 +3,10 @@
 import io
 from typing import Any
 
+import pytest
 from rich.console import Console
 
-from app.cli.output import plan_table, result_table
+from app.cli.output import plan_table, print_verdict, result_table
 from secateur.types import JobResult, Plan
 from tests.fixtures.shown import summary
 
@@ -29,6 +30,20 @@ def test_a_result_shows_intervals_p95_latency_and_insignificant_changes() -> Non
     assert "repaired" in text
     assert "0.9181" in text
     assert "0.51 ms (0.77)" in text, "the 95th percentile is shown beside the median"
+
+
+def test_what_became_of_int8_and_of_export_targets_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    body = summary()
+    assert body["int8"]["reason"]
+    print_verdict(result(body))
+    said = " ".join(capsys.readouterr().err.split())
+    assert body["int8"]["reason"] in said
+    written = [each["title"] for each in body["export_targets"] if not each.get("refusal")]
+    assert f"Also written: {', '.join(written)}." in said
+    print_verdict(result(body | {"int8": None, "export_targets": [], "verdict": None}))
+    assert capsys.readouterr().err == ""
 
 
 def test_a_result_of_an_older_release_is_shown_without_intervals() -> None:
