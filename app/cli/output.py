@@ -250,7 +250,7 @@ def result_table(result: JobResult) -> Table:
 
 
 def print_verdict(result: JobResult) -> None:
-    """Print on standard error whether to ship the network, what to try next, and what else is there.
+    """Print the verdict, what to try next, and what else was written, on standard error.
 
     Export targets that were left out are findings.
     """
