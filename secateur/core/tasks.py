@@ -77,7 +77,7 @@ _ALL = (
         "detection",
         "detection",
         ("boxes",),
-        "COCO JSON and images, YOLO folders",
+        "COCO JSON and images, YOLO folders, Pascal VOC",
         ("map50_95", "map50"),
         "distill_sure",
         "boxes",

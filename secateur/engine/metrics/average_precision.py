@@ -17,6 +17,7 @@ THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 _MOST_BOXES = 100
 _ANY_AREA = (0.0, 1e10)
+_CROWD = 1
 _EPSILON = float(np.spacing(1))
 
 
@@ -35,6 +36,7 @@ class Matches:
     """Boxes of images matched with their labels.
 
     Labels are rows (class, x0, y0, x1, y1, is_crowd). Boxes that match only a crowd do not count.
+    2 in place of 1 marks one object that does not count, as VOC's "difficult" does.
     """
 
     def __init__(self) -> None:
@@ -128,18 +130,17 @@ def _sort(each: _Class) -> _Sorted:
 def _match(corners_N4: Array, scores_N: Array, labels_M5: Array) -> dict[str, Any]:
     """Return pycocotools' matches of one class in one image."""
     evaluator = _evaluator()
-    evaluator._gts = {  # noqa: SLF001  # its public way builds an index of the whole data set
-        (0, 0): [
-            {
-                "id": number + 1,
-                "bbox": _xywh(row[:4]),
-                "area": 1.0,
-                "iscrowd": int(row[4]),
-                "ignore": int(row[4]),
-            }
-            for number, row in enumerate(labels_M5.astype(np.float64))
-        ]
-    }
+    labelled = [
+        {
+            "id": number + 1,
+            "bbox": _xywh(row[:4]),
+            "area": 1.0,
+            "iscrowd": int(row[4] == _CROWD),  # its overlap is a share of the found box
+            "ignore": int(row[4] != 0),
+        }
+        for number, row in enumerate(labels_M5.astype(np.float64))
+    ]
+    evaluator._gts = {(0, 0): labelled}  # noqa: SLF001  # its public way indexes the whole data set
     evaluator._dts = {  # noqa: SLF001  # likewise
         (0, 0): [
             {"id": number + 1, "bbox": _xywh(row), "area": 1.0, "score": float(score)}
@@ -149,6 +150,8 @@ def _match(corners_N4: Array, scores_N: Array, labels_M5: Array) -> dict[str, An
         ]
     }
     evaluator.ious = {(0, 0): evaluator.computeIoU(0, 0)}
+    for each in labelled:  # any number of boxes may match an object that does not count
+        each["iscrowd"] = each["ignore"]
     found: dict[str, Any] = evaluator.evaluateImg(0, 0, _ANY_AREA, _MOST_BOXES)
     return {
         "dtScores": found["dtScores"],

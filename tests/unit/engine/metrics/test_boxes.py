@@ -120,6 +120,20 @@ def test_weights_count_images_as_often() -> None:
     assert means(matches.precisions(weights)) == pytest.approx(means(twice.precisions()))
 
 
+def test_boxes_on_a_difficult_object_do_not_count() -> None:
+    """Not once and not twice, as in VOC's own script; a box that only lies inside it is wrong."""
+    label = np.array([[0, 0, 0, 10, 10, 0], [0, 20, 0, 30, 10, 2]], np.float32)
+    on_it, inside = [20, 0, 30, 10], [22, 2, 25, 5]
+
+    def at_half(first: list[list[int]]) -> float:
+        corners = np.array([*first, [0, 0, 10, 10]], np.float64)
+        scores = np.linspace(1, 0.5, len(corners))
+        return ours([(Boxes(corners, scores, np.zeros(len(corners), int)), label)])[1]
+
+    assert at_half([on_it, on_it]) == pytest.approx(1)
+    assert at_half([inside]) == pytest.approx(0.5)
+
+
 def test_intervals_hold_the_value_and_a_worse_network_differs_measurably() -> None:
     draw = np.random.default_rng(0)
     labels = np.zeros((40, 1, 6), np.float32)

@@ -71,6 +71,73 @@ def test_yolo_boxes_are_shares_of_the_image(tmp_path: Path, pack: Any) -> None:
     assert any("1 of 2 images have no label file" in note for note in found.notes)
 
 
+def voc(*boxes: str, name: str = "a.png") -> bytes:
+    return f"<annotation><filename>{name}</filename>{''.join(boxes)}</annotation>".encode()
+
+
+def thing(name: str, corners: str, more: str = "") -> str:
+    sides = "".join(
+        f"<{side}>{value}</{side}>"
+        for side, value in zip(("xmin", "ymin", "xmax", "ymax"), corners.split(), strict=True)
+    )
+    return f"<object><name>{name}</name>{more}<bndbox>{sides}</bndbox></object>"
+
+
+def test_voc_boxes_count_pixels_from_one_and_may_be_difficult(tmp_path: Path) -> None:
+    hard = thing("cat", "1 1 16 8", "<difficult>1</difficult>")
+    part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
+    files = {
+        "VOC2012/JPEGImages/a.png": GREY,
+        "VOC2012/Annotations/a.xml": voc(thing("dog", "5 3 12 6", part), hard, name="renamed"),
+    }
+    found = opened(tmp_path, zipped(files), "zip", fit="stretch")
+    assert (found.labels_kind, found.class_names) == ("boxes", ("cat", "dog"))
+    assert labels(found).tolist() == [[[1, 4, 2, 12, 6, 0], [0, 0, 0, 16, 8, 2]]]
+    assert any("numbered in alphabetical order" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("corners", ["0 0 4 4", "0.5 1 4 4"])
+def test_boxes_of_tools_that_count_from_zero_are_edges(tmp_path: Path, corners: str) -> None:
+    files = {
+        "a.png": GREY,
+        "a.xml": voc(thing("b", "5 3 12 6"), thing("a", corners)),
+        "classes.txt": b"b\na\n",
+    }
+    found = opened(tmp_path, zipped(files), "zip", fit="stretch")
+    assert labels(found)[0, 0].tolist() == [0, 5, 3, 12, 6, 0]
+
+
+def test_lists_of_voc_choose_images_and_give_the_split(tmp_path: Path) -> None:
+    files: dict[str, bytes] = {
+        "VOC/ImageSets/Main/train.txt": b"a\n",
+        "VOC/ImageSets/Main/val.txt": b"b\n\n",
+        "VOC/ImageSets/Main/trainval.txt": b"a\nb\n",
+        "VOC/ImageSets/Main/cat_train.txt": b"c  1\n",
+        "VOC/ImageSets/Segmentation/train.txt": b"c\n",
+    }
+    for name in "abc":
+        files[f"VOC/JPEGImages/{name}.png"] = GREY
+        files[f"VOC/Annotations/{name}.xml"] = voc(thing("cat", "1 1 2 2"))
+    found = opened(tmp_path, zipped(files), "zip")
+    assert found.split_sizes == {Split.TRAIN: 1, Split.VALIDATION: 1, Split.TEST: 0}
+    assert found.summary()["left_out"][0]["names"] == ["VOC/JPEGImages/c.png"]
+
+
+def test_masks_of_voc_are_chosen_by_their_lists(tmp_path: Path) -> None:
+    mask = png(np.eye(8, 16) * 3)
+    files: dict[str, bytes] = {
+        "VOC/ImageSets/Segmentation/trainval.txt": b"a\nb\n",
+        "VOC/ImageSets/Segmentation/test.txt": b"c.png\n",
+        "VOC/ImageSets/Main/train.txt": b"x\n",
+    }
+    files |= {f"VOC/JPEGImages/{name}.png": GREY for name in "abcdefgh"}
+    files |= {f"VOC/SegmentationClass/{name}.png": mask for name in "abch"}
+    files["VOC/SegmentationObject/a.png"] = mask
+    found = opened(tmp_path, zipped(files), "zip")
+    assert (found.labels_kind, found.num_classes) == ("masks", 4)
+    assert found.split_sizes == {Split.TRAIN: 2, Split.VALIDATION: 0, Split.TEST: 1}
+
+
 def test_masks_hold_classes_and_their_margin_does_not_count(tmp_path: Path) -> None:
     mask = np.zeros((8, 16))
     mask[:, 8:] = 2
@@ -186,6 +253,48 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     "yaml bomb": (
         {**IMAGE, "labels/a.txt": b"0 .5 .5 .1 .1", "data.yaml": b"names: [&a [x], *a, *a]"},
         "aliases are not accepted",
+    ),
+    "xml": ({**IMAGE, "a.xml": b"<annotation><object>"}, "'a.xml' is not XML"),
+    "xml bomb": (
+        {**IMAGE, "a.xml": b'<!DOCTYPE x [<!ENTITY y "z">]><annotation>&y;</annotation>'},
+        "has a DOCTYPE, which is not accepted",
+    ),
+    "large xml": ({**IMAGE, "a.xml": b"<annotation>" + b" " * 2**20}, "at most 1048576"),
+    "xml without a class": ({**IMAGE, "a.xml": voc(thing("", "1 1 2 2"))}, "needs a 'name'"),
+    "xml of words": ({**IMAGE, "a.xml": voc(thing("cat", "1 1 x 2"))}, "has 'cat' and '1, 1, x"),
+    "xml not finite": ({**IMAGE, "a.xml": voc(thing("cat", "1 1 inf 2"))}, "with the numbers xmin"),
+    "xml without a box": (
+        {**IMAGE, "a.xml": voc("<object><name>cat</name></object>")},
+        "needs a 'name' and a 'bndbox'",
+    ),
+    "xml of an unknown class": (
+        {**IMAGE, "a.xml": voc(thing("cat", "1 1 2 2")), "classes.txt": b"dog"},
+        "the class 'cat', which classes.txt does not name",
+    ),
+    "xml without its image": (
+        {**IMAGE, "b.xml": voc(name="b.png")},
+        "has no image of that name",
+    ),
+    "two xml files": (
+        {**IMAGE, "a.xml": voc(), "annotations/a.xml": voc()},
+        "both describe the image 'images/a.png'",
+    ),
+    "lists of other images": (
+        {**IMAGE, "images/a.xml": voc(), "ImageSets/Main/train.txt": b"b"},
+        "name no image that has an XML file",
+    ),
+    "two lists": (
+        {
+            **IMAGE,
+            "images/a.xml": voc(),
+            "ImageSets/Main/train.txt": b"a",
+            "ImageSets/Main/val.txt": b"a",
+        },
+        "is in 'ImageSets/Main/val.txt' and in another list",
+    ),
+    "masks outside their lists": (
+        {**MASKS, "ImageSets/Segmentation/train.txt": b"b"},
+        "name no image that has a mask",
     ),
     "mask size": ({**IMAGE, "masks/a.png": png(np.zeros((8, 8)))}, "both need the same size"),
     "mask colour": (

@@ -15,6 +15,7 @@ from worker.pipeline.data.left_out import leave_out
 from worker.pipeline.data.splits import Split
 
 PADDING = -1.0  # class of the rows after an image's last box
+DIFFICULT = 2.0  # in place of is_crowd: VOC does not count such boxes, whether found or not
 _NUM_VALUES = 6
 
 
@@ -23,7 +24,8 @@ class Drawn:
     """Boxes of one image.
 
     Attributes:
-        rows: (class, x0, y0, x1, y1, is_crowd) for each box.
+        rows: (class, x0, y0, x1, y1, is_crowd) for each box; `DIFFICULT` instead of 1 if it does
+            not count without being a crowd.
         are_shares: Whether corners are shares of the image's sides instead of pixels.
     """
 

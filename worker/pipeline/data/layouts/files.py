@@ -122,3 +122,15 @@ def checked_splits(splits: Sequence[Split | None], names: Sequence[str]) -> list
     if Split.TRAIN not in known:
         raise DataError("no image is for training: name a folder or an annotation file 'train'")
     return known if set(known) != {Split.TRAIN} else None
+
+
+def read_class_names(others: Sequence[File], archive: Archive, limits: LimitSettings) -> list[str]:
+    """Return the names in ``classes.txt`` or ``labels.txt``, one a line; empty without it.
+
+    Raises:
+        DataError: It is not UTF-8.
+        DataTooLargeError: It is too large.
+    """
+    files = [f for f in others if f.parts[-1].casefold() in {"classes.txt", "labels.txt"}]
+    lines = read_text(archive, files[0], limits).splitlines() if files else []
+    return [line.strip()[:200] for line in lines if line.strip()]

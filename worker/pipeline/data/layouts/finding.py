@@ -9,10 +9,11 @@ from worker.pipeline.data.layouts.coco import find_coco
 from worker.pipeline.data.layouts.files import File
 from worker.pipeline.data.layouts.masks import find_masks
 from worker.pipeline.data.layouts.texts import find_texts
+from worker.pipeline.data.layouts.voc import find_voc
 from worker.pipeline.data.layouts.yolo import find_yolo
 
-# The most specific first: a YOLO archive also has text files.
-LAYOUTS = (find_coco, find_yolo, find_masks, find_texts)
+# The most specific first: a YOLO archive also has text files, and a VOC archive may have masks.
+LAYOUTS = (find_coco, find_yolo, find_voc, find_masks, find_texts)
 
 
 def find_annotated(

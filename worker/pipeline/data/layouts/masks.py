@@ -1,7 +1,8 @@
 """Images with masks: ``images/…/a.jpg`` and ``masks/…/a.png`` of the same size.
 
 A mask's pixels are class numbers, as grey values or in a palette; 255 does not count. If the masks
-have only 0 and 255, 255 is class 1. ``classes.txt`` may name the classes, one a line.
+have only 0 and 255, 255 is class 1. ``classes.txt`` may name the classes, one a line. VOC's lists
+in ``ImageSets/Segmentation`` choose the images and give the split.
 """
 
 from collections.abc import Sequence
@@ -20,9 +21,9 @@ from worker.pipeline.data.layouts.files import (
     File,
     Parts,
     checked_splits,
-    read_text,
-    split_in_folders,
+    read_class_names,
 )
+from worker.pipeline.data.layouts.image_sets import ImageSets
 from worker.pipeline.data.left_out import leave_out
 
 IGNORED = 255
@@ -48,12 +49,21 @@ def find_masks(
         raise DataError("two masks belong to the same image: keep one mask an image")
     plain = [(key, file) for file in images if (key := _key(file.parts, _IMAGES, masks=False))]
     pairs = [(file, masks[key]) for key, file in plain if key in masks]
-    if not pairs or len(pairs) < _LEAST_SHARE * len(plain):
+    sets = ImageSets(others, "segmentation", archive, limits)
+    is_listed = any(sets.has_lists(image) for image, _ in pairs)
+    if not pairs or (len(pairs) < _LEAST_SHARE * len(plain) and not is_listed):
         return None
+    pairs = [pair for pair in pairs if sets.has(pair[0])]
+    if not pairs:
+        raise DataError("the lists in ImageSets/Segmentation name no image that has a mask")
     used = {file for pair in pairs for file in pair}
     unread = [file.member.name for file in images if file not in used]
     has_two = _are_two_values([mask for _, mask in pairs], archive, limits)
-    names = _class_names(others, archive, limits)
+    names = read_class_names(others, archive, limits)
+    if len(names) > IGNORED:
+        raise DataTooLargeError(
+            f"{len(names)} classes are named, at most {IGNORED}: masks have bytes"
+        )
 
     def label(number: int, place: Placement, size: tuple[int, int]) -> NDArray[np.uint8]:
         mask = pairs[number][1]
@@ -78,7 +88,7 @@ def find_masks(
         shape=lambda size: size,
         dtype=np.dtype(np.uint8),
         splits=checked_splits(
-            [split_in_folders(image.parts) for image in chosen], [image.shown for image in chosen]
+            [sets.split(image) for image in chosen], [image.shown for image in chosen]
         ),
         class_names=tuple(names),
         are_named=bool(names),
@@ -139,16 +149,3 @@ def _decode(mask: File, archive: Archive, limits: LimitSettings) -> NDArray[np.u
         raise DataTooLargeError(f"mask {mask.shown} {error}") from error
     except ImageError as error:
         raise DataError(f"mask {mask.shown} {error}") from error
-
-
-def _class_names(others: Sequence[File], archive: Archive, limits: LimitSettings) -> list[str]:
-    files = [f for f in others if f.parts[-1].casefold() in {"classes.txt", "labels.txt"}]
-    if not files:
-        return []
-    lines = read_text(archive, files[0], limits).splitlines()
-    names = [line.strip()[:200] for line in lines if line.strip()]
-    if len(names) > IGNORED:
-        raise DataTooLargeError(
-            f"{files[0].shown} names {len(names)} classes, at most {IGNORED}: masks have bytes"
-        )
-    return names
