@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 
 from secateur.engine.errors import ModelRejectedError, ModelTooLargeError
 from secateur.engine.program.exported import export, from_exported
@@ -70,7 +71,8 @@ def read_weights(
     _check_fit(model, header, architecture.name)
     _load(model, weights)
     size = architecture.image_size
-    x = torch.empty(ANALYSIS_BATCH, architecture.in_channels, size, size)  # never read
+    with FakeTensorMode():  # large images must not take memory before `check_cost`
+        x = torch.empty(ANALYSIS_BATCH, architecture.in_channels, size, size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         try:

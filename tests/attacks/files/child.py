@@ -22,17 +22,20 @@ from worker.pipeline.job.checks import check_computes
 from worker.pipeline.job.failures import to_failed
 from worker.pipeline.job.model_files import read_model
 
-ROOM_BYTES = 640 * 1024**2  # above what torch, Pillow and Arrow have when they are imported
 SECONDS = 60  # of one file, and then the process is ended
 
 
 def main() -> None:
-    """Answer requests until the input ends."""
+    """Answer requests until the input ends.
+
+    The argument is the memory in bytes above what torch, Pillow and Arrow take when imported.
+    """
+    room = int(sys.argv[1])
     torch.set_num_threads(1)
     warm_up()
     status = Path("/proc/self/status").read_text(encoding="ascii")
     private = int(status.partition("VmData:")[2].split()[0]) * 1024
-    resource.setrlimit(resource.RLIMIT_DATA, (private + ROOM_BYTES, private + ROOM_BYTES))
+    resource.setrlimit(resource.RLIMIT_DATA, (private + room, private + room))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     for line in sys.stdin:

@@ -81,9 +81,14 @@ class Outcome:
 
 
 class ReadingChild:
-    """A process that reads files, restarted after a file ends it."""
+    """A process that reads files, restarted after a file ends it.
 
-    def __init__(self) -> None:
+    Args:
+        room_bytes: Memory that it may use above what its imports take.
+    """
+
+    def __init__(self, room_bytes: int = 640 * 1024**2) -> None:
+        self._room_bytes = room_bytes
         self.home = Path(tempfile.mkdtemp(prefix="attacks-"))
         self._process: subprocess.Popen[str] | None = None
         self._before: set[Path] = set()  # what libraries leave when they are imported
@@ -149,7 +154,7 @@ class ReadingChild:
         python_path = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         home = {"HOME": str(self.home), "TMPDIR": str(self.home)}
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.attacks.files.child"],
+            [sys.executable, "-P", "-m", "tests.attacks.files.child", str(self._room_bytes)],
             cwd=self.home,
             env={"PATH": os.environ["PATH"], "ARROW_DEFAULT_MEMORY_POOL": "system"}
             | python_path

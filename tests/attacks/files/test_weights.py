@@ -217,6 +217,11 @@ def test_weights_at_a_limit_are_read_and_past_it_are_refused(child: ReadingChild
     assert f"the tensors have {num_elements()} elements, at most" in found.message
 
 
-def test_an_image_too_large_for_memory_is_refused_by_arithmetic(child: ReadingChild) -> None:
-    found = read(child, good(), {"activation_bytes": 2**30}, image_size=4096)
+def test_an_image_too_large_for_memory_is_refused_by_arithmetic() -> None:
+    """Two images would take 384 MB themselves."""
+    child = ReadingChild(room_bytes=256 * 1024**2)
+    try:
+        found = read(child, good(), {"activation_bytes": 2**30}, image_size=4096)
+    finally:
+        child.stop()
     assert (found.code, "bytes for its values at" in found.message) == ("too_large", True), found
