@@ -76,7 +76,7 @@ def state(page: Page, word: str) -> None:
 def test_the_complete_workflow(service: Service, tab: Tab, files: Path, tmp_path: Path) -> None:
     """Upload, plan, start, watch, read, download, try an image."""
     expect(tab.page.get_by_text("Three steps to a smaller network")).to_be_visible()
-    upload_both(tab.page, files)
+    upload_both(tab, files)
     preview = fill_in(tab)
     tab.page.get_by_role("button", name="Start the job").click()
     tab.heading("Prune <b>small</b>")
@@ -103,11 +103,14 @@ def test_the_link_printed_by_serve_opens_the_dashboard(service: Service, open_ta
         assert tab.page.url == f"{service.url}/#/"
 
 
-def upload_both(page: Page, files: Path) -> None:
+def upload_both(tab: Tab, files: Path) -> None:
+    page = tab.page
     page.get_by_role("link", name="Models", exact=True).click()
+    tab.heading("Models")
     upload(page, files / "small.pt2", "<b>small</b>")
     expect(page.get_by_text("<b>small</b> is ready")).to_be_visible(timeout=_TIMEOUT_MS)
     page.get_by_role("link", name="Data sets", exact=True).click()
+    tab.heading("Data sets")  # a file must not be dropped on the page before
     upload(page, files / "quadrants.npz")
     expect(page.get_by_text("quadrants is ready")).to_be_visible(timeout=_TIMEOUT_MS)
 

@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 
+from app.inference.supervisor import Supervisor
 from tests.fixtures.serving import Serving, expanded, heavy, scaled, serving
 from tests.integration.inference.networks import node, write_onnx
 
@@ -61,6 +62,16 @@ def in_flight(client: httpx.Client, pool: ThreadPoolExecutor) -> "list[object]":
     asked = pool.submit(client.post, "/infer?model=slow", json=body)
     time.sleep(0.3)
     return [asked]
+
+
+def wait_until_it_takes(supervisor: Supervisor, num_bytes: int) -> None:
+    """Wait until the serving process has grown by ``num_bytes``, or for half a minute."""
+    process, end = supervisor._process, time.monotonic() + 30
+    assert process is not None
+    before = process.memory_bytes()
+    while process.memory_bytes() < before + num_bytes:
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def freeze(pid: int) -> None:
@@ -137,7 +148,7 @@ def test_only_the_model_that_took_the_memory_is_blamed_for_it(
     with ThreadPoolExecutor(2) as pool:
         (asked,) = in_flight(client, pool)
         other = pool.submit(client.post, "/infer?model=greedy", json={"inputs": [0.0]})
-        time.sleep(0.8)
+        wait_until_it_takes(supervisor, 300 * MEBIBYTE)
         supervisor._most_bytes = 1  # as if it had grown
         assert (asked.result().status_code, other.result().status_code) == (503, 503)  # type: ignore[attr-defined]
         supervisor._most_bytes = limit
