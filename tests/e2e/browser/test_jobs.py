@@ -100,6 +100,48 @@ def test_a_job_runs_again_with_the_goal_that_it_had(
     expect(tab.page.get_by_label(goal.title)).to_be_checked()
 
 
+def test_layers_are_frozen_and_narrowed_on_the_picture(
+    api: Serving, shown: Shown, tab: Tab
+) -> None:
+    tab.go(f"/jobs/new?model={shown.model}&dataset={shown.dataset}")
+    page = tab.page
+    page.get_by_label("Half the size").check()
+    layers = page.get_by_role("listbox", name="Layers of the network, from input to output")
+    layers.get_by_role("option", selected=True).focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Tab")  # to the controls of the layer
+    page.keyboard.press("ArrowDown")  # from "Automatic" to "All"
+    selection: Any = {"mode": "budget", "params": 0.5, "exclude": ["layer0.1.conv.weight"]}
+    assert config_shown(page) == {"selection": selection}
+    expect(layers.get_by_role("option", name=re.compile("^layer0.1.conv"))).to_have_accessible_name(
+        re.compile("set by you")
+    )
+    layers.get_by_role("option", name=re.compile("^layer0.0.conv")).click()
+    width = page.get_by_label("Number of channels to keep")
+    width.press_sequentially("40")
+    width.press("Enter")  # does not start the job
+    width.fill("48")
+    selection["layers"] = {"layer0.0.conv.weight": {"ratio": 0.25}}
+    assert config_shown(page) == {"selection": selection}
+    page.get_by_label("Balanced").check()  # another goal keeps what was set
+    expect(page.locator(".arch-own li")).to_have_text(
+        [
+            "layer0.0.conv keeps about 48 of 64 channels",
+            "layer0.1.conv keeps all 64 channels",
+        ]
+    )
+    page.get_by_role("button", name="Undo the last change").click()
+    expect(page.locator(".arch-own li")).to_have_count(1)
+    expect(page.get_by_label("Balanced")).to_be_checked()
+    page.get_by_role("button", name="Start the job").click()
+    tab.heading("Prune fashion-net")
+    job = newest(api)
+    assert job.goal is None
+    assert job.config == {
+        "selection": {"mode": "budget", "macs": 0.7, "exclude": ["layer0.1.conv.weight"]}
+    }
+
+
 def test_a_goal_that_needs_data_cannot_be_chosen_without(shown: Shown, tab: Tab) -> None:
     tab.go(f"/jobs/new?model={shown.model}&dataset={shown.dataset}")
     expect(tab.page.get_by_label("At most 1 % loss")).to_be_enabled()

@@ -331,6 +331,32 @@ def test_only_the_latest_preview_is_requested(tab: Tab, things: dict[str, str]) 
     assert asked[-1] == {"selection": {"steepness": 2.5}}
 
 
+def test_the_plan_follows_a_layer_that_is_set_on_the_picture(
+    tab: Tab, things: dict[str, str]
+) -> None:
+    page = tab.page
+    tab.go(f"/jobs/new?model={things['model']}")
+    tab.heading("Start a job")
+    page.get_by_label("Own settings").check()
+    page.get_by_label("Round widths to").fill("1")
+    layers = page.get_by_role("listbox", name="Layers of the network, from input to output")
+    widths = {
+        name: layers.get_by_role("option", name=re.compile(f"^{name},"))
+        for name in ("conv1", "conv2", "fc")
+    }
+    expect(widths["fc"]).to_contain_text("output")  # the reason, on the picture
+    widths["fc"].click()
+    expect(page.get_by_role("radio", name="Automatic")).to_be_hidden()
+    widths["conv2"].click()  # its output is added to that of conv1
+    page.get_by_label("Number of channels to keep").fill("5")
+    for name in ("conv1", "conv2"):
+        expect(widths[name]).to_contain_text("16 → 5", timeout=_TIMEOUT_MS)
+    widths["conv1"].click()
+    page.get_by_role("radio", name="freeze").check()
+    expect(widths["conv2"].locator(".arch-width")).to_have_text("16", timeout=_TIMEOUT_MS)
+    expect(page.locator(".aside .card-value").first).to_be_visible()
+
+
 def test_a_job_can_be_rerun_with_changes(
     service: Service, tab: Tab, things: dict[str, str]
 ) -> None:

@@ -7,7 +7,8 @@ const MATRICES = new Set(["mm", "matmul", "bmm", "addmm"]);
  *
  * `report` is the model's report; `families` are a plan's layers, or null for the network as it is.
  * A node has `name`, `op`, `reads` (positions), `readBy`, and if it is a layer `before` and `after`
- * (output channels), `inputs` ([before, after]), `weights`, `macs`, `source`, `isFrozen` and `why`.
+ * (output channels), `inputs` ([before, after]), `weights`, `macs`, `source`, `isFrozen`, `why`, and
+ * if it can be pruned `group`: the name shared by all layers that keep the same channels.
  */
 export function nodesOf(report, families) {
   const widths = new Map((families ?? []).map((family) => [family.name, family]));
@@ -67,12 +68,13 @@ function widthOf(weight, dimension, before, { widths, homes, frozen, isPlanned }
   const pin = frozen.get(place);
   if (pin) {
     const cause = pin.source ? `${pin.op}, ${pin.source}` : pin.op;
-    return { before, after: before, isFrozen: true, why: `cannot be pruned: ${pin.reason} (${cause})` };
+    return { before, after: before, isFrozen: true, pin: pin.reason, why: `cannot be pruned: ${pin.reason} (${cause})` };
   }
-  const family = widths.get(homes.get(place));
+  const group = homes.get(place) ?? null;
+  const family = widths.get(group);
   if (!family) {
-    return { before, after: before, isFrozen: false, why: isPlanned ? null : homes.has(place) ? "can be pruned" : null };
+    return { before, after: before, isFrozen: false, group, why: isPlanned || group === null ? null : "can be pruned" };
   }
   const { num_groups: all, num_kept: kept } = family;
-  return { before, after: Math.round((before * kept) / all), isFrozen: false, why: family.reason, family };
+  return { before, after: Math.round((before * kept) / all), isFrozen: false, group, why: family.reason, family };
 }

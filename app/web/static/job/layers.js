@@ -1,6 +1,6 @@
 // Panels of a job's layers: widths before and after, and saliency curves.
 
-import { architecturePart } from "../architecture/view.js";
+import { architecture } from "../architecture/view.js";
 import { drawCurve } from "../charts/curve.js";
 import { legend } from "../charts/legend.js";
 import { h } from "../dom.js";
@@ -19,7 +19,7 @@ export function layersParts(found, { selection, report, signal }) {
 }
 
 function architecturePanel(report, layers) {
-  return panel("Architecture", { note: widthsNote(layers) }, architecturePart(report, layers));
+  return panel("Architecture", { note: widthsNote(layers) }, architecture(report, layers).parts);
 }
 
 /** Return bars of the widths before and after, on one scale. */

@@ -1,6 +1,6 @@
 // Page of one model: its facts, its aliases, and which layers can be pruned.
 
-import { architecturePart } from "../architecture/view.js";
+import { architecture } from "../architecture/view.js";
 import { ProblemError, read } from "../api.js";
 import { h, fill } from "../dom.js";
 import { bytes, compact, count, moment, percent, plural } from "../format.js";
@@ -104,7 +104,7 @@ async function report(model, signal) {
     }
     throw error;
   }
-  return [prunable(found), panel("Architecture", {}, architecturePart(found, null)), layersPanel(found), found.frozen?.length > 0 && frozenPanel(found)];
+  return [prunable(found), panel("Architecture", {}, architecture(found, null).parts), layersPanel(found), found.frozen?.length > 0 && frozenPanel(found)];
 }
 
 function prunable(found) {

@@ -2,6 +2,7 @@
 
 import { announce } from "../announce.js";
 import { ProblemError, post, read } from "../api.js";
+import { withLayersOf, withoutLayers } from "../architecture/edits.js";
 import { h, fill } from "../dom.js";
 import { configForm } from "../form/form.js";
 import { idempotency } from "../once.js";
@@ -13,6 +14,7 @@ import { go } from "../router.js";
 import { exampleButton } from "./example.js";
 import { goalsPart } from "./goals.js";
 import { inputsPart } from "./inputs.js";
+import { layersPart } from "./layers.js";
 import { previewPart } from "./preview.js";
 
 const PREFIX = "/config";
@@ -34,7 +36,8 @@ export async function newJobPage(view) {
     const config = form.changes();
     json.textContent = JSON.stringify(config, null, 2);
     if (isReady) {
-      choice.show(meaning.get(JSON.stringify(config)) ?? null);
+      choice.show(goalOf(withoutLayers(config)));
+      layers.update();
       preview.ask(inputs.model ? bodyOf(inputs, form) : null);
     }
   };
@@ -43,6 +46,7 @@ export async function newJobPage(view) {
     dataset: before ? (before.dataset ?? "") : view.query.get("dataset"),
     onChange: () => {
       choice.estimate(inputs).catch(view.ignore);
+      layers.show(inputs.model).catch(view.ignore);
       changed();
     },
     signal: view.signal,
@@ -54,14 +58,16 @@ export async function newJobPage(view) {
   const labels = labelsPart();
   const json = h("pre", { class: "code", tabindex: "0" });
   const trouble = h("div");
-  const preview = previewPart((details) => markAll(form, details), view.signal);
+  const preview = previewPart({ onPlan: (found) => layers.update(found), onProblem: (details) => markAll(form, details), signal: view.signal });
   const form = configForm(schema, {
     order: ["selection", "criterion", "retrain", "schedule", "split"],
     open: ["selection"],
     onChange: () => changed(),
   });
+  const layers = layersPart({ config: () => form.changes(), onChange: (config) => form.set(config), signal: view.signal });
   // Which goal the settings amount to, so that a changed form shows that it is no goal any more.
   const meaning = new Map();
+  const goalOf = (config) => meaning.get(JSON.stringify(config)) ?? null;
   for (const goal of goals) {
     form.set(goal.config);
     meaning.set(JSON.stringify(form.changes()), goal.name);
@@ -69,7 +75,7 @@ export async function newJobPage(view) {
   const advanced = h("details", { class: "disclosure" }, h("summary", {}, "Advanced"), form.node);
   const choice = goalsPart(goals, {
     onChoose: (goal) => {
-      form.set(goal?.config ?? {});
+      form.set(withLayersOf(goal?.config ?? {}, form.changes()));
       if (goal === null) {
         advanced.open = true;
         choice.show(null);
@@ -82,11 +88,12 @@ export async function newJobPage(view) {
   form.set(withChanges(before?.config ?? (isAsked ? {} : goals[0].config), view.query.get("set")));
   advanced.open = choice.name === null;
   choice.estimate(inputs).catch(view.ignore);
+  layers.show(inputs.model).catch(view.ignore);
   const start = h("button", { class: "button is-primary" }, "Start the job");
   const keyOf = idempotency();
   const submit = async (event) => {
     event.preventDefault();
-    await postJob({ inputs, form, goal: choice.name, labels, advanced, keyOf, start, trouble, signal: view.signal });
+    await postJob({ inputs, form, goal: goalOf(form.changes()), labels, advanced, keyOf, start, trouble, signal: view.signal });
   };
   fill(
     body,
@@ -98,6 +105,7 @@ export async function newJobPage(view) {
         { class: "stack" },
         panel("What to prune", {}, inputs.node),
         panel("How to prune", {}, choice.node, labels.node, advanced),
+        layers.node,
         disclosure("Config as JSON", () => json),
       ),
       h(

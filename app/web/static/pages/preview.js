@@ -1,13 +1,11 @@
 // Live preview of a job's plan while the user fills in the form.
 
-import { architecturePart } from "../architecture/view.js";
 import { ProblemError, post } from "../api.js";
 import { h, fill } from "../dom.js";
 import { compact, count, percent } from "../format.js";
 import { widthBars, widthLegend } from "../job/layers.js";
 import { metricLabel, metricText } from "../job/summary.js";
 import { warningNotices } from "../parts/findings.js";
-import { findReport } from "../parts/names.js";
 import { loading, notice, problemPanel } from "../parts/problem.js";
 import { disclosure } from "../parts/table.js";
 
@@ -18,10 +16,11 @@ const SHOWN = 20;
 /**
  * Return {node, ask(body)}, which shows the plan for the latest body.
  *
- * An outdated request is aborted, which also stops the work on the service. `onProblem` receives the
- * error's details, or an empty list if there are none.
+ * An outdated request is aborted, which also stops the work on the service. `onPlan` receives the
+ * layers of a plan, or null if there is none; `onProblem` receives the error's details, or an empty
+ * list if there are none.
  */
-export function previewPart(onProblem, signal) {
+export function previewPart({ onPlan, onProblem, signal }) {
   const place = h("div", { "aria-live": "polite", "aria-busy": "false" });
   let timer = null;
   let asking = null;
@@ -31,16 +30,15 @@ export function previewPart(onProblem, signal) {
     place.setAttribute("aria-busy", "true");
     fill(place, loading("Planning …"));
     try {
-      const report = findReport(body.model, own.signal);
       const send = (each) => post(`/v1/jobs:plan?wait=${WAIT_SECONDS}`, each, { signal: own.signal });
       const quick = withoutRepair(body);
       if (quick) {
         // The repair of the planned network takes seconds: show its size before its quality.
-        show(planned(await send(quick), await report, "Its quality is being measured …"), []);
+        showPlan(await send(quick), "Its quality is being measured …");
         place.setAttribute("aria-busy", "true");
       }
       const plan = await send(body);
-      show(planned(plan, await report, qualityText(plan)), []);
+      showPlan(plan, qualityText(plan));
     } catch (error) {
       if (own.signal.aborted) {
         return; // a newer request replaced this one
@@ -52,6 +50,10 @@ export function previewPart(onProblem, signal) {
     place.setAttribute("aria-busy", "false");
     fill(place, nodes);
     onProblem(details);
+  };
+  const showPlan = (plan, quality) => {
+    show(planned(plan, quality), []);
+    onPlan(plan.groups);
   };
   const stop = () => {
     clearTimeout(timer);
@@ -68,6 +70,7 @@ export function previewPart(onProblem, signal) {
       }
       if (body.config?.selection?.mode === "accuracy") {
         // The form is valid, but the service plans no search.
+        onPlan(null);
         show(notice("idle", "No preview for this option", h("p", {}, "A search decides by retraining, so its result is known only after the job has run.")), []);
         return;
       }
@@ -83,7 +86,7 @@ function withoutRepair(body) {
   return isNeeded ? { ...body, config: { ...config, repair: { ...config.repair, kind: "none" } } } : null;
 }
 
-function planned(plan, report, quality) {
+function planned(plan, quality) {
   const layers = plan.groups;
   const cards = [
     ["MACs", plan.dense.macs, plan.pruned.macs, plan.left.macs],
@@ -109,7 +112,6 @@ function planned(plan, report, quality) {
     h("div", { class: "panel-part" }, widthLegend()),
     h("div", { class: "panel-part" }, widthBars(layers.slice(0, SHOWN))),
     layers.length > SHOWN && disclosure(`The other ${layers.length - SHOWN} layers`, () => widthBars(layers.slice(SHOWN))),
-    report && disclosure("Architecture", () => h("div", { class: "stack is-tight" }, architecturePart(report, layers))),
   ];
 }
 
