@@ -15,12 +15,17 @@ def https_url(url: str) -> str:
     presigned https URL.
 
     Raises:
-        ValueError: The scheme is not supported, or a bucket or key is missing.
+        ValueError: The scheme is not supported, the URL is malformed, or a bucket or key is
+            missing.
     """
     scheme, mark, rest = url.partition("://")
     if not mark or scheme not in _SCHEMES:
         raise ValueError(f"{url[:64]!r} is not a URL of {', '.join(_SCHEMES)}")
     if scheme == "https":
+        try:
+            urlsplit(url)
+        except ValueError as error:
+            raise ValueError(f"{url[:64]!r} is malformed") from error
         return url
     bucket, _, key = rest.partition("/")
     if not _BUCKET.fullmatch(bucket) or not key:
@@ -34,5 +39,5 @@ def https_url(url: str) -> str:
 
 
 def filename_of(url: str) -> str:
-    """Return the name of the file in a URL; empty if it has none."""
+    """Return the name of the file in a well-formed URL; empty if it has none."""
     return unquote(urlsplit(url).path.rpartition("/")[2])

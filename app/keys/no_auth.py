@@ -40,7 +40,7 @@ def refuse_remote(scope: Scope, cors_origins: tuple[str, ...]) -> None:
     origin = headers.get("origin")
     if origin is None or origin in cors_origins:
         return
-    if not is_loopback(urlsplit(origin).hostname or ""):
+    if not is_loopback(_host_of(origin)):
         raise ForbiddenError(
             f"this service runs without keys and refuses requests from the origin {origin[:99]!r}"
         )
@@ -51,6 +51,14 @@ def is_from_this_machine(scope: Scope) -> bool:
     client, headers = scope.get("client"), Headers(scope=scope)
     is_near = client is not None and is_loopback(str(client[0]))
     return is_near and not any(name in headers for name in _PROXY_HEADERS)
+
+
+def _host_of(origin: str) -> str:
+    """Return the host of an origin; empty if it has none, as ``null``, or is malformed."""
+    try:
+        return urlsplit(origin).hostname or ""
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:

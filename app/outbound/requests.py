@@ -102,7 +102,7 @@ class Outbound:
             with self._stream("GET", url, headers, None, ends_at) as answer:
                 found = {name.lower(): value for name, value in answer.headers}
                 if answer.status in _REDIRECTS:
-                    url = urljoin(url, found.get(b"location", b"").decode("latin-1"))
+                    url = _target(url, found.get(b"location", b"").decode("latin-1"))
                     continue
                 if answer.status != HTTPStatus.OK:
                     raise OutboundError(f"the server answered with status {answer.status}")
@@ -166,6 +166,18 @@ def _split(url: str) -> SplitResult:
     if parts.username is not None or parts.password is not None:
         raise OutboundError("the URL contains a user name or a password")
     return parts
+
+
+def _target(url: str, location: str) -> str:
+    """Return the URL that a redirect leads to.
+
+    Raises:
+        OutboundError: The redirect's address is malformed.
+    """
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise OutboundError("the server redirected to a malformed URL") from error
 
 
 def _explain(error: httpcore.NetworkError) -> str:

@@ -76,6 +76,9 @@ def test_a_data_set_is_fetched_with_its_preprocessing(api: Api, receiver: Receiv
         ("https://169.254.169.254/latest/meta-data", 422, "not public"),
         ("https://user:secret@localhost/net.pt2", 422, "user name or a password"),
         ("https://localhost:1/net.pt2", 422, "the connection failed"),
+        ("https://[", 422, "malformed"),
+        ("https://[::1/net.pt2", 422, "malformed"),
+        ("https://\u2100.test/net.pt2", 422, "malformed"),
     ],
 )
 def test_what_cannot_be_fetched_is_refused(

@@ -163,6 +163,8 @@ def test_a_file_is_downloaded_through_redirects(receiver: Receiver) -> None:
         ("https://user:password@receiver.test/", "user name or a password"),
         ("https://receiver.test:99999/", "malformed"),
         ("https://:80/nowhere", "only https"),
+        ("https://[/", "malformed"),
+        ("//[::1/", "malformed"),
         ("/a", "more than 3 times"),
     ],
 )

@@ -67,6 +67,8 @@ def scope(
         scope(origin="https://evil.example"),
         scope(origin="https://localhost.evil.example"),
         scope(origin="null"),
+        scope(origin="https://["),
+        scope(origin="http://[::1"),
     ],
 )
 def test_requests_from_elsewhere_are_refused(stranger: dict[str, object]) -> None:
