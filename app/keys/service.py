@@ -97,6 +97,7 @@ def grant_key(  # what the request says, and a limit
 
     Raises:
         ForbiddenError: The caller lacks ``admin`` or a granted scope, or authentication is off.
+        UnauthenticatedError: The caller's key has been revoked or has expired.
         ConflictError: ``most_keys`` keys of the tenant are valid or younger than a day.
         InvalidInputError: The scopes or the lifetime are invalid.
     """
@@ -106,7 +107,7 @@ def grant_key(  # what the request says, and a limit
         principal.require(scope)
     with sessions.begin() as session:
         hold_tenant(session, principal.tenant)
-        own = _own(session, principal)
+        own = _own(session, principal, is_locked=True)
         now = current_time(session)
         ends = [own.expires_at - now] if own.expires_at is not None else []
         ends += [expires_in_seconds] if expires_in_seconds is not None else []
@@ -124,6 +125,7 @@ def revoke_own(sessions: Sessions, principal: Principal, key_id: str) -> tuple[A
     Raises:
         ForbiddenError: The caller lacks ``admin``, or authentication is off, or the key has a scope
             that the caller's lacks.
+        UnauthenticatedError: The caller's key has been revoked or has expired.
         NotFoundError: The tenant has no such key.
         ConflictError: It is the caller's own key.
     """
@@ -253,13 +255,22 @@ def _insert(
     return row, f"sec_{row.id.removeprefix('key_')}_{secret}"
 
 
-def _own(session: Session, principal: Principal) -> ApiKeyRow:
-    """Return the caller's own key."""
-    row = session.get(ApiKeyRow, principal.key_id) if principal.key_id is not None else None
+def _own(session: Session, principal: Principal, *, is_locked: bool = False) -> ApiKeyRow:
+    """Return the caller's own key, read again: a process remembers a revoked one for a second.
+
+    With ``is_locked``, it cannot be revoked until the transaction ends.
+    """
+    row = (
+        session.get(ApiKeyRow, principal.key_id, with_for_update=is_locked)
+        if principal.key_id is not None
+        else None
+    )
     if row is None:
         raise ForbiddenError(
             "authentication is off, so keys protect nothing: set SECATEUR_API__IS_AUTH_REQUIRED"
         )
+    if not is_live(row, current_time(session)):
+        raise UnauthenticatedError(_NOT_VALID)
     return row
 
 

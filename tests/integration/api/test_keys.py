@@ -67,6 +67,21 @@ def test_a_key_revokes_neither_itself_nor_a_stronger_one(api: Api) -> None:
     assert api.client.delete(f"/v1/keys/{stronger.id}").status_code == 403
 
 
+def test_a_revoked_key_that_is_still_remembered_changes_no_keys(api: Api) -> None:
+    other, _ = create_key(api.sessions, "default", "other", ["infer"])
+    for is_revoked in (False, True):
+        stolen, plaintext = create_key(api.sessions, "default", "stolen", ["admin"])
+        assert models(api, plaintext) == 200  # now the process remembers the key
+        with api.sessions.begin() as session:
+            row = session.get_one(ApiKeyRow, stolen.id)
+            now = current_time(session)
+            row.revoked_at, row.expires_at = (now, None) if is_revoked else (None, now)
+        assert models(api, plaintext) == 200
+        headers = {"Authorization": f"Bearer {plaintext}"}
+        assert post(api, "infer", key=plaintext).status_code == 401
+        assert api.client.delete(f"/v1/keys/{other.id}", headers=headers).status_code == 401
+
+
 def test_keys_that_are_created_and_revoked_count_for_a_day(api: Api) -> None:
     for _ in range(20):
         made = post(api, "infer")
