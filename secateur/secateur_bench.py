@@ -20,6 +20,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import statistics
 import sys
 import time
@@ -548,7 +549,7 @@ def measure(bench: dict[str, Any], runtime: Runtime, options: argparse.Namespace
             f"{output.num_loose} rows vary by more than {_LOOSE:.0%}: the device does other work, "
             "or slows down as it gets hot. Better repeat that at rest, with more --seconds."
         )
-    print(f"Done. Upload it: secateur push-latencies {options.out}")
+    print(f"Done. Upload it: secateur push-latencies {shlex.quote(str(options.out))}")
     if options.network is None and output.key(network) not in output.done:
         print("Only layers were measured. Better predictions: the same again, with --network FILE.")
 

@@ -18,6 +18,7 @@ from app.contracts.report import (
     NetworkReport,
     PlannedQuality,
     SpeedupReport,
+    TargetReport,
 )
 from app.contracts.spec import PreprocessSpec
 from app.contracts.task_spec import StoredTask
@@ -89,6 +90,7 @@ class _PlanResult(_Part):
     criteria_agreement: dict[str, float]
     latency_trials: list[dict[str, float]]
     quality: PlannedQuality | None = None
+    target: TargetReport | None = None
     warnings: list[str]
     findings: list[Finding] = []
 

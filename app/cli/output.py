@@ -83,7 +83,7 @@ def dataset_table(datasets: Sequence[Dataset]) -> Table:
 def latencies_table(found: Sequence[DeviceLatencies]) -> Table:
     """Return latencies of devices as a table."""
     table = Table(_id_column("latencies"), "name", "device", "runtime", "precisions")
-    for title in ("threads", "batch", "layers", "made"):
+    for title in ("threads", "batch", "rows", "made"):
         table.add_column(title, justify="right")
     for each in found:
         runtime = f"{each.runtime} {each.runtime_version}"
@@ -206,6 +206,12 @@ def plan_table(plan: Plan) -> Table:
     for name, title in (("macs", "MACs"), ("num_parameters", "parameters")):
         dense, pruned = plan.dense[name], plan.pruned[name]
         table.add_row(title, f"{dense:,}", f"{pruned:,}", _share(plan.left[name]))
+    if plan.target is not None:
+        target = plan.target
+        title = f"latency on {target.name}, predicted"
+        seconds = (target.dense_seconds, target.predicted_seconds)
+        times = (f"{each * 1e3:.2f} ms" for each in seconds)
+        table.add_row(title, *times, _share(target.predicted))
     if plan.repair == "fold":
         table.caption = "the job folds removed filters into similar ones, without samples"
     if plan.quality is not None:

@@ -127,9 +127,11 @@ def check_covers(latencies: Latencies, bench: Bench, name: str) -> None:
     for precision in latencies.precisions:
         missing = [key for key in wanted if key not in latencies.seconds[precision]]
         if missing:
-            more = f", nor for {len(missing) - 1} other layers" if len(missing) > 1 else ""
+            what = f"the {precision} row of {missing[0]} is missing"
+            if len(missing) > 1:
+                what = f"{len(missing)} {precision} rows are missing, first that of {missing[0]}"
             raise LatenciesError(
-                f"there is no {precision} row for {missing[0]}{more}: run secateur_bench.py again "
+                f"{what}: run secateur_bench.py again "
                 "with the same --out; it measures what is missing"
             )
 

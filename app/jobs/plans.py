@@ -18,7 +18,7 @@ from app.contracts.errors import (
     UnavailableError,
 )
 from app.contracts.job import FAILURES, FailureCode, JobKind, JobState
-from app.contracts.report import Finding, PlannedQuality
+from app.contracts.report import Finding, PlannedQuality, TargetReport
 from app.contracts.spec import AccuracySelection
 from app.dependencies import Context, ContextDep, PrincipalDep
 from app.http.disconnect import wait_with_client
@@ -70,6 +70,10 @@ class Plan(BaseModel):
         description="Quality of the planned network after repair, without training. Null without "
         "validation samples, with an iterative schedule, or if the repair takes longer than the "
         "worker may spend on it.",
+    )
+    target: TargetReport | None = Field(
+        default=None,
+        description="Predicted latency on the device of ``selection.target``; null without one.",
     )
     warnings: list[str]
     findings: list[Finding] = Field(

@@ -1,5 +1,6 @@
 """Latencies in the database and the object store. Every query filters by tenant."""
 
+import shlex
 from functools import partial
 
 from sqlalchemy import Select, select
@@ -28,7 +29,7 @@ from app.records.tables import JobRow, LatenciesRow, ModelRow
 from app.spool import Upload
 
 _MAX_NAME = 200
-_KIND = "latencies"
+_KIND = "file of latencies"
 
 
 def bench_of(row: ModelRow) -> Bench:
@@ -177,7 +178,7 @@ def with_target(session: Session, tenant: str, config: PruneConfig, model: Model
     if bench is not None and bench.id != row.bench:
         raise InvalidInputError(
             f"the latencies {row.name!r} are of another model than {model.name!r}, with other "
-            f"layers: secateur bench {model.name}, and measure that on the device",
+            f"layers: secateur bench {shlex.quote(model.name)}, and measure that on the device",
             details=[ErrorDetail(pointer, "measured another model")],
         )
     chosen = selection.model_copy(update={"target": row.id})

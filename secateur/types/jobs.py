@@ -156,6 +156,23 @@ class PlannedQuality(Answer):
     num_samples: int
 
 
+class PlannedTarget(Answer):
+    """Predicted latency of a planned network on another device."""
+
+    id: str
+    name: str
+    device: str
+    runtime: str
+    runtime_version: str
+    num_threads: int
+    batch_size: int
+    precision: str
+    dense_seconds: float
+    is_dense_measured: bool
+    predicted_seconds: float
+    predicted: float
+
+
 class Plan(Answer):
     """What a pruning job would keep."""
 
@@ -170,6 +187,7 @@ class Plan(Answer):
     latency_trials: list[dict[str, float]]
     repair: Literal["reconstruct", "fold", "none"] | None = None
     quality: PlannedQuality | None = None
+    target: PlannedTarget | None = None
     warnings: list[str]
     findings: list[Finding] = Field(default_factory=list)
 

@@ -59,6 +59,7 @@ def preview(request: JobRequest, reporter: Reporter) -> Succeeded:
         "latency_trials": [
             {"asked": asked, "measured": measured} for asked, measured in choice.latency_trials
         ],
+        "target": None if choice.target is None else choice.target.model_dump(mode="json"),
         "warnings": [*reporter.warnings, *(finding.message for finding in reporter.findings)],
         "findings": [finding.model_dump(mode="json") for finding in reporter.findings],
     }

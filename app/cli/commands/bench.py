@@ -1,6 +1,7 @@
 """``secateur bench``."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -41,8 +42,8 @@ def bench_command(
     path = output or Path(f"{Path(str(found['name'])).name or 'model'}.bench")
     path.write_text(json.dumps(found), encoding="utf-8")
     say(str(path), is_result=True)
-    more = "" if network is None else f" --network {network.name}"
+    more = "" if network is None else f" --network {shlex.quote(network.name)}"
     say(
         "On the device, with `secateur bench-script` beside it: "
-        f"python secateur_bench.py {path.name}{more}"
+        f"python secateur_bench.py {shlex.quote(path.name)}{more}"
     )

@@ -1,5 +1,6 @@
 """``secateur push-latencies``."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,8 @@ def push_latencies_command(
         print_json(found)
         return
     say(found.id, is_result=True)
+    target = shlex.quote(f"/selection/target={found.name}")
     say(
-        f"{found.num_rows} layers on {found.device}, {found.runtime} {found.runtime_version}. To "
-        f"use them: secateur prune MODEL --latency 0.5 --set /selection/target={found.name}"
+        f"{found.num_rows} rows of {found.device}, {found.runtime} {found.runtime_version}. To use "
+        f"them: secateur prune MODEL --latency 0.5 --set {target}"
     )

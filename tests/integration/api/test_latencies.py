@@ -107,7 +107,7 @@ def test_a_wrong_row_is_refused(api: Api, model: str, change: dict[str, str], re
 
 def test_missing_widths_and_too_many_rows_are_refused(api: Api, model: str) -> None:
     rows = latency_rows(BENCH, model)
-    assert "no fp32 row for 3x3 conv" in push(api, as_csv(rows[:-1]), 422)["detail"]
+    assert "the fp32 row of 3x3 conv" in push(api, as_csv(rows[:-1]), 422)["detail"]
     wide = [{**rows[0], "in_channels": str(number)} for number in range(1, 60)]
     assert "more than 50 rows" in push(api, as_csv(wide), 422)["detail"]
     push(api, as_csv(rows) + b" " * 300_000, 413)
@@ -188,4 +188,4 @@ def test_a_sweep_checks_the_target_of_its_jobs(api: Api, model: str) -> None:
     }
     response = api.client.post("/v1/sweeps", content=json.dumps(body))
     assert response.status_code == 404
-    assert "there is no latencies 'nobody'" in response.text
+    assert "there is no file of latencies 'nobody'" in response.text

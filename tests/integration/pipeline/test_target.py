@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.contracts.bench import LayerKey
-from app.contracts.job import Stage
+from app.contracts.job import JobKind, Stage
 from secateur.engine.errors import PlanError
 from secateur.engine.graph import analyse
 from secateur.engine.latency import bench_of
@@ -18,10 +18,12 @@ from tests.fixtures.networks import SmallNet, randomise, small_program
 from worker.messages import LatenciesInput
 from worker.pipeline.job.inputs import open_inputs
 from worker.pipeline.job.results import Choice
+from worker.pipeline.preview import preview
 from worker.pipeline.prune import prune
 from worker.pipeline.report.doubts import target_notes
 from worker.pipeline.stages.saliency import measure_saliency
 from worker.pipeline.stages.select import choose
+from worker.results import check_result
 
 WIDTH = 64
 PROGRAM = small_program(width=WIDTH)
@@ -88,6 +90,9 @@ def test_the_choice_says_whose_latencies_decided_and_what_they_predict(
     assert target.dense_seconds == 1.0
     assert 0.2 < target.predicted <= 0.4
     assert target.predicted == target.predicted_seconds
+    planned = preview(request(model, tmp_path, data), Recorder())
+    assert planned.result["target"] == target.model_dump(mode="json")
+    check_result(JobKind.PLAN, planned)
     [note] = target_notes(target)
     for text in ("'my board' (lat_test)", "board measured with onnxruntime 1.20.0 and 4 threads"):
         assert text in note

@@ -57,7 +57,7 @@ def test_a_result_of_an_older_release_is_shown_without_intervals() -> None:
     assert "measurable" not in text
 
 
-def test_a_plan_shows_the_quality_after_repair_if_it_is_known() -> None:
+def test_a_plan_shows_quality_after_repair_and_predicted_latency_if_they_are_known() -> None:
     costs = {"macs": 100, "num_parameters": 50}
     body: dict[str, Any] = {
         "config": {}, "fingerprint": "x", "dense": costs, "pruned": costs,
@@ -72,3 +72,13 @@ def test_a_plan_shows_the_quality_after_repair_if_it_is_known() -> None:
         assert ("top1, repaired" in text) is is_shown
         assert ("0.9180" in text) is is_shown
         assert ("1,024 validation samples" in text) is is_shown
+    device = {"device": "board", "runtime": "onnxruntime", "runtime_version": "1", "num_threads": 4}
+    target = {
+        "id": "lat_1", "name": "my board", "batch_size": 1, "precision": "fp32", **device,
+        "dense_seconds": 0.004, "is_dense_measured": True, "predicted_seconds": 0.003,
+        "predicted": 0.75,
+    }  # fmt: skip
+    console = Console(file=io.StringIO(), width=120)
+    console.print(plan_table(Plan.model_validate(body | {"target": target})))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(word in text for word in ("latency on my board, predicted", "3.00 ms", "75.0%"))

@@ -4,6 +4,7 @@ import ast
 import csv
 import itertools
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,14 @@ def test_the_script_needs_numpy_and_a_runtime_only(folder: Path) -> None:
     assert len(rows(folder)) == NUM_ROWS
     assert "8 of 8 rows" in run.stdout
     assert "secateur push-latencies" in run.stdout
+
+
+def test_the_next_command_can_be_pasted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = folder / "my board's.csv"
+    assert measure(folder, "--out", str(output)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    line = next(each for each in lines if "push-latencies" in each)
+    assert shlex.split(line)[-2:] == ["push-latencies", str(output)]
 
 
 def test_the_script_is_read_by_the_python_of_old_boards() -> None:

@@ -2,7 +2,7 @@
 
 import { ProblemError, post } from "../api.js";
 import { h, fill } from "../dom.js";
-import { compact, count, percent } from "../format.js";
+import { compact, count, milliseconds, percent } from "../format.js";
 import { widthBars, widthLegend } from "../job/layers.js";
 import { metricLabel, metricText } from "../job/summary.js";
 import { warningNotices } from "../parts/findings.js";
@@ -88,9 +88,11 @@ function withoutRepair(body) {
 
 function planned(plan, quality) {
   const layers = plan.groups;
+  const { target } = plan;
   const cards = [
-    ["MACs", plan.dense.macs, plan.pruned.macs, plan.left.macs],
-    ["Parameters", plan.dense.num_parameters, plan.pruned.num_parameters, plan.left.num_parameters],
+    ["MACs left", compact(plan.dense.macs), compact(plan.pruned.macs), plan.left.macs],
+    ["Parameters left", compact(plan.dense.num_parameters), compact(plan.pruned.num_parameters), plan.left.num_parameters],
+    target && [`Latency left on ${target.name}, predicted`, milliseconds(target.dense_seconds), milliseconds(target.predicted_seconds), target.predicted],
   ];
   const total = layers.reduce((sum, layer) => sum + layer.num_groups, 0);
   const removed = layers.reduce((sum, layer) => sum + layer.num_groups - layer.num_kept, 0);
@@ -98,12 +100,12 @@ function planned(plan, quality) {
     h(
       "dl",
       { class: "cards" },
-      cards.map(([name, before, after, left]) =>
+      cards.filter(Boolean).map(([name, before, after, left]) =>
         h(
           "div",
           { class: "card" },
-          h("dt", { class: "card-name" }, `${name} left`),
-          h("dd", { class: "card-value" }, percent(left, 1), h("span", { class: "card-more" }, `${compact(before)} → ${compact(after)}`)),
+          h("dt", { class: "card-name" }, name),
+          h("dd", { class: "card-value" }, percent(left, 1), h("span", { class: "card-more" }, `${before} → ${after}`)),
         ),
       ),
     ),
