@@ -36,9 +36,9 @@ from secateur.engine.metrics import evaluate
 from secateur.engine.plan import Plan, make_plan
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import propagate
+from secateur.engine.program.walk import Walk
 from secateur.engine.repair import fold_program, repair_program
 from secateur.engine.repair.readers import find_readers
-from secateur.engine.repair.walk import Walk
 from secateur.engine.retrain import recalibrate
 from secateur.engine.saliency import CRITERIA, CalibrationBatch, SaliencyOptions
 from secateur.engine.samples import TensorSource

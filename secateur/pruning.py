@@ -174,6 +174,7 @@ def _read(model: Any, example_inputs: "Example | None") -> "tuple[Program, str]"
     from torch.export import ExportedProgram  # noqa: PLC0415
 
     from secateur.engine import from_exported, read_program  # noqa: PLC0415
+    from secateur.engine.program.batch import settle_batch  # noqa: PLC0415
 
     if _is_module(model):
         return from_exported(_export(model, example_inputs)), type(model).__name__
@@ -184,12 +185,10 @@ def _read(model: Any, example_inputs: "Example | None") -> "tuple[Program, str]"
         raise SecateurError("example_inputs belong to a module; a file or a program has its own")
     if isinstance(model, ExportedProgram):
         program = from_exported(model)
-        for spec in program.inputs:
-            if spec.shape[:1] != (None,):
-                raise SecateurError(
-                    f"input {spec.name!r} has the fixed shape {list(spec.shape)}: export it with "
-                    'dynamic_shapes=({0: torch.export.Dim("batch", min=1)},) for each input'
-                )
+        if any(not spec.shape for spec in program.inputs):
+            raise SecateurError("an input is a single number; inputs need a batch dimension")
+        if any(spec.shape[0] is not None for spec in program.inputs):
+            program = settle_batch(program)
         return program, "program"
     if path is None:
         raise SecateurError(

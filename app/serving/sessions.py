@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from app.contracts.settings import InferenceSettings
 from app.serving.description import BYTES, Arrays, LoadedModel, TensorSpec
@@ -51,11 +52,14 @@ class Session:
         runtime: Safe to run on several threads at once.
         model: Its description.
         is_foreseen: Whether the sizes of its runs follow from the file and the number of items.
+        fixed_batch: Items that one run of the file takes, if it fixes their number. The service
+            takes any number, and fills the last run with the first items.
     """
 
     runtime: ort.InferenceSession
     model: LoadedModel
     is_foreseen: bool = True
+    fixed_batch: int | None = None
 
 
 def unforeseen_bytes(settings: InferenceSettings) -> int:
@@ -105,8 +109,12 @@ def open_session(data: bytes, settings: InferenceSettings, *, is_foreseen: bool 
     firsts = {value.shape[0] if value.shape else None for value in (*inputs, *outputs)}
     only = firsts.pop() if len(firsts) == 1 else None
     symbol = only if isinstance(only, str) else None
-    model = LoadedModel(_specs(inputs), _specs(outputs), len(data), symbol)
-    return Session(runtime, model, is_foreseen)
+    fixed = _fixed_batch(inputs, outputs)
+    specs = _specs(inputs), _specs(outputs)
+    if fixed is not None:
+        symbol, specs = "batch", (_any_number(specs[0], fixed), _any_number(specs[1], fixed))
+    model = LoadedModel(*specs, len(data), symbol)
+    return Session(runtime, model, is_foreseen, fixed)
 
 
 def run(
@@ -139,10 +147,33 @@ def run(
     names = tuple(outputs or (spec.name for spec in session.model.outputs))
     started = time.perf_counter()
     try:
-        found = _compute(session, names, arrays, options)
+        found = _compute_all(session, names, arrays, options)
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise _explain(error, arrays, options) from error
     return dict(zip(names, found, strict=True)), time.perf_counter() - started
+
+
+def _compute_all(
+    session: Session, names: Sequence[str], arrays: Arrays, options: ort.RunOptions
+) -> list[Any]:
+    """Compute a batch, in several runs if the file fixes the number of items."""
+    size = session.fixed_batch
+    if size is None:
+        return _compute(session, names, arrays, options)
+    count = max(map(len, arrays.values()))
+    order = np.arange(-(-count // size) * size) % count
+    runs = [
+        _compute(session, names, {name: a[part] for name, a in arrays.items()}, options)
+        for part in order.reshape(-1, size)
+    ]
+    return [_joined(parts, size, count) for parts in zip(*runs, strict=True)]
+
+
+def _joined(parts: Sequence[NDArray[Any]], size: int, count: int) -> NDArray[Any]:
+    """Return an output of ``count`` items; one without a dimension for them gets it."""
+    if size == 1 and parts[0].shape[:1] != (1,):
+        return np.stack(parts)
+    return np.concatenate(parts)[:count]
 
 
 def _compute(
@@ -170,6 +201,25 @@ def _explain(error: Exception, arrays: Arrays, options: ort.RunOptions) -> RunEr
 
 def _is_about_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
+def _fixed_batch(inputs: Sequence[Any], outputs: Sequence[Any]) -> int | None:
+    """Return the number of items of a run, if the file fixes it and outputs have one for each."""
+    sizes = {value.shape[0] if value.shape else None for value in inputs}
+    size = sizes.pop() if len(sizes) == 1 else None
+    if not isinstance(size, int) or size < 1:
+        return None
+    if size > 1 and any(value.shape[:1] != [size] for value in outputs):
+        return None
+    return size
+
+
+def _any_number(specs: tuple[TensorSpec, ...], size: int) -> tuple[TensorSpec, ...]:
+    """Return specifications for any number of items, of a file that fixes it."""
+    return tuple(
+        replace(spec, shape=(None, *(spec.shape[1:] if spec.shape[:1] == (size,) else spec.shape)))
+        for spec in specs
+    )
 
 
 def _specs(values: Sequence[Any]) -> tuple[TensorSpec, ...]:

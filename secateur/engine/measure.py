@@ -24,7 +24,7 @@ from secateur.engine.intervals import Interval, median_interval
 from secateur.engine.latency.load import Load, LoadMeter
 from secateur.engine.program.macs import mac_terms, num_macs
 from secateur.engine.program.program import InputSpec, Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
+from secateur.engine.program.shapes import num_analysed, propagate
 
 _NUM_ROUNDS, _FEWEST_ROUNDS = 20, 6  # fewer than six have no 95 % interval
 _NUM_WARM_UPS = 3  # the fastest sets the calls per round; a single one may be disturbed
@@ -111,7 +111,7 @@ def count_macs(program: Program) -> int:
     """Return the multiply-accumulates of one sample, over convolutions and matrix products."""
     shapes = propagate(program)
     terms = mac_terms(program, shapes)
-    return sum(num_macs(term, shapes) for term in terms) // ANALYSIS_BATCH
+    return sum(num_macs(term, shapes) for term in terms) // num_analysed(program)
 
 
 def compare_latency(

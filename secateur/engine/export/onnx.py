@@ -44,7 +44,9 @@ INTEGER_TOLERANCE = 0.01
 
 
 def export_onnx(program: Program, path: Path, opset: int | None = None) -> None:
-    """Write one self-contained file with a dynamic batch, checked by onnx.checker.
+    """Write one self-contained file, checked by onnx.checker.
+
+    Its batch is dynamic unless the program's stays fixed.
 
     Inputs and outputs have the program's names and the types of the user's file, and a program read
     from an ONNX file keeps that file's own properties. Parallel branches of convolutions are fused.
@@ -87,7 +89,7 @@ def export_onnx(program: Program, path: Path, opset: int | None = None) -> None:
     for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]:
         del value.metadata_props[:]
         for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param == batch:
+            if batch and dim.dim_param == batch:
                 dim.dim_param = "batch"
     give_types(model.graph, program, {place: own[i] for place, i in enumerate(outputs) if i in own})
     if program.origin is not None:

@@ -6,6 +6,7 @@ network, and to measure latency and served metrics. The service has its own sess
 
 import ctypes
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.errors import ExportError
+from secateur.engine.program.chunks import chunked, joined
 
 # Type names of ONNX Runtime.
 DTYPES = {
@@ -39,7 +41,7 @@ _MAX_MESSAGE = 300
 _MEMORY = ("bad_alloc", "bad allocation", "allocate memory", "smaller than requested bytes")
 
 T = TypeVar("T")
-Feeds = Any  # arrays or values by input name, or a binding
+Feeds = Any  # arrays or values by input name, or a binding; a list of them for several runs
 
 
 def open_with(
@@ -75,8 +77,17 @@ def bind(session: ort.InferenceSession, feeds: dict[str, Any], device: str) -> o
     return binding
 
 
+def fixed_batch(session: ort.InferenceSession) -> int | None:
+    """Return the number of samples that all inputs of a file have; None if it may be any."""
+    sizes = {value.shape[0] if value.shape else None for value in session.get_inputs()}
+    size = sizes.pop() if len(sizes) == 1 else None
+    return size if isinstance(size, int) else None
+
+
 class OnnxSession:
     """Session over one ONNX file.
+
+    A file whose batch is fixed computes any number of samples, in runs of its size.
 
     Attributes:
         provider: The execution provider that computes.
@@ -109,11 +120,17 @@ class OnnxSession:
         self._names = [value.name for value in self._session.get_outputs()]
         self._inputs = {v.name: DTYPES[v.type] for v in self._session.get_inputs()}
         self._outputs = [DTYPES[value.type] for value in self._session.get_outputs()]
+        self._batch_size = fixed_batch(self._session)
         types = (*self._inputs.values(), *self._outputs)
         self._needs_values = torch.bfloat16 in types
 
     def feeds(self, inputs: Sequence[Tensor]) -> Feeds:
         """Return the inputs of `run` in the types of the file, on the provider's device."""
+        if self._batch_size is not None and len(inputs[0]) != self._batch_size:
+            return [self._feeds(chunk) for chunk in chunked(inputs, self._batch_size)]
+        return self._feeds(inputs)
+
+    def _feeds(self, inputs: Sequence[Tensor]) -> Feeds:
         found: Feeds = {}
         for (name, dtype), x in zip(self._inputs.items(), inputs, strict=True):
             given = x.detach().cpu().to(dtype).contiguous()
@@ -129,12 +146,16 @@ class OnnxSession:
         return bind(self._session, found, "cuda")
 
     def run(self, feeds: Feeds) -> list[Any]:
-        """Return the outputs as ONNX Runtime values.
+        """Return the outputs as ONNX Runtime values, those of the last of several runs.
 
         Raises:
             ExportError: The file cannot compute them.
         """
-        return translate_errors(lambda: self._run(feeds))
+        several = feeds if isinstance(feeds, list) else [feeds]
+        found: list[Any] = []
+        for each in several:
+            found = translate_errors(partial(self._run, each))
+        return found
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Return the outputs as tensors.
@@ -142,7 +163,13 @@ class OnnxSession:
         Raises:
             ExportError: The file cannot compute them.
         """
-        found = self.run(self.feeds(inputs))
+        size = self._batch_size
+        if size is None:
+            return self._tensors(self.run(self._feeds(inputs)))
+        parts = [self._tensors(self.run(self._feeds(part))) for part in chunked(inputs, size)]
+        return joined(parts, size, len(inputs[0]))
+
+    def _tensors(self, found: list[Any]) -> list[Tensor]:
         if not self._needs_values:
             return [torch.from_numpy(value) for value in found]
         return [_to_tensor(v, d) for v, d in zip(found, self._outputs, strict=True)]

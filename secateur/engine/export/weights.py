@@ -18,9 +18,9 @@ from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.precision import own_tensors
 from secateur.engine.program.program import Program, Role
+from secateur.engine.program.shapes import num_analysed
 
 KEY = "secateur"
-_BATCH_SIZE = 2
 _MOST_VALUES = 128  # per output
 _NUM_DIGITS = 7
 
@@ -64,7 +64,7 @@ def probe_input(shape: tuple[int, ...], number: int) -> Tensor:
 def _probe(program: Program) -> dict[str, Any]:
     """Return the call, the inputs' shapes and types, and the network's outputs."""
     inputs = [
-        probe_input(tuple(_BATCH_SIZE if size is None else size for size in spec.shape), number)
+        probe_input((num_analysed(program), *spec.sample_shape), number)
         for number, spec in enumerate(program.inputs)
     ]
     own = [
@@ -73,7 +73,7 @@ def _probe(program: Program) -> dict[str, Any]:
     ]
     given = [x.to(spec.dtype) for x, spec in zip(own, program.inputs, strict=True)]
     device = next((t.device for t in program.tensors.values()), torch.device("cpu"))
-    outputs = ProgramModule(program, copy=False).eval().run(tuple(x.to(device) for x in given))
+    outputs = ProgramModule(program, copy=False).eval().run_once(tuple(x.to(device) for x in given))
     return {
         "call": pytree.treespec_dumps(program.call.tree),
         "inputs": [{"shape": list(x.shape), "dtype": str(x.dtype)[6:]} for x in own],

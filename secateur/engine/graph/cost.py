@@ -17,7 +17,7 @@ from secateur.engine.graph.analysis import Analysis
 from secateur.engine.graph.atoms import Atoms
 from secateur.engine.program.macs import mac_terms
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH
+from secateur.engine.program.shapes import num_analysed
 
 Keeps = Mapping[str, Tensor]
 Widths = Mapping[str, int]
@@ -141,7 +141,7 @@ class CostModel:
             [counts.of_value(node, dim) for node, dim in factors]
             for _, factors in mac_terms(self._program, self._analysis.shapes)
         ]
-        return self._sum(products, ANALYSIS_BATCH)
+        return self._sum(products, num_analysed(self._program))
 
     def params_by_width(self, orders: Orders) -> WidthSum:
         """Return the number of parameters as a function of widths."""

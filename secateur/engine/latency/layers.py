@@ -13,7 +13,7 @@ from secateur.engine.latency.timer import LayerShape
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import resolve
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH
+from secateur.engine.program.shapes import num_analysed
 
 _CONVOLUTIONS = {
     **{f"conv{d}d": "conv" for d in (1, 2, 3)},
@@ -44,8 +44,11 @@ def find_layers(
     found = []
     for node in program.graph.nodes:
         if node.op == "call_function" and is_layer(node):
-            make = _linear if op_name(node.target) == "linear" else _convolution
-            found.append(make(node, analysis, counts, batch_size))
+            if op_name(node.target) == "linear":
+                num_samples = num_analysed(program)
+                found.append(_linear(node, analysis, counts, batch_size, num_samples))
+            else:
+                found.append(_convolution(node, analysis, counts, batch_size))
     return found
 
 
@@ -92,11 +95,13 @@ def _convolution(node: fx.Node, analysis: Analysis, counts: Counts, batch_size: 
     return Layer(_families(in_channels, out_channels), at)
 
 
-def _linear(node: fx.Node, analysis: Analysis, counts: Counts, batch_size: int) -> Layer:
+def _linear(
+    node: fx.Node, analysis: Analysis, counts: Counts, batch_size: int, num_samples: int
+) -> Layer:
     x = node.args[0]
     assert isinstance(x, fx.Node)  # noqa: S101
     sizes = analysis.shapes[x].shape
-    rows = max(1, prod(sizes[:-1]) // ANALYSIS_BATCH)
+    rows = max(1, prod(sizes[:-1]) // num_samples)
     last = len(sizes) - 1
     in_channels, out_channels = counts.of_value(x, last), counts.of_value(node, last)
 

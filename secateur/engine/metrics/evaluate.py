@@ -19,7 +19,7 @@ from secateur.engine.objectives.labels import LabelKind
 from secateur.engine.objectives.outputs import activation, float_outputs, score_outputs
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
+from secateur.engine.program.shapes import num_analysed, propagate
 from secateur.engine.samples import SampleSource, iterate
 
 _BATCH_SIZE = 256
@@ -106,7 +106,7 @@ def fitting_batch(program: Program) -> int:
     """Return how many samples to evaluate at once, at most 256."""
     shapes = propagate(program)
     outputs = [each for each in shapes[program.graph.output_node()] if isinstance(each, Tensor)]
-    num_values = sum(each.numel() // ANALYSIS_BATCH for each in outputs)
+    num_values = sum(each.numel() // num_analysed(program) for each in outputs)
     for spec in program.inputs:
         num_values += math.prod(size or 1 for size in spec.shape[1:])
     return max(1, min(_BATCH_SIZE, _BATCH_VALUES // max(1, num_values)))

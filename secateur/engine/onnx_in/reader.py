@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from onnx import ModelProto
 from torch import fx
 
 from secateur.core.onnx_files import OnnxError, parse_onnx
@@ -23,6 +24,7 @@ from secateur.engine.onnx_in.flat import read_within_samples
 from secateur.engine.onnx_in.importer import PREFIX, REFUSALS, Importer
 from secateur.engine.onnx_in.inputs import Shape
 from secateur.engine.onnx_in.names import argument_names, weight_names
+from secateur.engine.program.batch import with_its_batch
 from secateur.engine.program.exported import from_exported
 from secateur.engine.program.faults import check_faults
 from secateur.engine.program.folded import folded_convolutions
@@ -78,11 +80,30 @@ def _read(
     except OnnxError as error:
         raise ModelRejectedError(f"the ONNX file {error}") from error
     file = parse(model, limits, shapes)
-    importer = Importer(file)
-    program = _program(importer, file)
+    if file.batch_size is None:
+        return _imported(file, model, limits)
+    try:
+        return _imported(file, model, limits)
+    except ModelTooLargeError:
+        raise
+    except ModelRejectedError as error:
+        try:
+            program = _imported(file, model, limits, is_free=False)
+        except ModelRejectedError:
+            raise error from None
+        return with_its_batch(program, error)
+
+
+def _imported(
+    file: OnnxFile, model: ModelProto, limits: ModelLimits, *, is_free: bool = True
+) -> Program:
+    """Return the admitted program of a file, with a dynamic batch if ``is_free``."""
+    imported = file if is_free else replace(file, batch_size=None)
+    importer = Importer(imported)
+    program = _program(importer, file, is_free=is_free)
     if importer.notes.has_late:  # tensors among the sizes: give them names and roles
-        importer = Importer(file, importer.notes.computed)
-        program = _program(importer, file)
+        importer = Importer(imported, importer.notes.computed)
+        program = _program(importer, file, is_free=is_free)
     values = propagate(program)
     check_cost(program, values, limits)
     if file.batch_size is not None:  # `admit` computes a whole batch
@@ -92,16 +113,17 @@ def _read(
     return program
 
 
-def _program(importer: Importer, file: OnnxFile) -> Program:
+def _program(importer: Importer, file: OnnxFile, *, is_free: bool) -> Program:
+    size = ANALYSIS_BATCH if is_free else file.batch_size
     inputs = tuple(
-        torch.empty([ANALYSIS_BATCH, *each.shape[1:]], dtype=each.dtype)  # type: ignore[list-item]  # sizes are fixed
+        torch.empty([size, *each.shape[1:]], dtype=each.dtype)  # type: ignore[list-item]  # sizes are fixed
         for each in file.inputs
     )
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         try:
-            batch = torch.export.Dim("batch", min=1)
-            dynamic = (tuple({0: batch} for _ in inputs),)  # forward takes *inputs: one tuple
+            sizes = {0: torch.export.Dim("batch", min=1)} if is_free else {}
+            dynamic = (tuple(sizes for _ in inputs),)  # forward takes *inputs: one tuple
             exported = torch.export.export(importer.eval(), inputs, dynamic_shapes=dynamic)
         except EngineError:
             raise
@@ -109,7 +131,9 @@ def _program(importer: Importer, file: OnnxFile) -> Program:
             reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
             raise ModelRejectedError(f"the ONNX file cannot be exported: {reason}") from error
     _note_nodes(exported.graph, file)
-    program = read_within_samples(from_exported(exported))
+    program = from_exported(exported)
+    if is_free:
+        program = read_within_samples(program)
     return _in_the_files_words(program, importer, file)
 
 
@@ -159,7 +183,7 @@ def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) ->
 
 def _notes(program: Program, file: OnnxFile) -> tuple[str, ...]:
     found = []
-    if file.batch_size is not None:
+    if file.batch_size is not None and program.batch_size is None:
         made_for = "one sample" if file.batch_size == 1 else f"{file.batch_size} samples"
         found.append(
             f"the ONNX file was made for {made_for}; the sizes in it were changed to take any "

@@ -4,11 +4,11 @@ The exporter writes a fixed batch into the sizes of ``view``, ``expand`` and oth
 follows the batch through the graph, on meta tensors for one batch and for two, and writes its size
 back where a literal holds it. That is a guess where the batch is 1, so `check_free_batch` compares
 both programs: for two and for three samples, the new one must return what the file's own returns
-for each sample. Called by `reader`.
+for each sample. Where that fails, the batch stays fixed: `settle_batch`. Called by `reader`.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -35,20 +35,60 @@ _LISTS = frozenset("cat concat stack".split())
 _RECURRENT = frozenset("lstm gru rnn_tanh rnn_relu".split())
 
 
-def free_batch(
-    graph: fx.Graph, tensors: Mapping[str, Tensor], inputs: tuple[InputSpec, ...]
-) -> tuple[InputSpec, ...]:
+class FixedBatchError(ModelRejectedError):
+    """A fixed batch cannot be made dynamic."""
+
+
+def settle_batch(program: Program, limits: ModelLimits | None = None) -> Program:
+    """Return a program of a fixed batch with a dynamic one, or with a note why it stays fixed.
+
+    Raises:
+        ModelRejectedError: It stays fixed, and the outputs have no values for each sample; or the
+            network cannot be computed.
+        ModelTooLargeError: The network is too large to be compared or computed.
+    """
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(program.graph, {}))
+    try:
+        free = replace(program, graph=graph, inputs=free_batch(graph, program))
+        check_free_batch(program, free, limits or ModelLimits())
+    except FixedBatchError as error:
+        return with_its_batch(program, error)
+    return free
+
+
+def with_its_batch(program: Program, reason: ModelRejectedError) -> Program:
+    """Return a program whose batch stays fixed, with a note why.
+
+    Raises:
+        ModelRejectedError: Its samples cannot be run in batches of its size: the ``reason``.
+    """
+    sizes, size = {spec.shape[0] for spec in program.inputs}, program.batch_size
+    outputs = propagate(program)[program.graph.output_node()]
+    shapes = [output.shape for output in outputs if isinstance(output, Tensor)]
+    if len(sizes) > 1 or size is None:
+        raise reason
+    if size > 1 and any(shape[:1] != (size,) for shape in shapes):
+        raise reason
+    if size == 1:
+        how = "Every run takes one sample"
+    else:
+        how = f"Every run takes {size} samples; the last run of a data set is filled with others"
+    return replace(program, batch_note=f"{reason}. {how}")
+
+
+def free_batch(graph: fx.Graph, program: Program) -> tuple[InputSpec, ...]:
     """Rewrite a graph of a fixed batch in place, and return inputs with a dynamic batch.
 
     Args:
-        graph: Functional graph.
-        tensors: Stored tensors, by name.
-        inputs: Inputs, at least one of them with a fixed batch.
+        graph: Copy of the program's graph.
+        program: A program with at least one input of a fixed batch.
 
     Raises:
-        ModelRejectedError: The batch cannot be followed to every output; the message names the
-            line that loses it.
+        FixedBatchError: The batch cannot be followed to every output; the message names the line
+            that loses it.
     """
+    tensors, inputs = program.tensors, program.inputs
     sizes = {spec.shape[0] for spec in inputs}
     batch = sizes.pop()
     if sizes or batch is None:
@@ -66,7 +106,8 @@ def check_free_batch(fixed: Program, free: Program, limits: ModelLimits) -> None
     """Compare a program of a fixed batch with its form of a dynamic batch.
 
     Raises:
-        ModelRejectedError: They differ, so samples of one batch are not independent.
+        FixedBatchError: They differ, so samples of one batch are not independent.
+        ModelRejectedError: The network cannot be computed.
         ModelTooLargeError: The networks take too much memory or work to be compared.
     """
     batch: int = fixed.inputs[0].shape[0]  # type: ignore[assignment]
@@ -86,9 +127,14 @@ def _compare(fixed: Program, free: Program, batch: int) -> None:
     own, other = (ProgramModule(program, copy=False).eval() for program in (fixed, free))
     given = free.example_inputs(batch * max(_NUM_BATCHES), seed=1)
     parts = zip(*(x.split(batch) for x in given), strict=True)
-    expected = [own.run(part) for part in parts]
+    expected = [own.run_once(part) for part in parts]
     for number in _NUM_BATCHES:
-        outputs = other.run(tuple(x[: number * batch] for x in given))
+        try:
+            outputs = other.run(tuple(x[: number * batch] for x in given))
+        except (RuntimeError, LookupError, TypeError, ValueError) as error:
+            if "memory" in str(error):
+                raise
+            raise _refusal(f"it computes only {batch} samples") from error
         for place, output in enumerate(outputs):
             if not isinstance(output, Tensor):
                 continue
@@ -247,7 +293,7 @@ class _Walk:
         return node
 
 
-def _refusal(reason: str) -> ModelRejectedError:
-    return ModelRejectedError(
-        f"the batch is fixed by the export and cannot be made dynamic: {reason}. {EXPORT_HINT}"
+def _refusal(reason: str) -> FixedBatchError:
+    return FixedBatchError(
+        f"the batch is fixed by the export and cannot be made dynamic: {reason}", hint=EXPORT_HINT
     )

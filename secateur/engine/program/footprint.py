@@ -26,7 +26,7 @@ from secateur.engine.program.kernels import (
 from secateur.engine.program.limits import ModelLimits
 from secateur.engine.program.macs import mac_terms, num_macs
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH, Shapes, where
+from secateur.engine.program.shapes import Shapes, num_analysed, where
 
 Inside = dict[fx.Node, list[Kernel]]  # the kernels of every call
 
@@ -139,7 +139,7 @@ def num_operations(program: Program, shapes: Shapes, inside: Inside) -> int:
         counted = sum(map(num_macs_of, kernels))
         work = sum(_work(kernel) for kernel in kernels if not kernel.is_view)
         total += max(macs[node], counted) + max(num_outputs, work)
-    return total // ANALYSIS_BATCH
+    return total // num_analysed(program)
 
 
 def _work(kernel: Kernel) -> int:

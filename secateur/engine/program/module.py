@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from secateur.engine.program.chunks import chunked, joined
 from secateur.engine.program.placing import placed
 from secateur.engine.program.program import Program, Role
 
@@ -30,7 +31,9 @@ class ProgramModule(nn.Module):
     """Executable program whose tensors are the module's parameters and buffers.
 
     Tensors are registered under their fully qualified names in nested modules, so ``state_dict()``
-    has the user's names. With ``copy=False`` the module shares storage with its program.
+    has the user's names. A program whose batch stays fixed takes any number of samples, in batches
+    of its size; in training mode its BatchNorm keeps its statistics, since batches of one have
+    none. With ``copy=False`` the module shares storage with its program.
     `program()` returns a program with the current tensors.
     """
 
@@ -38,6 +41,9 @@ class ProgramModule(nn.Module):
         super().__init__()
         self._program = program
         self.steps = _compile_steps(program.graph, program.device)
+        self._training_argument = dict(TRAINING_ARGUMENT)
+        if program.batch_size is not None:
+            del self._training_argument[torch.ops.aten.batch_norm.default]
         self._placeholders = [n for n in program.graph.nodes if n.op == "placeholder"]
         self._output: Any = program.graph.output_node().args[0]
         for name, tensor in program.tensors.items():
@@ -51,10 +57,16 @@ class ProgramModule(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Any:  # noqa: ANN401  # whatever the user's model returns
         """Return the outputs for ``inputs``, nested as the user's model returns them."""
-        return self._program.unflatten(self.run(inputs))
+        size = self._program.batch_size  # len() would make a dynamic batch fixed in an export
+        is_one_run = size is None or size == len(inputs[0])
+        return self._program.unflatten((self.run_once if is_one_run else self.run)(inputs))
 
     def run(self, inputs: tuple[Tensor, ...]) -> list[Any]:
-        """Return the flat outputs for ``inputs``."""
+        """Return the flat outputs for ``inputs``, of any number of samples."""
+        return self.run_and_keep(inputs, ())[0]
+
+    def run_once(self, inputs: tuple[Tensor, ...]) -> list[Any]:
+        """Return the flat outputs of one run of the graph, as the user's model returns them."""
         values = self.start(inputs)
         self.run_steps(values, self.steps)
         return self.outputs(values)
@@ -63,13 +75,19 @@ class ProgramModule(nn.Module):
         self, inputs: tuple[Tensor, ...], kept: tuple[fx.Node, ...]
     ) -> tuple[list[Any], list[Any]]:
         """Return the flat outputs and the values of the nodes ``kept``."""
-        values = self.start(inputs)
-        steps = [
-            (node, target, args, kwargs, tuple(gone for gone in dead if gone not in kept))
-            for node, target, args, kwargs, dead in self.steps
-        ]
-        self.run_steps(values, steps)
-        return self.outputs(values), [values[node] for node in kept]
+        steps = self.steps
+        if kept:
+            steps = [
+                (node, target, args, kwargs, tuple(gone for gone in dead if gone not in kept))
+                for node, target, args, kwargs, dead in steps
+            ]
+        size, found = self._program.batch_size, []
+        for chunk in [inputs] if size is None else chunked(inputs, size):
+            values = self.start(chunk)
+            self.run_steps(values, steps)
+            found.append([*self.outputs(values), *(values[node] for node in kept)])
+        flat = found[0] if size is None else joined(found, size, len(inputs[0]))
+        return flat[: len(self._output)], flat[len(self._output) :]
 
     def start(self, inputs: tuple[Tensor, ...]) -> dict[fx.Node, Any]:
         """Return the values that exist before the first step."""
@@ -83,8 +101,8 @@ class ProgramModule(nn.Module):
                 values[node] = self.tensor(str(node.target))
                 continue
             actual = [resolve(a, values) for a in args]
-            if training and target in TRAINING_ARGUMENT:
-                actual[TRAINING_ARGUMENT[target]] = True
+            if training and target in self._training_argument:
+                actual[self._training_argument[target]] = True
             values[node] = target(*actual, **{k: resolve(v, values) for k, v in kwargs.items()})
             for gone in dead:
                 del values[gone]

@@ -30,7 +30,8 @@ class InputSpec:
 
     Attributes:
         name: Name in the user's file.
-        shape: Size of each dimension; ``None`` is the dynamic batch.
+        shape: Size of each dimension; ``None`` is the dynamic batch, a number in its place a batch
+            that stays fixed.
         dtype: Type that the program computes with.
         own_dtype: Type of the input in the user's file, if it differs from ``dtype``.
     """
@@ -39,6 +40,11 @@ class InputSpec:
     shape: tuple[int | None, ...]
     dtype: torch.dtype
     own_dtype: torch.dtype | None = None
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Size of each dimension of one sample."""
+        return self.shape[1:]  # type: ignore[return-value]  # only the batch may be dynamic
 
     @property
     def given_dtype(self) -> torch.dtype:
@@ -50,7 +56,7 @@ class InputSpec:
 
         Other integers are often indices into a table, where larger values could be too large.
         """
-        shape = [batch_size if size is None else size for size in self.shape]
+        shape = [batch_size, *self.sample_shape]
         if self.dtype.is_floating_point:  # rounded to the precision of the user's type
             return torch.randn(shape, generator=generator).to(self.given_dtype).to(self.dtype)
         past = 256 if self.dtype is torch.uint8 else 2
@@ -94,6 +100,7 @@ class Program:
             (`precision`).
         own_output_types: Types of outputs in the user's file, by position, where they differ.
         origin: The rest of the ONNX file that the program was read from; None for other files.
+        batch_note: Why the batch stays fixed, for the user; empty if it is dynamic.
     """
 
     graph: fx.Graph
@@ -105,6 +112,12 @@ class Program:
     own_types: Mapping[str, torch.dtype] = field(default_factory=dict)
     own_output_types: Mapping[int, torch.dtype] = field(default_factory=dict)
     origin: OnnxOrigin | None = None
+    batch_note: str = ""
+
+    @property
+    def batch_size(self) -> int | None:
+        """Number of samples that one run of the graph takes; None: any."""
+        return self.inputs[0].shape[0]
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ Symbolic sizes are only results of calls in the graph, and sample inputs are not
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from torch import Tensor, fx
 
 from secateur.engine.errors import ModelRejectedError
 from secateur.engine.program.archive import Archive
-from secateur.engine.program.batch import check_free_batch, free_batch
+from secateur.engine.program.batch import settle_batch
 from secateur.engine.program.calls import GraphBuilder
 from secateur.engine.program.document import Document
 from secateur.engine.program.faults import check_faults
@@ -75,12 +74,12 @@ def read_archive(
     stored = read_tensors(archive, limits, load)
     model = Document.parse(archive.read("models/model.json"), "models/model.json")
     _check_version(model)
-    program, fixed = _program(model["graph_module"], stored, limits)
+    program = _program(model["graph_module"], stored, limits)
     shapes = propagate(program)
     check_cost(program, shapes, limits)
     check_faults(program, shapes)
-    if fixed is not None:
-        check_free_batch(fixed, program, limits)
+    if any(spec.shape[0] is not None for spec in program.inputs):
+        return settle_batch(program, limits)
     return program
 
 
@@ -95,10 +94,7 @@ def _check_version(model: Document) -> None:
         model["verifiers"].refuse("is not an inference-mode export of training IR")
 
 
-def _program(
-    module: Document, stored: StoredTensors, limits: ModelLimits
-) -> tuple[Program, Program | None]:
-    """Return the program with a dynamic batch, and the file's own if its batch is fixed."""
+def _program(module: Document, stored: StoredTensors, limits: ModelLimits) -> Program:
     graph = module["graph"]
     if graph.get("custom_obj_values") and graph["custom_obj_values"].value:
         graph["custom_obj_values"].refuse("custom objects are not accepted")
@@ -116,17 +112,12 @@ def _program(
     tensors = {name: stored.tensors[name] for name in roles}
     make_functional(builder.graph, tensors, inputs)
     call = read_call(signature, len(inputs))
-    program, fixed = Program(builder.graph, tensors, roles, inputs, tree, call), None
-    if any(spec.shape[0] is not None for spec in inputs):
-        fixed = program
-        copied = fx.Graph()
-        copied.output(copied.graph_copy(program.graph, {}))
-        program = replace(program, graph=copied, inputs=free_batch(copied, tensors, inputs))
+    program = Program(builder.graph, tensors, roles, inputs, tree, call)
     try:
         ProgramModule(program, copy=False)
     except KeyError as error:  # such as "training"
         raise ModelRejectedError(f"a tensor has a name reserved by nn.Module: {error}") from error
-    return to_float32(program), None if fixed is None else to_float32(fixed)
+    return to_float32(program)
 
 
 def _read_inputs(

@@ -29,8 +29,15 @@ _REFUSALS = (RuntimeError, ArithmeticError, AssertionError, LookupError, TypeErr
 _MAX_NUMBER = 2**63 - 1
 
 
+def num_analysed(program: Program) -> int:
+    """Return the number of samples in the shapes that `propagate` returns by default."""
+    return program.batch_size or ANALYSIS_BATCH
+
+
 def propagate(program: Program, batch_size: int = ANALYSIS_BATCH) -> Shapes:
     """Return a meta tensor, a number or a list of them for every node.
+
+    A batch that stays fixed has its own size in place of ``batch_size``.
 
     Raises:
         ModelRejectedError: An operator refuses its arguments; the message names the operator and

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.precision import to_own_types
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH
+from secateur.engine.program.shapes import ANALYSIS_BATCH, num_analysed
 
 _ANY = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
@@ -22,8 +22,11 @@ _ANY = inspect.Parameter.POSITIONAL_OR_KEYWORD
 def export_program(program: Program) -> ExportedProgram:
     """Return a new ``ExportedProgram`` with a dynamic batch on every input's first dimension.
 
-    It takes flat inputs, in the types that the program computes with.
+    A batch that stays fixed is fixed there, too. The program takes flat inputs, in the types that
+    it computes with.
     """
+    if program.batch_size is not None:
+        return export_fixed(program)
     inputs = program.example_inputs(ANALYSIS_BATCH)
     batch = Dim("batch", min=1)
     dynamic = (tuple({0: batch} for _ in inputs),)  # forward takes *inputs: one tuple
@@ -31,8 +34,11 @@ def export_program(program: Program) -> ExportedProgram:
 
 
 def export_fixed(program: Program) -> ExportedProgram:
-    """Return a new ``ExportedProgram`` for batches of one sample, with flat inputs and outputs."""
-    return _export(flat_module(program), program.example_inputs(1), {}, None)
+    """Return a new ``ExportedProgram`` for batches of one sample, with flat inputs and outputs.
+
+    A batch that stays fixed keeps its size.
+    """
+    return _export(flat_module(program), program.example_inputs(program.batch_size or 1), {}, None)
 
 
 def flat_module(program: Program) -> nn.Module:
@@ -40,7 +46,7 @@ def flat_module(program: Program) -> nn.Module:
     module = ProgramModule(program, copy=False).eval()
 
     def forward(*inputs: Tensor) -> tuple[Any, ...]:
-        return tuple(value for value in module.run(inputs) if value is not None)
+        return tuple(value for value in module.run_once(inputs) if value is not None)
 
     bare = _without_methods(module)
     bare.forward = forward
@@ -84,11 +90,12 @@ def write_program(program: Program, path: Path) -> None:
     outputs.
     """
     own = to_own_types(program)
-    inputs = own.example_inputs(ANALYSIS_BATCH)
+    inputs = own.example_inputs(num_analysed(own))
     args, kwargs = pytree.tree_unflatten(inputs, own.call.tree)
     batch = Dim("batch", min=1)
     dynamic = dict(zip(own.call.names, (*args, *kwargs.values()), strict=True))
-    dynamic = pytree.tree_map_only(Tensor, lambda _: {0: batch}, dynamic)
+    sizes = {0: batch} if own.batch_size is None else {}
+    dynamic = pytree.tree_map_only(Tensor, lambda _: sizes, dynamic)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -21,7 +21,8 @@ from onnxruntime.quantization.calibrate import (
 from torch import Tensor
 
 from secateur.engine.errors import DataError
-from secateur.engine.export.session import translate_errors
+from secateur.engine.export.session import fixed_batch, translate_errors
+from secateur.engine.program.chunks import whole_chunks
 from secateur.engine.quantize.prepared import Prepared
 from secateur.engine.quantize.sessions import Feeds, feeds_of, has_open_batch, open_session
 
@@ -66,9 +67,10 @@ def measure_ranges(
             calibrator.collector = _collector(calibrator, extremes)
         num_samples = 0
         for batch in batches:
-            for feeds in _chunks(feeds_of(session, batch), is_open=has_open_batch(session)):
-                num_samples += _check(feeds, num_samples)
-                translate_errors(partial(calibrator.collect_data, _Once(feeds)))
+            for part in whole_chunks([tuple(batch)], fixed_batch(session)):
+                for feeds in _chunks(feeds_of(session, part), is_open=has_open_batch(session)):
+                    num_samples += _check(feeds, num_samples)
+                    translate_errors(partial(calibrator.collect_data, _Once(feeds)))
         if num_samples == 0:
             raise DataError("int8 needs samples to measure the ranges of activations")
         found: TensorsData = calibrator.compute_data()

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from onnxruntime.quantization.calibrate import TensorsData
 
 from secateur.engine.errors import ExportError
+from secateur.engine.export.session import fixed_batch
+from secateur.engine.program.chunks import whole_chunks
 from secateur.engine.quantize.calibration import Batches
 from secateur.engine.quantize.prepared import Prepared
 from secateur.engine.quantize.recipes import RECIPES
@@ -50,7 +52,10 @@ def rank_layers(  # the network, how it is written, and what to compare
     """
     session = open_session(prepared.path)
     (batch,) = islice(batches, 1)
-    part = [x[:_NUM_SAMPLES] for x in batch] if has_open_batch(session) else batch
+    if has_open_batch(session):
+        part = [x[:_NUM_SAMPLES] for x in batch]
+    else:  # as many as the file takes
+        part = list(whole_chunks([tuple(batch)], fixed_batch(session))[0])
     feeds = feeds_of(session, part)
     wanted = session.run(None, feeds)
     names = [node.name for node in prepared.layers if node.name not in excluded]

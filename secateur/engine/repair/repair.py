@@ -18,11 +18,11 @@ from secateur.engine.graph.analysis import Analysis
 from secateur.engine.plan import Plan
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import propagate
+from secateur.engine.program.walk import Walk, bytes_per_sample
 from secateur.engine.repair.options import Refit, Repaired, RepairOptions
 from secateur.engine.repair.pair import Pair, make_pair
 from secateur.engine.repair.readers import Reader, find_readers, is_centred
 from secateur.engine.repair.solve import Equations, Gram, Rows
-from secateur.engine.repair.walk import Walk, bytes_per_sample
 from secateur.engine.retrain.batch_norm import has_statistics, measure_statistics, statistics_of
 
 Batch = tuple[Tensor, ...]

@@ -14,14 +14,19 @@ from torch import Tensor, fx
 
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
+from secateur.engine.program.walk import Walk, bytes_per_sample
 
 _BATCH_NORM = torch.ops.aten.batch_norm.default
 _MEAN, _VARIANCE, _TRAINING, _MOMENTUM = 3, 4, 5, 6
 _LEAST_MOMENTUM = 0.1  # torch's own default
+_MOST_BYTES = 2**31
 
 
 def recalibrate(program: Program, batches: Iterable[Tensor]) -> Program:
     """Return the program with running statistics averaged over ``batches``; nothing else changes.
+
+    If the program's batch stays fixed, they are those of all samples together, as far as the
+    samples' values fit into 2 GiB: a batch of one has no statistics.
 
     The average is cumulative and weighted by batch size, as with ``momentum=None`` in training, but
     with dropout off. Layers without running statistics are left alone. With no such layers or no
@@ -30,6 +35,8 @@ def recalibrate(program: Program, batches: Iterable[Tensor]) -> Program:
     names = statistics(program)
     if not names:
         return program
+    if program.batch_size is not None:
+        return _measured_together(program, batches)
     module = ProgramModule(_measuring(program), copy=True).eval()
     sums = {name: torch.zeros_like(program.tensors[name], dtype=torch.float64) for name in names}
     num_samples = 0
@@ -86,6 +93,26 @@ def has_statistics(node: fx.Node) -> bool:
     if node.target is not _BATCH_NORM:
         return False
     return all(isinstance(node.args[i], fx.Node) for i in (_MEAN, _VARIANCE))
+
+
+def _measured_together(program: Program, batches: Iterable[Tensor]) -> Program:
+    most = max(1, _MOST_BYTES // bytes_per_sample(program))
+    chosen: list[tuple[Tensor, ...]] = []
+    for x in batches:
+        chosen.append((x[:most],))
+        most -= len(x)
+        if most <= 0:
+            break
+    if not chosen:
+        return program
+    walk = Walk(program, chosen)
+    for node in program.graph.nodes:
+        if has_statistics(node):
+            measured = measure_statistics(walk.of(node.args[0]))
+            walk.tensors.update(zip(statistics_of(node), measured, strict=True))
+        walk.run(node)
+        walk.forget(node)
+    return program.with_tensors(walk.tensors)
 
 
 def _measuring(program: Program) -> Program:

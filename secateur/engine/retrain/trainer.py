@@ -57,7 +57,9 @@ class Trainer:
         self._average: MovingAverage | None = None
         if options.ema is not None:
             self._average = MovingAverage(self._tensors(), options.ema)
-        self._forward = _compiled(self.module, program) if options.is_compiled else None
+        # The compiled graph takes the samples of one run.
+        is_compiled = options.is_compiled and program.batch_size is None
+        self._forward = _compiled(self.module, program) if is_compiled else None
 
     def step(self, x: Tensor, labels: Tensor | None, learning_rate: float, number: int) -> Tensor:
         """Take one step on a batch and return the loss before it, which may not be finite.

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx
 
 from secateur.engine.errors import EquivalenceError
+from secateur.engine.program.chunks import whole_chunks
 from secateur.engine.program.folded import folded_convolutions
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program, Role
@@ -154,8 +155,8 @@ def _measure(
     """Return the mean and the variance (C,) of some values (N, C, …) over all batches."""
     module = ProgramModule(program, copy=False).eval()
     sums: dict[fx.Node, list[Tensor]] = {node: [] for node in nodes}
-    for batch in batches:
-        values = module.start((batch,))
+    for inputs in whole_chunks([(batch,) for batch in batches], program.batch_size):
+        values = module.start(inputs)
         for step in module.steps:
             module.run_steps(values, [step])
             if step[0] in sums:

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
+from secateur.engine.program.chunks import joined
 from secateur.engine.program.module import resolve
 from secateur.engine.program.placing import placed
 from secateur.engine.program.program import Program
@@ -44,7 +45,7 @@ class PartialRunner:
     """Executor of parts of one program's graph, using the program's own tensors."""
 
     def __init__(self, program: Program) -> None:
-        nodes = program.graph.nodes
+        nodes, self._size = program.graph.nodes, program.batch_size
         self._calls = [node for node in nodes if node.op == "call_function"]
         self._given = {node: placed(node, program.device) for node in self._calls}
         self._placeholders = [node for node in nodes if node.op == "placeholder"]
@@ -107,7 +108,8 @@ class PartialRunner:
         """Return the program's flat outputs with ``tensors`` in place of its own."""
         own = {node: tensors[str(node.target)] for node in ablation.sources}
         values = self._run(ablation.changed, shared | own)
-        return [resolve(item, values) for item in self._outputs]
+        found = [resolve(item, values) for item in self._outputs]
+        return found if self._size is None else joined([found], self._size, self._size)
 
     def _run(self, steps: tuple[Step, ...], values: Values) -> Values:
         for node, dead in steps:

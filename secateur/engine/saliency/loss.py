@@ -23,6 +23,7 @@ from secateur.engine.saliency.options import (
     CalibrationBatches,
     SaliencyOptions,
     group_scores,
+    in_runs,
 )
 
 
@@ -44,6 +45,7 @@ def loss(
     ]
     ablations.sort(key=lambda pair: pair[1].start)
     rises = {f.name: torch.zeros(f.num_groups, dtype=torch.float64) for f in analysis.families}
+    batches = in_runs(batches, program.batch_size)
     total = len(batches) * sum(family.num_groups for family in analysis.families)
     done = 0
     with torch.inference_mode():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.graph import Family
+from secateur.engine.program.chunks import whole_chunks
 
 Reduction = Literal["sum", "mean", "max"]
 Normalization = Literal["auto", "none", "mean", "max"]
@@ -53,6 +54,17 @@ class SaliencyOptions:
 def zeros_G(family: Family, device: torch.device) -> Tensor:  # noqa: N802  # shape suffix
     """Return a zero for each group of a family, (num_groups,) in float64, on ``device``."""
     return torch.zeros(family.num_groups, dtype=torch.float64, device=device)
+
+
+def in_runs(batches: CalibrationBatches, size: int | None) -> CalibrationBatches:
+    """Return batches of the one size that a network takes; None: as they are."""
+    if size is None or not batches:
+        return batches
+    if batches[0].labels is None:
+        runs = whole_chunks([batch.inputs for batch in batches], size)
+        return tuple(CalibrationBatch(run) for run in runs)
+    labelled = [(*b.inputs, b.labels) for b in batches if b.labels is not None]
+    return tuple(CalibrationBatch(run[:-1], run[-1]) for run in whole_chunks(labelled, size))
 
 
 def group_scores(

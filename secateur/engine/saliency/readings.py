@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from secateur.engine.graph import Analysis, Member, MemberRole
+from secateur.engine.program.chunks import whole_chunks
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
@@ -85,9 +86,10 @@ def measure_grams(
         wanted.setdefault(each.reading.x, []).append(each)
     module = ProgramModule(program, copy=False).eval()
     generator = torch.Generator().manual_seed(seed)
+    size = program.batch_size or _CHUNK_SAMPLES
     with torch.inference_mode():
-        for batch in batches:
-            for chunk in zip(*(x.split(_CHUNK_SAMPLES) for x in batch.inputs), strict=True):
+        for inputs in whole_chunks([batch.inputs for batch in batches], program.batch_size):
+            for chunk in zip(*(x.split(size) for x in inputs), strict=True):
                 values = module.start(chunk)
                 for step in module.steps:
                     module.run_steps(values, [step])

@@ -53,7 +53,6 @@ def test_a_network_of_independent_samples_is_batched_up_to_what_was_measured(
 @pytest.mark.parametrize(
     ("kind", "shapes"),
     [
-        ("fixed", ([2, 4], [2, 4])),
         ("another dimension", (["batch", 4], [4, "batch"])),
         ("not the batch", (["batch", 4], ["other", 4])),
         ("a mean over the batch", (BATCH, BATCH)),
@@ -65,7 +64,6 @@ def test_a_network_without_a_batch_dimension_is_never_batched(
 ) -> None:
     axis = np.array([0])
     nodes = {
-        "fixed": [node("Relu", ["x"], ["y"])],
         "another dimension": [node("Transpose", ["x"], ["y"], perm=[1, 0])],
         "not the batch": [node("Concat", ["x", "x"], ["y"], axis=0)],
         "a mean over the batch": [

@@ -12,7 +12,7 @@ from secateur.engine.errors import DataError, ModelRejectedError
 from secateur.engine.objectives.outputs import activation
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
+from secateur.engine.program.shapes import num_analysed, propagate
 from worker.pipeline.data import Dataset
 from worker.pipeline.job.failures import is_out_of_memory
 from worker.pipeline.job.fit import fit_labels
@@ -32,9 +32,8 @@ def check_computes(program: Program) -> None:
         ModelRejectedError: The network cannot run, or an output has an unexpected shape.
     """
     try:
-        outputs = (
-            ProgramModule(program, copy=False).eval().run(program.example_inputs(ANALYSIS_BATCH))
-        )
+        inputs = program.example_inputs(num_analysed(program))
+        outputs = ProgramModule(program, copy=False).eval().run_once(inputs)
     except (RuntimeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         if is_out_of_memory(error):
             raise

@@ -28,7 +28,7 @@ from secateur.engine.plan import Plan
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.macs import mac_terms, num_macs
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH
+from secateur.engine.program.shapes import num_analysed
 from secateur.engine.retrain import EpochRecord
 from secateur.engine.retrain.range_test import RangeTest
 from secateur.engine.surgery import Audit, Certificate
@@ -83,7 +83,8 @@ def describe_inputs(program: Program) -> list[dict[str, Any]]:
 def notes_on(program: Program) -> list[str]:
     """Return what the user should know about a model, such as what its import has changed."""
     imported = () if program.origin is None else program.origin.notes
-    return [*unused_inputs(program), *imported]
+    kept = [program.batch_note] if program.batch_note else []
+    return [*unused_inputs(program), *imported, *kept]
 
 
 def unused_inputs(program: Program) -> list[str]:
@@ -270,7 +271,7 @@ def _layers(program: Program, analysis: Analysis) -> list[dict[str, Any]]:
                 "weight": str(weight.target) if is_stored else None,  # type: ignore[union-attr]
                 "op": op_name(node.target),
                 "shape": list(analysis.shapes[weight].shape) if is_stored else None,  # type: ignore[index]
-                "macs": num_macs(term, analysis.shapes) // ANALYSIS_BATCH,
+                "macs": num_macs(term, analysis.shapes) // num_analysed(program),
                 "source": str(node.meta.get("source", "")),
             }
         )

@@ -10,7 +10,7 @@ from secateur.engine.graph import Analysis
 from secateur.engine.program.functional import op_name
 from secateur.engine.program.macs import Term, mac_terms, num_macs
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH
+from secateur.engine.program.shapes import num_analysed
 from worker.pipeline.job.inputs import Inputs
 from worker.pipeline.report.describe import describe_inputs
 
@@ -65,8 +65,8 @@ def layer_reports(
             op=op_name(old[0].target),
             num_outputs=(_num_outputs(old, dense[1]), _num_outputs(new, pruned[1])),
             macs=(
-                num_macs(old, dense[1].shapes) // ANALYSIS_BATCH,
-                num_macs(new, pruned[1].shapes) // ANALYSIS_BATCH,
+                num_macs(old, dense[1].shapes) // num_analysed(dense[0]),
+                num_macs(new, pruned[1].shapes) // num_analysed(pruned[0]),
             ),
         )
         for old, new in zip(before, after, strict=True)

@@ -80,6 +80,7 @@ class Opened:
         _keep_out(target)
         load = target.load
         self.target, self._program = target, program
+        self._num_samples = program.batch_size or (None if target.is_batched else 1)
         self._run = _translate(target, lambda: load(str(path), num_threads))
 
     def run(self, inputs: Sequence[Tensor]) -> Arrays:
@@ -89,7 +90,7 @@ class Opened:
             ExportError: The target cannot compute it.
         """
         arrays = [self._array(index, x) for index, x in enumerate(inputs)]
-        return _translate(self.target, lambda: run_samples(self.target, self._run, arrays))
+        return _translate(self.target, lambda: run_samples(self._run, arrays, self._num_samples))
 
     def _array(self, index: int, x: Tensor) -> NDArray[Any]:
         spec = self._program.inputs[index]

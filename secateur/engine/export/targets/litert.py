@@ -12,10 +12,10 @@ from secateur.engine.program.writer import flat_module
 
 
 def build(source: Source, folder: Path) -> None:
-    """Convert the network, for one sample."""
+    """Convert the network, for one sample, or for its batch if that stays fixed."""
     import litert_torch  # noqa: PLC0415  # an extra
 
-    inputs = source.program.example_inputs(1)
+    inputs = source.program.example_inputs(source.program.batch_size or 1)
     with (
         warnings.catch_warnings(),
         contextlib.redirect_stdout(io.StringIO()),  # its progress

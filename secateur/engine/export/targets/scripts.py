@@ -36,14 +36,18 @@ def _tensorrt(source: Source, preprocess: Preprocess | None) -> str:
         )
         for kind, size in (("min", 1), ("opt", _OPTIMAL), ("max", _MOST))
     ]
+    build = f"trtexec --onnx={source.onnx.name} --saveEngine=tensorrt.engine --fp16"
+    if source.program.batch_size is None:
+        build = " \\\n".join([build, *profile])
     lines = [
         "#!/bin/sh",
         "# Build a TensorRT engine on the machine with the GPU that runs it: sh build_tensorrt.sh",
         f"# {_note(preprocess)}",
-        "# Change the profile to the batch sizes that you use. The inputs stay in float32.",
+        "# Change the profile to the batch sizes that you use. The inputs stay in float32."
+        if source.program.batch_size is None
+        else f"# The batch of {source.program.batch_size} is part of the network.",
         "set -e",
-        f"trtexec --onnx={source.onnx.name} --saveEngine=tensorrt.engine --fp16 \\",
-        " \\\n".join(profile),
+        build,
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from secateur.engine.program.chunks import chunked, joined
 from secateur.engine.program.program import Program
 
 Arrays = list[NDArray[Any]]
@@ -135,9 +137,12 @@ class Target:
     write_script: Script | None = None
 
 
-def run_samples(target: Target, run: Run, inputs: Sequence[NDArray[Any]]) -> Arrays:
-    """Return the outputs for a batch, one sample at a time if the target takes no more."""
-    if target.is_batched:
+def run_samples(run: Run, inputs: Sequence[NDArray[Any]], size: int | None) -> Arrays:
+    """Return the outputs for a batch, ``size`` samples at a time; None: all at once."""
+    if size is None:
         return run(list(inputs))
-    parts = [run([x[i : i + 1] for x in inputs]) for i in range(len(inputs[0]))]
-    return [np.concatenate(values) for values in zip(*parts, strict=True)]
+    parts = []
+    for chunk in chunked([torch.from_numpy(x) for x in inputs], size):
+        outputs = run([x.numpy() for x in chunk])
+        parts.append([torch.from_numpy(np.asarray(value)) for value in outputs])
+    return [value.numpy() for value in joined(parts, size, len(inputs[0]))]

@@ -1,5 +1,6 @@
-"""Files of a fixed batch: made dynamic where samples are independent, else refused."""
+"""Files of a fixed batch: made dynamic where samples are independent, else kept."""
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -84,20 +85,45 @@ def test_a_larger_batch_becomes_dynamic(tmp_path: Path) -> None:
     torch.testing.assert_close(ProgramModule(program).eval()(x), net(x))
 
 
+def centred(_net: Net, y: Tensor) -> Tensor:
+    return (y - 0.5 * y.mean(0, keepdim=True)).mean((2, 3))
+
+
+def one_by_one(_net: Net, y: Tensor) -> Tensor:
+    return torch.stack([sample.mean((1, 2)) for sample in y])
+
+
 @pytest.mark.parametrize(
-    ("function", "reason"),
+    ("function", "batch", "reason"),
     [
-        (lambda _net, y: (y - y.mean(0, keepdim=True)).mean((2, 3)), "depends on the others"),
-        (lambda _net, y: y[0].mean((1, 2)), "does not have the batch as its first dimension"),
-        (lambda _net, y: y.squeeze(0).mean((1, 2))[None], "depends on the others|made for a batch"),
+        (centred, 3, "output 0 of a sample depends on the others"),
+        (one_by_one, 3, "output 0 does not have the batch as its first dimension"),
+        (lambda _net, y: y[0].mean((1, 2)), 1, "does not have the batch as its first dimension"),
+        (lambda _net, y: y.squeeze(0).mean((1, 2))[None], 1, "depends|made for a batch"),
     ],
-    ids=["a mean over the batch", "the first sample only", "the batch removed"],
+    ids=["a mean over the batch", "a loop over samples", "the batch dropped", "the batch removed"],
 )
-def test_samples_that_depend_on_each_other_are_refused(
-    function: Callable[[Net, Tensor], Tensor], reason: str, tmp_path: Path
+def test_a_batch_that_cannot_be_made_dynamic_stays(
+    function: Callable[[Net, Tensor], Tensor], batch: int, reason: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelRejectedError, match=reason):
-        read(randomise(Net(function)), 1, tmp_path / "model.pt2")
+    net = randomise(Net(function))
+    program = read(net, batch, tmp_path / "model.pt2")
+    assert program.batch_size == batch
+    assert re.search(reason, program.batch_note)
+    x = torch.randn(2 * batch + 1, 1, 4, 4)
+    filled = torch.cat([x, x])  # the last run is filled with the first samples
+    runs = [net(part) for part in filled[: 3 * batch].split(batch)]
+    expected = torch.cat([run.view(batch, 3) for run in runs])[: len(x)]
+    (found,) = ProgramModule(program).eval().run((x,))
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(ProgramModule(program).eval()(x[:batch]), runs[0])
+
+
+def test_several_samples_without_outputs_of_their_own_are_refused(tmp_path: Path) -> None:
+    net = randomise(Net(lambda _net, y: y.mean((0, 2, 3))))
+    with pytest.raises(ModelRejectedError, match="does not have the batch as its first") as error:
+        read(net, 2, tmp_path / "model.pt2")
+    assert "dynamic_shapes" in error.value.hint
 
 
 def test_the_comparison_is_within_the_limits(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import torch
 
 from secateur.engine import from_module
 from secateur.engine.program.shapes import propagate
+from secateur.engine.program.walk import Walk
 from secateur.engine.repair.readers import find_readers
-from secateur.engine.repair.walk import Walk
 from tests.unit.engine.repair.readers import READERS
 
 

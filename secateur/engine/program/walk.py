@@ -7,14 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from secateur.engine.program.chunks import whole_chunks
 from secateur.engine.program.module import resolve
 from secateur.engine.program.placing import placed
 from secateur.engine.program.program import Program
-from secateur.engine.program.shapes import ANALYSIS_BATCH, propagate
+from secateur.engine.program.shapes import num_analysed, propagate
 
 
 class Walk:
     """Values of one program for every batch; a value lives until its last reader has run.
+
+    If the program's batch stays fixed, the samples are in batches of its size.
 
     Values that depend on no input, such as a transposed weight, are computed whenever they are
     read, from the tensors as they are then.
@@ -24,6 +27,7 @@ class Walk:
     """
 
     def __init__(self, program: Program, batches: Sequence[tuple[Tensor, ...]]) -> None:
+        batches = whole_chunks(batches, program.batch_size)
         self.tensors = dict(program.tensors)
         self._device = program.device
         self._num_batches = len(batches)
@@ -86,12 +90,13 @@ def bytes_per_sample(*programs: Program) -> int:
 
 def _most_bytes(program: Program) -> int:
     shapes, dead = propagate(program), last_reads(program)
+    num_samples = num_analysed(program)
     held: dict[fx.Node, int] = {}
     most = now = 0
     for node in program.graph.nodes:
         if node.op not in {"placeholder", "call_function"}:
             continue
-        held[node] = _num_bytes(shapes[node]) // ANALYSIS_BATCH
+        held[node] = _num_bytes(shapes[node]) // num_samples
         now += held[node]
         most = max(most, now)
         now -= sum(held.pop(value, 0) for value in dead.get(node, ()))
