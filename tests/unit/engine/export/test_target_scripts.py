@@ -20,9 +20,11 @@ HOSTILE = "x; rm -rf $HOME `id` 'y' \"z\""
 PREPROCESS = Preprocess((8, 8), 3, "stretch", 1 / 255, (0.5,), (0.25,))
 
 
-def script(name: str, preprocess: Preprocess | None = PREPROCESS) -> str:
+def script(
+    name: str, preprocess: Preprocess | None = PREPROCESS, batch_size: int | None = None
+) -> str:
     source: Any = SimpleNamespace(
-        program=SimpleNamespace(input_names=(HOSTILE,)),
+        program=SimpleNamespace(input_names=(HOSTILE,), batch_size=batch_size),
         onnx=Path("model.onnx"),
         shapes=[[1, 3, 8, 8]],
         pt2="pruned.pt2",
@@ -63,3 +65,10 @@ def test_a_snippet_reads_an_image_as_the_service_does(
     expected = decode_image(path.read_bytes(), 10**6).pixels(num_channels, (24, 32), fit)
     found = read_image(str(path), (24, 32), fit, "L" if num_channels == 1 else "RGB")
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_batch_that_stays_fixed_needs_no_profile() -> None:
+    assert "minShapes" in script("tensorrt")
+    text = script("tensorrt", batch_size=1)
+    assert "Shapes" not in text
+    assert "The batch of 1 is part of the network" in text
