@@ -162,11 +162,18 @@ def _sentence(  # noqa: PLR0911  # one a type
             return f"is not JSON{where}"
         case "invalid_key":
             return "has a key that is not text"
-    needs = [_NEEDS[i["type"]](i.get("ctx", {})) for i, _ in group if i["type"] in _NEEDS]
+    needs = [_NEEDS[name](i.get("ctx", {})) for i, _ in group if (name := _type(i)) in _NEEDS]
     expected = [i["ctx"]["expected"] for i, _ in group if i["type"] in {"literal_error", "enum"}]
     if not needs:
         return f"is {_shown(pointer, value)}, which is not accepted"
     return _wrong(pointer, value, needs, [word for e in expected for word in _QUOTED.findall(e)])
+
+
+def _type(item: Mapping[str, Any]) -> str:
+    """Return the type of an error. For text with a validator, Pydantic speaks of a list's items."""
+    kind = str(item["type"])
+    is_text = isinstance(item.get("input"), str) and kind in {"too_short", "too_long"}
+    return f"string_{kind}" if is_text else kind
 
 
 def _wrong(pointer: str, value: object, needs: Iterable[str], words: Sequence[str]) -> str:

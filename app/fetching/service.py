@@ -16,6 +16,7 @@ from app.contracts.errors import (
 )
 from app.contracts.settings import Settings
 from app.contracts.sources import filename_of, https_url
+from app.http.disconnect import disconnect_check
 from app.http.errors import BusyError
 from app.http.shares import Shares
 from app.outbound.requests import Outbound, OutboundError, create_tls_context
@@ -102,18 +103,22 @@ async def fetched(  # noqa: PLR0913  # what the request says
         room,
     )
     with fetcher.place(tenant):
-        chunks = fetcher.outbound.download(source, fetcher.settings.most_redirects)
+        is_gone = disconnect_check(request.scope)
+
+        def look() -> None:
+            if is_gone():
+                raise AbandonedError
+
+        chunks = fetcher.outbound.download(source, fetcher.settings.most_redirects, look)
         try:
             async for chunk in iterate_in_threadpool(chunks):
-                if await request.is_disconnected():
-                    raise AbandonedError
                 await spool.write(chunk)
             yield await spool.finish()
         except OutboundError as error:
             raise _refusal(f"the file could not be fetched: {error}") from error
         finally:
+            spool.discard()  # first: a cancelled task waits for nothing more
             await run_in_threadpool(chunks.close)
-            spool.discard()
 
 
 def _refusal(message: str) -> InvalidInputError:

@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,13 @@ import httpcore
 
 from app.contracts.addresses import Address, may_call, parse_address
 
+_CONNECT_SECONDS = 10.0  # longest wait for a connection to an address, and for its handshake
+_LOOK_SECONDS = 1.0  # longest read without a look at whether the file is still wanted
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 Resolve = Callable[[str, int], list[Address]]
+Look = Callable[[], None]
+"""Raises if the response is no longer wanted."""
 
 
 class OutboundError(Exception):
@@ -89,8 +93,12 @@ class Outbound:
         with self._stream("POST", url, sent, body, self._deadline()) as answer:
             return answer.status
 
-    def download(self, url: str, most_redirects: int) -> Generator[bytes, None, None]:
+    def download(
+        self, url: str, most_redirects: int, look: Look = lambda: None
+    ) -> Generator[bytes, None, None]:
         """Yield the body of a URL's response in chunks, within the deadline.
+
+        ``look`` is called at least once a second while the server is silent or slow.
 
         Raises:
             RefusedAddressError: A host has an address that must not be called; it got no request.
@@ -99,7 +107,7 @@ class Outbound:
         ends_at = self._deadline()
         for _ in range(most_redirects + 1):
             headers = {"User-Agent": "secateur", "Accept-Encoding": "identity"}
-            with self._stream("GET", url, headers, None, ends_at) as answer:
+            with self._stream("GET", url, headers, None, ends_at, look) as answer:
                 found = {name.lower(): value for name, value in answer.headers}
                 if answer.status in _REDIRECTS:
                     url = _target(url, found.get(b"location", b"").decode("latin-1"))
@@ -117,11 +125,17 @@ class Outbound:
 
     @contextmanager
     def _stream(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, ends_at: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        ends_at: float,
+        look: Look = lambda: None,
     ) -> Iterator[httpcore.Response]:
         parts = _split(url)
         addresses = self._checked(parts.hostname or "", parts.port or 443)
-        backend = _FixedAddressBackend(addresses, ends_at)
+        backend = _FixedAddressBackend(addresses, ends_at, look)
         # httpcore and not httpx: httpx resolves host names itself and reads the environment.
         pool = httpcore.ConnectionPool(self._tls, max_connections=1, network_backend=backend)
         sent = list({"Host": parts.netloc, **headers}.items())
@@ -129,6 +143,9 @@ class Outbound:
         try:
             with pool, pool.stream(method, url, headers=sent, content=body) as answer:
                 yield answer
+        except httpcore.ConnectTimeout as error:
+            seconds = min(_CONNECT_SECONDS, self._timeout_seconds)
+            raise OutboundError(f"no connection within {seconds:g} s") from error
         except httpcore.TimeoutException as error:
             raise OutboundError(f"{missing} within {self._timeout_seconds:g} s") from error
         except httpcore.NetworkError as error:
@@ -194,8 +211,8 @@ def _explain(error: httpcore.NetworkError) -> str:
 class _FixedAddressBackend(httpcore.NetworkBackend):
     """Connects to fixed addresses, ignoring the requested host."""
 
-    def __init__(self, addresses: list[Address], ends_at: float) -> None:
-        self._addresses, self._ends_at = addresses, ends_at
+    def __init__(self, addresses: list[Address], ends_at: float, look: Look) -> None:
+        self._addresses, self._ends_at, self._look = addresses, ends_at, look
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -208,7 +225,9 @@ class _FixedAddressBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         error: Exception = httpcore.ConnectError(f"{host} has no address")
         for index, address in enumerate(self._addresses):
+            self._look()
             share = _left(self._ends_at) / (len(self._addresses) - index)
+            share = min(share, _CONNECT_SECONDS)
             try:
                 stream = self._sockets.connect_tcp(
                     str(address), port, share, local_address, socket_options
@@ -216,18 +235,22 @@ class _FixedAddressBackend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
                 error = failed
             else:
-                return _DeadlineStream(stream, self._ends_at)
+                return _DeadlineStream(stream, self._ends_at, self._look)
         raise error
 
 
 class _DeadlineStream(httpcore.NetworkStream):
     """Limits all operations to one deadline, so a slow sender cannot renew its timeout."""
 
-    def __init__(self, stream: httpcore.NetworkStream, ends_at: float) -> None:
-        self._stream, self._ends_at = stream, ends_at
+    def __init__(self, stream: httpcore.NetworkStream, ends_at: float, look: Look) -> None:
+        self._stream, self._ends_at, self._look = stream, ends_at, look
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._stream.read(max_bytes, _left(self._ends_at))
+        while True:
+            self._look()
+            seconds = min(_left(self._ends_at), _LOOK_SECONDS)
+            with suppress(httpcore.ReadTimeout):
+                return self._stream.read(max_bytes, seconds)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         self._stream.write(buffer, _left(self._ends_at))
@@ -241,8 +264,9 @@ class _DeadlineStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        stream = self._stream.start_tls(ssl_context, server_hostname, _left(self._ends_at))
-        return _DeadlineStream(stream, self._ends_at)
+        seconds = min(_left(self._ends_at), _CONNECT_SECONDS)
+        stream = self._stream.start_tls(ssl_context, server_hostname, seconds)
+        return _DeadlineStream(stream, self._ends_at, self._look)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401  # httpcore's own
         return self._stream.get_extra_info(info)

@@ -118,6 +118,13 @@ def test_errors_in_a_config_point_to_the_field(body: Any, pointer: str, words: s
     assert words in detail
 
 
+def test_the_length_of_a_text_is_in_characters() -> None:
+    long, empty = said({"name": "x" * 201, "tags": [""]}, ModelPatch)
+    assert long[0] == "/name"
+    assert long[1].startswith("must be text of at most 200 characters, not ")
+    assert empty == ("/tags/0", 'must be text of at least 1 character, not ""')
+
+
 def test_secrets_are_not_shown_again() -> None:
     body = {"model": "m", "webhook": {"url": "https://a.example", "secret": 12345}}
     assert "12345" not in str(said(body, JobCreate))

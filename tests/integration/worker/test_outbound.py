@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.contracts.addresses import Address
+from app.contracts.errors import AbandonedError
 from app.outbound.requests import Outbound, OutboundError, RefusedAddressError, create_tls_context
 from tests.fixtures.receiver import HOST, Receiver, running_receiver
 
@@ -128,10 +129,31 @@ def test_connection_and_tls_failures_have_a_reason(receiver: Receiver) -> None:
         Outbound(tls, 5, resolve=unknown).post(url(receiver), {}, b"")
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         port = deaf.getsockname()[1]
-        with pytest.raises(OutboundError, match="no response within"):
+        with pytest.raises(OutboundError, match=r"no connection within 0\.5 s"):
             outbound(receiver, timeout_seconds=0.5).post(f"https://{HOST}:{port}/", {}, b"")
     with pytest.raises(OutboundError, match="the connection failed"):
         outbound(receiver).post(f"https://{HOST}:{port}/", {}, b"")
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_download_ends_when_it_is_no_longer_wanted(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, *, is_silent: bool
+) -> None:
+    if is_silent:
+        monkeypatch.setattr("tests.fixtures.receiver.DRIP_SECONDS", 4.0)
+    receiver.pages = {"/slow": 0}
+    began_at = time.monotonic()
+
+    looks = iter(range(100))
+
+    def look() -> None:
+        if receiver.received and next(looks) == 1:
+            raise AbandonedError
+
+    sender = outbound(receiver, timeout_seconds=60)
+    with pytest.raises(AbandonedError):
+        list(sender.download(url(receiver, path="/slow"), 3, look))
+    assert time.monotonic() - began_at < 3
 
 
 def fetch(receiver: Receiver, path: str = "/a", hosts: dict[str, str] | None = None) -> bytes:
