@@ -8,10 +8,10 @@ from fastapi import Query
 from pydantic import AfterValidator, Field
 from sqlalchemy import ColumnElement, String, cast, true
 
-from app.text import Line
+from app.text import Line, NameText
 
 Tags = Annotated[
-    tuple[Annotated[Line, Field(min_length=1, max_length=64)], ...],
+    tuple[Annotated[NameText, Field(min_length=1, max_length=64)], ...],
     Field(max_length=20, description="Words to find it by."),
     AfterValidator(lambda tags: tuple(dict.fromkeys(tags))),
 ]

@@ -11,7 +11,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
+# The last two ranges reorder what is shown after them: "exe.gpj" reads as "jpg.exe".
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -27,10 +28,18 @@ def check_text(text: str) -> str:
 
 
 def check_line(text: str) -> str:
-    """Return the text; refuse control characters, including line breaks."""
+    """Return the text; refuse control characters, such as line breaks and changes of direction."""
     check_text(text)
     if (found := _CONTROL.search(text)) is not None:
         raise ValueError(f"the text holds the control character U+{ord(found[0]):04X}")
+    return text
+
+
+def check_name(text: str) -> str:
+    """Return the text; refuse control characters, and text of which nothing is seen."""
+    check_line(text)
+    if text and not any(each.isprintable() and not each.isspace() for each in text):
+        raise ValueError("the text has no visible character")
     return text
 
 
@@ -56,3 +65,5 @@ def without_mark(data: bytes) -> bytes:
 
 Text = Annotated[str, AfterValidator(check_text)]
 Line = Annotated[str, AfterValidator(check_line)]
+NameText = Annotated[str, AfterValidator(check_name)]
+"""What users call something: a name or a tag."""

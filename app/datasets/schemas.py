@@ -18,7 +18,7 @@ from app.paging import to_time
 from app.records.stored import summary_of_dataset
 from app.records.tables import DatasetRow
 from app.tags import Tags
-from app.text import Line
+from app.text import NameText
 from secateur.core.formats import DATASET_FORMATS, DatasetFormatName
 
 PRESETS: tuple[str, ...] = get_args(Preset)
@@ -67,7 +67,7 @@ class DatasetPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Line | None = Field(default=None, min_length=1, max_length=200)
+    name: NameText | None = Field(default=None, min_length=1, max_length=200)
     tags: Tags | None = None
     metadata: Metadata | None = Field(default=None, max_length=50)
 
@@ -80,7 +80,7 @@ class DatasetCopy(BaseModel):
     )
 
     preprocess: PreprocessSpec
-    name: Line | None = Field(
+    name: NameText | None = Field(
         default=None, min_length=1, max_length=200, description="null: as it is."
     )
 

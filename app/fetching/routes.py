@@ -17,7 +17,7 @@ from app.models import service as models
 from app.models.schemas import Model
 from app.openapi import IDEMPOTENCY_KEY
 from app.quotas.dependencies import UPLOAD_SLOT, reserved
-from app.text import Line
+from app.text import Line, NameText
 
 router = APIRouter(prefix="/v1", tags=["fetching"], responses=RESPONSES)
 
@@ -32,7 +32,7 @@ Url = Annotated[
         examples=["https://example.org/net.pt2"],
     ),
 ]
-Named = Annotated[Line | None, Field(min_length=1, max_length=200)]
+Named = Annotated[NameText | None, Field(min_length=1, max_length=200)]
 
 
 class _Fetch(BaseModel):

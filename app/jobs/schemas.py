@@ -21,9 +21,9 @@ from app.models.schemas import Metadata
 from app.paging import to_time
 from app.records.tables import ArtifactRow, EventRow, JobRow
 from app.tags import Tags
-from app.text import Line
+from app.text import Line, NameText
 
-JobName = Annotated[Line, Field(min_length=1, max_length=200)]
+JobName = Annotated[NameText, Field(min_length=1, max_length=200)]
 
 
 class JobCreate(BaseModel):

@@ -9,7 +9,7 @@ from app.keys.scopes import Scope
 from app.keys.service import MOST_NAME_CHARACTERS, state_of
 from app.paging import Page, to_time
 from app.records.tables import ApiKeyRow
-from app.text import Line
+from app.text import NameText
 
 _MOST_DAYS = 3660
 
@@ -47,7 +47,7 @@ class KeyCreate(BaseModel):
         },
     )
 
-    name: Line = Field(min_length=1, max_length=MOST_NAME_CHARACTERS)
+    name: NameText = Field(min_length=1, max_length=MOST_NAME_CHARACTERS)
     scopes: Annotated[list[Scope], Field(min_length=1)]
     expires_in_days: float | None = Field(
         default=None, gt=0, le=_MOST_DAYS, description="Not longer than the key that creates it."

@@ -19,7 +19,7 @@ from app.query import Permanent
 from app.quotas.dependencies import UPLOAD_SLOT, reserved
 from app.records.database import reading
 from app.records.tables import ModelRow
-from app.text import Line
+from app.text import Line, NameText
 from app.uploads import receive_upload
 from secateur.core.file_kinds import TAKEN
 
@@ -41,7 +41,7 @@ UPLOAD_BODY = {
         },
     },
 }
-Name = Annotated[Line | None, Query(min_length=1, max_length=200, examples=["resnet20"])]
+Name = Annotated[NameText | None, Query(min_length=1, max_length=200, examples=["resnet20"])]
 Architecture = Annotated[
     str | None,
     Query(

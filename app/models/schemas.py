@@ -9,7 +9,7 @@ from app.paging import to_time
 from app.records.stored import variants_of, verdict_of
 from app.records.tables import ModelRow
 from app.tags import Tags
-from app.text import Line, Text
+from app.text import Line, NameText, Text
 from secateur.core.formats import ModelFormatName
 
 Metadata = dict[
@@ -58,7 +58,7 @@ class ModelPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Line | None = Field(default=None, min_length=1, max_length=200)
+    name: NameText | None = Field(default=None, min_length=1, max_length=200)
     tags: Tags | None = None
     metadata: Metadata | None = Field(default=None, max_length=50)
 
