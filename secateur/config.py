@@ -141,6 +141,7 @@ class ExpectedSpec(TypedDict, total=False):
     miou: float | None
     exact: float | None
     map50_95: float | None
+    oks_ap: float | None
 
 
 class ExportSpec(TypedDict, total=False):
@@ -170,7 +171,7 @@ class ExportSpec(TypedDict, total=False):
 
 
 class HeadSpec(TypedDict, total=False):
-    """Form of the outputs of a detector or a text recogniser."""
+    """Form of the outputs of a detector, a network for keypoints, or a text recogniser."""
 
     kind: Literal[
         "auto",
@@ -179,6 +180,8 @@ class HeadSpec(TypedDict, total=False):
         "yolov5",
         "yolox",
         "ssd",
+        "heatmaps",
+        "yolov8_pose",
     ]
     blank: Literal[
         "first",
@@ -384,6 +387,7 @@ class PruneConfig(TypedDict, total=False):
         "segmentation",
         "text_recognition",
         "detection",
+        "keypoints",
         "custom",
     ]
     head: HeadSpec

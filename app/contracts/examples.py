@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MOST_EXAMPLES = 12
 MOST_SIDE = 64
 MOST_BOXES = 20
+MOST_POINTS = 100
 _MOST_CHARACTERS = 200
 _Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -31,6 +32,14 @@ class Box(_Part):
     y1: _Share
 
 
+class Point(_Part):
+    """One keypoint in an example: its name, and its place as shares of width and height."""
+
+    label: str = Field(max_length=_MOST_CHARACTERS)
+    x: _Share
+    y: _Share
+
+
 class Example(_Part):
     """One image, small, as the network's input shows it before normalisation."""
 
@@ -41,6 +50,7 @@ class Example(_Part):
     channels: Literal[1, 3]
     pixels: str = Field(description="Rows of bytes, in Base64.")
     boxes: tuple[Box, ...] = Field(default=(), max_length=MOST_BOXES)
+    points: tuple[Point, ...] = Field(default=(), max_length=MOST_POINTS)
 
     @model_validator(mode="after")
     def _has_its_pixels(self) -> Self:

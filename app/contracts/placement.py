@@ -47,6 +47,16 @@ class Placement(NamedTuple):
         found = (corners_N4 - self._offsets) / self._scales
         return np.clip(found, 0, np.array([width, height] * 2, np.float64))
 
+    def forward_points(self, points_N2: NDArray[Any]) -> NDArray[np.float64]:
+        """Return points x, y in the image as points in the input."""
+        return points_N2 * self._scales[:2] + self._offsets[:2]
+
+    def back_points(self, points_N2: NDArray[Any]) -> NDArray[np.float64]:
+        """Return points in the input as points in the image, clipped to it."""
+        height, width = self.image_size
+        found = (points_N2 - self._offsets[:2]) / self._scales[:2]
+        return np.clip(found, 0, np.array([width, height], np.float64))
+
     def cut(self, size: tuple[int, int], map_size: tuple[int, int]) -> tuple[slice, slice]:
         """Return the rows and columns of a map that show the image; at least one of each.
 

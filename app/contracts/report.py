@@ -101,7 +101,7 @@ class ChangeReport(_Part):
 
 
 class ClassReport(_Part):
-    """Metrics of one class of masks or boxes."""
+    """Metrics of one class of masks or boxes, or of one keypoint."""
 
     number: int
     name: str
@@ -144,6 +144,19 @@ class MetricsReport(_Part):
     map50: float | None = Field(
         default=None, description="Mean average precision of boxes at an overlap of 0.5."
     )
+    oks_ap: float | None = Field(
+        default=None,
+        description="COCO's average precision of keypoints, over similarities (OKS) from 0.5 to "
+        "0.95.",
+    )
+    oks_ap50: float | None = Field(
+        default=None, description="Average precision of keypoints at a similarity of 0.5."
+    )
+    pck: float | None = Field(
+        default=None,
+        description="Share of labelled keypoints found within a tenth of the longer side of their "
+        "object's box.",
+    )
     agreement: float | None = Field(
         default=None,
         description="Share of samples with the same predicted class as the dense network.",
@@ -160,7 +173,9 @@ class MetricsReport(_Part):
         default=None, description="Change of the main metric from the dense network."
     )
     classes: tuple[ClassReport, ...] = Field(
-        default=(), description="Metrics of every class of masks or boxes; otherwise empty."
+        default=(),
+        description="Metrics of every class of masks or boxes, or of every "
+        "keypoint; otherwise empty.",
     )
 
     def value(self, name: str) -> float | None:

@@ -32,6 +32,9 @@ class ExpectedSpec(Spec):
     )
     exact: Fraction | None = Field(default=None, description="Share of lines without a mistake.")
     map50_95: Fraction | None = Field(default=None, description="COCO's mAP of boxes.")
+    oks_ap: Fraction | None = Field(
+        default=None, description="COCO's average precision of keypoints."
+    )
 
     @model_validator(mode="after")
     def _one_name(self) -> Self:
@@ -50,6 +53,7 @@ class ExpectedSpec(Spec):
             "miou": self.miou,
             "exact": self.exact,
             "map50_95": self.map50_95,
+            "oks_ap": self.oks_ap,
         }
         return {name: value for name, value in found.items() if value is not None}
 

@@ -85,6 +85,7 @@ TITLES = {
     "ExpectedSpec.miou": "Mean IoU (0 to 1)",
     "ExpectedSpec.exact": "Lines without a mistake (0 to 1)",
     "ExpectedSpec.map50_95": "Mean average precision of boxes (0 to 1)",
+    "ExpectedSpec.oks_ap": "Average precision of keypoints (0 to 1)",
     "ExpectedSpec.mean_error": "Mean absolute error",
     "SanitySpec.action": "If network and data do not fit",
     "SanitySpec.num_samples": "Samples to check",
@@ -95,7 +96,7 @@ TITLES = {
     "PrecisionSpec.target": "Processor",
     "HeadSpec.kind": "Form of the outputs",
     "HeadSpec.blank": "Place of the blank",
-    "HeadSpec.score": "Least score of a box (0 to 1)",
+    "HeadSpec.score": "Least score of a box or keypoint (0 to 1)",
     "HeadSpec.overlap": "Most overlap of two boxes (0 to 1)",
     "ResourcesSpec.accelerator": "Runs on",
     # Sections.

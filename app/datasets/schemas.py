@@ -9,7 +9,7 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
 from app.contracts.complaints import complaints, refusal
 from app.contracts.errors import ErrorDetail, InvalidInputError
-from app.contracts.examples import Box, Example
+from app.contracts.examples import Box, Example, Point
 from app.contracts.spec import NO_PREPROCESS, PreprocessSpec, Preset
 from app.contracts.suggestions import suggestion
 from app.datasets.png import encode_png
@@ -53,6 +53,7 @@ class ExampleImage(BaseModel):
     width: int
     png: Base64Bytes = Field(description="The image as a PNG file, in Base64.")
     boxes: tuple[Box, ...] = Field(description="Its objects, in shares of width and height.")
+    points: tuple[Point, ...] = Field(description="Its keypoints, likewise.")
 
 
 class ExampleList(BaseModel):

@@ -31,7 +31,7 @@ def images_answer(
     is_preprocess_given: bool,  # noqa: FBT001
     seen: Seen | None,
 ) -> Response:
-    """Return the boxes, masks, texts or best classes of every image, or else the plain outputs.
+    """Return what was found in every image, its best classes, or else the plain outputs.
 
     Other outputs of a classifier go under ``outputs``.
     """

@@ -90,6 +90,26 @@ class Mask(BaseModel):
     classes: list[ClassShare]
 
 
+class Keypoint(BaseModel):
+    """One keypoint of an object."""
+
+    label: str
+    index: int
+    x: float = Field(description="In pixels of the image, from the left.")
+    y: float = Field(description="In pixels of the image, from the top.")
+    score: float
+
+
+class Pose(BaseModel):
+    """One object in an image by its keypoints."""
+
+    score: float
+    box: tuple[float, float, float, float] = Field(
+        description="Left, top, right and bottom in pixels of the image."
+    )
+    points: list[Keypoint] = Field(description="Keypoints that the network is sure enough of.")
+
+
 class Text(BaseModel):
     """The text of one image."""
 
@@ -112,6 +132,7 @@ class BaseAnswer(BaseModel):
     outputs: list[Any] | dict[str, Any] | None = None
     boxes: list[list[Box]] | None = None
     masks: list[Mask] | None = None
+    keypoints: list[list[Pose]] | None = None
     texts: list[Text] | None = None
     images: list[ImageSize] | None = None
 
@@ -122,6 +143,7 @@ class Int8Answer(BaseModel):
     outputs: list[Any] | dict[str, Any] | None = None
     boxes: list[list[Box]] | None = None
     masks: list[Mask] | None = None
+    keypoints: list[list[Pose]] | None = None
     texts: list[Text] | None = None
     images: list[ImageSize] | None = None
 
@@ -156,7 +178,7 @@ class ComparisonAnswer(BaseModel):
 
 
 class InferAnswer(BaseModel):
-    """Outputs for tensors; labels, boxes, masks or texts for images, by the model's task."""
+    """Outputs for tensors; what was found for images, by the model's task."""
 
     model: str
     version: str
@@ -164,6 +186,9 @@ class InferAnswer(BaseModel):
     labels: list[list[Label]] | None = None
     boxes: list[list[Box]] | None = Field(default=None, description="Objects of each image.")
     masks: list[Mask] | None = Field(default=None, description="Mask of each image.")
+    keypoints: list[list[Pose]] | None = Field(
+        default=None, description="Objects in each image, by their keypoints."
+    )
     texts: list[Text] | None = Field(default=None, description="Text of each image.")
     images: list[ImageSize] | None = None
     warnings: list[str] = Field(default_factory=list)
@@ -214,7 +239,7 @@ def operation(name: str, what: str, *parameters: str) -> Operation:
     return Operation(
         name,
         f"Run {what} on tensors (``outputs``) or images (``labels``, ``boxes``, ``masks``, "
-        "``texts``).",
+        "``keypoints``, ``texts``).",
         "inference",
         [*parameters_of(Question, *parameters), *parameters_of(Parameters)],
         _REQUEST,

@@ -1,4 +1,4 @@
-"""Answers of detectors, segmenters and text recognisers to images: boxes, masks and texts.
+"""Answers to images in the terms of the task: boxes, masks, keypoints and texts.
 
 A job's process told the task, so shapes are checked before anything is read.
 """
@@ -17,6 +17,7 @@ from PIL import Image
 from app.contracts.decoding.detector import Detector
 from app.contracts.decoding.heads import HEADS
 from app.contracts.decoding.masks import decode_masks, is_mask_shape
+from app.contracts.decoding.poses import POSE_HEADS, PoseReader
 from app.contracts.decoding.texts import class_axis, decode_texts
 from app.contracts.placement import Placement, place
 from app.contracts.task_spec import StoredTask
@@ -60,7 +61,9 @@ def seen_images(servable: Servable, images: HeldArray) -> Seen | None:
 
 
 def task_answer(seen: Seen, outputs: Arrays) -> dict[str, Any] | None:
-    """Return ``boxes``, ``masks`` or ``texts`` of each image; None if the outputs hold none.
+    """Return ``boxes``, ``masks``, ``keypoints`` or ``texts`` of each image.
+
+    None if the outputs hold none.
 
     Raises:
         InvalidInputError: The outputs are not one for each image.
@@ -135,10 +138,38 @@ def _texts(seen: Seen, outputs: list[NDArray[Any]]) -> dict[str, Any] | None:
     return {"texts": [{"text": line.text(names), "score": line.score} for line in lines]}
 
 
+def _keypoints(seen: Seen, outputs: list[NDArray[Any]]) -> dict[str, Any] | None:
+    head, task = POSE_HEADS.get(seen.task.head or ""), seen.task
+    if head is None or not head.num_points([array.shape for array in outputs], seen.size):
+        return None
+    reader = PoseReader(head.name, seen.size, task.score, task.overlap)
+    answers = []
+    for found, placed in zip(reader(outputs), seen.places, strict=True):
+        boxes = placed.back(found.corners).round(2).tolist()
+        answers.append(
+            [
+                {"score": float(score), "box": box, "points": _points(seen, points, placed)}
+                for score, box, points in zip(found.scores, boxes, found.points, strict=True)
+            ]
+        )
+    return {"keypoints": answers, "images": _sizes(seen)}
+
+
+def _points(seen: Seen, points: NDArray[Any], placed: Placement) -> list[dict[str, Any]]:
+    """Return those keypoints of one object (K, 3) that are sure enough."""
+    places = placed.back_points(points[:, :2]).round(2).tolist()
+    return [
+        {"label": _name(seen.names, n), "index": n, "x": x, "y": y, "score": float(points[n, 2])}
+        for n, (x, y) in enumerate(places)
+        if points[n, 2] >= seen.task.score
+    ]
+
+
 _Reader = Callable[[Seen, list[NDArray[Any]]], dict[str, Any] | None]
 _READERS: Mapping[str, _Reader] = {
     "detection": _boxes,
     "segmentation": _masks,
+    "keypoints": _keypoints,
     "text_recognition": _texts,
 }
 

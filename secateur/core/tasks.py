@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 TaskName = Literal[
-    "classification", "regression", "segmentation", "text_recognition", "detection", "custom"
+    "classification",
+    "regression",
+    "segmentation",
+    "text_recognition",
+    "detection",
+    "keypoints",
+    "custom",
 ]
-Answer = Literal["labels", "masks", "texts", "boxes", "outputs"]
+Answer = Literal["labels", "masks", "texts", "boxes", "keypoints", "outputs"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,15 @@ _ALL = (
         ("map50_95", "map50"),
         "distill_sure",
         "boxes",
+    ),
+    Task(
+        "keypoints",
+        "keypoints",
+        ("keypoints",),
+        "COCO JSON with keypoints, and images",
+        ("oks_ap", "oks_ap50", "pck"),
+        "distill_sure",
+        "keypoints",
     ),
     Task(
         "custom",

@@ -65,6 +65,24 @@ class Mask(Answer):
     classes: list[ClassShare]
 
 
+class Keypoint(Answer):
+    """One keypoint of an object, in pixels of the image."""
+
+    label: str
+    index: int
+    x: float
+    y: float
+    score: float
+
+
+class Pose(Answer):
+    """One object in an image by its keypoints; those that are not sure enough are left out."""
+
+    score: float
+    box: tuple[float, float, float, float]
+    points: list[Keypoint]
+
+
 class Text(Answer):
     """The text of one image."""
 
@@ -87,6 +105,7 @@ class BaseAnswer(Answer):
     outputs: list[Any] | dict[str, Any] | None = None
     boxes: list[list[Box]] | None = None
     masks: list[Mask] | None = None
+    keypoints: list[list[Pose]] | None = None
     texts: list[Text] | None = None
     images: list[ImageSize] | None = None
 
@@ -97,12 +116,13 @@ class Int8Answer(Answer):
     outputs: list[Any] | dict[str, Any] | None = None
     boxes: list[list[Box]] | None = None
     masks: list[Mask] | None = None
+    keypoints: list[list[Pose]] | None = None
     texts: list[Text] | None = None
     images: list[ImageSize] | None = None
 
 
 class InferAnswer(Answer):
-    """A response of ``/infer``: outputs for tensors; labels, boxes, masks or texts for images."""
+    """A response of ``/infer``: outputs for tensors; what was found for images."""
 
     model: str
     version: str
@@ -110,6 +130,7 @@ class InferAnswer(Answer):
     labels: list[list[Label]] | None = None
     boxes: list[list[Box]] | None = None
     masks: list[Mask] | None = None
+    keypoints: list[list[Pose]] | None = None
     texts: list[Text] | None = None
     images: list[ImageSize] | None = None
     warnings: list[str] = Field(default_factory=list)

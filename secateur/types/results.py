@@ -87,6 +87,9 @@ class Metrics(Answer):
     cer: float | None = None
     map50_95: float | None = None
     map50: float | None = None
+    oks_ap: float | None = None
+    oks_ap50: float | None = None
+    pck: float | None = None
     agreement: float | None = None
     output_error: float | None = None
     interval: tuple[float, float] | None = None

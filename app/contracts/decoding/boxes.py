@@ -32,7 +32,12 @@ class Boxes(NamedTuple):
 
 
 def best(boxes: Boxes, least_score: float, most_overlap: float) -> Boxes:
-    """Return the boxes that survive non-maximum suppression within each class, best first.
+    """Return the boxes that survive non-maximum suppression within each class, best first."""
+    return boxes.chosen(best_index(boxes, least_score, most_overlap))
+
+
+def best_index(boxes: Boxes, least_score: float, most_overlap: float) -> Array:
+    """Return the indices of the boxes that `best` returns.
 
     Boxes that are not finite or have no area are left out.
     """
@@ -44,7 +49,8 @@ def best(boxes: Boxes, least_score: float, most_overlap: float) -> Boxes:
     order = order[np.argsort(-boxes.scores[order], kind="stable")][:MOST_CANDIDATES]
     found = boxes.chosen(order)
     clipped = np.clip(found.corners.astype(np.float64), -_APART / 4, _APART / 4)
-    return found.chosen(_suppressed(clipped + found.classes[:, None] * _APART, most_overlap))
+    kept: Array = order[_suppressed(clipped + found.classes[:, None] * _APART, most_overlap)]
+    return kept
 
 
 def _suppressed(corners_N4: Array, most_overlap: float) -> Array:

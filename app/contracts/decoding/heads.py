@@ -41,11 +41,13 @@ def _grids(size: Size) -> list[tuple[int, int, int]]:
     return [(-(-size[0] // s), -(-size[1] // s), s) for s in STRIDES]
 
 
-def _num_anchors(size: Size) -> int:
+def num_anchors(size: Size) -> int:
+    """Return the number of cells of the grids of a network with the usual strides."""
     return sum(height * width for height, width, _ in _grids(size))
 
 
-def _from_centres(xywh_A4: Array) -> Array:
+def from_centres(xywh_A4: Array) -> Array:
+    """Return corners for centres, widths and heights."""
     centre, half = xywh_A4[:, :2], xywh_A4[:, 2:] / 2
     return np.concatenate([centre - half, centre + half], 1)
 
@@ -57,7 +59,7 @@ def _best_classes(corners_A4: Array, scores_AK: Array) -> Boxes:
 
 def _yolov8_classes(shapes: Sequence[Shape], size: Size) -> int | None:
     is_one = len(shapes) == 1 and len(shapes[0]) == 3  # noqa: PLR2004  # (N, 4 + K, A)
-    if not is_one or shapes[0][2] != _num_anchors(size) or shapes[0][1] <= _CORNERS:
+    if not is_one or shapes[0][2] != num_anchors(size) or shapes[0][1] <= _CORNERS:
         return None
     return shapes[0][1] - _CORNERS
 
@@ -66,7 +68,7 @@ def decode_yolov8(outputs: Sequence[Array], size: Size) -> list[Boxes]:
     """Decode (N, 4 + K, A): centre, width and height in pixels, and a score per class."""
     del size
     return [
-        _best_classes(_from_centres(each[:_CORNERS].T), each[_CORNERS:].T) for each in outputs[0]
+        _best_classes(from_centres(each[:_CORNERS].T), each[_CORNERS:].T) for each in outputs[0]
     ]
 
 
@@ -75,7 +77,7 @@ def _yolov8_raw_classes(shapes: Sequence[Shape], size: Size) -> int | None:
     are_maps = all(len(shape) == 4 for shape in shapes)  # noqa: PLR2004  # (N, C, h, w)
     if not shapes or not are_maps or len({shape[1] for shape in shapes}) != 1:
         return None
-    strides = [_stride(shape, size) for shape in shapes]
+    strides = [stride_of(shape, size) for shape in shapes]
     if None in strides or len(set(strides)) != len(strides):
         return None
     num_channels = shapes[0][1]
@@ -83,7 +85,8 @@ def _yolov8_raw_classes(shapes: Sequence[Shape], size: Size) -> int | None:
     return num_channels - _CORNERS * bins if num_channels > _CORNERS * bins else None
 
 
-def _stride(shape: Shape, size: Size) -> int | None:
+def stride_of(shape: Shape, size: Size) -> int | None:
+    """Return the stride of a map (N, C, h, w) in the input; None if it has none from 2 to 128."""
     height, width = shape[2:]
     if height < 1 or width < 1 or size[0] % height or size[1] % width:
         return None
@@ -126,20 +129,20 @@ def _rows_classes(shapes: Sequence[Shape], num_anchors: int) -> int | None:
 
 
 def _yolov5_classes(shapes: Sequence[Shape], size: Size) -> int | None:
-    return _rows_classes(shapes, 3 * _num_anchors(size))  # three boxes a cell
+    return _rows_classes(shapes, 3 * num_anchors(size))  # three boxes a cell
 
 
 def decode_yolov5(outputs: Sequence[Array], size: Size) -> list[Boxes]:
     """Decode (N, A, 5 + K): centre, width and height in pixels, objectness, scores."""
     del size
     return [
-        _best_classes(_from_centres(each[:, :_CORNERS]), each[:, 4:5] * each[:, 5:])
+        _best_classes(from_centres(each[:, :_CORNERS]), each[:, 4:5] * each[:, 5:])
         for each in outputs[0]
     ]
 
 
 def _yolox_classes(shapes: Sequence[Shape], size: Size) -> int | None:
-    return _rows_classes(shapes, _num_anchors(size))
+    return _rows_classes(shapes, num_anchors(size))
 
 
 def decode_yolox(outputs: Sequence[Array], size: Size) -> list[Boxes]:
@@ -154,7 +157,7 @@ def decode_yolox(outputs: Sequence[Array], size: Size) -> list[Boxes]:
         centre = (each[:, :2] + cell_A2) * stride_A1
         with np.errstate(over="ignore"):
             sides = np.exp(each[:, 2:4]) * stride_A1
-        corners = _from_centres(np.concatenate([centre, sides], 1))
+        corners = from_centres(np.concatenate([centre, sides], 1))
         found.append(_best_classes(corners, each[:, 4:5] * each[:, 5:]))
     return found
 

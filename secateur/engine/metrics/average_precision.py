@@ -1,62 +1,62 @@
 """COCO's average precision, with weights on images so that intervals can resample them.
 
-pycocotools matches boxes with labels, image by image; the sums over images are taken here.
+`matching` matches objects with labels, image by image; the sums over images are taken here.
 """
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from secateur.engine.metrics.matching import Array, Matcher, match_boxes
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
-_MOST_BOXES = 100
-_ANY_AREA = (0.0, 1e10)
-_CROWD = 1
 _EPSILON = float(np.spacing(1))
 
 
 @dataclass
 class _Class:
-    """Boxes found and labelled of one class."""
+    """Objects found and labelled of one class."""
 
     scores: list[Array] = field(default_factory=list)
     images: list[int] = field(default_factory=list)  # of each array of scores
-    matched: list[Array] = field(default_factory=list)  # (T, boxes of the image)
+    matched: list[Array] = field(default_factory=list)  # (T, objects of the image)
     ignored: list[Array] = field(default_factory=list)
     labelled: list[tuple[int, int]] = field(default_factory=list)  # image, number of labels
 
 
 class Matches:
-    """Boxes of images matched with their labels.
+    """Objects found in images, matched with the labelled ones.
 
-    Labels are rows (class, x0, y0, x1, y1, is_crowd). Boxes that match only a crowd do not count.
-    2 in place of 1 marks one object that does not count, as VOC's "difficult" does.
+    Those that match only objects that do not count, such as crowds, do not count either.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, matcher: Matcher = match_boxes) -> None:
+        self._matcher = matcher
         self._classes: defaultdict[int, _Class] = defaultdict(_Class)
         self._num_images = 0
         self._sorted: dict[int, _Sorted] | None = None
 
-    def add(self, corners_N4: Array, scores_N: Array, classes_N: Array, labels_M6: Array) -> None:
-        """Add an image: boxes found, and the labelled ones."""
+    def add(self, found_N: Array, scores_N: Array, classes_N: Array, labels_MR: Array) -> None:
+        """Add an image.
+
+        Args:
+            found_N: Objects found, as the matcher takes them.
+            scores_N: Their scores.
+            classes_N: Their classes.
+            labels_MR: Labelled objects: the class, and the row that the matcher takes.
+        """
         image, self._sorted = self._num_images, None
         self._num_images += 1
-        for number in {*classes_N.tolist(), *labels_M6[:, 0].astype(int).tolist()}:
-            is_found, is_labelled = classes_N == number, labels_M6[:, 0] == number
-            found = _match(corners_N4[is_found], scores_N[is_found], labels_M6[is_labelled, 1:])
+        for number in {*classes_N.tolist(), *labels_MR[:, 0].astype(int).tolist()}:
+            is_found, is_labelled = classes_N == number, labels_MR[:, 0] == number
+            found = self._matcher(found_N[is_found], scores_N[is_found], labels_MR[is_labelled, 1:])
             each = self._classes[int(number)]
-            each.scores.append(np.array(found["dtScores"], np.float64))
+            each.scores.append(found.scores)
             each.images.append(image)
-            each.matched.append(found["dtMatches"] > 0)
-            each.ignored.append(found["dtIgnore"] > 0)
-            each.labelled.append((image, int((found["gtIgnore"] == 0).sum())))
+            each.matched.append(found.is_matched)
+            each.ignored.append(found.is_ignored)
+            each.labelled.append((image, found.num_labelled))
 
     @property
     def num_images(self) -> int:
@@ -64,8 +64,8 @@ class Matches:
         return self._num_images
 
     @property
-    def num_boxes(self) -> int:
-        """Number of boxes found in all images."""
+    def num_found(self) -> int:
+        """Number of objects found in all images."""
         return sum(len(part) for each in self._classes.values() for part in each.scores)
 
     def precisions(self, weights_I: Array | None = None) -> dict[int, Array]:
@@ -91,7 +91,7 @@ def means(precisions: dict[int, Array]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Sorted:
-    """One class of all images, best boxes first."""
+    """One class of all images, best objects first."""
 
     images: Array  # (D,)
     matched: Array  # (T, D)
@@ -125,49 +125,3 @@ def _sort(each: _Class) -> _Sorted:
     ignored = np.concatenate(each.ignored, axis=1)[:, order]
     labelled = np.array(each.labelled, np.int64).reshape(-1, 2)
     return _Sorted(images, matched & ~ignored, ~matched & ~ignored, labelled)
-
-
-def _match(corners_N4: Array, scores_N: Array, labels_M5: Array) -> dict[str, Any]:
-    """Return pycocotools' matches of one class in one image."""
-    evaluator = _evaluator()
-    labelled = [
-        {
-            "id": number + 1,
-            "bbox": _xywh(row[:4]),
-            "area": 1.0,
-            "iscrowd": int(row[4] == _CROWD),  # its overlap is a share of the found box
-            "ignore": int(row[4] != 0),
-        }
-        for number, row in enumerate(labels_M5.astype(np.float64))
-    ]
-    evaluator._gts = {(0, 0): labelled}  # noqa: SLF001  # its public way indexes the whole data set
-    evaluator._dts = {  # noqa: SLF001  # likewise
-        (0, 0): [
-            {"id": number + 1, "bbox": _xywh(row), "area": 1.0, "score": float(score)}
-            for number, (row, score) in enumerate(
-                zip(corners_N4.astype(np.float64), scores_N, strict=True)
-            )
-        ]
-    }
-    evaluator.ious = {(0, 0): evaluator.computeIoU(0, 0)}
-    for each in labelled:  # any number of boxes may match an object that does not count
-        each["iscrowd"] = each["ignore"]
-    found: dict[str, Any] = evaluator.evaluateImg(0, 0, _ANY_AREA, _MOST_BOXES)
-    return {
-        "dtScores": found["dtScores"],
-        "dtMatches": np.asarray(found["dtMatches"]).reshape(len(THRESHOLDS), -1),
-        "dtIgnore": np.asarray(found["dtIgnore"]).reshape(len(THRESHOLDS), -1),
-        "gtIgnore": np.asarray(found["gtIgnore"]),
-    }
-
-
-def _xywh(corners: Array) -> list[float]:
-    x0, y0, x1, y1 = corners.tolist()
-    return [x0, y0, x1 - x0, y1 - y0]
-
-
-@cache
-def _evaluator() -> Any:  # noqa: ANN401  # pycocotools has no types
-    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415  # only detectors need it
-
-    return COCOeval(iouType="bbox")

@@ -5,18 +5,18 @@ from torch import Tensor
 
 from secateur.engine.errors import DataError
 from secateur.engine.intervals import Interval
-from secateur.engine.metrics.average_precision import Array, Matches, means
-from secateur.engine.metrics.doubt import ByClass, Change, Doubt, resamples
+from secateur.engine.metrics.average_precision import Matches, means
+from secateur.engine.metrics.doubt import ByClass, Doubt
+from secateur.engine.metrics.matching import Array
 from secateur.engine.metrics.metric import Metric
 from secateur.engine.metrics.reading import Reading
 from secateur.engine.metrics.reference import AgainstReference
+from secateur.engine.metrics.resampled import doubt_of_mean, ends, image_weights
 from secateur.engine.metrics.scoring import Scoring
 from secateur.engine.objectives.distill_sure import DISTILL_SURE
 from secateur.engine.objectives.outputs import Activation
 
 PADDING = -1  # class of rows after an image's last box
-_NUM_RESAMPLES = 100
-_MOST_BOXES = 200_000  # of all images; the cost of intervals grows with them
 
 
 class _Boxes:
@@ -52,31 +52,16 @@ class _Boxes:
 
     def doubt(self, num_samples: int) -> Doubt:
         """Return the confidence intervals of mAP50-95, by resampling the images."""
-        weights = self._weights(num_samples)
-        if weights is None:
-            return Doubt()
-        own = np.array([means(self._own.precisions(each))[0] for each in weights])
-        if self._before.num_images != num_samples:
-            return Doubt(_ends(own))
-        before = np.array([means(self._before.precisions(each))[0] for each in weights])
-        low, high = _ends(own - before)
-        difference = means(self._own.precisions())[0] - means(self._before.precisions())[0]
-        return Doubt(_ends(own), Change(difference, low, high))
+        return doubt_of_mean(self._own, self._before, num_samples)
 
     def by_class(self, num_samples: int) -> tuple[ByClass, ...]:
         """Return the metrics of every labelled class, with intervals."""
-        weights = self._weights(num_samples)
+        weights = image_weights(self._own, num_samples)
         drawn = [] if weights is None else [self._own.precisions(each) for each in weights]
         return tuple(
             ByClass(number, _of_class(value), _intervals([d[number] for d in drawn if number in d]))
             for number, value in self._own.precisions().items()
         )
-
-    def _weights(self, num_samples: int) -> Array | None:
-        if num_samples < 2 or self._own.num_boxes > _MOST_BOXES:  # noqa: PLR2004
-            return None
-        found: Array = resamples(num_samples, _NUM_RESAMPLES).double().numpy()
-        return found
 
     def _match(self, matches: Matches, outputs: list[Tensor], rows: list[Array]) -> None:
         arrays = [output.detach().cpu().numpy() for output in outputs]
@@ -92,12 +77,7 @@ def _intervals(drawn: list[Array]) -> dict[str, Interval]:
     if not drawn:
         return {}
     values = [_of_class(each) for each in drawn]
-    return {name: _ends(np.array([each[name] for each in values])) for name in values[0]}
-
-
-def _ends(values: Array) -> Interval:
-    low, high = np.quantile(values, (0.025, 0.975)).tolist()
-    return low, high
+    return {name: ends(np.array([each[name] for each in values])) for name in values[0]}
 
 
 MAP = Metric("map50_95", "mAP50-95")

@@ -37,12 +37,13 @@ class Metrics:
         num_samples: Number of samples.
         values: The applicable metrics among ``top1``, ``top5``, ``macro_f1`` (shares),
             ``mean_error`` (mean absolute error), ``miou`` and ``dice`` (of masks), ``exact`` and
-            ``cer`` (of texts), ``map50_95`` and ``map50`` (of boxes), ``agreement`` (share of
+            ``cer`` (of texts), ``map50_95`` and ``map50`` (of boxes), ``oks_ap``,
+            ``oks_ap50`` and ``pck`` (of keypoints), ``agreement`` (share of
             samples with the same best classes as the reference) and ``output_error`` (distance to
             the reference's outputs, as a share of their norm).
         primary: Name of the primary metric.
         doubt: Returns the confidence intervals of the primary metric.
-        by_class: Returns the metrics of every class, for masks and boxes.
+        by_class: Returns the metrics of every class, for masks, boxes and keypoints.
     """
 
     loss: float

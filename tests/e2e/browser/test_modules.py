@@ -217,6 +217,20 @@ def test_boxes_are_drawn_in_pixels_of_the_image(page: Page) -> None:
     assert (found["words"], found["list"]) == ("1 box", ["<i>cat</i>"])
 
 
+def test_keypoints_are_drawn_in_pixels_of_the_image(page: Page) -> None:
+    body = """
+        const node = m.foundIn(a, "", new AbortController().signal);
+        const [point] = node.querySelectorAll("circle");
+        const names = [...node.querySelectorAll(".guess-name")].map((each) => each.textContent);
+        return [point.getAttribute("cx"), point.getAttribute("cy"), m.wordsOf(a), ...names];
+    """
+    point = {"label": "<i>nose</i>", "index": 0, "x": 10, "y": 5, "score": 0.9}
+    pose = {"score": 0.9, "box": [0, 0, 20, 20], "points": [point]}
+    answer = {"keypoints": [[pose]], "images": [{"width": 40, "height": 20}]}
+    found = run(page, "parts/found.js", body, answer)
+    assert found == ["10", "5", "1 object", "<i>nose</i>"]
+
+
 def test_a_mask_is_drawn_over_the_whole_image(page: Page) -> None:
     buffer = io.BytesIO()
     Image.new("L", (4, 2), 1).save(buffer, "PNG")

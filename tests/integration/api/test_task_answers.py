@@ -1,4 +1,4 @@
-"""``/infer`` answers images with boxes, masks and texts, in the images' own pixels."""
+"""``/infer`` answers images with boxes, masks, keypoints and texts, in the images' own pixels."""
 
 import base64
 import io
@@ -19,13 +19,23 @@ from worker.pipeline.job.dense_onnx import export_proved
 
 GRID = np.array([[1, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0], [0, 1, 0, 0]])
 LINE = np.array([[2, 0, 1, 0, 1, 0, 2, 0]])
-SIZES = {"boxes": (32, 32), "masks": (32, 32), "texts": (8, 64)}
+SIZES = {"boxes": (32, 32), "masks": (32, 32), "keypoints": (32, 32), "texts": (8, 64)}
 TASKS = {
     "boxes": {"name": "detection", "head": "yolov8_raw"},
     "masks": {"name": "segmentation"},
+    "keypoints": {
+        "name": "keypoints",
+        "head": "heatmaps",
+        "score": 0.5,
+    },  # the grey margin has 0.28
     "texts": {"name": "text_recognition"},
 }
-NAMES = {"boxes": list(cells.NAMES), "masks": ["black", *cells.NAMES], "texts": ["r", "g"]}
+NAMES = {
+    "boxes": list(cells.NAMES),
+    "keypoints": list(cells.NAMES),
+    "masks": ["black", *cells.NAMES],
+    "texts": ["r", "g"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +111,21 @@ def test_a_mask_covers_the_image_and_not_the_margin(api: Api, files: dict[str, P
     assert (found == GRID[:2].repeat(8, 0).repeat(8, 1)).all()
 
 
+def test_keypoints_are_answered_in_pixels_of_the_image(api: Api, files: dict[str, Path]) -> None:
+    """A wide image of 64x32 pixels, with a green cell and no red one."""
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[16:32, 16:32, 1] = 255
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    found = ask(api, files, "keypoints", out.getvalue(), preprocess={"fit": "letterbox"})
+    ((pose,),) = found["keypoints"]
+    (green,) = pose["points"]  # the network is not sure of the red one
+    assert (green["label"], green["index"]) == ("green", 1)
+    assert (green["x"], green["y"]) == pytest.approx((16, 16), abs=4.1)
+    assert green["score"] > 0.9
+    assert found["images"] == [{"width": 64, "height": 32}]
+
+
 def test_a_recogniser_answers_text(api: Api, files: dict[str, Path]) -> None:
     (text,) = ask(api, files, "texts", cells.png(LINE))["texts"]
     assert text["text"] == cells.text(LINE) == "grrg"
@@ -112,6 +137,8 @@ def test_a_recogniser_answers_text(api: Api, files: dict[str, Path]) -> None:
     [
         {"name": "detection", "head": "ssd"},
         {"name": "detection"},
+        {"name": "keypoints", "head": "yolov8_pose"},
+        {"name": "keypoints", "head": "ssd"},
         {"name": "segmentation", "head": "no such head"},
         {"name": "no such task"},
         {"name": "text_recognition"},

@@ -1,4 +1,4 @@
-"""Whole jobs on boxes, masks and texts, with networks that read their images perfectly."""
+"""Whole jobs of every task with labels in the image, with networks that read them perfectly."""
 
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,27 @@ from worker.messages import StageStarted, Succeeded, Warned
 from worker.pipeline.prune import prune
 
 NUM = 48
-SHAPES = {"boxes": (32, 32), "masks": (32, 32), "texts": (8, 64)}
-WRITE = {"boxes": cells.coco, "masks": cells.masks, "texts": cells.texts}
-TASKS = {"boxes": "detection", "masks": "segmentation", "texts": "text_recognition"}
+SHAPES = {"boxes": (32, 32), "masks": (32, 32), "keypoints": (32, 32), "texts": (8, 64)}
+WRITE = {
+    "boxes": cells.coco,
+    "masks": cells.masks,
+    "keypoints": cells.keypoints,
+    "texts": cells.texts,
+}
+TASKS = {
+    "boxes": "detection",
+    "masks": "segmentation",
+    "keypoints": "keypoints",
+    "texts": "text_recognition",
+}
 KINDS = tuple(WRITE)
 LIGHT = {"selection": {"mode": "ratio", "ratio": 0.25, "round_to": 1}}
 HARSH = {"selection": {"mode": "ratio", "ratio": 0.7, "round_to": 1, "min_channels": 1}}
 
 
 def found_in(kind: str) -> cells.Grid:
-    return cells.lines(NUM) if kind == "texts" else cells.grids(NUM)
+    draw = {"texts": cells.lines, "keypoints": cells.pairs}.get(kind, cells.grids)
+    return draw(NUM)
 
 
 def run(
@@ -46,6 +57,7 @@ def run(
         ("boxes", "detection", "map50_95", "distill_sure"),
         ("masks", "segmentation", "miou", "dice"),
         ("texts", "text_recognition", "exact", "ctc"),
+        ("keypoints", "keypoints", "oks_ap", "distill_sure"),
     ],
 )
 def test_a_task_is_found_from_the_data_and_judged_by_its_metric(
@@ -66,7 +78,7 @@ def test_a_task_is_found_from_the_data_and_judged_by_its_metric(
     assert task.replace("_", " ") in page
 
 
-@pytest.mark.parametrize("kind", ["boxes", "masks"])
+@pytest.mark.parametrize("kind", ["boxes", "masks", "keypoints"])
 def test_a_report_has_the_metrics_of_every_class(tmp_path: Path, kind: str) -> None:
     report, _, _ = run(tmp_path, kind, {})
     found = report.retrained.metrics[0].classes

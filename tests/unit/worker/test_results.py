@@ -22,9 +22,10 @@ PLAN: dict[str, Any] = {
     "warnings": [], "findings": [],
 }  # fmt: skip
 BOX = {"label": "cat", "x0": 0, "y0": 0, "x1": 1, "y1": 0.5}
+POINT = {"label": "nose", "x": 0, "y": 1}
 EXAMPLE: dict[str, Any] = {
     "label": "cat", "split": "train", "height": 1, "width": 2, "channels": 1, "pixels": "AAA=",
-    "boxes": [BOX],
+    "boxes": [BOX], "points": [POINT],
 }  # fmt: skip
 INT8: dict[str, Any] = {
     "is_kept": True, "is_served": True, "reason": "faster", "target": "vnni", "max_drop": 0.01,
@@ -79,6 +80,7 @@ def test_plans_have_the_fields_of_the_api() -> None:
         (JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE | {"pixels": "no Base64"}]}),
         (JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE | {"height": 65}]}),
         (JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE | {"boxes": [BOX | {"x0": 2}]}]}),
+        (JobKind.INTAKE_DATASET, {}, {"examples": [EXAMPLE | {"points": [POINT | {"y": 2}]}]}),
         (JobKind.INTAKE_DATASET, {}, {"class_names": [1]}),
         (JobKind.INTAKE_DATASET, {}, {"notes": "x"}),
     ],

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from app.contracts.examples import MOST_BOXES, MOST_EXAMPLES, MOST_SIDE, Box, Example
+from app.contracts.examples import (
+    MOST_BOXES,
+    MOST_EXAMPLES,
+    MOST_POINTS,
+    MOST_SIDE,
+    Box,
+    Example,
+    Point,
+)
 from worker.pipeline.data.dataset import Dataset
 from worker.pipeline.data.splits import Split
 
@@ -69,6 +77,7 @@ def _example(
 ) -> dict[str, Any]:
     channels, height, width = pixels.shape
     boxes = _boxes(dataset, label, size) if dataset.labels_kind == "boxes" else ()
+    points = _points(dataset, label, size) if dataset.labels_kind == "keypoints" else ()
     return Example(
         label=_words(dataset, label, boxes)[:_MOST_CHARACTERS],
         split="train",
@@ -77,6 +86,7 @@ def _example(
         channels=1 if channels == 1 else 3,
         pixels=b64encode(pixels.permute(1, 2, 0).contiguous().numpy().tobytes()).decode(),
         boxes=boxes,
+        points=points,
     ).model_dump()
 
 
@@ -89,6 +99,8 @@ def _words(dataset: Dataset, label: Tensor | None, boxes: tuple[Box, ...]) -> st
         return _list(list(dict.fromkeys(box.label for box in boxes)))
     if dataset.labels_kind == "texts":
         return "".join(_name(names, int(number)) for number in label if int(number) >= 0)
+    if dataset.labels_kind == "keypoints":
+        return _list(list(names))
     numbers = {
         "classes": label.flatten(),
         "multi_label": label.nonzero().flatten(),
@@ -109,6 +121,23 @@ def _boxes(dataset: Dataset, label: Tensor | None, size: tuple[int, ...]) -> tup
     return tuple(
         Box(label=_name(dataset.class_names, int(row[0])), x0=x0, y0=y0, x1=x1, y1=y1)
         for row, (x0, y0, x1, y1) in zip(rows, shares.tolist(), strict=True)
+    )
+
+
+def _points(dataset: Dataset, label: Tensor | None, size: tuple[int, ...]) -> tuple[Point, ...]:
+    """Return the labelled keypoints of rows (M, 6 + 3K), as `layouts.poses` writes them."""
+    if label is None:
+        return ()
+    objects = label[label[:, 0] >= 0].double()
+    triples = objects[:, 6:].reshape(len(objects), -1, 3) if len(objects) else objects.view(0, 1, 3)
+    height, width = size
+    shares = (triples[..., :2] / torch.tensor([width, height])).clamp(0, 1)
+    seen = (triples[..., 2] > 0).nonzero()[:MOST_POINTS].tolist()
+    return tuple(
+        Point(
+            label=_name(dataset.class_names, n), x=float(shares[k, n, 0]), y=float(shares[k, n, 1])
+        )
+        for k, n in seen
     )
 
 

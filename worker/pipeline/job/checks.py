@@ -14,9 +14,10 @@ from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
 from secateur.engine.program.shapes import num_analysed, propagate
 from worker.pipeline.data import Dataset
+from worker.pipeline.job.chosen import ChosenTask
 from worker.pipeline.job.failures import is_out_of_memory
 from worker.pipeline.job.fit import fit_labels
-from worker.pipeline.job.tasks import ChosenTask, choose_task
+from worker.pipeline.job.tasks import choose_task
 
 _IMAGE_RANK = 3  # channels, height, width
 

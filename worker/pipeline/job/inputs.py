@@ -23,13 +23,13 @@ from worker.messages import JobRequest
 from worker.pipeline.data import Dataset, Split, open_dataset
 from worker.pipeline.job.batches import Batches
 from worker.pipeline.job.checks import check_fit
+from worker.pipeline.job.chosen import CUSTOM, ChosenTask
 from worker.pipeline.job.device import CPU, OnDevice, peak_reader, start_device
 from worker.pipeline.job.metrics import metrics_report
 from worker.pipeline.job.model_files import read_model
 from worker.pipeline.job.options import Rule, objective_kind, retrain_options, selection_limits
 from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.job.scored import Scored
-from worker.pipeline.job.tasks import CUSTOM, ChosenTask
 
 NUM_RECALIBRATION_SAMPLES = 2048
 _NUM_CHECKED = 8  # samples of each kind that the certificate compares

@@ -21,7 +21,7 @@ from secateur.engine.selection import (
     SelectionOptions,
     Steepness,
 )
-from worker.pipeline.job.tasks import ChosenTask
+from worker.pipeline.job.chosen import ChosenTask
 
 Rule = Steepness | Ratio | Budget
 RuledSelection = RatioSelection | SteepnessSelection | BudgetSelection

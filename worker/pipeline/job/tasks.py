@@ -1,7 +1,6 @@
 """The task of a job: asked for, or found from labels and outputs; and the form of the outputs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -14,38 +13,17 @@ from app.contracts.task_spec import HeadSpec, StoredTask
 from secateur.core.formats import alternatives
 from secateur.core.tasks import TASKS, Task, task_of
 from secateur.engine.errors import DataError
-from secateur.engine.metrics import PLAIN, Reading
+from secateur.engine.metrics import Reading
 from secateur.engine.objectives.outputs import Activation
 from worker.pipeline.data import Dataset
+from worker.pipeline.job.chosen import ADVICE, ChosenTask, shown_shape
+from worker.pipeline.job.keypoints import choose_keypoints
 
 # mAP counts boxes at every score; below this they are too many, and change no digit.
 _LEAST_SCORE = 0.01
 # Shapes of these heads are those of no other network: their anchors follow from the input's size.
 _CERTAIN = frozenset({"yolov8", "yolov5", "yolox"})
-_ADVICE = 'Set {"task": "custom"} to compare the outputs with the dense network\'s instead.'
 _TWO = 2
-
-
-@dataclass(frozen=True)
-class ChosenTask:
-    """The task of a job.
-
-    Attributes:
-        task: The task.
-        stored: What ``/infer`` needs to read the outputs.
-        reading: What the metrics need.
-        detector: Reads the outputs of a detector as boxes, for pictures and counts.
-        notes: Notes for the user, as sentences.
-    """
-
-    task: Task
-    stored: StoredTask
-    reading: Reading = PLAIN
-    detector: Detector | None = None
-    notes: tuple[str, ...] = ()
-
-
-CUSTOM = ChosenTask(TASKS["custom"], StoredTask(name="custom"))
 
 
 def choose_task(
@@ -79,6 +57,8 @@ def choose_task(
         return dataset, _texts(task, config.head, dataset, outputs)
     if task.name == "detection":
         return dataset, _detection(task, config.head, dataset, outputs, size)
+    if task.name == "keypoints":
+        return dataset, choose_keypoints(task, config.head, dataset, outputs, size)
     return dataset, ChosenTask(task, StoredTask(name=task.name))
 
 
@@ -111,9 +91,9 @@ def _segmentation(
     shape = tuple(outputs[0].shape)
     if not is_mask_shape(shape):
         raise DataError(
-            f"the network's first output has shape {_shown(shape)}; masks need (batch, classes, "
-            "height, width)",
-            hint=_ADVICE,
+            f"the network's first output has shape {shown_shape(shape)}; masks need "
+            "(batch, classes, height, width)",
+            hint=ADVICE,
         )
     num_scored = max(_TWO, shape[1])
     if dataset.labels_kind == "masks" and dataset.num_classes > num_scored:
@@ -130,9 +110,9 @@ def _texts(task: Task, spec: HeadSpec, dataset: Dataset, outputs: Sequence[Tenso
     shape = tuple(outputs[0].shape)
     if len(shape) != 3:  # noqa: PLR2004  # (N, T, C)
         raise DataError(
-            f"the network's first output has shape {_shown(shape)}; texts need (batch, steps, "
+            f"the network's first output has shape {shown_shape(shape)}; texts need (batch, steps, "
             "characters + blank)",
-            hint=_ADVICE,
+            hint=ADVICE,
         )
     axis: int | None = 2
     if dataset.labels_kind == "texts":
@@ -141,7 +121,7 @@ def _texts(task: Task, spec: HeadSpec, dataset: Dataset, outputs: Sequence[Tenso
         axis = class_axis(shape, dataset.num_classes + 2) if axis is None else axis
     if axis is None:
         raise DataError(
-            f"the network's first output has shape {_shown(shape)}, and the data set has "
+            f"the network's first output has shape {shown_shape(shape)}, and the data set has "
             f"{dataset.num_classes} characters: one side must be their number and one for the "
             "blank",
             hint="Add characters.txt to the data set: the network's characters in the order of its "
@@ -166,10 +146,10 @@ def _detection(
         found = [head for head in found if head.name == spec.kind]
     if not found:
         form = "of no known form" if spec.kind == "auto" else f"not of the form {spec.kind!r}"
-        text = f"the outputs, {', '.join(map(_shown, shapes))}, are {form}; {known}"
+        text = f"the outputs, {', '.join(map(shown_shape, shapes))}, are {form}; {known}"
         if dataset.labels_kind == "none":  # they can be learned from, but not read
             return ChosenTask(task, StoredTask(name=task.name), notes=(f"{text}: no boxes",))
-        raise DataError(text, hint=_ADVICE)
+        raise DataError(text, hint=ADVICE)
     area = size[0], size[1]
     counts = [(head, head.num_classes(shapes, area) or 0) for head in found]
     num = dataset.num_classes
@@ -195,8 +175,5 @@ def _detection(
     note = (
         () if spec.kind != "auto" else (f"the outputs are read as those of a {head.name!r} head",)
     )
-    return ChosenTask(task, stored, Reading(metric, num), shown, note)
-
-
-def _shown(shape: tuple[int, ...]) -> str:
-    return f"({', '.join(map(str, ('batch', *shape[1:])))})"
+    reading = Reading(metric, num_classes=num)
+    return ChosenTask(task, stored, reading, detector=shown, notes=note)

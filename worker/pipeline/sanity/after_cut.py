@@ -26,6 +26,7 @@ _WORDS = {
     "detection": "boxes",
     "segmentation": "pixels of other classes than the most frequent one",
     "text_recognition": "characters",
+    "keypoints": "keypoints",
 }
 
 
@@ -40,7 +41,7 @@ def check_cut(inputs: Inputs, program: Program, *, is_trained: bool) -> None:
     task = inputs.chosen.task.name
     if inputs.dataset is None or task not in _WORDS:
         return
-    if task == "detection" and inputs.chosen.detector is None:
+    if task == "detection" and inputs.chosen.detector is None:  # of no known form
         return
     chosen = inputs.dataset.indices(Split.VALIDATION)
     if len(chosen) == 0:
@@ -102,5 +103,9 @@ def _found(inputs: Inputs, outputs: Sequence[Tensor]) -> int:
     detector, reading = inputs.chosen.detector, inputs.chosen.reading
     if detector is not None:
         return sum(len(each.scores) for each in detector([output.numpy() for output in outputs]))
+    poses = inputs.chosen.poses
+    if poses is not None:
+        found = poses([output.numpy() for output in outputs])
+        return sum(int((each.points[..., 2] >= poses.least_score).sum()) for each in found)
     is_first = reading.is_blank_first
     return sum(map(len, greedy(outputs[0], reading.class_axis, is_blank_first=is_first)))

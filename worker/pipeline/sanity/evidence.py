@@ -32,7 +32,7 @@ _SURE = 3.0  # standard deviations
 _MOVED, _WIDE_MOVED = 0.05, 0.2  # accuracy gained by reordering the labels
 _MAX_NAMED = 5
 # Values of masks', texts' and boxes' metrics up to which a network knows nothing of its labels.
-_LEAST = {"miou": 0.05, "exact": 0.02, "map50_95": 0.02}
+_LEAST = {"miou": 0.05, "exact": 0.02, "map50_95": 0.02, "oks_ap": 0.02}
 _MOST_WRONG = 0.8  # character error rate
 
 
@@ -206,7 +206,7 @@ def of_recalibrated(look: Look, recalibrated: Look) -> Iterator[Evidence]:
 
 
 def _of_nothing_found(look: Look) -> Iterator[Evidence]:
-    """Yield evidence of masks, texts or boxes that have nothing to do with the labels."""
+    """Yield evidence of masks, texts, boxes or keypoints far from the labels."""
     if look.metrics is None or look.metrics.primary not in _LEAST:
         return
     name = look.metrics.primary

@@ -42,6 +42,18 @@ export const METRICS = {
     "words": "mAP50",
     "isShare": true
   },
+  "oks_ap": {
+    "words": "average precision of keypoints (OKS)",
+    "isShare": true
+  },
+  "oks_ap50": {
+    "words": "average precision of keypoints at OKS 0.5",
+    "isShare": true
+  },
+  "pck": {
+    "words": "keypoints found (PCK)",
+    "isShare": true
+  },
   "agreement": {
     "words": "agreement with the dense network",
     "isShare": true

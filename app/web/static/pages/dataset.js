@@ -21,7 +21,8 @@ const NEWEST_JOBS = 20;
 const SHOWN_CLASSES = 20;
 
 // What the counts of classes count, by kind of labels.
-const COUNTED = { boxes: ["Categories", "Boxes"], masks: ["Categories", "Images"] };
+const POINT = 0.03; // radius of a keypoint, as a share of the width
+const COUNTED = { boxes: ["Categories", "Boxes"], masks: ["Categories", "Images"], keypoints: ["Keypoints", "Labelled"] };
 
 export async function datasetPage(view) {
   const path = `/v1/datasets/${encodeURIComponent(view.params[0])}`;
@@ -136,11 +137,14 @@ async function readExamples(path, place, signal) {
   }
 }
 
-function exampleFigure({ png, label, width, height, boxes }, signal) {
+function exampleFigure({ png, label, width, height, boxes, points }, signal) {
   const bytes = Uint8Array.from(atob(png), (character) => character.charCodeAt(0));
   const src = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
   signal.addEventListener("abort", () => URL.revokeObjectURL(src));
-  const found = boxes.map(({ x0, y0, x1, y1 }) => svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0 }));
+  const found = [
+    ...boxes.map(({ x0, y0, x1, y1 }) => svg("rect", { x: x0, y: y0, width: x1 - x0, height: y1 - y0 })),
+    ...points.map(({ x, y }) => svg("ellipse", { cx: x, cy: y, rx: POINT, ry: (POINT * width) / height })),
+  ];
   const alt = boxes.length > 0 ? `${plural(boxes.length, "object")}: ${label}` : label ? `Example of ${label}` : "Example";
   return h(
     "li",

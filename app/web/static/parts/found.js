@@ -1,13 +1,15 @@
-// What a network found in an image, drawn on it: boxes, or the mask of classes; or its text.
+// What a network found in an image, drawn on it: boxes, keypoints, or the mask of classes; or
+// its text.
 
 import { h, svg } from "../dom.js";
 import { percent, plural } from "../format.js";
 
 const MOST_LISTED = 20;
+const POINTS_ACROSS = 100; // a point's radius, as a part of the longer side
 
 /** Return whether an answer of /infer has something to draw or to read. */
 export function hasFound(answer) {
-  return Boolean(answer.boxes ?? answer.masks ?? answer.texts);
+  return Boolean(answer.boxes ?? answer.masks ?? answer.keypoints ?? answer.texts);
 }
 
 /** Return the picture of an answer's first image, with a list of what was found. */
@@ -25,6 +27,11 @@ export function foundIn(answer, picture, signal) {
     const mask = imageOf(url, width, height);
     mask.setAttribute("class", "found-mask");
     drawing.append(mask);
+  } else if (answer.keypoints) {
+    const radius = Math.max(width, height) / POINTS_ACROSS;
+    for (const { points } of answer.keypoints[0]) {
+      drawing.append(...points.map(({ x, y }) => svg("circle", { cx: x, cy: y, r: radius, class: "found-point" })));
+    }
   } else {
     for (const { box } of answer.boxes[0]) {
       const [left, top, right, bottom] = box;
@@ -39,19 +46,28 @@ export function wordsOf(answer) {
   if (answer.texts) {
     return `“${answer.texts[0].text}”`;
   }
+  if (answer.keypoints) {
+    return plural(answer.keypoints[0].length, "object", "objects");
+  }
   return answer.boxes ? plural(answer.boxes[0].length, "box", "boxes") : plural(answer.masks[0].classes.length, "class", "classes");
 }
 
 function listOf(answer) {
-  const rows = answer.boxes
-    ? answer.boxes[0].map(({ label, score }) => [label, percent(score, 1)])
-    : [...answer.masks[0].classes].sort((one, other) => other.share - one.share).map(({ label, share }) => [label, percent(share, 1)]);
+  const rows = rowsOf(answer);
   const more = rows.length - MOST_LISTED;
   return [
     h("ol", { class: "guesses" }, rows.slice(0, MOST_LISTED).map(([name, value]) => h("li", {}, h("span", { class: "guess-name" }, name), h("span", { class: "number" }, value)))),
     rows.length === 0 && h("p", { class: "quiet" }, "Nothing was found."),
     more > 0 && h("p", { class: "quiet" }, `And ${more} more.`),
   ];
+}
+
+/** Return the name and the score, or share, of each thing that was found. */
+function rowsOf(answer) {
+  const found = answer.keypoints ? answer.keypoints[0].flatMap(({ points }) => points) : answer.boxes?.[0];
+  return found
+    ? found.map(({ label, score }) => [label, percent(score, 1)])
+    : [...answer.masks[0].classes].sort((one, other) => other.share - one.share).map(({ label, share }) => [label, percent(share, 1)]);
 }
 
 function imageOf(url, width, height) {

@@ -10,7 +10,8 @@ from torchvision.ops import batched_nms
 from app.contracts.decoding.boxes import Boxes, best
 from app.contracts.decoding.detector import Detector
 from app.contracts.decoding.heads import HEADS, STRIDES, find_heads
-from app.contracts.task_spec import HeadName
+from app.contracts.decoding.poses import POSE_HEADS
+from app.contracts.task_spec import DetectorHead, PoseHeadName
 
 SIZE = (64, 96)
 CELLS = [(y, x, s) for s in STRIDES for y in range(SIZE[0] // s) for x in range(SIZE[1] // s)]
@@ -23,7 +24,8 @@ def draw(*shape: int) -> np.ndarray:
 
 
 def test_the_config_names_every_head() -> None:
-    assert set(get_args(HeadName)) == set(HEADS)
+    assert set(get_args(DetectorHead)) == set(HEADS)
+    assert set(get_args(PoseHeadName)) == set(POSE_HEADS)
 
 
 @pytest.mark.parametrize(

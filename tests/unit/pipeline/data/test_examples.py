@@ -71,6 +71,21 @@ def test_boxes_become_shares_of_the_image(tmp_path: Path) -> None:
     assert found["boxes"] == ({"label": "dog", "x0": 0.2, "y0": 0.25, "x1": 1.0, "y1": 0.5},)
 
 
+def test_labelled_keypoints_become_shares_of_the_image(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(bytes(3 * 20 * 10))
+    values = np.full((1, 2, 12), -1, np.float32)
+    values[0, 0] = [0, 0, 0, 10, 20, 200, 5, 5, 2, 3, 3, 0]  # the second one is not labelled
+    (tmp_path / "y").write_bytes(values.tobytes())
+    rows = Rows([RowFile(tmp_path / "x", 0, 1, (3, 20, 10), np.dtype(np.uint8))])
+    where = Rows([RowFile(tmp_path / "y", 0, 1, (2, 12), np.dtype(np.float32))])
+    labels = Labels("keypoints", None, ("nose", "tail"), 2, rows=where)
+    [found] = examples(
+        Dataset(RawData(rows, labels, np.zeros(1, np.uint8)), PreprocessSpec(), SplitSpec())
+    )
+    assert found["label"] == "nose, tail"
+    assert found["points"] == ({"label": "nose", "x": 0.5, "y": 0.25},)
+
+
 def test_samples_that_occur_twice_are_noted(tmp_path: Path) -> None:
     x = np.arange(6, dtype=np.uint8).repeat(4).reshape(6, 1, 2, 2)
     x[3] = x[0]  # both in training

@@ -54,6 +54,35 @@ def test_coco_boxes_are_corners_in_the_input(tmp_path: Path) -> None:
     assert found.summary()["left_out"][0]["names"] == ["images/b.png"]
 
 
+def posed(points: Any, **more: Any) -> bytes:
+    category = {"id": 7, "name": "cat", "keypoints": ["nose", "tail"]}
+    categories = more.pop("categories", [category])
+    return coco({**BOX, "keypoints": points, **more}, categories=categories)
+
+
+def test_coco_keypoints_are_placed_in_the_input(tmp_path: Path) -> None:
+    crowd = {**BOX, "iscrowd": 1}  # without keypoints
+    own = {**BOX, "area": 10, "keypoints": [4, 2, 2, 0, 0, 0]}
+    content = json.loads(posed([8, 4, 1, 16, 8, 2])) | {"annotations": []}
+    content["annotations"] = [
+        own,
+        crowd,
+        {"image_id": 1, "category_id": 7, "keypoints": [2, 2, 1] * 2},
+    ]
+    files = {"images/a.png": GREY, "images/b.png": GREY, "ann.json": json.dumps(content).encode()}
+    found = opened(tmp_path, zipped(files), "zip", resize=(16, 32))
+    assert (found.labels_kind, found.class_names) == ("keypoints", ("nose", "tail"))
+    assert found.preprocess.fit == "letterbox"
+    assert labels(found).tolist() == [
+        [
+            [0, 8, 4, 24, 12, 40, 8, 4, 2, 0, 0, 0],
+            [1, 8, 4, 24, 12, 128, 0, 0, 0, 0, 0, 0],
+            [0, 4, 4, 4, 4, 0, 4, 4, 1, 4, 4, 1],
+        ]
+    ]
+    assert found.summary()["class_counts"] == [2, 1]
+
+
 @pytest.mark.parametrize("pack", [zipped, tarred])
 def test_yolo_boxes_are_shares_of_the_image(tmp_path: Path, pack: Any) -> None:
     files = {
@@ -231,9 +260,29 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
         {**IMAGE, "a.json": coco({**BOX, "category_id": []})},
         "ids of an image and a category that exist",
     ),
+    "keypoints too few": ({**IMAGE, "a.json": posed([1, 2, 2])}, "'keypoints' of 6 numbers"),
+    "keypoints not finite": (
+        {**IMAGE, "a.json": posed([0, 0, 1, 1e999, 0, 1])},
+        "'keypoints' of 6 numbers",
+    ),
+    "keypoints without an image": (
+        {**IMAGE, "a.json": posed([0] * 6, image_id=2)},
+        "the id of an image that exists",
+    ),
+    "keypoints of two categories": (
+        {
+            **IMAGE,
+            "a.json": coco(
+                {**BOX, "keypoints": [1, 1, 1]},
+                {**BOX, "category_id": 9, "keypoints": [1, 1, 1]},
+                categories=[{"id": n, "name": "x", "keypoints": ["a"]} for n in (7, 9)],
+            ),
+        },
+        "both have keypoints: keep those of one category",
+    ),
     "two files": (
         {**IMAGE, "a.json": coco(BOX), "b.json": coco(BOX)},
-        "has boxes in two annotation files",
+        "is in two annotation files",
     ),
     "yolo class": (
         {**YAML, **IMAGE, "labels/a.txt": b"1 .5 .5 .1 .1"},

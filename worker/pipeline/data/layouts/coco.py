@@ -1,5 +1,7 @@
 """COCO: JSON files with ``images``, ``annotations`` and ``categories`` beside the images.
 
+Annotations have boxes, or keypoints as well: then those are the labels (`coco_keypoints`).
+
 The split is that of the JSON file's name or folder (``instances_train2017.json``,
 ``train/_annotations.coco.json``) or of the image's folder.
 """
@@ -10,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError, DataTooLargeError
 from worker.pipeline.data.archives import Archive
 from worker.pipeline.data.layouts.annotated import Annotated
 from worker.pipeline.data.layouts.boxes import Drawn, annotate
+from worker.pipeline.data.layouts.coco_keypoints import keypoint_names, keypoint_rows
 from worker.pipeline.data.layouts.files import (
     File,
     Finder,
@@ -23,6 +27,7 @@ from worker.pipeline.data.layouts.files import (
     split_in_folders,
     split_in_name,
 )
+from worker.pipeline.data.layouts.poses import annotate_poses
 from worker.pipeline.data.splits import Split
 
 _KEYS = ("images", "annotations", "categories")
@@ -34,7 +39,7 @@ _ADVICE = "COCO's format is described at https://cocodataset.org/#format-data"
 def find_coco(
     images: Sequence[File], others: Sequence[File], archive: Archive, limits: LimitSettings
 ) -> Annotated | None:
-    """Return the images and boxes of COCO files; None if the archive has no such file.
+    """Return the images, and boxes or keypoints, of COCO files; None without such a file.
 
     Raises:
         DataError: A file is damaged, or names images that are not there.
@@ -44,12 +49,17 @@ def find_coco(
     if not with_boxes:
         return None
     names, numbers = _categories(with_boxes, limits)
+    points = keypoint_names(with_boxes)
     finder = Finder(images)
-    chosen: dict[File, tuple[Drawn, Split | None]] = {}
+    chosen: dict[File, tuple[NDArray[np.float32], Split | None]] = {}
     missing: list[str] = []
     for file, content in with_boxes:
         split = split_in_name(file.stem) or split_in_folders(file.parts)
-        drawn = _boxes(file, content, numbers)
+        rows = (
+            _boxes(file, content, numbers)
+            if points is None
+            else keypoint_rows(file, content, points)
+        )
         for entry in content["images"]:
             written = str(entry["file_name"])
             image = finder.find(written, file.parts[:-1])
@@ -58,26 +68,24 @@ def find_coco(
                 continue
             if image in chosen:
                 raise DataError(
-                    f"image {image.shown} has boxes in two annotation files: keep one file a split"
+                    f"image {image.shown} is in two annotation files: keep one file a split"
                 )
             own = split if split is not None else split_in_folders(image.parts)
-            chosen[image] = (Drawn(drawn[entry["id"]], are_shares=False), own)
+            chosen[image] = (rows[entry["id"]], own)
     if not chosen:
         raise DataError(
             f"{with_boxes[0][0].shown} names images such as {missing[0][:80]!r}, but the archive "
             "has none of them: pack the images beside the JSON file"
         )
     ordered = sorted(chosen, key=lambda image: image.parts)
+    found = [chosen[image][0] for image in ordered]
+    splits = [chosen[image][1] for image in ordered]
+    unread = [image for image in images if image not in chosen]
     notes = _missing_notes(missing)
-    return annotate(
-        ordered,
-        [chosen[image][0] for image in ordered],
-        [chosen[image][1] for image in ordered],
-        names,
-        [image for image in images if image not in chosen],
-        limits,
-        notes,
-    )
+    if points is not None:
+        return annotate_poses(ordered, found, splits, points, unread, limits, notes)
+    drawn = [Drawn(each, are_shares=False) for each in found]
+    return annotate(ordered, drawn, splits, names, unread, limits, notes)
 
 
 def _files_with_boxes(
@@ -90,7 +98,11 @@ def _files_with_boxes(
         text = read_text(archive, file, limits)
         if all(f'"{key}"' in text for key in _KEYS):
             found.append((file, _parse(file, text)))
-    return [pair for pair in found if any("bbox" in each for each in pair[1]["annotations"])]
+    return [
+        pair
+        for pair in found
+        if any({"bbox", "keypoints"} & each.keys() for each in pair[1]["annotations"])
+    ]
 
 
 def _missing_notes(missing: Sequence[str]) -> tuple[str, ...]:
@@ -153,7 +165,7 @@ def _categories(
 
 def _boxes(
     file: File, content: Mapping[str, Any], numbers: Mapping[Any, int]
-) -> dict[Any, np.ndarray[Any, np.dtype[np.float32]]]:
+) -> dict[Any, NDArray[np.float32]]:
     """Return rows (class, x0, y0, x1, y1, is_crowd) by the image's id."""
     rows: defaultdict[Any, list[tuple[float, ...]]] = defaultdict(list)
     known = {entry["id"] for entry in content["images"]}

@@ -15,6 +15,7 @@ from worker.pipeline.data.raw import RawData
 from worker.pipeline.data.rows import RowFile, Rows
 
 _IGNORED = 255
+_KEEP_RATIO = frozenset({"boxes", "keypoints"})
 
 
 def read_annotated(
@@ -30,7 +31,7 @@ def read_annotated(
         DataError: An image or its labels cannot be read.
         DataTooLargeError: A limit is exceeded.
     """
-    if annotated.kind == "boxes" and target.preprocess.fit is None:
+    if annotated.kind in _KEEP_RATIO and target.preprocess.fit is None:
         preprocess = target.preprocess.model_copy(update={"fit": "letterbox"})
         target = replace(target, preprocess=preprocess)
     images, path = annotated.images, scratch / "labels.bin"
