@@ -250,9 +250,9 @@ class _Memory:
     def __init__(self, pid: int) -> None:
         self._pids = {
             what: found
-            for what, module in (("api", "app.server"), ("serving", "app.serving"))
+            for what, name in (("api", "secateur-api"), ("serving", "secateur-serve"))
             for found in _descendants(pid)
-            if module.encode() in Path(f"/proc/{found}/cmdline").read_bytes().split(b"\0")
+            if Path(f"/proc/{found}/comm").read_text().strip() == name
         }
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look)

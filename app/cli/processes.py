@@ -4,7 +4,8 @@ Each child dies with its parent (``PR_SET_PDEATHSIG``), so even ``kill -9`` of t
 nothing running. Each child writes to its own log file.
 """
 
-import ctypes
+import functools
+import os
 import signal
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.cli.forked import Forked, die_with
+
 MAX_QUICK_DEATHS = 5
 QUICK_SECONDS = 10.0
-_PR_SET_PDEATHSIG = 1
+# -P: never import a package `app` or `worker` from the current directory.
+PYTHON = (sys.executable, "-P", "-m")
 
 
 class ChildError(Exception):
@@ -40,6 +44,13 @@ class Command:
     pass_fds: tuple[int, ...] = ()
     stop_seconds: float = 20.0
 
+    @property
+    def module_argv(self) -> Sequence[str] | None:
+        """The module and its arguments if this process forks the program; None: it is executed."""
+        if sys.platform != "linux" or tuple(self.argv[:3]) != PYTHON:
+            return None  # macOS's own libraries do not survive a fork
+        return self.argv[3:]
+
 
 class Child:
     """Supervised child process."""
@@ -47,23 +58,29 @@ class Child:
     def __init__(self, command: Command, log_dir: Path) -> None:
         self.command = command
         self.log_path = log_dir / f"{command.name}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._started_at = 0.0
         self._num_quick_deaths = 0
 
     def start(self) -> None:
         """Start the process and append its output to the log."""
+        command = self.command
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603  # our own command lines
-                list(self.command.argv),
-                env=dict(self.command.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=self.command.pass_fds,
-                start_new_session=True,  # only the parent receives Ctrl-C; it stops us in order
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  # no threads here yet
-            )
+            if command.module_argv is None:
+                self._process = subprocess.Popen(  # noqa: S603  # our own command lines
+                    list(command.argv),
+                    env=dict(command.environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=command.pass_fds,
+                    start_new_session=True,  # only the parent receives Ctrl-C; it stops us in order
+                    preexec_fn=functools.partial(die_with, os.getpid()),  # noqa: PLW1509  # no threads
+                )
+            else:
+                self._process = Forked(
+                    command.name, command.module_argv, command.environment, log, command.pass_fds
+                )
         self._started_at = time.monotonic()
 
     @property
@@ -88,11 +105,15 @@ class Child:
         self.start()
         return True
 
-    def stop(self) -> None:
-        """Send SIGTERM, wait ``stop_seconds``, then kill the process if it still runs."""
-        if self._process is None or self._process.poll() is not None:
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, once: a second one would end a worker without its order."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait_stopped(self) -> None:
+        """Wait ``stop_seconds``, then kill the process if it still runs."""
+        if self._process is None:
             return
-        self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(self.command.stop_seconds)
         except subprocess.TimeoutExpired:
@@ -121,6 +142,9 @@ def wait_until(is_true: Callable[[], bool], seconds: float, children: Sequence[C
     return False
 
 
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def stop(children: Sequence[Child]) -> None:
+    """Stop all of them at once."""
+    for child in children:
+        child.ask_to_stop()
+    for child in children:
+        child.wait_stopped()

@@ -8,7 +8,6 @@ import fcntl
 import os
 import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,17 +20,18 @@ import httpx
 from pydantic import SecretStr
 from rich.console import Console
 
+from app.cli.forked import import_modules
 from app.cli.gpus import GpuError, list_gpus
 from app.cli.preload import Preload
 from app.cli.private import make_private, private_files, write_private
-from app.cli.processes import Child, ChildError, Command, wait_until
+from app.cli.processes import PYTHON, Child, ChildError, Command, stop, wait_until
 from app.cli.redis_server import (
     MAX_SOCKET_PATH_BYTES,
     find_redis_server,
     is_answering,
     redis_argv,
 )
-from app.cli.worker_parts import how_to_install
+from app.cli.worker_parts import BrokenPart, how_to_install, missing_parts
 from app.contracts.errors import UnauthenticatedError
 from app.contracts.job import JobKind
 from app.contracts.settings import CLIENT_NAMES, PREFIX, Settings
@@ -74,6 +74,8 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
         ValueError: Authentication is off on an address that other machines can reach.
     """
     refuse_public_address(settings.api)
+    if has_worker:
+        _refuse(missing_parts())
     if (trouble := find_trouble(settings)) is not None:
         raise ServeError(trouble)
     console = console or Console()
@@ -87,6 +89,7 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
         preload = _preload(settings, log_dir, stack) if has_worker else None
         try:
             settings = _start_queue(settings, stack, log_dir, children)
+            import_modules()  # while Redis and the preload start
             api_key = _prepare_database(settings)
             for command in commands(settings, listener, has_worker=has_worker):
                 child = Child(preload.given(command) if preload else command, log_dir)
@@ -97,9 +100,9 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
                     child.command = command  # a restarted worker starts a server of its own
             host = f"[{settings.api.host}]" if ":" in settings.api.host else settings.api.host
             url = f"http://{host}:{listener.getsockname()[1]}"
-            _wait_for_api(url, children)
             if preload is not None:
-                _refuse_broken_worker(preload)
+                _refuse(preload.broken())
+            _wait_for_api(url, children)
             stack.enter_context(_address_file(settings, url))
             console.print(f"Secateur is ready at [bold]{url}[/bold]", soft_wrap=True)
             console.print(f"API key: {api_key}", soft_wrap=True, highlight=False)
@@ -118,8 +121,15 @@ def serve(settings: Settings, console: Console | None = None, *, has_worker: boo
         except ChildError as error:
             raise ServeError(str(error)) from error
         finally:
-            for child in reversed(children):
-                child.stop()
+            _stop(children)
+
+
+def _stop(children: Sequence[Child]) -> None:
+    """Stop the API, then scheduler and workers, then Redis, which those use to the end."""
+    named = {child.command.name: child for child in children}
+    first, last = (list(filter(None, [named.pop(name, None)])) for name in ("api", "redis"))
+    for part in (first, list(named.values()), last):
+        stop(part)
 
 
 def _request_stop(_number: int, _frame: FrameType | None) -> None:
@@ -136,9 +146,8 @@ def _preload(settings: Settings, log_dir: Path, stack: ExitStack) -> Preload:
     return stack.enter_context(Preload(names, _inherited_environment(), log_path))
 
 
-def _refuse_broken_worker(preload: Preload) -> None:
+def _refuse(broken: Sequence[BrokenPart]) -> None:
     """Raise `ServeError` if jobs cannot run here, before a user uploads anything."""
-    broken = preload.broken()
     if broken:
         raise ServeError(
             f"jobs cannot run on this machine: {'; '.join(map(str, broken))}\n"
@@ -268,16 +277,14 @@ def commands(
         ServeError: ``worker.device`` is cuda and the GPUs cannot be listed.
     """
     environment = _child_environment(settings)
-    # -P: never import a package `app` or `worker` from the current directory.
-    python = [sys.executable, "-P", "-m"]
-    celery = [*python, "worker", "--quiet"]
+    celery = [*PYTHON, "worker", "--quiet"]
     prune_queue = queue_of(JobKind.PRUNE, settings.worker.device)
     # Threads suffice: a task only waits for its job's process
     # (docs/decisions/0004-threads-pool.md).
     worker = [*celery, "worker", "--pool", "threads", "--without-mingle", "--without-gossip"]
     worker += ["--loglevel", "INFO"]
     file_number = str(listener.fileno())
-    api = [*python, "app.server", "--fd", file_number]
+    api = [*PYTHON, "app.server", "--fd", file_number]
     job_worker = [*worker, "-Q", prune_queue, "-c", "1"]
     intake = [*worker, "-Q", QUEUE_INTAKE, "-n", "intake@%h", "-c", "3"]
     # On its own: webhooks, notifications and expired leases must not wait for uploads. One thread

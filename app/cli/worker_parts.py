@@ -76,6 +76,12 @@ class Probe:
         self._process.communicate()
 
 
+def missing_parts() -> Sequence[BrokenPart]:
+    """Return the modules that are not installed, without importing any; none besides torch."""
+    missing = installation.find_missing()
+    return [BrokenPart(name, "") for name in (["torch"] if "torch" in missing else missing)]
+
+
 def how_to_install(broken: Sequence[BrokenPart]) -> str:
     """Return the advice for modules that cannot be imported."""
     causes = " ".join(part.cause for part in broken)

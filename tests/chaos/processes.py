@@ -31,9 +31,9 @@ Match = Callable[[Process], bool]
 
 # What the commands of `app.cli.serve` look like from outside.
 PARTS: dict[str, Match] = {
-    "worker": lambda p: any(word.startswith("jobs@") for word in p.argv),
-    "scheduler": lambda p: "beat" in p.argv,
-    "api": lambda p: "app.server" in p.argv,
+    "worker": lambda p: p.name == "secateur-worker",
+    "scheduler": lambda p: p.name == "secateur-schedu",  # the kernel cuts names
+    "api": lambda p: p.name == "secateur-api",
     "redis": lambda p: "redis-server" in p.argv[0],
 }
 

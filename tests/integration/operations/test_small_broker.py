@@ -20,7 +20,7 @@ from app.records.jobs import NewJob
 from app.records.migrations import upgrade
 from app.records.rings import ring_after_commit
 from app.records.tables import JobRow
-from worker.celery_app import create_celery
+from worker.composition import create_celery
 from worker.scheduler import WatchedScheduler
 
 WAITING = 5_000

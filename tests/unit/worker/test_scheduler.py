@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from app.contracts.settings import Settings
 from app.contracts.tasks import REAP
 from worker import scheduler as module
-from worker.celery_app import create_celery
+from worker.composition import create_celery
 from worker.scheduler import WatchedScheduler
 
 
