@@ -1,4 +1,4 @@
-"""The periodic task that takes jobs from workers that have vanished."""
+"""The periodic task that takes jobs from workers that have vanished, and keeps tables small."""
 
 import threading
 
@@ -9,6 +9,7 @@ from app.contracts.settings import WorkerSettings
 from app.records import jobs, reaping, workers
 from app.records.clock import pull_back_times
 from app.records.database import Sessions, current_time
+from app.records.queued import merge_changes
 from app.records.reaping import ExpiredLease
 from worker.metrics import WorkerMetrics
 
@@ -69,6 +70,7 @@ class Reaper:
             jobs.forget_plans(session, older_than_seconds=_PLAN_SECONDS)
             workers.forget_absent(session)
             workers.note_tick(session, self._owner)
+            merge_changes(session)
         self._ran_at = now
         if num_late:
             log.warning("reaper.clock_set_back", num_times=num_late)

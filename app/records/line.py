@@ -35,6 +35,7 @@ from app.records.durations import (
     shape_of,
     with_sizes,
 )
+from app.records.queued import count_queued
 from app.records.tables import JobRow, QueuePauseRow, TurnRow
 from app.records.turns import NEVER, Running, Waiting, foresee
 from app.records.usage import compute_seconds
@@ -253,7 +254,8 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
         Running(row.tenant, _seconds_left(row, shape, experience, now))
         for row, shape in zip(leased, shapes, strict=True)
     ]
-    num_waiting, newest = _numbers(session, queue)
+    queued = count_queued(session, queue)
+    num_waiting = {tenant: each.number for tenant, each in queued.items()}
     waiting = _waiting(session, queue, _foreseen(num_waiting), experience, now)
     held = set() if allowance is None else _out_of_time(session, queue, allowance, waiting)
     is_paused = session.get(QueuePauseRow, queue) is not None
@@ -268,16 +270,19 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
         num_slots,
         allowance.most_running(queue) if allowance is not None else None,
         _served(session, queue),
+        {tenant: num_waiting[tenant] - len(jobs) for tenant, jobs in waiting.items()},
     )
     positions = dict(found.positions)
     waits = dict.fromkeys(found.waits) if is_paused else dict(found.waits)
+    num_ahead = sum(number for tenant, number in num_waiting.items() if tenant not in held)
     for tenant in sorted(held):  # skipped until midnight
-        for job in waiting[tenant]:
-            positions[job.id], waits[job.id] = len(positions), None
+        for place, job in enumerate(waiting[tenant]):
+            positions[job.id], waits[job.id] = num_ahead + place, None
+        num_ahead += num_waiting[tenant]
     recent = [seconds for _, seconds in took[:_NUM_RECENT]]
     rests = {
         tenant: Rest(
-            len(jobs), num_waiting[tenant] - len(jobs), jobs[-1].created_at, newest[tenant]
+            len(jobs), num_waiting[tenant] - len(jobs), jobs[-1].created_at, queued[tenant].newest
         )
         for tenant, jobs in waiting.items()
         if len(jobs) < num_waiting[tenant]
@@ -295,28 +300,19 @@ def look_along(session: Session, queue: str, allowance: Allowance | None = None)
 
 
 def _took(session: Session, queue: str) -> list[tuple[JobShape, float]]:
-    """Return shape and duration in seconds of the latest successful jobs."""
+    """Return shape and duration in seconds of the latest successful jobs.
+
+    The condition on the state is a range, so that only the index on queue, state and end has the
+    order. PostgreSQL would choose the one on the end alone, and read all jobs that have none.
+    """
     query = with_sizes(select(JobRow.seconds_run, *shape_columns()))
+    has_succeeded = JobRow.state.between(JobState.SUCCEEDED, JobState.SUCCEEDED)
     rows = session.execute(
-        query.where(JobRow.queue == queue, JobRow.state == JobState.SUCCEEDED)
-        .order_by(JobRow.finished_at.desc())
+        query.where(JobRow.queue == queue, has_succeeded)
+        .order_by(JobRow.state.desc(), JobRow.finished_at.desc())
         .limit(_NUM_REMEMBERED)
     )
     return [(shape_of(row), row.seconds_run) for row in rows]
-
-
-def _numbers(session: Session, queue: str) -> tuple[dict[str, int], dict[str, float]]:
-    """Return the number of queued jobs of each tenant, and when its newest was posted.
-
-    Only the index is read.
-    """
-    query = (
-        select(JobRow.tenant, func.count().label("number"), func.max(JobRow.created_at))
-        .where(JobRow.queue == queue, JobRow.state == JobState.QUEUED)
-        .group_by(JobRow.tenant)
-    )
-    rows = session.execute(query).all()
-    return {row[0]: row[1] for row in rows}, {row[0]: row[2] for row in rows}
 
 
 def _foreseen(num_waiting: Mapping[str, int]) -> dict[str, int]:

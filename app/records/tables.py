@@ -291,6 +291,22 @@ class TurnRow(Base):
     served_at: Mapped[float]
 
 
+class QueuedChangeRow(Base):
+    """Jobs that entered (positive) or left a queue; written by triggers on `JobRow` (`queued`).
+
+    A migration that copies the table of jobs (on SQLite) must create the triggers of 0023 again.
+    """
+
+    __tablename__ = "queued_change"
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    )
+    queue: Mapped[str]
+    tenant: Mapped[str]
+    change: Mapped[int] = mapped_column(Integer)
+
+
 class ComputeUseRow(Base):
     """Compute time of a tenant on one day, in attempts that have ended."""
 

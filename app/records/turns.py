@@ -5,11 +5,13 @@ Pure code, without database or clock. `line` reads the rows and calls `foresee`.
 
 import heapq
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from typing import NamedTuple
 
 NEVER = float("-inf")  # time of the last claim of a tenant that was never served
+_UNNAMED = ""  # id of the jobs behind those whose positions are computed
 _ANY_SECONDS = 60.0  # stands in for an unknown duration: affects positions, never a wait
 
 
@@ -58,6 +60,7 @@ def foresee(
     num_slots: int,
     most_running: int | None = None,
     served: Mapping[str, float] | None = None,
+    num_more: Mapping[str, int] | None = None,
 ) -> Foreseen:
     """Estimate when each queued job is claimed.
 
@@ -67,12 +70,14 @@ def foresee(
         num_slots: Number of jobs that the workers run at once; 0 if no worker is known.
         most_running: Maximum running jobs per tenant; None for no limit.
         served: When each tenant was last served; a tenant that is absent was never served.
+        num_more: Number of jobs of each tenant behind those in ``waiting``. Jobs of others come
+            behind them too, so as many of them are claimed as are known, at most.
     """
-    play = _Play(waiting, running, most_running, served or {})
+    play = _Play(waiting, running, most_running, served or {}, num_more or {})
     num_slots = max(num_slots, len(running))
     if num_slots == 0:  # capacity unknown: compute positions as if all were claimed now
         play.is_known = False
-        num_slots = sum(map(len, waiting.values()))
+        num_slots = 2 * sum(map(len, waiting.values()))
     return play.to_end(num_slots - len(running))
 
 
@@ -85,9 +90,15 @@ class _Play:
         running: Sequence[Running],
         most_running: int | None,
         served: Mapping[str, float],
+        num_more: Mapping[str, int],
     ) -> None:
         self.is_known = all(each.seconds_left is not None for each in running)
-        self._jobs = {tenant: iter(jobs) for tenant, jobs in waiting.items()}
+        self._jobs = {
+            tenant: chain(jobs, _unnamed(jobs, num_more.get(tenant, 0)))
+            for tenant, jobs in waiting.items()
+        }
+        self._num_left = sum(map(len, waiting.values()))
+        self._num_claims = 0
         self._heads: dict[str, Waiting] = {}
         self._most = most_running
         self._numbers: defaultdict[str, int] = defaultdict(int)
@@ -108,14 +119,12 @@ class _Play:
         """Claim jobs one by one as slots become free; return the forecast."""
         now = 0.0
         while True:
-            while num_idle and (job := self._take(now)) is not None:
+            while num_idle and self._num_left and (job := self._take(now)) is not None:
                 num_idle -= 1
-                wait = max(now, job.due_in_seconds)
-                self._found.positions[job.id] = len(self._found.positions)
-                self._found.waits[job.id] = round(wait, 1) if self.is_known else None
+                self._place(job, max(now, job.due_in_seconds) if self.is_known else None)
                 # Once a job ends at an unknown time, later starts are unknown too.
                 self.is_known = self.is_known and job.seconds is not None
-            if not self._heads or not self._ends:
+            if not self._num_left or not self._ends:
                 break
             now, num_idle = self._end(num_idle)
         if not num_idle and self._ends:
@@ -169,7 +178,20 @@ class _Play:
 
     def _pass_rest(self) -> None:
         """Append jobs that never get a slot because their tenants may run none."""
+        if not self._num_left:
+            return
         rest = [job for tenant, head in self._heads.items() for job in (head, *self._jobs[tenant])]
-        for job in sorted(rest, key=lambda job: (job.created_at, job.id)):
-            self._found.positions[job.id] = len(self._found.positions)
-            self._found.waits[job.id] = None
+        for job in sorted(rest, key=lambda job: (job.created_at, job.id == _UNNAMED, job.id)):
+            self._place(job, None)
+
+    def _place(self, job: Waiting, wait: float | None) -> None:
+        if job.id != _UNNAMED:
+            self._found.positions[job.id] = self._num_claims
+            self._found.waits[job.id] = None if wait is None else round(wait, 1)
+            self._num_left -= 1
+        self._num_claims += 1
+
+
+def _unnamed(jobs: Sequence[Waiting], number: int) -> Iterator[Waiting]:
+    """Yield jobs behind the last known one, as long as that; not many, as tenants take turns."""
+    return repeat(replace(jobs[-1], id=_UNNAMED), min(number, len(jobs)))

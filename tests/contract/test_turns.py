@@ -1,5 +1,6 @@
 """Tenants take turns as jobs end, and reported positions are real ones, on both databases."""
 
+import random
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,11 @@ from sqlalchemy import event
 from app.contracts.job import JobKind
 from app.contracts.spec import PruneConfig
 from app.records import jobs
+from app.records import line as records_line
 from app.records.database import Sessions, create_database, create_sessions
 from app.records.jobs import NewJob
 from app.records.line import Allowance
+from app.records.queued import merge_changes
 from tests.contract.test_jobs import add_dataset, add_model
 from tests.contract.test_line import World
 from tests.fixtures.databases import migrate
@@ -70,6 +73,32 @@ def test_the_reported_position_is_the_real_one(sessions: Sessions, num_slots: in
     assert len(places) == 26 - num_slots
     near = 0 if num_slots == 1 else 1  # jobs that end at the same time may end in any order
     assert sum(abs(a - b) <= near for a, b in places) >= 0.95 * len(places), places
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_positions_in_a_random_queue_are_the_real_ones(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(records_line, "_MOST_FORESEEN", 12)  # the others are told about
+    monkeypatch.setattr(records_line, "_LEAST_FORESEEN", 3)
+    dice, world = random.Random(seed), World(sessions, num_slots=1)  # noqa: S311
+    for number in range(24):
+        job = world.post(10, tenant=dice.choice("aaaabbc"))
+        if number == 6:
+            world.claim()
+        elif dice.randrange(4) == 0:
+            with sessions.begin() as session:  # leaves the queue, perhaps to return
+                jobs.request_pause(session, job)
+                if dice.randrange(2):
+                    jobs.resume(session, job)
+        if dice.randrange(5) == 0:
+            with sessions.begin() as session:
+                merge_changes(session)
+    line, before = world.look(), set(world.began)
+    had = [job for job in order(world) if job not in before]
+    assert line.length == len(had)
+    assert len(line.positions) >= 9
+    assert [had[place] for place in line.positions.values()] == list(line.positions)
 
 
 def test_few_jobs_behind_200_of_another_tenant_have_their_turns_and_know_them(
