@@ -239,8 +239,9 @@ def result_table(result: JobResult) -> Table:
     if summary.metric is not None:
         values = (_measured(network, summary.metric) for network in networks)
         table.add_row(_metric_title(summary.retrained, summary.metric), *values)
-        changes = (_change(network) for network in networks)
-        table.add_row("difference from dense", *changes)
+        changes = [_change(network) for network in networks]
+        if any(changes):
+            table.add_row("difference from dense", *changes)
     table.add_row("parameters", *(f"{network.num_parameters:,}" for network in networks))
     table.add_row("MACs", *(f"{network.macs:,}" for network in networks))
     table.add_row("ONNX bytes", *(f"{network.file_bytes:,}" for network in networks))

@@ -71,7 +71,8 @@ def infer_images(
     answer: InferAnswer = yield from call(context, request)
     if answer.labels is None:
         raise SecateurError(
-            f"{answer.model} does not output class scores: call infer with an array instead"
+            f"{answer.model} does not output class scores, so images have no labels: give its "
+            "input as an array (on the command line, a .npy file)"
         )
     for text in answer.warnings:
         warnings.warn(text, stacklevel=2)
@@ -93,8 +94,9 @@ def _infer_array(context: Context, query: Mapping[str, Any], x: object) -> Flow[
         if len(about.inputs) == 1 and len(about.outputs) > 1:
             names = ", ".join(spec.name for spec in about.outputs)
             raise SecateurError(
-                f"{about.name} has outputs {names}: pass {{{about.inputs[0].name!r}: x}} to get "
-                "all of them by name"
+                f"{about.name} has outputs {names}: pass {{{about.inputs[0].name!r}: x}} (on the "
+                f"command line, a .npz file with the array {about.inputs[0].name}) to get all of "
+                "them by name"
             ) from error
         raise
     return from_npy(answer.body)

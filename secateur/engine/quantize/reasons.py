@@ -50,17 +50,23 @@ def broken_promise(before: Quality, after: Quality, max_drop: float, num_files: 
     )
 
 
-def kept(found: Quantized) -> str:
-    """Return what an int8 file gains and loses."""
+def kept(found: Quantized, elsewhere: str | None = None) -> str:
+    """Return what an int8 file gains and loses.
+
+    ``elsewhere`` is the processor that the file is for, if that is not this machine's.
+    """
     assert found.before is not None  # noqa: S101  # a kept file is judged, timed and chosen
     assert found.after is not None  # noqa: S101
     assert found.latency is not None  # noqa: S101
     speedup = found.latency.speedups[0][0]
-    return (
+    text = (
         f"The int8 file runs at {_speed(speedup)} of the fp32 file's speed at batch size "
         f"{speedup.batch_size}, with {found.after.metric} {found.after.value:.4f} on "
         f"{found.after.num_samples} samples (fp32: {found.before.value:.4f})."
     )
+    if elsewhere is None:
+        return text
+    return f"{text} The file is for {elsewhere}, and its speed was measured here: measure it there."
 
 
 def notes_on(num_samples: int) -> tuple[str, ...]:

@@ -215,7 +215,8 @@ class _Search:
         is_fast = _is_faster(timed.speedups[0], self._options.least_speedup)
         if self._options.must_be_faster and not is_fast:
             return self._too_slow(found), None
-        return replace(found, is_kept=True, reason=reasons.kept(found)), chosen
+        elsewhere = None if self._options.must_be_faster else self._options.target
+        return replace(found, is_kept=True, reason=reasons.kept(found, elsewhere)), chosen
 
     def _described(self, base: Quantized, candidate: Candidate) -> Quantized:
         """Return the result with what is known of a candidate."""

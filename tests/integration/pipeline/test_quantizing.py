@@ -128,6 +128,7 @@ def test_a_network_with_two_outputs_gets_a_file_that_answers_alike(tmp_path: Pat
     report, _, _ = run(request)
     assert report.int8 is not None
     assert report.int8.is_kept, report.int8.reason
+    assert "The file is for tensorrt, and its speed was measured here" in report.int8.reason
     files = (tmp_path / "out/model.onnx", tmp_path / "out/model_int8.onnx")
     fp32, int8 = (ort.InferenceSession(file).run(None, {"x": x[:8]}) for file in files)
     for one, other in zip(fp32, int8, strict=True):

@@ -216,7 +216,7 @@ class Dataset:
         notes = [
             *self._notes,
             *label_notes(self.labels_kind, self.class_names, train_counts),
-            *split_notes(self.split_sizes),
+            *split_notes(self.labels_kind, self.split_sizes),
         ]
         is_scaled = self._is_bytes or self._preprocess.scale is not None
         return [*notes, *pixel_notes(self.statistics, is_scaled=is_scaled)]

@@ -87,12 +87,14 @@ def pixel_notes(statistics: Statistics, *, is_scaled: bool) -> Iterator[str]:
         )
 
 
-def split_notes(sizes: Mapping[Split, int]) -> list[str]:
+def split_notes(kind: LabelKind, sizes: Mapping[Split, int]) -> list[str]:
     """Return notes on the sizes of the splits."""
     size = sizes[Split.VALIDATION]
     if size == 0:
         return ["there are no validation samples: a job draws some from the training samples"]
     if size < _FEW_SAMPLES:
         are = "is only 1 validation sample" if size == 1 else f"are only {size} validation samples"
+        if kind != "classes":
+            return [f"there {are}: what is measured on so few is uncertain"]
         return [f"there {are}: each counts for {100 / size:.3g} percentage points of accuracy"]
     return []

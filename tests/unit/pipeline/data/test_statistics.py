@@ -63,7 +63,10 @@ def test_imbalance_and_missing_classes_get_notes(tmp_path: Path) -> None:
     assert "the class 'emu' has no training sample" in found
     assert "12 times the training samples" in found
     assert "macro-F1" in found
-    assert "80 validation samples" in found
+    assert "80 validation samples: each counts for 1.25 percentage points of accuracy" in found
+    unlabelled = notes(tmp_path, x=x, split=split)
+    assert "80 validation samples: what is measured on so few is uncertain" in unlabelled
+    assert "accuracy" not in unlabelled
     many = notes(tmp_path, x=x, y=np.where(y == 3, 99, y), split=split)
     assert "the classes '2', '3', '4', '5', '6' and 92 more have no training sample" in many
 
