@@ -142,6 +142,7 @@ class ExpectedSpec(TypedDict, total=False):
     exact: float | None
     map50_95: float | None
     oks_ap: float | None
+    recall1: float | None
 
 
 class ExportSpec(TypedDict, total=False):
@@ -307,6 +308,7 @@ class RetrainSpec(TypedDict, total=False):
         "dice",
         "ctc",
         "distill_sure",
+        "distill_cosine",
     ]
     distill: DistillSpec
     mode: Literal[
@@ -388,6 +390,7 @@ class PruneConfig(TypedDict, total=False):
         "text_recognition",
         "detection",
         "keypoints",
+        "embedding",
         "custom",
     ]
     head: HeadSpec

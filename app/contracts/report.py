@@ -157,6 +157,13 @@ class MetricsReport(_Part):
         description="Share of labelled keypoints found within a tenth of the longer side of their "
         "object's box.",
     )
+    recall1: float | None = Field(
+        default=None,
+        description="Share of samples whose nearest other sample, by cosine, has their identity.",
+    )
+    recall5: float | None = Field(
+        default=None, description="The same for one of the five nearest samples."
+    )
     agreement: float | None = Field(
         default=None,
         description="Share of samples with the same predicted class as the dense network.",

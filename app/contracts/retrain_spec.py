@@ -9,7 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 # Names of the engine's objectives; tests/unit/test_surface.py compares the list.
 ObjectiveName = Literal[
-    "cross_entropy", "distill", "mixed", "mse", "bce", "dice", "ctc", "distill_sure"
+    "cross_entropy",
+    "distill",
+    "mixed",
+    "mse",
+    "bce",
+    "dice",
+    "ctc",
+    "distill_sure",
+    "distill_cosine",
 ]
 
 
@@ -99,10 +107,11 @@ class RetrainSpec(Spec):
         description="cross_entropy: one class per sample. mse: numbers. bce: any number of "
         "classes per sample. distill: the dense network's outputs; works without "
         "labels and with any kind of output. distill_sure: the same, most where the dense "
-        "network is sure, for detectors. mixed: cross_entropy and distill. dice: masks. ctc: "
+        "network is sure, for detectors. distill_cosine: the directions of its vectors, for "
+        "embeddings. mixed: cross_entropy and distill. dice: masks. ctc: "
         "texts. auto: chosen by the labels: mixed for classes, bce for several classes per "
-        "sample, mse for numbers, dice for masks, ctc for texts, distill_sure for boxes, "
-        "distill without labels.",
+        "sample, mse for numbers, dice for masks, ctc for texts, distill_sure for boxes and "
+        "keypoints, distill_cosine for identities, distill without labels.",
     )
     distill: DistillSpec = DistillSpec()
     mode: Literal["compact", "masked"] = Field(

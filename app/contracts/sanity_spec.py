@@ -35,6 +35,9 @@ class ExpectedSpec(Spec):
     oks_ap: Fraction | None = Field(
         default=None, description="COCO's average precision of keypoints."
     )
+    recall1: Fraction | None = Field(
+        default=None, description="Share of samples whose nearest other one has their identity."
+    )
 
     @model_validator(mode="after")
     def _one_name(self) -> Self:
@@ -54,6 +57,7 @@ class ExpectedSpec(Spec):
             "exact": self.exact,
             "map50_95": self.map50_95,
             "oks_ap": self.oks_ap,
+            "recall1": self.recall1,
         }
         return {name: value for name, value in found.items() if value is not None}
 

@@ -85,6 +85,7 @@ TITLES = {
     "ExpectedSpec.miou": "Mean IoU (0 to 1)",
     "ExpectedSpec.exact": "Lines without a mistake (0 to 1)",
     "ExpectedSpec.map50_95": "Mean average precision of boxes (0 to 1)",
+    "ExpectedSpec.recall1": "Recall at 1 of embeddings (0 to 1)",
     "ExpectedSpec.oks_ap": "Average precision of keypoints (0 to 1)",
     "ExpectedSpec.mean_error": "Mean absolute error",
     "SanitySpec.action": "If network and data do not fit",

@@ -14,6 +14,7 @@ TaskName = Literal[
     "text_recognition",
     "detection",
     "keypoints",
+    "embedding",
     "custom",
 ]
 Answer = Literal["labels", "masks", "texts", "boxes", "keypoints", "outputs"]
@@ -96,6 +97,15 @@ _ALL = (
         ("oks_ap", "oks_ap50", "pck"),
         "distill_sure",
         "keypoints",
+    ),
+    Task(
+        "embedding",
+        "embedding and retrieval",
+        ("identities", "classes"),
+        "class folders, arrays, Parquet",
+        ("recall1", "recall5"),
+        "distill_cosine",
+        "outputs",
     ),
     Task(
         "custom",

@@ -90,6 +90,8 @@ class Metrics(Answer):
     oks_ap: float | None = None
     oks_ap50: float | None = None
     pck: float | None = None
+    recall1: float | None = None
+    recall5: float | None = None
     agreement: float | None = None
     output_error: float | None = None
     interval: tuple[float, float] | None = None

@@ -38,7 +38,8 @@ class Metrics:
         values: The applicable metrics among ``top1``, ``top5``, ``macro_f1`` (shares),
             ``mean_error`` (mean absolute error), ``miou`` and ``dice`` (of masks), ``exact`` and
             ``cer`` (of texts), ``map50_95`` and ``map50`` (of boxes), ``oks_ap``,
-            ``oks_ap50`` and ``pck`` (of keypoints), ``agreement`` (share of
+            ``oks_ap50`` and ``pck`` (of keypoints), ``recall1`` and
+            ``recall5`` (of identities), ``agreement`` (share of
             samples with the same best classes as the reference) and ``output_error`` (distance to
             the reference's outputs, as a share of their norm).
         primary: Name of the primary metric.

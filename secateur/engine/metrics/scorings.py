@@ -6,6 +6,7 @@ from types import MappingProxyType
 from secateur.engine.metrics.binary import BINARY
 from secateur.engine.metrics.boxes import BOXES
 from secateur.engine.metrics.classes import CLASSES
+from secateur.engine.metrics.identities import IDENTITIES
 from secateur.engine.metrics.keypoints import KEYPOINTS
 from secateur.engine.metrics.masks import MASKS
 from secateur.engine.metrics.metric import Metric
@@ -17,7 +18,7 @@ from secateur.engine.metrics.texts import TEXTS
 from secateur.engine.objectives.labels import LabelKind
 from secateur.engine.objectives.objective import Objective
 
-_ALL = (CLASSES, BINARY, MULTI_LABEL, NUMBERS, MASKS, TEXTS, BOXES, KEYPOINTS, NONE)
+_ALL = (CLASSES, BINARY, MULTI_LABEL, NUMBERS, MASKS, TEXTS, BOXES, KEYPOINTS, IDENTITIES, NONE)
 
 SCORINGS: Mapping[LabelKind, Scoring] = MappingProxyType({each.labels: each for each in _ALL})
 METRICS: Mapping[str, Metric] = MappingProxyType(

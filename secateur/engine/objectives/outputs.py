@@ -127,7 +127,7 @@ def log_probabilities(output: Tensor, kind: Activation, temperature: float = 1.0
 def _kind(
     program: Program, index: int, shape: tuple[int, ...], labels: LabelKind | None, *, is_only: bool
 ) -> OutputKind:
-    if labels == "numbers":
+    if labels in {"numbers", "identities"}:
         return "other"
     ending = activation(program, index)
     if math.prod(shape[1:]) == 1:  # one number per sample

@@ -16,6 +16,7 @@ from worker.pipeline.prune import prune
 
 NUM = 48
 SHAPES = {"boxes": (32, 32), "masks": (32, 32), "keypoints": (32, 32), "texts": (8, 64)}
+SHAPES["vectors"] = SHAPES["keypoints"]
 WRITE = {
     "boxes": cells.coco,
     "masks": cells.masks,
@@ -42,7 +43,8 @@ def run(
     folder: Path, kind: str, config: dict[str, Any], data: Path | None = None
 ) -> tuple[Report, Recorder, Succeeded]:
     example = torch.rand(2, 3, *SHAPES[kind])
-    model = save_model(cells.Reader(kind), (example,), folder / "model.pt2")
+    network = Vectors() if kind == "vectors" else cells.Reader(kind)
+    model = save_model(network, (example,), folder / "model.pt2")
     given = dataset_input(data or WRITE[kind](found_in(kind), folder), format="zip")
     body = {"sanity": {"action": "stop"}, "export": {"formats": ["pt2"]}, **LIGHT, **config}
     request, reporter = request_for(model, folder, body, dataset=given), Recorder()
@@ -97,6 +99,43 @@ def test_a_task_is_trained_without_its_labels(tmp_path: Path, kind: str) -> None
     report, _, _ = run(tmp_path, kind, config)
     assert report.objective == "distill"
     assert report.retrained.metrics[0].value(report.metric or "") == pytest.approx(1.0)
+
+
+class Vectors(torch.nn.Module):
+    """A network that answers the colour of every cell as a vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read = cells.Reader("keypoints")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        vector: torch.Tensor = self.read(x).flatten(1)
+        return vector
+
+
+def test_an_embedding_is_judged_by_the_nearest_samples(tmp_path: Path) -> None:
+    scenes = cells.grids(4, seed=3)  # a folder for each, with pictures of different brightness
+    files = {
+        f"{name}/{n}.png": cells.png(scene, brightness=255 - 5 * n)
+        for name, scene in zip("abcd", scenes, strict=True)
+        for n in range(12)
+    }
+    data = cells.archive(tmp_path, files)
+    config = {"task": "embedding", "retrain": {"epochs": 1, "batch_size": 16}}
+    report, _, done = run(tmp_path, "vectors", config, data)
+    found = report.task, report.metric, report.objective
+    assert found == ("embedding", "recall1", "distill_cosine")
+    dense, after = report.dense.metrics[0], report.retrained.metrics[0]
+    assert (dense.recall1, after.recall1, after.top1) == (1.0, 1.0, None)
+    assert after.interval is not None
+    assert after.change is not None
+    assert done.report["outputs"][0]["kind"] == "other"  # no classes for /infer to name
+
+
+def test_an_embedding_is_one_vector(tmp_path: Path) -> None:
+    files = {f"{name}/{n}.png": cells.png(cells.grids(1)[0]) for name in "ab" for n in range(8)}
+    with pytest.raises(DataError, match="embeddings are one vector for each sample"):
+        run(tmp_path, "keypoints", {"task": "embedding"}, cells.archive(tmp_path, files))
 
 
 def test_a_custom_task_compares_outputs_alone(tmp_path: Path) -> None:

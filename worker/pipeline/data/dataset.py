@@ -133,7 +133,8 @@ class Dataset:
     def labels_as(self, kind: LabelKind) -> "Dataset":
         """Return the data set with its classes converted to another kind of labels.
 
-        ``binary`` and ``numbers`` hold the class as a number, ``multi_label`` as a one-hot row.
+        ``binary`` and ``numbers`` hold the class as a number, ``multi_label`` as a one-hot row, and
+        ``identities`` are the classes themselves.
         """
         assert self._y is not None  # noqa: S101  # labels are classes
         found = copy(self)
@@ -141,7 +142,7 @@ class Dataset:
         if kind == "multi_label":
             found._y = one_hot(self._y, self.num_classes).float()  # noqa: SLF001  # same class
             found.num_classes = 0
-        else:
+        elif kind != "identities":
             found._y = self._y.float()  # noqa: SLF001  # likewise
         if kind == "numbers":
             found.class_names, found.num_classes = (), 0

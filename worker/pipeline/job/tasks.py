@@ -59,7 +59,20 @@ def choose_task(
         return dataset, _detection(task, config.head, dataset, outputs, size)
     if task.name == "keypoints":
         return dataset, choose_keypoints(task, config.head, dataset, outputs, size)
+    if task.name == "embedding" and dataset.labels_kind == "classes":
+        dataset = _identities(dataset, outputs[0])
     return dataset, ChosenTask(task, StoredTask(name=task.name))
+
+
+def _identities(dataset: Dataset, output: Tensor) -> Dataset:
+    """Return the data set with its classes as identities of vectors (N, D), or (N, D, 1, 1)."""
+    if output[0].numel() < _TWO or output[0].numel() != max(output.shape[1:]):
+        raise DataError(
+            f"the network's first output has shape {shown_shape(tuple(output.shape))}; embeddings "
+            "are one vector for each sample, (batch, size)",
+            hint=ADVICE,
+        )
+    return dataset.labels_as("identities")
 
 
 def _task(config: PruneConfig, dataset: Dataset, heads: Sequence[Head]) -> Task:

@@ -54,6 +54,14 @@ export const METRICS = {
     "words": "keypoints found (PCK)",
     "isShare": true
   },
+  "recall1": {
+    "words": "recall at 1",
+    "isShare": true
+  },
+  "recall5": {
+    "words": "recall at 5",
+    "isShare": true
+  },
   "agreement": {
     "words": "agreement with the dense network",
     "isShare": true
