@@ -181,6 +181,7 @@ class HeadSpec(TypedDict, total=False):
         "yolov5",
         "yolox",
         "ssd",
+        "dbnet",
         "heatmaps",
         "yolov8_pose",
     ]

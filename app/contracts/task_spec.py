@@ -12,7 +12,7 @@ from secateur.core.tasks import TaskName
 
 # Names of `HEADS` and `POSE_HEADS` in `app.contracts.decoding`; tests/unit/contracts/decoding
 # compares the lists.
-DetectorHead = Literal["yolov8", "yolov8_raw", "yolov5", "yolox", "ssd"]
+DetectorHead = Literal["yolov8", "yolov8_raw", "yolov5", "yolox", "ssd", "dbnet"]
 PoseHeadName = Literal["heatmaps", "yolov8_pose"]
 HeadName = DetectorHead | PoseHeadName
 Blank = Literal["first", "last"]
@@ -27,7 +27,8 @@ class HeadSpec(Spec):
         "with boxes in pixels, as YOLOv8 and YOLO11 export. yolov8_raw: one output (4 bins + "
         "classes, height, width) per stride, before decoding. yolov5: (anchors, 5 + classes) in "
         "pixels. yolox: the same relative to the grid. ssd: corners (anchors, 4) and scores "
-        "(anchors, classes or classes + background). heatmaps: one output (keypoints, height, "
+        "(anchors, classes or classes + background). dbnet: one map (1, height, width) of text. "
+        "heatmaps: one output (keypoints, height, "
         "width), for one object an image. yolov8_pose: one output (5 + 3 keypoints, anchors). "
         "auto: by the shapes of the outputs.",
     )

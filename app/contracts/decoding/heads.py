@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from app.contracts.decoding.boxes import Array, Boxes
+from app.contracts.decoding.dbnet import dbnet_classes, decode_dbnet
 
 Shape = tuple[int, ...]
 Size = tuple[int, int]
@@ -221,6 +222,7 @@ _ALL = (
     Head("yolov5", _yolov5_classes, decode_yolov5),
     Head("yolox", _yolox_classes, decode_yolox),
     Head("ssd", _ssd_classes, decode_ssd),
+    Head("dbnet", dbnet_classes, decode_dbnet),
 )
 HEADS: Mapping[str, Head] = {each.name: each for each in _ALL}
 

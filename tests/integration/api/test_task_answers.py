@@ -19,7 +19,13 @@ from worker.pipeline.job.dense_onnx import export_proved
 
 GRID = np.array([[1, 0, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0], [0, 1, 0, 0]])
 LINE = np.array([[2, 0, 1, 0, 1, 0, 2, 0]])
-SIZES = {"boxes": (32, 32), "masks": (32, 32), "keypoints": (32, 32), "texts": (8, 64)}
+SIZES = {
+    "boxes": (32, 32),
+    "masks": (32, 32),
+    "keypoints": (32, 32),
+    "texts": (8, 64),
+    "text": (32, 32),
+}
 TASKS = {
     "boxes": {"name": "detection", "head": "yolov8_raw"},
     "masks": {"name": "segmentation"},
@@ -29,12 +35,14 @@ TASKS = {
         "score": 0.5,
     },  # the grey margin has 0.28
     "texts": {"name": "text_recognition"},
+    "text": {"name": "detection", "head": "dbnet"},
 }
 NAMES = {
     "boxes": list(cells.NAMES),
     "keypoints": list(cells.NAMES),
     "masks": ["black", *cells.NAMES],
     "texts": ["r", "g"],
+    "text": ["text"],
 }
 
 
@@ -74,6 +82,14 @@ def test_a_detector_answers_boxes(api: Api, files: dict[str, Path]) -> None:
     assert all(each["score"] > 0.9 for each in found["boxes"][0])
     assert found["images"] == [{"width": 32, "height": 32}]
     assert "outputs" not in found
+
+
+def test_a_text_detector_answers_boxes(api: Api, files: dict[str, Path]) -> None:
+    found = ask(api, files, "text", cells.png(GRID))["boxes"][0]
+    grown = 1.5 * 8 * 8 / (2 * (8 + 8))
+    boxes = sorted(each["box"] for each in found)
+    assert boxes == [[0, 0, 8 + grown, 8 + grown], [8 - grown, 24 - grown, 16 + grown, 32]]
+    assert {each["label"] for each in found} == {"text"}
 
 
 @pytest.mark.parametrize("fit", ["stretch", "letterbox", "pad"])
