@@ -27,6 +27,37 @@ def _sizes(call: Resized, position: int = 1) -> None:
     call.set_argument(position, sizes)
 
 
+def _repeats(call: Resized) -> None:
+    """Update ``repeat`` where it makes copies of one row; elsewhere its counts stay."""
+    shape = call.analysis.shapes[call.node.args[0]].shape  # type: ignore[index]
+    counts = list(call.literal(1, "repeats"))
+    for dim in range(len(counts)):
+        own = dim - (len(counts) - len(shape))
+        kept = call.kept(call.node, dim)
+        if kept is not None and not kept.all() and (own < 0 or shape[own] == 1):
+            counts[dim] = int(kept.sum())
+            call.set_argument(1, counts)
+
+
+def _roll(call: Resized) -> None:
+    """Update the shifts of ``roll``: the kept ones of the channels that go to the front."""
+    rank = call.analysis.shapes[call.node].dim()
+    shifts, dims = _listed(call.literal(1, "shifts")), _listed(call.literal(2, "dims", ()))
+    totals: dict[int, int] = {}
+    for dim, shift in zip(dims, shifts, strict=False):  # without dimensions, no channel goes
+        totals[dim % rank] = totals.get(dim % rank, 0) + shift
+    for dim, shift in list(totals.items()):
+        kept = call.kept(call.node.args[0], dim)
+        if kept is not None and not kept.all():
+            totals[dim] = int(kept[len(kept) - shift % len(kept) :].sum())
+            call.copied.args = (call.copied.args[0], list(totals.values()), list(totals))
+            call.copied.kwargs = {}
+
+
+def _listed(value: int | list[int]) -> list[int]:
+    return [value] if isinstance(value, int) else list(value)
+
+
 def _fill(call: Resized) -> None:
     _sizes(call, FILLS[op_name(call.node.target)])
 
@@ -214,6 +245,8 @@ _SPLIT_DIMS = {"hsplit": 1, "vsplit": 0, "dsplit": 2}  # of tensors with two or 
 REWRITES: dict[str, Callable[[Resized], fx.Node | None]] = {
     **dict.fromkeys(["view", "reshape", "_unsafe_view", "expand"], _sizes),
     **dict.fromkeys(FILLS, _fill),
+    "repeat": _repeats,
+    "roll": _roll,
     "unflatten": _unflatten,
     **dict.fromkeys(["split", "split_with_sizes", "chunk", "tensor_split", *_SPLIT_DIMS], _split),
     "slice": _slice,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.graph.atoms import MemberRole
+from secateur.engine.graph.copies import are_copies, label_copies
 from secateur.engine.graph.propagate import Labels, Output, Rule, Site
 from secateur.engine.graph.rules.pointwise import unite_broadcast
 from secateur.engine.program.functional import op_name
@@ -44,7 +45,7 @@ def move(site: Site) -> Output:
         for result, part in zip(results, parts, strict=True):
             kept_dim = 1 if name in _CHANNELS_FIRST else site.blocks.get(site.node)
             _collect(site, result, part, kept_dim)
-        if name in _BY_POSITION and dim in _moved_dims(site):
+        if name in _BY_POSITION and dim in _moved_dims(site, name):
             _fix_positions(site, ids, name)
         if name == "channel_shuffle" and dim == 1:
             _align(site, ids, site.literal(1, "groups"))
@@ -151,6 +152,30 @@ def index_select(site: Site) -> Output:
     return labels
 
 
+def gather(site: Site) -> Output:
+    """Rule of ``gather``: pin its dimension; values and positions lose the same of the others."""
+    values, index = site.node.args[0], site.argument(2, "index")
+    labels, own = site.labels_of(values), site.labels_of(index)
+    along = site.literal(1, "dim") % len(site.output_shape)
+    site.pin_label(labels, along, "is indexed by its position")
+    output = {along: own.pop(along)} if along in own else {}
+    for dim in range(len(site.output_shape)):
+        ids, other = labels.get(dim), own.get(dim)
+        is_whole = site.shape_of(values)[dim] == site.output_shape[dim]
+        if ids is None and other is None:
+            continue
+        if ids is not None and other is None and is_whole and are_copies(site, index, dim):
+            label_copies(site, index, dim, ids)
+            output[dim] = ids
+        elif ids is not None and other is not None and is_whole:
+            site.atoms.unite(ids, other)
+            output[dim] = ids
+        else:
+            for each in (labels, own):
+                site.pin_label(each, dim, "is combined with values that no parameter produces")
+    return output
+
+
 def embedding(site: Site) -> Output:
     """Rule of ``embedding``: the columns of its table (entries, C) are the last dimension."""
     table = site.labels_of(site.node.args[0])
@@ -233,7 +258,8 @@ _PADDING = {
 _STACKS = {"hstack": 1, "vstack": 0, "dstack": 2, "column_stack": 1}  # dimension they join along
 # These spread a channel over several dimensions; dimension 1 keeps the label.
 _CHANNELS_FIRST = frozenset({"pixel_shuffle"})
-# These address channels by position, and pruning shifts the positions.
+# These address channels by position, and pruning shifts the positions. A roll along a dimension is
+# not among them: its shift is rewritten.
 _BY_POSITION = frozenset({"roll", "slice", "unfold"})
 # These keep the order of elements in memory.
 _RESHAPES = frozenset(
@@ -270,11 +296,11 @@ def _fix_positions(site: Site, ids: Tensor, name: str) -> None:
         site.atoms.unite(rows, rows[:, :1])
 
 
-def _moved_dims(site: Site) -> set[int]:
-    name = op_name(site.node.target)
+def _moved_dims(site: Site, name: str) -> set[int]:
     rank = len(site.shape_of(site.node.args[0]))
-    dims = site.literal(2, "dims", ()) if name == "roll" else site.literal(1, "dim", 0)
-    return {d % rank for d in ([dims] if isinstance(dims, int) else dims)} or set(range(rank))
+    if name == "roll":  # without dimensions, it rolls the flattened value
+        return set() if site.literal(2, "dims", ()) else set(range(rank))
+    return {site.literal(1, "dim", 0) % rank}
 
 
 def _run(site: Site, source: object, labels: Tensor) -> Any:  # noqa: ANN401  # tensors
@@ -353,6 +379,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys([*_PADDING, "pad"], pad),
     "index": index,
     "index_select": index_select,
+    "gather": gather,
     "embedding": embedding,
     "expand_as": expand_as,
     **dict.fromkeys(["view_as", "reshape_as"], like_another),

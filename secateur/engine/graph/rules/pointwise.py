@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from secateur.engine.graph.copies import are_copies, label_copies
 from secateur.engine.graph.propagate import Labels, Output, Rule, Site
 
 UNARY = """relu relu6 hardtanh hardswish hardsigmoid sigmoid silu gelu elu selu celu leaky_relu mish
@@ -36,22 +37,25 @@ def unite_broadcast(site: Site, tensors: list[Any], output_shape: torch.Size) ->
     """Unite the labels of ``tensors``, aligned at the last dimension; return the output's labels.
 
     A tensor of full size but without label along a labelled dimension cannot lose a channel, so it
-    pins that label.
+    pins that label, unless it holds copies there (`copies`).
     """
     output: Labels = {}
     rank = len(output_shape)
     for dim in range(rank):
         found, is_pinned = [], False
+        copied: list[tuple[fx.Node, int]] = []
         for tensor in tensors:
             shape = site.shape_of(tensor)
             own = dim - (rank - len(shape))
             if own < 0 or shape[own] == 1:
                 continue
             ids = site.labels_of(tensor).get(own)
-            if ids is None:
-                is_pinned = True
-            else:
+            if ids is not None:
                 found.append(ids)
+            elif are_copies(site, tensor, own):
+                copied.append((tensor, own))
+            else:
+                is_pinned = True
         for ids in found[1:]:
             site.atoms.unite(found[0], ids)
         if found and is_pinned:
@@ -60,6 +64,8 @@ def unite_broadcast(site: Site, tensors: list[Any], output_shape: torch.Size) ->
             )
         elif found:
             output[dim] = found[0]
+            for tensor, own in copied:
+                label_copies(site, tensor, own, found[0])
     return output
 
 

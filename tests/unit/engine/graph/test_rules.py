@@ -52,6 +52,23 @@ def half_pruned(program: Program, analysis: Analysis) -> float:
     return certificate.float64.max_relative_error
 
 
+RAMP = torch.linspace(1, 2, 8).view(1, 1, 1, 8)
+
+
+def shifted(x: Tensor, mask: Tensor) -> Tensor:
+    return x * mask + mask
+
+
+def columns(x: Tensor) -> Tensor:
+    places = torch.zeros(x.shape[0], 1, 8, 8, dtype=torch.long) + torch.arange(7, -1, -1)
+    return x.gather(3, places.expand(-1, WIDTH, -1, -1))
+
+
+def read_before(x: Tensor) -> Tensor:
+    mask = RAMP.repeat(1, WIDTH, 8, 1)
+    return mask.sum() + x * mask
+
+
 EXACT: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
     "relu": (F.relu, WIDTH),
     "sigmoid, which is not 0 at 0": (torch.sigmoid, WIDTH),
@@ -75,6 +92,12 @@ EXACT: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
         WIDTH,
     ),
     "instance norm": (F.instance_norm, WIDTH),
+    "a roll of channels": (lambda x: x.roll(3, 1), WIDTH),
+    "rolls of channels and space": (lambda x: x.roll((-5, 2, 9), (1, 3, -3)), WIDTH),
+    "a mask expanded to all channels": (lambda x: x * RAMP.expand(-1, WIDTH, 8, -1), WIDTH),
+    "a mask repeated, read twice": (lambda x: shifted(x, RAMP.repeat(1, WIDTH, 8, 1)), WIDTH),
+    "gather along space": (lambda x: x.gather(3, x.argsort(3)), WIDTH),
+    "the same columns of all channels": (columns, WIDTH),
     "padding of space": (lambda x: F.pad(x, (1, 1, 1, 1), mode="reflect"), WIDTH),
 }
 
@@ -111,7 +134,10 @@ PINNED: dict[str, Callable[[Tensor], Tensor]] = {
     "sort, which has no rule": lambda x: x.sort(1).values,
     "one channel by its position": lambda x: x - x[:, 3:4],
     "values that no parameter produces": lambda x: x + torch.arange(8.0).view(1, 8, 1, 1),
-    "roll along the channels": lambda x: x.roll(1, 1),
+    "roll of the flattened value": lambda x: x.roll(1),
+    "gather along the channels": lambda x: x.gather(1, x.argsort(1)),
+    "gather from some channels": lambda x: x.gather(3, x.argsort(3)[:, :4]).repeat(1, 2, 1, 1),
+    "copies that are read before": read_before,
 }
 
 

@@ -171,6 +171,7 @@ CALLS: dict[str, Build] = {
     ),
     "index": lambda a, b: aten.index.Tensor(a, [None, None, _index(b)]),
     "index_select": lambda a, b: aten.index_select.default(a, 2, _index(b)),
+    "gather": lambda a, b: aten.gather.default(a, 3, aten.argsort.default(b, 3)),
     "expand_as": lambda a, b: aten.expand_as.default(aten.mean.dim(a, [1], True), b),
     "view_as": aten.view_as.default,
     "reshape_as": aten.reshape_as.default,
