@@ -22,6 +22,7 @@ from app.keys.service import Principal
 from app.records.database import Sessions, current_time, reading
 from app.records.lookup import owned
 from app.records.tables import ArtifactRow, JobRow, ShareRow
+from app.records.usage import hold_tenant
 
 REPORT = "report.html"
 _SECRET_BYTES = 32
@@ -50,6 +51,7 @@ def create(
         )
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     with sessions.begin() as session:
+        hold_tenant(session, principal.tenant)
         job = jobs.find(session, principal.tenant, job_id)
         if find_report(session, job.id) is None:
             raise ConflictError(f"job {job.id} is {job.state} and has no {REPORT} to share")

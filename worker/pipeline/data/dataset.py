@@ -19,6 +19,7 @@ from worker.pipeline.data.rows import Rows
 from worker.pipeline.data.splits import Split, draw_split, draw_validation
 from worker.pipeline.data.statistics import Statistics, measure
 
+_LARGEST_BYTE = 255.0
 _BYTE_SCALE = 1 / 255
 
 
@@ -67,6 +68,13 @@ class Dataset:
         self._mean = torch.tensor(preprocess.mean).view(per_channel)
         self._std = torch.tensor(preprocess.std).view(per_channel)
         self._placed: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        largest = _LARGEST_BYTE if self._is_bytes else 1.0
+        ends = [(pixel * scale - self._mean) / self._std for pixel in (0.0, largest)]
+        if not torch.cat(ends).isfinite().all():
+            raise DataError(
+                f"preprocess turns a pixel of {largest:g} into a number that float32 cannot hold: "
+                f"scale is {scale:g}, mean {list(preprocess.mean)}, std {list(preprocess.std)}"
+            )
 
     def __len__(self) -> int:
         return len(self._rows)

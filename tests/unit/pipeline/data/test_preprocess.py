@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ LABELS = np.arange(40) % 2
     ],
 )
 def test_bytes_are_preprocessed_as_the_spec_says(
-    spec: dict[str, str], low: float, high: float, tmp_path: Path
+    spec: dict[str, Any], low: float, high: float, tmp_path: Path
 ) -> None:
     x = BYTES.copy()
     x[0, :, 0, :2] = [0, 255]
@@ -76,6 +77,19 @@ def test_a_preset_that_does_not_go_with_the_samples_is_refused(tmp_path: Path) -
     x[:, 1] = 7
     with pytest.raises(DataError, match="channel 1 has the same value"):
         opened(tmp_path, npz(x=x, y=LABELS), preset="from-data")
+
+
+@pytest.mark.parametrize(
+    "spec", [{"mean": [1e308]}, {"std": [1e-308]}, {"scale": 1e308}, {"mean": [0, 1e308, 0]}]
+)
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_preprocessing_beyond_float32_is_refused(
+    spec: dict[str, Any], dtype: type, tmp_path: Path
+) -> None:
+    number = len(spec.get("mean", [0]))
+    spec = {"mean": [0.0] * number, "std": [1.0] * number, **spec}
+    with pytest.raises(DataError, match=r"number that float32 cannot hold: scale is .*mean.*std"):
+        opened(tmp_path, npz(x=BYTES.astype(dtype), y=LABELS), **spec)
 
 
 def test_grey_image_files_become_three_colours_for_three_means(tmp_path: Path) -> None:
