@@ -3,17 +3,18 @@
 The file comes from a stranger: each error names the row, the value and what is allowed.
 """
 
-import csv
-import io
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.contracts.bench import Bench, LayerKey
+from app.contracts.latency_rows import LatenciesError, quoted, rows_of
 from app.contracts.spec import BudgetSelection, SelectionSpec
 from secateur.secateur_bench import COLUMNS
+
+__all__ = ["Latencies", "LatenciesError", "check_asked", "check_covers", "read_latencies"]
 
 NETWORK = "network"  # kind of the row about the whole dense network
 PRECISIONS = ("fp32", "int8")
@@ -22,13 +23,10 @@ _KINDS = ("conv", "conv_transpose", "linear", NETWORK)
 _SIZES = ("space", "kernel", "stride", "padding", "dilation")
 _MOST_SECONDS = 3600.0
 _MOST_CHARACTERS = 100
+_MOST_OF_NETWORK = 10  # leaves room for noise; milliseconds are a thousand times as much
 _COUNT = re.compile(r"[0-9]{1,7}")
 _SIZE = re.compile(r"([0-9]{1,6}(x[0-9]{1,6}){0,2})?")
 _BENCH = re.compile(r"[0-9a-f]{16}")
-
-
-class LatenciesError(Exception):
-    """What is wrong with a file of latencies; safe to show to users."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def read_latencies(data: bytes, most_rows: int) -> Latencies:
     seconds: dict[str, dict[LayerKey, float]] = {name: {} for name in PRECISIONS}
     rows: dict[tuple[str, LayerKey], int] = {}
     network: float | None = None
-    for number, row in _rows(data, most_rows):
+    for number, row in rows_of(data, most_rows):
         values = tuple(row[name] for name in _SHARED)
         if shared is None:
             _check_shared(number, row)
@@ -86,7 +84,7 @@ def read_latencies(data: bytes, most_rows: int) -> Latencies:
                 each for each in zip(_SHARED, values, shared, strict=True) if each[1] != each[2]
             )
             raise LatenciesError(
-                f"row {number}: {name} is {_quoted(found)}, and in the first row {_quoted(first)}; "
+                f"row {number}: {name} is {quoted(found)}, and in the first row {quoted(first)}; "
                 "upload one file for each"
             )
         precision = _one_of(number, row, "precision", PRECISIONS)
@@ -106,7 +104,22 @@ def read_latencies(data: bytes, most_rows: int) -> Latencies:
         raise LatenciesError("the file has no fp32 rows of layers: run secateur_bench.py again")
     model, bench, device, runtime, version, threads, batch = shared
     counts = int(threads), int(batch)
+    _check_units(seconds["fp32"], rows, network)
     return Latencies(model, bench, device, runtime, version, *counts, seconds, rows, network)
+
+
+def _check_units(
+    seconds: Mapping[LayerKey, float],
+    rows: Mapping[tuple[str, LayerKey], int],
+    network: float | None,
+) -> None:
+    """Check that no layer takes many times as long as the network that it is part of."""
+    slowest = max(seconds, key=seconds.__getitem__)
+    if network is not None and seconds[slowest] > _MOST_OF_NETWORK * network:
+        raise LatenciesError(
+            f"row {rows['fp32', slowest]}: the layer takes {seconds[slowest]:g} s, and the whole "
+            f"network {network:g} s: every time must be in seconds"
+        )
 
 
 def check_covers(latencies: Latencies, bench: Bench, name: str) -> None:
@@ -159,52 +172,16 @@ def check_asked(precisions: Collection[str], batch_size: int, selection: Selecti
         )
 
 
-def _rows(data: bytes, most_rows: int) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows with their numbers, as spreadsheets count: the header is row 1."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LatenciesError("the file is not CSV text in UTF-8") from error
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    number = 0
-    try:
-        for number, cells in enumerate(reader, 1):  # the message needs it
-            if number == 1:
-                _check_header(cells)
-            elif not cells:
-                continue  # a blank line
-            elif number > most_rows + 1:
-                raise LatenciesError(f"the file has more than {most_rows} rows")
-            elif len(cells) != len(COLUMNS):
-                raise LatenciesError(
-                    f"row {number} has {len(cells)} values, and there are {len(COLUMNS)} columns"
-                )
-            else:
-                yield number, dict(zip(COLUMNS, cells, strict=True))
-    except csv.Error as error:
-        raise LatenciesError(f"row {number + 1} is not CSV: {error}") from error
-
-
-def _check_header(cells: Sequence[str]) -> None:
-    if tuple(cells) == COLUMNS:
-        return
-    missing = [name for name in COLUMNS if name not in cells]
-    reason = f"has no column {missing[0]!r}" if missing else "has its columns in another order"
-    raise LatenciesError(
-        f"the file {reason}: upload what secateur_bench.py of this service writes, as it is"
-    )
-
-
 def _check_shared(number: int, row: dict[str, str]) -> None:
     for name in ("model", "device", "runtime", "runtime_version"):
         value = row[name]
         if not value.strip() or not value.isprintable() or len(value) > _MOST_CHARACTERS:
             raise LatenciesError(
-                f"row {number}: {name} is {_quoted(value)}; it must be 1 to {_MOST_CHARACTERS} "
+                f"row {number}: {name} is {quoted(value)}; it must be 1 to {_MOST_CHARACTERS} "
                 "printable characters"
             )
     if _BENCH.fullmatch(row["bench"]) is None:
-        raise LatenciesError(f"row {number}: bench is {_quoted(row['bench'])}, which is no id")
+        raise LatenciesError(f"row {number}: bench is {quoted(row['bench'])}, which is no id")
     for name in ("num_threads", "batch_size"):
         _count(number, row, name, least=1)
 
@@ -214,7 +191,7 @@ def _layer(number: int, row: dict[str, str]) -> LayerKey:
     for name in _SIZES:
         if _SIZE.fullmatch(row[name]) is None:
             raise LatenciesError(
-                f"row {number}: {name} is {_quoted(row[name])}; it must be sizes such as 3x3"
+                f"row {number}: {name} is {quoted(row[name])}; it must be sizes such as 3x3"
             )
         sizes[name] = tuple(int(each) for each in row[name].split("x") if each)
     names = ("groups", "in_channels", "out_channels")
@@ -240,8 +217,8 @@ def _number(number: int, row: dict[str, str], name: str) -> float:
         found = math.nan
     if not 0 < found <= _MOST_SECONDS:  # NaN is not
         raise LatenciesError(
-            f"row {number}: {name} is {_quoted(row[name])}; it must be a number above 0, at most "
-            f"{_MOST_SECONDS:g}"
+            f"row {number}: {name} is {quoted(row[name])}; it must be a number of seconds above 0, "
+            f"at most {_MOST_SECONDS:g}, such as 0.0012"
         )
     return found
 
@@ -249,7 +226,7 @@ def _number(number: int, row: dict[str, str], name: str) -> float:
 def _count(number: int, row: dict[str, str], name: str, *, least: int) -> int:
     if _COUNT.fullmatch(row[name]) is None or int(row[name]) < least:
         raise LatenciesError(
-            f"row {number}: {name} is {_quoted(row[name])}; it must be a whole number from {least} "
+            f"row {number}: {name} is {quoted(row[name])}; it must be a whole number from {least} "
             "to 9999999"
         )
     return int(row[name])
@@ -258,10 +235,6 @@ def _count(number: int, row: dict[str, str], name: str, *, least: int) -> int:
 def _one_of(number: int, row: dict[str, str], name: str, known: Sequence[str]) -> str:
     if row[name] not in known:
         raise LatenciesError(
-            f"row {number}: {name} is {_quoted(row[name])}; it must be one of {', '.join(known)}"
+            f"row {number}: {name} is {quoted(row[name])}; it must be one of {', '.join(known)}"
         )
     return row[name]
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:40]}…")  # noqa: PLR2004

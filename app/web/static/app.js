@@ -5,6 +5,7 @@ import { jobPage } from "./job/page.js";
 import { comparePage } from "./pages/compare.js";
 import { datasetPage } from "./pages/dataset.js";
 import { datasetsPage } from "./pages/datasets.js";
+import { devicesPage } from "./pages/devices.js";
 import { jobsPage } from "./pages/jobs.js";
 import { keysPage } from "./pages/keys.js";
 import { missingPage } from "./pages/missing.js";
@@ -29,6 +30,7 @@ const ROUTES = [
   [/^\/models\/([^/]+)$/, modelPage, "/models"],
   [/^\/datasets$/, datasetsPage, "/datasets"],
   [/^\/datasets\/([^/]+)$/, datasetPage, "/datasets"],
+  [/^\/devices$/, devicesPage, "/devices"],
   [/^\/jobs$/, jobsPage, "/jobs"],
   [/^\/jobs\/new$/, newJobPage, "/jobs"],
   [/^\/jobs\/([^/]+)$/, jobPage, "/jobs"],

@@ -15,6 +15,7 @@ from app.contracts.goals import GOALS
 from app.records.tables import ArtifactRow, JobRow, ModelRow
 from tests.e2e.browser.conftest import OpenTab
 from tests.fixtures.browser import Tab
+from tests.fixtures.latencies import BENCH, as_csv, latency_rows
 from tests.fixtures.serving import Serving, serving
 from tests.fixtures.shown import Shown, fill
 
@@ -140,6 +141,54 @@ def test_layers_are_frozen_and_narrowed_on_the_picture(
     assert job.config == {
         "selection": {"mode": "budget", "macs": 0.7, "exclude": ["layer0.1.conv.weight"]}
     }
+
+
+def test_a_device_is_measured_uploaded_and_pruned_for(
+    api: Serving, shown: Shown, open_tab: OpenTab, tmp_path: Path
+) -> None:
+    with api.context.sessions.begin() as session:
+        model = session.get_one(ModelRow, shown.model)
+        model.report = {**(model.report or {}), "bench": BENCH}
+    measured = tmp_path / "latencies.csv"
+    measured.write_bytes(as_csv(latency_rows(BENCH, shown.model)).replace(b",", b";"))
+    with open_tab(f"http://{api.address}", expected=("422",)) as tab:
+        tab.enter(api.key()["Authorization"].removeprefix("Bearer "))
+        page = tab.page
+        page.get_by_role("link", name="Devices").click()
+        page.get_by_label("Download three files").select_option(shown.model)
+        expect(page.get_by_role("textbox", name="On the device")).to_have_value(
+            "python secateur_bench.py fashion-net.bench --network fashion-net.onnx"
+        )
+        with page.expect_download() as script:
+            page.get_by_role("button", name="Script").click()
+        assert script.value.suggested_filename == "secateur_bench.py"
+        with page.expect_download() as bench:
+            page.get_by_role("button", name="Layers to measure").click()
+        assert json.loads(Path(bench.value.path()).read_text())["model"] == shown.model
+        page.locator('input[type="file"]').set_input_files(measured)
+        page.get_by_label("Name", exact=True).fill("my board")
+        page.get_by_role("button", name="Upload", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text("separates its values by semicolons")
+        measured.write_bytes(measured.read_bytes().replace(b";", b","))
+        page.get_by_role("button", name="Choose another").click()
+        page.locator('input[type="file"]').set_input_files(measured)
+        page.get_by_label("Name", exact=True).fill("my board")
+        page.get_by_role("button", name="Upload", exact=True).click()
+        expect(page.get_by_text("my board is ready")).to_be_visible()
+        devices = page.get_by_role("table", name="Measured devices")
+        page.get_by_role("button", name="Delete my board").click()
+        expect(devices).not_to_contain_text("my board")
+        page.get_by_role("button", name="Undo").click()
+        expect(devices).to_contain_text("my board")
+        page.get_by_role("link", name="Prune for my board").click()
+        tab.heading("Start a job")
+        expect(page.locator("#known-target option", has_text="my board (board)")).to_have_count(1)
+        page.get_by_role("button", name="Start the job").click()
+        tab.heading("Prune fashion-net")
+    selection = (newest(api).config or {})["selection"]
+    assert (selection["latency"], selection["round_to"]) == (0.5, "auto")
+    with api.client() as client:
+        assert client.get(f"/v1/latencies/{selection['target']}").json()["name"] == "my board"
 
 
 def test_a_goal_that_needs_data_cannot_be_chosen_without(shown: Shown, tab: Tab) -> None:

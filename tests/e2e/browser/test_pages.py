@@ -15,7 +15,6 @@ from tests.fixtures.serving import Serving, serving
 from tests.fixtures.shown import HOSTILE, fill, spoil
 
 _MOST_BYTES = 500_000
-_WITH_HOSTILE_TEXT = {"models", "model", "datasets", "dataset", "try it"}
 
 
 class World:
@@ -35,6 +34,7 @@ class World:
             "model": (f"/models/{shown.model}", HOSTILE),
             "datasets": ("/datasets", "Data sets"),
             "dataset": (f"/datasets/{shown.dataset}", "fashion"),
+            "devices": ("/devices", "Devices"),
             "jobs": ("/jobs", "Jobs"),
             "new job": ("/jobs/new", "Start a job"),
             **{
@@ -63,9 +63,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 PAGES = (
-    "overview", "models", "model", "datasets", "dataset", "jobs", "new job", "job queued",
-    "job paused", "job running", "job failed", "job cancelled", "job succeeded", "compare",
-    "sweeps", "new sweep", "sweep", "try it", "queues", "operate", "keys", "nowhere",
+    "overview", "models", "model", "datasets", "dataset", "devices", "jobs", "new job",
+    "job queued", "job paused", "job running", "job failed", "job cancelled", "job succeeded",
+    "compare", "sweeps", "new sweep", "sweep", "try it", "queues", "operate", "keys", "nowhere",
 )  # fmt: skip
 
 
@@ -204,6 +204,7 @@ def test_hostile_text_in_every_field_stays_text(tmp_path: Path, open_tab: OpenTa
                     "model",
                     "datasets",
                     "dataset",
+                    "devices",
                     "try it",
                 }:
                     assert HOSTILE in tab.page.locator("main").inner_text(), name

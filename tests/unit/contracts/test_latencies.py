@@ -37,11 +37,13 @@ def test_a_file_is_read_as_it_was_measured() -> None:
 @pytest.mark.parametrize(
     ("column", "value", "message"),
     [
-        ("median_seconds", "nan", "row 3: median_seconds is 'nan'; it must be a number above 0"),
+        ("median_seconds", "nan", "row 3: median_seconds is 'nan'; it must be a number of seconds"),
         ("median_seconds", "-0.1", "row 3: median_seconds is '-0.1'"),
         ("median_seconds", "0", "row 3: median_seconds is '0'"),
         ("median_seconds", "inf", "row 3: median_seconds is 'inf'"),
         ("high_seconds", "1e300", "row 3: high_seconds is '1e300'; .* at most 3600"),
+        ("median_seconds", "1.2 ms", "row 3: .* is '1.2 ms'; it must be a number of seconds"),
+        ("median_seconds", "0,0012", "row 3: .* is '0,0012'; .*, such as 0.0012"),
         ("low_seconds", "", "row 3: low_seconds is ''"),
         ("low_seconds", "1", "row 3: median_seconds .* is outside its interval, 1 to"),
         ("in_channels", "-8", "row 3: in_channels is '-8'; it must be a whole number"),
@@ -95,6 +97,13 @@ def test_the_whole_network_has_one_row() -> None:
         read([*rows, rows[-1]])
 
 
+def test_layers_in_other_units_than_the_network_are_refused() -> None:
+    rows = latency_rows(BENCH, seconds=lambda _: 4.0, network=0.05)
+    with pytest.raises(LatenciesError, match=r"row 2: the layer takes 4 s, .* 0\.05 s: every time"):
+        read(rows)
+    read(latency_rows(BENCH, seconds=lambda _: 0.06, network=0.05))  # noise
+
+
 def test_more_rows_than_the_limit_are_refused() -> None:
     with pytest.raises(LatenciesError, match="more than 2 rows"):
         read_latencies(as_csv(latency_rows(BENCH)), 2)
@@ -109,12 +118,19 @@ HEADER = ",".join(COLUMNS).encode()
         (b"", "no fp32 rows"),
         (HEADER, "no fp32 rows"),
         (b"\xff\xfe\x00", "not CSV text in UTF-8"),
-        (b"a,b,c\n1,2,3", "has no column 'model'"),
+        (b"a,b,c\n1,2,3", "row 1 names none of the columns 'model', 'bench', 'device' and 18"),
+        (HEADER.replace(b"kind,groups,", b""), "no column 'kind', 'groups': upload what"),
+        (HEADER + b",comment", "a column too many, 'comment'"),
+        (HEADER + b",kind", "in another order, or twice"),
+        (HEADER.replace(b"n_seconds", b"n_ms"), "'median_ms' and no .* times are in seconds"),
+        (HEADER.replace(b",", b";"), "separates its values by semicolons"),
+        (HEADER.replace(b",", b"\t"), "separates its values by tabs"),
+        (HEADER.decode().encode("utf-16"), "not CSV text in UTF-8: upload"),
         (HEADER.replace(b"model,bench", b"bench,model"), "columns in another order"),
         (HEADER + b"\n1,2,3", "row 2 has 3 values, and there are 21 columns"),
         (HEADER + b'\n"unclosed', "row 2 is not CSV"),
         (HEADER + b'\n"' + b"x" * 200_000 + b'"', "row 2 is not CSV"),
-        (b"PK\x03\x04", "has no column 'model'"),
+        (b"PK\x03\x04", "row 1 names none of the columns"),
     ],
 )
 def test_a_file_that_is_no_table_of_latencies_is_refused(data: bytes, message: str) -> None:

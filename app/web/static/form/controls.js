@@ -88,8 +88,9 @@ export function numberField(name, schema, isNullable) {
   });
 }
 
+/** Field for a text. A page may offer values in a datalist with the id `known-NAME`. */
 export function textField(name, schema, isNullable) {
-  const input = h("input", { type: "text", maxlength: schema.maxLength, autocomplete: "off" });
+  const input = h("input", { type: "text", maxlength: schema.maxLength, autocomplete: "off", list: `known-${name}` });
   return wrap(name, schema, input, {
     get: () => (input.value === "" && isNullable ? null : input.value),
     set: (value) => {

@@ -39,6 +39,7 @@ export async function datasetsPage(view) {
       {},
       uploadForm({
         path: "/v1/datasets",
+        use: "dataset",
         noun: "data set",
         hint: TAKEN.dataset,
         accept: ACCEPT.dataset,

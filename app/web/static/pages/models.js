@@ -41,6 +41,7 @@ export async function modelsPage(view) {
       {},
       uploadForm({
         path: "/v1/models",
+        use: "model",
         noun: "model",
         hint: TAKEN.model,
         accept: ACCEPT.model,

@@ -1,7 +1,7 @@
 // Form for a new job, with a live preview.
 
 import { announce } from "../announce.js";
-import { ProblemError, post, read } from "../api.js";
+import { ProblemError, post, read, readAll } from "../api.js";
 import { withLayersOf, withoutLayers } from "../architecture/edits.js";
 import { h, fill } from "../dom.js";
 import { configForm } from "../form/form.js";
@@ -18,6 +18,7 @@ import { layersPart } from "./layers.js";
 import { previewPart } from "./preview.js";
 
 const PREFIX = "/config";
+const MOST_DEVICES = 100;
 
 export async function newJobPage(view) {
   const body = view.begin("Start a job", {
@@ -56,6 +57,10 @@ export async function newJobPage(view) {
     return;
   }
   const labels = labelsPart();
+  const devices = h("datalist", { id: "known-target" });
+  readAll("/v1/latencies", MOST_DEVICES, { signal: view.signal })
+    .then((found) => fill(devices, found.map((each) => h("option", { value: each.id }, `${each.name} (${each.device})`))))
+    .catch(view.ignore);
   const json = h("pre", { class: "code", tabindex: "0" });
   const trouble = h("div");
   const preview = previewPart({ onPlan: (found) => layers.update(found), onProblem: (details) => markAll(form, details), signal: view.signal });
@@ -100,6 +105,7 @@ export async function newJobPage(view) {
     h(
       "form",
       { class: "halves", novalidate: true, on: { submit } },
+      devices,
       h(
         "div",
         { class: "stack" },

@@ -10,6 +10,7 @@ const PLACES = [
   ["/", "Overview"],
   ["/models", "Models"],
   ["/datasets", "Data sets"],
+  ["/devices", "Devices"],
   ["/jobs", "Jobs"],
   ["/sweeps", "Sweeps"],
   ["/try", "Try it"],

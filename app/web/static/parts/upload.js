@@ -14,14 +14,15 @@ import { loading, notice, problemPanel } from "./problem.js";
 /**
  * Return a form that uploads to `path`.
  *
- * `more(file)` returns additional fields: `{node, params()}`. `onDone` receives the new resource
- * once it is validated.
+ * `use` is the kind of file that `refusalOf` checks; without one, the service alone judges, at once,
+ * and takes no URL. `more(file)` returns additional fields: `{node, params()}`. `onDone` receives
+ * the new resource once it is validated.
  */
-export function uploadForm({ path, noun, hint, accept, more, onDone, signal }) {
+export function uploadForm({ path, noun, use = null, hint, accept, more, onDone, signal }) {
   const root = h("div", { class: "form" });
-  const begin = (...said) => fill(root, dropZone({ prompt: `Choose a ${noun} file`, hint, accept, onFile: ask }), urlPart(noun, ask), said);
+  const begin = (...said) => fill(root, dropZone({ prompt: `Choose a ${noun} file`, hint, accept, onFile: ask }), use && urlPart(noun, ask), said);
   const ask = async (file) => {
-    const refusal = file.url ? null : await refusalOf(file, path === "/v1/models" ? "model" : "dataset");
+    const refusal = file.url || use === null ? null : await refusalOf(file, use);
     if (refusal !== null) {
       announce(`${file.name} was not sent.`);
       begin(notice("bad", `${file.name} was not sent`, h("p", { class: "lines" }, refusal)));
@@ -84,11 +85,11 @@ async function send(file, given, { noun, state, form, path, onDone, signal, begi
     };
     const made = file.url ? await fetchUrl(path, file.url, given, signal) : await uploadFile(addressOf(path, file, given), file, { onProgress, signal });
     fill(state, loading(`Validating the ${noun} …`));
-    const item = await validated(`${path}/${made.id}`, signal);
+    const item = made.status === undefined ? made : await validated(`${path}/${made.id}`, signal);
     if (item === null) {
       return;
     }
-    announce(item.status === "ready" ? `The ${noun} is ready.` : `The ${noun} was rejected.`);
+    announce(item.status === "rejected" ? `The ${noun} was rejected.` : `The ${noun} is ready.`);
     begin();
     onDone(item);
   } catch (error) {
@@ -127,7 +128,7 @@ async function validated(path, signal) {
 
 /** Return the notice about a newly validated upload. */
 export function verdictNotice(item, noun, next) {
-  if (item.status === "ready") {
+  if (item.status !== "rejected") {
     return notice("good", `${item.name} is ready`, next && h("div", {}, next));
   }
   return notice(
