@@ -40,8 +40,9 @@ def load_pretrained(name: str) -> Pretrained:
     """Return a network with its published weights.
 
     Args:
-        name: ``timm/resnet50``, ``torchvision/resnet50``, or ``hf:owner/name`` for a timm network
-            on the Hugging Face Hub whose weights are in ``model.safetensors``.
+        name: ``timm/resnet50``, ``torchvision/resnet50``, or ``hf:owner/name`` (with ``@revision``
+            if wanted) for a timm network on the Hugging Face Hub whose weights are in
+            ``model.safetensors``.
 
     Raises:
         SecateurError: The name or its library is unknown or not installed, or the weights cannot be
@@ -102,7 +103,8 @@ def _torchvision(name: str) -> Pretrained:
 def _hugging_face(name: str) -> Pretrained:
     from huggingface_hub import file_exists  # noqa: PLC0415  # an optional package
 
-    if not file_exists(name, _WEIGHTS):
+    repo, _, revision = name.partition("@")
+    if not file_exists(repo, _WEIGHTS, revision=revision or None):
         raise SecateurError(f"hf:{name} has no {_WEIGHTS}; other formats may run code")
     return _timm(f"hf-hub:{name}")
 

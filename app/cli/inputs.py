@@ -15,7 +15,7 @@ from app.cli.names import resolve_dataset, resolve_model
 from app.cli.output import say
 from app.cli.progress import sending
 from app.cli.stored import find_dataset, find_model
-from secateur import Client, Dataset, Model, SecateurError, mlflow_registry
+from secateur import Client, Dataset, Model, SecateurError, hugging_face, mlflow_registry
 from secateur.core.file_kinds import FILE_SUFFIXES
 from secateur.core.folders import pack_folder
 from secateur.core.urls import find_url
@@ -31,8 +31,8 @@ def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
 
     Args:
         client: The service's client.
-        path: A file, the name of a library's network, such as ``timm/resnet50``, or a version in
-            MLflow, such as ``models:/shapes/3``.
+        path: A file, the name of a library's network, such as ``timm/resnet50``, a repository on
+            the Hugging Face Hub, or a version in MLflow, such as ``models:/shapes/3``.
         options: See `ModelOptions`.
 
     Raises:
@@ -43,6 +43,11 @@ def push_model(client: Client, path: Path, options: ModelOptions) -> Model:
         model = client.push(url, **options)
         _say_ready(model)
         return model
+    if _is_file_of_hub(path):
+        say(f"Downloading {path} …")
+        with hugging_face.fetched(str(path)) as file:
+            options_of_repo: ModelOptions = {"name": hugging_face.parse(str(path)).name}
+            return push_model(client, file, options_of_repo | options)
     if is_name(str(path)) and not path.exists():
         with exported(str(path)) as file:
             return push_model(client, file, options)
@@ -73,6 +78,12 @@ def push_dataset(
     if (url := find_url(path)) is not None:
         say(f"The service fetches {path.name} …")
         data = client.push_dataset(url, name=name, preprocess=preprocess)
+    elif hugging_face.is_dataset(str(path)) and not path.exists():
+        say(f"Downloading {path} …")
+        with hugging_face.fetched(str(path)) as file:
+            return push_dataset(
+                client, file, name or hugging_face.parse(str(path)).name, preprocess
+            )
     else:
         with _packed(_existing(path)) as file, sending(file) as show:
             data = client.push_dataset(file, name=name, preprocess=preprocess, on_progress=show)
@@ -113,13 +124,16 @@ def model_id(client: Client, given: Path, name: str | None = None) -> str:
 
 
 def pin_version(model: Path) -> tuple[Path, dict[str, str]]:
-    """Return a model of MLflow with its version, and a job's metadata that names it.
+    """Return a model of MLflow or the Hub with its version, and a job's metadata that names it.
 
     Other models are returned as they are, without metadata.
 
     Raises:
-        SecateurError: MLflow cannot be reached or has no such version.
+        SecateurError: MLflow or the Hub cannot be reached or has no such version.
     """
+    if hugging_face.is_uri(str(model)) and not model.exists():
+        pinned = hugging_face.pinned(str(model))
+        return Path(pinned), {hugging_face.SOURCE: pinned}
     if not mlflow_registry.is_uri(str(model)):
         return model, {}
     version = mlflow_registry.resolve(str(model))
@@ -142,7 +156,7 @@ def dataset_id(client: Client, given: Path | None, preprocess: Preprocess | None
         found = client.get_dataset(resolve_dataset(client, str(given)))
         print_preprocessing(found)
         return found.id
-    if find_url(given) is not None:
+    if find_url(given) is not None or hugging_face.is_dataset(str(given)):
         return push_dataset(client, given, None, preprocess).id
     with _packed(_existing(given)) as path:
         stored = find_dataset(client, path, preprocess)
@@ -200,6 +214,11 @@ def _packed(path: Path) -> Iterator[Path]:
         if path.is_dir():
             say(f"Packing the files of {path} …")
         yield pack_folder(path, Path(folder))
+
+
+def _is_file_of_hub(path: Path) -> bool:
+    """Return whether a path names a model's file on the Hub; other networks need timm."""
+    return hugging_face.is_uri(str(path)) and not path.exists() and hugging_face.has_file(str(path))
 
 
 def _existing(path: Path) -> Path:

@@ -57,6 +57,11 @@ COMMANDS = {
         "Register a finished job's network in MLflow, with its curves, report and origin.",
         _USE,
     ),
+    "publish": Lazy(
+        f"{_COMMANDS}.publish",
+        "Publish a finished job's network on the Hugging Face Hub, with a model card.",
+        _USE,
+    ),
     "mcp": Lazy(
         f"{_COMMANDS}.mcp",
         "Serve the service's operations to an assistant as MCP tools on standard input and output.",

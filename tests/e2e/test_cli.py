@@ -1,5 +1,6 @@
 """The command line with a service started by ``secateur serve``."""
 
+import io
 import json
 import os
 import signal
@@ -13,12 +14,15 @@ from typing import Any
 import mlflow
 import numpy as np
 import onnx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torchvision
 from PIL import Image
 
 from tests.fixtures.commands import run_command
+from tests.fixtures.hub import TOKEN, running_hub
 from tests.fixtures.service import (
     Service,
     images,
@@ -64,6 +68,18 @@ def run(
 
 def as_json(folder: Path, *arguments: object, code: int = 0) -> Any:
     return json.loads(run(folder, *arguments, "--json", code=code).stdout)
+
+
+def parquet_bytes(x: np.ndarray, y: np.ndarray) -> bytes:
+    """Return images and labels as the Hub's data sets have them."""
+    encoded = []
+    for image in x:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG")
+        encoded.append({"bytes": file.getvalue(), "path": None})
+    file = io.BytesIO()
+    pq.write_table(pa.table({"image": encoded, "label": y}), file)
+    return file.getvalue()
 
 
 def not_in_background() -> None:
@@ -286,3 +302,70 @@ def test_a_model_of_mlflow_is_pruned_and_registered_with_its_origin(
         assert "mlflow.onnx.log_model" in refused.stderr
         absent = run(folder, "push", "models:/shapes/7", code=1)
         assert "models:/shapes/7" in absent.stderr
+
+
+LICENCE = """license: other
+license_name: shapes-licence
+license_link: https://example.org/licence"""
+
+
+def test_a_network_of_the_hub_is_pruned_and_published_with_its_licence(
+    service: Service, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = images(200)
+    with running_hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setenv("HF_HOME", str(tmp_path))
+        monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+        hub.files["model", "ada/shapes"] = {
+            "README.md": f"---\n{LICENCE}\ntags:\n- x\n---\n# Shapes\n".encode(),
+            "onnx/model.onnx": trained_onnx_bytes(),
+            "pytorch_model.bin": b"cos\nsystem\n",
+        }
+        hub.private.add("ada/shapes")
+        hub.files["dataset", "ada/quadrants"] = {
+            f"data/{split}-00000-of-00001.parquet": parquet_bytes(x[part], y[part])
+            for split, part in (("train", slice(150)), ("test", slice(150, 200)))
+        }
+        done = run(folder, "push", "hf:datasets/ada/quadrants")
+        dataset = done.stdout.strip()
+        assert service.get(f"/v1/datasets/{dataset}")["summary"]["splits"] == {
+            "train": 150, "validation": 0, "test": 50,
+        }  # fmt: skip
+        done = run(folder, "prune", "hf:ada/shapes", dataset, *FAST, "--wait")
+        job = done.stdout.split()[0]
+        assert service.get(f"/v1/jobs/{job}")["metadata"]["hf_source"].startswith("hf:ada/shapes@")
+
+        done = run(folder, "publish", job, "ada/small")
+        assert done.stdout.split() == [f"{hub.url}/ada/small"]
+        assert "ada/small" in hub.private
+        small = hub.files["model", "ada/small"]
+        assert {"model.onnx", "pruned.pt2", "report.html", "README.md"} <= set(small)
+        card = small["README.md"].decode()
+        assert f"base_model: ada/shapes\n{LICENCE}\n---" in card
+        summary = service.get(f"/v1/jobs/{job}")["result"]["summary"]
+        assert f"| {summary['dense']['macs']:,} | {summary['retrained']['macs']:,} |" in card
+        assert summary["verdict"]["text"] in card
+        # The published network is read again from its own repository.
+        pushed = run(folder, "push", "hf:ada/small", "--json")
+        assert json.loads(pushed.stdout)["macs"] == summary["retrained"]["macs"]
+
+        mine = "---\nlicense: mit\n---\n# My words\n\nKept.\n"
+        hub.files["model", "ada/mine"] = {"README.md": mine.encode(), "LICENSE": b"MIT"}
+        for _ in range(2):
+            run(folder, "publish", job, "ada/mine")
+        again = hub.files["model", "ada/mine"]
+        assert again["LICENSE"] == b"MIT"
+        assert again["README.md"].decode().startswith(mine)
+        assert again["README.md"].decode().count("## Pruned network") == 1
+
+        refused = run(folder, "publish", job, "ada/mine", code=1, HF_TOKEN="")
+        absent = run(folder, "push", "hf:ada/none", code=1)
+        assert "hf:ada/none" in absent.stderr
+        for shown in (done, pushed, refused, absent):
+            assert TOKEN not in shown.stdout + shown.stderr
+        assert "HF_TOKEN" in refused.stderr
+        texts = [each for files in hub.files.values() for each in files.values()]
+        texts += [path.read_bytes() for path in service.folder.rglob("*") if path.is_file()]
+        assert not [text for text in texts if TOKEN.encode() in text]

@@ -12,13 +12,14 @@ from app.cli.output import print_json, say
 from secateur import Dataset, Model
 from secateur.core.formats import suffixes, usual_suffixes
 from secateur.core.urls import find_url
+from secateur.hugging_face import is_dataset
 from secateur.options import ModelOptions
 
 _FILE = (
     f"Model file ({usual_suffixes('model')}) or data set file; its URL (https, s3 or gs), which "
     "the service fetches; a folder of images; a network with its published weights: "
-    "timm/resnet50, torchvision/resnet50, hf:owner/name; or a version in MLflow: "
-    "models:/NAME@ALIAS."
+    "timm/resnet50, torchvision/resnet50; a repository on the Hugging Face Hub: hf:owner/name, "
+    "hf:datasets/owner/name; or a version in MLflow: models:/NAME@ALIAS."
 )
 
 app = typer.Typer(add_completion=False)
@@ -30,6 +31,7 @@ app = typer.Typer(add_completion=False)
         "secateur push net.pt2 --name camera",
         "secateur push photos/ --preprocess imagenet",
         "secateur push timm/resnet50",
+        "secateur push hf:datasets/ylecun/mnist/mnist",
         "secateur push https://example.org/net.onnx",
     ),
 )
@@ -75,7 +77,7 @@ def push_command(  # noqa: PLR0913  # the command's options
     Prints the id on standard output once the intake has accepted the file.
     """
     file = path.name if find_url(path) is None else path.name.partition("?")[0]
-    is_data = data or path.is_dir() or file.endswith(suffixes("dataset"))
+    is_data = data or path.is_dir() or is_dataset(str(path)) or file.endswith(suffixes("dataset"))
     if is_data and file.endswith(suffixes("model")):
         raise fail_usage(f"{path.name} is a model file; --data is for samples")
     if preprocess is not None and not is_data:

@@ -37,7 +37,7 @@ def test_a_hub_that_cannot_be_reached_is_an_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_weights_that_are_not_safetensors_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.file_exists", lambda *_: False)
+    monkeypatch.setattr("huggingface_hub.file_exists", lambda *_, **__: False)
     with pytest.raises(SecateurError, match="other formats may run code"):
         load_pretrained("hf:owner/name")
 

@@ -91,7 +91,7 @@ function quoted(name) {
 }
 
 function latenciesTable(found, tools) {
-  const columns = ["Name", "Device", ["Runtime", "not-narrow"], ["Model", "not-narrow"], ["Rows", "end not-narrow"], ["Whole network", "end"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"], ["Use", "end"], ["Delete", "end not-narrow"]];
+  const columns = ["Name", "Device", ["Runtime", "not-narrow"], ["Model", "not-narrow"], ["Rows", "end not-narrow"], ["Whole network", "end not-narrow"], ["File", "end not-narrow"], ["Uploaded", "not-narrow"], ["Use", "end"], ["Delete", "end"]];
   return table(
     "Measured devices",
     columns,
