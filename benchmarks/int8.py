@@ -1,8 +1,10 @@
 """Int8 after pruning: dense, pruned and int8 files in turns, and what the usual tools give.
 
 Usage: python -m benchmarks.int8 [resnet20 ocr_classifier efficientnet_lite0 mobilenet_v2 resnet50
-vgg16_bn] [--macs 0.5] [--epochs 3] [--quick] [--output FILE]. Each network is pruned by ``l1`` to a
-share of its MACs and repaired; ResNet-20 is also retrained, on Fashion-MNIST. Then
+vgg16_bn] [--macs 0.5] [--widths int8] [--epochs 3] [--quick] [--output FILE]. Each network is pruned
+by ``l1`` to a share of its MACs and repaired; ResNet-20 is also retrained, on Fashion-MNIST.
+``--widths`` int8: only widths that are fast in int8 here, as with ``round_to: auto`` and
+``selection.precision: int8``; a number: multiples of it, as with that ``round_to``. Then
 `secateur.engine.quantize` searches for an int8 file. Beside it: `quantize_static` and
 `quantize_dynamic` of ONNX Runtime with their defaults, on the same samples. All files are timed in
 turns, one thread, at batch 1 and 8; speeds are relative to the dense file, with 95 % intervals. The
@@ -19,7 +21,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from onnxruntime.quantization import CalibrationDataReader, quantize_dynamic, quantize_static
@@ -32,6 +34,7 @@ from secateur.engine.export.onnx import export_onnx
 from secateur.engine.export.session import OnnxSession
 from secateur.engine.graph import analyse
 from secateur.engine.graph.cost import CostModel
+from secateur.engine.latency import LatencyModel, LayerTimer
 from secateur.engine.measure import compare_latency
 from secateur.engine.objectives import ObjectiveOptions
 from secateur.engine.plan import make_plan
@@ -57,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(SUBJECTS))
     parser.add_argument("--macs", type=float, default=0.5)
+    parser.add_argument("--widths", type=_widths, default="int8", help="int8, or a number")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -67,17 +71,25 @@ def main() -> None:
         numbers = (256, 256) if options.quick else (55_000, 10_000)
         epochs = 1 if options.quick else options.epochs
         subject = SUBJECTS[name](*numbers)
-        rows[name] = measure(subject, options.macs, epochs, 0.3 if options.quick else 5.0)
+        seconds = 0.3 if options.quick else 5.0
+        found = measure(subject, options.macs, options.widths, epochs, seconds)
+        rows[name] = {"widths": options.widths, **found}
         print(json.dumps({name: rows[name]}), flush=True)
         if not options.quick:
             options.output.write_text(json.dumps(rows, indent=1) + "\n")
             _write_table(rows)
 
 
-def measure(subject: Subject, macs: float, epochs: int, seconds: float) -> dict[str, Any]:
+def _widths(text: str) -> int | Literal["int8"]:
+    return "int8" if text == "int8" else int(text)
+
+
+def measure(
+    subject: Subject, macs: float, widths: int | Literal["int8"], epochs: int, seconds: float
+) -> dict[str, Any]:
     """Prune a network, quantise it in three ways, and return sizes, speeds and qualities."""
     started = time.process_time()
-    pruned, macs_left = _pruned(subject, macs, epochs)
+    pruned, macs_left = _pruned(subject, macs, widths, epochs)
     calibration = batches(subject.train[:_NUM_CALIBRATION])
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder) / f"{name}.onnx" for name in _FILES}
@@ -125,14 +137,18 @@ def measure(subject: Subject, macs: float, epochs: int, seconds: float) -> dict[
     }
 
 
-def _pruned(subject: Subject, macs: float, epochs: int) -> tuple[Program, float]:
+def _pruned(
+    subject: Subject, macs: float, widths: int | Literal["int8"], epochs: int
+) -> tuple[Program, float]:
     """Return the pruned, repaired and perhaps retrained network, and its share of the MACs."""
     program = subject.program
     analysis = analyse(program)
     cost = CostModel(program, analysis)
     scores = CRITERIA["l1"](program, analysis, None, SaliencyOptions())
-    rule = SelectionOptions(Budget("macs", macs))
-    plan = make_plan(program, analysis, select(analysis, scores, rule, cost).keeps, saliency=scores)
+    rule = SelectionOptions(Budget("macs", macs), round_to="auto" if widths == "int8" else widths)
+    latency = LatencyModel(program, analysis, LayerTimer(precision="int8"), None)
+    keeps = select(analysis, scores, rule, cost, latency).keeps
+    plan = make_plan(program, analysis, keeps, saliency=scores)
     repair = batches(subject.train[:_NUM_REPAIR])
     found = repair_program(program, analysis, plan, repair).program
     if subject.labels is not None:
