@@ -1,8 +1,8 @@
 """Int8 after pruning: dense, pruned and int8 files in turns, and what the usual tools give.
 
 Usage: python -m benchmarks.int8 [resnet20 ocr_classifier efficientnet_lite0 mobilenet_v2 resnet50
-vgg16_bn] [--macs 0.5] [--widths int8] [--epochs 3] [--quick] [--output FILE]. Each network is pruned
-by ``l1`` to a share of its MACs and repaired; ResNet-20 is also retrained, on Fashion-MNIST.
+vgg16_bn] [--macs 0.5] [--widths int8] [--epochs 3] [--quick] [--output FILE]. Each network is
+pruned by ``l1`` to a share of its MACs and repaired; ResNet-20 is also retrained, on Fashion-MNIST.
 ``--widths`` int8: only widths that are fast in int8 here, as with ``round_to: auto`` and
 ``selection.precision: int8``; a number: multiples of it, as with that ``round_to``. Then
 `secateur.engine.quantize` searches for an int8 file. Beside it: `quantize_static` and

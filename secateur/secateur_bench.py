@@ -410,15 +410,15 @@ def ratio_interval(first: Run, second: Run, seconds: float) -> tuple[float, floa
     """
     for run in (first, second):
         run()
-    turn = _timed(first, 1) + _timed(second, 1)
+    turn = 2 * (_timed(first, 1) + _timed(second, 1))
     num_rounds = min(_MOST_ROUNDS, max(_FEWEST_ROUNDS, int(2 * seconds / turn)))
     ratios = []
     for number in range(num_rounds):
-        if number % 2 == 0:
-            before, after = _timed(first, 1), _timed(second, 1)
-        else:
-            after, before = _timed(second, 1), _timed(first, 1)
-        ratios.append(after / before)
+        taken = {}
+        for run in (first, second) if number % 2 == 0 else (second, first):
+            run()  # the other network has emptied the caches
+            taken[run] = _timed(run, 1)
+        ratios.append(taken[second] / taken[first])
     return (*median_interval(ratios), num_rounds)
 
 
@@ -526,16 +526,19 @@ def measure(bench: dict[str, Any], runtime: Runtime, options: argparse.Namespace
     precisions = ["fp32", *(["int8"] if options.precision == "int8" else [])]
     every = list(wanted_rows(bench, precisions, options.batch_size))
     left = [row for row in every if output.key(row_of(row)) not in output.done]
-    network = {"kind": "network", "precision": "fp32"}
+    networks = {"fp32": options.network, "int8": options.network_int8}
     print(
         f"{len(every)} rows, {len(every) - len(left)} of them measured already, with "
         f"{runtime.name} {runtime.version} and {options.threads} threads on {options.device_name}"
     )
     with output.open() as file:
-        if options.network is not None and output.key(network) not in output.done:
-            [found] = in_turns([_network(runtime, options.network, options.batch_size)], 2.0)
-            output.add(file, network, found)
-            print(f"the whole network: {found[0] * 1e3:.2f} ms")
+        for precision, path in networks.items():
+            row = {"kind": "network", "precision": precision}
+            if path is None or output.key(row) in output.done:
+                continue
+            [found] = in_turns([_network(runtime, path, options.batch_size)], 2.0)
+            output.add(file, row, found)
+            print(f"the whole network in {precision}: {found[0] * 1e3:.2f} ms")
         began, num_done = time.monotonic(), 0
         for batch in batches(left):
             runs = [_layer(runtime, row) for row in batch]
@@ -550,8 +553,14 @@ def measure(bench: dict[str, Any], runtime: Runtime, options: argparse.Namespace
             "or slows down as it gets hot. Better repeat that at rest, with more --seconds."
         )
     print(f"Done. Upload it: secateur push-latencies {shlex.quote(str(options.out))}")
-    if options.network is None and output.key(network) not in output.done:
-        print("Only layers were measured. Better predictions: the same again, with --network FILE.")
+    for precision in precisions:
+        row = {"kind": "network", "precision": precision}
+        if networks[precision] is None and output.key(row) not in output.done:
+            flag = "--network" if precision == "fp32" else "--network-int8"
+            print(
+                f"Only layers were measured in {precision}. Better predictions: the same again, "
+                f"with {flag} FILE."
+            )
 
 
 def confirm(runtime: Runtime, options: argparse.Namespace) -> None:
@@ -639,6 +648,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", type=int, default=1, help="samples a call; default: 1")
     add("--seconds", type=float, default=0.1, help="time for each width; default: 0.1")
     add("--network", type=Path, help="the whole dense network, to measure it as well")
+    add("--network-int8", type=Path, help="its int8 file, as `secateur-engine quantize` writes it")
     add("--device-name", default=device_name(), help="default: %(default)s")
     return parser
 
@@ -651,10 +661,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("give a bench file, or --confirm PRUNED BASE")
     if options.threads < 1 or options.batch_size < 1 or not 0 < options.seconds <= 60:  # noqa: PLR2004
         parser.error("--threads and --batch-size are at least 1, --seconds is above 0, at most 60")
+    if options.network_int8 is not None and options.precision != "int8":
+        parser.error("--network-int8 needs --precision int8")
     kind = RUNTIMES[options.runtime]
     if options.precision not in kind.precisions:
         parser.error(f"{kind.name} is measured in {' and '.join(kind.precisions)} only")
-    files = [path for path in (options.network, *(options.confirm or ())) if path is not None]
+    given = (options.network, options.network_int8, *(options.confirm or ()))
+    files = [path for path in given if path is not None]
     try:
         for path in files:
             _check_file(path, kind.suffixes)

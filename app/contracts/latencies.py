@@ -44,6 +44,7 @@ class Latencies:
         seconds: Median seconds of one call, by precision and layer.
         rows: Number of the row of each layer.
         network_seconds: Median seconds of the whole dense network in fp32, if it was measured.
+        int8_network_seconds: Those of its int8 file, which also has the conversions between layers.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Latencies:
     seconds: dict[str, dict[LayerKey, float]]
     rows: dict[tuple[str, LayerKey], int]
     network_seconds: float | None = None
+    int8_network_seconds: float | None = None
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -73,7 +75,7 @@ def read_latencies(data: bytes, most_rows: int) -> Latencies:
     shared: tuple[str, ...] | None = None
     seconds: dict[str, dict[LayerKey, float]] = {name: {} for name in PRECISIONS}
     rows: dict[tuple[str, LayerKey], int] = {}
-    network: float | None = None
+    networks: dict[str, float] = {}
     for number, row in rows_of(data, most_rows):
         values = tuple(row[name] for name in _SHARED)
         if shared is None:
@@ -90,9 +92,11 @@ def read_latencies(data: bytes, most_rows: int) -> Latencies:
         precision = _one_of(number, row, "precision", PRECISIONS)
         taken = _seconds(number, row)
         if _one_of(number, row, "kind", _KINDS) == NETWORK:
-            if network is not None or precision != "fp32":
-                raise LatenciesError(f"row {number}: the whole network has one row, in fp32")
-            network = taken
+            if precision in networks:
+                raise LatenciesError(
+                    f"row {number}: the whole network has one {precision} row, and this is another"
+                )
+            networks[precision] = taken
             continue
         key = _layer(number, row)
         if key in seconds[precision]:
@@ -104,21 +108,24 @@ def read_latencies(data: bytes, most_rows: int) -> Latencies:
         raise LatenciesError("the file has no fp32 rows of layers: run secateur_bench.py again")
     model, bench, device, runtime, version, threads, batch = shared
     counts = int(threads), int(batch)
-    _check_units(seconds["fp32"], rows, network)
-    return Latencies(model, bench, device, runtime, version, *counts, seconds, rows, network)
+    for precision, whole in networks.items():
+        _check_units(precision, seconds[precision], rows, whole)
+    wholes = networks.get("fp32"), networks.get("int8")
+    return Latencies(model, bench, device, runtime, version, *counts, seconds, rows, *wholes)
 
 
 def _check_units(
+    precision: str,
     seconds: Mapping[LayerKey, float],
     rows: Mapping[tuple[str, LayerKey], int],
-    network: float | None,
+    network: float,
 ) -> None:
     """Check that no layer takes many times as long as the network that it is part of."""
-    slowest = max(seconds, key=seconds.__getitem__)
-    if network is not None and seconds[slowest] > _MOST_OF_NETWORK * network:
+    slowest = max(seconds, key=seconds.__getitem__, default=None)
+    if slowest is not None and seconds[slowest] > _MOST_OF_NETWORK * network:
         raise LatenciesError(
-            f"row {rows['fp32', slowest]}: the layer takes {seconds[slowest]:g} s, and the whole "
-            f"network {network:g} s: every time must be in seconds"
+            f"row {rows[precision, slowest]}: the layer takes {seconds[slowest]:g} s, and the "
+            f"whole network {network:g} s: every time must be in seconds"
         )
 
 

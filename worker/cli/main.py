@@ -4,7 +4,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from app.contracts.complaints import complaints
 from app.contracts.config_options import OptionError, goal_of, make_config, selection_of
 from app.contracts.goals import GOALS
+from app.contracts.precision_spec import PrecisionSpec
 from app.contracts.spec import ArchitectureSpec, PreprocessSpec, PruneConfig, SteepnessSelection
 from app.terminal import LiteralConsole, visible
 from app.version import version_option
@@ -24,6 +25,7 @@ from secateur.engine.saliency import CRITERIA
 from worker.cli.applying import apply_with_samples
 from worker.cli.local import LocalError, local_request, open_model
 from worker.cli.progress import ConsoleReporter
+from worker.cli.quantizing import quantize_for_timing, quantize_with_samples
 from worker.cli.tables import print_applied, print_inspection, print_report
 from worker.pipeline.prune import prune
 from worker.pipeline.replay import apply_plan, repair_kind_of
@@ -35,7 +37,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
 )
-_LIMITS = SteepnessSelection()  # the config's defaults
+_LIMITS, _PRECISION = SteepnessSelection(), PrecisionSpec()  # the config's defaults
 
 
 @app.callback()
@@ -46,7 +48,7 @@ def options(
     """Inspect and prune convolutional networks on this machine, without a server."""
 
 
-_SPECS = (ArchitectureSpec, PreprocessSpec, PruneConfig)
+_SPECS = (ArchitectureSpec, PreprocessSpec, PrecisionSpec, PruneConfig)
 ModelPath = Annotated[Path, typer.Argument(exists=True, help=f"A {usual_suffixes('model')} file.")]
 ArchitectureName = Annotated[
     str | None,
@@ -57,6 +59,13 @@ ArchitectureName = Annotated[
 ]
 NumClasses = Annotated[int | None, typer.Option(help="Number of classes of the architecture.")]
 ImageSize = Annotated[int, typer.Option(help="Side of the architecture's images, in pixels.")]
+Preprocessing = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PRESET|JSON",
+        help="Preprocessing of pixels: imagenet, unit, symmetric, from-data, or JSON.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -102,6 +111,54 @@ def bench_command(
     LiteralConsole().print(str(output))
 
 
+@app.command("quantize")
+def quantize_command(  # noqa: PLR0913, PLR0917  # the command's options
+    model: ModelPath,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write, if it is good enough.")
+    ] = Path("model_int8.onnx"),
+    data: Annotated[
+        Path | None, typer.Option(exists=True, help=f"{usual_suffixes('dataset')}.")
+    ] = None,
+    preprocess: Preprocessing = None,
+    max_drop: Annotated[
+        float, typer.Option(help="Largest drop of the validation metric below the network's.")
+    ] = _PRECISION.max_drop,
+    target: Annotated[
+        str, typer.Option(help="Processor that serves: auto (this one), vnni, avx2, arm, tensorrt.")
+    ] = _PRECISION.target,
+    for_timing: Annotated[  # noqa: FBT002  # a flag
+        bool, typer.Option("--for-timing", help="Without data: only the file's speed is right.")
+    ] = False,
+    architecture: ArchitectureName = None,
+    num_classes: NumClasses = None,
+    image_size: ImageSize = 224,
+    as_json: AsJson = False,  # noqa: FBT002  # a flag
+) -> None:
+    """Write the int8 file of a model, if it is faster here and keeps max_drop."""
+    try:
+        chosen = _architecture(architecture, num_classes, image_size)
+        spec = PrecisionSpec.model_validate(
+            {"kind": "int8", "max_drop": max_drop, "target": target}
+        )
+        if for_timing == (data is not None):
+            raise LocalError(  # noqa: TRY301
+                "int8 needs samples: give --data, or --for-timing if you only measure the file"
+            )
+        if data is None:
+            types = None if spec.target == "auto" else spec.target
+            reason = quantize_for_timing(model, chosen, types, output)
+            found: dict[str, Any] = {"is_kept": True, "reason": reason}
+        else:
+            report = quantize_with_samples(
+                model, chosen, spec, data, _preprocess(preprocess), output
+            )
+            found = report.model_dump(mode="json")
+    except (EngineError, LocalError, ValidationError) as error:
+        _fail(error)
+    print(json.dumps(found, indent=1) if as_json else found["reason"])  # noqa: T201
+
+
 @app.command("prune")
 def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     context: typer.Context,
@@ -139,13 +196,7 @@ def prune_command(  # noqa: PLR0913, PLR0917  # the command's options
     data: Annotated[
         Path | None, typer.Option(exists=True, help=f"{usual_suffixes('dataset')}.")
     ] = None,
-    preprocess: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PRESET|JSON",
-            help="Preprocessing of pixels: imagenet, unit, symmetric, from-data, or JSON.",
-        ),
-    ] = None,
+    preprocess: Preprocessing = None,
     epochs: Annotated[
         str, typer.Option(help="Epochs of retraining: a number, or auto (by the data).")
     ] = "auto",

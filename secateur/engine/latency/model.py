@@ -36,7 +36,7 @@ class LatencyModel:
         batch_size: Samples per call.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # a network, and what is measured
         self,
         program: Program,
         analysis: Analysis,
@@ -44,6 +44,8 @@ class LatencyModel:
         dense_seconds: float | None,
         batch_size: int = 1,
         dense_timer: Timer | None = None,
+        *,
+        own_seconds: float | None = None,
     ) -> None:
         """Prepare the model; nothing is measured yet.
 
@@ -54,9 +56,13 @@ class LatencyModel:
             dense_seconds: Time of the whole dense network; None: the sum of its layers.
             batch_size: Samples per call.
             dense_timer: Seconds of a layer in the dense network's precision, if that differs.
+            own_seconds: Time of the whole network at full width in the pruned network's precision,
+                if that differs. Without it nothing is known of conversions between int8 layers,
+                and predictions leave them out.
         """
         self._program, self._analysis, self._timer = program, analysis, timer
         self._dense_timer, self.batch_size = dense_timer or timer, batch_size
+        self._own_seconds = own_seconds
         if dense_seconds is None:
             dense_seconds = WidthSum(self._layers({}, self._dense_timer), analysis)({})
         self.dense_seconds = dense_seconds
@@ -64,14 +70,18 @@ class LatencyModel:
     def seconds_by_width(self, orders: Orders) -> WidthSum:
         """Return the predicted seconds of one call as a function of widths.
 
-        The prediction equals `dense_seconds` at full width and in the dense network's precision.
+        At full width it equals the measured time of the whole network in the same precision: the
+        layers' times and a rest, which all other operators and conversions share.
         """
-        layers = self._layers(orders, self._dense_timer)
+        whole, timer = self.dense_seconds, self._dense_timer
+        if self._own_seconds is not None:
+            whole, timer = self._own_seconds, self._timer
+        layers = self._layers(orders, timer)
         measured = WidthSum(layers, self._analysis)({})
         # A single layer reorders its input and output; a whole network does so only once.
-        scale = min(1.0, self.dense_seconds / measured) if measured > 0 else 1.0
-        others = self._other_operators(orders, self.dense_seconds - scale * measured)
-        if self._timer is not self._dense_timer:  # integer layers are timed without reordering
+        scale = min(1.0, whole / measured) if measured > 0 else 1.0
+        others = self._other_operators(orders, whole - scale * measured)
+        if timer is not self._timer:  # integer layers are timed without reordering
             layers, scale = self._layers(orders), 1.0
         terms = [Term(t.families, lambda w, t=t: scale * t.at(w)) for t in layers]  # type: ignore[misc]
         return WidthSum([*terms, *others], self._analysis)

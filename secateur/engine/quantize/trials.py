@@ -20,7 +20,12 @@ _INT8 = "trial_int8.onnx"
 
 
 class Int8Trials:
-    """Measures pruned networks in fp32 and int8 beside the dense network in fp32."""
+    """Measures pruned networks in fp32 and int8 beside the dense network in fp32.
+
+    Attributes:
+        recipe: The recipe that is fastest for the dense network.
+        dense_share: Share of the dense network's fp32 latency that it takes in int8.
+    """
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class Int8Trials:
         self._path = dense.parent / _INT8
         speeds = [self._speeds(dense, recipe)[1] for recipe in RECIPES]
         self.recipe = RECIPES[speeds.index(max(speeds))]
+        self.dense_share = 1 / max(speeds)
 
     def measure(self, pruned: Path) -> tuple[float, Precision]:
         """Return the share of the dense latency that a pruned network takes, and its precision.

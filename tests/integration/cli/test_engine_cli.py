@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,6 +18,7 @@ from torch import nn
 from app.contracts.spec import PruneConfig
 from secateur.commands import engine
 from secateur.engine.export.formats import EXPORT_FORMATS
+from secateur.engine.export.session import OnnxSession
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.reader import read_program
 from secateur.torch import load_pruned
@@ -33,6 +36,16 @@ def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     )
     assert found.returncode == code, found.stderr + found.stdout
     return found
+
+
+def engine_here(*arguments: object, code: int = 0) -> None:
+    """Run the command in this process: a new one imports torch for seconds."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys, "argv", ["secateur-engine", *map(str, arguments)])
+        patched.setenv("COLUMNS", "160")
+        with pytest.raises(SystemExit) as ended:
+            engine()
+    assert (ended.value.code or 0) == code
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +127,37 @@ def test_a_target_that_is_no_file_is_refused(folder: Path, tmp_path: Path) -> No
     request = local_request(folder / "model0.pt2", None, config, None, tmp_path / "o", "cpu", 0)
     with pytest.raises(LocalError, match="'my-board', and there is no such file"), request:
         pass
+
+
+def test_quantize_writes_the_int8_file_of_any_model(folder: Path, tmp_path: Path) -> None:
+    model, output = folder / "model0.pt2", tmp_path / "int8.onnx"
+    engine_here("quantize", model, "--data", folder / "data.npz", "--target", "arm", "-o", output)
+    batch = (torch.randn(4, 1, 8, 8),)
+    kinds = Counter(node.op_type for node in onnx.load(output).graph.node)
+    assert kinds["QuantizeLinear"] > 1
+    fp32 = ProgramModule(read_program(model))(*batch)
+    assert OnnxSession(output)(batch)[0].shape == fp32.shape
+
+
+def test_quantize_says_why_there_is_no_int8_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(nn.AvgPool2d(4), (torch.randn(2, 1, 8, 8),), tmp_path / "pool.pt2")
+    np.savez(tmp_path / "x.npz", x=np.zeros((40, 8, 8), np.uint8))
+    output = tmp_path / "int8.onnx"
+    arguments = ("quantize", tmp_path / "pool.pt2", "--data", tmp_path / "x.npz", "-o", output)
+    engine_here(*arguments, code=1)
+    assert "No int8 file: the network has no Conv" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_a_file_for_timing_needs_no_data_and_says_so(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "int8.onnx"
+    engine_here("quantize", folder / "model0.pt2", "--for-timing", "-o", output)
+    assert "use its answers for nothing" in capsys.readouterr().out
+    assert len(OnnxSession(output)((torch.randn(3, 1, 8, 8),))[0]) == 3
 
 
 def test_apply_replays_the_plan_on_other_weights(folder: Path, pruned: dict[str, Any]) -> None:
@@ -235,28 +279,27 @@ def test_a_network_that_onnx_cannot_represent_is_pruned_without_it(tmp_path: Pat
         (("inspect", "{data}"), "secateur-engine: "),
         (("inspect", "{weights}"), "needs --architecture"),
         (("apply", "{data}", "{model}", "--out", "{out}"), "secateur-engine: "),
+        (("quantize", "{model}", "-o", "{out}"), "int8 needs samples: give --data, or "),
+        (("quantize", "{model}", "-o", "{out}", "--data", "{data}", "--for-timing"), "int8 needs"),
+        (
+            ("quantize", "{model}", "--for-timing", "--target", "x"),
+            "target must be one of auto, vnni",
+        ),
     ],
-    ids=range(10),
+    ids=range(13),
 )
 def test_mistakes_are_reported_in_one_line(
     arguments: tuple[str, ...],
     message: str,
     folder: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In this process: a new one imports torch for seconds to print a line."""
     names = {
         "model": folder / "model0.pt2", "data": folder / "data.npz", "out": tmp_path / "out",
         "folder": folder, "weights": folder / "weights.safetensors",
     }  # fmt: skip
-    typed = [argument.format(**names) for argument in arguments]
-    monkeypatch.setattr(sys, "argv", ["secateur-engine", *typed])
-    monkeypatch.setenv("COLUMNS", "160")
-    with pytest.raises(SystemExit) as ended:
-        engine()
-    assert ended.value.code == 1
+    engine_here(*(argument.format(**names) for argument in arguments), code=1)
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said

@@ -198,6 +198,23 @@ def test_both_precisions_and_the_whole_network_are_rows(folder: Path) -> None:
         assert 0 < low <= median <= high
 
 
+def test_the_whole_network_is_measured_in_int8_as_well(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = folder / "base_int8.onnx"
+    layer = next(secateur_bench.wanted_rows({"layers": [CONV]}, ["int8"], 1))
+    network.write_bytes(secateur_bench.layer_file(layer, "int8"))
+    assert measure(folder, "--precision", "int8") == 0
+    assert "with --network-int8 FILE" in capsys.readouterr().out
+    assert measure(folder, "--precision", "int8", "--network-int8", str(network)) == 0
+    assert "--network-int8" not in capsys.readouterr().out
+    [found] = [row for row in rows(folder) if row["kind"] == "network"]
+    assert found["precision"] == "int8"
+    with pytest.raises(SystemExit):
+        measure(folder, "--network-int8", str(network))
+    assert "--network-int8 needs --precision int8" in capsys.readouterr().err
+
+
 def test_layers_take_turns() -> None:
     order: list[str] = []
     secateur_bench.in_turns([lambda: order.append("a"), lambda: order.append("b")], 1e-9)

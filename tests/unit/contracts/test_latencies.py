@@ -91,9 +91,17 @@ def test_a_repeated_row_names_both() -> None:
         read([*rows, rows[0]])
 
 
-def test_the_whole_network_has_one_row() -> None:
+def test_the_whole_network_has_one_row_for_each_precision() -> None:
     rows = latency_rows(BENCH, network=0.5)
-    with pytest.raises(LatenciesError, match="row 6: the whole network has one row"):
+    with pytest.raises(LatenciesError, match="row 6: the whole network has one fp32 row"):
+        read([*rows, rows[-1]])
+
+
+def test_the_whole_network_may_be_measured_in_both_precisions() -> None:
+    rows = latency_rows(BENCH, precisions=("fp32", "int8"), network=0.5, int8_network=0.2)
+    found = read(rows)
+    assert (found.network_seconds, found.int8_network_seconds) == (0.5, 0.2)
+    with pytest.raises(LatenciesError, match="the whole network has one int8 row"):
         read([*rows, rows[-1]])
 
 

@@ -80,9 +80,12 @@ class _Target:
         dense = self._compare(self._folder / DENSE_ONNX).latencies[0][0].p50_seconds
         num_threads = self._inputs.request.serving_num_threads
         fp32 = LayerTimer(num_threads, self._provider)
-        timer = fp32 if self._precision == "fp32" else LayerTimer(num_threads, precision="int8")
-        analysis = self._inputs.analysis
-        return LatencyModel(program, analysis, timer, dense, self._batch_size, fp32)
+        analysis, size = self._inputs.analysis, self._batch_size
+        if self._precision == "fp32":
+            return LatencyModel(program, analysis, fp32, dense, size)
+        timer = LayerTimer(num_threads, precision="int8")
+        own = dense * self._int8_trials().dense_share
+        return LatencyModel(program, analysis, timer, dense, size, fp32, own_seconds=own)
 
     def measure(self, selection: Selection) -> float:
         """Return the latency of the pruned network as a share of the dense latency.

@@ -31,6 +31,7 @@ def choose_for_target(inputs: Inputs, planner: Planner, spec: RuledSelection) ->
         found.network_seconds,
         found.batch_size,
         tables["fp32"],
+        own_seconds=found.int8_network_seconds if spec.precision == "int8" else None,
     )
     scores, options = planner.scores, inputs.selection(selection_rule(spec))
     selection = select(inputs.analysis, scores.by_family, options, inputs.cost, model)

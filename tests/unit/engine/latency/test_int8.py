@@ -46,6 +46,20 @@ def test_the_share_of_an_int8_budget_is_of_the_dense_fp32_network() -> None:
     assert select(ANALYSIS, SCORES, wide, COST, model).num_removed == 0  # int8 alone meets it
 
 
+def test_a_prediction_has_the_conversions_that_the_whole_int8_network_was_measured_with() -> None:
+    layers = sum(integers(LayerShape("conv", 1, *pair)) for pair in PAIRS)
+    whole = 1.5 * layers
+    model = LatencyModel(PROGRAM, ANALYSIS, integers, None, 1, floats, own_seconds=whole)
+    assert model.seconds({}) == pytest.approx(whole)
+    blind = LatencyModel(PROGRAM, ANALYSIS, integers, None, 1, floats)
+    options = SelectionOptions(Budget("latency", 0.2), min_channels=1, round_to="auto")
+    keeps = select(ANALYSIS, SCORES, options, COST, model).keeps
+    assert blind.seconds(keeps) < model.seconds(keeps) <= 0.2 * model.dense_seconds
+    assert COST.macs(keeps) < COST.macs(select(ANALYSIS, SCORES, options, COST, blind).keeps)
+    faster = LatencyModel(PROGRAM, ANALYSIS, integers, None, 1, floats, own_seconds=0.5 * layers)
+    assert faster.seconds({}) == pytest.approx(0.5 * layers)
+
+
 def test_layers_are_timed_in_both_precisions() -> None:
     conv = LayerShape("conv", 1, 64, 64, 1, (16, 16), (3, 3), (1, 1), (1, 1), (1, 1))
     linear = LayerShape("linear", 1, 32, 16, space=(7,))
@@ -76,3 +90,4 @@ def test_int8_counts_where_it_would_be_kept(
     monkeypatch.setattr(trials, "compare_latency", compare)
     found = Int8Trials(dense, PROGRAM.inputs, PROGRAM.example_inputs(2), QuantizeOptions())
     assert found.measure(dense) == (pytest.approx(share), precision)
+    assert found.dense_share == pytest.approx(1 / int8)
