@@ -200,6 +200,13 @@ def sweep_table(sweep: SweepData) -> Table:
     return table
 
 
+def print_failures(sweep: SweepData) -> None:
+    """Print how to see why points failed, once for each failure code, on standard error."""
+    failed = {row.error: row.job for row in reversed(sweep.table) if row.error is not None}
+    for code, job in failed.items():
+        say(f"{code}: secateur watch {job} says why", colour="yellow")
+
+
 def plan_table(plan: Plan) -> Table:
     """Return the sizes before and after a plan as a table."""
     table = Table("", *_right("dense", "pruned", "left"))

@@ -17,7 +17,7 @@ from app.cli.client import (
 )
 from app.cli.examples import examples
 from app.cli.inputs import dataset_id, model_id, parse_json
-from app.cli.output import console, print_json, say, sweep_table
+from app.cli.output import console, print_failures, print_json, say, sweep_table
 from app.cli.progress import counting
 from app.contracts.config_options import parse_setting, parse_value
 
@@ -94,12 +94,13 @@ def sweep_command(  # noqa: PLR0913  # the command's options
             on_interrupt = f"{sweep.id} is still running; to show it: secateur sweep {sweep.id}"
             with reporting(on_interrupt), counting(sweep) as show:
                 sweep = sweep.wait(on_progress=show)
-        if picture is not None:
-            picture.write_bytes(sweep.picture())
         if as_json:
             print_json(sweep)
         elif is_known or wait:
             console(is_result=is_known).print(sweep_table(sweep))
+            print_failures(sweep)
+        if picture is not None:  # last: without results there is none, and the table says why
+            picture.write_bytes(sweep.picture())
     if wait and sweep.status != "succeeded":
         raise typer.Exit(1)
 

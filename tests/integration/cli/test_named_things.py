@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
 from app.cli.main import app
@@ -17,6 +18,7 @@ from secateur.core.folders import pack_folder
 from tests.fixtures.serving import Serving, add_model, serving
 from tests.fixtures.shown import Shown, fill
 
+RATIO = ("--config", '{"selection": {"mode": "ratio", "ratio": 0.5}}')
 Run = Callable[..., Result]
 
 
@@ -165,3 +167,18 @@ def test_a_folder_of_something_else_is_explained(tmp_path: Path) -> None:
         pack_folder(tmp_path, tmp_path)
     config = tmp_path / "config.json"
     assert pack_folder(config, tmp_path) == config
+
+
+def test_a_sweep_of_failed_jobs_shows_its_table_and_how_to_see_why(
+    api: Serving, run: Run, tmp_path: Path
+) -> None:
+    made = run("sweep", "rn18@1", "fashion", "--grid", "/selection/ratio=0.3,0.5", *RATIO)
+    sweep = re.findall(r"^swp_\w+$", made.stdout, re.MULTILINE)[-1]
+    with api.context.sessions.begin() as session:
+        jobs = session.scalars(select(JobRow).where(JobRow.sweep_id == sweep)).all()
+        for job in jobs:
+            job.state, job.error = "failed", {"code": "data_error", "message": "no", "stage": None}
+    output = run("sweep", sweep, "--picture", str(tmp_path / "sweep.svg"), code=1).output
+    assert output.count("data_error: secateur watch job_") == 1
+    assert "failed" in output.partition("data_error: ")[0]
+    assert "no job of the sweep has a result to draw" in output
