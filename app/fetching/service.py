@@ -41,6 +41,10 @@ class Fetcher:
             are_private_allowed=self.settings.are_private_addresses_allowed,
         )
 
+    def held(self, tenant: str) -> int:
+        """Return how many files are being fetched for a tenant."""
+        return self._places.held(tenant)
+
     @contextmanager
     def place(self, tenant: str) -> Iterator[None]:
         """Hold a place.
@@ -54,7 +58,7 @@ class Fetcher:
             raise ForbiddenError("this service fetches no URLs; upload the file")
         if self._places.free < 1:
             raise BusyError(f"{self._places.capacity} files are being fetched; try again soon")
-        if (held := self._places.held(tenant)) >= self._places.most(tenant):
+        if (held := self.held(tenant)) >= self._places.most(tenant):
             raise TooManyUploadsError(
                 f"{held} files are being fetched for the tenant, its share of "
                 f"{self._places.capacity} at once; try again when one has arrived"

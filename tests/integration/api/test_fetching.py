@@ -1,16 +1,19 @@
 """Models and data sets that the service fetches from URLs."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from app.contracts.sources import filename_of, https_url
 from app.fetching.service import Fetcher
 from tests.fixtures.api import Api, running_api, zip_bytes
 from tests.fixtures.receiver import Receiver, running_receiver
+from tests.fixtures.serving import serving
 
 MODEL, DATA = zip_bytes(), zip_bytes(b"x.npy")
 
@@ -138,3 +141,19 @@ def test_a_tenant_leaves_places_for_the_others(api: Api, receiver: Receiver) -> 
         with fetcher.place("other"), fetcher.place("other"), fetcher.place("third"):
             pass
     assert post(api, receiver, "/moved.pt2").status_code == 201
+
+
+def test_a_fetch_ends_when_its_client_leaves(tmp_path: Path, receiver: Receiver) -> None:
+    fetch = {"are_private_addresses_allowed": True, "ca_file": receiver.ca_file}
+    receiver.pages["/drip.pt2"] = 0
+    body = {"url": f"https://localhost:{receiver.port}/drip.pt2"}
+    with serving(tmp_path / "data", fetch=fetch) as api:
+        fetcher: Fetcher = api.app.state.fetcher
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                f"http://{api.address}/v1/models:fetch", json=body, headers=api.key(), timeout=1
+            )
+        end = time.monotonic() + 5
+        while fetcher.held("default") and time.monotonic() < end:
+            time.sleep(0.05)
+        assert fetcher.held("default") == 0
