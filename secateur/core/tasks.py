@@ -93,7 +93,7 @@ _ALL = (
         "keypoints",
         "keypoints",
         ("keypoints",),
-        "COCO JSON with keypoints, and images",
+        "COCO JSON or YOLO folders with keypoints",
         ("oks_ap", "oks_ap50", "pck"),
         "distill_sure",
         "keypoints",

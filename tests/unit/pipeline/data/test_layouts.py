@@ -167,6 +167,24 @@ def test_masks_of_voc_are_chosen_by_their_lists(tmp_path: Path) -> None:
     assert found.split_sizes == {Split.TRAIN: 2, Split.VALIDATION: 0, Split.TEST: 1}
 
 
+@pytest.mark.parametrize("num_values", [2, 3])
+def test_yolo_keypoints_follow_their_box(tmp_path: Path, num_values: int) -> None:
+    """With four keypoints of two values, a line has as many numbers as a polygon's."""
+    places = ["0.25 0.5", "0.75 0.5", "0 0", "1 1"]
+    seen = ["", "", "", ""] if num_values == 2 else [" 2", " 1", " 0", " 2"]
+    line = " ".join(("0 0.5 0.5 0.5 0.5", *map("".join, zip(places, seen, strict=True))))
+    files = {
+        "data.yaml": f"names: [cat]\nkpt_shape: [4, {num_values}]\n".encode(),
+        "images/a.png": GREY,
+        "images/b.png": GREY,
+        "labels/a.txt": line.encode(),
+    }
+    found = opened(tmp_path, zipped(files), "zip", fit="stretch")
+    assert (found.labels_kind, found.class_names) == ("keypoints", ("0", "1", "2", "3"))
+    wanted = [0, 4, 2, 12, 6, 32, 4, 4, 2, 12, 4, 2, 0, 0, 0, 16, 8, 2]
+    assert labels(found).tolist() == [[wanted]]
+
+
 def test_masks_hold_classes_and_their_margin_does_not_count(tmp_path: Path) -> None:
     mask = np.zeros((8, 16))
     mask[:, 8:] = 2
@@ -298,6 +316,18 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     ),
     "yolo words": ({**YAML, **IMAGE, "labels/a.txt": b"cat 1 1 1 1"}, "is not numbers"),
     "yolo numbers": ({**YAML, **IMAGE, "labels/a.txt": b"0 .5 .5"}, "has 3 numbers"),
+    "yolo keypoints missing": (
+        {**IMAGE, "data.yaml": b"names: [c]\nkpt_shape: [2, 3]", "labels/a.txt": b"0 .5 .5 .1 .1"},
+        "has 5 numbers; a box has five: class, x, y, width, height, and 6 of its keypoints follow",
+    ),
+    "yolo keypoints of two classes": (
+        {**IMAGE, "data.yaml": b"names: [a, b]\nkpt_shape: [2, 3]", "labels/a.txt": b"0"},
+        "keep the keypoints of one",
+    ),
+    "yolo number of keypoints": (
+        {**IMAGE, "data.yaml": b"names: [a]\nkpt_shape: [-2, 3]", "labels/a.txt": b"0"},
+        "'kpt_shape' in 'data.yaml' is [-2, 3]",
+    ),
     "yolo without labels": ({**YAML, **IMAGE}, "no image has a label file"),
     "yaml bomb": (
         {**IMAGE, "labels/a.txt": b"0 .5 .5 .1 .1", "data.yaml": b"names: [&a [x], *a, *a]"},

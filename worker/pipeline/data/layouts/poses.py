@@ -25,6 +25,9 @@ def annotate_poses(  # noqa: PLR0913, PLR0917  # what a layout has found
     unread: Sequence[File],
     limits: LimitSettings,
     notes: Sequence[str] = (),
+    *,
+    are_shares: bool = False,
+    are_named: bool = True,
 ) -> Annotated:
     """Return images and keypoints as samples and labels.
 
@@ -37,6 +40,9 @@ def annotate_poses(  # noqa: PLR0913, PLR0917  # what a layout has found
         unread: Images without annotations.
         limits: Size limits.
         notes: Notes for the user.
+        are_shares: Whether places are shares of the image's sides, and areas of its area, instead
+            of pixels.
+        are_named: Whether the archive names the keypoints.
 
     Raises:
         DataError: The splits are incomplete.
@@ -56,6 +62,11 @@ def annotate_poses(  # noqa: PLR0913, PLR0917  # what a layout has found
         own = rows[number].astype(np.float64)
         found = np.full((most, width), PADDING, np.float32)
         height, image_width = place.image_size
+        if are_shares:
+            own[:, 1:5] *= np.array([image_width, height] * 2)
+            own[:, 5] *= height * image_width
+            own[:, BEFORE::3] *= image_width
+            own[:, BEFORE + 1 :: 3] *= height
         found[: len(own)] = own
         found[: len(own), 1:5] = place.forward(own[:, 1:5])
         found[: len(own), 5] = own[:, 5] * (place.height * place.width / (height * image_width))
@@ -72,6 +83,7 @@ def annotate_poses(  # noqa: PLR0913, PLR0917  # what a layout has found
         dtype=np.dtype(np.float32),
         splits=checked_splits(splits, [image.shown for image in images]),
         class_names=tuple(names),
+        are_named=are_named,
         counts=tuple(np.asarray(seen).tolist()),
         notes=tuple(notes),
         left_out=leave_out("file", "without annotations", (each.member.name for each in unread)),

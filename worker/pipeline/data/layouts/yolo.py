@@ -1,27 +1,28 @@
 """YOLO folders: ``data.yaml`` with names, ``images/…/a.jpg`` with ``labels/…/a.txt``.
 
 A line of a label file is ``class x y width height`` in shares of the image's sides, with the centre
-of the box, or ``class x y x y …`` with the corners of a polygon.
+of the box, or ``class x y x y …`` with the corners of a polygon. With ``kpt_shape`` in
+``data.yaml``, the keypoints follow the box.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from app.contracts.settings import LimitSettings
-from secateur.engine.errors import DataError, DataTooLargeError
+from secateur.engine.errors import DataError
 from worker.pipeline.data.archives import Archive
 from worker.pipeline.data.layouts.annotated import Annotated
 from worker.pipeline.data.layouts.boxes import Drawn, annotate
 from worker.pipeline.data.layouts.files import File, Parts, read_text, split_in_folders
+from worker.pipeline.data.layouts.poses import annotate_poses
+from worker.pipeline.data.layouts.yolo_yaml import Points, read_yaml
 
-_MOST_YAML = 2**20  # bytes
 _IMAGES, _LABELS = "images", "labels"
 _BOX, _LEAST_POLYGON = 5, 7
+_UNSEEN, _SEEN = 0.0, 2.0  # visibility of keypoints, as in COCO
 _SLACK = 0.01  # rounding may put a side slightly outside the image
 
 
@@ -37,14 +38,14 @@ def find_yolo(
         DataTooLargeError: A limit is exceeded.
     """
     files = [file for file in others if file.suffix in {".yaml", ".yml"}]
-    named = [(file, names) for file in files if (names := _names(archive, file, limits))]
+    named = [(file, about) for file in files if (about := read_yaml(archive, file, limits))]
     if not named:
         return None
     if len(named) > 1:
         raise DataError(
             f"{named[0][0].shown} and {named[1][0].shown} both name classes: keep one data.yaml"
         )
-    names = named[0][1]
+    names = named[0][1].names
     texts = {file.parts: file for file in others if file.suffix == ".txt"}
     chosen = [image for image in images if _LABELS not in image.parts[:-1]]
     found = [texts.get(_label_parts(image.parts)) for image in chosen]
@@ -53,7 +54,12 @@ def find_yolo(
             f"{named[0][0].shown} names classes, but no image has a label file: images/a.jpg needs "
             "labels/a.txt"
         )
-    drawn = [Drawn(_rows(archive, file, len(names), limits), are_shares=True) for file in found]
+    points = named[0][1].points
+    if points is not None and len(names) > 1:
+        raise DataError(
+            f"{named[0][0].shown} has kpt_shape and {len(names)} classes: keep the keypoints of one"
+        )
+    rows = [_rows(archive, file, len(names), limits, points) for file in found]
     num_empty = sum(file is None for file in found)
     notes = (
         (f"{num_empty} of {len(chosen)} images have no label file: they have no boxes",)
@@ -62,40 +68,20 @@ def find_yolo(
     )
     splits = [split_in_folders(image.parts) for image in chosen]
     unread = [image for image in images if image not in set(chosen)]
-    return annotate(chosen, drawn, splits, names, unread, limits, notes)
-
-
-def _names(archive: Archive, file: File, limits: LimitSettings) -> list[str] | None:
-    """Return the names of the classes in a YAML file; None if it has none."""
-    if file.member.num_bytes > _MOST_YAML:
-        return None
-    text = read_text(archive, file, limits)
-    if "names" not in text:
-        return None
-    try:
-        content: Any = _load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DataError(f"{file.shown} is not YAML: {str(error)[:200]}") from error
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
-            raise DataError(f"'names' in {file.shown} must have the keys 0 to {len(names) - 1}")
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names:
-        return None
-    if len(names) > limits.classes:
-        raise DataTooLargeError(
-            f"{file.shown} names {len(names)} classes, at most {limits.classes}"
+    if points is not None:
+        return annotate_poses(
+            chosen,
+            [_poses(each) for each in rows],
+            splits,
+            points.names,
+            unread,
+            limits,
+            notes,
+            are_shares=True,
+            are_named=points.are_named,
         )
-    return [str(name)[:200] for name in names]
-
-
-def _load(text: str) -> Any:  # noqa: ANN401  # YAML
-    """Parse YAML without aliases, which may stand for more text than there is memory."""
-    for token in yaml.scan(text, Loader=yaml.SafeLoader):
-        if isinstance(token, yaml.AliasToken):
-            raise ValueError("aliases are not accepted")  # noqa: TRY004  # a value, not a type
-    return yaml.safe_load(text)
+    drawn = [Drawn(each, are_shares=True) for each in rows]
+    return annotate(chosen, drawn, splits, names, unread, limits, notes)
 
 
 def _label_parts(parts: Parts) -> Parts:
@@ -108,9 +94,14 @@ def _label_parts(parts: Parts) -> Parts:
 
 
 def _rows(
-    archive: Archive, file: File | None, num_classes: int, limits: LimitSettings
+    archive: Archive,
+    file: File | None,
+    num_classes: int,
+    limits: LimitSettings,
+    points: Points | None,
 ) -> NDArray[np.float32]:
-    """Return rows (class, x0, y0, x1, y1, is_crowd) in shares of the sides."""
+    """Return rows (class, x0, y0, x1, y1, is_crowd, then keypoints) in shares of the sides."""
+    num_more = 0 if points is None else len(points.names) * points.num_values
     rows: list[tuple[float, ...]] = []
     lines = [] if file is None else read_text(archive, file, limits).splitlines()
     for number, line in enumerate(lines, 1):
@@ -122,10 +113,12 @@ def _rows(
             values = [float(each) for each in line.split()]
         except ValueError as error:
             raise DataError(f"{where} is not numbers: {line[:60]!r}") from error
-        is_polygon = len(values) >= _LEAST_POLYGON and len(values) % 2 == 1
-        if len(values) != _BOX and not is_polygon:
+        is_polygon = points is None and len(values) >= _LEAST_POLYGON and len(values) % 2 == 1
+        if len(values) != _BOX + num_more and not is_polygon:
+            more = f", and {num_more} of its keypoints follow" if num_more else ""
             raise DataError(
                 f"{where} has {len(values)} numbers; a box has five: class, x, y, width, height"
+                f"{more}"
             )
         is_class = values[0].is_integer() and 0 <= values[0] < num_classes
         if not all(map(math.isfinite, values)) or not is_class:
@@ -133,14 +126,34 @@ def _rows(
                 f"{where} has class {values[0]:g}; data.yaml names {num_classes} classes, 0 to "
                 f"{num_classes - 1}"
             )
-        corners = _of_polygon(values[1:]) if is_polygon else _of_centre(values[1:])
+        corners = _of_polygon(values[1:]) if is_polygon else _of_centre(values[1:_BOX])
         if min(corners) < -_SLACK or max(corners) > 1 + _SLACK:
             raise DataError(
                 f"{where} leaves the image: {line[:60]!r}. Sides are shares from 0 to 1, not pixels"
             )
         if corners[2] > corners[0] and corners[3] > corners[1]:
-            rows.append((values[0], *corners, 0.0))
-    return np.array(rows, np.float32).reshape(-1, 6)
+            placed = () if points is None else _triples(values[_BOX:], points.num_values)
+            rows.append((values[0], *corners, 0.0, *placed))
+    width = 6 if points is None else 6 + 3 * len(points.names)
+    return np.array(rows, np.float32).reshape(-1, width)
+
+
+def _triples(values: Sequence[float], num_values: int) -> tuple[float, ...]:
+    """Return x, y and visibility of each keypoint; without it, those at 0, 0 are not labelled."""
+    found: list[float] = []
+    for start in range(0, len(values), num_values):
+        x, y = values[start : start + 2]
+        is_unseen = values[start + 2] <= 0 if num_values == 3 else x <= 0 and y <= 0  # noqa: PLR2004
+        found += [x, y, _UNSEEN if is_unseen else _SEEN]
+    return tuple(found)
+
+
+def _poses(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows as `annotate_poses` takes them: all objects count, and fill their boxes."""
+    found = rows.copy()
+    found[:, 0] = 0
+    found[:, 5] = (rows[:, 3] - rows[:, 1]) * (rows[:, 4] - rows[:, 2])
+    return found
 
 
 def _of_centre(values: Sequence[float]) -> tuple[float, ...]:
