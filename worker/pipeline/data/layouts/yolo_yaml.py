@@ -79,9 +79,9 @@ def _points(content: Any, file: File, limits: LimitSettings) -> Points | None:  
         )
     found: Any = content.get("kpt_names")
     named = found.get(0) if isinstance(found, dict) else found
-    are_named = isinstance(named, list) and len(named) == shape[0]
-    names = [str(name)[:200] for name in (named if are_named else range(shape[0]))]
-    return Points(names, shape[1], are_named)
+    given = named if isinstance(named, list) and len(named) == shape[0] else None
+    names = [str(name)[:200] for name in (range(shape[0]) if given is None else given)]
+    return Points(names, shape[1], given is not None)
 
 
 def _load(text: str) -> Any:  # noqa: ANN401  # YAML
