@@ -22,7 +22,7 @@ from secateur.engine.repair import (
 from secateur.engine.saliency import CRITERIA, CalibrationBatches, SaliencyOptions
 from secateur.engine.selection import SelectionOptions, select
 from secateur.engine.surgery.audit import inexact_ops
-from secateur.engine.surgery.certificate import Certificate, certify
+from secateur.engine.surgery.certificate import Certificate, certify, num_certified
 from secateur.engine.surgery.compact import compact
 from secateur.engine.surgery.mask import expand_program
 
@@ -120,7 +120,8 @@ def prune_program(  # noqa: PLR0913  # options that each have a default
         folded = fold_program(program, analysis, plan)
         repaired, twin = Repaired(folded.program, (), 0), folded.twin
     twin = twin or expand_program(program, plan, repaired.program)
-    samples = [program.example_inputs(_NUM_RANDOM, seed)]
-    samples += [tuple(x[:_NUM_REAL] for x in batch.inputs) for batch in batches[:1]]
+    samples = [program.example_inputs(num_certified(program, _NUM_RANDOM), seed)]
+    num_real = num_certified(program, _NUM_REAL)
+    samples += [tuple(x[:num_real] for x in batch.inputs) for batch in batches[:1]]
     certificate = certify(twin, repaired.program, samples, inexact_ops(analysis, plan))
     return Smaller(repaired.program, plan, certificate, kind, repaired.num_samples)

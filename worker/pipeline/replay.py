@@ -27,6 +27,7 @@ from secateur.engine.surgery import (
     certify_retrained,
     compact,
     inexact_ops,
+    num_certified,
 )
 
 _NUM_CHECKED = 8
@@ -54,7 +55,7 @@ def apply_plan(
     """
     analysis = analyse(program, has_exact_norms=_norms(plan) == "exact")
     check_consistent(plan, program, analysis)
-    batches = [program.example_inputs(_NUM_CHECKED)]
+    batches = [program.example_inputs(num_certified(program, _NUM_CHECKED))]
     parts = audit(program, analysis, plan, batches)
     smaller, about = _repaired(program, analysis, plan, batches, repair)
     pruned = as_stored(smaller)

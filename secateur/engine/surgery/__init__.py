@@ -2,7 +2,13 @@
 
 from secateur.engine.surgery.audit import Audit, InexactOp, audit, certify_retrained, inexact_ops
 from secateur.engine.surgery.carry import carry_over
-from secateur.engine.surgery.certificate import Certificate, Deviation, certify, deviation
+from secateur.engine.surgery.certificate import (
+    Certificate,
+    Deviation,
+    certify,
+    deviation,
+    num_certified,
+)
 from secateur.engine.surgery.compact import compact
 from secateur.engine.surgery.mask import expand_program, keep_masks, mask_program
 
@@ -21,4 +27,5 @@ __all__ = [
     "inexact_ops",
     "keep_masks",
     "mask_program",
+    "num_certified",
 ]

@@ -9,10 +9,15 @@ import torch
 from torch import Tensor, fx
 
 from secateur.engine.errors import EquivalenceError
+from secateur.engine.program.macs import mac_terms, num_macs
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
+from secateur.engine.program.shapes import num_analysed, propagate
+from secateur.engine.program.walk import bytes_per_sample
 
 FLOAT64_TOLERANCE = 1e-9
+_MOST_MACS = 2**37  # of all samples, in one pass of one network: eight samples of VGG-16
+_MOST_BYTES = 2**32  # of the values that live at the same time, in float64
 
 Batch = tuple[Tensor, ...]
 
@@ -57,6 +62,18 @@ class Certificate:
             f"float64 and {self.float32.max_relative_error:.1e} in float32, on "
             f"{self.num_samples} samples"
         )
+
+
+def num_certified(program: Program, most: int) -> int:
+    """Return how many samples to compare: at most ``most``, fewer of networks on volumes or videos.
+
+    Each sample compares every channel at every position, so one is enough to find a wrong slice.
+    """
+    shapes = propagate(program)
+    macs = sum(num_macs(term, shapes) for term in mac_terms(program, shapes))
+    by_macs = _MOST_MACS * num_analysed(program) // max(1, macs)
+    by_memory = _MOST_BYTES // (2 * bytes_per_sample(program))
+    return max(1, min(most, by_macs, by_memory))
 
 
 def certify(

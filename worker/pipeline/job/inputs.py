@@ -19,6 +19,7 @@ from secateur.engine.retrain import RetrainOptions, TrainingData, recalibrate
 from secateur.engine.saliency import CalibrationBatch
 from secateur.engine.samples import SampleSource, spread
 from secateur.engine.selection import SelectionOptions
+from secateur.engine.surgery import num_certified
 from worker.messages import JobRequest
 from worker.pipeline.data import Dataset, Split, open_dataset
 from worker.pipeline.job.batches import Batches
@@ -32,7 +33,7 @@ from worker.pipeline.job.reporter import Reporter
 from worker.pipeline.job.scored import Scored
 
 NUM_RECALIBRATION_SAMPLES = 2048
-_NUM_CHECKED = 8  # samples of each kind that the certificate compares
+_NUM_CHECKED = 8  # samples of each kind that the certificate compares, at most
 _RECALIBRATION_BATCH = _EVALUATION_BATCH = 256
 
 
@@ -151,7 +152,8 @@ class Inputs:
 
     def proof_batches(self) -> list[tuple[Tensor, ...]]:
         """Return the inputs for equivalence certificates: random ones, and real ones if any."""
-        return [self.program.example_inputs(_NUM_CHECKED), *self.real_batches()]
+        most = num_certified(self.program, _NUM_CHECKED)
+        return [self.program.example_inputs(most), *self.real_batches(most)]
 
     def real_batches(self, num_samples: int = _NUM_CHECKED) -> list[tuple[Tensor, ...]]:
         """Return a few real samples, from the test split if there is one."""
