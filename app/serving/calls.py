@@ -19,7 +19,7 @@ from app.serving.frames import Frame
 from app.serving.held import Held
 from app.serving.images import decode_images
 from app.serving.measure import measure
-from app.serving.memory import Meter, trim
+from app.serving.memory import Meter, given_back_in_steps, trim
 from app.serving.sessions import (
     RunError,
     Session,
@@ -177,6 +177,8 @@ class Calls:
             lambda: frame.number in self._stopped,
         )
         kept = as_type(spec, images)
+        if kept is not images:
+            given_back_in_steps(kept)
         self._held.put(head["key"], kept)
         return {"shape": kept.shape, "dtype": kept.dtype.name, "sizes": sizes}, {}
 

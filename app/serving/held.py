@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.serving.memory import given_back_in_steps
+
 Place = Sequence[Any]  # key, first and last item (exclusive), as in `app.inference.held`
 
 
@@ -35,4 +37,4 @@ class Held:
         parts = [array[first:end] for array, first, end in whole if array is not None]
         if len(parts) < len(places):
             return None
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return parts[0] if len(parts) == 1 else given_back_in_steps(np.concatenate(parts))

@@ -10,6 +10,7 @@ from app.contracts.errors import InvalidInputError, TooLargeError
 from app.contracts.images import ImageError, ImageTooLargeError, Picture, decode_image
 from app.contracts.spec import PreprocessSpec
 from app.serving.description import TensorSpec
+from app.serving.memory import given_back_in_steps
 
 _IMAGE_RANK = 4
 _CHANNELS = frozenset({1, 3})
@@ -101,7 +102,7 @@ def _allocate(shape: tuple[int, ...], max_bytes: int) -> NDArray[np.float32]:
             f"the images become {num_bytes} bytes of network inputs {list(shape)}, at most "
             f"{max_bytes} are allowed: send fewer per request"
         )
-    return np.empty(shape, np.float32)
+    return given_back_in_steps(np.empty(shape, np.float32))
 
 
 def _decode(data: bytes, max_pixels: int) -> Picture:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from app.serving.crash import CrashNotes
 from app.serving.description import Arrays
 from app.serving.frames import MOST_HEAD_BYTES, PREFIX, Buffer, Frame, pack, unpack
+from app.serving.memory import given_back_in_steps
 
 _MOST_BUFFERS = 512  # of one sendmsg(2); Linux takes 1024
 
@@ -72,7 +73,7 @@ class Lane:
         return unpack(number, self._receive(num_head).data, self._receive(num_body))
 
     def _receive(self, num_bytes: int) -> NDArray[np.uint8]:
-        data = np.empty(num_bytes, np.uint8)
+        data = given_back_in_steps(np.empty(num_bytes, np.uint8))
         view, received = data.data, 0
         while received < num_bytes:
             count = self._socket.recv_into(view[received:])
