@@ -181,23 +181,24 @@ def publish(job: Job, repo: str, *, is_public: bool = False) -> str:
         job.download(folder, sorted(names & _PUBLISHED))
         api = HfApi()
         address = str(api.create_repo(repo, private=not is_public, exist_ok=True))
-        source = job.metadata.get(SOURCE)
-        base = parse(source) if source else None
+        existing, source = _card(repo), job.metadata.get(SOURCE)
+        base = _base_card(parse(source)) if source and not existing.strip() else None
         report = json.loads((Path(folder) / "report.json").read_text(encoding="utf-8"))
-        card = write_card(result, report, repo, existing=_card(repo), base=_base_card(base))
+        card = write_card(result, report, repo, existing=existing, base=base)
         (Path(folder) / _CARD).write_text(card, encoding="utf-8")
         api.upload_folder(
             repo_id=repo,
             folder_path=folder,
             allow_patterns=[*_PUBLISHED, _CARD],
+            delete_patterns=sorted(_PUBLISHED),  # an earlier network's int8 file is not this one's
             commit_message=f"Add the pruned network of {job.id}",
         )
     return address
 
 
-def _base_card(base: Place | None) -> tuple[str, str] | None:
+def _base_card(base: Place) -> tuple[str, str]:
     """Return the repository that was pruned and its card."""
-    return None if base is None else (base.repo, _card(base.repo, base.revision))
+    return base.repo, _card(base.repo, base.revision)
 
 
 def _card(repo: str, revision: str | None = None) -> str:

@@ -352,10 +352,13 @@ def test_a_network_of_the_hub_is_pruned_and_published_with_its_licence(
         assert json.loads(pushed.stdout)["macs"] == summary["retrained"]["macs"]
 
         mine = "---\nlicense: mit\n---\n# My words\n\nKept.\n"
-        hub.files["model", "ada/mine"] = {"README.md": mine.encode(), "LICENSE": b"MIT"}
+        hub.files["model", "ada/mine"] = {
+            "README.md": mine.encode(), "LICENSE": b"MIT", "model_int8.onnx": b"earlier network's",
+        }  # fmt: skip
         run(folder, "publish", job, "ada/mine")
         again = hub.files["model", "ada/mine"]
         assert again["LICENSE"] == b"MIT"
+        assert "model_int8.onnx" not in again
         assert again["README.md"].decode().startswith(mine)
         assert b"## Pruned network" in again["README.md"]
 

@@ -134,9 +134,19 @@ def test_deletions_say_how_to_undo_them(shown: Shown, run: Run) -> None:
     run("jobs", "show", job, code=1)
     run("jobs", "restore", job)
     run("jobs", "show", job)
-    said = run("datasets", "delete", "broken").output
-    run("datasets", *said.rpartition("secateur datasets ")[2].split())
-    assert "broken" in run("datasets", "show", "broken").output
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("models", "not-a-network"), ("datasets", "broken"), ("latencies", "pi-4")]
+)
+def test_what_is_stored_is_listed_deleted_and_restored(run: Run, kind: str, name: str) -> None:
+    assert name in run(kind).output
+    assert f'"name": "{name}"' in run(kind, "--json").output
+    said = run(kind, "delete", name).output
+    assert f"Deleted {name}. To undo: secateur {kind} restore " in said
+    assert name not in run(kind).output
+    run(kind, *said.rpartition(f"secateur {kind} ")[2].split())
+    assert name in run(kind).output
 
 
 @pytest.fixture
