@@ -3,6 +3,8 @@
 The report is the file that the job stored: one page with its pictures inside and without scripts.
 """
 
+import hashlib
+
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
@@ -21,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 PREFIX = "/shared"
 _NOT_FOUND = 404
+_MOST_FAMILIAR = 10_000
 _HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,
     "Referrer-Policy": "no-referrer",  # the address is the secret
@@ -57,6 +60,27 @@ class ShareGuard:
     def __init__(self, settings: ShareSettings) -> None:
         self.views = Rates(settings.views_per_second)
         self.wrong = WrongKeys(settings.wrong_per_minute, what="links")
+        self._familiar: set[bytes] = set()
+
+    def refuse(self, address: str, token: str) -> None:
+        """Refuse an address that guesses, but no link that has worked: others may share it.
+
+        Raises:
+            WrongKeysError: The address has asked for too many wrong links.
+        """
+        if _digest(token) not in self._familiar:
+            self.wrong.refuse(address)
+
+    def opened(self, token: str) -> None:
+        """Remember a link that works, by its hash."""
+        if len(self._familiar) >= _MOST_FAMILIAR:
+            self._familiar.clear()
+        self._familiar.add(_digest(token))
+
+    def failed(self, address: str, token: str) -> None:
+        """Count a wrong link, and forget it if it worked before."""
+        self._familiar.discard(_digest(token))
+        self.wrong.count(address)
 
 
 @router.api_route(PREFIX + "/{token}", methods=["GET", "HEAD"])
@@ -70,14 +94,15 @@ async def show(request: Request, token: str, context: ContextDep) -> Response:
     """
     guard: ShareGuard = request.app.state.share_guard
     address = address_of(request.scope)
-    guard.wrong.refuse(address)
+    guard.refuse(address, token)
     if not context.settings.shares.are_allowed:
         return HTMLResponse(_NO_LINK, _NOT_FOUND, _HEADERS)
     try:
         share, report = await run_in_threadpool(service.open_link, context.sessions, token)
     except NotFoundError:
-        guard.wrong.count(address)
+        guard.failed(address, token)
         return HTMLResponse(_NO_LINK, _NOT_FOUND, _HEADERS)
+    guard.opened(token)
     seconds = guard.views.take(share.id)
     if seconds > 0:
         raise RateLimitedError(
@@ -91,3 +116,7 @@ async def show(request: Request, token: str, context: ContextDep) -> Response:
         return Response(None, 200, headers, media_type)
     chunks = context.store.stream(report.sha256, 0, report.num_bytes)
     return StreamingResponse(chunks, 200, headers, media_type)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="replace")).digest()
