@@ -25,7 +25,7 @@ def queue(
     api: Api, name: str, headers: dict[str, str] | None = None, *, num_waiting: int | None = None
 ) -> dict[str, Any]:
     """Return a queue; positions are refreshed once a second."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         found = read_queue(api, name, headers)
         if num_waiting is None or found["num_waiting"] == num_waiting:

@@ -102,7 +102,7 @@ def test_decoded_images_never_pass_through_the_api_and_leave_with_their_request(
     assert (late.status_code, late.json()["code"]) == (503, "deadline_exceeded")
     assert own_peak() - own < 64 * MEBIBYTE
     assert memory(served) - before > 200 * MEBIBYTE
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while memory(served, "VmRSS") - before > 64 * MEBIBYTE:
         assert time.monotonic() < end, "the images are still held"
         time.sleep(0.02)

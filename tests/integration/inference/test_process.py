@@ -153,7 +153,7 @@ def test_only_the_model_that_took_the_memory_is_blamed_for_it(
         assert (asked.result().status_code, other.result().status_code) == (503, 503)  # type: ignore[attr-defined]
         supervisor._most_bytes = limit
     wait_until_served(client, time.monotonic() + 60)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not supervisor.breaker.is_active:
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -249,7 +249,7 @@ def test_the_process_dies_with_the_api_even_if_it_is_frozen(tmp_path: Path) -> N
         pid = int(said)
         os.kill(pid, signal.SIGSTOP)
         api.kill()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while Path(f"/proc/{pid}").exists():
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         if state == "Z":  # nobody reaps it here
