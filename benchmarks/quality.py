@@ -1,21 +1,21 @@
 """Accuracy after pruning and retraining against Torch-Pruning: Fashion-MNIST, ResNet-20.
 
-Usage: pip install torch-pruning==1.6.1; python -m benchmarks.quality [--seeds 0 1 2]
-[--targets 0.125 0.25 0.5] [--kinds mixed distill peer repaired] [--epochs 1 3] [--criteria l1]
-[--threads 1]. Both sides prune the dense network of the demo to a share of its MACs and train it
-for 3 epochs in the same order of the same 55,000 images, in float32; t10k is evaluated once, at the
-end. Our side uses the service's defaults, without a learning rate. Kind ``repaired`` prunes by each
-of ``--criteria``, repairs the network from 512 images and trains it for each number in
-``--epochs``. Rows are appended to benchmarks/results/quality.jsonl, and rows that exist are
-skipped.
+Usage: pip install torch-pruning==1.6.1; python -m benchmarks.quality [--seeds 0 1 2] [--targets
+0.125 0.25 0.5] [--kinds mixed distill peer repaired] [--epochs 1 3] [--criteria l1] [--batch-size
+64] [--threads 1]. Both sides prune the dense network of the demo to a share of its MACs and train
+it for 3 epochs in the same order of the same 55,000 images, in float32; t10k is evaluated once, at
+the end. Both augment images. Our side uses the service's defaults otherwise, without a learning
+rate. Kind ``repaired`` prunes by each of ``--criteria``, repairs the network from 512 images and
+trains it for each number in ``--epochs``, in batches of ``--batch-size``, without augmentation.
+Rows are appended to benchmarks/results/quality.jsonl, and rows that exist are skipped.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ from secateur.engine.surgery import compact
 
 RESULTS = Path(__file__).parent / "results" / "quality.jsonl"
 EPOCHS = 3
+BATCH_SIZE = 128
 PEER_ROWS = {
     0.125: [("l1", "global")],
     0.25: [("l1", "global")],
@@ -66,23 +67,26 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["mixed", "peer", "distill", "repaired"])
     parser.add_argument("--epochs", type=int, nargs="+", default=[1, EPOCHS])
     parser.add_argument("--criteria", nargs="+", default=["l1"])
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for kind in options.kinds:
         for target in options.targets:
             for seed in options.seeds:
-                for row in _wanted(kind, target, seed, options.epochs, options.criteria):
+                for row in _wanted(kind, target, seed, options):
                     if not _is_known(row):
                         _append(_run(row, options.threads))
 
 
 def _wanted(
-    kind: str, target: float, seed: int, epochs: Sequence[int], criteria: Sequence[str]
+    kind: str, target: float, seed: int, options: argparse.Namespace
 ) -> list[dict[str, Any]]:
     row = {"kind": kind, "target": target, "seed": seed}
     if kind == "repaired":
-        return [{**row, "criterion": c, "epochs": number} for c in criteria for number in epochs]
+        row |= {"batch_size": options.batch_size, "is_augmented": False}
+        pairs = itertools.product(options.criteria, options.epochs)
+        return [{**row, "criterion": c, "epochs": number} for c, number in pairs]
     if kind != "peer":
         return [{**row, "criterion": "l1"}]
     return [{**row, "criterion": c, "scope": scope} for c, scope in PEER_ROWS[target]]
@@ -98,12 +102,22 @@ def _run(row: dict[str, Any], threads: int) -> dict[str, Any]:
         )
         found = json.loads(done.stdout.splitlines()[-1])
     else:
-        epochs = row.get("epochs", EPOCHS)
-        found = ours(row["kind"], row["target"], row["seed"], epochs, row["criterion"])
+        training = RetrainOptions(
+            epochs=row.get("epochs", EPOCHS),
+            batch_size=row.get("batch_size", BATCH_SIZE),
+            augment=AugmentOptions(crop=2, flip=True)
+            if row.get("is_augmented", True)
+            else AugmentOptions(),
+            precision="float32",
+            seed=row["seed"],
+        )
+        found = ours(row["kind"], row["target"], training, row["criterion"])
     return {**row, **found, "machine": machine()}
 
 
-def ours(kind: str, target: float, seed: int, epochs: int, criterion: str = "l1") -> dict[str, Any]:
+def ours(
+    kind: str, target: float, training: RetrainOptions, criterion: str = "l1"
+) -> dict[str, Any]:
     """Prune and retrain with the engine, as the pipeline does; return one row."""
     images = load_images(is_fallback_allowed=False)
     source, splits = _source(images, has_labels=kind != "distill")
@@ -126,12 +140,8 @@ def ours(kind: str, target: float, seed: int, epochs: int, criterion: str = "l1"
     data = TrainingData(
         source, splits[TRAIN], splits[VALIDATION], "none" if kind == "distill" else "classes"
     )
-    options = RetrainOptions(
-        epochs=epochs,
-        objective=ObjectiveOptions("distill" if kind == "distill" else "mixed"),
-        augment=AugmentOptions(crop=2, flip=True),
-        precision="float32",
-        seed=seed,
+    options = replace(
+        training, objective=ObjectiveOptions("distill" if kind == "distill" else "mixed")
     )
     found = find_learning_rate(start, data, options, program)
     optimizer = replace(options.optimizer, learning_rate=found.learning_rate)
