@@ -23,7 +23,7 @@ _KINDS = ("conv", "conv_transpose", "linear", NETWORK)
 _SIZES = ("space", "kernel", "stride", "padding", "dilation")
 _MOST_SECONDS = 3600.0
 _MOST_CHARACTERS = 100
-_MOST_OF_NETWORK = 10  # leaves room for noise; milliseconds are a thousand times as much
+_MOST_OF_NETWORK = 3  # leaves room for noise; milliseconds are a thousand times as much
 _COUNT = re.compile(r"[0-9]{1,7}")
 _SIZE = re.compile(r"([0-9]{1,6}(x[0-9]{1,6}){0,2})?")
 _BENCH = re.compile(r"[0-9a-f]{16}")
@@ -120,11 +120,17 @@ def _check_units(
     rows: Mapping[tuple[str, LayerKey], int],
     network: float,
 ) -> None:
-    """Check that no layer takes many times as long as the network that it is part of."""
-    slowest = max(seconds, key=seconds.__getitem__, default=None)
-    if slowest is not None and seconds[slowest] > _MOST_OF_NETWORK * network:
+    """Check that the median layer takes no longer than the network.
+
+    A single layer may, if the device was busy while it was measured.
+    """
+    ordered = sorted(seconds, key=seconds.__getitem__)
+    if not ordered:
+        return
+    middle = ordered[len(ordered) // 2]
+    if seconds[middle] > _MOST_OF_NETWORK * network:
         raise LatenciesError(
-            f"row {rows[precision, slowest]}: the layer takes {seconds[slowest]:g} s, and the "
+            f"row {rows[precision, middle]}: the layer takes {seconds[middle]:g} s, and the "
             f"whole network {network:g} s: every time must be in seconds"
         )
 
