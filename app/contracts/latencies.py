@@ -23,7 +23,8 @@ _KINDS = ("conv", "conv_transpose", "linear", NETWORK)
 _SIZES = ("space", "kernel", "stride", "padding", "dilation")
 _MOST_SECONDS = 3600.0
 _MOST_CHARACTERS = 100
-_MOST_OF_NETWORK = 3  # leaves room for noise; milliseconds are a thousand times as much
+# Milliseconds are a thousand times as much. On a busy device a layer may wait for a processor.
+_MOST_OF_NETWORK, _MOST_WAIT_SECONDS = 3, 0.02
 _COUNT = re.compile(r"[0-9]{1,7}")
 _SIZE = re.compile(r"([0-9]{1,6}(x[0-9]{1,6}){0,2})?")
 _BENCH = re.compile(r"[0-9a-f]{16}")
@@ -120,15 +121,12 @@ def _check_units(
     rows: Mapping[tuple[str, LayerKey], int],
     network: float,
 ) -> None:
-    """Check that the median layer takes no longer than the network.
-
-    A single layer may, if the device was busy while it was measured.
-    """
+    """Check that the median layer takes no longer than the network, except by noise."""
     ordered = sorted(seconds, key=seconds.__getitem__)
     if not ordered:
         return
     middle = ordered[len(ordered) // 2]
-    if seconds[middle] > _MOST_OF_NETWORK * network:
+    if seconds[middle] > _MOST_OF_NETWORK * network + _MOST_WAIT_SECONDS:
         raise LatenciesError(
             f"row {rows[precision, middle]}: the layer takes {seconds[middle]:g} s, and the "
             f"whole network {network:g} s: every time must be in seconds"

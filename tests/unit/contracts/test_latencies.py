@@ -120,6 +120,10 @@ def test_one_layer_that_was_disturbed_is_accepted() -> None:
     read(latency_rows(BENCH, seconds=lambda _: next(times), network=0.05))
 
 
+def test_a_tiny_network_on_a_busy_device_is_accepted() -> None:
+    read(latency_rows(BENCH, seconds=lambda _: 6e-5, network=1.4e-5))
+
+
 def test_more_rows_than_the_limit_are_refused() -> None:
     with pytest.raises(LatenciesError, match="more than 2 rows"):
         read_latencies(as_csv(latency_rows(BENCH)), 2)
