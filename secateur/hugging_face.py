@@ -297,6 +297,8 @@ def _explained(what: str) -> Iterator[None]:
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = next((line for line in lines if "Request ID" not in line), type(error).__name__)
+        if type(error).__name__ == "HFValidationError":  # found before anything was sent
+            raise SecateurError(f"{what} is no name of a repository: {reason}") from error
         raise SecateurError(
             f"the Hugging Face Hub refused {what}: {reason} For private and gated repositories, "
             "set HF_TOKEN or run hf auth login"

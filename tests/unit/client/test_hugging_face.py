@@ -7,10 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub.utils import validate_repo_id
 
 from app.contracts.ids import new_id
 from secateur import SecateurError
-from secateur.hugging_face import _data_in, _model_in, parse
+from secateur.hugging_face import _data_in, _explained, _model_in, parse
 from secateur.model_card import write_card
 from secateur.parquet_shards import join_shards
 from secateur.types import JobResult
@@ -133,3 +134,10 @@ def test_names_in_a_card_are_no_markup() -> None:
     assert HOSTILE not in card
     assert "\n# b" not in card
     assert r"\| \`x\` \](" in card
+
+
+def test_a_name_that_the_hub_never_saw_is_not_said_to_be_refused_by_it() -> None:
+    words = r"^\.\./x is no name of a repository"
+    with pytest.raises(SecateurError, match=words) as raised, _explained("../x"):
+        validate_repo_id("../x")
+    assert "HF_TOKEN" not in str(raised.value)
