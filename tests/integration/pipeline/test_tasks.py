@@ -132,6 +132,29 @@ def test_an_embedding_is_judged_by_the_nearest_samples(tmp_path: Path) -> None:
     assert done.report["outputs"][0]["kind"] == "other"  # no classes for /infer to name
 
 
+def test_pairs_are_judged_as_identities(tmp_path: Path) -> None:
+    scenes = cells.grids(20, seed=3)
+    files = {
+        f"{n}_{brightness}.png": cells.png(scene, brightness=brightness)
+        for n, scene in enumerate(scenes)
+        for brightness in (255, 250)
+    }
+    rows = [f"{n}_255.png,{n}_250.png,1" for n in range(20)]
+    data = cells.archive(tmp_path, files | {"pairs.csv": "\n".join(rows).encode()})
+    report, _, _ = run(tmp_path, "vectors", {}, data)
+    assert (report.task, report.metric) == ("embedding", "recall1")
+    assert report.dense.metrics[0].recall1 == 1.0
+
+
+def test_recall_needs_an_identity_twice_in_a_split(tmp_path: Path) -> None:
+    """A recall of nothing was 0, for the dense network as well, and the verdict was good."""
+    pictures = {name: cells.png(scene) for name, scene in zip("ab", cells.grids(2), strict=True)}
+    files = {f"train/{name}/{n}.png": pictures[name] for name in "ab" for n in range(8)}
+    files |= {f"test/{name}/x.png": pictures[name] for name in "ab"}
+    with pytest.raises(DataError, match="no identity occurs twice in the test split of 2 samples"):
+        run(tmp_path, "vectors", {"task": "embedding"}, cells.archive(tmp_path, files))
+
+
 def test_an_embedding_is_one_vector(tmp_path: Path) -> None:
     files = {f"{name}/{n}.png": cells.png(cells.grids(1)[0]) for name in "ab" for n in range(8)}
     with pytest.raises(DataError, match="embeddings are one vector for each sample"):

@@ -8,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from secateur.engine.errors import DataError
+from worker.pipeline.data.object_column import NAMES as _OBJECTS
+from worker.pipeline.data.object_column import has_boxes
 
 # In order of preference.
 _IMAGES = ("image", "img", "images", "picture", "photo", "jpg", "jpeg", "png", "pixels", "bytes")
@@ -28,7 +30,8 @@ class Columns:
         image: The image column.
         image_path: Path of the leaf that holds the images' bytes.
         label: The label column, if any.
-        class_names: Names of its integer classes, if the file gives them.
+        objects: The column with boxes instead, if any.
+        class_names: Names of their integer classes, if the file gives them.
         split: True if there is a column ``split``.
         unused: The other columns.
     """
@@ -36,6 +39,7 @@ class Columns:
     image: str
     image_path: str
     label: str | None
+    objects: str | None
     class_names: list[str] | None
     split: bool
     unused: tuple[str, ...]
@@ -58,10 +62,11 @@ def find_columns(schema: Any) -> Columns:  # noqa: ANN401  # pyarrow has no type
     if label == image:
         label = None
     has_split = "split" in names
-    used = {image, label, "split"}
+    objects = None if label is not None else _objects(schema, names)
+    used = {image, label, objects, "split"}
     unused = tuple(name for name in names if name not in used)
-    class_names = None if label is None else _class_names(features.get(label))
-    return Columns(image, path, label, class_names, has_split, unused)
+    class_names = _class_names_within(features.get(objects or label or ""))
+    return Columns(image, path, label, objects, class_names, has_split, unused)
 
 
 def _image(schema: Any, names: list[str]) -> tuple[str, str]:  # noqa: ANN401  # likewise
@@ -117,6 +122,30 @@ def _features(schema: Any) -> Mapping[str, Any]:  # noqa: ANN401  # likewise
 def _only_class_label(names: Sequence[str], features: Mapping[str, Any]) -> str | None:
     found = [name for name in names if _class_names(features.get(name)) is not None]
     return found[0] if len(found) == 1 else None
+
+
+def _objects(schema: Any, names: Sequence[str]) -> str | None:  # noqa: ANN401  # likewise
+    """Return the column with boxes."""
+    found = [name for name in names if has_boxes(schema.field(name).type)]
+    return _first(found, _OBJECTS) or (found[0] if len(found) == 1 else None)
+
+
+def _class_names_within(feature: Any) -> list[str] | None:  # noqa: ANN401  # decoded JSON
+    """Return the names of a feature, or of the only named one in a struct or a list of structs."""
+    if isinstance(feature, list) and len(feature) == 1:
+        feature = feature[0]
+    if not isinstance(feature, dict) or _class_names(feature) is not None:
+        return _class_names(feature)
+    inner = feature.get("feature", feature)
+    parts = list(inner.values()) if isinstance(inner, dict) else []
+    named = [names for part in parts if (names := _class_names_in_list(part)) is not None]
+    return named[0] if len(named) == 1 else None
+
+
+def _class_names_in_list(feature: Any) -> list[str] | None:  # noqa: ANN401  # likewise
+    inner = feature.get("feature", feature) if isinstance(feature, dict) else None
+    inner = feature[0] if isinstance(feature, list) and len(feature) == 1 else inner
+    return _class_names(inner)
 
 
 def _class_names(feature: Any) -> list[str] | None:  # noqa: ANN401  # decoded JSON

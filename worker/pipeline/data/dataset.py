@@ -51,7 +51,9 @@ class Dataset:
         self.num_classes = labels.num_classes
         self.are_labels_named, self.are_labels_one_hot = labels.is_named, labels.is_one_hot
         self.is_split_given = raw.split is not None
-        self._split = raw.split if raw.split is not None else draw_split(len(raw.rows), split)
+        self._split = (
+            draw_split(len(raw.rows), split, self._identities) if raw.split is None else raw.split
+        )
         self._preprocess = preprocess
         self._is_bytes = raw.rows.dtype == np.uint8
         scale = preprocess.scale
@@ -123,7 +125,7 @@ class Dataset:
 
     def with_validation(self, spec: SplitSpec) -> "Dataset":
         """Return the data set with validation samples drawn from training if it has none."""
-        split = draw_validation(self._split, spec)
+        split = draw_validation(self._split, spec, self._identities)
         num_drawn = int((split != self._split).sum())
         if not self.is_split_given or num_drawn == 0:
             return self
@@ -178,6 +180,12 @@ class Dataset:
         """The shape of one sample."""
         return self._rows.sample_shape
 
+    def repeats(self, split: Split) -> bool:
+        """Return whether a class or an identity occurs twice in a split."""
+        assert self._y is not None  # noqa: S101  # labels are classes or identities
+        found = self._y[self.indices(split)]
+        return len(found.unique()) < len(found)
+
     @property
     def split_sizes(self) -> dict[Split, int]:
         """The number of samples in each split."""
@@ -192,6 +200,11 @@ class Dataset:
     def classes(self) -> NDArray[np.int64] | None:
         """Class of each sample, (N,); None for other kinds of labels."""
         return self._y.numpy() if self._y is not None and self.labels_kind == "classes" else None
+
+    @property
+    def _identities(self) -> NDArray[np.int64] | None:
+        """Identity of each sample, (N,): recall needs both images of a pair in one split."""
+        return None if self._y is None or self.labels_kind != "identities" else self._y.numpy()
 
     @property
     def rows(self) -> Rows:

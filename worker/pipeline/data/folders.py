@@ -57,7 +57,7 @@ def read_folders(archive: Archive, target: ImageTarget, scratch: Path) -> RawDat
         DataTooLargeError: A limit is exceeded.
     """
     images, others, left_out = _sort(archive)
-    annotated = find_annotated(images, others, archive, target.limits)
+    annotated = find_annotated(images, others, archive, target.limits, target.task)
     if annotated is not None:
         images_only = [entry for entry in left_out if entry.reason != _NO_IMAGE]
         return read_annotated(annotated, archive, target, scratch, tuple(images_only))

@@ -29,11 +29,14 @@ class ImageTarget:
         preprocess: Its size and colours take precedence.
         limits: Size limits for each image and for all of them.
         image_shape: The network's input shape (C, H, W), used where ``preprocess`` is silent.
+        task: The task in the job's config, for annotations that serve several; "auto" if it names
+            none.
     """
 
     preprocess: PreprocessSpec
     limits: LimitSettings
     image_shape: tuple[int, ...] | None
+    task: str = "auto"
 
     @property
     def is_size_given(self) -> bool:

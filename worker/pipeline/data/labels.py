@@ -36,8 +36,8 @@ class Labels:
 
     Attributes:
         kind: Kind of labels.
-        values: int64 (N,) for classes, float32 (N,) or (N, K) for numbers, float32 zeros and ones
-            (N, K) for multi-label data, None without labels.
+        values: int64 (N,) for classes and identities, float32 (N,) or (N, K) for numbers, float32
+            zeros and ones (N, K) for multi-label data, None without labels.
         class_names: One name per class, or per multi-label column; empty for other kinds.
         num_classes: Number of classes; 0 for other kinds.
         is_named: True if the file names the classes.

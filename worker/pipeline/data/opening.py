@@ -30,6 +30,7 @@ def open_dataset(  # noqa: PLR0913  # a file and its reading options
     limits: LimitSettings = _DEFAULT_LIMITS,
     image_shape: tuple[int, ...] | None = None,
     split: SplitSpec = _DEFAULT_SPLIT,
+    task: str = "auto",
 ) -> Dataset:
     """Open an uploaded data set.
 
@@ -44,6 +45,7 @@ def open_dataset(  # noqa: PLR0913  # a file and its reading options
         limits: Size limits.
         image_shape: (C, H, W) to decode images to, if ``preprocess`` does not set it.
         split: How to draw the split if the file does not give one.
+        task: The task in the job's config, for annotations that serve several.
 
     Raises:
         DataError: The file is not a valid data set of this format.
@@ -55,7 +57,7 @@ def open_dataset(  # noqa: PLR0913  # a file and its reading options
         raise DataError(f"a data set is {names}, not {kind[:20]!r}")
     if format_.holds_images:
         preprocess = with_colours(preprocess)
-    target = ImageTarget(preprocess, limits, image_shape)
+    target = ImageTarget(preprocess, limits, image_shape, task)
     return with_numbers(DATASET_READERS[kind](path, target, scratch), preprocess, split)
 
 

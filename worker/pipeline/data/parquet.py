@@ -4,8 +4,9 @@
 the file's size. Its writer makes pages of at least 1024 rows: 50 MB for images of 50 kB.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ from worker.pipeline.data.columns import LabelColumn, SplitColumn
 from worker.pipeline.data.images import ImageTarget, decode_images
 from worker.pipeline.data.labels import Labels
 from worker.pipeline.data.left_out import leave_out
+from worker.pipeline.data.object_column import ObjectColumn
 from worker.pipeline.data.raw import RawData
+
+Collector = LabelColumn | ObjectColumn | SplitColumn
 
 _BATCH_ROWS = 8
 _BUFFER_BYTES = 1024**2
@@ -49,14 +53,22 @@ def read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:
             _check_sizes(file.metadata, path.stat().st_size, limits)
         columns = find_columns(schema)
         labels = _label_column(schema, columns, limits)
+        objects = _object_column(columns, limits)
+        if objects is not None and target.preprocess.fit is None:
+            preprocess = target.preprocess.model_copy(update={"fit": "letterbox"})
+            target = replace(target, preprocess=preprocess)
         split = SplitColumn() if columns.split else None
-        files = _files(file, columns, labels, split, limits)
+        collected = _collected(columns, labels, objects, split)
+        files = _files(file, columns, collected, limits)
         num_rows = file.metadata.num_rows
-        rows, notes = decode_images(files, num_rows, target, scratch / "images.bin")
+        on_image = None if objects is None else objects.place
+        rows, notes = decode_images(files, num_rows, target, scratch / "images.bin", on_image)
     found = Labels("none", None) if labels is None else labels.finish()
+    if objects is not None:
+        found = objects.finish(scratch / "labels.bin")
     left_out = leave_out("column", "not used", columns.unused)
     splits = None if split is None else split.finish()
-    return RawData(rows, found, splits, notes, left_out)
+    return RawData(rows, found, splits, notes, left_out, target.preprocess.fit)
 
 
 @contextmanager
@@ -75,10 +87,32 @@ def _reading() -> Iterator[None]:
 def _label_column(schema: Any, columns: Columns, limits: LimitSettings) -> LabelColumn | None:  # noqa: ANN401  # pyarrow has no types
     if columns.label is None:
         return None
+    names = _checked_names(columns, limits)
+    return LabelColumn(columns.label, schema.field(columns.label).type, names, limits)
+
+
+def _object_column(columns: Columns, limits: LimitSettings) -> ObjectColumn | None:
+    if columns.objects is None:
+        return None
+    return ObjectColumn(columns.objects, _checked_names(columns, limits), limits)
+
+
+def _checked_names(columns: Columns, limits: LimitSettings) -> list[str] | None:
     names = columns.class_names
     if names is not None and len(names) > limits.classes:
         raise DataTooLargeError(f"the file names {len(names)} classes, at most {limits.classes}")
-    return LabelColumn(columns.label, schema.field(columns.label).type, names, limits)
+    return names
+
+
+def _collected(
+    columns: Columns,
+    labels: LabelColumn | None,
+    objects: ObjectColumn | None,
+    split: SplitColumn | None,
+) -> dict[str, Collector]:
+    """Return the columns whose values are collected, by name."""
+    pairs = ((columns.label, labels), (columns.objects, objects), ("split", split))
+    return {name: each for name, each in pairs if name is not None and each is not None}
 
 
 def _check_sizes(metadata: Any, num_bytes: int, limits: LimitSettings) -> None:  # noqa: ANN401  # likewise
@@ -98,13 +132,11 @@ def _check_sizes(metadata: Any, num_bytes: int, limits: LimitSettings) -> None: 
 def _files(
     file: Any,  # noqa: ANN401  # likewise
     columns: Columns,
-    labels: LabelColumn | None,
-    split: SplitColumn | None,
+    collected: Mapping[str, Collector],
     limits: LimitSettings,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield a name for messages and the bytes of each image; add labels and splits as it goes."""
-    label = columns.label
-    wanted = [columns.image_path, *([label] if label else []), *(["split"] if split else [])]
+    wanted = [columns.image_path, *collected]
     batches = file.iter_batches(_BATCH_ROWS, columns=wanted, use_threads=False)
     row = 0
     while True:
@@ -112,10 +144,8 @@ def _files(
             batch = next(batches, None)
             if batch is None:
                 return
-            if labels is not None:
-                labels.add(batch.column(label))
-            if split is not None:
-                split.add(batch.column("split"))
+            for name, each in collected.items():
+                each.add(batch.column(name))
         for scalar in batch.column(columns.image):
             yield f"in row {row}", _bytes(scalar.as_py(), row, limits)
             row += 1

@@ -62,26 +62,39 @@ def _parse(name: str) -> tuple[Split, tuple[str, ...]] | None:
     return SPLIT_WORDS[splits[0][1]], rest
 
 
-def draw_validation(split: NDArray[np.uint8], spec: SplitSpec) -> NDArray[np.uint8]:
+def draw_validation(
+    split: NDArray[np.uint8], spec: SplitSpec, groups: NDArray[np.int64] | None = None
+) -> NDArray[np.uint8]:
     """Move a share of the training samples of a split (N,) to validation, if that is empty.
 
     Choosing the best epoch needs validation samples. A share of zero leaves the split unchanged.
+    With ``groups`` (N,), the share is one of groups, and those stay together.
     """
     train = np.flatnonzero(split == Split.TRAIN)
-    num_drawn = int(len(train) * Fraction(repr(spec.validation)))
+    numbers = np.arange(len(train))
+    if groups is not None:
+        numbers = np.unique(groups[train], return_inverse=True)[1]
+    num_groups = int(numbers.max(initial=-1)) + 1
+    num_drawn = int(num_groups * Fraction(repr(spec.validation)))
     if num_drawn == 0 or (split == Split.VALIDATION).any():
         return split
     found = split.copy()
-    order = np.random.default_rng(spec.seed).permutation(len(train))
-    found[train[order[:num_drawn]]] = Split.VALIDATION
+    order = np.random.default_rng(spec.seed).permutation(num_groups)
+    found[train[np.isin(numbers, order[:num_drawn])]] = Split.VALIDATION
     return found
 
 
-def draw_split(num_samples: int, spec: SplitSpec) -> NDArray[np.uint8]:
+def draw_split(
+    num_samples: int, spec: SplitSpec, groups: NDArray[np.int64] | None = None
+) -> NDArray[np.uint8]:
     """Return a random split (N,) that depends only on the seed.
 
-    Both shares are rounded down and sum to less than one, so at least one sample trains.
+    Both shares are rounded down and sum to less than one, so at least one sample trains. With
+    ``groups`` (N,), the shares are those of groups, and samples of one group stay together.
     """
+    if groups is not None:
+        kinds, numbers = np.unique(groups, return_inverse=True)
+        return draw_split(len(kinds), spec)[numbers]
     order = np.random.default_rng(spec.seed).permutation(num_samples)
     # Exact decimals: in binary, 0.29 * 100 is 28.999….
     num_validation, num_test = (

@@ -255,6 +255,7 @@ def open_inputs(request: JobRequest, reporter: Reporter) -> Inputs:
         limits=request.limits,
         image_shape=tuple(size for size in image_shape if size is not None),
         split=request.config.split,
+        task=request.config.task,
     ).with_validation(request.config.split)
     notes = dataset.notes
     dataset, chosen, fit_notes = check_fit(program, dataset, request.config)

@@ -15,7 +15,7 @@ from secateur.core.tasks import TASKS, Task, task_of
 from secateur.engine.errors import DataError
 from secateur.engine.metrics import Reading
 from secateur.engine.objectives.outputs import Activation
-from worker.pipeline.data import Dataset
+from worker.pipeline.data import Dataset, Split
 from worker.pipeline.job.chosen import ADVICE, ChosenTask, shown_shape
 from worker.pipeline.job.keypoints import choose_keypoints
 
@@ -59,20 +59,28 @@ def choose_task(
         return dataset, _detection(task, config.head, dataset, outputs, size)
     if task.name == "keypoints":
         return dataset, choose_keypoints(task, config.head, dataset, outputs, size)
-    if task.name == "embedding" and dataset.labels_kind == "classes":
+    if task.name == "embedding" and dataset.labels_kind != "none":
         dataset = _identities(dataset, outputs[0])
     return dataset, ChosenTask(task, StoredTask(name=task.name))
 
 
 def _identities(dataset: Dataset, output: Tensor) -> Dataset:
-    """Return the data set with its classes as identities of vectors (N, D), or (N, D, 1, 1)."""
+    """Return the data set with identities of vectors (N, D), or (N, D, 1, 1), as its labels."""
     if output[0].numel() < _TWO or output[0].numel() != max(output.shape[1:]):
         raise DataError(
             f"the network's first output has shape {shown_shape(tuple(output.shape))}; embeddings "
             "are one vector for each sample, (batch, size)",
             hint=ADVICE,
         )
-    return dataset.labels_as("identities")
+    found = dataset if dataset.labels_kind == "identities" else dataset.labels_as("identities")
+    for split in (Split.VALIDATION, Split.TEST):
+        if found.split_sizes[split] and not found.repeats(split):
+            raise DataError(
+                f"no identity occurs twice in the {split.name.lower()} split of "
+                f"{found.split_sizes[split]} samples, so recall cannot be measured",
+                hint="Put all images of an identity into one split, and more identities into it.",
+            )
+    return found
 
 
 def _task(config: PruneConfig, dataset: Dataset, heads: Sequence[Head]) -> Task:

@@ -19,7 +19,12 @@ from worker.pipeline.data import Dataset, open_dataset
 
 
 def opened(
-    folder: Path, data: bytes, kind: str = "npz", split: SplitSpec | None = None, **spec: Any
+    folder: Path,
+    data: bytes,
+    kind: str = "npz",
+    split: SplitSpec | None = None,
+    task: str = "auto",
+    **spec: Any,
 ) -> Dataset:
     """Open ``data`` with a scratch folder of its own."""
     scratch = folder / f"scratch{len(list(folder.iterdir()))}"
@@ -33,6 +38,7 @@ def opened(
         scratch,
         limits=LimitSettings(image_pixels=10_000),
         split=split or SplitSpec(),
+        task=task,
     )
 
 

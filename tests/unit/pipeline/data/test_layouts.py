@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from app.contracts.settings import LimitSettings
-from app.contracts.spec import PreprocessSpec
+from app.contracts.spec import PreprocessSpec, SplitSpec
 from secateur.engine.errors import DataError, DataTooLargeError
 from tests.unit.pipeline.data.files import opened, tarred, zipped
 from worker.pipeline.data import Dataset, Split, open_dataset
@@ -252,7 +252,67 @@ def test_class_folders_beside_other_files_are_still_classes(tmp_path: Path) -> N
     assert opened(tmp_path, zipped(files), "zip").labels_kind == "classes"
 
 
+def test_areas_of_text_are_upright_boxes_and_unreadable_ones_do_not_count(tmp_path: Path) -> None:
+    """Without their own layout, the JSON was read as the text of a line."""
+    read = {"transcription": "a\tb", "points": [[4, 3], [10, 1], [12, 5], [6, 7]], "difficult": 0}
+    unread = {"transcription": "###", "points": [[0, 0], [2, 0], [2, 2]]}
+    lines = [f"set/a.png\t{json.dumps([read, unread])}", "set/b.png\t[]", ""]
+    files = {"set/a.png": GREY, "set/b.png": GREY, "set/Label.txt": "\n".join(lines).encode()}
+    found = opened(tmp_path, zipped(files), "zip", fit="stretch")
+    assert (found.labels_kind, found.class_names) == ("boxes", ("text",))
+    assert labels(found).tolist() == [[[0, 4, 1, 12, 7, 0], [0, 0, 0, 2, 2, 2]]]
+    assert found.batch(torch.tensor([1]))[1][..., 0].max() == -1  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("name", "separator"), [("pairs.csv", ","), ("p.tsv", "\t")])
+def test_pairs_of_the_same_are_identities(tmp_path: Path, name: str, separator: str) -> None:
+    rows = [
+        ("image1", "image2", "same"),
+        ("a.png", "c.png", "1"),
+        ("c.png", "sub/d.png", "same"),
+        ("a.png", "b.png", "0"),
+    ]
+    files = dict.fromkeys(("a.png", "b.png", "c.png", "sub/d.png", "e.png"), GREY)
+    files[name] = "\r\n".join(separator.join(row) for row in rows).encode()
+    found = opened(tmp_path, zipped(files), "zip")
+    assert (found.labels_kind, found.num_classes) == ("identities", 2)
+    _, rows_found = found.batch(torch.arange(4))
+    assert rows_found is not None
+    assert rows_found.tolist() == [0, 1, 0, 0]
+    assert found.summary()["left_out"][0]["names"] == ["e.png"]
+
+
+def test_a_drawn_split_keeps_the_images_of_an_identity_together(tmp_path: Path) -> None:
+    """Drawn by image, nearly no image had another of its identity in its split: recall was 0."""
+    files = {f"{number}.png": GREY for number in range(40)}
+    rows = [f"{number}.png,{number + 1}.png,1" for number in range(0, 40, 2)]
+    found = opened(tmp_path, zipped({**files, "p.csv": "\n".join(rows).encode()}), "zip")
+    assert found.split_sizes == {Split.TRAIN: 32, Split.VALIDATION: 4, Split.TEST: 4}
+    for split in Split:
+        _, numbers = found.batch(found.indices(split))
+        assert numbers is not None
+        assert (numbers.bincount()[numbers.unique()] == 2).all()
+
+
+def test_validation_is_drawn_by_identity(tmp_path: Path) -> None:
+    files = {f"{number}.png": GREY for number in range(42)}
+    rows = [f"{number}.png,{number + 1}.png,1" for number in range(0, 40, 2)]
+    files |= {"train.csv": "\n".join(rows).encode(), "test.csv": b"40.png,41.png,1"}
+    found = opened(tmp_path, zipped(files), "zip").with_validation(SplitSpec(validation=0.1))
+    _, numbers = found.batch(found.indices(Split.VALIDATION))
+    assert numbers is not None
+    assert numbers.bincount()[numbers.unique()].tolist() == [2, 2]
+
+
+def test_a_polygon_of_four_corners_is_no_rotated_box(tmp_path: Path) -> None:
+    lines = b"0 0 0 1 0 1 1 0 1\n0 0 0.5 0.5 0 1 0.6 0.5 1"
+    files = {**YAML, **IMAGE, "labels/a.txt": lines}
+    found = opened(tmp_path, zipped(files), "zip", fit="stretch")
+    assert labels(found)[0, :, 1:5].tolist() == [[0, 0, 16, 8], [0, 0, 16, 8]]
+
+
 YAML, IMAGE = {"data.yaml": b"names: [cat]"}, {"images/a.png": GREY}
+PAIRED = dict.fromkeys(("a.png", "b.png", "c.png"), GREY)
 MASKS = {**IMAGE, "masks/a.png": png(np.zeros((8, 16)))}
 REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     "json": ({**IMAGE, "a.json": coco(BOX)[:-3]}, "'a.json' is not JSON"),
@@ -397,6 +457,66 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     "long character": (
         {**IMAGE, "l.txt": b"images/a.png\tx", "characters.txt": b"xy"},
         "every line has one character",
+    ),
+    "rotated boxes of yolo": (
+        {**YAML, **IMAGE, "labels/a.txt": b"0 0 0.5 0.5 0 1 0.5 0.5 1\n0 0 0 1 0 1 1 0 1"},
+        "'labels/a.txt' are a class and four corners; rotated boxes are not supported",
+    ),
+    "rotated boxes of coco": (
+        {**IMAGE, "a.json": coco({**BOX, "bbox": [8, 4, 4, 2, 30]})},
+        "'bbox' of 5 numbers; rotated boxes are not supported: write upright boxes",
+    ),
+    "rotated boxes of voc": (
+        {**IMAGE, "a.xml": voc("<object><name>cat</name><robndbox/></object>")},
+        "has a 'robndbox'; rotated boxes are not supported",
+    ),
+    "area of text without points": (
+        {**IMAGE, "l.txt": b'images/a.png\t[{"points": [[1, 1], [2, 1]]}]'},
+        "line 1 of 'l.txt' needs 'points' of at least three corners",
+    ),
+    "area of text that is not finite": (
+        {**IMAGE, "l.txt": b'images/a.png\t[{"points": [[1, 1], [2, 1], [1e999, 2]]}]'},
+        "needs 'points' of at least three corners",
+    ),
+    "area of text beyond JSON": (
+        {**IMAGE, "l.txt": b'images/a.png\t[{"points": [[1, 1], [2, 1], [3, 2]]}'},
+        "is not JSON after the tab",
+    ),
+    "areas of text without an image": (
+        {**IMAGE, "l.txt": b'images/b.png\t[{"points": [[1, 1], [2, 1], [3, 2]]}]'},
+        "names the image 'images/b.png', which the archive does not have",
+    ),
+    "areas of text twice": (
+        {**IMAGE, "l.txt": b'images/a.png\t[{"points": [[1, 1], [2, 1], [3, 2]]}]\na.png\t[]'},
+        "for the second time",
+    ),
+    "pair of two values": (
+        {**PAIRED, "p.csv": b"a.png,b.png,1\na.png,b.png"},
+        "line 2 of 'p.csv' has 2 values",
+    ),
+    "pair without an image": (
+        {**PAIRED, "p.csv": b"a.png,b.png,1\na.png,x.png,1"},
+        "names the image 'x.png', which the archive does not have",
+    ),
+    "pair that says neither": (
+        {**PAIRED, "p.csv": b"a.png,b.png,1\na.png,b.png,0.7"},
+        "line 2 of 'p.csv' says '0.7'",
+    ),
+    "pairs that contradict": (
+        {**PAIRED, "p.csv": b"a.png,b.png,1\nb.png,c.png,1\na.png,c.png,0"},
+        "line 3 of 'p.csv' says that 'a.png' and 'c.png' differ; other pairs say",
+    ),
+    "pairs without the same": (
+        {**PAIRED, "p.csv": b"a.png,b.png,0"},
+        "no line of 'p.csv' names two images that show the same",
+    ),
+    "pairs in two splits": (
+        {**PAIRED, "train.csv": b"a.png,b.png,1", "val.csv": b"c.png,b.png,0"},
+        "puts the image 'b.png' into a second split",
+    ),
+    "pairs beyond CSV": (
+        {**PAIRED, "p.csv": b'a.png,b.png,1\na.png,"' + b"b" * 140_000},
+        "damaged",
     ),
     "not UTF-8": ({**IMAGE, "l.txt": b"images/a.png\t\xff"}, "is not UTF-8"),
 }

@@ -75,7 +75,7 @@ def find_masks(
             )
         if has_two:
             values = _two_classes(values, mask)
-        return _placed(values, place, size)
+        return placed(values, place, size)
 
     chosen = [image for image, _ in pairs]
     notes = ("the masks have only the values 0 and 255: 255 is class 1",) if has_two else ()
@@ -126,9 +126,7 @@ def _two_classes(values: NDArray[np.uint8], mask: File) -> NDArray[np.uint8]:
     return found
 
 
-def _placed(
-    values: NDArray[np.uint8], place: Placement, size: tuple[int, int]
-) -> NDArray[np.uint8]:
+def placed(values: NDArray[np.uint8], place: Placement, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return a mask in the input's size; pixels beside the image do not count."""
     inner = place.height, place.width
     if values.shape != inner:

@@ -53,14 +53,16 @@ def read_annotated(
 
         files = ((image.shown, archive.read(image.member)) for image in images)
         rows, notes = decode_images(files, len(images), target, scratch / "images.bin", write)
+    values = np.fromfile(path, annotated.dtype) if annotated.kind == "identities" else None
+    file = RowFile(path, 0, len(images), shape, annotated.dtype)
     names = annotated.class_names or tuple(str(number) for number in range(highest + 1))
     labels = Labels(
         annotated.kind,
-        None,
+        values,
         names,
         max(len(names), highest + 1),
         is_named=annotated.are_named,
-        rows=Rows([RowFile(path, 0, len(images), shape, annotated.dtype)]),
+        rows=Rows([file]) if values is None else None,
         counts=annotated.counts or tuple(num_images[: highest + 1].tolist()),
     )
     split = None if annotated.splits is None else np.array(annotated.splits, np.uint8)

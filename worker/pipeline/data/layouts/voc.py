@@ -16,7 +16,7 @@ from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError, DataTooLargeError
 from worker.pipeline.data.archives import Archive
 from worker.pipeline.data.layouts.annotated import Annotated
-from worker.pipeline.data.layouts.boxes import DIFFICULT, Drawn, annotate
+from worker.pipeline.data.layouts.boxes import DIFFICULT, ROTATED, Drawn, annotate
 from worker.pipeline.data.layouts.files import (
     File,
     Finder,
@@ -109,6 +109,8 @@ def _read(archive: Archive, file: File, limits: LimitSettings) -> _Annotation | 
 
 def _box(element: ET.Element, file: File) -> _Box:
     name = (element.findtext("name") or "").strip()[:200]
+    if element.find("robndbox") is not None:
+        raise DataError(f"an object in {file.shown} has a 'robndbox'; {ROTATED}")
     written = [element.findtext(f"bndbox/{corner}") or "" for corner in _CORNERS]
     try:
         corners = tuple(map(float, written))

@@ -15,13 +15,13 @@ from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError
 from worker.pipeline.data.archives import Archive
 from worker.pipeline.data.layouts.annotated import Annotated
-from worker.pipeline.data.layouts.boxes import Drawn, annotate
+from worker.pipeline.data.layouts.boxes import ROTATED, Drawn, annotate
 from worker.pipeline.data.layouts.files import File, Parts, read_text, split_in_folders
 from worker.pipeline.data.layouts.poses import annotate_poses
 from worker.pipeline.data.layouts.yolo_yaml import Points, read_yaml
 
 _IMAGES, _LABELS = "images", "labels"
-_BOX, _LEAST_POLYGON = 5, 7
+_BOX, _LEAST_POLYGON, _ROTATED = 5, 7, 9
 _UNSEEN, _SEEN = 0.0, 2.0  # visibility of keypoints, as in COCO
 _SLACK = 0.01  # rounding may put a side slightly outside the image
 
@@ -60,6 +60,8 @@ def find_yolo(
             f"{named[0][0].shown} has kpt_shape and {len(names)} classes: keep the keypoints of one"
         )
     rows = [_rows(archive, file, len(names), limits, points) for file in found]
+    if points is None:
+        _refuse_rotated(archive, [file for file in found if file is not None], limits)
     num_empty = sum(file is None for file in found)
     notes = (
         (f"{num_empty} of {len(chosen)} images have no label file: they have no boxes",)
@@ -82,6 +84,31 @@ def find_yolo(
         )
     drawn = [Drawn(each, are_shares=True) for each in rows]
     return annotate(chosen, drawn, splits, names, unread, limits, notes)
+
+
+def _refuse_rotated(archive: Archive, files: Sequence[File], limits: LimitSettings) -> None:
+    """Refuse labels that are rotated boxes: a class and four corners in every line.
+
+    A polygon may have four corners too. All of them are parallelograms only in rotated boxes.
+
+    Raises:
+        DataError: The labels are rotated boxes.
+    """
+    turned: File | None = None
+    for file in files:
+        for line in read_text(archive, file, limits).splitlines():
+            values = line.split()
+            if not values:
+                continue
+            if len(values) != _ROTATED:
+                return
+            a, b, c, d = np.array(values[1:], np.float64).reshape(4, 2)
+            if np.abs(a + c - b - d).max() > _SLACK:
+                return
+            if not (np.abs(b - a) < _SLACK).any():
+                turned = turned or file
+    if turned is not None:
+        raise DataError(f"the lines of {turned.shown} are a class and four corners; {ROTATED}")
 
 
 def _label_parts(parts: Parts) -> Parts:
