@@ -65,7 +65,8 @@ class JobOptions(TypedDict, total=False):
         metadata: Key-value pairs of your own, stored with the job.
         start_within_seconds: The job expires if it has not started by then.
         time_limit_seconds: The largest running time, over all attempts.
-        max_attempts: The largest number of attempts if workers are lost.
+        max_attempts: The largest number of attempts in a row without a new checkpoint, if workers
+            are lost.
         webhook: ``url``, ``secret`` and ``events`` of a webhook that reports the job's end.
     """
 

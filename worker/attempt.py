@@ -171,8 +171,9 @@ class Attempt:
 
     def _copy_checkpoint(self) -> None:
         def keep(files: dict[str, str]) -> Sequence[str]:
+            most = self._context.settings.worker.max_setbacks
             with self._context.sessions.begin() as session:
-                return tuple(leases.keep_checkpoint(session, self._claim, files))
+                return tuple(leases.keep_checkpoint(session, self._claim, files, most))
 
         metrics = self._context.metrics
         time_limit = TimeLimit(self._limits.store_seconds, self._is_pointless)

@@ -235,9 +235,12 @@ class Endings:
 
     def retry_or_fail(self, code: FailureCode, message: str) -> None:
         """Queue the job again, or fail it if no attempt is left."""
-        stage = self._stage()
+        stage, most = self._stage(), self._context.settings.worker.max_setbacks
         self._write(
-            lambda session: leases.retry_or_fail(session, self._claim, code, message, stage), code
+            lambda session: setbacks.retry_or_fail(
+                session, self._claim, code, message, stage, most
+            ),
+            code,
         )
 
     def _retry_smaller_or_fail(self, message: str, size: int) -> None:

@@ -69,7 +69,9 @@ class JobCreate(BaseModel):
         default=None, gt=0, description="Longest run in seconds, over all attempts."
     )
     max_attempts: int | None = Field(
-        default=None, ge=1, description="Most attempts when workers are lost."
+        default=None,
+        ge=1,
+        description="Most attempts in a row without a new checkpoint, when workers are lost.",
     )
     webhook: WebhookSpec | None = Field(
         default=None, description="Endpoint notified about the job."

@@ -209,17 +209,6 @@ def fail(  # one argument per part of the public error
     return True
 
 
-def retry_or_fail(
-    session: Session, held: Claim, code: FailureCode, message: str, stage: Stage | None
-) -> bool:
-    """Queue the job again with back-off, or fail it after its last attempt."""
-    job = held_job(session, held)
-    if job is None:
-        return False
-    retry_or_fail_locked(session, job, code, message, stage)
-    return True
-
-
 def retry_smaller_or_fail(
     session: Session, held: Claim, message: str, stage: Stage | None, batch_size: int
 ) -> bool:
@@ -243,16 +232,22 @@ def retry_smaller_or_fail(
     return True
 
 
-def keep_checkpoint(session: Session, held: Claim, files: dict[str, str]) -> Collection[str]:
+def keep_checkpoint(
+    session: Session, held: Claim, files: dict[str, str], most_setbacks: int
+) -> Collection[str]:
     """Record the objects of the newest checkpoint, and return the objects to delete.
 
-    Those are the previous checkpoint's objects, or the new ones if the claim is stale. A
-    checkpoint's content names its job and claim, so no other row refers to the same objects.
+    The job has got further, so its earlier attempts no longer count (`setbacks`).
+
+    The objects to delete are the previous checkpoint's objects, or the new ones if the claim is
+    stale. A checkpoint's content names its job and claim, so no other row refers to the same
+    objects.
 
     Args:
         session: The transaction.
         held: The claim.
         files: SHA-256 by file name.
+        most_setbacks: Setbacks after which every attempt counts.
 
     Returns:
         SHA-256 of each object that is no longer needed.
@@ -261,6 +256,9 @@ def keep_checkpoint(session: Session, held: Claim, files: dict[str, str]) -> Col
     if job is None:
         return tuple(files.values())
     before, job.checkpoint = job.checkpoint, {"token": held.token, "files": files}
+    if job.num_setbacks < most_setbacks:  # only attempts in a row without a checkpoint count
+        job.num_setbacks += job.attempt - 1
+        job.attempt = 1
     return tuple(set(before["files"].values()) - set(files.values())) if before is not None else ()
 
 
@@ -308,22 +306,6 @@ def held_job(session: Session, held: Claim) -> JobRow | None:
     job = get_job(session, held.job_id)
     is_good = job.lease_token == held.token and job.state in LEASED
     return job if is_good else None
-
-
-def retry_or_fail_locked(
-    session: Session, job: JobRow, code: FailureCode, message: str, stage: Stage | None
-) -> None:
-    """Queue a locked job again with back-off, or fail it after its last attempt."""
-    if job.state == JobState.CANCELLING:
-        move(session, job, JobState.CANCELLED)
-        return
-    if job.attempt >= job.max_attempts:
-        fail_locked(session, job, code, message, stage)
-        return
-    if job.state == JobState.PAUSING:
-        move(session, job, JobState.PAUSED)
-        return
-    queue_again(session, job, message, job.attempt)
 
 
 def queue_again(session: Session, job: JobRow, message: str, num_failures: int) -> None:

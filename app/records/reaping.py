@@ -9,8 +9,7 @@ from sqlalchemy.orm import Session
 from app.contracts.job import LEASED, FailureCode, JobState, Stage
 from app.records.database import current_time
 from app.records.jobs import move
-from app.records.leases import retry_or_fail_locked
-from app.records.setbacks import Setback, set_back_locked
+from app.records.setbacks import Setback, retry_or_fail_locked, set_back_locked
 from app.records.tables import JobRow
 
 
@@ -69,11 +68,12 @@ def reap_expired(
 def _take_from_worker(session: Session, job: JobRow, most_setbacks: int) -> None:
     code = FailureCode.WORKER_LOST
     message = f"the worker stopped responding in attempt {job.attempt}"
-    if job.stage is None:  # the job's process had not begun: it is not at fault
-        setback = Setback(code, message, None, is_of_worker=False)
-        set_back_locked(session, job, setback, most_setbacks)
+    stage = Stage(job.stage) if job.stage is not None else None
+    lost = Setback(code, message, stage, is_of_worker=False)
+    if stage is None:  # the job's process had not begun: it is not at fault
+        set_back_locked(session, job, lost, most_setbacks)
     else:
-        retry_or_fail_locked(session, job, code, message, Stage(job.stage))
+        retry_or_fail_locked(session, job, lost, most_setbacks)
 
 
 def _is_expired(now: float) -> tuple[ColumnElement[bool], ...]:

@@ -1,20 +1,24 @@
-"""Setbacks: attempts that failed because of the infrastructure, and so do not count.
+"""Setbacks: attempts that do not count, because the infrastructure failed or the job got further.
 
 The object store is away, a worker's disk is full, its libraries cannot be loaded: another attempt
 has the same chances, so a setback takes none of `JobRow.max_attempts`. A job has a number of
 setbacks of its own, because some failures only look like failures of the infrastructure.
 
+An attempt that stored a checkpoint before it was lost is a setback as well: the next one resumes
+there, and the number of checkpoints is finite. A job that kills its process or its worker at the
+same place every time stores no checkpoint in between, so it fails after `JobRow.max_attempts`.
+
 A worker that failed a job for reasons of its own does not get the job again while another worker
 takes jobs of the same queue.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
 from app.contracts.job import FailureCode, JobState, Stage
 from app.records.jobs import fail_locked, move
-from app.records.leases import Claim, held_job, queue_again, retry_or_fail_locked
+from app.records.leases import Claim, held_job, queue_again
 from app.records.tables import JobRow
 
 _MOST_OWNERS = 8  # that a row remembers
@@ -60,7 +64,7 @@ def set_back_locked(session: Session, job: JobRow, setback: Setback, most: int) 
     """Queue a locked job again without counting the attempt; see `set_back`."""
     is_known = setback.is_of_worker and not _add_owner(job)
     if is_known and not setback.is_certain:
-        retry_or_fail_locked(session, job, setback.code, setback.message, setback.stage)
+        retry_or_fail_locked(session, job, setback, most)
         return
     if job.state == JobState.CANCELLING:
         move(session, job, JobState.CANCELLED)
@@ -73,6 +77,48 @@ def set_back_locked(session: Session, job: JobRow, setback: Setback, most: int) 
         fail_locked(session, job, setback.code, setback.message, setback.stage)
     else:
         queue_again(session, job, setback.message, job.num_setbacks)
+
+
+def retry_or_fail(  # one argument per part of the public error
+    session: Session,
+    held: Claim,
+    code: FailureCode,
+    message: str,
+    stage: Stage | None,
+    most: int,
+) -> bool:
+    """Queue the job again with back-off, or fail it after its last attempt.
+
+    Returns False if the claim is stale. The attempt does not count if it stored a checkpoint.
+
+    Args:
+        session: The transaction.
+        held: The claim.
+        code: Code of the job's failure, should this have been its last attempt.
+        message: What happened.
+        stage: Stage in which it happened.
+        most: Setbacks after which every attempt counts.
+    """
+    job = held_job(session, held)
+    if job is None:
+        return False
+    retry_or_fail_locked(session, job, Setback(code, message, stage, is_of_worker=False), most)
+    return True
+
+
+def retry_or_fail_locked(session: Session, job: JobRow, lost: Setback, most: int) -> None:
+    """Queue a locked job again, or fail it after its last attempt; see `retry_or_fail`."""
+    is_further = job.checkpoint is not None and job.checkpoint["token"] == job.lease_token
+    if job.state == JobState.CANCELLING:
+        move(session, job, JobState.CANCELLED)
+    elif is_further and job.num_setbacks < most:
+        set_back_locked(session, job, replace(lost, is_of_worker=False), most)
+    elif job.attempt >= job.max_attempts:
+        fail_locked(session, job, lost.code, lost.message, lost.stage)
+    elif job.state == JobState.PAUSING:
+        move(session, job, JobState.PAUSED)
+    else:
+        queue_again(session, job, lost.message, job.attempt)
 
 
 def is_first_on_worker(session: Session, held: Claim) -> bool:

@@ -11,7 +11,7 @@ from app.contracts.job import FailureCode, JobKind, JobState, Stage
 from app.contracts.settings import RetentionSettings, WorkerSettings
 from app.contracts.webhook import FINAL_EVENTS
 from app.idempotency import IdempotencyKey, create_once, recall
-from app.records import jobs, leases, webhooks, workers
+from app.records import jobs, leases, setbacks, webhooks, workers
 from app.records.database import Sessions, create_database, create_sessions, current_time
 from app.records.jobs import NewJob
 from app.records.leases import Claim
@@ -108,7 +108,7 @@ def test_a_back_off_lasts_as_long_as_it_should(world: World) -> None:
     held = world.claim()
     assert held is not None
     with world.sessions.begin() as session:
-        leases.retry_or_fail(session, held, FailureCode.INTERNAL, "it died", None)
+        setbacks.retry_or_fail(session, held, FailureCode.INTERNAL, "it died", None, most=3)
     world.set_back()
     world.pass_time(leases.BACK_OFF_SECONDS + 1)
     claimed = world.claim()

@@ -410,11 +410,11 @@ def test_a_stale_worker_keeps_no_checkpoint(sessions: Sessions) -> None:
     job_id = add_job(sessions)
     stale = claimed(sessions, job_id)
     with sessions.begin() as session:
-        assert leases.keep_checkpoint(session, stale, {"a": "1"}) == ()
-        assert leases.keep_checkpoint(session, stale, {"a": "2"}) == ("1",)
+        assert leases.keep_checkpoint(session, stale, {"a": "1"}, 100) == ()
+        assert leases.keep_checkpoint(session, stale, {"a": "2"}, 100) == ("1",)
         session.get_one(JobRow, job_id).lease_token += 1
         session.flush()
-        assert leases.keep_checkpoint(session, stale, {"a": "3"}) == ("3",)
+        assert leases.keep_checkpoint(session, stale, {"a": "3"}, 100) == ("3",)
     with sessions() as session:
         found = session.get_one(JobRow, job_id).checkpoint
     assert found == {"token": 1, "files": {"a": "2"}}

@@ -157,3 +157,66 @@ def test_a_stale_worker_sets_nothing_back(sessions: Sessions) -> None:
         stale = Claim(held.job_id, held.token - 1, 1)
         assert not setbacks.set_back(session, stale, AWAY, most=1)
     assert row(sessions, held).state == JobState.RUNNING
+
+
+def lose(sessions: Sessions, held: Claim, most: int = 100) -> Claim | None:
+    """Lose the worker of a claim; return the next claim, None if the job failed."""
+    expire(sessions, held)
+    with sessions.begin() as session:
+        reaping.reap_expired(session, most_setbacks=most)
+        session.get_one(JobRow, held.job_id).not_before = None
+    with sessions.begin() as session:
+        again = leases.claim(session, job_id=held.job_id, owner="w", lease_seconds=30)
+        if again is not None:
+            leases.record(session, again, [], stage=Stage.RETRAIN)
+    return again
+
+
+def checkpoint(sessions: Sessions, held: Claim, most: int = 100) -> None:
+    with sessions.begin() as session:
+        leases.keep_checkpoint(session, held, {"checkpoint.tar": f"sha of {held.token}"}, most)
+
+
+def test_an_attempt_that_stored_a_checkpoint_does_not_count(sessions: Sessions) -> None:
+    held: Claim | None = claim(sessions)
+    for number in range(1, 6):  # of 3 attempts
+        assert held is not None
+        checkpoint(sessions, held)
+        checkpoint(sessions, held)
+        held = lose(sessions, held)
+        assert held is not None
+        assert (held.attempt, row(sessions, held).num_setbacks) == (1, number)
+
+
+def test_a_checkpoint_makes_earlier_attempts_not_count(sessions: Sessions) -> None:
+    first = claim(sessions)
+    second = lose(sessions, first)
+    assert second is not None
+    assert second.attempt == 2
+    checkpoint(sessions, second)
+    assert (row(sessions, second).attempt, row(sessions, second).num_setbacks) == (1, 1)
+
+
+def test_a_job_that_loses_its_worker_at_one_place_fails(sessions: Sessions) -> None:
+    held: Claim | None = claim(sessions)
+    assert held is not None
+    job_id = held.job_id
+    checkpoint(sessions, held)
+    num_losses = 0
+    while held is not None:
+        held, num_losses = lose(sessions, held), num_losses + 1
+    assert num_losses == 4, "three attempts after the one that stored the checkpoint"
+    with sessions() as session:
+        assert session.get_one(JobRow, job_id).state == JobState.FAILED
+
+
+def test_a_job_that_stores_a_checkpoint_in_each_attempt_fails_in_the_end(
+    sessions: Sessions,
+) -> None:
+    held: Claim | None = claim(sessions)
+    num_losses = 0
+    while held is not None:
+        checkpoint(sessions, held, most=5)
+        held, num_losses = lose(sessions, held, most=5), num_losses + 1
+        assert num_losses < 20
+    assert num_losses > 5

@@ -124,7 +124,7 @@ def test_a_metric_that_the_next_attempt_repeats_is_stored_once(sessions: Session
     first = claim(sessions)
     record(sessions, first, MESSAGES[:5])
     with sessions.begin() as session:
-        leases.retry_or_fail(session, first, FailureCode.INTERNAL, "it died", None)
+        setbacks.retry_or_fail(session, first, FailureCode.INTERNAL, "it died", None, most=3)
     second = claim(sessions, first.job_id)
     record(sessions, second, MESSAGES)
     found = events(sessions, first)
@@ -154,7 +154,7 @@ def fail(session: Session, held: Claim) -> object:
 
 
 def try_again(session: Session, held: Claim) -> object:
-    return leases.retry_or_fail(session, held, FailureCode.INTERNAL, "it died", None)
+    return setbacks.retry_or_fail(session, held, FailureCode.INTERNAL, "it died", None, most=3)
 
 
 def try_smaller(session: Session, held: Claim) -> object:
@@ -223,9 +223,9 @@ def test_a_checkpoint_is_recorded_again_if_the_reply_is_lost(
 ) -> None:
     held, files = claim(sessions), {"checkpoint.tar": "5" * 64}
     with lost_replies(engine), pytest.raises(OperationalError), sessions.begin() as session:
-        leases.keep_checkpoint(session, held, files)
+        leases.keep_checkpoint(session, held, files, 100)
     with sessions.begin() as session:
-        assert not leases.keep_checkpoint(session, held, files), "nothing in use is deleted"
+        assert not leases.keep_checkpoint(session, held, files, 100), "nothing in use is deleted"
     with sessions() as session:
         job = session.get_one(JobRow, held.job_id)
     assert job.checkpoint == {"token": held.token, "files": files}

@@ -44,7 +44,7 @@ class WorkerSettings(Group):
         description="Time for a job's process to stop by itself before it is killed.",
     )
     max_attempts: Annotated[int, Field(ge=1, le=100)] = Field(
-        default=3, description="Attempts before a job fails."
+        default=3, description="Attempts in a row without a new checkpoint before a job fails."
     )
     max_setbacks: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=100,

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from app.contracts.job import FailureCode, JobKind
 from app.contracts.settings import OutputSettings
-from app.records import jobs, leases
+from app.records import jobs, leases, setbacks
 from app.records.database import create_database, create_sessions
 from app.records.jobs import NewJob
 from app.records.migrations import upgrade
@@ -55,7 +55,9 @@ class Service(Collector):
     def lose(self) -> None:
         assert self.held is not None
         with create_sessions(self.engine).begin() as session:
-            leases.retry_or_fail(session, self.held, FailureCode.WORKER_LOST, "it is gone", None)
+            setbacks.retry_or_fail(
+                session, self.held, FailureCode.WORKER_LOST, "it is gone", None, most=3
+            )
 
     def send(self, message: AnyMessage) -> None:
         super().send(message)
