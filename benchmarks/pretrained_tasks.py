@@ -1,7 +1,7 @@
 """Pretrained networks in complete jobs, judged by their task: dense, pruned, repaired, retrained.
 
 Usage: python -m benchmarks.pretrained_tasks [text_detector orientation rnet onet]
-[--shares 0.7 0.5] [--epochs 8] [--threads 1].
+[--shares 0.7 0.5] [--epochs 8] [--criterion l1] [--threads 1].
 `text_detector` is PP-OCRv4's DBNet, up to its last sigmoid, on drawn pages; `orientation` its
 classifier of upside-down lines. `rnet` and `onet` are MTCNN's networks on the 100 faces and 100
 other pictures of scikit-image's `lfw_subset`. Jobs learn from the dense networks' answers alone;
@@ -211,10 +211,11 @@ CASES = {
 }
 
 
-def run(case: Case, share: float, epochs: int, threads: int) -> Report:
+def run(case: Case, share: float, epochs: int, criterion: str, threads: int) -> Report:
     """Prune to a share of the MACs, and return the report."""
     config = PruneConfig.model_validate(
         {
+            "criterion": {"kind": criterion},
             "selection": {"mode": "budget", "macs": share},
             "retrain": {"epochs": epochs, "batch_size": 16, "objective": "distill"},
             "export": {"formats": ["pt2"]},
@@ -250,24 +251,30 @@ def row_of(name: str, share: float, report: Report) -> dict[str, Any]:
     return row | {"kept": kept}
 
 
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["network"], row["macs_asked"], row["criterion"]
+
+
 def main() -> None:
     """Measure the named networks, and replace their rows in the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(CASES))
     parser.add_argument("--shares", type=float, nargs="+", default=[0.7, 0.5])
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--criterion", default="l1")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for name in options.names:
         for share in options.shares:
             started, epochs = time.process_time(), options.epochs if share <= _TRAINED else 0
-            row = row_of(name, share, run(CASES[name], share, epochs, options.threads))
+            report = run(CASES[name], share, epochs, options.criterion, options.threads)
+            row = row_of(name, share, report) | {"criterion": report.criterion}
             row |= {"commit": commit(), "epochs": epochs, "load": round(os.getloadavg()[0], 1)}
             row["cpu_seconds"] = round(time.process_time() - started, 1)
             print(json.dumps(row), flush=True)
             rows = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else []
-            rows = [r for r in rows if (r["network"], r["macs_asked"]) != (name, share)] + [row]
+            rows = [each for each in rows if _key(each) != _key(row)] + [row]
             RESULTS.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
 
 

@@ -1,4 +1,10 @@
-"""Distillation: objectives that learn from the dense network's outputs."""
+"""Distillation: objectives that learn from the dense network's outputs.
+
+Probabilities saturate: where the student is surely wrong, the gradient of their squared error is
+nearly zero. So a network with a softmax or a sigmoid at its end is taught by what comes before, as
+one without is (compare Kim et al. 2021, "Comparing Kullback-Leibler divergence and mean squared
+error loss in knowledge distillation", arXiv:2105.08919).
+"""
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +58,7 @@ DISTILL = Objective(
     _distill,
     labels=None,
     needs_teacher=True,
+    is_before_ending=True,
 )
 MIXED = Objective(
     "mixed",

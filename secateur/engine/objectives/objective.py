@@ -41,6 +41,8 @@ class Objective:
         labels: Kinds of labels that the objective accepts besides those whose default it is
             (`Scoring.objective`); None accepts any kind, and unlabelled data.
         needs_teacher: Whether the dense network runs on every batch too.
+        is_before_ending: Whether outputs are compared before a last softmax or sigmoid
+            (`outputs.before_endings`).
     """
 
     name: str
@@ -49,3 +51,4 @@ class Objective:
     loss: Callable[[Answers, ObjectiveOptions], Tensor]
     labels: tuple[LabelKind, ...] | None = ()
     needs_teacher: bool = False
+    is_before_ending: bool = False

@@ -40,6 +40,8 @@ _SAME = frozenset(
     "clone detach alias to _to_copy type_as lift_fresh_copy copy dropout clamp clamp_min clamp_max "
     "nan_to_num select slice view_as reshape_as movedim swapaxes expand expand_as".split()
 )
+_IDENTITIES = frozenset("clone detach alias contiguous dropout to _to_copy lift_fresh_copy".split())
+_SATURATING = _SOFTMAX | {"sigmoid"}
 # Operators that do not end a classifier: their outputs are plain numbers.
 _ENDINGS_OF_NUMBERS = frozenset(
     "relu relu6 hardtanh tanh softplus silu gelu elu leaky_relu exp expm1 abs square sqrt norm "
@@ -68,6 +70,26 @@ def activation(program: Program, index: int = 0) -> Activation:
     if index not in known:
         known[index] = _find_activation(program, index)
     return known[index]
+
+
+def before_endings(program: Program) -> tuple[object, ...]:
+    """Return the flat outputs, without a last softmax or sigmoid where the graph shows one.
+
+    An output stays as it is if something else than a change of type follows its activation.
+    """
+    return tuple(map(_before_ending, _flat_outputs(program)))
+
+
+def _before_ending(output: object) -> object:
+    value = output
+    while isinstance(value, fx.Node) and value.op == "call_function" and value.args:
+        name = op_name(value.target)
+        if name in _SATURATING:
+            return value.args[0]
+        if name not in _IDENTITIES:
+            break
+        value = value.args[0]
+    return output
 
 
 def score_outputs(program: Program) -> tuple[int, ...]:

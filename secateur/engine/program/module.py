@@ -34,18 +34,21 @@ class ProgramModule(nn.Module):
     has the user's names. A program whose batch stays fixed takes any number of samples, in batches
     of its size; in training mode its BatchNorm keeps its statistics, since batches of one have
     none. With ``copy=False`` the module shares storage with its program.
-    `program()` returns a program with the current tensors.
+    `program()` returns a program with the current tensors. ``outputs`` are nodes of the graph to
+    return instead of its outputs.
     """
 
-    def __init__(self, program: Program, *, copy: bool = True) -> None:
+    def __init__(
+        self, program: Program, *, copy: bool = True, outputs: tuple[Any, ...] | None = None
+    ) -> None:
         super().__init__()
         self._program = program
-        self.steps = _compile_steps(program.graph, program.device)
+        self._output: Any = program.graph.output_node().args[0] if outputs is None else outputs
+        self.steps = _compile_steps(program.graph, program.device, self._output)
         self._training_argument = dict(TRAINING_ARGUMENT)
         if program.batch_size is not None:
             del self._training_argument[torch.ops.aten.batch_norm.default]
         self._placeholders = [n for n in program.graph.nodes if n.op == "placeholder"]
-        self._output: Any = program.graph.output_node().args[0]
         for name, tensor in program.tensors.items():
             value = tensor.detach().clone() if copy else tensor.detach()
             self._register(name, value, program.roles[name])
@@ -168,11 +171,16 @@ def resolve(argument: Any, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401  
     return argument
 
 
-def _compile_steps(graph: fx.Graph, device: torch.device) -> list[Step]:
+def _compile_steps(
+    graph: fx.Graph,
+    device: torch.device,
+    outputs: Any,  # noqa: ANN401  # a flat list of nodes and literals
+) -> list[Step]:
     last_use: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
         for used in node.all_input_nodes:
             last_use[used] = node
+    last_use |= {each: graph.output_node() for each in outputs if isinstance(each, fx.Node)}
     steps: list[Step] = []
     for node in graph.nodes:
         if node.op in {"placeholder", "output"}:

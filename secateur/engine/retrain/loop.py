@@ -148,7 +148,9 @@ class _Run:
                 raise DataError(
                     f"the objective {objective.name!r} needs the dense network as its teacher"
                 )
-            self.teacher = Teacher(teacher, data.source, data.train)
+            self.teacher = Teacher(
+                teacher, data.source, data.train, is_before_ending=objective.is_before_ending
+            )
         needs_reference = SCORINGS[data.labels].needs_reference
         self.reference = Reference(teacher) if teacher and needs_reference else None
         self.precision = resolve_precision(options, phase.program)

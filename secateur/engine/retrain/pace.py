@@ -33,8 +33,11 @@ def seconds_per_step(
         DivergenceError: The loss is not finite from the first step on.
     """
     taught = None
-    if teacher is not None and OBJECTIVES[options.objective.kind].needs_teacher:
-        taught = Teacher(teacher, data.source, data.train)
+    objective = OBJECTIVES[options.objective.kind]
+    if teacher is not None and objective.needs_teacher:
+        taught = Teacher(
+            teacher, data.source, data.train, is_before_ending=objective.is_before_ending
+        )
     lesson = make_lesson(program, taught, options)
     trainer = Trainer(program, options, resolve_precision(options, program), lesson, masks or {})
     trainer.module.train()

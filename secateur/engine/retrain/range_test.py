@@ -80,8 +80,11 @@ def find_learning_rate(
         DivergenceError: The loss is not finite from the first step on.
     """
     taught = None
-    if teacher is not None and OBJECTIVES[options.objective.kind].needs_teacher:
-        taught = Teacher(teacher, data.source, data.train)
+    objective = OBJECTIVES[options.objective.kind]
+    if teacher is not None and objective.needs_teacher:
+        taught = Teacher(
+            teacher, data.source, data.train, is_before_ending=objective.is_before_ending
+        )
     lesson = make_lesson(program, taught, options)
     low, high = _RANGES[options.optimizer.kind]
     high *= min(1.0, _BACK_OFF * _share(data, options))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, fx
 
-from secateur.engine.objectives.outputs import float_outputs
+from secateur.engine.objectives.outputs import before_endings, float_outputs
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
 from secateur.engine.samples import SampleSource, spread
@@ -22,10 +22,26 @@ class Teacher:
             in pixels and probabilities weigh the same.
     """
 
-    def __init__(self, program: Program, source: SampleSource, indices: Tensor) -> None:
-        """Measure the outputs' variances on up to 512 of the samples ``indices``."""
+    def __init__(
+        self,
+        program: Program,
+        source: SampleSource,
+        indices: Tensor,
+        *,
+        is_before_ending: bool = False,
+    ) -> None:
+        """Measure the outputs' variances on up to 512 of the samples ``indices``.
+
+        Args:
+            program: The network.
+            source: The samples.
+            indices: int64 indices of the samples to use, (N,).
+            is_before_ending: Whether outputs count before a last softmax or sigmoid.
+        """
         self.program = program
-        self._module = ProgramModule(program.map_tensors(_lay_out), copy=False).eval()
+        outputs = before_endings(program) if is_before_ending else None
+        laid_out = program.map_tensors(_lay_out)
+        self._module = ProgramModule(laid_out, copy=False, outputs=outputs).eval()
         self.scales = self._measure(source, spread(indices, NUM_SCALED))
 
     def answer(

@@ -5,12 +5,14 @@ Epochs, schedules and files live in the callers: `loop`, `range_test` and `pace`
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from secateur.engine.errors import DataError
-from secateur.engine.objectives import Loss
+from secateur.engine.objectives import OBJECTIVES, Loss
+from secateur.engine.objectives.outputs import before_endings
 from secateur.engine.program.module import TRAINING_ARGUMENT, ProgramModule
 from secateur.engine.program.placing import placed
 from secateur.engine.program.program import Program
@@ -48,7 +50,9 @@ class Trainer:
     ) -> None:
         """Copy the network into a layout for training; ``program`` is not changed."""
         self._options, self._precision, self._lesson = options, precision, lesson
-        self.module = _lay_out(program)
+        is_before_ending = OBJECTIVES[options.objective.kind].is_before_ending
+        outputs = before_endings(program) if is_before_ending else None
+        self.module = _lay_out(program, outputs)
         self._device = program.device
         self._masks = Masks(self.module, masks)
         self._optimizer = make_optimizer(self.module, options.optimizer)
@@ -59,7 +63,7 @@ class Trainer:
             self._average = MovingAverage(self._tensors(), options.ema)
         # The compiled graph takes the samples of one run.
         is_compiled = options.is_compiled and program.batch_size is None
-        self._forward = _compiled(self.module, program) if is_compiled else None
+        self._forward = _compiled(self.module, program, outputs) if is_compiled else None
 
     def step(self, x: Tensor, labels: Tensor | None, learning_rate: float, number: int) -> Tensor:
         """Take one step on a batch and return the loss before it, which may not be finite.
@@ -197,7 +201,7 @@ def _in_ordinary_layout(tensor: Tensor) -> Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
-def _lay_out(program: Program) -> ProgramModule:
+def _lay_out(program: Program, outputs: tuple[object, ...] | None) -> ProgramModule:
     """Return a module with copied tensors and channels_last 4-d weights: a third faster on CPU."""
     module = ProgramModule(
         program.map_tensors(
@@ -208,6 +212,7 @@ def _lay_out(program: Program) -> ProgramModule:
             )
         ),
         copy=False,
+        outputs=outputs,
     )
     module.steps = [
         (
@@ -222,10 +227,15 @@ def _lay_out(program: Program) -> ProgramModule:
     return module
 
 
-def _compiled(module: ProgramModule, program: Program) -> Callable[..., tuple[object, ...]]:
+def _compiled(
+    module: ProgramModule, program: Program, outputs: tuple[object, ...] | None
+) -> Callable[..., tuple[object, ...]]:
     """Return a compiled forward pass in training mode that shares the module's tensors."""
-    graph = fx.Graph()
-    graph.output(graph.graph_copy(program.graph, {}))
+    graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
+    whole: Any = graph.graph_copy(program.graph, copies)
+    if outputs is not None:
+        whole = tuple(copies[each] if isinstance(each, fx.Node) else each for each in outputs)
+    graph.output(whole)
     for node in graph.nodes:
         node.args, node.kwargs = placed(node, program.device)
         if node.target is CONV2D:

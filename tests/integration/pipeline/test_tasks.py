@@ -149,7 +149,7 @@ def test_pairs_are_judged_as_identities(tmp_path: Path) -> None:
 def test_recall_needs_an_identity_twice_in_a_split(tmp_path: Path) -> None:
     """A recall of nothing was 0, for the dense network as well, and the verdict was good."""
     pictures = {name: cells.png(scene) for name, scene in zip("ab", cells.grids(2), strict=True)}
-    files = {f"train/{name}/{n}.png": pictures[name] for name in "ab" for n in range(8)}
+    files = {f"train/{name}/{n}.png": pictures[name] for name in "ab" for n in range(20)}
     files |= {f"test/{name}/x.png": pictures[name] for name in "ab"}
     with pytest.raises(DataError, match="no identity occurs twice in the test split of 2 samples"):
         run(tmp_path, "vectors", {"task": "embedding"}, cells.archive(tmp_path, files))
