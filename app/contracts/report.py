@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+ONE_CLASS = "answers_of_one_class"  # code of the finding that makes agreement worthless
+
 # Names from the engine's registries; tests/unit/test_surface.py compares the lists.
 LOWER_IS_BETTER = frozenset({"cer", "mean_error", "output_error"})
 

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from secateur.engine.metrics import PLAIN, Judge, Metrics, Reading, fitting_batch
 from secateur.engine.objectives import LabelKind
-from secateur.engine.objectives.outputs import activation, float_outputs, threshold
+from secateur.engine.objectives.outputs import (
+    activation,
+    float_outputs,
+    score_outputs,
+    threshold,
+)
 from secateur.engine.program.module import ProgramModule
 from secateur.engine.program.program import Program
 from secateur.engine.samples import SampleSource, iterate
@@ -30,6 +35,8 @@ class Look:
         num_samples: Number of samples.
         num_not_finite: Samples with a NaN or infinite output.
         is_constant: Whether all samples have the same outputs.
+        only_class: The class with the best score in all samples, if it is the same in every output
+            of scores and there are no labels; else None.
         answers: Best class of each sample, (N,), if the first output scores classes.
         labels: Labels of the same samples, (N,), if labels are classes.
         errors: Absolute errors per sample of the network and of the best constant prediction,
@@ -47,6 +54,7 @@ class Look:
     errors: tuple[Tensor, Tensor] | None
     norms: tuple[NormShift, ...]
     fed: tuple[float, float, float, float]
+    only_class: int | None = None
 
     @property
     def values(self) -> Mapping[str, float]:
@@ -89,6 +97,8 @@ class _Seen:
     def __init__(self, program: Program, kind: LabelKind, reading: Reading) -> None:
         self._kind, self._threshold = kind, threshold(activation(program))
         self._judge = Judge(program, kind, reading=reading) if kind != "none" else None
+        self._scores = score_outputs(program) if kind == "none" else ()
+        self._best: list[Tensor] = []  # (least, greatest) best class of each batch and output
         self._num_samples, self._num_not_finite = 0, torch.zeros((), dtype=torch.int64)
         self._least: list[Tensor] = []
         self._most: list[Tensor] = []
@@ -108,6 +118,8 @@ class _Seen:
         self._bound(outputs)
         if self._judge is not None:
             self._judge.add(outputs, x, y, part)
+        for index in self._scores:
+            self._best.append(torch.stack(outputs[index].argmax(1).aminmax()))
         first = outputs[0] if outputs else None
         if first is None or y is None:
             return
@@ -134,7 +146,18 @@ class _Seen:
             errors=self._errors() if is_numbers else None,
             norms=norms,
             fed=self._bounds(),
+            only_class=self._only_class(),
         )
+
+    def _only_class(self) -> int | None:
+        """Return the class that all samples have; of several outputs, that of the first."""
+        if self._num_samples < 2 or not self._best:  # noqa: PLR2004  # one sample has one class
+            return None
+        num = len(self._scores)
+        each = [torch.stack(self._best[place::num]) for place in range(num)]
+        if any(bool(found.min() < found.max()) for found in each):
+            return None
+        return int(each[0].min())
 
     def _bounds(self) -> tuple[float, float, float, float]:
         least, most, sums, squares = zip(*torch.stack(self._fed).tolist(), strict=True)

@@ -98,3 +98,13 @@ def split_notes(kind: LabelKind, sizes: Mapping[Split, int]) -> list[str]:
             return [f"there {are}: what is measured on so few is uncertain"]
         return [f"there {are}: each counts for {100 / size:.3g} percentage points of accuracy"]
     return []
+
+
+def few_notes(sizes: Mapping[Split, int]) -> frozenset[str]:
+    """Return what `split_notes` says of few validation samples, for every kind of labels.
+
+    A job that knows the interval of its metric on them need not repeat it.
+    """
+    if not 0 < sizes[Split.VALIDATION] < _FEW_SAMPLES:
+        return frozenset()
+    return frozenset((*split_notes("classes", sizes), *split_notes("none", sizes)))

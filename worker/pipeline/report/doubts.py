@@ -13,8 +13,11 @@ from app.contracts.spec import AccuracySelection, BudgetSelection
 from secateur.engine.intervals import difference_interval
 from secateur.engine.measure import Speedup
 from secateur.engine.metrics import METRICS
+from worker.pipeline.data import Dataset
+from worker.pipeline.data.notes import few_notes
 from worker.pipeline.job.results import Int8, Times
 
+_VALIDATION = "the validation split"
 _FEW_SAMPLES = 200  # the 95 % interval of 90 % on 200 samples is 85 to 93 %
 
 
@@ -121,6 +124,16 @@ def sample_notes(metric: str | None, measured: Sequence[MetricsReport]) -> tuple
         for found in measured
         if found.num_samples < _FEW_SAMPLES and found.interval is not None
     )
+
+
+def without_repeats(
+    warnings: Sequence[str], sampled: Sequence[str], dataset: Dataset | None
+) -> tuple[str, ...]:
+    """Return warnings without that of few validation samples if `sample_notes` tells more."""
+    if dataset is None or not any(note.startswith(_VALIDATION) for note in sampled):
+        return tuple(warnings)
+    known = few_notes(dataset.split_sizes)
+    return tuple(each for each in warnings if each not in known)
 
 
 def promise_notes(selection: object, trials: Sequence[AccuracyTrial]) -> tuple[str, ...]:

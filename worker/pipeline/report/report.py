@@ -31,6 +31,7 @@ from worker.pipeline.report.doubts import (
     sample_notes,
     target_notes,
     unfolding_notes,
+    without_repeats,
 )
 from worker.pipeline.report.int8 import int8_report
 from worker.pipeline.report.subject import data_report, model_report
@@ -49,14 +50,15 @@ def make_report(
     inputs, choice, trained = results.inputs, results.choice, results.trained
     times, final = results.exported.times, results.verified
     baselines = tuple(_baseline(inputs, baseline) for baseline in results.baselines)
+    sampled = sample_notes(inputs.primary_metric, final.metrics)
     notes = (
-        *inputs.reporter.warnings,
+        *without_repeats(inputs.reporter.warnings, sampled, inputs.dataset),
         *unfolding_notes(trained.num_unfolded),
         *((_NO_ONNX,) if times is None else latency_notes(times)),
         *latency_budget_notes(inputs.request.config.selection, times),
         *int8_budget_notes(inputs.request.config.selection, times, results.int8),
         *target_notes(choice.target),
-        *sample_notes(inputs.primary_metric, final.metrics),
+        *sampled,
         *promise_notes(inputs.request.config.selection, choice.accuracy_trials),
         *baseline_notes(inputs.primary_metric, final.metrics, baselines),
     )

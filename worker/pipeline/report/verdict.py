@@ -3,7 +3,7 @@
 The rules, in order:
 
 1. A serious finding: not ready.
-2. No measured quality: uncertain.
+2. No measured quality, or agreement with a network that always answers one class: uncertain.
 3. The network lost more than is allowed: not ready; uncertain if the loss could be chance.
 4. The loss is known only to within more than `_WIDEST` times what is allowed: uncertain.
 5. The network is not measurably faster: uncertain.
@@ -14,7 +14,7 @@ One point of a share may be lost, or ``max_drop`` if the job promised it.
 
 from dataclasses import dataclass
 
-from app.contracts.report import NextStep, Report, Verdict
+from app.contracts.report import ONE_CLASS, NextStep, Report, Verdict
 from secateur.engine.metrics import METRICS
 from worker.pipeline.report.page import formats, names
 from worker.pipeline.report.page.words import final_metrics, metric_value
@@ -61,9 +61,9 @@ def judge(report: Report) -> Verdict:
     if serious:
         text = f"Not ready: {serious[0].rstrip('.')}."
         return Verdict(status="not_ready", text=text, next_steps=_after_loss(report))
-    if loss is None:
-        text = f"Not tested: the job had no samples to measure quality with. Result: {speed}."
-        return Verdict(status="uncertain", text=text)
+    unmeasured = _unmeasured(report, loss)
+    if loss is None or unmeasured is not None:
+        return Verdict(status="uncertain", text=f"{unmeasured}. Result: {speed}.")
     if loss.lost > loss.allowed:
         is_chance = loss.half is not None and loss.lost - loss.half <= loss.allowed
         return Verdict(
@@ -79,6 +79,16 @@ def judge(report: Report) -> Verdict:
         return Verdict(status="uncertain", text=text, next_steps=_after_slow())
     text = f"Ready to ship: {speed}, {loss.text}."
     return Verdict(status="ready", text=text, next_steps=_after_success(report))
+
+
+def _unmeasured(report: Report, loss: _Loss | None) -> str | None:
+    """Return why the quality is not known; None if it is."""
+    if loss is None:
+        return "Not tested: the job had no samples to measure quality with"
+    only = [finding.message for finding in report.findings if finding.code == ONE_CLASS]
+    if only and loss.metric == "agreement":
+        return f"Uncertain: {only[0][0].lower()}{only[0][1:].rstrip('.')}"
+    return None
 
 
 def _loss(report: Report) -> _Loss | None:
@@ -128,15 +138,17 @@ def _macs_left(report: Report) -> float:
 
 
 def _after_loss(report: Report) -> tuple[NextStep, ...]:
-    found = [_train_longer(report), _keep_more(report)]
+    found: list[NextStep | None] = []
     if report.config["criterion"]["kind"] != "auto" and report.data is not None:
         found.append(
             NextStep(
                 title="Compare the criteria",
-                reason="the job tries the cheap ones and keeps the best for this network",
+                reason="the job tries the cheap ones, and the best for this network may keep more "
+                "at the same cost",
                 config={"/criterion/kind": "auto"},
             )
         )
+    found += [_train_longer(report), _keep_more(report)]
     return tuple(step for step in found if step is not None)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from app.contracts.report import ONE_CLASS
 from secateur.engine.intervals import normal_interval, proportion_interval
 from secateur.engine.metrics import METRICS
 from secateur.engine.sanity import (
@@ -80,7 +81,7 @@ CHANCE = (
 
 
 def of_outputs(look: Look) -> Iterator[Evidence]:
-    """Yield evidence of outputs that are not finite, or equal for all samples."""
+    """Yield evidence of outputs that are not finite, or equal for all samples, or of one class."""
     if look.num_not_finite:
         yield Evidence(
             "outputs_not_finite",
@@ -95,6 +96,14 @@ def of_outputs(look: Look) -> Iterator[Evidence]:
             f"the dense network gives {look.num_samples} different samples the same outputs",
             is_strong=True,
             cause=PREPROCESSING,
+        )
+    elif look.only_class is not None:
+        yield Evidence(
+            ONE_CLASS,
+            f"the dense network answers class {look.only_class} for all {look.num_samples} samples",
+            cause="Agreement with it is worthless here: a network that never looks at its input "
+            "agrees as well. Use samples of several classes, and check the preprocessing",
+            is_notice=True,
         )
 
 

@@ -51,6 +51,22 @@ def test_inputs_in_another_range_are_far(
     assert far(program, factor * images + offset) > 0.9
 
 
+@pytest.mark.parametrize(("bias", "wanted"), [(50.0, 2), (0.0, None)])
+def test_a_class_that_is_answered_always_is_seen(
+    images: Tensor, bias: float, wanted: int | None
+) -> None:
+    torch.manual_seed(0)
+    scores = nn.Linear(64, 3)
+    with torch.no_grad():
+        scores.bias.copy_(torch.tensor([0.0, 0.0, bias]))
+    network = program_of(nn.Sequential(nn.Flatten(), scores), 1, 8, 8)
+    source, labels = TensorSource(images), torch.arange(96) % 3
+    assert look(network, source, torch.arange(96), "none").only_class == wanted
+    assert look(network, source, torch.arange(1), "none").only_class is None
+    labelled = TensorSource(images, labels)  # labels tell more
+    assert look(network, labelled, torch.arange(96), "classes").only_class is None
+
+
 def test_statistics_of_a_new_layer_are_reported_and_not_compared(images: Tensor) -> None:
     new = program_of(SmallNet(), 1, 8, 8)
     norms = look(new, TensorSource(images), torch.arange(96), "none").norms

@@ -1,7 +1,9 @@
 """Notes about noise, load, few samples, and promises kept within the noise."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.contracts.report import (
@@ -13,6 +15,7 @@ from app.contracts.report import (
 )
 from app.contracts.spec import PruneConfig
 from tests.fixtures.reports import body, history, metrics, speedup
+from tests.unit.pipeline.data.files import npz, opened
 from worker.pipeline.job.results import Times
 from worker.pipeline.report.doubts import (
     baseline_notes,
@@ -20,6 +23,7 @@ from worker.pipeline.report.doubts import (
     latency_notes,
     promise_notes,
     sample_notes,
+    without_repeats,
 )
 
 PROMISED = body()
@@ -81,6 +85,19 @@ def test_few_samples_get_a_note() -> None:
     many = MetricsReport.model_validate(metrics(0.9))
     unknown = few.model_copy(update={"interval": None})
     assert sample_notes("top1", [many, unknown]) == ()
+
+
+def test_few_validation_samples_are_told_once(tmp_path: Path) -> None:
+    x, y = np.arange(80, dtype=np.uint8).reshape(40, 2), np.arange(40) % 2
+    dataset = opened(tmp_path, npz(x=x, y=y, split=y))
+    [told] = [note for note in dataset.notes if "only 20 validation samples" in note]
+    few = MetricsReport.model_validate(metrics(0.9, split="validation") | {"num_samples": 20})
+    sampled = sample_notes("top1", [few])
+    assert without_repeats(["other", told], sampled, dataset) == ("other",)
+    unknown = sample_notes("top1", [few.model_copy(update={"interval": None})])
+    assert without_repeats(["other", told], unknown, dataset) == ("other", told)
+    as_numbers = dataset.labels_as("numbers")  # the note was written before
+    assert without_repeats([told], sampled, as_numbers) == ()
 
 
 def test_a_promise_kept_within_the_noise_is_marked() -> None:

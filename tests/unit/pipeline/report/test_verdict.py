@@ -53,9 +53,9 @@ def test_a_large_loss_is_not_ready_and_says_what_to_try() -> None:
     assert verdict.status == "not_ready"
     assert "accuracy 83.00 % (\N{MINUS SIGN}10.00 ± 2.00 points)" in verdict.text
     assert [step.config for step in verdict.next_steps] == [
+        {"/criterion/kind": "auto"},
         {"/retrain/epochs": 6},
         {"/selection": {"mode": "budget", "macs": 0.75}},
-        {"/criterion/kind": "auto"},
     ]
 
 
@@ -67,7 +67,20 @@ def test_more_epochs_are_not_proposed_if_the_best_one_came_early() -> None:
 
 def test_an_untrained_network_is_to_be_trained() -> None:
     steps = judge(report(0.5, history=[], epochs=None)).next_steps
-    assert steps[0].config == {"/retrain/epochs": "auto"}
+    assert {"/retrain/epochs": "auto"} in [step.config for step in steps]
+
+
+def test_agreement_with_a_network_that_answers_one_class_is_worthless() -> None:
+    message = "The dense network answers class 3 for all 60 samples. Agreement is worthless here."
+    finding = {"code": "answers_of_one_class", "severity": "notice", "message": message}
+    measured = metrics(1.0) | {"top1": None, "agreement": 1.0, "change": None}
+    after = network(1.0, macs=15_500_000, metrics=[measured])
+    same: dict[str, Any] = {"metric": "agreement", "dense": after, "retrained": after}
+    verdict = judge(report(1.0, findings=[finding], **same))
+    assert verdict.status == "uncertain"
+    assert verdict.text.startswith("Uncertain: the dense network answers class 3 for all 60")
+    assert judge(report(1.0, **same)).status == "ready"
+    assert judge(report(0.928, findings=[finding])).status == "ready"  # labels know better
 
 
 def test_a_loss_that_may_be_chance_is_uncertain() -> None:

@@ -156,3 +156,7 @@ def test_untrained_statistics_and_useless_outputs_are_evidence() -> None:
     assert (constant.code, broken.code) == ("outputs_constant", "outputs_not_finite")
     assert constant.is_strong
     assert broken.is_strong
+    [one] = evidence.of_outputs(a_look(only_class=3))
+    assert one.text == "the dense network answers class 3 for all 100 samples"
+    assert "Agreement with it is worthless" in one.cause
+    assert one.is_notice
