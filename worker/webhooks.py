@@ -23,7 +23,7 @@ import structlog
 
 from app.contracts.settings import WebhookSettings
 from app.contracts.webhook import key_of
-from app.outbound.requests import Outbound, OutboundError, RefusedAddressError, create_tls_context
+from app.outbound.requests import Outbound, OutboundError, create_tls_context
 from app.records import webhooks
 from app.records.database import Sessions, reading
 from app.records.webhooks import Delivery
@@ -145,8 +145,6 @@ class Deliverer:
         }
         try:
             status = self._outbound.post(delivery.url, headers, body)
-        except RefusedAddressError as error:
-            self._settle(delivery, webhooks.give_up, str(error))
         except OutboundError as error:
             self._breaker.record(route_of(delivery), is_answered=False)
             is_old = self._clock() - delivery.created_at > _LONGEST_SECONDS

@@ -33,10 +33,6 @@ class OutboundError(Exception):
     """The request got no response. The message is for the user and reveals nothing internal."""
 
 
-class RefusedAddressError(OutboundError):
-    """The host has an address that must not be called."""
-
-
 def resolve(host: str, port: int) -> list[Address]:
     """Return the addresses of a host, in the order in which to try them.
 
@@ -86,8 +82,7 @@ class Outbound:
         """Post ``body`` and return the status of the response.
 
         Raises:
-            RefusedAddressError: The host has an address that must not be called; nothing was sent.
-            OutboundError: There was no response.
+            OutboundError: There was no response, or the host must not be called.
         """
         sent = {"Content-Length": str(len(body)), **headers}
         with self._stream("POST", url, sent, body, self._deadline()) as answer:
@@ -101,8 +96,8 @@ class Outbound:
         ``look`` is called at least once a second while the server is silent or slow.
 
         Raises:
-            RefusedAddressError: A host has an address that must not be called; it got no request.
-            OutboundError: There was no complete response of status 200.
+            OutboundError: There was no complete response of status 200, or a host must not be
+                called.
         """
         ends_at = self._deadline()
         for _ in range(most_redirects + 1):
@@ -154,16 +149,23 @@ class Outbound:
             raise OutboundError("the response was not HTTP, or ended early") from error
 
     def _checked(self, host: str, port: int) -> list[Address]:
+        """Return the addresses of a host, all of which may be called.
+
+        A name that does not exist and one with a private address give the same error: the
+        difference would tell strangers which names the network inside has.
+        """
+        missing: Exception | None = None
+        addresses: list[Address] = []
         try:
             addresses = self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise OutboundError("the host name could not be resolved") from error
-        for address in addresses:
-            if not may_call(address, are_private_allowed=self._are_private_allowed):
-                raise RefusedAddressError("the host has an address that is not public")
-        if not addresses:
-            raise OutboundError("the host has no address")
-        return addresses
+            missing = error
+        are_allowed = self._are_private_allowed
+        if addresses and all(may_call(a, are_private_allowed=are_allowed) for a in addresses):
+            return addresses
+        if are_allowed and missing is not None:
+            raise OutboundError("the host name could not be resolved") from missing
+        raise OutboundError("the host has no address, or one that is not public") from missing
 
 
 def _split(url: str) -> SplitResult:

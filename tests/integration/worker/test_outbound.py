@@ -10,7 +10,7 @@ import pytest
 
 from app.contracts.addresses import Address
 from app.contracts.errors import AbandonedError
-from app.outbound.requests import Outbound, OutboundError, RefusedAddressError, create_tls_context
+from app.outbound.requests import Outbound, OutboundError, create_tls_context
 from tests.fixtures.receiver import HOST, Receiver, running_receiver
 
 
@@ -62,7 +62,7 @@ def test_without_the_setting_loopback_is_refused_and_nothing_connects(
     host: str, receiver: Receiver
 ) -> None:
     sender = Outbound(create_tls_context(receiver.ca_file), 5)  # the real resolver
-    with pytest.raises(RefusedAddressError, match="not public"):
+    with pytest.raises(OutboundError, match="not public"):
         sender.post(url(receiver, host), {}, b"")
     assert receiver.num_connections == 0
 
@@ -74,7 +74,7 @@ def test_without_the_setting_loopback_is_refused_and_nothing_connects(
 def test_one_private_address_is_enough_to_refuse(
     addresses: tuple[str, ...], receiver: Receiver
 ) -> None:
-    with pytest.raises(RefusedAddressError):
+    with pytest.raises(OutboundError, match="not public"):
         outbound(receiver, *addresses, is_inside=False).post(url(receiver), {}, b"")
     assert receiver.num_connections == 0
 
@@ -120,13 +120,26 @@ def test_a_slow_answer_ends_at_the_deadline(receiver: Receiver) -> None:
     assert time.monotonic() - began_at < 3
 
 
-def test_connection_and_tls_failures_have_a_reason(receiver: Receiver) -> None:
-    def unknown(_host: str, _port: int) -> list[Address]:
-        raise socket.gaierror
+def _unknown(_host: str, _port: int) -> list[Address]:
+    raise socket.gaierror
 
+
+def test_names_inside_cannot_be_told_from_names_that_do_not_exist(receiver: Receiver) -> None:
+    def inside(_host: str, _port: int) -> list[Address]:
+        return [ip_address("10.0.0.7")]
+
+    tls, said = create_tls_context(None), []
+    for resolve in (_unknown, inside, lambda _host, _port: []):
+        with pytest.raises(OutboundError) as error:
+            Outbound(tls, 5, resolve=resolve).post(url(receiver), {}, b"")
+        said.append((type(error.value), str(error.value)))
+    assert len(set(said)) == 1, said
+
+
+def test_connection_and_tls_failures_have_a_reason(receiver: Receiver) -> None:
     tls = create_tls_context(None)
     with pytest.raises(OutboundError, match="could not be resolved"):
-        Outbound(tls, 5, resolve=unknown).post(url(receiver), {}, b"")
+        Outbound(tls, 5, are_private_allowed=True, resolve=_unknown).post(url(receiver), {}, b"")
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         port = deaf.getsockname()[1]
         with pytest.raises(OutboundError, match=r"no connection within 0\.5 s"):
