@@ -24,6 +24,7 @@ from secateur.types import (
     Model,
     Network,
     Plan,
+    Share,
     SweepData,
 )
 
@@ -91,6 +92,15 @@ def latencies_table(found: Sequence[DeviceLatencies]) -> Table:
         age = _age(each.created_at)
         texts = (each.id, each.name, each.device, runtime, ", ".join(each.precisions))
         table.add_row(*texts, *map(_number, numbers), age)
+    return table
+
+
+def share_table(shares: Sequence[Share]) -> Table:
+    """Return links to reports as a table."""
+    table = Table(_id_column("link"), _id_column("job"), "state", "valid until", "created by")
+    for each in shares:
+        end = "" if each.expires_at is None else f"{each.expires_at:%Y-%m-%d %H:%M} UTC"
+        table.add_row(each.id, each.job, each.state, end, each.created_by or "")
     return table
 
 

@@ -1,6 +1,7 @@
 """Commands that models, data sets and latencies have in common: list, delete, restore."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar
 
@@ -9,7 +10,7 @@ from rich.table import Table
 
 from app.cli.client import AsJson, Key, Permanent, Url, service
 from app.cli.output import console, print_json, say
-from secateur import Client, Dataset, Model
+from secateur import Client, Dataset, Model, NotFoundError
 from secateur.types import DeviceLatencies
 
 Item = TypeVar("Item", Model, Dataset, DeviceLatencies)
@@ -85,6 +86,9 @@ def stored_app(kind: Kind[Item]) -> typer.Typer:
         key: Key = None,
     ) -> None:
         with service(url, key) as client:
+            with suppress(NotFoundError):
+                say(f"{kind.get(client, item).name} is not deleted; nothing was restored.")
+                return
             found = kind.restore(client, item)
         say(f"Restored {found.name}.")
 

@@ -1,5 +1,6 @@
 """``secateur jobs``."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -7,8 +8,8 @@ import typer
 from app.cli.client import AsJson, JobId, Key, Permanent, Url, service
 from app.cli.examples import examples
 from app.cli.names import resolve_job
-from app.cli.output import comparison_table, console, job_table, print_json, say
-from secateur import Client, Job
+from app.cli.output import comparison_table, console, job_table, print_json, say, share_table
+from secateur import Client, Job, NotFoundError
 
 app = typer.Typer(
     help="List, compare and label jobs; pause, cancel or delete one.",
@@ -19,6 +20,7 @@ app = typer.Typer(
         "secateur jobs compare half latest",
         "secateur jobs label latest --name half --tag prod",
         "secateur jobs share half --days 1",
+        "secateur jobs unshare LINK",
         "secateur jobs delete half",
     ),
 )
@@ -155,6 +157,40 @@ def share_command(
         typer.echo(client.share_report(resolve_job(client, job_id), days=days))
 
 
+@app.command("shares")
+def shares_command(
+    job_id: Annotated[
+        str | None, typer.Argument(help="Only links of this job.", metavar="JOB")
+    ] = None,
+    *,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """List links to reports, without their secrets."""
+    with service(url, key) as client:
+        found = client.shares(None if job_id is None else resolve_job(client, job_id), limit)
+    if as_json:
+        print_json(found)
+    else:
+        console().print(share_table(found))
+
+
+@app.command("unshare")
+def unshare_command(
+    links: Annotated[list[str], typer.Argument(help="Links, or their ids.", metavar="LINK...")],
+    *,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Revoke links to reports, at once and for good."""
+    with service(url, key) as client:
+        for link in links:
+            found = client.revoke_share(_share_id(link))
+            say(f"Revoked {found.id}, a link to the report of {found.job}.")
+
+
 @app.command("delete")
 def delete_command(
     job_id: JobId, *, permanent: Permanent = False, url: Url = None, key: Key = None
@@ -176,6 +212,9 @@ def restore_command(
 ) -> None:
     """Undo the deletion of a job, by its id."""
     with service(url, key) as client:
+        with suppress(NotFoundError):
+            say(f"{client.get_job(job_id).id} is not deleted; nothing was restored.")
+            return
         job = client.restore_job(job_id)
     say(f"Restored {job.id}.")
 
@@ -183,6 +222,11 @@ def restore_command(
 def model_names(client: Client) -> dict[str, str]:
     """Return the names of the newest models by id, with their version."""
     return {m.id: f"{m.name}@{m.version}" for m in client.models(_MOST_NAMED)}
+
+
+def _share_id(link: str) -> str:
+    """Return the id of a link, which is the part before its secret."""
+    return "_".join(link.rpartition("/")[2].split("_")[:2])
 
 
 def _show(job: Job, *, is_json: bool) -> None:

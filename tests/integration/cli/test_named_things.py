@@ -15,6 +15,7 @@ from app.cli.main import app
 from app.records.tables import JobRow, ModelRow
 from secateur import UnsupportedFileError
 from secateur.core.folders import pack_folder
+from tests.fixtures.api import add_report
 from tests.fixtures.serving import Serving, add_model, serving
 from tests.fixtures.shown import Shown, fill
 
@@ -132,8 +133,22 @@ def test_deletions_say_how_to_undo_them(shown: Shown, run: Run) -> None:
     job = shown.jobs["failed"]
     assert f"secateur jobs restore {job}" in run("jobs", "delete", job).output
     run("jobs", "show", job, code=1)
-    run("jobs", "restore", job)
-    run("jobs", "show", job)
+    assert f"Restored {job}" in run("jobs", "restore", job).output
+    assert f"{job} is not deleted; nothing was restored" in run("jobs", "restore", job).output
+
+
+def test_links_to_reports_are_listed_and_revoked(api: Serving, shown: Shown, run: Run) -> None:
+    add_report(api.context, shown.jobs["succeeded"])
+    link = run("jobs", "share", "First").stdout.split()[-1]
+    made = link.rpartition("/")[2][:30]
+    listed = run("jobs", "shares", "First").output
+    assert (made in listed, "valid" in listed) == (True, True)
+    assert link not in listed
+    said = run("jobs", "unshare", link).output
+    assert f"Revoked {made}, a link to the report of {shown.jobs['succeeded']}" in said
+    assert "revoked" in run("jobs", "shares").output
+    run("jobs", "unshare", made)  # by its id, and again
+    run("jobs", "unshare", "shr_01JD0000000000000000000000", code=1)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +160,10 @@ def test_what_is_stored_is_listed_deleted_and_restored(run: Run, kind: str, name
     said = run(kind, "delete", name).output
     assert f"Deleted {name}. To undo: secateur {kind} restore " in said
     assert name not in run(kind).output
-    run(kind, *said.rpartition(f"secateur {kind} ")[2].split())
+    restore = (kind, *said.rpartition(f"secateur {kind} ")[2].split())
+    assert f"Restored {name}" in run(*restore).output
     assert name in run(kind).output
+    assert f"{name} is not deleted; nothing was restored" in run(*restore).output
 
 
 @pytest.fixture
