@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.contracts.errors import ForbiddenError, UnauthenticatedError
 from app.keys.service import Principal, authenticate, create_key, grant_key
@@ -80,6 +81,17 @@ def test_a_revoked_key_that_is_still_remembered_changes_no_keys(api: Api) -> Non
         headers = {"Authorization": f"Bearer {plaintext}"}
         assert post(api, "infer", key=plaintext).status_code == 401
         assert api.client.delete(f"/v1/keys/{other.id}", headers=headers).status_code == 401
+
+
+def test_keys_of_a_revoked_key_stay_valid_until_they_are_revoked(api: Api) -> None:
+    """As SECURITY.md and docs/operations.md say: who created what is in the log."""
+    maker, plaintext = create_key(api.sessions, "default", "leaving", ["admin"])
+    with capture_logs() as entries:
+        made = post(api, "models:read", key=plaintext).json()
+    logged = [entry for entry in entries if entry["event"] == "key.created"]
+    assert [(entry["created"], entry["key_id"]) for entry in logged] == [(made["id"], maker.id)]
+    assert api.client.delete(f"/v1/keys/{maker.id}").json()["state"] == "revoked"
+    assert authenticate(api.sessions, made["key"])[0].id == made["id"]
 
 
 def test_keys_that_are_created_and_revoked_count_for_a_day(api: Api) -> None:
