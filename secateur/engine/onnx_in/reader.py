@@ -109,8 +109,11 @@ def _imported(
     if file.batch_size is not None:  # `admit` computes a whole batch
         check_cost(program, propagate(program, file.batch_size), limits)
     check_faults(program, values)
-    admit(program, importer, file, model)
-    return program
+    notes = admit(program, importer, file, model)
+    origin = OnnxOrigin(
+        file.output_names, file.opset, file.metadata, (*_notes(program, file), *notes)
+    )
+    return replace(program, origin=origin)
 
 
 def _program(importer: Importer, file: OnnxFile, *, is_free: bool) -> Program:
@@ -163,7 +166,7 @@ def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) ->
     for node in program.graph.nodes:
         if node.op == "get_attr":
             node.target = names[str(node.target)]
-    program = replace(
+    return replace(
         program,
         tensors={names[name]: t for name, t in program.tensors.items() if name in names},
         roles={
@@ -177,8 +180,6 @@ def _in_the_files_words(program: Program, importer: Importer, file: OnnxFile) ->
         ),
         call=replace(program.call, names=argument_names(each.name for each in file.inputs)),
     )
-    notes = _notes(program, file)
-    return replace(program, origin=OnnxOrigin(file.output_names, file.opset, file.metadata, notes))
 
 
 def _notes(program: Program, file: OnnxFile) -> tuple[str, ...]:
