@@ -3,6 +3,7 @@
 import contextlib
 import io
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from onnxruntime.quantization.calibrate import (
 )
 from torch import Tensor
 
-from secateur.engine.errors import DataError
+from secateur.engine.errors import DataError, ExportError
 from secateur.engine.export.session import fixed_batch, translate_errors
 from secateur.engine.program.chunks import whole_chunks
 from secateur.engine.quantize.prepared import Prepared
@@ -54,9 +55,13 @@ def measure_ranges(
 
     Raises:
         DataError: There are no samples, or one is not finite.
-        ExportError: The network cannot compute a sample.
+        ExportError: The network cannot compute a sample, or a value in it is not finite.
     """
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(action="ignore", category=RuntimeWarning),  # only NaN: see below
+    ):
         augmented = Path(folder) / "augmented.onnx"
         calibrator = _calibrator(prepared.path, augmented, method)
         calibrator.augment_graph()
@@ -74,6 +79,7 @@ def measure_ranges(
         if num_samples == 0:
             raise DataError("int8 needs samples to measure the ranges of activations")
         found: TensorsData = calibrator.compute_data()
+    _check_ranges(found, num_samples)
     return found
 
 
@@ -130,6 +136,16 @@ def _chunks(feeds: Feeds, *, is_open: bool) -> Iterator[Feeds]:
         return
     for start in range(0, size, _CHUNK):
         yield {name: array[start : start + _CHUNK] for name, array in feeds.items()}
+
+
+def _check_ranges(ranges: TensorsData, num_samples: int) -> None:
+    """Refuse ranges without numbers, for which ONNX Runtime's quantizer fails an assertion."""
+    for name in ranges.keys():  # noqa: SIM118  # TensorsData is not a dictionary
+        if not all(np.isfinite(end).all() for end in ranges[name].range_value):
+            raise ExportError(
+                f"the network's value {name!r} becomes NaN or infinite for the {num_samples} "
+                "calibration samples, so it has no range in int8"
+            )
 
 
 def _check(feeds: Feeds, number: int) -> int:

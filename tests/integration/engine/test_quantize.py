@@ -245,6 +245,68 @@ def test_samples_that_measure_no_range_are_refused(
         search(classifier(), tmp_path, batches=batches)
 
 
+@pytest.mark.parametrize(
+    ("after", "weight"),
+    [
+        pytest.param("Log", -1.0, id="at the end"),
+        pytest.param("Relu", float("nan"), id="from a weight"),
+    ],
+)
+def test_values_that_become_nan_inside_the_network_are_named(
+    after: str, weight: float, tmp_path: Path
+) -> None:
+    weights = {"w": np.full((4, 3, 3, 3), weight, np.float32)}
+    model = network(node("Conv", "x w", "a"), node(after, "a", "y"), weights=weights)
+    with pytest.raises(ExportError, match=r"value '[ay]' becomes NaN or infinite for the 4 calib"):
+        search(model, tmp_path)
+
+
+def test_a_network_of_depthwise_convolutions_is_refused_with_its_speed(tmp_path: Path) -> None:
+    weights = {"w": drawn(3, 1, 3, 3), "v": drawn(3, 1, 3, 3)}
+    model = network(
+        node("Conv", "x w", "a", group=3), node("Conv", "a v", "y", group=3), weights=weights
+    )
+    found = search(model, tmp_path, QuantizeOptions(least_speedup=1000.0, seconds=0.01))
+    assert not found.is_kept
+    assert "Of 2 layers, ONNX Runtime computes 2 in integers" in found.reason
+
+
+def test_samples_of_several_sizes_calibrate_a_network_of_open_sizes(tmp_path: Path) -> None:
+    weights = {"w": drawn(4, 3, 3, 3), "v": drawn(4, 4, 3, 3)}
+    model = network(
+        node("Conv", "x w", "a"), node("Conv", "a v"), x=("N", 3, "H", "W"), weights=weights
+    )
+    found = search(model, tmp_path, batches=[*BATCHES, (torch.rand(2, 3, 12, 16),)])
+    assert found.is_kept, found.reason
+    assert found.num_samples == 6
+    [larger] = _run(tmp_path / "int8.onnx", (torch.rand(1, 3, 10, 20),))
+    assert larger.shape == (1, 4, 6, 16)
+
+
+def test_a_network_with_two_inputs_and_a_class_as_its_output(tmp_path: Path) -> None:
+    weights = {"w": drawn(4, 3, 3, 3), "v": drawn(4, 3, 3, 3)}
+    model = network(
+        node("Conv", "x w", "a"),
+        node("Conv", "z v", "b"),
+        node("Add", "a b", "c"),
+        node("ArgMax", "c", "y", axis=1, keepdims=0),
+        weights=weights,
+    )
+    model.graph.input.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, ("N", 3, 8, 8)))
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    pair = (BATCHES[0][0], BATCHES[0][0].flip(0))
+    found = search(model, tmp_path, batches=[pair])
+    assert found.is_kept, found.reason
+    feeds = {"x": pair[0].numpy(), "z": pair[1].numpy()}
+    ours, fp32 = (
+        ort.InferenceSession(tmp_path / name).run(None, feeds)[0]
+        for name in ("int8.onnx", "model.onnx")
+    )
+    assert (ours == fp32).mean() > 0.9
+    with pytest.raises(ExportError, match="2 inputs, a sample has 1"):
+        search(model, tmp_path)
+
+
 def test_an_operator_that_onnx_runtime_lacks_is_refused_by_name(tmp_path: Path) -> None:
     weights = {"w": drawn(4, 3, 3, 3)}
     model = network(node("Conv", "x w", "a"), weights=weights)

@@ -56,6 +56,13 @@ class _Loss:
 
 def judge(report: Report) -> Verdict:
     """Return the verdict on a report's retrained network."""
+    verdict, step = _by_rules(report), _int8_widths(report)
+    if step is None:
+        return verdict
+    return verdict.model_copy(update={"next_steps": (*verdict.next_steps, step)})
+
+
+def _by_rules(report: Report) -> Verdict:
     loss, speed = _loss(report), _speed(report)
     serious = [finding.message for finding in report.findings if finding.severity == "serious"]
     if serious:
@@ -191,6 +198,31 @@ def _after_slow() -> tuple[NextStep, ...]:
         config={"/selection": {"mode": "budget", "latency": 0.6, "round_to": "auto"}},
     )
     return (step,)
+
+
+def _int8_widths(report: Report) -> NextStep | None:
+    """Propose widths that suit int8, if its file is too slow by its layers, not by conversions."""
+    int8, selection = report.int8, report.config["selection"]
+    if int8 is None or int8.is_kept or not int8.speedups:
+        return None
+    if int8.num_integer is None or int8.num_conversions is None:
+        return None
+    if int8.num_conversions >= int8.num_integer:
+        return None
+    can_measure = (
+        selection["mode"] != "accuracy"
+        and selection["round_to"] != "auto"
+        and selection["target"] is None
+        and report.config["schedule"]["kind"] == "one_shot"
+    )
+    if not can_measure:
+        return None
+    return NextStep(
+        title="Choose widths for int8",
+        reason="int8 kernels compute in larger blocks, and with other widths the file may be fast "
+        "enough to be kept",
+        config={"/selection/round_to": "auto", "/selection/precision": "int8"},
+    )
 
 
 def _after_success(report: Report) -> tuple[NextStep, ...]:

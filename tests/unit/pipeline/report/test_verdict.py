@@ -38,6 +38,18 @@ def report(after: float, half: float = 0.004, **changes: Any) -> Report:
     return full_report(**(clean | changes))
 
 
+def int8_file(**changes: Any) -> dict[str, Any]:
+    """Return a report of an int8 file with 54 integer layers and two conversions."""
+    found: dict[str, Any] = {
+        "is_kept": True, "is_served": False, "reason": "", "target": "vnni", "max_drop": 0.01,
+        "metric": None, "before": None, "after": None, "num_judged": 0, "num_samples": 256,
+        "agreement": None, "recipe": "layers", "calibration": "minmax", "file_bytes": None,
+        "fp32_latency_seconds": [], "latency_seconds": [], "speedups": [],
+        "num_integer": 54, "num_float": 0, "num_conversions": 2,
+    }  # fmt: skip
+    return found | changes
+
+
 def test_a_small_loss_and_a_faster_network_are_ready_to_ship() -> None:
     verdict = judge(report(0.928))
     assert verdict.status == "ready"
@@ -132,6 +144,40 @@ def test_less_is_better_for_an_error() -> None:
         retrained=network(DENSE, macs=15_500_000, metrics=[measured]),
     )
     assert judge(found).status == "not_ready"
+
+
+@pytest.mark.parametrize(
+    ("is_kept", "changes", "is_proposed"),
+    [
+        (False, {}, True),
+        (True, {}, False),
+        (False, {"selection": {"mode": "accuracy", "max_drop": 0.01}}, False),
+        (False, {"selection": {"mode": "budget", "macs": 0.5, "round_to": "auto"}}, False),
+        (False, {"schedule": {"kind": "iterative"}}, False),
+    ],
+)
+def test_widths_for_int8_are_proposed_if_its_file_is_too_slow(
+    is_kept: bool, changes: dict[str, Any], is_proposed: bool
+) -> None:
+    asked = {**PLAIN, "precision": {"kind": "int8"}, **changes}
+    slow = int8_file(is_kept=is_kept, speedups=[speedup(1, 0.9)])
+    found = report(0.928, config=resolved(asked), int8=slow)
+    configs = [step.config for step in judge(found).next_steps]
+    step = {"/selection/round_to": "auto", "/selection/precision": "int8"}
+    assert (step in configs) is is_proposed
+    if is_proposed:
+        given = {name[1:].replace("/", "."): value for name, value in step.items()}
+        PruneConfig.model_validate(make_config(asked, given, []))
+
+
+def test_no_widths_are_proposed_if_int8_loses_too_much_or_converts_too_often() -> None:
+    asked = resolved({**PLAIN, "precision": {"kind": "int8"}})
+    for found in (
+        int8_file(is_kept=False),
+        int8_file(is_kept=False, speedups=[speedup(1, 0.9)], num_conversions=56),
+    ):
+        steps = judge(report(0.928, config=asked, int8=found)).next_steps
+        assert not [step for step in steps if "/selection/precision" in step.config]
 
 
 def test_the_steps_are_configs_that_the_service_takes() -> None:
