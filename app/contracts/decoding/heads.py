@@ -17,6 +17,12 @@ Size = tuple[int, int]
 Decoder = Callable[[Sequence[Array], Size], list[Boxes]]
 
 STRIDES = (8, 16, 32)
+_RANGE = (4, 8, 16, 32, 64)
+# The usual strides first; then neighbours in the range, such as two of them, or with 4 or 64.
+_STRIDE_SETS = (
+    STRIDES,
+    *(_RANGE[a:b] for a in range(len(_RANGE)) for b in range(a + 2, len(_RANGE) + 1)),
+)
 _MOST_STRIDE = 128
 _CORNERS = 4
 
@@ -37,14 +43,33 @@ class Head:
     decode: Decoder
 
 
-def _grids(size: Size) -> list[tuple[int, int, int]]:
-    """Return height, width and stride of the grids of a network with the usual strides."""
-    return [(-(-size[0] // s), -(-size[1] // s), s) for s in STRIDES]
+def _grids(size: Size, strides: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return height, width and stride of the grids of a network."""
+    return [(-(-size[0] // s), -(-size[1] // s), s) for s in strides]
 
 
-def num_anchors(size: Size) -> int:
-    """Return the number of cells of the grids of a network with the usual strides."""
-    return sum(height * width for height, width, _ in _grids(size))
+def _num_cells(size: Size, strides: Sequence[int]) -> int:
+    return sum(height * width for height, width, _ in _grids(size, strides))
+
+
+def strides_of(num_cells: int, size: Size, num_values: int) -> Sequence[int] | None:
+    """Return the strides of the grids that have so many cells together; None if none have.
+
+    Unusual grids count only if they have more cells than a cell has values: otherwise the axes are
+    those of another head, the other way round.
+    """
+    found = next((each for each in _STRIDE_SETS if _num_cells(size, each) == num_cells), None)
+    return found if found == STRIDES or num_cells > num_values else None
+
+
+def is_usual_detector(shapes: Sequence[Shape], size: Size) -> bool:
+    """Return whether no other network has outputs of these shapes (N, ...).
+
+    One output has as many anchors as the three usual grids have cells, or three times as many.
+    """
+    is_one = len(shapes) == 1 and len(shapes[0]) == 3  # noqa: PLR2004
+    num_cells = _num_cells(size, STRIDES)
+    return is_one and bool({num_cells, 3 * num_cells} & set(shapes[0][1:]))
 
 
 def from_centres(xywh_A4: Array) -> Array:
@@ -60,7 +85,11 @@ def _best_classes(corners_A4: Array, scores_AK: Array) -> Boxes:
 
 def _yolov8_classes(shapes: Sequence[Shape], size: Size) -> int | None:
     is_one = len(shapes) == 1 and len(shapes[0]) == 3  # noqa: PLR2004  # (N, 4 + K, A)
-    if not is_one or shapes[0][2] != num_anchors(size) or shapes[0][1] <= _CORNERS:
+    if (
+        not is_one
+        or strides_of(shapes[0][2], size, shapes[0][1]) is None
+        or shapes[0][1] <= _CORNERS
+    ):
         return None
     return shapes[0][1] - _CORNERS
 
@@ -122,15 +151,18 @@ def decode_yolov8_raw(outputs: Sequence[Array], size: Size) -> list[Boxes]:
     return [_best_classes(*pair) for pair in zip(boxes, found, strict=True)]
 
 
-def _rows_classes(shapes: Sequence[Shape], num_anchors: int) -> int | None:
+def _rows_classes(shapes: Sequence[Shape], size: Size, boxes_per_cell: int) -> int | None:
     is_one = len(shapes) == 1 and len(shapes[0]) == 3  # noqa: PLR2004  # (N, A, 5 + K)
-    if not is_one or shapes[0][1] != num_anchors or shapes[0][2] <= _CORNERS + 1:
+    if not is_one or shapes[0][2] <= _CORNERS + 1:
+        return None
+    num_cells, rest = divmod(shapes[0][1], boxes_per_cell)
+    if rest or strides_of(num_cells, size, shapes[0][2]) is None:
         return None
     return shapes[0][2] - _CORNERS - 1
 
 
 def _yolov5_classes(shapes: Sequence[Shape], size: Size) -> int | None:
-    return _rows_classes(shapes, 3 * num_anchors(size))  # three boxes a cell
+    return _rows_classes(shapes, size, 3)
 
 
 def decode_yolov5(outputs: Sequence[Array], size: Size) -> list[Boxes]:
@@ -143,13 +175,15 @@ def decode_yolov5(outputs: Sequence[Array], size: Size) -> list[Boxes]:
 
 
 def _yolox_classes(shapes: Sequence[Shape], size: Size) -> int | None:
-    return _rows_classes(shapes, num_anchors(size))
+    return _rows_classes(shapes, size, 1)
 
 
 def decode_yolox(outputs: Sequence[Array], size: Size) -> list[Boxes]:
     """Decode (N, A, 5 + K): offsets from the cell, logarithms of sizes, objectness, scores."""
     cells, strides = [], []
-    for height, width, stride in _grids(size):
+    found_strides = strides_of(outputs[0].shape[1], size, outputs[0].shape[2])
+    assert found_strides is not None  # noqa: S101  # the caller has checked
+    for height, width, stride in _grids(size, found_strides):
         cells.append(_cells(height, width))
         strides.append(np.full((height * width, 1), stride, np.float32))
     cell_A2, stride_A1 = np.concatenate(cells), np.concatenate(strides)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from app.contracts.decoding.boxes import Array, Boxes, best_index
-from app.contracts.decoding.heads import Shape, Size, from_centres, num_anchors, stride_of
+from app.contracts.decoding.heads import Shape, Size, from_centres, stride_of, strides_of
 
 _BEFORE = 5  # channels of a box and its score
 _VALUES = 3  # x, y and score of a keypoint
@@ -118,7 +118,11 @@ def decode_heatmaps(outputs: Sequence[Array], size: Size) -> list[Poses]:
 
 def _yolov8_points(shapes: Sequence[Shape], size: Size) -> int | None:
     is_one = len(shapes) == 1 and len(shapes[0]) == 3  # noqa: PLR2004  # (N, 5 + 3K, A)
-    if not is_one or shapes[0][2] != num_anchors(size) or shapes[0][1] < _BEFORE + _VALUES:
+    if (
+        not is_one
+        or strides_of(shapes[0][2], size, shapes[0][1]) is None
+        or shapes[0][1] < _BEFORE + _VALUES
+    ):
         return None
     number, left = divmod(shapes[0][1] - _BEFORE, _VALUES)
     return number if left == 0 else None

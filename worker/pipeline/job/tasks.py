@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from app.contracts.decoding.detector import Detector
-from app.contracts.decoding.heads import HEADS, Head, find_heads
+from app.contracts.decoding.heads import HEADS, Head, find_heads, is_usual_detector
 from app.contracts.decoding.masks import is_mask_shape
 from app.contracts.decoding.texts import class_axis
 from app.contracts.spec import PruneConfig
@@ -21,8 +21,6 @@ from worker.pipeline.job.keypoints import choose_keypoints
 
 # mAP counts boxes at every score; below this they are too many, and change no digit.
 _LEAST_SCORE = 0.01
-# Shapes of these heads are those of no other network: their anchors follow from the input's size.
-_CERTAIN = frozenset({"yolov8", "yolov5", "yolox"})
 _TWO = 2
 
 
@@ -45,8 +43,10 @@ def choose_task(
     Raises:
         DataError: The labels or the outputs do not fit the task.
     """
-    heads = _heads(outputs, size)
-    task = _task(config, dataset, heads)
+    shapes, is_image = [tuple(each.shape) for each in outputs], len(size) == _TWO
+    is_detector = is_image and bool(_heads(outputs, size))
+    is_detector = is_detector and is_usual_detector(shapes, (size[0], size[1]))
+    task = _task(config, dataset, is_detector=is_detector)
     if task.name == "custom":
         has_labels = dataset.labels_kind != "none"
         notes = ("the task is custom: the labels are not used",) if has_labels else ()
@@ -83,11 +83,11 @@ def _identities(dataset: Dataset, output: Tensor) -> Dataset:
     return found
 
 
-def _task(config: PruneConfig, dataset: Dataset, heads: Sequence[Head]) -> Task:
+def _task(config: PruneConfig, dataset: Dataset, *, is_detector: bool) -> Task:
     kind = dataset.labels_kind
     if config.task == "auto":
-        are_known = kind == "none" and any(head.name in _CERTAIN for head in heads)
-        return TASKS["detection"] if are_known else task_of(kind)
+        is_known = kind == "none" and is_detector
+        return TASKS["detection"] if is_known else task_of(kind)
     task = TASKS[config.task]
     if kind == "none" or task.name == "custom" or kind in task.labels:
         return task

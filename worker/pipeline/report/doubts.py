@@ -119,11 +119,18 @@ def target_notes(target: TargetReport | None) -> tuple[str, ...]:
 def sample_notes(metric: str | None, measured: Sequence[MetricsReport]) -> tuple[str, ...]:
     """Return a note for each split whose few samples leave the metric uncertain."""
     return tuple(
-        f"the {found.split} split has only {found.num_samples} samples: {metric} is known to lie "
-        f"between {found.interval[0]:.4g} and {found.interval[1]:.4g}, no closer"
+        f"the {found.split} split has only {found.num_samples} samples: "
+        f"{_known(metric, *found.interval)}"
         for found in measured
         if found.num_samples < _FEW_SAMPLES and found.interval is not None
     )
+
+
+def _known(metric: str | None, low: float, high: float) -> str:
+    """Return how well a metric is known; resampling equal samples gives no width."""
+    if f"{low:.4g}" == f"{high:.4g}":
+        return f"they agree on {metric}, and are too few to know it for others"
+    return f"{metric} is known to lie between {low:.4g} and {high:.4g}, no closer"
 
 
 def without_repeats(

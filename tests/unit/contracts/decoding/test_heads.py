@@ -9,7 +9,7 @@ from torchvision.ops import batched_nms
 
 from app.contracts.decoding.boxes import Boxes, best
 from app.contracts.decoding.detector import Detector
-from app.contracts.decoding.heads import HEADS, STRIDES, find_heads
+from app.contracts.decoding.heads import HEADS, STRIDES, find_heads, is_usual_detector
 from app.contracts.decoding.poses import POSE_HEADS
 from app.contracts.task_spec import DetectorHead, PoseHeadName
 
@@ -36,6 +36,10 @@ def test_the_config_names_every_head() -> None:
         ("yolov8_raw", [(1, 4 + K, 8, 12)]),
         ("yolov5", [(1, 3 * NUM, 5 + K)]),
         ("yolox", [(1, NUM, 5 + K)]),
+        ("yolov8", [(1, 4 + K, 96 + 24)]),  # two strides instead of three
+        ("yolov8", [(1, 4 + K, NUM + 384)]),  # a fourth, of 4
+        ("yolov5", [(1, 3 * (24 + 6), 5 + K)]),
+        ("yolox", [(1, 24 + 6, 5 + K)]),
         ("ssd", [(1, 50, 4), (1, 50, K)]),
         ("ssd", [(1, 50, K), (1, 50, 4)]),
     ],
@@ -51,6 +55,21 @@ def test_a_head_is_known_by_its_shapes(name: str, shapes: list[tuple[int, ...]])
 )
 def test_other_outputs_are_no_head(shapes: list[tuple[int, ...]]) -> None:
     assert find_heads(shapes, SIZE) == []
+
+
+def test_only_the_usual_grids_tell_a_detector_without_labels() -> None:
+    assert is_usual_detector([(1, 4 + K, NUM)], SIZE)
+    assert is_usual_detector([(1, 3 * NUM, 5 + K)], SIZE)
+    assert not is_usual_detector([(1, 4 + K, 96 + 24)], SIZE)  # may be steps of a text
+    assert not is_usual_detector([(1, 4 + K, NUM), (1, 2)], SIZE)
+
+
+def test_yolox_decodes_by_the_strides_that_it_has() -> None:
+    output = np.zeros((1, 24 + 6, 5 + K), np.float32)  # strides 16 and 32: logarithms are 0
+    found = HEADS["yolox"].decode([output], SIZE)[0].corners
+    assert found[0].tolist() == [-8, -8, 8, 8]
+    assert found[7].tolist() == [8, 8, 24, 24]
+    assert found[24 + 4].tolist() == [16, 16, 48, 48]
 
 
 def test_yolov8_gives_centres_in_pixels() -> None:

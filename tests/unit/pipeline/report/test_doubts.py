@@ -82,6 +82,8 @@ def test_few_samples_get_a_note() -> None:
     assert note == (
         "the test split has only 64 samples: top1 is known to lie between 0.87 and 0.92, no closer"
     )
+    [same] = sample_notes("miou", [few.model_copy(update={"interval": (1.0, 1.0)})])
+    assert same.endswith("64 samples: they agree on miou, and are too few to know it for others")
     many = MetricsReport.model_validate(metrics(0.9))
     unknown = few.model_copy(update={"interval": None})
     assert sample_notes("top1", [many, unknown]) == ()
