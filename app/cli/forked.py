@@ -44,7 +44,6 @@ def import_modules() -> None:
         # A program whose module is broken says so in its own log.
         with contextlib.suppress(Exception):
             importlib.import_module(name)
-    gc.collect()
     gc.freeze()  # otherwise the first collection in each program would copy all of these pages
     gc.enable()
 

@@ -61,7 +61,6 @@ def main() -> None:
             with contextlib.suppress(OSError):  # the worker is gone
                 requests.send(json.dumps({"error": cause_of(error)}).encode())
             raise
-        gc.collect()
         gc.freeze()  # otherwise the first collection in each child would copy all of these pages
         gc.enable()
         if options.report is not None:
