@@ -3,7 +3,7 @@
 import gc
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,21 +28,6 @@ gc.disable()
 # Files are shared out whole, in this order: those that wait for real jobs begin, since one of them
 # that is left to the end is waited for by everybody.
 _LONGEST = ("docs", "e2e", "chaos", "faults", "integration", "property", "corpus")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Collect without the garbage collector.
-
-    Modules and tests stay to the end: to look for garbage among them takes a fifth of the CPU time
-    of collection, in every process, and then more at every full collection.
-    """
-    gc.disable()
-    try:
-        return (yield)
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import onnx
 import pyarrow as pa
@@ -264,6 +263,8 @@ def test_the_doctor_reports_no_failures(service: Service, folder: Path) -> None:
 def test_a_model_of_mlflow_is_pruned_and_registered_with_its_origin(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import mlflow  # noqa: PLC0415  # a second: not in every process of the tests
+
     with running_mlflow(tmp_path) as url:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         mlflow.set_tracking_uri(url)

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mcp import Client as McpClient
-from mcp import StdioServerParameters, stdio_client
 from PIL import Image
 from pydantic import BaseModel
 
@@ -379,6 +377,10 @@ def test_a_live_module_is_pruned_and_loaded(run: Run, files: Path) -> None:
 def test_an_assistant_prunes_a_model_with_the_tools_of_secateur_mcp(
     service: Service, files: Path, tmp_path: Path
 ) -> None:
+    # Half a second: not in every process of the tests.
+    from mcp import Client as McpClient  # noqa: PLC0415
+    from mcp import StdioServerParameters, stdio_client  # noqa: PLC0415
+
     server = StdioServerParameters(
         command=sys.executable,
         args=["-c", "from secateur.commands import main; main()", "mcp", "--url", service.url],
