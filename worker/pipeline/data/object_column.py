@@ -15,7 +15,7 @@ from app.contracts.placement import Placement
 from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError, DataTooLargeError
 from worker.pipeline.data.labels import Labels
-from worker.pipeline.data.layouts.boxes import ROTATED, Drawn, box_labels
+from worker.pipeline.data.layouts.boxes import LARGEST, ROTATED, Drawn, box_labels
 from worker.pipeline.data.rows import RowFile, Rows
 
 NAMES = ("objects", "annotations", "boxes", "faces")
@@ -23,7 +23,6 @@ _CATEGORIES = ("category", "categories", "label", "labels", "category_id", "clas
 _BOXES = ("bbox", "bboxes", "box")
 _CROWDS = ("iscrowd", "is_crowd")
 _NUM_SIDES = 4
-_LARGEST = 1e9
 
 
 def has_boxes(type_: Any) -> bool:  # noqa: ANN401  # pyarrow has no types
@@ -69,12 +68,12 @@ class ObjectColumn:
             DataTooLargeError: There are too many labels or classes.
         """
         highest = max((int(each.rows[:, 0].max(initial=-1)) for each in self._drawn), default=-1)
-        names = tuple(self._class_names or map(str, range(highest + 1)))
-        if max(len(names), highest + 1) > self._limits.classes:
+        num_classes = max(len(self._class_names or ()), highest + 1)
+        if num_classes > self._limits.classes:  # before names are made for them
             raise DataTooLargeError(
-                f"column {self._name!r} has {max(len(names), highest + 1)} classes, at most "
-                f"{self._limits.classes}"
+                f"column {self._name!r} has {num_classes} classes, at most {self._limits.classes}"
             )
+        names = tuple(self._class_names or map(str, range(highest + 1)))
         if highest >= len(names):
             raise DataError(
                 f"column {self._name!r} has class {highest}; the file names {len(names)} classes, "
@@ -99,7 +98,7 @@ class ObjectColumn:
             if is_list and len(box) != _NUM_SIDES:
                 raise DataError(f"{where} has a box of {len(box)} numbers; {ROTATED}")
             is_class = isinstance(category, int) and category >= 0
-            if not is_list or not is_class or not all(abs(each) <= _LARGEST for each in box):
+            if not is_list or not is_class or not all(abs(each) <= LARGEST for each in box):
                 raise DataError(
                     f"{where} has the box {str(box)[:60]} of class {str(category)[:20]}; it needs "
                     "left, top, width and height in pixels, and the number of a class"

@@ -1,6 +1,6 @@
 """Open a data set file of a named format as a `Dataset`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from app.contracts.settings import LimitSettings
@@ -58,7 +58,23 @@ def open_dataset(  # noqa: PLR0913  # a file and its reading options
     if format_.holds_images:
         preprocess = with_colours(preprocess)
     target = ImageTarget(preprocess, limits, image_shape, task)
-    return with_numbers(DATASET_READERS[kind](path, target, scratch), preprocess, split)
+    raw = DATASET_READERS[kind](path, target, scratch)
+    _check_names(raw.labels.class_names)
+    return with_numbers(raw, preprocess, split)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse names of classes that no database and no message takes.
+
+    Raises:
+        DataError: A name holds NUL, or half of a surrogate pair (JSON and tar files may).
+    """
+    for name in names:
+        is_unicode = not any("\ud800" <= each <= "\udfff" for each in name)
+        if "\0" in name or not is_unicode:
+            raise DataError(
+                f"the class {name[:80]!r} has a character that cannot be stored: rename the class"
+            )
 
 
 def _read_parquet(path: Path, target: ImageTarget, scratch: Path) -> RawData:

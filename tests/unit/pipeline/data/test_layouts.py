@@ -402,6 +402,26 @@ REFUSED: dict[str, tuple[dict[str, bytes], str]] = {
     "xml without a class": ({**IMAGE, "a.xml": voc(thing("", "1 1 2 2"))}, "needs a 'name'"),
     "xml of words": ({**IMAGE, "a.xml": voc(thing("cat", "1 1 x 2"))}, "has 'cat' and '1, 1, x"),
     "xml not finite": ({**IMAGE, "a.xml": voc(thing("cat", "1 1 inf 2"))}, "with the numbers xmin"),
+    "xml beyond float32": (
+        {**IMAGE, "a.xml": voc(thing("cat", "1 1 1e300 2"))},
+        "with the numbers xmin",
+    ),
+    "keypoints of yolo beyond float32": (
+        {
+            **IMAGE,
+            "data.yaml": b"names: [cat]\nkpt_shape: [1, 2]",
+            "labels/a.txt": b"0 0.5 0.5 0.5 0.5 1e300 1",
+        },
+        "has a number beyond 1e+09",
+    ),
+    "a class with NUL": (
+        {**IMAGE, "a.json": coco(BOX, categories=[{"id": 7, "name": "c\0"}])},
+        "the class 'c\\x00' has a character that cannot be stored",
+    ),
+    "a class with half a pair": (
+        {**IMAGE, "a.json": coco(BOX, categories=[{"id": 7, "name": "\ud800"}])},
+        "the class '\\ud800' has a character that cannot be stored",
+    ),
     "xml without a box": (
         {**IMAGE, "a.xml": voc("<object><name>cat</name></object>")},
         "needs a 'name' and a 'bndbox'",

@@ -1,6 +1,7 @@
 """Boxes in Parquet files, in the forms that Hugging Face's `datasets` writes."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,17 @@ def test_boxes_have_limits(limits: dict[str, int], tmp_path: Path) -> None:
     path.write_bytes(parquet(image=IMAGES, objects=STRUCT))
     with pytest.raises(DataTooLargeError, match=f"at most {next(iter(limits.values()))}"):
         open_dataset(path, "parquet", PreprocessSpec(), tmp_path, limits=LimitSettings(**limits))
+
+
+def test_names_are_not_made_for_more_classes_than_allowed(tmp_path: Path) -> None:
+    highest = 2**23  # a float32, as the rows are
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataTooLargeError, match=f"has {highest + 1} classes, at most"):
+            opened(tmp_path, parquet(**one(category=[highest])), "parquet")
+        assert tracemalloc.get_traced_memory()[1] < 64 * 1024**2
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_column_of_boxes_may_have_any_name(tmp_path: Path) -> None:

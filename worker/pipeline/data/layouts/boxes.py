@@ -14,6 +14,7 @@ from worker.pipeline.data.layouts.files import File, checked_splits
 from worker.pipeline.data.left_out import leave_out
 from worker.pipeline.data.splits import Split
 
+LARGEST = 1e9  # of a coordinate; larger ones are infinite as float32, or no float at all
 PADDING = -1.0  # class of the rows after an image's last box
 DIFFICULT = 2.0  # in place of is_crowd: VOC does not count such boxes, whether found or not
 ROTATED = (

@@ -20,7 +20,7 @@ from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError, DataTooLargeError
 from worker.pipeline.data.archives import Archive
 from worker.pipeline.data.layouts.annotated import Annotated
-from worker.pipeline.data.layouts.boxes import ROTATED, Drawn, annotate
+from worker.pipeline.data.layouts.boxes import LARGEST, ROTATED, Drawn, annotate
 from worker.pipeline.data.layouts.coco_keypoints import Content, keypoint_names, keypoint_rows
 from worker.pipeline.data.layouts.files import (
     File,
@@ -35,7 +35,6 @@ from worker.pipeline.data.splits import Split
 _KEYS = ("images", "annotations", "categories")
 _NUM_NUMBERS = 4
 _ROTATED_NUMBERS = frozenset({5, 8})  # a centre, two sides and an angle; or four corners
-_LARGEST = 1e9  # of a coordinate; whole numbers in JSON may be too large for a float
 ADVICE = "COCO's format is described at https://cocodataset.org/#format-data"
 
 
@@ -179,7 +178,7 @@ def _parse(file: File, text: str) -> dict[str, Any]:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) <= _LARGEST
+    return isinstance(value, int | float) and abs(value) <= LARGEST
 
 
 def is_id(value: object) -> bool:

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from secateur.engine.errors import DataError
+from worker.pipeline.data.layouts.boxes import LARGEST
 from worker.pipeline.data.layouts.files import File
 from worker.pipeline.data.layouts.poses import BEFORE
 
 _NUM_NUMBERS = 4
-_LARGEST = 1e9
 _MOST_NAME = 200
 Content = Mapping[str, Any]
 
@@ -82,7 +82,7 @@ def _numbers(values: object, number: int) -> tuple[float, ...] | None:
     """Return so many finite numbers; None if the values are anything else."""
     if not isinstance(values, list) or len(values) != number:
         return None
-    if not all(isinstance(each, int | float) and abs(each) <= _LARGEST for each in values):
+    if not all(isinstance(each, int | float) and abs(each) <= LARGEST for each in values):
         return None
     return tuple(map(float, values))
 

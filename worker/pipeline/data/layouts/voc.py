@@ -16,7 +16,7 @@ from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError, DataTooLargeError
 from worker.pipeline.data.archives import Archive
 from worker.pipeline.data.layouts.annotated import Annotated
-from worker.pipeline.data.layouts.boxes import DIFFICULT, ROTATED, Drawn, annotate
+from worker.pipeline.data.layouts.boxes import DIFFICULT, LARGEST, ROTATED, Drawn, annotate
 from worker.pipeline.data.layouts.files import (
     File,
     Finder,
@@ -116,7 +116,7 @@ def _box(element: ET.Element, file: File) -> _Box:
         corners = tuple(map(float, written))
     except ValueError:
         corners = (math.nan,)
-    if not name or not all(map(math.isfinite, corners)):
+    if not name or not all(abs(corner) <= LARGEST for corner in corners):
         raise DataError(
             f"an object in {file.shown} needs a 'name' and a 'bndbox' with the numbers "
             f"{', '.join(_CORNERS)}; it has {name!r} and {', '.join(written)[:60]!r}"

@@ -5,7 +5,6 @@ of the box, or ``class x y x y …`` with the corners of a polygon. With ``kpt_s
 ``data.yaml``, the keypoints follow the box.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from app.contracts.settings import LimitSettings
 from secateur.engine.errors import DataError
 from worker.pipeline.data.archives import Archive
 from worker.pipeline.data.layouts.annotated import Annotated
-from worker.pipeline.data.layouts.boxes import ROTATED, Drawn, annotate
+from worker.pipeline.data.layouts.boxes import LARGEST, ROTATED, Drawn, annotate
 from worker.pipeline.data.layouts.files import File, Parts, read_text, split_in_folders
 from worker.pipeline.data.layouts.poses import annotate_poses
 from worker.pipeline.data.layouts.yolo_yaml import Points, read_yaml
@@ -148,7 +147,9 @@ def _rows(
                 f"{more}"
             )
         is_class = values[0].is_integer() and 0 <= values[0] < num_classes
-        if not all(map(math.isfinite, values)) or not is_class:
+        if not all(abs(each) <= LARGEST for each in values[1:]):
+            raise DataError(f"{where} has a number beyond {LARGEST:g}: {line[:60]!r}")
+        if not is_class:
             raise DataError(
                 f"{where} has class {values[0]:g}; data.yaml names {num_classes} classes, 0 to "
                 f"{num_classes - 1}"
