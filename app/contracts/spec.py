@@ -116,7 +116,9 @@ class _SelectionSpec(Spec):
         "latency. int8: of the quantised network, as a share of the dense fp32 network's.",
     )
     exclude: tuple[Glob, ...] = Field(
-        default=(), description="Globs on parameter names of layers that keep every filter."
+        default=(),
+        max_length=1000,
+        description="Globs on parameter names of layers that keep every filter.",
     )
     norms: Literal["fused", "exact"] = Field(
         default="fused",
@@ -220,7 +222,9 @@ ScheduleSpec = Annotated[OneShotSchedule | IterativeSchedule, Field(discriminato
 class ExportSpec(Spec):
     """Files to export in addition to the plan, the report and the manifest."""
 
-    formats: tuple[ExportName, ...] = get_args(ExportName)
+    formats: tuple[ExportName, ...] = Field(
+        default=get_args(ExportName), max_length=len(get_args(ExportName))
+    )
     targets: tuple[TargetName, ...] = Field(
         default=(),
         max_length=len(get_args(TargetName)),
