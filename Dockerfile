@@ -1,4 +1,4 @@
-# Targets: app (no torch), worker (CPU), worker-gpu, store (the S3 server of docker-compose.yml).
+# Targets: app (no torch), app-gpu (serves from a GPU), worker (CPU), worker-gpu, store (the S3 server of docker-compose.yml).
 # Build: docker build --target app -t secateur-app .
 FROM python:3.12-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -18,6 +18,16 @@ USER secateur
 EXPOSE 8000
 ENV SECATEUR_API__HOST=0.0.0.0 SECATEUR_API__PORT=8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+CMD ["python", "-m", "app.server"]
+
+FROM base AS app-gpu
+COPY requirements requirements
+RUN pip install --require-hashes -r requirements/app-gpu.txt && pip install --no-deps --editable .
+USER secateur
+EXPOSE 8000
+ENV SECATEUR_API__HOST=0.0.0.0 SECATEUR_API__PORT=8000 SECATEUR_INFERENCE__PROVIDER=cuda
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
 CMD ["python", "-m", "app.server"]
 

@@ -85,14 +85,18 @@ async: install ## Generate the asynchronous client from the synchronous one
 # Requirements of the images for Linux on x86-64, with hashes. The CPU image installs torch from
 # PyTorch's own index, so its list omits torch and the packages of its CUDA builds.
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --generate-hashes --no-header --upgrade \
-	--python-version 3.12 --python-platform x86_64-manylinux_2_28
+	--python-version 3.12 --python-platform x86_64-manylinux_2_28 \
+	--extra tracing --constraint requirements/constraints.txt
+# onnxruntime and onnxruntime-gpu own one folder: an image has one of them.
+GPU := requirements/gpu.in --no-emit-package onnxruntime
 CUDA := (torch|torchvision|triton|nvidia[a-z0-9-]*|cuda-[a-z-]+)
 
 lock: install ## Pin the images' requirements by version and hash
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
-	$(COMPILE) --extra service --extra tracing -o requirements/app.txt
-	$(COMPILE) --extra worker --extra tracing --constraint requirements/constraints.txt -o requirements/worker-gpu.txt
-	$(COMPILE) --extra worker --extra tracing --constraint requirements/worker-gpu.txt \
+	$(COMPILE) $(GPU) --extra worker -o requirements/worker-gpu.txt
+	$(COMPILE) $(GPU) --extra service --constraint requirements/worker-gpu.txt -o requirements/app-gpu.txt
+	$(COMPILE) --extra service --constraint requirements/worker-gpu.txt -o requirements/app.txt
+	$(COMPILE) --extra worker --constraint requirements/worker-gpu.txt \
 		$$(grep -Eo '^$(CUDA)\b' requirements/worker-gpu.txt | sed 's/^/--no-emit-package /') \
 		-o requirements/worker.txt
 	$(BIN)/pip-licenses --no-version --with-urls --format=markdown --packages \
@@ -101,7 +105,7 @@ lock: install ## Pin the images' requirements by version and hash
 # Fails if a package has a known vulnerability, or (--strict) if one could not be looked up.
 audit: install ## Look up known vulnerabilities of the images' requirements (needs PyPI)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
-	for image in app worker-gpu; do \
+	for image in app app-gpu worker-gpu; do \
 		$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 			--requirement requirements/$$image.txt || exit 1; \
 	done
@@ -109,7 +113,7 @@ audit: install ## Look up known vulnerabilities of the images' requirements (nee
 sbom: install ## Write a bill of materials (CycloneDX) for each image into build/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[release]'
 	mkdir -p build
-	for image in app worker worker-gpu; do \
+	for image in app app-gpu worker worker-gpu; do \
 		$(BIN)/cyclonedx-py requirements requirements/$$image.txt --pyproject pyproject.toml \
 			--output-file build/sbom-$$image.json; \
 	done

@@ -6,7 +6,7 @@
 import importlib
 import json
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from typing import Literal
 
@@ -25,6 +25,24 @@ WORKER_MODULES = (
     "pyarrow",
     "jinja2",
 )
+
+
+# Distributions with the same module as another one, in its place.
+_STAND_INS = {"onnxruntime": "onnxruntime-gpu"}
+
+
+def installed_version(name: str) -> str:
+    """Return the version of a distribution, or of the one that is installed in its place.
+
+    Raises:
+        PackageNotFoundError: Neither is installed.
+    """
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        if name not in _STAND_INS:
+            raise
+        return version(_STAND_INS[name])
 
 
 def find_missing(modules: tuple[str, ...] = WORKER_MODULES) -> list[str]:

@@ -20,6 +20,7 @@ from app.serving.held import Held
 from app.serving.images import decode_images
 from app.serving.measure import measure
 from app.serving.memory import Meter, given_back_in_steps, trim
+from app.serving.providers import load_libraries
 from app.serving.sessions import (
     RunError,
     Session,
@@ -56,6 +57,7 @@ class Calls:
 
     def __init__(self, limits: Limits, meter: Meter) -> None:
         self._limits, self._meter = limits, meter
+        load_libraries(limits.inference.provider)
         create_arena(limits.inference)
         self._sessions: dict[str, Session] = {}
         self._held = Held()

@@ -4,6 +4,7 @@
 ONNX Runtime itself falls back to the CPU without an error.
 """
 
+import contextlib
 import sys
 from typing import Any
 
@@ -42,16 +43,28 @@ def providers(settings: InferenceSettings) -> list[tuple[str, dict[str, Any]]]:
     return known[settings.provider]  # type: ignore[return-value]  # literals
 
 
+def load_libraries(name: str) -> None:
+    """Load the libraries of NVIDIA's packages, which are not on the system's path.
+
+    Without them a provider falls back to the CPU. Call it in each process that opens sessions.
+    """
+    if name == "cpu" or not hasattr(ort, "preload_dlls"):
+        return
+    with contextlib.redirect_stdout(sys.stderr):  # it prints what is missing, needed or not
+        ort.preload_dlls()
+
+
 def find_missing(name: str) -> str | None:
     """Return what a provider needs and this machine lacks, or None if it runs."""
     wanted, there = NAMES[name], ort.get_available_providers()
     if wanted not in there:
         return f"this onnxruntime has only {', '.join(there)}: {_INSTALL}"
-    if hasattr(ort, "preload_dlls"):  # of NVIDIA's packages, which are not on the system's path
-        ort.preload_dlls()
+    load_libraries(name)
     ort.set_default_logger_severity(_FATAL)
     try:
-        found = ort.InferenceSession(_smallest(), providers=[wanted]).get_providers()
+        with contextlib.redirect_stdout(sys.stderr):  # it prints that it falls back
+            session = ort.InferenceSession(_smallest(), providers=[wanted])
+        found = session.get_providers()
     except Exception as error:  # noqa: BLE001  # ONNX Runtime's errors share no base class
         return f"{wanted} does not start: {str(error).splitlines()[0][:300]}"
     if found[0] == wanted:

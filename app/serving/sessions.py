@@ -54,12 +54,15 @@ class Session:
         is_foreseen: Whether the sizes of its runs follow from the file and the number of items.
         fixed_batch: Items that one run of the file takes, if it fixes their number. The service
             takes any number, and fills the last run with the first items.
+        padded_bytes: Memory that a run filled to a power of two may take, as measured; None: runs
+            are not filled. GPUs' providers prepare each new size, which takes up to minutes.
     """
 
     runtime: ort.InferenceSession
     model: LoadedModel
     is_foreseen: bool = True
     fixed_batch: int | None = None
+    padded_bytes: int | None = None
 
 
 def unforeseen_bytes(settings: InferenceSettings) -> int:
@@ -114,7 +117,8 @@ def open_session(data: bytes, settings: InferenceSettings, *, is_foreseen: bool 
     if fixed is not None:
         symbol, specs = "batch", (_any_number(specs[0], fixed), _any_number(specs[1], fixed))
     model = LoadedModel(*specs, len(data), symbol)
-    return Session(runtime, model, is_foreseen, fixed)
+    padded = None if settings.provider == "cpu" else settings.run_bytes
+    return Session(runtime, model, is_foreseen, fixed, padded)
 
 
 def run(
@@ -157,16 +161,29 @@ def _compute_all(
     session: Session, names: Sequence[str], arrays: Arrays, options: ort.RunOptions
 ) -> list[Any]:
     """Compute a batch, in several runs if the file fixes the number of items."""
-    size = session.fixed_batch
+    size = session.fixed_batch or _power_of_two(session, arrays)
     if size is None:
         return _compute(session, names, arrays, options)
     count = max(map(len, arrays.values()))
+    if size == count:
+        return _compute(session, names, arrays, options)
     order = np.arange(-(-count // size) * size) % count
     runs = [
         _compute(session, names, {name: a[part] for name, a in arrays.items()}, options)
         for part in order.reshape(-1, size)
     ]
     return [_joined(parts, size, count) for parts in zip(*runs, strict=True)]
+
+
+def _power_of_two(session: Session, arrays: Arrays) -> int | None:
+    """Return the items of each run on a GPU; None if items change each other, or it is no GPU."""
+    if session.padded_bytes is None or not session.model.is_independent:
+        return None
+    count, cost = max(map(len, arrays.values())), session.model.cost
+    size = 1 << max(0, count - 1).bit_length()
+    while size > 1 and cost.run_bytes + (size - 1) * cost.item_bytes > session.padded_bytes:
+        size //= 2
+    return size if count else None
 
 
 def _joined(parts: Sequence[NDArray[Any]], size: int, count: int) -> NDArray[Any]:

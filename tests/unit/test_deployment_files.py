@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)
+SERVE_GPU = yaml.safe_load((ROOT / "docker-compose.serve-gpu.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_SHOT = {"migrate", "bucket"}
 
@@ -60,7 +61,7 @@ def test_every_module_queue_and_target_that_is_named_exists() -> None:
         if "-Q" in command:
             assert set(command[command.index("-Q") + 1].split(",")) <= set(QUEUES)
     targets = set(re.findall(r"AS ([\w-]+)", DOCKERFILE))
-    assert {"app", "worker", "worker-gpu"} <= targets
+    assert {"app", "app-gpu", "worker", "worker-gpu"} <= targets
     for service in SERVICES.values():
         assert service.get("build", {}).get("target", "app") in targets
 
@@ -199,11 +200,12 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_images_install_what_is_pinned_by_hash_and_nothing_is_missing() -> None:
     extras = project()["optional-dependencies"]
     service = project()["dependencies"] + extras["service"]
-    worker = service + extras["engine"]
+    worker, runtimes = service + extras["engine"], set[str]()
     for image, dependencies, elsewhere in (
-        ("app", service, set()),
-        ("worker", worker, {"torch", "torchvision"}),
-        ("worker-gpu", worker, set()),
+        ("app", service, {"onnxruntime-gpu"}),
+        ("app-gpu", service, {"onnxruntime"}),
+        ("worker", worker, {"torch", "torchvision", "onnxruntime-gpu"}),
+        ("worker-gpu", worker, {"onnxruntime"}),
     ):
         text = (ROOT / "requirements" / f"{image}.txt").read_text()
         pinned = {}
@@ -215,12 +217,41 @@ def test_images_install_what_is_pinned_by_hash_and_nothing_is_missing() -> None:
             re.match(r"[a-z0-9-]+", re.sub("_", "-", d.lower())).group()  # type: ignore[union-attr]
             for d in dependencies
         }
+        # They own one folder, so an image has one; and the same one everywhere, for equal results.
+        assert len({"onnxruntime", "onnxruntime-gpu"} & pinned.keys()) == 1
+        runtimes |= {pinned[n] for n in ("onnxruntime", "onnxruntime-gpu") if n in pinned}
         assert wanted - elsewhere <= pinned.keys(), f"run `make lock` ({image})"
         assert not elsewhere & pinned.keys()
         stage = stages()[image]
         assert f"pip install --require-hashes -r requirements/{image}.txt" in stage
         installs = re.findall(r"pip install (.*)", stage)
         assert all("--require-hashes" in line or "--no-deps" in line for line in installs)
+    assert len(runtimes) == 1
+
+
+def test_the_image_that_serves_from_a_gpu_is_the_app_with_another_provider() -> None:
+    own = [line for line in stages()["app-gpu"].splitlines()[1:] if line.strip()]
+    app = stages()["app"]
+    differing = [line for line in own if line not in app]
+    assert [line.split()[0] for line in differing] == ["RUN", "ENV", "HEALTHCHECK"]
+    assert differing[1].endswith(" SECATEUR_INFERENCE__PROVIDER=cuda")
+    assert "torch" not in (ROOT / "requirements" / "app-gpu.txt").read_text()
+    (api,) = SERVE_GPU["services"].values()
+    assert api["build"]["target"] == "app-gpu"
+    assert SERVE_GPU["services"].keys() <= SERVICES.keys()
+    (device,) = api["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+
+
+def test_what_is_audited_and_listed_covers_every_image() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    audited, listed = (
+        set(names.split()) for names in re.findall(r"for image in ([\w -]+); do", makefile)
+    )
+    images = {path.stem for path in (ROOT / "requirements").glob("*.txt")} - {"constraints"}
+    assert listed == images
+    # worker's packages are those of worker-gpu, and the onnxruntime of app.
+    assert audited == images - {"worker"}
 
 
 def test_the_demo_installs_what_it_needs_and_no_tools_for_tests() -> None:

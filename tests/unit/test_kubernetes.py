@@ -18,7 +18,7 @@ from tests.fixtures.api import RecordingQueue
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 VERSIONS = ("1.30", "1.37")  # the oldest and the newest that are checked
-OVERLAYS = ("base", "overlays/gpu", "overlays/keda")
+OVERLAYS = ("base", "overlays/gpu", "overlays/serve-gpu", "overlays/keda")
 
 # Seconds that the processes need besides what the settings say.
 COPY_SECONDS = 60  # a checkpoint on its way to the store
@@ -91,6 +91,23 @@ def test_kustomize_builds_the_base_and_the_overlays(name: str) -> None:
         assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
         assert container["image"].startswith("registry.example.com/secateur-worker-gpu:")
         assert config["data"]["SECATEUR_WORKER__DEVICE"] == "cuda"
+
+
+def test_the_api_on_gpus_has_an_image_and_a_device_of_its_own() -> None:
+    folder = FOLDER / "overlays" / "serve-gpu"
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    (literal,) = kustomization["configMapGenerator"][0]["literals"]
+    name, _, value = literal.partition("=")
+    check_name(name)
+    assert Settings(inference={"provider": value}).inference.provider == "cuda"  # type: ignore[arg-type]
+    patch = yaml.safe_load((folder / "api.yaml").read_text())
+    (container,) = pod_of(patch)["containers"]
+    (image,) = kustomization["images"]
+    assert container["image"] == image["name"] == "secateur-app-gpu"
+    assert container["name"] in {each["name"] for each in PODS["api"]["containers"]}
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    rolling = patch["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxUnavailable": 1, "maxSurge": 0}, "a new pod waits for a free GPU"
 
 
 def test_every_setting_exists_and_every_secret_is_a_file(settings: Settings) -> None:

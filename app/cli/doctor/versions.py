@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from packaging.requirements import Requirement
 
 from app.cli.doctor.finding import Finding, Status
+from app.contracts.installation import installed_version
 
 _DISTRIBUTION = "secateur"
 _SERVICE, _ENGINE, _WORKER = "service", "engine", "worker"
@@ -45,7 +46,7 @@ def _unmet(extra: str) -> list[str]:
         if not _applies(requirement, extra):
             continue
         try:
-            installed = version(requirement.name)
+            installed = installed_version(requirement.name)
         except PackageNotFoundError:
             found.append(f"{requirement.name} is not installed")
             continue

@@ -1,19 +1,30 @@
 """A provider that cannot run is refused before anything serves, and the message says what to do."""
 
 import sys
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper
 
 from app.cli.doctor.devices import check_devices
 from app.cli.doctor.finding import Status
+from app.cli.doctor.versions import check_versions
 from app.cli.serve import ServeError, serve
-from app.contracts.settings import InferenceSettings, Settings
+from app.contracts import installation
+from app.contracts.settings import InferenceSettings, LimitSettings, Settings
 from app.inference.provider import find_trouble
 from app.server.__main__ import main
 from app.serving import providers
-from app.serving.sessions import RunError, open_session
+from app.serving.calls import Calls, Limits
+from app.serving.description import Cost
+from app.serving.measure import measure
+from app.serving.memory import Meter
+from app.serving.sessions import RunError, Session, open_session, run
+from worker.pipeline.report.report import versions
 
 
 @pytest.fixture
@@ -75,3 +86,104 @@ def test_a_provider_that_falls_back_to_the_cpu_is_noticed(monkeypatch: pytest.Mo
 def test_the_cpu_serves_without_a_question(tmp_path: Path) -> None:
     assert find_trouble(Settings(data_dir=tmp_path)) is None
     assert providers.find_missing("cpu") is None
+
+
+def test_the_process_that_serves_loads_the_libraries_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = list[str]()
+
+    def preload() -> None:
+        loaded.append("here")
+        sys.stdout.write("Failed to load a part that is not needed")  # as the real one does
+
+    monkeypatch.setattr(ort, "preload_dlls", preload, raising=False)
+    providers.load_libraries("cpu")
+    assert loaded == []
+    Calls(Limits(InferenceSettings(provider="cuda"), LimitSettings()), Meter())
+    assert loaded == ["here"]
+    # What is printed there is the reason of a refusal.
+    assert capsys.readouterr().out == ""
+
+
+def test_onnxruntime_gpu_counts_as_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = installation.version
+
+    def version(name: str) -> str:
+        if name == "onnxruntime":
+            raise PackageNotFoundError(name)
+        return "1.31.1" if name == "onnxruntime-gpu" else whole(name)
+
+    monkeypatch.setattr(installation, "version", version)
+    assert versions()["onnxruntime"] == "1.31.1"
+    found = {finding.name: finding for finding in check_versions()}
+    assert found["packages"].status is Status.OK, found["packages"].detail
+    with pytest.raises(PackageNotFoundError):
+        installation.installed_version("no-such-distribution")
+
+
+class Stub:
+    """A session that says it computes by CUDA, computes on the CPU, and notes the sizes of runs."""
+
+    def __init__(self, whole: ort.InferenceSession) -> None:
+        self.whole, self.sizes = whole, list[int]()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.whole, name)
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def run(self, names: list[str], feeds: dict[str, np.ndarray], options: object) -> list[object]:
+        self.sizes.append(len(feeds["x"]))
+        return list(self.whole.run(names, feeds, options))
+
+
+def open_stub(monkeypatch: pytest.MonkeyPatch, operator: str) -> tuple[Session, Stub]:
+    """Return the measured session of a network of one operator over any number of items."""
+    rows = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]) for name in "xy"]
+    nodes = [helper.make_node(operator, ["x"], ["y"])]
+    if operator == "ReduceMean":  # of the batch
+        axis = helper.make_node("Constant", [], ["axis"], value_ints=[0])
+        mean = helper.make_node("ReduceMean", ["x", "axis"], ["mean"])
+        nodes = [axis, mean, helper.make_node("Sub", ["x", "mean"], ["y"])]
+    graph = helper.make_graph(nodes, "g", rows[:1], rows[1:])
+    opsets = [helper.make_opsetid("", 18)]
+    data = helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
+    whole = ort.InferenceSession
+    with monkeypatch.context() as patch:
+        cpu = ["CPUExecutionProvider"]
+        patch.setattr(ort, "InferenceSession", lambda d, o, **_: Stub(whole(d, o, providers=cpu)))
+        settings = InferenceSettings(provider="cuda", measure_seconds=0.01)
+        session = open_session(data, settings)
+    session = replace(session, model=measure(session, settings, Meter()))
+    assert isinstance(session.runtime, Stub)
+    return session, session.runtime
+
+
+def test_a_gpu_sees_powers_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, stub = open_stub(monkeypatch, "Relu")
+    assert session.model.is_independent
+    x = np.random.default_rng(0).standard_normal((33, 3), np.float32)
+    for count in range(1, 34):
+        found, _ = run(session, {"x": x[:count]})
+        np.testing.assert_array_equal(found["y"], np.maximum(x[:count], 0))
+    assert all(size.bit_count() == 1 for size in stub.sizes)
+
+    # 9 items, filled to 16, would need more memory than a run may take; 8 and 1 filled to 8 do not.
+    cost = Cost(item_bytes=10, run_bytes=10, item_seconds=0.1)
+    small = replace(session, model=replace(session.model, cost=cost), padded_bytes=100)
+    stub.sizes.clear()
+    found, _ = run(small, {"x": x[:9]})
+    np.testing.assert_array_equal(found["y"], np.maximum(x[:9], 0))
+    assert stub.sizes == [8, 8]
+
+
+def test_items_that_change_each_other_are_not_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, stub = open_stub(monkeypatch, "ReduceMean")
+    assert not session.model.is_independent
+    stub.sizes.clear()
+    x = np.arange(9, dtype=np.float32).reshape(3, 3)
+    found, _ = run(session, {"x": x})
+    np.testing.assert_allclose(found["y"], x - x.mean(0))
+    assert stub.sizes == [3]

@@ -1,10 +1,10 @@
 """Builds the report of a pruning job from the results of its stages."""
 
-from importlib.metadata import version
 from typing import Any
 
 import torch
 
+from app.contracts.installation import installed_version
 from app.contracts.report import (
     BaselineReport,
     LatencyTrial,
@@ -170,5 +170,5 @@ def _int8_summary(report: Report) -> dict[str, Any] | None:
 
 def versions() -> dict[str, str]:
     """Return the versions of Secateur and of the packages that produced the artifact."""
-    found = {name: version(name) for name in _PACKAGES}
-    return {"secateur": version("secateur"), **found, "torch_build": torch.__version__}
+    found = {name: installed_version(name) for name in ("secateur", *_PACKAGES)}
+    return {**found, "torch_build": torch.__version__}
