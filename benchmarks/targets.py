@@ -130,8 +130,9 @@ def main() -> None:
                 rows[target] = measure(TARGETS[target], pruned, folder, (x,), options.seconds)
                 print(json.dumps({name: {target: rows[target]}}), flush=True)
         found = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-        found[name] = found.get(name, {}) | rows
-        found["machine"] = machine()
+        here = machine()  # of each row: others may be from another environment, commit or machine
+        measured = {key: {**row, "machine": here} for key, row in rows.items()}
+        found[name] = found.get(name, {}) | measured
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
