@@ -4,6 +4,7 @@
 not load torch itself. Weights are downloaded by the libraries' own loaders.
 """
 
+import difflib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 from secateur.errors import SecateurError
 
 _WEIGHTS = "model.safetensors"  # other files on the Hub may hold pickled code
+_ON_HUB = "hf-hub:"  # what timm calls networks of the Hugging Face Hub
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,22 @@ def main(arguments: Sequence[str]) -> int:
 def _timm(name: str) -> Pretrained:
     import timm  # noqa: PLC0415  # an optional package
 
+    if not name.startswith(_ON_HUB) and not timm.is_model(name):
+        raise _unknown("timm", name, timm.list_models())
     module = timm.create_model(name, pretrained=True).eval()
     config: Any = module.pretrained_cfg
     return _pretrained(module, config["input_size"], config["mean"], config["std"])
 
 
 def _torchvision(name: str) -> Pretrained:
-    from torchvision.models import get_model, get_model_weights  # noqa: PLC0415  # optional
+    from torchvision.models import (  # noqa: PLC0415  # optional
+        get_model,
+        get_model_weights,
+        list_models,
+    )
 
+    if name not in (known := list_models()):
+        raise _unknown("torchvision", name, known)
     weights = get_model_weights(name).DEFAULT
     used = weights.transforms()
     if not hasattr(used, "mean") or not hasattr(used, "crop_size"):
@@ -106,7 +116,14 @@ def _hugging_face(name: str) -> Pretrained:
     repo, _, revision = name.partition("@")
     if not file_exists(repo, _WEIGHTS, revision=revision or None):
         raise SecateurError(f"hf:{name} has no {_WEIGHTS}; other formats may run code")
-    return _timm(f"hf-hub:{name}")
+    return _timm(f"{_ON_HUB}{name}")
+
+
+def _unknown(library: str, name: str, known: Sequence[str]) -> SecateurError:
+    """Return the error for a name that a library does not have, with the nearest one."""
+    alike = difflib.get_close_matches(name.lower(), known, 1)
+    meant = f": did you mean {library}/{alike[0]}?" if alike else ""
+    return SecateurError(f"{library} has no network {name[:64]!r}{meant}")
 
 
 def _pretrained(

@@ -111,7 +111,7 @@ def reporting(after_interrupt: str = "") -> Iterator[None]:
     try:
         yield
     except (SecateurError, OSError) as error:
-        say(f"secateur: {error}", colour="red")
+        say(f"secateur: {_text_of(error)}", colour="red")
         raise typer.Exit(_code_of(error)) from error
     except KeyboardInterrupt as error:
         say(after_interrupt or "secateur: interrupted")
@@ -140,6 +140,13 @@ def fail_usage(message: str) -> typer.Exit:
 def is_terminal() -> bool:
     """Return whether standard error is a terminal."""
     return sys.stderr.isatty()
+
+
+def _text_of(error: Exception) -> str:
+    """Return an error's message; for a file, its name and the reason, without an error number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _code_of(error: Exception) -> ExitCode:

@@ -223,5 +223,10 @@ def _is_file_of_hub(path: Path) -> bool:
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise SecateurError(f"{str(path)!r} is neither a known id nor an existing file")
+        library = (
+            f"; a published network is named with its library, such as timm/{path}"
+            if len(path.parts) == 1 and not path.suffix
+            else ""
+        )
+        raise SecateurError(f"{str(path)!r} is neither a known id nor an existing file{library}")
     return path

@@ -169,7 +169,10 @@ def _data_dir_lock(data_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            message = f"another secateur serve is running in {data_dir.absolute()}"
+            message = (
+                f"another secateur serve is running in {data_dir.absolute()}: use that one, stop "
+                "it, or choose another folder with --data-dir"
+            )
             raise ServeError(message) from error
         yield
 
@@ -188,7 +191,10 @@ def _listen(settings: Settings) -> Iterator[socket.socket]:
             listener.bind((settings.api.host, settings.api.port))
         except OSError as error:
             where = f"{settings.api.host}:{settings.api.port}"
-            raise ServeError(f"cannot listen on {where}: {error.strerror}") from error
+            raise ServeError(
+                f"cannot listen on {where}: {error.strerror}. Choose another address with --host "
+                "and --port; --port 0 picks a free port"
+            ) from error
         listener.listen(2048)
         yield listener
 

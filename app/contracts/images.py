@@ -103,7 +103,7 @@ def decode_image(data: bytes, max_pixels: int) -> Picture:
         ImageTooLargeError: The image has more than ``max_pixels`` pixels.
         ImageError: The file is no image, damaged or animated, or has 32 bits per value.
     """
-    with _decoding():
+    with _decoding(max_pixels):
         data = without_comments(data)
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > max_pixels:
@@ -136,7 +136,7 @@ def decode_mask(data: bytes, max_pixels: int) -> NDArray[np.uint8]:
         ImageTooLargeError: The mask has more than ``max_pixels`` pixels.
         ImageError: The file is no image, or its values are not numbers from 0 to 255.
     """
-    with _decoding():
+    with _decoding(max_pixels):
         image: Image.Image = Image.open(io.BytesIO(data), formats=("PNG", "BMP", "GIF", "TIFF"))
         if image.width * image.height > max_pixels:
             raise ImageTooLargeError(
@@ -188,10 +188,11 @@ def _orientation(image: Image.Image) -> int:
 
 
 @contextmanager
-def _decoding() -> Iterator[None]:
+def _decoding(max_pixels: int) -> Iterator[None]:
     """Translate Pillow's errors.
 
     Raises:
+        ImageTooLargeError: Pillow refused the size before ours was checked.
         ImageError: Pillow cannot decode the image.
     """
     try:
@@ -201,5 +202,10 @@ def _decoding() -> Iterator[None]:
             yield
     except (ImageError, MemoryError):
         raise
+    except Image.DecompressionBombError as error:
+        refused = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise ImageTooLargeError(
+            f"has more than {refused} pixels, at most {min(max_pixels, refused)}"
+        ) from error
     except Exception as error:  # damaged bytes make the decoders raise errors of any type
         raise ImageError("cannot be decoded") from error

@@ -193,7 +193,7 @@ FAILURES: dict[FailureCode, Failure] = {
     FailureCode.DATA_ERROR: Failure(
         is_retryable=False,
         message="The data set does not fit the model or the objective.",
-        hint="Compare the sample shape and the labels with the model's report.",
+        hint="Correct what the message names, and upload the data set again.",
     ),
     FailureCode.DATA_DOES_NOT_FIT: Failure(
         is_retryable=False,

@@ -16,7 +16,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.contracts.errors import NotFoundError
+from app.contracts.suggestions import suggestion
 from app.records.database import Sessions, reading
+from app.records.lookup import known_names
 from app.records.tables import AliasRow, ModelRow
 from app.ttl_cache import TtlCache
 
@@ -146,7 +148,7 @@ def _latest(session: Session, tenant: str, name: str) -> Sequence[Choice]:
     ready = query.where(ModelRow.status == "ready").limit(1)
     found = session.execute(ready).first() or session.execute(query.limit(1)).first()
     if found is None:
-        raise _not_found(name, None)
+        raise _not_found(name, None, known_names(session, ModelRow, tenant))
     return [Choice(found.id, name, found.version)]
 
 
@@ -166,6 +168,6 @@ def _by_versions(
     return choices
 
 
-def _not_found(name: str, segment: str | None) -> NotFoundError:
+def _not_found(name: str, segment: str | None, known: Sequence[str] = ()) -> NotFoundError:
     version = "" if segment is None else f" with version or alias {segment[:64]!r}"
-    return NotFoundError(f"there is no model {name[:64]!r}{version}")
+    return NotFoundError(f"there is no model {name[:64]!r}{version}{suggestion(name, known)}")

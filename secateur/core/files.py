@@ -142,7 +142,7 @@ def _folder_error(path: Path, use: Use) -> WrongFileError:
     )
     if kind is not None:
         return WrongFileError(_message(path.name, kind, use), kind)
-    pack = (
-        f" Pack it: cd {path} && zip -r ../{path.name}.zip ." if use == "dataset" and names else ""
-    )
+    if not names:
+        return WrongFileError(f"{path.name} is an empty folder. {TAKEN[use]}", None)
+    pack = f" Pack it: cd {path} && zip -r ../{path.name}.zip ." if use == "dataset" else ""
     return WrongFileError(f"{path.name} is a folder. {TAKEN[use]}{pack}", None)

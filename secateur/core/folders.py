@@ -4,6 +4,7 @@ The same folder gives the same bytes, so a folder that is stored already can be 
 """
 
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from secateur.core.files import WrongFileError, check_path, is_image
@@ -28,6 +29,8 @@ def pack_folder(path: Path, target: Path) -> Path:
         try:
             check_path(path, "dataset")
         except WrongFileError as error:
+            if error.kind is None and files:
+                raise UnsupportedFileError(_without_images(path, files)) from error
             raise UnsupportedFileError(str(error)) from error
     packed = target / f"{path.resolve().name}.zip"
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
@@ -37,6 +40,14 @@ def pack_folder(path: Path, target: Path) -> Path:
                 while chunk := source.read(1 << 20):
                     sink.write(chunk)
     return packed
+
+
+def _without_images(path: Path, files: Sequence[Path]) -> str:
+    first = files[0].relative_to(path).as_posix()
+    return (
+        f"{path} has no images; its first file is {first!r}. Make a folder for each class and put "
+        "its images there"
+    )
 
 
 def _is_wanted(found: Path, root: Path) -> bool:

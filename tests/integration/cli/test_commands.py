@@ -86,6 +86,8 @@ def test_a_misspelled_command_gets_a_suggestion() -> None:
         (("jobs", "--url", "nonsense"), 2, "not an HTTP URL"),
         (("jobs", "--url", NOWHERE, "--key", "a b"), 2, "copy it again"),
         (("push", "nothing.pt2", "--url", NOWHERE), 1, "neither a known id nor an existing file"),
+        (("push", "resnet18", "--url", NOWHERE), 1, "such as timm/resnet18"),
+        (("infer", "mdl_1", "no.png", "--url", NOWHERE), 1, "secateur: no.png: No such file"),
         (("push", "nothing.pt2", "--preprocess", "{}"), 2, "--preprocess applies to samples"),
         (("push", "data.npz", "--preprocess", "{"), 2, "not JSON"),
         (("push", "data.npz", "--preprocess", "missing.json"), 2, "No such file"),

@@ -8,7 +8,9 @@ from torch import nn
 
 from secateur.core.file_kinds import FILE_KINDS
 from secateur.core.files import WrongFileError, check, check_beginning, check_path, kind_of
+from secateur.core.folders import pack_folder
 from secateur.core.formats import FORMATS, Use
+from secateur.errors import UnsupportedFileError
 from tests.fixtures.files import FILES, zip_bytes
 
 TAKEN = {use: {each.name for each in formats} for use, formats in FORMATS.items()}
@@ -78,3 +80,13 @@ def test_empty_files_and_folders_are_recognised(tmp_path: Path) -> None:
     (tmp_path / "images" / "cat").mkdir(parents=True)
     with pytest.raises(WrongFileError, match="zip -r"):
         check_path(tmp_path / "images", "dataset")
+
+
+def test_folders_without_images_are_refused_by_their_contents(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    with pytest.raises(UnsupportedFileError, match="photos is an empty folder"):
+        pack_folder(folder, tmp_path)
+    (folder / "notes.txt").write_text("no image")
+    with pytest.raises(UnsupportedFileError, match="has no images; its first file is"):
+        pack_folder(folder, tmp_path)

@@ -46,3 +46,12 @@ def test_a_network_without_one_image_size_is_to_be_exported_by_hand() -> None:
     name = "fasterrcnn_mobilenet_v3_large_fpn"
     with pytest.raises(SecateurError, match="not a classifier of one image size"):
         load_pretrained(f"torchvision/{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("torchvision/resnet81", "torchvision/resnet18"), ("timm/resnet500", "timm/resnet50")],
+)
+def test_an_unknown_network_is_refused_with_a_similar_name(name: str, near: str) -> None:
+    with pytest.raises(SecateurError, match=f"has no network .*did you mean {near}"):
+        load_pretrained(name)

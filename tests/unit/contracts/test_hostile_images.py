@@ -1,7 +1,12 @@
 """Pictures that take long to decode are found without decoding them."""
 
+import struct
+import zlib
+
+import pytest
+
 from app.contracts.hostile_images import MAX_SCANS, has_too_many_scans, without_comments
-from app.contracts.images import decode_image
+from app.contracts.images import ImageTooLargeError, decode_image
 from tests.attacks.files.pictures import jpeg, painted, png
 
 
@@ -29,3 +34,15 @@ def test_comments_in_a_plain_map_separate_numbers() -> None:
     assert decode_image(data, 4).pixels(1, (1, 2)).tolist() == [[[12, 34]]]
     binary = b"P5 2 1 255\n##"
     assert without_comments(binary) == binary
+
+
+def test_a_size_that_pillow_refuses_is_too_large_and_not_damaged() -> None:
+    side = 20_000  # above Pillow's own limit: more than twice Image.MAX_IMAGE_PIXELS
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+    with pytest.raises(ImageTooLargeError, match=r"at most 1000$"):
+        decode_image(data, 1000)
