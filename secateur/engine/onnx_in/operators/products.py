@@ -9,8 +9,10 @@ _aten = torch.ops.aten
 
 
 def matmul(call: Call) -> Tensor:
-    """MatMul."""
-    return aten(_aten.matmul.default, call.weight(0), call.weight(1))
+    """MatMul; one with a vector has its own operator, so spectral norms are pruned through."""
+    a, b = call.weight(0), call.weight(1)
+    by_ranks = {(2, 1): _aten.mv.default, (1, 1): _aten.dot.default}
+    return aten(by_ranks.get((a.dim(), b.dim()), _aten.matmul.default), a, b)
 
 
 def gemm(call: Call) -> Tensor:

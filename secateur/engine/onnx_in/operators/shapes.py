@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from secateur.engine.onnx_in.batch import expand_target, reshape_target
-from secateur.engine.onnx_in.call import Call, Function, aten, is_symbol, static_shape
+from secateur.engine.onnx_in.call import Call, Function, as_operand, aten, is_symbol, static_shape
 
 _aten = torch.ops.aten
 
@@ -59,9 +59,12 @@ def unsqueeze(call: Call) -> Tensor:
 
 
 def expand(call: Call) -> Tensor:
-    """Expand: both shapes broadcast."""
+    """Expand: both shapes broadcast. One number gives a uniform value, which takes any width."""
     x = call.tensor(0)
-    return aten(_aten.expand.default, x, expand_target(call, x, call.numbers(1)))
+    target, value = expand_target(call, x, call.numbers(1)), as_operand(call, 0, x.dim())
+    if isinstance(value, Tensor):
+        return aten(_aten.expand.default, x, target)
+    return aten(_aten.full.default, target, value, dtype=x.dtype)
 
 
 def shape(call: Call) -> np.ndarray:

@@ -29,12 +29,37 @@ from secateur.engine.selection import Ratio, SelectionOptions, select
 from tests.fixtures.networks import randomise
 from tests.fixtures.onnx_graphs import drawn, network, node, saved
 
+
+class Columns(nn.Module):
+    """An LSTM over the columns of an image; exporters expand one zero to its first state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 3, padding=1)
+        self.rnn = nn.LSTM(16, 12, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(24, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        columns = torch.relu(self.conv(x)).mean(2).transpose(1, 2)
+        y: torch.Tensor = self.head(self.rnn(columns)[0])
+        return y
+
+
+def spectral() -> nn.Module:
+    """Return a discriminator whose weights are divided by products with vectors."""
+    norm = nn.utils.parametrizations.spectral_norm
+    layers = (norm(nn.Conv2d(3, 16, 3, 2)), nn.ReLU(), norm(nn.Conv2d(16, 24, 3, 2)), nn.ReLU())
+    return nn.Sequential(*layers, nn.Conv2d(24, 2, 1)).eval()
+
+
 HALF = SelectionOptions(Ratio(0.5), min_channels=1, round_to=1)
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "resnet": lambda: timm.create_model("test_resnet", num_classes=5),
     "efficientnet": lambda: timm.create_model("test_efficientnet", num_classes=5),
     "convnext": lambda: timm.create_model("test_convnext", num_classes=5),
     "squeezenet": lambda: torchvision.models.squeezenet1_1(num_classes=5),
+    "recurrent": Columns,
+    "spectral norm": spectral,
 }
 
 
