@@ -1,9 +1,8 @@
-"""Memory of the GPUs that a worker uses, as the driver reports it.
+"""Memory of the GPUs and MIG devices that a worker uses, as the driver reports it.
 
 The worker itself imports no torch and starts no CUDA, so it asks ``nvidia-smi``.
 """
 
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -12,11 +11,11 @@ import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from app.telemetry.nvidia import Ask, ask_driver, read_memory
+
 log = structlog.get_logger(__name__)
 
 _TTL_SECONDS = 10.0
-_TIMEOUT_SECONDS = 5.0
-_MEBIBYTE = 1024**2
 
 
 class DeviceMemoryCollector(Collector):
@@ -31,10 +30,10 @@ class DeviceMemoryCollector(Collector):
     def __init__(
         self,
         devices: Sequence[str] = (),
-        run: Callable[[Sequence[str]], str] | None = None,
+        run: Ask = ask_driver,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._devices, self._run, self._clock = devices, run or ask_driver, clock
+        self._devices, self._run, self._clock = devices, run, clock
         self._found: tuple[float, list[tuple[str, float, float]]] | None = None
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -49,9 +48,13 @@ class DeviceMemoryCollector(Collector):
         """Return names without asking the driver."""
         return (
             GaugeMetricFamily(
-                "secateur_device_memory_used_bytes", "Memory of a GPU in use.", labels=("gpu",)
+                "secateur_device_memory_used_bytes",
+                "Memory of a GPU or MIG device in use.",
+                labels=("gpu",),
             ),
-            GaugeMetricFamily("secateur_device_memory_bytes", "Memory of a GPU.", labels=("gpu",)),
+            GaugeMetricFamily(
+                "secateur_device_memory_bytes", "Memory of a GPU or MIG device.", labels=("gpu",)
+            ),
         )
 
     def _read(self) -> list[tuple[str, float, float]]:
@@ -60,36 +63,9 @@ class DeviceMemoryCollector(Collector):
         return self._found[1]
 
     def _ask(self) -> list[tuple[str, float, float]]:
-        arguments = ["--query-gpu=uuid,memory.used,memory.total", "--format=csv,noheader,nounits"]
-        if self._devices:
-            arguments.append(f"--id={','.join(self._devices)}")
         try:
-            return [_parse(line) for line in self._run(arguments).splitlines() if line.strip()]
+            found = read_memory(self._devices, self._run)
         except (OSError, subprocess.SubprocessError, ValueError):
             log.warning("metrics.no_device_memory", exc_info=True)
             return []
-
-
-def _parse(line: str) -> tuple[str, float, float]:
-    gpu, used, total = (part.strip() for part in line.split(","))
-    return gpu, float(used) * _MEBIBYTE, float(total) * _MEBIBYTE
-
-
-def ask_driver(arguments: Sequence[str]) -> str:
-    """Return what ``nvidia-smi`` prints for some arguments.
-
-    Raises:
-        OSError: It is missing or cannot be run.
-        SubprocessError: It fails, or does not answer in time.
-    """
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        raise FileNotFoundError("nvidia-smi is not on PATH")
-    done = subprocess.run(  # noqa: S603  # found on PATH, fixed arguments
-        [program, *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=_TIMEOUT_SECONDS,
-    )
-    return done.stdout
+        return [(gpu.uuid, gpu.used_bytes, gpu.total_bytes) for gpu in found]

@@ -79,9 +79,8 @@ def _check_gpus(settings: Settings) -> Finding:
         found = list_gpus()
     except GpuError as error:
         return Finding("gpus", Status.FAIL, str(error), "run nvidia-smi and follow its message")
-    if missing := [
-        gpu for gpu in settings.worker.gpus if gpu.startswith("GPU-") and gpu not in found
-    ]:
-        detail = f"worker.gpus names {missing[0]}; this machine has {', '.join(found)}"
-        return Finding("gpus", Status.FAIL, detail, "correct SECATEUR_WORKER__GPUS")
+    if missing := [gpu for gpu in settings.worker.gpus if gpu not in found]:
+        detail = f"worker.gpus names {', '.join(missing)}; this machine has {', '.join(found)}"
+        advice = "correct SECATEUR_WORKER__GPUS: nvidia-smi -L lists GPUs and their MIG devices"
+        return Finding("gpus", Status.FAIL, detail, advice)
     return Finding("gpus", Status.OK, ", ".join(found))

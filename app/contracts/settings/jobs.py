@@ -77,8 +77,8 @@ class WorkerSettings(Group):
     )
     gpus: tuple[Annotated[str, Field(pattern=r"^(GPU|MIG)-[\w/-]+$")], ...] = Field(
         default=(),
-        description="UUIDs of the GPUs for which `secateur serve` starts a worker each; empty: "
-        "all. Only with device cuda.",
+        description="UUIDs of the GPUs, or of MIG devices, for which `secateur serve` starts a "
+        "worker each; empty: all. Only with device cuda.",
     )
     heartbeat_file: Path | None = Field(
         default=None,

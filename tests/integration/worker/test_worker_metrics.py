@@ -2,8 +2,7 @@
 
 import os
 import socket
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from app.contracts.settings import Settings, WorkerSettings
 from app.records.tables import JobRow
 from tests.integration.worker import scripted_child
 from tests.integration.worker.world import World
-from worker.device_memory import DeviceMemoryCollector
 from worker.fork_server.client import ForkServer
 from worker.metrics import WorkerMetrics
 from worker.metrics_port import serve_metrics
@@ -110,24 +108,3 @@ def test_metrics_are_served_on_their_own_port_and_a_taken_port_ends_the_worker()
 def test_no_port_is_opened_by_default() -> None:
     assert Settings().worker.metrics_port is None
     assert Settings().worker.metrics_host == "127.0.0.1"
-
-
-def test_the_memory_of_gpus_is_read_from_the_driver_and_left_out_without_one() -> None:
-    asked: list[Sequence[str]] = []
-
-    def answer(arguments: Sequence[str]) -> str:
-        asked.append(arguments)
-        return "GPU-1, 512, 2048\nGPU-2, 0, 1024\n"
-
-    collector = DeviceMemoryCollector(["GPU-1", "GPU-2"], answer)
-    used, total = collector.collect()
-    assert [(s.labels["gpu"], s.value) for s in used.samples] == [("GPU-1", 2**29), ("GPU-2", 0)]
-    assert [s.value for s in total.samples] == [2**31, 2**30]
-    assert asked[0][-1] == "--id=GPU-1,GPU-2"
-    list(collector.collect())
-    assert len(asked) == 1, "the driver is asked at most once in ten seconds"
-
-    def fail(_: Sequence[str]) -> str:
-        raise subprocess.TimeoutExpired("nvidia-smi", 5)
-
-    assert [family.samples for family in DeviceMemoryCollector([], fail).collect()] == [[], []]
