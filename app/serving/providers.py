@@ -23,6 +23,13 @@ _INSTALL = (
     "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]' (the two share a "
     "folder, so one must go first)"
 )
+# What a provider needs besides its package.
+_NEEDS = {
+    "cuda": f"that CUDA's and cuDNN's libraries are installed: {_INSTALL}",
+    "tensorrt": "that the folder of TensorRT's libraries, libnvinfer and libnvonnxparser, is in "
+    "LD_LIBRARY_PATH: install the TensorRT version that this onnxruntime-gpu was built for, or "
+    "set SECATEUR_INFERENCE__PROVIDER=cuda, which needs none",
+}
 _FATAL = 4
 
 
@@ -33,12 +40,14 @@ def providers(settings: InferenceSettings) -> list[tuple[str, dict[str, Any]]]:
         "cudnn_conv_algo_search": "HEURISTIC",  # the default searches for seconds at each new size
         "arena_extend_strategy": "kSameAsRequested",
     }
+    tensorrt: dict[str, Any] = {}
     if settings.gpu_memory_bytes is not None:
         cuda["gpu_mem_limit"] = str(settings.gpu_memory_bytes)
+        tensorrt["trt_max_workspace_size"] = str(settings.gpu_memory_bytes)
     known = {
         "cpu": [(_CPU, {})],
         "cuda": [(_CUDA, cuda), (_CPU, {})],
-        "tensorrt": [(_TENSORRT, {}), (_CUDA, cuda), (_CPU, {})],
+        "tensorrt": [(_TENSORRT, tensorrt), (_CUDA, cuda), (_CPU, {})],
     }
     return known[settings.provider]  # type: ignore[return-value]  # literals
 
@@ -71,7 +80,7 @@ def find_missing(name: str) -> str | None:
         return None
     return (
         f"{wanted} is installed but does not start: check the driver with nvidia-smi (CUDA 13 "
-        f"needs 580 or newer), and that CUDA's and cuDNN's libraries are installed: {_INSTALL}"
+        f"needs 580 or newer), and {_NEEDS[name]}"
     )
 
 

@@ -24,7 +24,7 @@ _DTYPES = {
 # breaks and escapes.
 _FATAL = 4
 _AS_REQUESTED = 1  # the arena grows by what is asked for, not to the next power of two
-_SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
+_SHRINK = "memory.enable_memory_arena_shrinkage"
 # ONNX Runtime's errors share no base class: these words are in those about memory.
 _NO_MEMORY = (
     "bad_alloc",
@@ -56,6 +56,7 @@ class Session:
             takes any number, and fills the last run with the first items.
         padded_bytes: Memory that a run filled to a power of two may take, as measured; None: runs
             are not filled. GPUs' providers prepare each new size, which takes up to minutes.
+        arenas: Devices whose memory its runs take, as ONNX Runtime writes them.
     """
 
     runtime: ort.InferenceSession
@@ -63,6 +64,7 @@ class Session:
     is_foreseen: bool = True
     fixed_batch: int | None = None
     padded_bytes: int | None = None
+    arenas: str = "cpu:0"
 
 
 def unforeseen_bytes(settings: InferenceSettings) -> int:
@@ -117,8 +119,9 @@ def open_session(data: bytes, settings: InferenceSettings, *, is_foreseen: bool 
     if fixed is not None:
         symbol, specs = "batch", (_any_number(specs[0], fixed), _any_number(specs[1], fixed))
     model = LoadedModel(*specs, len(data), symbol)
-    padded = None if settings.provider == "cpu" else settings.run_bytes
-    return Session(runtime, model, is_foreseen, fixed, padded)
+    if settings.provider == "cpu":
+        return Session(runtime, model, is_foreseen, fixed)
+    return Session(runtime, model, is_foreseen, fixed, settings.run_bytes, "cpu:0;gpu:0")
 
 
 def run(
@@ -147,7 +150,7 @@ def run(
     options = options or ort.RunOptions()
     options.log_severity_level = _FATAL
     if is_shrunk:
-        options.add_run_config_entry(*_SHRINK)
+        options.add_run_config_entry(_SHRINK, session.arenas)
     names = tuple(outputs or (spec.name for spec in session.model.outputs))
     started = time.perf_counter()
     try:

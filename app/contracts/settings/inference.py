@@ -22,8 +22,8 @@ class InferenceSettings(Group):
     )
     gpu_memory_bytes: Bytes | None = Field(
         default=None,
-        description="Memory of the GPU that ONNX Runtime holds for each loaded model; unset: no "
-        "limit.",
+        description="Memory of the GPU that ONNX Runtime holds for each loaded model; with "
+        "tensorrt, also that its engines may use while they compute; unset: no limit.",
     )
     num_threads: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=1, description="Threads of one ONNX Runtime session."

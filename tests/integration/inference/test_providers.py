@@ -1,9 +1,11 @@
 """A provider that cannot run is refused before anything serves, and the message says what to do."""
 
+import contextlib
 import sys
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -61,8 +63,17 @@ def test_the_service_the_api_and_doctor_refuse_a_provider_that_cannot_run(
     assert "onnxruntime-gpu" in found.advice
 
 
-def test_a_provider_that_falls_back_to_the_cpu_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    every = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+@pytest.mark.parametrize(
+    ("name", "advice", "limit"),
+    [
+        ("cuda", "cuDNN's libraries", "'gpu_mem_limit': '1073741824'"),
+        ("tensorrt", "libnvinfer", "'trt_max_workspace_size': '1073741824'"),
+    ],
+)
+def test_a_provider_that_falls_back_to_the_cpu_is_noticed(
+    name: Literal["cuda", "tensorrt"], advice: str, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = list(reversed(providers.NAMES.values()))
     whole, asked = ort.InferenceSession, list[str]()
 
     def session(data: bytes, *arguments: object, **named: object) -> object:
@@ -72,14 +83,15 @@ def test_a_provider_that_falls_back_to_the_cpu_is_noticed(monkeypatch: pytest.Mo
     monkeypatch.setattr(ort, "get_available_providers", lambda: every)
     monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
     monkeypatch.setattr(ort, "InferenceSession", session)
-    missing = providers.find_missing("cuda")
+    missing = providers.find_missing(name)
     assert missing is not None
     assert "check the driver with nvidia-smi" in missing
-    with pytest.raises(RunError, match="cuda no longer starts"):
+    assert advice in missing
+    with pytest.raises(RunError, match=f"{name} no longer starts"):
         open_session(
-            providers._smallest(), InferenceSettings(provider="cuda", gpu_memory_bytes=2**30)
+            providers._smallest(), InferenceSettings(provider=name, gpu_memory_bytes=2**30)
         )
-    assert "'gpu_mem_limit': '1073741824'" in asked[-1]
+    assert limit in asked[-1]
     assert "'use_tf32': '0'" in asked[-1]
 
 
@@ -122,11 +134,14 @@ def test_onnxruntime_gpu_counts_as_onnxruntime(monkeypatch: pytest.MonkeyPatch) 
         installation.installed_version("no-such-distribution")
 
 
+SHRINK = "memory.enable_memory_arena_shrinkage"
+
+
 class Stub:
-    """A session that says it computes by CUDA, computes on the CPU, and notes the sizes of runs."""
+    """A session that says it computes by CUDA, computes on the CPU, and notes its runs."""
 
     def __init__(self, whole: ort.InferenceSession) -> None:
-        self.whole, self.sizes = whole, list[int]()
+        self.whole, self.sizes, self.shrunk = whole, list[int](), list[str]()
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.whole, name)
@@ -134,8 +149,13 @@ class Stub:
     def get_providers(self) -> list[str]:
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
 
-    def run(self, names: list[str], feeds: dict[str, np.ndarray], options: object) -> list[object]:
+    def run(
+        self, names: list[str], feeds: dict[str, np.ndarray], options: ort.RunOptions
+    ) -> list[object]:
         self.sizes.append(len(feeds["x"]))
+        with contextlib.suppress(RuntimeError):  # the run shrinks nothing
+            self.shrunk.append(options.get_run_config_entry(SHRINK))
+            options.add_run_config_entry(SHRINK, "cpu:0")  # here is no other
         return list(self.whole.run(names, feeds, options))
 
 
@@ -177,6 +197,16 @@ def test_a_gpu_sees_powers_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     found, _ = run(small, {"x": x[:9]})
     np.testing.assert_array_equal(found["y"], np.maximum(x[:9], 0))
     assert stub.sizes == [8, 8]
+
+
+def test_a_run_returns_the_memory_of_the_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, stub = open_stub(monkeypatch, "Relu")
+    x = {"x": np.ones((2, 3), np.float32)}
+    stub.shrunk.clear()
+    run(session, x)
+    assert stub.shrunk == []
+    run(session, x, is_shrunk=True)
+    assert stub.shrunk == ["cpu:0;gpu:0"]
 
 
 def test_items_that_change_each_other_are_not_filled(monkeypatch: pytest.MonkeyPatch) -> None:
