@@ -11,12 +11,12 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 from torch import Tensor
 
 from secateur.engine.errors import ExportError, ModelRejectedError
 from secateur.engine.export.session import OnnxSession
-from secateur.engine.onnx_in.call import Node, Value
+from secateur.engine.onnx_in.call import Node, Value, shown
 from secateur.engine.onnx_in.file import OnnxFile
 from secateur.engine.onnx_in.importer import REFUSALS, Importer
 from secateur.engine.program.chunks import chunked, joined
@@ -128,6 +128,13 @@ def _session(model: ModelProto) -> OnnxSession:
     try:
         return OnnxSession(model.SerializeToString())
     except ExportError as error:
+        halves = [t.name for t in model.graph.initializer if t.data_type == TensorProto.BFLOAT16]
+        if halves and "bfloat16" in str(error):
+            raise ModelRejectedError(
+                f"the tensor {shown(halves[0])} of the ONNX file has the type bfloat16, and ONNX "
+                "Runtime cannot compute a node of the file in that type",
+                hint="Export the network in float32: call model.float() before torch.onnx.export.",
+            ) from error
         raise ModelRejectedError(f"{error}".replace("exported", "ONNX")) from error
 
 

@@ -7,6 +7,8 @@ from typing import Any, Literal, NoReturn
 
 import numpy as np
 import torch
+from onnx import TensorProto
+from onnx.helper import tensor_dtype_to_np_dtype
 from torch import Tensor
 
 from secateur.engine.errors import UnsupportedOpError
@@ -20,6 +22,7 @@ Numbers = Sequence[Any]
 Use = Literal["weight", "statistic", "operand"]
 
 _SHOWN_CHARACTERS = 80
+_BFLOAT16 = tensor_dtype_to_np_dtype(TensorProto.BFLOAT16)
 _MOST_NUMBERS = 10_000  # in a list of sizes, pads or parts
 
 
@@ -105,6 +108,8 @@ class Call:
         found = self.known(index)
         if found.size > _MOST_NUMBERS:
             self.refuse(f"takes {found.size} numbers, at most {_MOST_NUMBERS} are accepted")
+        if is_real(found):
+            found = found.astype(np.float64)  # bfloat16 has no numbers of Python
         return list(np.atleast_1d(found).tolist())
 
     def number(self, index: int) -> Any:  # noqa: ANN401  # int or float, as the file has it
@@ -158,6 +163,19 @@ def is_symbol(size: object) -> bool:
     return not isinstance(size, int)
 
 
+def is_real(array: np.ndarray) -> bool:
+    """Return whether an array holds floating-point numbers; numpy's own kinds lack bfloat16."""
+    return array.dtype.kind == "f" or array.dtype == _BFLOAT16
+
+
+def to_tensor(array: np.ndarray) -> Tensor:
+    """Return a copy of an array as a tensor of its type."""
+    own = np.array(array, order="C", copy=True)
+    if own.dtype == _BFLOAT16:  # torch does not know numpy's extension
+        return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(own)
+
+
 def static_shape(call: Call, x: Tensor, first: int) -> list[int]:
     """Return the sizes of ``x`` from dimension ``first`` on, which must be known."""
     sizes = list(x.shape[first:])
@@ -170,7 +188,8 @@ def as_operand(call: Call, index: int, rank: int) -> Tensor | float | int:
     """Return an operand; a single number that does not add dimensions is a literal."""
     value = call.value(index)
     if isinstance(value, np.ndarray) and value.size == 1 and value.ndim <= max(rank, 1):
-        item: float | int = value.reshape(()).item()
+        plain = value.astype(np.float64) if is_real(value) else value
+        item: float | int = plain.reshape(()).item()
         if not isinstance(item, bool) and (isinstance(item, int) or math.isfinite(item)):
             return item
     return call.tensor(index)

@@ -14,7 +14,7 @@ import numpy as np
 from onnx import NodeProto
 from onnx.reference import ReferenceEvaluator
 
-from secateur.engine.onnx_in.call import Call
+from secateur.engine.onnx_in.call import Call, is_real
 
 _BY_INPUT = frozenset(
     """Identity Cast Reshape Squeeze Unsqueeze Transpose Slice Split Flatten Shape Size Sqrt
@@ -50,7 +50,7 @@ def fold(call: Call, proto: NodeProto) -> list[np.ndarray] | None:
 def _is_weight(array: np.ndarray) -> bool:
     """Return whether an array is not a list of sizes or scales, which has a number a dimension."""
     is_list = array.ndim < 2 and array.size <= _MOST_DIMENSIONS  # noqa: PLR2004  # a vector
-    return array.dtype.kind == "f" and array.size > 1 and not is_list
+    return is_real(array) and array.size > 1 and not is_list
 
 
 def _alone(proto: NodeProto, call: Call) -> Any:  # noqa: ANN401  # a model
@@ -157,6 +157,8 @@ _ON_SIZES: dict[str, Callable[[Call], np.ndarray]] = {
     "Gather": _gather,
     "Slice": _slice,
     "Concat": _concat,
+    "Shape": lambda call: np.array(call.known(0).shape, dtype=np.int64),
+    "Size": lambda call: np.array(call.known(0).size, dtype=np.int64),
     "Cast": lambda call: _objects(call, 0),
     "Identity": lambda call: _objects(call, 0),
     "Unsqueeze": lambda call: _objects(call, 0).reshape(-1),

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from onnx import NodeProto
 from torch import Tensor, nn
 
 from secateur.engine.errors import EngineError, UnsupportedOpError
-from secateur.engine.onnx_in.call import Call, Node, Use, Value, is_symbol
+from secateur.engine.onnx_in.call import Call, Node, Use, Value, is_real, is_symbol, to_tensor
 from secateur.engine.onnx_in.file import OnnxFile
 from secateur.engine.onnx_in.fold import fold
 from secateur.engine.onnx_in.operators.table import OPERATORS
@@ -73,7 +72,7 @@ class Importer(nn.Module):
         read = [name for _, node, _ in self._steps for name in node.inputs]
         for name in dict.fromkeys([*read, *file.output_names]):
             value = self._known.get(name)
-            if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            if isinstance(value, np.ndarray) and (value.dtype.kind in "iub" or is_real(value)):
                 self._register(name, value)
         for number, node, proto in self._steps:
             self.add_module(f"{PREFIX}{number}", _Step(node, proto, self))
@@ -118,15 +117,15 @@ class Importer(nn.Module):
         """Return the tensor of a known value."""
         buffer = self.buffers_by_name.get(name)
         if buffer is None:
-            self.notes.has_late |= array.dtype.kind == "f" and array.size > 1
-            return torch.from_numpy(np.ascontiguousarray(array)).reshape(array.shape)
+            self.notes.has_late |= is_real(array) and array.size > 1
+            return to_tensor(array)
         found: Tensor = getattr(self, buffer)
         self.notes.note(name, self._role(name, array, use))
         return found
 
     def _role(self, name: str, array: np.ndarray, use: Use) -> Role:
         """Return the role of a constant: operands are trained if the file stores them."""
-        if array.dtype.kind != "f":
+        if not is_real(array):
             return Role.CONSTANT
         if use == "statistic":
             return Role.BUFFER
@@ -176,8 +175,7 @@ class Importer(nn.Module):
     def _register(self, name: str, array: np.ndarray) -> None:
         buffer = f"t{len(self.buffers_by_name)}"
         self.buffers_by_name[name] = buffer
-        tensor = torch.from_numpy(np.array(array, copy=True))
-        self.register_buffer(buffer, tensor)
+        self.register_buffer(buffer, to_tensor(array))
 
 
 class _Step(nn.Module):
@@ -202,7 +200,7 @@ class _Step(nn.Module):
 
 def _is_vector(value: Value | None) -> bool:
     """Return whether a value is a known list of real numbers, in any direction."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+    if not isinstance(value, np.ndarray) or not is_real(value):
         return False
     return bool(1 < value.size == max(value.shape))
 

@@ -24,6 +24,7 @@ from secateur.engine.onnx_in.flat import read_within_samples
 from secateur.engine.onnx_in.importer import PREFIX, REFUSALS, Importer
 from secateur.engine.onnx_in.inputs import Shape
 from secateur.engine.onnx_in.names import argument_names, weight_names
+from secateur.engine.onnx_in.norms import restore_norms
 from secateur.engine.program.batch import with_its_batch
 from secateur.engine.program.exported import from_exported
 from secateur.engine.program.faults import check_faults
@@ -137,7 +138,7 @@ def _program(importer: Importer, file: OnnxFile, *, is_free: bool) -> Program:
     program = from_exported(exported)
     if is_free:
         program = read_within_samples(program)
-    return _in_the_files_words(program, importer, file)
+    return _in_the_files_words(restore_norms(program), importer, file)
 
 
 def _note_nodes(graph: fx.Graph, file: OnnxFile) -> None:

@@ -12,6 +12,7 @@ import timm
 import torch
 import torchvision
 from onnx import helper
+from onnx.helper import tensor_dtype_to_np_dtype
 from torch import nn
 
 import secateur
@@ -25,6 +26,7 @@ from secateur.engine.onnx_in.reader import read_onnx
 from secateur.engine.program.exported import export, from_exported
 from secateur.engine.program.program import Role
 from secateur.engine.program.reader import read_program
+from secateur.engine.pruning import prune_program
 from secateur.engine.selection import Ratio, SelectionOptions, select
 from tests.fixtures.networks import randomise
 from tests.fixtures.onnx_graphs import drawn, network, node, saved
@@ -81,6 +83,91 @@ def test_a_network_is_pruned_to_the_same_plan_as_from_torch(name: str, tmp_path:
     assert plan_of(ours, analyse(ours)) == plan_of(program, analyse(program))
     trained = {n for n, role in ours.roles.items() if role is Role.PARAMETER}
     assert set(program.parameters()) <= trained
+
+
+class Normed(nn.Module):
+    """Two convolutions, each with a norm over its channels."""
+
+    def __init__(self, make: Callable[[int], nn.Module], *, is_last: bool = False) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 24, 3)
+        self.norms = nn.ModuleList([make(16), make(24)])
+        self.head = nn.Linear(24, 5)
+        self.is_last = is_last
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for conv, norm in zip((self.first, self.second), self.norms, strict=True):
+            x = conv(x)
+            x = norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) if self.is_last else norm(x)
+            x = torch.relu(x)
+        y: torch.Tensor = self.head(x.mean((2, 3)))
+        return y
+
+
+class Coordinates(nn.Module):
+    """Convolutions that see where they are, in two channels that are expanded to the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(nn.Conv2d(5, 16, 3), nn.ReLU(), nn.Conv2d(16, 4, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, _, h, w = x.shape
+        rows = torch.linspace(-1, 1, h).view(1, 1, h, 1).expand(n, 1, h, w)
+        columns = torch.arange(w).float().view(1, 1, 1, w).expand(n, 1, h, w)
+        y: torch.Tensor = self.convs(torch.cat([x, rows, columns], 1))
+        return y
+
+
+# A network, the opset of its file, and whether the older exporter writes it.
+WRITTEN_OUT: dict[str, tuple[Callable[[], nn.Module], int, bool]] = {
+    "group norm": (lambda: Normed(lambda width: nn.GroupNorm(4, width, eps=1e-3)), 18, False),
+    "older group norm": (lambda: Normed(lambda width: nn.GroupNorm(4, width)), 17, True),
+    "group norm alone": (lambda: Normed(lambda n: nn.GroupNorm(2, n, affine=False)), 17, True),
+    "one group": (lambda: Normed(lambda width: nn.GroupNorm(1, width)), 17, True),
+    "layer norm": (lambda: Normed(nn.LayerNorm, is_last=True), 16, True),
+    "coordinates": (Coordinates, 17, True),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_what_exporters_write_out_is_pruned_as_exactly_as_from_torch(
+    name: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    make, opset, is_older = WRITTEN_OUT[name]
+    model, x, path = randomise(make()), torch.randn(2, 3, 12, 12), tmp_path / "model.onnx"
+    exported = export(model, (x,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporters' own deprecations
+        given: Any = (model, (x,)) if is_older else (exported, ())
+        torch.onnx.export(
+            *given, path, opset_version=opset, dynamo=not is_older, verbose=False,
+            optimize=False, external_data=False, input_names=["x"],
+            dynamic_axes={"x": {0: "batch"}} if is_older else None,
+        )  # fmt: skip
+    program, ours = from_exported(exported), read_onnx(path)
+    assert plan_of(ours, analyse(ours)) == plan_of(program, analyse(program))
+    pruned = prune_program(ours, HALF, is_repaired=False, has_exact_norms=True)
+    assert pruned.certificate.is_exact
+    trained = [sum(t.numel() for t in each.parameters().values()) for each in (ours, program)]
+    norms = [n.target for n in ours.graph.nodes if str(n.target).endswith("_norm.default")]
+    if name not in {"group norm alone", "coordinates"}:
+        assert trained[0] == trained[1]
+    assert len(norms) == (0 if name == "coordinates" else 2)
+
+
+def test_bfloat16_weights_are_read_and_kept_in_their_type(tmp_path: Path) -> None:
+    half = drawn(8, 3, 3, 3).astype(tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16))
+    nodes = [
+        node("Cast", "w", "f", to=onnx.TensorProto.FLOAT), node("Conv", "x f", "c"),
+        node("Relu", "c", "r"), node("Conv", "r v"),
+    ]  # fmt: skip
+    weights = {"w": half, "v": drawn(4, 8, 3, 3)}
+    program = read_onnx(saved(network(*nodes, weights=weights), tmp_path))
+    assert torch.equal(program.tensors["w"], torch.from_numpy(half.astype(np.float32)))
+    assert program.roles["w"] is Role.PARAMETER
+    assert program.own_types["w"] is torch.bfloat16
 
 
 def paddle() -> onnx.ModelProto:

@@ -13,6 +13,7 @@ from secateur.engine.onnx_in.reader import read_onnx
 from secateur.engine.program.limits import ModelLimits
 from tests.fixtures.onnx_graphs import drawn, network, node, saved
 
+BFLOAT16 = helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16)
 CONV = {"w": drawn(4, 3, 3, 3)}
 
 
@@ -132,6 +133,9 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "not finite": (
         lambda: network(node("Conv", "x w"), weights={"w": drawn(4, 3, 3, 3) * np.inf}),
         "NaN or infinite"),
+    "bfloat16": (
+        lambda: network(node("Conv", "x w"), weights={"w": CONV["w"].astype(BFLOAT16)},
+                        dtype=TensorProto.BFLOAT16), "'w' of the ONNX file has the type bfloat16"),
     "text": (
         lambda: network(node("Add", "x w"), weights={"w": np.array(["a"], object)}), "string"),
     "huge constant": (
