@@ -190,7 +190,7 @@ def test_a_network_of_a_library_is_pushed_by_name(folder: Path, tmp_path: Path) 
     assert "It was trained with: --preprocess imagenet" in pushed.stderr
     assert f"{name} version 1 is ready: 1,366,792 parameters" in pushed.stderr
     failed = run(folder, "push", "torchvision/resnet0", code=1)
-    assert "torchvision/resnet0 cannot be loaded: ValueError: Unknown model" in failed.stderr
+    assert "torchvision has no network 'resnet0': did you mean" in failed.stderr
 
 
 def test_a_sweep_ends_with_a_table(folder: Path, job: str) -> None:
