@@ -7,14 +7,14 @@ fetched files are sent to the service as they are, and the pruned network is reg
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from secateur.errors import SecateurError
 from secateur.jobs import Job
-from secateur.types import JobResult, Network
+from secateur.tracking import epoch_numbers, figures, flat
+from secateur.types import JobResult
 
 SOURCE = "mlflow_source"  # key in a job's metadata: the version that was pruned
 
@@ -23,7 +23,6 @@ _FILES = ("*.pt2", "*.onnx")  # in order of preference
 _ONNX = "model.onnx"
 _REPORTS = frozenset({"report.html", "report.json"})
 _REFUSED = re.compile(r"[^\w\-. :/]")  # characters that MLflow refuses in a metric's name
-_NOT_MEASURED = frozenset({"epoch", "num_epochs"})
 _MOST_TAG_CHARACTERS = 5000
 
 
@@ -125,9 +124,9 @@ def register(job: Job, name: str, *, alias: str | None = None) -> str:
         names = {file.name for file in result.artifacts}
         job.download(folder, sorted(names & {_ONNX, *_REPORTS}))
         with mlflow.start_run(run_name=job.id, tags=_tags(job, result)):
-            mlflow.log_params(dict(_flat(job.resolved or job.config)))
+            mlflow.log_params(dict(flat(job.resolved or job.config)))
             _log_curves(job)
-            mlflow.log_metrics(_figures(result))
+            mlflow.log_metrics(figures(result))
             for report in sorted(names & _REPORTS):
                 mlflow.log_artifact(str(Path(folder) / report))
             logged = mlflow.onnx.log_model(
@@ -186,45 +185,13 @@ def _tags(job: Job, result: JobResult) -> dict[str, str]:
     return {key: value[:_MOST_TAG_CHARACTERS] for key, value in tags.items() if value}
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of a nested config with dotted names."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _log_curves(job: Job) -> None:
     """Log the numbers of each training's epochs; what was trained is the first part of a name."""
     import mlflow  # noqa: PLC0415  # optional
 
     for event in job.events():
-        data = event.data
-        if event.type != "metric" or data.get("kind") != "epoch":
-            continue
-        run = _REFUSED.sub("", data.get("run") or "retrain")
-        numbers = {
-            f"{run}.{name}": float(value)
-            for name, value in _flat(data)
-            if isinstance(value, int | float) and name not in _NOT_MEASURED
-        }
-        mlflow.log_metrics(numbers, step=int(data["epoch"]))
-
-
-def _figures(result: JobResult) -> dict[str, float]:
-    """Return size, speed and quality of the networks before and after."""
-    summary = result.summary
-    figures: dict[str, float] = {}
-    networks: dict[str, Network] = {"dense": summary.dense, "pruned": summary.retrained}
-    for which, network in networks.items():
-        figures[f"{which}.macs"] = network.macs
-        figures[f"{which}.parameters"] = network.num_parameters
-        figures[f"{which}.file_bytes"] = network.file_bytes
-        value = network.value(summary.metric)
-        if summary.metric and value is not None:
-            figures[f"{which}.{summary.metric}"] = value
-    for speedup in summary.speedups:
-        if speedup.is_measurable:
-            figures[f"speedup.batch_{speedup.batch_size}"] = speedup.ratio
-    return figures
+        if epoch := epoch_numbers(event):
+            title, numbers = epoch
+            run = _REFUSED.sub("", title)
+            named = {f"{run}.{name}": value for name, value in numbers.items()}
+            mlflow.log_metrics(named, step=int(event.data["epoch"]))

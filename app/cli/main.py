@@ -62,6 +62,11 @@ COMMANDS = {
         "Publish a finished job's network on the Hugging Face Hub, with a model card.",
         _USE,
     ),
+    "mirror": Lazy(
+        f"{_COMMANDS}.mirror",
+        "Mirror jobs' curves and final figures in trackio until the jobs end.",
+        _USE,
+    ),
     "mcp": Lazy(
         f"{_COMMANDS}.mcp",
         "Serve the service's operations to an assistant as MCP tools on standard input and output.",
