@@ -165,10 +165,8 @@ def _compute_all(
 ) -> list[Any]:
     """Compute a batch, in several runs if the file fixes the number of items."""
     size = session.fixed_batch or _power_of_two(session, arrays)
-    if size is None:
-        return _compute(session, names, arrays, options)
     count = max(map(len, arrays.values()))
-    if size == count:
+    if size is None or (session.fixed_batch is None and size == count):
         return _compute(session, names, arrays, options)
     order = np.arange(-(-count // size) * size) % count
     runs = [

@@ -51,7 +51,7 @@ def a_picture_of_more_pixels_than_memory_has(_marker: Path) -> bytes:
     return zipped(png_of(5001, 5000, b""))
 
 
-@ZIPS.refused("data_error", UNDECODED)
+@ZIPS.refused("too_large", "pixels, at most 25000000")
 def a_picture_that_says_it_is_a_million_wide(_marker: Path) -> bytes:
     return zipped(png_of(2**31 - 1, 2**31 - 1, b""))
 
